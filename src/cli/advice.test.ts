@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { PithError } from "../errors.ts";
-import type { OptionValues } from "../passes/index.ts";
+import type { OptionValues } from "../passes/pass.ts";
 import { steps } from "../recipe/steps.ts";
 import { passCommand } from "./commands/pass.ts";
 import { flagName, ownAdvice } from "./invalid-options.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { Change } from "../passes/index.ts";
+import type { Change } from "../passes/pass.ts";
 import { changedLines, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
 
 const plain = (text: string): string => text;

@@ -1,5 +1,5 @@
 /** The commands, in the order of the help: each is loaded only when it is asked for. Made by npm run generate. */
-import type { AnyPass } from "../passes/index.ts";
+import type { AnyPass } from "../passes/pass.ts";
 import type { CommandDefinition } from "./command.ts";
 
 export interface Listed {

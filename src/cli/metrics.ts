@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { PithError } from "../errors.ts";
-import type { Metric } from "../evaluate/index.ts";
+import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { described, type Meanings, option } from "../passes/options.ts";
 import { heldAgainst, type MetricName, namedMetrics } from "../task/index.ts";

@@ -1,4 +1,4 @@
-import type { CompressedSize } from "../evaluate/index.ts";
+import type { CompressedSize } from "../evaluate/size.ts";
 import { type OperationCount, operationsFormula } from "../report/operation-count.ts";
 
 export interface Weight extends Partial<CompressedSize> {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "#platform";
 import { createEngine } from "../engine/index.ts";
-import { createRunner } from "../evaluate/index.ts";
+import { createRunner } from "../evaluate/run.ts";
 import { parseModel } from "../graph/text.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import {

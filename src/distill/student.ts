@@ -7,7 +7,7 @@ import { haveSameElements } from "../data/hash.ts";
 import { PithError } from "../errors.ts";
 import { bytes, count, percent } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
-import type { Change, Context, Outcome } from "../passes/index.ts";
+import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
 import { dimValue } from "../tensor/dims.ts";

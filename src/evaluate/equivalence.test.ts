@@ -3,7 +3,7 @@ import { createEngine, type Engine } from "../engine/index.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
-import { simplify } from "../passes/index.ts";
+import { simplify } from "../passes/simplify.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { largestDifference } from "./difference.ts";
 import { compareOutputs, toleranceOf } from "./equivalence.ts";

@@ -5,23 +5,13 @@ import { createEngine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
-import {
-  accuracy,
-  agreement,
-  compare,
-  crossEntropy,
-  determination,
-  evaluate,
-  evaluateAll,
-  latency,
-  type Metric,
-  meanKl,
-  meanSquaredError,
-  peakSignalToNoise,
-  perplexity,
-  rankCorrelation,
-  signalToNoise,
-} from "./index.ts";
+import { compare } from "./compare.ts";
+import { agreement, determination, meanKl, signalToNoise } from "./comparison-metrics.ts";
+import { evaluate, evaluateAll } from "./evaluate.ts";
+import { latency } from "./latency.ts";
+import { accuracy, crossEntropy, perplexity } from "./metrics.ts";
+import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
+import type { Metric } from "./types.ts";
 
 const engine = createEngine();
 

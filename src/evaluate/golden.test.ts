@@ -4,26 +4,12 @@ import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";
-import {
-  accuracy,
-  agreement,
-  crossEntropy,
-  estimate,
-  type Metric,
-  macroF1,
-  matthews,
-  mcnemarExact,
-  meanKl,
-  neededSamples,
-  pairedMeans,
-  pearson,
-  perplexity,
-  ranks,
-  signalToNoise,
-  spearman,
-  topK,
-  wilson,
-} from "./index.ts";
+import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
+import { estimate } from "./evaluate.ts";
+import { mcnemarExact, neededSamples, pairedMeans, wilson } from "./interval.ts";
+import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "./metrics.ts";
+import { pearson, ranks, spearman } from "./regression.ts";
+import type { Metric } from "./types.ts";
 
 interface Statistics {
   wilson: { successes: number; count: number; value: number; low: number; high: number }[];

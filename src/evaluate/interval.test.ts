@@ -1,31 +1,26 @@
 import { describe, expect, it, test } from "vitest";
 import { random } from "../tensor/random.ts";
+import { type Comparison, compareRows, judge, usualDrop } from "./compare.ts";
+import { agreement, meanKl } from "./comparison-metrics.ts";
+import { cosine } from "./embedding.ts";
+import { estimate } from "./evaluate.ts";
 import {
-  accuracy,
-  agreement,
   bootstrap,
   bootstrapPairs,
-  type Comparison,
-  compareRows,
-  cosine,
-  crossEntropy,
-  estimate,
-  judge,
-  matthews,
+  earlyLevel,
+  levelOf,
   mcnemarExact,
   meanInterval,
-  meanKl,
-  meanSquaredError,
   moments,
   neededSamples,
   pairedScores,
-  peakSignalToNoise,
-  perplexity,
   quantile,
-  usualDrop,
+  usualLevel,
   wilson,
-} from "./index.ts";
-import { earlyLevel, levelOf, usualLevel, zOf } from "./interval.ts";
+  zOf,
+} from "./interval.ts";
+import { accuracy, crossEntropy, matthews, perplexity } from "./metrics.ts";
+import { meanSquaredError, peakSignalToNoise } from "./regression.ts";
 
 const mean = (values: Float64Array): number => moments(values).mean;
 

@@ -4,7 +4,7 @@ import { createEngine } from "../engine/index.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import type { Dense } from "../tensor/types.ts";
-import { latency } from "./index.ts";
+import { latency } from "./latency.ts";
 
 const engine = createEngine();
 

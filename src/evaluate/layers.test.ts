@@ -3,7 +3,7 @@ import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { factorize } from "../factorize/index.ts";
 import { parseModel } from "../graph/text.ts";
-import { simplify } from "../passes/index.ts";
+import { simplify } from "../passes/simplify.ts";
 import { quantize } from "../quantize/index.ts";
 import { float32 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";

@@ -4,7 +4,9 @@ import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32, int64 } from "../tensor/dense.ts";
-import { accuracy, agreement, crossEntropy, evaluate, macroF1, meanKl, signalToNoise, topK } from "./index.ts";
+import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
+import { evaluate } from "./evaluate.ts";
+import { accuracy, crossEntropy, macroF1, topK } from "./metrics.ts";
 import { answers, sameAnswers } from "./predictions.ts";
 
 const engine = createEngine();

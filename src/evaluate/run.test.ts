@@ -5,8 +5,10 @@ import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
 import { float32 } from "../tensor/dense.ts";
 import type { Batch } from "../tensor/types.ts";
-import { detections } from "./boxes.ts";
-import { agreement, boxOverlap, createRunner, evaluate, signalToNoise } from "./index.ts";
+import { boxOverlap, detections } from "./boxes.ts";
+import { agreement, signalToNoise } from "./comparison-metrics.ts";
+import { evaluate } from "./evaluate.ts";
+import { createRunner } from "./run.ts";
 
 /** Returns a box for each element that is not 0, with that element as its score. */
 const detector = (factors = "[1, 1, 1]") =>

@@ -11,7 +11,7 @@ import { type Calibration, calibrate, gramMatrices } from "../calibrate/index.ts
 import { Miss, PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { type Matrix, type Multiply, matrix, squareRoot } from "../math/index.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import type { FactorizeOptions } from "./options.ts";
 
 export const activations = ["whitening"] as const;

@@ -12,7 +12,7 @@ import { pattern } from "../graph/pattern.ts";
 import { replaceUses } from "../graph/replace.ts";
 import { buffer } from "../graph/role.ts";
 import { type ChainPart, entryOf } from "../ops/index.ts";
-import type { Change, Context, Outcome } from "../passes/index.ts";
+import type { Change, Context, Outcome } from "../passes/pass.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Dense } from "../tensor/types.ts";

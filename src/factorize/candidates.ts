@@ -6,7 +6,7 @@ import { Miss } from "../errors.ts";
 import { describe, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { Multiply } from "../math/index.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Inputs } from "./activations.ts";

@@ -20,7 +20,7 @@ import { isSlower, percent } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Multiply } from "../math/index.ts";
 import type { ChainPart } from "../ops/index.ts";
-import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "../passes/index.ts";
+import { type Change, definePass, type OptionValues, type Outcome, type Pass } from "../passes/pass.ts";
 import { removeReplaced, usedTensors } from "../passes/remove-unused.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { bitsOf } from "../tensor/types.ts";

@@ -4,17 +4,12 @@ import type { Dataset } from "../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/index.ts";
 import { Miss } from "../errors.ts";
-import { sameDirection } from "../evaluate/batch-dependence.ts";
-import {
-  batchInvariance,
-  blameText,
-  type Comparison,
-  compare,
-  layerToBlame,
-  type Metric,
-  wilson,
-} from "../evaluate/index.ts";
+import { batchInvariance, sameDirection } from "../evaluate/batch-dependence.ts";
+import { type Comparison, compare } from "../evaluate/compare.ts";
+import { wilson } from "../evaluate/interval.ts";
+import { blameText, layerToBlame } from "../evaluate/layer-errors.ts";
 import { counted, percent } from "../evaluate/numbers.ts";
+import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import type { Context } from "../passes/pass.ts";

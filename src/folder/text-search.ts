@@ -1,5 +1,5 @@
 /** Search samples of the precision fallback if a folder loses tokens end to end: texts that do not evaluate the result. */
-import { wilson } from "../evaluate/index.ts";
+import { wilson } from "../evaluate/interval.ts";
 import type { Context } from "../passes/pass.ts";
 import type { SparingJudge, SparingVerdict } from "../recipe/sparing.ts";
 import { continueEach, type ModulePaths, mostTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";

@@ -24,10 +24,11 @@ import {
 import type { Dataset } from "../data/types.ts";
 import { PithError, reasonText, refusalIn, stopIfAsked } from "../errors.ts";
 import { toleranceOf } from "../evaluate/equivalence.ts";
-import { createRunner } from "../evaluate/index.ts";
+import { createRunner } from "../evaluate/run.ts";
 import type { Model } from "../graph/model.ts";
 import { open, save } from "../onnx/index.ts";
-import { type Change, type Context, completeContext, dropNotes } from "../passes/index.ts";
+import { dropNotes } from "../passes/drop-notes.ts";
+import { type Change, type Context, completeContext } from "../passes/pass.ts";
 import { trimVocabulary } from "../prune/index.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import { bytesOfText } from "../tensor/dense.ts";

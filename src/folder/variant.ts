@@ -1,7 +1,7 @@
 /** Makes one variant of one model without a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalized, Miss, PithError } from "../errors.ts";
-import type { Likeness } from "../evaluate/index.ts";
+import type { Likeness } from "../evaluate/compare-function.ts";
 import { watchLoads } from "../evaluate/load-check.ts";
 import { counted } from "../evaluate/numbers.ts";
 import { size } from "../evaluate/size.ts";

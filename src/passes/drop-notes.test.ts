@@ -6,7 +6,8 @@ import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
-import { dropNotes, simplify } from "./index.ts";
+import { dropNotes } from "./drop-notes.ts";
+import { simplify } from "./simplify.ts";
 
 const scopes = "pkg.torch.onnx.name_scopes";
 const notes = {

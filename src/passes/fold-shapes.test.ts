@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createEngine } from "../engine/index.ts";
 import { compareOutputs } from "../evaluate/equivalence.ts";
 import { parseModel, printModel } from "../graph/text.ts";
-import { simplify } from "./index.ts";
+import { simplify } from "./simplify.ts";
 
 /** Padding that depends on the shape in name only, before a window of two by two. */
 const padded = (rows: number, pool: string) =>

@@ -8,7 +8,7 @@ import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { verify } from "../graph/verify.ts";
 import { linear, network } from "../nn/index.ts";
-import { completeContext } from "../passes/index.ts";
+import { completeContext } from "../passes/pass.ts";
 import { toNumbers } from "../tensor/convert.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { blockInfluence } from "./block-influence.ts";

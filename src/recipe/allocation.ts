@@ -10,7 +10,7 @@ import { relativeTimer, shareOfTime } from "../evaluate/relative-time.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { allocations, type Item } from "../math/allocate.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { runStep } from "../run/step.ts";
 import { groupBy } from "../tensor/group-by.ts";

@@ -1,5 +1,5 @@
 /** Selects one of several results of recipes. */
-import { type Goal, isWithin, judge } from "../evaluate/index.ts";
+import { type Goal, isWithin, judge } from "../evaluate/compare.ts";
 import type { Choice, Measured, Timing } from "../report/data.ts";
 import { dropWithSearch, workAt } from "../report/verdict.ts";
 import { type Contender, choose } from "./choose.ts";

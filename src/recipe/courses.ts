@@ -2,9 +2,9 @@ import * as v from "valibot";
 import { isObject } from "../data/plain-object.ts";
 import { PithError } from "../errors.ts";
 import { curves } from "../math/curves.ts";
-import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { defaultExport, modulePath } from "../passes/modules.ts";
 import { described, option } from "../passes/options.ts";
+import type { AnyPass, OptionValues } from "../passes/pass.ts";
 import { namesAt, numbersAt } from "../passes/schema.ts";
 import { type Course, valueIn } from "./curves.ts";
 

@@ -3,7 +3,7 @@ import { fileKind } from "#platform";
 import { fileHash } from "../data/file-hash.ts";
 import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
-import type { Task } from "../evaluate/index.ts";
+import type { Task } from "../evaluate/types.ts";
 import { openModules } from "../passes/modules.ts";
 import type { Run, Samples } from "../report/data.ts";
 import { partFor } from "../run/step.ts";

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
-import { completeContext, type OptionValues } from "../passes/index.ts";
+import { completeContext, type OptionValues } from "../passes/pass.ts";
 import { inMemory, viewBytes } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import { withinDownload } from "./download-budget.ts";

@@ -3,7 +3,7 @@ import { PithError } from "../errors.ts";
 import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { brotliSize, size } from "../evaluate/size.ts";
 import { encodedSource } from "../onnx/index.ts";
-import type { AnyPass, Context, OptionValues } from "../passes/index.ts";
+import type { AnyPass, Context, OptionValues } from "../passes/pass.ts";
 import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts";
 
 /**

@@ -4,23 +4,19 @@ import { infer } from "../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../analysis/learned.ts";
 import { PithError, refusalIn } from "../errors.ts";
 import type { BatchNote } from "../evaluate/batch-dependence.ts";
+import { type Goal, judge } from "../evaluate/compare.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
 import { type OneRun, oneRun } from "../evaluate/feeding.ts";
-import {
-  type CompressedSize,
-  type Goal,
-  judge,
-  type LatencyReport,
-  latency,
-  size,
-  type Task,
-} from "../evaluate/index.ts";
 import { earlyLevel } from "../evaluate/interval.ts";
+import { type LatencyReport, latency } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
+import { type CompressedSize, size } from "../evaluate/size.ts";
 import { inputTexts, sequenceNames, timedFeeds, timedShapes } from "../evaluate/timed-inputs.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid } from "../graph/verify.ts";
-import { type Context, fixInputs } from "../passes/index.ts";
+import { fixInputs } from "../passes/fix-inputs.ts";
+import type { Context } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { zeroShare } from "../passes/zeros.ts";
 import { isPruned, remove } from "../prune/index.ts";

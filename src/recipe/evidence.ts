@@ -1,9 +1,9 @@
 /** Collects samples and layers with differences for reports. */
 import type { Dataset } from "../data/index.ts";
 import { refusalIn } from "../errors.ts";
-import { compareLayers } from "../evaluate/index.ts";
+import { compareLayers } from "../evaluate/layers.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import type { Disagreement, Noise } from "../report/data.ts";
 import { viewsOf } from "../report/samples.ts";
 

@@ -6,7 +6,7 @@ import { selectLayers } from "../analysis/selection.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { withFreeChannels } from "../passes/free-channels.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { isomorphic } from "../prune/allocations/isomorphic.ts";
 import { amountThatCuts, cutOrders } from "../prune/cut-order.ts";

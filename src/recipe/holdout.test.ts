@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { accuracy, macroF1 } from "../evaluate/index.ts";
+import { accuracy, macroF1 } from "../evaluate/metrics.ts";
 import { divide, Holdout } from "./holdout.ts";
 
 test("validation samples are a third, drawn by the seed, and none of them is a test sample", () => {

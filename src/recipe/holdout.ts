@@ -1,9 +1,13 @@
 /** Splits samples into validation and test. A result chosen by its metric value has a biased value, so test samples report it. */
 import { range } from "../data/indexed.ts";
 import type { BatchNote } from "../evaluate/batch-dependence.ts";
-import { agreement, type Comparison, compareRows, type Estimate, estimate, type Metric } from "../evaluate/index.ts";
+import { type Comparison, compareRows } from "../evaluate/compare.ts";
+import { agreement } from "../evaluate/comparison-metrics.ts";
+import type { Estimate } from "../evaluate/estimate.ts";
+import { estimate } from "../evaluate/evaluate.ts";
 import type { Level } from "../evaluate/interval.ts";
 import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../evaluate/predictions.ts";
+import type { Metric } from "../evaluate/types.ts";
 import { joined } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 

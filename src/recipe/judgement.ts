@@ -1,4 +1,4 @@
-import type { Comparison } from "../evaluate/index.ts";
+import type { Comparison } from "../evaluate/compare.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import { brokenText, wrongText } from "../report/verdict.ts";
 import type { KeptFunction, LostFunction } from "./kept-function.ts";

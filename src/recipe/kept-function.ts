@@ -5,7 +5,7 @@ import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } 
 import { halfOverflow } from "../evaluate/half-overflow.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../evaluate/load-check.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { trains } from "../run/step.ts";
 import type { PassStep } from "./pass-steps.ts";
 

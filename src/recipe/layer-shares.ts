@@ -2,7 +2,8 @@
 
 import type { Dataset } from "../data/index.ts";
 import { Miss, refusalIn, stopIfAsked } from "../errors.ts";
-import { layerErrors, weightErrors } from "../evaluate/index.ts";
+import { layerErrors } from "../evaluate/layer-errors.ts";
+import { weightErrors } from "../evaluate/weight-errors.ts";
 import { storedBytes } from "../graph/graph.ts";
 import { type Context, unroundedBy } from "../passes/pass.ts";
 import type { SparingRequest } from "./sparing.ts";

@@ -1,9 +1,11 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
 import { createEngine } from "../engine/index.ts";
-import { accuracy, agreement, cosine, meanKl, signalToNoise } from "../evaluate/index.ts";
+import { agreement, meanKl, signalToNoise } from "../evaluate/comparison-metrics.ts";
+import { cosine } from "../evaluate/embedding.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import { parseModel } from "../graph/text.ts";
-import { completeContext } from "../passes/index.ts";
+import { completeContext } from "../passes/pass.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { PairedMetrics } from "./paired-metrics.ts";
 

@@ -1,7 +1,7 @@
 /** Expands a recipe into the steps that run, with their passes and rounds. */
 import { PithError } from "../errors.ts";
-import type { AnyPass, OptionValues } from "../passes/index.ts";
 import { openModules } from "../passes/modules.ts";
+import type { AnyPass, OptionValues } from "../passes/pass.ts";
 import { completeOptions, partFor } from "../run/step.ts";
 import { inRound, withCurves } from "./courses.ts";
 import { stepNames } from "./names.ts";

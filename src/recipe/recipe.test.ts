@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { parseModel } from "../graph/text.ts";
-import { definePass } from "../passes/index.ts";
+import { definePass } from "../passes/pass.ts";
 import { completeOptions } from "../run/step.ts";
 import { recipeName } from "./names.ts";
 import { calibrationSamples, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";

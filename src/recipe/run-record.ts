@@ -1,6 +1,6 @@
 import type { Dataset } from "../data/index.ts";
-import type { Task } from "../evaluate/index.ts";
-import type { Context } from "../passes/index.ts";
+import type { Task } from "../evaluate/types.ts";
+import type { Context } from "../passes/pass.ts";
 import { type Disagreement, type Run, runFormat, type StepRecord, type Timing } from "../report/data.ts";
 import { version } from "../version.ts";
 import { type Decision, leastLost } from "./contenders.ts";

@@ -1,13 +1,13 @@
 /** Runs recipes: steps in order on a copy of a model, with measurements; keeps one of several results (`choose`). */
 import type { Dataset } from "../data/index.ts";
 import { secondsSince } from "../evaluate/elapsed.ts";
-import type { Task } from "../evaluate/index.ts";
 import { unsteadyNote } from "../evaluate/latency.ts";
 import { bytes, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { open as openBytes } from "../onnx/index.ts";
-import { type AnyPass, type Context, completeContext } from "../passes/index.ts";
+import { type AnyPass, type Context, completeContext } from "../passes/pass.ts";
 import type { Measured, Run } from "../report/data.ts";
 import { benchCommand, filesOf } from "../report/shell-command.ts";
 import { lossWarning } from "../report/verdict.ts";

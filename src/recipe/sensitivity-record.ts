@@ -1,8 +1,9 @@
 /** Sensitivities of layers as plain data, and their text. */
 
+import { usualDrop } from "../evaluate/compare.ts";
 import type { Estimate } from "../evaluate/estimate.ts";
-import { type Metric, usualDrop } from "../evaluate/index.ts";
 import { allowance, change, counted, integer, percent } from "../evaluate/numbers.ts";
+import type { Metric } from "../evaluate/types.ts";
 import { groupBy } from "../tensor/group-by.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;

@@ -5,11 +5,11 @@
  */
 import { stopIfAsked } from "../errors.ts";
 import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
-import type { Task } from "../evaluate/index.ts";
+import type { Task } from "../evaluate/types.ts";
 import { storedBytes } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, completeContext } from "../passes/index.ts";
 import type { LayerSelection } from "../passes/options.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import { type Store, type StoreOptions, withStore } from "../run/store.ts";
 import { version } from "../version.ts";
 import { Measuring, type SweepCosts } from "./measuring.ts";

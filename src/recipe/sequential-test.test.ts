@@ -1,10 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
-import { accuracy, type Goal, judge } from "../evaluate/index.ts";
+import { type Goal, judge } from "../evaluate/compare.ts";
 import { earlyLevel } from "../evaluate/interval.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
-import { completeContext } from "../passes/index.ts";
+import { completeContext } from "../passes/pass.ts";
 import { openStore } from "../run/store.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import { Evaluator } from "./evaluator.ts";

@@ -6,10 +6,11 @@
  */
 import { isIndexed } from "../data/index.ts";
 import { range, view } from "../data/indexed.ts";
-import { type Goal, judge, type Task } from "../evaluate/index.ts";
+import { type Goal, judge } from "../evaluate/compare.ts";
 import { earlyLevel, type Level, usualLevel } from "../evaluate/interval.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
 import type { Rows } from "./holdout.ts";
 import { logBatch, PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";

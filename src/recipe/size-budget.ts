@@ -3,7 +3,7 @@ import { PithError, stopIfAsked } from "../errors.ts";
 import { bytes as bytesText } from "../evaluate/numbers.ts";
 import { allocate, type Item } from "../math/allocate.ts";
 import { encodedSize } from "../onnx/index.ts";
-import type { Context, OptionValues } from "../passes/index.ts";
+import type { Context, OptionValues } from "../passes/pass.ts";
 import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";
 import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";
 

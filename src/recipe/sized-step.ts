@@ -1,6 +1,6 @@
 /** Runs a step of a recipe with bits per layer that fit a file size. */
 import { stopIfAsked } from "../errors.ts";
-import type { Context, OptionValues } from "../passes/index.ts";
+import type { Context, OptionValues } from "../passes/pass.ts";
 import type { StepResult } from "../run/runner.ts";
 import { madeOnce } from "../run/store.ts";
 import { keyOfSamples } from "./data-parts.ts";

@@ -1,8 +1,8 @@
 /** Applies the precision fallback to a step that misses the goal, using the validation samples. */
 import { Miss } from "../errors.ts";
-import { type Goal, isWithin, judge } from "../evaluate/index.ts";
+import { type Goal, isWithin, judge } from "../evaluate/compare.ts";
 import { allowance } from "../evaluate/numbers.ts";
-import type { Context, OptionValues } from "../passes/index.ts";
+import type { Context, OptionValues } from "../passes/pass.ts";
 import type { StepResult } from "../run/runner.ts";
 import { madeOnce } from "../run/store.ts";
 import type { Evaluation } from "./evaluator.ts";

@@ -2,12 +2,13 @@
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
 import { Miss } from "../errors.ts";
+import { type Goal, isWithin, judge } from "../evaluate/compare.ts";
 import { compareFunction, lostIn } from "../evaluate/compare-function.ts";
-import { type Goal, isWithin, judge, type Task } from "../evaluate/index.ts";
 import { fewDecibels } from "../evaluate/layers.ts";
 import { allowance, difference } from "../evaluate/numbers.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { divide } from "./holdout.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";

@@ -1,5 +1,5 @@
 import { stopIfAsked } from "../errors.ts";
-import type { OptionValues } from "../passes/index.ts";
+import type { OptionValues } from "../passes/pass.ts";
 import type { StepResult } from "../run/runner.ts";
 import type { Store } from "../run/store.ts";
 import type { PassStep } from "./pass-steps.ts";

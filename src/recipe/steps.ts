@@ -1,6 +1,7 @@
 import { distill } from "../distill/index.ts";
 import { factorize, lora } from "../factorize/index.ts";
-import { type AnyPass, lowerFused } from "../passes/index.ts";
+import { lowerFused } from "../passes/lower-fused.ts";
+import type { AnyPass } from "../passes/pass.ts";
 import {
   customFromMask,
   globalUnstructured,

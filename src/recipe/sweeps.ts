@@ -3,7 +3,7 @@
 import { Miss, refusalIn } from "../errors.ts";
 import { factorize } from "../factorize/index.ts";
 import type { Model } from "../graph/model.ts";
-import type { AnyPass, Change, Context, OptionValues } from "../passes/index.ts";
+import type { AnyPass, Change, Context, OptionValues } from "../passes/pass.ts";
 import { prune } from "../prune/index.ts";
 import { quantize } from "../quantize/index.ts";
 import { runStep } from "../run/step.ts";

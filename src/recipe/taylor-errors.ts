@@ -12,7 +12,7 @@ import type { Dataset } from "../data/index.ts";
 import { PithError } from "../errors.ts";
 import { counterpartNumbers } from "../evaluate/weight-errors.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { storeWeights } from "../passes/store-constants.ts";
 import { readStoredValue } from "../passes/stored.ts";
 import { toFloats } from "../tensor/convert.ts";

@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { memory } from "../data/index.ts";
-import { accuracy, agreement } from "../evaluate/index.ts";
+import { agreement } from "../evaluate/comparison-metrics.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import { zeros } from "../tensor/dense.ts";
 import { stepsOf } from "./pass-steps.ts";
 import { recipeFrom } from "./recipe.ts";

@@ -1,6 +1,7 @@
 /** Estimates the duration of a run from the original's time on the samples. */
-import type { Task } from "../evaluate/index.ts";
+
 import { counted, integer, waiting } from "../evaluate/numbers.ts";
+import type { Task } from "../evaluate/types.ts";
 import { completeOptions, partFor } from "../run/step.ts";
 import type { PassStep } from "./pass-steps.ts";
 

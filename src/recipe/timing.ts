@@ -1,7 +1,7 @@
 import { PithError } from "../errors.ts";
 import { isUnsteady } from "../evaluate/latency.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import type { Timing } from "../report/data.ts";
 import { workAt } from "../report/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";

@@ -1,7 +1,8 @@
-import type { Goal, Task } from "../evaluate/index.ts";
+import type { Goal } from "../evaluate/compare.ts";
 import { levelOf } from "../evaluate/interval.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import { Runner } from "../run/runner.ts";
 import { type Store, withStore } from "../run/store.ts";
 import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";

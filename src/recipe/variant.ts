@@ -1,9 +1,10 @@
 /** Runs one recipe on a copy of a model and measures it after each judged step. */
 import { clause, refusalIn, stopIfAsked } from "../errors.ts";
-import { type Goal, judge as judgeGoal, type Task } from "../evaluate/index.ts";
+import { type Goal, judge as judgeGoal } from "../evaluate/compare.ts";
 import { type OnTarget, rightOn } from "../evaluate/right-on.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
-import type { Context } from "../passes/index.ts";
+import type { Task } from "../evaluate/types.ts";
+import type { Context } from "../passes/pass.ts";
 import type { Measured, StepRecord, Variant } from "../report/data.ts";
 import type { Runner, StepResult } from "../run/runner.ts";
 import { trains } from "../run/step.ts";

@@ -1,5 +1,5 @@
 /** The chart of a run: the compared size against the metric. Thin lines are intervals of the metric, thick lines those of the paired difference. */
-import type { Unit } from "../evaluate/index.ts";
+import type { Unit } from "../evaluate/estimate.ts";
 import { bytes, figure, minus } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { type Content, html, type Markup } from "./markup.ts";

@@ -1,4 +1,4 @@
-import { isWithin } from "../evaluate/index.ts";
+import { isWithin } from "../evaluate/compare.ts";
 import { bytes, counted, difference, integer, times } from "../evaluate/numbers.ts";
 import type { Run } from "./data.ts";
 import { comparedSize } from "./search.ts";

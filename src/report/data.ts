@@ -1,19 +1,13 @@
 /** A run as plain data, as in `run.json`. It tries variants of one model, measured on the same samples, and keeps at most one. */
 import type { ErrorCode } from "../errors.ts";
-import type {
-  Comparison,
-  Estimate,
-  Goal,
-  Latency,
-  LatencyReport,
-  LayerDifference,
-  Likeness,
-  Unit,
-  Verdict,
-} from "../evaluate/index.ts";
+import type { Comparison, Goal, Verdict } from "../evaluate/compare.ts";
+import type { Likeness } from "../evaluate/compare-function.ts";
+import type { Estimate, Unit } from "../evaluate/estimate.ts";
+import type { Latency, LatencyReport } from "../evaluate/latency.ts";
+import type { LayerDifference } from "../evaluate/layers.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
-import type { Change, Learnt } from "../passes/index.ts";
+import type { Change, Learnt } from "../passes/pass.ts";
 
 /** Version of this format. */
 export const runFormat = 1;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { evilName, exampleRun, layerNames } from "../../test/report/example-run.ts";
 import { faults, scripts } from "../../test/report/well-formed.ts";
-import type { Spread } from "../evaluate/index.ts";
+import type { Spread } from "../evaluate/latency.ts";
 import type { Run } from "./data.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";

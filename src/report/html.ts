@@ -1,6 +1,6 @@
 /** `report.html`, a self-contained file: gain and verdict, then the evidence, then what is needed to repeat the run. */
 
-import type { Estimate } from "../evaluate/index.ts";
+import type { Estimate } from "../evaluate/estimate.ts";
 import { confidenceText } from "../evaluate/numbers.ts";
 import { chart, chartWidths } from "./chart.ts";
 import { verdictSentences } from "./choice.ts";

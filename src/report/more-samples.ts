@@ -1,5 +1,7 @@
 /** Advises how many samples narrow the interval of a loss to the goal. */
-import type { Estimate, Goal, Unit } from "../evaluate/index.ts";
+
+import type { Goal } from "../evaluate/compare.ts";
+import type { Estimate, Unit } from "../evaluate/estimate.ts";
 import { allowance, counted, integer } from "../evaluate/numbers.ts";
 
 /** Numbers of samples that the verdict did not use. */

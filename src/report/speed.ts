@@ -2,7 +2,7 @@
 import { type UnevenChannels, widestBlock } from "../analysis/uneven-channels.ts";
 import { someOf } from "../errors.ts";
 import { integer, isSlower, percent, runTime } from "../evaluate/numbers.ts";
-import type { Change } from "../passes/index.ts";
+import type { Change } from "../passes/pass.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 import { benchCommand } from "./shell-command.ts";
 

@@ -1,4 +1,4 @@
-import { type Goal, isWithin, type Verdict } from "../evaluate/index.ts";
+import { type Goal, isWithin, type Verdict } from "../evaluate/compare.ts";
 import {
   bytes,
   change,

@@ -1,7 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../test/report/example-run.ts";
-import { accuracy, agreement, compareRows, cosine, judge, type Likeness, type Verdict } from "../evaluate/index.ts";
+import { compareRows, judge, type Verdict } from "../evaluate/compare.ts";
+import type { Likeness } from "../evaluate/compare-function.ts";
+import { agreement } from "../evaluate/comparison-metrics.ts";
+import { cosine } from "../evaluate/embedding.ts";
 import { unsteadyNote } from "../evaluate/latency.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import { choiceSentence } from "./choice.ts";
 import type { Run, StepRecord, Variant } from "./data.ts";
 import { reportPage } from "./html.ts";

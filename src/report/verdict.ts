@@ -1,16 +1,8 @@
 import { capitalized } from "../errors.ts";
+import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../evaluate/compare.ts";
 import type { Likeness } from "../evaluate/compare-function.ts";
-import {
-  type Comparison,
-  type Goal,
-  isBroken,
-  isWithin,
-  judge,
-  type Spread,
-  type Unit,
-  usualDrop,
-  type Verdict,
-} from "../evaluate/index.ts";
+import type { Unit } from "../evaluate/estimate.ts";
+import type { Spread } from "../evaluate/latency.ts";
 import { workOf } from "../evaluate/latency.ts";
 import {
   allowance,
@@ -26,7 +18,7 @@ import {
   times,
 } from "../evaluate/numbers.ts";
 import type { OnTarget } from "../evaluate/right-on.ts";
-import type { Change } from "../passes/index.ts";
+import type { Change } from "../passes/pass.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 import { fewestToDecide, moreSamples, type Others } from "./more-samples.ts";
 

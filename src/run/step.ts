@@ -1,9 +1,10 @@
 import * as v from "valibot";
 import { memory } from "../data/index.ts";
 import { trainedKey } from "../data/trained-on.ts";
-import type { Metric, Task } from "../evaluate/index.ts";
+import type { Metric, Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { assertValid, verify } from "../graph/verify.ts";
+import { openModules } from "../passes/modules.ts";
 import {
   type AnyPass,
   type CalibrationData,
@@ -12,8 +13,7 @@ import {
   noLongerThere,
   type OptionValues,
   type Outcome,
-} from "../passes/index.ts";
-import { openModules } from "../passes/modules.ts";
+} from "../passes/pass.ts";
 import { namesAt } from "../passes/schema.ts";
 import { zeros } from "../tensor/dense.ts";
 import type { TrainOutcome } from "../train/index.ts";

@@ -3,7 +3,7 @@
  * free.
  */
 import { secondsSince } from "../evaluate/elapsed.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import type { Candidate } from "../recipe/variant.ts";
 import type { Store } from "../run/store.ts";
 import type { SearchOptions } from "./search-task.ts";

@@ -1,8 +1,8 @@
 /** Evaluates the best of a search: interim results, and the finalists on samples that the search did not use. */
 import type { Dataset } from "../data/index.ts";
-import { isWithin } from "../evaluate/index.ts";
+import { isWithin } from "../evaluate/compare.ts";
 import { counted } from "../evaluate/numbers.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { type Objective, objectiveOf } from "../recipe/objective.ts";
 import { type Compressed, compressIn } from "../recipe/run.ts";
 import type { Run } from "../report/data.ts";

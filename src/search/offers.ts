@@ -1,7 +1,7 @@
 import { infer } from "../analysis/infer.ts";
 import { PithError } from "../errors.ts";
-import type { Task } from "../evaluate/index.ts";
 import type { TargetName } from "../evaluate/run-target.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import type { MovesRequest } from "../passes/moves.ts";
 import type { AnyPass } from "../passes/pass.ts";

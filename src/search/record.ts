@@ -1,5 +1,5 @@
 /** Records the candidates of a search for reports. */
-import { judge } from "../evaluate/index.ts";
+import { judge } from "../evaluate/compare.ts";
 import { type Figures, frontOf, type Purpose } from "../recipe/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../recipe/recipe.ts";
 import type { Attempt } from "../recipe/variant.ts";

@@ -1,7 +1,8 @@
 /** Scores of a candidate on the search samples: bytes, drop, and speed if it counts. */
-import { judge, type Metric } from "../evaluate/index.ts";
+import { judge } from "../evaluate/compare.ts";
 import { bytes, change, times } from "../evaluate/numbers.ts";
 import type { RunTarget } from "../evaluate/run-target.ts";
+import type { Metric } from "../evaluate/types.ts";
 import type { Evaluator } from "../recipe/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../recipe/objective.ts";
 import { speedAt, time } from "../recipe/timing.ts";

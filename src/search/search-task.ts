@@ -1,8 +1,9 @@
 /** Opens a search: the original, measured on the search samples, and all candidates. */
-import type { Task } from "../evaluate/index.ts";
+
 import { counted, integer } from "../evaluate/numbers.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import type { RecipeSamples } from "../recipe/recipe.ts";
 import type { Compressed, RunOptions } from "../recipe/run.ts";
 import { openTrials, type Trials } from "../recipe/trials.ts";

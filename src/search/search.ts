@@ -5,11 +5,12 @@
  * Half of the test samples compare candidates; the other half evaluates only the finalists.
  */
 import { stopIfAsked } from "../errors.ts";
+import { usualDrop } from "../evaluate/compare.ts";
 import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
-import { type Task, usualDrop } from "../evaluate/index.ts";
 import { counted, integer } from "../evaluate/numbers.ts";
+import type { Task } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { completeContext } from "../passes/pass.ts";
 import { objectiveOf } from "../recipe/objective.ts";
 import type { Compressed } from "../recipe/run.ts";

@@ -3,28 +3,21 @@ import { distributionOf } from "../analysis/distribution.ts";
 import { infer } from "../analysis/infer.ts";
 import { assumedScores, mainOutput, outputKind } from "../analysis/output-kind.ts";
 import { PithError } from "../errors.ts";
+import { boxOverlap } from "../evaluate/boxes.ts";
+import { agreement, determination, meanKl, signalToNoise } from "../evaluate/comparison-metrics.ts";
+import { cosine, leastSamples, neighbourOverlap } from "../evaluate/embedding.ts";
 import {
   accuracy,
-  agreement,
-  boxOverlap,
-  cosine,
   crossEntropy,
-  determination,
-  leastSamples,
-  type Metric,
   type MetricOptions,
   macroF1,
   matthews,
-  meanKl,
-  meanSquaredError,
-  neighbourOverlap,
-  peakSignalToNoise,
   perplexity,
-  rankCorrelation,
-  signalToNoise,
   topK,
-} from "../evaluate/index.ts";
+} from "../evaluate/metrics.ts";
+import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "../evaluate/regression.ts";
 import { isShare } from "../evaluate/saturation.ts";
+import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 

@@ -10,7 +10,7 @@ import { preprocessingKey } from "../data/preprocessing-spec.ts";
 import { firstBatch } from "../data/select.ts";
 import { trainedKey } from "../data/trained-on.ts";
 import { createEngine } from "../engine/index.ts";
-import { evaluate } from "../evaluate/index.ts";
+import { evaluate } from "../evaluate/evaluate.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { open, save } from "../onnx/index.ts";

@@ -24,7 +24,7 @@ import { PithError } from "../errors.ts";
 import { counted, integer, minus, percent } from "../evaluate/numbers.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";

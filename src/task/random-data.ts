@@ -5,7 +5,7 @@ import type { IndexedDataset } from "../data/types.ts";
 import { PithError } from "../errors.ts";
 import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../evaluate/random-inputs.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { random } from "../tensor/random.ts";
 
 /** Selects random inputs instead of a path. */

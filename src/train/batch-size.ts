@@ -5,7 +5,7 @@ import { PithError } from "../errors.ts";
 import { feedingOf } from "../evaluate/feeding.ts";
 import { bytes } from "../evaluate/numbers.ts";
 import type { Model } from "../graph/model.ts";
-import { fixInputs } from "../passes/index.ts";
+import { fixInputs } from "../passes/fix-inputs.ts";
 import { fixedDims } from "../tensor/dims.ts";
 import type { Batch } from "../tensor/types.ts";
 import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";

@@ -16,7 +16,7 @@ import {
   weights,
 } from "../../test/train/corners.ts";
 import { mapBatches, memory } from "../data/index.ts";
-import { accuracy } from "../evaluate/index.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { open } from "../onnx/index.ts";
 import { ownedEnding } from "../platform/node-leftovers.ts";

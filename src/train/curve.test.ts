@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { memory } from "../data/index.ts";
-import { accuracy } from "../evaluate/index.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { fromNumbers } from "../tensor/convert.ts";

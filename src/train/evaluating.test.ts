@@ -1,7 +1,7 @@
 /** Which weights are best, and when there is an evaluation. */
 import { describe, expect, test } from "vitest";
 import { memory } from "../data/index.ts";
-import { accuracy } from "../evaluate/index.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import { float32 } from "../tensor/dense.ts";
 import { countEvaluation, stayedText } from "./evaluating.ts";
 import type { Validation } from "./plan.ts";

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { Dataset } from "../data/types.ts";
 import { createEngine } from "../engine/index.ts";
 import { parseModel } from "../graph/text.ts";
-import { completeContext } from "../passes/index.ts";
+import { completeContext } from "../passes/pass.ts";
 import { float32 } from "../tensor/dense.ts";
 import { bySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/index.ts";

@@ -4,7 +4,7 @@ import { draw, firstBatch } from "../data/select.ts";
 import type { Dataset } from "../data/types.ts";
 import { stopIfAsked } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
 import type { Loss } from "./loss.ts";

@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { data, expectContinued, net, trained } from "../../test/train/corners.ts";
 import { createEngine } from "../engine/index.ts";
-import { accuracy, evaluate } from "../evaluate/index.ts";
+import { evaluate } from "../evaluate/evaluate.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { linear, network, relu } from "../nn/index.ts";

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
 import { data, net, type Settings, stopAfter, trained, validation, weights } from "../../test/train/corners.ts";
 import { memory } from "../data/index.ts";
-import { accuracy } from "../evaluate/index.ts";
+import { accuracy } from "../evaluate/metrics.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
 import { open } from "../onnx/index.ts";

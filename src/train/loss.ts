@@ -5,7 +5,7 @@ import { PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { float32 } from "../tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";

@@ -9,7 +9,7 @@
 import { mapColumns, sampleCount, sliceRows } from "../data/rows.ts";
 import { PithError } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
-import { type Context, completeContext } from "../passes/index.ts";
+import { type Context, completeContext } from "../passes/pass.ts";
 import type { Batch } from "../tensor/types.ts";
 import type { Floats } from "./floats.ts";
 import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";

@@ -9,7 +9,7 @@ import { PithError } from "../errors.ts";
 import { counted } from "../evaluate/numbers.ts";
 import type { Metric } from "../evaluate/types.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { dimsText } from "../tensor/dims.ts";
 import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
 import { type Gradual, gradualOf } from "./gradual-options.ts";

@@ -6,7 +6,7 @@ import type { Dataset } from "../data/types.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import type { Tensor } from "../tensor/types.ts";
 import {
   type Beginning,

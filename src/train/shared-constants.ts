@@ -12,7 +12,7 @@ import { type ParameterRead, parameterReads } from "../analysis/parameters.ts";
 import { Miss } from "../errors.ts";
 import type { Node, Use, Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { groupBy } from "../tensor/group-by.ts";
 

@@ -9,7 +9,7 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { replaceNode } from "../graph/replace.ts";
 import { fuseForStep } from "../passes/fuse-pairs.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { int64 } from "../tensor/dense.ts";
 import type { Batch, Tensor } from "../tensor/types.ts";

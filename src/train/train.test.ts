@@ -5,7 +5,7 @@ import { structureHash } from "../graph/hash.ts";
 import { parseModel } from "../graph/text.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { encodeToBytes, open } from "../onnx/index.ts";
-import { completeContext } from "../passes/index.ts";
+import { completeContext } from "../passes/pass.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { random } from "../tensor/random.ts";
 import type { Loss } from "./loss.ts";

@@ -3,7 +3,7 @@ import { type Masked, maskedAt } from "../analysis/masks.ts";
 import { PithError } from "../errors.ts";
 import type { Unit } from "../evaluate/estimate.ts";
 import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/index.ts";
+import type { Context } from "../passes/pass.ts";
 import { dimsText } from "../tensor/dims.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { takeState } from "./checkpoint.ts";

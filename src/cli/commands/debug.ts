@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { capitalized, type Miss } from "../../errors.ts";
-import { blameText, isSpread } from "../../evaluate/index.ts";
+import { blameText, isSpread } from "../../evaluate/layer-errors.ts";
 import { counted } from "../../evaluate/numbers.ts";
 import { option } from "../../passes/options.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";

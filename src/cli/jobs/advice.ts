@@ -1,7 +1,7 @@
 /** Advice for results that are worse than the original. It names only flags of the command that ran. */
 import { capitalized } from "../../errors.ts";
-import { type Blame, isSpread } from "../../evaluate/index.ts";
-import type { AnyPass, Change, OptionValues } from "../../passes/index.ts";
+import { type Blame, isSpread } from "../../evaluate/layer-errors.ts";
+import type { AnyPass, Change, OptionValues } from "../../passes/pass.ts";
 import type { Lost } from "../../recipe/judgement.ts";
 import { trains } from "../../run/step.ts";
 import { nextFiles } from "../files.ts";

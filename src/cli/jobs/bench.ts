@@ -1,7 +1,7 @@
 /** Job of `pith bench`: times models relative to the first, interleaved, on the same random inputs. */
 import { tokenizerBeside } from "../../data/tokenizer.ts";
 import { createEngine, type RuntimeName } from "../../engine/index.ts";
-import type { LatencyReport } from "../../evaluate/index.ts";
+import type { LatencyReport } from "../../evaluate/latency.ts";
 import type { TargetName } from "../../evaluate/run-target.ts";
 import {
   inputTexts,

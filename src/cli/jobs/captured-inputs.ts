@@ -6,7 +6,7 @@ import { PithError } from "../../errors.ts";
 import { capturedInputs } from "../../folder/captured-inputs.ts";
 import type { Module } from "../../folder/index.ts";
 import type { JobContext } from "../../job/job.ts";
-import { completeContext } from "../../passes/index.ts";
+import { completeContext } from "../../passes/pass.ts";
 import type { Settings } from "../../task/index.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import type { Dense } from "../../tensor/types.ts";

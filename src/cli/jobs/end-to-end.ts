@@ -4,7 +4,7 @@ import { createEngine } from "../../engine/index.ts";
 import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { completeContext } from "../../passes/index.ts";
+import { completeContext } from "../../passes/pass.ts";
 import type { DataRequest } from "../data.ts";
 import { openRequest } from "./task.ts";
 

@@ -5,22 +5,12 @@ import { type Dataset, findImages, labelNames, mapBatches, textColumns } from ".
 import { firstBatch } from "../../data/select.ts";
 import { createEngine } from "../../engine/index.ts";
 import { Miss, PithError, someOf } from "../../errors.ts";
-import { judgedBatch } from "../../evaluate/batch-dependence.ts";
+import { batchInvariance, type Invariance, judgedBatch } from "../../evaluate/batch-dependence.ts";
+import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } from "../../evaluate/compare.ts";
+import type { Likeness } from "../../evaluate/compare-function.ts";
 import { compareOnSamples } from "../../evaluate/compare-function.ts";
-import {
-  answersWithNaN,
-  batchInvariance,
-  type Comparison,
-  compareRows,
-  type Estimate,
-  estimate,
-  type Invariance,
-  judge,
-  type Likeness,
-  measure,
-  type Unit,
-  type Verdict,
-} from "../../evaluate/index.ts";
+import type { Estimate, Unit } from "../../evaluate/estimate.ts";
+import { estimate, measure } from "../../evaluate/evaluate.ts";
 import { answers, answersOf, commonestShare, isAllNaN } from "../../evaluate/predictions.ts";
 import type { OnTarget } from "../../evaluate/right-on.ts";
 import type { RunTarget, TargetName } from "../../evaluate/run-target.ts";

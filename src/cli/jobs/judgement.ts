@@ -2,17 +2,9 @@
 import { infer } from "../../analysis/infer.ts";
 import { hasFloatWeights } from "../../analysis/weight.ts";
 import { capitalized, PithError } from "../../errors.ts";
+import { type Comparison, type Goal, isWithin, judge, type Verdict } from "../../evaluate/compare.ts";
 import { fewestSame, type Likeness } from "../../evaluate/compare-function.ts";
-import {
-  blameAmong,
-  blameText,
-  type Comparison,
-  type Goal,
-  isWithin,
-  judge,
-  layerToBlame,
-  type Verdict,
-} from "../../evaluate/index.ts";
+import { blameAmong, blameText, layerToBlame } from "../../evaluate/layer-errors.ts";
 import { fewDecibels } from "../../evaluate/layers.ts";
 import { ResultFails, requireLoads } from "../../evaluate/load-check.ts";
 import { lostKnowledge } from "../../evaluate/predictions.ts";

@@ -2,12 +2,14 @@
 import * as v from "valibot";
 import { draw } from "../../data/index.ts";
 import { PithError, refusalIn } from "../../errors.ts";
-import { type Comparison, evaluate, type Goal, type Task } from "../../evaluate/index.ts";
+import type { Comparison, Goal } from "../../evaluate/compare.ts";
+import { evaluate } from "../../evaluate/evaluate.ts";
 import { allowance, figure } from "../../evaluate/numbers.ts";
+import type { Task } from "../../evaluate/types.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import type { AnyPass, Context } from "../../passes/index.ts";
+import type { AnyPass, Context } from "../../passes/pass.ts";
 import { type Recipe, recipeVersion } from "../../recipe/index.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../recipe/paired-metrics.ts";
 import { Looks } from "../../recipe/sequential-test.ts";

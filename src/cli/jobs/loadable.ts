@@ -5,7 +5,7 @@ import { loads } from "../../evaluate/load-check.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open } from "../../onnx/index.ts";
-import { simplify } from "../../passes/index.ts";
+import { simplify } from "../../passes/simplify.ts";
 
 export interface LoadableInput {
   readonly models: readonly string[];

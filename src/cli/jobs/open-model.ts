@@ -8,12 +8,12 @@ import { isCopy } from "../../data/file-hash.ts";
 import { recordMissingSidecars } from "../../data/sidecars.ts";
 import type { Engine } from "../../engine/index.ts";
 import { enumerated } from "../../errors.ts";
-import type { CompressedSize } from "../../evaluate/index.ts";
+import type { CompressedSize } from "../../evaluate/size.ts";
 import { passKey } from "../../graph/emit.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
 import { open, save } from "../../onnx/index.ts";
-import type { Context } from "../../passes/index.ts";
+import type { Context } from "../../passes/pass.ts";
 import { quoted } from "../../report/shell-command.ts";
 import { filesOf } from "../files.ts";
 

@@ -4,7 +4,7 @@ import { createEngine } from "../../engine/index.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import type { Context } from "../../passes/index.ts";
+import type { Context } from "../../passes/pass.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import type { SearchOptions } from "../../search/index.ts";
 import { recipesFor } from "../../search/offers.ts";

@@ -1,7 +1,7 @@
 import { createEngine } from "../../engine/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import type { Context } from "../../passes/index.ts";
+import type { Context } from "../../passes/pass.ts";
 import type { SensitivityOptions } from "../../recipe/index.ts";
 import type { OpenedTask } from "../../task/index.ts";
 import type { SweepInput } from "../queue/inputs.ts";

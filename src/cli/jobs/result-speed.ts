@@ -3,7 +3,7 @@ import { bytes } from "../../evaluate/numbers.ts";
 import { relativeTime } from "../../evaluate/relative-time.ts";
 import { allNodes, storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import type { Context } from "../../passes/index.ts";
+import type { Context } from "../../passes/pass.ts";
 import type { Timed } from "../../report/speed.ts";
 import { dimsText } from "../../tensor/dims.ts";
 import { largestTimed } from "../weight.ts";

@@ -1,13 +1,13 @@
 /** Precision fallback: keeps the most sensitive layers at higher precision, and evaluates the result on samples that the search did not use. */
 import { capitalized, Miss, PithError } from "../../errors.ts";
-import { isWithin } from "../../evaluate/index.ts";
+import { isWithin } from "../../evaluate/compare.ts";
 import { allowance, counted } from "../../evaluate/numbers.ts";
 import type { RunTarget } from "../../evaluate/run-target.ts";
 import { searchTogether } from "../../folder/index.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import type { Context, OptionValues } from "../../passes/index.ts";
 import { downloadBytesOf } from "../../passes/options.ts";
+import type { Context, OptionValues } from "../../passes/pass.ts";
 import { withinDownload } from "../../recipe/download-budget.ts";
 import { withinBytes } from "../../recipe/size-budget.ts";
 import {

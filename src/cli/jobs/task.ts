@@ -6,7 +6,7 @@ import { PithError } from "../../errors.ts";
 import { counted, integer } from "../../evaluate/numbers.ts";
 import type { Model } from "../../graph/model.ts";
 import type { JobContext } from "../../job/job.ts";
-import type { AnyPass } from "../../passes/index.ts";
+import type { AnyPass } from "../../passes/pass.ts";
 import type { Recipe } from "../../recipe/index.ts";
 import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "../../recipe/pass-steps.ts";
 import type { RecipeSamples } from "../../recipe/recipe.ts";

@@ -6,7 +6,7 @@ import { counted, waiting } from "../../evaluate/numbers.ts";
 import { createRunner, type Runner } from "../../evaluate/run.ts";
 import { storedBytes } from "../../graph/graph.ts";
 import type { Model } from "../../graph/model.ts";
-import type { AnyPass, Context, OptionValues } from "../../passes/index.ts";
+import type { AnyPass, Context, OptionValues } from "../../passes/pass.ts";
 
 /** Calibration runs batches of this size, which take less time per sample than single samples. */
 const batchSize = 16;

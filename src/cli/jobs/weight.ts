@@ -1,7 +1,7 @@
 import { cost } from "../../analysis/cost.ts";
 import { infer } from "../../analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../analysis/learned.ts";
-import { type CompressedSize, size } from "../../evaluate/index.ts";
+import { type CompressedSize, size } from "../../evaluate/size.ts";
 import type { Model } from "../../graph/model.ts";
 import { storeWeights } from "../../passes/store-constants.ts";
 import { zeroShare } from "../../passes/zeros.ts";

@@ -1,5 +1,6 @@
 import { capitalized } from "../../errors.ts";
-import { isWithin, judge, type Likeness } from "../../evaluate/index.ts";
+import { isWithin, judge } from "../../evaluate/compare.ts";
+import type { Likeness } from "../../evaluate/compare-function.ts";
 import {
   allowance,
   bytes,

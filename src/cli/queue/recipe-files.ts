@@ -1,7 +1,7 @@
 /** Recipes for workers may use named techniques and known modules, but no files outside the store. */
 import { isObject } from "../../data/plain-object.ts";
 import { PithError } from "../../errors.ts";
-import type { OptionValues } from "../../passes/index.ts";
+import type { OptionValues } from "../../passes/pass.ts";
 import { parseRecipe, type RecipeStep, recipeText } from "../../recipe/index.ts";
 import { withOptions } from "../../recipe/pass-steps.ts";
 import { steps } from "../../recipe/steps.ts";
