@@ -5,12 +5,12 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { spread } from "../src/evaluate/index.ts";
+import { spread } from "../src/judge/index.ts";
 import { shared } from "../test/shared.ts";
 import { heading, line, table } from "./lib/print.ts";
 
-const program = fileURLToPath(new URL("../dist/cli/main.js", import.meta.url));
-if (!existsSync(program)) throw new Error("There is no dist/cli/main.js: npm run build makes it.");
+const program = fileURLToPath(new URL("../dist/app/cli/main.js", import.meta.url));
+if (!existsSync(program)) throw new Error("There is no dist/app/cli/main.js: npm run build makes it.");
 const rounds = Number(process.argv[2] ?? 20);
 const model = shared("data/models/mnist_cntk.onnx");
 

@@ -9,12 +9,12 @@
  * bench/peers/venv, or python3 (NNCF and Olive may be in different ones). --smoke searches 10 combinations of the smallest.
  */
 import { parseArgs } from "node:util";
-import { bytes, change, duration, percent, times } from "../src/evaluate/numbers.ts";
-import { open } from "../src/onnx/index.ts";
-import { sizeFor } from "../src/recipe/objective.ts";
-import { compress } from "../src/recipe/run.ts";
-import type { Measured, Run } from "../src/report/data.ts";
-import { chosenOf } from "../src/report/verdict.ts";
+import { bytes, change, duration, percent, times } from "../src/core/numbers.ts";
+import { open } from "../src/core/onnx/index.ts";
+import { sizeFor } from "../src/judge/run/objective.ts";
+import { compress } from "../src/judge/run/run.ts";
+import type { Measured, Run } from "../src/judge/record/data.ts";
+import { chosenOf } from "../src/judge/record/verdict.ts";
 import { type SearchOptions, search } from "../src/search/index.ts";
 import { searchParts } from "../src/search/parts.ts";
 import { formats } from "./compress/formats.ts";

@@ -8,19 +8,19 @@
  * keeping where it is the fastest of some shape.
  */
 import { parseArgs } from "node:util";
-import { type Inference, infer } from "../src/analysis/infer.ts";
-import { createEngine, type Session } from "../src/engine/index.ts";
-import { Miss } from "../src/errors.ts";
-import { type Emit, emitInto } from "../src/graph/emit.ts";
-import type { Node, Value } from "../src/graph/graph.ts";
-import type { Model } from "../src/graph/model.ts";
-import { parseModel } from "../src/graph/text.ts";
-import { blocksOf } from "../src/ops/shared/channel-blocks.ts";
-import { readConv } from "../src/ops/shared/convolution.ts";
-import { fastest, forms, formsFor, weightGradient } from "../src/ops/shared/weight-gradient.ts";
-import { removeUnused } from "../src/passes/remove-unused.ts";
-import type { Batch, Dense } from "../src/tensor/types.ts";
-import { channelBlock } from "../src/train/channel-blocks.ts";
+import { type Inference, infer } from "../src/core/analysis/infer.ts";
+import { createEngine, type Session } from "../src/core/engine/index.ts";
+import { Miss } from "../src/core/errors.ts";
+import { type Emit, emitInto } from "../src/core/graph/emit.ts";
+import type { Node, Value } from "../src/core/graph/graph.ts";
+import type { Model } from "../src/core/graph/model.ts";
+import { parseModel } from "../src/core/graph/text.ts";
+import { blocksOf } from "../src/core/ops/shared/channel-blocks.ts";
+import { readConv } from "../src/core/ops/shared/convolution.ts";
+import { fastest, forms, formsFor, weightGradient } from "../src/core/ops/shared/weight-gradient.ts";
+import { removeUnused } from "../src/core/graph/remove-unused.ts";
+import type { Batch, Dense } from "../src/core/tensor/types.ts";
+import { channelBlock } from "../src/learn/train/channel-blocks.ts";
 import { noise } from "../test/noise.ts";
 
 const { values: options, positionals } = parseArgs({

@@ -31,9 +31,9 @@ import {
   truncatedSvd,
 } from "pith/math";
 import { random } from "pith/tensor";
-import { engineMultiply } from "../src/engine/multiply.ts";
-import { reflectByAll, triangularize } from "../src/math/reflections.ts";
-import { runWith, type Steps } from "../src/math/steps.ts";
+import { engineMultiply } from "../src/core/engine/multiply.ts";
+import { reflectByAll, triangularize } from "../src/core/math/reflections.ts";
+import { runWith, type Steps } from "../src/core/math/steps.ts";
 import { rankCases } from "../test/math/matrices.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 import { pythonWith } from "./lib/python.ts";

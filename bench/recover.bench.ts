@@ -8,22 +8,22 @@
  * beside the original's. Lines are those of bench/logs/recover.md.
  */
 import { parseArgs } from "node:util";
-import { matchOriginal } from "../src/calibrate/match.ts";
+import { matchOriginal } from "../src/techniques/calibrate/match.ts";
 import { isIndexed } from "../src/data/indexed.ts";
 import { draw } from "../src/data/select.ts";
 import { openStorage } from "../src/data/store.ts";
-import { createEngine } from "../src/engine/index.ts";
-import { accuracy, evaluateAll, signalToNoise } from "../src/evaluate/index.ts";
-import type { Model } from "../src/graph/model.ts";
-import { completeContext } from "../src/passes/index.ts";
-import { storeWeights } from "../src/passes/store-constants.ts";
-import { recalibrateNorms } from "../src/recover/batch-norm.ts";
-import { biasStage } from "../src/recover/bias.ts";
-import { blockWise } from "../src/recover/block-wise.ts";
-import { endToEnd } from "../src/recover/end-to-end.ts";
-import { recover } from "../src/recover/index.ts";
-import { solveLayers } from "../src/recover/least-squares.ts";
-import type { Stage } from "../src/recover/stage.ts";
+import { createEngine } from "../src/core/engine/index.ts";
+import { accuracy, evaluateAll, signalToNoise } from "../src/judge/index.ts";
+import type { Model } from "../src/core/graph/model.ts";
+import { completeContext } from "../src/rewrite/index.ts";
+import { storeWeights } from "../src/rewrite/clean-up/store-constants.ts";
+import { recalibrateNorms } from "../src/techniques/recover/batch-norm.ts";
+import { biasStage } from "../src/techniques/recover/bias.ts";
+import { blockWise } from "../src/techniques/recover/block-wise.ts";
+import { endToEnd } from "../src/techniques/recover/end-to-end.ts";
+import { recover } from "../src/techniques/recover/index.ts";
+import { solveLayers } from "../src/techniques/recover/least-squares.ts";
+import type { Stage } from "../src/techniques/recover/stage.ts";
 import { line, share } from "./lib/print.ts";
 import { type Damage, type Network, networks } from "./recover/networks.ts";
 

@@ -7,10 +7,10 @@
  */
 import { parseArgs } from "node:util";
 import { take } from "../src/data/select.ts";
-import { percent } from "../src/evaluate/numbers.ts";
-import { open } from "../src/onnx/index.ts";
-import { allocationFrom, sensitivity } from "../src/recipe/index.ts";
-import { sensitivityCosts, sensitivityKinds } from "../src/recipe/sensitivity-record.ts";
+import { percent } from "../src/core/numbers.ts";
+import { open } from "../src/core/onnx/index.ts";
+import { allocationFrom, sensitivity } from "../src/search/recipes.ts";
+import { sensitivityCosts, sensitivityKinds } from "../src/search/sensitivity/sensitivity-record.ts";
 import { filesOf, networks } from "./compress/networks.ts";
 import { taskOf } from "./compress/task.ts";
 import { heading, line, table } from "./lib/print.ts";

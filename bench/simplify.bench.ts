@@ -17,8 +17,8 @@ import { open, save } from "pith";
 import { createEngine } from "pith/engine";
 import { allGraphs, type Model, verify } from "pith/graph";
 import { simplify } from "pith/passes";
-import { filesOf } from "../src/cli/files.ts";
-import { compareOutputs, type Sameness } from "../src/evaluate/equivalence.ts";
+import { filesOf } from "../src/app/cli/files.ts";
+import { compareOutputs, type Sameness } from "../src/judge/compare/equivalence.ts";
 
 const { values: options } = parseArgs({
   options: { models: { type: "string" }, python: { type: "string" }, folder: { type: "string" } },

@@ -30,7 +30,7 @@ const { values: options, positionals: folders } = parseArgs({
     against: { type: "string" },
   },
 });
-if (!existsSync(program)) throw new Error("There is no dist/cli/main.js: npm run build makes it.");
+if (!existsSync(program)) throw new Error("There is no dist/app/cli/main.js: npm run build makes it.");
 const limit = Number(options.limit);
 const asked = options.commands?.split(",");
 const strange = asked?.find((name) => !commands.some((command) => command.name === name));

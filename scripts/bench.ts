@@ -3,7 +3,7 @@
  * what it measured. Without a name it lists them.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { disableTelemetry } from "../src/platform/node-telemetry.ts";
+import { disableTelemetry } from "../src/core/platform/node-telemetry.ts";
 
 const folder = new URL("../bench/", import.meta.url);
 const [name] = process.argv.splice(2, 1);

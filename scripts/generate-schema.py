@@ -1,11 +1,11 @@
-"""Writes src/graph/schema.generated.ts from the operator schemas of the onnx and onnxruntime packages.
+"""Writes src/core/graph/schema.generated.ts from the operator schemas of the onnx and onnxruntime packages.
 
     python scripts/generate-schema.py
 
 Run it again when ONNX publishes an operator set, or ONNX Runtime new operators of its own. The output is data only:
 - types of attributes, for `emit`: those of the newest version of each operator, and, always optional, those that only
   older versions (from operator set 7 on, the oldest that ONNX Runtime runs) have;
-- one line of text per operator with all its versions, parsed on demand by src/graph/schema.ts, which describes it.
+- one line of text per operator with all its versions, parsed on demand by src/core/graph/schema.ts, which describes it.
 """
 
 import pathlib

@@ -12,6 +12,7 @@ import { firstDifference } from "./generate/difference.ts";
 import { errorPage } from "./generate/errors.ts";
 import type { Generator } from "./generate/generator.ts";
 import { kernels } from "./generate/kernels.ts";
+import { layerDrawing } from "./generate/layers.ts";
 import { operatorPage } from "./generate/operators.ts";
 import { recipeSchemaPage } from "./generate/recipe-schema.ts";
 import { surface } from "./generate/surface.ts";
@@ -21,6 +22,7 @@ const generators: readonly Generator[] = [
   commandPage,
   errorPage,
   kernels,
+  layerDrawing,
   operatorPage,
   recipeSchemaPage,
   surface,

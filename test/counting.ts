@@ -1,5 +1,5 @@
-import { bytesSource } from "../src/platform/sources.ts";
-import type { ByteSource } from "../src/tensor/types.ts";
+import { bytesSource } from "../src/core/platform/sources.ts";
+import type { ByteSource } from "../src/core/tensor/types.ts";
 
 /** A source that counts what is read of it: how often, and how many bytes. */
 export function counting(bytes: Uint8Array, name = "counted"): ByteSource & { reads: number; total: number } {

@@ -1,6 +1,6 @@
 /** What a test knows to be there, by name: a test whose model lacks it fails in that place. */
-import type { Graph, Node, Value } from "../src/graph/graph.ts";
-import type { Model } from "../src/graph/model.ts";
+import type { Graph, Node, Value } from "../src/core/graph/graph.ts";
+import type { Model } from "../src/core/graph/model.ts";
 
 export function value(inside: Graph | Model, name: string): Value {
   const found = ("graph" in inside ? inside.graph : inside).value(name);

@@ -1,9 +1,9 @@
 /** Models with functions of their own, which the text of models leaves out. */
-import type { Model } from "../src/graph/model.ts";
-import { parseModel } from "../src/graph/text.ts";
-import { encodeToBytes, open } from "../src/onnx/index.ts";
-import { attributeFields, functionFields, nodeFields, opsetFields } from "../src/onnx/schema.ts";
-import { Writer } from "../src/onnx/writer.ts";
+import type { Model } from "../src/core/graph/model.ts";
+import { parseModel } from "../src/core/graph/text.ts";
+import { encodeToBytes, open } from "../src/core/onnx/index.ts";
+import { attributeFields, functionFields, nodeFields, opsetFields } from "../src/core/onnx/schema.ts";
+import { Writer } from "../src/core/onnx/writer.ts";
 
 export interface NodeText {
   readonly op: string;

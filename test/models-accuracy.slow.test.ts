@@ -1,7 +1,7 @@
 /** Real networks on real data: the counts of right answers that other tools found on the same files. */
 import { describe, expect, it } from "vitest";
 import { openDataset, parsePreprocessing, preprocess, presets, take } from "../src/data/index.ts";
-import { createEngine } from "../src/engine/index.ts";
+import { createEngine } from "../src/core/engine/index.ts";
 import {
   accuracy,
   agreement,
@@ -15,8 +15,8 @@ import {
   measure,
   signalToNoise,
   topK,
-} from "../src/evaluate/index.ts";
-import { open } from "../src/onnx/index.ts";
+} from "../src/judge/index.ts";
+import { open } from "../src/core/onnx/index.ts";
 import { shared } from "./shared.ts";
 
 const engine = createEngine();

@@ -1,8 +1,8 @@
 /** Tensors drawn from a normal distribution by a seed, for laws that hold of any numbers. */
-import { float32 } from "../src/tensor/dense.ts";
-import { elementCount } from "../src/tensor/dims.ts";
-import { random } from "../src/tensor/random.ts";
-import type { Dense } from "../src/tensor/types.ts";
+import { float32 } from "../src/core/tensor/dense.ts";
+import { elementCount } from "../src/core/tensor/dims.ts";
+import { random } from "../src/core/tensor/random.ts";
+import type { Dense } from "../src/core/tensor/types.ts";
 
 /** @param seed a number, or a word that tells one stream of seed 1 from another. */
 export function noise(dims: readonly number[], seed: number | string, deviation = 1): Dense<"float32"> {

@@ -72,7 +72,7 @@ describe("the packed package", () => {
 
   test("contains the build, the license, the read-me and examples, and no sources or tests", () => {
     expect(packed).toEqual(
-      expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/index.js", "dist/cli/main.js"]),
+      expect.arrayContaining(["LICENSE", "README.md", "package.json", "dist/index.js", "dist/app/cli/main.js"]),
     );
     expect(packed.filter((name) => /^(?!examples\/).*(?<!\.d)\.ts$|\.test\./.test(name))).toEqual([]);
   });

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { findChromium, openPage } from "../src/cli/browser/chromium.ts";
+import { findChromium, openPage } from "../src/app/cli/browser/chromium.ts";
 
 export const root = fileURLToPath(new URL("../", import.meta.url));
 const types: Readonly<Record<string, string>> = { ".wasm": "application/wasm", ".html": "text/html" };

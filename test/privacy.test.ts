@@ -30,8 +30,8 @@ const inProgram = (text: string): Promise<string[]> => {
   writeFileSync(file, text);
   return written([file]);
 };
-const engine = pathToFileURL(compiled("engine/index.js")).href;
-const onnx = pathToFileURL(compiled("onnx/index.js")).href;
+const engine = pathToFileURL(compiled("core/engine/index.js")).href;
+const onnx = pathToFileURL(compiled("core/onnx/index.js")).href;
 const running = (model: string): string => `
   const { createEngine } = await import(${JSON.stringify(engine)});
   const { open } = await import(${JSON.stringify(onnx)});
@@ -71,7 +71,7 @@ describe("nothing is left in the home folder or the temporary folder by", () => 
 });
 
 describe("ORT_DISABLE_TELEMETRY", () => {
-  const platform = pathToFileURL(compiled("platform/node.js")).href;
+  const platform = pathToFileURL(compiled("core/platform/node.js")).href;
   const value = async (given: Readonly<Record<string, string>>): Promise<string> => {
     const text = `
       const { disableTelemetry } = await import(${JSON.stringify(platform)});

@@ -1,5 +1,5 @@
 /** What `compress` tried before it searched. */
-import { recipeFrom } from "../../src/recipe/recipe.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 
 export const formats = [
   { scheme: "static" },

@@ -2,16 +2,16 @@
  * Each layer of llama260k alone at half of its weights: the error of its outputs on tokens that no method has seen, beside plain truncation. 32
  * windows of 120 tokens calibrate, 32 others are looked at.
  */
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import { calibrate } from "../../src/calibrate/index.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import { calibrate } from "../../src/techniques/calibrate/index.ts";
 import type { Dataset } from "../../src/data/types.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { type FactorizeOptions, factorize } from "../../src/factorize/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import { openTask } from "../../src/task/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { type FactorizeOptions, factorize } from "../../src/techniques/factorize/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { openTask } from "../../src/judge/task/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { needed } from "../formats/table.ts";
 import { line, table } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

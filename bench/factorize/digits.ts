@@ -2,11 +2,11 @@
 
 import { digits as openDigits } from "../../examples/digits.ts";
 import { collect } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { accuracy, compare, evaluate } from "../../src/evaluate/index.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import { linear, network, relu } from "../../src/nn/index.ts";
-import { train } from "../../src/train/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { accuracy, compare, evaluate } from "../../src/judge/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
+import { train } from "../../src/learn/train/index.ts";
 import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";
 

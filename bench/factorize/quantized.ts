@@ -3,22 +3,22 @@
  * signal to noise of the outputs beside those of the factors in float, on test samples. Trained: 784-128-10 on MNIST with fc1 at rank 8, after 300 steps.
  */
 import { digits } from "../../examples/digits.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { type Layer, layers } from "../../src/analysis/layers.ts";
-import { weightMatrices, weightNumbers } from "../../src/analysis/weight.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { type Layer, layers } from "../../src/core/analysis/layers.ts";
+import { weightMatrices, weightNumbers } from "../../src/core/analysis/weight.ts";
 import { collect, take } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { accuracy, evaluate, evaluateAll, signalToNoise } from "../../src/evaluate/index.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { linear, network, relu } from "../../src/nn/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { openTask } from "../../src/task/index.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { fixedDims } from "../../src/tensor/dims.ts";
-import { train } from "../../src/train/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { accuracy, evaluate, evaluateAll, signalToNoise } from "../../src/judge/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { openTask } from "../../src/judge/task/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { fixedDims } from "../../src/core/tensor/dims.ts";
+import { train } from "../../src/learn/train/index.ts";
 import { needed } from "../formats/table.ts";
 import { line, table } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

@@ -2,17 +2,17 @@
  * ResNet-56 with a 1.5th of its multiply-accumulates by a budget over all layers, fine-tuned towards itself as it was on 15,000 images of CIFAR-10. It was
  * trained on all 50,000; the 1,000 test images are new to it.
  */
-import { cost } from "../../src/analysis/cost.ts";
-import { infer } from "../../src/analysis/infer.ts";
+import { cost } from "../../src/core/analysis/cost.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
 import { openDataset, preprocess, presets, take } from "../../src/data/index.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
-import { distillation } from "../../src/distill/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { accuracy, compare, latency } from "../../src/evaluate/index.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import { fixInputs } from "../../src/passes/index.ts";
-import { train } from "../../src/train/index.ts";
+import { distillation } from "../../src/techniques/distill/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { accuracy, compare, latency } from "../../src/judge/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { fixInputs } from "../../src/rewrite/index.ts";
+import { train } from "../../src/learn/train/index.ts";
 import { needed } from "../formats/table.ts";
 import { dropTarget, line, points, target } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

@@ -1,8 +1,8 @@
 /** A model of any size: a chain of MatMul with weights of equal size, which are generated while the file is written. */
-import { Model } from "../../src/graph/model.ts";
-import { save } from "../../src/onnx/index.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Dense, Tensor } from "../../src/tensor/types.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Dense, Tensor } from "../../src/core/tensor/types.ts";
 
 /** Weights have 16 MiB by default. */
 const usualWidth = 2048;

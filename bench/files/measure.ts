@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { spread } from "../../src/evaluate/index.ts";
+import { spread } from "../../src/judge/index.ts";
 import { line, table } from "../lib/print.ts";
 
 interface Measured {
@@ -22,7 +22,7 @@ interface Case {
 }
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
-const program = here("../../dist/cli/main.js");
+const program = here("../../dist/app/cli/main.js");
 
 /** Whether every target was met. */
 export async function measureLarge(sizes: { whole: number; outside: number }, rounds: number): Promise<boolean> {

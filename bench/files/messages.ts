@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { encodeToBytes, open, save } from "../../src/onnx/index.ts";
+import { encodeToBytes, open, save } from "../../src/core/onnx/index.ts";
 import { backendTests } from "../../test/laws/archive.ts";
 import { shared } from "../../test/shared.ts";
 import { line, table } from "../lib/print.ts";

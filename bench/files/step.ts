@@ -4,8 +4,8 @@
  */
 import { readFileSync } from "node:fs";
 import { copyFile, open as openFile, readFile, writeFile } from "node:fs/promises";
-import { open, save } from "../../src/onnx/index.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
 import { editedWeight, weightOf, writeLarge } from "./large.ts";
 import { bufbuild, protobufjs } from "./peers.ts";
 

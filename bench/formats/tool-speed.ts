@@ -46,8 +46,8 @@ async function measureCommand(
   other: readonly Taken[],
   { folder }: FormatsSettings,
 ): Promise<void> {
-  const program = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
-  if (!existsSync(program)) throw new Error("There is no dist/cli/main.js: npm run build makes it.");
+  const program = fileURLToPath(new URL("../../dist/app/cli/main.js", import.meta.url));
+  if (!existsSync(program)) throw new Error("There is no dist/app/cli/main.js: npm run build makes it.");
   const given = ["quantize", ...words, "-o", join(folder, "command.onnx")];
   const { code, error, processor, seconds, own } = await takenBy(process.execPath, [program, ...given]);
   if (code !== 0) throw new Error(error);

@@ -1,5 +1,5 @@
 /** The command line from inside a bench: the program itself, its jobs in processes of their own, its result as data. */
-import { runProgram } from "../../src/cli/program.ts";
+import { runProgram } from "../../src/app/cli/program.ts";
 
 export interface Ran {
   readonly code: number;

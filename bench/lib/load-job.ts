@@ -1,9 +1,9 @@
 /** Job of the engine's bench: loads a model, runs it, tells time and memory. */
-import { startMeter } from "../../src/cli/jobs/meter.ts";
-import { startRuntime } from "../../src/cli/jobs/runtime.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { startMeter } from "../../src/app/cli/jobs/meter.ts";
+import { startRuntime } from "../../src/app/cli/jobs/runtime.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 
 export interface LoadInput {
   readonly path: string;

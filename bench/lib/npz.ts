@@ -1,7 +1,7 @@
 /** A file of named tensors as NumPy writes it: samples for a command that takes `--data`. */
 import { writeFileSync } from "node:fs";
 import { zipSync } from "fflate";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 
 const codes: Readonly<Record<string, string>> = {
   float16: "f2",

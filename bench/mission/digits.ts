@@ -17,7 +17,7 @@ import { globalUnstructured, l1Unstructured, remove } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { type Epoch, train } from "pith/train";
 import { digits as openDigits } from "../../examples/digits.ts";
-import { bytes, integer } from "../../src/evaluate/numbers.ts";
+import { bytes, integer } from "../../src/core/numbers.ts";
 import { dropTarget, heading, line, points, share, table, target } from "../lib/print.ts";
 
 const seed = 1;

@@ -6,10 +6,10 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Measurement } from "../../src/cli/jobs/eval.ts";
-import type { InspectedFile } from "../../src/cli/jobs/inspect.ts";
-import type { PassOutput } from "../../src/cli/jobs/pass.ts";
-import { bytes, integer, percent } from "../../src/evaluate/numbers.ts";
+import type { Measurement } from "../../src/app/cli/jobs/eval.ts";
+import type { InspectedFile } from "../../src/app/cli/jobs/inspect.ts";
+import type { PassOutput } from "../../src/app/cli/jobs/pass.ts";
+import { bytes, integer, percent } from "../../src/core/numbers.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
 import { heading, line, points, share, table } from "../lib/print.ts";

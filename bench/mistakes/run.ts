@@ -37,7 +37,7 @@ export interface Outcome {
   readonly faults: readonly string[];
 }
 
-const program = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const program = fileURLToPath(new URL("../../src/app/cli/main.ts", import.meta.url));
 const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
 /** Milliseconds after which a command counts as hanging. */
 const longest = 120_000;

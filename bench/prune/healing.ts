@@ -8,9 +8,9 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { open } from "pith";
-import type { Measurement } from "../../src/cli/jobs/eval.ts";
-import type { PassOutput } from "../../src/cli/jobs/pass.ts";
-import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
+import type { Measurement } from "../../src/app/cli/jobs/eval.ts";
+import type { PassOutput } from "../../src/app/cli/jobs/pass.ts";
+import type { Comparison, Estimate } from "../../src/judge/index.ts";
 import { shared } from "../../test/shared.ts";
 import { pith } from "../lib/command.ts";
 import { heading, line, points, share, table, target } from "../lib/print.ts";

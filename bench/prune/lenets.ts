@@ -10,7 +10,7 @@ import type { Model } from "pith/graph";
 import { conv2d, flatten, linear, maxPool, network, relu } from "pith/nn";
 import { prune, remove } from "pith/prune";
 import { parametersOf, rewind, train } from "pith/train";
-import { infer } from "../../src/analysis/infer.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
 import { shared } from "../../test/shared.ts";
 import { line, target } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

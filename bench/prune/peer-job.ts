@@ -1,8 +1,8 @@
 /** Job of experiment "peers": half of the channels of a file, with what the processor and the memory of this process say to it. */
 import { open, save } from "pith";
 import { prune } from "pith/prune";
-import { startMeter } from "../../src/cli/jobs/meter.ts";
-import { linear, network, relu } from "../../src/nn/index.ts";
+import { startMeter } from "../../src/app/cli/jobs/meter.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
 
 export interface CutInput {
   readonly path: string;

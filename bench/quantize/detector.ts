@@ -2,11 +2,11 @@
 
 import { isIndexed, take } from "../../src/data/index.ts";
 import { setAside } from "../../src/data/select.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { boxOverlap, estimate, measure } from "../../src/evaluate/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { openTask } from "../../src/task/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { boxOverlap, estimate, measure } from "../../src/judge/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { openTask } from "../../src/judge/task/index.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, share, table, target } from "../lib/print.ts";
 import { calibrating, type Settings } from "./static.ts";

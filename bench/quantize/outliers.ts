@@ -2,14 +2,14 @@
  * Experiment "outliers": static int8 of transformers one of whose channels reaches a hundred times as far as the others. They compute what the originals do: what
  * reads the channel takes it back.
  */
-import { infer } from "../../src/analysis/infer.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Node, Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { toFloats } from "../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
-import { alongAxis } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Node, Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { toFloats } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { alongAxis } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { heading } from "../lib/print.ts";
 import type { NetworkName } from "./samples.ts";
 import { besidePeers, calibrating, type Goals, type Settings } from "./static.ts";

@@ -7,12 +7,12 @@
 import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createEngine, type Engine } from "../../src/engine/index.ts";
-import { agreement, type Estimate, meanInterval, meanKl, measure } from "../../src/evaluate/index.ts";
-import { leastTimes } from "../../src/evaluate/relative-time.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { createEngine, type Engine } from "../../src/core/engine/index.ts";
+import { agreement, type Estimate, meanInterval, meanKl, measure } from "../../src/judge/index.ts";
+import { leastTimes } from "../../src/runtime/run/relative-time.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { heading, line, points, table, target } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
 import {

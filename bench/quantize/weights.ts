@@ -2,12 +2,12 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createEngine } from "../../src/engine/index.ts";
-import { type Estimate, meanInterval, measure } from "../../src/evaluate/index.ts";
-import { runJob } from "../../src/job/run.ts";
-import { open } from "../../src/onnx/index.ts";
-import type { QuantizeOptions } from "../../src/quantize/index.ts";
-import { rounders } from "../../src/quantize/rounders/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { type Estimate, meanInterval, measure } from "../../src/judge/index.ts";
+import { runJob } from "../../src/runtime/job/run.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import type { QuantizeOptions } from "../../src/techniques/quantize/index.ts";
+import { rounders } from "../../src/techniques/quantize/rounders/index.ts";
 import { heading, line, points, table, target } from "../lib/print.ts";
 import type quantizeJob from "./job.ts";
 import { type NetworkName, openSamples } from "./samples.ts";

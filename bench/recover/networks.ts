@@ -10,11 +10,11 @@ import {
   tokenize,
 } from "../../src/data/index.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import { prune } from "../../src/prune/index.ts";
-import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../../test/shared.ts";
 
 export interface Network {

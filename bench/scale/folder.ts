@@ -4,17 +4,17 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { createEngine } from "../../src/engine/index.ts";
-import { decibels } from "../../src/evaluate/index.ts";
-import { type Emit, emitInto } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import { Model } from "../../src/graph/model.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { type DtypeName, dtypes } from "../../src/quantize/dtypes.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { symbol } from "../../src/tensor/dims.ts";
-import type { Tensor } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { decibels } from "../../src/judge/index.ts";
+import { type Emit, emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { type DtypeName, dtypes } from "../../src/techniques/quantize/dtypes.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { symbol } from "../../src/core/tensor/dims.ts";
+import type { Tensor } from "../../src/core/tensor/types.ts";
 import { inPage } from "../../test/page.ts";
 import { weightOf } from "../files/large.ts";
 import { type Taken, takenBy } from "../lib/taken.ts";
@@ -86,7 +86,7 @@ async function writeFolder(folder: string, mebibytes: number): Promise<void> {
 /** What the command takes, chunks of 24 MB: that is what hosts with small limits serve. */
 export async function quantizedFolder(folder: string, mebibytes: number, dtypes: string): Promise<Taken> {
   await writeFolder(folder, mebibytes);
-  const words = ["--import", "tsx", "--conditions=pith-source", "src/cli/main.ts"];
+  const words = ["--import", "tsx", "--conditions=pith-source", "src/app/cli/main.ts"];
   const given = ["quantize", folder, "--dtype", dtypes, "--chunk", "24MB", "-o", `${folder}.out`];
   return takenBy(process.execPath, [...words, ...given]);
 }

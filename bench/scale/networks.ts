@@ -1,10 +1,10 @@
 /** Networks of any number of nodes, of the forms in which deep and wide graphs come. */
-import { type Emit, emitInto } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import { Model } from "../../src/graph/model.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { symbol } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
+import { type Emit, emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { symbol } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
 
 /** So small that the nodes are the cost, not the numbers. */
 const width = 4;

@@ -2,16 +2,16 @@
  * One step on one model, in a process of its own: `step.ts <step> <from> <to>`. Prints the seconds that the processor worked for it, without
  * and with those in the system, and those that passed, without the start of the process, and the peak of the process's memory in bytes.
  */
-import plotJob from "../../src/cli/jobs/plot.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import type { JobContext } from "../../src/job/job.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { simplify } from "../../src/passes/index.ts";
-import { prune, remove } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { inspect } from "../../src/report/index.ts";
-import { deferred } from "../../src/tensor/deferred.ts";
+import plotJob from "../../src/app/cli/jobs/plot.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import type { JobContext } from "../../src/runtime/job/job.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { simplify } from "../../src/rewrite/index.ts";
+import { prune, remove } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { inspect } from "../../src/app/report/index.ts";
+import { deferred } from "../../src/core/tensor/deferred.ts";
 import { writeLarge } from "../files/large.ts";
 import { peakMemory } from "../lib/peak.ts";
 import { type Form, networkOf } from "./networks.ts";

@@ -1,10 +1,10 @@
 /** Job of the sweep: runs an original in ONNX Runtime, and a file made of it, straight from their paths, on the same random inputs. */
 import * as ort from "onnxruntime-node";
-import { createEngine } from "../../src/engine/index.ts";
-import { PithError } from "../../src/errors.ts";
-import { decibels } from "../../src/evaluate/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { decibels } from "../../src/judge/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { writeNpz } from "../lib/npz.ts";
 import { runnable, samplesLike } from "../lib/random-inputs.ts";
 

@@ -4,13 +4,13 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { secondsSince } from "../../src/evaluate/elapsed.ts";
-import { runJob } from "../../src/job/run.ts";
+import { secondsSince } from "../../src/runtime/run/elapsed.ts";
+import { runJob } from "../../src/runtime/job/run.ts";
 import type checkJob from "./check-job.ts";
 import type { Checked, CheckInput } from "./check-job.ts";
 import type { Swept } from "./commands.ts";
 
-export const program = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
+export const program = fileURLToPath(new URL("../../dist/app/cli/main.js", import.meta.url));
 
 /** What became of a command; the last four are faults. */
 export type Outcome =

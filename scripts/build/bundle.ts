@@ -34,7 +34,13 @@ export async function bundle(root: string, outdir: string, more: readonly string
 }
 
 /** What is started in a process, a thread or a page of its own. */
-const started = ["cli/main", "cli/browser/page", "job/child", "platform/thread-entry", "data/preparing"];
+const started = [
+  "app/cli/main",
+  "app/cli/browser/page",
+  "runtime/job/child",
+  "core/platform/thread-entry",
+  "data/preparing",
+];
 
 /** What package.json hands out under the condition of the sources. */
 function publicEntries(root: string): readonly string[] {
@@ -44,8 +50,8 @@ function publicEntries(root: string): readonly string[] {
 }
 
 function jobs(sources: string): readonly string[] {
-  const folder = join(sources, "cli/jobs");
+  const folder = join(sources, "app/cli/jobs");
   return readdirSync(folder)
     .filter((file) => /^export default /m.test(readFileSync(join(folder, file), "utf8")))
-    .map((file) => `cli/jobs/${file.replace(/\.ts$/, "")}`);
+    .map((file) => `app/cli/jobs/${file.replace(/\.ts$/, "")}`);
 }

@@ -13,30 +13,30 @@ const places = (findings: readonly Finding[]) => findings.map(({ file, line, rul
 
 test("an import that points downwards passes", () => {
   expect(
-    table("src/passes/fold.ts", 'import { infer } from "../analysis/shapes.ts";\nimport * as v from "valibot";'),
+    table("src/rewrite/clean-up/fold.ts", 'import { infer } from "../../core/analysis/shapes.ts";\nimport * as v from "valibot";'),
   ).toEqual([]);
 });
 
 test("an import that points upwards is found at its line", () => {
-  expect(table("src/graph/graph.ts", '\nimport { infer } from "../analysis/shapes.ts";')).toEqual([
-    "src/graph/graph.ts:2 import-table",
+  expect(table("src/core/graph/graph.ts", '\nimport { infer } from "../analysis/shapes.ts";')).toEqual([
+    "src/core/graph/graph.ts:2 import-table",
   ]);
 });
 
 test("types, re-exports, import types and lazy imports obey the table too", () => {
   const forms = [
-    'import type { Pass } from "../passes/pass.ts";',
-    'export * from "../passes/pass.ts";',
-    'export type { Pass } from "../passes/pass.ts";',
-    'type P = import("../passes/pass.ts").Pass;',
-    'const load = () => import("../passes/pass.ts");',
-    'import "../passes/pass.ts";',
+    'import type { Pass } from "../pass/pass.ts";',
+    'export * from "../pass/pass.ts";',
+    'export type { Pass } from "../pass/pass.ts";',
+    'type P = import("../pass/pass.ts").Pass;',
+    'const load = () => import("../pass/pass.ts");',
+    'import "../pass/pass.ts";',
   ];
-  for (const form of forms) expect(table("src/ops/conv.ts", form), form).toEqual(["src/ops/conv.ts:1 import-table"]);
+  for (const form of forms) expect(table("src/core/ops/conv.ts", form), form).toEqual(["src/core/ops/conv.ts:1 import-table"]);
 });
 
 test("techniques do not import each other", () => {
-  expect(table("src/prune/magnitude.ts", 'import { quantize } from "../quantize/index.ts";')).toHaveLength(1);
+  expect(table("src/techniques/prune/magnitude.ts", 'import { quantize } from "../quantize/index.ts";')).toHaveLength(1);
 });
 
 test("a folder that the table does not know is found", () => {
@@ -44,13 +44,13 @@ test("a folder that the table does not know is found", () => {
 });
 
 test("a package is for the folders that the table says, and an unknown one for none", () => {
-  expect(table("src/cli/main.ts", 'import { Command } from "commander";')).toEqual([]);
-  expect(table("src/recipe/run.ts", 'import { Command } from "commander";')).toHaveLength(1);
-  expect(table("src/cli/main.ts", 'import leftPad from "left-pad";')).toHaveLength(1);
+  expect(table("src/app/cli/main.ts", 'import { Command } from "commander";')).toEqual([]);
+  expect(table("src/judge/run/run.ts", 'import { Command } from "commander";')).toHaveLength(1);
+  expect(table("src/app/cli/main.ts", 'import leftPad from "left-pad";')).toHaveLength(1);
 });
 
 test("Node built-ins stay in their folders, with and without the prefix", () => {
-  expect(table("src/platform/node.ts", 'import { open } from "node:fs/promises";')).toEqual([]);
+  expect(table("src/core/platform/node.ts", 'import { open } from "node:fs/promises";')).toEqual([]);
   expect(table("src/data/files.ts", 'import { open } from "node:fs/promises";')).toEqual([
     "src/data/files.ts:1 node-built-ins",
   ]);
@@ -58,13 +58,13 @@ test("Node built-ins stay in their folders, with and without the prefix", () => 
 });
 
 test("#platform counts as the folder platform", () => {
-  expect(table("src/onnx/open.ts", 'import { openFile } from "#platform";')).toEqual([]);
-  expect(table("src/math/svd.ts", 'import { openFile } from "#platform";')).toHaveLength(1);
+  expect(table("src/core/onnx/open.ts", 'import { openFile } from "#platform";')).toEqual([]);
+  expect(table("src/core/math/svd.ts", 'import { openFile } from "#platform";')).toHaveLength(1);
 });
 
 test("shipped code does not import tests or examples, and these may import anything", () => {
-  expect(table("src/ops/index.ts", 'import { cases } from "../../test/ops/conv.examples.ts";')).toHaveLength(1);
-  expect(table("src/ops/conv.test.ts", 'import { run } from "../cli/main.ts";\nimport "node:fs";')).toEqual([]);
+  expect(table("src/core/ops/index.ts", 'import { cases } from "../../../test/ops/conv.examples.ts";')).toHaveLength(1);
+  expect(table("src/core/ops/conv.test.ts", 'import { run } from "../cli/main.ts";\nimport "node:fs";')).toEqual([]);
 });
 
 test("an example that reaches into src is found", () => {
@@ -96,13 +96,13 @@ test("a cycle that a shorter one hides, and a file that imports itself, are foun
 
 test("types may close a circle inside a folder, and no wider one, though a smaller one lies in it", () => {
   const inside = [
-    readSource("src/graph/graph.ts", 'import { Value } from "./value.ts";'),
-    readSource("src/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
+    readSource("src/core/graph/graph.ts", 'import { Value } from "./value.ts";'),
+    readSource("src/core/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
   ];
   expect(checkImportCycles(inside)).toEqual([]);
   const findings = checkImportCycles([
-    readSource("src/graph/graph.ts", 'import { Value } from "./value.ts";\nimport { split } from "../text/scan.ts";'),
-    readSource("src/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
+    readSource("src/core/graph/graph.ts", 'import { Value } from "./value.ts";\nimport { split } from "../text/scan.ts";'),
+    readSource("src/core/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
     readSource("src/text/scan.ts", '\nimport type { Value } from "../graph/value.ts";'),
   ]);
   expect(places(findings)).toHaveLength(1);
@@ -121,16 +121,9 @@ test("a diamond is no cycle, and types close none", () => {
 });
 
 const operators = new Set(["Conv", "MatMul", "MatMulNBits"]);
-const walker = (text: string, file = "src/analysis/blocks.ts") =>
+const walker = (text: string, file = "src/core/analysis/blocks.ts") =>
   checkOperatorNames([readSource(file, text)], operators, {
-    folders: {
-      analysis: "ops graph",
-      train: "analysis graph",
-      passes: "graph",
-      ops: "graph",
-      onnx: "graph",
-      platform: "",
-    },
+    layers: ["core/platform", "core/graph", "core/onnx core/ops", "core/analysis", "rewrite/clean-up", "learn/train"],
   });
 
 test.each([
@@ -150,8 +143,8 @@ test.each([
   'const { op } = node; if (op === "Conv") skip();',
   'const first = list.many([], "Conv");',
 ])("a walker that looks at an operator's name is found: %s", (text) => {
-  expect(places(walker(text))).toEqual(["src/analysis/blocks.ts:1 operator-names"]);
-  expect(places(walker(text, "src/train/loop.ts"))).toEqual(["src/train/loop.ts:1 operator-names"]);
+  expect(places(walker(text))).toEqual(["src/core/analysis/blocks.ts:1 operator-names"]);
+  expect(places(walker(text, "src/learn/train/loop.ts"))).toEqual(["src/learn/train/loop.ts:1 operator-names"]);
 });
 
 test.each([
@@ -170,25 +163,25 @@ test.each([
 
 test("every folder that sees graphs is looked at, but for those that say what operators mean and how they are written", () => {
   const text = 'if (node.op === "Own") skip();';
-  expect(places(walker(text, "src/passes/fuse.ts"))).toEqual(["src/passes/fuse.ts:1 operator-names"]);
-  for (const folder of ["ops", "onnx", "platform"]) expect(walker(text, `src/${folder}/conv.ts`), folder).toEqual([]);
+  expect(places(walker(text, "src/rewrite/clean-up/fuse.ts"))).toEqual(["src/rewrite/clean-up/fuse.ts:1 operator-names"]);
+  for (const folder of ["ops", "onnx", "platform"]) expect(walker(text, `src/core/${folder}/conv.ts`), folder).toEqual([]);
 });
 
 test("tests may know operators by name", () => {
-  expect(walker('if (node.op === "Conv") skip();', "src/analysis/blocks.test.ts")).toEqual([]);
+  expect(walker('if (node.op === "Conv") skip();', "src/core/analysis/blocks.test.ts")).toEqual([]);
 });
 
 test("the operators are those of the generated schema, without their domains", () => {
   const schema = 'export const schema = {\n  Conv: "1 2-3 1-1",\n  "com.microsoft.MatMulNBits": "1 3-4 1-1",\n};';
-  expect([...operatorsOf([readSource("src/graph/schema.generated.ts", schema)])]).toEqual(["Conv", "MatMulNBits"]);
+  expect([...operatorsOf([readSource("src/core/graph/schema.generated.ts", schema)])]).toEqual(["Conv", "MatMulNBits"]);
   expect(operatorsOf([]).size).toBe(0);
 });
 
 test("a cast through unknown is found, a plain one is not", () => {
-  const found = (text: string) => places(checkDoubleCasts([readSource("src/ops/conv.ts", text)]));
+  const found = (text: string) => places(checkDoubleCasts([readSource("src/core/ops/conv.ts", text)]));
   expect(found("const a = value as unknown as number;\nconst b = (value as unknown) as number;")).toEqual([
-    "src/ops/conv.ts:1 double-casts",
-    "src/ops/conv.ts:2 double-casts",
+    "src/core/ops/conv.ts:1 double-casts",
+    "src/core/ops/conv.ts:2 double-casts",
   ]);
   expect(found("const a = value as number; const b = value as unknown;")).toEqual([]);
 });

@@ -1,13 +1,14 @@
 /**
- * Who may import whom, after the committed table `scripts/layers.json`: folder → folders, package → folders. Types count as well: a
- * type that points upwards ties the layers together like any other import.
+ * Checks imports by the committed table `scripts/layers.json`. It lists layers from the lowest to the highest. A folder may import the layers
+ * below its own, but not the other folders of its own. A package may be imported by the folders that the table names. Types count as well.
  */
 import { type Finding, isNodeBuiltIn, isTestCode, layerOf, packageOf, type Source } from "./sources.ts";
 
 export interface Layers {
-  readonly folders: Readonly<Record<string, string>>;
+  /** Folders of each layer, from the lowest to the highest. */
+  readonly layers: readonly string[];
   readonly packages: Readonly<Record<string, string>>;
-  /** The folders that may use what only Node has. */
+  /** The folders that may use built-in modules of Node. */
   readonly nodeBuiltIns: string;
 }
 
@@ -30,17 +31,11 @@ function checkExample({ file, imports }: Source): Finding[] {
 }
 
 function checkShipped({ file, imports }: Source, layers: Layers): Finding[] {
-  const layer = layerOf(file) ?? "";
-  const allowed = layers.folders[layer];
-  if (allowed === undefined) {
-    return [
-      {
-        file,
-        line: 1,
-        rule: "import-table",
-        text: `"${layer}" is not in scripts/layers.json: say there what it may import.`,
-      },
-    ];
+  const folder = layerOf(file);
+  const height = heightOf(layers, folder);
+  if (height < 0) {
+    const text = `"${folder}" is not in scripts/layers.json: add it to a layer.`;
+    return [{ file, line: 1, rule: "import-table", text }];
   }
   return imports.flatMap((entry) => {
     const { specifier, line } = entry;
@@ -48,9 +43,10 @@ function checkShipped({ file, imports }: Source, layers: Layers): Finding[] {
       { file, line, rule, text: `imports "${specifier}". ${text}` },
     ];
     if (isNodeBuiltIn(specifier)) {
-      if (words(layers.nodeBuiltIns).includes(layer)) return [];
+      const folders = words(layers.nodeBuiltIns);
+      if (folders.includes(folder)) return [];
       return fail(
-        `Only ${words(layers.nodeBuiltIns).join(", ")} may use what only Node has: everything else runs in a browser. Go through "#platform".`,
+        `Only ${folders.join(", ")} may use built-in modules of Node, because everything else runs in a browser. Use "#platform".`,
         "node-built-ins",
       );
     }
@@ -58,14 +54,17 @@ function checkShipped({ file, imports }: Source, layers: Layers): Finding[] {
       const name = packageOf(specifier);
       const folders = layers.packages[name];
       if (folders === undefined) return fail(`The package "${name}" is not in scripts/layers.json.`);
-      if (words(folders).includes(layer)) return [];
+      if (words(folders).includes(folder)) return [];
       return fail(`The package "${name}" is for ${words(folders).join(", ")}; see scripts/layers.json.`);
     }
-    if (isTestCode(entry.file)) return fail("What is shipped must not need what is not: tests, examples, scripts.");
-    const target = layerOf(entry.file) ?? "";
-    if (target === layer || words(allowed).includes(target)) return [];
-    return fail(
-      `${layer} may import only ${words(allowed).join(", ") || "nothing"}: layers point downwards (scripts/layers.json).`,
-    );
+    if (isTestCode(entry.file)) return fail("Shipped code must not need tests, examples or scripts.");
+    const target = layerOf(entry.file);
+    if (target === folder || heightOf(layers, target) < height) return [];
+    return fail(`${target} is not below ${folder}: imports point downwards (scripts/layers.json).`);
   });
+}
+
+/** Returns the index of a folder's layer; -1 for an unknown folder. */
+export function heightOf({ layers }: Pick<Layers, "layers">, folder: string): number {
+  return layers.findIndex((layer) => words(layer).includes(folder));
 }

@@ -1,18 +1,18 @@
 /**
- * Walkers ask an operator's entry and never look at its name: a walker that knows "Conv" is a second place for what `src/ops/` says,
+ * Walkers ask an operator's entry and never look at its name: a walker that knows "Conv" is a second place for what `src/core/ops/` says,
  * and silently wrong for the operator that nobody thought of.
  *
- * Outside of `src/ops/`, of `src/graph/` (schema and text form) and of `src/onnx/` (file format) it is a fault to compare `node.op` with a
+ * Outside of `src/core/ops/`, of `src/core/graph/` (schema and text form) and of `src/core/onnx/` (file format) it is a fault to compare `node.op` with a
  * text, to switch on it, to search for it or to look it up in a table; and to write an operator's name as a text or as a key. Handing
- * `node.op` to the registry, showing it in a message and emitting nodes (`emit.MatMul(…)`) are fine. Folders that may not import `graph/`
+ * `node.op` to the registry, showing it in a message and emitting nodes (`emit.MatMul(…)`) are fine. Layers below `graph/`
  * have no nodes to look at.
  */
 import ts from "typescript";
-import type { Layers } from "./import-table.ts";
+import { heightOf, type Layers } from "./import-table.ts";
 import { type Finding, isTestCode, layerOf, lineOf, type Source } from "./sources.ts";
 
-const speakers: ReadonlySet<string | undefined> = new Set(["ops", "graph", "onnx"]);
-const reason = "Walkers ask the operator's entry (src/ops/): give it a facet that says what you need to know.";
+const speakers: ReadonlySet<string | undefined> = new Set(["core/ops", "core/graph", "core/onnx"]);
+const reason = "Walkers ask the operator's entry (src/core/ops/): give it a facet that says what you need to know.";
 const comparisons = new Set([
   ts.SyntaxKind.EqualsEqualsEqualsToken,
   ts.SyntaxKind.ExclamationEqualsEqualsToken,
@@ -24,9 +24,10 @@ const searches = new Set(["includes", "has", "indexOf", "test", "exec", "match",
 export function checkOperatorNames(
   sources: readonly Source[],
   operators: ReadonlySet<string>,
-  { folders }: Pick<Layers, "folders">,
+  layers: Pick<Layers, "layers">,
 ): Finding[] {
-  const seesGraphs = (file: string): boolean => folders[layerOf(file) ?? ""]?.split(" ").includes("graph") ?? false;
+  const lowest = heightOf(layers, "core/graph");
+  const seesGraphs = (file: string): boolean => heightOf(layers, layerOf(file)) > lowest;
   return sources
     .filter(({ file }) => seesGraphs(file) && !speakers.has(layerOf(file)) && !isTestCode(file))
     .flatMap((source) => checkSource(source, operators));
@@ -34,7 +35,7 @@ export function checkOperatorNames(
 
 /** The operators of the generated schema, without their domains; empty if it does not exist. */
 export function operatorsOf(sources: readonly Source[]): ReadonlySet<string> {
-  const schema = sources.find(({ file }) => file === "src/graph/schema.generated.ts");
+  const schema = sources.find(({ file }) => file === "src/core/graph/schema.generated.ts");
   const table = schema?.syntax.statements
     .flatMap((statement) => (ts.isVariableStatement(statement) ? [...statement.declarationList.declarations] : []))
     .find(({ name }) => name.getText() === "schema")?.initializer;

@@ -14,7 +14,7 @@ const makers = new Set(["mkdtemp", "mkdtempSync"]);
  * A child process is told which folder its parent made for it; the helper of tests keeps a list of what it made; names of temporary folders say which
  * process made them.
  */
-const exempt = new Set(["src/job/child.ts", "src/platform/node-leftovers.ts", "test/temporary.ts"]);
+const exempt = new Set(["src/runtime/job/child.ts", "src/core/platform/node-leftovers.ts", "test/temporary.ts"]);
 
 export function checkRemovals(sources: readonly Source[]): Finding[] {
   return sources.filter(({ file }) => !exempt.has(file)).flatMap(checkSource);

@@ -52,7 +52,7 @@ export function readSources(root: string, folders: readonly string[] = roots): S
 }
 
 /** @param platform what "#platform" stands for */
-export function readSource(file: string, text: string, platform: readonly string[] = ["src/platform/node.ts"]): Source {
+export function readSource(file: string, text: string, platform: readonly string[] = ["src/core/platform/node.ts"]): Source {
   const syntax = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
   const imports: Import[] = [];
   const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
@@ -60,7 +60,7 @@ export function readSource(file: string, text: string, platform: readonly string
     const files =
       specifier === "#platform"
         ? platform
-        : [specifier === "#root" ? "src/platform/root.ts" : resolve(file, specifier)];
+        : [specifier === "#root" ? "src/core/platform/root.ts" : resolve(file, specifier)];
     for (const target of files) imports.push({ specifier, typeOnly, line, file: target });
   };
   const visit = (node: ts.Node): void => {
@@ -93,9 +93,10 @@ export function isTestCode(file: string): boolean {
   return file.endsWith(".test.ts") || !file.startsWith("src/");
 }
 
-/** "conv.ts" of `src/ops/` belongs to "ops", `src/errors.ts` to "errors". */
-export function layerOf(file: string): string | undefined {
-  return /^src\/([^/]+?)(?:\.ts)?(?:\/|$)/.exec(file)?.[1];
+/** Returns the folder of a source file that the table of layers names: "core/ops" for `src/core/ops/shared/sums.ts`, "index" for `src/index.ts`. */
+export function layerOf(file: string): string {
+  const folders = path.posix.dirname(file).split("/").slice(1, 3);
+  return folders.join("/") || "index";
 }
 
 /** "valibot/x" → "valibot", "@scope/name/x" → "@scope/name". */
@@ -113,7 +114,7 @@ function resolve(from: string, specifier: string): string | undefined {
 }
 
 function platformFiles(root: string): readonly string[] {
-  const files = ["src/platform/node.ts", "src/platform/browser.ts"];
+  const files = ["src/core/platform/node.ts", "src/core/platform/browser.ts"];
   const there = files.filter((file) => existsSync(path.join(root, file)));
   return there.length > 0 ? there : files.slice(0, 1);
 }

@@ -1,9 +1,9 @@
 /** docs/cli.md: every command with its arguments, options and examples, from the definitions that also make `--help`. */
 import type { Command, Help } from "commander";
-import { buildCommand, type CommandDefinition } from "../../src/cli/command.ts";
-import { guideOf } from "../../src/cli/guides.ts";
-import { meaningsOf } from "../../src/cli/options.ts";
-import type { Meanings } from "../../src/passes/options.ts";
+import { buildCommand, type CommandDefinition } from "../../src/app/cli/command.ts";
+import { guideOf } from "../../src/app/cli/guides.ts";
+import { meaningsOf } from "../../src/app/cli/options.ts";
+import type { Meanings } from "../../src/core/pass/options.ts";
 import { type Generator, generatedFrom } from "./generator.ts";
 
 export const commandPage: Generator = {
@@ -18,7 +18,7 @@ export const commandPage: Generator = {
 const common: ReadonlySet<string> = new Set(["--help", "--json"]);
 
 export function renderCommands(definitions: readonly CommandDefinition[]): string {
-  return `${generatedFrom("src/cli/commands/ and the passes")}
+  return `${generatedFrom("src/app/cli/commands/ and the passes")}
 
 # Commands
 

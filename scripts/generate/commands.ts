@@ -1,11 +1,11 @@
-/** src/cli/commands.ts: what `pith --help` lists, so that it loads no command; from the commands and from the passes that are commands. */
+/** src/app/cli/commands.ts: what `pith --help` lists, so that it loads no command; from the commands and from the passes that are commands. */
 import { readdirSync } from "node:fs";
-import type { CommandDefinition } from "../../src/cli/command.ts";
-import { passCommand } from "../../src/cli/commands/pass.ts";
-import { steps } from "../../src/recipe/steps.ts";
+import type { CommandDefinition } from "../../src/app/cli/command.ts";
+import { passCommand } from "../../src/app/cli/commands/pass.ts";
+import { steps } from "../../src/judge/recipe/steps.ts";
 import type { Generator } from "./generator.ts";
 
-const file = "src/cli/commands.ts";
+const file = "src/app/cli/commands.ts";
 
 /** The order of the help: others follow, the passes as recipes have them, and what is about the command line itself. */
 const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "compress"];
@@ -39,8 +39,8 @@ export async function allCommands(): Promise<readonly Line[]> {
 async function ownCommands(): Promise<readonly Line[]> {
   const place = ({ name }: Line): number => (first.includes(name) ? first.indexOf(name) : first.length);
   const lines: Line[] = [];
-  for (const module of readdirSync("src/cli/commands")) {
-    const { default: definition } = await import(`../../src/cli/commands/${module}`);
+  for (const module of readdirSync("src/app/cli/commands")) {
+    const { default: definition } = await import(`../../src/app/cli/commands/${module}`);
     if (definition === undefined) continue;
     const { name, summary } = definition;
     lines.push({ name, summary, definition, load: `import("./commands/${module}")` });
@@ -50,7 +50,7 @@ async function ownCommands(): Promise<readonly Line[]> {
 
 async function passCommands(): Promise<readonly Line[]> {
   const folders = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((path) =>
-    /^\w+\/index\.ts$/.test(path),
+    /^(?:techniques|learn)\/\w+\/index\.ts$/.test(path),
   );
   const modules = await Promise.all(folders.map(async (path) => [path, await import(`../../src/${path}`)] as const));
   return [...steps.values()].flatMap((pass) => {
@@ -60,7 +60,7 @@ async function passCommands(): Promise<readonly Line[]> {
     for (const [path, exported] of modules) {
       const key = Object.keys(exported).find((key) => exported[key] === pass);
       if (key !== undefined)
-        return [{ name, summary, definition, load: `command(async () => (await import("../${path}")).${key})` }];
+        return [{ name, summary, definition, load: `command(async () => (await import("../../${path}")).${key})` }];
     }
     throw new Error(`No index.ts exports the pass ${name}.`);
   });
@@ -68,7 +68,7 @@ async function passCommands(): Promise<readonly Line[]> {
 
 function text(lines: readonly Line[]): string {
   return `/** The commands, in the order of the help: each is loaded only when it is asked for. Made by npm run generate. */
-import type { AnyPass } from "../passes/index.ts";
+import type { AnyPass } from "../../core/pass/pass.ts";
 import type { CommandDefinition } from "./command.ts";
 
 export interface Listed {

@@ -1,9 +1,9 @@
-/** docs/errors.md: the codes of `src/errors.ts` with the comment beside each. */
+/** docs/errors.md: the codes of `src/core/errors.ts` with the comment beside each. */
 import { readFileSync } from "node:fs";
 import ts from "typescript";
 import { type Generator, generatedFrom } from "./generator.ts";
 
-const source = "src/errors.ts";
+const source = "src/core/errors.ts";
 
 export const errorPage: Generator = {
   generate: async () => new Map([["docs/errors.md", renderErrors(readErrors(readFileSync(source, "utf8")))]]),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { float32, float64 } from "../../src/train/kernels.generated.ts";
+import { float32, float64 } from "../../src/learn/train/kernels.generated.ts";
 import { compiled } from "./kernels.ts";
 
 test("the kernels are what their source compiles to", () => {

@@ -1,4 +1,4 @@
-/** src/train/kernels.generated.ts: `src/train/kernels.as.ts` compiled by AssemblyScript, for float32 and for float64. */
+/** src/learn/train/kernels.generated.ts: `src/learn/train/kernels.as.ts` compiled by AssemblyScript, for float32 and for float64. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Generator } from "./generator.ts";
 
-const source = "src/train/kernels.as.ts";
-const page = "src/train/kernels.generated.ts";
+const source = "src/learn/train/kernels.as.ts";
+const page = "src/learn/train/kernels.generated.ts";
 
 /** Compiles only what the page was not made of: the compiler takes seconds. */
 export const kernels: Generator = {

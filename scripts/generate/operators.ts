@@ -1,9 +1,9 @@
-/** docs/ops.md: every operator of `src/ops/` against the facets of its entry. */
+/** docs/ops.md: every operator of `src/core/ops/` against the facets of its entry. */
 import { existsSync } from "node:fs";
-import type { FacetName, Op } from "../../src/ops/define.ts";
+import type { FacetName, Op } from "../../src/core/ops/define.ts";
 import { type Generator, generatedFrom } from "./generator.ts";
 
-const source = "src/ops/index.ts";
+const source = "src/core/ops/index.ts";
 const facets = {
   weight: "a layer: its weight is pruned, quantized, factorized",
   axes: "channels can be followed through it",
@@ -17,7 +17,7 @@ const names = Object.keys(facets) as FacetName[];
 export const operatorPage: Generator = {
   async generate() {
     if (!existsSync(source)) return new Map();
-    const { operators } = await import("../../src/ops/index.ts");
+    const { operators } = await import("../../src/core/ops/index.ts");
     return new Map([["docs/ops.md", renderOperators([...operators])]]);
   },
 };

@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
-import { curves } from "../../src/math/curves.ts";
-import { numbersAt } from "../../src/passes/schema.ts";
-import { parseRecipe } from "../../src/recipe/index.ts";
-import { steps } from "../../src/recipe/steps.ts";
-import { completeOptions, filledIn } from "../../src/run/step.ts";
+import { curves } from "../../src/core/math/curves.ts";
+import { numbersAt } from "../../src/core/pass/schema.ts";
+import { parseRecipe } from "../../src/search/recipes.ts";
+import { steps } from "../../src/judge/recipe/steps.ts";
+import { completeOptions, filledIn } from "../../src/judge/steps/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const text = JSON.stringify(recipeSchema());

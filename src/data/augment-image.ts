@@ -1,5 +1,5 @@
 /** Augments one image. Brightness and noise are in standard deviations of the image, so settings do not depend on its value range. */
-import type { Random } from "../tensor/random.ts";
+import type { Random } from "../core/tensor/random.ts";
 import type { Augmentation } from "./augment-options.ts";
 import type { StoredImages } from "./preprocess.ts";
 

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { PithError } from "../errors.ts";
+import { PithError } from "../core/errors.ts";
 
 const isShare = "must be a share from 0 to 1";
 const share = v.pipe(v.number(), v.minValue(0, isShare), v.maxValue(1, isShare));

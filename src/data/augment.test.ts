@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from "vitest";
-import { PithError } from "../errors.ts";
-import { float32, int64 } from "../tensor/dense.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { float32, int64 } from "../core/tensor/dense.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import {
   type Augmentation,
   augmented,

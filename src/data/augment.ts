@@ -1,9 +1,9 @@
 /** The augmentation depends only on seed, epoch and sample position, so resumed trainings, teachers and students see the same images. */
-import { PithError } from "../errors.ts";
-import { float32 } from "../tensor/dense.ts";
-import { dimsText } from "../tensor/dims.ts";
-import { type Random, random } from "../tensor/random.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { float32 } from "../core/tensor/dense.ts";
+import { dimsText } from "../core/tensor/dims.ts";
+import { type Random, random } from "../core/tensor/random.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { type ImageShape, viewOf } from "./augment-image.ts";
 import { type Augmentation, parseAugmentation } from "./augment-options.ts";
 import { mapBatches } from "./indexed.ts";

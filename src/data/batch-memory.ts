@@ -1,4 +1,4 @@
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 
 /** Returns a batch with its transferable memory; a view of a larger array is copied. */
 export function handedOver(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {

@@ -2,11 +2,11 @@
  * Binds columns of a data set to model inputs: by name, or the only non-label column to the only input. Types are converted
  * (integers widen or narrow, floats round), and dimensions with the same elements: [N, 784] fits an input of [1, 784, 1].
  */
-import { PithError, someOf } from "../errors.ts";
-import type { ValueType } from "../graph/graph.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../tensor/convert.ts";
-import { type Dim, dimsText, elementCount, fixedDims } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError, someOf } from "../core/errors.ts";
+import type { ValueType } from "../core/graph/graph.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../core/tensor/convert.ts";
+import { type Dim, dimsText, elementCount, fixedDims } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { rowLength } from "./rows.ts";
 import { beginColumn } from "./states.ts";
 

@@ -1,8 +1,8 @@
 /** Reads compressed files in pieces, with limits that are checked before decompression. */
 import { inflated } from "#platform";
-import { PithError } from "../errors.ts";
-import { concatenated, plainBytes } from "../tensor/dense.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { concatenated, plainBytes } from "../core/tensor/dense.ts";
+import type { ByteSource } from "../core/tensor/types.ts";
 
 /** Maximum bytes of text and records: JavaScript has no longer strings. */
 const mostHeld = 2 ** 29;

@@ -3,8 +3,8 @@
  * (coarse, fine; the fine one is used). Source: https://www.cs.toronto.edu/~kriz/cifar.html.
  */
 import { bytesSource } from "#platform";
-import { PithError } from "../errors.ts";
-import type { Batch, ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { Batch, ByteSource } from "../core/tensor/types.ts";
 import { isGzip, readAll } from "./bytes.ts";
 import { heldAtMost, readRows } from "./columns.ts";
 import { indexed } from "./indexed.ts";

@@ -1,9 +1,9 @@
 /** Columns of a data set in memory, or as ranges of a file that are read on demand. */
 import { readRanges } from "#platform";
-import { PithError } from "../errors.ts";
-import { viewBytes } from "../tensor/dense.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
-import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { viewBytes } from "../core/tensor/dense.ts";
+import { dimsText, elementCount } from "../core/tensor/dims.ts";
+import type { Batch, ByteSource, DataType, Dense } from "../core/tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { indexed } from "./indexed.ts";
 import { gatherRows, sampleCount } from "./rows.ts";

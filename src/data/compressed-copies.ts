@@ -1,7 +1,7 @@
 /** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Servers of static files send them instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
-import { stopIfAsked } from "../errors.ts";
-import { concatenated } from "../tensor/dense.ts";
+import { stopIfAsked } from "../core/errors.ts";
+import { concatenated } from "../core/tensor/dense.ts";
 import { bytesOfFile } from "./file-hash.ts";
 
 export const encodings = ["gzip", "br"] as const;

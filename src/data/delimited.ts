@@ -1,5 +1,5 @@
 /** Parses .csv (RFC 4180) and .tsv, where a line is a record and quotation marks count only around a whole field. */
-import { PithError } from "../errors.ts";
+import { PithError } from "../core/errors.ts";
 import { requireShortLines } from "./lines.ts";
 
 export interface TextRecord {

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { encode } from "fast-png";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { PithError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
-import type { Batch } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { random } from "../core/tensor/random.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { createFeed, prefetched, type Round } from "./feed.ts";
 import {
   augmented,

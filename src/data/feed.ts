@@ -7,7 +7,7 @@
  * Changes that threads cannot make (functions; in a browser) run here.
  */
 import { threadCount } from "#platform";
-import type { Batch } from "../tensor/types.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { bytesOfBatch } from "./batch-memory.ts";
 import { isIndexed } from "./indexed.ts";
 import { completeBatch, type PendingBatch, type PlacedChange, pendingBatches } from "./pending-batch.ts";

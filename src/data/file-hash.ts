@@ -1,5 +1,5 @@
 import { fileKind, openFile } from "#platform";
-import { bytesOfText } from "../tensor/dense.ts";
+import { bytesOfText } from "../core/tensor/dense.ts";
 import { sha256Text } from "./hash.ts";
 
 export async function isCopy(source: string, target: string): Promise<boolean> {

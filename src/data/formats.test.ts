@@ -1,8 +1,8 @@
 import { gzipSync, zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "#platform";
-import { PithError } from "../errors.ts";
-import type { Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { Dense } from "../core/tensor/types.ts";
 import { cifar, csv, idx, jsonl, parseIdx, parseNpy, parseNpz } from "./index.ts";
 import { npzBytes } from "./npy.ts";
 

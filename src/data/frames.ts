@@ -2,9 +2,9 @@
  * Splits sound for streaming models. A sample is a frame: `context` previous values, then `frame` new ones. Frames of a file come
  * in order, so models can carry states; "begin" marks the first frame of a file. The last frame is padded with silence.
  */
-import { PithError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
-import type { Batch } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { random } from "../core/tensor/random.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { requireSize } from "./indexed.ts";
 import type { Dataset } from "./types.ts";
 import type { Sound } from "./wav.ts";

@@ -1,6 +1,6 @@
 /** Content hashes of data sets: equal if and only if two runs used the same samples. */
-import { bytesOf, bytesOfText, concatenated, hexadecimal } from "../tensor/dense.ts";
-import type { Dense } from "../tensor/types.ts";
+import { bytesOf, bytesOfText, concatenated, hexadecimal } from "../core/tensor/dense.ts";
+import type { Dense } from "../core/tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { Dataset } from "./types.ts";
 

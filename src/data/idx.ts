@@ -2,10 +2,10 @@
  * The idx format of MNIST: two zero bytes, element type, rank, dimensions and elements, all big-endian. Source:
  * http://yann.lecun.com/exdb/mnist/.
  */
-import { PithError } from "../errors.ts";
-import { viewBytes } from "../tensor/dense.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
-import type { ByteSource, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { viewBytes } from "../core/tensor/dense.ts";
+import { dimsText, elementCount } from "../core/tensor/dims.ts";
+import type { ByteSource, Dense } from "../core/tensor/types.ts";
 import { archiveMemory, gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
 import { type Column, type FiledRows, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
 import { classLabels } from "./labels.ts";

@@ -1,8 +1,8 @@
 import { decodeImage, imageHeader, type Pixels, readFile } from "#platform";
-import { PithError } from "../errors.ts";
-import type { ValueType } from "../graph/graph.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { ValueType } from "../core/graph/graph.ts";
+import { type Dim, elementCount } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
 
 export interface ImageTarget {

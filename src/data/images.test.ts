@@ -3,8 +3,8 @@ import { dirname, join } from "node:path";
 import { encode } from "fast-png";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { symbol } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { symbol } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import {
   type Dataset,
   type ImageInput,

@@ -1,8 +1,8 @@
 /** Folders of image files. The column "image" contains paths; `preprocess` reads the pixels, so a data set takes little memory. */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
-import { enumerated, PithError, someOf } from "../errors.ts";
-import { nearest } from "../graph/nearest.ts";
-import type { Dense } from "../tensor/types.ts";
+import { enumerated, PithError, someOf } from "../core/errors.ts";
+import { nearest } from "../core/graph/nearest.ts";
+import type { Dense } from "../core/tensor/types.ts";
 import { records } from "./delimited.ts";
 import { memory } from "./indexed.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "./labels.ts";

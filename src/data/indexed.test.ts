@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { collect, contentHash, type Dataset, indexed, memory, split, take } from "./index.ts";
 import { ownArrays } from "./rows.ts";
 

@@ -1,7 +1,7 @@
 /** Data sets with random access: in memory, and views of them. */
-import { PithError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
-import type { Batch } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { random } from "../core/tensor/random.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import {
   type BatchChange,
   changedStream,

@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { toFloat64 } from "../tensor/convert.ts";
-import { symbol } from "../tensor/dims.ts";
-import type { Batch } from "../tensor/types.ts";
+import { toFloat64 } from "../core/tensor/convert.ts";
+import { symbol } from "../core/tensor/dims.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { csv, type Dataset, fromModule, jsonl, openDataset } from "./index.ts";
 

@@ -1,7 +1,7 @@
 /** Labels: the column "label" is the class of a sample as int64, under any common name in the file. */
-import { PithError, someOf } from "../errors.ts";
-import { toFloat64, toInt64 } from "../tensor/convert.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError, someOf } from "../core/errors.ts";
+import { toFloat64, toInt64 } from "../core/tensor/convert.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 
 /** Column names of the label, by priority. */
 export const labelNames: readonly string[] = [

@@ -1,7 +1,7 @@
 /** Text with one sample per line. One pass finds the line starts; text is read on demand, so a file takes eight bytes per line. */
 import { bytesSource, readRanges } from "#platform";
-import { PithError } from "../errors.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { ByteSource } from "../core/tensor/types.ts";
 import { isGzip, readAll } from "./bytes.ts";
 import { heldAtMost } from "./columns.ts";
 import { indexed } from "./indexed.ts";

@@ -4,10 +4,10 @@
  * batch is a nested array or a tensor `{ type, dims, data }`.
  */
 
-import { failureOfCode, messageOf, PithError, someOf } from "../errors.ts";
-import { toFloat64 } from "../tensor/convert.ts";
-import { dimsText, elementCount } from "../tensor/dims.ts";
-import { type Batch, bitsOf, type DataType, type Dense } from "../tensor/types.ts";
+import { failureOfCode, messageOf, PithError, someOf } from "../core/errors.ts";
+import { toFloat64 } from "../core/tensor/convert.ts";
+import { dimsText, elementCount } from "../core/tensor/dims.ts";
+import { type Batch, bitsOf, type DataType, type Dense } from "../core/tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { isIndexed } from "./indexed.ts";
 import { labelName, withLabel } from "./labels.ts";

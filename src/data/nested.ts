@@ -1,6 +1,6 @@
-import { PithError, someOf } from "../errors.ts";
-import { sameDims } from "../tensor/dims.ts";
-import type { Dense } from "../tensor/types.ts";
+import { PithError, someOf } from "../core/errors.ts";
+import { sameDims } from "../core/tensor/dims.ts";
+import type { Dense } from "../core/tensor/types.ts";
 
 export interface Nested {
   readonly dims: readonly number[];

@@ -5,10 +5,10 @@
 
 import { zipSync } from "fflate";
 import { bytesSource } from "#platform";
-import { PithError } from "../errors.ts";
-import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from "../tensor/dense.ts";
-import { dimsText, elementCount, stridesOf } from "../tensor/dims.ts";
-import type { Batch, ByteSource, DataType, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from "../core/tensor/dense.ts";
+import { dimsText, elementCount, stridesOf } from "../core/tensor/dims.ts";
+import type { Batch, ByteSource, DataType, Dense } from "../core/tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
 import { type Column, type FiledRows, filed, held, heldAtMost } from "./columns.ts";
 import { zipEntries } from "./zip.ts";

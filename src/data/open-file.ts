@@ -1,6 +1,6 @@
 import { extensionOf, importModule, openFile } from "#platform";
-import { PithError } from "../errors.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { ByteSource } from "../core/tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { readAll } from "./bytes.ts";
 import { type Column, fromColumns } from "./columns.ts";

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { gzipSync, zipSync } from "fflate";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { type Dataset, openDataset } from "./index.ts";
 
 const root = temporaryFolder();

@@ -1,7 +1,7 @@
 /** Opens the data set at a path. Its kind is detected by file names; splits never overlap. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
-import { PithError, someOf } from "../errors.ts";
-import { groupBy } from "../tensor/group-by.ts";
+import { PithError, someOf } from "../core/errors.ts";
+import { groupBy } from "../core/tensor/group-by.ts";
 import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
 import { filesOfImages, findImageFiles, imageFiles, images, isImageFile, isUnreadImage } from "./images.ts";

@@ -2,8 +2,8 @@
 
 import * as v from "valibot";
 import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
-import type { Parts } from "../platform/files.ts";
-import { bytesOfText } from "../tensor/dense.ts";
+import type { Parts } from "../core/platform/files.ts";
+import { bytesOfText } from "../core/tensor/dense.ts";
 import { bytesHash, fileHash } from "./file-hash.ts";
 
 /**

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../test/temporary.ts";
-import { toFloat64 } from "../tensor/convert.ts";
+import { toFloat64 } from "../core/tensor/convert.ts";
 import { type Dataset, openDataset, openParts, type Parts, type PartsOptions } from "./index.ts";
 
 const root = temporaryFolder();

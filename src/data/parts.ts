@@ -1,5 +1,5 @@
 /** Provides disjoint training, calibration and test samples. Subsets are random, because files are often sorted by class. */
-import { PithError } from "../errors.ts";
+import { PithError } from "../core/errors.ts";
 import { isIndexed } from "./indexed.ts";
 import { openSource, type SourceReading } from "./open.ts";
 import { collect, draw, setAside, skip, take } from "./select.ts";

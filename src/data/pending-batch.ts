@@ -1,5 +1,5 @@
 /** Batches with pending preparation, which depends only on settings, batch and positions, so any thread can do it in any order. */
-import type { Batch } from "../tensor/types.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 

@@ -1,7 +1,7 @@
 /** Prepares batches in another thread. Arrays are transferred back without copies; settings are sent once per thread. */
 import type { Answer } from "#platform";
-import { PithError } from "../errors.ts";
-import type { Batch } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { augmentation } from "./augment.ts";
 import { handedOver } from "./batch-memory.ts";
 import type { BatchChange, Place, Portable } from "./pending-batch.ts";

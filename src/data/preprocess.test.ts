@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { symbol } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { symbol } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import {
   bindInputs,
   candidates,

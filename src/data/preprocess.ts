@@ -1,8 +1,8 @@
 /** Converts images to model inputs: x = (byte · scale − mean) / std per channel, by a table of 256 values that is rounded once. */
-import { PithError, someOf } from "../errors.ts";
-import { fromNumbers } from "../tensor/convert.ts";
-import { dimsText, elementCount, fixedDims, isSymbolic } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError, someOf } from "../core/errors.ts";
+import { fromNumbers } from "../core/tensor/convert.ts";
+import { dimsText, elementCount, fixedDims, isSymbolic } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { fits, type ModelInput, plainInput } from "./bind.ts";
 import { type Extent, type Geometry, geometryText, usualGeometries } from "./geometry.ts";
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";

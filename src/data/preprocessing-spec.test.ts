@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Model } from "../graph/model.ts";
+import { Model } from "../core/graph/model.ts";
 import {
   parsePreprocessingSpec,
   preprocessingKey,

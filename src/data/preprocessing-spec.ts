@@ -1,5 +1,5 @@
 /** Stores preprocessing settings in the model, so that later commands do not guess again: a damaged model could get another guess. */
-import { PithError } from "../errors.ts";
+import { PithError } from "../core/errors.ts";
 import type { FrameOptions } from "./frames.ts";
 import { geometryText } from "./geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "./presets.ts";

@@ -1,5 +1,5 @@
-import { PithError } from "../errors.ts";
-import { nearest } from "../graph/nearest.ts";
+import { PithError } from "../core/errors.ts";
+import { nearest } from "../core/graph/nearest.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
 

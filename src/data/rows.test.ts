@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Dense } from "../tensor/types.ts";
+import type { Dense } from "../core/tensor/types.ts";
 import { joinRows } from "./index.ts";
 
 const number: Dense = { type: "float32", dims: [], data: Float32Array.of(1) };

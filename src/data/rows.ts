@@ -1,9 +1,9 @@
 /** Slices, gathers and joins tensors along axis 0, which counts samples. */
-import { PithError } from "../errors.ts";
-import { fromNumbers, isFloat } from "../tensor/convert.ts";
-import { plainBytes } from "../tensor/dense.ts";
-import { dimsText, elementCount, sameDims, stridesOf } from "../tensor/dims.ts";
-import { type Batch, bitsOf, type Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { fromNumbers, isFloat } from "../core/tensor/convert.ts";
+import { plainBytes } from "../core/tensor/dense.ts";
+import { dimsText, elementCount, sameDims, stridesOf } from "../core/tensor/dims.ts";
+import { type Batch, bitsOf, type Dense } from "../core/tensor/types.ts";
 
 /** Returns the number of samples in named tensors. @throws PithError E_DATA if there is none to count, or the tensors disagree. */
 export function sampleCount(batch: Batch, owner: string): number {

@@ -1,7 +1,7 @@
 /** Subsets of samples: the first ones, disjoint splits, or a stream read into memory. */
-import { PithError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
-import type { Batch } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { random } from "../core/tensor/random.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { isIndexed, memory, range, view } from "./indexed.ts";
 import { pendingBatches, register } from "./pending-batch.ts";
 import { joinBatches, sampleCount, sliceBatch } from "./rows.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from "vitest";
-import { symbol } from "../tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import { symbol } from "../core/tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../core/tensor/types.ts";
 import { isLanguageModel, type ModelInput, memory, textColumns, tokenInput, tokenize } from "./index.ts";
 import { unusualTextColumn } from "./sequences.ts";
 import { createTokenizer, type TextTokenizer } from "./tokenizer.ts";

@@ -3,9 +3,9 @@
  * attention_mask is 1 for tokens; position_ids count them from 0; token_type_ids distinguish the texts of a pair; the cache
  * (past_key_values) is empty. For language models the label of a token is the next one, −100 without one.
  */
-import { PithError, someOf } from "../errors.ts";
-import { type Dim, dimsText } from "../tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../tensor/types.ts";
+import { PithError, someOf } from "../core/errors.ts";
+import { type Dim, dimsText } from "../core/tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../core/tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
 import { imageFiles } from "./image-batches.ts";
 import { mapBatches } from "./indexed.ts";

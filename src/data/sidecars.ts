@@ -1,6 +1,6 @@
 /** Reads the files beside a model (configuration, tokenizer) that determine how its data is read. */
 import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
-import type { Model } from "../graph/model.ts";
+import type { Model } from "../core/graph/model.ts";
 import type { ModelInput } from "./bind.ts";
 import type { FrameOptions } from "./frames.ts";
 import type { OpenDatasetOptions } from "./open.ts";

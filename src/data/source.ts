@@ -1,4 +1,4 @@
-import { PithError } from "../errors.ts";
+import { PithError } from "../core/errors.ts";
 import { isIndexed } from "./indexed.ts";
 import { split } from "./select.ts";
 import type { Dataset, Part } from "./types.ts";

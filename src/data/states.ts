@@ -4,11 +4,11 @@
  * order. A single output is the prediction unless its name matches. States are zero at the first sample and where "begin" is
  * true.
  */
-import { PithError } from "../errors.ts";
-import type { ValueType } from "../graph/graph.ts";
-import { bytesFor, viewBytes } from "../tensor/dense.ts";
-import { type Dim, dimsText, elementCount } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { ValueType } from "../core/graph/graph.ts";
+import { bytesFor, viewBytes } from "../core/tensor/dense.ts";
+import { type Dim, dimsText, elementCount } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 
 /** The column that marks samples at which states are reset: bool [N]. */
 export const beginColumn = "begin";

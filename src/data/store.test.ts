@@ -1,9 +1,9 @@
 /** Batches come back as they were written, to the bit, from memory and from disk. */
 import { describe, expect, test } from "vitest";
-import { scratchFile as inBrowser } from "../platform/browser.ts";
-import { type ScratchFile, scratchFile } from "../platform/node.ts";
-import { float32, int64 } from "../tensor/dense.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { scratchFile as inBrowser } from "../core/platform/browser.ts";
+import { type ScratchFile, scratchFile } from "../core/platform/node.ts";
+import { float32, int64 } from "../core/tensor/dense.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { openStorage } from "./store.ts";
 
 /** Numbers that only a copy of the bits keeps: NaN with a payload, −0, the smallest above 0. */

@@ -1,9 +1,9 @@
 /** Stores batches to be read several times, in order or by sample: in memory while there is room, else in a temporary file. */
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
-import { PithError } from "../errors.ts";
-import { bytesOf, viewBytes, zeros } from "../tensor/dense.ts";
-import { dimsText, sameDims } from "../tensor/dims.ts";
-import type { Batch, Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { bytesOf, viewBytes, zeros } from "../core/tensor/dense.ts";
+import { dimsText, sameDims } from "../core/tensor/dims.ts";
+import type { Batch, Dense } from "../core/tensor/types.ts";
 import { rowLength, sampleCount } from "./rows.ts";
 
 export interface BatchStore {

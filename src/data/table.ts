@@ -1,5 +1,5 @@
-import { PithError } from "../errors.ts";
-import type { Dense } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import type { Dense } from "../core/tensor/types.ts";
 import type { ModelInput } from "./bind.ts";
 import { records, type TextRecord } from "./delimited.ts";
 import { memory } from "./indexed.ts";

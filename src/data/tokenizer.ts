@@ -2,7 +2,7 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
-import { messageOf, PithError } from "../errors.ts";
+import { messageOf, PithError } from "../core/errors.ts";
 import { isDeeper, isObject, type PlainObject } from "./plain-object.ts";
 
 export interface Encoding {

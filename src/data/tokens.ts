@@ -3,9 +3,9 @@
  * names of independent sequences contain their size (`_64x120_u16le.bin`); their last tokens have no label (−100).
  */
 
-import { PithError } from "../errors.ts";
-import { viewOf } from "../tensor/dense.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { viewOf } from "../core/tensor/dense.ts";
+import type { ByteSource } from "../core/tensor/types.ts";
 import { indexed } from "./indexed.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 import type { IndexedDataset } from "./types.ts";

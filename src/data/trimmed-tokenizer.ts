@@ -5,7 +5,7 @@
  * Longest match (WordPiece) and best split (Unigram) do not depend on unused tokens. Byte pair encoding merges the pair of lowest
  * rank repeatedly. The merges that build the kept tokens stay in order, so each step finds the same lowest one.
  */
-import { PithError } from "../errors.ts";
+import { PithError } from "../core/errors.ts";
 import { isObject, type PlainObject } from "./plain-object.ts";
 import type { TextTokenizer } from "./tokenizer.ts";
 

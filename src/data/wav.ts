@@ -3,9 +3,9 @@
  * values are −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
  */
 
-import { PithError } from "../errors.ts";
-import { viewOf } from "../tensor/dense.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { viewOf } from "../core/tensor/dense.ts";
+import type { ByteSource } from "../core/tensor/types.ts";
 
 export interface Sound {
   readonly name: string;

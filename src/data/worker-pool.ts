@@ -1,6 +1,6 @@
 import { startThread, type Thread } from "#platform";
 import { moduleOf } from "#root";
-import type { Batch } from "../tensor/types.ts";
+import type { Batch } from "../core/tensor/types.ts";
 import { handedOver } from "./batch-memory.ts";
 import type { PlacedChange, Portable } from "./pending-batch.ts";
 import type { PreparingQuestion } from "./preparing.ts";

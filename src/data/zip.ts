@@ -1,8 +1,8 @@
 /** Lists a zip archive by its directory, without decompressing. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64). */
 
-import { PithError } from "../errors.ts";
-import { viewOf } from "../tensor/dense.ts";
-import type { ByteSource } from "../tensor/types.ts";
+import { PithError } from "../core/errors.ts";
+import { viewOf } from "../core/tensor/dense.ts";
+import type { ByteSource } from "../core/tensor/types.ts";
 import { archiveMemory, unpacked } from "./bytes.ts";
 
 const endMark = 0x06054b50;

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { completeContext } from "../passes/pass.ts";
-import { recipeFrom } from "../recipe/recipe.ts";
-import { memoryStore } from "../run/memory-store.ts";
-import type { Store } from "../run/store.ts";
+import { completeContext } from "../core/pass/pass.ts";
+import { recipeFrom } from "../judge/recipe/recipe.ts";
+import { memoryStore } from "../judge/steps/memory-store.ts";
+import type { Store } from "../judge/steps/store.ts";
 import { Clock } from "./clock.ts";
 import type { SearchOptions } from "./search-task.ts";
 

@@ -1,6 +1,6 @@
 /** Candidates: at most one structural change, training or refitting after it, one number format, and training of the quantized values. */
-import type { Move } from "../passes/moves.ts";
-import { type Recipe, type RecipeStep, recipeVersion } from "../recipe/recipe.ts";
+import type { Move } from "../core/pass/moves.ts";
+import { type Recipe, type RecipeStep, recipeVersion } from "../judge/recipe/recipe.ts";
 
 export interface Offer extends Move {
   readonly pass: string;

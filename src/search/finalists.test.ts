@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { offer, scored } from "../../test/search/combination.ts";
-import type { Evaluation } from "../recipe/evaluator.ts";
-import { type Figures, type ObjectiveOptions, objectiveOf } from "../recipe/objective.ts";
+import type { Evaluation } from "../judge/run/evaluator.ts";
+import { type Figures, type ObjectiveOptions, objectiveOf } from "../judge/run/objective.ts";
 import { combinationsOf } from "./combinations.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
 import type { Scored } from "./record.ts";

@@ -1,4 +1,4 @@
-import { frontOf, type Objective } from "../recipe/objective.ts";
+import { frontOf, type Objective } from "../judge/run/objective.ts";
 import { intervalOf, type Scored, soundOf, type Usable } from "./record.ts";
 
 /** Number of candidates that the test samples evaluate; it widens the confidence intervals. */

@@ -8,7 +8,7 @@
  * the same recovery, else from another recovery by their expected effects. `expected-speed.ts` predicts the speed.
  */
 
-import type { Figures } from "../recipe/objective.ts";
+import type { Figures } from "../judge/run/objective.ts";
 import type { Combination, Offer, SparingOffer } from "./combinations.ts";
 import { exponentOfSpeed } from "./expected-speed.ts";
 

@@ -1,9 +1,9 @@
 /** Records the candidates of a search for reports. */
-import { judge } from "../evaluate/compare.ts";
-import { type Figures, frontOf, type Purpose } from "../recipe/objective.ts";
-import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../recipe/recipe.ts";
-import type { Attempt } from "../recipe/variant.ts";
-import type { SearchRecord } from "../report/data.ts";
+import { judge } from "../judge/compare/compare.ts";
+import { type Figures, frontOf, type Purpose } from "../judge/run/objective.ts";
+import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../judge/recipe/recipe.ts";
+import type { Attempt } from "../judge/run/variant.ts";
+import type { SearchRecord } from "../judge/record/data.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Tried } from "./forecast.ts";
 

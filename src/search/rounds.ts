@@ -1,6 +1,6 @@
 /** Chooses the next candidates: number formats alone first, then those with the highest expected gain per cost. */
 
-import type { Objective } from "../recipe/objective.ts";
+import type { Objective } from "../judge/run/objective.ts";
 import type { Combination } from "./combinations.ts";
 import type { Forecast } from "./forecast.ts";
 import { isUsable, type Scored } from "./record.ts";

@@ -1,13 +1,13 @@
 /** Scores of a candidate on the search samples: bytes, drop, and speed if it counts. */
-import { judge } from "../evaluate/compare.ts";
-import { bytes, change, times } from "../evaluate/numbers.ts";
-import type { RunTarget } from "../evaluate/run-target.ts";
-import type { Metric } from "../evaluate/types.ts";
-import type { Evaluator } from "../recipe/evaluator.ts";
-import { type Figures, isBySize, type Objective, type Purpose } from "../recipe/objective.ts";
-import { speedAt, time } from "../recipe/timing.ts";
-import type { Attempt } from "../recipe/variant.ts";
-import type { Store } from "../run/store.ts";
+import { judge } from "../judge/compare/compare.ts";
+import { bytes, change, times } from "../core/numbers.ts";
+import type { RunTarget } from "../runtime/run/run-target.ts";
+import type { Metric } from "../runtime/metrics/types.ts";
+import type { Evaluator } from "../judge/run/evaluator.ts";
+import { type Figures, isBySize, type Objective, type Purpose } from "../judge/run/objective.ts";
+import { speedAt, time } from "../judge/run/timing.ts";
+import type { Attempt } from "../judge/run/variant.ts";
+import type { Store } from "../judge/steps/store.ts";
 import { expectedDrop } from "./expected-drop.ts";
 import type { Scored } from "./record.ts";
 

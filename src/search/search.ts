@@ -1,21 +1,21 @@
 /**
- * Searches the model with the lowest cost within an objective. Offers of passes (`passes/moves.ts`) form candidates; results predict the others
+ * Searches the model with the lowest cost within an objective. Offers of passes (`core/pass/moves.ts`) form candidates; results predict the others
  * (`forecast.ts`). Number formats alone come first, because they need no training.
  *
  * Half of the test samples compare candidates; the other half evaluates only the finalists.
  */
-import { stopIfAsked } from "../errors.ts";
-import { usualDrop } from "../evaluate/compare.ts";
-import { abortAfter, secondsSince } from "../evaluate/elapsed.ts";
-import { counted, integer } from "../evaluate/numbers.ts";
-import type { Task } from "../evaluate/types.ts";
-import type { Model } from "../graph/model.ts";
-import type { Context } from "../passes/pass.ts";
-import { completeContext } from "../passes/pass.ts";
-import { objectiveOf } from "../recipe/objective.ts";
-import type { Compressed } from "../recipe/run.ts";
-import { type CandidateSteps, runCandidate } from "../recipe/variant.ts";
-import { withStore } from "../run/store.ts";
+import { stopIfAsked } from "../core/errors.ts";
+import { usualDrop } from "../judge/compare/compare.ts";
+import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
+import { counted, integer } from "../core/numbers.ts";
+import type { Task } from "../runtime/metrics/types.ts";
+import type { Model } from "../core/graph/model.ts";
+import type { Context } from "../core/pass/pass.ts";
+import { completeContext } from "../core/pass/pass.ts";
+import { objectiveOf } from "../judge/run/objective.ts";
+import type { Compressed } from "../judge/run/run.ts";
+import { type CandidateSteps, runCandidate } from "../judge/run/variant.ts";
+import { withStore } from "../judge/steps/store.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";

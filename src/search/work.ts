@@ -2,8 +2,8 @@
  * Cost of trying a candidate: in runs of a sample, by the estimates of its moves, and in seconds, by the measured time of its passes. Shared first
  * steps of an earlier candidate are free.
  */
-import { counted, waiting } from "../evaluate/numbers.ts";
-import type { StepRecord } from "../report/data.ts";
+import { counted, waiting } from "../core/numbers.ts";
+import type { StepRecord } from "../judge/record/data.ts";
 import { type Combination, partsOf } from "./combinations.ts";
 
 /** Share of the work of a format after another of its family: statistics of the original are kept, those of its rounded layers are not. */

@@ -1,8 +1,8 @@
 /** Jobs in processes of their own, ahead of the command that needs their results. */
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
-import { inProcesses } from "../../src/cli/jobs/ahead.ts";
-import type { MeasurementsInput, Work } from "../../src/cli/queue/inputs.ts";
+import { inProcesses } from "../../src/app/cli/jobs/ahead.ts";
+import type { MeasurementsInput, Work } from "../../src/app/cli/queue/inputs.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";
 import { smallModels } from "./small-models.ts";

@@ -2,9 +2,9 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
-import { findChromium } from "../../src/cli/browser/chromium.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
+import { findChromium } from "../../src/app/cli/browser/chromium.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
 

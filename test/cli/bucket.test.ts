@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { bucketPlace, openBucket, textOf, triedBucket } from "../../src/cli/queue/bucket.ts";
-import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/cli/queue/bucket-inputs.ts";
+import { bucketPlace, openBucket, textOf, triedBucket } from "../../src/app/cli/queue/bucket.ts";
+import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/bucket-inputs.ts";
 import { bytesHash, textHash } from "../../src/data/file-hash.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { asking, type S3Server, startS3 } from "./s3-server.ts";

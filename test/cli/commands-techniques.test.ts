@@ -1,9 +1,9 @@
 /** quantize, factorize, distill, train: on models small enough to know every answer. */
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { keptKey } from "../../src/analysis/provenance.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
+import { keptKey } from "../../src/core/analysis/provenance.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { expectNothingGained } from "./nothing-gained.ts";
 import { json, pith } from "./run.ts";
 import { classifier, samples, smallModels } from "./small-models.ts";

@@ -1,10 +1,10 @@
 /** What `pith train` and `pith distill` say and refuse, on models small enough to know every answer. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { lossNames } from "../../src/train/losses/index.ts";
-import type { Epoch } from "../../src/train/training-state.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { lossNames } from "../../src/learn/train/losses/index.ts";
+import type { Epoch } from "../../src/learn/train/training-state.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 

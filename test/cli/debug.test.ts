@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { copyFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
 import { classifier, hidden, smallModels } from "./small-models.ts";
 

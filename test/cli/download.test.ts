@@ -1,9 +1,9 @@
 /** Goals of low-entropy values on the command line: a compressed size, bits per weight, a loss. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { random } from "../../src/tensor/random.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 

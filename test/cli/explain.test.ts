@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 

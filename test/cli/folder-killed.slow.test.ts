@@ -4,8 +4,8 @@ import { mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from "node
 import { join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { beforeAll, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json, program } from "./run.ts";
 

@@ -2,11 +2,11 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { searcherOf } from "../../src/cli/commands/folder-search.ts";
-import type { CompressInput, CompressOutput } from "../../src/cli/jobs/compress.ts";
-import { Terminal } from "../../src/cli/terminal.ts";
-import { leastSpeed } from "../../src/folder/index.ts";
-import type { Choice } from "../../src/report/data.ts";
+import { searcherOf } from "../../src/app/cli/commands/folder-search.ts";
+import type { CompressInput, CompressOutput } from "../../src/app/cli/jobs/compress.ts";
+import { Terminal } from "../../src/app/cli/terminal.ts";
+import { leastSpeed } from "../../src/app/folder/index.ts";
+import type { Choice } from "../../src/judge/record/data.ts";
 import { exampleRun } from "../report/example-run.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";

@@ -2,12 +2,12 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { blamed } from "../../src/cli/module-failure.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import type { JobEvent } from "../../src/job/job.ts";
-import { type RunOptions, runJob as runFromSources } from "../../src/job/run.ts";
-import { save } from "../../src/onnx/index.ts";
-import { thrownValue } from "../../src/platform/serialized-error.ts";
+import { blamed } from "../../src/app/cli/module-failure.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import type { JobEvent } from "../../src/runtime/job/job.ts";
+import { type RunOptions, runJob as runFromSources } from "../../src/runtime/job/run.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { thrownValue } from "../../src/core/platform/serialized-error.ts";
 import { temporaryFolder } from "../temporary.ts";
 import type behave from "./jobs/behave.ts";
 import type { Behaviour } from "./jobs/behave.ts";
@@ -15,8 +15,8 @@ import { apart, compiled } from "./run.ts";
 
 // As shipped, a process starts in a tenth of the time that sources take.
 const address = (name: string): URL => pathToFileURL(compiled(name));
-const { runJob }: typeof import("../../src/job/run.ts") = await import(address("job/run.js").href);
-const { PithError }: typeof import("../../src/errors.ts") = await import(address("errors.js").href);
+const { runJob }: typeof import("../../src/runtime/job/run.ts") = await import(address("runtime/job/run.js").href);
+const { PithError }: typeof import("../../src/core/errors.ts") = await import(address("core/errors.js").href);
 
 const module = address("jobs/behave.js");
 const run = (input: Behaviour, options?: RunOptions): Promise<unknown> => runJob<typeof behave>(module, input, options);
@@ -165,7 +165,7 @@ describe("a job", () => {
   });
 
   test("whose module has no job in it is refused", async () => {
-    const error = await runJob(address("errors.js"), {} as never).catch((thrown) => thrown);
+    const error = await runJob(address("core/errors.js"), {} as never).catch((thrown) => thrown);
     expect(error).toMatchObject({ code: "E_OPTION" });
   });
 });

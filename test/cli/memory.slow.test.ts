@@ -1,10 +1,10 @@
 /** What `pith bench` calls a model's memory. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import type memoryJob from "../../src/cli/jobs/memory.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { runJob } from "../../src/job/run.ts";
-import { save } from "../../src/onnx/index.ts";
+import type memoryJob from "../../src/app/cli/jobs/memory.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { runJob } from "../../src/runtime/job/run.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const folder = temporaryFolder();
@@ -18,7 +18,7 @@ graph (x: float32[1, ${inputs}]) -> (y: float32[1, ${outputs}]) {
 }
 `);
   await save(model, path);
-  const job = new URL("../../src/cli/jobs/memory.ts", import.meta.url);
+  const job = new URL("../../src/app/cli/jobs/memory.ts", import.meta.url);
   return runJob<typeof memoryJob>(job, {
     model: path,
     runtime: "native",

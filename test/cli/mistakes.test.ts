@@ -14,10 +14,10 @@ import {
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { requireOtherThanWeights } from "../../src/cli/files.ts";
-import { requireAppendable, requireWritable, requireWritableFolder } from "../../src/cli/writable.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
+import { requireOtherThanWeights } from "../../src/app/cli/files.ts";
+import { requireAppendable, requireWritable, requireWritableFolder } from "../../src/app/cli/writable.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, program } from "./run.ts";
 

@@ -2,11 +2,11 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { allGraphs } from "../../src/graph/graph.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { encodedSize, encodeToBytes, open, save } from "../../src/onnx/index.ts";
-import { Writer } from "../../src/onnx/writer.ts";
-import { clearNotes } from "../../src/passes/notes.ts";
+import { allGraphs } from "../../src/core/graph/graph.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { encodedSize, encodeToBytes, open, save } from "../../src/core/onnx/index.ts";
+import { Writer } from "../../src/core/onnx/writer.ts";
+import { clearNotes } from "../../src/core/pass/notes.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 

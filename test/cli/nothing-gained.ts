@@ -1,7 +1,7 @@
 import { existsSync, rmSync } from "node:fs";
 import { expect } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { json, pith } from "./run.ts";
 
 /** Runs the command on a model nearly all of which it cannot make smaller, which is written to `file`. */

@@ -1,8 +1,8 @@
 /** Images of one pixel, and a model that tells how they were prepared. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 /** An MNIST folder of images of one pixel: by part, the bytes that are of class 0 and of class 1, by turns. */

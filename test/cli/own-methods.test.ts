@@ -2,8 +2,8 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { open } from "../../src/onnx/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { json, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 

@@ -2,9 +2,9 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { copyBeside } from "../../src/folder/originals.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { copyBeside } from "../../src/app/folder/originals.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { folderOf, plain, written } from "../folder/small-vocabulary.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { given, texts } from "./model-folders.ts";

@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { stoppedAt } from "./stopped.ts";
 

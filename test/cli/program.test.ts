@@ -2,11 +2,11 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { type CommandDefinition, defineCommand } from "../../src/cli/command.ts";
-import { commands, type Listed } from "../../src/cli/commands.ts";
-import { metricNames } from "../../src/cli/metrics.ts";
-import { exitCode, runProgram, stoppedDuring } from "../../src/cli/program.ts";
-import { PithError, stopIfAsked } from "../../src/errors.ts";
+import { type CommandDefinition, defineCommand } from "../../src/app/cli/command.ts";
+import { commands, type Listed } from "../../src/app/cli/commands.ts";
+import { metricNames } from "../../src/app/cli/metrics.ts";
+import { exitCode, runProgram, stoppedDuring } from "../../src/app/cli/program.ts";
+import { PithError, stopIfAsked } from "../../src/core/errors.ts";
 import type behave from "./jobs/behave.ts";
 
 const job = new URL("./jobs/behave.ts", import.meta.url);
@@ -276,5 +276,5 @@ test("E_USAGE is of the command line: the library, which has none, does not thro
   const sources = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
   const throwing = sources.filter((file) => readFileSync(`src/${file}`, "utf8").includes('PithError("E_USAGE"'));
   expect(throwing.length).toBeGreaterThan(0);
-  expect(throwing.filter((file) => !file.startsWith("cli/"))).toEqual([]);
+  expect(throwing.filter((file) => !file.startsWith("app/cli/"))).toEqual([]);
 });

@@ -3,12 +3,12 @@ import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promi
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { random } from "../../src/tensor/random.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { outliers } from "../outliers.ts";
 import { expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
 import { compiled, json, pith, run, runJob } from "./run.ts";
 
-const { PithError }: typeof import("../../src/errors.ts") = await import(pathToFileURL(compiled("errors.js")).href);
+const { PithError }: typeof import("../../src/core/errors.ts") = await import(pathToFileURL(compiled("core/errors.js")).href);
 
 const { root, folder } = modelFolder();
 

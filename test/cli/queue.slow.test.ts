@@ -4,10 +4,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, 
 import { basename, join } from "node:path";
 import { Queue } from "bullmq";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
-import { ownVersion as version } from "../../src/cli/queue/queue.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { random } from "../../src/tensor/random.ts";
+import { ownVersion as version } from "../../src/app/cli/queue/queue.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { textToText } from "../transformers-js/small-folders.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { openQueue, serve } from "../../src/cli/queue/queue.ts";
+import { openQueue, serve } from "../../src/app/cli/queue/queue.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { freePort, noServer, startRedis } from "./redis-server.ts";
 

@@ -1,9 +1,9 @@
 /** Options and values that were removed: the command line and recipes name the replacement. */
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { recipeFrom } from "../../src/recipe/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { recipeFrom } from "../../src/search/recipes.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 

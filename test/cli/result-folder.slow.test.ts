@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
-import type { Run } from "../../src/report/data.ts";
+import type { Run } from "../../src/judge/record/data.ts";
 import { compressing, filesIn, reports, results, textOf } from "./compressing.ts";
 import { pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";

@@ -1,10 +1,10 @@
 /** The speed of results, which commands print beside the model that came in. */
 import { beforeAll, expect, test } from "vitest";
-import { fasterAdvice } from "../../src/cli/jobs/advice.ts";
-import { factorize } from "../../src/factorize/factorize.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { quantize } from "../../src/quantize/quantize.ts";
+import { fasterAdvice } from "../../src/app/cli/jobs/advice.ts";
+import { factorize } from "../../src/techniques/factorize/factorize.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/quantize.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 

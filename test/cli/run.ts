@@ -2,18 +2,18 @@
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { inject } from "vitest";
-import type { Surroundings } from "../../src/cli/program.ts";
-import type { Job, JobContext } from "../../src/job/job.ts";
-import type { RunOptions } from "../../src/job/run.ts";
+import type { Surroundings } from "../../src/app/cli/program.ts";
+import type { Job, JobContext } from "../../src/runtime/job/job.ts";
+import type { RunOptions } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 export const compiled = (module: string): string => join(inject("compiled"), module);
 
 /** The compiled program, to be started by Node. */
-export const program = compiled("cli/main.js");
+export const program = compiled("app/cli/main.js");
 
-const { runProgram }: typeof import("../../src/cli/program.ts") = await import(
-  pathToFileURL(compiled("cli/program.js")).href
+const { runProgram }: typeof import("../../src/app/cli/program.ts") = await import(
+  pathToFileURL(compiled("app/cli/program.js")).href
 );
 
 export interface Ran {

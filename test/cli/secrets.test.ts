@@ -2,7 +2,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { PithError } from "../../src/errors.ts";
+import { PithError } from "../../src/core/errors.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { freePort, noServer, startRedis } from "./redis-server.ts";
 import { pith, type Ran, run } from "./run.ts";

@@ -2,18 +2,18 @@
 import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import type { SharedInput } from "../../src/cli/queue/inputs.ts";
-import { foundAmong } from "../../src/cli/queue/modules.ts";
+import type { SharedInput } from "../../src/app/cli/queue/inputs.ts";
+import { foundAmong } from "../../src/app/cli/queue/modules.ts";
 import {
   openSharedStore,
   receivedInput,
   requireStored,
   type SharedStore,
   shareInput,
-} from "../../src/cli/queue/shared-store.ts";
+} from "../../src/app/cli/queue/shared-store.ts";
 import { openSource } from "../../src/data/open.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";

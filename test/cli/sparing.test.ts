@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type FolderFile, quantizeFolder } from "../../src/folder/index.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { type FolderFile, quantizeFolder } from "../../src/app/folder/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { writeVocabulary } from "../folder/small-vocabulary.ts";
 import { decoder, outliers, withOutliers } from "../outliers.ts";
 import { given } from "./model-folders.ts";

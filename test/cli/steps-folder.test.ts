@@ -2,12 +2,12 @@
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { withSteps } from "../../src/cli/steps-folder.ts";
-import { Terminal } from "../../src/cli/terminal.ts";
-import { PithError } from "../../src/errors.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { failure } from "../../src/platform/node-failure.ts";
+import { withSteps } from "../../src/app/cli/steps-folder.ts";
+import { Terminal } from "../../src/app/cli/terminal.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { failure } from "../../src/core/platform/node-failure.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";

@@ -1,12 +1,12 @@
 /** Results on the runtimes of a real browser. */
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findChromium } from "../../src/cli/browser/chromium.ts";
-import { type BrowserEngine, openBrowser } from "../../src/cli/browser/engine.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { findChromium } from "../../src/app/cli/browser/chromium.ts";
+import { type BrowserEngine, openBrowser } from "../../src/app/cli/browser/engine.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { json, pith } from "./run.ts";
 

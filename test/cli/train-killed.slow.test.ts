@@ -2,9 +2,9 @@
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { random } from "../../src/tensor/random.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { program } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
 

@@ -2,10 +2,10 @@
 import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith } from "./run.ts";
 

@@ -9,9 +9,9 @@ import { idxColumn } from "../../src/data/idx.ts";
 import { csv, jsonl, openWav, parseNpz } from "../../src/data/index.ts";
 import { npzColumns } from "../../src/data/npy.ts";
 import { readSettings } from "../../src/data/tokenizer.ts";
-import { decodePlainly } from "../../src/platform/image-plain.ts";
-import { decodeImage } from "../../src/platform/node-image.ts";
-import { random } from "../../src/tensor/random.ts";
+import { decodePlainly } from "../../src/core/platform/image-plain.ts";
+import { decodeImage } from "../../src/core/platform/node-image.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { counting } from "../counting.ts";
 import { temporaryFolder } from "../temporary.ts";
 

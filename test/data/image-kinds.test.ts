@@ -5,8 +5,8 @@ import sharp from "sharp";
 import { expect, test } from "vitest";
 import { openDataset, preprocess, presets } from "../../src/data/index.ts";
 import { firstBatch } from "../../src/data/select.ts";
-import { imageHeader } from "../../src/platform/image.ts";
-import { decodePlainly } from "../../src/platform/image-plain.ts";
+import { imageHeader } from "../../src/core/platform/image.ts";
+import { decodePlainly } from "../../src/core/platform/image-plain.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const root = temporaryFolder();

@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { resample } from "../../src/data/resample.ts";
-import type { Pixels } from "../../src/platform/image.ts";
-import { decodePlainly } from "../../src/platform/image-plain.ts";
-import { decodeImage } from "../../src/platform/node-image.ts";
+import type { Pixels } from "../../src/core/platform/image.ts";
+import { decodePlainly } from "../../src/core/platform/image-plain.ts";
+import { decodeImage } from "../../src/core/platform/node-image.ts";
 
 interface Image {
   readonly name: string;

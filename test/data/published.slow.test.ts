@@ -17,7 +17,7 @@ import {
   tokensInFile,
   tokensOfText,
 } from "../../src/data/index.ts";
-import { open } from "../../src/onnx/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { json } from "../cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";

@@ -9,8 +9,8 @@ import {
   readingFor,
   readSidecars,
 } from "../../src/data/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { shared } from "../shared.ts";
 import { floats, outputs } from "./outputs.ts";
 

@@ -26,7 +26,7 @@ const guides = [
 ];
 const shown = guides.flatMap((page) => programs(page));
 
-const written = (code: string): Example => ({ file: "src/prune/rules.ts", of: "a test", code });
+const written = (code: string): Example => ({ file: "src/techniques/prune/rules.ts", of: "a test", code });
 /** What must be noticed, and what it is noticed as. */
 const wrong = [
   ["a name that nothing exports", written("await l2Unstructured(net, { amount: 0.5 });"), /l2Unstructured/],
@@ -40,7 +40,7 @@ const wrong = [
     /structure/,
   ],
   ["an import that there is not", written('import { prune } from "pith/pruning";'), /pith\/pruning/],
-  ["a name in two entry points", { ...written("crossEntropy();"), file: "src/prune/rules.ts" }, /crossEntropy/],
+  ["a name in two entry points", { ...written("crossEntropy();"), file: "src/techniques/prune/rules.ts" }, /crossEntropy/],
 ] as const;
 
 const found = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);

@@ -8,11 +8,11 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { describe, expect, test } from "vitest";
-import { findChromium, openPage } from "../../src/cli/browser/chromium.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { prune } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { findChromium, openPage } from "../../src/app/cli/browser/chromium.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -96,14 +96,14 @@ async function bundled(code: string) {
 
 test("what quantizes weights loads neither readers of data nor the static scheme", async () => {
   const { modules, bytes } = await bundled(smaller);
-  expect(modules).toContain("src/quantize/weights.ts");
+  expect(modules).toContain("src/techniques/quantize/weights.ts");
   // Options, text and the names of runtimes, which messages need.
-  const names = ["data/option", "data/augment-options", "evaluate/numbers", "evaluate/run-target"].map(
+  const names = ["data/option", "data/augment-options", "core/numbers", "runtime/run/run-target"].map(
     (name) => `src/${name}.ts`,
   );
   const folders = new Set(modules.filter((name) => !names.includes(name)).map((name) => dirname(name)));
-  for (const folder of ["src/data", "src/evaluate", "src/train", "src/report"]) expect(folders).not.toContain(folder);
-  expect(modules).not.toContain("src/quantize/static.ts");
+  for (const folder of ["src/data", "src/runtime/metrics", "src/learn/train", "src/app/report"]) expect(folders).not.toContain(folder);
+  expect(modules).not.toContain("src/techniques/quantize/static.ts");
   expect(bytes).toBeLessThan(654_000);
 });
 

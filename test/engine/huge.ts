@@ -1,9 +1,9 @@
 /** A model of 3 GiB that takes no room: its weights are holes in a file, but for one number. */
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseModel } from "../../src/graph/text.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
-import type { Tensor } from "../../src/tensor/types.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import type { Tensor } from "../../src/core/tensor/types.ts";
 
 export const rows = 2 ** 18;
 export const columns = 1024;

@@ -1,11 +1,11 @@
 /** What the runtime would answer with a crash, a number or a riddle is refused in a sentence, or put right. */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { randomInputs } from "../../src/evaluate/random-inputs.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
 
 const engine = createEngine();
 const x = float32([4], [1, 2, -3, 4]);

@@ -1,11 +1,11 @@
 /** The same graphs in WebAssembly. */
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { createEngine, runtimeName } from "../../src/engine/index.ts";
-import { PithError } from "../../src/errors.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { createEngine, runtimeName } from "../../src/core/engine/index.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const net = `opset 21
@@ -86,7 +86,7 @@ describe("where onnxruntime-node is missing", () => {
   const absent = (): never => {
     throw new Error("Cannot find package");
   };
-  const load = async () => (await import("../../src/engine/index.ts")).createEngine;
+  const load = async () => (await import("../../src/core/engine/index.ts")).createEngine;
 
   test("the graph runs in WebAssembly", async () => {
     vi.doMock("#onnxruntime", absent);

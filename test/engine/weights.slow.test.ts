@@ -3,9 +3,9 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openFile } from "#platform";
-import { createEngine } from "../../src/engine/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import type { ByteSource } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import type { ByteSource } from "../../src/core/tensor/types.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 

@@ -2,11 +2,11 @@
 import { copyFile, mkdir, rename, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { handOverBuffers, handOverFiles } from "../../src/engine/weights.ts";
-import { parseModel } from "../../src/graph/text.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { handOverBuffers, handOverFiles } from "../../src/core/engine/weights.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
 import { type Model, open, save } from "../../src/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 

@@ -1,15 +1,15 @@
 /** A result on runtimes other than the one that it was made on. */
 import { describe, expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
-import { createEngine, type Engine } from "../../src/engine/index.ts";
-import { PithError } from "../../src/errors.ts";
-import { rightOn } from "../../src/evaluate/right-on.ts";
-import type { RunTarget, TargetName } from "../../src/evaluate/run-target.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
+import { createEngine, type Engine } from "../../src/core/engine/index.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { rightOn } from "../../src/judge/compare/right-on.ts";
+import type { RunTarget, TargetName } from "../../src/runtime/run/run-target.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
 
 const native = createEngine();
 const text = `opset 21

@@ -1,18 +1,18 @@
 /** Models to factorize, what they store and what they answer. */
-import { cost as costOf } from "../../src/analysis/cost.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { factorize as factorizeTimed } from "../../src/factorize/factorize.ts";
-import type { FactorizeOptions } from "../../src/factorize/options.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { linear, network, relu } from "../../src/nn/index.ts";
-import type { Context } from "../../src/passes/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
-import { dimValue, elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { cost as costOf } from "../../src/core/analysis/cost.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { factorize as factorizeTimed } from "../../src/techniques/factorize/factorize.ts";
+import type { FactorizeOptions } from "../../src/techniques/factorize/options.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
+import type { Context } from "../../src/rewrite/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { dimValue, elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { value } from "../find.ts";
 import { topology } from "../zoo/topologies.ts";
 

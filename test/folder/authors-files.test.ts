@@ -2,10 +2,10 @@
 import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { type FolderFile, type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { type FolderFile, type FolderOptions, quantizeFolder } from "../../src/app/folder/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = (seed: number) =>

@@ -2,12 +2,12 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { capturedInputs } from "../../src/folder/captured-inputs.ts";
-import { mostTexts } from "../../src/folder/end-to-end.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { completeContext } from "../../src/passes/pass.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { capturedInputs } from "../../src/app/folder/captured-inputs.ts";
+import { mostTexts } from "../../src/app/folder/end-to-end.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { textToText } from "../transformers-js/small-folders.ts";
 

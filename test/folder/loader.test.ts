@@ -1,6 +1,6 @@
 /** What is told of a variant that transformers.js was asked to load and run, and when it is refused. */
 import { expect, test } from "vitest";
-import { Miss } from "../../src/errors.ts";
+import { Miss } from "../../src/core/errors.ts";
 import {
   type Loader,
   type LoaderAnswers,
@@ -8,7 +8,7 @@ import {
   loaderNote,
   loaderText,
   type ModuleDtypes,
-} from "../../src/folder/loader.ts";
+} from "../../src/app/folder/loader.ts";
 
 const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderAnswers => ({
   answers: [{ outputs: { logits: Float32Array.from(scores) }, tokens }],

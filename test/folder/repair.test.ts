@@ -2,10 +2,10 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { type FolderOptions, quantizeFolder } from "../../src/folder/index.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import type { Context } from "../../src/passes/pass.ts";
+import { type FolderOptions, quantizeFolder } from "../../src/app/folder/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import type { Context } from "../../src/core/pass/pass.ts";
 import { decoder, withOutliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { writeVocabulary } from "./small-vocabulary.ts";

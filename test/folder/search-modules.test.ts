@@ -2,17 +2,17 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { PithError } from "../../src/errors.ts";
+import { PithError } from "../../src/core/errors.ts";
 import {
   type FolderOptions,
   type Found,
   type Loader,
   type ModulePaths,
   quantizeFolder,
-} from "../../src/folder/index.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
-import type { Context } from "../../src/passes/pass.ts";
+} from "../../src/app/folder/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import type { Context } from "../../src/core/pass/pass.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 let root = "";

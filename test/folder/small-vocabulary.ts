@@ -1,8 +1,8 @@
 /** Folders of a model of ten tokens, with their tokenizer. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 export const root = temporaryFolder();

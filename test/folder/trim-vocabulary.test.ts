@@ -3,8 +3,8 @@ import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { trimFolder } from "../../src/folder/index.ts";
-import { open } from "../../src/onnx/index.ts";
+import { trimFolder } from "../../src/app/folder/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { folderOf, plain, root, written } from "./small-vocabulary.ts";
 
 const json = (path: string): unknown => JSON.parse(readFileSync(path, "utf8"));

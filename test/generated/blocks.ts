@@ -1,10 +1,10 @@
 /** Layers and what stands between them, as blocks of a graph that grows. A block that finds nothing to read asks for an input. */
-import type { Emit } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import type { EmitAttributes } from "../../src/graph/schema.generated.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { sameDims } from "../../src/tensor/dims.ts";
-import { typeCodes } from "../../src/tensor/types.ts";
+import type { Emit } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import type { EmitAttributes } from "../../src/core/graph/schema.generated.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { sameDims } from "../../src/core/tensor/dims.ts";
+import { typeCodes } from "../../src/core/tensor/types.ts";
 import { type Grower, sizeAt } from "./grow.ts";
 
 export interface Block {

@@ -2,9 +2,9 @@
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PithError } from "../../src/errors.ts";
-import { printModel } from "../../src/graph/text.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { printModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
 import fc from "../property.ts";
 import { build, type Description, descriptions, type Network } from "./network.ts";
 import type { Promised } from "./promises/promised.ts";

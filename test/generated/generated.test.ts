@@ -1,8 +1,8 @@
 /** A handful of generated networks keep every promise; thousands do in `generated.slow.test.ts`. */
 import { describe, expect, test } from "vitest";
-import { allGraphs } from "../../src/graph/graph.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
-import { operators } from "../../src/ops/index.ts";
+import { allGraphs } from "../../src/core/graph/graph.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { operators } from "../../src/core/ops/index.ts";
 import fc from "../property.ts";
 import { expectKept, runs } from "./check.ts";
 import { found } from "./found.ts";

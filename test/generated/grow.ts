@@ -1,13 +1,13 @@
 /** A graph that grows block by block: what blocks pick from, and how they store weights and ask for inputs. */
-import { type Inference, infer } from "../../src/analysis/infer.ts";
-import { type Emit, emitInto } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import { Model } from "../../src/graph/model.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { type Dim, elementCount, fixedDims, isSymbolic, symbol } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
+import { type Inference, infer } from "../../src/core/analysis/infer.ts";
+import { type Emit, emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { type Dim, elementCount, fixedDims, isSymbolic, symbol } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
 import { codesForms, forms, inCodes, kindsOfWeights, weightOf } from "./weights.ts";
 
 /** Choices of a block, each from 0 to 999: what is not chosen is 0, which is the simplest. */

@@ -4,14 +4,14 @@
  * A network starts empty, or with an example of any operator (`test/ops/*.examples.ts`) between two layers; blocks are added one after another.
  * Same description, same network, to the last weight.
  */
-import { infer, isRandom } from "../../src/analysis/infer.ts";
-import { Miss, PithError } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import { allGraphs, type Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import { elementCount, isSymbolic } from "../../src/tensor/dims.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { infer, isRandom } from "../../src/core/analysis/infer.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import { allGraphs, type Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import { elementCount, isSymbolic } from "../../src/core/tensor/dims.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { examples } from "../laws/examples.ts";
 import { numberOf, symbolicModel } from "../laws/harness.ts";
 import type { Example } from "../ops/define.examples.ts";

@@ -1,8 +1,8 @@
 /** Blocks that move, cut, join and count: layout, control flow, sizes that the graph computes, empty axes. */
-import type { Value } from "../../src/graph/graph.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { type Dim, symbol } from "../../src/tensor/dims.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { type Dim, symbol } from "../../src/core/tensor/dims.ts";
 import { type Block, isEmpty, reduced, sizeOf } from "./blocks.ts";
 import { allFixed, type Grower, sizeAt } from "./grow.ts";
 

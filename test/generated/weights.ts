@@ -1,11 +1,11 @@
 /** Kinds of weights: what trained, pruned and exported files hold and random numbers do not. */
-import type { Emit } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import { fromNumbers, integerRange } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import { type Random, random } from "../../src/tensor/random.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import type { Emit } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import { fromNumbers, integerRange } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import { type Random, random } from "../../src/core/tensor/random.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 
 /** Fills an array of these dimensions in place. `scale` keeps sums of a row near 1. */
 type Kind = (data: Float32Array, dims: readonly number[], numbers: Random, scale: number) => void;

@@ -1,9 +1,9 @@
 /** The archive of ONNX's own backend tests: models of mostly one node, with inputs and outputs as TensorProto. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "fflate";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { shared } from "../shared.ts";
 
 export interface BackendTest {

@@ -1,8 +1,8 @@
 /** Facts about attention that no law over single examples shows. */
 import { describe, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { difference, loweredModel, run } from "./harness.ts";
 
 const numbers = (dims: readonly number[], step: number): Dense =>

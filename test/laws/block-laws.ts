@@ -1,16 +1,16 @@
 /** Blocks that are run one after another compute what the model does, to the bit. */
 import { readFileSync } from "node:fs";
 import { expect } from "vitest";
-import { type Block, blocks, extractBlock, joinBlocks } from "../../src/analysis/blocks.ts";
-import { infer } from "../../src/analysis/infer.ts";
+import { type Block, blocks, extractBlock, joinBlocks } from "../../src/core/analysis/blocks.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
 import { parseNpz } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { extract } from "../../src/graph/extract.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { extract } from "../../src/core/graph/extract.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { shared } from "../shared.ts";
 
 const engine = createEngine();

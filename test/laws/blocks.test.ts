@@ -1,15 +1,15 @@
 /** Laws of blocks, on real exports: they are whole, they cover what depends on parameters, and in a row they compute what the model does. */
 import { describe, expect, it } from "vitest";
-import { blocks, extractBlock } from "../../src/analysis/blocks.ts";
-import { downstream } from "../../src/analysis/downstream.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { parametersOf } from "../../src/analysis/parameters.ts";
-import { Miss } from "../../src/errors.ts";
-import { replaceUses } from "../../src/graph/replace.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { open } from "../../src/onnx/index.ts";
-import { removeUnused } from "../../src/passes/remove-unused.ts";
-import { skipOf } from "../../src/prune/repeated-layers.ts";
+import { blocks, extractBlock } from "../../src/core/analysis/blocks.ts";
+import { downstream } from "../../src/core/analysis/downstream.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { parametersOf } from "../../src/core/analysis/parameters.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { replaceUses } from "../../src/core/graph/replace.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { removeUnused } from "../../src/core/graph/remove-unused.ts";
+import { skipOf } from "../../src/techniques/prune/repeated-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 
 /** Blocks of one kind that follow each other, where there are any. */

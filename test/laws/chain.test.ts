@@ -3,18 +3,18 @@
  * operator does (turning the data, sliding, padding, factors, the bias) it then does once.
  */
 import { expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { weightNumbers, weightShape } from "../../src/analysis/weight.ts";
-import { Miss } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { substitute } from "../../src/graph/replace.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { identity } from "../../src/math/index.ts";
-import type { WeightRole } from "../../src/ops/index.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { weightNumbers, weightShape } from "../../src/core/analysis/weight.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { substitute } from "../../src/core/graph/replace.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { identity } from "../../src/core/math/index.ts";
+import type { WeightRole } from "../../src/core/ops/index.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 

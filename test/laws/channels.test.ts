@@ -5,11 +5,11 @@
  * - what it did with zeros in their place, where they are summed over (`absorbs`, and the shared axis of a product).
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Node, Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Node, Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
 import {
   type AxisEnd,
   type AxisLink,
@@ -18,11 +18,11 @@ import {
   entryOf,
   type Op,
   operators,
-} from "../../src/ops/index.ts";
-import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { stridesOf } from "../../src/tensor/dims.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+} from "../../src/core/ops/index.ts";
+import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { stridesOf } from "../../src/core/tensor/dims.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, numeric, operatorOf, run } from "./harness.ts";
 

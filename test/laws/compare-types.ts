@@ -2,14 +2,14 @@
  * What is inferred of every value of a model beside what ONNX Runtime returns: all values that nodes of the main graph produce are made
  * outputs and the model runs once. What the file declares of them is taken away first, so that nothing but inference speaks.
  */
-import { infer } from "../../src/analysis/infer.ts";
-import type { Engine } from "../../src/engine/index.ts";
-import { insideOnly } from "../../src/engine/screen.ts";
-import { type Container, isContainer } from "../../src/graph/elements.ts";
-import { allGraphs, describe, type Value, type ValueType } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import type { Engine } from "../../src/core/engine/index.ts";
+import { insideOnly } from "../../src/core/engine/screen.ts";
+import { type Container, isContainer } from "../../src/core/graph/elements.ts";
+import { allGraphs, describe, type Value, type ValueType } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
 import {
   type Dim,
   dimsText,
@@ -19,8 +19,8 @@ import {
   isSymbolic,
   isUnknownDim,
   symbol,
-} from "../../src/tensor/dims.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+} from "../../src/core/tensor/dims.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import { type ObservedTypes, observeTypes } from "./observe-types.ts";
 
 export interface TypeCheck {

@@ -3,12 +3,12 @@
  * are made constants first, as they mostly are in real models.
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { operators } from "../../src/ops/index.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { dimsText, isUnknownDim, sameDims } from "../../src/tensor/dims.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { operators } from "../../src/core/ops/index.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { dimsText, isUnknownDim, sameDims } from "../../src/core/tensor/dims.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { type BackendTest, backendTests } from "./archive.ts";
 
 const tests = backendTests();

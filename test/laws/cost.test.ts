@@ -3,14 +3,14 @@
  * outputs. Products with padding are counted as the kernel does them: padding becomes data of ones.
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import type { Attribute, Node } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../src/tensor/dims.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import type { Attribute, Node } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { examplesFor, fixedModel, lastNode, numberOf, numeric, operatorOf, run, symbolicModel } from "./harness.ts";
 

@@ -1,10 +1,10 @@
 /** The law of deep.test.ts where it takes longest to show. */
 import { describe, expect, test } from "vitest";
-import { blocks } from "../../src/analysis/blocks.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { dimsText } from "../../src/tensor/dims.ts";
+import { blocks } from "../../src/core/analysis/blocks.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { dimsText } from "../../src/core/tensor/dims.ts";
 import { definition, doubling, type NodeText, withFunctions } from "../local-functions.ts";
 import { expectWalksEnd, loops, maps, unknown } from "./deep-models.ts";
 

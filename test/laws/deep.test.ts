@@ -3,19 +3,19 @@
  * other, or how many nodes stand in a row. Each model here would keep a walk that visits something twice at every level busy for ever.
  */
 import { describe, expect, test } from "vitest";
-import { blocks } from "../../src/analysis/blocks.ts";
-import { cost } from "../../src/analysis/cost.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { whyNotStored } from "../../src/analysis/stored-root.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { Miss } from "../../src/errors.ts";
-import { structureHash } from "../../src/graph/hash.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { inlineFunctions } from "../../src/passes/inline-functions.ts";
-import { inspect } from "../../src/report/index.ts";
-import { dimsText } from "../../src/tensor/dims.ts";
+import { blocks } from "../../src/core/analysis/blocks.ts";
+import { cost } from "../../src/core/analysis/cost.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { whyNotStored } from "../../src/core/analysis/stored-root.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { structureHash } from "../../src/core/graph/hash.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
+import { inspect } from "../../src/app/report/index.ts";
+import { dimsText } from "../../src/core/tensor/dims.ts";
 import { definition, doubling, withFunctions } from "../local-functions.ts";
 import { branches, deep, expectWalksEnd, loops, maps, visits } from "./deep-models.ts";
 

@@ -4,18 +4,18 @@
  * The loss is Σ cotangent · output over all floating outputs, with random cotangents. A gradient is written as in training: the node, an input
  * for each cotangent, what the entry emits, and sums over the axes that were broadcast.
  */
-import { infer } from "../../src/analysis/infer.ts";
-import type { Session } from "../../src/engine/engine.ts";
-import { Miss } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
-import { sumTo } from "../../src/train/backwards.ts";
-import { differentiate } from "../../src/train/differentiate.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import type { Session } from "../../src/core/engine/engine.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { sumTo } from "../../src/learn/train/backwards.ts";
+import { differentiate } from "../../src/learn/train/differentiate.ts";
 import { lastNode, loweredModel, numeric, run } from "./harness.ts";
 
 /** Lets stored floating tensors be fed, so that they can be varied. Returns what to feed for them. */

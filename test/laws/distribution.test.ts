@@ -1,8 +1,8 @@
 /** Law: what an entry calls a distribution sums to one along the axes that it names, or its exponentials do. */
 import { expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { examples } from "./examples.ts";
 import { feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 

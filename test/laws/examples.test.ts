@@ -1,6 +1,6 @@
 /** Every operator has examples enough, and every exception a reason. */
 import { describe, expect, test } from "vitest";
-import { operators } from "../../src/ops/index.ts";
+import { operators } from "../../src/core/ops/index.ts";
 import { examples } from "./examples.ts";
 import { operatorOf, symbolicModel } from "./harness.ts";
 

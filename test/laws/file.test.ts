@@ -1,8 +1,8 @@
 /** Law: what is saved and opened is the model that it was, and saved again it is the same, byte for byte. */
 import { describe, expect, test } from "vitest";
-import { printWholeModel } from "../../src/graph/text.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
+import { printWholeModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
 import { examplesFor, symbolicModel } from "./harness.ts";
 
 describe("saved and opened, a model is the same, and saved again so are the bytes", () => {

@@ -1,11 +1,11 @@
 /** Gradients of our operators equal those that PyTorch computes in float64 (`golden/gradients.json`). */
 import { describe, expect, test } from "vitest";
-import { Miss, PithError } from "../../src/errors.ts";
-import type { Attribute } from "../../src/graph/graph.ts";
-import { Model } from "../../src/graph/model.ts";
-import { operators } from "../../src/ops/index.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import type { Attribute } from "../../src/core/graph/graph.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { operators } from "../../src/core/ops/index.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { gradients } from "./differences.ts";
 import { difference, numeric } from "./harness.ts";

@@ -6,12 +6,12 @@
  * - what issue 4 lists besides.
  */
 import { describe, expect, it } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import type { Node } from "../../src/graph/graph.ts";
-import { operators } from "../../src/ops/index.ts";
-import { removeUnused } from "../../src/passes/remove-unused.ts";
-import { isFloat } from "../../src/tensor/convert.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import type { Node } from "../../src/core/graph/graph.ts";
+import { operators } from "../../src/core/ops/index.ts";
+import { removeUnused } from "../../src/core/graph/remove-unused.ts";
+import { isFloat } from "../../src/core/tensor/convert.ts";
 import { examples } from "./examples.ts";
 import { lastNode, loweredModel, symbolicModel } from "./harness.ts";
 

@@ -5,10 +5,10 @@
  * The error of a central difference is about h²·f‴/6 + ε·|f|/h: the best of a few steps leaves 1e-10 in float64 and 1e-4 in float32.
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss, PithError } from "../../src/errors.ts";
-import { isFloat } from "../../src/tensor/convert.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import { isFloat } from "../../src/core/tensor/convert.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { cotangents, feedStored, gradients, worstGap } from "./differences.ts";
 import {

@@ -2,15 +2,15 @@
  * Law: an operator that may compute in float16 loads in ONNX Runtime and answers as in float32, up to rounding to eleven bits. The others say why not.
  */
 import { describe, expect, test } from "vitest";
-import { infer, isRandom } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { largestDifference } from "../../src/evaluate/difference.ts";
-import { assertValid } from "../../src/graph/verify.ts";
-import { raiseOpset } from "../../src/passes/raise-opset.ts";
-import { castOpset } from "../../src/quantize/float16.ts";
-import { halvesAt, writeInHalf } from "../../src/quantize/half-arithmetic.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { infer, isRandom } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { largestDifference } from "../../src/runtime/run/difference.ts";
+import { assertValid } from "../../src/core/graph/verify.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
+import { castOpset } from "../../src/techniques/quantize/float16.ts";
+import { halvesAt, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 /** Answers that are sizes, places or decisions may turn where numbers are equal up to rounding. */

@@ -1,19 +1,19 @@
 /** Examples of operators made into models, fed and run. */
 import { expect } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import type { Session } from "../../src/engine/engine.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { Miss } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Node } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { replaceUses } from "../../src/graph/replace.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { type Op, operators } from "../../src/ops/index.ts";
-import { fromNumbers, type NumericType, toFloat64 } from "../../src/tensor/convert.ts";
-import { type Dim, dimValue, elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch, DataType, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import type { Session } from "../../src/core/engine/engine.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Node } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { replaceUses } from "../../src/core/graph/replace.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { type Op, operators } from "../../src/core/ops/index.ts";
+import { fromNumbers, type NumericType, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { type Dim, dimValue, elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch, DataType, Dense } from "../../src/core/tensor/types.ts";
 import type { Example, Law } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 

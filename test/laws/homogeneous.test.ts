@@ -1,11 +1,11 @@
 /** Law: where an entry says how factors go through, outputs take the factor of one operand of each product. */
 import { expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 

@@ -3,13 +3,13 @@
  * as the entry says. What is emitted is written for opset 18 or later: a model is raised to it first.
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss, PithError } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { raiseOpset } from "../../src/passes/raise-opset.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 import {

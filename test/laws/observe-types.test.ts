@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { dimsText } from "../../src/tensor/dims.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { dimsText } from "../../src/core/tensor/dims.ts";
 import { observeTypes } from "./observe-types.ts";
 
 const engine = createEngine();

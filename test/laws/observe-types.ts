@@ -3,15 +3,15 @@
  *
  * What is observed holds for what was fed: a size that depends on the data, or on the size of a batch, is one example of itself.
  */
-import { type Inference, infer } from "../../src/analysis/infer.ts";
-import type { Engine } from "../../src/engine/engine.ts";
-import { insideOnly } from "../../src/engine/screen.ts";
-import { Miss, PithError } from "../../src/errors.ts";
-import { type Container, isContainer, type Value, type ValueType } from "../../src/graph/elements.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { fromNumbers, toNumbers } from "../../src/tensor/convert.ts";
-import { type Batch, type DataType, type Dense, typeCodes } from "../../src/tensor/types.ts";
+import { type Inference, infer } from "../../src/core/analysis/infer.ts";
+import type { Engine } from "../../src/core/engine/engine.ts";
+import { insideOnly } from "../../src/core/engine/screen.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../../src/core/graph/elements.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
+import { type Batch, type DataType, type Dense, typeCodes } from "../../src/core/tensor/types.ts";
 
 export interface ObservedTypes {
   /** Name of a value of the main graph → its type in this run. */

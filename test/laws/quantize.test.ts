@@ -7,19 +7,19 @@
  * - activation: the error is under Σ |∂y/∂x| · s_x/2 + s_y/2, with the derivatives by central differences.
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import { Model } from "../../src/graph/model.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { type Op, operators, type QuantizeRule } from "../../src/ops/index.ts";
-import { fastWeight } from "../../src/quantize/runtimes.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { stridesOf } from "../../src/tensor/dims.ts";
-import { roundHalfEven } from "../../src/tensor/round.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { type Op, operators, type QuantizeRule } from "../../src/core/ops/index.ts";
+import { fastWeight } from "../../src/techniques/quantize/runtimes.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { stridesOf } from "../../src/core/tensor/dims.ts";
+import { roundHalfEven } from "../../src/core/tensor/round.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import {
   difference,

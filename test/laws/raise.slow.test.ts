@@ -3,14 +3,14 @@
  * and what is refused is refused for a reason.
  */
 import { describe, expect, test } from "vitest";
-import { Miss, PithError } from "../../src/errors.ts";
-import type { Attribute } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { checkForm, inputsFor, schemasOf } from "../../src/graph/schema.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { raiseOpset } from "../../src/passes/raise-opset.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import type { Attribute } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { checkForm, inputsFor, schemasOf } from "../../src/core/graph/schema.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 

@@ -1,13 +1,13 @@
 /** Facts about recurrent layers that no law over single examples shows. */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { prune } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import { expectSameAsSilenced } from "../prune/silenced.ts";
 import { difference, engine, loweredModel, run } from "./harness.ts";
 

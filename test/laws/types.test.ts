@@ -3,13 +3,13 @@
  * and a run leaves the buffers alone that it was fed (`run`).
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { type Container, isContainer, type Value, type ValueType } from "../../src/graph/elements.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { type Container, isContainer, type Value, type ValueType } from "../../src/core/graph/elements.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, numberOf, reasonOf, run, symbolicModel } from "./harness.ts";

@@ -1,8 +1,8 @@
 /** A model that was only looked at is saved as it was. */
 import { expect } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { structureHash } from "../../src/graph/hash.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { structureHash } from "../../src/core/graph/hash.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
 
 export async function judge(source: string | Uint8Array): Promise<void> {
   const before = await encodeToBytes(await open(source));

@@ -1,15 +1,15 @@
 /** Law: all forms of a convolution's gradient by its kernel give the same numbers, whatever shape they are the fastest for. */
 import { expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { blocksOf } from "../../src/ops/shared/channel-blocks.ts";
-import { readConv } from "../../src/ops/shared/convolution.ts";
-import { formsFor, weightGradient } from "../../src/ops/shared/weight-gradient.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import type { Dense } from "../../src/tensor/types.ts";
-import { channelBlock } from "../../src/train/channel-blocks.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { blocksOf } from "../../src/core/ops/shared/channel-blocks.ts";
+import { readConv } from "../../src/core/ops/shared/convolution.ts";
+import { formsFor, weightGradient } from "../../src/core/ops/shared/weight-gradient.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
+import { channelBlock } from "../../src/learn/train/channel-blocks.ts";
 import { noise } from "../noise.ts";
 import { difference, engine } from "./harness.ts";
 

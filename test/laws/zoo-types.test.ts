@@ -1,13 +1,13 @@
 /** Law over whole networks as exporters write them: what is inferred of any value inside, named dimensions too, is what a run gives. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
 import { parseNpz } from "../../src/data/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { type Dim, isSymbolic } from "../../src/tensor/dims.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { type Dim, isSymbolic } from "../../src/core/tensor/dims.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { shared } from "../shared.ts";
 import { numberOf, run } from "./harness.ts";
 

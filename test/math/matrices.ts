@@ -1,6 +1,6 @@
 /** Matrices whose rank is hard to tell, a thousand of them, the same each time: random, graded and adversarial. */
-import { type Matrix, matrix, multiply, scaleColumns, scaleRows, transpose } from "../../src/math/matrix.ts";
-import { type Random, random } from "../../src/tensor/random.ts";
+import { type Matrix, matrix, multiply, scaleColumns, scaleRows, transpose } from "../../src/core/math/matrix.ts";
+import { type Random, random } from "../../src/core/tensor/random.ts";
 
 export interface RankCase {
   readonly kind: string;

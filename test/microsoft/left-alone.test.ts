@@ -1,17 +1,17 @@
 /** Graphs that ONNX Runtime fused or quantized: opened and inspected; techniques leave alone what they must, each with its reason. */
 import { describe, expect, test } from "vitest";
-import { cost, infer, layers } from "../../src/analysis/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { Miss } from "../../src/errors.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { fuseBatchNorm, lowerFused } from "../../src/passes/index.ts";
-import { l1Unstructured, prune } from "../../src/prune/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { cost, infer, layers } from "../../src/core/analysis/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { fuseBatchNorm, lowerFused } from "../../src/rewrite/index.ts";
+import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 
 const header = "opset 18, com.microsoft 1 graph";
 const quantized = (): Model =>

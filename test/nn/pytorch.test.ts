@@ -1,9 +1,9 @@
 /** Modules compute what PyTorch's of their name compute, and begin as they do. The numbers: pytorch.py. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { verify } from "../../src/graph/index.ts";
-import type { Model } from "../../src/graph/model.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { verify } from "../../src/core/graph/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
 import {
   attention,
   averagePool,
@@ -23,10 +23,10 @@ import {
   sigmoid,
   silu,
   tanh,
-} from "../../src/nn/index.ts";
-import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+} from "../../src/learn/nn/index.ts";
+import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 
 interface Golden {
   readonly outputs: Readonly<Record<string, { readonly dims: readonly number[]; readonly data: readonly number[] }>>;

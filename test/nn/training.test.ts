@@ -2,10 +2,10 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
-import { distillation } from "../../src/distill/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
+import { distillation } from "../../src/techniques/distill/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
 import {
   attention,
   batchNorm,
@@ -26,13 +26,13 @@ import {
   select,
   sequential,
   silu,
-} from "../../src/nn/index.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { float32, inMemory, int64 } from "../../src/tensor/dense.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch } from "../../src/tensor/types.ts";
-import { createStep, crossEntropy, type Loss, meanSquaredError, sgd, train } from "../../src/train/index.ts";
+} from "../../src/learn/nn/index.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
+import { createStep, crossEntropy, type Loss, meanSquaredError, sgd, train } from "../../src/learn/train/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 interface Golden {

@@ -1,8 +1,8 @@
 /** Ways to break a file, for the quick and the slow tests: all by chance, all from a seed. */
-import { PithError } from "../../src/errors.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import type { Random } from "../../src/tensor/random.ts";
-import type { ByteSource } from "../../src/tensor/types.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import type { Random } from "../../src/core/tensor/random.ts";
+import type { ByteSource } from "../../src/core/tensor/types.ts";
 
 /** Opens a file, reads every tensor and encodes it again. What is no PithError, or does not name the file, is thrown on. */
 export async function readAll(bytes: Uint8Array): Promise<"opened" | "refused"> {

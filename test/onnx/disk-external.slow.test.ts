@@ -14,7 +14,7 @@ const { plan, startPlan } = await import("./failing-disk.ts");
 // Both get this plan, before the rest is loaded anew.
 await Promise.all([import("node:fs"), import("node:fs/promises")]);
 vi.resetModules();
-const { save } = await import("../../src/onnx/index.ts");
+const { save } = await import("../../src/core/onnx/index.ts");
 const { savingOutside } = await import("./saving-outside.ts");
 const { at, model, changeAndSave, toSave, testSaving } = savingOutside(plan, startPlan);
 

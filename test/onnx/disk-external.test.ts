@@ -15,7 +15,7 @@ const { plan, startPlan } = await import("./failing-disk.ts");
 // Both get this plan, before the rest is loaded anew.
 await Promise.all([import("node:fs"), import("node:fs/promises")]);
 vi.resetModules();
-const { encodeToBytes, open, save } = await import("../../src/onnx/index.ts");
+const { encodeToBytes, open, save } = await import("../../src/core/onnx/index.ts");
 const { savingOutside } = await import("./saving-outside.ts");
 const { at, folder, model, fillAt, changeAndSave, toSave, testSaving } = savingOutside(plan, startPlan);
 

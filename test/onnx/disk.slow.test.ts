@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Model } from "../../src/graph/model.ts";
+import type { Model } from "../../src/core/graph/model.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 vi.mock("node:fs/promises", async (original) => {
@@ -17,9 +17,9 @@ vi.mock("node:fs", async (original) => {
 // What the setup of the tests has loaded by now knows the disk as it is: everything is loaded anew.
 const { plan, startPlan } = await import("./failing-disk.ts");
 vi.resetModules();
-const { open, save } = await import("../../src/onnx/index.ts");
-const { writeFilesAtomically } = await import("../../src/platform/node-write.ts");
-const { float32, inMemory } = await import("../../src/tensor/dense.ts");
+const { open, save } = await import("../../src/core/onnx/index.ts");
+const { writeFilesAtomically } = await import("../../src/core/platform/node-write.ts");
+const { float32, inMemory } = await import("../../src/core/tensor/dense.ts");
 const { richModel } = await import("./messages.ts");
 
 let folder = "";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import * as schema from "../../src/onnx/schema.ts";
-import { typeCodes } from "../../src/tensor/types.ts";
+import * as schema from "../../src/core/onnx/schema.ts";
+import { typeCodes } from "../../src/core/tensor/types.ts";
 import { roundTripFault } from "./foreign.ts";
 import { fieldNumbers, futureField, numbersOf } from "./oracle.ts";
 

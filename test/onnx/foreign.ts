@@ -1,10 +1,10 @@
 /** What a round trip must keep of models that another protobuf implementation wrote, for the quick and the slow test. */
 
-import { splitFields } from "../../src/onnx/fields.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { modelFields } from "../../src/onnx/schema.ts";
-import { Writer } from "../../src/onnx/writer.ts";
-import { random } from "../../src/tensor/random.ts";
+import { splitFields } from "../../src/core/onnx/fields.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { modelFields } from "../../src/core/onnx/schema.ts";
+import { Writer } from "../../src/core/onnx/writer.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { joined } from "./messages.ts";
 import { fromPlain, toPlain } from "./oracle.ts";
 import { randomModel } from "./random-model.ts";

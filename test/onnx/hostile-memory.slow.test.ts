@@ -1,7 +1,7 @@
 /** A small file that asks for more elements than memory bears. */
 import { expect, test } from "vitest";
-import { open } from "../../src/onnx/index.ts";
-import { graphFields, modelFields, nodeFields } from "../../src/onnx/schema.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { graphFields, modelFields, nodeFields } from "../../src/core/onnx/schema.ts";
 import { message } from "./messages.ts";
 
 test("a model of more elements than memory bears is refused before they are all there", async () => {

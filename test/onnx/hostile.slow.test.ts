@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { random } from "../../src/tensor/random.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { damaged, readAll } from "./damage.ts";
 import { fromPlain } from "./oracle.ts";
 import { randomModel } from "./random-model.ts";

@@ -1,10 +1,10 @@
 /** Broken and hostile files: each is refused by a PithError that says where, or opened; nothing else happens. */
 import { describe, expect, test } from "vitest";
-import { splitFields } from "../../src/onnx/fields.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { attributeFields, graphFields, modelFields, nodeFields, tensorFields } from "../../src/onnx/schema.ts";
-import type { Writer } from "../../src/onnx/writer.ts";
-import { random } from "../../src/tensor/random.ts";
+import { splitFields } from "../../src/core/onnx/fields.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { attributeFields, graphFields, modelFields, nodeFields, tensorFields } from "../../src/core/onnx/schema.ts";
+import type { Writer } from "../../src/core/onnx/writer.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { damaged, readAll } from "./damage.ts";
 import { message } from "./messages.ts";
 import { fromPlain } from "./oracle.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { random } from "../../src/tensor/random.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { killWhileSaving } from "./killed.ts";
 
 test.each(["inside", "outside"] as const)(

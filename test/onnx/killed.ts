@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { open, save } from "../../src/onnx/index.ts";
-import { temporaryOf } from "../../src/platform/node-leftovers.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { temporaryOf } from "../../src/core/platform/node-leftovers.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const script = fileURLToPath(new URL("save-forever.ts", import.meta.url));

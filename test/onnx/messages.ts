@@ -1,8 +1,8 @@
 /** Protobuf messages and models for tests of the file format. */
 
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { type Piece, stream, Writer } from "../../src/onnx/writer.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { type Piece, stream, Writer } from "../../src/core/onnx/writer.ts";
 
 /** A message in wire format. */
 export function message(fill: (writer: Writer) => void, carried?: Uint8Array): Promise<Uint8Array> {

@@ -3,9 +3,9 @@
  * nodes of operators that do not exist. As plain data for `fromPlain`.
  */
 
-import { typedField } from "../../src/onnx/typed-data.ts";
-import { type Random, random } from "../../src/tensor/random.ts";
-import { bitsOf, type DataType, typeCodes } from "../../src/tensor/types.ts";
+import { typedField } from "../../src/core/onnx/typed-data.ts";
+import { type Random, random } from "../../src/core/tensor/random.ts";
+import { bitsOf, type DataType, typeCodes } from "../../src/core/tensor/types.ts";
 
 type Message = Record<string, unknown>;
 

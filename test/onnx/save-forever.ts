@@ -1,7 +1,7 @@
 /** A process that saves one of two models onto a file, again and again, until it is killed: `save-forever.ts <path> <inside | outside>`. */
-import { Model } from "../../src/graph/model.ts";
-import { save } from "../../src/onnx/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 
 const [path = "", where] = process.argv.slice(2);
 

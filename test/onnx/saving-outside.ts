@@ -2,9 +2,9 @@
 import { readdir, readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { Model } from "../../src/graph/model.ts";
-import { open, save } from "../../src/onnx/index.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { Model } from "../../src/core/graph/model.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { temporaryFolder } from "../temporary.ts";
 import type { plan as planOfDisk, startPlan as startPlanOfDisk } from "./failing-disk.ts";
 

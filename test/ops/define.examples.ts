@@ -5,7 +5,7 @@
  * inputs stand for `sizes`. Every law runs for every example; an entry's "no" has to be foretold here (`misses`), and so has what a law
  * cannot be tried on (`except`), each with its reason.
  */
-import type { FacetName } from "../../src/ops/define.ts";
+import type { FacetName } from "../../src/core/ops/define.ts";
 
 export type Law = "types" | "lower" | "gradient" | "channels" | "cost" | "quantize" | "half" | "file";
 

@@ -1,11 +1,11 @@
 /** The exporter's notes go with what makes a model smaller, and stay with everything else. */
 import { expect, test } from "vitest";
-import { factorize } from "../../src/factorize/index.ts";
-import { allGraphs } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { prune } from "../../src/prune/index.ts";
-import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import { allGraphs } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { topology } from "../zoo/topologies.ts";
 
 const note = "pkg.torch.onnx.stack_trace";

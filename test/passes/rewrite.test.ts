@@ -1,16 +1,16 @@
 /** Passes that rewrite on request: functions of a model written out, fused operators as primitives. */
 
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel, printModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { inlineFunctions } from "../../src/passes/inline-functions.ts";
-import { lowerFused } from "../../src/passes/lower-fused.ts";
-import { simplify } from "../../src/passes/simplify.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel, printModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
+import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
 import { definition, withFunctions } from "../local-functions.ts";
 
 const engine = createEngine();

@@ -1,12 +1,12 @@
 /** Elements that a Gather picks out of a flat tensor in their order: what PyTorch's exporter writes for `as_strided`. */
 import { expect, test } from "vitest";
-import { channelGroups, removable } from "../../src/analysis/channels.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { compareOutputs } from "../../src/evaluate/equivalence.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { fusePairs } from "../../src/passes/fuse-pairs.ts";
-import { simplify } from "../../src/passes/simplify.ts";
+import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { fusePairs } from "../../src/rewrite/clean-up/fuse-pairs.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 
 const engine = createEngine();
 

@@ -3,9 +3,9 @@
  * for named dimensions. And the nodes of a few operators that do, and that do not.
  */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { parseModel } from "../../src/graph/text.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, run, symbolicModel } from "../laws/harness.ts";
 
 function handedOn(model: ReturnType<typeof parseModel>): number | undefined {

@@ -3,11 +3,11 @@ import { type Model, parseModel } from "pith/graph";
 import { type Allocation, type PruneOptions, prune } from "pith/prune";
 import { toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import type { RankedLayer } from "../../src/prune/allocations/allocation.ts";
-import { erk } from "../../src/prune/allocations/erk.ts";
-import { layerAdaptive } from "../../src/prune/allocations/lamp.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import type { RankedLayer } from "../../src/techniques/prune/allocations/allocation.ts";
+import { erk } from "../../src/techniques/prune/allocations/erk.ts";
+import { layerAdaptive } from "../../src/techniques/prune/allocations/lamp.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 /** Of each weight how many entries are 0. */

@@ -5,12 +5,12 @@ import { type Model, parseModel } from "pith/graph";
 import { type ChannelUnits, type Importance, prune } from "pith/prune";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { channelGroups, removable } from "../../src/analysis/channels.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { Miss } from "../../src/errors.ts";
-import { completeContext } from "../../src/passes/index.ts";
-import { unitScorerOf } from "../../src/prune/channel-scores.ts";
-import type { ScoringOptions } from "../../src/prune/importance.ts";
+import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
+import { unitScorerOf } from "../../src/techniques/prune/channel-scores.ts";
+import type { ScoringOptions } from "../../src/techniques/prune/importance.ts";
 
 type Rows = readonly (readonly number[])[];
 const golden: Readonly<Record<"x" | "a" | "b" | "target", Rows>> &

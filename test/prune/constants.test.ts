@@ -1,21 +1,21 @@
 /** Weights in Constant nodes are weights, for every technique; where there is nothing to work on, the outcome says why. */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
 import { memory } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { factorize } from "../../src/factorize/index.ts";
-import { structureHash } from "../../src/graph/hash.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import type { Outcome } from "../../src/passes/index.ts";
-import { globalUnstructured, prune, remove } from "../../src/prune/index.ts";
-import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import { structureHash } from "../../src/core/graph/hash.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import type { Outcome } from "../../src/rewrite/index.ts";
+import { globalUnstructured, prune, remove } from "../../src/techniques/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
 
 function normal(seed: number, rows: number, columns: number): readonly number[] {
   const numbers = random(seed, "weights");

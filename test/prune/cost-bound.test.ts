@@ -1,14 +1,14 @@
 /** Cutting channels until a model costs no more than it may. */
 import { expect, test } from "vitest";
-import { cost } from "../../src/analysis/cost.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { parametersOf } from "../../src/analysis/parameters.ts";
-import { structureHash } from "../../src/graph/hash.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { encodedSize } from "../../src/onnx/index.ts";
-import { type PruneOptions, prune } from "../../src/prune/index.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
+import { cost } from "../../src/core/analysis/cost.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { parametersOf } from "../../src/core/analysis/parameters.ts";
+import { structureHash } from "../../src/core/graph/hash.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { encodedSize } from "../../src/core/onnx/index.ts";
+import { type PruneOptions, prune } from "../../src/techniques/prune/index.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
 
 const network = (): Model =>
   parseModel(`opset 17

@@ -1,14 +1,14 @@
 /** How much of a network whole channels can be cut from, and why the rest stays. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { type ChannelOptions, channelGroups, type Group } from "../../src/analysis/channels.ts";
-import { infer } from "../../src/analysis/infer.ts";
-import { allLayers, isInside, type Layer } from "../../src/analysis/layers.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import { withFreeChannels } from "../../src/passes/free-channels.ts";
-import { storeWeights } from "../../src/passes/store-constants.ts";
-import { elementCount, fixedDims } from "../../src/tensor/dims.ts";
+import { type ChannelOptions, channelGroups, type Group } from "../../src/core/analysis/channels.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { allLayers, isInside, type Layer } from "../../src/core/analysis/layers.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { withFreeChannels } from "../../src/rewrite/clean-up/free-channels.ts";
+import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
+import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { shared } from "../shared.ts";
 
 const asOutput = "they are an output of the model";

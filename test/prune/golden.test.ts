@@ -1,10 +1,10 @@
 /** Masks, weights and names against `torch.nn.utils.prune`, call by call. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { PithError } from "../../src/errors.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
+import { PithError } from "../../src/core/errors.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
 import {
   customFromMask,
   globalUnstructured,
@@ -15,10 +15,10 @@ import {
   randomStructured,
   randomUnstructured,
   remove,
-} from "../../src/prune/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+} from "../../src/techniques/prune/index.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { type GoldenTensor, goldenNumbers, shared } from "../shared.ts";
 
 interface State {

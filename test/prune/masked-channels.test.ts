@@ -6,10 +6,10 @@ import { lnStructured } from "pith/prune";
 import { float32, toNumbers } from "pith/tensor";
 import { train } from "pith/train";
 import { describe, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { shared } from "../shared.ts";
 import { corners } from "../train/corners.ts";
 

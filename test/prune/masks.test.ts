@@ -1,16 +1,16 @@
 /** Masks on every topology: the file with masks, read back, computes what it computes once they are folded in. */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { isPruned, prune, remove } from "../../src/prune/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { isPruned, prune, remove } from "../../src/techniques/prune/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { feedsOf } from "./silenced.ts";
 

@@ -3,8 +3,8 @@ import { type Model, parseModel } from "pith/graph";
 import { type PruneOptions, prune } from "pith/prune";
 import { toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
 
 /** The filters of `equal` are equal in size; 18 of the 20 of `small` are far smaller than its other two. */
 const small = Array.from({ length: 20 }, (_, channel) => (channel < 2 ? 10 : 0.01));

@@ -1,10 +1,10 @@
 /** Every function of `pith/prune` on files of the oldest format, which list each stored tensor among the inputs of the graph. */
 import { expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
 import {
   customFromMask,
   globalUnstructured,
@@ -15,8 +15,8 @@ import {
   randomStructured,
   randomUnstructured,
   remove,
-} from "../../src/prune/index.ts";
-import { zeros } from "../../src/tensor/dense.ts";
+} from "../../src/techniques/prune/index.ts";
+import { zeros } from "../../src/core/tensor/dense.ts";
 import { topology } from "../zoo/topologies.ts";
 import { oldestFormat } from "../zoo/variants.ts";
 

@@ -6,8 +6,8 @@ import { type Model, parseModel } from "pith/graph";
 import { type PruneOptions, prune } from "pith/prune";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { random } from "../../src/tensor/random.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
 
 interface Layer {
   readonly rows: number;

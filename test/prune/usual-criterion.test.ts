@@ -4,7 +4,7 @@ import { type Model, parseModel } from "pith/graph";
 import { type PruneOptions, prune } from "pith/prune";
 import { float32 } from "pith/tensor";
 import { expect, test } from "vitest";
-import { recordedKept } from "../../src/analysis/provenance.ts";
+import { recordedKept } from "../../src/core/analysis/provenance.ts";
 
 /** Channel 0 has the largest weights, but the output ignores it; channel 1 has the smallest weights and decides the output. */
 const network = (outputs: number): Model => {

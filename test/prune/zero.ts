@@ -4,16 +4,16 @@
  * What a cut promises is measured by this: the cut model computes what the silenced one does, as every consumer multiplies the channel by 0.
  */
 
-import type { Removal } from "../../src/analysis/cut.ts";
-import { type Inference, infer } from "../../src/analysis/infer.ts";
-import { storedRoot } from "../../src/analysis/stored-root.ts";
-import { Miss, PithError } from "../../src/errors.ts";
-import type { Value } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import { inMemory } from "../../src/tensor/dense.ts";
-import { stridesOf } from "../../src/tensor/dims.ts";
-import type { Tensor } from "../../src/tensor/types.ts";
+import type { Removal } from "../../src/core/analysis/cut.ts";
+import { type Inference, infer } from "../../src/core/analysis/infer.ts";
+import { storedRoot } from "../../src/core/analysis/stored-root.ts";
+import { Miss, PithError } from "../../src/core/errors.ts";
+import type { Value } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { inMemory } from "../../src/core/tensor/dense.ts";
+import { stridesOf } from "../../src/core/tensor/dims.ts";
+import type { Tensor } from "../../src/core/tensor/types.ts";
 
 /**
  * Sets weights, biases, and scales and shifts of normalizations to 0 along the units' channels, in place. Constants that are no

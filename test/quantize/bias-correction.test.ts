@@ -1,10 +1,10 @@
 /** What rounding did to means goes back into biases: on samples that were not looked at, it has to help. */
 import { expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
 import { memory } from "../../src/data/index.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
 const network = `opset 21

@@ -1,14 +1,14 @@
 /** Weights in blocks of few bits: rounders by what other tools found, and what is written. */
 import { describe, expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { assertValid } from "../../src/graph/verify.ts";
-import { matrix } from "../../src/math/index.ts";
-import { lowerFused } from "../../src/passes/lower-fused.ts";
-import { blockGrid } from "../../src/quantize/grid.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { kQuant } from "../../src/quantize/rounders/k-quant.ts";
-import { slicedWeight } from "../../src/quantize/sliced-weight.ts";
-import { int64 } from "../../src/tensor/dense.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { assertValid } from "../../src/core/graph/verify.ts";
+import { matrix } from "../../src/core/math/index.ts";
+import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
+import { blockGrid } from "../../src/techniques/quantize/grid.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { kQuant } from "../../src/techniques/quantize/rounders/k-quant.ts";
+import { slicedWeight } from "../../src/techniques/quantize/sliced-weight.ts";
+import { int64 } from "../../src/core/tensor/dense.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./networks.ts";
 

@@ -3,7 +3,7 @@ import { createEngine } from "pith/engine";
 import { parseModel } from "pith/graph";
 import { float32, toNumbers } from "pith/tensor";
 import { expect, test } from "vitest";
-import { withClassScores } from "../../src/quantize/class-scores.ts";
+import { withClassScores } from "../../src/techniques/quantize/class-scores.ts";
 
 const scores = [2, -1, 0.5];
 const network = (opset: number, form: string, name = "logits") =>

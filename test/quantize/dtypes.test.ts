@@ -1,7 +1,7 @@
 /** Variants by the names of transformers.js are the schemes that they stand for. */
 import { expect, test } from "vitest";
-import { encodeToBytes } from "../../src/onnx/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { mlp, operators } from "./networks.ts";
 
 async function bytes(options: QuantizeOptions): Promise<Uint8Array> {

@@ -1,15 +1,15 @@
 /** Weights that lie on a grid already are stored as they are, in every scheme, whatever else is done to make rounding easier. */
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
 import { memory } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { readStoredValue } from "../../src/passes/stored.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../src/tensor/dense.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { value } from "../find.ts";
 import { numbersFor } from "./networks.ts";
 

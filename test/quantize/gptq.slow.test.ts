@@ -7,17 +7,17 @@ import { type Matrix, matrix, multiply, multiplyHere, scaleColumns, subtract, tr
 import { gptq, nearest, slicedWeight } from "pith/quantize";
 import { random } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { type Layer, layers } from "../../src/analysis/layers.ts";
-import { weightMatrices } from "../../src/analysis/weight.ts";
-import type { Gram } from "../../src/calibrate/gram.ts";
-import type { LayerContext, Solver } from "../../src/calibrate/solver.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { Miss } from "../../src/errors.ts";
-import { open } from "../../src/onnx/index.ts";
-import { readStoredValue } from "../../src/passes/stored.ts";
-import { blockGrid } from "../../src/quantize/grid.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { type Layer, layers } from "../../src/core/analysis/layers.ts";
+import { weightMatrices } from "../../src/core/analysis/weight.ts";
+import type { Gram } from "../../src/techniques/calibrate/gram.ts";
+import type { LayerContext, Solver } from "../../src/techniques/calibrate/solver.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { Miss } from "../../src/core/errors.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { blockGrid } from "../../src/techniques/quantize/grid.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { shared } from "../shared.ts";
 
 const file = shared("data/models/llama260k.onnx");

@@ -8,14 +8,14 @@ import { prune } from "pith/prune";
 import { gptq, nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import { weightMatrices } from "../../src/analysis/weight.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { readStoredValue } from "../../src/passes/stored.ts";
-import { codesBy } from "../../src/quantize/rounders/gptq.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import { weightMatrices } from "../../src/core/analysis/weight.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { codesBy } from "../../src/techniques/quantize/rounders/gptq.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {

@@ -1,11 +1,11 @@
 /** Real models in float16: each loads, keeps its interface, and answers as before. */
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { compareFunction } from "../../src/evaluate/compare-function.ts";
-import { assertValid } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { compareFunction } from "../../src/judge/compare/compare-function.ts";
+import { assertValid } from "../../src/core/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 
 const folder = shared("data/models");

@@ -1,18 +1,18 @@
 /** Arithmetic in float16: the interface stays, types agree, and what float16 cannot hold is computed in float32. */
 
 import { describe, expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { allNodes } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { assertValid } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { allNodes } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { assertValid } from "../../src/core/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { cnn, mlp, numbersFor, run } from "./networks.ts";
 

@@ -1,12 +1,12 @@
 /** A published detector of speech whose layers lie inside an If. */
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { storedBytes } from "../../src/graph/graph.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { storedBytes } from "../../src/core/graph/graph.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { shared } from "../shared.ts";
 
 const bytesOf = ({ graph }: Model): number => storedBytes(graph);

@@ -2,12 +2,12 @@
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
 import type { Dataset } from "../../src/data/types.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
-import { completeContext } from "../../src/passes/pass.ts";
-import { quantize } from "../../src/quantize/index.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[batch, 16]) -> (y) {

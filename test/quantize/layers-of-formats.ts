@@ -1,15 +1,15 @@
 /** A network with every kind of layer, and tests of a format that its weights are stored in. */
 import { describe, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { assertValid } from "../../src/graph/verify.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
-import { simplify } from "../../src/passes/simplify.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import { int64 } from "../../src/tensor/dense.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { assertValid } from "../../src/core/graph/verify.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import { int64 } from "../../src/core/tensor/dense.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { difference, layerNames, numbersFor, reopened, stored } from "./networks.ts";
 
 /** Products of both layouts, convolutions with more and with fewer numbers for an output than a block, and a table. */

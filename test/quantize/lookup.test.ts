@@ -1,17 +1,17 @@
 /** Embedding tables as layers: 8-bit codes of which rows are made numbers, pruning, and what leaves them. */
 import { expect, test } from "vitest";
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { lowerFused } from "../../src/passes/lower-fused.ts";
-import { prune } from "../../src/prune/index.ts";
-import { fakeQuantize, quantize } from "../../src/quantize/index.ts";
-import { fromNumbers, toFloat64 } from "../../src/tensor/convert.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 
 const network = (type = "float32", dims = "[n, 3]"): Model =>
   parseModel(`opset 17

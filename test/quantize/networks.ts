@@ -1,15 +1,15 @@
 /** Networks and helpers that the tests of quantization share. */
-import { infer } from "../../src/analysis/infer.ts";
-import { layers } from "../../src/analysis/layers.ts";
-import { createEngine, type LoadOptions } from "../../src/engine/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { encodeToBytes, open } from "../../src/onnx/index.ts";
-import { toFloat64 } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch, Dense } from "../../src/tensor/types.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
+import { createEngine, type LoadOptions } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 
 /** Two fully connected layers, one with its weight transposed. */
 export const mlp = (): Model =>

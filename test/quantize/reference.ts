@@ -6,11 +6,11 @@ import {
   quantizeTensor,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
-} from "../../src/math/index.ts";
-import { toNumbers } from "../../src/tensor/convert.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { alongAxis, elementCount } from "../../src/tensor/dims.ts";
-import type { Dense } from "../../src/tensor/types.ts";
+} from "../../src/core/math/index.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { alongAxis, elementCount } from "../../src/core/tensor/dims.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 
 /** Codes of numbers by one scale and zero point. */
 export const codesOf = (

@@ -1,15 +1,15 @@
 /** What `quantize` writes, in WebAssembly and WebGPU of a real browser: every variant of real models, every scheme of a small network. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { findChromium } from "../../src/cli/browser/chromium.ts";
-import { type OpenTarget, openTarget } from "../../src/cli/jobs/target.ts";
+import { findChromium } from "../../src/app/cli/browser/chromium.ts";
+import { type OpenTarget, openTarget } from "../../src/app/cli/jobs/target.ts";
 import { memory } from "../../src/data/index.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { rightOn } from "../../src/evaluate/right-on.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { open } from "../../src/onnx/index.ts";
-import { dtypeNames } from "../../src/quantize/dtypes.ts";
-import { type QuantizeOptions, quantize } from "../../src/quantize/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { rightOn } from "../../src/judge/compare/right-on.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { dtypeNames } from "../../src/techniques/quantize/dtypes.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { numbersFor } from "./networks.ts";

@@ -1,7 +1,7 @@
 /** Writes the networks for quantize-static.py: `tsx --conditions=pith-source test/quantize/write-networks.ts FOLDER`. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { save } from "../../src/onnx/index.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { calibration, compared } from "./networks.ts";
 
 const folder = process.argv[2] ?? ".";

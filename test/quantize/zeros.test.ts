@@ -5,8 +5,8 @@ import { prune, remove } from "pith/prune";
 import { type QuantizeOptions, quantize } from "pith/quantize";
 import { float32 } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import type { Model } from "../../src/graph/model.ts";
-import { encodeToBytes } from "../../src/onnx/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { encodeToBytes } from "../../src/core/onnx/index.ts";
 import { mlp, numbersFor, reopened, run, stored } from "./networks.ts";
 
 const [inputs, outputs] = [64, 24];

@@ -5,8 +5,8 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { expect, test } from "vitest";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const folder = temporaryFolder();
@@ -29,11 +29,11 @@ const source = (name: string): string => new URL(`src/${name}`, root).href;
 const run = (path: string, candidates: number): string => `
 import * as v from "${pathToFileURL(createRequire(import.meta.url).resolve("valibot")).href}";
 import { memory } from "${source("data/index.ts")}";
-import { accuracy } from "${source("evaluate/index.ts")}";
-import { open } from "${source("onnx/index.ts")}";
-import { definePass } from "${source("passes/index.ts")}";
-import { compress, recipeFrom } from "${source("recipe/index.ts")}";
-import { float32, inMemory } from "${source("tensor/dense.ts")}";
+import { accuracy } from "${source("judge/index.ts")}";
+import { open } from "${source("core/onnx/index.ts")}";
+import { definePass } from "${source("rewrite/index.ts")}";
+import { compress, recipeFrom } from "${source("search/recipes.ts")}";
+import { float32, inMemory } from "${source("core/tensor/dense.ts")}";
 const shift = definePass({
   id: "shift",
   summary: "other biases",

@@ -1,14 +1,14 @@
 /** A result whose output has another shape is rejected even if its predictions are the same: by recipes, by the search, and by simplify's comparison. */
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
-import { createEngine, type Engine } from "../../src/engine/index.ts";
-import { compareOutputs } from "../../src/evaluate/equivalence.ts";
-import { emitInto } from "../../src/graph/emit.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { definePass } from "../../src/passes/index.ts";
-import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
+import { createEngine, type Engine } from "../../src/core/engine/index.ts";
+import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { emitInto } from "../../src/core/graph/emit.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { definePass } from "../../src/rewrite/index.ts";
+import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
 import { search } from "../../src/search/index.ts";
-import { float32 } from "../../src/tensor/dense.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

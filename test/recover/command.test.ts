@@ -2,8 +2,8 @@
 import { readdirSync } from "node:fs";
 import { expect, test } from "vitest";
 import { memory } from "../../src/data/index.ts";
-import { agreement } from "../../src/evaluate/index.ts";
-import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
+import { agreement } from "../../src/judge/index.ts";
+import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
 import { json, pith } from "../cli/run.ts";
 import { smallModels } from "../cli/small-models.ts";
 import { noise } from "../noise.ts";

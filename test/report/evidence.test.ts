@@ -2,12 +2,12 @@
 import { decode } from "fast-png";
 import { describe, expect, test } from "vitest";
 import { memory, preprocess, presets } from "../../src/data/index.ts";
-import { accuracy } from "../../src/evaluate/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { parseModel } from "../../src/graph/text.ts";
-import { recipeFrom, runRecipe } from "../../src/recipe/index.ts";
-import { type Run, reportPage } from "../../src/report/index.ts";
-import { random } from "../../src/tensor/random.ts";
+import { accuracy } from "../../src/judge/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
+import { type Run, reportPage } from "../../src/app/report/index.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { faults } from "./well-formed.ts";
 
 const network = (): Model =>

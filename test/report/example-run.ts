@@ -1,7 +1,7 @@
 /** A run to try reports on: a network in which somebody has hidden markup, three variants, one of them refused. */
-import type { Comparison, Estimate } from "../../src/evaluate/index.ts";
-import type { Measured, Run, StepRecord } from "../../src/report/data.ts";
-import { viewOf } from "../../src/report/samples.ts";
+import type { Comparison, Estimate } from "../../src/judge/index.ts";
+import type { Measured, Run, StepRecord } from "../../src/judge/record/data.ts";
+import { viewOf } from "../../src/judge/record/samples.ts";
 
 /** A name from a model file that would be a script if it were not escaped. */
 export const evilName = '<script>alert("x")</script>';

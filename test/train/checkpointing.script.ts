@@ -4,11 +4,11 @@
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { parseModel } from "../../src/graph/text.ts";
-import { float32 } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
-import { meanSquaredError } from "../../src/train/index.ts";
-import { createStep } from "../../src/train/step.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import { meanSquaredError } from "../../src/learn/train/index.ts";
+import { createStep } from "../../src/learn/train/step.ts";
 
 const [depth, width, rows] = [48, 128, 4096];
 const layers = Array.from({ length: depth }, (_, n) => n);

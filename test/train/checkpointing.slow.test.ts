@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { parseNpz } from "../../src/data/index.ts";
-import { open } from "../../src/onnx/index.ts";
-import { completeContext } from "../../src/passes/index.ts";
-import { meanSquaredError } from "../../src/train/index.ts";
-import { createStep } from "../../src/train/step.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
+import { meanSquaredError } from "../../src/learn/train/index.ts";
+import { createStep } from "../../src/learn/train/step.ts";
 import { shared } from "../shared.ts";
 
 interface Measured {

@@ -1,11 +1,11 @@
 /** A small network that learns three corners, and what its training leaves, for tests of the loop. */
 import { expect } from "vitest";
 import { memory } from "../../src/data/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { linear, network, relu } from "../../src/nn/index.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { random } from "../../src/tensor/random.ts";
-import { train } from "../../src/train/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import { train } from "../../src/learn/train/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 /** Points around three corners, which are the classes; of another seed, other points. */

@@ -18,14 +18,14 @@ import {
 } from "../../src/data/index.ts";
 import { firstBatch } from "../../src/data/select.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
-import { createEngine } from "../../src/engine/index.ts";
-import { accuracy, evaluate, imageInput } from "../../src/evaluate/index.ts";
-import type { Model } from "../../src/graph/model.ts";
-import { open } from "../../src/onnx/index.ts";
-import { float32, int64 } from "../../src/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { accuracy, evaluate, imageInput } from "../../src/judge/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import {
   adam,
   createStep,
@@ -34,7 +34,7 @@ import {
   meanSquaredError,
   type Step,
   sumOfLosses,
-} from "../../src/train/index.ts";
+} from "../../src/learn/train/index.ts";
 import { shared } from "../shared.ts";
 
 const count = 64;

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, join, resolve } from "node:path";
 import { AutoConfig, env } from "@huggingface/transformers";
 import { describe, expect, test } from "vitest";
-import loaderJob from "../../src/cli/jobs/loader.ts";
+import loaderJob from "../../src/app/cli/jobs/loader.ts";
 import { apart, json, pith } from "../cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";

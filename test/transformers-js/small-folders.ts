@@ -1,8 +1,8 @@
 /** Folders of small models with the inputs and outputs that transformers.js feeds and reads, weights at random. */
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseModel } from "../../src/graph/text.ts";
-import { save } from "../../src/onnx/index.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 
 const width = 64;
 const vocabulary = 96;

@@ -2,10 +2,10 @@
 import { readdirSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { structureHash } from "../../src/graph/hash.ts";
-import { parseModel, printWholeModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { open } from "../../src/onnx/index.ts";
+import { structureHash } from "../../src/core/graph/hash.ts";
+import { parseModel, printWholeModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { shared } from "../shared.ts";
 
 const files = ["data/models", "data/zoo"].flatMap((folder) => onnxFiles(shared(folder)));

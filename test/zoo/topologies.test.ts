@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { createEngine } from "../../src/engine/index.ts";
-import { parseModel, printModel } from "../../src/graph/text.ts";
-import { verify } from "../../src/graph/verify.ts";
-import { fromNumbers } from "../../src/tensor/convert.ts";
-import { elementCount } from "../../src/tensor/dims.ts";
-import { random } from "../../src/tensor/random.ts";
-import type { Batch } from "../../src/tensor/types.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { parseModel, printModel } from "../../src/core/graph/text.ts";
+import { verify } from "../../src/core/graph/verify.ts";
+import { fromNumbers } from "../../src/core/tensor/convert.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import { topologies, topology } from "./topologies.ts";
 
 describe.each(topologies)("$name", ({ text, inputs, integers = {} }) => {

@@ -7,7 +7,7 @@
 
 export interface Topology {
   readonly name: string;
-  /** The text form of the model: see `src/graph/text.ts`. */
+  /** The text form of the model: see `src/core/graph/text.ts`. */
   readonly text: string;
   /** Dimensions to run it with. */
   readonly inputs: Readonly<Record<string, readonly number[]>>;

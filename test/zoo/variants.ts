@@ -1,5 +1,5 @@
 /** The same network as other exporters write it: formats, operator sets, and types that weights are stored in. */
-import type { Model } from "../../src/graph/model.ts";
+import type { Model } from "../../src/core/graph/model.ts";
 
 /** As files were up to IR 3: every stored tensor is listed among the inputs of the graph. */
 export function oldestFormat(model: Model): Model {

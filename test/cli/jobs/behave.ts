@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { importModule } from "#platform";
-import { PithError, stopIfAsked } from "../../../src/errors.ts";
-import type { JobContext } from "../../../src/job/job.ts";
+import { PithError, stopIfAsked } from "../../../src/core/errors.ts";
+import type { JobContext } from "../../../src/runtime/job/job.ts";
 
 export type Behaviour =
   | { readonly kind: "double"; readonly values: Float32Array }

@@ -1,13 +1,13 @@
 /** Rewrites that change no output. */
 
-import { channelGroups, removable } from "../../../src/analysis/channels.ts";
-import { infer } from "../../../src/analysis/infer.ts";
-import { scaleGroups } from "../../../src/analysis/scale-groups.ts";
-import { allGraphs } from "../../../src/graph/graph.ts";
-import { structureHash } from "../../../src/graph/hash.ts";
-import type { Model } from "../../../src/graph/model.ts";
-import { encodedSize } from "../../../src/onnx/index.ts";
-import { dropDeadChannels } from "../../../src/passes/drop-dead-channels.ts";
+import { channelGroups, removable } from "../../../src/core/analysis/channels.ts";
+import { infer } from "../../../src/core/analysis/infer.ts";
+import { scaleGroups } from "../../../src/core/analysis/scale-groups.ts";
+import { allGraphs } from "../../../src/core/graph/graph.ts";
+import { structureHash } from "../../../src/core/graph/hash.ts";
+import type { Model } from "../../../src/core/graph/model.ts";
+import { encodedSize } from "../../../src/core/onnx/index.ts";
+import { dropDeadChannels } from "../../../src/rewrite/clean-up/drop-dead-channels.ts";
 import {
   deduplicate,
   dropNotes,
@@ -30,13 +30,13 @@ import {
   setInputs,
   simplify,
   storeConstants,
-} from "../../../src/passes/index.ts";
-import { migrate } from "../../../src/passes/migrate.ts";
-import { storeWeights } from "../../../src/passes/store-constants.ts";
-import { toNumbers } from "../../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../../src/tensor/dense.ts";
-import { alongAxis, isSymbolic } from "../../../src/tensor/dims.ts";
-import { random } from "../../../src/tensor/random.ts";
+} from "../../../src/rewrite/index.ts";
+import { migrate } from "../../../src/rewrite/edit/migrate.ts";
+import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { toNumbers } from "../../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
+import { alongAxis, isSymbolic } from "../../../src/core/tensor/dims.ts";
+import { random } from "../../../src/core/tensor/random.ts";
 import type { Network } from "../network.ts";
 import {
   answers,

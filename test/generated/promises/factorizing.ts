@@ -1,16 +1,16 @@
 /** Low rank: what a layer loses is the energy that was dropped, the least that its rank can lose, the network computes the product and stores fewer numbers. */
 
-import { infer } from "../../../src/analysis/infer.ts";
-import { allLayers } from "../../../src/analysis/layers.ts";
-import { type FactorizeOptions, factorize } from "../../../src/factorize/index.ts";
-import { allGraphs } from "../../../src/graph/graph.ts";
-import type { Model } from "../../../src/graph/model.ts";
-import { fromDense, type Matrix, multiply, singularValues, subtract } from "../../../src/math/index.ts";
-import { storeConstants } from "../../../src/passes/index.ts";
-import { isFloat } from "../../../src/tensor/convert.ts";
-import { float32 } from "../../../src/tensor/dense.ts";
-import { elementCount } from "../../../src/tensor/dims.ts";
-import { groupBy } from "../../../src/tensor/group-by.ts";
+import { infer } from "../../../src/core/analysis/infer.ts";
+import { allLayers } from "../../../src/core/analysis/layers.ts";
+import { type FactorizeOptions, factorize } from "../../../src/techniques/factorize/index.ts";
+import { allGraphs } from "../../../src/core/graph/graph.ts";
+import type { Model } from "../../../src/core/graph/model.ts";
+import { fromDense, type Matrix, multiply, singularValues, subtract } from "../../../src/core/math/index.ts";
+import { storeConstants } from "../../../src/rewrite/index.ts";
+import { isFloat } from "../../../src/core/tensor/convert.ts";
+import { float32 } from "../../../src/core/tensor/dense.ts";
+import { elementCount } from "../../../src/core/tensor/dims.ts";
+import { groupBy } from "../../../src/core/tensor/group-by.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSame, expectSentences, expectThat } from "../runs.ts";
 import { expectSameShapes, type Promised, type Weight, weights, withWeights } from "./promised.ts";

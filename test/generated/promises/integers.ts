@@ -7,24 +7,24 @@
  * entry by entry, with the very layer computing the bound; then its bias and its output are rounded.
  */
 
-import { type Inference, infer } from "../../../src/analysis/infer.ts";
-import { type Layer, layers } from "../../../src/analysis/layers.ts";
+import { type Inference, infer } from "../../../src/core/analysis/infer.ts";
+import { type Layer, layers } from "../../../src/core/analysis/layers.ts";
 import { type Dataset, memory } from "../../../src/data/index.ts";
-import { Miss } from "../../../src/errors.ts";
-import { largestDifference } from "../../../src/evaluate/difference.ts";
-import { extract } from "../../../src/graph/extract.ts";
-import type { Node, Value } from "../../../src/graph/graph.ts";
-import type { Model } from "../../../src/graph/model.ts";
-import { foldConstants } from "../../../src/passes/fold-constants.ts";
-import { fuseBatchNorms } from "../../../src/passes/fuse-batch-norm.ts";
-import { movedFactors } from "../../../src/passes/pass.ts";
-import { storeWeights } from "../../../src/passes/store-constants.ts";
-import { readStoredValue } from "../../../src/passes/stored.ts";
-import { equalize, quantize } from "../../../src/quantize/index.ts";
-import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
-import { float32 } from "../../../src/tensor/dense.ts";
-import { elementCount } from "../../../src/tensor/dims.ts";
-import type { Batch, Dense } from "../../../src/tensor/types.ts";
+import { Miss } from "../../../src/core/errors.ts";
+import { largestDifference } from "../../../src/runtime/run/difference.ts";
+import { extract } from "../../../src/core/graph/extract.ts";
+import type { Node, Value } from "../../../src/core/graph/graph.ts";
+import type { Model } from "../../../src/core/graph/model.ts";
+import { foldConstants } from "../../../src/rewrite/clean-up/fold-constants.ts";
+import { fuseBatchNorms } from "../../../src/rewrite/clean-up/fuse-batch-norm.ts";
+import { movedFactors } from "../../../src/core/pass/pass.ts";
+import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
+import { equalize, quantize } from "../../../src/techniques/quantize/index.ts";
+import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
+import { float32 } from "../../../src/core/tensor/dense.ts";
+import { elementCount } from "../../../src/core/tensor/dims.ts";
+import type { Batch, Dense } from "../../../src/core/tensor/types.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSentences, expectThat, ownRounding, refused } from "../runs.ts";
 import { expectSameShapes, type Promised, samplesOf, type Weight, weights, withWeights } from "./promised.ts";

@@ -1,16 +1,16 @@
 /** A promise, and what many of them look at. */
 
-import { infer } from "../../../src/analysis/infer.ts";
-import { allLayers, type Layer } from "../../../src/analysis/layers.ts";
-import type { Value } from "../../../src/graph/graph.ts";
-import type { Model } from "../../../src/graph/model.ts";
-import { storeConstants } from "../../../src/passes/index.ts";
-import { storeWeights } from "../../../src/passes/store-constants.ts";
-import { readStoredValue } from "../../../src/passes/stored.ts";
-import { toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../../src/tensor/dense.ts";
-import { dimsText, elementCount, isUnknownDim, stridesOf } from "../../../src/tensor/dims.ts";
-import type { Batch, DataType, Dense } from "../../../src/tensor/types.ts";
+import { infer } from "../../../src/core/analysis/infer.ts";
+import { allLayers, type Layer } from "../../../src/core/analysis/layers.ts";
+import type { Value } from "../../../src/core/graph/graph.ts";
+import type { Model } from "../../../src/core/graph/model.ts";
+import { storeConstants } from "../../../src/rewrite/index.ts";
+import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
+import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
+import { dimsText, elementCount, isUnknownDim, stridesOf } from "../../../src/core/tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../../../src/core/tensor/types.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat, originalAnswers } from "../runs.ts";
 

@@ -1,20 +1,20 @@
 /** Weights in fewer bits: each number is off by what its grid explains, and the network computes what these numbers give. */
 
-import { infer } from "../../../src/analysis/infer.ts";
-import { layers } from "../../../src/analysis/layers.ts";
+import { infer } from "../../../src/core/analysis/infer.ts";
+import { layers } from "../../../src/core/analysis/layers.ts";
 import { memory } from "../../../src/data/index.ts";
-import { Miss } from "../../../src/errors.ts";
-import { allNodes } from "../../../src/graph/graph.ts";
-import { channelRanges } from "../../../src/math/index.ts";
-import { storeConstants } from "../../../src/passes/index.ts";
-import { completeContext } from "../../../src/passes/pass.ts";
-import { prune } from "../../../src/prune/index.ts";
-import { crossLayer } from "../../../src/quantize/equalize/cross-layer.ts";
-import { fakeQuantize, quantize } from "../../../src/quantize/index.ts";
-import { roundingAt } from "../../../src/quantize/rounding.ts";
-import { toFloat32, toFloat64, toNumbers } from "../../../src/tensor/convert.ts";
-import { float32, inMemory } from "../../../src/tensor/dense.ts";
-import { stridesOf } from "../../../src/tensor/dims.ts";
+import { Miss } from "../../../src/core/errors.ts";
+import { allNodes } from "../../../src/core/graph/graph.ts";
+import { channelRanges } from "../../../src/core/math/index.ts";
+import { storeConstants } from "../../../src/rewrite/index.ts";
+import { completeContext } from "../../../src/core/pass/pass.ts";
+import { prune } from "../../../src/techniques/prune/index.ts";
+import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
+import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
+import { roundingAt } from "../../../src/techniques/quantize/rounding.ts";
+import { toFloat32, toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
+import { stridesOf } from "../../../src/core/tensor/dims.ts";
 import type { Network } from "../network.ts";
 import {
   answers,

@@ -1,0 +1,115 @@
+/** A headless Chromium for one page. Playwright drives it through a pipe, so no port is open. It ends with its pipe, even if this process is killed. */
+import { access, constants, mkdtemp, rm } from "node:fs/promises";
+import { delimiter, join } from "node:path";
+import type { BrowserType, Page } from "playwright-core";
+import { PithError } from "../../../core/errors.ts";
+
+const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
+
+const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
+  darwin: [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+  ],
+  win32: [process.env.PROGRAMFILES, process.env["PROGRAMFILES(X86)"], process.env.LOCALAPPDATA].flatMap((folder) =>
+    folder === undefined
+      ? []
+      : [join(folder, "Google/Chrome/Application/chrome.exe"), join(folder, "Microsoft/Edge/Application/msedge.exe")],
+  ),
+};
+
+/**
+ * Finds a Chromium: CHROME_PATH, else an installed one, else the one that `npx playwright-core install chromium` installs.
+ * @throws PithError E_ENGINE_MISSING if there is none, E_FILE if CHROME_PATH is not a program.
+ */
+export async function findChromium(): Promise<string> {
+  const chosen = process.env.CHROME_PATH ?? "";
+  if (chosen !== "") {
+    if (await isProgram(chosen)) return chosen;
+    throw new PithError("E_FILE", `CHROME_PATH is "${chosen}", which is not an executable.`);
+  }
+  const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
+  const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));
+  for (const path of [...installed, ...(elsewhere[process.platform] ?? [])]) {
+    if (await isProgram(path)) return path;
+  }
+  const downloaded = (await loadDriver()).executablePath();
+  if (await isProgram(downloaded)) return downloaded;
+  throw new PithError("E_ENGINE_MISSING", "There is no Chromium, Chrome or Edge on this machine.", {
+    hint: "Install one (npx playwright-core install chromium), or set CHROME_PATH to its executable.",
+  });
+}
+
+async function isProgram(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** @throws PithError E_ENGINE_MISSING if Playwright is not installed. */
+async function loadDriver(): Promise<BrowserType> {
+  try {
+    return (await import("playwright-core")).chromium;
+  } catch (cause) {
+    const hint = "npm install playwright-core";
+    throw new PithError("E_ENGINE_MISSING", "A browser needs playwright-core, which is not installed.", {
+      hint,
+      cause,
+    });
+  }
+}
+
+/** Milliseconds until a program that does not respond to Playwright is given up. */
+const startTimeout = 300_000;
+
+export interface OpenPage {
+  readonly page: Page;
+  /** Rejects if the page or the browser ends, or if a script of the page throws. */
+  readonly lost: Promise<never>;
+  close(): Promise<void>;
+}
+
+/** `temporary` contains the browser's profile. @throws PithError as `findChromium` and `loadDriver` do, E_ENGINE if the browser does not start. */
+export async function openPage(temporary: string): Promise<OpenPage> {
+  const executablePath = await findChromium();
+  const chromium = await loadDriver();
+  const profile = await mkdtemp(join(temporary, "profile-"));
+  const removeProfile = () => rm(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+  const options = {
+    executablePath,
+    artifactsDir: profile,
+    timeout: startTimeout,
+    // Chromium does not run as root with its sandbox.
+    chromiumSandbox: process.getuid?.() !== 0,
+    // Jobs handle these signals.
+    ...{ handleSIGINT: false, handleSIGTERM: false, handleSIGHUP: false },
+    // Enables WebGPU on Linux.
+    args: ["--enable-unsafe-webgpu"],
+  };
+  const context = await chromium.launchPersistentContext(profile, options).catch(async (cause: Error) => {
+    await removeProfile();
+    const [first = ""] = cause.message.split("\n");
+    const [, last = first] = [...cause.message.matchAll(/^\[pid=\d+\]\[err\] (.*)$/gm)].at(-1) ?? [];
+    throw new PithError("E_ENGINE", `"${executablePath}" does not start: ${last}`, { cause });
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(0);
+  const lost = new Promise<never>((_, reject) => {
+    const lose = (text: string) => reject(new PithError("E_ENGINE", text));
+    context.on("close", () => lose("The browser exited."));
+    page.on("crash", () => lose("The page crashed: the model may be too large for a browser."));
+    page.on("pageerror", ({ message }) => lose(`In the browser: ${message}`));
+  });
+  // Prevents an unhandled rejection if nobody waits.
+  lost.catch(() => {});
+  return {
+    page,
+    lost,
+    async close() {
+      await context.close();
+      await removeProfile();
+    },
+  };
+}

@@ -1,0 +1,133 @@
+/** An engine in a page of a headless browser. Models are timed in the page, so the transfer does not count. */
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Download, JSHandle } from "playwright-core";
+import { delivered, type Engine, wantedNames } from "../../../core/engine/engine.ts";
+import { messageOf, PithError } from "../../../core/errors.ts";
+import type { LatencyReport } from "../../../runtime/run/latency.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open, save } from "../../../core/onnx/index.ts";
+import { fromFault } from "../../../core/platform/serialized-error.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
+import { openPage } from "./chromium.ts";
+import { type Answers, batchOf, modelOf, type Order, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
+import { pageModule, provideModules } from "./modules.ts";
+
+export interface BrowserEngine extends Engine {
+  readonly facts: PageFacts;
+  time(
+    models: readonly Model[],
+    feeds: readonly Batch[],
+    timing: PageTiming,
+    progress: (done: number, total?: number) => void,
+  ): Promise<LatencyReport>;
+  close(): Promise<void>;
+}
+
+/** Weights of larger models are split into several files, because a page cannot hold them in one buffer. */
+const fileBytes = 2 ** 30;
+
+export interface BrowserOptions extends Pick<JobContext, "temporary" | "signal"> {
+  readonly runtimes?: string;
+}
+
+/**
+ * Opens a page. `temporary` stores the files of models and of the browser.
+ * @throws PithError as `openPage` does, E_ENGINE_MISSING without onnxruntime-web, E_ENGINE if the browser ends, E_STOPPED on the signal.
+ */
+export async function openBrowser(
+  runtime: "wasm" | "webgpu",
+  { temporary, signal, runtimes }: BrowserOptions,
+): Promise<BrowserEngine> {
+  const { page, lost, close } = await openPage(temporary);
+  let stop = (): void => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(new PithError("E_STOPPED", "Stopped on request."));
+  });
+  stopped.catch(() => {});
+  signal.addEventListener("abort", stop, { once: true });
+  const orEnd = <T>(work: Promise<T>): Promise<T> => Promise.race([work, lost, stopped]);
+
+  let calls: JSHandle<typeof import("./page.ts")> | undefined;
+  const ask = async <K extends Order["kind"]>(order: Extract<Order, { readonly kind: K }>): Promise<Answers[K]> => {
+    const reply = await orEnd(
+      (async (): Promise<Reply> => {
+        calls ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
+        return calls.evaluate(({ perform }, given) => perform(given as Order), order as Order);
+      })(),
+    ).catch((cause) => {
+      throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${messageOf(cause)}`);
+    });
+    if ("fault" in reply) throw failure(reply);
+    return reply.answer as Answers[K];
+  };
+
+  let before: Promise<unknown> = Promise.resolve();
+  /** Gives the page the files of models and waits for the work, in order, because the page has one input for files. */
+  const give = <T>(models: readonly Model[], work: (names: readonly string[]) => Promise<T>): Promise<T> => {
+    const given = before.then(async () => {
+      const folder = await mkdtemp(join(temporary, "models-"));
+      try {
+        const names = models.map((_, index) => `${index}.onnx`);
+        for (const [index, model] of models.entries()) await save(model, join(folder, `${index}.onnx`), { fileBytes });
+        const files = (await readdir(folder)).map((name) => join(folder, name));
+        await orEnd(page.setInputFiles("input", files));
+        return await work(names);
+      } finally {
+        await rm(folder, { recursive: true, force: true });
+      }
+    });
+    before = given.catch(() => {});
+    return given;
+  };
+  const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
+    give([modelOf(feeds)], async ([name = ""]) => {
+      const arrived = new Promise<Download>((resolve) => page.once("download", resolve));
+      await ask({ kind: "run", session, feeds: name, names });
+      const download = await orEnd(arrived);
+      try {
+        return await batchOf(await open(await download.path()));
+      } finally {
+        await download.delete();
+      }
+    });
+  let progressed: (done: number, total?: number) => void = () => {};
+  const closeAll = async (): Promise<void> => {
+    signal.removeEventListener("abort", stop);
+    await close();
+  };
+
+  try {
+    await orEnd(provideModules(page, { runtime, runtimes }));
+    await page.exposeFunction("progressed", (done: number, total?: number) => progressed(done, total));
+    return {
+      facts: await ask({ kind: "start", runtime }),
+      load: (model, options = {}) =>
+        give([model], async ([name = ""]) => {
+          const session = await ask({ kind: "load", model: name, options });
+          return {
+            run: async (feeds, fetch) => delivered(await run(session, feeds, wantedNames(fetch)), fetch),
+            release: async () => void (await ask({ kind: "release", session })),
+          };
+        }),
+      time: (models, feeds, timing, progress) =>
+        give([...models, ...feeds.map(modelOf)], (names) => {
+          progressed = progress;
+          const [modelNames, feedNames] = [names.slice(0, models.length), names.slice(models.length)];
+          return ask({ kind: "time", models: modelNames, feeds: feedNames, ...timing });
+        }),
+      close: closeAll,
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+function failure({ fault, cause }: Extract<Reply, { readonly fault: unknown }>): Error {
+  const error = fromFault(fault);
+  if (!(error instanceof PithError)) return error;
+  const options = { hint: error.advice, ...(cause === undefined ? {} : { cause: new Error(cause) }) };
+  return new PithError(error.code, `In the browser: ${error.message}`, options);
+}

@@ -1,0 +1,98 @@
+/** Gives a page Pith's modules and onnxruntime-web through Playwright. */
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { extname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { moduleExtension, root } from "#root";
+import { PithError } from "../../../core/errors.ts";
+
+/** No server has this address. It is a secure context, which WebGPU and shared memory require. */
+const origin = "https://pith.invalid/";
+/** `src` or `dist`. */
+const code = fileURLToPath(root());
+const extension = moduleExtension();
+const require = createRequire(import.meta.url);
+
+const libraries = ["valibot"];
+
+/** Only isolated pages have shared memory, which threads require. */
+const headers = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+export interface ModulesOptions {
+  readonly runtime: "wasm" | "webgpu";
+  /** The folder of onnxruntime-web. */
+  readonly runtimes?: string | undefined;
+}
+
+/** Opens an empty page that can import `pageModule`. All other requests fail, so the page has no network. @throws PithError E_ENGINE_MISSING without onnxruntime-web. */
+export async function provideModules(
+  page: Page,
+  { runtime, runtimes = runtimeFolder() }: ModulesOptions,
+): Promise<void> {
+  await page.context().route("**/*", async (route) => {
+    const [, area, ...parts] = new URL(route.request().url()).pathname.split("/");
+    const inside = join(...parts);
+    const contentType = extname(inside) === ".wasm" ? "application/wasm" : "text/javascript";
+    try {
+      if (area === "") await route.fulfill({ headers, contentType: "text/html", body: pageText(runtime) });
+      else if (area === "code")
+        await route.fulfill({ headers, contentType, body: await moduleText(join(code, inside)) });
+      else if (area === "lib")
+        await route.fulfill({ headers, contentType, path: fileURLToPath(import.meta.resolve(inside)) });
+      else await route.fulfill({ headers, contentType, path: join(runtimes, inside) });
+    } catch {
+      await route.abort();
+    }
+  });
+  await page.goto(origin);
+}
+
+export const pageModule = `${origin}code/cli/browser/page${extension}`;
+
+/** Looks in the current project, then next to its transformers.js, then next to Pith. */
+function runtimeFolder(): string {
+  const project = createRequire(join(process.cwd(), "package.json"));
+  const transformers = () => createRequire(project.resolve("@huggingface/transformers"));
+  for (const from of [() => project, transformers, () => require]) {
+    try {
+      return join(from().resolve("onnxruntime-web"), "..");
+    } catch {}
+  }
+  throw new PithError("E_ENGINE_MISSING", "A browser runs models with onnxruntime-web, which is not installed.", {
+    hint: "npm install onnxruntime-web",
+  });
+}
+
+/** The input receives the files of models. */
+function pageText(runtime: ModulesOptions["runtime"]): string {
+  const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
+  const imports = {
+    "#platform": `./code/platform/browser${extension}`,
+    "#root": `./code/platform/root${extension}`,
+    "#onnxruntime": ort,
+    "onnxruntime-web": ort,
+    ...Object.fromEntries(libraries.map((name) => [name, `./lib/${name}`])),
+  };
+  return `<!doctype html><input type="file" multiple><script type="importmap">${JSON.stringify({ imports })}</script>`;
+}
+
+/** The parts of TypeScript in use; TypeScript is installed if Pith runs from source. */
+interface Transpiler {
+  readonly ModuleKind: Readonly<Record<"ESNext", number>>;
+  readonly ScriptTarget: Readonly<Record<"ES2022", number>>;
+  transpileModule(
+    text: string,
+    options: { readonly compilerOptions: Readonly<Record<string, number | boolean>> },
+  ): { readonly outputText: string };
+}
+
+/** Strips the types if Pith runs from source. */
+async function moduleText(path: string): Promise<string> {
+  const text = await readFile(path, "utf8");
+  if (extension !== ".ts") return text;
+  const { transpileModule, ModuleKind, ScriptTarget }: Transpiler = require("typescript");
+  return transpileModule(text, {
+    compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022, verbatimModuleSyntax: true },
+  }).outputText;
+}

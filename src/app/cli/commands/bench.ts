@@ -1,0 +1,202 @@
+import * as v from "valibot";
+import { appendFile } from "#platform";
+import { PithError } from "../../../core/errors.ts";
+import { isUnsteady, unsteadyNote } from "../../../runtime/run/latency.ts";
+import { bytes, count, counted, duration, runTime } from "../../../core/numbers.ts";
+import type { TargetName } from "../../../runtime/run/run-target.ts";
+import { countOption, described, option } from "../../../core/pass/options.ts";
+import { targetOption } from "../../../techniques/quantize/runtimes.ts";
+import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
+import { inputsText } from "../../../judge/record/verdict.ts";
+import { defineCommand, type Session } from "../command.ts";
+import { requireOther } from "../files.ts";
+import type benchJob from "../jobs/bench.ts";
+import type { BenchOutput } from "../jobs/bench.ts";
+import type memoryJob from "../jobs/memory.ts";
+import type sizesJob from "../jobs/sizes.ts";
+import { settings } from "../set.ts";
+import { requireAppendable } from "../writable.ts";
+
+const options = v.object({
+  target: v.optional(targetOption("runtimes to measure"), ["node"]),
+  dim: v.optional(
+    described(v.array(v.string()), "size of a named dimension (default: one sample, at most 128 tokens)", {
+      value: "name=n",
+    }),
+    [],
+  ),
+  set: v.optional(
+    described(v.array(v.string()), "value of an input, instead of random numbers: sr=16000", { value: "input=value" }),
+    [],
+  ),
+  rounds: v.optional(described(countOption, "rounds of timing"), 30),
+  threads: option(countOption, "threads per operator (default: all cores)"),
+  markdown: option(v.string(), "append the table to this file as Markdown", { value: "file" }),
+});
+
+export default defineCommand({
+  name: "bench",
+  summary: "measure latency, throughput, memory and size of models side by side",
+  arguments: [
+    { name: "models.onnx", description: "models to measure; the others are compared with the first", several: true },
+  ],
+  options,
+  examples: [
+    "bench model.onnx model.int8.onnx",
+    "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1",
+    "bench a.onnx b.onnx --target node,wasm,webgpu",
+  ],
+  async run(models, { target: wanted, markdown, ...said }, session) {
+    if (markdown !== undefined) {
+      await requireOther(
+        markdown,
+        models.map((model) => ["a model", model] as const),
+      );
+      await requireAppendable(markdown);
+    }
+    const runs: Measurement[] = [];
+    for (const target of new Set(wanted)) {
+      const run = await measure(target, models, said, session, wanted.length > 1);
+      if (run !== undefined) runs.push(run);
+    }
+    const sizes = await session.job<typeof sizesJob>("sizes", { models }, "bench");
+    const rows = runs.flatMap(({ target, output, memories }) =>
+      models.map((model, index) => ({
+        model,
+        target,
+        ...sizes[index],
+        ...times(output, index),
+        memory: memories[index],
+      })),
+    );
+    const stated = runs.map(({ target, output }) => {
+      const { rounds, repeats, threads } = output.latency;
+      const unsteady = isUnsteady(output.latency.models);
+      return { target, runtime: output.runtime, where: output.where, rounds, repeats, threads, unsteady };
+    });
+    const inputs = runs[0]?.output.inputs ?? [];
+    const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
+    const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
+    const titles = ["model", ...(runs.length > 1 ? ["target"] : []), ...figures];
+    const columns = titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const }));
+    const busy = unusable.size === 0 ? [] : [unsteadyNote("run this command again.")];
+    const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
+    if (markdown !== undefined) await appendFile(markdown, markdownText(columns, cells, notes));
+    return {
+      data: {
+        inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
+        models: rows,
+        targets: stated,
+      },
+      print(terminal) {
+        terminal.table(columns, cells);
+        for (const line of notes) terminal.line(line);
+      },
+    };
+  },
+});
+
+interface Measurement {
+  readonly target: TargetName;
+  readonly output: BenchOutput;
+  readonly memories: readonly number[];
+}
+
+type BenchArguments = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
+
+/** Skips a missing target if there are others. */
+async function measure(
+  target: TargetName,
+  models: readonly string[],
+  { dim, set: words, rounds, threads }: BenchArguments,
+  session: Session,
+  others: boolean,
+): Promise<Measurement | undefined> {
+  const shared = { set: settings(words), threads, seed: session.seed };
+  const input = { models, target, dims: dim, rounds, ...shared };
+  let output: BenchOutput;
+  try {
+    output = await session.job<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
+  } catch (error) {
+    const absent = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
+    if (!absent || !others || target === "node") throw error;
+    session.terminal.note("target-missing", `${target}: ${error.message}`, "warning");
+    return undefined;
+  }
+  const memories: number[] = [];
+  // Browser processes contain more than the model.
+  for (const [index, model] of output.inBrowser ? [] : models.entries()) {
+    const one = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
+    memories.push(await session.job<typeof memoryJob>("memory", one, `bench ${model}`));
+  }
+  return { target, output, memories };
+}
+
+function times({ latency, batches }: BenchOutput, index: number) {
+  const found = latency.models[index];
+  const batch = batches[index] ?? 1;
+  const perSecond = 1000 / (found?.runs.p50 ?? Number.NaN);
+  return { ...found, batch, throughput: { runs: perSecond, samples: batch * perSecond } };
+}
+
+interface Row extends ReturnType<typeof times> {
+  readonly model: string;
+  readonly target: TargetName;
+  readonly bytes?: number;
+  readonly brotli?: number | undefined;
+  readonly memory: number | undefined;
+}
+
+const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "load", "memory"];
+
+function isText(title: string): boolean {
+  return title === "model" || title === "target";
+}
+
+function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
+  const { runs, speedup, throughput, load } = row;
+  const weight = (value: number | undefined): string => (value === undefined ? "–" : bytes(value));
+  return [
+    row.model,
+    ...(several ? [row.target] : []),
+    ...[row.bytes, row.brotli].map(weight),
+    runTime(runs?.p50),
+    runTime(runs?.p90),
+    steady ? count(throughput.samples) : "–",
+    steady ? factor(speedup?.median) : "–",
+    duration(load ?? Number.NaN),
+    weight(row.memory),
+  ];
+}
+
+function howTimed({ target, output: { where, latency } }: Measurement): string {
+  const { rounds, repeats, threads } = latency;
+  const shared = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
+  return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${shared}.`;
+}
+
+function inputLines(models: readonly string[], inputs: BenchOutput["inputs"]): string[] {
+  const texts = inputs.map(inputsText);
+  if (new Set(texts).size === 1) return [`Inputs: ${texts[0]}. --dim sets named sizes.`];
+  return texts.map((text, index) => `Inputs of ${models[index]}: ${text}.`);
+}
+
+const note =
+  "p50 and p90 are percentiles of single runs; per second is samples per second at p50. Speed is relative to the first model, of the median round; another run can differ by several percent. " +
+  "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11.";
+
+function markdownText(
+  columns: readonly MarkdownColumn[],
+  rows: readonly (readonly string[])[],
+  notes: readonly string[],
+): string {
+  const table = markdownTable(
+    columns,
+    rows.map((row) => row.map(escapeMarkdown)),
+  );
+  return ["### pith bench", "", table, "", ...notes.map(escapeMarkdown), "", ""].join("\n");
+}
+
+function factor(value = Number.NaN): string {
+  return `${value.toFixed(2)} ×`;
+}

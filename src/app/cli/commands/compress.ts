@@ -1,0 +1,228 @@
+import { basename, dirname, join } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { bytesOf, countOption, minutesOption, option, positiveOption, sizeOption } from "../../../core/pass/options.ts";
+import { targetOption } from "../../../techniques/quantize/runtimes.ts";
+import { purposes } from "../../../judge/run/objective.ts";
+import { searchedPasses } from "../../../judge/recipe/steps.ts";
+import { defineCommand, type Result, type Session } from "../command.ts";
+import { compressEach } from "../compress/each.ts";
+import { show, showEach } from "../compress/show.ts";
+import { dataFlags, dataRequest } from "../data.ts";
+import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
+import { isSamePlace, isThere } from "../files.ts";
+import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { modelAt, requireModel, saidOn } from "../model-folder.ts";
+import { precompressFlag } from "../precompress.ts";
+import { recipeFileName, requireFreeFolder, runFolder } from "../result-folder.ts";
+import { freshFlag, withSteps } from "../steps-folder.ts";
+import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
+
+const flags = v.object({
+  out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
+    short: "-o",
+    value: "out/",
+  }),
+  recipe: option(v.string(), "recipe with the steps, YAML or JSON (default: search)", {
+    short: "-r",
+    value: "recipe.yaml",
+  }),
+  modules: option(v.array(v.string()), "code that the recipe may run: criteria, rounders, curves", {
+    value: "mine.mjs",
+  }),
+  minutes: option(minutesOption, "search time in minutes (default: 10)", {
+    value: "n",
+  }),
+  steps: option(countOption, "candidates to try, instead of a time limit (reproducible with --for size)", {
+    value: "n",
+  }),
+  for: option(v.picklist(purposes), "objective (default: smallest that is about as fast as the original)", {
+    meanings: {
+      title: "Purposes (--for)",
+      rows: [
+        ["size", "the smallest file, even if slower"],
+        ["speed", "the fastest model that is not larger"],
+        ["download", "the smallest file after compression (brotli)"],
+      ],
+    },
+  }),
+  targetSize: option(sizeOption, "the most accurate model of at most this size", { value: "300kB" }),
+  faster: option(positiveOption, "the most accurate model with this speedup, such as 2", { value: "n" }),
+  techniques: option(v.array(v.string()), `techniques to combine: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
+    value: "a,b",
+  }),
+  keep: option(v.picklist(["front"]), "also write other finalists on the Pareto front of bytes, accuracy and speed", {
+    value: "front",
+  }),
+  ...elsewhereFlags("candidates, or models of a recipe,"),
+  ...freshFlag,
+  ...precompressFlag,
+  target: v.optional(targetOption("runtimes of the result: checked on all, timed on the first")),
+  text: textFlag("sample sentences, or a file with one per line (model folders; short for --data)"),
+  ...metricFlags,
+  ...goalFlags,
+  ...dataFlags,
+});
+type Options = v.InferOutput<typeof flags>;
+
+export default defineCommand({
+  name: "compress",
+  summary: "search for the smallest model that meets an accuracy goal, and write it with a report",
+  arguments: [
+    {
+      name: "model.onnx",
+      description:
+        "the model, or several with a recipe: each gets a folder in the one of -o; or a folder that transformers.js loads: every dtype is tried on each model in onnx/, with samples all techniques, and the best file that passes the check is kept",
+      several: true,
+    },
+  ],
+  options: flags,
+  examples: [
+    "compress resnet20.onnx --data cifar10/ --max-drop 1% -o out/",
+    "compress net.onnx --data mnist/ -r recipe.yaml -o out/",
+    "compress a.onnx b.onnx --data mnist/ -r recipe.yaml --jobs 2 -o out/",
+    "compress bert/ --data reviews.tsv --target wasm",
+  ],
+  folders: ({ recipe }) => recipe === undefined,
+  async run(words, options, session) {
+    const { recipe, modules = [], metric, output, strict = false, force = false, fresh, target } = options;
+    const { minutes, steps, for: purpose, targetSize, faster, techniques, keep } = options;
+    requireOneOfEach(options);
+    if (recipe === undefined && modules.length > 0)
+      throw new PithError("E_USAGE", "--modules is for -r: it names the code that the recipe may run.");
+    const [path = ""] = words;
+    if (recipe === undefined && words.length === 1 && (await isFolder(join(path, "onnx"))))
+      return compressFolder(path, options, session);
+    const models = await Promise.all(words.map((word) => modelAt(word, saidOn(session.terminal))));
+    requireSingle(models, options);
+    const data = dataRequest(options);
+    if (data === undefined)
+      throw new PithError("E_USAGE", "--data is needed: results are measured on samples.", {
+        hint: "A folder of images, a file of texts: see docs/data.md. A folder that transformers.js loads needs none.",
+      });
+    requireMeaningfulDrop(options.maxDrop, metric);
+    for (const model of models) await requireModel(model);
+    const places = placesOf(models, options.out);
+    for (const { model, out } of places) {
+      // A recipe that was edited in the output folder is kept.
+      const isOwn = recipe !== undefined && (await isSamePlace(join(out, recipeFileName), recipe));
+      await requireFreeFolder(out, runFolder, [
+        ["the model itself", model],
+        ["the data", data.path],
+        ["the recipe", isOwn ? undefined : recipe],
+      ]);
+    }
+    const shared = {
+      ...{ data, metric, output, force },
+      recipe: recipe === undefined ? undefined : { path: recipe, modules },
+      targets: target ?? [],
+      goal: { maxDrop: options.maxDrop, strict },
+      seed: session.seed,
+      command: ["pith", ...session.line],
+      search: {
+        ...{ minutes, steps, purpose, faster, techniques },
+        front: keep === "front",
+        targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
+      },
+      ...elsewhereOf(options),
+      precompress: options.precompress,
+    };
+    const inputs = places.map((place) => ({ ...shared, ...place }));
+    const replaced = await Promise.all(inputs.map(({ out }) => isThere(join(out, "model.onnx"))));
+    const outputs = await compressEach(inputs, fresh, session);
+    const demanded = options.maxDrop !== undefined || !force;
+    const results = outputs.map((found, at) => ({
+      ...(places[at] ?? { model: "", out: "" }),
+      result: found instanceof PithError ? found : show(found, { demanded, replaced: replaced[at] === true }),
+    }));
+    const [only] = results;
+    return only === undefined || results.length > 1 || only.result instanceof PithError
+      ? showEach(results)
+      : only.result;
+  },
+});
+
+const ofSearch = ["minutes", "steps", "targetSize", "faster", "techniques", "keep"] as const;
+const ofFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
+
+const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
+  names
+    .filter((name) => options[name] !== undefined)
+    .map((name) => (name === "targetSize" ? "--target-size" : `--${name}`));
+
+function requireOneOfEach(options: Options): void {
+  if (namesOf(options, ["minutes", "steps"]).length > 1)
+    throw new PithError(
+      "E_USAGE",
+      "--minutes and --steps cannot be combined: each limits the search. Use one of them.",
+    );
+  const aims = namesOf(options, ["targetSize", "faster", "for"]);
+  if (aims.length > 1)
+    throw new PithError(
+      "E_USAGE",
+      `${aims.slice(0, 2).join(" and ")} cannot be combined: each sets the search objective. Use one of them.`,
+    );
+}
+
+function requireSingle(models: readonly string[], options: Options): void {
+  const { recipe, text } = options;
+  if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
+  if (recipe === undefined && models.length > 1)
+    throw new PithError("E_USAGE", "A search is for one model; a recipe (-r) runs on several.");
+  const searching = namesOf(options, ["for", ...ofSearch]);
+  if (recipe !== undefined && searching.length > 0)
+    throw new PithError("E_USAGE", `A recipe already lists the steps; only a search accepts ${searching.join(", ")}.`, {
+      hint: "Omit -r, or these flags.",
+    });
+}
+
+function compressFolder(path: string, options: Options, session: Session): Promise<Result> {
+  const { target, metric, minutes, steps, techniques, fresh, force, for: purpose } = options;
+  if (force === true)
+    throw new PithError("E_USAGE", "--force is for a single model: of a folder only what passes the check is kept.", {
+      hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
+    });
+  const searching = namesOf(options, [...ofSearch, "jobs", "queue"]);
+  const foreign = searching.filter((name) => !ofFolders.includes(name));
+  if (foreign.length > 0)
+    throw new PithError("E_USAGE", `${foreign.join(", ")}: for a single model, and "${path}" is a folder of them.`, {
+      hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${foreign[0]} …`,
+    });
+  const hasSamples = options.data !== undefined || options.text !== undefined;
+  const first = fresh === true ? "--fresh" : searching[0];
+  if (!hasSamples && first !== undefined)
+    throw new PithError("E_USAGE", `${first} is for the search over all techniques, which needs samples.`, {
+      hint: "Give them with --data, or texts with --text.",
+    });
+  requireMeaningfulDrop(options.maxDrop, metric);
+  const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
+  const passed = target === undefined ? {} : { target };
+  const how = { dtypes: "all", keepSmallest: true, purpose } as const;
+  const elsewhere = elsewhereOf(options);
+  return withTexts(options, (texts) =>
+    hasSamples
+      ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
+          const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, elsewhere };
+          return variantsOf(path, { ...texts, out, search }, how, passed, session);
+        })
+      : variantsOf(path, { ...texts, out }, how, passed, session),
+  );
+}
+
+function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
+  const stem = (model: string): string => basename(model).replace(/\.onnx$/i, "");
+  const places = models.map((model) => {
+    const usual = join(dirname(model), `${stem(model)}.compressed`);
+    return { model, out: out === undefined ? usual : models.length === 1 ? out : join(out, stem(model)) };
+  });
+  const twice = places.find((place, at) => places.findIndex((other) => other.out === place.out) < at);
+  if (twice === undefined) return places;
+  throw new PithError("E_USAGE", `Two results would be written to "${twice.out}".`, {
+    hint: "Models of the same name need a command each.",
+  });
+}
+
+interface Place {
+  readonly model: string;
+  readonly out: string;
+}

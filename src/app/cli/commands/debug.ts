@@ -1,0 +1,111 @@
+import * as v from "valibot";
+import { capitalized, type Miss } from "../../../core/errors.ts";
+import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
+import { counted } from "../../../core/numbers.ts";
+import { option } from "../../../core/pass/options.ts";
+import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
+import { defineCommand } from "../command.ts";
+import { dataFlags, dataRequest } from "../data.ts";
+import { isThere, requireOther, withoutLeftovers } from "../files.ts";
+import type debugJob from "../jobs/debug.ts";
+import { metricFlags } from "../metrics.ts";
+import { columns } from "../table.ts";
+import { requireWritable } from "../writable.ts";
+
+const layersShown = 20;
+
+export default defineCommand({
+  name: "debug",
+  summary: "find the layers in which a compressed model differs from its original",
+  arguments: [
+    { name: "original.onnx", description: "the original" },
+    { name: "model.onnx", description: "the compressed model" },
+  ],
+  options: v.object({
+    out: option(v.string(), "also write all layers as a chart and a table", { short: "-o", value: "debug.html" }),
+    output: metricFlags.output,
+    ...dataFlags,
+  }),
+  examples: ["debug model.onnx model.int8.onnx", "debug model.onnx model.int8.onnx --data cifar10/ -o debug.html"],
+  async run([original = "", model = ""], { out, output, ...flags }, session) {
+    const data = dataRequest(flags);
+    if (out !== undefined) {
+      await requireOther(out, [
+        ["the original", original],
+        ["the model itself", model],
+        ["the data", data?.path],
+      ]);
+      await requireWritable(out);
+    }
+    const replaced = out !== undefined && (await isThere(out));
+    const input = { original, model, out, data, output, seed: session.seed };
+    const work = () => session.job<typeof debugJob>("debug", input, `debug ${model}`);
+    const written = out === undefined ? [] : [out];
+    const { layers, lost, blamed, misses, on, preprocessing } = await withoutLeftovers(written, work);
+    const ranked = layers.toSorted((a, b) => (b.share ?? -1) - (a.share ?? -1) || a.signalToNoise - b.signalToNoise);
+    const first = blamed === undefined || isSpread(blamed) ? undefined : blamed.layers[0];
+    const changed = ranked.filter(({ signalToNoise }) => signalToNoise !== Number.POSITIVE_INFINITY);
+    return {
+      data: {
+        original,
+        model,
+        on,
+        lost,
+        // Layers that lost channels have one error together.
+        blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
+        blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
+        layers,
+        misses: misses.map(({ at, reason }) => ({ at, reason })),
+        written: out,
+      },
+      print(terminal) {
+        const { bold, dim } = terminal.color;
+        terminal.line(`${bold(model)} against ${original}, on ${on}`);
+        if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+        if (changed.length > 0)
+          terminal.table(
+            [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
+            changed
+              .slice(0, layersShown)
+              .map((one) => [
+                one.layer === first ? bold(placeName(one)) : placeName(one),
+                dim(one.operator),
+                decibelsText(one.weight),
+                decibelsText(one.own),
+                decibelsText(one.signalToNoise),
+                shareText(one.share),
+              ]),
+          );
+        if (changed.length > 0)
+          terminal.line(
+            dim(
+              "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it. Share of the error of the outputs: of each layer alone, so they need not add up to 100 %",
+            ),
+          );
+        const together = togetherNote(changed.slice(0, layersShown));
+        if (together !== "") terminal.line(dim(together));
+        if (changed.length > layersShown)
+          terminal.line(`and ${counted(changed.length - layersShown, "more layer")}: --json, -o debug.html`);
+        const same = layers.length - changed.length;
+        if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
+        for (const text of notCompared(misses)) terminal.line(text);
+        if (lost !== undefined) terminal.line(`${capitalized(lost)}.`);
+        const none = misses.length > 0 ? "No other layer differs." : "No layer differs.";
+        terminal.line(blamed === undefined ? none : `${blameText(blamed)}.`);
+        if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);
+      },
+    };
+  },
+});
+
+function notCompared(misses: readonly Miss[]): readonly string[] {
+  return Array.from(
+    groupBy(misses, ({ reason }) => reason),
+    ([reason, of]) => {
+      const at = of.flatMap((miss) => miss.at ?? []);
+      const which = at.length > 2 ? `${counted(at.length, "layer")}: ` : at.length > 0 ? `${at.join(", ")}: ` : "";
+      return `not compared: ${which}${reason}`;
+    },
+  );
+}

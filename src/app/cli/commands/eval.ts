@@ -1,0 +1,264 @@
+import * as v from "valibot";
+import { appendFile } from "#platform";
+import { notFiniteHint, PithError } from "../../../core/errors.ts";
+import { cosineText, sameDirection } from "../../../judge/compare/batch-dependence.ts";
+import type { Estimate, Unit } from "../../../core/estimate.ts";
+import { counted, difference, figure, figureInterval, integer, minus, percent, told } from "../../../core/numbers.ts";
+import { option } from "../../../core/pass/options.ts";
+import { targetOption } from "../../../techniques/quantize/runtimes.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
+import { defineCommand } from "../command.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
+import { requireOther } from "../files.ts";
+import type evalJob from "../jobs/eval.ts";
+import type { EvalOutput, Measurement } from "../jobs/eval.ts";
+import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { columns } from "../table.ts";
+import { requireAppendable } from "../writable.ts";
+
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+
+function debugCommand(original: string, model: string, data: DataRequest | undefined): string {
+  return ["pith", "debug", original, model, ...(data === undefined ? [] : dataWords(data))].map(quoted).join(" ");
+}
+
+export default defineCommand({
+  name: "eval",
+  summary: "score a model on data, and compare it with its original",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({
+    against: option(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
+    maxDrop: option(
+      v.pipe(v.number(), v.minValue(0)),
+      "largest allowed drop of the metric compared with the original, such as 1%",
+    ),
+    strict: option(v.boolean(), "require the whole 95 % confidence interval to meet the goals"),
+    minAccuracy: option(share, "minimum accuracy, such as 90%", { percent: true }),
+    minAgreement: option(share, "minimum agreement with the original, such as 97%", { percent: true }),
+    minCosine: option(
+      v.pipe(v.number(), v.maxValue(1)),
+      "minimum mean cosine similarity to the original's vectors, such as 0.99",
+    ),
+    score: option(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
+      value: "score.mjs",
+    }),
+    target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
+    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
+    ...metricFlags,
+    ...dataFlags,
+  }),
+  examples: [
+    "eval resnet20.onnx --data cifar10/ --preprocess imagenet",
+    "eval m.q4.onnx --against m.onnx --target wasm,webgpu",
+    "eval m.int8.onnx --against m.onnx --data mnist/ --max-drop 1% --markdown $GITHUB_STEP_SUMMARY",
+  ],
+  async run([model = ""], options, session) {
+    const { against, maxDrop, minAccuracy, minAgreement, minCosine, score, strict = false, target = [] } = options;
+    const data = dataRequest(options);
+    if (data === undefined && score === undefined && target.length === 0)
+      throw new PithError("E_USAGE", "--data is needed: a model is scored on samples.", {
+        hint: "Or use --score score.mjs, a metric of your own; or --target, to compare it with its original on random inputs.",
+      });
+    for (const [flag, value] of Object.entries({
+      "max-drop": maxDrop,
+      "min-agreement": minAgreement,
+      "min-cosine": minCosine,
+      target: target[0],
+    })) {
+      if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
+    }
+    const { metric, output } = options;
+    const least = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
+    const demands = least.filter((demand): demand is [string, number] => demand[1] !== undefined);
+    const demanded = demands.map(([kind]) => kind);
+    if (data === undefined && demanded[0] !== undefined)
+      throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
+    if (data !== undefined) requireMeaningfulDrop(maxDrop, metric);
+    if (minAccuracy !== undefined && metric !== "accuracy")
+      throw new PithError("E_USAGE", `--min-accuracy is for --metric accuracy, and --metric is ${metric}.`);
+    if (options.markdown !== undefined) {
+      await requireOther(options.markdown, [
+        ["the model itself", model],
+        ["the original", against],
+        ["the data", data?.path],
+        ["the score", score],
+      ]);
+      await requireAppendable(options.markdown);
+    }
+    const asked = { model, against, data, score, metric, output, maxDrop, strict, demanded, targets: target };
+    const input = { ...asked, seed: session.seed };
+    const result = await session.job<typeof evalJob>("eval", input, `eval ${model}`);
+    const { measured, targets } = result;
+    const goals: Goal[] = [];
+    if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
+    if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
+    goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
+    const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((one) => one !== undefined);
+    if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
+    return {
+      data: {
+        model,
+        against,
+        ...measured,
+        score: result.score,
+        targets,
+        goals: Object.fromEntries(goals.map(({ kind, met }) => [kind, met])),
+      },
+      failure,
+      goalMissed:
+        measured?.atChance === true || goals.some(({ met }) => !met) || targets.some(({ right }) => right === false),
+      print(terminal) {
+        const on = measured === undefined ? "" : ` on ${measured.dataset}, ${counted(measured.samples, "sample")}`;
+        terminal.line(`${terminal.color.bold(model)}${on}`);
+        if (measured?.preprocessing !== undefined) terminal.line(`preprocessing: ${measured.preprocessing}`);
+        const rows = rowsOf(result);
+        if (rows.length > 0)
+          terminal.table(
+            [...columns("", "value"), { title: "95 % interval" }],
+            rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
+          );
+        for (const text of detailsOf(result)) terminal.line(text);
+        const others = measured?.others;
+        if (others !== undefined && goals.every(({ kind }) => kind !== "outputs"))
+          terminal.line(othersSentence(others));
+        if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
+        for (const { text } of goals) terminal.line(text);
+        if (against !== undefined)
+          terminal.line(terminal.color.dim(`layer by layer: ${debugCommand(against, model, data)}`));
+      },
+    };
+  },
+});
+
+function nanFailure({ unmeasured, samples }: Partial<Measurement> = {}): PithError | undefined {
+  if (unmeasured === undefined) return undefined;
+  const text = `"${unmeasured}" outputs NaN on some of ${counted(samples ?? 0, "sample")}, or all: no metric could be computed.`;
+  return new PithError("E_DATA", text, {
+    hint: notFiniteHint,
+  });
+}
+
+interface Goal {
+  readonly kind: string;
+  readonly met: boolean;
+  readonly text: string;
+  readonly failure?: PithError;
+}
+
+/** Checks the allowed drop of the main metric and of the user's own score. */
+function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly Goal[] {
+  const goals: Goal[] = [];
+  const { verdict, comparison, others } = measured ?? {};
+  // A lost output fails regardless of the metric of another output.
+  const isLost = typeof others === "object" && others.lost !== undefined;
+  if (verdict !== undefined && comparison !== undefined && !isLost)
+    goals.push({
+      kind: "drop",
+      met: verdict.met,
+      text: verdictSentence({ maxDrop }, verdict, comparison.unit, measured),
+    });
+  if (score?.original !== undefined) {
+    const met = score.original - score.value <= maxDrop;
+    const found = `${figure("", score.value)}, original ${figure("", score.original)}`;
+    goals.push({ kind: "score", met, text: `${met ? "met" : "missed"}: score ${found}, a drop of ${maxDrop} allowed` });
+  }
+  return goals;
+}
+
+/** @param hasGoals without goals only a missing or differently shaped output fails, not different values. */
+function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): readonly Goal[] {
+  if (typeof others !== "object" || others.lost === undefined) return [];
+  return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
+}
+
+function goalOf(measured: Measurement, kind: string, least: number, strict: boolean): Goal {
+  const found = measured.figures.find((one) => one.metric === kind);
+  if (found === undefined) {
+    const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
+    const failure = new PithError(
+      "E_DATA",
+      `--min-${kind} cannot be checked: it is not measured on ${measured.dataset}.`,
+    );
+    return { kind, met: false, text, failure };
+  }
+  const { unit } = found;
+  const { value, low, high, count } = found.estimate;
+  const met = (strict ? low : value) >= least;
+  const [own, demanded] = told(unit, value, least);
+  const interval =
+    unit === "share"
+      ? ` (${told(unit, low, least)[0]} … ${told(unit, high, least)[0]}, n = ${integer(count)})`
+      : `, n = ${integer(count)}`;
+  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${own}${interval}, ${demanded} required` };
+}
+
+function rowsOf({ score, measured }: EvalOutput): [name: string, value: string, interval: string][] {
+  const rows: [string, string, string][] = [];
+  if (score !== undefined) rows.push(["score", figure("", score.value), ""]);
+  if (score?.original !== undefined) rows.push(["score of the original", figure("", score.original), ""]);
+  return measured === undefined ? rows : [...rows, ...figureRows(measured)];
+}
+
+function figureRows({
+  figures,
+  comparison,
+  truth,
+  alone,
+}: Measurement): [name: string, value: string, interval: string][] {
+  const row = (name: string, unit: Unit, { value, low, high }: Estimate, shown = figure): [string, string, string] => [
+    name,
+    shown(unit, value),
+    figureInterval(unit, { low, high }, shown),
+  ];
+  const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
+  if (alone !== undefined) {
+    const { worst, apart, samples } = alone;
+    const found = apart === 0 ? "yes" : worst >= sameDirection ? "nearly" : "NO";
+    const how = found === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
+    rows.push(["same alone and in batch", found, `${how}, of ${counted(samples, "sample")}`]);
+  }
+  // A metric relative to the original has no value for the original.
+  if (comparison === undefined || truth === "original") return rows;
+  const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
+  const apart = row("difference", comparison.unit, comparison.difference, difference);
+  return [before, ...rows.slice(0, 1), apart, ...rows.slice(1)];
+}
+
+function detailsOf({ measured }: EvalOutput): readonly string[] {
+  return (measured?.figures ?? []).flatMap(({ metric, detail }) =>
+    detail === undefined ? [] : `${metric}: ${detail}`,
+  );
+}
+
+function markdown(model: string, result: EvalOutput, goals: readonly Goal[]): string {
+  const { measured } = result;
+  const preprocessing = measured?.preprocessing;
+  const about =
+    measured === undefined
+      ? []
+      : [
+          escapeMarkdown(
+            `${measured.dataset}, ${counted(measured.samples, "sample")}${preprocessing === undefined ? "" : `; preprocessing: ${preprocessing}`}`,
+          ),
+          "",
+        ];
+  return [
+    `### ${escapeMarkdown(model)}`,
+    "",
+    ...about,
+    markdownTable(
+      [{ title: "" }, { title: "value", align: "right" }, { title: "95 % interval" }],
+      rowsOf(result).map((cells) => cells.map(escapeMarkdown)),
+    ),
+    "",
+    ...detailsOf(result).flatMap((text) => [escapeMarkdown(text), ""]),
+    ...(result.targets.length === 0
+      ? []
+      : [...targetLines(result.targets).map((line) => `- ${escapeMarkdown(line.trim())}`), ""]),
+    ...goals.map(({ text }) => `- ${escapeMarkdown(text)}`),
+    ...(goals.length === 0 ? [] : [""]),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,167 @@
+/** Runs the search of `pith compress` for each model of a folder, in a job as for a single model. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PithError } from "../../../core/errors.ts";
+import { counted } from "../../../core/numbers.ts";
+import type { OnTarget } from "../../../judge/compare/right-on.ts";
+import type { TargetName } from "../../../runtime/run/run-target.ts";
+import {
+  comparedNearness,
+  type FileFigures,
+  type Found,
+  leastSpeed,
+  type ModuleSearch,
+  nearnessText,
+} from "../../folder/index.ts";
+import type { Purpose } from "../../../judge/run/objective.ts";
+import { choiceSentence } from "../../report/choice.ts";
+import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
+import { usualMinutes } from "../../../search/budget.ts";
+import type { MetricName } from "../../../judge/task/index.ts";
+import type { Session } from "../command.ts";
+import type { DataRequest } from "../data.ts";
+import type { Elsewhere } from "../jobs/ahead.ts";
+import type capturedInputsJob from "../jobs/captured-inputs.ts";
+import type { CapturedFile } from "../jobs/captured-inputs.ts";
+import type compressJob from "../jobs/compress.ts";
+import { samplesLine } from "../samples.ts";
+
+export interface FolderSearch {
+  readonly folder: string;
+  readonly resumeFolder: string;
+  readonly minutes: number | undefined;
+  readonly steps: number | undefined;
+  readonly techniques: string[] | undefined;
+  readonly elsewhere: Elsewhere;
+}
+
+interface Judging {
+  /** Samples of each model. Modules that continue texts jointly each use captured inputs instead. */
+  readonly data: DataRequest;
+  readonly together:
+    | { readonly folder: string; readonly bases: readonly string[]; readonly texts: readonly string[] }
+    | undefined;
+  readonly metric: MetricName;
+  readonly output: string | undefined;
+  readonly maxDrop: number | undefined;
+  readonly strict: boolean;
+  readonly targets: readonly TargetName[];
+  readonly purpose: Purpose | undefined;
+}
+
+/** @param modules number of models that share the time or the candidates. */
+export function searcherOf(
+  { folder, resumeFolder, elsewhere, steps, minutes = usualMinutes, techniques }: FolderSearch,
+  { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
+  modules: number,
+  session: Session,
+): ModuleSearch {
+  const most = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
+  const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
+  session.terminal.note("search", `all techniques are searched once the dtypes are there: ${most}${among}`);
+  const texts = together && capturedOnce({ ...together, out: folder }, session);
+  return {
+    settings: { minutes: steps === undefined ? minutes : undefined, steps, techniques, purpose },
+    async find({ base, source }, share) {
+      const out = join(folder, base);
+      const { terminal } = session;
+      const own = texts === undefined ? {} : await texts(base);
+      terminal.part = modules === 1 ? "search" : `search of ${base}`;
+      const { run, written } = await session.job<typeof compressJob>(
+        "compress",
+        {
+          ...{
+            model: source,
+            out,
+            recipe: undefined,
+            data: { ...data, ...own },
+            metric,
+            output: together === undefined ? output : undefined,
+            targets,
+            resumeFolder,
+            ...elsewhere,
+          },
+          goal: { maxDrop, strict },
+          force: false,
+          seed: session.seed,
+          command: ["pith", ...session.line],
+          search: {
+            ...(steps === undefined ? { minutes: minutes * share } : { steps: Math.max(1, Math.round(steps * share)) }),
+            ...{ purpose, techniques, leastSpeed },
+            front: modules > 1,
+          },
+        },
+        `search ${source}`,
+        { keeps: true },
+      );
+      const tried = counted(run.search?.points.length ?? 0, "candidate");
+      const report = written.find((path) => path.endsWith(".html")) ?? join(out, "report.html");
+      terminal.note("search", `${base}: ${tried} tried, see ${report}`);
+      if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
+      // A smaller model was rejected because it is slow.
+      if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
+      return foundIn(run, out);
+    },
+  };
+}
+
+/**
+ * Returns a function that returns the samples of a model: its inputs while the originals continue texts.
+ * @param out folder of the samples.
+ */
+export function capturedOnce(
+  { folder, bases, texts, out }: NonNullable<Judging["together"]> & { readonly out: string },
+  session: Session,
+): (base: string) => Promise<CapturedFile> {
+  let captured: Promise<Readonly<Record<string, CapturedFile>>> | undefined;
+  const modules = bases.map((base) => ({ base, source: join(folder, "onnx", `${base}.onnx`) }));
+  const request = { folder, modules, texts, out };
+  return async (base) => {
+    captured ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
+    const { [base]: own } = await captured;
+    if (own !== undefined) return own;
+    throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it has no samples.");
+  };
+}
+
+async function foundIn(run: Run, folder: string): Promise<readonly Found[]> {
+  const found: Found[] = [];
+  for (const [place, variant] of run.variants.entries()) {
+    const isChosen = place === run.chosen;
+    const name = isChosen ? "model.onnx" : variant.file;
+    const { result, comparison, verdict } = variant;
+    if (name === undefined || result === undefined || comparison === undefined) continue;
+    const recipe = isChosen ? "recipe.yaml" : name.replace(/\.onnx$/, ".yaml");
+    const one = {
+      path: join(folder, name),
+      drop: (verdict?.drop.value ?? 0) / (run.goal?.maxDrop || 1),
+      figures: figuresOf(run, variant, { ...result, recipe: await readFile(join(folder, recipe), "utf8") }),
+    };
+    if (isChosen) found.unshift(one);
+    else found.push(one);
+  }
+  return found;
+}
+
+function figuresOf(
+  { data, original }: Run,
+  { name, comparison, targets = [] }: Variant,
+  { bytes, gzip, brotli, recipe }: Pick<Measured, "bytes" | "gzip" | "brotli"> & { readonly recipe: string },
+): FileFigures {
+  const nearness = comparison && comparedNearness(comparison);
+  const judgedOn = [
+    samplesLine(data),
+    ...(data.preprocessing === undefined ? [] : [`preprocessing: ${data.preprocessing}`]),
+  ];
+  return {
+    ...{ bytes, gzip, brotli, originalBrotli: original.brotli, nearness, judgedOn, ...targetsField(targets) },
+    measured: nearness === undefined ? "" : `${nearness.metric} ${nearnessText(nearness)}`,
+    recipe: { name, text: recipe },
+  };
+}
+
+/** Files that fail on a target are not written, so only passes and unknowns occur. */
+export function targetsField(targets: readonly OnTarget[]): Pick<FileFigures, "rightOn"> {
+  if (targets.length === 0) return {};
+  return { rightOn: targets.map(({ target, right }) => (right === undefined ? `${target}?` : target)) };
+}

@@ -1,0 +1,330 @@
+/** Commands on a folder in the layout of transformers.js. */
+import { readdir, stat, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import * as v from "valibot";
+import { temporaryFolder } from "#platform";
+import { fileHash, textHash } from "../../../data/file-hash.ts";
+import { type Texts, textsIn } from "../../../data/texts.ts";
+import { openTokenizer } from "../../../data/tokenizer.ts";
+import { capitalized, enumerated, PithError } from "../../../core/errors.ts";
+import { bytes, counted } from "../../../core/numbers.ts";
+import { targetNames } from "../../../runtime/run/run-target.ts";
+import { originalBytes } from "../../folder/describe.ts";
+import {
+  basesIn,
+  comparedNearness,
+  type FileFigures,
+  type FolderOptions,
+  mainOf,
+  nearnessText,
+  quantizeFolder,
+  randomNearness,
+  type Variant,
+} from "../../folder/index.ts";
+import { recordOf } from "../../folder/records.ts";
+import { fileOf } from "../../folder/run.ts";
+import { option } from "../../../core/pass/options.ts";
+import { usualDtypes } from "../../../techniques/quantize/dtypes.ts";
+import { calibrationNeed, dtypesOfOtherValues, isLowEntropy, optionsOfDtype } from "../../../techniques/quantize/options.ts";
+import { sparedLine } from "../../../judge/run/sparing.ts";
+import { version } from "../../../core/version.ts";
+import type { Result, Session } from "../command.ts";
+import { type DataFlags, dataRequest } from "../data.ts";
+import { withoutLeftovers } from "../files.ts";
+import type endToEndJob from "../jobs/end-to-end.ts";
+import type folderCheckJob from "../jobs/folder-check.ts";
+import type passJob from "../jobs/pass.ts";
+import type { PassInput, WrittenOutput } from "../jobs/pass.ts";
+import { openLoader } from "../loader.ts";
+import { requireOutside } from "../result-place.ts";
+import { samplesLine } from "../samples.ts";
+import { settings as parseSettings } from "../set.ts";
+import { largestTimed } from "../weight.ts";
+import { requireWritableFolder } from "../writable.ts";
+import { folderResult } from "./folder-result.ts";
+import { capturedOnce, type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
+import { timer } from "./folder-times.ts";
+
+export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
+
+interface TextFile {
+  readonly data?: string | undefined;
+  readonly isText?: boolean | undefined;
+}
+
+const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
+
+/** Writes the lines of `--text` to a temporary file. @throws PithError E_USAGE with `--data` as well */
+export async function withTexts<O extends TextFile>(
+  { text, ...given }: O & { readonly text?: readonly string[] | undefined },
+  work: (given: Omit<O, "text"> & TextFile) => Promise<Result>,
+): Promise<Result> {
+  if (text === undefined) return work(given);
+  if (given.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
+  const [first = ""] = text;
+  // A word that looks like a file name is a file, so a missing file is not taken for a text.
+  const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
+  if (text.length === 1 && isFile) return work({ ...given, data: first, isText: true });
+  const folder = await temporaryFolder();
+  try {
+    const data = join(folder.path, "texts.txt");
+    await writeFile(data, `${text.join("\n")}\n`);
+    return await work({ ...given, data, isText: true });
+  } finally {
+    await folder.remove();
+  }
+}
+
+export async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
+}
+
+/** Fewer texts say too little about a model. */
+const fewestTexts = 16;
+
+interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precompress"> {
+  readonly out: string;
+  readonly isText?: boolean | undefined;
+  readonly output?: string | undefined;
+  readonly maxDrop?: number | undefined;
+  readonly targetDownload?: string | undefined;
+  readonly strict?: boolean | undefined;
+  readonly force?: boolean | undefined;
+  readonly spare?: boolean | undefined;
+  readonly search?: FolderSearch | undefined;
+}
+
+export async function variantsOf(
+  folder: string,
+  given: FolderArguments,
+  {
+    dtypes,
+    fileBytes,
+    keepSmallest,
+    purpose,
+  }: Pick<FolderOptions, "dtypes" | "fileBytes" | "keepSmallest" | "purpose">,
+  passed: Readonly<Record<string, unknown>>,
+  session: Session,
+): Promise<Result> {
+  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = given;
+  const data = dataRequest(given);
+  await requireOutside(folder, out);
+  await requireWritableFolder(out, ["config.json"]);
+  // Samples need a standalone model. Otherwise each model is compared on random inputs, and all jointly on the texts.
+  const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
+  const bases = basesIn(names);
+  const { isAlone } = mainOf(bases);
+  const asked = dtypes === "all" ? usualDtypes : dtypes;
+  const isRounded = isLowEntropy(passed);
+  const others = dtypesOfOtherValues(asked, passed);
+  if (isRounded && data === undefined)
+    throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
+      hint: "Texts or other samples, without labels; or texts with --text.",
+    });
+  // Rounding needs samples, also of a model that only texts compare.
+  const samples = isAlone && (!isText || isRounded) ? data : undefined;
+  const { targetDownload } = given;
+  if (targetDownload !== undefined && bases.length > 1)
+    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${enumerated(bases)}.`, {
+      hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
+    });
+  if (maxDrop !== undefined && samples === undefined)
+    throw new PithError("E_USAGE", "--max-drop needs --data, with samples of a model that runs alone.", {
+      hint: "Text generators are rejected if fewer than half of the tokens equal the original's.",
+    });
+  const settings = {
+    ...{ options: passed, data: samples, metric, output, maxDrop, strict, force, dryRun: false },
+    targetDownload,
+  };
+  const targets = v.is(v.array(v.picklist(targetNames)), passed.target) ? passed.target : [];
+  // A folder without models is rejected below with a list of its contents.
+  if (bases.length > 0)
+    await session.job<typeof folderCheckJob>(
+      "folder-check",
+      { folder, bases, data, isText, targets, seed: session.seed },
+      `open ${folder}`,
+    );
+  if (keepSmallest === true && samples === undefined)
+    session.terminal.note(
+      "goal",
+      "without --data there is no accuracy goal: only files that differ strongly on random inputs or lose most tokens are rejected",
+      "warning",
+    );
+  const set = parseSettings(given.set ?? []);
+  // A model without a tokenizer can read a table as well.
+  const { texts, column }: Texts =
+    data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
+  const captured = isRounded && !isAlone ? await temporaryFolder() : undefined;
+  const inputsOf = captured && capturedOnce({ folder, bases, texts, out: captured.path }, session);
+  // Samples of a model that does not run alone are its inputs while all models continue the texts.
+  const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
+    data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
+  if (others.length > 0)
+    session.terminal.note(
+      "rounder",
+      `--rounder ${passed.rounder} is for 8 bits: ${others.join(", ")} keep their own method`,
+    );
+  const makeOne = async ({ source, out: file, dtype: name, fileBytes, together }: Variant): Promise<FileFigures> => {
+    const input = {
+      spare,
+      together,
+      command: "quantize",
+      model: source,
+      out: file,
+      copiesSidecars: true,
+      compressesOriginal: false,
+      fileBytes,
+      seed: session.seed,
+      ...settings,
+      options: { ...optionsOfDtype(name, passed), dtype: name },
+      ...(others.includes(name) ? { targetDownload: undefined } : await samplesOf(source)),
+    };
+    const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
+    const result = await withoutLeftovers([file], work).catch((error: unknown) => {
+      throw ofOneFile(error);
+    });
+    if (result.written === undefined)
+      throw new PithError("E_UNSUPPORTED", `${capitalized(result.idle ?? "nothing changed")}.`);
+    const { after, samples, preprocessing, sparing } = result;
+    const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
+    const judgedOn = samples && [
+      samplesLine(samples),
+      ...(preprocessing === undefined ? [] : [`preprocessing: ${preprocessing}`]),
+    ];
+    const sizes = { bytes: after.bytes, gzip: after.gzip, brotli: after.brotli };
+    return { ...sizes, ...spared, ...nearnessOf(result), ...(judgedOn === undefined ? {} : { judgedOn }) };
+  };
+  const make = async (variant: Variant): Promise<FileFigures> => {
+    const { terminal } = session;
+    const base = basename(variant.source, ".onnx");
+    const place = asked.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
+    const what = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
+    terminal.part = `${what} (${place} of ${asked.length * bases.length})`;
+    try {
+      const made = await makeOne(variant);
+      terminal.finished(`${bytes(made.bytes)}, ${made.measured}`);
+      return made;
+    } catch (error) {
+      if (error instanceof PithError && error.code !== "E_STOPPED") terminal.finished("refused");
+      throw error;
+    }
+  };
+  if (column !== undefined && samples === undefined)
+    session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
+  const tooFew = (texts.length > 0 || samples === undefined) && texts.length < fewestTexts;
+  if (search !== undefined && tooFew)
+    session.terminal.note(
+      "search",
+      `${counted(texts.length, "text")}: only the dtypes are tried. ${fewestTexts} or more texts allow a search over all techniques`,
+    );
+  const originals = await originalBytes(folder, bases);
+  const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
+  const loader = force ? undefined : await openLoader(folder, out, texts, allBytes, session);
+  const isTimed = allBytes <= largestTimed;
+  const work = quantizeFolder(
+    folder,
+    {
+      dtypes,
+      out,
+      fileBytes,
+      keepSmallest,
+      purpose,
+      make,
+      precompress: given.precompress,
+      loader,
+      madeWith: `pith ${session.line[0]}`,
+      time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
+      settings: { ...settings, spare, data: samples && { ...samples, path: undefined }, version },
+      judgedBy: data && (await identityOf(data.path)),
+      // Without the precision fallback, texts cannot repair anything.
+      texts: force || spare === false ? undefined : texts,
+      search:
+        search === undefined || data === undefined || tooFew
+          ? undefined
+          : searcherOf(
+              search,
+              {
+                ...{ data, metric, output, maxDrop, strict, targets, purpose },
+                together: mainOf(bases).isAlone ? undefined : { folder, bases, texts },
+              },
+              bases.length,
+              session,
+            ),
+      together:
+        data === undefined
+          ? undefined
+          : (modules) =>
+              session.job<typeof endToEndJob>(
+                "end-to-end",
+                { folder, modules, data, isText, seed: session.seed },
+                `try ${modules.map(({ result }) => basename(result)).join(", ")}`,
+              ),
+    },
+    {
+      seed: session.seed,
+      signal: session.signal,
+      log: ({ id, text, level }) => session.terminal.note(id, text, level),
+    },
+  );
+  const files = await work
+    .finally(() => captured?.remove())
+    .catch(async (error: unknown) => {
+      throw await stopped(
+        error,
+        out,
+        asked.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
+      );
+    });
+  session.terminal.part = "";
+  return folderResult(out, files, originals, keepSmallest === true);
+}
+
+function nearnessOf({
+  comparison,
+  likeness,
+  targets,
+}: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
+  const nearness = comparison && comparedNearness(comparison);
+  const found =
+    nearness !== undefined
+      ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
+      : typeof likeness === "object"
+        ? randomNearness(likeness)
+        : { measured: `not compared: ${likeness ?? "it was forced"}` };
+  return { ...found, ...targetsField(targets) };
+}
+
+/** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */
+async function identityOf(path: string): Promise<string> {
+  if (!(await isFolder(path))) return fileHash(path).catch(() => path);
+  const names = (await readdir(path, { recursive: true })).toSorted();
+  const files = await Promise.all(names.map(async (name) => [name, await stat(join(path, name))] as const));
+  return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
+}
+
+function ofOneFile(error: unknown): unknown {
+  if (!(error instanceof PithError)) return error;
+  const { code, message, hint } = error;
+  return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {
+    hint,
+    cause: error,
+  });
+}
+
+/** @param files all that the command makes. */
+async function stopped(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
+  const { files: records } = await recordOf(out);
+  const lackOf = (file: string): string | undefined => {
+    const record = records[file];
+    if (record === undefined) return "not made";
+    return record.loader?.outcome === "not checked" ? "not checked in transformers.js" : undefined;
+  };
+  const lacking = files.flatMap((file) => {
+    const lack = lackOf(file);
+    return lack === undefined ? [] : [`${basename(file)} (${lack})`];
+  });
+  const remaining = lacking.length === 0 ? "" : ` What remains: ${lacking.join(", ")}.`;
+  const text = `Stopped. Finished files are kept in "${out}"; the same command continues.${remaining}`;
+  return new PithError("E_STOPPED", text, { cause: error });
+}

@@ -1,0 +1,25 @@
+import * as v from "valibot";
+import { option } from "../../../core/pass/options.ts";
+import { defineCommand } from "../command.ts";
+import { show } from "../inspect/show.ts";
+import type inspectJob from "../jobs/inspect.ts";
+
+export default defineCommand({
+  name: "inspect",
+  summary: "show inputs, outputs, operators, layers and sizes of a model",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({
+    weights: option(v.boolean(), "read the weights: zeros, range, and the rank that holds 95 % of the energy"),
+  }),
+  deterministic: true,
+  examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
+  async run([model = ""], { weights = false }, session) {
+    const input = { model, weights };
+    const found = await session.job<typeof inspectJob>("inspect", input, `inspect ${model}`);
+    const { description, weights: numbers, zeros } = found;
+    return {
+      data: numbers === undefined ? description : { ...description, zeros, weights: numbers },
+      print: (terminal) => show(description, { numbers, zeros }, terminal),
+    };
+  },
+});

@@ -1,0 +1,323 @@
+/** Builds a command from a pass: flags from its options, one input model, one output model, evaluated if there is data. */
+
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { copiesOf } from "../../../data/compressed-copies.ts";
+import { PithError, uncapitalized } from "../../../core/errors.ts";
+import { openModules } from "../../../core/pass/modules.ts";
+import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
+import type { AnyPass } from "../../../core/pass/pass.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { partFor } from "../../../judge/steps/step.ts";
+import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
+import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
+import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files.ts";
+import { flagName } from "../invalid-options.ts";
+import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
+import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
+import { modelAt, requireModel, saidOn } from "../model-folder.ts";
+import { fitting, keysOf, requiredKeys } from "../options.ts";
+import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
+import { precompressFlag } from "../precompress.ts";
+import {
+  completePlace,
+  folderForFolder,
+  type ResultPlace,
+  requireWritablePlace,
+  resultPlace,
+} from "../result-place.ts";
+import { requireWritable, requireWritableFolder } from "../writable.ts";
+
+const stepFlags = (fallback: string) =>
+  v.object({
+    original: option(v.string(), "model before pruning, to compare the result with (default: model.onnx)", {
+      value: "original.onnx",
+    }),
+    out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
+    dryRun: option(v.boolean(), "print the planned change of each layer, and write nothing"),
+    ...precompressFlag,
+    ...metricFlags,
+    ...goalFlags,
+    spare: described(
+      v.optional(v.boolean(), true),
+      "keep layers with the largest error at higher precision if too much is lost",
+      {
+        group: "Evaluation:",
+        negated: "fail if accuracy drops too far, instead of raising the precision of layers",
+      },
+    ),
+    targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
+      value: "300kB",
+    }),
+    targetDownload: option(downloadOption, "maximum size after brotli, or bits per weight (2.5bpw); chooses rdoq", {
+      value: "100kB",
+    }),
+    ...dataFlags,
+    calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
+  });
+
+export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof stepFlags>> {
+  const { id: name, summary, command, reference, data: needs } = pass;
+  if (command === undefined) throw new Error(`The pass ${name} is no command.`);
+  const { suffix, results, takes = "the model", takesStudent = false, examples } = command;
+  return defineCommand({
+    name,
+    summary: uncapitalized(summary),
+    arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
+    options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
+    // A pass that discards the weights on purpose has no goal.
+    without: [
+      ...(pass.beginsAnew ? Object.keys(goalFlags) : []),
+      ...(pass.milderForms === undefined ? ["spare", "targetSize"] : []),
+      ...(pass.downloadSettings === undefined ? ["targetDownload"] : []),
+      ...(reference === undefined && needs === "train" ? [] : ["original"]),
+      ...(keysOf(pass.options).has("samples") ? [] : ["calibrationSamples"]),
+    ],
+    passed: pass.options,
+    // The job opens and prepares the data and gives the pass its split and the metric.
+    reserved: ["data", "samples", "metric"],
+    examples,
+    folders: () => true,
+    async run([word], options, given) {
+      const session = withDownload(pass, withCalibration(given, options), options);
+      const { passed, seed } = session;
+      const {
+        original,
+        metric,
+        output,
+        maxDrop,
+        strict = false,
+        force = false,
+        spare,
+        targetSize,
+        targetDownload,
+        dryRun = false,
+        precompress,
+      } = options;
+      const aim = reference === undefined ? original : passed[reference];
+      const found = word === undefined ? undefined : await modelAt(word, saidOn(session.terminal));
+      const model = modelIn(found, aim, name);
+      requireMeaningfulDrop(maxDrop, metric);
+      const data = dataRequest(options);
+      requireGiven(pass, data, aim);
+      if (data === undefined && maxDrop !== undefined)
+        throw new PithError("E_USAGE", "--max-drop needs --data, to measure the drop.");
+      // Rejects invalid settings before any data is read.
+      const path = data !== undefined && keysOf(pass.options).has("data") ? { data: data.path } : {};
+      fitting(pass.options, { ...passed, ...path }, `See pith ${name} --help.`);
+      if (data === undefined) await requireNoSamples(pass, passed);
+      const folders = new Map([
+        ...session.folders,
+        ...(word === undefined || word === found ? [] : [[model, word] as const]),
+      ]);
+      const place = resultPlace({ model, aim, folders }, options.out, command.suffix(passed));
+      const { out } = place;
+      const copies = copiesOf(out, precompress);
+      const files = await openPlaces(pass, passed, place, { model, aim, data }, copies);
+      const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
+      const settings = {
+        options: Object.fromEntries(kept),
+        data,
+        metric,
+        output,
+        maxDrop,
+        strict,
+        force,
+        spare,
+        dryRun,
+        targetDownload,
+      };
+      // A pass may have its own `targetSize` option, for the share to prune.
+      const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
+      const targetBytes = choosesBits ? bytesOf(targetSize) : undefined;
+      const copiesSidecars = place.folder !== undefined;
+      const input = {
+        command: name,
+        model,
+        original,
+        out,
+        copiesSidecars,
+        seed,
+        targetBytes,
+        precompress,
+        ...settings,
+      };
+      const keeps = passed.checkpoint !== undefined;
+      const earlier = await timeOf(out);
+      const work = () => session.job<typeof passJob>("pass", input, `${name} ${model}`, { keeps });
+      const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
+        const stale = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
+        const written = (await timeOf(out)) === earlier ? undefined : `"${out}" is complete${stale}.`;
+        throw stopped(error, { trains: partFor(pass, passed) === "train", keeps, written });
+      });
+      if (dryRun) return showPlan(result);
+      if (result.written === undefined) return showUnwritten(model, result, files);
+      await completePlace(place, session.terminal);
+      return showWritten(model, result, {
+        demanded: maxDrop !== undefined || !force,
+        files,
+        zeros: command.storesZeros?.(passed) === true,
+        next: command.next?.(passed, nextFiles({ model, original: aim, out }, data, stateOf(result))),
+        comparing: evalCommand(out, data),
+      });
+    },
+  });
+}
+
+const timeOf = async (path: string): Promise<number | undefined> => (await stat(path).catch(() => undefined))?.mtimeMs;
+
+function evalCommand(out: string, data: DataRequest | undefined): string {
+  const words = ["pith", "eval", out, "--against", "original.onnx", ...(data === undefined ? [] : dataWords(data))];
+  return words.map(quoted).join(" ");
+}
+
+const stateOf = ({ trainable, verdict }: WrittenOutput) => ({ trainable, holds: verdict?.verdict === "kept" });
+
+function modelIn(word: string | undefined, aim: unknown, name: string): string {
+  const model = word ?? aim;
+  if (typeof model === "string") return model;
+  throw new PithError(
+    "E_USAGE",
+    "No model is named: expected a student, or --teacher with --shrink or --keep-layers.",
+    {
+      hint: `See pith ${name} --help.`,
+    },
+  );
+}
+
+function requireGiven(
+  { id: name, options, reference, command }: AnyPass,
+  data: DataRequest | undefined,
+  aim: unknown,
+): void {
+  const help = `pith ${name} --help.`;
+  if (data === undefined && requiredKeys(options).has("data"))
+    throw new PithError("E_USAGE", `${name} needs --data.`, { hint: `See --data in ${help}` });
+  if (reference !== undefined && aim === undefined && !command?.takesStudent)
+    throw new PithError("E_USAGE", `${flagName(reference)} is needed: the ${reference} model.`, {
+      hint: `See ${help}`,
+    });
+}
+
+async function requireNoSamples({ id: name, options, data }: AnyPass, passed: Session["passed"]): Promise<void> {
+  if (typeof data !== "object") return;
+  const opened = await openModules(name, options, passed);
+  const why = data.when(opened);
+  if (why === undefined) return;
+  const labels = data.labelled?.(opened) ? "with labels" : "labels are not needed";
+  throw new PithError("E_USAGE", `${name} needs --data here: ${why}.`, {
+    hint: `Representative samples; ${labels}. See --data in pith ${name} --help.`,
+  });
+}
+
+interface Inputs {
+  readonly model: string;
+  readonly aim: unknown;
+  readonly data: DataRequest | undefined;
+}
+
+async function openPlaces(
+  { reference = "original", command }: AnyPass,
+  passed: Session["passed"],
+  place: ResultPlace,
+  { model, aim, data }: Inputs,
+  copies: readonly string[],
+): Promise<OutputFiles> {
+  const read = (command?.reads ?? []).flatMap((key) =>
+    [passed[key]].flat().map((path) => [`the file of ${flagName(key)}`, path] as const),
+  );
+  const itself = ["the model itself", model] as const;
+  const named = [[`the ${reference}`, aim] as const, ...read];
+  const inputs = [itself, ["the data", data?.path] as const, ...named];
+  const { out } = place;
+  await requireModel(model);
+  for (const path of [out, ...copies]) await requireOther(path, inputs);
+  await requireWritablePlace(place, copies);
+  const alsoWritten = (command?.writes ?? [])
+    .flatMap((key) => passed[key] ?? [])
+    .filter((path) => typeof path === "string");
+  for (const path of alsoWritten) {
+    await requireOther(path, [...inputs, ["the result itself", out]]);
+    await requireWritable(path);
+  }
+  const { checkpoint } = passed;
+  if (typeof checkpoint === "string") {
+    const names = ["last.onnx", "best.onnx"];
+    await requireFreeFolder(checkpoint, passed.resume === true);
+    for (const name of names) await requireOther(join(checkpoint, name), [itself, ...named]);
+    await requireWritableFolder(checkpoint, names);
+  }
+  const replaced = new Set<string>();
+  for (const path of [out, ...copies, ...alsoWritten]) if (await isThere(path)) replaced.add(path);
+  return { replaced, copies, alsoWritten };
+}
+
+/** The command has a flag `--samples` too, so the pass's option `samples` has another flag. */
+export function withCalibration(
+  session: Session,
+  { calibrationSamples: samples }: { calibrationSamples?: number | undefined },
+): Session {
+  return samples === undefined ? session : { ...session, passed: { ...session.passed, samples } };
+}
+
+/** A download size needs the method whose results compress best. @throws PithError E_USAGE without samples, E_OPTION if the options exclude it. */
+export function withDownload(
+  { id: name, downloadSettings }: AnyPass,
+  session: Session,
+  {
+    targetDownload,
+    targetSize,
+    data,
+  }: Readonly<Partial<Record<"targetDownload" | "targetSize" | "data", string | undefined>>>,
+): Session {
+  if (targetDownload === undefined) return session;
+  if (targetSize !== undefined)
+    throw new PithError(
+      "E_USAGE",
+      "--target-download and --target-size are two goals, and each chooses other options.",
+      { hint: "Give one: the size after brotli, or that of the file." },
+    );
+  const { passed, terminal } = session;
+  if (passed.distortion !== undefined)
+    throw new PithError("E_USAGE", "--target-download chooses the distortion, and --distortion gives one.", {
+      hint: "Give one: the size after brotli, or the error.",
+    });
+  const [settings] = downloadSettings?.(passed) ?? [];
+  if (settings === undefined)
+    throw new PithError(
+      "E_OPTION",
+      "--target-download needs 8-bit integers that the rounding method rdoq chooses, and the options ask for other values.",
+      { hint: "Use --scheme weights, dynamic or static, and remove --bits, --block, --weights and --rounder." },
+    );
+  if (data === undefined)
+    throw new PithError(
+      "E_USAGE",
+      `${name} needs --data with --target-download: rdoq rounds by the inputs of layers.`,
+      { hint: "Representative samples; labels are not needed. See docs/download.md." },
+    );
+  if (passed.rounder === undefined)
+    terminal.note("rounder", "weights are rounded with rdoq, whose values brotli shortens (docs/download.md)");
+  return { ...session, passed: { ...passed, rounder: settings.rounder } };
+}
+
+/** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */
+function stopped(
+  error: unknown,
+  {
+    trains,
+    keeps,
+    written,
+  }: { readonly trains: boolean; readonly keeps: boolean; readonly written: string | undefined },
+): unknown {
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
+  const { message, hint, cause } = error;
+  if (keeps) return hint === undefined ? new PithError("E_STOPPED", `${message} Nothing was kept.`, { cause }) : error;
+  if (written !== undefined) return new PithError("E_STOPPED", `${message} ${written}`, { hint, cause });
+  if (!trains) return new PithError("E_STOPPED", `${message} Nothing was written.`, { hint, cause });
+  return new PithError("E_STOPPED", `${message} Nothing was kept.`, {
+    hint: "`checkpoint` <folder> saves the state of training regularly, and `resume` continues from it.",
+    cause,
+  });
+}

@@ -1,0 +1,57 @@
+import { basename } from "node:path";
+import * as v from "valibot";
+import { bytes } from "../../../core/numbers.ts";
+import { described, option } from "../../../core/pass/options.ts";
+import { defineCommand } from "../command.ts";
+import { besideFolder, isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files.ts";
+import type plotJob from "../jobs/plot.ts";
+import { modelAt, saidOn } from "../model-folder.ts";
+import { requireWritable } from "../writable.ts";
+
+export default defineCommand({
+  name: "plot",
+  summary: "draw the graph, and shade the weights that pruning would remove",
+  arguments: [{ name: "model.onnx", description: "the model" }],
+  options: v.object({
+    out: option(v.string(), "file to write (default: model.html)", { short: "-o", value: "model.html" }),
+    amount: v.optional(
+      described(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), "share of each layer marked at first"),
+      0.5,
+    ),
+    against: option(v.string(), "the original: show the bytes of each layer in both models", {
+      value: "original.onnx",
+    }),
+  }),
+  folders: () => true,
+  deterministic: true,
+  examples: [
+    "plot model.onnx -o model.html",
+    "plot resnet20.onnx --amount 0.8",
+    "plot small.onnx --against original.onnx",
+  ],
+  async run([word = ""], { out: named, amount, against }, session) {
+    const model = await modelAt(word, saidOn(session.terminal));
+    const out = named ?? pageOf(word, model);
+    await requireOther(out, [
+      ["the model itself", model],
+      ["the original", against],
+    ]);
+    if (named === undefined) await requireOwnPage(out);
+    await requireWritable(out);
+    const replaced = await isThere(out);
+    const input = { model, name: basename(model), out, amount, against };
+    const work = () => session.job<typeof plotJob>("plot", input, `plot ${model}`);
+    const size = await withoutLeftovers([out], work);
+    return {
+      data: { model, against, written: out, replaced, bytes: size },
+      print: (terminal) =>
+        terminal.line(`written: ${terminal.color.bold(out)} (${bytes(size)})${replaced ? " (replaced)" : ""}`),
+    };
+  },
+});
+
+/** Writes next to a folder, because its contents are shipped. */
+function pageOf(word: string, model: string): string {
+  if (model === word) return model.replace(/(\.onnx)?$/i, ".html");
+  return besideFolder(word, ".html");
+}

@@ -1,0 +1,87 @@
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { bytes, counted, integer, times } from "../../../core/numbers.ts";
+import { option } from "../../../core/pass/options.ts";
+import { prune } from "../../../techniques/prune/index.ts";
+import { defineCommand, type Result, type Session } from "../command.ts";
+import { besideFolder, requireOther } from "../files.ts";
+import type vocabularyJob from "../jobs/vocabulary.ts";
+import type { VocabularyOutput } from "../jobs/vocabulary.ts";
+import { columns } from "../table.ts";
+import { requireWritableFolder } from "../writable.ts";
+import { isFolder } from "./folder.ts";
+import { passCommand } from "./pass.ts";
+
+const single = passCommand(prune);
+
+const options = v.object({
+  ...single.options.entries,
+  vocabulary: option(v.array(v.string()), "keep only tokens that occur in these texts (model folders; .txt, .csv, …)", {
+    value: "texts",
+  }),
+});
+
+export default defineCommand({
+  ...single,
+  options,
+  examples: [...single.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
+  run([path = ""], { vocabulary, ...given }: v.InferOutput<typeof options>, session) {
+    return vocabulary === undefined
+      ? single.run([path], given, session)
+      : trimmed(path, vocabulary, given.out, session);
+  },
+});
+
+const own: ReadonlySet<string> = new Set(["--vocabulary", "--out", "--json", "--seed"]);
+
+async function trimmed(
+  folder: string,
+  texts: readonly string[],
+  named: string | undefined,
+  session: Session,
+): Promise<Result> {
+  const other = session.line.map((word) => word.replace(/=.*/s, "")).find((word) => /^--/.test(word) && !own.has(word));
+  if (other !== undefined)
+    throw new PithError("E_USAGE", `--vocabulary takes a folder and -o, and no ${other}.`, {
+      hint: "The vocabulary first; then prune the model that is written.",
+    });
+  if (!(await isFolder(folder)))
+    throw new PithError("E_USAGE", `--vocabulary is for a folder, with tokenizer.json and onnx/; "${folder}" is none.`);
+  const out = named ?? besideFolder(folder, ".trimmed");
+  await requireOther(out, [["the folder itself", folder]]);
+  await requireWritableFolder(out, []);
+  const input = { folder, texts, out, seed: session.seed };
+  const result = await session.job<typeof vocabularyJob>("vocabulary", input, `prune ${folder}`);
+  return shown(folder, out, result);
+}
+
+function shown(folder: string, out: string, result: VocabularyOutput): Result {
+  const { kept, tokens, texts, models, bytes: sizes } = result;
+  return {
+    data: { folder, out, ...result },
+    print(terminal) {
+      terminal.line(`tokens: ${integer(kept.length)} of ${integer(tokens)} stay`);
+      terminal.line(`tokenizer: the same tokens for all of ${counted(texts, "text")}`);
+      const rows = Object.entries(sizes).map(([file, { before, after }]) => [
+        file,
+        bytes(before),
+        bytes(after),
+        times(before / after),
+      ]);
+      terminal.table([...columns("", "before", "after"), { title: "" }], rows);
+      for (const { file, compared, changes } of models) {
+        const places =
+          changes.length === 0 ? "looks no tokens up, so it is copied" : changes.map(({ at }) => at).join(", ");
+        const answers =
+          typeof compared === "string"
+            ? `not compared with the original: ${compared}`
+            : `${sameness(compared.difference)} the original, on ${counted(compared.texts, "text")}`;
+        terminal.line(`${file}: ${places}; ${answers}`);
+      }
+      terminal.line(`written: ${terminal.color.bold(out)}`);
+    },
+  };
+}
+
+const sameness = (difference: number): string =>
+  difference === 0 ? "the same outputs as" : `outputs at most ${difference.toExponential(1)} from those of`;

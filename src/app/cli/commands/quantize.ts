@@ -1,0 +1,97 @@
+import { join } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { bytesOf, option, sizeOption } from "../../../core/pass/options.ts";
+import type { OptionValues } from "../../../core/pass/pass.ts";
+import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
+import { quantize } from "../../../techniques/quantize/index.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { defineCommand } from "../command.ts";
+import { besideFolder } from "../files.ts";
+import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
+import { passCommand, withCalibration, withDownload } from "./pass.ts";
+
+const single = passCommand(quantize);
+
+const fourBits = "4 bits: --dtype q4; in other files --scheme weights --bits 4.";
+
+const options = v.object({
+  ...single.options.entries,
+  dtype: option(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
+    value: "dtype",
+    instead: {
+      ...{
+        int4: fourBits,
+        uint4: fourBits,
+        fp4: "For transformers.js bnb4; --scheme weights --weights nf4 in a file.",
+      },
+      ...{ int2: "2 bits: --dtype q2; in other files --scheme weights --bits 2." },
+      ...{ float16: "16 bits: --dtype fp16; in other files --scheme float16." },
+    },
+  }),
+  text: textFlag("sample sentences, or a file with one per line (short for --data)"),
+  chunk: option(sizeOption, "maximum file size (folders); larger models use external data files", { value: "24MB" }),
+});
+
+type Options = v.InferOutput<typeof options>;
+
+export default defineCommand({
+  ...single,
+  arguments: [{ name: "model.onnx", description: "the model, or its folder as transformers.js lays it out" }],
+  options,
+  reserved: [...(single.reserved ?? []), "dtype"],
+  examples: [...single.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
+  folders: () => true,
+  run: ([path = ""], options: Options, given) =>
+    withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
+      const asked = withCalibration(given, rest);
+      const { scheme } = asked.passed;
+      if (dtype !== undefined && scheme !== undefined)
+        throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");
+      const isSized = rest.targetSize !== undefined;
+      const meant = dtype === undefined && scheme === undefined && (isSized || isOfWeights(asked.passed));
+      if (isSized && !meant && scheme !== "weights")
+        throw new PithError("E_OPTION", "--target-size chooses bits of weights: it is for --scheme weights.");
+      const session = meant ? { ...asked, passed: { ...asked.passed, scheme: "weights" } } : asked;
+      if (dtype === undefined && session.passed.scheme === undefined)
+        throw new PithError(
+          "E_OPTION",
+          "Choose what to quantize: --scheme static (with --data), dynamic, weights or float16.",
+          {
+            hint: [
+              "For a transformers.js folder: --dtype q8.",
+              ...(rest.maxDrop === undefined
+                ? []
+                : ["pith compress with the same --data and --max-drop tries several and keeps the best."]),
+            ],
+          },
+        );
+      if (dtype !== undefined && (await isFolder(path))) {
+        const { out = besideFolder(path, ".quantized") } = rest;
+        if (rest.dryRun === true)
+          throw new PithError("E_USAGE", "--dry-run is for a single model and one dtype.", {
+            hint: `For instance pith quantize ${quoted(join(path, "onnx", "model.onnx"))} --dtype ${dtype[0]} --dry-run.`,
+          });
+        const dtypes = dtype.includes("all") ? ("all" as const) : dtype.filter((name) => name !== "all");
+        const fileBytes = chunk === undefined ? undefined : bytesOf(chunk);
+        const { passed } = withDownload(quantize, session, rest);
+        return variantsOf(path, { ...rest, out, isText }, { dtypes, fileBytes }, passed, session);
+      }
+      if (chunk !== undefined || dtype?.includes("all") === true || (dtype?.length ?? 1) > 1) {
+        throw new PithError(
+          "E_USAGE",
+          "Several variants, and --chunk, are for the folder of a model, with config.json and onnx/.",
+          { hint: "For instance pith quantize minilm/ --dtype q8,q4." },
+        );
+      }
+      const passed = dtype === undefined ? session.passed : { ...session.passed, dtype: dtype[0] };
+      return single.run([path], rest, { ...session, passed });
+    }),
+});
+
+/** Whether options imply the weights scheme: blocks, low bits, or types that no other scheme has. */
+const isOfWeights = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
+  block !== undefined ||
+  (typeof bits === "number" && bits < 7) ||
+  onnxOnly === true ||
+  (weights !== undefined && weights !== "int8" && weights !== "uint8");

@@ -1,0 +1,168 @@
+import { basename, dirname, join } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { counted, duration, figure, figureInterval, unitOfChange } from "../../../core/numbers.ts";
+import {
+  countOption,
+  described,
+  minutesOption,
+  option,
+  positiveOption,
+  selectionOptions,
+} from "../../../core/pass/options.ts";
+import {
+  dropText,
+  equalSettingsText,
+  headline,
+  kindWords,
+  type Sensitivity,
+  sensitivityCosts,
+  sensitivityKinds,
+  sweptBy,
+} from "../../../search/sensitivity/sensitivity-record.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { defineCommand } from "../command.ts";
+import { dataFlags, dataGroup, dataRequest, dataWords } from "../data.ts";
+import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
+import { withoutLeftovers } from "../files.ts";
+import type sensitivityJob from "../jobs/sensitivity.ts";
+import { metricFlags } from "../metrics.ts";
+import { requireFreeFolder, sweptFolder } from "../result-folder.ts";
+import { freshFlag, withSteps } from "../steps-folder.ts";
+import { columns } from "../table.ts";
+import type { Terminal } from "../terminal.ts";
+
+const layersShown = 20;
+
+const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
+
+export default defineCommand({
+  name: "sensitivity",
+  summary: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
+  arguments: [{ name: "model.onnx", description: "the model (not changed)" }],
+  options: v.object({
+    out: option(v.string(), "folder to write (default: model.sensitivity)", { short: "-o", value: "out/" }),
+    kinds: option(v.array(v.picklist(sensitivityKinds)), "techniques to measure (default: all)", {
+      meanings: { title: "Kinds (--kinds)", rows: sensitivityKinds.map((kind) => [kind, kindWords[kind].title]) },
+    }),
+    ...selectionOptions("measure"),
+    alike: option(v.boolean(), "group layers whose names differ only in numbers"),
+    budget: option(
+      share,
+      "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
+    ),
+    cost: described(
+      v.optional(v.picklist(sensitivityCosts), "bytes"),
+      "what --budget is a share of: bytes, MACs, or time on one thread",
+    ),
+    minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", { value: "n" }),
+    ...elsewhereFlags("measurements"),
+    ...freshFlag,
+    ...metricFlags,
+    ...dataFlags,
+    samples: option(countOption, "use at most n test samples, drawn by --seed (default: 1024)", {
+      value: "n",
+      group: dataGroup,
+    }),
+  }),
+  examples: [
+    "sensitivity resnet20.onnx --data cifar10/ -o out/",
+    "sensitivity bert.onnx --data reviews.tsv --kinds bits,rank --alike",
+  ],
+  async run([path = ""], options, session) {
+    const { kinds, alike, budget, cost, minutes, fresh, metric, output } = options;
+    const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
+    const data = dataRequest(options);
+    if (data === undefined)
+      throw new PithError("E_USAGE", "--data is needed: layers are measured on samples.", {
+        hint: "A folder of images, a file of texts: see docs/data.md.",
+      });
+    const files = sweptFolder.names.map((name) => join(out, name));
+    await requireFreeFolder(out, sweptFolder, [
+      ["the model itself", path],
+      ["the data", data.path],
+    ]);
+    const { layers, except } = options;
+    const input = {
+      model: path,
+      out,
+      data,
+      metric,
+      output,
+      kinds,
+      layers,
+      except,
+      alike,
+      minutes,
+      budget,
+      cost,
+      timed: cost === "time",
+      seed: session.seed,
+      ...elsewhereOf(options),
+    };
+    const { found, preprocessing, written } = await withSteps(
+      out,
+      { fresh, terminal: session.terminal },
+      (resumeFolder) =>
+        withoutLeftovers(files, () =>
+          session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, {
+            // A stop removes queued jobs that nobody has begun.
+            keeps: input.queue !== undefined,
+          }),
+        ),
+    );
+    const recipe = written.find((file) => file.endsWith(".yaml"));
+    return {
+      data: { ...found, preprocessing, files: written },
+      print(terminal) {
+        const { name, unit } = found.metric;
+        const interval = terminal.color.dim(figureInterval(unit, found.original));
+        terminal.table(columns("", "", ""), [
+          [`${name} of the original`, figure(unit, found.original.value), interval],
+        ]);
+        for (const kind of sensitivityKinds) printKind(terminal, found, kind);
+        for (const kind of sensitivityKinds) {
+          const [first, ...others] = found.misses.filter((miss) => miss.kind === kind);
+          if (first === undefined) continue;
+          const more = others.length > 0 ? ` and ${counted(others.length, "more place")}` : "";
+          terminal.line(
+            terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${more} (${first.reason})`),
+          );
+        }
+        if (found.open > 0)
+          terminal.line(`${counted(found.open, "setting")} not measured: the time was over (--minutes)`);
+        if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+        terminal.line(
+          `${terminal.color.bold(headline(found))}. ${counted(found.rows.length, "measurement")} in ${duration(1000 * found.seconds)}`,
+        );
+        terminal.line(`written: ${written.join("  ")}`);
+        if (recipe !== undefined)
+          terminal.line(`next: ${["pith", "compress", path, ...dataWords(data), "-r", recipe].map(quoted).join(" ")}`);
+      },
+    };
+  },
+});
+
+function printKind(terminal: Terminal, found: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
+  const { settings, layers } = sweptBy(found, kind);
+  if (layers.length === 0) return;
+  const { unit, name: metric } = found.metric;
+  const { dim } = terminal.color;
+  const of = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
+  terminal.line(`${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${of}`)}`);
+  terminal.table(
+    columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
+    layers
+      .slice(0, layersShown)
+      .map(({ name, rows }) => [
+        name,
+        ...rows.map((row) => (row === undefined ? "–" : dropText(unit, row.drop.value))),
+      ]),
+  );
+  if (layers.length > layersShown)
+    terminal.line(
+      `and ${counted(layers.length - layersShown, "more layer")}, which lose less: --json, sensitivity.html`,
+    );
+  const equal = equalSettingsText({ layers });
+  if (equal !== undefined) terminal.line(dim(equal));
+}

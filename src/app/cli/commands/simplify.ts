@@ -1,0 +1,134 @@
+import * as v from "valibot";
+import { copiesOf } from "../../../data/compressed-copies.ts";
+import { bytes, counted, integer, times } from "../../../core/numbers.ts";
+import { described, option } from "../../../core/pass/options.ts";
+import { defineCommand, type Result } from "../command.ts";
+import { isThere, requireOther, withoutLeftovers } from "../files.ts";
+import type simplifyJob from "../jobs/simplify.ts";
+import type { SimplifyOutput } from "../jobs/simplify.ts";
+import { modelAt, requireModel, saidOn } from "../model-folder.ts";
+import { constantNote, withoutNote } from "../notes.ts";
+import { precompressFlag } from "../precompress.ts";
+import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../result-place.ts";
+import { namedSizes, settings } from "../set.ts";
+import { columns } from "../table.ts";
+
+const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
+
+export default defineCommand({
+  name: "simplify",
+  summary: "reduce the number of nodes without changing the function",
+  arguments: [{ name: "model.onnx", description: `the model; ${folderForFolder}` }],
+  options: v.object({
+    out: option(v.string(), "file to write (default: model.simplified.onnx)", { short: "-o", value: "out.onnx" }),
+    set: words("fix an input to a value: name=1,2,3", "input=value"),
+    fix: words("fix a named dimension to a size", "name=size"),
+    keepOutput: words("keep this value as an output, and remove the other outputs", "name"),
+    dim: words("size of a named dimension for the comparison with the original", "name=n"),
+    finalize: option(v.boolean(), "after training and pruning: fold masks, remove training roles"),
+    force: option(v.boolean(), "write the result even if it differs from the original"),
+    ...precompressFlag,
+  }),
+  examples: [
+    "simplify model.onnx -o out.onnx",
+    "simplify silero_vad.onnx --set sr=16000",
+    "simplify model.trained.onnx --finalize",
+    "simplify model.onnx --fix batch=1,sequence=128 --keep-output logits",
+  ],
+  folders: () => true,
+  async run([word = ""], options, session) {
+    const model = await modelAt(word, saidOn(session.terminal));
+    const place = resultPlace(
+      { model, folders: new Map(model === word ? [] : [[model, word]]) },
+      options.out,
+      ".simplified",
+    );
+    const { out } = place;
+    const set = settings(options.set);
+    const fix = Object.fromEntries(namedSizes(options.fix, "--fix"));
+    const sizes = Object.fromEntries(namedSizes(options.dim));
+    await requireModel(model);
+    const { precompress } = options;
+    const copies = copiesOf(out, precompress);
+    for (const path of [out, ...copies]) await requireOther(path, [["the model itself", model]]);
+    await requireWritablePlace(place, copies);
+    const replaced = await isThere(out);
+    const { keepOutput: keepOutputs, finalize = false, force = false } = options;
+    const input = {
+      model,
+      out,
+      copiesSidecars: place.folder !== undefined,
+      set,
+      fix,
+      keepOutputs,
+      finalize,
+      sizes,
+      force,
+      precompress,
+      seed: session.seed,
+    };
+    const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
+    const result = await withoutLeftovers([out, ...copies], job);
+    await completePlace(place, session.terminal);
+    return show(model, { ...result, copies }, replaced);
+  },
+});
+
+function show(
+  model: string,
+  result: SimplifyOutput & { readonly copies: readonly string[] },
+  replaced: boolean,
+): Result {
+  const { before, after, changes, comparison, held, written, copies } = result;
+  return {
+    data: { model, ...result, replaced },
+    print(terminal) {
+      const counts = new Map<string, number>();
+      for (const { what, kind = what } of changes) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      const sorted = [...counts].sort(([, a], [, b]) => b - a);
+      for (const [what, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${what}`);
+      terminal.table(
+        [...columns("", "before", "after"), { title: "" }],
+        [
+          [
+            "nodes",
+            integer(before.nodes),
+            integer(after.nodes),
+            after.nodes === 0 ? "" : times(before.nodes / after.nodes),
+          ],
+          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
+        ],
+      );
+      terminal.line(compared(comparison));
+      if (held > 0)
+        terminal.line(
+          `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
+        );
+      terminal.line(
+        `written: ${terminal.color.bold(written)}${[replaced ? " (replaced)" : "", ...copies].join("  ").trimEnd()}`,
+      );
+    },
+  };
+}
+
+function compared(comparison: SimplifyOutput["comparison"]): string {
+  if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
+  const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
+  const found =
+    difference === 0
+      ? "equal"
+      : `at most ${difference.toExponential(1)} apart (relative to the largest value; ${Number(tolerance.toPrecision(2))} allowed)`;
+  const asWritten = fused === undefined ? "" : ", run node by node";
+  const codes =
+    fused === undefined || fused <= tolerance
+      ? ""
+      : `; with the runtime's fusions ${fused.toExponential(1)}, in individual quantized values`;
+  const rounds =
+    own === undefined
+      ? ""
+      : `; rounding error of the original ${own.toExponential(1)}${unsteady(own) ? ": this is weak evidence" : ""}`;
+  return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${rounds}${constant ? constantNote : ""}${withoutNote(without)}`;
+}
+
+/** If fusing changes the original by more than this, a slightly wrong rewrite cannot be detected. */
+const unsteady = (own: number): boolean => own > 0.01;

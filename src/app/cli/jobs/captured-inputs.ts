@@ -1,0 +1,48 @@
+/** Job of `pith compress` on a folder of several models: saves the inputs of each while they continue texts jointly. */
+import { joinPath, makeFolder, writeFileAtomically } from "#platform";
+import { npzBytes } from "../../../data/npy.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import { PithError } from "../../../core/errors.ts";
+import { capturedInputs } from "../../folder/captured-inputs.ts";
+import type { Module } from "../../folder/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { completeContext } from "../../../core/pass/pass.ts";
+import type { Settings } from "../../../judge/task/index.ts";
+import { toFloat64 } from "../../../core/tensor/convert.ts";
+import type { Dense } from "../../../core/tensor/types.ts";
+
+export interface CaptureRequest {
+  readonly folder: string;
+  readonly modules: readonly Pick<Module, "base" | "source">[];
+  readonly texts: readonly string[];
+  readonly out: string;
+}
+
+export interface CapturedFile {
+  readonly path: string;
+  readonly set: Settings;
+}
+
+/** @returns files by model; a model that does not run is left out. */
+export default async function capturedInputsJob(
+  { folder, modules, texts, out }: CaptureRequest,
+  { signal, stage }: JobContext,
+): Promise<Readonly<Record<string, CapturedFile>>> {
+  stage("run the originals");
+  const found = await capturedInputs(folder, modules, texts, completeContext({ engine: createEngine(), signal }));
+  if (found === undefined)
+    throw new PithError("E_UNSUPPORTED", "The models do not continue texts, so the inputs of each model are unknown.");
+  const files: Record<string, CapturedFile> = {};
+  for (const [base, { samples, fixed }] of found) {
+    const path = joinPath(out, base, "inputs.npz");
+    await makeFolder(joinPath(out, base));
+    await writeFileAtomically(path, [npzBytes(samples)]);
+    files[base] = {
+      path,
+      set: Object.fromEntries(Object.entries(fixed).map(([name, dense]) => [name, numbersOf(dense)])),
+    };
+  }
+  return files;
+}
+
+const numbersOf = (dense: Dense): number[] => [...toFloat64(dense)];

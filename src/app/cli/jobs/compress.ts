@@ -1,0 +1,233 @@
+/** Job of `pith compress`: runs a recipe or a search, and writes the model, reports and record. */
+import { readFile } from "node:fs/promises";
+import { availableParallelism, cpus, totalmem } from "node:os";
+import { type Encoding, joinPath, packageVersion } from "#platform";
+import { copiesInMemory } from "../../../data/compressed-copies.ts";
+import { bytesOfFile } from "../../../data/file-hash.ts";
+import { outerLinksAmong, sidecarsMissingAt } from "../../../data/sidecars.ts";
+import { capitalized, enumerated, stopIfAsked } from "../../../core/errors.ts";
+import { bytes, counted, figure } from "../../../core/numbers.ts";
+import type { CompressedSize } from "../../../runtime/run/size.ts";
+import { size } from "../../../runtime/run/size.ts";
+import type { Metric, Task } from "../../../runtime/metrics/types.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { Context } from "../../../core/pass/pass.ts";
+import { type Candidate, type Compressed, compress, recipeName, recipeText } from "../../../search/recipes.ts";
+import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
+import { digestOf } from "../../../judge/steps/keys.ts";
+import type { SearchOptions } from "../../../search/index.ts";
+import { searchAhead } from "../../../search/search.ts";
+import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { filesOf, isThere } from "../files.ts";
+import { onCommandLine } from "../invalid-options.ts";
+import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
+import { type RecipeFile, readRecipe } from "../recipe-file.ts";
+import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";
+import { mostKept } from "../steps-folder.ts";
+import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
+import { warnOfDefaults } from "./open-model.ts";
+import { type OpenedSearch, withSearch } from "./open-search.ts";
+
+/** Folder of the reports if nothing is kept and an earlier result exists. */
+const refusedFolder = "refused";
+
+export interface CompressInput extends SearchInput, Elsewhere {
+  readonly out: string;
+  readonly recipe: RecipeFile | undefined;
+  readonly command: readonly string[];
+  /** Encodings of compressed copies of the result. */
+  readonly precompress?: readonly Encoding[] | undefined;
+}
+
+export interface CompressOutput {
+  readonly run: Run;
+  readonly written: readonly string[];
+}
+
+export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
+  const given = input.recipe === undefined ? undefined : await givenRecipe(input.recipe, input.out);
+  return withSearch(input, context, given && [given.recipe], (opened) => compressed(input, given, opened, context));
+}
+
+async function compressed(
+  input: CompressInput,
+  given: Candidate | undefined,
+  opened: OpenedSearch,
+  context: JobContext,
+): Promise<CompressOutput> {
+  const { model, task, running } = opened;
+  const options: SearchOptions = {
+    ...opened.options,
+    about: {
+      command: input.command,
+      paths: { original: input.model, result: joinPath(input.out, "model.onnx") },
+      machine: thisMachine(),
+    },
+    onStage: (name) => context.stage(name),
+    onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
+    resumeBytes: input.queue === undefined ? mostKept(model) : undefined,
+  };
+  let facts: ReturnType<typeof fileFacts> | undefined;
+  const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
+    facts ??= fileFacts(model, input.model, original);
+    return facts;
+  };
+  const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
+    ...named(worded(run), others),
+    warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
+    original: { ...run.original, ...(await factsOf(run)) },
+  });
+  const onBest = async (best: Compressed): Promise<void> => {
+    if (best.result !== undefined) await write(input, await recorded(best), best, context);
+  };
+  const found =
+    given === undefined
+      ? await searched(input, model, task, { ...options, onBest }, running, context)
+      : await compress(model, [given], task, options, running);
+  const { copies, sizes } = await copiesInMemory(
+    "model.onnx",
+    found.result?.bytes ?? new Uint8Array(),
+    input.precompress,
+  );
+  const run = withSizes(await recorded(found), sizes);
+  const written = await write(input, run, found, context, copies);
+  if (found.result !== undefined) warnOfDefaults(model, context);
+  return { run, written };
+}
+
+/** Reports the sizes of the copies that are written. */
+function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
+  const variants = run.variants.map((variant, place) =>
+    place === run.chosen && variant.result !== undefined
+      ? { ...variant, result: { ...variant.result, ...sizes } }
+      : variant,
+  );
+  return { ...run, variants };
+}
+
+function searched(
+  input: CompressInput,
+  model: Model,
+  task: Task,
+  options: SearchOptions,
+  running: Partial<Context>,
+  context: JobContext,
+): Promise<Compressed> {
+  const { out: _, recipe: __, command: ___, precompress: ____, jobs, queue, ...shared } = input;
+  const workOf = (name: string, its: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
+    kind: "combination",
+    name,
+    input: { ...its(shared), combination: name },
+  });
+  return withAhead([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, here) =>
+    searchAhead(model, task, { ...options, ahead, ...(await storeOf(here(shared))) }, running),
+  );
+}
+
+function worded(run: Run): Run {
+  const { refused } = run;
+  return {
+    ...run,
+    ...(refused === undefined ? {} : { refused: { ...refused, message: onCommandLine(refused.message) } }),
+    variants: run.variants.map((variant) => ({
+      ...variant,
+      refused: variant.refused && onCommandLine(variant.refused),
+      steps: variant.steps.map((step) => ({
+        ...step,
+        misses: step.misses.map(({ at, reason }) => ({ at, reason: onCommandLine(reason) })),
+      })),
+    })),
+  };
+}
+
+function named(run: Run, others: Compressed["others"]): Run {
+  const fileOf = (place: number): { readonly file?: string } => {
+    const at = others.findIndex((other) => other.place === place);
+    return at < 0 ? {} : { file: frontNames(at)[0] };
+  };
+  return { ...run, variants: run.variants.map((variant, place) => ({ ...variant, ...fileOf(place) })) };
+}
+
+async function givenRecipe(file: RecipeFile, out: string): Promise<Candidate> {
+  const { recipe } = await readRecipe(file, [out]);
+  return { name: recipeName(recipe), recipe };
+}
+
+function stepText({ name, bytes: weight, estimate }: Measured, metric: Metric): string {
+  return `${name}: ${bytes(weight)}, ${metric.name} ${figure(metric.unit, estimate.value)} on ${counted(estimate.count, "sample")}`;
+}
+
+/** Writes only the reports if no variant was accepted. */
+async function write(
+  { out, model }: CompressInput,
+  run: Run,
+  { result, others, candidates }: Compressed,
+  context: JobContext,
+  copies: readonly (readonly [string, Uint8Array])[] = [],
+): Promise<readonly string[]> {
+  context.stage("write");
+  const reports: readonly (readonly [string, Uint8Array])[] = [
+    ["report.html", bytesOfText(reportPage(run))],
+    ["report.md", bytesOfText(reportMarkdown(run))],
+  ];
+  const recipe = candidates[run.chosen ?? -1]?.recipe;
+  stopIfAsked(context.signal, "Stopped before anything was written.");
+  if (result === undefined || recipe === undefined) {
+    // An earlier result keeps its reports; an interim result of a stopped search does not count.
+    const isEarlier = (await interimIn(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
+    const folder = isEarlier ? joinPath(out, refusedFolder) : out;
+    return writeResults(folder, run, reports, context, runFolder);
+  }
+  const missing = await sidecarsMissingAt(model, out);
+  const links = await outerLinksAmong(missing);
+  if (links.length > 0) {
+    const text = `not copied, because these links lead out of their folder: ${enumerated(links.map(([, path]) => path))}`;
+    context.log({ id: "links", text, level: "warning" });
+  }
+  const contents: readonly (readonly [string, Uint8Array])[] = [
+    ["model.onnx", result.bytes],
+    ...copies,
+    ...reports,
+    ["recipe.yaml", bytesOfText(recipeText(recipe))],
+    ...others.flatMap(({ place, bytes }, at): readonly (readonly [string, Uint8Array])[] => {
+      const [model, its] = frontNames(at);
+      const own = candidates[place]?.recipe;
+      return [[model, bytes], ...(own === undefined ? [] : [[its, bytesOfText(recipeText(own))] as const])];
+    }),
+    // Running the result requires the tokenizer.
+    ...(await Promise.all(
+      missing
+        .filter((file) => !links.includes(file))
+        .map(async ([name, path]) => [name, await readFile(path)] as const),
+    )),
+  ];
+  const written = await writeResults(out, run, contents, context, runFolder);
+  // Removes a rejection that an earlier run reported.
+  await removeResults(joinPath(out, refusedFolder), runFolder);
+  return written;
+}
+
+async function fileFacts(
+  model: Parameters<typeof filesOf>[0],
+  path: string,
+  original: Measured,
+): Promise<Partial<Pick<Measured, "bytes" | "gzip" | "brotli" | "sampled" | "sha256">>> {
+  const files = filesOf(model, path);
+  if (files.length !== 1) return {};
+  const sha256 = await digestOf(bytesOfFile(path));
+  if (sha256 === original.sha256 || original.metadata !== undefined) return { sha256 };
+  return { ...(await size(path)), sha256 };
+}
+
+function thisMachine(): Machine {
+  const [cpu] = cpus();
+  const runtime = packageVersion("onnxruntime-node");
+  return {
+    platform: `${process.platform} ${process.arch}`,
+    cpu: cpu?.model.trim() ?? "unknown",
+    threads: availableParallelism(),
+    memory: totalmem(),
+    versions: { node: process.versions.node, ...(runtime === undefined ? {} : { "onnxruntime-node": runtime }) },
+  };
+}

@@ -1,0 +1,117 @@
+/** Job of `pith debug`: compares each layer of a changed model with its original. */
+
+import { writeFileAtomically } from "#platform";
+import { infer } from "../../../core/analysis/infer.ts";
+import { allLayers } from "../../../core/analysis/layers.ts";
+import { counterpartsAmong } from "../../../core/analysis/match.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import { Miss, PithError } from "../../../core/errors.ts";
+import { lostForm } from "../../../judge/compare/compare-function.ts";
+import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
+import { counted } from "../../../core/numbers.ts";
+import { weightErrors } from "../../../runtime/noise/weight-errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import type { DebuggedLayer } from "../../report/debug.ts";
+import { debugPage } from "../../report/debug.ts";
+import { storeStates } from "../../../judge/task/index.ts";
+import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { notMade, otherInputs } from "./inputs.ts";
+import { isChanged, openModel, warnOfOrder } from "./open-model.ts";
+import type { PassInput } from "./pass.ts";
+import { openRequest } from "./task.ts";
+
+/** Outputs with a higher signal to noise, in decibels, show that the models are related. */
+const alikeAnswers = 10;
+
+const usualSamples = 32;
+
+export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" | "seed"> {
+  readonly original: string;
+  readonly out: string | undefined;
+}
+
+export interface DebugOutput extends Pick<LayerErrors, "misses" | "blamed"> {
+  readonly layers: readonly DebuggedLayer[];
+  readonly lost: string | undefined;
+  /** "cifar10 (test), 32 samples", "random inputs" */
+  readonly on: string;
+  readonly preprocessing: string | undefined;
+}
+
+export default async function debugJob(input: DebugInput, context: JobContext): Promise<DebugOutput> {
+  const engine = createEngine();
+  const original = await openModel(input.original, context);
+  const model = await open(input.model);
+  await warnOfOrder(
+    [
+      { model: original, path: input.original },
+      { model, path: input.model },
+    ],
+    (before, after) => ["debug", before, after],
+    context,
+  );
+  const { data, output, seed } = input;
+  const explained = (error: unknown): never => {
+    throw otherInputs(model, original, error) ?? error;
+  };
+  if (data !== undefined) storeStates(original, data.states);
+  const task =
+    data === undefined
+      ? undefined
+      : await openRequest(engine, original, data, { alike: model }, input, context).catch(explained);
+  const samples = data?.samples ?? usualSamples;
+  context.stage("layers");
+  const ready = task?.ready(task.seen);
+  const lost = await lostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explained);
+  const found = await layerErrors(engine, original, model, ready, {
+    output,
+    seed,
+    samples,
+    ...(data?.batch === undefined ? {} : { batch: data.batch }),
+    signal: context.signal,
+    progress: (done, total) => context.progress(done, total),
+  }).catch(explained);
+  if (found instanceof Miss) {
+    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${found.reason}.`, {
+      hint: "Give samples: --data.",
+    });
+  }
+  context.stage("weights");
+  const weights = await weightErrors(engine, original, model, context.signal);
+  if (!isChanged(model) && !areRelated(original, model, weights, found.layers))
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `No layer of ${input.model} is like one of ${input.original}: nothing can be compared layer by layer.`,
+      {
+        hint: notMade,
+      },
+    );
+  const layers = found.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
+  const on =
+    task === undefined
+      ? "random inputs"
+      : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
+  const result = { layers, lost, blamed: found.blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
+  if (input.out !== undefined) {
+    const page = debugPage({ ...result, original: input.original, model: input.model });
+    await writeFileAtomically(input.out, [bytesOfText(page)]);
+  }
+  return result;
+}
+
+/** Layers are related if a weight is similar to its counterpart, or if sizes differ (pruning) but most layers have a counterpart. */
+function areRelated(
+  original: Model,
+  model: Model,
+  weights: ReadonlyMap<string, number>,
+  found: LayerErrors["layers"],
+): boolean {
+  if ((found.at(-1)?.signalToNoise ?? 0) >= alikeAnswers) return true;
+  if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
+  const [own, others] = [original, model].map((one) => allLayers(one, infer(one)));
+  const counterparts = counterpartsAmong(others ?? []);
+  const known = own?.filter((layer) => counterparts(layer).length > 0) ?? [];
+  return 2 * known.length >= (own?.length ?? 0);
+}

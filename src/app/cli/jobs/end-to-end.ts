@@ -1,0 +1,34 @@
+/** Job of `pith quantize` on a folder: compares a variant of all its models end to end, on the user's texts or samples. */
+import { textsIn } from "../../../data/texts.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import { completeContext } from "../../../core/pass/pass.ts";
+import type { DataRequest } from "../data.ts";
+import { openRequest } from "./task.ts";
+
+export interface EndToEndInput {
+  readonly folder: string;
+  readonly modules: readonly ModulePaths[];
+  readonly data: DataRequest;
+  /** Models that predict directly have not been compared on it yet. */
+  readonly isText: boolean;
+  readonly seed: number;
+}
+
+const samples = 64;
+
+export default async function endToEndJob(input: EndToEndInput, context: JobContext): Promise<EndToEnd> {
+  const { folder, modules, data, seed } = input;
+  const engine = createEngine();
+  const [only] = modules.length === 1 ? modules : modules.filter(({ base }) => base === "model");
+  const original = only === undefined ? undefined : await open(only.original);
+  const answers = original !== undefined && generatorOf(new Map([["model", original]])) === undefined;
+  const { texts } = answers ? { texts: [] } : await textsIn(data.path);
+  const task = answers ? await openRequest(engine, original, { ...data, samples }, {}, { seed }, context) : undefined;
+  context.stage("compare");
+  const passContext = completeContext({ engine, seed, signal: context.signal });
+  const metric = input.isText ? task?.metric : undefined;
+  return textsTogether(folder, modules, texts, passContext, { samples: task?.test, metric });
+}

@@ -1,0 +1,268 @@
+/** Job of `pith eval`: measures a model on data and compares it with its original. */
+
+import { imageFiles } from "../../../data/image-batches.ts";
+import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../../data/index.ts";
+import { firstBatch } from "../../../data/select.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import { Miss, PithError, someOf } from "../../../core/errors.ts";
+import { batchInvariance, type Invariance, judgedBatch } from "../../../judge/compare/batch-dependence.ts";
+import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } from "../../../judge/compare/compare.ts";
+import type { Likeness } from "../../../judge/compare/compare-function.ts";
+import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
+import type { Estimate, Unit } from "../../../core/estimate.ts";
+import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
+import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
+import type { OnTarget } from "../../../judge/compare/right-on.ts";
+import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import { heldAgainst, judgedBy, outputKind, storeStates } from "../../../judge/task/index.ts";
+import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
+import type { DataRequest } from "../data.ts";
+import { requireMeasured } from "../metrics.ts";
+import { scoreOf } from "../score.ts";
+import { otherInputs } from "./inputs.ts";
+import { openModel, warnOfOrder } from "./open-model.ts";
+import type { PassInput } from "./pass.ts";
+import { onTargets, withTargets } from "./target.ts";
+import { openRequest } from "./task.ts";
+import { announced } from "./time-notice.ts";
+
+const samplesLookedInto = 32;
+
+export interface EvalInput
+  extends Pick<PassInput, "model" | "data" | "metric" | "output" | "maxDrop" | "strict" | "seed"> {
+  readonly against: string | undefined;
+  readonly score: string | undefined;
+  readonly demanded?: readonly string[];
+  readonly targets: readonly TargetName[];
+}
+
+export interface Figure {
+  readonly metric: string;
+  readonly unit: Unit;
+  readonly better: "higher" | "lower";
+  readonly estimate: Estimate;
+  readonly detail?: string | undefined;
+}
+
+export interface EvalOutput {
+  readonly score: { readonly value: number; readonly original: number | undefined } | undefined;
+  readonly measured: Measurement | undefined;
+  /** Each target compared with the native original, on the data or else on random inputs. */
+  readonly targets: readonly OnTarget[];
+}
+
+export interface Measurement {
+  readonly dataset: string;
+  readonly samples: number;
+  /** Number of all samples, if `--samples` drew some. */
+  readonly available: number | undefined;
+  readonly preprocessing: string | undefined;
+  readonly figures: readonly Figure[];
+  readonly truth: "labels" | "original";
+  /** Batch size of the measurement, if outputs depend on the batch. */
+  readonly note: string | undefined;
+  readonly comparison: Comparison | undefined;
+  readonly verdict: Verdict | undefined;
+  /** Similarity of the other outputs, or why it is unknown; undefined if there are none and all have the same form. */
+  readonly others: Likeness | string | undefined;
+  readonly alone: Invariance | undefined;
+  /** The model or its original is no better than always predicting the most frequent class. */
+  readonly atChance: boolean;
+  readonly unmeasured: string | undefined;
+}
+
+export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
+  const { against } = input;
+  if (against !== undefined) requireMeasured(await open(against), against, input);
+  return withTargets(input.targets, context, (targets) => evaluated(input, targets, context));
+}
+
+async function evaluated(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
+  const { model, against, score, data } = input;
+  const found = data === undefined ? undefined : await measurement(input, data, context);
+  const onTarget =
+    against === undefined
+      ? []
+      : await onTargets(
+          createEngine(),
+          targets,
+          await open(against),
+          await open(model),
+          { ...input, samples: found?.samples },
+          context,
+        );
+  return {
+    targets: onTarget,
+    score:
+      score === undefined
+        ? undefined
+        : {
+            value: await scoreOf(score, model),
+            original: against === undefined ? undefined : await scoreOf(score, against),
+          },
+    measured: found?.measured,
+  };
+}
+
+async function measurement(
+  input: EvalInput,
+  data: DataRequest,
+  context: JobContext,
+): Promise<{ readonly measured: Measurement; readonly samples: Dataset }> {
+  const { against, output } = input;
+  const engine = createEngine();
+  const candidate = await openModel(input.model, context);
+  const original = against === undefined ? undefined : await open(against);
+  if (against !== undefined && original !== undefined)
+    await warnOfOrder(
+      [
+        { model: original, path: against },
+        { model: candidate, path: input.model },
+      ],
+      (before, after) => ["eval", after, "--against", before],
+      context,
+    );
+  const known = original ?? candidate;
+  if (original !== undefined) storeStates(candidate, data.states);
+  const explained = (error: unknown): never => {
+    throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
+  };
+  // The original's images show the preprocessing; a damaged candidate might mislead.
+  const task = await openRequest(
+    engine,
+    known,
+    data,
+    { alike: candidate, needsLabels: original === undefined },
+    input,
+    context,
+  ).catch(explained);
+  const { labelled, preprocessing, seen: dataset } = task;
+  const available = task.stored.testable;
+  if (!labelled && original === undefined) {
+    const stated = preprocessing === undefined ? "" : ` (${preprocessing})`;
+    const first = await firstBatch(dataset);
+    const text =
+      first.label === undefined
+        ? `${dataset.name} has no labels${stated}${await columnsText(dataset)}.`
+        : `${dataset.name} has class labels, which are no ground truth for this model.`;
+    throw new PithError("E_DATA", text, {
+      hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --against original.onnx.`,
+    });
+  }
+  const wanted = judgedBy(original ?? candidate, input.metric, output, { labelled, held: original !== undefined });
+  if (wanted.truth === "original" && original === undefined)
+    throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
+  const held =
+    original === undefined ? [] : heldAgainst(original, output, { samples: dataset.count, metric: input.metric });
+  const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
+  const said = answers(output);
+  const prepared = task.ready(dataset);
+  // Unused labels need not fit: they may belong to another data set.
+  const ready =
+    wanted.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
+  context.stage("evaluate");
+  const models = original === undefined ? [candidate] : [original, candidate];
+  const { batch, note, isWarning } = await judgedBatch(engine, models, ready, wanted.name, {
+    batch: data.batch,
+    signal: context.signal,
+    output,
+  });
+  if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
+  const judging = announced(context, dataset.count, 1);
+  const rows = await measure(engine, models, ready, [...metrics, said], {
+    batch,
+    held: original !== undefined,
+    signal: context.signal,
+    progress: (done, total) => judging.progress(done, total),
+  }).catch(explained);
+  const last = rows.at(-1) ?? [];
+  const figures = metrics.map((metric, index): Figure => {
+    const { name, unit, better } = metric;
+    const own = last[index] ?? new Float64Array();
+    return { metric: name, unit, better, estimate: estimate(metric, own), detail: metric.detail?.(own) };
+  });
+  const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
+  const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
+  const noAnswers = answersOf(new Float64Array());
+  const given = rows.map((own) => answersOf(own[metrics.length] ?? new Float64Array()));
+  const isNaNBefore = comparison !== undefined && answersWithNaN(wanted, comparison.original, given[0] ?? noAnswers);
+  const values = figures.map(({ estimate: { value } }) => value);
+  // Accuracy is 0 for NaN outputs.
+  const isNaNAfter =
+    !values.some((value) => value !== 0 && !Number.isNaN(value)) &&
+    (values.some(Number.isNaN) || isAllNaN(given.at(-1) ?? noAnswers));
+  const unmeasured = isNaNBefore ? against : isNaNAfter ? input.model : undefined;
+  // The candidate may have lost everything, but the original must be above chance.
+  const reached =
+    labelled && wanted.interval === "proportion"
+      ? estimate(wanted, rows[0]?.[0] ?? new Float64Array()).value
+      : undefined;
+  const chance = commonestShare((given[0] ?? noAnswers).labels);
+  const atChance = reached !== undefined && chance !== undefined && reached <= chance;
+  if (atChance && !task.atChance && unmeasured === undefined) {
+    context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
+  }
+  const some = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
+  const others =
+    original &&
+    (await compareOnSamples(engine, withOutput(original, output), candidate, ready, {
+      ...some,
+      output,
+      values: "all but the answer",
+    }).catch(explained));
+  const isVector = outputKind(candidate, output) === "vector";
+  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, output }) : undefined;
+  const measured: Measurement = {
+    dataset: dataset.name,
+    samples: figures[0]?.estimate.count ?? 0,
+    available: available === dataset.count ? undefined : available,
+    preprocessing,
+    figures,
+    truth: wanted.truth ?? "labels",
+    comparison,
+    verdict:
+      comparison === undefined || input.maxDrop === undefined
+        ? undefined
+        : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
+    others,
+    alone: alone instanceof Miss ? undefined : alone,
+    note,
+    atChance,
+    unmeasured,
+  };
+  return { measured, samples: ready };
+}
+
+function withOutput(model: Model, name: string | undefined): Model {
+  if (name === undefined) return model;
+  const copy = model.clone();
+  copy.graph.setOutputs(copy.graph.outputs.filter((output) => output.name === name));
+  return copy;
+}
+
+function holdsImages(batch: Batch): boolean {
+  const found = findImages(batch);
+  return imageFiles(batch) !== undefined || (found !== undefined && (batch[found.name]?.dims.length ?? 0) > 2);
+}
+
+function labelsHint(batch: Batch): string {
+  return holdsImages(batch)
+    ? "Images get their labels from one folder per class, or from labels.csv next to them."
+    : `A column with labels is called ${labelNames.slice(0, -1).join(", ")} or ${labelNames.at(-1)}.`;
+}
+
+async function columnsText(dataset: Dataset): Promise<string> {
+  for await (const batch of dataset.batches({ size: 1 })) {
+    const listed = (names: readonly string[]): string => someOf(names.map((name) => `"${name}"`));
+    const names = Object.keys(batch);
+    const texts = textColumns(batch, dataset.name);
+    const images = holdsImages(batch) ? ", with images" : "";
+    const taken = texts === undefined ? images : `, and ${listed(texts)} was taken as the text`;
+    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${taken}`;
+  }
+  return "";
+}

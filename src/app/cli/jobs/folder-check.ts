@@ -1,0 +1,50 @@
+/** Job before any work on a folder: checks that its models, samples and runtimes are usable, so that failures come early. */
+import { joinPath } from "#platform";
+import { infer } from "../../../core/analysis/infer.ts";
+import { allLayers } from "../../../core/analysis/layers.ts";
+import { isQuantized } from "../../../core/analysis/weight.ts";
+import { openTokenizer, readSettings } from "../../../data/tokenizer.ts";
+import { createEngine, runtimeName } from "../../../core/engine/index.ts";
+import { PithError } from "../../../core/errors.ts";
+import { oneRun } from "../../../runtime/run/feeding.ts";
+import type { TargetName } from "../../../runtime/run/run-target.ts";
+import { generatorOf, mainOf } from "../../folder/index.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import type { DataRequest } from "../data.ts";
+import { withTargets } from "./target.ts";
+import { openRequest } from "./task.ts";
+
+export interface FolderCheckInput {
+  readonly folder: string;
+  readonly bases: readonly string[];
+  readonly data: DataRequest | undefined;
+  readonly isText: boolean;
+  readonly targets: readonly TargetName[];
+  readonly seed: number;
+}
+
+export default async function folderCheckJob(input: FolderCheckInput, context: JobContext): Promise<void> {
+  const { folder, bases, data, isText, targets, seed } = input;
+  await runtimeName();
+  const models = new Map<string, Model>();
+  for (const base of bases) models.set(base, await open(joinPath(folder, "onnx", `${base}.onnx`)));
+  const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
+  await readSettings(joinPath(folder, "config.json"));
+  for (const [base, model] of models) {
+    const layers = allLayers(model, infer(model));
+    const done = layers.filter(isQuantized);
+    if (done.length > 0 && 2 * done.length >= layers.length)
+      warn("quantized", `the weights of ${base}.onnx are quantized already: begin with the float32 export`);
+  }
+  if (data !== undefined) {
+    const { base, isAlone } = mainOf(bases);
+    const main = models.get(base);
+    if (main !== undefined && isAlone && !(isText && generatorOf(models) !== undefined))
+      await oneRun(main, (await openRequest(createEngine(), main, data, {}, { seed }, context)).test);
+    else if ((await openTokenizer(folder)) === undefined)
+      throw new PithError("E_DATA", `"${folder}" has no tokenizer.json, which makes tokens of texts.`);
+  }
+  await withTargets(targets, context, () => Promise.resolve());
+}

@@ -1,0 +1,43 @@
+/** Detects that two models with the same samples have different inputs. */
+import { type ErrorCode, PithError } from "../../../core/errors.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { dimsText, isSymbolic } from "../../../core/tensor/dims.ts";
+
+const misfits: ReadonlySet<ErrorCode> = new Set([
+  "E_DATA",
+  "E_ENGINE",
+  "E_SHAPE_MISMATCH",
+  "E_TYPE_MISMATCH",
+  "E_NAME",
+]);
+
+export const notMade = "Is the original the model that this one was made from?";
+
+/** Explains a failed run by different inputs. Models with different inputs can still run on the same samples. */
+export function otherInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
+  if (!(error instanceof PithError) || !misfits.has(error.code)) return undefined;
+  const [given, known] = [candidate.graph.feeds, original.graph.feeds];
+  const same = given.every((feed) => known.some((other) => other.name === feed.name && isAlike(feed, other)));
+  if (same) return undefined;
+  const text = `The models differ: this one takes ${inputsText(given)}, the original ${inputsText(known)}.`;
+  return new PithError(error.code, `${text} Both are fed the same samples. ${error.message}`, {
+    hint: notMade,
+    cause: error,
+  });
+}
+
+function isAlike({ type: a }: Value, { type: b }: Value): boolean {
+  if (a?.type !== b?.type) return false;
+  if (a?.dims === undefined || b?.dims === undefined) return true;
+  if (a.dims.length !== b.dims.length) return false;
+  // The first dimension may count samples; a fixed batch size is handled by several runs.
+  return a.dims.slice(1).every((dim, axis) => {
+    const other = b.dims?.[axis + 1] ?? dim;
+    return isSymbolic(dim) || isSymbolic(other) || dim === other;
+  });
+}
+
+function inputsText(feeds: readonly Value[]): string {
+  return feeds.map(({ name, type }) => `"${name}" ${type?.type ?? "?"}${dimsText(type?.dims)}`).join(", ") || "nothing";
+}

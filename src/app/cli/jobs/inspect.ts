@@ -1,0 +1,88 @@
+import { infer } from "../../../core/analysis/infer.ts";
+import { allLayers } from "../../../core/analysis/layers.ts";
+import { learnedTensors } from "../../../core/analysis/learned.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import { engineMultiply } from "../../../core/engine/multiply.ts";
+import { stopIfAsked } from "../../../core/errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } from "../../../core/math/index.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { zeroShare } from "../../../rewrite/edit/zeros.ts";
+import { type Inspection, inspect } from "../../report/index.ts";
+import { fileBytes, filesOf } from "../files.ts";
+import { energies } from "../inspect/energies.ts";
+import { openModel } from "./open-model.ts";
+
+/** Larger square matrices take more than about ten seconds to decompose. */
+const largestDecomposed = 2048;
+
+export interface WeightNumbers {
+  readonly name: string;
+  readonly zeros: number;
+  readonly least: number;
+  readonly greatest: number;
+  /** Numbers of singular values that hold each of `energies`, and their total; undefined for a matrix too large to decompose. */
+  readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
+}
+
+export interface InspectedFile extends Inspection {
+  readonly file: string;
+  readonly bytes: number;
+}
+
+export interface InspectOutput {
+  readonly description: InspectedFile;
+  readonly weights: readonly WeightNumbers[] | undefined;
+  readonly zeros: number | undefined;
+}
+
+export default async function inspectJob(
+  input: { readonly model: string; readonly weights: boolean },
+  context: JobContext,
+): Promise<InspectOutput> {
+  const { model: path } = input;
+  const model = await openModel(path, context);
+  const description = { file: path, bytes: await fileBytes(filesOf(model, path)), ...(await inspect(model)) };
+  if (!input.weights) return { description, weights: undefined, zeros: undefined };
+  storeWeights(model);
+  const weights = await numbersOf(model, context);
+  return { description, weights, zeros: await zeroShare((await learnedTensors(model, infer(model))).keys()) };
+}
+
+async function numbersOf(model: Model, context: JobContext): Promise<readonly WeightNumbers[]> {
+  const found = allLayers(model, infer(model));
+  const engine = createEngine();
+  context.stage("weights");
+  const products = engineMultiply(engine);
+  const rows: WeightNumbers[] = [];
+  for (const [index, { name, effective, role }] of found.entries()) {
+    stopIfAsked(context.signal);
+    context.progress(index, found.length);
+    // Packed blocks contain codes instead of values.
+    if (role.packed !== undefined) continue;
+    const matrix = fromDense(await readStoredValue(model, effective, engine));
+    rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
+  }
+  context.progress(found.length, found.length);
+  await products.release();
+  return rows;
+}
+
+function range(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "greatest"> {
+  let [zeros, least, greatest] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of numbers) {
+    if (value === 0) zeros++;
+    if (!(value >= least)) least = value;
+    if (!(value <= greatest)) greatest = value;
+  }
+  return { zeros: numbers.length === 0 ? 0 : zeros / numbers.length, least, greatest };
+}
+
+async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumbers["ranks"]> {
+  const of = Math.min(matrix.rows, matrix.columns);
+  if (of === 0 || of > largestDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
+  const shares = await energyShares(matrix, multiply);
+  return { of, holding: energies.map((energy) => rankForEnergy(shares, energy)) };
+}

@@ -1,0 +1,34 @@
+/** Finds models that only ONNX Runtime's graph optimizations break; `pith simplify` removes what they would optimize. */
+import { createEngine, type Engine } from "../../../core/engine/index.ts";
+import { PithError } from "../../../core/errors.ts";
+import { loads } from "../../../runtime/run/load-check.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import { simplify } from "../../../rewrite/clean-up/simplify.ts";
+
+export interface LoadableInput {
+  readonly models: readonly string[];
+}
+
+/** Job: returns the first model that loads only after it is simplified. */
+export default async function loadableJob({ models }: LoadableInput, context: JobContext): Promise<string | undefined> {
+  for (const path of models) if ((await simplifiedToLoad(await open(path), context)) !== undefined) return path;
+  return undefined;
+}
+
+export async function simplifiedToLoad(
+  model: Model,
+  { signal }: Pick<JobContext, "signal">,
+  engine: Engine = createEngine(),
+): Promise<Model | undefined> {
+  if (await loads(engine, model, true)) return undefined;
+  const simplified = model.clone();
+  try {
+    await simplify(simplified, {}, { engine, signal });
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_ENGINE") return undefined;
+    throw error;
+  }
+  return (await loads(engine, simplified, true)) ? simplified : undefined;
+}

@@ -1,0 +1,198 @@
+/** Job of commands on a folder: loads and runs its files in transformers.js. The process contains no other ONNX Runtime. */
+
+import { resolve } from "node:path";
+import { messageOf } from "../../../core/errors.ts";
+import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
+
+export interface LoaderInput {
+  readonly library: string;
+  readonly folder: string;
+  /** Number of external data files of each ONNX file (from config.json). */
+  readonly chunks?: Readonly<Record<string, number>>;
+  readonly dtypes: ModuleDtypes;
+  readonly texts: readonly string[];
+  /** Tokens of each input that replace the generated ones. */
+  readonly forced: readonly (readonly number[])[] | undefined;
+  /** Keeps one copy of large weights in memory. */
+  readonly lean: boolean;
+}
+
+interface Library {
+  readonly env: object;
+  readonly AutoConfig: Pretrained<{ readonly architectures?: unknown; readonly model_type?: unknown }>;
+  readonly AutoModel: ModelClass & { readonly MODEL_CLASS_MAPPINGS: readonly ReadonlyMap<string, unknown>[] };
+  readonly AutoTokenizer: Pretrained<(text: string, options: object) => Feeds>;
+  readonly AutoImageProcessor: Pretrained<(image: object) => Promise<Feeds>>;
+  readonly AutoFeatureExtractor: Pretrained<(sound: Float32Array) => Promise<Feeds>>;
+  readonly RawImage: new (pixels: Uint8ClampedArray, width: number, height: number, channels: number) => object;
+  readonly Tensor: new () => Tensor;
+  readonly LogitsProcessor: new () => object;
+  readonly LogitsProcessorList: new () => { push(one: object): void };
+  readonly PreTrainedModel: ModelClass;
+}
+
+interface Pretrained<T> {
+  from_pretrained(name: string, options?: object): Promise<T>;
+}
+
+type ModelClass = Pretrained<Model> & (new () => object);
+
+interface Model {
+  (feeds: Feeds): Promise<Feeds>;
+  readonly can_generate: boolean;
+  readonly sessions: Readonly<Record<string, Session | undefined>>;
+  generate(options: object): Promise<unknown>;
+  dispose(): Promise<unknown>;
+}
+
+interface Session {
+  readonly inputNames: readonly string[];
+  run(...given: readonly unknown[]): Promise<unknown>;
+}
+
+interface Tensor {
+  readonly type: string;
+  readonly data: Float32Array;
+  to(type: "float32"): Tensor;
+}
+
+type Feeds = Readonly<Record<string, unknown>>;
+
+const mostTokens = 48;
+const steps = 16;
+/** Larger outputs are compared at their end. */
+const mostNumbers = 2 ** 18;
+const silent = 50;
+
+export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
+  const library: Library = await import(input.library);
+  Object.assign(library.env, { allowRemoteModels: false, logLevel: silent });
+  // A relative name could be looked up on the Hub; an absolute path cannot.
+  const folder = resolve(input.folder);
+  let stage: "class" | "load" | "prepare" | "run" = "class";
+  try {
+    const found = classOf(library, await library.AutoConfig.from_pretrained(folder));
+    if (typeof found === "string") return { failed: stage, reason: `it has no class for ${found}` };
+    stage = "load";
+    const model = await found.from_pretrained(folder, {
+      dtype: input.dtypes,
+      device: "cpu",
+      ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
+      // Prepacking copies all weights into the kernels' order.
+      ...(input.lean ? { session_options: { extra: { session: { disable_prepacking: "1" } } } } : {}),
+    });
+    stage = "prepare";
+    const feeds = await feedsOf(library, folder, model, input.texts);
+    if (typeof feeds === "string") return { failed: "feed", reason: feeds };
+    stage = "run";
+    const ran = watchRuns(model);
+    const answers: LoaderAnswer[] = [];
+    for (const [at, one] of feeds.entries())
+      answers.push(
+        model.can_generate
+          ? await continued(library, model, one, input.forced?.[at] ?? [])
+          : { outputs: numbersOf(library, await model(one)), tokens: [] },
+      );
+    await model.dispose();
+    return { answers, sessions: Object.keys(model.sessions), ran: [...ran] };
+  } catch (error) {
+    return { failed: stage, reason: messageOf(error) };
+  }
+}
+
+/** Returns the class that config.json names, else the one for its model type. @returns the name if the class is missing. */
+function classOf(
+  library: Library,
+  { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
+): ModelClass | string {
+  const [name]: readonly unknown[] = Array.isArray(architectures) ? architectures : [];
+  const own: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
+  if (isModelClass(library, own)) return own;
+  if (typeof kind === "string" && library.AutoModel.MODEL_CLASS_MAPPINGS.some((kinds) => kinds.has(kind)))
+    return library.AutoModel;
+  return typeof name === "string" ? name : `models of type ${JSON.stringify(kind ?? "")}`;
+}
+
+function isModelClass({ PreTrainedModel }: Library, value: unknown): value is ModelClass {
+  return typeof value === "function" && value.prototype instanceof PreTrainedModel;
+}
+
+function watchRuns({ sessions }: Model): ReadonlySet<string> {
+  const ran = new Set<string>();
+  for (const [name, session] of Object.entries(sessions)) {
+    if (session === undefined) continue;
+    const run = session.run.bind(session);
+    session.run = (...given) => {
+      ran.add(name);
+      return run(...given);
+    };
+  }
+  return ran;
+}
+
+/** Uses the texts, or a constant image or sound. @returns a reason if the model takes none of these. */
+async function feedsOf(
+  library: Library,
+  folder: string,
+  model: Model,
+  texts: readonly string[],
+): Promise<Feeds[] | string> {
+  const { sessions } = model;
+  const [first] = Object.values(sessions);
+  const wanted = (sessions.model ?? sessions.embed_tokens ?? first)?.inputNames ?? [];
+  const beside: Feeds[] = [];
+  if (wanted.includes("pixel_values")) {
+    const side = 224;
+    const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, at) => (at * 7919) % 256);
+    const processor = await library.AutoImageProcessor.from_pretrained(folder);
+    beside.push(await processor(new library.RawImage(pixels, side, side, 3)));
+  }
+  if (wanted.includes("input_values") || wanted.includes("input_features")) {
+    const rate = 16_000;
+    const tone = Float32Array.from({ length: rate }, (_, at) => Math.sin((2 * Math.PI * 440 * at) / rate));
+    beside.push(await (await library.AutoFeatureExtractor.from_pretrained(folder))(tone));
+  }
+  const others: Feeds = Object.assign({}, ...beside);
+  if (!wanted.includes("input_ids")) {
+    if (beside.length === 0) return `nothing here fits its inputs (${wanted.join(", ")})`;
+    return [others];
+  }
+  const tokenizer = await library.AutoTokenizer.from_pretrained(folder);
+  return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: mostTokens }), ...others }));
+}
+
+/** Generates greedily, but replaces each token by the `forced` one. Also returns the scores of the first step. */
+async function continued(
+  library: Library,
+  model: Model,
+  feeds: Feeds,
+  forced: readonly number[],
+): Promise<LoaderAnswer> {
+  const tokens: number[] = [];
+  let scores = new Float32Array();
+  class Recorder extends library.LogitsProcessor {
+    _call(_: unknown, logits: Tensor): Tensor {
+      const { data } = logits;
+      if (tokens.length === 0) scores = data.slice(-mostNumbers);
+      const instead = forced[tokens.length];
+      tokens.push(data.reduce((best, value, at) => (value > (data[best] ?? 0) ? at : best), 0));
+      if (instead !== undefined) data[instead] = Number.POSITIVE_INFINITY;
+      return logits;
+    }
+  }
+  const recorders = new library.LogitsProcessorList();
+  recorders.push(new Recorder());
+  const greedy = { max_new_tokens: steps, do_sample: false, num_beams: 1, eos_token_id: null };
+  await model.generate({ ...feeds, ...greedy, logits_processor: recorders });
+  return { outputs: { logits: scores }, tokens };
+}
+
+function numbersOf(library: Library, given: Feeds): LoaderAnswer["outputs"] {
+  const outputs: Record<string, Float32Array> = {};
+  for (const [name, value] of Object.entries(given)) {
+    if (!(value instanceof library.Tensor) || !/^float(16|32)$/.test(value.type) || name.startsWith("present"))
+      continue;
+    outputs[name] = value.to("float32").data.slice(-mostNumbers);
+  }
+  return outputs;
+}

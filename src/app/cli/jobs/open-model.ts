@@ -1,0 +1,129 @@
+import { type Encoding, folderOf, makeFolder } from "#platform";
+import { infer } from "../../../core/analysis/infer.ts";
+import { layers } from "../../../core/analysis/layers.ts";
+import { keptKey } from "../../../core/analysis/provenance.ts";
+import { isQuantized } from "../../../core/analysis/weight.ts";
+import { outdatedCopies, outdatedText, precompress } from "../../../data/compressed-copies.ts";
+import { isCopy } from "../../../data/file-hash.ts";
+import { recordMissingSidecars } from "../../../data/sidecars.ts";
+import type { Engine } from "../../../core/engine/index.ts";
+import { enumerated } from "../../../core/errors.ts";
+import type { CompressedSize } from "../../../runtime/run/size.ts";
+import { passKey } from "../../../core/graph/emit.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open, save } from "../../../core/onnx/index.ts";
+import type { Context } from "../../../core/pass/pass.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { filesOf } from "../files.ts";
+
+export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
+  const model = await open(path, {
+    warn: (text) => log({ id: "model", text: `"${path}": ${text}`, level: "warning" }),
+  });
+  // The engine can then reject values of impossible sizes.
+  infer(model);
+  return model;
+}
+
+interface Writing {
+  readonly model: string;
+  readonly out: string;
+  /** The command copies the model's sidecar files to the result. */
+  readonly copiesSidecars: boolean;
+  readonly fileBytes?: number | undefined;
+  /** Encodings of compressed copies. */
+  readonly precompress?: readonly Encoding[] | undefined;
+}
+
+/**
+ * Writes a result. It records the names of sidecar files (tokenizer, configuration) that are not next to it.
+ * @returns the sizes of compressed copies.
+ */
+export async function saveResult(
+  result: Model,
+  { model, out, copiesSidecars, fileBytes, precompress: encodings }: Writing,
+  { log, stage }: Pick<JobContext, "log" | "stage">,
+): Promise<Partial<CompressedSize>> {
+  const missing = copiesSidecars ? [] : await recordMissingSidecars(result, model, out);
+  await makeFolder(folderOf(out));
+  await save(result, out, { fileBytes });
+  const outdated = await outdatedCopies(out, encodings);
+  if (outdated.length > 0) log({ id: "outdated", text: outdatedText(out, enumerated(outdated)), level: "warning" });
+  if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
+  if (encodings === undefined) return {};
+  stage("compress");
+  return precompress(filesOf(await open(out), out), encodings);
+}
+
+function missingText(missing: readonly string[]): string {
+  return `not copied to the result: ${missing.join(", ")}; commands on texts and transformers.js read them next to the model: pass a folder to \`--out\` to copy them`;
+}
+
+interface ModelAtPath {
+  readonly path: string;
+  readonly model: Model;
+}
+
+/** Signs that a model is a result, the most reliable first. */
+const marks: readonly (readonly [text: string, isOf: (model: Model) => boolean])[] = [
+  ["its weights are quantized", (model) => layers(model, infer(model)).some(isQuantized)],
+  ["its channels were cut by Pith", ({ header }) => header.metadata.has(keptKey)],
+  ["Pith changed it", isChanged],
+];
+
+export function isChanged({ graph, header }: Model): boolean {
+  return (
+    [...header.metadata.keys()].some((key) => key.startsWith("pith.")) ||
+    [...graph.nodes()].some(({ metadata }) => metadata.has(passKey))
+  );
+}
+
+/** Warns if models are byte-for-byte equal to the original, or if two seem to be in the wrong order. */
+export async function warnOfOrder(
+  [first, ...others]: readonly ModelAtPath[],
+  words: (original: string, result: string) => readonly string[],
+  { log }: Pick<JobContext, "log">,
+): Promise<void> {
+  if (first === undefined) return;
+  const [other, ...more] = others;
+  const mark = other && marks.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
+  if (mark !== undefined && other !== undefined && more.length === 0 && mark[1](first.model)) {
+    const line = ["pith", ...words(other.path, first.path)].map(quoted).join(" ");
+    const text = `"${first.path}" was given as the original, and looks like a result of "${other.path}": ${mark[0]}. Did you mean: ${line}`;
+    log({ id: "swapped", text, level: "warning" });
+  }
+  const files = filesOf(first.model, first.path);
+  for (const { path, model } of others) {
+    const own = filesOf(model, path);
+    if (own.length !== files.length) continue;
+    const equal = await Promise.all(own.map((file, at) => isCopy(file, files[at] ?? "")));
+    if (equal.every((one) => one))
+      log({ id: "same", text: `"${path}" and "${first.path}" are the same, byte for byte.`, level: "warning" });
+  }
+}
+
+/** From IR 4 on, a stored tensor among the inputs is a default that callers can override; the result removes this option. */
+export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
+  const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
+  if (header.irVersion < 4 || defaults.length === 0) return;
+  const list = enumerated(defaults.map(({ name }) => `"${name}"`));
+  const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, not an input`;
+  log({ id: "defaults", text, level: "warning" });
+}
+
+export function contextOf<E extends Engine>(
+  engine: E,
+  { seed, dryRun }: { readonly seed: number; readonly dryRun?: boolean },
+  context: Pick<JobContext, "signal" | "log" | "progress">,
+): Context & { readonly engine: E } {
+  return {
+    engine,
+    seed,
+    signal: context.signal,
+    dryRun,
+    log: (event) => context.log(event),
+    progress: (done, total, figures) => context.progress(done, total, figures),
+    open: (reference) => open(reference),
+  };
+}

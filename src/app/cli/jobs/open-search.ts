@@ -1,0 +1,70 @@
+import { basename } from "node:path";
+import { trainedKey } from "../../../data/trained-on.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import type { RunTarget } from "../../../runtime/run/run-target.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { Context } from "../../../core/pass/pass.ts";
+import type { Recipe } from "../../../search/recipes.ts";
+import type { SearchOptions } from "../../../search/index.ts";
+import { recipesFor } from "../../../search/offers.ts";
+import type { SearchInput } from "../queue/inputs.ts";
+import { requireStored } from "../queue/shared-store.ts";
+import { storeOf } from "./ahead.ts";
+import { tokensTimed } from "./bench.ts";
+import { contextOf, openModel } from "./open-model.ts";
+import { withTargets } from "./target.ts";
+import { openStepsTask, type StepsTask } from "./task.ts";
+
+export interface OpenedSearch extends StepsTask {
+  readonly model: Model;
+  readonly options: SearchOptions & { readonly resumeFolder: string };
+  readonly running: Partial<Context>;
+}
+
+export const withSearch = <T>(
+  input: SearchInput,
+  context: JobContext,
+  given: readonly Recipe[] | undefined,
+  work: (opened: OpenedSearch) => Promise<T>,
+): Promise<T> =>
+  withTargets(input.targets, context, async (targets) => work(await openSearch(input, targets, context, given)));
+
+async function openSearch(
+  input: SearchInput,
+  targets: readonly RunTarget[],
+  context: JobContext,
+  given: readonly Recipe[] | undefined,
+): Promise<OpenedSearch> {
+  await requireStored(input);
+  const model = await openModel(input.model, context);
+  const engine = createEngine();
+  const { techniques } = input.search;
+  const recipes = given ?? recipesFor(model, { target: input.targets, techniques });
+  const before = model.header.metadata.get(trainedKey);
+  const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
+  const { task, used } = opened;
+  // Only a training step records this, so that the recipe of a result reproduces the file.
+  if (before === undefined) model.header.metadata.delete(trainedKey);
+  else model.header.metadata.set(trainedKey, before);
+  return {
+    ...opened,
+    model,
+    running: contextOf(engine, input, context),
+    options: {
+      ...input.search,
+      samples: opened.samples,
+      name: basename(input.model),
+      goal: input.goal,
+      force: input.force,
+      batch: input.data.batch,
+      output: input.output,
+      preprocessing: task.preprocessing,
+      seen: task.seen,
+      available: used.test.available,
+      ...(await storeOf(input)),
+      length: await tokensTimed(input.model),
+      targets,
+    },
+  };
+}

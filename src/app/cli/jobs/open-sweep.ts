@@ -1,0 +1,38 @@
+import { createEngine } from "../../../core/engine/index.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { Context } from "../../../core/pass/pass.ts";
+import type { SensitivityOptions } from "../../../search/recipes.ts";
+import type { OpenedTask } from "../../../judge/task/index.ts";
+import type { SweepInput } from "../queue/inputs.ts";
+import { requireStored } from "../queue/shared-store.ts";
+import { storeOf } from "./ahead.ts";
+import { contextOf, openModel } from "./open-model.ts";
+import { openRequest } from "./task.ts";
+
+/** Default number of samples: more would seldom change which layer is the most sensitive. */
+const usualSamples = 1024;
+
+export interface OpenedSweep {
+  readonly model: Model;
+  readonly task: OpenedTask;
+  readonly options: Pick<SensitivityOptions, "batch" | "output" | "bucket" | "timed"> & {
+    readonly resumeFolder: string;
+  };
+  readonly running: Partial<Context>;
+}
+
+export async function openSweep(input: SweepInput, context: JobContext): Promise<OpenedSweep> {
+  await requireStored(input);
+  const engine = createEngine();
+  const model = await openModel(input.model, context);
+  const { metric, output, timed, data } = input;
+  const request = { ...data, samples: data.samples ?? usualSamples };
+  const task = await openRequest(engine, model, request, { metric, output }, input, context);
+  return {
+    model,
+    task,
+    options: { batch: data.batch, output, timed, ...(await storeOf(input)) },
+    running: contextOf(engine, input, context),
+  };
+}

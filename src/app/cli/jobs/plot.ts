@@ -1,0 +1,40 @@
+import { basename } from "node:path";
+import { writeFileAtomically } from "#platform";
+import { infer } from "../../../core/analysis/infer.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
+import { plotPage } from "../../report/index.ts";
+import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { requireOtherThanWeights } from "../files.ts";
+import { openModel } from "./open-model.ts";
+
+export interface PlotInput {
+  readonly model: string;
+  readonly name: string;
+  readonly out: string;
+  readonly amount: number;
+  readonly against?: string | undefined;
+}
+
+export default async function plotJob(input: PlotInput, context: JobContext): Promise<number> {
+  const model = await openModel(input.model, context);
+  await requireOtherThanWeights(input.out, model, input.model);
+  storeWeights(model);
+  const { against } = input;
+  const original = against === undefined ? undefined : await openModel(against, context);
+  if (original !== undefined) {
+    await requireOtherThanWeights(input.out, original, against ?? "");
+    storeWeights(original);
+  }
+  context.stage("read");
+  const page = await plotPage(model, infer(model), {
+    name: input.name,
+    amount: input.amount,
+    ...(original && { original: { name: basename(against ?? ""), model: original } }),
+    signal: context.signal,
+    progress: (done, total) => context.progress(done, total),
+  });
+  const html = bytesOfText(page);
+  await writeFileAtomically(input.out, [html]);
+  return html.byteLength;
+}

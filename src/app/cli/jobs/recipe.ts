@@ -1,0 +1,13 @@
+/** Job: runs a recipe on one model and stores steps and metrics where `pith compress` looks for them. */
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { parseRecipe, recipeName } from "../../../search/recipes.ts";
+import { runIn } from "../../../judge/run/trials.ts";
+import type { RecipeInput } from "../queue/inputs.ts";
+import { withSearch } from "./open-search.ts";
+
+export default async function recipeJob(input: RecipeInput, context: JobContext): Promise<void> {
+  const recipe = parseRecipe(input.recipe);
+  await withSearch(input, context, [recipe], ({ model, task, options, running }) =>
+    runIn(model, { name: recipeName(recipe), recipe }, task, options, running),
+  );
+}

@@ -1,0 +1,132 @@
+/** Job of `pith sensitivity`: measures each layer alone, and writes data, page and recipes with per-layer settings. */
+import { basename } from "node:path";
+import { stopIfAsked } from "../../../core/errors.ts";
+import { counted, integer, percent } from "../../../core/numbers.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { type Allocation, allocationFrom, recipeText } from "../../../search/recipes.ts";
+import { type SweepOptions, sweep } from "../../../search/sensitivity/sensitivity.ts";
+import {
+  kindWords,
+  type Sensitivity,
+  type SensitivityCost,
+  type SensitivityKind,
+  sensitivityKinds,
+  unresolvedText,
+} from "../../../search/sensitivity/sensitivity-record.ts";
+import type { Measurement } from "../../../search/sensitivity/sweep-units.ts";
+import { sensitivityPage } from "../../report/sensitivity.ts";
+import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { onCommandLine } from "../invalid-options.ts";
+import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
+import { sweptFolder, writeResults } from "../result-folder.ts";
+import { mostKept } from "../steps-folder.ts";
+import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
+import { openSweep } from "./open-sweep.ts";
+
+export interface SensitivityInput extends SweepInput, Elsewhere {
+  readonly out: string;
+  readonly kinds: readonly SensitivityKind[] | undefined;
+  readonly layers: string | string[] | undefined;
+  readonly except: string | string[] | undefined;
+  readonly alike: boolean | undefined;
+  readonly minutes: number | undefined;
+  /** Share of the cost that a recipe may keep. */
+  readonly budget: number | undefined;
+  readonly cost: SensitivityCost;
+}
+
+export interface SensitivityOutput {
+  readonly found: Sensitivity;
+  readonly preprocessing: string | undefined;
+  readonly written: readonly string[];
+}
+
+export default async function sensitivityJob(input: SensitivityInput, context: JobContext): Promise<SensitivityOutput> {
+  const opened = await openSweep(input, context);
+  const { model, task, running } = opened;
+  context.stage("layers");
+  const { out, kinds, layers, except, alike, minutes, budget, cost } = input;
+  const options = { ...opened.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
+  const measured = await measuredFor(input, model, context, (more) =>
+    sweep(model, task, { ...options, ...more }, running),
+  );
+  const found: Sensitivity = {
+    ...measured,
+    misses: measured.misses.map((miss) => ({ ...miss, reason: onCommandLine(miss.reason) })),
+  };
+  const recipes: (readonly [string, Uint8Array])[] = [];
+  for (const [at, kind] of sensitivityKinds.entries()) {
+    context.progress(at, sensitivityKinds.length, kindWords[kind].title);
+    const allocation = await allocationFrom(model, found, kind, { budget, cost }, running);
+    if (allocation === undefined) continue;
+    const over =
+      budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
+    if (over !== undefined) context.log({ id: "budget", text: over, level: "warning" });
+    recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, found, cost))]);
+  }
+  stopIfAsked(context.signal, "Stopped before anything was written.");
+  const unresolved = unresolvedText(found);
+  if (unresolved !== undefined) context.log({ id: "unresolved", text: unresolved, level: "warning" });
+  const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;
+  const written = await writeResults(out, found, [page, ...recipes], context, sweptFolder);
+  return { found, preprocessing: task.preprocessing, written };
+}
+
+function measuredFor(
+  input: SensitivityInput,
+  model: Model,
+  context: JobContext,
+  work: (more: Pick<SweepOptions, "ahead" | "resumeFolder" | "resumeBytes" | "bucket">) => Promise<Sensitivity>,
+): Promise<Sensitivity> {
+  const { model: path, resumeFolder, data, seed, metric, output, timed, jobs, queue } = input;
+  const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
+  const portions = new Map<string, readonly Measurement[]>();
+  const workOf = (name: string, its: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
+    kind: "measurements",
+    name,
+    input: { ...its(shared), measurements: portions.get(name) ?? [] },
+  });
+  const models = [{ input: shared, model }];
+  return withAhead(models, { jobs, queue }, workOf, context, async (pool, here) => {
+    const ahead: SweepOptions["ahead"] = async (all, signal) => {
+      if (pool === undefined) return;
+      for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
+      context.stage(
+        `${counted(all.length, "measurement")}, ${integer(portions.size)} jobs, ${integer(pool.jobs)} at a time`,
+      );
+      await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
+    };
+    const resumeBytes = queue === undefined ? mostKept(model) : undefined;
+    return work({ ahead, resumeBytes, ...(await storeOf(here(shared))) }).finally(() => pool?.close());
+  });
+}
+
+/** Opening model and data takes seconds, so a job contains several measurements; several jobs per process balance their durations. */
+const portionsOfJob = 3;
+
+function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<string, readonly Measurement[]> {
+  const size = Math.ceil(all.length / (portionsOfJob * jobs));
+  const count = Math.ceil(all.length / size);
+  return new Map(
+    Array.from({ length: count }, (_, at) => {
+      const portion = all.slice(at * size, (at + 1) * size);
+      return [`measurements ${at * size + 1} to ${at * size + portion.length}`, portion] as const;
+    }),
+  );
+}
+
+const costWords: Readonly<Record<SensitivityCost, string>> = {
+  bytes: "the bytes of weights",
+  macs: "the multiply-accumulates",
+  time: "the processor time",
+};
+
+const leftText = ({ share }: Allocation, cost: SensitivityCost): string => `${percent(share, 0)} of ${costWords[cost]}`;
+
+const overBudget = (kind: SensitivityKind, allocation: Allocation, budget: number, cost: SensitivityCost): string =>
+  `${kind}.yaml leaves ${leftText(allocation, cost)}, more than the ${percent(budget, 0)} of --budget: harsher settings were not measured`;
+
+function textOf(allocation: Allocation, { model }: Sensitivity, cost: SensitivityCost): string {
+  return `# Settings with the lowest sum of losses of individual layers that leave ${leftText(allocation, cost)} in ${JSON.stringify(model)}.\n${recipeText(allocation.recipe)}`;
+}

@@ -1,0 +1,171 @@
+/** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
+import type { Encoding } from "#platform";
+import { createEngine, type Engine } from "../../../core/engine/index.ts";
+import { clause, PithError, refusalIn, stopIfAsked, uncapitalized } from "../../../core/errors.ts";
+import { codesTolerance, compareOutputs, type Sameness } from "../../../judge/compare/equivalence.ts";
+import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
+import { allGraphs, allValues } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import { fixDimensions } from "../../../rewrite/clean-up/fix-dimensions.ts";
+import type { Change } from "../../../core/pass/pass.ts";
+import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
+import { simplify } from "../../../rewrite/clean-up/simplify.ts";
+import type { Batch, Dense } from "../../../core/tensor/types.ts";
+import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
+import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
+import { refusingUnloadable } from "./unloadable.ts";
+
+export interface SimplifyInput {
+  readonly model: string;
+  readonly out: string;
+  /** The command copies the model's sidecar files to the result. */
+  readonly copiesSidecars: boolean;
+  readonly set: Readonly<Record<string, number | number[]>>;
+  readonly fix: Readonly<Record<string, number>>;
+  readonly keepOutputs: readonly string[];
+  readonly finalize: boolean;
+  readonly sizes: Readonly<Record<string, number>>;
+  readonly force: boolean;
+  /** Encodings of compressed copies. */
+  readonly precompress?: readonly Encoding[] | undefined;
+  readonly seed: number;
+}
+
+interface Weight {
+  readonly nodes: number;
+  readonly bytes: number;
+}
+
+export interface SimplifyOutput {
+  readonly before: Weight;
+  readonly after: Weight;
+  readonly changes: readonly Change[];
+  readonly misses: readonly { readonly at: string | undefined; readonly reason: string }[];
+  readonly comparison: Sameness | string;
+  readonly held: number;
+  readonly written: string;
+}
+
+export default async function simplifyJob(input: SimplifyInput, context: JobContext): Promise<SimplifyOutput> {
+  const model = await openModel(input.model, context);
+  await requireOtherThanWeights(input.out, model, input.model);
+  requireOutputs(model, input.model);
+  const original = model.clone();
+  const engine = watchLoads(createEngine());
+  context.stage("simplify");
+  const { set, fix, finalize } = input;
+  const { signal } = context;
+  const passContext = {
+    engine,
+    seed: input.seed,
+    signal,
+    log: (event: Parameters<JobContext["log"]>[0]) => context.log(event),
+  };
+  const outcome = await simplify(model, { set, fix, keepOutputs: [...input.keepOutputs], finalize }, passContext);
+  engine.forget();
+  context.stage("compare");
+  keepComparable(original, model);
+  const comparison = await refusingUnloadable(async () => {
+    const found =
+      outcome.changes.length === 0 ? "nothing changed" : await compare(engine, original, model, input, context);
+    await requireLoads(engine, model, original);
+    return found;
+  });
+  if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
+    throw differs(comparison);
+  stopIfAsked(signal, "Stopped before anything was written.");
+  context.stage("write");
+  await saveResult(model, input, context);
+  warnOfDefaults(original, context);
+  const written = await open(input.out);
+  return {
+    before: { nodes: nodesIn(original), bytes: await fileBytes(filesOf(original, input.model)) },
+    after: { nodes: nodesIn(written), bytes: await fileBytes(filesOf(written, input.out)) },
+    changes: outcome.changes,
+    misses: outcome.misses.map(({ at, reason }) => ({ at, reason })),
+    comparison,
+    held: [...allValues(model.graph)].filter(({ role }) => role !== undefined).length,
+    written: input.out,
+  };
+}
+
+/** @throws PithError E_ENGINE if only the result fails to run, or, without force, if the comparison is not possible. */
+async function compare(
+  engine: Engine,
+  original: Model,
+  model: Model,
+  { sizes, set, fix, keepOutputs, seed, force }: SimplifyInput,
+  context: JobContext,
+): Promise<Sameness | string> {
+  try {
+    const fixed = original.clone();
+    await fixDimensions(fixed, { fix });
+    if (keepOutputs.length > 0)
+      fixed.graph.setOutputs(fixed.graph.outputs.filter(({ name }) => keepOutputs.includes(name)));
+    return await compareOutputs(engine, fixed, model, {
+      sizes: new Map(Object.entries(sizes)),
+      set: await setFeeds(fixed, set),
+      seed,
+      signal: context.signal,
+      progress: (done, total) => context.progress(done, total),
+    });
+  } catch (error) {
+    const refusal = refusalIn(error);
+    if (refusal instanceof ResultFails && refusal.loading) throw error;
+    const reason = clause(refusal.message);
+    if (force) return uncapitalized(reason);
+    throw new PithError(
+      refusal.code,
+      `${reason}. The result could not be compared with the original. Nothing was written.`,
+      { hint: "--force writes the result without a comparison.", cause: error },
+    );
+  }
+}
+
+function differs({ difference, at, tolerance, run, own }: Sameness): PithError {
+  const far = Number.isFinite(difference)
+    ? `differs by ${difference.toExponential(1)} of its largest value`
+    : "is another";
+  const explained = own === undefined ? "" : ` (rounding error of the original: ${own.toExponential(1)})`;
+  if (run === "as written" || tolerance < codesTolerance)
+    return new PithError(
+      "E_ACCURACY_LOST",
+      `Output "${at}" ${far}; rounding explains ${Number(tolerance.toPrecision(2))}${explained}. Nothing was written.`,
+      {
+        hint: "Please report this with the model: a rewrite may be wrong. --force writes the result anyway; then compare it on your own data (pith eval --against).",
+      },
+    );
+  return new PithError(
+    "E_ACCURACY_LOST",
+    `Output "${at}" ${far} with ONNX Runtime's fusions, more than ${tolerance}, but not when run node by node. Nothing was written.`,
+    { hint: "--force writes the result anyway; then evaluate it on your own data (pith eval --against)." },
+  );
+}
+
+function nodesIn(model: Model): number {
+  return [...allGraphs(model.graph)].reduce((sum, graph) => sum + graph.nodeCount, 0);
+}
+
+/** Makes values that became outputs also outputs of the original. */
+function keepComparable(original: Model, { graph }: Model): void {
+  const there = new Set(original.graph.outputs.map(({ name }) => name));
+  for (const { name, type } of graph.outputs) {
+    const value = there.has(name) ? undefined : original.graph.ownValue(name);
+    if (value === undefined) continue;
+    if (value.stated === undefined) value.type = type;
+    original.graph.addOutput(value);
+  }
+}
+
+async function setFeeds(original: Model, set: SimplifyInput["set"]): Promise<Batch> {
+  const copy = original.clone();
+  await setInputs(copy, { set });
+  const feeds: Record<string, Dense> = {};
+  for (const name of Object.keys(set)) {
+    const tensor = copy.graph.ownValue(name)?.tensor;
+    if (tensor !== undefined) feeds[name] = await tensor.read();
+  }
+  return feeds;
+}

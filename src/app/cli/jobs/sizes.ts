@@ -1,0 +1,18 @@
+/** Job of `pith bench`: measures file sizes, plain and compressed. */
+import { type Size, size } from "../../../runtime/run/size.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import { filesOf } from "../files.ts";
+
+export default async function sizesJob(
+  { models }: { readonly models: readonly string[] },
+  context: JobContext,
+): Promise<readonly Size[]> {
+  context.stage("compress");
+  const sizes: Size[] = [];
+  for (const path of models) {
+    sizes.push(await size(...filesOf(await open(path), path)));
+    context.progress(sizes.length, models.length);
+  }
+  return sizes;
+}

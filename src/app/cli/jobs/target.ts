@@ -1,0 +1,118 @@
+import { createEngine, type Engine, type RuntimeName, runtimeName } from "../../../core/engine/index.ts";
+import { PithError } from "../../../core/errors.ts";
+import { latency } from "../../../runtime/run/latency.ts";
+import { type OnTarget, type RightOnOptions, rightOn } from "../../../judge/compare/right-on.ts";
+import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { onTargetText } from "../../../judge/record/verdict.ts";
+import { type BrowserEngine, openBrowser } from "../browser/engine.ts";
+import { startRuntime, warmUp } from "./runtime.ts";
+
+export interface OpenTarget extends RunTarget {
+  readonly runtime: RuntimeName;
+  readonly inBrowser: boolean;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens a target. Without a Chromium or Playwright, WebAssembly runs in Node with a warning.
+ * @throws PithError E_ENGINE_MISSING without a Chromium, Playwright or onnxruntime-web, E_UNSUPPORTED without WebGPU, E_FILE for an invalid CHROME_PATH.
+ */
+export async function openTarget(name: TargetName, context: JobContext): Promise<OpenTarget> {
+  if (name === "node") return inNode(name, context);
+  let browser: BrowserEngine;
+  try {
+    browser = await openBrowser(name, context);
+  } catch (error) {
+    if (name === "webgpu" || !(error instanceof PithError) || !["E_FILE", "E_ENGINE_MISSING"].includes(error.code))
+      throw error;
+    const target = await inNode(name, context);
+    context.log({ id: "target", text: `wasm: ${error.message} WebAssembly runs in Node instead.`, level: "warning" });
+    return target;
+  }
+  const { adapter, browser: agent, version } = browser.facts;
+  const product = productOf(agent);
+  if (name === "webgpu" && adapter === undefined) {
+    await browser.close();
+    throw new PithError("E_UNSUPPORTED", `WebGPU: ${product} finds no GPU adapter on this machine.`, {
+      hint: "A graphics card that the browser can use is needed, or a Chromium with SwiftShader.",
+    });
+  }
+  const place = adapter === undefined ? `WebAssembly in ${product}` : `WebGPU in ${product} (${adapter.name})`;
+  return {
+    name,
+    where: `${place}, onnxruntime-web ${version}`,
+    runtime: name,
+    inBrowser: true,
+    engine: browser,
+    ...(adapter === undefined || adapter.float16
+      ? {}
+      : { lacks: { type: "float16", why: `${adapter.name} does not compute in float16` } as const }),
+    async latency(models, feeds, { rounds = 30, threads, progress = () => {} }) {
+      if (adapter?.isSoftware === true)
+        throw new PithError("E_UNSUPPORTED", `WebGPU computes on the CPU here (${adapter.name}): nothing was timed.`, {
+          hint: "A graphics card that the browser can use is needed. --target wasm times WebAssembly.",
+        });
+      return browser.time(models, feeds, { rounds, threads }, progress);
+    },
+    close: () => browser.close(),
+  };
+}
+
+async function inNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenTarget> {
+  const options = name === "node" ? {} : ({ runtime: name } as const);
+  const engine = createEngine(options);
+  const runtime = await runtimeName(options.runtime);
+  if (name === "node" && runtime !== "native")
+    log({ id: "wasm", text: "onnxruntime-node is not installed: models run in WebAssembly.", level: "warning" });
+  return {
+    name,
+    where: runtime === "native" ? "Node" : "WebAssembly in Node",
+    runtime,
+    inBrowser: false,
+    engine,
+    async latency(models, feeds, given) {
+      await startRuntime(engine, given.threads);
+      return latency(engine, models, feeds, { warmUp: runtime === "native" ? warmUp.native : warmUp.web, ...given });
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+export async function withTargets<T>(
+  names: readonly TargetName[],
+  context: JobContext,
+  work: (targets: readonly OpenTarget[]) => Promise<T>,
+): Promise<T> {
+  const open: OpenTarget[] = [];
+  try {
+    for (const name of new Set(names)) open.push(await openTarget(name, context));
+    return await work(open);
+  } finally {
+    for (const target of open) await target.close();
+  }
+}
+
+export async function onTargets(
+  engine: Engine,
+  targets: readonly RunTarget[],
+  original: Model,
+  result: Model,
+  { samples, output, seed }: RightOnOptions,
+  { stage, log, signal }: JobContext,
+): Promise<readonly OnTarget[]> {
+  if (targets.length === 0) return [];
+  stage("targets");
+  const found = await rightOn(engine, targets, original, result, { samples, output, seed, signal });
+  for (const one of found) {
+    if (one.right === undefined || one.isWeak === true)
+      log({ id: "target", text: `${one.target}: ${onTargetText(one)}`, level: "warning" });
+  }
+  return found;
+}
+
+/** Extracts `Chrome/156.0.0.0` from a user agent. */
+function productOf(agent: string): string {
+  return /(?:Headless)?Chrome\/[\d.]+/.exec(agent)?.[0] ?? agent;
+}

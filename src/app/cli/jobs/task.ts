@@ -1,0 +1,175 @@
+/** Splits a command's data into disjoint training, calibration and test samples. One rule for all commands, so that recipes use the same splits. */
+import { resolve, sep } from "node:path";
+import type { Dataset } from "../../../data/index.ts";
+import type { Engine } from "../../../core/engine/index.ts";
+import { PithError } from "../../../core/errors.ts";
+import { counted, integer } from "../../../core/numbers.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { AnyPass } from "../../../core/pass/pass.ts";
+import type { Recipe } from "../../../search/recipes.ts";
+import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "../../../judge/recipe/pass-steps.ts";
+import type { RecipeSamples } from "../../../judge/recipe/recipe.ts";
+import type { Samples } from "../../report/index.ts";
+import { partFor } from "../../../judge/steps/step.ts";
+import { fewestSamples } from "../../../search/parts.ts";
+import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
+import { outputOf } from "../../../learn/train/loss.ts";
+import { outputsNamedIn } from "../../../learn/train/losses/parse.ts";
+import type { DataRequest } from "../data.ts";
+import { onCommandLine } from "../invalid-options.ts";
+import { contextOf } from "./open-model.ts";
+
+export interface TaskRequest {
+  readonly data: DataRequest;
+  readonly recipes: readonly Recipe[];
+  readonly metric: MetricName;
+  readonly output?: string | undefined;
+  readonly seed: number;
+  readonly reference?: Model | undefined;
+}
+
+export interface StepsTask {
+  readonly task: OpenedTask;
+  readonly samples: RecipeSamples;
+  readonly used: SampleUse;
+  /**
+   * Opens other samples to select weights, with the same preprocessing.
+   * @throws PithError E_DATA if they are test or training samples.
+   */
+  evaluatedBy(path: string): Promise<Dataset>;
+}
+
+export interface SampleUse {
+  readonly train: Part | undefined;
+  readonly calibrate: Part | undefined;
+  /** `searched`: other samples that chose bits per layer. `of`: total, if fewer were enough; `available`: total, if `--samples` drew some. */
+  readonly test: Part & { readonly of?: number; readonly available?: number; readonly searched?: number };
+}
+
+export type Part = Pick<Samples, "name" | "count" | "fitted" | "checked">;
+
+export async function openRequest(
+  engine: Engine,
+  model: Model,
+  { path, ...data }: DataRequest,
+  options: Omit<TaskOptions, "data">,
+  asked: { readonly seed: number },
+  context: JobContext,
+): Promise<OpenedTask> {
+  const task = await openTask(
+    model,
+    { data: path, ...data, ...options, onGuess: () => context.stage("preprocessing") },
+    contextOf(engine, asked, context),
+  );
+  const { preprocessing, warnings } = task;
+  return {
+    ...task,
+    preprocessing: preprocessing === undefined ? undefined : onCommandLine(preprocessing),
+    warnings: warnings.map((text) => onCommandLine(text)),
+  };
+}
+
+/**
+ * Limits each split to `--samples`.
+ * @throws PithError E_DATA, before anything is run, if a step trains by labels and all samples are test samples.
+ */
+export async function openStepsTask(
+  engine: Engine,
+  model: Model,
+  { recipes: given, metric, output, seed, reference, data }: TaskRequest,
+  context: JobContext,
+): Promise<StepsTask> {
+  const recipes = await Promise.all(given.map(openRecipe));
+  requireLossOutputs(model, recipes);
+  const learning = recipes.flatMap((recipe) =>
+    stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
+  );
+  const most = (wanted: (recipe: Recipe) => number): number => Math.max(0, ...recipes.map((recipe) => wanted(recipe)));
+  const options = {
+    metric,
+    output,
+    reference,
+    calibrate: most((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
+    trainAlone: most(({ samples, ...recipe }) =>
+      samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
+    ),
+    learns: learnedFrom(learning, recipes),
+    // Results that are chosen among many, and the recipe that reproduces one of them.
+    leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * fewestSamples : 0,
+  } as const;
+  const task = await openRequest(engine, model, data, options, { seed }, context);
+  const { seen, stored, train, calibrate: measuredOn } = task;
+  const { testable: available } = stored;
+  const named = Math.max(
+    0,
+    ...recipes
+      .flatMap((recipe) => stepsOf(recipe))
+      // For a training step these are training samples.
+      .filter(({ pass }) => typeof pass.data === "object")
+      .map(({ options }) => Number(options.samples ?? 0)),
+  );
+  if (measuredOn?.count !== undefined && measuredOn.count < named)
+    context.log({
+      id: "calibration",
+      level: "warning",
+      text: `${counted(measuredOn.count, "sample")} of the ${integer(named)} asked for: the others are for training or evaluation`,
+    });
+  return {
+    task,
+    samples: {
+      calibration: options.calibrate,
+      training: Number.isFinite(options.trainAlone) ? options.trainAlone : "all",
+    },
+    used: {
+      train: learning.length > 0 && train !== undefined ? partOf(train) : undefined,
+      calibrate: measuredOn && partOf(measuredOn),
+      test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
+    },
+    async evaluatedBy(validation) {
+      const chosen = await task.openOther(validation);
+      const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
+      for (const [name = "", use = ""] of uses) {
+        if (!overlap(placeOf(name), placeOf(chosen.name))) continue;
+        throw new PithError("E_DATA", `--validation ${validation}: ${name} ${use} already${whence(name, data.path)}.`, {
+          hint: "A share holds out some of the training samples to choose the weights: --validation 10%. Or name other data.",
+        });
+      }
+      return task.ready(chosen);
+    },
+  };
+}
+
+const numberOf = (training: RecipeSamples["training"]): number =>
+  training === "all" ? Number.POSITIVE_INFINITY : training;
+
+/** A recipe from a search uses the split of the search, whether it trains or not. */
+function learnedFrom(learning: readonly AnyPass[], recipes: readonly Recipe[]): "answers" | "labels" | undefined {
+  if (learning.length > 0) return learning.every(learnsAnswers) ? "answers" : "labels";
+  return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
+}
+
+function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void {
+  const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
+  for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {
+    if (typeof options.loss !== "string") continue;
+    for (const name of outputsNamedIn(options.loss)) outputOf({ outputs }, name);
+  }
+}
+
+function placeOf(name: string): string {
+  return resolve(name.replace(/ \([^()]*\)$/, ""));
+}
+
+/** Explains the use of samples that were not named: dev.tsv next to --data train.tsv is the test split. */
+function whence(name: string, path: string): string {
+  if (overlap(placeOf(name), resolve(path))) return "";
+  return `: it is next to --data ${path}, and its name says that it is another part of it`;
+}
+
+/** Whether two paths are equal, or one contains the other. */
+function overlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}${sep}`) || b.startsWith(`${a}${sep}`);
+}
+
+const partOf = ({ name, count }: Dataset): Part => ({ name, count });

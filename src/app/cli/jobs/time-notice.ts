@@ -1,0 +1,91 @@
+/** Estimates the duration of calibration and evaluation from a few samples. */
+import { processorTime } from "#platform";
+import type { Dataset } from "../../../data/index.ts";
+import { take } from "../../../data/select.ts";
+import { counted, waiting } from "../../../core/numbers.ts";
+import { createRunner, type Runner } from "../../../runtime/run/run.ts";
+import { storedBytes } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { AnyPass, Context, OptionValues } from "../../../core/pass/pass.ts";
+
+/** Calibration runs batches of this size, which take less time per sample than single samples. */
+const batchSize = 16;
+/** Seconds above which no batch is timed: a sample alone is close enough for a model that is this slow. */
+const mostTimed = 1;
+
+export async function announceCalibration(
+  { sampleWork }: AnyPass,
+  options: OptionValues,
+  model: Model,
+  samples: Dataset | undefined,
+  { engine, log }: Context,
+): Promise<void> {
+  const runs = sampleWork?.runs(options) ?? 0;
+  const count = typeof options.samples === "number" ? options.samples : usualSamples;
+  if (samples === undefined || runs === 0 || storedBytes(model.graph) > largestModel) return;
+  const runner = await createRunner(engine, model, samples.name, { optimize: false, threads: 1, spinning: false });
+  try {
+    const alone = await secondsOf(runner, samples, 1);
+    const size = Math.min(batchSize, samples.count ?? batchSize);
+    const each = alone * size > mostTimed ? alone : (await secondsOf(runner, samples, size)) / size;
+    const time = waiting(each * runs * Math.min(count, samples.count ?? count));
+    if (time !== undefined) log({ id: "duration", text: `${sampleWork?.name} take ${time}` });
+  } finally {
+    await runner.release();
+  }
+}
+
+/** Returns the processor time of a run, which does not depend on what else the machine does. */
+async function secondsOf(runner: Runner, samples: Dataset, size: number): Promise<number> {
+  for await (const batch of take(samples, size).batches({ size })) {
+    // The first run is slow and does not count.
+    await runner.run(batch);
+    const before = processorTime();
+    await runner.run(batch);
+    return ((processorTime() ?? Number.NaN) - (before ?? Number.NaN)) / 1000;
+  }
+  return 0;
+}
+
+/** Maximum bytes of weights to load once more for the estimate. */
+const largestModel = 2 ** 29;
+const usualSamples = 200;
+
+interface Reporting {
+  log(event: { readonly id: string; readonly text: string; readonly level?: "note" | "warning" }): void;
+  progress(done: number, total?: number, figures?: string): void;
+}
+
+const fewestSeconds = 0.5;
+const fewestBatches = 2;
+
+/** Announces the total duration once, from the first of `passes` runs, because other work lies between runs. `now` is in seconds. */
+export function announced<C extends Reporting>(
+  context: C,
+  samples: number | undefined,
+  passes: number,
+  now: () => number = () => performance.now() / 1000,
+): C {
+  let first: { readonly done: number; readonly at: number } | undefined;
+  let batches = 0;
+  let isOpen = samples !== undefined;
+  return {
+    ...context,
+    progress(done: number, total?: number, figures?: string) {
+      context.progress(done, total, figures);
+      if (!isOpen || samples === undefined || done === 0) return;
+      isOpen = done < (total ?? samples);
+      if (first === undefined) {
+        first = { done, at: now() };
+        return;
+      }
+      batches++;
+      const seconds = now() - first.at;
+      if (batches < fewestBatches || seconds < fewestSeconds) return;
+      isOpen = false;
+      const time = waiting((seconds / (done - first.done)) * samples * passes);
+      const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. Use fewer: --samples`;
+      if (time !== undefined) context.log({ id: "duration", text });
+    },
+  };
+}

@@ -1,0 +1,34 @@
+/** Job of `pith prune` on a folder: trims the vocabulary. */
+import { joinPath } from "#platform";
+import { createEngine } from "../../../core/engine/index.ts";
+import { type TrimmedFolder, trimFolder } from "../../folder/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { open } from "../../../core/onnx/index.ts";
+import { fileBytes, filesOf } from "../files.ts";
+import { contextOf } from "./open-model.ts";
+
+export interface VocabularyInput {
+  readonly folder: string;
+  readonly texts: readonly string[];
+  readonly out: string;
+  readonly seed: number;
+}
+
+export interface VocabularyOutput extends TrimmedFolder {
+  readonly bytes: Readonly<Record<string, { readonly before: number; readonly after: number }>>;
+}
+
+export default async function vocabularyJob(input: VocabularyInput, context: JobContext): Promise<VocabularyOutput> {
+  const { folder, texts, out } = input;
+  context.stage("texts");
+  const trimmed = await trimFolder(folder, { texts, out }, contextOf(createEngine(), input, context));
+  const bytes: Record<string, { before: number; after: number }> = {};
+  for (const { file } of trimmed.models) {
+    const [before, after] = [joinPath(folder, file), joinPath(out, file)];
+    const sizeOf = async (path: string): Promise<number> => fileBytes(filesOf(await open(path), path));
+    bytes[file] = { before: await sizeOf(before), after: await sizeOf(after) };
+  }
+  const name = "tokenizer.json";
+  bytes[name] = { before: await fileBytes([joinPath(folder, name)]), after: await fileBytes([joinPath(out, name)]) };
+  return { ...trimmed, bytes };
+}

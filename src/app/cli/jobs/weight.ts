@@ -1,0 +1,47 @@
+import { cost } from "../../../core/analysis/cost.ts";
+import { infer } from "../../../core/analysis/infer.ts";
+import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
+import { type CompressedSize, size } from "../../../runtime/run/size.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
+import { zeroShare } from "../../../rewrite/edit/zeros.ts";
+import { plainFile } from "../../../judge/run/improvement.ts";
+import { operationCount } from "../../report/operation-count.ts";
+import { fileBytes, filesOf } from "../files.ts";
+import type { Weight } from "../weight.ts";
+
+/** Counts bytes without the exporter's metadata, which results do not contain. */
+export async function weightOf(model: Model, path: string): Promise<Weight> {
+  const plain = await plainFile(model);
+  return {
+    ...(plain === undefined
+      ? { bytes: await fileBytes(filesOf(model, path)) }
+      : { bytes: plain.file.size, metadata: plain.metadata }),
+    ...(await countsOf(model)),
+  };
+}
+
+/** Adds the sizes after compression, which take seconds. @param known sizes of copies that were written. */
+export async function withCompressed(
+  weight: Weight,
+  model: Model,
+  path: string,
+  known: Partial<CompressedSize> = {},
+): Promise<Weight> {
+  if (known.sampled !== undefined) return { ...weight, ...known };
+  const plain = await plainFile(model);
+  const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOf(model, path) : [plain.file]));
+  return { ...weight, ...sizes, ...known };
+}
+
+export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {
+  const copy = model.clone();
+  storeWeights(copy);
+  const inference = infer(copy);
+  const learned = await learnedTensors(copy, inference);
+  return {
+    parameters: learnedCount(learned),
+    zeros: await zeroShare(learned.keys()),
+    macs: operationCount(cost(copy, inference).macs),
+  };
+}

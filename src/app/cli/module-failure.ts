@@ -1,0 +1,27 @@
+/** Distinguishes failures of the user's modules from bugs of Pith. */
+import { fileURLToPath } from "node:url";
+import { root } from "#root";
+import { failureOfCode, messageOf, PithError } from "../../core/errors.ts";
+import { thrownValue } from "../../core/platform/serialized-error.ts";
+
+/** Names the module if a module outside Pith threw the error. */
+export function blamed(error: unknown): unknown {
+  if (error instanceof PithError) return error;
+  if (!(error instanceof Error) || error.name === thrownValue)
+    return new PithError("E_OPTION", `A module threw ${messageOf(error)}, which is not an error.`, {
+      hint: 'Look for "throw" in the modules that you named: throw new Error("what is wrong").',
+    });
+  const file = thrower(error);
+  return file === undefined ? error : failureOfCode("E_OPTION", file, error);
+}
+
+/** Returns the file outside Pith that threw an error; its calls to Node or packages count as its own. */
+function thrower({ stack }: Error): string | undefined {
+  const own = fileURLToPath(root());
+  for (const [, place = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {
+    const file = place.startsWith("file:") ? fileURLToPath(place) : place;
+    if (file.startsWith(own)) return undefined;
+    if (!/^node:|[/\\]node_modules[/\\]|^<|^\(/.test(file)) return file;
+  }
+  return undefined;
+}

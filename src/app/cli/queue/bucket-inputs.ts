@@ -1,0 +1,75 @@
+/** Stores folders in a bucket: files under their content hash, and the list of a folder's files under the hash of the list. */
+import { mkdir } from "node:fs/promises";
+import { dirname, join, resolve, sep } from "node:path";
+import { writeFileAtomically } from "#platform";
+import { bytesOfFile, fileHash, textHash } from "../../../data/file-hash.ts";
+import { PithError } from "../../../core/errors.ts";
+import type { Bucket } from "../../../judge/steps/bucket-store.ts";
+import { textOf } from "./bucket.ts";
+import { wholeFolder } from "./whole-folder.ts";
+
+/** Concurrent transfers: data may be tens of thousands of images. */
+const atATime = 16;
+const objectName = (hash: string): string => `files/${hash}`;
+const listName = (place: string): string => `${place}.json`;
+
+/** Name in the folder, with "/", and content hash. */
+export type HashedFile = readonly [name: string, hash: string];
+
+/** The hash of this text names the folder. */
+export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
+
+export async function sendFolder(
+  bucket: Bucket,
+  place: string,
+  files: readonly HashedFile[],
+  paths: readonly string[],
+): Promise<void> {
+  if (await bucket.has(listName(place))) return;
+  await forAll([...files.entries()], async ([at, [, hash]]) => {
+    if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[at] ?? ""));
+  });
+  // Written last, because it marks the folder as complete.
+  await bucket.write(listName(place), [new TextEncoder().encode(listText(files))]);
+}
+
+/**
+ * Copies a folder of the bucket to this machine, unless it exists.
+ * @throws PithError E_DATA if a file is missing or does not match its hash.
+ */
+export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
+  await wholeFolder(join(folder, place), async (unfinished) => {
+    await forAll(await listOf(bucket, place), async ([name, hash]) => {
+      const path = resolve(unfinished, name);
+      if (!path.startsWith(unfinished + sep))
+        throw new PithError("E_DATA", `The store names "${name}", which leaves its folder.`);
+      const bytes = await bucket.read(objectName(hash));
+      if (bytes === undefined) throw missing(objectName(hash));
+      await mkdir(dirname(path), { recursive: true });
+      await writeFileAtomically(path, bytes);
+      if ((await fileHash(path)) !== hash) throw damaged(objectName(hash));
+    });
+  });
+}
+
+async function listOf(bucket: Bucket, place: string): Promise<readonly HashedFile[]> {
+  const text = await textOf(bucket, listName(place));
+  if (text === undefined) throw missing(listName(place));
+  if (!place.endsWith(`/${await textHash(text)}`)) throw damaged(listName(place));
+  return JSON.parse(text);
+}
+
+const missing = (name: string): PithError => new PithError("E_DATA", `"${name}" is not in the bucket of the store.`);
+
+const damaged = (name: string): PithError =>
+  new PithError("E_DATA", `"${name}" in the bucket of the store is not what its hash says.`, {
+    hint: "Remove it there, and run the same command again.",
+  });
+
+async function forAll<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+  const left = all.values();
+  const next = async (): Promise<void> => {
+    for (const one of left) await work(one);
+  };
+  await Promise.all(Array.from({ length: atATime }, next));
+}

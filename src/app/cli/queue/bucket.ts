@@ -1,0 +1,174 @@
+/** A bucket of an S3 server. Only this file loads the AWS SDK, which reads server and keys from its environment variables. */
+import { randomUUID } from "node:crypto";
+import { Readable } from "node:stream";
+import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
+import { clause, messageOf, PithError } from "../../../core/errors.ts";
+import type { Bucket } from "../../../judge/steps/bucket-store.ts";
+import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { publicAddress } from "../addresses.ts";
+
+/** Part size of uploads; four parts are in memory at a time, and an object has at most 10,000. */
+const partSize = 16 * 2 ** 20;
+const [connectionTimeout, socketTimeout] = [10_000, 60_000];
+const [maxAttempts, mostBreaks] = [6, 5];
+
+interface Place {
+  readonly bucket: string;
+  /** Prefix of object names: "", or a text that ends in "/". */
+  readonly prefix: string;
+}
+
+/** @returns undefined for a folder. @throws PithError E_USAGE for an address other than s3://bucket/prefix. */
+export function bucketPlace(store: string): Place | undefined {
+  if (!/^[a-z][a-z0-9+.-]+:\/\//i.test(store)) return undefined;
+  const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
+  const parts = path.replace(/\/$/, "").split("/");
+  if (bucket === "" || (path !== "" && !parts.every((part) => /^(?!\.{1,2}$)[\w!.*'()=@+ -]+$/.test(part))))
+    throw new PithError("E_USAGE", `"${publicAddress(store)}" is no address of a store.`, {
+      hint: "A folder, or s3://bucket/prefix; AWS_ENDPOINT_URL names a server that is not Amazon's.",
+    });
+  return { bucket, prefix: path === "" ? "" : `${parts.join("/")}/` };
+}
+
+/** Makes no request. @throws PithError E_USAGE, E_ENGINE_MISSING if the SDK is not installed. */
+export async function openBucket(address: string): Promise<Bucket> {
+  const place = bucketPlace(address);
+  if (place === undefined) throw new RangeError(`"${address}" is a folder`);
+  const { sdk, Upload } = await driver();
+  const client = clientOf(sdk);
+  const at = (name: string) => ({ Bucket: place.bucket, Key: `${place.prefix}${name}` });
+  const asked = async <T>(work: Promise<T>): Promise<T> =>
+    work.catch((cause: unknown) => {
+      throw failureOf(cause, place.bucket);
+    });
+  const unlessMissing = async <T>(work: Promise<T>): Promise<T | undefined> =>
+    work.catch((cause: unknown) => {
+      if (cause instanceof sdk.NoSuchKey || cause instanceof sdk.NotFound) return undefined;
+      throw failureOf(cause, place.bucket);
+    });
+  const get = (name: string, Range?: string, IfMatch?: string) =>
+    client.send(new sdk.GetObjectCommand({ ...at(name), Range, IfMatch }));
+  const bytesOf = async function* (name: string, first: GetObjectCommandOutput): AsyncIterable<Uint8Array> {
+    let start = 0;
+    for (let [breaks, answer] = [0, first]; ; breaks++) {
+      if (!(answer.Body instanceof Readable)) throw new RangeError("the SDK answers without a stream");
+      try {
+        for await (const chunk of answer.Body) {
+          const bytes: Uint8Array = chunk;
+          start += bytes.length;
+          yield bytes;
+        }
+        return;
+      } catch (cause) {
+        if (breaks === mostBreaks) throw failureOf(cause, place.bucket);
+      }
+      answer = await asked(get(name, `bytes=${start}-`, first.ETag));
+    }
+  };
+  return {
+    has: async (name) => (await unlessMissing(client.send(new sdk.HeadObjectCommand(at(name))))) !== undefined,
+    async read(name) {
+      const first = await unlessMissing(get(name));
+      return first && bytesOf(name, first);
+    },
+    async write(name, bytes) {
+      const Body = Readable.from(bytes, { objectMode: true });
+      await asked(new Upload({ client, partSize, params: { ...at(name), Body } }).done());
+    },
+  };
+}
+
+const markName = "store";
+
+/**
+ * Tries every required operation, so that no work begins whose results could not be stored.
+ * @returns the mark of the bucket, which is different for another bucket or an emptied one.
+ * @throws PithError E_FILE
+ */
+export async function triedBucket(bucket: Bucket): Promise<string> {
+  // Without permission to list, a missing object is reported as access denied.
+  await bucket.has(randomUUID());
+  await bucket.write(markName, [bytesOfText((await textOf(bucket, markName)) ?? randomUUID())]);
+  const mark = await textOf(bucket, markName);
+  // The mark names a folder.
+  if (mark !== undefined && /^[0-9a-f-]{36}$/.test(mark)) return mark;
+  throw new PithError("E_FILE", `The object "${markName}" in the bucket is not one that Pith wrote.`, {
+    hint: "Name another prefix: s3://bucket/prefix.",
+  });
+}
+
+export async function textOf(bucket: Bucket, name: string): Promise<string | undefined> {
+  const bytes = await bucket.read(name);
+  if (bytes === undefined) return undefined;
+  const parts: Uint8Array[] = [];
+  for await (const part of bytes) parts.push(part);
+  return Buffer.concat(parts).toString("utf8");
+}
+
+interface Driver {
+  readonly sdk: typeof import("@aws-sdk/client-s3");
+  readonly Upload: typeof import("@aws-sdk/lib-storage").Upload;
+}
+
+async function driver(): Promise<Driver> {
+  try {
+    const [sdk, { Upload }] = [await import("@aws-sdk/client-s3"), await import("@aws-sdk/lib-storage")];
+    return { sdk, Upload };
+  } catch (cause) {
+    throw new PithError("E_ENGINE_MISSING", "A store in a bucket needs the AWS SDK, which is not installed.", {
+      hint: "npm install @aws-sdk/client-s3 @aws-sdk/lib-storage",
+      cause,
+    });
+  }
+}
+
+const endpoint = (): string | undefined => process.env.AWS_ENDPOINT_URL_S3 || process.env.AWS_ENDPOINT_URL || undefined;
+
+function clientOf({ S3Client }: Driver["sdk"]): S3Client {
+  const url = endpoint();
+  if (url !== undefined && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)))
+    throw new PithError("E_USAGE", `AWS_ENDPOINT_URL is no address of a server: "${publicAddress(url)}".`, {
+      hint: "http://host:9000, or https://host.",
+    });
+  const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || (url && "us-east-1");
+  return new S3Client({
+    ...(url === undefined ? { followRegionRedirects: true } : { endpoint: url, forcePathStyle: true }),
+    ...(region === undefined ? {} : { region }),
+    maxAttempts,
+    // Not every server supports the newer checksums, and Pith verifies hashes itself.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    requestHandler: { connectionTimeout, socketTimeout },
+  });
+}
+
+const keysHint =
+  "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile, or the machine's role) say who asks; s3:GetObject, s3:PutObject and s3:ListBucket have to be allowed.";
+
+/** Uses only the server's message: requests contain signatures, which must not be printed. */
+function failureOf(cause: unknown, bucket: string): PithError {
+  if (cause instanceof PithError) return cause;
+  const { name = "", code = "", $metadata } = (cause ?? {}) as Described;
+  const status = $metadata?.httpStatusCode;
+  const said = /^(unknown.*)?$/i.test(messageOf(cause)) ? "" : `: ${clause(messageOf(cause))}`;
+  const url = endpoint();
+  const server = url === undefined ? "Amazon S3" : publicAddress(url);
+  const failed = (sentence: string, hint?: string): PithError => new PithError("E_FILE", sentence, { hint });
+  if (name === "NoSuchBucket")
+    return failed(
+      `There is no bucket "${bucket}" at ${server}.`,
+      "Make it first; AWS_ENDPOINT_URL names another server.",
+    );
+  if (/Credentials|ExpiredToken/.test(name) || status === 401 || status === 403)
+    return failed(`The bucket "${bucket}" denies access${said}.`, keysHint);
+  if (/region is missing/i.test(said)) return failed("The region of the bucket is not known.", "AWS_REGION names it.");
+  if (/^(E[A-Z_]+)$/.test(code) || name === "TimeoutError")
+    return failed(`No server answers at ${server} (${code || name}).`, "AWS_ENDPOINT_URL names another server.");
+  return failed(`The bucket "${bucket}" at ${server} cannot be used${said || ` (${name} ${status ?? ""})`}.`);
+}
+
+interface Described {
+  readonly name?: string;
+  readonly code?: string;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}

@@ -1,0 +1,176 @@
+/** Jobs for workers on other machines, through BullMQ on a Valkey or Redis server. Only this file loads BullMQ and its client. */
+import { once } from "node:events";
+import type { Queue, Worker } from "bullmq";
+import type { Redis } from "ioredis";
+import { textHash } from "../../../data/file-hash.ts";
+import { PithError } from "../../../core/errors.ts";
+import { computedBy } from "../../../judge/steps/keys.ts";
+import type { PoolJob } from "../../../judge/steps/pool.ts";
+import type { Work } from "./inputs.ts";
+import { connect, serverAt } from "./server.ts";
+
+interface QueuedJob extends Work {
+  readonly version: string;
+}
+
+const queueName = "pith";
+/** Milliseconds until the job of a silent process is reassigned, and between checks. */
+const [lockDuration, stalledInterval] = [30_000, 10_000];
+/** Processes that may die during one job before it fails, because the job may be the cause. */
+const mostDeaths = 5;
+const lookEvery = 500;
+/** Milliseconds without any worker until a waiting job is given up. */
+const mostAlone = 60_000;
+/** Reconnections, one per second, until the commands to a lost server fail. */
+const mostReconnections = 60;
+
+interface Connection {
+  readonly bull: typeof import("bullmq");
+  readonly redis: Redis;
+}
+
+/** @throws PithError E_USAGE, E_FILE as `serverAt` and `connect`, E_ENGINE_MISSING if BullMQ is not installed. */
+async function openConnection(url: string, maxRetriesPerRequest: number | null): Promise<Connection> {
+  const { name, options } = serverAt(url);
+  const [bull, ioredis] = await Promise.all([import("bullmq"), import("ioredis")]).catch((cause) => {
+    const hint = "npm install bullmq ioredis";
+    throw new PithError("E_ENGINE_MISSING", "A queue needs BullMQ, which is not installed.", { hint, cause });
+  });
+  const redis = new ioredis.Redis({
+    ...options,
+    maxRetriesPerRequest,
+    retryStrategy: () => 1000,
+    lazyConnect: true,
+  });
+  return { bull, redis: await connect(redis, name) };
+}
+
+export interface OpenedQueue {
+  /** Concurrent jobs of all workers at the last check. */
+  readonly room: number;
+  /** Whether the server has not responded for a minute, since when jobs are not queued. */
+  readonly isLost: boolean;
+  look(): Promise<void>;
+  /**
+   * Queues a job and waits until it completes or fails. The wait ends early if `job` stops, or after a minute without workers or server.
+   * @returns false if the job was no longer wanted and was removed before a worker began it.
+   */
+  doOne(work: Work, job: PoolJob): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+export async function openQueue(url: string, reconnections = mostReconnections): Promise<OpenedQueue> {
+  const { bull, redis } = await openConnection(url, reconnections);
+  const queue: Queue<QueuedJob, void, string> = new bull.Queue(queueName, { connection: redis });
+  queue.on("error", () => {});
+  const isOver = async (id: string): Promise<boolean> => {
+    const state = await queue.getJobState(id);
+    return state === "completed" || state === "failed" || state === "unknown";
+  };
+  let room = 0;
+  let isLost = false;
+  redis.on("ready", () => {
+    isLost = false;
+  });
+  let aloneSince = performance.now();
+  let looked = Number.NEGATIVE_INFINITY;
+  const look = async (): Promise<void> => {
+    if (performance.now() - looked < lookEvery) return;
+    looked = performance.now();
+    const workers = await queue.getWorkers();
+    room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
+    if (room > 0) aloneSince = performance.now();
+  };
+  const queueOne = async (work: Work, { stop, isWanted }: PoolJob): Promise<boolean> => {
+    const queued: QueuedJob = { version: ownVersion, ...work };
+    const jobId = await textHash(JSON.stringify(queued));
+    // The result of an earlier equal job may have been removed from the store.
+    if (await isOver(jobId)) await queue.remove(jobId);
+    // The latest job runs first, because it is the most urgent.
+    const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
+    await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
+    // A job that a worker has begun is locked and is not removed.
+    const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
+    while (!(await isOver(jobId))) {
+      await look();
+      if (stop.aborted || performance.now() - aloneSince > mostAlone) {
+        await remove();
+        break;
+      }
+      if (!isWanted() && (await remove())) return false;
+      await new Promise((resolve) => setTimeout(resolve, lookEvery));
+    }
+    return true;
+  };
+  // A command to a lost server does not settle. All jobs have the same signal, so one listener serves all.
+  let stopped: Promise<true> | undefined;
+  const stoppedWithoutServer = (stop: AbortSignal): Promise<true> => {
+    stopped ??= once(stop, "abort").then(() => (redis.status === "ready" ? new Promise<true>(() => {}) : true));
+    return stopped;
+  };
+  return {
+    get room() {
+      return isLost ? 0 : room;
+    },
+    get isLost() {
+      return isLost;
+    },
+    look,
+    async doOne(work, job) {
+      if (isLost) return true;
+      try {
+        return await Promise.race([queueOne(work, job), stoppedWithoutServer(job.stop)]);
+      } catch (error) {
+        if (redis.status === "ready") throw error;
+        isLost = true;
+        return true;
+      }
+    },
+    async close() {
+      // Without a server, closing in order would wait for its answer forever.
+      if (redis.status === "ready") await queue.close();
+      redis.disconnect();
+    },
+  };
+}
+
+/**
+ * Runs jobs of the queue until the signal. Unfinished jobs then return to the queue.
+ * @param take runs a job, whose data any program may have written. The job fails with what it throws.
+ * @throws PithError E_USAGE, E_ENGINE_MISSING, E_FILE.
+ */
+export async function serve(
+  url: string,
+  take: (data: unknown) => Promise<void>,
+  { signal, jobs, onReady }: { readonly signal: AbortSignal; readonly jobs: number; readonly onReady: () => void },
+): Promise<void> {
+  const { bull, redis } = await openConnection(url, null);
+  const worker: Worker<unknown> = new bull.Worker<unknown>(
+    queueName,
+    async (job, token) => {
+      try {
+        await take(job.data);
+      } catch (error) {
+        if (!signal.aborted) throw error;
+        await job.moveToWait(token);
+        throw new bull.WaitingError();
+      }
+    },
+    {
+      name: String(jobs),
+      connection: redis,
+      concurrency: jobs,
+      lockDuration,
+      stalledInterval,
+      maxStalledCount: mostDeaths,
+    },
+  );
+  worker.on("error", () => {});
+  onReady();
+  if (!signal.aborted) await once(signal, "abort");
+  await worker.close(redis.status !== "ready");
+  redis.disconnect();
+}
+
+/** "0.1.0 with onnxruntime-node 1.27.0" */
+export const ownVersion = `${computedBy.pith} with onnxruntime-node ${computedBy.runtime}`;

@@ -1,0 +1,106 @@
+import type { Redis, RedisOptions } from "ioredis";
+import { clause, messageOf, PithError } from "../../../core/errors.ts";
+
+interface Server {
+  readonly name: string;
+  readonly options: RedisOptions;
+}
+
+/**
+ * Parses the address of a server. The password can come from REDISCLI_AUTH, as for redis-cli.
+ * @throws PithError E_USAGE, which does not repeat the address: it may contain a password.
+ */
+export function serverAt(url: string): Server {
+  const server = URL.canParse(url) ? serverOf(new URL(url)) : undefined;
+  if (server !== undefined) return server;
+  throw new PithError(
+    "E_USAGE",
+    "The address of the queue is not valid: expected redis://host:6379 or rediss://user:password@host:6379.",
+    { hint: "Write special characters of a password as in a URL: %2F for /, %40 for @, %23 for #, %3F for ?." },
+  );
+}
+
+function serverOf(url: URL): Server | undefined {
+  const { protocol, host, hostname, port, pathname, search, hash } = url;
+  const [, database] = /^\/?(\d*)$/.exec(pathname) ?? [];
+  const [username, password] = [url.username, url.password].map(decoded);
+  const isServer = /^rediss?:$/.test(protocol) && hostname !== "" && database !== undefined && search + hash === "";
+  if (!isServer || username === undefined || password === undefined) return undefined;
+  return {
+    name: `${protocol}//${host}${pathname}`,
+    options: {
+      host: hostname.replace(/^\[(.*)\]$/, "$1"),
+      port: port === "" ? 6379 : Number(port),
+      db: Number(database),
+      username,
+      password: password || process.env.REDISCLI_AUTH || "",
+      ...(protocol === "rediss:" ? { tls: {} } : {}),
+    },
+  };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Milliseconds that a server may take to respond after the connection is accepted. */
+const patience = 10_000;
+
+/** Waits until the client is ready. @throws PithError E_FILE with the reason if it cannot be used. */
+export async function connect(redis: Redis, name: string): Promise<Redis> {
+  let failure: unknown;
+  // Without a listener the client prints each failed reconnect.
+  redis.on("error", (error: unknown) => {
+    failure ??= error;
+  });
+  let timer: NodeJS.Timeout | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    redis.once("connect", () => {
+      timer = setTimeout(reject, patience, new Error("no answer"));
+    });
+  });
+  const [outcome] = await Promise.allSettled([Promise.race([redis.connect(), silence])]);
+  clearTimeout(timer);
+  if (outcome.status === "fulfilled" && failure === undefined) return redis;
+  redis.disconnect();
+  const cause = failure ?? (outcome.status === "rejected" ? outcome.reason : undefined);
+  const [sentence, hint] = reasonOf(cause, name);
+  throw new PithError("E_FILE", `${sentence}.`, { hint, cause });
+}
+
+function reasonOf(cause: unknown, name: string): readonly [sentence: string, hint: string] {
+  const { code = "" } = (cause ?? {}) as { readonly code?: string };
+  const text = messageOf(cause);
+  if (/WRONGPASS|invalid password/.test(text))
+    return [`The server at ${name} rejects the password`, "Check the password in the address, or in REDISCLI_AUTH."];
+  if (/NOAUTH/.test(text))
+    return [`The server at ${name} requires a password`, "redis://:password@host, or set REDISCLI_AUTH."];
+  if (/^(CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|ERR_TLS_CERT)/.test(code))
+    return [
+      `The certificate of the server at ${name} is not valid: ${clause(text)}`,
+      "NODE_EXTRA_CA_CERTS names a file with your own authorities.",
+    ];
+  if (/^(EPROTO|ERR_SSL)/.test(code))
+    return [`The server at ${name} does not speak TLS`, "Without TLS the address begins with redis://."];
+  if (/^E[A-Z_]+$/.test(code) && code !== "ECONNRESET" && code !== "EPIPE") {
+    const [kind, other] = name.startsWith("rediss") ? ["with TLS ", "; without TLS it begins with redis://"] : ["", ""];
+    return [
+      `No server ${kind}answers at ${name} (${code})`,
+      `Start redis-server or valkey-server there, or check the address${other}.`,
+    ];
+  }
+  // The message may repeat the arguments of an unknown command, including a password.
+  if (/^(Ready check failed: )?[A-Z]{3,} /.test(text))
+    return [
+      `The server at ${name} refuses the connection: ${clause(text.split(", with args")[0] ?? "")}`,
+      "Its settings or its log say more.",
+    ];
+  return [
+    `The server at ${name} does not answer as Redis or Valkey do`,
+    "Check host and port; with TLS the address begins with rediss://.",
+  ];
+}

@@ -1,0 +1,81 @@
+/** Records the inputs of each model while the originals continue texts jointly. They are samples for a search of that model alone. */
+import type { Engine } from "../../core/engine/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { bytesFor } from "../../core/tensor/dense.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { openTogether, promptsOf, steps } from "./end-to-end.ts";
+import { generate, generatorOf } from "./generate.ts";
+import type { Module } from "./run.ts";
+import { othersOf } from "./text-search.ts";
+
+export interface CapturedInputs {
+  readonly samples: Batch;
+  readonly fixed: Batch;
+}
+
+/** Maximum bytes of a model's samples: caches are large. */
+const mostBytes = 2 ** 26;
+
+/**
+ * Returns each model's run with the most input values; for a decoder with a cache that is the last one.
+ * @param texts those that evaluate the results, which are left out, followed by others.
+ * @returns undefined if the models do not continue texts.
+ */
+export async function capturedInputs(
+  folder: string,
+  modules: readonly Pick<Module, "base" | "source">[],
+  texts: readonly string[],
+  { engine, signal }: Context,
+): Promise<ReadonlyMap<string, CapturedInputs> | undefined> {
+  const paths = modules.map(({ base, source }) => ({ base, original: source, result: source }));
+  const { originals, tokenizer, begin = 0 } = await openTogether(folder, paths);
+  const generator = generatorOf(originals);
+  if (generator === undefined || tokenizer === undefined) return undefined;
+  const options = { steps, padding: tokenizer.padding, begin, signal };
+  let prompts = promptsOf(tokenizer, othersOf(texts), texts.length);
+  for (;;) {
+    const largest = new Map<string, Batch>();
+    await generate(watched(engine, originals, largest), generator, prompts, options);
+    const most = Math.max(...Array.from(largest.values(), bytesIn));
+    if (most <= mostBytes || prompts.length === 1) {
+      const count = prompts.length;
+      return new Map(Array.from(largest, ([base, feeds]) => [base, divided(feeds, count)]));
+    }
+    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * mostBytes) / most)));
+  }
+}
+
+function watched(engine: Engine, models: ReadonlyMap<string, Model>, largest: Map<string, Batch>): Engine {
+  return {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      const base = [...models].find(([, one]) => one === model)?.[0];
+      return {
+        run(feeds, fetch) {
+          const before = base === undefined ? undefined : largest.get(base);
+          if (base !== undefined && bytesIn(feeds) >= (before === undefined ? 0 : bytesIn(before)))
+            largest.set(base, feeds);
+          return session.run(feeds, fetch);
+        },
+        release: () => session.release(),
+      };
+    },
+  };
+}
+
+const bytesIn = (batch: Batch): number =>
+  Object.values(batch).reduce(
+    (sum, { type, dims }) => sum + (type === "string" ? 0 : bytesFor(type, elementCount(dims))),
+    0,
+  );
+
+function divided(feeds: Batch, count: number): CapturedInputs {
+  const all = Object.entries(feeds);
+  const isSample = ([, { dims }]: (typeof all)[number]): boolean => dims[0] === count;
+  return {
+    samples: Object.fromEntries(all.filter(isSample)),
+    fixed: Object.fromEntries(all.filter((one) => !isSample(one))),
+  };
+}

@@ -1,0 +1,171 @@
+/** Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
+import { clause } from "../../core/errors.ts";
+import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
+import type { Purpose } from "../../judge/run/objective.ts";
+import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown.ts";
+import { batchText } from "./end-to-end.ts";
+import type { Records } from "./records.ts";
+import type { FileDtype } from "./run.ts";
+import { folderTable } from "./table.ts";
+
+const begin = "<!-- pith: written by Pith; what is changed here is lost -->";
+const end = "<!-- /pith -->";
+
+export interface Card {
+  readonly name: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly originals: ReadonlyMap<string, number>;
+  readonly records: Records;
+  /** Default dtype: the first requested one that passes its check; undefined if modules differ. */
+  readonly chosen: DtypeName | "fp32" | undefined;
+  readonly madeWith: string | undefined;
+  readonly fails: string | undefined;
+  /** Variants that were tried, if only the best of each module was kept. */
+  readonly tried: readonly FileDtype[] | undefined;
+  readonly purpose: Purpose | undefined;
+}
+
+export function withCard(before: string, card: Card): string {
+  const section = `${begin}\n${sectionOf(card)}\n${end}`;
+  // Uses the last begin mark and the end mark after it, so that an unpaired mark does not remove the author's text.
+  const start = before.lastIndexOf(begin);
+  const stop = before.indexOf(end, start);
+  if (start >= 0 && stop > start) return `${before.slice(0, start)}${section}${before.slice(stop + end.length)}`;
+  return before === ""
+    ? `${metadataOf(card)}# ${escapeMarkdown(card.name)}\n\n${section}\n`
+    : `${before.trimEnd()}\n\n${section}\n`;
+}
+
+/** Metadata for the Hub from config.json; license and origin are unknown. */
+function metadataOf({ config }: Card): string {
+  const task = taskOf(config);
+  const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
+  return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
+}
+
+function sectionOf({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
+  const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
+  const { rows, columns, notes: explained } = folderTable(found, originals);
+  const unusable = fails === undefined ? [] : [`${clause(fails)}.`];
+  const notes = new Set([...explained, ...unusable].map(escapeMarkdown));
+  if (madeWith !== undefined) notes.add(`Made with ${codeSpan(madeWith)}.`);
+  const table = markdownTable(
+    columns,
+    rows.map((row) => columns.map(({ text }) => escapeMarkdown(text(row)))),
+  );
+  const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
+  const runs = (at: string): string =>
+    `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
+  const place = `/models/${encodeURIComponent(name)}`;
+  const loaded = found.find(({ dtype }) => dtype === chosen)?.dtype;
+  const programs = `In Node, beside the folder:
+
+\`\`\`js
+import { pipeline } from "@huggingface/transformers";
+
+${runs(`./${name}`)}
+\`\`\`
+
+In a browser, where a server has the folder as \`${place}\`:
+
+\`\`\`js
+import { env, pipeline } from "@huggingface/transformers";
+
+env.allowLocalModels = true;
+${runs(place)}
+\`\`\``;
+  return `## Files for transformers.js
+
+${table}
+
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose, loaded: fails === undefined ? loaded : undefined, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
+}
+
+/** For a folder without variants from Pith; others may exist. */
+export const noneText = "No variant was written: use the originals.";
+
+/** The dtypes that every model of the folder has, the smallest first. */
+function bySize(found: readonly Records[string][], modules: number): readonly FileDtype[] {
+  const bytesOf = (dtype: FileDtype): readonly number[] =>
+    found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
+  const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
+  return whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
+}
+
+interface Advised extends Pick<Card, "tried" | "purpose"> {
+  /** The dtype that the programs on the card load. */
+  readonly loaded: FileDtype | undefined;
+  readonly task: string | undefined;
+}
+
+function adviceOf(
+  found: readonly Records[string][],
+  modules: number,
+  { tried, purpose, loaded, task }: Advised,
+): string {
+  if (found.length === 0) return `- ${noneText}\n`;
+  const lines: string[] = [];
+  if (tried === undefined) {
+    const whole = bySize(found, modules);
+    const [smallest] = whole;
+    const isChoice = new Set(found.map(({ dtype }) => dtype)).size > 1;
+    const said = [
+      isChoice && loaded !== undefined ? `the programs load \`${loaded}\`, the first that was asked for` : "",
+      smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
+      modules === 1 ? fastestOf(found) : "",
+    ];
+    const text = said.filter((part) => part !== "").join("; ");
+    if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
+    const first = (...names: readonly DtypeName[]): string => names.find((name) => whole.includes(name)) ?? "fp32";
+    const [half, full] = [first("q4f16", "fp16", "q4"), first("q4")];
+    lines.push(
+      half === full
+        ? `WebGPU: \`${full}\`.`
+        : `WebGPU: \`${half}\` where the device has \`shader-f16\`, \`${full}\` elsewhere.`,
+    );
+  } else {
+    const isWeighed = found.some(({ work }) => work !== undefined);
+    const fast = isWeighed ? " that is about as fast as the original, or faster" : "";
+    const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
+    const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
+    const dtypes = tried.filter((name) => name !== "searched").join(", ");
+    const others = tried.includes("searched") ? " and a search over all techniques" : "";
+    lines.push(`The best file of each model that passes the check, of ${dtypes}${others}: ${looked}.`);
+  }
+  const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
+  if (varying.length > 0) {
+    const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
+    // Only vectors are compared with outputs of other batches.
+    const isEmbedding = task === undefined && varying.some(({ together }) => together?.tokens === undefined);
+    const other = isEmbedding ? ": use another variant for vectors that you store" : "";
+    lines.push(`The outputs of ${names} depend on the other samples of a batch${other}.`);
+  }
+  return lines.map((line) => `- ${line}\n`).join("");
+}
+
+function fastestOf(found: readonly Records[string][]): string {
+  const timed = found.flatMap(({ dtype, speeds: [first] = [] }) => (first === undefined ? [] : { dtype, ...first }));
+  const [fastest] = timed.sort((a, b) => b.factor - a.factor);
+  if (fastest === undefined || timed.length < 2) return "";
+  const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";
+  return `${which} in ${escapeMarkdown(fastest.where)}`;
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
+
+const tasks = [
+  ["ForSequenceClassification", "text-classification"],
+  ["ForTokenClassification", "token-classification"],
+  ["ForQuestionAnswering", "question-answering"],
+  ["ForMaskedLM", "fill-mask"],
+  ["ForCausalLM", "text-generation"],
+  ["LMHeadModel", "text-generation"],
+  ["ForConditionalGeneration", "text2text-generation"],
+  ["ForImageClassification", "image-classification"],
+  ["ForObjectDetection", "object-detection"],
+] as const;
+
+function taskOf({ architectures }: Card["config"]): string | undefined {
+  const [name] = Array.isArray(architectures) ? architectures : [];
+  return tasks.find(([ending]) => String(name).endsWith(ending))?.[1];
+}

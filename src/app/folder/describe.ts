@@ -1,0 +1,117 @@
+/** Writes a folder's descriptions: the record, config.json for the loader, and the card for people. */
+
+import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
+import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../../data/own-files.ts";
+import { readSettings } from "../../data/tokenizer.ts";
+import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
+import { bytesOfText } from "../../core/tensor/dense.ts";
+import { withCard } from "./card.ts";
+import { chunksOf, dataFilesOf } from "./layout.ts";
+import { configured } from "./loader-config.ts";
+import { type Records, recordName } from "./records.ts";
+import { type FolderRun, fileOf } from "./run.ts";
+
+export const configName = "config.json";
+export const cardName = "README.md";
+
+export async function describe(run: FolderRun): Promise<void> {
+  const { folder, out, asked, modules, records, options } = run;
+  const { keepSmallest = false, purpose } = options;
+  const chunks = chunksOf(await listFolder(joinPath(out, "onnx")));
+  // A search result is named fp32.
+  const chosen = new Map(
+    modules.map(({ base }) => [base, asked.find((dtype) => records.has(fileOf(base, dtype))) ?? "fp32"] as const),
+  );
+  const [ofConfig, ofCard] = [await baseOf(run, configName), await baseOf(run, cardName)];
+  const config = (await readSettings(ofConfig.path)) ?? {};
+  const isForeign = await leavesFolder(folder, configName);
+  const source = (isForeign ? undefined : await readSettings(joinPath(folder, configName))) ?? {};
+  const originals = await originalBytes(
+    folder,
+    modules.map(({ base }) => base),
+  );
+  const [first, ...others] = new Set(chosen.values());
+  const card = {
+    name: await nameOf(out),
+    config,
+    originals,
+    records: inOrder(records),
+    chosen: others.length === 0 ? first : undefined,
+    madeWith: options.madeWith,
+    tried: keepSmallest ? [...asked, ...(options.search === undefined ? [] : (["searched"] as const))] : undefined,
+    purpose,
+    fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
+  };
+  const told = configured(config, source, { chunks, chosen, keepSmallest });
+  const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
+  // A user's config.json with the same content keeps its formatting.
+  const isSaid = ofConfig.isAuthored && jsonText(told) === jsonText(config);
+  const isWanted = (Object.keys(told).length > 0 || isThere) && !isSaid;
+  const readme = withCard((await textAt(ofCard.path)) ?? "", card);
+  await writeTexts(run, [...(isWanted ? [{ ...ofConfig, text: jsonText(told) }] : []), { ...ofCard, text: readme }]);
+}
+
+export async function originalBytes(folder: string, bases: readonly string[]): Promise<ReadonlyMap<string, number>> {
+  const names = bases.length === 0 ? [] : await listFolder(joinPath(folder, "onnx"));
+  const bytes = new Map<string, number>();
+  for (const file of bases.map((base) => `${base}.onnx`)) {
+    const parts = [file, ...dataFilesOf(file, names)].filter((part) => names.includes(part));
+    const sizes = await Promise.all(parts.map(async (part) => (await openFile(joinPath(folder, "onnx", part))).size));
+    bytes.set(
+      `onnx/${file}`,
+      sizes.reduce((sum, size) => sum + size, 0),
+    );
+  }
+  return bytes;
+}
+
+interface Base {
+  readonly name: string;
+  readonly path: string;
+  readonly isAuthored: boolean;
+}
+
+/** Returns the file to extend: the one in the output folder if the user changed it, else the one of the source. */
+export async function baseOf(run: FolderRun, name: string): Promise<Base> {
+  const { folder, out, inPlace, said, context, written } = run;
+  const changed = inPlace || (await isAuthored(out, name, written));
+  if (changed && !inPlace && !said.has(name)) {
+    said.add(name);
+    const text = `${joinPath(out, name)} was not written by Pith, or changed since: only Pith's section is replaced`;
+    context.log({ id: "kept", text });
+  }
+  const isForeign = !changed && (await leavesFolder(folder, name));
+  return { name, path: joinPath(changed || isForeign ? out : folder, name), isAuthored: changed };
+}
+
+async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
+  const { out, written } = run;
+  const [own, merged]: [NewFile[], NewFile[]] = [[], []];
+  for (const { name, text, isAuthored } of texts)
+    (isAuthored ? merged : own).push(await fileOfBytes(name, bytesOfText(text)));
+  // A file with the user's text counts as the user's, so the next run keeps it too.
+  for (const { path } of merged) written.delete(path);
+  const { writes } = await planWrites(out, own, written);
+  await writeRecorded(run, [...writes, ...merged]);
+}
+
+/** Writes the record before the files. */
+export function writeRecorded(run: FolderRun, files: readonly NewFile[]): Promise<void> {
+  const { out, others, records, written } = run;
+  return writeOwned(joinPath(out, recordName), { ...others, files: inOrder(records) }, written, files);
+}
+
+async function nameOf(folder: string): Promise<string> {
+  const name = fileNameOf(folder);
+  return /^\.{0,2}$/.test(name) ? fileNameOf(await realPath(folder)) : name;
+}
+
+function inOrder(records: FolderRun["records"]): Records {
+  const order: readonly string[] = dtypeNames;
+  const place = ({ dtype }: Records[string]): number => order.indexOf(dtype);
+  return Object.fromEntries([...records].sort(([a, x], [b, y]) => place(x) - place(y) || (a < b ? -1 : 1)));
+}
+
+async function textAt(path: string): Promise<string | undefined> {
+  return (await fileKind(path)) === "file" ? readText(path) : undefined;
+}

@@ -1,0 +1,189 @@
+import * as v from "valibot";
+import { joinPath } from "#platform";
+import type { Dataset } from "../../data/index.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "../../data/tokenizer.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { Miss } from "../../core/errors.ts";
+import { batchInvariance, sameDirection } from "../../judge/compare/batch-dependence.ts";
+import { type Comparison, compare } from "../../judge/compare/compare.ts";
+import { wilson } from "../../core/math/interval.ts";
+import { blameText, layerToBlame } from "../../runtime/noise/layer-errors.ts";
+import { counted, percent } from "../../core/numbers.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { open } from "../../core/onnx/index.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
+
+/** Similarity of outputs: a metric value; on samples also its difference from the original's, with its interval. */
+export const nearness = v.object({
+  metric: v.string(),
+  unit: v.picklist(["share", "dB", "nats", ""]),
+  value: v.number(),
+  samples: v.optional(v.number()),
+  difference: v.optional(v.number()),
+  low: v.optional(v.number()),
+  high: v.optional(v.number()),
+  confidence: v.optional(v.number()),
+});
+
+export type Nearness = v.InferOutput<typeof nearness>;
+
+/** @returns undefined for a value that is not finite, which a record cannot contain. */
+export function comparedNearness({ metric, unit, candidate, difference }: Comparison): Nearness | undefined {
+  const { value: moved, low, high, count: samples, confidence } = difference;
+  if (!Number.isFinite(candidate.value) || !Number.isFinite(moved)) return undefined;
+  const interval = Number.isFinite(low) && Number.isFinite(high) ? { low, high, confidence } : {};
+  return { metric, unit, value: candidate.value, samples, difference: moved, ...interval };
+}
+
+export const endToEnd = v.object({
+  answers: v.optional(nearness),
+  /** Number of generated tokens, each after the original's tokens, and of equal ones. */
+  tokens: v.optional(v.number()),
+  same: v.optional(v.number()),
+  /** Share of tokens that are equal alone and in a padded batch; for other outputs the lowest cosine between the two. */
+  batch: v.optional(v.number()),
+  /** Largest relative error of an output alone against the one in a batch; 0 if floating-point rounding explains it. */
+  batchApart: v.optional(v.number()),
+  /** Number of samples, if no tokens are generated. */
+  batchSamples: v.optional(v.number()),
+  /** Sentence about the decoder layer with the largest error, if tokens are lost. */
+  blamed: v.optional(v.string()),
+});
+
+export type EndToEnd = v.InferOutput<typeof endToEnd>;
+
+export interface EndToEndOptions {
+  readonly tokenizer: TextTokenizer | undefined;
+  readonly texts: readonly string[];
+  /** First token of decoders after encoders (`decoder_start_token_id`). */
+  readonly begin?: number | undefined;
+  readonly samples: Dataset | undefined;
+  readonly metric?: Metric | undefined;
+  readonly seed?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export const mostTexts = 8;
+const mostTokens = 48;
+export const steps = 24;
+
+/** Keys are file names without suffix. @throws PithError as `generate` and `batchInvariance` do. */
+export async function compareEndToEnd(
+  engine: Engine,
+  originals: ReadonlyMap<string, Model>,
+  results: ReadonlyMap<string, Model>,
+  { tokenizer, texts, begin = 0, samples, metric, seed = 0, signal }: EndToEndOptions,
+): Promise<EndToEnd> {
+  const [original, result] = [generatorOf(originals), generatorOf(results)];
+  if (original === undefined || result === undefined) {
+    const [first, second] = [originals.get("model"), results.get("model")];
+    if (first === undefined || second === undefined || samples === undefined) return {};
+    const stop = signal === undefined ? {} : { signal };
+    const found = await batchInvariance(engine, second, samples, { seed, ...stop });
+    const batch =
+      found instanceof Miss ? {} : { batch: found.worst, batchApart: found.apart, batchSamples: found.samples };
+    if (metric === undefined) return batch;
+    const compared = await compare(engine, first, second, samples, metric, { batch: 1, ...stop });
+    return { answers: comparedNearness(compared), ...batch };
+  }
+  if (tokenizer === undefined || texts.length === 0) return {};
+  const prompts = promptsOf(tokenizer, texts);
+  const options = { steps, padding: tokenizer.padding, begin, signal };
+  const counted = { tokens: 0, same: 0, alike: 0 };
+  const forced = await continueEach(engine, original, prompts, options);
+  const alone = await continueEach(engine, result, prompts, { ...options, forced });
+  const together = await generate(engine, result, prompts, { ...options, forced });
+  for (const [sample, tokens] of forced.entries())
+    for (const [at, token] of tokens.entries()) {
+      counted.tokens++;
+      if (alone[sample]?.[at] === token) counted.same++;
+      if (alone[sample]?.[at] === together[sample]?.[at]) counted.alike++;
+    }
+  const { tokens, same, alike } = counted;
+  const found = { tokens, same, batch: alike / tokens };
+  if (lostEndToEnd(found) === undefined) return found;
+  const blamed = await layerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
+  return { ...found, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
+}
+
+export const promptsOf = (
+  tokenizer: TextTokenizer,
+  texts: readonly string[],
+  most = mostTexts,
+): readonly (readonly number[])[] =>
+  texts.slice(0, most).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
+
+export async function continueEach(
+  engine: Engine,
+  models: Generator,
+  prompts: readonly (readonly number[])[],
+  { forced, ...options }: GenerateOptions,
+): Promise<number[][]> {
+  const found: number[][] = [];
+  for (const [at, prompt] of prompts.entries()) {
+    const follow = forced?.[at];
+    found.push(...(await generate(engine, models, [prompt], { ...options, ...(follow && { forced: [follow] }) })));
+  }
+  return found;
+}
+
+/** Returns why a variant is lost: significantly fewer than half of the tokens equal the original's. */
+export function lostEndToEnd({ tokens = 0, same = 0, blamed }: EndToEnd): string | undefined {
+  if (tokens === 0 || wilson(same, tokens).high >= 0.5) return undefined;
+  const first = blamed === undefined ? "" : ` ${blamed}.`;
+  return `Only ${same} of ${tokens} generated tokens equal the original's.${first}`;
+}
+
+export function tokensFound({ tokens = 0, same = 0 }: EndToEnd = {}): Nearness | undefined {
+  if (tokens === 0) return undefined;
+  const { value, low, high, confidence } = wilson(same, tokens);
+  const moved = { difference: value - 1, low: low - 1, high: high - 1, confidence };
+  return { metric: "tokens", unit: "share", value, samples: tokens, ...moved };
+}
+
+export const batchNote =
+  "Same in batch: samples run alone and in a padded batch. If the outputs differ, the percentage is their largest relative difference (root mean square); for generated texts, the share of equal tokens.";
+
+/** "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)", "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192 tokens)". */
+export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
+  if (batch === undefined) return "";
+  const isSame = batch >= sameDirection;
+  const number = tokens === undefined ? counted(batchSamples ?? 0, "sample") : counted(tokens, "token");
+  if (isSame && batchApart === 0) return `yes (${number})`;
+  const how = tokens === undefined ? `up to ${percent(batchApart)} apart, ${number}` : `${percent(batch)} of ${number}`;
+  return `${isSame ? "nearly" : "no"} (${how})`;
+}
+
+/** `result` is the original if there is no variant. */
+export interface ModulePaths {
+  readonly base: string;
+  readonly original: string;
+  readonly result: string;
+}
+
+/** Compares a variant of all models that continue texts with the originals. */
+export async function textsTogether(
+  folder: string,
+  modules: readonly ModulePaths[],
+  texts: readonly string[],
+  { engine, seed, signal }: Context,
+  held: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
+): Promise<EndToEnd> {
+  const { originals, results, ...reading } = await openTogether(folder, modules);
+  const { samples, metric } = held;
+  return compareEndToEnd(engine, originals, results, { ...reading, texts, samples, metric, seed, signal });
+}
+
+export async function openTogether(folder: string, modules: readonly ModulePaths[]) {
+  const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
+    new Map(await Promise.all(modules.map(async (one) => [one.base, await open(one[which])] as const)));
+  const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
+  return {
+    originals: await opened("original"),
+    results: await opened("result"),
+    tokenizer: await openTokenizer(folder),
+    begin: typeof begin === "number" ? begin : undefined,
+  };
+}

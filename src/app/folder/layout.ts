@@ -1,0 +1,44 @@
+import { sidecarNames } from "../../data/sidecars.ts";
+import { dataName, parseDataName } from "../../core/onnx/data-files.ts";
+import { dtypes } from "../../techniques/quantize/dtypes.ts";
+
+const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
+
+export const mostChunks = 100;
+
+/** Returns the names of original models without ".onnx". A name with another dot is a result of Pith: `model.pruned.onnx`. */
+export function basesIn(files: readonly string[]): readonly string[] {
+  return files
+    .filter((file) => file.endsWith(".onnx") && !isVariant(file))
+    .map((file) => file.slice(0, -".onnx".length))
+    .filter((base) => !base.includes("."))
+    .sort();
+}
+
+/** Returns the module that predicts, and whether it runs without other modules. */
+export function mainOf(bases: readonly string[]): { readonly base: string; readonly isAlone: boolean } {
+  const isAlone = !bases.includes("decoder_model_merged");
+  return { base: isAlone ? "model" : "decoder_model_merged", isAlone };
+}
+
+/** Files next to the models that transformers.js reads, and licenses. */
+export function isCopied(name: string): boolean {
+  return sidecarNames.includes(name) || /^(licen[cs]e|copying|notice)\b/i.test(name);
+}
+
+/** Whether a file is a variant or contains its weights: `model_q4.onnx`, `model_q4.onnx_data_1`. */
+export function isVariant(file: string): boolean {
+  const model = parseDataName(file)?.model ?? file;
+  return suffixes.some((suffix) => model.endsWith(`${suffix}.onnx`));
+}
+
+export function chunksOf(names: readonly string[]): ReadonlyMap<string, number> {
+  const models = names.filter((name) => name.endsWith(".onnx"));
+  return new Map(models.map((name) => [name, dataFilesOf(name, names).length]));
+}
+
+export function dataFilesOf(file: string, names: readonly string[]): readonly string[] {
+  const found: string[] = [];
+  while (names.includes(dataName(file, found.length))) found.push(dataName(file, found.length));
+  return found;
+}

@@ -1,0 +1,83 @@
+import { isObject, type PlainObject } from "../../data/plain-object.ts";
+import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
+import { chunksOf } from "./layout.ts";
+
+/** Returns session names that differ from file names: without `model.onnx`, the first of these files is "model". */
+export function sessionKeys(bases: readonly string[]): ReadonlyMap<string, string> {
+  const main = ["encoder_model", "language_model", "text_encoder", "vision_encoder"].find((base) =>
+    bases.includes(base),
+  );
+  const isMain =
+    main !== undefined && !bases.includes("model") && !(main === "vision_encoder" && bases.includes("embed_tokens"));
+  return new Map(isMain ? [[main, "model"]] : []);
+}
+
+interface LoaderFiles {
+  readonly chunks: ReadonlyMap<string, number>;
+  readonly chosen: ReadonlyMap<string, DtypeName | "fp32">;
+  /** There are no other variants, so the dtype is written for a single module too. */
+  readonly keepSmallest: boolean;
+}
+
+const loaderKey = "transformers.js_config";
+
+/**
+ * Adds the loader's settings: the dtype per module, by file name (for the loader) and session name (for its registry), and the number of external
+ * data files. Settings of the source are kept, except dtypes whose file is missing. Those for a device override those for all.
+ */
+export function configured(
+  config: PlainObject,
+  source: PlainObject,
+  { chunks, chosen, keepSmallest }: LoaderFiles,
+): PlainObject {
+  const { [loaderKey]: before, ...others } = config;
+  const { dtype: _, use_external_data_format: __, ...kept } = objectOr(before);
+  const { dtype: usual, use_external_data_format: external } = objectOr(source[loaderKey]);
+  const session = sessionKeys([...chosen.keys()]);
+  const keysOf = (base: string): readonly string[] => [base, session.get(base) ?? base];
+  const areThere = (named: unknown): boolean =>
+    [...chosen.keys()].every((base) =>
+      keysOf(base).every((key) => {
+        const suffix = suffixOf(typeof named === "string" ? named : objectOr(named)[key]);
+        return suffix === undefined || chunks.has(`${base}${suffix}.onnx`);
+      }),
+    );
+  const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
+  const told = (named: unknown, counted: unknown, isAdded: boolean): PlainObject => {
+    const dtype = isAdded || !areThere(named) ? { ...objectOr(named), ...added } : named;
+    const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(counted);
+    return {
+      ...(dtype === undefined ? {} : { dtype }),
+      ...(isNeeded ? { use_external_data_format: { ...objectOr(counted), ...Object.fromEntries(chunks) } } : {}),
+    };
+  };
+  const ofDevice = (part: PlainObject): PlainObject => {
+    const both = Object.entries(told(part.dtype, part.use_external_data_format, false));
+    return { ...part, ...Object.fromEntries(both.filter(([key]) => key in part)) };
+  };
+  const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
+    name,
+    isObject(part) ? ofDevice(part) : part,
+  ]);
+  const own = {
+    ...kept,
+    ...(devices.length === 0 ? {} : { device_config: Object.fromEntries(devices) }),
+    ...told(usual, external, chosen.size > 1 || keepSmallest),
+  };
+  return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
+}
+
+/** For a folder that has originals and no variants. @param names of the files in its `onnx/`. */
+export function configuredAlone(config: PlainObject, bases: readonly string[], names: readonly string[]): PlainObject {
+  const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
+  return configured(config, config, { chunks: chunksOf(names), chosen, keepSmallest: false });
+}
+
+/** Undefined for other names: "auto". */
+function suffixOf(name: unknown): string | undefined {
+  return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
+}
+
+function objectOr(value: unknown): PlainObject {
+  return isObject(value) ? { ...value } : {};
+}

@@ -1,0 +1,199 @@
+/** Checks with transformers.js whether it loads and runs a variant, and how similar its outputs are to the originals'. */
+import * as v from "valibot";
+import { clause, Miss } from "../../core/errors.ts";
+import { decibels } from "../../runtime/run/difference.ts";
+import { figure, percent } from "../../core/numbers.ts";
+import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
+import { lostEndToEnd } from "./end-to-end.ts";
+import { sessionKeys } from "./loader-config.ts";
+
+export const loaderOutcome = v.object({
+  /** "not checked": the run ended before. "unused": the model's class loads other files. "fails": not even the originals load. */
+  outcome: v.picklist(["not checked", "runs", "loads", "not tried", "unused", "fails"]),
+  version: v.optional(v.string()),
+  reason: v.optional(v.string()),
+  /** In decibels, for the output that differs most; absent if nothing differs. For text generators, of the first token's scores. */
+  signalToNoise: v.optional(v.number()),
+  /** For text generators: number of tokens, each after the originals' tokens, and of equal ones. */
+  tokens: v.optional(v.number()),
+  same: v.optional(v.number()),
+});
+
+export type LoaderOutcome = v.InferOutput<typeof loaderOutcome>;
+
+/** Dtype by module file name. A search result replaces its original, so the loader sees it as fp32. */
+export type ModuleDtypes = Readonly<Record<string, DtypeName | "searched" | "fp32">>;
+
+export interface LoaderAnswer {
+  readonly outputs: Readonly<Record<string, Float32Array>>;
+  readonly tokens: readonly number[];
+}
+
+/** The failing part: no class for the model, loading, preprocessing, no suitable inputs, or running. */
+interface Failure {
+  readonly failed: "class" | "load" | "prepare" | "feed" | "run";
+  readonly reason: string;
+}
+
+/** `sessions` are the models that the class loads, by its names; `ran` those that it ran. */
+export type LoaderAnswers =
+  | {
+      readonly answers: readonly LoaderAnswer[];
+      readonly sessions: readonly string[];
+      readonly ran: readonly string[];
+    }
+  | Failure;
+
+export interface Loader {
+  readonly version: string;
+  /** The inputs are the user's, so a loss rejects the variant. */
+  readonly judges: boolean;
+  /** The originals are small enough to be loaded as well. */
+  readonly compares: boolean;
+  /** Loads and runs these files; for fp32 those of the input folder. `forced`: tokens per input that replace the generated ones (teacher forcing). */
+  ask(dtypes: ModuleDtypes, forced: readonly (readonly number[])[] | undefined): Promise<LoaderAnswers>;
+}
+
+/** Less than half of the original's output power is explained below this. */
+const leastDecibels = 10 * Math.log10(2);
+
+type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
+
+export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
+  if (loader instanceof Miss)
+    return (dtypes) => Promise.resolve(ofEach(dtypes, { outcome: "not tried", reason: loader.reason }));
+  const { version, compares } = loader;
+  let asked: Promise<LoaderAnswers> | undefined;
+  const originals = (dtypes: ModuleDtypes): Promise<LoaderAnswers> => {
+    asked ??= loader.ask(Object.fromEntries(Object.keys(dtypes).map((base) => [base, "fp32"])), undefined);
+    return asked;
+  };
+  return async (dtypes) => {
+    const unable = (failure: Failure) => ofEach(dtypes, { version, ...unableText(version, failure) });
+    const refused = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
+    const before = compares ? await originals(dtypes) : undefined;
+    if (before !== undefined && "failed" in before && before.failed !== "feed") return unable(before);
+    const forced = before && "answers" in before ? before.answers.map(({ tokens }) => tokens) : undefined;
+    const after = await loader.ask(dtypes, forced);
+    if ("failed" in after) {
+      const { failed, reason } = after;
+      if (failed === "feed") return ofEach(dtypes, { outcome: "loads", version, reason });
+      // Large originals are tried only if the variant fails.
+      const alone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
+      if ("failed" in alone && alone.failed !== "feed") return unable(alone);
+      const found = await blamed(loader, dtypes, after);
+      return found.size > 0 ? found : refused(refusal(loader, after));
+    }
+    const likeness = before === undefined || "failed" in before ? {} : compared(before.answers, after.answers);
+    if (typeof likeness === "string") return refused(refusal(loader, { failed: "run", reason: likeness }));
+    const lost = loader.judges ? lostIn(likeness) : undefined;
+    if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
+    const found = ofEach(dtypes, { outcome: "runs", version, ...likeness });
+    const keys = sessionKeys(Object.keys(dtypes));
+    const isUsed = (base: string): boolean => after.sessions.includes(keys.get(base) ?? base);
+    const unused = [...found.keys()].filter((base) => !isUsed(base));
+    for (const base of found.keys())
+      if (unused.includes(base))
+        found.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unused, isUsed) });
+      else if (!after.ran.includes(keys.get(base) ?? base))
+        found.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
+    return found;
+  };
+}
+
+function ofEach(dtypes: ModuleDtypes, outcome: LoaderOutcome): Map<string, LoaderOutcome> {
+  return new Map(changedOf(dtypes).map(([base]) => [base, outcome]));
+}
+
+const changedOf = (dtypes: ModuleDtypes) => Object.entries(dtypes).filter(([, dtype]) => dtype !== "fp32");
+
+function refusal({ version }: Loader, { failed, reason }: Failure): string {
+  return `transformers.js ${version} does not ${failed} it: ${reason}`;
+}
+
+function unableText(version: string, { failed, reason }: Failure): Pick<LoaderOutcome, "outcome" | "reason"> {
+  const name = `transformers.js ${version}`;
+  if (failed === "class") return { outcome: "not tried", reason };
+  // The inputs may be unsuitable for the model.
+  if (failed === "run") return { outcome: "not tried", reason: `it does not run the original: ${reason}` };
+  const cannot = failed === "load" ? "load the original" : "make inputs for it of a text, an image or a sound";
+  return { outcome: "fails", reason: `${name} does not ${cannot}: ${reason}` };
+}
+
+/** "decoder_model*.onnx: transformers.js loads model.onnx for this model, not these" */
+function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (base: string) => boolean): string {
+  const used = Object.keys(dtypes).filter(isUsed);
+  const files = (bases: readonly string[], end: string): string => bases.map((base) => `${base}${end}`).join(", ");
+  return `${files(unused, "*.onnx")}: transformers.js loads ${files(used, ".onnx")} for this model, not these`;
+}
+
+/** Finds the modules that fail with original versions of the others. */
+async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
+  const changed = changedOf(dtypes);
+  const found = new Map<string, { readonly refused: string }>();
+  if (changed.length === 1) return found;
+  for (const [base, dtype] of changed) {
+    const others = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
+    const alone = await loader.ask(others, undefined);
+    if ("failed" in alone && alone.failed === together.failed) found.set(base, { refused: refusal(loader, alone) });
+  }
+  return found;
+}
+
+function mainOf(dtypes: ModuleDtypes): string {
+  const changed = changedOf(dtypes).map(([base]) => base);
+  return ["decoder_model_merged", "model"].find((base) => changed.includes(base)) ?? changed[0] ?? "";
+}
+
+type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
+
+function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
+  const powers = new Map<string, { signal: number; noise: number }>();
+  let [tokens, same] = [0, 0];
+  for (const [at, { outputs, tokens: wanted }] of before.entries()) {
+    for (const [step, token] of wanted.entries()) {
+      tokens++;
+      if (after[at]?.tokens[step] === token) same++;
+    }
+    for (const [name, x] of Object.entries(outputs)) {
+      const y = after[at]?.outputs[name];
+      if (y?.length !== x.length) return `its output "${name}" has another shape than the original's.`;
+      const power = powers.get(name) ?? { signal: 0, noise: 0 };
+      powers.set(name, power);
+      for (const [place, own] of x.entries()) {
+        const other = y[place] ?? 0;
+        if (!Number.isFinite(own)) continue;
+        if (!Number.isFinite(other)) return `its output "${name}" is NaN where the original's is not.`;
+        power.signal += own * own;
+        power.noise += (own - other) ** 2;
+      }
+    }
+  }
+  const worst = Math.min(...Array.from(powers.values(), ({ signal, noise }) => decibels(signal, noise)));
+  return {
+    ...(Number.isFinite(worst) ? { signalToNoise: worst } : {}),
+    ...(tokens === 0 ? {} : { tokens, same }),
+  };
+}
+
+function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
+  if (tokens !== undefined) return lostEndToEnd({ tokens, same });
+  if (signalToNoise === undefined || signalToNoise >= leastDecibels) return undefined;
+  return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
+}
+
+/** "31.2 dB", "97.4 % of 192" */
+export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: LoaderOutcome): string {
+  if (outcome === "loads" || outcome === "not checked") return outcome;
+  if (outcome !== "runs") return "";
+  if (tokens > 0) return `${percent(same / tokens)} of ${tokens}`;
+  return signalToNoise === undefined ? "runs" : figure("dB", signalToNoise);
+}
+
+export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {
+  if (outcome === "not checked") return "not checked: transformers.js has not run the file yet.";
+  if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
+  if (outcome === "unused" || outcome === "fails") return `${clause(reason)}.`;
+  if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
+  return `transformers.js ${version} loads and runs the files that have a value in its column: the signal-to-noise ratio of the outputs, or the share of equal tokens, compared with the originals.`;
+}

@@ -1,0 +1,88 @@
+import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
+import { fileHash } from "../../data/file-hash.ts";
+import { type FileHashes, isAuthored } from "../../data/own-files.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { passKey } from "../../core/graph/emit.ts";
+import { allNodes, allValues } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseDataName, removeUnread } from "../../core/onnx/data-files.ts";
+import { open } from "../../core/onnx/index.ts";
+import { dataFilesOf, mostChunks } from "./layout.ts";
+
+export function isOf(file: string, path: string): boolean {
+  const data = parseDataName(path);
+  return path === file || (data?.model === file && data.final === path);
+}
+
+/** Returns the first file that the user wrote or changed. Unreadable or unrecorded files with Pith's nodes remain from a killed process. */
+export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
+  const there = await filesOf(out, file);
+  let changed: string | undefined;
+  for (const one of there) if (await isAuthored(out, one, written)) changed ??= one;
+  if (changed === undefined || !there.includes(file)) return changed;
+  const model = await modelIn(joinPath(out, file));
+  if (model instanceof Miss) return undefined;
+  return !written.has(file) && model !== undefined && isPiths(model) ? undefined : changed;
+}
+
+/** Undefined if the model is valid but unsupported. @returns Miss if it is invalid or incomplete. */
+export async function modelIn(path: string): Promise<Model | Miss | undefined> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if (!(error instanceof PithError)) throw error;
+    return error.code === "E_UNSUPPORTED" ? undefined : new Miss(error.message);
+  }
+}
+
+const isPiths = ({ graph }: Model): boolean => [...allNodes(graph)].some(({ metadata }) => metadata.has(passKey));
+
+async function filesOf(out: string, file: string): Promise<readonly string[]> {
+  const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
+  return names.map((name) => `onnx/${name}`).filter((path) => isOf(file, path));
+}
+
+/** Returns the names of the files that contain tensors: the model itself too, if it embeds any. */
+export function weightFilesOf({ graph }: Model): ReadonlySet<string> {
+  const used = new Set<string>();
+  for (const { tensor } of allValues(graph))
+    if (tensor?.stored !== undefined) used.add(tensor.stored.source.name.replace(/^.*[/\\]/, ""));
+  return used;
+}
+
+/** Hashes a model and its data, and removes unread data. @throws PithError E_FILE for unknown data names, E_OPTION for too many files. */
+export async function hashesOf(out: string, file: string): Promise<FileHashes> {
+  const [folder, name] = [joinPath(out, "onnx"), fileNameOf(file)];
+  const used = weightFilesOf(await open(joinPath(out, file)));
+  const data = dataFilesOf(name, await listFolder(folder));
+  await removeUnread(
+    joinPath(out, file),
+    data.filter((one) => !used.has(one)),
+  );
+  const files = [name, ...data.filter((one) => used.has(one))];
+  if (files.length - 1 > mostChunks) {
+    const text = `"${name}" has ${files.length - 1} files of weights; transformers.js reads ${mostChunks}.`;
+    throw new PithError("E_OPTION", text, { hint: "Allow larger files (`fileBytes`)." });
+  }
+  const stray = [...used].find((one) => !files.includes(one));
+  if (stray !== undefined)
+    throw new PithError("E_FILE", `The weights of "${name}" are in "${joinPath(folder, stray)}".`, {
+      hint: "Another model reads the file that they should be in. Write to another folder.",
+    });
+  const hashes = files.map(async (one) => [`onnx/${one}`, [await fileHash(joinPath(folder, one))]] as const);
+  return new Map(await Promise.all(hashes));
+}
+
+export async function removeModel(out: string, file: string): Promise<void> {
+  const data = (await filesOf(out, file)).filter((one) => one !== file).map(fileNameOf);
+  await removeFile(joinPath(out, file));
+  await removeUnread(joinPath(out, file), data);
+}
+
+/** Whether a model and its external data are as Pith wrote them. */
+export async function isWhole(out: string, file: string, written: FileHashes): Promise<boolean> {
+  const paths = [...written.keys()].filter((path) => isOf(file, path));
+  for (const path of paths)
+    if ((await fileKind(joinPath(out, path))) !== "file" || (await isAuthored(out, path, written))) return false;
+  return paths.includes(file);
+}

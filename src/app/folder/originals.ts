@@ -1,0 +1,220 @@
+import {
+  fileKind,
+  fileNameOf,
+  folderOf,
+  joinPath,
+  leavesFolder,
+  listFolder,
+  makeFolder,
+  writeFileAtomically,
+} from "#platform";
+import { bytesOfFile, fileHash, textHash } from "../../data/file-hash.ts";
+import { type FileHashes, fileOfBytes, jsonText, keptText, type NewFile, planWrites } from "../../data/own-files.ts";
+import { readSettings } from "../../data/tokenizer.ts";
+import { enumerated, Miss, PithError, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { open } from "../../core/onnx/index.ts";
+import { sniff } from "../../core/onnx/sniff.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { bytesOfText } from "../../core/tensor/dense.ts";
+import { cardName, configName, writeRecorded } from "./describe.ts";
+import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
+import { configuredAlone } from "./loader-config.ts";
+import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
+import { recordName } from "./records.ts";
+import { type FolderRun, fileOf, type Module } from "./run.ts";
+
+const mostNamed = 6;
+
+export interface Originals {
+  readonly modules: readonly Module[];
+  readonly inputs: readonly string[];
+  readonly copies: readonly NewFile[];
+}
+
+export async function originalsIn(folder: string): Promise<Originals> {
+  const names = await listFolder(joinPath(folder, "onnx")).catch((): string[] => []);
+  const bases = basesIn(names);
+  if (bases.length === 0) throw await noModels(folder, names);
+  const copies = await sidecarsIn(folder);
+  const modules: Module[] = [];
+  const inputs: string[] = [];
+  for (const base of bases) {
+    const source = joinPath(folder, "onnx", `${base}.onnx`);
+    const model = await open(source);
+    inputs.push(...model.graph.feeds.map(({ name }) => name));
+    const files = await filesOf(folder, base, model, names);
+    copies.push(...files.filter(({ path }) => !copies.some((copy) => copy.path === path)));
+    modules.push({ base, source, hash: await textHash(files.map(({ hash }) => hash).join()) });
+  }
+  return { modules, inputs, copies };
+}
+
+export async function copiesOf(folder: string, { base, source }: Module): Promise<readonly NewFile[]> {
+  return filesOf(folder, base, await open(source), await listFolder(joinPath(folder, "onnx")));
+}
+
+async function filesOf(folder: string, base: string, model: Model, names: readonly string[]): Promise<NewFile[]> {
+  const parts = new Set([`${base}.onnx`, ...dataFilesOf(`${base}.onnx`, names), ...weightFilesOf(model)]);
+  const files: NewFile[] = [];
+  for (const part of parts) if (names.includes(part)) files.push(await copyOf(folder, `onnx/${part}`));
+  return files;
+}
+
+/**
+ * Copies the files next to a changed model into its new folder, without config.json's settings for quantized variants, which it lacks.
+ * @param file the path of the model in both folders: "onnx/model.onnx", or "model.onnx", next to which other models are not copied.
+ */
+export async function copyBeside(
+  folder: string,
+  out: string,
+  file: string,
+  { log }: Pick<Context, "log">,
+): Promise<void> {
+  const [inside, changed] = [folderOf(file), fileNameOf(file).replace(/\.onnx$/, "")];
+  const names = await listFolder(joinPath(folder, inside));
+  const bases = inside === "onnx" ? basesIn(names) : [changed];
+  const copies = await sidecarsIn(folder);
+  for (const base of bases.filter((one) => one !== changed)) {
+    const model = await open(joinPath(folder, inside, `${base}.onnx`));
+    copies.push(...(await filesOf(folder, base, model, names)));
+  }
+  const links = await outerLinks(folder);
+  if (links.length > 0) log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
+  const config = links.includes(configName) ? undefined : await readSettings(joinPath(folder, configName));
+  const written: FileHashes = new Map();
+  if (config !== undefined) {
+    const there = [...(await listFolder(joinPath(out, inside))), ...copies.map(({ path }) => fileNameOf(path))];
+    const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
+    const isFewer = before !== after && config.num_hidden_layers === before;
+    if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
+    const told = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, there);
+    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(told))));
+    // An earlier result may differ in the number of layers only.
+    const earlier = await readSettings(joinPath(out, configName));
+    const layers = { num_hidden_layers: 0 };
+    if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...told, ...layers }))
+      written.set(configName, [await fileHash(joinPath(out, configName))]);
+  }
+  const { writes, kept } = await planWrites(out, copies, written);
+  for (const { path, parts } of writes) await writeFileAtomically(joinPath(out, path), parts());
+  for (const path of kept) log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+}
+
+/** The loader creates caches for the number of layers in config.json. */
+function cachedLayers({ graph }: Model): number {
+  return new Set(graph.feeds.flatMap(({ name }) => /^past_key_values\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+}
+
+async function noModels(folder: string, names: readonly string[]): Promise<PithError> {
+  const variants = names.filter((name) => name.endsWith(".onnx"));
+  if (variants.length > 0)
+    return new PithError("E_FILE", `"${folder}" has only variants (${variants.join(", ")}): the original is missing.`, {
+      hint: "Put it next to them, in float32, as onnx/model.onnx.",
+    });
+  const top = await listFolder(folder).catch((): string[] => []);
+  const model = top.find((name) => name.endsWith(".onnx"));
+  if (model !== undefined) {
+    const text = `"${joinPath(folder, model)}" is not in a folder "onnx", where transformers.js looks for models.`;
+    const isInner = fileNameOf(folder) === "onnx";
+    const hint = isInner
+      ? `Name the folder above: ${folderOf(folder)}.`
+      : `mkdir ${joinPath(folder, "onnx")} && mv ${joinPath(folder, "*.onnx*")} ${joinPath(folder, "onnx")}`;
+    return new PithError("E_FILE", text, { hint });
+  }
+  const [other] = top.flatMap((name) => sniff(new Uint8Array(), name) ?? []);
+  return new PithError("E_FILE", `"${folder}" contains no ONNX model.`, {
+    hint: other?.hint ?? "transformers.js looks for onnx/model.onnx next to config.json.",
+  });
+}
+
+async function copyOf(folder: string, path: string): Promise<NewFile> {
+  const file = joinPath(folder, path);
+  async function* parts(): AsyncIterable<Uint8Array> {
+    await requireInside(folder, path);
+    yield* bytesOfFile(file);
+  }
+  return { path, hash: await fileHash(file), parts };
+}
+
+/** @throws PithError E_FILE for a link that leads out of the folder: results are published, and the target may be private. */
+export async function requireInside(folder: string, path: string): Promise<void> {
+  if (!(await leavesFolder(folder, path))) return;
+  throw new PithError("E_FILE", `"${joinPath(folder, path)}" is a link that leads out of "${folder}".`, {
+    hint: "Put a copy of the file in its place, if its contents may become part of the result.",
+  });
+}
+
+/** Returns links that lead out of the folder; they are not copied, because results are published and targets may be private. */
+async function outerLinks(folder: string): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const name of await listFolder(folder)) {
+    const isRead = isCopied(name) || name === cardName;
+    if (isRead && (await leavesFolder(folder, name))) names.push(name);
+  }
+  return names;
+}
+
+const outerLinksText = (folder: string, names: readonly string[]): string =>
+  `not copied, because these links lead out of "${folder}": ${enumerated(names, mostNamed)}`;
+
+/** Excludes config.json and README.md, which Pith extends. */
+export async function sidecarsIn(folder: string): Promise<NewFile[]> {
+  const files: NewFile[] = [];
+  const links = await outerLinks(folder);
+  for (const name of await listFolder(folder)) {
+    const isNamed = isCopied(name) && name !== configName && !links.includes(name);
+    if (isNamed && (await fileKind(joinPath(folder, name))) === "file") files.push(await copyOf(folder, name));
+  }
+  return files;
+}
+
+/** @throws PithError E_OPTION if another model is in the place of an original, because variants would not belong to it. */
+export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): Promise<void> {
+  const { folder, out, context, written } = run;
+  const links = await outerLinks(folder);
+  if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
+  const left = (await leftIn(folder, files)).filter((path) => !links.includes(path));
+  if (left.length > 0) {
+    const text = `not copied (transformers.js does not load it): ${enumerated(left, mostNamed)}`;
+    context.log({ id: "left", text });
+  }
+  // The result of a search is kept.
+  const searched = run.modules.map(({ base }) => fileOf(base, "searched")).filter((file) => run.records.has(file));
+  const copied = files.filter(({ path }) => !searched.some((file) => isOf(file, path)));
+  const { writes, kept } = await planWrites(out, copied, written);
+  const broken: NewFile[] = [];
+  for (const path of kept) {
+    const [model] = run.modules.map(({ base }) => `onnx/${base}.onnx`).filter((file) => isOf(file, path));
+    if (model !== undefined && (await modelIn(joinPath(out, model))) instanceof Miss)
+      broken.push(...files.filter((file) => file.path === path));
+    else if (path.startsWith("onnx/")) {
+      const text = `${joinPath(out, path)} is not that of "${folder}", and Pith did not write it: variants next to it would belong to another model.`;
+      throw new PithError("E_OPTION", text, { hint: "Write to another folder." });
+    } else context.log({ id: "kept", text: keptText(joinPath(out, path)), level: "warning" });
+  }
+  await makeFolder(joinPath(out, "onnx"));
+  await writeRecorded(run, []);
+  for (const { path, parts } of [...writes, ...broken]) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    await writeFileAtomically(joinPath(out, path), parts());
+  }
+}
+
+/** Replaces a search result by the original. */
+export async function restoreOriginal(run: FolderRun, module: Module): Promise<void> {
+  const { folder, out, records, written } = run;
+  records.delete(fileOf(module.base, "searched"));
+  const { writes } = await planWrites(out, await copiesOf(folder, module), written);
+  await writeRecorded(run, writes);
+}
+
+/** Lists files that are not copied although the user may expect them; hidden files and variants are not expected. */
+async function leftIn(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
+  const own = ["onnx", configName, cardName, recordName];
+  const top = (await listFolder(folder)).filter((name) => !own.includes(name));
+  const models = (await listFolder(joinPath(folder, "onnx"))).filter((name) => !isVariant(name));
+  return [...top, ...models.map((name) => `onnx/${name}`)].filter(
+    (path) => !fileNameOf(path).startsWith(".") && !copies.some((copy) => copy.path === path),
+  );
+}

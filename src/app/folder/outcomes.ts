@@ -1,0 +1,121 @@
+/** Makes, finds or rejects each file of a folder, and records the outcome. */
+import { fileNameOf, folderOf, joinPath } from "#platform";
+import { textHash } from "../../data/file-hash.ts";
+import { keptText } from "../../data/own-files.ts";
+import { PithError } from "../../core/errors.ts";
+import { type Size, size } from "../../runtime/run/size.ts";
+import { open } from "../../core/onnx/index.ts";
+import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
+import { describe, writeRecorded } from "./describe.ts";
+import { authoredModel, hashesOf, isOf, isWhole, removeModel, weightFilesOf } from "./model-files.ts";
+import { restoreOriginal } from "./originals.ts";
+import { removeCopies } from "./precompressed.ts";
+import { type FileFigures, figuresOf } from "./records.ts";
+import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } from "./run.ts";
+import type { Together } from "./text-search.ts";
+import { makeVariant } from "./variant.ts";
+
+const usualFileBytes = 2e9;
+const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
+export const endsRun = ({ code }: PithError): boolean => ends.includes(code);
+
+export async function makeFile(
+  run: FolderRun,
+  { base, source, hash }: Module,
+  dtype: DtypeName,
+  together?: Together,
+): Promise<void> {
+  const { out, options, context, records, rows, written } = run;
+  const { judgedBy } = options;
+  const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
+    options;
+  const file = fileOf(base, dtype);
+  const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
+  const madeFrom = await sourcesHash(run, hash, settings);
+  const found = records.get(file);
+  if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
+    // transformers.js runs again, because it may have lacked something before.
+    rows.set(file, { dtype, file, ...figuresOf(found), loader: undefined, verdict: "there" });
+    return;
+  }
+  const authored = await authoredModel(out, file, written);
+  if (authored !== undefined) {
+    const stays = keptText(authored === file ? "it" : authored);
+    return refuse(run, file, dtype, `${stays}. Remove it, or write to another folder.`);
+  }
+  // The record is removed first, in case the process is killed before it records the new file.
+  await removeCopies(run, file);
+  if (forget(run, file)) await writeRecorded(run, []);
+  try {
+    const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
+    const made = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
+    for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
+    const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
+    const figures = run.check === undefined ? made : { ...made, loader: { outcome: "not checked" } as const };
+    records.set(file, { ...record, ...figures });
+    rows.set(file, { dtype, file, ...figures, verdict: "kept" });
+  } catch (error) {
+    if (!(error instanceof PithError) || endsRun(error)) throw error;
+    await refuse(run, file, dtype, error.message);
+  }
+}
+
+/** Returns the size of an original, which is compressed once for all of its variants. */
+function originalSize({ originalSizes }: FolderRun, source: string): Promise<Size> {
+  const measure = async (): Promise<Size> => {
+    const files = new Set([fileNameOf(source), ...weightFilesOf(await open(source))]);
+    return size(...Array.from(files, (file) => joinPath(folderOf(source), file)));
+  };
+  const found = originalSizes.get(source) ?? measure();
+  originalSizes.set(source, found);
+  return found;
+}
+
+/** Identifies everything that a file is made from. @param hash of the original. */
+export function sourcesHash({ sidecars, options }: FolderRun, hash: string, settings: object): Promise<string> {
+  return textHash(JSON.stringify([hash, sidecars, options.judgedBy, settings]));
+}
+
+export async function timeFile(run: FolderRun, { base, source }: Module, dtype: FileDtype): Promise<void> {
+  const { out, options, records } = run;
+  const file = fileOf(base, dtype);
+  const record = records.get(file);
+  if (options.time === undefined || record === undefined || record.speeds !== undefined) return;
+  const { speeds = [], work } = await options.time({ source, out: joinPath(out, file) });
+  if (speeds.length === 0 && work === undefined) return;
+  note(run, file, { ...(speeds.length === 0 ? {} : { speeds }), work });
+  await describe(run);
+}
+
+export function forget({ records, written }: FolderRun, file: string): boolean {
+  const paths = [...written.keys()].filter((path) => isOf(file, path));
+  for (const path of paths) written.delete(path);
+  return records.delete(file) || paths.length > 0;
+}
+
+/** Removes a model, unless the user wrote it. A search result is replaced by its original. */
+export async function removeResult(run: FolderRun, file: string): Promise<void> {
+  const { out, records, written, modules } = run;
+  const module = modules.find(({ base }) => fileOf(base, "searched") === file);
+  await removeCopies(run, file);
+  if (module !== undefined) return restoreOriginal(run, module);
+  if ((await authoredModel(out, file, written)) !== undefined) return void records.delete(file);
+  await removeModel(out, file);
+  forget(run, file);
+}
+
+export async function refuse(run: FolderRun, file: string, dtype: FileDtype, reason: string): Promise<void> {
+  await removeResult(run, file);
+  run.rows.set(file, { dtype, file, verdict: "refused", reason });
+}
+
+export function note(
+  { records, rows }: FolderRun,
+  file: string,
+  found: Partial<Pick<FileFigures, "together" | "loader" | "speeds" | "work">>,
+): void {
+  const [row, record] = [rows.get(file), records.get(file)];
+  if (row === undefined || record === undefined) return;
+  rows.set(file, { ...row, ...found, ...(found.loader?.outcome === "fails" ? { verdict: "unusable" } : {}) });
+  records.set(file, { ...record, ...found });
+}

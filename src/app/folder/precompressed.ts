@@ -1,0 +1,74 @@
+/** Compressed copies of a folder's files, which are recorded like the files. */
+import { fileKind, joinPath, listFolder, removeFile } from "#platform";
+import { copiesOf, encodings, outdatedText, precompress } from "../../data/compressed-copies.ts";
+import { fileHash } from "../../data/file-hash.ts";
+import { isAuthored, keptText } from "../../data/own-files.ts";
+import { enumerated } from "../../core/errors.ts";
+import { bytes } from "../../core/numbers.ts";
+import { describe, writeRecorded } from "./describe.ts";
+import { isOf } from "./model-files.ts";
+import type { FolderRun } from "./run.ts";
+
+/** Removes the copies of a model and of its weights before it is replaced or removed, and warns of copies that Pith did not write. */
+export async function removeCopies({ out, written, context }: FolderRun, file: string): Promise<void> {
+  const names = await listFolder(joinPath(out, "onnx")).catch((): string[] => []);
+  const copies = names
+    .map((name) => `onnx/${name}`)
+    .filter((path) => isOf(file, path.replace(/\.(gz|br)$/, "")) && !isOf(file, path));
+  const left: string[] = [];
+  for (const copy of copies) {
+    if (await isAuthored(out, copy, written)) left.push(copy);
+    else await removeFile(joinPath(out, copy));
+    written.delete(copy);
+  }
+  if (left.length > 0) context.log({ id: "outdated", text: outdatedText(file, enumerated(left)), level: "warning" });
+}
+
+/** Writes the requested copies of all files that are kept. */
+export async function precompressFiles(run: FolderRun): Promise<void> {
+  const { records, rows, options } = run;
+  if (options.precompress === undefined) return;
+  for (const file of records.keys()) if (rows.has(file)) await precompressFile(run, file, options.precompress);
+}
+
+async function precompressFile(
+  run: FolderRun,
+  file: string,
+  wanted: readonly (typeof encodings)[number][],
+): Promise<void> {
+  const { out, context, records, rows, written } = run;
+  const [record, row] = [records.get(file), rows.get(file)];
+  const files = [...written.keys()].filter((path) => isOf(file, path));
+  const copies = files.flatMap((path) => copiesOf(path, wanted));
+  const isDone = async (copy: string): Promise<boolean> =>
+    written.get(copy)?.length === 1 &&
+    (await fileKind(joinPath(out, copy))) === "file" &&
+    !(await isAuthored(out, copy, written));
+  if (record === undefined || row === undefined || (await Promise.all(copies.map(isDone))).every(Boolean)) return;
+  for (const copy of copies) {
+    if (!(await isAuthored(out, copy, written))) continue;
+    return context.log({ id: "kept", text: keptText(joinPath(out, copy)), level: "warning" });
+  }
+  // The names are recorded first, so that a killed process leaves no copy that looks like the user's.
+  for (const copy of copies) written.set(copy, []);
+  await writeRecorded(run, []);
+  const sizes = await precompress(
+    files.map((path) => joinPath(out, path)),
+    wanted,
+    context.signal,
+  );
+  for (const copy of copies) written.set(copy, [await fileHash(joinPath(out, copy))]);
+  const made = {
+    ...sizes,
+    copies: encodings.filter((encoding) => wanted.includes(encoding) || record.copies?.includes(encoding)),
+  };
+  const { gzip, brotli } = sizes;
+  const text = [
+    ...(gzip === undefined ? [] : [`gzip ${bytes(gzip)}`]),
+    ...(brotli === undefined ? [] : [`brotli ${bytes(brotli)}`]),
+  ];
+  context.log({ id: "compressed", text: `${file}: ${text.join(", ")}` });
+  records.set(file, { ...record, ...made });
+  rows.set(file, { ...row, ...made });
+  await describe(run);
+}

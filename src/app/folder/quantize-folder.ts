@@ -1,0 +1,169 @@
+/**
+ * Quantizes a folder in the layout of transformers.js:
+ *
+ *     config.json  tokenizer.json  onnx/model.onnx   →   … onnx/model_quantized.onnx  onnx/model_q4.onnx  quantize_config.json
+ *
+ * Each variant is recorded at once, so that a stopped run can continue.
+ */
+import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
+import { readSettings } from "../../data/tokenizer.ts";
+import { stopIfAsked } from "../../core/errors.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { type DtypeName, usualDtypes } from "../../techniques/quantize/dtypes.ts";
+import { dtypesOfOtherValues } from "../../techniques/quantize/options.ts";
+import { choose } from "../../judge/run/choose.ts";
+import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
+import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
+import { mainOf } from "./layout.ts";
+import { loaderCheck } from "./loader.ts";
+import { dropNeedless, leastSpeed } from "./needless.ts";
+import { missingText } from "./needs.ts";
+import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
+import { makeFile, removeResult, timeFile } from "./outcomes.ts";
+import { precompressFiles } from "./precompressed.ts";
+import { recordOf } from "./records.ts";
+import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
+import { dropOtherSearches, searchModules } from "./search-modules.ts";
+import { holdOrRepair, holdTogether, runInLoader } from "./together.ts";
+
+/** Files next to the models that affect outputs. */
+const sidecars = ["tokenizer.json", "tokenizer_config.json", "preprocessor_config.json"];
+
+/**
+ * Makes variants of every model in a folder's `onnx/`, each checked against its original, and configures transformers.js for them.
+ *
+ * A variant that fails its check is rejected, and the others are written. Files that the user wrote or changed are not replaced; README.md and
+ * config.json are extended.
+ * @throws PithError E_FILE if there is no model in `onnx/`, a file cannot be written, or another run uses the folder; E_OPTION for settings that
+ * contradict a dtype, or another model in the place of an original's copy; as `open` for a model that cannot be read.
+ *
+ * @example
+ * const files = await quantizeFolder("minilm", { dtypes: ["q8", "q4"], out: "minilm.web" });
+ * for (const { file, verdict, measured } of files) console.log(file, verdict, measured);
+ */
+export async function quantizeFolder(
+  folder: string,
+  options: FolderOptions,
+  context: Partial<Context> = {},
+): Promise<readonly FolderFile[]> {
+  const originals = await originalsIn(folder);
+  if (options.quantize !== undefined) dtypesOfOtherValues(dtypesOf(options), options.quantize);
+  await makeFolder(options.out);
+  const release = await claimFolder(options.out);
+  try {
+    return await quantizeAll(await begin(folder, originals, options, completeContext(context)));
+  } finally {
+    release();
+  }
+}
+
+async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
+  for (const dtype of run.asked) {
+    for (const module of run.modules) {
+      stopIfAsked(run.context.signal, "Stopped on request.");
+      await makeFile(run, module, dtype);
+      await describe(run);
+      await timeFile(run, module, dtype);
+    }
+    await holdOrRepair(run, dtype);
+    await runInLoader(run, () => dtype);
+  }
+  await dropNeedless(run);
+  if (run.options.keepSmallest === true) {
+    await searchModules(run);
+    await keepBest(run);
+  }
+  await precompressFiles(run);
+  return [...run.rows.values()];
+}
+
+const dtypesOf = ({ dtypes }: Pick<FolderOptions, "dtypes">): readonly DtypeName[] =>
+  dtypes === "all" ? usualDtypes : dtypes;
+
+async function begin(
+  folder: string,
+  { modules, inputs, copies }: Originals,
+  options: FolderOptions,
+  context: Context,
+): Promise<FolderRun> {
+  const { out } = options;
+  const { files: records, written, others } = await recordOf(out);
+  await readSettings(joinPath(out, configName));
+  const run: FolderRun = {
+    ...{ folder, out, options, context, modules, written, others },
+    sidecars: sidecars.map((name) => copies.find(({ path }) => path === name)?.hash ?? ""),
+    check: options.loader && loaderCheck(options.loader),
+    asked: dtypesOf(options),
+    main: mainOf(modules.map(({ base }) => base)).base,
+    records: new Map(Object.entries(records)),
+    rows: new Map(),
+    inPlace: (await fileKind(out)) === "folder" && (await realPath(folder)) === (await realPath(out)),
+    said: new Set(),
+    originalSizes: new Map(),
+    missing: undefined,
+  };
+  await dropOtherSearches(run);
+  if (!run.inPlace) await copyOriginals(run, copies);
+  run.missing = missingText(await namesIn(run), inputs);
+  if (run.missing !== undefined) context.log({ id: "incomplete", text: run.missing, level: "warning" });
+  await dropOutdated(run);
+  return run;
+}
+
+async function namesIn(run: FolderRun): Promise<readonly string[]> {
+  const config = await baseOf(run, configName);
+  const others = (await listFolder(run.out)).filter((name) => name !== configName);
+  return (await fileKind(config.path)) === "file" ? [...others, configName] : others;
+}
+
+async function dropOutdated(run: FolderRun): Promise<void> {
+  const { modules, records, options } = run;
+  let isOutdated = false;
+  for (const [file, record] of records) {
+    const module = modules.find(({ base }) => record.source === `onnx/${base}.onnx`);
+    if (module === undefined) await removeResult(run, record.source);
+    if (module?.hash !== record.source_hash) await removeResult(run, file);
+    else if (record.judged_by !== options.judgedBy) {
+      const { together: _, nearness: __, loader: ___, judgedOn: ____, ...rest } = record;
+      records.set(file, { ...rest, measured: "" });
+    } else continue;
+    isOutdated = true;
+  }
+  if (isOutdated) await writeRecorded(run, []);
+}
+
+/** Keeps only the best acceptable file of each module; mixed dtypes must also pass the end-to-end check. */
+async function keepBest(run: FolderRun): Promise<void> {
+  const { modules, main, asked, rows, options } = run;
+  const bestOf = (base: string): FolderFile | undefined => {
+    const sound = [...asked, "searched" as const]
+      .flatMap((dtype) => rows.get(fileOf(base, dtype)) ?? [])
+      .filter(({ verdict }) => verdict !== "refused");
+    const { purpose } = options;
+    const choice = choose(
+      sound.map(({ bytes, brotli, work }) => ({
+        size: bytes && sizeFor(purpose, { bytes, brotli }),
+        ...{ sound: true, speed: work && 1 / work },
+      })),
+      false,
+      objectiveOf({ purpose, leastSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
+    );
+    return sound[choice?.place ?? -1];
+  };
+  for (;;) {
+    const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));
+    const row = best.get(main);
+    const isMixed = new Set(Array.from(best.values(), (one) => one?.dtype)).size > 1;
+    // Files of one dtype were checked end to end when they were made.
+    const dtypeOf = (base: string): FileDtype | undefined => best.get(base)?.dtype;
+    if (row !== undefined && isMixed && !((await runInLoader(run, dtypeOf)) && (await holdTogether(run, row, dtypeOf))))
+      continue;
+    const kept = new Set(Array.from(best.values(), (one) => one?.file));
+    for (const row of rows.values()) {
+      if (row.verdict === "refused" || kept.has(row.file)) continue;
+      await removeResult(run, row.file);
+      rows.set(row.file, { ...row, verdict: "passed over" });
+    }
+    return describe(run);
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Searches all techniques for each model of a folder, one after the other. The result replaces the copy of the original:
+ *
+ *     onnx/model.onnx   the original   →   the result, if all modules pass jointly and no dtype is better
+ *
+ * A search returns several points per module, size against drop. The smallest points are tried jointly first. While they fail, the module with the
+ * lowest price in size per saved drop takes its next larger point.
+ */
+import { bytesOfFile, fileHash } from "../../data/file-hash.ts";
+import { keptText, planWrites } from "../../data/own-files.ts";
+import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { sizeFor } from "../../judge/run/objective.ts";
+import { describe, originalBytes, writeRecorded } from "./describe.ts";
+import { hashesOf, isOf, isWhole } from "./model-files.ts";
+import { endsRun, refuse, sourcesHash, timeFile } from "./outcomes.ts";
+import { removeCopies } from "./precompressed.ts";
+import { figuresOf } from "./records.ts";
+import { type FolderRun, type Found, fileOf, type Module } from "./run.ts";
+import { holdTogether, runInLoader } from "./together.ts";
+
+/** Removes records of results with other settings, so that the run restores the originals. */
+export async function dropOtherSearches(run: FolderRun): Promise<void> {
+  const { modules, records, out, written } = run;
+  for (const module of modules) {
+    const file = fileOf(module.base, "searched");
+    const found = records.get(file);
+    if (found === undefined) continue;
+    if (found.made_from !== (await madeFrom(run, module)) || !(await isWhole(out, file, written))) records.delete(file);
+  }
+}
+
+const madeFrom = (run: FolderRun, { hash }: Module): Promise<string> =>
+  sourcesHash(run, hash, { ...run.options.settings, search: run.options.search?.settings ?? "none" });
+
+interface Front {
+  readonly module: Module;
+  /** Smallest first; each loses less than the previous one. */
+  readonly points: readonly Found[];
+  place: number;
+}
+
+export async function searchModules(run: FolderRun): Promise<void> {
+  const { options, context, modules, records, rows, inPlace } = run;
+  if (options.search === undefined) return;
+  if (inPlace) {
+    const text = "no search, because the result would replace the original: choose another folder with -o";
+    return context.log({ id: "search", text, level: "warning" });
+  }
+  const fronts: Front[] = [];
+  for (const [module, share] of await sharesOf(run)) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    const file = fileOf(module.base, "searched");
+    const record = records.get(file);
+    if (record !== undefined) {
+      rows.set(file, { dtype: "searched", file, ...figuresOf(record), verdict: "there" });
+      continue;
+    }
+    const front = await frontOf(run, module, share, options.search);
+    if (front === undefined) continue;
+    fronts.push(front);
+    await put(run, front);
+  }
+  // Each failure rejects at least one result; if no front has a next point, the rest is tried once more.
+  while (fronts.length > 0 && !(await holds(run))) {
+    const next = leastAdded(fronts, options.purpose);
+    if (next === undefined) continue;
+    next.place += 1;
+    for (const front of fronts) await put(run, front);
+  }
+  for (const module of modules) await timeFile(run, module, "searched");
+}
+
+async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (readonly [Module, number])[]> {
+  const sizes = await originalBytes(
+    folder,
+    modules.map(({ base }) => base),
+  );
+  const all = [...sizes.values()].reduce((sum, size) => sum + size, 0);
+  return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / all]);
+}
+
+/** Undefined if nothing was found, which is logged. */
+async function frontOf(
+  run: FolderRun,
+  module: Module,
+  share: number,
+  { find }: NonNullable<FolderRun["options"]["search"]>,
+): Promise<Front | undefined> {
+  try {
+    const [best, ...others] = await find(module, share);
+    if (best === undefined) return undefined;
+    const points = [best];
+    const weigh = ({ figures }: Found): number => sizeFor(run.options.purpose, figures);
+    for (const other of others.toSorted((a, b) => weigh(a) - weigh(b)))
+      if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
+    return { module, points, place: 0 };
+  } catch (error) {
+    if (!(error instanceof PithError) || endsRun(error)) throw error;
+    await refuse(run, fileOf(module.base, "searched"), "searched", error.message);
+    return undefined;
+  }
+}
+
+async function put(run: FolderRun, { module, points, place }: Front): Promise<void> {
+  const { out, records, rows, written, options } = run;
+  const found = points[place];
+  const file = fileOf(module.base, "searched");
+  if (found === undefined) return;
+  const hash = await fileHash(found.path);
+  const copy = { path: file, hash, parts: () => bytesOfFile(found.path) };
+  const { writes, kept } = await planWrites(out, [copy], written);
+  if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
+  // Without a record it is not a result, so the next run restores the original.
+  records.delete(file);
+  await removeCopies(run, file);
+  await writeRecorded(run, writes);
+  const hashes = await hashesOf(out, file);
+  for (const path of [...written.keys()]) if (isOf(file, path) && !hashes.has(path)) written.delete(path);
+  for (const [path, its] of hashes) written.set(path, its);
+  const source = { dtype: "searched", source: file, source_hash: module.hash } as const;
+  records.set(file, {
+    ...source,
+    made_from: await madeFrom(run, module),
+    judged_by: options.judgedBy,
+    ...found.figures,
+  });
+  rows.set(file, { dtype: "searched", file, ...found.figures, verdict: "kept" });
+  await describe(run);
+}
+
+/** Checks all results in transformers.js and end to end; rejects those that fail. */
+async function holds(run: FolderRun): Promise<boolean> {
+  const { modules, main, rows } = run;
+  if (!(await runInLoader(run, () => "searched"))) return false;
+  const of = (base: string) => rows.get(fileOf(base, "searched"));
+  const row = [main, ...modules.map(({ base }) => base)]
+    .map(of)
+    .find((one) => one !== undefined && one.verdict !== "refused");
+  return row === undefined || holdTogether(run, row, () => "searched");
+}
+
+/** Returns the front with the lowest price: additional size per saved drop. */
+function leastAdded(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
+  const price = ({ points, place }: Front): number => {
+    const [now, next] = [points[place], points[place + 1]];
+    if (now === undefined || next === undefined) return Number.POSITIVE_INFINITY;
+    return (sizeFor(purpose, next.figures) - sizeFor(purpose, now.figures)) / (now.drop - next.drop);
+  };
+  const [least] = fronts.filter((one) => Number.isFinite(price(one))).toSorted((a, b) => price(a) - price(b));
+  return least;
+}

@@ -1,0 +1,167 @@
+/** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
+import type { Encoding } from "#platform";
+import { endings, sizeNames } from "../../data/compressed-copies.ts";
+import { enumerated } from "../../core/errors.ts";
+import { usualLevel } from "../../core/math/interval.ts";
+import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
+import { isEstimated } from "../../runtime/run/size.ts";
+import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
+import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
+import { loaderNote, loaderText } from "./loader.ts";
+import type { FileFigures } from "./records.ts";
+import { fileOf } from "./run.ts";
+
+interface Row extends Partial<FileFigures> {
+  readonly dtype: string;
+  readonly file: string;
+}
+
+export interface FolderTable<R> {
+  readonly rows: readonly (R | Row)[];
+  readonly columns: readonly {
+    readonly title: string;
+    readonly align?: "right";
+    readonly text: (row: Row) => string;
+  }[];
+  readonly notes: readonly string[];
+}
+
+/** The most complete comparison of a file: tokens or predictions on texts, else its own. */
+function nearnessOf({ together, nearness }: Partial<FileFigures>): Nearness | undefined {
+  return tokensFound(together) ?? together?.answers ?? nearness;
+}
+
+/** "98.3 % of 60 (−8.9 … +4.5)", "76.5 % of 512 (99.7 %: −0.3 … +0.6)", "18.3 dB": the metric is in the title. */
+export function nearnessText({
+  unit,
+  value,
+  samples,
+  low,
+  high,
+  confidence = usualLevel.confidence,
+}: Nearness): string {
+  const on = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
+  const sure = confidence === usualLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
+  const interval = low === undefined || high === undefined ? "" : ` (${sure}${changeInterval(unit, { low, high })})`;
+  return `${figure(unit, value)}${on}${interval}`;
+}
+
+/** Shows the original's own value of the variants' metric. */
+function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
+  const base = file.replace(/^onnx\/|\.onnx$/g, "");
+  const dtypes = [...dtypeNames, "searched"] as const;
+  const variants = rows.filter((row) => dtypes.some((dtype) => fileOf(base, dtype) === row.file));
+  const [nearness] = variants.flatMap((row) => {
+    const { metric, unit, value, samples, difference } = nearnessOf(row) ?? {};
+    if (metric === undefined || unit === undefined || value === undefined || difference === undefined) return [];
+    return { metric, unit, value: value - difference, samples };
+  });
+  const [brotli] = variants.flatMap(({ originalBrotli }) => originalBrotli ?? []);
+  return { dtype: "fp32", file, bytes, brotli, nearness };
+}
+
+const estimated = "≈";
+
+/** Sizes of copies are exact. */
+function compressedText({ bytes: whole = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
+  const size = sizes[sizeNames[encoding]];
+  if (size === undefined) return "";
+  return `${isEstimated(whole) && !copies.includes(encoding) ? `${estimated} ` : ""}${bytes(size)}`;
+}
+
+/** Lists the files that have compressed copies: "model_q4.onnx (.gz, .br)". */
+function copiesNote(rows: readonly Row[]): string | undefined {
+  const files = rows.flatMap(({ file, copies = [] }) =>
+    copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => endings[encoding]).join(", ")})`,
+  );
+  return files.length === 0 ? undefined : `Compressed copies for servers: ${enumerated(files)}.`;
+}
+
+const fileName = (file: string): string => file.replace(/^onnx\//, "");
+
+const decibelsNote =
+  "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
+
+const mostSpared = 8;
+
+/** Builds the table of a folder. @param originals bytes of each, by file. */
+export function folderTable<R extends Row>(
+  files: readonly R[],
+  originals: ReadonlyMap<string, number> = new Map(),
+): FolderTable<R> {
+  const rows: readonly (R | Row)[] = [
+    ...Array.from(originals, ([file, bytes]) => originalRow(file, bytes, files)),
+    ...files,
+  ];
+  const distinct = (text: (row: Row) => string | undefined) =>
+    [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
+  const metrics = distinct((row) => nearnessOf(row)?.metric);
+  const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
+  const speedOn = ({ speeds = [] }: Row, wanted: string) => speeds.find(({ target }) => target === wanted);
+  const batch = distinct(({ together }) => batchText(together));
+  const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
+  const columns = [
+    { title: "dtype", text: ({ dtype }: Row) => dtype },
+    { title: "file", text: ({ file }: Row) => file },
+    { title: "size", align: "right" as const, text: (row: Row) => (row.bytes === undefined ? "" : bytes(row.bytes)) },
+    {
+      title: "gzip",
+      align: "right" as const,
+      text: (row: Row) => (row.copies?.includes("gzip") ? compressedText(row, "gzip") : ""),
+    },
+    { title: "brotli", align: "right" as const, text: (row: Row) => compressedText(row, "br") },
+    ...targets.map((target) => ({
+      title: targets.length === 1 ? "speed" : `speed, ${target}`,
+      text: (row: Row) => {
+        const speed = speedOn(row, target);
+        return speed === undefined ? "" : times(speed.factor);
+      },
+    })),
+    {
+      title: metrics.length === 0 ? "comparison" : metrics.join(" / "),
+      text: (row: Row) => {
+        const found = nearnessOf(row);
+        return found === undefined ? (row.measured ?? "") : nearnessText(found);
+      },
+    },
+    { title: "right on", text: ({ rightOn = [] }: Row) => rightOn.join(" ") },
+    ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
+    { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
+  ];
+  const shows = (wanted: (text: string) => boolean): boolean =>
+    columns.some(({ text }) => rows.some((row) => wanted(text(row))));
+  const timed = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
+  const slower = targets.flatMap((target) => {
+    const slow = rows.filter((row) => (speedOn(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
+    return slow.length === 0 ? [] : `${[...new Set(slow)].join(", ")} on ${target}`;
+  });
+  const notes = [
+    timed.length > 0 &&
+      `Speed in ${timed.join(", ")}: compared with the original, for one sample. Sequences have 128 tokens, or the tokenizer's maximum.`,
+    slower.length > 0 && `Slower than the original: ${slower.join("; ")}.`,
+    rows.some((row) => nearnessOf(row)?.low !== undefined) &&
+      "In brackets: the 95 % interval of the difference from the original; for shares in points.",
+    shows((text) => / dB\b/.test(text)) && decibelsNote,
+    rows.some(({ brotli }) => brotli !== undefined) && "brotli: size after compression with brotli at quality 11.",
+    shows((text) => text.startsWith(estimated)) && `${estimated}: estimated from parts of the file.`,
+    copiesNote(rows),
+    isSameInBatch ? `Outputs are equal alone and in a padded batch: ${batch[0]}.` : batch.length > 0 && batchNote,
+    ...distinct(({ loader }) => loader && loaderNote(loader)),
+    ...rows.flatMap(({ file, spared = [] }) =>
+      spared.length === 0
+        ? []
+        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${enumerated(spared, mostSpared)}.`,
+    ),
+    ...rows.flatMap(({ file, recipe }) =>
+      recipe === undefined
+        ? []
+        : `${fileName(file)} is the result of a search over all techniques (${recipe.name}) and replaces the original. transformers.js loads it as dtype fp32.`,
+    ),
+    ...new Set(rows.flatMap((row) => (nearnessOf(row) === row.nearness ? (row.judgedOn ?? []) : []))),
+  ];
+  return {
+    rows,
+    columns: columns.filter(({ text }) => rows.some((row) => text(row) !== "")),
+    notes: notes.filter((note) => typeof note === "string"),
+  };
+}

@@ -1,0 +1,58 @@
+/** Search samples of the precision fallback if a folder loses tokens end to end: texts that do not evaluate the result. */
+import { wilson } from "../../core/math/interval.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
+import { continueEach, type ModulePaths, mostTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
+import { generatorOf } from "./generate.ts";
+
+/** Models that a file must pass with. */
+export interface Together {
+  readonly folder: string;
+  readonly base: string;
+  readonly modules: readonly ModulePaths[];
+  /** Texts that evaluate the result, followed by others. */
+  readonly texts: readonly string[];
+}
+
+/** Used if there are no other texts. */
+export const usualTexts = [
+  "The quick brown fox jumps over the lazy dog.",
+  "What a wonderful film, I would see it again!",
+  "In the beginning",
+];
+
+export function othersOf(texts: readonly string[]): readonly string[] {
+  const others = texts.slice(mostTexts);
+  return others.length > 0 ? others : usualTexts;
+}
+
+const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
+
+/** @param alone checks the module alone, which must pass too. */
+export async function searchTogether(
+  { folder, base, modules, texts }: Together,
+  alone: SparingJudge,
+  { engine, signal }: Context,
+): Promise<SparingJudge> {
+  const { originals, results, tokenizer, begin = 0 } = await openTogether(folder, modules);
+  const original = generatorOf(originals);
+  if (original === undefined || tokenizer === undefined) return alone;
+  const prompts = promptsOf(tokenizer, othersOf(texts));
+  const options = { steps, padding: tokenizer.padding, begin, signal };
+  const forced = await continueEach(engine, original, prompts, options);
+  const wanted = forced.flat();
+  return {
+    samples: alone.samples,
+    async measure(model) {
+      const result = generatorOf(new Map([...results, [base, model]]));
+      if (result === undefined) return alone.measure(model);
+      const found = await continueEach(engine, result, prompts, { ...options, forced });
+      const [tokens, same] = [wanted.length, found.flat().filter((token, at) => token === wanted[at]).length];
+      const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
+      const text = `${same} of ${tokens} tokens equal the original's`;
+      if (holds === "no") return { holds, text };
+      const byItself = await alone.measure(model);
+      return order.indexOf(byItself.holds) < order.indexOf(holds) ? byItself : { holds, text };
+    },
+  };
+}

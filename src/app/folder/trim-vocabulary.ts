@@ -1,0 +1,293 @@
+/**
+ * Trims the vocabulary of a folder in the layout of transformers.js to the tokens of given texts.
+ *
+ * Before anything is written, two checks must pass: both tokenizers give the same tokens for every text, and the models' outputs are equal.
+ */
+import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
+import { openDataset } from "../../data/open.ts";
+import { jsonText } from "../../data/own-files.ts";
+import type { PlainObject } from "../../data/plain-object.ts";
+import { take } from "../../data/select.ts";
+import { textColumns, tokenize } from "../../data/sequences.ts";
+import { createTokenizer, readSettings, type TextTokenizer } from "../../data/tokenizer.ts";
+import { pieces } from "../../data/tokens.ts";
+import {
+  configuredIds,
+  configuredSizes,
+  type KeptIds,
+  keptIds,
+  requireSameTokens,
+  type TokenizerContents,
+  trimmedConfig,
+  trimmedTokenizer,
+} from "../../data/trimmed-tokenizer.ts";
+import type { Dataset } from "../../data/types.ts";
+import { PithError, reasonText, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { toleranceOf } from "../../judge/compare/equivalence.ts";
+import { createRunner } from "../../runtime/run/run.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { open, save } from "../../core/onnx/index.ts";
+import { dropNotes } from "../../rewrite/clean-up/drop-notes.ts";
+import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
+import { trimVocabulary } from "../../techniques/prune/index.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { bytesOfText } from "../../core/tensor/dense.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import { takeIndices } from "../../core/tensor/take.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { configName } from "./describe.ts";
+import { basesIn } from "./layout.ts";
+import { configuredAlone } from "./loader-config.ts";
+import { requireInside, sidecarsIn } from "./originals.ts";
+
+export interface TrimOptions {
+  /** Data sets of texts: a .txt file, or a table with a text column. */
+  readonly texts: readonly string[];
+  /** A folder that is empty or does not exist. */
+  readonly out: string;
+}
+
+export interface TrimmedModel {
+  /** "onnx/model.onnx" */
+  readonly file: string;
+  readonly changes: readonly Change[];
+  /** Number of compared texts, and the difference relative to the largest value; or why the models were not compared. */
+  readonly compared: { readonly texts: number; readonly difference: number } | string;
+}
+
+export interface TrimmedFolder {
+  /** Kept ids; the index of each is its new id. */
+  readonly kept: KeptIds;
+  /** Tokens before trimming, and texts with equal tokens. */
+  readonly tokens: number;
+  readonly texts: number;
+  readonly models: readonly TrimmedModel[];
+}
+
+type Config = readonly [name: string, content: PlainObject];
+
+interface Text {
+  readonly text: string;
+  readonly pair?: string | undefined;
+  /** Location of the text. */
+  readonly at: string;
+  /** Several lines of a .txt file, joined. */
+  readonly isRunning?: true;
+}
+
+const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl file with a column of texts.";
+const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
+const configNames = [configName, "generation_config.json"];
+/** Maximum texts per data set, and tokens per text, for comparing models. */
+const [mostCompared, mostTokens] = [64, 128];
+
+/**
+ * Keeps the tokens that occur in texts, added and special tokens, and those that can spell any text.
+ * @throws PithError E_FILE if a model or tokenizer is missing, E_OPTION for an output folder with files, E_DATA for texts with other tokens,
+ * E_UNSUPPORTED for a tokenizer or model that cannot be trimmed, E_ACCURACY_LOST if outputs differ.
+ * @example
+ * const { kept, tokens } = await trimFolder("minilm", { texts: ["queries.txt"], out: "minilm.small" });
+ * console.log(`${kept.length} of ${tokens} tokens`);
+ */
+export async function trimFolder(
+  folder: string,
+  { texts, out }: TrimOptions,
+  partial: Partial<Context> = {},
+): Promise<TrimmedFolder> {
+  const context = completeContext(partial);
+  if ((await fileKind(out)) !== undefined && (await listFolder(out)).length > 0)
+    throw new PithError("E_OPTION", `"${out}" already contains files.`, {
+      hint: "Choose a folder that does not exist.",
+    });
+  const names = basesIn(await listFolder(joinPath(folder, "onnx")).catch((): string[] => []));
+  if (names.length === 0)
+    throw new PithError("E_FILE", `"${folder}" has no model in onnx/.`, {
+      hint: "transformers.js looks for onnx/model.onnx next to config.json and tokenizer.json.",
+    });
+  const contents = await contentsOf(folder);
+  const configs = await configsOf(folder);
+  const tokenizer = tokenizerOf(folder, contents, configs);
+  const rows = Math.max(tokenizer.vocabularySize, ...configs.flatMap(([, config]) => configuredSizes(config)));
+  const used = new Set(configs.flatMap(([, config]) => configuredIds(config)).filter((id) => id < rows));
+  for await (const { text, pair } of textsIn(texts)) for (const id of tokenizer.encode(text, pair).ids) used.add(id);
+  const kept = keptIds(contents, used);
+  if (kept.length >= tokenizer.vocabularySize)
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `All ${kept.length} tokens occur in these texts, or are needed to say any other: none can be removed.`,
+    );
+  const trimmed = trimmedTokenizer(contents, kept);
+  const smaller = tokenizerOf(folder, trimmed, configs);
+  let count = 0;
+  for await (const text of textsIn(texts)) {
+    stopIfAsked(context.signal, "Stopped on request.");
+    requireSameTokens([tokenizer, smaller], kept, text);
+    if (text.isRunning === undefined && ++count % 1024 === 0) context.progress(count);
+  }
+  const sizes = new Set([tokenizer.vocabularySize]);
+  const results: { readonly model: Model; readonly told: TrimmedModel }[] = [];
+  for (const base of names) {
+    const file = `onnx/${base}.onnx`;
+    const original = await open(joinPath(folder, file));
+    const model = original.clone();
+    const { changes, misses, hasTables, size, scores } = await trimVocabulary(model, kept);
+    const [miss] = misses;
+    if (miss !== undefined && hasTables)
+      throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be reduced: ${reasonText(miss)}.`);
+    if (size !== undefined) sizes.add(size);
+    await dropNotes(model, {}, context);
+    const pair = { file, original, model, scores };
+    const compared = await compare(pair, [tokenizer, smaller], kept, texts, context);
+    results.push({ model, told: { file, changes, compared } });
+  }
+  if (results.every(({ told }) => told.changes.length === 0))
+    throw new PithError("E_UNSUPPORTED", `No model of "${folder}" looks tokens up in a table.`);
+  const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
+  await makeFolder(joinPath(out, "onnx"));
+  for (const { model, told } of results) await save(model, joinPath(out, told.file));
+  const there = await listFolder(joinPath(out, "onnx"));
+  const configured = smallerConfigs.map(
+    ([name, config]) => [name, name === configName ? configuredAlone(config, names, there) : config] as const,
+  );
+  await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
+  return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ told }) => told) };
+}
+
+async function contentsOf(folder: string): Promise<TokenizerContents> {
+  for (const name of [tokenizerName, settingsName, ...configNames]) await requireInside(folder, name);
+  const file = await readSettings(joinPath(folder, tokenizerName));
+  if (file === undefined)
+    throw new PithError("E_FILE", `"${folder}" has no ${tokenizerName}: texts cannot be tokenized.`);
+  return { file, settings: (await readSettings(joinPath(folder, settingsName))) ?? {} };
+}
+
+async function configsOf(folder: string): Promise<readonly Config[]> {
+  const found: Config[] = [];
+  for (const name of configNames) {
+    const config = await readSettings(joinPath(folder, name));
+    if (config !== undefined) found.push([name, config]);
+  }
+  return found;
+}
+
+const tokenizerFiles = ({ file, settings }: TokenizerContents): readonly Config[] => [
+  [tokenizerName, file],
+  ...(Object.keys(settings).length === 0 ? [] : [[settingsName, settings] as const]),
+];
+
+function tokenizerOf(folder: string, { file, settings }: TokenizerContents, configs: readonly Config[]): TextTokenizer {
+  const [config] = configs.flatMap(([name, content]) => (name === configName ? [content] : []));
+  return createTokenizer(joinPath(folder, tokenizerName), file, settings, config ?? {});
+}
+
+/** Yields texts individually; for a .txt file its lines and then the whole, as language models read it. */
+async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
+  for (const path of paths) {
+    const dataset = await openTexts(path);
+    let count = 0;
+    for await (const batch of dataset.batches({ size: 256 })) {
+      const columns = textColumns(batch, dataset.name);
+      if (columns === undefined)
+        throw new PithError("E_DATA", `The texts of the vocabulary: ${dataset.name} holds none.`, {
+          hint: acceptedTexts,
+        });
+      const [first = [], second] = columns.map((name) => {
+        const column = batch[name];
+        return column?.type === "string" ? column.data : [];
+      });
+      for (const [at, text] of first.entries()) yield { text, pair: second?.[at], at: `${path}, text ${++count}` };
+    }
+    if (!path.endsWith(".txt")) continue;
+    for (const text of pieces(await readText(path))) yield { text, at: `${path}, as running text`, isRunning: true };
+  }
+}
+
+/** @throws PithError E_FILE and E_DATA, with the accepted formats. */
+async function openTexts(path: string): Promise<Dataset> {
+  try {
+    return await openDataset(path);
+  } catch (error) {
+    const { code, message } = refusalIn(error);
+    throw new PithError(code, `The texts of the vocabulary: ${message}`, { hint: acceptedTexts, cause: error });
+  }
+}
+
+interface Compared {
+  readonly file: string;
+  readonly original: Model;
+  readonly model: Model;
+  readonly scores: ReadonlyMap<string, number>;
+}
+
+/** Runs both models on the first texts, each with its tokenizer. @throws PithError E_ACCURACY_LOST if outputs differ */
+async function compare(
+  { file, original, model, scores }: Compared,
+  tokenizers: readonly [TextTokenizer, TextTokenizer],
+  kept: KeptIds,
+  texts: readonly string[],
+  { engine, signal }: Context,
+): Promise<TrimmedModel["compared"]> {
+  const runners = [await createRunner(engine, original, file), await createRunner(engine, model, file)] as const;
+  let [count, difference] = [0, 0];
+  try {
+    for (const path of texts) {
+      const [own, smaller] = tokenizers.map(async (tokenizer) => {
+        const lines = take(await openTexts(path), mostCompared);
+        return tokenize(lines, original.graph.feeds, {
+          tokenizer,
+          length: Math.min(tokenizer.longest ?? mostTokens, mostTokens),
+        });
+      });
+      const others = (await smaller)?.batches({ size: 8 })[Symbol.asyncIterator]();
+      for await (const batch of (await own)?.batches({ size: 8 }) ?? []) {
+        stopIfAsked(signal, "Stopped on request.");
+        const wanted = await runners[0].run(batch);
+        const found = await runners[1].run((await others?.next())?.value ?? {});
+        for (const [name, answer] of Object.entries(wanted)) {
+          const axis = scores.get(name);
+          const one = axis === undefined ? answer : takeIndices(answer, axis, kept);
+          difference = Math.max(difference, apart(one, found[name]));
+        }
+        count += Object.values(batch)[0]?.dims[0] ?? 0;
+      }
+    }
+  } catch (error) {
+    // Some inputs cannot come from a text, such as an encoder's states or images.
+    if (!(error instanceof PithError) || error.code !== "E_DATA") throw error;
+    return error.message;
+  } finally {
+    for (const runner of runners) await runner.release();
+  }
+  const most = toleranceOf(original);
+  if (difference <= most) return { texts: count, difference };
+  throw new PithError(
+    "E_ACCURACY_LOST",
+    `${file} gives different outputs: ${difference.toExponential(1)} apart on ${count} texts.`,
+    {
+      hint: "It may compute with token ids instead of only looking them up.",
+    },
+  );
+}
+
+/** Largest difference, relative to the largest value. */
+function apart(one: Dense, other: Dense | undefined): number {
+  if (other === undefined || !sameDims(one.dims, other.dims)) return Number.POSITIVE_INFINITY;
+  const [a, b] = [toFloat64(one), toFloat64(other)];
+  let [most, largest] = [0, 0];
+  for (let at = 0; at < a.length; at++) {
+    largest = Math.max(largest, Math.abs(a[at] ?? 0));
+    most = Math.max(most, Math.abs((a[at] ?? 0) - (b[at] ?? 0)));
+  }
+  return most === 0 ? 0 : most / largest;
+}
+
+async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {
+  // A pretty-printed vocabulary would be 50 % larger.
+  for (const [name, content] of contents)
+    await writeFileAtomically(joinPath(out, name), [
+      bytesOfText(name === tokenizerName ? JSON.stringify(content) : jsonText(content)),
+    ]);
+  const written = new Set(contents.map(([name]) => name));
+  for (const { path, parts } of await sidecarsIn(folder))
+    if (!written.has(path)) await writeFileAtomically(joinPath(out, path), parts());
+}

@@ -1,0 +1,143 @@
+import { isWithin } from "../../judge/compare/compare.ts";
+import { bytes, counted, difference, integer, times } from "../../core/numbers.ts";
+import type { Run } from "../../judge/record/data.ts";
+import { comparedSize } from "./search.ts";
+import {
+  accuracySentence,
+  chosenOf,
+  goalSentence,
+  searchMissSentence,
+  speedOf,
+  storageSentence,
+  workAt,
+} from "../../judge/record/verdict.ts";
+
+export function verdictSentences(run: Run): readonly string[] {
+  if (run.refused !== undefined) return [run.refused.message];
+  return [accuracySentence(run), goalSentence(run), choiceSentence(run), storageSentence(run)].filter(
+    (text) => text !== undefined,
+  );
+}
+
+export function choiceSentence(run: Run): string | undefined {
+  const chosen = chosenOf(run);
+  if (chosen === undefined) return undefined;
+  const clause = choiceClause(run);
+  const reason = clause === undefined ? undefined : `${chosen.name} is ${clause}.${slowerText(run)}`;
+  const sentences = [reason, samplesSentence(run), lostSentence(run), searchMissSentence(run)].filter(
+    (text) => text !== undefined,
+  );
+  return sentences.length === 0 ? undefined : sentences.join(" ");
+}
+
+function samplesSentence(run: Run): string | undefined {
+  const measured = run.variants.filter(({ result }) => result !== undefined).length;
+  if (run.search !== undefined) {
+    const { points, samples, apart, isInterim } = run.search;
+    const tried = `${counted(points.length, "candidate")} ${points.length === 1 ? "was" : "were"} compared on ${counted(samples, "sample")}`;
+    if (isInterim === true)
+      return `This is the best so far: the search is not over, and it was not evaluated on other samples. ${tried}. The same command continues.`;
+    return apart ? `${tried}, and the best ${measured} on other samples.` : sameSamplesWarning(run);
+  }
+  if (measured < 2) return undefined;
+  const { validation } = run.data;
+  return validation === undefined
+    ? sameSamplesWarning(run)
+    : `${integer(validation)} validation samples chose it among ${measured} variants, and the test samples evaluated it.`;
+}
+
+/** Minimum test samples for reserving some to choose (`searchParts`, `divide`). */
+const enoughSamples = { search: 200, recipe: 90 } as const;
+
+export function sameSamplesWarning({ search, data, variants }: Run): string | undefined {
+  const isSame =
+    search === undefined
+      ? data.validation === undefined && variants.filter(({ result }) => result !== undefined).length > 1
+      : !search.apart && search.isInterim !== true;
+  if (!isSame) return undefined;
+  const { count } = data.test;
+  const enough = search === undefined ? enoughSamples.recipe : enoughSamples.search;
+  const isFew = count !== undefined && count < enough;
+  const samples = isFew ? `Only ${counted(count, "test sample")}, so the same ones` : "The same samples";
+  const more = isFew ? `; provide ${enough} or more` : "";
+  return `${samples} chose and evaluated the result. Expect a slightly worse value in practice${more}.`;
+}
+
+/** "the smallest of 13 candidates that is within the goal and about as fast as the original"; undefined if there was no choice. */
+export function choiceClause(run: Run): string | undefined {
+  const { choice, goal } = run;
+  if (choice === undefined) return undefined;
+  const { by, place } = choice;
+  const within = goal === undefined ? [] : ["within the goal"];
+  const isTimed = speedOf(run, place) !== undefined;
+  const isUntimed = !isTimed && workAt(run, place) === undefined;
+  const fastest = isTimed ? "the fastest" : "the lowest in processor time";
+  switch (by) {
+    case "only":
+      return `the only ${run.search === undefined ? "variant" : "finalist"} that is ${goal === undefined ? "usable" : "within the goal"}`;
+    case "usual":
+      // If the machine was too busy, the sentence of the gain says so.
+      if (isUntimed)
+        return `${amongAll("the smallest", run, within)}${run.latency?.unsteady === true ? "" : "; speed was not measured"}`;
+      return amongAll("the smallest", run, [
+        ...within,
+        isTimed ? "about as fast as the original" : "close to the original in processor time",
+      ]);
+    case "size":
+      return amongAll("the smallest", run, within);
+    case "speed":
+      return amongAll(fastest, run, within);
+    case "download":
+      return amongAll("the smallest download", run, within);
+    case "target-size":
+      return amongAll("the most accurate", run, [...within, "of the requested size"]);
+    case "faster":
+      return amongAll("the most accurate", run, [
+        ...within,
+        isTimed ? "as fast as requested" : "as low in processor time as requested",
+      ]);
+    case "none allowed":
+      return `${fastest}, because no ${noun(run)}${goal === undefined ? "" : " within the goal"} reaches the required speed`;
+    case "loss":
+      return `the one that lost least, because none is within the goal on the ${run.data.validation !== undefined ? "validation" : run.search?.apart === true ? "test and search" : "test"} samples`;
+    case "force":
+      return "the smallest, because none is within the goal (--force)";
+  }
+}
+
+const noun = ({ search }: Run): string => (search === undefined ? "variant" : "candidate");
+
+function amongAll(superlative: string, run: Run, conditions: readonly string[]): string {
+  const all = run.search?.points.length ?? run.variants.length;
+  const among = all > 1 ? `${superlative} of ${counted(all, noun(run))}` : `${superlative} ${noun(run)}`;
+  return conditions.length === 0 ? among : `${among} that is ${conditions.join(" and ")}`;
+}
+
+/** " int8 weights is smaller (292 kB) and 0.43 × as fast: --for size keeps it."; without a reliable timing it gives the processor time. */
+export function slowerText(run: Run): string {
+  const { over } = run.choice ?? {};
+  const smaller = over === undefined ? undefined : run.variants[over];
+  if (smaller?.result === undefined) return "";
+  const speed = speedOf(run, over)?.median;
+  const cost =
+    speed === undefined
+      ? `takes ${times(workAt(run, over) ?? Number.NaN)} the processor time`
+      : `${times(speed)} as fast`;
+  return ` ${smaller.name} is smaller (${bytes(smaller.result.bytes)}) and ${cost}: --for size keeps it.`;
+}
+
+/** "int8 static; 4 bits are smaller and kept the goal in the search, but missed it on the other samples: −3.2 points, −4.0 points." */
+function lostSentence({ variants, chosen, goal, search, metric: { unit } }: Run): string | undefined {
+  const kept = variants[chosen ?? -1]?.result;
+  if (kept === undefined || goal === undefined || search?.apart !== true) return undefined;
+  const sizeOf = comparedSize(search);
+  const lost = variants.filter(({ name, result, verdict }) => {
+    const { drop = Number.POSITIVE_INFINITY } = search.points.find((point) => point.name === name) ?? {};
+    const isSmaller = result !== undefined && sizeOf(result) < sizeOf(kept);
+    return isSmaller && drop <= goal.maxDrop && verdict !== undefined && !isWithin(verdict.drop, goal);
+  });
+  if (lost.length === 0) return undefined;
+  const drops = lost.map(({ comparison }) => difference(unit, comparison?.difference.value ?? Number.NaN));
+  const names = lost.map(({ name }) => name).join("; ");
+  return `${names} ${lost.length === 1 ? "is" : "are"} smaller and kept the goal in the search, but missed it on the other samples: ${drops.join(", ")}.`;
+}

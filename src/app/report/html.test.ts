@@ -1,0 +1,396 @@
+import { describe, expect, test } from "vitest";
+import { evilName, exampleRun, layerNames } from "../../../test/report/example-run.ts";
+import { faults, scripts } from "../../../test/report/well-formed.ts";
+import type { Spread } from "../../runtime/run/latency.ts";
+import type { Run } from "../../judge/record/data.ts";
+import { reportPage } from "./html.ts";
+import { escapeText } from "./markup.ts";
+import { benchCommand } from "../../judge/record/shell-command.ts";
+
+const page = reportPage(exampleRun);
+
+/** The example with another speed of what was chosen. */
+function withSpeed(speedup: Spread): Run {
+  const { latency, chosen = 0 } = exampleRun;
+  if (latency === undefined) throw new Error("The example has no times.");
+  const models = latency.models.map((one, index) =>
+    index === chosen + 1 && one !== undefined ? { ...one, speedup } : one,
+  );
+  return { ...exampleRun, latency: { ...latency, models } };
+}
+
+describe("a report", () => {
+  test("is well formed and asks for nothing from outside", () => {
+    expect(faults(page)).toEqual([]);
+    expect(page).toContain("default-src 'none'");
+  });
+
+  test("says first what was gained, what was lost and how sure that is", () => {
+    expect(page).toContain("<h1>7.86 × smaller and 2.20 × as fast.</h1>");
+    expect(page).toContain('<span class="badge doubt">needs more samples</span>');
+    expect(page).toContain(
+      "Accuracy went from 92.6 % to 91.9 %. Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.5 … 1.9. With 1,000 samples this could be chance; about 1,500 samples, more than the 1,000 there are, narrow the interval to ±1.0 points.",
+    );
+    expect(page.indexOf("<h1>")).toBeLessThan(page.indexOf("<svg"));
+    expect(page.indexOf("<svg")).toBeLessThan(page.indexOf("<table"));
+  });
+
+  test("has a column for zeros only where weights are sparse", () => {
+    const variants = exampleRun.variants.map((one) => ({
+      ...one,
+      result: one.result && { ...one.result, zeros: 0.9 },
+    }));
+    expect(page).not.toContain(">zeros<");
+    expect(reportPage({ ...exampleRun, variants })).toMatch(/>zeros<.*<td class="n">0\.0 %<.*<td class="n">90\.0 %</s);
+  });
+
+  test("has its sections in the order of a reader's questions", () => {
+    const parts = [
+      "<svg",
+      "Variants",
+      "Samples with different predictions",
+      "Layers changed most",
+      "Rejected variants",
+      "Skipped layers",
+      "Setup",
+      "Steps",
+    ];
+    const places = parts.map((part) => page.indexOf(part === "<svg" ? part : `<h2>${part}`));
+    expect(places.every((place) => place > 0)).toBe(true);
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+  });
+
+  test("shows samples with different predictions: images as images, texts and numbers as text", () => {
+    expect(page.match(/<img alt="" width="16" height="16" src="data:image\/png;base64,/g)).toHaveLength(1);
+    expect(page).toContain(`<blockquote>${escapeText(`I liked it. ${evilName}`)}</blockquote>`);
+    expect(page).toContain(`${escapeText(evilName)}: 0.25, -1.5, … 30 in all`);
+    expect(page).toContain('original: <b class="good">class 3</b>, result: <b class="bad">class 5</b>');
+    expect(page).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
+  });
+
+  test("classes have their names where the data names them, as text", () => {
+    const named = reportPage({ ...exampleRun, data: { ...exampleRun.data, classes: { 3: "cat", 5: evilName } } });
+    expect(faults(named)).toEqual([]);
+    expect(named).toContain(`original: <b class="good">cat</b>, result: <b class="bad">${escapeText(evilName)}</b>`);
+    expect(named).toContain("label <b>cat</b>");
+    expect(named).toContain('original: <b class="">class 2</b>, result: <b>nothing</b>');
+  });
+
+  test.each([
+    ["quarters and eighths of the original", [1_090_000, 300_000, 290_000, 280_000, 140_000]],
+    ["next to the original's", [1_090_000, 1_085_000, 1_080_000]],
+    ["a thousandth", [1_090_000, 1_000]],
+    ["all equal", [1_090_000, 1_090_000]],
+  ])("sizes that are %s are spread over the chart", (_, [original = 0, ...sizes]) => {
+    const [like] = exampleRun.variants;
+    if (like?.result === undefined) throw new Error("The example has no variant.");
+    const { result } = like;
+    const variants = sizes.map((size) => ({ ...like, result: { ...result, bytes: size } }));
+    const run: Run = { ...exampleRun, original: { ...exampleRun.original, bytes: original }, variants, chosen: 0 };
+    const [chart = ""] = /<svg class="chart broad" viewBox="0 0 (\d+).*?<\/svg>/s.exec(reportPage(run)) ?? [];
+    const width = Number(/viewBox="0 0 (\d+)/.exec(chart)?.[1]);
+    const xs = [...chart.matchAll(/<circle cx="([\d.]+)"/g)].map(([, x]) => Number(x) / width);
+    expect(xs).toHaveLength(1 + sizes.length);
+    const equal = new Set(sizes).size === 1 && sizes[0] === original;
+    expect(Math.max(...xs) - Math.min(...xs)).toBeGreaterThan(equal ? -1 : 0.6);
+    expect(Math.min(...xs)).toBeGreaterThan(0.08);
+    expect(Math.max(...xs)).toBeLessThan(0.98);
+  });
+
+  test("omits an image whose address is not inline", () => {
+    const shown = { kind: "image", address: "https://example.org/x.png", width: 1, height: 1 } as const;
+    const html = reportPage({
+      ...exampleRun,
+      disagreements: [{ sample: 1, label: 1, original: 1, variant: 2, shown }],
+    });
+    expect(html).not.toContain("<img");
+    expect(html).not.toContain("example.org");
+  });
+
+  test("lists the layers with the lowest signal to noise first, with their positions in the graph", () => {
+    const table = /<h2>Layers changed most[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
+    const decibels = [...table.matchAll(/>([\d.]+) dB</g)].map(([, value]) => value);
+    expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
+    expect(table).toContain('<td class="n">4</td><td class="text"><span class="name">fc</span>');
+    expect(page).toContain("1 layer is exactly equal.");
+    const [first, ...others] = exampleRun.noise?.layers ?? [];
+    if (first === undefined || exampleRun.noise === undefined) throw new Error("The example has no noise.");
+    const louder = { ...exampleRun.noise, layers: [{ ...first, signalToNoise: -3.25, cosine: -0.5 }, ...others] };
+    expect(reportPage({ ...exampleRun, noise: louder })).toMatch(/>−3\.[23] dB<.*>−0\.5000</);
+    expect(page).toContain("Not compared: the model has no such layer (1).");
+  });
+
+  test("has a row for every variant with its bytes, and a point for every one that has a result", () => {
+    const rows = /<h2>Variants<\/h2>[\s\S]*?<\/table>/.exec(page)?.[0] ?? "";
+    expect(rows.match(/<tr class/g)).toHaveLength(1 + exampleRun.variants.length);
+    for (const text of ["3.46 MB", "930 kB", "1.60 MB", "440 kB", "405 kB", "91.2 % … 94.6 %", "1.20 ×", "2.20 ×"])
+      expect(rows).toContain(text);
+    const charts = page.match(/<svg class="chart (broad|narrow)".*?<\/svg>/gs) ?? [];
+    expect(charts.map((chart) => chart.match(/<g class="point/g)?.length)).toEqual([4, 4]);
+  });
+
+  test("names every layer, and a name that is a script stays a name", () => {
+    for (const name of layerNames) expect(page).toContain(`<span class="name">${escapeText(name)}</span>`);
+    expect(page).not.toContain(evilName);
+    expect(scripts(page)).toEqual([]);
+  });
+
+  test("lists rejected variants with the reason, and groups equal reasons", () => {
+    expect(page).toContain("nothing changed: every layer was refused");
+    expect(page).toContain("quantize: rank below 41 needed to pay");
+    expect(page.match(/rank below 41/g)).toHaveLength(1);
+    expect(page).toContain("2 places");
+    expect(page).toContain("kept in float (per-layer override)");
+  });
+
+  test("tells what is needed to do it again", () => {
+    for (const text of [
+      "AMD EPYC 7R13",
+      "pith 0.1.0, node 20.20.2, onnxruntime-node 1.30.0",
+      "<dt>seed</dt><dd>1</dd>",
+    ])
+      expect(page).toContain(text);
+    expect(page).toContain("pith compress resnet56.onnx --data &#39;my photos/&#39; --max-drop 1% -o out/");
+  });
+
+  test("marks variants by how they stand, and gives them no number that would read as a rank; what has not changed is called so", () => {
+    expect(page.match(/<td class="key">.*?<\/td>/g)).toEqual(
+      ["", "✓", "✗", "", "✓"].map((mark) => `<td class="key">${mark}</td>`),
+    );
+    for (const text of [">original</text>", ">quantize</text>"]) expect(page).toContain(text);
+    const [, , , chosen] = exampleRun.variants;
+    const macs = chosen?.result?.macs;
+    const same = reportPage({ ...exampleRun, original: { ...exampleRun.original, macs } });
+    expect(same).toContain("<small>unchanged</small>");
+    expect(same).not.toContain("from 60.0 M");
+  });
+
+  test("ends with what to ask next, by commands", () => {
+    expect(page).toContain(
+      "npx pith bench resnet56.onnx model.onnx\nnpx pith eval model.onnx --against resnet56.onnx --data",
+    );
+    const paths = { original: "nets/model.onnx", result: "out/model.onnx" };
+    const placed = reportPage({ ...exampleRun, paths });
+    expect(placed).toContain(
+      "npx pith bench nets/model.onnx out/model.onnx\nnpx pith eval out/model.onnx --against nets/model.onnx",
+    );
+  });
+
+  test("commands name the runtimes that files are for, and both files as a shell reads them", () => {
+    const files = ["a b.onnx", "out/model.onnx"];
+    expect(benchCommand(files)).toBe("pith bench 'a b.onnx' out/model.onnx");
+    expect(benchCommand(files, ["node"])).toBe("pith bench 'a b.onnx' out/model.onnx");
+    expect(benchCommand(files, ["node", "wasm"])).toBe("pith bench 'a b.onnx' out/model.onnx --target node,wasm");
+    const page = reportPage({ ...exampleRun, targets: ["node"] });
+    expect(page).toMatch(/\nnpx pith eval \S+ --against \S+ --data other-samples\/ --target node</);
+    expect(page).not.toMatch(/pith bench .* --target/);
+  });
+
+  test("of samples that differ it counts those that were judged", () => {
+    const variants = exampleRun.variants.map((variant) => ({
+      ...variant,
+      agreement: { value: 0.9, low: 0.87, high: 0.92, count: 667, confidence: 0.95 },
+    }));
+    expect(reportPage({ ...exampleRun, variants })).toContain("of the 67 samples on which original and result differ");
+  });
+
+  test("every text of a run is escaped, wherever it comes from", () => {
+    const poison = <T>(value: T): T => {
+      if (typeof value === "string") return `${value}${evilName}` as T;
+      if (Array.isArray(value)) return value.map(poison) as T;
+      if (typeof value !== "object" || value === null) return value;
+      return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, poison(part)])) as T;
+    };
+    const { metric, ...rest } = exampleRun;
+    const poisoned: Run = { ...poison(rest), metric: { ...metric, name: `accuracy${evilName}` } };
+    const html = reportPage(poisoned);
+    expect(html).not.toContain(evilName);
+    expect(faults(html)).toEqual([]);
+  });
+});
+
+test("gives the original no interval if the metric is agreement with the original", () => {
+  const { original, variants } = exampleRun;
+  const perfect = { value: 1, low: 0.98, high: 1, count: 200, confidence: 0.95 };
+  const compared = variants.map((variant) => ({
+    ...variant,
+    ...(variant.comparison && { comparison: { ...variant.comparison, truth: "original" as const } }),
+  }));
+  const html = reportPage({ ...exampleRun, original: { ...original, estimate: perfect }, variants: compared });
+  expect(html).not.toContain("98.0 % … 100");
+  expect(html).toContain("The original agrees with itself by definition.");
+  expect(html).toMatch(/<g class="point original"><title>original<\/title><circle/);
+  expect(page).toMatch(/<g class="point original"><title>original<\/title><line class="own"/);
+  expect(page).not.toContain("by definition");
+});
+
+test("names the confidence of both intervals in the caption of the chart", () => {
+  const variants = exampleRun.variants.map((variant) => ({
+    ...variant,
+    ...(variant.comparison && {
+      comparison: { ...variant.comparison, difference: { ...variant.comparison.difference, confidence: 0.9875 } },
+    }),
+  }));
+  expect(reportPage({ ...exampleRun, variants })).toContain(
+    "Thin line: 95 % confidence interval of its accuracy. Thick line: 98.8 % confidence interval of its difference",
+  );
+});
+
+test("breaks no line inside a flag", () => {
+  const html = reportPage({ ...exampleRun, warnings: ["int8 dynamic is smaller: --for size keeps it"] });
+  expect(html).toContain('<span class="flag">--for</span> size keeps it');
+});
+
+describe("other outcomes", () => {
+  const without: Run = { ...exampleRun, chosen: undefined, latency: undefined, disagreements: [] };
+
+  test("says why nothing was kept, and shows what the nearest variant changes", () => {
+    const refused = { code: "E_ACCURACY_LOST", message: "Quantize was chosen, and not kept." } as const;
+    const html = reportPage({ ...exampleRun, chosen: undefined, latency: undefined, refused, examined: 3 });
+    expect(html).toContain("<h1>Nothing was kept: every variant was refused.</h1>");
+    expect(html).toContain(`<span class="badge bad">refused</span>${refused.message}</p>`);
+    expect(html).toContain("on which original and prune + train + quantize differ, spread over them");
+    expect(html).toContain("at the output of each layer, prune + train + quantize compared with the original,");
+    expect(html).not.toContain("<h2>Next</h2>");
+    expect(faults(html)).toEqual([]);
+  });
+
+  test("ends the axis of an agreement at 100 %, and gives nearly equal sizes different ticks", () => {
+    const { original, variants } = exampleRun;
+    const perfect = { value: 1, low: 0.839, high: 1, count: 20, confidence: 0.95 };
+    const sized = (bytes: number) => ({ ...original, bytes, estimate: perfect });
+    const html = reportPage({
+      ...exampleRun,
+      goal: undefined,
+      original: sized(1_094_554),
+      variants: variants.slice(0, 1).map((one) => ({ ...one, comparison: undefined, result: sized(1_094_030) })),
+      chosen: 0,
+    });
+    const chart = html.slice(html.indexOf("<svg"), html.indexOf("</svg>"));
+    const ticks = Array.from(chart.matchAll(/<text [^>]*>([\d.]+) (%|MB)<\/text>/g), ([, value, unit]) => [
+      unit,
+      value,
+    ]);
+    const percents = ticks.flatMap(([unit, value]) => (unit === "%" ? [Number(value)] : []));
+    expect(Math.max(...percents)).toBe(100);
+    const sizes = ticks.flatMap(([unit, value]) => (unit === "MB" ? [value] : []));
+    expect(sizes.length).toBeGreaterThan(2);
+    expect(new Set(sizes).size).toBe(sizes.length);
+    expect(html).toContain("<h1>About as large (1.09 MB)");
+  });
+
+  test("one recipe, whose result is refused", () => {
+    const html = reportPage({ ...without, variants: exampleRun.variants.slice(0, 1) });
+    expect(html).toContain("<h1>The result was refused.</h1>");
+    expect(faults(html)).toEqual([]);
+  });
+
+  test("nobody said machine, command or goal", () => {
+    const { noise: _, ...rest } = exampleRun;
+    const bare: Run = { ...rest, machine: undefined, command: undefined, goal: undefined };
+    const html = reportPage(bare);
+    expect(faults(html)).toEqual([]);
+    for (const word of ["undefined", "NaN", "Infinity", "changed most", "pith compress"])
+      expect(html).not.toContain(word);
+  });
+
+  test("prints a speed below 1 if the result is slower", () => {
+    const slow = withSpeed({ median: 0.5, low: 0.45, high: 0.55 });
+    const html = reportPage({ ...slow, original: { ...exampleRun.original, bytes: 220_000 } });
+    expect(html).toContain("<h1>2.00 × larger and 0.50 × as fast.</h1>");
+  });
+
+  test("a speed whose percentiles contain 1 is no clear difference, and no speed has an interval", () => {
+    const headline = (median: number, low: number, high: number): string | undefined =>
+      /<h1>(.*)<\/h1>/.exec(reportPage(withSpeed({ median, low, high })))?.[1];
+    expect(headline(0.32, 0.05, 2.65)).toBe("7.86 × smaller. Speed: no clear difference (0.32 ×).");
+    expect(headline(0.34, 0.2, 0.41)).toBe("7.86 × smaller and 0.34 × as fast.");
+    expect(headline(1.38, 1.05, 1.8)).toBe("7.86 × smaller and 1.38 × as fast.");
+  });
+
+  test("a figure of one that was chosen among others on the same samples is said to be such", () => {
+    expect(page).toContain(
+      "The same samples chose and evaluated the result. Expect a slightly worse value in practice.",
+    );
+    const [, , , only] = exampleRun.variants;
+    const alone = { ...exampleRun, variants: only === undefined ? [] : [only], chosen: 0 };
+    expect(reportPage(alone)).not.toContain("chose and evaluated");
+  });
+
+  test("validation samples are told apart from test samples, and which variant they passed over is said", () => {
+    const [first, ...others] = exampleRun.variants;
+    const comparison = first?.comparison;
+    if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
+    const drop = { value: 0.012, low: 0, high: 0.03, count: 333, confidence: 0.95 };
+    const worse = { ...comparison, difference: { ...drop, value: -0.012 } };
+    const verdict = { verdict: "not shown", met: false, drop } as const;
+    const validation = { comparison: worse, verdict, lost: undefined };
+    const shown = reportPage({
+      ...exampleRun,
+      data: { ...exampleRun.data, validation: 333 },
+      variants: [{ ...first, validation }, ...others],
+    });
+    expect(shown).toContain("333 validation samples chose it among 3 variants, and the test samples evaluated it.");
+    expect(shown).toContain("validation 333, test 667");
+    expect(shown).toContain("−1.2 points on the validation samples");
+    expect(page).not.toContain("on the validation samples");
+  });
+
+  describe("of a search", () => {
+    const point = { speed: 1.1, seconds: 12, isOnFront: true, recipe: "steps:\n  - quantize: { bits: 4 }\n" };
+    const points = [
+      { ...point, name: "4 bits", bytes: 165_000, drop: 0.003, interval: { low: -0.003, high: 0.009 } },
+      { ...point, name: evilName, bytes: 300_000, drop: 0.004, isOnFront: false },
+      { ...point, name: "2 bits", bytes: 90_000, drop: 0.6, isOnFront: false },
+      { ...point, name: "broken", isOnFront: false, refused: "it is not smaller than the original" },
+    ];
+    const html = reportPage({ ...exampleRun, search: { samples: 500, apart: true, points } });
+
+    test("lists all candidates in a table, with their recipes", () => {
+      expect(faults(html)).toEqual([]);
+      expect(html).toContain("Measured on 500 samples, which are not among those of the variants above.");
+      for (const { name } of points) expect(html).toContain(`<summary>${escapeText(name)}</summary>`);
+      expect(html).toContain("quantize: { bits: 4 }");
+      expect(html).toContain("it is not smaller than the original");
+    });
+
+    test("draws candidates with a small drop as points that link to their rows", () => {
+      const links = [
+        ...html.slice(0, html.indexOf("</svg>")).matchAll(/<a href="#(searched-\d)"><circle class="searched (front)?/g),
+      ];
+      expect(links.map(([, id, front]) => [id, front])).toEqual([
+        ["searched-0", "front"],
+        ["searched-1", undefined],
+      ]);
+      for (const [, id] of links) expect(html).toContain(`<tr id="${id}"`);
+    });
+
+    test("shows sizes after brotli if candidates are compared by them", () => {
+      expect(html).toContain(">size of the file");
+      const smaller = points.map((one) => ({ ...one, ...("bytes" in one && { brotli: one.bytes / 3 }) }));
+      const page = reportPage({ ...exampleRun, search: { samples: 500, apart: true, points: smaller } });
+      expect(page).toContain(">size after brotli");
+      expect(page).not.toContain(">size of the file");
+      expect(page).toContain('<th class="n">brotli</th>');
+      expect(page).toContain("<title>4 bits: 55.0 kB");
+    });
+  });
+
+  test("thousands of layers and refusals still make a page of less than 300 KB", () => {
+    const names = Array.from({ length: 3000 }, (_, index) => `model.decoder.layers.${index}.self_attn.q_proj`);
+    const misses = names.map((at, index) => ({ at, reason: `rank below ${index % 7} needed to pay` }));
+    const changes = names.map((at, index) => ({
+      at,
+      what: `${index} went`,
+      decidedBy: "global" as const,
+    }));
+    const variants = exampleRun.variants.map((variant) => ({
+      ...variant,
+      steps: variant.steps.map((step) => ({ ...step, misses, changes })),
+    }));
+    const html = reportPage({ ...exampleRun, variants });
+    expect(faults(html)).toEqual([]);
+    expect(html.length).toBeLessThan(300_000);
+    expect(html).toContain("more kinds of change; run.json has each");
+  });
+});

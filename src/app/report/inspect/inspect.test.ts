@@ -1,0 +1,262 @@
+import { describe, expect, test } from "vitest";
+import { counting } from "../../../../test/counting.ts";
+import { parseModel } from "../../../core/graph/text.ts";
+import { linear, network } from "../../../learn/nn/index.ts";
+import { encodeToBytes, open } from "../../../core/onnx/index.ts";
+import { quantize } from "../../../techniques/quantize/index.ts";
+import { inspect } from "./inspect.ts";
+
+const look = (text: string) => inspect(parseModel(text));
+
+describe("quantized layers", () => {
+  test("say their bits and how many scales they have", async () => {
+    const { layers } = await look(`opset 21
+graph (x: float32[N, 2]) -> (y) {
+  a_q: int8[2, 6] = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
+  a_scale: float32[6] = random(seed 2)
+  b_q: int4[6, 2] = [[1, 2], [1, 2], [1, 2], [1, 2], [1, 2], [1, 2]]
+  b_scale: float32[] = 0.5
+  c: float32[2, 2] = random(seed 3)
+  a = DequantizeLinear (a_q, a_scale) {axis=1}
+  b = DequantizeLinear (b_q, b_scale)
+  h = MatMul (x, a)
+  k = MatMul (h, b)
+  y = MatMul (k, c)
+}`);
+    expect(layers.map(({ bits, scales }) => [bits, scales])).toEqual([
+      [8, 6],
+      [4, 1],
+      [undefined, undefined],
+    ]);
+  });
+});
+
+test.each([
+  [{ weights: "palette", bits: 3 }, "palette of 3 bits [64, 32]", undefined],
+  [{ weights: "palette", bits: 4 }, "palette of 4 bits [64, 32]", undefined],
+  [{ weights: "palette", bits: 8 }, "palette of 8 bits [64, 32]", undefined],
+  [{ bits: 4 }, "4 bits [64, 32]", 64],
+  [{ bits: 8 }, "int8 [64, 32]", 64],
+] as const)(
+  "a weight stored with %j has the shape of its layer, and is not shared",
+  async (options, weight, scales) => {
+    const model = network({ fc: linear(32, 64) }, { input: ["n", 32], seed: 1 });
+    await quantize(model, { scheme: "weights", ...options });
+    const { layers } = await inspect(model);
+    expect(layers).toMatchObject([{ weight, bits: options.bits, sharedWith: [] }]);
+    expect(layers[0]?.scales).toBe(scales);
+  },
+);
+
+test("a weight that several nodes read is said to be shared, by each of them", async () => {
+  const { layers } = await look(`opset 21
+graph (ids: int64[N], x: float32[N, 4]) -> (y, z) {
+  w: float32[4, 4] = random(seed 1)
+  e = Gather "embed" (w, ids) {axis=0}
+  y = MatMul "first" (e, w)
+  z = MatMul "second" (x, w)
+}`);
+  expect(layers.map(({ sharedWith }) => sharedWith)).toEqual([
+    ['MatMul "first"', 'MatMul "second"'],
+    ['Gather "embed"', 'MatMul "second"'],
+    ['Gather "embed"', 'MatMul "first"'],
+  ]);
+});
+
+test("of a weight that many nodes read, the first eight others are said", async () => {
+  const steps = Array.from({ length: 20 }, (_, step) => `  h${step + 1} = MatMul "step${step}" (h${step}, w)\n`);
+  const { layers } = await look(`opset 21
+graph (h0: float32[N, 4]) -> (h20) {
+  w: float32[4, 4] = random(seed 1)
+${steps.join("")}}`);
+  expect(layers.map(({ sharedWith }) => sharedWith.length)).toEqual(new Array(20).fill(8));
+  expect(layers[0]?.sharedWith.slice(0, 2)).toEqual(['MatMul "step1"', 'MatMul "step2"']);
+});
+
+test("what lies inside of nodes is counted, with its layers", async () => {
+  const found = await look(`opset 21
+graph (x: float32[2, 4], flag: bool[]) -> (y) {
+  y = If (flag) {then_branch=graph () -> (a) {
+    w: float32[4, 4] = random(seed 1)
+    h = MatMul (x, w)
+    a = Relu (h)
+  }, else_branch=graph () -> (b) { b = Neg(x) }}
+}`);
+  expect(found.inside).toEqual({ graphs: 2, nodes: 3, layers: 1, wayOut: "`pith simplify --set flag=…`" });
+  expect(found.layers.map(({ name, macs, cuttable }) => [name, macs?.count, cuttable])).toEqual([["h", 32, 0]]);
+});
+
+test("what is not understood is listed once for a node, foreign operators with their domain", async () => {
+  const { notUnderstood } = await look(`opset 21, org.example 1
+graph (x: float32[2, 4], flag: bool[]) -> (y) {
+  h = org.example.Magic "trick" (x)
+  y: float32[2, 4] = If "choice" (flag) {then_branch=graph () -> (a) { a = org.example.Magic "again" (h) }, else_branch=graph () -> (b) { b = Neg(x) }}
+}`);
+  const magic = notUnderstood.filter(({ reason }) => reason === "Pith does not know this operator");
+  expect(magic.map(({ at }) => at)).toEqual(['org.example.Magic "trick"', 'org.example.Magic "again"']);
+  expect(notUnderstood.filter(({ at }) => at === undefined)).toEqual([]);
+});
+
+test("weights that are inputs too are named", async () => {
+  const model = parseModel(`opset 8
+graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
+  y = MatMul (x, w)
+}`);
+  const found = await inspect(model);
+  expect(found.replaceable).toEqual(["w"]);
+  expect(found.inputs.map(({ name }) => name)).toEqual(["x"]);
+  expect(found.layers).toHaveLength(1);
+});
+
+test("half precision is no candidate for 8 bits, and says its type", async () => {
+  const { layers, savings } = await look(`opset 21
+graph (x: float16[N, 4]) -> (y) {
+  w: float16[4, 4] = random(seed 1)
+  y = MatMul (x, w)
+}`);
+  expect(layers[0]?.weight).toBe("float16 [4, 4]");
+  expect([savings.int8.layers, savings.float16.layers]).toEqual([0, 0]);
+});
+
+test("tables are told with what 8 and 4 bits leave of them, a tied one once, the largest first", async () => {
+  const { savings } = await look(`opset 21
+graph (ids: int64[N, T], places: int64[N, T]) -> (y, p) {
+  embed.weight: float32[100, 64] = random(seed 1)
+  odd.weight: float16[10, 6] = random(seed 2)
+  turned = Transpose (embed.weight) {perm=[1, 0]}
+  e = Gather (embed.weight, ids)
+  again = Gather (embed.weight, places)
+  p = Gather (odd.weight, places)
+  h = Add (e, again)
+  y = MatMul "head" (h, turned)
+}`);
+  expect(savings.tables).toEqual([
+    // 64 codes, a scale and a zero point a row; 32 bytes of codes, two scales and a byte of two zero points.
+    { layer: "embed", tied: ['MatMul "head"'], bytes: 25_600, int8: 100 * 69, int4: 100 * (32 + 8 + 1) },
+    { layer: "odd", tied: [], bytes: 120, int8: 10 * 11, int4: undefined },
+  ]);
+});
+
+describe("blocks", () => {
+  const layer = (n: number): string => `
+  a${n} = Gemm (h${n}, layers.${n}.up.weight)
+  b${n} = Relu (a${n})
+  c${n} = Gemm (b${n}, layers.${n}.down.weight)
+  h${n + 1} = Add (h${n}, c${n})`;
+  const weights = (n: number): string => `
+  layers.${n}.up.weight: float32[4, 8] = random(seed ${2 * n})
+  layers.${n}.down.weight: float32[8, 4] = random(seed ${2 * n + 1})`;
+  const network = (count: number): string => {
+    const numbers = Array.from({ length: count }, (_, n) => n);
+    return `opset 21
+graph (x: float32[N, 3]) -> (y) {
+  stem.weight: float32[3, 4] = random(seed 100)
+  head.weight: float32[4, 2] = random(seed 101)${numbers.map(weights).join("")}
+  h0 = Gemm (x, stem.weight)${numbers.map(layer).join("")}
+  y = Gemm (h${count}, head.weight)
+}`;
+  };
+
+  test("that repeat are told with their names, layers and parameters", async () => {
+    const { blocks } = await look(network(3));
+    expect(blocks.repeats).toEqual([{ first: 1, count: 3 }]);
+    expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "layers.1", "layers.2", "head"]);
+    expect(blocks.all[2]).toMatchObject({
+      nodes: 4,
+      layers: ["layers.1.up", "layers.1.down"],
+      parameters: 64,
+      inputs: ["h1"],
+      sides: [],
+      outputs: ["h2"],
+    });
+    expect(new Set(blocks.all.map(({ kind }) => kind)).size).toBe(3);
+  });
+
+  test("that do not are told as well", async () => {
+    const { blocks } = await look(network(1));
+    expect(blocks.all.map(({ name }) => name)).toEqual(["stem", "layers.0", "head"]);
+  });
+});
+
+test("tables of rotary positions are not counted as parameters, neither of the model nor of its blocks", async () => {
+  const angles = (wave: (angle: number) => number): string =>
+    `[${Array.from({ length: 12 }, (_, t) => `[${[wave(t), wave(t / 100)].join(", ")}]`).join(", ")}]`;
+  const found = await look(`opset 21
+graph (x: float32[N, 3], at: int64[N]) -> (y) {
+  w: float32[3, 2] = random(seed 1)
+  cos: float32[12, 2] = ${angles(Math.cos)}
+  sin: float32[12, 2] = ${angles(Math.sin)}
+  h = MatMul (x, w)
+  c = Gather (cos, at)
+  s = Gather (sin, at)
+  a = Mul (h, c)
+  b = Mul (h, s)
+  y = Add (a, b)
+}`);
+  expect(found.parameters).toBe(6);
+  expect(found.stored[0]?.elements).toBe(6 + 2 * 24);
+  expect(found.blocks.all.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(6);
+});
+
+test("channels that prune can free, by storing a size that is read off a weight, can be removed", async () => {
+  const network = (size: string): string => `opset 21
+graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) {
+  c1.weight: float32[4, 2, 1, 1] = random(seed 1)
+  c2.weight: float32[2, 4, 1, 1] = random(seed 2)
+  zero: float32[] = 0
+  own = Shape (c1.weight) {start=0, end=1}
+  bias = Expand (zero, ${size})
+  h = Conv "c1" (x, c1.weight, bias)
+  y = Conv "c2" (h, c2.weight)
+}`;
+  const cuttable = async (size: string) => (await look(network(size))).layers.map((layer) => layer.cuttable);
+  expect(await cuttable("own")).toEqual([4, 0]);
+  expect(await cuttable("n")).toEqual([0, 0]);
+});
+
+test("channels that only go together are not counted as channels that can go", async () => {
+  const found = await look(`opset 21
+graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  c1.weight: float32[1, 3, 1, 1] = random(seed 1)
+  c2.weight: float32[2, 1, 1, 1] = random(seed 2)
+  h = Conv "c1" (x, c1.weight)
+  y = Conv "c2" (h, c2.weight)
+}`);
+  expect(found.savings.channels).toMatchObject({ layers: 0, cuttable: 0, channels: 3 });
+  expect(found.layers[0]).toMatchObject({
+    cuttable: 0,
+    kept: { reason: "they can only be removed together, which would empty axis 0", at: "c1.weight" },
+  });
+});
+
+test("the model stays as it is: weights in Constant nodes are layers, and nodes afterwards", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[N, 2]) -> (y) {
+  w = Constant () {value=float32[2, 3] [[1, 2, 3], [4, 5, 6]]}
+  y = MatMul "fc" (x, w)
+}`);
+  const before = await encodeToBytes(model);
+  expect((await inspect(model)).layers).toMatchObject([{ name: "fc", weight: "float32 [2, 3]", parameters: 6 }]);
+  expect(await encodeToBytes(model)).toEqual(before);
+});
+
+test("a program gets it from the root, as everything that many need", async () => {
+  expect((await import("pith")).inspect).toBe(inspect);
+});
+
+test("of weights the first numbers are read, which show that they are neither masks nor positions", async () => {
+  const width = 512;
+  const text = `opset 21
+graph (ids: int64[N], x: float32[N, ${width}]) -> (y) {
+  words: float32[${width}, ${width}] = random(seed 1)
+  w: float32[${width}, ${width}] = random(seed 2)
+  e = Gather (words, ids)
+  s = Add (x, e)
+  y = MatMul (s, w)
+}`;
+  const source = counting(await encodeToBytes(parseModel(text)));
+  const { parameters } = await inspect(await open(source));
+  expect(parameters).toBe(2 * width * width);
+  expect(source.size).toBeGreaterThan(2e6);
+  expect(source.total).toBeLessThan(60_000);
+});

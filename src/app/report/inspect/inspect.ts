@@ -1,0 +1,90 @@
+/** The contents of a model as data, as `pith inspect` prints them. */
+import type { Model } from "../../../core/graph/model.ts";
+import type { OperationCount } from "../operation-count.ts";
+import type { Blocks } from "./blocks.ts";
+import type { Savings } from "./savings.ts";
+
+export interface StoredTensors {
+  readonly type: string;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly bytes: number;
+}
+
+/** Dims are text: "[batch, 3, 224, 224]". */
+export interface Port {
+  readonly name: string;
+  readonly type: string | undefined;
+  readonly dims: string;
+}
+
+/** A layer with its cost and possible savings. */
+export interface InspectedLayer {
+  readonly name: string;
+  readonly operator: string;
+  /** Stored type and dims of the weight: "float32 [64, 64]", "palette of 4 bits [64, 64]". */
+  readonly weight: string;
+  /** Bits of a quantized weight; undefined for floats. */
+  readonly bits: number | undefined;
+  /** Number of scales of a quantized weight: 1, one per channel, or one per block. */
+  readonly scales: number | undefined;
+  /** Up to eight other nodes that read the same weight. */
+  readonly sharedWith: readonly string[];
+  readonly outputs: number;
+  readonly inputs: number;
+  readonly groups: number;
+  readonly parameters: number;
+  readonly macs: OperationCount | undefined;
+  /** Maximum rank at which two factors are smaller than the matrix; undefined if the weight is not a matrix. */
+  readonly payingRank: number | undefined;
+  /** Prunable output channels, and why the others are not. */
+  readonly cuttable: number;
+  readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
+}
+
+export interface Inspection {
+  /** Preprocessing that an earlier command recorded in the file. */
+  readonly prepared: string | undefined;
+  readonly producer: string;
+  readonly irVersion: number;
+  /** Domain → version; ONNX's own domain is "ai.onnx". */
+  readonly opsets: Readonly<Record<string, number>>;
+  readonly inputs: readonly Port[];
+  readonly outputs: readonly Port[];
+  /** Operator → number of nodes, including subgraphs, most frequent first. */
+  readonly operators: Readonly<Record<string, number>>;
+  /** A weight that several layers share counts once. */
+  readonly parameters: number;
+  readonly macs: OperationCount | undefined;
+  readonly layers: readonly InspectedLayer[];
+  readonly blocks: Blocks;
+  readonly savings: Savings;
+  readonly notUnderstood: readonly { readonly at: string | undefined; readonly reason: string }[];
+  /** Subgraphs, which only quantize changes. `wayOut` is a command that moves layers out of branches. */
+  readonly inside: {
+    readonly graphs: number;
+    readonly nodes: number;
+    readonly layers: number;
+    readonly wayOut: string | undefined;
+  };
+  /** Stored tensors that are also inputs, as in old files, so that callers can replace them. */
+  readonly replaceable: readonly string[];
+  readonly stored: readonly StoredTensors[];
+  readonly roles: Readonly<Record<string, number>>;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/**
+ * Describes a model: inputs, outputs, operators, layers, repeated blocks, sizes, and possible savings. The model is not changed or run. Few weight
+ * values are read.
+ *
+ * @example
+ * const { layers, parameters, savings } = await inspect(model);
+ * console.log(parameters, "parameters;", savings.int8.before, "→", savings.int8.after, "bytes with 8-bit weights");
+ * for (const { name, weight, cuttable, outputs } of layers) console.log(name, weight, cuttable, "of", outputs, "channels can be cut");
+ */
+export async function inspect(model: Model): Promise<Inspection> {
+  // Imported lazily, because the root exports this function and would load every operator.
+  const { collect } = await import("./collect.ts");
+  return collect(model.clone());
+}

@@ -1,0 +1,127 @@
+/**
+ * Estimates the savings of techniques from shapes.
+ *
+ * - 8-bit weights: one byte per weight, and a float scale and a zero point per output channel. Half precision: two bytes per weight.
+ * - Pruning the share f of all prunable channels keeps about n · Π (1 − f · r_a) of n elements, where r_a is the prunable share of axis a.
+ */
+import type { Group } from "../../../core/analysis/channels.ts";
+import { isInside, type Layer } from "../../../core/analysis/layers.ts";
+import { describe, type Value } from "../../../core/graph/graph.ts";
+import { isFloat } from "../../../core/tensor/convert.ts";
+import { elementCount } from "../../../core/tensor/dims.ts";
+import { type Channels, payingRank } from "../applicable-techniques.ts";
+
+const supposedCut = 0.3;
+
+/** Bytes before and after, and the number of changed layers. */
+export interface Saving {
+  readonly layers: number;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** An embedding table, counted once if several layers read it. */
+export interface TableSaving {
+  readonly layer: string;
+  /** Matrix products with the same weight, which share its quantized values. */
+  readonly tied: readonly string[];
+  readonly bytes: number;
+  /** Bytes with 8 bits and a scale per row. */
+  readonly int8: number;
+  /** Bytes with 4 bits in blocks of 32 with zero points; undefined if rows are not a multiple of 32. */
+  readonly int4: number | undefined;
+}
+
+/** Estimated savings by technique. */
+export interface Savings {
+  readonly int8: Saving;
+  readonly float16: Saving;
+  /** `share` of the `cuttable` channels removed, of `channels` in all. */
+  readonly channels: Saving & { readonly share: number; readonly cuttable: number; readonly channels: number };
+  readonly lowRank: { readonly layers: number };
+  /** Trained float tables, the largest first. */
+  readonly tables: readonly TableSaving[];
+}
+
+/** A scale in float32 and a zero point in int8. */
+const bytesPerChannel = 5;
+
+export function estimateSavings(
+  layers: readonly Layer[],
+  groups: readonly Group[],
+  channels: (layer: Layer) => Channels,
+  learned: ReadonlyMap<Value, number>,
+): Savings {
+  const int8 = { layers: 0, before: 0, after: 0 };
+  const seen = new Set<Value>();
+  for (const { weight, role, outputs, inputs } of layers) {
+    const { tensor } = weight;
+    if (tensor?.type !== "float32") continue;
+    int8.layers++;
+    if (seen.has(weight)) continue;
+    seen.add(weight);
+    int8.before += tensor.bytes;
+    int8.after += elementCount(tensor.dims) + bytesPerChannel * (role.kind === "lookup" ? inputs : outputs);
+  }
+  return {
+    int8,
+    float16: { ...int8, after: int8.before / 2 },
+    channels: cutting(
+      layers.filter((layer) => !isInside(layer)),
+      groups,
+      channels,
+    ),
+    lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
+    tables: tablesAmong(layers, learned),
+  };
+}
+
+const block = 32;
+
+function tablesAmong(layers: readonly Layer[], learned: ReadonlyMap<Value, number>): readonly TableSaving[] {
+  const found = new Map<Value, TableSaving>();
+  for (const { name, weight, role, outputs: width, inputs: rows } of layers) {
+    const { tensor } = weight;
+    if (role.kind !== "lookup" || tensor === undefined || !isFloat(tensor.type) || !learned.has(weight)) continue;
+    const readers = layers.filter((other) => other.weight === weight && other.role.kind !== "lookup");
+    const blocks = width / block;
+    const perRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);
+    found.set(weight, {
+      layer: name,
+      tied: readers.map(({ node }) => describe(node)),
+      bytes: tensor.bytes,
+      int8: rows * (width + bytesPerChannel),
+      int4: Number.isInteger(blocks) ? rows * perRow : undefined,
+    });
+  }
+  return [...found.values()].sort((one, other) => other.bytes - one.bytes);
+}
+
+function cutting(
+  layers: readonly Layer[],
+  groups: readonly Group[],
+  channels: (layer: Layer) => Channels,
+): Savings["channels"] {
+  const kept = new Map<Value, number>();
+  for (const { slices, refused } of groups) {
+    for (const { value, unitOf } of slices) {
+      if (value.tensor === undefined) continue;
+      const going = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
+      kept.set(value, (kept.get(value) ?? 1) * (1 - supposedCut * going));
+    }
+  }
+  const result = { layers: 0, before: 0, after: 0, share: supposedCut, cuttable: 0, channels: 0 };
+  for (const [{ tensor }, share] of kept) {
+    if (tensor === undefined || share === 1) continue;
+    result.before += tensor.bytes;
+    result.after += tensor.bytes * share;
+  }
+  result.after = Math.round(result.after);
+  for (const layer of layers) {
+    const { cuttable } = channels(layer);
+    if (cuttable > 0) result.layers++;
+    result.cuttable += cuttable;
+    result.channels += layer.outputs;
+  }
+  return result;
+}

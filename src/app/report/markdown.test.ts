@@ -1,0 +1,41 @@
+import { expect, test } from "vitest";
+import { evilName, exampleRun } from "../../../test/report/example-run.ts";
+import { codeSpan, escapeMarkdown, reportMarkdown, variantsMarkdown } from "./markdown.ts";
+
+test("a row for the original and for each variant, all with the same number of cells", () => {
+  const lines = variantsMarkdown(exampleRun).split("\n");
+  expect(lines).toHaveLength(2 + 1 + exampleRun.variants.length);
+  expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length))).toEqual(new Set([8]));
+  expect(lines.at(-1)).toBe(
+    "| **prune + train + quantize** | 440 kB | 409 kB | 405 kB | 91.9 % (90.2 % … 93.6 %) | −0.7 points (95 % interval −1.9 … +0.5, 1,000 samples) | 2.20 × |",
+  );
+  expect(lines[3]).toContain("| 1.20 × |");
+  expect(lines[4]).toContain("factorize<br>nothing changed: every layer was refused | – | – | – | – |");
+});
+
+test("names cannot become markup or end a cell", () => {
+  const original = { ...exampleRun.original, name: `a|b\n# ${evilName} [x](y)` };
+  const [first] = exampleRun.variants;
+  const variants = first === undefined ? [] : [{ ...first, name: `${evilName} | x` }];
+  const text = reportMarkdown({ ...exampleRun, original, variants, chosen: 0 });
+  expect(text).not.toContain("<script>");
+  expect(text.split("\n")[0]).toBe('### a\\|b \\# &#60;script&#62;alert("x")&#60;/script&#62; \\[x\\](y)');
+  expect(text).toContain("\\| x** |");
+});
+
+test("underscores are escaped only at the edge of a word", () => {
+  expect(escapeMarkdown("onnx/model_q4f16.onnx _a_ __b__")).toBe("onnx/model_q4f16.onnx \\_a\\_ \\_\\_b\\_\\_");
+});
+
+test("the name of a metric cannot end a cell of the title", () => {
+  const text = variantsMarkdown({ ...exampleRun, metric: { ...exampleRun.metric, name: `a|b\n${evilName}` } });
+  expect(text.split("\n")[0]).toContain("a\\|b &#60;script&#62;");
+});
+
+test.each([
+  ["pith quantize bert_sst2", "`pith quantize bert_sst2`"],
+  ["a `<b>` c\nd", "`` a `<b>` c d ``"],
+  ["``", "``` `` ```"],
+])("the span of code of %j has a longer fence than its backticks", (text, span) => {
+  expect(codeSpan(text)).toBe(span);
+});

@@ -1,0 +1,54 @@
+import { count } from "../../core/numbers.ts";
+import { type Dim, dimText, isUnknownDim, productParts, symbol } from "../../core/tensor/dims.ts";
+
+/** `count` for each `per` ("batch", "batch*seq"), or in all. */
+export interface OperationCount {
+  readonly count: number | undefined;
+  readonly per: string | undefined;
+}
+
+export function operationCount(dim: Dim | undefined): OperationCount | undefined {
+  if (dim === undefined) return undefined;
+  const [count, per = ""] = productParts(dim) ?? [];
+  // A formula of several sizes, "floor((n + 1)/2)", is not a unit.
+  return per.includes(" ") || count === undefined
+    ? { count: undefined, per: dimText(dim) }
+    : { count, per: per === "" ? undefined : per };
+}
+
+/** "1200", "4*batch", "2*seq + 1" */
+export function operationsFormula({ count, per }: OperationCount): string {
+  if (count === undefined || per === undefined) return per ?? String(count);
+  return count === 1 ? per : `${count}*${per}`;
+}
+
+/** Returns the counts of two models if both refer to the same sizes. */
+export function comparableCounts(
+  a: OperationCount | undefined,
+  b: OperationCount | undefined,
+): readonly [number, number] | undefined {
+  return a?.count === undefined || b?.count === undefined || a.per !== b.per ? undefined : [a.count, b.count];
+}
+
+const longestFormula = 40;
+
+/** "1.20 k × batch", "depends on batch and sequence"; "?" if unknown. */
+export function operationsText(value: OperationCount | undefined): string {
+  if (value === undefined) return "?";
+  const { per = "" } = value;
+  // A size that is known only at run time has no name.
+  if (per !== "" && isUnknownDim(symbol(per))) return "?";
+  if (per.length > longestFormula) {
+    const names = new Set(per.replaceAll(/\b(floor|ceil|min|max)\(/g, "(").match(/[A-Za-z_][\w.]*/g));
+    return `depends on ${[...names].join(" and ")}`;
+  }
+  if (value.count === undefined) return value.per === undefined ? "?" : termsText(value.per);
+  return value.per === undefined ? count(value.count) : `${count(value.count)} × ${value.per}`;
+}
+
+/** "1024*batch*seq*seq + 786432*batch*seq" → "1,024 × batch*seq*seq + 786 k × batch*seq". */
+function termsText(sum: string): string {
+  const terms = sum.split(" + ").map((term) => /^(\d+)\*(.+)$/.exec(term));
+  if (terms.some((term) => term === null)) return sum;
+  return terms.map((term) => `${count(Number(term?.[1]))} × ${term?.[2]}`).join(" + ");
+}

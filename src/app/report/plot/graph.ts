@@ -1,0 +1,291 @@
+/** Boxes and edges of a model's graphs, without nodes that only process stored values. A subgraph is a separate picture. */
+import type { Cost } from "../../../core/analysis/cost.ts";
+import type { Inference } from "../../../core/analysis/infer.ts";
+import { layerName, moduleOf } from "../../../core/analysis/layer-names.ts";
+import { type Layer, layerAt } from "../../../core/analysis/layers.ts";
+import { plainName } from "../../../core/analysis/masks.ts";
+import { weightBits } from "../../../core/analysis/stored-form.ts";
+import { storedRoot } from "../../../core/analysis/stored-root.ts";
+import { weightStorage } from "../../../core/analysis/weight.ts";
+import { Miss } from "../../../core/errors.ts";
+import { bytes, count, counted } from "../../../core/numbers.ts";
+import {
+  type Attribute,
+  type Graph,
+  type Node,
+  operatorName,
+  subgraphs,
+  usedValues,
+  type Value,
+} from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { dimsText, dimText } from "../../../core/tensor/dims.ts";
+import { bitsOf, type DataType } from "../../../core/tensor/types.ts";
+import { isIndexType, withGroups } from "./groups.ts";
+
+export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
+
+export interface Box {
+  readonly family: Family;
+  readonly title: string;
+  /** Name for layer selection; for a table lookup the table's name; else the node's. */
+  readonly name: string;
+  /** Trained table of a node that is not a layer: an embedding, positions. */
+  readonly table: string | undefined;
+  readonly layer: Layer | undefined;
+  readonly gives: DataType | undefined;
+  /** `x: float32 [N, 3]`, and whether it is stored. */
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: readonly (readonly [name: string, value: string])[];
+  readonly macs: string | undefined;
+  /** Output dimensions, if they differ from the input's. */
+  readonly shape: string | undefined;
+  readonly miss: string | undefined;
+  /** Minimum bits of quantized values that the node reads or writes; for a layer those of its weight. */
+  readonly bits: number | undefined;
+  /** Module path from the exporter, with the node at its end. */
+  readonly path: string;
+  readonly graphs: readonly (readonly [attribute: string, picture: number])[];
+}
+
+export interface Picture {
+  /** "" for the main graph; else the node and its attribute. */
+  readonly title: string;
+  readonly parent: readonly [picture: number, box: number] | undefined;
+  readonly boxes: readonly Box[];
+  /** Pairs of indices into `boxes`, from producer to consumer, each pair once. */
+  readonly edges: readonly (readonly [number, number])[];
+}
+
+/**
+ * Returns the main graph, subgraphs depth first, then grouped boxes. @param layers of the main graph, whose nodes must be in order (`graph.sort()`).
+ */
+export function collect(
+  model: Model,
+  inference: Inference,
+  layers: readonly Layer[],
+  costs: Cost,
+): readonly [Picture, ...Picture[]] {
+  const layerOf = new Map<Node, Layer>();
+  for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
+  const inner: Picture[] = [];
+  const place = (graph: Graph, title: string, parent: Picture["parent"]): number => {
+    // Reserves the index before those of its subgraphs.
+    const index = inner.push({ title, parent, boxes: [], edges: [] });
+    inner[index - 1] = collectGraph(graph, title, parent, index, { inference, layerOf, costs, place });
+    return index;
+  };
+  const main = collectGraph(model.graph, "", undefined, 0, { inference, layerOf, costs, place });
+  return withGroups([main, ...inner]);
+}
+
+interface Collecting {
+  readonly inference: Inference;
+  readonly layerOf: ReadonlyMap<Node, Layer>;
+  readonly costs: Cost;
+  readonly place: (graph: Graph, title: string, parent: Picture["parent"]) => number;
+}
+
+function collectGraph(
+  graph: Graph,
+  title: string,
+  parent: Picture["parent"],
+  index: number,
+  collecting: Collecting,
+): Picture {
+  const { inference } = collecting;
+  const boxes: Box[] = [];
+  const edges: [number, number][] = [];
+  const placeOf = new Map<Value, number>();
+  const add = (box: Box): number => boxes.push(box) - 1;
+  for (const input of graph.feeds) placeOf.set(input, add(port(input)));
+  const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
+  const sourceOf = (value: Value): number | undefined => {
+    if (value.graph !== graph && !isStored(value) && !placeOf.has(value)) placeOf.set(value, add(port(value)));
+    return placeOf.get(value);
+  };
+  for (const node of graph.nodes()) {
+    const used = [...new Set(usedValues(node))];
+    // Nodes that only compute constants would hide the network.
+    if (used.every(isStored) && subgraphs(node).length === 0) continue;
+    const sources = new Set(used.map(sourceOf));
+    const place = boxes.length;
+    const box = add(nodeBox(node, used, collecting, (inside, at) => collecting.place(inside, at, [index, place])));
+    for (const from of sources) if (from !== undefined) edges.push([from, box]);
+    for (const output of node.outputs) if (output !== undefined) placeOf.set(output, box);
+  }
+  for (const output of graph.outputs) {
+    const from = sourceOf(output);
+    const box = add(port(output));
+    if (from !== undefined) edges.push([from, box]);
+  }
+  return { title, parent, boxes, edges };
+}
+
+function port(value: Value): Box {
+  const text = valueText(value);
+  const empty = {
+    table: undefined,
+    layer: undefined,
+    attributes: [],
+    macs: undefined,
+    miss: undefined,
+    bits: undefined,
+    graphs: [],
+  };
+  const shape = value.type?.dims === undefined ? undefined : dimsText(value.type.dims);
+  return {
+    family: "port",
+    title: value.name,
+    name: value.name,
+    path: "",
+    gives: value.type?.type,
+    inputs: [text],
+    outputs: [],
+    shape,
+    ...empty,
+  };
+}
+
+function nodeBox(
+  node: Node,
+  used: readonly Value[],
+  { inference, layerOf, costs }: Collecting,
+  enter: (graph: Graph, title: string) => number,
+): Box {
+  const bound = inference.at(node);
+  const layer = layerOf.get(node) ?? innerLayer(node, inference);
+  const macs = costs.perNode.get(node);
+  const [first] = node.outputs;
+  const outer = subgraphs(node).length === 0 ? [] : used.filter((value) => !node.inputs.includes(value));
+  const title = operatorName(node);
+  const table = layer === undefined ? tableOf(node, bound instanceof Miss ? [] : bound.parameters()) : undefined;
+  const name = layer?.name ?? table ?? node.name;
+  const module = moduleOf(node);
+  return {
+    family: familyOf(node, inference, layer),
+    title,
+    name,
+    table,
+    layer,
+    gives: first?.type?.type,
+    inputs: [...node.inputs, ...outer].flatMap((value) => (value === undefined ? [] : [inputText(value, inference)])),
+    outputs: node.outputs.flatMap((value) => (value === undefined ? [] : [valueText(value)])),
+    attributes: [...node.attributes].map(([key, value]) => [key, attributeText(value)]),
+    macs: macs === undefined || macs === 0 ? undefined : multipleText(dimText(macs)),
+    shape: first === undefined ? undefined : changedShape(first, used, inference),
+    miss: bound instanceof Miss ? bound.reason : undefined,
+    bits: layer === undefined ? bitsAt(node, inference) : codeBits(layer),
+    path: module === undefined ? node.name : `${module}/${node.op}`,
+    graphs: [...node.attributes].flatMap(([key, value]) => {
+      const inside = value.kind === "graph" ? [value.value] : value.kind === "graphs" ? value.value : [];
+      return inside.map((graph): [string, number] => [key, enter(graph, `${name === "" ? title : name} ${key}`)]);
+    }),
+  };
+}
+
+function tableOf(node: Node, parameters: readonly number[]): string | undefined {
+  const roots = parameters.flatMap((input) => {
+    const value = node.inputs[input];
+    return (value === undefined ? undefined : storedRoot(value)) ?? [];
+  });
+  const table = roots.find(({ tensor }) => (tensor?.dims ?? []).filter((size) => size !== 1).length >= 2);
+  if (table === undefined) return undefined;
+  const name = plainName(table);
+  const stem = layerName(name, node, undefined);
+  return name.startsWith(stem) ? stem : name;
+}
+
+/** Layers belong to the main graph, but weights in subgraphs are shown too. */
+function innerLayer(node: Node, inference: Inference): Layer | undefined {
+  if (node.graph.parent === undefined) return undefined;
+  const layer = layerAt(node, inference);
+  return layer instanceof Miss ? undefined : layer;
+}
+
+const codeTypes: ReadonlySet<DataType> = new Set<DataType>(["int8", "uint8", "int4", "uint4", "int2", "uint2"]);
+
+function codeBits(layer: Layer): number | undefined {
+  const storage = weightStorage(layer);
+  return storage === "quantized" || storage === "packed" ? weightBits(layer) : undefined;
+}
+
+function bitsAt(node: Node, inference: Inference): number | undefined {
+  const values = [...node.inputs, ...node.outputs].filter((value) => value !== undefined);
+  const types = values.flatMap((value) => inference.operand(value)?.type ?? value.type?.type ?? []);
+  const bits = types.flatMap((type) => (type !== "string" && codeTypes.has(type) ? [bitsOf[type]] : []));
+  return bits.length === 0 ? undefined : Math.min(...bits);
+}
+
+function familyOf(node: Node, inference: Inference, layer: Layer | undefined): Family {
+  if (layer !== undefined) return "layer";
+  const bound = inference.at(node);
+  if (bound instanceof Miss) return "unknown";
+  if (isIndexType(node.outputs[0]?.type?.type)) return "shape";
+  if (bound.parameters().some((input) => node.inputs[input]?.tensor !== undefined)) return "trained";
+  const rule = bound.quantize();
+  return !(rule instanceof Miss) && rule.kind === "transparent" ? "move" : "compute";
+}
+
+function changedShape(output: Value, used: readonly Value[], inference: Inference): string | undefined {
+  if (output.type?.dims === undefined) return undefined;
+  const text = dimsText(output.type.dims);
+  const incoming = used.filter((value) => inference.operand(value)?.stored !== true);
+  return incoming.some((value) => dimsText(value.type?.dims) === text) ? undefined : text;
+}
+
+/** "1179648*N" → "1.18 M × N". */
+function multipleText(text: string): string {
+  const product = /^(\d+)(?:\*([^ ]+))?$/.exec(text);
+  if (product === null) return text;
+  const number = count(Number(product[1]));
+  return product[2] === undefined ? number : `${number} × ${product[2]}`;
+}
+
+function inputText(value: Value, inference: Inference): string {
+  const stored = inference.operand(value)?.stored === true;
+  return stored ? `${valueText(value)}, stored` : valueText(value);
+}
+
+function valueText({ name, type }: Value): string {
+  return `${name}: ${type?.type ?? "?"} ${dimsText(type?.dims)}`;
+}
+
+const mostElements = 16;
+const mostCharacters = 120;
+
+export function attributeText(attribute: Attribute): string {
+  switch (attribute.kind) {
+    case "float":
+    case "int":
+      return String(attribute.value);
+    case "string":
+      return stringText(attribute.value);
+    case "tensor":
+      return `tensor ${attribute.value.type} ${dimsText(attribute.value.dims)}`;
+    case "graph":
+      return `graph of ${counted(attribute.value.nodeCount, "node")}`;
+    case "floats":
+    case "ints":
+      return listText(attribute.value.map(String));
+    case "strings":
+      return listText(attribute.value.map(stringText));
+    case "tensors":
+      return counted(attribute.value.length, "tensor");
+    case "graphs":
+      return `${attribute.value.length} graphs`;
+    case "opaque":
+      return bytes(attribute.value.length);
+  }
+}
+
+function stringText(value: string | Uint8Array): string {
+  if (typeof value !== "string") return bytes(value.length);
+  return value.length > mostCharacters ? `${value.slice(0, mostCharacters)}…` : value;
+}
+
+function listText(elements: readonly string[]): string {
+  const more = elements.length > mostElements ? `, … ${elements.length} in all` : "";
+  return `[${elements.slice(0, mostElements).join(", ")}${more}]`;
+}

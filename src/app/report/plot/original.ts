@@ -1,0 +1,98 @@
+/** Compares the layers of a plotted model with those of its original, by name or output. No weight is read. */
+import { cost } from "../../../core/analysis/cost.ts";
+import { infer } from "../../../core/analysis/infer.ts";
+import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
+import { counterpartsAmong, originalName } from "../../../core/analysis/match.ts";
+import { storedForm } from "../../../core/analysis/stored-form.ts";
+import { PithError } from "../../../core/errors.ts";
+import { bytes, counted, percent } from "../../../core/numbers.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
+
+export interface Original {
+  readonly name: string;
+  readonly model: Model;
+}
+
+export interface ComparedLayer {
+  /** "147 kB → 23.0 kB, 40×64×3×3 int8". */
+  readonly brief: string;
+  readonly full: string;
+}
+
+export interface Comparison {
+  readonly summary: string;
+  /** Layers of the original without a counterpart. */
+  readonly removed: readonly string[];
+  readonly removedText: string;
+  readonly of: (layer: Layer) => ComparedLayer;
+}
+
+/**
+ * @param layers of the plotted model, of `size` bytes.
+ * @throws PithError E_OPTION if no layer has a counterpart.
+ */
+export function compareWith({ name, model }: Original, layers: readonly Layer[], size: number): Comparison {
+  const inference = infer(model);
+  const theirs = allLayers(model, inference);
+  const byName = groupBy(theirs, (layer) => layer.name);
+  const names = new Set(byName.keys());
+  const counterparts = counterpartsAmong(theirs);
+  const originalsOf = (layer: Layer): readonly Layer[] => {
+    const found = counterparts(layer);
+    return found.length > 0 ? found : (byName.get(originalName(layer.name, names) ?? "") ?? []);
+  };
+  const matched = new Set(layers.flatMap(originalsOf));
+  if (matched.size === 0 && layers.length > 0 && theirs.length > 0)
+    throw new PithError("E_OPTION", `No layer of "${name}" has the name or the output of a layer of the model.`, {
+      hint: "Give the model from which this one was made.",
+    });
+  const replacements = groupBy(layers, (layer) => originalsOf(layer)[0]);
+  const removed = theirs.filter((layer) => !matched.has(layer));
+  const before = cost(model, inference).bytes;
+  const total = `original ${name}: ${bytes(before)} → ${bytes(size)} (${percent(size / (before || 1))})`;
+  const changed = layers.filter((layer) => {
+    const [original] = originalsOf(layer);
+    return original === undefined || weightText(original) !== weightText(layer);
+  });
+  const kept = new Set([...matched].map(({ weight }) => weight));
+  return {
+    summary: `${total}, ${changed.length} of ${counted(layers.length, "layer")} ${changed.length === 1 ? "differs" : "differ"} in shape or type`,
+    removed: removed.map((layer) => `${layer.name}: ${weightText(layer)} ${bytes(bytesOf(layer.weight))}`),
+    removedText: `${counted(removed.length, "layer")} of the original without a counterpart, ${bytes(freedBytes(removed, kept))}`,
+    of(layer) {
+      const [original] = originalsOf(layer);
+      const now = bytes(bytesOf(layer.weight));
+      if (original === undefined)
+        return { brief: `new, ${now}`, full: `new: the original has no such layer; ${weightText(layer)} ${now}` };
+      const then = bytes(bytesOf(original.weight));
+      const [own, other] = [partsOf(layer), partsOf(original)];
+      const different = own.filter((part, at) => part !== other[at]);
+      const others = (replacements.get(original)?.length ?? 1) - 1;
+      const place = original.name === layer.name ? "original" : `original ${original.name}`;
+      return {
+        brief: `${then} → ${now}${different.length === 0 ? "" : `, ${joinParts(different)}`}`,
+        full: `${place}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${others === 0 ? "" : `, and ${counted(others, "more layer")}`}`,
+      };
+    },
+  };
+}
+
+/** Sums weights that no remaining layer uses, each once. */
+function freedBytes(removed: readonly Layer[], kept: ReadonlySet<Value>): number {
+  const weights = new Set(removed.map(({ weight }) => weight));
+  return [...weights].reduce((sum, weight) => sum + (kept.has(weight) ? 0 : bytesOf(weight)), 0);
+}
+
+const bytesOf = ({ tensor }: Value): number => tensor?.bytes ?? 0;
+
+function partsOf(layer: Layer): readonly [shape: string, type: string] {
+  const { dims, type } = storedForm(layer);
+  return [dims.join("×"), type];
+}
+
+/** "40×64×3×3 int8", "16×3×3×3, palette of 4 bits" */
+const joinParts = (parts: readonly string[]): string => parts.join(parts.at(-1)?.includes(" ") ? ", " : " ");
+
+const weightText = (layer: Layer): string => joinParts(partsOf(layer));

@@ -1,0 +1,106 @@
+/** The plot's JavaScript. Text from the model is inserted as text, never as markup. */
+import { detailsScript } from "./script-details.ts";
+import { drawScript } from "./script-draw.ts";
+import { moveScript } from "./script-move.ts";
+
+/** Pruned counts: `removed` as `countOf` in `techniques/prune/amount.ts`, `shares` per cell of a layer's strip. Separate, so that tests can run it. */
+export const plotArithmetic = `
+const removed = (amount, size) => amount * size + 4503599627370496 - 4503599627370496;
+const decode = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+const unpack = (layer, steps) => layer === null ? null : {
+  ...layer,
+  steps,
+  places: layer.places && Array.from(new Uint32Array(decode(layer.places).buffer)),
+  curves: layer.curves && decode(layer.curves),
+};
+// Keeps the end of a path, in whole parts if they fit.
+const ending = (text, most) => {
+  if (text.length <= most) return text;
+  const rest = text.slice(1 - most);
+  const part = rest.search(/[./]/);
+  return "…" + (part >= 0 && part < rest.length / 2 ? rest.slice(part) : rest);
+};
+// Keeps the beginning of a sentence, in whole words.
+const cutOff = (text, most) => text.length <= most ? text : text.slice(0, most).replace(/[\\s,:;(]*\\S*$/, "") + " …";
+// Joins names; after the first one only their differences.
+const together = ([first, ...others]) => [ending(first, 29), ...others.map((name) => {
+  const [parts, before] = [name.split(/[./]/), first.split(/[./]/)];
+  const at = parts.findIndex((part, index) => part !== before[index]);
+  return ending(parts.slice(Math.max(0, at)).join("."), 29);
+})].join(", ");
+// Names that match come before nodes that only read or write a match.
+const search = (texts, words) => [
+  ...texts.filter(({ called }) => called.includes(words)),
+  ...texts.filter(({ called, text }) => !called.includes(words) && text.includes(words)),
+];
+const amountOf = (layer, mode, amount) => {
+  if (mode !== "channels") return layer.entries === undefined ? undefined : { gone: removed(amount, layer.entries), size: layer.entries };
+  if (layer.places === undefined) return undefined;
+  const least = removed(amount, layer.units);
+  return { gone: layer.places.filter((place) => place < least).length, size: layer.places.length };
+};
+const whole = (value) => Math.round(value).toLocaleString("en-US");
+const goneText = ({ gone, size }, what) => whole(gone) + " of " + whole(size) + what + " would be removed";
+const prunedText = (layer, mode, amount) => {
+  const taken = amountOf(layer, mode, amount);
+  if (taken === undefined) return mode === "channels" ? layer.kept : layer.reason;
+  return goneText(taken, mode === "channels" ? " channels" : "");
+};
+const shares = (layer, mode, amount) => {
+  const cells = Array.from({ length: layer.cells }, () => 0);
+  if (amountOf(layer, mode, amount) === undefined) return cells;
+  if (mode === "channels") {
+    const least = removed(amount, layer.units);
+    const sizes = cells.slice();
+    layer.places.forEach((place, channel) => {
+      const cell = Math.floor((channel * layer.cells) / layer.places.length);
+      sizes[cell]++;
+      if (place < least) cells[cell]++;
+    });
+    return cells.map((count, cell) => count / sizes[cell]);
+  }
+  const at = amount * layer.steps;
+  const low = Math.min(layer.steps - 1, Math.floor(at));
+  return cells.map((_, cell) => {
+    const first = layer.curves[cell * (layer.steps + 1) + low];
+    const second = layer.curves[cell * (layer.steps + 1) + low + 1];
+    return (first + (second - first) * (at - low)) / 255;
+  });
+};
+`;
+
+export const plotScript = `
+${plotArithmetic}
+const find = (id) => document.getElementById(id);
+const [view, drawing, scene, panel, slider] = ["view", "drawing", "scene", "panel", "amount"].map(find);
+const percent = (share) => (100 * share).toFixed(share * 100 % 1 === 0 ? 0 : 1) + " %";
+const clip = (text, most) => text.length > most ? text.slice(0, most - 9) + "…" + text.slice(-8) : text;
+function element(name, content, style) {
+  const made = document.createElement(name);
+  if (style) made.className = style;
+  if (content !== undefined) made.textContent = content;
+  return made;
+}
+function shape(name, attributes) {
+  const made = document.createElementNS(drawing.namespaceURI, name);
+  for (const [key, value] of Object.entries(attributes)) if (key === "text") made.textContent = value; else made.setAttribute(key, value);
+  return made;
+}
+async function load() {
+  const packed = new Blob([decode(find("data").textContent)]);
+  return JSON.parse(await new Response(packed.stream().pipeThrough(new DecompressionStream("deflate"))).text());
+}
+function start(data) {
+  const graphs = data.graphs.map((graph) => ({ ...graph, layers: graph.layers.map((layer) => unpack(layer, data.steps)) }));
+  let [current, graph] = [0, graphs[0]];
+  let [amount, mode, chosen] = [data.amount, "entries", undefined];
+  let found = new Set();
+${drawScript}
+${moveScript}
+${detailsScript}
+  document.documentElement.classList.add("live");
+  open(0);
+  shade();
+}
+load().then(start, (error) => { view.append(element("p", "This page cannot be read: " + error.message, "bad")); });
+`;

@@ -1,0 +1,135 @@
+/** Compact data that shows which entries pruning by magnitude removes, for any amount. Counts are exact; a table has 21 amounts per channel. */
+import type { Inference } from "../../../core/analysis/infer.ts";
+import type { Layer } from "../../../core/analysis/layers.ts";
+import { maskedAt } from "../../../core/analysis/masks.ts";
+import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
+import { brokenNumbers, weightStorage } from "../../../core/analysis/weight.ts";
+import { Miss, refusalIn } from "../../../core/errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
+import { completeContext } from "../../../core/pass/pass.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { countOf } from "../../../techniques/prune/amount.ts";
+import { toFloat32, toFloat64 } from "../../../core/tensor/convert.ts";
+import { stridesOf } from "../../../core/tensor/dims.ts";
+
+const mostCells = 48;
+/** Amounts of the table: 0, 5 %, …, 100 %. */
+export const curveSteps = 20;
+const mostRanked = 2 ** 18;
+
+export interface WeightPicture {
+  /** Entries that are not masked yet. */
+  readonly entries: number;
+  /** |w| at 0, 1, …, 100 % of the entries in rising order. */
+  readonly quantiles: readonly number[];
+  /** Mean norm of the channels of each cell, relative to the largest. */
+  readonly heat: readonly number[];
+  /** cells × (curveSteps + 1): removed share of a cell's entries, 0 to 255. */
+  readonly curves: Uint8Array;
+}
+
+export async function weightPicture(model: Model, layer: Layer, inference: Inference): Promise<WeightPicture | Miss> {
+  const { tensor } = layer.weight;
+  if (tensor === undefined) return new Miss("it is not stored");
+  if (weightStorage(layer) === "quantized") return dequantizedPicture(model, layer);
+  const dense = await tensor.read();
+  const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
+  const masked = maskedAt(layer.weight)?.mask.tensor;
+  const mask = masked === undefined ? undefined : toFloat32(await masked.read());
+  const broken = brokenNumbers(values);
+  if (broken !== undefined) return new Miss(`it ${broken}`);
+  const found = storedOutputAxis(layer, inference);
+  return pictureOf(values, mask, tensor.dims, found?.renumbered === false ? found.axis : undefined);
+}
+
+/** Per-channel scales make the quantized values alone meaningless: the largest of each channel is 127. */
+async function dequantizedPicture(model: Model, { effective, role }: Layer): Promise<WeightPicture | Miss> {
+  try {
+    const dense = await readStoredValue(model, effective, completeContext().engine);
+    return pictureOf(toFloat32(dense), undefined, dense.dims, role.out);
+  } catch (error) {
+    return new Miss(refusalIn(error).message);
+  }
+}
+
+export function pictureOf(
+  values: Scores,
+  mask: Float32Array | undefined,
+  dims: readonly number[],
+  axis: number | undefined,
+): WeightPicture {
+  const count = axis === undefined ? 1 : (dims[axis] ?? 1);
+  const inner = axis === undefined ? Math.max(1, values.length) : (stridesOf(dims)[axis] ?? 1);
+  const channelOf = (index: number): number => Math.floor(index / inner) % count;
+  const squares = new Float64Array(count);
+  let entries = 0;
+  for (let index = 0; index < values.length; index++) {
+    if (mask?.[index] === 0) continue;
+    const value = values[index] ?? 0;
+    const channel = channelOf(index);
+    squares[channel] = (squares[channel] ?? 0) + value * value;
+    entries++;
+  }
+  const stride = Math.max(1, Math.ceil(entries / mostRanked));
+  const sampled = new Uint32Array(Math.ceil(entries / stride));
+  let seen = 0;
+  for (let index = 0; index < values.length; index++) {
+    if (mask?.[index] === 0) continue;
+    if (seen % stride === 0) sampled[seen / stride] = index;
+    seen++;
+  }
+  const magnitudeAt = (index: number): number => Math.abs(values[index] ?? 0);
+  const magnitudes =
+    values instanceof Float32Array ? Float32Array.from(sampled, magnitudeAt) : Float64Array.from(sampled, magnitudeAt);
+  const sorted = magnitudes.toSorted();
+  const cells = Math.max(1, Math.min(count, mostCells));
+  const cellOf = (channel: number): number => Math.floor((channel * cells) / count);
+  const curves = cellCurves(magnitudes, (place) => cellOf(channelOf(sampled[place] ?? 0)), cells);
+  return {
+    entries,
+    quantiles: Array.from({ length: 101 }, (_, share) => {
+      return Number((sorted[Math.round((share / 100) * (sorted.length - 1))] ?? 0).toPrecision(3));
+    }),
+    heat: cellHeat(squares.map(Math.sqrt), cells, cellOf),
+    curves,
+  };
+}
+
+function cellCurves(magnitudes: Scores, cellOf: (place: number) => number, cells: number): Uint8Array {
+  const steps = curveSteps + 1;
+  const cellAt = Uint8Array.from(magnitudes, (_, place) => cellOf(place));
+  const whole = new Uint8Array(magnitudes.length).fill(1);
+  const curves = new Uint8Array(cells * steps);
+  const sizes = countedBy(cellAt, whole, cells);
+  for (let step = 0; step < steps; step++) {
+    const left = cutLeast(whole, magnitudes, countOf({ fraction: step / curveSteps }, magnitudes.length));
+    for (const [cell, stay] of countedBy(cellAt, left, cells).entries()) {
+      const size = sizes[cell] ?? 0;
+      curves[cell * steps + step] = size === 0 ? 255 : Math.round((255 * (size - stay)) / size);
+    }
+  }
+  return curves;
+}
+
+function countedBy(cellAt: Uint8Array, mask: Mask, cells: number): Uint32Array {
+  const counts = new Uint32Array(cells);
+  for (let place = 0; place < mask.length; place++) {
+    const cell = cellAt[place] ?? 0;
+    counts[cell] = (counts[cell] ?? 0) + (mask[place] ?? 0);
+  }
+  return counts;
+}
+
+function cellHeat(norms: Float64Array, cells: number, cellOf: (channel: number) => number): readonly number[] {
+  const sums = new Float64Array(cells);
+  const sizes = new Float64Array(cells);
+  for (const [channel, norm] of norms.entries()) {
+    const cell = cellOf(channel);
+    sums[cell] = (sums[cell] ?? 0) + norm;
+    sizes[cell] = (sizes[cell] ?? 0) + 1;
+  }
+  const means = sums.map((sum, cell) => sum / Math.max(1, sizes[cell] ?? 1));
+  const largest = means.reduce((most, mean) => Math.max(most, mean), 0);
+  return Array.from(means, (mean) => (largest === 0 ? 0 : mean / largest));
+}

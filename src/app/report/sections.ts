@@ -1,0 +1,173 @@
+import {
+  bytes,
+  confidenceText,
+  count,
+  counted,
+  figure,
+  figureInterval,
+  integer,
+  percent,
+  runTime,
+  times,
+} from "../../core/numbers.ts";
+import { type Change, changeText } from "../../core/pass/pass.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import type { Run, Samples, StepRecord } from "../../judge/record/data.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+import { benchCommand, filesOf, quoted, targetFlag } from "../../judge/record/shell-command.ts";
+import { trainingChart } from "./training-chart.ts";
+import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "../../judge/record/verdict.ts";
+
+const maxNames = 40;
+const maxLength = 300;
+const maxChanges = 12;
+
+export function keyFigures(run: Run): Markup {
+  const chosen = chosenOf(run);
+  const { original, metric } = run;
+  const result = chosen?.result;
+  const box = (title: string, text: Content, note?: Content): Markup =>
+    html`<div><dt>${title}</dt><dd>${text}${note !== undefined && html`<small>${note}</small>`}</dd></div>`;
+  const fromTo = (before: number | undefined, after: number | undefined, text: (value: number) => string): Content => {
+    if (before === undefined) return "–";
+    if (after === undefined) return text(before);
+    if (text(after) === text(before)) return html`${text(after)}<small>unchanged</small>`;
+    return html`${text(after)}<small>from ${text(before)}${after > 0 && `, ${times(before / after)}`}</small>`;
+  };
+  const estimate = result?.estimate ?? original.estimate;
+  const hasInterval = result !== undefined || !comparesWithOriginal(run);
+  const speed = run.chosen === undefined ? undefined : timesOf(run)?.models[run.chosen + 1];
+  return html`<dl class="figures">
+${box("bytes", fromTo(original.bytes, result?.bytes, bytes))}
+${original.gzip !== undefined && box("compressed (gzip)", fromTo(original.gzip, result?.gzip, bytes))}
+${original.brotli !== undefined && box("compressed (brotli)", fromTo(original.brotli, result?.brotli, bytes))}
+${box(metric.name, figure(metric.unit, estimate.value), hasInterval ? `${confidenceText(estimate)} interval ${figureInterval(metric.unit, estimate)}` : undefined)}
+${speed !== undefined && box("speed", times(speed.speedup.median), `${runTime(speed.milliseconds.median)} per run`)}
+${original.macs !== undefined && box("multiply-accumulates", fromTo(original.macs, result?.macs, count))}
+</dl>`;
+}
+
+export function doneSection(run: Run): Markup | undefined {
+  const chosen = chosenOf(run);
+  if (chosen === undefined || chosen.steps.length === 0) return undefined;
+  return html`<h2>Steps</h2>
+${chosen.steps.map(
+  (step) => html`<h3>${step.name}</h3>
+<p class="note">${[optionsText(step), lossText(step), `${step.seconds.toFixed(1)} s`].filter((text) => text !== "").join(" · ")}</p>
+${trainingChart(step)}${changesOf(step)}`,
+)}`;
+}
+
+export function refusedSection(run: Run): Markup | undefined {
+  const variants = run.variants.filter(({ refused }) => refused !== undefined);
+  const misses = run.variants.flatMap(({ steps }) =>
+    steps.flatMap(({ id, misses: left }) => left.map(({ at, reason }) => ({ at, reason: `${id}: ${reason}` }))),
+  );
+  const reasons = Array.from(
+    groupBy(misses, ({ reason }) => reason),
+    ([reason, of]) => [reason, [...new Set(of.flatMap(({ at }) => at ?? []))]] as const,
+  );
+  if (variants.length === 0 && reasons.length === 0) return undefined;
+  return html`${
+    variants.length > 0 &&
+    html`<h2>Rejected variants</h2>
+<ul class="reasons">
+${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
+</ul>`
+  }
+${
+  reasons.length > 0 &&
+  html`<h2>Skipped layers</h2>
+<ul class="reasons">
+${reasons.slice(0, maxNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
+</ul>`
+}`;
+}
+
+export function circumstances(run: Run): Markup {
+  const { machine, data, latency } = run;
+  const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
+  const versions = Object.entries({ pith: run.version, ...machine?.versions }).map((one) => one.join(" "));
+  const samples = (part: string, given: Samples | undefined): string => {
+    const { count, fitted = count } = given ?? {};
+    return given === undefined ? "" : `${part} ${fitted === undefined ? "a stream" : integer(fitted)}`;
+  };
+  const { test, validation } = data;
+  const parts = [
+    samples("training", data.train),
+    samples("calibration", data.calibrate),
+    validation === undefined ? "" : `validation ${integer(validation)}`,
+    samples("test", { ...test, count: test.count === undefined ? undefined : test.count - (validation ?? 0) }),
+  ];
+  return html`<h2>Setup</h2>
+<dl class="facts">
+${row("data", html`${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`)}
+${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
+${data.chance !== undefined && row("chance", `${percent(data.chance)}, the score of always predicting the most frequent class`)}
+${data.test.sha256 !== undefined && row(validation === undefined ? "test samples" : "validation and test samples", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
+${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
+${latency !== undefined && row("timing", `${timingText(latency)}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
+${
+  chosenOf(run)?.targets !== undefined &&
+  row(
+    "runtimes",
+    targetLines(chosenOf(run)?.targets ?? [])
+      .map((line) => line.trim())
+      .join("; "),
+  )
+}
+${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
+${run.original.brotli !== undefined && row("compressed", `gzip at level 9, brotli at quality 11, as static files are compressed once${isEstimated(run) ? "; estimated for files above 8 MiB" : ""}`)}
+${versions.length > 0 && row("versions", versions.join(", "))}
+${row("seed", String(run.seed))}
+${row("date", `${run.date}, ${integer(run.seconds)} s`)}
+</dl>
+${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}
+${run.chosen !== undefined && nextSection(run)}`;
+}
+
+const isEstimated = ({ original, variants }: Run): boolean =>
+  [original, ...variants.map(({ result }) => result)].some((one) => one?.sampled === true);
+
+function nextSection(run: Run): Markup {
+  const [before, after] = filesOf(run);
+  const evaluate = `pith eval ${quoted(after)} --against ${quoted(before)} --data other-samples/${targetFlag(run.targets ?? [])}`;
+  return html`<h2>Next</h2>
+<p class="note">Time both models on the machine that will run them, and evaluate them on other samples:</p>
+<pre>${[benchCommand([before, after], run.targets), evaluate].map((line) => `npx ${line}`).join("\n")}</pre>`;
+}
+
+function optionsText({ options }: StepRecord): string {
+  const parts = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name} ${typeof value === "string" ? value : JSON.stringify(value)}`],
+  );
+  return clipped(parts.join(", "));
+}
+
+function lossText({ history }: StepRecord): string {
+  const [first, last] = [history?.[0], history?.at(-1)];
+  if (first === undefined || last === undefined) return "";
+  return `loss ${first.loss.toPrecision(3)} → ${last.loss.toPrecision(3)} in ${counted(history?.length ?? 0, "epoch")}`;
+}
+
+/** Groups equal changes, and names the setting that decided if it was not the step's option. */
+function changesOf({ changes }: StepRecord): Content {
+  if (changes.length === 0) return html`<p class="note">No changes.</p>`;
+  const item = ([what, of]: readonly [string, readonly Change[]]): Markup =>
+    html`<li>${clipped(what)} <span class="note">${of.length > 1 && `${integer(of.length)} places`}</span><br>${namesText(of.map(({ at }) => at))}</li>`;
+  const all = [...groupBy(changes, changeText)];
+  return html`<ul class="reasons">${all.slice(0, maxChanges).map(item)}</ul>
+${all.length > maxChanges && html`<p class="note">and ${integer(all.length - maxChanges)} more kinds of change; run.json has each.</p>`}`;
+}
+
+function namesText(names: readonly string[]): Content {
+  const shown = names.slice(0, maxNames);
+  const list = (some: readonly string[]): Content =>
+    some.map((name, index) => [index > 0 && ", ", html`<span class="name">${clipped(name)}</span>`]);
+  const more = names.length - shown.length;
+  return [list(shown), more > 0 && ` and ${integer(more)} more`];
+}
+
+function clipped(text: string): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
+}

@@ -1,0 +1,92 @@
+/** Reports the speed of a result relative to another model. */
+import { type UnevenChannels, widestBlock } from "../../core/analysis/uneven-channels.ts";
+import { someOf } from "../../core/errors.ts";
+import { integer, isSlower, percent, runTime } from "../../core/numbers.ts";
+import type { Change } from "../../core/pass/pass.ts";
+import { comparableCounts, type OperationCount } from "./operation-count.ts";
+import { benchCommand } from "../../judge/record/shell-command.ts";
+
+/** On one thread, measured once in one process, so there is no interval. */
+export interface Speed {
+  /** Speed relative to the other model: 2 is half the time. */
+  readonly factor: number;
+  /** Processor time per run of the original and the result, in milliseconds. */
+  readonly before: number;
+  readonly milliseconds: number;
+}
+
+/** Speed relative to the file `against`, or why it was not timed. */
+export interface Timed {
+  readonly against: string;
+  readonly found: Speed | { readonly unmeasured: string };
+}
+
+/** Minimum share of the expected speedup that counts as faster. */
+const leastGain = 0.25;
+/** Share of multiply-accumulates above which no speedup is expected. */
+const mostMacs = 0.9;
+
+interface Macs {
+  /** Undefined if an operator's cost is not known. */
+  readonly macs: OperationCount | undefined;
+}
+
+interface Computed {
+  readonly before: Macs;
+  readonly changes: readonly Pick<Change, "speed">[];
+  readonly uneven?: UnevenChannels | undefined;
+}
+
+/** Explains why fewer operations are not faster, as far as known; undefined if they are, or are not fewer. */
+export function noFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
+  const [all, left] = comparableCounts(before.macs, after.macs) ?? [1, 1];
+  if (left > mostMacs * all || factor - 1 >= leastGain * (all / left - 1)) return undefined;
+  const slower = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
+  const reasons = [
+    ...(slower === 0
+      ? []
+      : [`${integer(slower)} of the ${integer(changes.length)} changed layers are slower than before`]),
+    ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
+  ];
+  const why = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
+  return `${percent(left / all, 0)} of the MACs, but ${factorText(factor)}: ${why}`;
+}
+
+function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
+  const shown = someOf(counts.map(String), 5);
+  return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
+}
+
+/** Measurements of one model differ by this share between processes, which was seen on a busy machine. */
+const noise = 0.12;
+
+/** "about 1.6 × as fast"; "about as fast" if the difference may be noise. */
+export function factorText(factor: number): string {
+  return Math.abs(factor - 1) <= noise
+    ? "about as fast"
+    : `about ${factor < 9.5 ? factor.toPrecision(2) : factor.toFixed(0)} × as fast`;
+}
+
+/** Returns a warning if the result is slower by more than the noise. */
+export function slowerText(timed: Timed | undefined): string | undefined {
+  if (timed === undefined || "unmeasured" in timed.found || timed.found.factor >= 1 - noise) return undefined;
+  return `the result is slower: ${factorText(timed.found.factor)} as ${timed.against} on one thread`;
+}
+
+export function timeRow(model: string, timed: Timed | undefined): string[][] {
+  if (timed === undefined || timed.against !== model || "unmeasured" in timed.found) return [];
+  const { before, milliseconds, factor } = timed.found;
+  return [["time, 1 thread", runTime(before), runTime(milliseconds), factorText(factor)]];
+}
+
+export function speedLines(model: string, written: string, timed: Timed | undefined): string[] {
+  if (timed === undefined) return [];
+  const { against, found } = timed;
+  if ("unmeasured" in found)
+    return [`speed: not measured, ${found.unmeasured}; ${benchCommand([against, written])} measures it`];
+  return against === model ? [] : [`speed: ${factorText(found.factor)} as ${against} on one thread`];
+}
+
+export function speedRecord(timed: Timed | undefined): object {
+  return timed === undefined ? {} : { speed: { against: timed.against, ...timed.found } };
+}

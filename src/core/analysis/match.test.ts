@@ -1,0 +1,178 @@
+import { describe, expect, test } from "vitest";
+import {
+  convolutional,
+  expectEveryNumberOfLayers,
+  expectInConvolutions,
+  expectInTransformers,
+  norms,
+  pairs,
+  perceptron,
+  texts,
+  transformer,
+} from "../../../test/distill/networks.ts";
+import { shared } from "../../../test/shared.ts";
+import { Miss } from "../errors.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
+import type { Model } from "../graph/model.ts";
+import { averagePool, conv2d, network, relu, residual } from "../../learn/nn/index.ts";
+import { open } from "../onnx/index.ts";
+import { matchLayers } from "./match.ts";
+
+/** Residual blocks in two resolutions: `a` before the pooling, `b` after it. */
+const staged = (first: number, second: number): Model => {
+  const block = () =>
+    residual({ a: conv2d(4, 4, 3, { padding: 1 }), relu: relu(), b: conv2d(4, 4, 3, { padding: 1 }) });
+  const blocks = (name: string, count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, at) => [`${name}${at}`, block()]));
+  return network(
+    {
+      stem: conv2d(3, 4, 3),
+      ...blocks("a", first),
+      pool: averagePool(2),
+      ...blocks("b", second),
+      end: conv2d(4, 2, 1),
+    },
+    { input: ["batch", 3, 10, 10], seed: 1 },
+  );
+};
+
+describe("layers are matched", () => {
+  test.each(["pre-norm", "post-norm"] as const)(
+    "the state after each layer with one after a layer, whatever number of layers is kept: %s",
+    async (order) => {
+      await expectEveryNumberOfLayers(transformer(5, 8, 2, 1, order));
+    },
+  );
+
+  test.each(["pre-norm", "post-norm"] as const)("a single layer of another width with the last one: %s", (order) => {
+    const [student, teacher] = [transformer(1, 8, 2, 1, order), transformer(3, 12, 3, 2, order)];
+    const [[own, other] = [], ...more] = pairs(student, teacher);
+    expect(more).toEqual([]);
+    expect(other?.replace("layer2", "layer0")).toBe(own);
+    expect(pairs(teacher, student).map(([, last]) => last)).toEqual([own, own, own]);
+  });
+
+  test("the states of a student whose layers were factorized, by their names", async () => {
+    const teacher = transformer(4, 8, 2, 1, "post-norm");
+    const student = teacher.clone();
+    await factorize(student, { rank: 2, layers: ["words", "layer1.*", "layer3.*"], timing: false });
+    expect(pairs(student, teacher)).toEqual(pairs(teacher, teacher));
+  });
+
+  test("the last state of an encoder, which is an output of the model", () => {
+    const encoder = (layers: number): Model => {
+      const model = transformer(layers, 8, 2, 1, "post-norm");
+      const last = model.graph.value(pairs(model, model).at(-1)?.[0] ?? "");
+      if (last === undefined) throw new Error("no state");
+      model.graph.setOutputs([last]);
+      return model;
+    };
+    expect(pairs(encoder(2), encoder(4)).map(([, teacher]) => teacher)).toEqual([
+      expect.stringContaining("layer1."),
+      expect.stringContaining("layer3."),
+    ]);
+  });
+
+  test("stage by stage if both networks have the same number of resolutions", () => {
+    expect(pairs(staged(1, 1), staged(3, 1)).map(([, teacher]) => teacher)).toEqual(["a2.output", "b0.output"]);
+    expect(pairs(staged(2, 1), staged(2, 4)).map(([, teacher]) => teacher)).toEqual([
+      "a0.output",
+      "a1.output",
+      "b3.output",
+    ]);
+  });
+
+  test("by block: the last of the student with the last of the teacher, whatever their numbers", () => {
+    const layer = (at: number) => expect.stringContaining(`layer${at}.`);
+    expect(pairs(transformer(2, 8, 2), transformer(6, 12, 3))).toEqual([
+      [layer(0), layer(2)],
+      [layer(1), layer(5)],
+    ]);
+    expect(pairs(transformer(4, 8, 2), transformer(2, 8, 2)).map(([, teacher]) => teacher)).toEqual([
+      layer(0),
+      layer(0),
+      layer(1),
+      layer(1),
+    ]);
+  });
+
+  test("an activation behind a residual block belongs to it", () => {
+    expect(pairs(convolutional(1, 4), convolutional(3, 8))).toEqual([["block0.relu.output", "block2.relu.output"]]);
+  });
+
+  test("layer by layer where no block holds several, and without the answers", () => {
+    expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]))).toEqual([["relu0.output", "relu1.output"]]);
+  });
+
+  test("by name, and by size", () => {
+    expect(pairs(perceptron([8, 8, 3]), perceptron([16, 12, 3]), "name")).toEqual([
+      ["fc0.output", "fc0.output"],
+      ["fc1.output", "fc1.output"],
+    ]);
+    expect(pairs(perceptron([12, 8, 3]), perceptron([8, 12, 3]), "shape")).toEqual([
+      ["relu0.output", "relu1.output"],
+      ["relu1.output", "relu0.output"],
+    ]);
+  });
+
+  test("as they are given: names of values, layers or blocks", () => {
+    expect(pairs(perceptron([8, 3]), perceptron([16, 12, 3]), { fc0: "relu1.output" })).toEqual([
+      ["fc0.output", "relu1.output"],
+    ]);
+  });
+
+  test.each([
+    [{ fc7: "fc0" }, 'the student has no value, layer or block "fc7"; layers are fc0, fc1'],
+    [{ fc0: "fc7" }, 'the teacher has no value, layer or block "fc7"; layers are fc0, fc1, fc2'],
+    [
+      "shape",
+      'blocks of the student have the shapes [batch, 9], those of the teacher [batch, 16], [batch, 12]: match "block", or name the pairs',
+    ],
+  ] as const)("or say why not: %o", (by, reason) => {
+    const found = matchLayers(perceptron([9, 3]), perceptron([16, 12, 3]), by);
+    expect(found).toBeInstanceOf(Miss);
+    expect(found).toMatchObject({ reason: expect.stringContaining(reason) });
+  });
+
+  test("names that are nowhere else", () => {
+    expect(matchLayers(perceptron([8, 3]), transformer(1, 8, 2), "name")).toMatchObject({
+      reason: expect.stringMatching(/no inner layer .* has the name of/),
+    });
+  });
+});
+
+const file = (path: string): string => shared(`data/models/${path}`) ?? "";
+describe.skipIf(file("resnet56.onnx") === "")("in files of exporters", () => {
+  test("a network of three blocks learns from the ends of three stages", async () => {
+    const [student, teacher] = [await open(file("resnet8_cifar10.onnx")), await open(file("resnet56.onnx"))];
+    expect(pairs(student, teacher)).toEqual(
+      [
+        ["relu_13", "relu_66"],
+        ["relu_25", "relu_132"],
+        ["relu_37", "relu_198"],
+      ].map(([own = "", other = ""]) => [own, other]),
+    );
+  });
+
+  test.each([
+    ["bert_sst2/onnx/model.onnx", ["layer_norm_2", "layer_norm_4", "layer_norm_6", "layer_norm_8"]],
+    ["llama260k.onnx", ["add_80", "add_149", "add_218", "add_287"]],
+    ["llama_shakespeare/onnx/model.onnx", ["add_409", "add_718", "add_1027", "add_1336"]],
+  ])("%s: states behind layers, before a normalization of all", async (path, states) => {
+    const model = await open(file(path));
+    expect(pairs(model, model)).toEqual(states.map((name) => [name, name]));
+  });
+});
+
+describe("a loss finds what it compares", () => {
+  test.each(["hinton", "fitnets", "hidden-mse"])("in transformers: %s", expectInTransformers);
+
+  test.each(["attention-transfer", "nst"])("in convolutional networks: %s", expectInConvolutions);
+
+  test("and says which, with sizes", async () => {
+    const { told } = await norms("hidden-mse", transformer(1, 8, 2), transformer(2, 12, 3, 5), texts(4, 5));
+    expect(told).toEqual([
+      expect.stringMatching(/^hidden-mse: layer0\S* \[4, 5, 8\] ← teacher\.layer1\S* \[4, 5, 12\], projected$/),
+    ]);
+  });
+});

@@ -1,0 +1,45 @@
+/** Removes unused nodes, then unused stored tensors. Inputs stay: they are the model's interface. */
+import { allGraphs, allValues, type Graph, type Value } from "./graph.ts";
+import type { Model } from "./model.ts";
+
+export function isUsed(value: Value): boolean {
+  return value.uses.size > 0 || value.graph.isOutput(value);
+}
+
+/**
+ * Removes unused nodes and stored tensors of a graph; returns the number of removed nodes. Takes one visit per node and value.
+ * @param kept Values that stay even if unused.
+ */
+export function removeUnused(graph: Graph, kept: ReadonlySet<Value> = new Set()): number {
+  const outputs = new Set([...graph.outputs, ...kept]);
+  let removed = 0;
+  for (const node of graph.nodesBackwards()) {
+    if (node.outputs.some((value) => value !== undefined && (value.uses.size > 0 || outputs.has(value)))) continue;
+    graph.removeNode(node);
+    removed++;
+  }
+  const inputs = new Set(graph.inputs);
+  for (const value of [...graph.values()]) {
+    if (value.tensor === undefined || value.uses.size > 0 || outputs.has(value) || inputs.has(value)) continue;
+    graph.removeValue(value);
+  }
+  return removed;
+}
+
+/** Removes unused nodes in all graphs, innermost first: a removed node releases what its subgraphs used. */
+export function removeUnusedEverywhere(model: Model): void {
+  for (const graph of [...allGraphs(model.graph)].reverse()) removeUnused(graph);
+}
+
+/** Removes what a technique made unused: nodes, then previously used tensors, even if an old file lists them as inputs. Other inputs stay. */
+export function removeReplaced(model: Model, usedBefore: ReadonlySet<Value>): void {
+  removeUnusedEverywhere(model);
+  for (const value of usedBefore) {
+    const { graph } = value;
+    if (graph.ownValue(value.name) === value && !isUsed(value)) graph.removeValue(value);
+  }
+}
+
+export function usedTensors(model: Model): ReadonlySet<Value> {
+  return new Set([...allValues(model.graph)].filter((value) => value.tensor !== undefined && value.uses.size > 0));
+}

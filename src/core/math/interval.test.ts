@@ -1,0 +1,343 @@
+import { describe, expect, it, test } from "vitest";
+import { random } from "../tensor/random.ts";
+import { type Comparison, compareRows, judge, usualDrop } from "../../judge/compare/compare.ts";
+import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
+import { cosine } from "../../runtime/metrics/embedding.ts";
+import { estimate } from "../../runtime/metrics/evaluate.ts";
+import {
+  bootstrap,
+  bootstrapPairs,
+  earlyLevel,
+  levelOf,
+  mcnemarExact,
+  meanInterval,
+  moments,
+  neededSamples,
+  pairedScores,
+  quantile,
+  usualLevel,
+  wilson,
+  zOf,
+} from "./interval.ts";
+import { accuracy, crossEntropy, matthews, perplexity } from "../../runtime/metrics/metrics.ts";
+import { meanSquaredError, peakSignalToNoise } from "../../runtime/metrics/regression.ts";
+
+const mean = (values: Float64Array): number => moments(values).mean;
+
+test.each([
+  [1, 1.959964],
+  [2, 2.241403],
+  [4, 2.497705],
+  [30, 3.14398],
+])("%i intervals hold together where each has z = %f", (count, z) => {
+  expect(Math.abs(levelOf(count).z - z)).toBeLessThan(5e-4);
+  expect(zOf(levelOf(count).confidence)).toBe(levelOf(count).z);
+});
+
+test("a loss that is no chance at 95 % is refused, however many are compared with it", () => {
+  const rows = (wrong: number): Float64Array => Float64Array.from({ length: 500 }, (_, at) => (at < wrong ? 0 : 1));
+  const candidate = rows(8);
+  const original = rows(0);
+  for (const intervals of [1, 4, 8, 40]) {
+    const found = compareRows(accuracy(), original, candidate, levelOf(intervals));
+    expect(judge(found, { maxDrop: 0.01 }).met, `${intervals}`).toBe(false);
+  }
+});
+
+test("accepts a loss against the original that is not significant, however many results are compared", () => {
+  const agreed = (apart: number): Float64Array => Float64Array.from({ length: 60 }, (_, at) => (at < apart ? 0 : 1));
+  // The original agrees with itself on every sample.
+  const metOf = (apart: number, intervals: number): boolean =>
+    judge(compareRows(agreement(), agreed(0), agreed(apart), levelOf(intervals)), { maxDrop: 0.01 }).met;
+  for (const intervals of [1, 4, 40]) {
+    expect(metOf(1, intervals), `${intervals}`).toBe(true);
+    expect(metOf(3, intervals), `${intervals}`).toBe(true);
+    expect(metOf(4, intervals), `${intervals}`).toBe(false);
+  }
+  const equal = new Float64Array(60).fill(1);
+  const cosines = (of: (at: number) => number) => Float64Array.from(equal, (_, at) => of(at));
+  for (const intervals of [1, 4, 40]) {
+    const level = levelOf(intervals);
+    const rare = compareRows(
+      cosine(),
+      equal,
+      cosines((at) => (at === 0 ? 0.1 : 1)),
+      level,
+    );
+    expect(judge(rare, { maxDrop: 0.01 }).met, `${intervals}`).toBe(true);
+    const common = compareRows(
+      cosine(),
+      equal,
+      cosines((at) => 0.9 - (at % 2) / 100),
+      level,
+    );
+    expect(judge(common, { maxDrop: 0.01 }).met, `${intervals}`).toBe(false);
+  }
+});
+
+describe("intervals", () => {
+  it("need at least one sample", () => {
+    expect(() => wilson(0, 0)).toThrow("at least one sample");
+    expect(() => meanInterval(new Float64Array())).toThrow("at least one sample");
+    expect(() => bootstrap(new Float64Array(), 1, () => 0, 1)).toThrow("at least one sample");
+  });
+
+  it("of one sample leave the mean open", () => {
+    expect(meanInterval(Float64Array.of(3))).toEqual({
+      value: 3,
+      low: Number.NEGATIVE_INFINITY,
+      high: Number.POSITIVE_INFINITY,
+      count: 1,
+      confidence: 0.95,
+    });
+  });
+
+  it("by bootstrap are near the normal ones for a mean, and repeat with their seed", () => {
+    const draw = random(1);
+    const rows = Float64Array.from({ length: 400 }, () => draw.normal());
+    const [exact, found] = [meanInterval(rows), bootstrap(rows, 1, mean, 7)];
+    expect(found.value).toBe(exact.value);
+    expect(Math.abs(found.low - exact.low)).toBeLessThan(0.02);
+    expect(Math.abs(found.high - exact.high)).toBeLessThan(0.02);
+    expect(bootstrap(rows, 1, mean, 7)).toEqual(found);
+    expect(bootstrap(rows, 1, mean, 8)).not.toEqual(found);
+  });
+
+  it("cover the truth about 95 times in 100", () => {
+    const draw = random(2);
+    let covered = 0;
+    for (let trial = 0; trial < 2000; trial++) {
+      let successes = 0;
+      for (let sample = 0; sample < 60; sample++) successes += Number(draw.uniform() < 0.9);
+      const { low, high } = wilson(successes, 60);
+      if (low <= 0.9 && high >= 0.9) covered++;
+    }
+    expect(covered / 2000).toBeGreaterThan(0.93);
+    expect(covered / 2000).toBeLessThan(0.98);
+  });
+
+  it.each([
+    ["of two samples", 2, 2000, meanInterval],
+    ["of five", 5, 2000, meanInterval],
+    ["of thirty", 30, 2000, meanInterval],
+    ["of eight, by bootstrap", 8, 500, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
+  ])("of a mean %s hold it 95 times in 100", (_, count, trials, interval) => {
+    const draw = random(count, "means");
+    let held = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      const { low, high } = interval(Float64Array.from({ length: count }, () => draw.normal()));
+      if (low <= 0 && high >= 0) held++;
+    }
+    // 500 trials of 95 % are within 2.5 points of it, 99 times in 100.
+    expect(held / trials).toBeGreaterThan(0.925);
+    expect(held / trials).toBeLessThan(0.975);
+  });
+
+  it.each([
+    [usualLevel, 0.93],
+    [earlyLevel, 0.994],
+  ])("of pairs hold the difference as often as they say: %o", (level, least) => {
+    const draw = random(6, "pairs");
+    const [trials, count] = [2000, 200];
+    let held = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      let [gained, lost] = [0, 0];
+      for (let sample = 0; sample < count; sample++) {
+        const place = draw.uniform();
+        if (place < 0.02) gained++;
+        else if (place < 0.1) lost++;
+      }
+      const { low, high, confidence } = pairedScores(count, gained, lost, level);
+      expect(confidence).toBe(level.confidence);
+      if (low <= -0.06 && high >= -0.06) held++;
+    }
+    expect(held / trials).toBeGreaterThan(least);
+  });
+
+  it("of a difference end where the original cannot be surpassed: at itself", () => {
+    const same = new Float64Array(20).fill(1);
+    const { difference, candidate } = compareRows(agreement(), same, same);
+    expect(difference).toMatchObject({ value: 0, high: 0, confidence: 0.95 });
+    expect(1 + difference.low).toBeCloseTo(candidate.low, 9);
+    expect(candidate.low).toBeCloseTo(0.839, 3);
+    // Rows of several positions, and vectors whose cosine with themselves is 1 but for rounding.
+    const [whole, most] = [new Float64Array(4).fill(1 - 1e-16), Float64Array.of(1, 1, 0.9, 1)];
+    for (const metric of [agreement(), cosine()]) {
+      expect(compareRows(metric, whole, most).difference.high).toBe(0);
+      expect(estimate(metric, most).high).toBe(1);
+    }
+    expect(compareRows(meanKl(), new Float64Array(4), Float64Array.of(0, 0, 0.1, 0)).difference.low).toBe(0);
+    // What labels say of some samples they need not say of others.
+    expect(compareRows(accuracy(), same, same).difference.high).toBeCloseTo(0.161, 3);
+    expect(compareRows(agreement(), Float64Array.of(1, 0, 1, 1), same.slice(0, 4)).difference.high).toBeGreaterThan(
+      0.5,
+    );
+  });
+
+  it("of a bootstrapped pair are far narrower than of the two apart", () => {
+    const draw = random(3);
+    const first = Float64Array.from({ length: 300 }, () => draw.normal());
+    const second = first.map((value) => value + 0.1 + 0.01 * draw.normal());
+    const paired = bootstrapPairs(first, second, 1, mean, 1);
+    expect(paired.low).toBeGreaterThan(0.09);
+    expect(paired.high).toBeLessThan(0.11);
+  });
+
+  it.each([
+    // gained, lost, and the ends as an independent program finds them.
+    [400, 6, 5, -0.0159, 0.02148],
+    [100, 0, 3, -0.08452, 0.0081],
+    [1000, 0, 10, -0.01831, -0.00544],
+    [1000, 2, 30, -0.04072, -0.01827],
+    [10_000, 20, 30, -0.00247, 0.0004],
+  ])("of pairs are Tango's: %i samples, %i gained, %i lost", (count, gained, lost, low, high) => {
+    const found = pairedScores(count, gained, lost);
+    expect(found.low).toBeCloseTo(low, 4);
+    expect(found.high).toBeCloseTo(high, 4);
+    expect(pairedScores(count, lost, gained).low).toBeCloseTo(-found.high, 9);
+    expect(pairedScores(count, 0, 0).high).toBeCloseTo(wilson(0, count).high, 9);
+  });
+
+  it("of pairs show a goal to be kept that is just lost in at most one of 40 cases, few as the disputed samples are", () => {
+    const draw = random(5);
+    const [trials, count, limit] = [2000, 800, 0.01];
+    let shown = 0;
+    for (let trial = 0; trial < trials; trial++) {
+      let lost = 0;
+      for (let sample = 0; sample < count; sample++) lost += Number(draw.uniform() < limit);
+      if (-pairedScores(count, 0, lost).low <= limit) shown++;
+    }
+    // Wald's: one of 10.
+    expect(shown / trials).toBeLessThan(0.025);
+  });
+
+  it("are chosen by the rows: Wilson's only where all are 0 or 1", () => {
+    expect(estimate(accuracy(), Float64Array.of(1, 0, 1, 1))).toEqual(wilson(3, 4));
+    const { low, ...mean } = meanInterval(Float64Array.of(1, 0.5, 1));
+    expect(estimate(accuracy(), Float64Array.of(1, 0.5, 1))).toEqual({ ...mean, low, high: 1 });
+    expect(mean.high).toBeGreaterThan(1);
+    const { value, count } = estimate(perplexity(), Float64Array.of(2, 1, 4, 2));
+    expect([value, count]).toEqual([Math.exp(2), 2]);
+    // Two samples bound nothing that has no formula of its own.
+    expect(estimate(perplexity(), Float64Array.of(2, 1, 2, 1))).toMatchObject({ high: Number.POSITIVE_INFINITY });
+  });
+});
+
+describe("quantile", () => {
+  it("interpolates, and bears infinities", () => {
+    expect(quantile(Float64Array.of(1, 2, 4), 0.75)).toBe(3);
+    expect(quantile(Float64Array.of(Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY), 0.3)).toBe(
+      Number.POSITIVE_INFINITY,
+    );
+  });
+});
+
+describe("mcnemarExact", () => {
+  it("neither overflows nor vanishes for many disputed samples", () => {
+    expect(mcnemarExact(5000, 5000)).toBe(1);
+    // Normal approximation with continuity correction: z = (200 − 1) / √10200.
+    expect(mcnemarExact(5000, 5200)).toBeCloseTo(0.0487, 3);
+    expect(mcnemarExact(0, 2000)).toBe(0);
+  });
+});
+
+describe("judge", () => {
+  /** n samples: the candidate loses some of the original's right answers and gains others. */
+  function outcome(count: number, gained: number, lost: number): Comparison {
+    const original = new Float64Array(count).fill(1, 0, count - gained);
+    const candidate = new Float64Array(count).fill(1, lost);
+    return compareRows(accuracy(), original, candidate);
+  }
+
+  it("says kept or lost where the interval shows it", () => {
+    expect(judge(outcome(10_000, 20, 30), { maxDrop: 0.01 })).toMatchObject({
+      verdict: "kept",
+      met: true,
+    });
+    expect(judge(outcome(10_000, 20, 300), { maxDrop: 0.01 })).toMatchObject({
+      verdict: "lost",
+      met: false,
+    });
+  });
+
+  it("passes what the estimate keeps, if strict what the bound keeps", () => {
+    const open = outcome(400, 6, 5);
+    expect(judge(open, { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
+    expect(judge(open, { maxDrop: 0.01, strict: true })).toMatchObject({
+      verdict: "not shown",
+      met: false,
+    });
+  });
+
+  it("refuses what is worse by more than the goal and more than chance explains, and only that", () => {
+    // 1.25 points: 3 against 8 may be chance, none against 5 is not.
+    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: true });
+    expect(judge(outcome(400, 3, 8), { maxDrop: 0.01, strict: true }).met).toBe(false);
+    expect(judge(outcome(400, 0, 5), { maxDrop: 0.01 })).toMatchObject({ verdict: "not shown", met: false });
+    // A tenth of a point, which is no chance, is within a point; and five points are where they are allowed.
+    expect(judge(outcome(10_000, 0, 10), { maxDrop: 0.01 })).toMatchObject({ verdict: "kept", met: true });
+    expect(judge(outcome(1000, 0, 50), { maxDrop: 0.05 }).met).toBe(true);
+  });
+
+  it("takes a figure that is no number for lost", () => {
+    const rows = Float64Array.of(1, 2, 3);
+    const broken = compareRows(crossEntropy(), rows, Float64Array.of(1, Number.NaN, 3));
+    expect(judge(broken, { maxDrop: 100 })).toMatchObject({ verdict: "lost", met: false });
+    const endless = compareRows(crossEntropy(), rows, Float64Array.of(1, Number.POSITIVE_INFINITY, 3));
+    expect(judge(endless, { maxDrop: 100 })).toMatchObject({ verdict: "lost", met: false });
+  });
+
+  it("allows a point of what is 1 at best, 0.01 nats, 0.1 dB, and a hundredth more of errors", () => {
+    const allowed = [
+      accuracy(),
+      cosine(),
+      matthews(),
+      crossEntropy(),
+      peakSignalToNoise(),
+      perplexity(),
+      meanSquaredError(),
+    ];
+    expect(allowed.map((metric) => usualDrop(metric, 20))).toEqual([0.01, 0.01, 0.01, 0.01, 0.1, 0.2, 0.2]);
+  });
+
+  it("does not take a few undisputed samples for proof", () => {
+    const verdict = judge(outcome(50, 0, 0), { maxDrop: 0.01 });
+    expect(verdict).toMatchObject({ verdict: "not shown", met: true });
+    expect(judge(outcome(381, 0, 0), { maxDrop: 0.01 }).verdict).toBe("kept");
+    expect(judge(outcome(380, 0, 0), { maxDrop: 0.01 }).verdict).toBe("not shown");
+  });
+
+  it("turns the sign for figures where lower is better", () => {
+    const original = Float64Array.from({ length: 100 }, (_, index) => 1 + (index % 5) / 10);
+    const worse = compareRows(
+      crossEntropy(),
+      original,
+      original.map((value, index) => value + 0.1 + (index % 2) / 100),
+    );
+    expect(worse.difference.value).toBeCloseTo(0.105, 12);
+    expect(judge(worse, { maxDrop: 0.05 })).toMatchObject({ verdict: "lost", met: false });
+    expect(judge(worse, { maxDrop: 0.2 })).toMatchObject({ verdict: "kept", met: true });
+    expect(judge(worse, { maxDrop: 0.2 }).drop.value).toBeCloseTo(0.105, 12);
+  });
+
+  it("works for figures that only a bootstrap bounds", () => {
+    const draw = random(4);
+    const rows = Float64Array.from({ length: 200 }, (_, index) => (index % 2 === 0 ? 10 + draw.uniform() : 10));
+    const worse = rows.map((value, index) => (index % 2 === 0 ? value + 0.5 : value));
+    const comparison = compareRows(perplexity(), rows, worse);
+    expect(comparison.difference.value).toBeGreaterThan(0);
+    expect(judge(comparison, { maxDrop: 0.01 }).verdict).toBe("lost");
+    expect(judge(comparison, { maxDrop: 1 }).verdict).toBe("kept");
+  });
+
+  it("refuses rows of different samples, and none", () => {
+    expect(() => compareRows(accuracy(), Float64Array.of(1), Float64Array.of(1, 0))).toThrow("got 1 and 2");
+    expect(() => compareRows(accuracy(), new Float64Array(), new Float64Array())).toThrow("got 0 and 0");
+  });
+});
+
+describe("neededSamples", () => {
+  it("is infinite without a margin", () => {
+    expect(neededSamples(0.1, 0)).toBe(Number.POSITIVE_INFINITY);
+  });
+});

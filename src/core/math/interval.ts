@@ -1,0 +1,259 @@
+/**
+ * Confidence intervals of metrics and of paired differences.
+ *
+ * The variance of a paired difference counts only samples on which the models disagree, so it is far smaller than separate intervals suggest:
+ *     difference = (gained − lost) / n,  variance = (gained + lost) / n − difference²
+ */
+import { PithError } from "../errors.ts";
+import { random } from "../tensor/random.ts";
+import type { Estimate } from "../estimate.ts";
+
+/** 97.5 % quantile of the normal distribution. */
+export const z95 = 1.959963984540054;
+
+/** The share `confidence` of a normal distribution is within `z` standard deviations. */
+export interface Level {
+  readonly confidence: number;
+  readonly z: number;
+}
+
+export const usualLevel: Level = { confidence: 0.95, z: z95 };
+/** 99.73 %: level of interim looks, see docs/verdicts.md (Haybittle-Peto). */
+export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
+
+/** Level of each of several intervals that are jointly valid at 95 % (Bonferroni). */
+export function levelOf(intervals: number): Level {
+  const confidence = 1 - (1 - usualLevel.confidence) / intervals;
+  return { confidence, z: zOf(confidence) };
+}
+
+/** Returns z to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
+export function zOf(confidence: number): number {
+  if (confidence === usualLevel.confidence) return usualLevel.z;
+  const t = Math.sqrt(-2 * Math.log((1 - confidence) / 2));
+  return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+}
+
+/** A bootstrap of fewer samples is not informative. */
+const fewestSamples = 8;
+
+/** With 2,000 resamples the ends of a 95 % interval are the 50th values from each side. Many samples get fewer resamples. */
+const mostResamples = 2000;
+const fewestResamples = 200;
+const mostDraws = 2e7;
+
+/**
+ * Returns a proportion with Wilson's 95 % interval, which stays inside 0..1 and is accurate for few samples and for shares near 0 or 1.
+ * @throws PithError E_DATA without samples.
+ */
+export function wilson(successes: number, count: number): Estimate {
+  requireSamples(count);
+  const share = successes / count;
+  const z2 = z95 * z95;
+  const denominator = 1 + z2 / count;
+  const centre = (share + z2 / (2 * count)) / denominator;
+  const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
+  const low = successes === 0 ? 0 : centre - half;
+  const high = successes === count ? 1 : centre + half;
+  return { value: share, low, high, count, confidence: usualLevel.confidence };
+}
+
+/** Returns a mean with Student's interval. With one sample the interval is unbounded. */
+export function meanInterval(values: Float64Array, level: Level = usualLevel): Estimate {
+  const { length: count } = values;
+  requireSamples(count);
+  const { mean, variance } = moments(values);
+  const half = count > 1 ? studentQuantile(level, count - 1) * Math.sqrt(variance / count) : Number.POSITIVE_INFINITY;
+  return { value: mean, low: mean - half, high: mean + half, count, confidence: level.confidence };
+}
+
+/** t of Student's distribution: exact for one and two degrees of freedom, else Cornish and Fisher's expansion, accurate to three digits. */
+function studentQuantile({ confidence, z }: Level, freedom: number): number {
+  if (freedom === 1) return Math.tan((confidence * Math.PI) / 2);
+  if (freedom === 2) return confidence * Math.sqrt(2 / (1 - confidence ** 2));
+  const z2 = z * z;
+  const terms = [
+    (z2 + 1) / 4,
+    ((5 * z2 + 16) * z2 + 3) / 96,
+    (((3 * z2 + 19) * z2 + 17) * z2 - 15) / 384,
+    ((((79 * z2 + 776) * z2 + 1482) * z2 - 1920) * z2 - 945) / 92_160,
+  ];
+  return z * (1 + terms.reduce((sum, term, index) => sum + term / freedom ** (index + 1), 0));
+}
+
+/**
+ * Returns a reduction of rows with its bootstrap 95 % interval; unbounded for fewer than 8 samples.
+ * @param rows samples × columns, row-major.
+ */
+export function bootstrap(
+  rows: Float64Array,
+  columns: number,
+  reduce: (rows: Float64Array) => number,
+  seed: number,
+): Estimate {
+  const [low, high] = resample([rows], columns, ([drawn = rows]) => reduce(drawn), seed);
+  return { value: reduce(rows), low, high, count: rows.length / columns, confidence: usualLevel.confidence };
+}
+
+/** Returns reduce(second) − reduce(first) with its bootstrap interval. Both are resampled alike, so samples stay paired. */
+export function bootstrapPairs(
+  first: Float64Array,
+  second: Float64Array,
+  columns: number,
+  reduce: (rows: Float64Array) => number,
+  seed: number,
+  level: Level = usualLevel,
+): Estimate {
+  const [low, high] = resample(
+    [first, second],
+    columns,
+    ([a = first, b = second]) => difference(reduce(a), reduce(b)),
+    seed,
+    level,
+  );
+  const value = difference(reduce(first), reduce(second));
+  return { value, low, high, count: first.length / columns, confidence: level.confidence };
+}
+
+/** Widens the percentile interval for small samples (Hesterberg, The American Statistician 69, 2015, 371-386). */
+function resample(
+  series: readonly Float64Array[],
+  columns: number,
+  reduce: (drawn: readonly Float64Array[]) => number,
+  seed: number,
+  level: Level = usualLevel,
+): [low: number, high: number] {
+  const count = (series[0]?.length ?? 0) / columns;
+  requireSamples(count);
+  // Resampling very few samples would give an interval that is narrow by chance.
+  if (count < fewestSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  const draw = random(seed, "bootstrap");
+  const drawn = series.map((rows) => new Float64Array(rows.length));
+  const values = new Float64Array(Math.max(fewestResamples, Math.min(mostResamples, Math.floor(mostDraws / count))));
+  for (let index = 0; index < values.length; index++) {
+    for (let to = 0; to < count * columns; to += columns) {
+      const from = draw.integer(count) * columns;
+      for (const [at, rows] of series.entries()) {
+        for (let column = 0; column < columns; column++) (drawn[at] ?? rows)[to + column] = rows[from + column] ?? 0;
+      }
+    }
+    values[index] = reduce(drawn);
+  }
+  values.sort();
+  const tail = normalTail(studentQuantile(level, count - 1) * Math.sqrt(count / (count - 1)));
+  return [quantile(values, tail), quantile(values, 1 - tail)];
+}
+
+/** Share of the normal distribution above x ≥ 0, to 1e-7 (Abramowitz and Stegun 26.2.17). */
+function normalTail(x: number): number {
+  const t = 1 / (1 + 0.2316419 * x);
+  const series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t + 0.31938153) * t;
+  return (series * Math.exp((-x * x) / 2)) / Math.sqrt(2 * Math.PI);
+}
+
+function difference(first: number, second: number): number {
+  return first === second ? 0 : second - first;
+}
+
+/**
+ * Returns second − first for proportions over the same samples: `gained` samples only the second has right, `lost` only the first.
+ *
+ * Wald's interval is too narrow if few samples are disputed. Tango's score interval (Statistics in Medicine 17, 1998, 891-908) contains each d that
+ * the samples do not contradict, with the variance that holds if d is true:
+ *     gained − lost − n d = ± z √(n (2 q + d (1 − d))),  q the likeliest share of lost samples given d:
+ *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
+ * Without disputed samples its ends are Wilson's, z² / (n + z²).
+ */
+export function pairedScores(count: number, gained: number, lost: number, level: Level = usualLevel): Estimate {
+  requireSamples(count);
+  const { confidence, z } = level;
+  const value = (gained - lost) / count;
+  const score = (d: number): number => {
+    const b = (2 * count - gained + lost) * d - gained - lost;
+    const q = (Math.sqrt(Math.max(0, b * b + 8 * count * lost * d * (1 - d))) - b) / (4 * count);
+    const variance = count * (2 * q + d * (1 - d));
+    const distance = gained - lost - count * d;
+    return variance > 0 ? distance / Math.sqrt(variance) : Math.sign(distance) * Number.POSITIVE_INFINITY;
+  };
+  return { value, low: crossing(score, -1, value, z), high: crossing(score, value, 1, -z), count, confidence };
+}
+
+function crossing(falling: (at: number) => number, from: number, to: number, wanted: number): number {
+  let [low, high] = [from, to];
+  for (let step = 0; step < 60; step++) {
+    const middle = (low + high) / 2;
+    if (falling(middle) > wanted) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
+}
+
+/** Returns second − first, paired by sample. */
+export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = usualLevel): Estimate {
+  if (first.length !== second.length) {
+    throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);
+  }
+  return meanInterval(
+    second.map((value, index) => value - (first[index] ?? 0)),
+    level,
+  );
+}
+
+/** Returns the two-sided p-value of McNemar's exact test: min(1, 2 P(X ≤ min(b, c))), X ~ Binomial(b + c, 1/2). */
+export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
+  const trials = onlyFirst + onlySecond;
+  const fewer = Math.min(onlyFirst, onlySecond);
+  if (trials === 0) return 1;
+  // C(trials, fewer) / 2^trials; the exact halvings in between prevent overflow.
+  let term = 1;
+  let halvings = trials;
+  for (let index = 1; index <= fewer; index++) {
+    term *= (trials - fewer + index) / index;
+    while (term > 1 && halvings > 0) {
+      term /= 2;
+      halvings--;
+    }
+  }
+  term *= 2 ** -halvings;
+  let sum = 0;
+  for (let index = fewer; index >= 0 && term > sum * Number.EPSILON * 0.01; index--) {
+    sum += term;
+    term *= index / (trials - index + 1);
+  }
+  return Math.min(1, 2 * sum);
+}
+
+/**
+ * Returns the number of samples N = z² d / m² that shows a margin, rounded up; infinite for a margin of 0.
+ * @param disagree share d of samples on which the two models disagree.
+ * @param margin m, as a proportion.
+ */
+export function neededSamples(disagree: number, margin: number, { z }: Pick<Level, "z"> = usualLevel): number {
+  if (margin === 0) return Number.POSITIVE_INFINITY;
+  // Tables use 3.84 for 95 %.
+  const z2 = z === z95 ? 3.84 : z * z;
+  const exact = (z2 * disagree) / (margin * margin);
+  // Ignores binary rounding of results that are integers.
+  return Math.ceil(exact * (1 - 1e-12));
+}
+
+/** Interpolates linearly. */
+export function quantile(sorted: Float64Array, share: number): number {
+  const place = share * (sorted.length - 1);
+  const below = sorted[Math.floor(place)] ?? Number.NaN;
+  const above = sorted[Math.ceil(place)] ?? Number.NaN;
+  return below === above ? below : below + (above - below) * (place - Math.floor(place));
+}
+
+export function moments(values: Float64Array): { readonly mean: number; readonly variance: number } {
+  let sum = 0;
+  for (const value of values) sum += value;
+  const mean = sum / values.length;
+  let squares = 0;
+  for (const value of values) squares += (value - mean) ** 2;
+  return { mean, variance: values.length > 1 ? squares / (values.length - 1) : 0 };
+}
+
+function requireSamples(count: number): void {
+  if (!(count >= 1)) throw new PithError("E_DATA", `A metric needs at least one sample, got ${count}.`);
+}

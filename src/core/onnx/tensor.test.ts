@@ -1,0 +1,234 @@
+import { describe, expect, test } from "vitest";
+import { fromHex, hex, joined, message } from "../../../test/onnx/messages.ts";
+import { bytesSource } from "../platform/sources.ts";
+import { bytesOf } from "../tensor/dense.ts";
+import { typeCodes, typeOfCode } from "../tensor/types.ts";
+import { ExternalFiles } from "./external.ts";
+import { LazyFile } from "./lazy.ts";
+import { originOf } from "./origin.ts";
+import { tensorFields as f } from "./schema.ts";
+import { type ReadTensor, readTensor } from "./tensor.ts";
+import { writeTensor } from "./write-tensor.ts";
+import { Writer } from "./writer.ts";
+
+/** Three elements "t" of each type: as onnx.helper.make_tensor of onnx 1.23 writes them (typed fields), and the raw bytes of the same. */
+const typed: readonly (readonly [code: number, message: string, raw: string])[] = [
+  [1, "08031001220c0000c03f000000c00000803e420174", "0000c03f000000c00000803e"],
+  [2, "080310022a040007ff01420174", "0007ff"],
+  [3, "080310032a1580ffffffffffffffff01ffffffffffffffffff017f420174", "80ff7f"],
+  [4, "080310042a050001ffff03420174", "00000100ffff"],
+  [5, "080310052a178080feffffffffffff01ffffffffffffffffff01ffff01420174", "0080ffffff7f"],
+  [6, "080310062a1980808080f8ffffffff01ffffffffffffffffff01ffffffff07420174", "00000080ffffffffffffff7f"],
+  [
+    7,
+    "080310073a1d80808080808080808001ffffffffffffffffff01ffffffffffffffff7f420174",
+    "0000000000000080ffffffffffffffffffffffffffffff7f",
+  ],
+  [9, "080310092a03010001420174", "010001"],
+  [10, "0803100a2a07807c8080038068420174", "003e00c00034"],
+  [
+    11,
+    "0803100b4201745218000000000000f83f00000000000000c09a9999999999b93f",
+    "000000000000f83f00000000000000c09a9999999999b93f",
+  ],
+  [12, "0803100c4201745a070001ffffffff0f", "0000000001000000ffffffff"],
+  [13, "0803100d4201745a0c0001ffffffffffffffffff01", "00000000000000000100000000000000ffffffffffffffff"],
+  [
+    14,
+    "0803100e22180000803f0000004000000080000080bf0000003f00000000420174",
+    "0000803f0000004000000080000080bf0000003f00000000",
+  ],
+  [
+    15,
+    "0803100f4201745230000000000000f03f00000000000000400000000000000080000000000000f0bf000000000000e03f0000000000000000",
+    "000000000000f03f00000000000000400000000000000080000000000000f0bf000000000000e03f0000000000000000",
+  ],
+  [16, "080310102a07c07f808003807d420174", "c03f00c0803e"],
+  [17, "080310112a043cc00128420174", "3cc028"],
+  [18, "080310122a0444c80130420174", "44c830"],
+  [19, "080310132a043ec00134420174", "3ec034"],
+  [20, "080310142a0442c40138420174", "42c438"],
+  [21, "080310152a03f10107420174", "f107"],
+  [22, "080310162a02780f420174", "780f"],
+  [23, "080310172a03c30101420174", "c301"],
+  [24, "080310182a047f80017d420174", "7f807d"],
+  [25, "080310192a0127420174", "27"],
+  [26, "0803101a2a0136420174", "36"],
+];
+
+async function read(bytes: Uint8Array): Promise<ReadTensor> {
+  const file = new LazyFile(bytesSource(bytes));
+  return readTensor(file, await file.fields(0, bytes.byteLength), new ExternalFiles(undefined), "tensor");
+}
+
+async function written({ tensor, name }: ReadTensor): Promise<Uint8Array> {
+  const writer = new Writer();
+  writeTensor(writer, tensor, { name, strings: new Map() });
+  return joined(writer.finish());
+}
+
+describe("typed data", () => {
+  test.each(typed)("of element type %i equals its raw bytes, and is written as it stood", async (code, bytes, raw) => {
+    const found = await read(fromHex(bytes));
+    expect(found.name).toBe("t");
+    expect(found.tensor.type).toBe(typeOfCode(code));
+    const dense = await found.tensor.read();
+    expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
+    expect(hex(await written(found))).toBe(bytes);
+  });
+
+  test.each(typed)(
+    "of element type %i: raw bytes read the same, and are written as they stood",
+    async (code, _, raw) => {
+      const bytes = await message((writer) => {
+        writer.integer(f.dims, 3);
+        writer.integer(f.type, code);
+        writer.text(f.name, "t");
+        writer.bytes(f.rawData, fromHex(raw));
+      });
+      const found = await read(bytes);
+      const dense = await found.tensor.read();
+      expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
+      expect(hex(await written(found))).toBe(hex(bytes));
+    },
+  );
+
+  test("strings are texts", async () => {
+    const bytes = fromHex("0803100832016132003202c3a9420174");
+    const found = await read(bytes);
+    expect(await found.tensor.read()).toEqual({ type: "string", dims: [3], data: ["a", "", "é"] });
+    expect(found.tensor.bytes).toBe(3);
+    expect(hex(await written(found))).toBe(hex(bytes));
+  });
+
+  test("numbers written one by one read as packed ones do", async () => {
+    const bytes = await message((writer) => {
+      writer.integer(f.dims, 5);
+      writer.integer(f.type, typeCodes.int32);
+      for (const value of [1, -1, 7, 2 ** 31 - 1, -(2 ** 31)]) writer.integer(f.int32Data, value);
+    });
+    expect((await (await read(bytes)).tensor.read()).data).toEqual(Int32Array.of(1, -1, 7, 2 ** 31 - 1, -(2 ** 31)));
+  });
+});
+
+describe("large tensors", () => {
+  const count = 20_000;
+
+  test("of raw bytes stay where they are, and say where that is", async () => {
+    const values = Float32Array.from({ length: count }, (_, index) => index);
+    const bytes = await message((writer) => {
+      writer.integer(f.dims, count);
+      writer.integer(f.type, 1);
+      writer.text(f.name, "w");
+      writer.bytes(f.rawData, new Uint8Array(values.buffer));
+    });
+    const { tensor } = await read(bytes);
+    expect(tensor.small).toBeUndefined();
+    expect([tensor.stored?.start, tensor.stored?.end]).toEqual([bytes.byteLength - 4 * count, bytes.byteLength]);
+    expect((await tensor.read()).data).toEqual(values);
+  });
+
+  test.each([true, false])("of varints (packed: %s) decode when they are read", async (packed) => {
+    const values = Array.from({ length: count }, (_, index) => (index * 7919) % 100_000);
+    const bytes = await message((writer) => {
+      writer.integer(f.dims, count);
+      writer.integer(f.type, typeCodes.int64);
+      if (packed) {
+        const inner = new Writer();
+        for (const value of values) inner.integer(1, value);
+        // Packed numbers are the same varints without their one-byte tags.
+        const single = inner.finish().flatMap((piece) => (piece instanceof Uint8Array ? [...piece] : []));
+        const untagged: number[] = [];
+        for (let at = 0; at < single.length; ) {
+          for (at++; (single[at] ?? 0) >= 0x80; at++) untagged.push(single[at] ?? 0);
+          untagged.push(single[at++] ?? 0);
+        }
+        writer.bytes(f.int64Data, Uint8Array.from(untagged));
+      } else for (const value of values) writer.integer(f.int64Data, value);
+      writer.text(f.name, "indices");
+    });
+    const found = await read(bytes);
+    expect(found.name).toBe("indices");
+    expect(found.tensor.stored).toBeUndefined();
+    expect((await found.tensor.read()).data).toEqual(BigInt64Array.from(values, BigInt));
+    expect(hex(await written(found))).toBe(hex(bytes));
+  });
+
+  test("of strings are one range", async () => {
+    const texts = Array.from({ length: 5000 }, (_, index) => `word ${index}`);
+    const bytes = await message((writer) => {
+      writer.integer(f.dims, texts.length);
+      writer.integer(f.type, 8);
+      for (const text of texts) writer.text(f.stringData, text);
+      writer.text(f.name, "vocabulary");
+    });
+    const found = await read(bytes);
+    expect(originOf(found.tensor)?.pieces?.length).toBe(1);
+    expect((await found.tensor.read()).data).toEqual(texts);
+    expect(hex(await written(found))).toBe(hex(bytes));
+  });
+});
+
+describe("tensors that contradict themselves are refused", () => {
+  const bad = async (fill: (writer: Writer) => void): Promise<ReadTensor> => read(await message(fill));
+
+  test.each([
+    ["too few raw bytes", 1, [3], "E_MODEL", /takes|ask for 12 bytes/],
+    ["no data", 1, [3, 4], "E_MODEL", /12 elements, it has 0/],
+    ["a negative dimension", 1, [-1], "E_MODEL", /are not dimensions/],
+    ["dimensions whose product is not exact", 1, [2 ** 31, 2 ** 31], "E_MODEL", /are not dimensions/],
+    ["no element type", 0, [1], "E_MODEL", /no element type/],
+    ["an element type of the future", 99, [1], "E_UNSUPPORTED", /number 99/],
+  ] as const)("%s", async (what, code, dims, error, sentence) => {
+    const attempt = bad((writer) => {
+      for (const dim of dims) writer.integer(f.dims, dim);
+      writer.integer(f.type, code);
+      writer.text(f.name, "w");
+      if (what === "too few raw bytes") writer.bytes(f.rawData, new Uint8Array(8));
+    });
+    await expect(attempt).rejects.toMatchObject({ code: error, message: expect.stringMatching(sentence) });
+  });
+
+  test("data in a field of another type", async () => {
+    const attempt = bad((writer) => {
+      writer.integer(f.dims, 2);
+      writer.integer(f.type, typeCodes.int32);
+      writer.bytes(f.int64Data, Uint8Array.of(1, 2));
+    });
+    await expect(attempt).rejects.toMatchObject({ code: "E_MODEL" });
+  });
+
+  test("raw and typed data at once", async () => {
+    const attempt = bad((writer) => {
+      writer.integer(f.dims, 1);
+      writer.integer(f.type, 1);
+      writer.bytes(f.floatData, new Uint8Array(4));
+      writer.bytes(f.rawData, new Uint8Array(4));
+    });
+    await expect(attempt).rejects.toMatchObject({ code: "E_MODEL", message: expect.stringMatching(/twice/) });
+  });
+
+  test("a billion elements in four bytes, before room is made for them", async () => {
+    const attempt = bad((writer) => {
+      writer.integer(f.dims, 2 ** 30);
+      writer.integer(f.type, typeCodes.int64);
+      writer.bytes(f.int64Data, Uint8Array.of(1, 2, 3, 4));
+    });
+    await expect(attempt).rejects.toMatchObject({ code: "E_MODEL" });
+  });
+
+  test("strings as raw bytes, and strings that are not UTF-8", async () => {
+    const raw = bad((writer) => {
+      writer.integer(f.dims, 1);
+      writer.integer(f.type, 8);
+      writer.bytes(f.rawData, Uint8Array.of(97));
+    });
+    await expect(raw).rejects.toMatchObject({ code: "E_MODEL" });
+    const broken = bad((writer) => {
+      writer.integer(f.dims, 1);
+      writer.integer(f.type, 8);
+      writer.bytes(f.stringData, Uint8Array.of(0xff));
+    });
+    await expect(broken).rejects.toMatchObject({ code: "E_MODEL", message: expect.stringMatching(/UTF-8/) });
+  });
+});

@@ -1,0 +1,42 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { openFile } from "../platform/node.ts";
+import { deferredInBlocks } from "./deferred.ts";
+import { bytesOf, viewBytes } from "./dense.ts";
+import { blocksOf } from "./part.ts";
+import type { Tensor } from "./types.ts";
+
+const size = 600_000;
+
+/** More than two blocks of a file, behind three bytes. */
+async function tensorOf(path: string): Promise<Tensor> {
+  const numbers = Float32Array.from({ length: size }, (_, at) => at);
+  await writeFile(path, Buffer.concat([Buffer.alloc(3), Buffer.from(numbers.buffer)]));
+  const source = await openFile(path);
+  const stored = { source, start: 3, end: 3 + 4 * size };
+  const read = async () => viewBytes("float32", [size], await source.read(stored.start, stored.end));
+  return { type: "float32", dims: [size], bytes: 4 * size, small: undefined, stored, read };
+}
+
+test("blocks of a tensor in a file are its elements, and what is computed from them is read as a whole", async () => {
+  const tensor = await tensorOf(join(temporaryFolder(), "numbers"));
+  const copy = await deferredInBlocks("float32", [2, size / 2], async function* () {
+    for await (const block of blocksOf(tensor)) if (block.type !== "string") yield bytesOf(block);
+  });
+  const lengths: number[] = [];
+  for await (const { data } of blocksOf(copy)) lengths.push(data.length);
+  expect(lengths).toEqual([2 ** 18, 2 ** 18, size - 2 ** 19]);
+  expect(await copy.read()).toEqual({ ...(await tensor.read()), dims: [2, size / 2] });
+});
+
+test("a file that is changed while its blocks are read is refused", async () => {
+  const path = join(temporaryFolder(), "numbers");
+  const blocks = blocksOf(await tensorOf(path));
+  await blocks.next();
+  await writeFile(path, Buffer.alloc(4 * size + 3), { flag: "r+" });
+  await expect(async () => {
+    for await (const _ of blocks);
+  }).rejects.toMatchObject({ code: "E_SOURCE_CHANGED" });
+});

@@ -1,0 +1,177 @@
+/** Checks whether the outputs for a sample depend on its batch. That breaks a stored index of embeddings, because a query runs alone. */
+import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
+import { drawsNumbers } from "../../core/analysis/fixed-draws.ts";
+import { isIndexed } from "../../data/indexed.ts";
+import { attentionMaskOf, mapColumns, sampleCount, sliceBatch } from "../../data/rows.ts";
+import { firstBatch } from "../../data/select.ts";
+import { findStates } from "../../data/states.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { capitalized, Miss, PithError, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { takeIndices } from "../../core/tensor/take.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { Difference } from "../../runtime/run/difference.ts";
+import { vectors } from "../../runtime/metrics/embedding.ts";
+import { toleranceOf } from "./equivalence.ts";
+import { usualBatch } from "../../runtime/metrics/evaluate.ts";
+import { Feeder } from "../../runtime/run/feeding.ts";
+import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
+import { counted, integer, percent } from "../../core/numbers.ts";
+import { createRunner } from "../../runtime/run/run.ts";
+
+export interface Invariance {
+  readonly samples: number;
+  /** Size of the largest batch. */
+  readonly batch: number;
+  /** Cosine between the output alone and in a batch, for the worst sample. */
+  readonly worst: number;
+  readonly mean: number;
+  /** Largest relative difference (root of the mean square); 0 if floating-point rounding explains it. */
+  readonly apart: number;
+}
+
+export interface InvarianceOptions extends MetricOptions {
+  /** Maximum number of samples (64). */
+  readonly samples?: number;
+  /** Batch size (8). */
+  readonly batch?: number | undefined;
+  /** Seed of the random order (0), so that batches mix samples of different lengths. */
+  readonly seed?: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Runs samples in batches and alone, and compares the outputs. Returns a Miss if the model takes one sample at a time or the data has one sample.
+ * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const alone = await batchInvariance(createEngine(), model, data);
+ * if (!(alone instanceof Miss) && alone.worst < 0.999) console.warn("a text's vector depends on its batch");
+ */
+export async function batchInvariance(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  options: InvarianceOptions = {},
+): Promise<Invariance | Miss> {
+  const { samples = 64, batch = 8, seed = 0, signal } = options;
+  const fixed = model.graph.feeds.find(({ type }) => typeof type?.dims?.[0] === "number");
+  if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
+  if (!hasBatchAxis(model)) return new Miss("no axis of its inputs counts samples");
+  const runner = await createRunner(engine, model, dataset.name);
+  let [done, sum, worst, largest, apart] = [0, 0, 1, 0, 0];
+  try {
+    for await (const read of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
+      stopIfAsked(signal, "The evaluation was stopped.");
+      const count = Math.min(sampleCount(read, dataset.name), samples - done);
+      if (count < 1) break;
+      if (findStates(model, Object.keys(read)).length > 0)
+        return new Miss("the model carries states from one sample to the next");
+      largest = Math.max(largest, sampleCount(read, dataset.name));
+      const together = vectors(await runner.run(read), read, options);
+      for (let sample = 0; sample < count; sample++) {
+        const own = withoutPadding(sliceBatch(read, sample, sample + 1));
+        const alone = vectors(await runner.run(own), own, options);
+        const { width } = together;
+        if (alone.width !== width) return new Miss("without padding its output has another size");
+        const found = new Difference();
+        for (let at = 0; at < width; at++) {
+          const [x = 0, y = 0] = [alone.values[at], together.values[sample * width + at]];
+          // NaN in both runs is not a dependence on the batch.
+          if (!(Number.isNaN(x) && Number.isNaN(y))) found.add(x, y);
+        }
+        const same = found.cosine;
+        apart = Math.max(apart, found.relativeError);
+        sum += same;
+        worst = Number.isNaN(same) ? same : Math.min(worst, same);
+      }
+      done += count;
+    }
+  } finally {
+    await runner.release();
+  }
+  if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  if (largest < 2) return new Miss("batch dependence needs at least two samples");
+  return { samples: done, batch: largest, worst, mean: sum / done, apart: apart <= toleranceOf(model) ? 0 : apart };
+}
+
+/** Minimum cosine of two outputs that count as equal. */
+export const sameDirection = 0.9999;
+/** A value below `sameDirection` is rounded down, so that it does not appear to reach it. */
+export const cosineText = (worst: number): string =>
+  (worst < sameDirection ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
+/** This number of samples is enough to reveal ranges that are computed per batch. */
+const noteSamples = 16;
+
+export interface BatchNote {
+  readonly note: string | undefined;
+  readonly isWarning: boolean;
+}
+
+export interface JudgedBatch extends BatchNote {
+  readonly batch: number;
+}
+
+/**
+ * Returns the batch size for evaluation: the requested one, else `usualBatch`, or 1 if an output depends on the other samples of its batch.
+ * @param metric name of the metric, for the note.
+ */
+export async function judgedBatch(
+  engine: Engine,
+  models: readonly Model[],
+  dataset: Dataset,
+  metric: string,
+  { batch, ...options }: InvarianceOptions = {},
+): Promise<JudgedBatch> {
+  const size = batch ?? usualBatch(models);
+  const plain = { batch: size, note: await noteOfInputs(models, dataset), isWarning: false };
+  // A model that draws random numbers draws different ones alone and in a batch.
+  if (size < 2 || models.some(drawsNumbers)) return plain;
+  for (const model of models) {
+    const found = await batchInvariance(engine, model, dataset, {
+      ...options,
+      batch: size,
+      samples: noteSamples,
+    }).catch(refusalIn);
+    if (found instanceof PithError || found instanceof Miss || found.apart === 0) continue;
+    const apart = Number.isNaN(found.apart) ? "one of both is NaN" : `they differ by up to ${percent(found.apart)}`;
+    const compared = `${counted(found.samples, "sample")} of a batch of ${integer(found.batch)} and the same samples alone`;
+    const differs = `The outputs depend on the batch: for ${compared}, ${apart}`;
+    const note =
+      batch === undefined
+        ? `${differs}. ${capitalized(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
+        : `${differs}. ${capitalized(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
+    return { batch: batch ?? 1, note, isWarning: !(found.worst >= sameDirection) };
+  }
+  return plain;
+}
+
+async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
+  const [model] = models;
+  if (models.some(drawsNumbers))
+    return "The model draws random numbers: both models draw the same ones, from fixed seeds.";
+  if (model === undefined || hasBatchAxis(model)) return undefined;
+  const rows = await firstBatch(dataset);
+  const [run] = new Feeder(model, rows, dataset.name).runs(rows);
+  const [name] = Object.entries(run?.feeds ?? {}).find(([, { dims }]) => dims.length === 1 && dims[0] === 1) ?? [];
+  return name === undefined
+    ? undefined
+    : `No axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
+}
+
+/** Axis 1 counts positions (tokens, masks, vectors per position) and not features of a sample. */
+function isSequence({ type, dims }: Dense): boolean {
+  return dims.length > 2 || (dims.length === 2 && (type === "int64" || type === "int32" || type === "bool"));
+}
+
+function withoutPadding(sample: Batch): Batch {
+  const mask = attentionMaskOf(sample);
+  const length = mask?.dims[1];
+  if (mask === undefined || length === undefined) return sample;
+  const counted = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));
+  if (counted.length === length || counted.length === 0) return sample;
+  return mapColumns(sample, (dense) =>
+    isSequence(dense) && dense.dims[1] === length ? takeIndices(dense, 1, counted) : dense,
+  );
+}

@@ -1,0 +1,185 @@
+/** Compares two models on the same samples and decides whether a goal is met. */
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Estimate, Unit } from "../../core/estimate.ts";
+import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
+import {
+  bootstrapPairs,
+  type Level,
+  mcnemarExact,
+  moments,
+  pairedMeans,
+  pairedScores,
+  usualLevel,
+  z95,
+  zOf,
+} from "../../core/math/interval.ts";
+import { type Answers, isAllNaN } from "../../runtime/metrics/predictions.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+
+export interface Comparison {
+  readonly metric: string;
+  readonly unit: Unit;
+  readonly better: "higher" | "lower";
+  readonly original: Estimate;
+  readonly candidate: Estimate;
+  /** Present if the metric compares with the original's outputs instead of labels. */
+  readonly truth?: "original";
+  /** candidate − original, paired by sample. */
+  readonly difference: Estimate;
+  /** Variance of the difference on one sample; for right-or-wrong metrics about the share of disputed samples. */
+  readonly variance: number;
+  /** Only for metrics whose rows are right or wrong. */
+  readonly pairs: Pairs | undefined;
+}
+
+export interface Pairs {
+  readonly bothRight: number;
+  readonly onlyOriginal: number;
+  readonly onlyCandidate: number;
+  readonly bothWrong: number;
+  /** p-value of McNemar's exact test. */
+  readonly pValue: number;
+}
+
+/** Compares two models sample by sample, on the same batches. @throws PithError as `evaluate` does. */
+export async function compare(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  dataset: Dataset,
+  metric: Metric,
+  options: Omit<EvaluateOptions, "original"> = {},
+): Promise<Comparison> {
+  const [first, second] = await measure(engine, [original, candidate], dataset, [metric], options);
+  return compareRows(metric, first?.[0] ?? new Float64Array(), second?.[0] ?? new Float64Array());
+}
+
+/** Compares rows of the same samples in the same order. The interval ends at the best value if the metric compares with the original. */
+export function compareRows(
+  metric: Metric,
+  original: Float64Array,
+  candidate: Float64Array,
+  level: Level = usualLevel,
+): Comparison {
+  if (original.length !== candidate.length || original.length === 0) {
+    const counts = [original, candidate].map((rows) => rows.length / metric.columns);
+    throw new PithError("E_DATA", `A comparison needs the same samples of both models, got ${counts.join(" and ")}.`);
+  }
+  const common = {
+    metric: metric.name,
+    unit: metric.unit,
+    better: metric.better,
+    original: estimate(metric, original),
+    candidate: estimate(metric, candidate),
+    ...(metric.truth === "original" ? { truth: metric.truth } : {}),
+  };
+  const best = metric.truth === "original" ? bestOf(metric) : undefined;
+  const isBest = best === common.original.value || Math.abs(common.original.value - (best ?? Number.NaN)) < rounding;
+  const possible = ({ value, low, high, ...found }: Estimate): Estimate => ({
+    ...found,
+    value,
+    low: isBest && metric.better === "lower" ? Math.max(low, Math.min(0, value)) : low,
+    high: isBest && metric.better === "higher" ? Math.min(high, Math.max(0, value)) : high,
+  });
+  const pairs = metric.interval === "proportion" ? countPairs(original, candidate) : undefined;
+  if (pairs !== undefined) {
+    const { onlyCandidate, onlyOriginal } = pairs;
+    const count = original.length;
+    const difference = possible(pairedScores(count, onlyCandidate, onlyOriginal, level));
+    return { ...common, difference, variance: (onlyCandidate + onlyOriginal) / count, pairs };
+  }
+  if (metric.interval !== undefined) {
+    const differences = candidate.map((value, index) => value - (original[index] ?? 0));
+    const difference = possible(pairedMeans(original, candidate, level));
+    return { ...common, difference, variance: moments(differences).variance, pairs };
+  }
+  const difference = bootstrapPairs(original, candidate, metric.columns, (rows) => metric.reduce(rows), 0, level);
+  const deviation = (difference.high - difference.low) / (2 * level.z);
+  return { ...common, difference: possible(difference), variance: deviation * deviation * difference.count, pairs };
+}
+
+/** Tolerance for the cosine of a vector with itself. */
+const rounding = 1e-9;
+
+export interface Goal {
+  /** Maximum drop in the metric's unit: 0.01 is a point of accuracy. */
+  readonly maxDrop: number;
+  /** Require that the whole interval meets the goal. */
+  readonly strict?: boolean | undefined;
+}
+
+export interface Verdict {
+  readonly verdict: "kept" | "lost" | "not shown";
+  readonly met: boolean;
+  /** Positive if the candidate is worse. */
+  readonly drop: Estimate;
+}
+
+/** A point of a share or of a metric with best value 1; 0.01 nats; 1 % of an error or perplexity. */
+const usualShare = 0.01;
+const usualDecibels = 0.1;
+
+/** Returns the default maximum drop: 0.01 if the best value is 1, 0.01 nats, 0.1 dB, and 1 % of an unbounded error or perplexity. */
+export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
+  if (unit === "dB") return usualDecibels;
+  return unit === "" && better === "lower" ? usualShare * Math.abs(original) : usualShare;
+}
+
+/**
+ * Decides whether a candidate meets the goal. It fails if the estimated drop exceeds `maxDrop` and the drop is significant: the 95 % interval of the
+ * paired difference excludes zero. With `strict` the whole interval must meet the goal. A NaN is a loss.
+ */
+export function judge(comparison: Comparison, goal: Goal): Verdict {
+  const { difference } = comparison;
+  const { value, low, high } = difference;
+  const drop =
+    comparison.better === "lower" ? difference : { ...difference, value: 0 - value, low: 0 - high, high: 0 - low };
+  if (isBroken(comparison)) return { verdict: "lost", met: false, drop };
+  const verdict = drop.high <= goal.maxDrop ? "kept" : drop.low > goal.maxDrop ? "lost" : "not shown";
+  const met = goal.strict === true ? verdict === "kept" : isWithin(drop, goal) || !isSignificant(comparison, drop);
+  return { verdict, met, drop };
+}
+
+/** Tests a drop at 95 %, even if its interval is wider because it is one of several. */
+function isSignificant({ pairs, better, truth }: Comparison, drop: Estimate): boolean {
+  if (pairs !== undefined) {
+    // The 95 % interval of `pairedScores` excludes 0 under the same condition.
+    const { onlyOriginal, onlyCandidate } = pairs;
+    const lost = better === "higher" ? onlyOriginal - onlyCandidate : onlyCandidate - onlyOriginal;
+    return lost > z95 * Math.sqrt(onlyOriginal + onlyCandidate);
+  }
+  // Compared with the original, the interval is cut off at 0: only its other half shows the deviation.
+  const half = truth === "original" && drop.low <= 0 ? drop.high - drop.value : drop.value - drop.low;
+  return drop.value > half * (z95 / zOf(drop.confidence));
+}
+
+/** Whether the estimated drop meets the goal. */
+export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal): boolean {
+  // 0.93 − 0.92 is more than 0.01 in binary.
+  return value <= maxDrop + 1e-12;
+}
+
+/** Identical outputs have an infinite signal to noise, which is not a fault. */
+export function isBroken({ original, candidate }: Comparison): boolean {
+  return !Number.isFinite(candidate.value) && candidate.value !== original.value;
+}
+
+/** Returns whether outputs are NaN, so that no metric can be computed: the model does not agree with itself, or the scores of every sample. */
+export function answersWithNaN({ truth, better, interval }: Metric, own: Estimate, said: Answers): boolean {
+  if (truth === "original") return better === "higher" ? !(own.value > 0) : Number.isNaN(own.value);
+  return interval === "proportion" && own.value === 0 && isAllNaN(said);
+}
+
+function countPairs(original: Float64Array, candidate: Float64Array): Pairs | undefined {
+  const counts = [0, 0, 0, 0];
+  for (let index = 0; index < original.length; index++) {
+    const [a, b] = [original[index], candidate[index]];
+    if ((a !== 0 && a !== 1) || (b !== 0 && b !== 1)) return undefined;
+    counts[2 * a + b] = (counts[2 * a + b] ?? 0) + 1;
+  }
+  const [bothWrong = 0, onlyCandidate = 0, onlyOriginal = 0, bothRight = 0] = counts;
+  return { bothRight, onlyOriginal, onlyCandidate, bothWrong, pValue: mcnemarExact(onlyOriginal, onlyCandidate) };
+}

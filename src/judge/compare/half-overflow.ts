@@ -1,0 +1,125 @@
+/** Finds values that overflow float16 by measuring the original, because runtimes without float16 kernels compute in float32. */
+import { retypes } from "../../core/analysis/codes.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitInto, emitter } from "../../core/graph/emit.ts";
+import { allNodes, allValues, describe, type Graph, subgraphs, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { heldTensor, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
+import { toFloats, toNumbers } from "../../core/tensor/convert.ts";
+import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
+import { endlessInHalf, withinHalf } from "../../core/tensor/half.ts";
+import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import { isEndless } from "../../runtime/run/mask-values.ts";
+import { count } from "../../core/numbers.ts";
+import { overSamples } from "../../runtime/run/over-samples.ts";
+import { inputsFor } from "../../runtime/run/paired-runs.ts";
+
+const largest = 65_504;
+const samplesAsked = 8;
+const mostOfMask = 2 ** 24;
+
+/**
+ * Returns a sentence about the value that overflows; undefined if none does, or nothing is computed in float16.
+ * @param data samples; undefined: random inputs.
+ * @throws PithError as runs of the original do, E_STOPPED on the signal.
+ */
+export async function halfOverflow(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  data: Dataset | undefined,
+  { seed = 0, signal }: { readonly seed?: number; readonly signal?: AbortSignal | undefined } = {},
+): Promise<string | undefined> {
+  const names = halvedIn(result);
+  if (names.size === 0) return undefined;
+  const inputs = await inputsFor(engine, original, result, data, { samples: samplesAsked, seed, signal });
+  if (inputs instanceof Miss) return undefined;
+  const model = inputs.original.clone();
+  await clampConstants(model);
+  const places = largestIn(model, names);
+  if (places.size === 0) return undefined;
+  const [most, at] = [new Map<string, number>(), { batch: 4, samples: samplesAsked, signal }];
+  await overSamples(engine, [{ model, observed: [...places.keys()] }], inputs.samples, at, ([found = {}]) => {
+    for (const [name, place] of places)
+      for (const number of toNumbers(found[name] ?? zeros("float32", [0])))
+        most.set(place, Math.max(number, most.get(place) ?? 0));
+  });
+  const isFill = isEndless("float32");
+  const [worst] = [...most].filter(([, number]) => number > largest && !isFill(number)).toSorted((a, b) => b[1] - a[1]);
+  if (worst === undefined) return undefined;
+  const on = data === undefined ? "random inputs" : "the samples";
+  return `on ${on} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
+}
+
+/**
+ * Adds nodes that compute each value's maximum magnitude. Returns their outputs in the main graph, with the producer of each value.
+ *
+ * Subgraphs return theirs as outputs: If returns zero for the other branch, Loop and Scan return one per iteration.
+ */
+function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
+  const inference = infer(model);
+  const { opsets } = model.header;
+  const zero = emitInto(model).constant(float32([1], [0]), "zero");
+  const within = (graph: Graph): (readonly [Value, string])[] => {
+    const emit = emitter(graph, { by: "half-overflow", opsets });
+    // The maximum of an empty tensor does not exist.
+    const most = (value: Value): Value =>
+      emit.ReduceMax([emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 })], { keepdims: 1 });
+    return [...graph.nodes()].flatMap((node) => {
+      const own = node.outputs.flatMap((value) =>
+        value !== undefined && names.has(value.name) && inference.operand(value)?.type === "float32"
+          ? [[most(value), describe(node)] as const]
+          : [],
+      );
+      const handsOutSequences = node.outputs.some(
+        (value) => value && inference.operand(value)?.container !== undefined,
+      );
+      const bodies = handsOutSequences ? [] : subgraphs(node);
+      const inner = bodies.flatMap((body) =>
+        within(body).map(([value, place]) => {
+          for (const other of bodies)
+            other.addOutput(other === body ? value : emitter(other, { opsets }).Identity([zero]));
+          for (const [name, { kind, value: list }] of node.attributes)
+            if (kind === "ints" && name.startsWith("scan_output_"))
+              graph.setAttribute(node, name, { kind, value: [...list, 0] });
+          return [most(graph.addNodeOutput(node, graph.freshName("largest"))), place] as const;
+        }),
+      );
+      return [...own, ...inner];
+    });
+  };
+  return new Map(within(model.graph).map(([{ name }, place]) => [name, place]));
+}
+
+/** Stored values that represent infinity are clamped as in the result: a mask of −1e9 is not an overflow. */
+async function clampConstants({ graph }: Model): Promise<void> {
+  const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
+    if (tensor?.type !== "float32" || tensor.bytes > mostOfMask) return undefined;
+    const numbers = toFloats(await tensor.read());
+    return numbers.some(endlessInHalf) ? float32(tensor.dims, numbers.map(withinHalf)) : undefined;
+  };
+  for (const node of [...allNodes(graph)]) {
+    const [made] = node.outputs;
+    const held = await clamped(heldTensor(node));
+    if (made !== undefined && held !== undefined) storeInPlace(made, held);
+  }
+  for (const value of allValues(graph)) {
+    const held = await clamped(value.tensor);
+    if (held !== undefined) value.tensor = inMemory(held);
+  }
+}
+
+function halvedIn(model: Model): ReadonlySet<string> {
+  const inference = infer(model);
+  const isHalf = (value: Value | undefined): boolean =>
+    value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";
+  const names = new Set<string>();
+  for (const node of allNodes(model.graph)) {
+    const isWidened = retypes(node, inference) && isHalf(node.inputs[0]);
+    for (const value of node.outputs) if (value !== undefined && (isWidened || isHalf(value))) names.add(value.name);
+  }
+  return names;
+}

@@ -1,0 +1,83 @@
+import * as v from "valibot";
+import { isObject } from "../../data/plain-object.ts";
+import { PithError } from "../../core/errors.ts";
+import { curves } from "../../core/math/curves.ts";
+import { defaultExport, modulePath } from "../../core/pass/modules.ts";
+import { described, option } from "../../core/pass/options.ts";
+import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { namesAt, numbersAt } from "../../core/pass/schema.ts";
+import { type Course, valueIn } from "./curves.ts";
+
+const end = v.pipe(v.number(), v.finite("expected a finite number"));
+
+const courseOptions = {
+  from: described(end, "start value, before the first round"),
+  to: described(end, "the value in the last round"),
+  curve: option(
+    v.union([
+      v.picklist(Object.keys(curves) as (keyof typeof curves)[]),
+      v.custom<(t: number) => number>((value) => typeof value === "function"),
+      modulePath("is linear, cubic, exponential, or the path of a module that exports a function", Object.keys(curves)),
+    ]),
+    "linear (the default), cubic (fast at first), exponential (by the same factor in each round), or a module whose default export is a function from the share of the rounds to the share of the way",
+  ),
+};
+
+/** In place of a number in a recipe: `{ from: 5%, to: 80%, curve: cubic }`. */
+export const courseSchema = v.strictObject(courseOptions);
+
+export interface Round {
+  readonly number: number;
+  readonly of: number;
+}
+
+export type Path = readonly (string | number)[];
+
+export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
+  const found: { path: Path; given: unknown }[] = [];
+  replaced(pass, options, [], (given, path) => found.push({ path, given }));
+  return found;
+}
+
+/** Integer options are rounded. @param options whose schedules fit `courseSchema`. */
+export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
+  return replaced(pass, options, [], (given, path) => {
+    const value = valueIn(number, of, given as Course);
+    return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
+  }) as OptionValues;
+}
+
+/** Replaces module paths by the functions that they export. @throws PithError E_OPTION if one exports none. */
+export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
+  const opened = new Map<unknown, Course>();
+  for (const { given } of coursesIn(pass, options)) {
+    const course = given as Course;
+    if (typeof course.curve !== "string" || course.curve in curves) continue;
+    const at = `${pass.id}: "curve"`;
+    const curve = await defaultExport(course.curve, at);
+    if (typeof curve !== "function")
+      throw new PithError("E_OPTION", `${at}: ${course.curve} has no function as its default export.`, {
+        hint: "export default (t) => t ** 2, for example: from 0 to 1, and to 1 at 1.",
+      });
+    opened.set(given, { ...course, curve: (t) => Number(Reflect.apply(curve, undefined, [t])) });
+  }
+  return opened.size === 0
+    ? options
+    : (replaced(pass, options, [], (given) => opened.get(given) ?? given) as OptionValues);
+}
+
+function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown, path: Path) => unknown): unknown {
+  if (Array.isArray(value)) return value.map((one, at) => replaced(pass, one, [...path, at], by));
+  if (!isObject(value)) return value;
+  if (isCourse(pass, value, path)) return by(value, path);
+  return Object.fromEntries(
+    Object.entries(value).map(([name, one]) => [name, replaced(pass, one, [...path, name], by)]),
+  );
+}
+
+/** Object-valued options of the pass may use the same key names. */
+function isCourse(pass: AnyPass, value: object, path: Path): boolean {
+  if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
+  const own = namesAt(pass.options, path);
+  return Object.keys(courseOptions).some((name) => name in value && !own.includes(name));
+}

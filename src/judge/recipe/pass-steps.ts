@@ -1,0 +1,98 @@
+/** Expands a recipe into the steps that run, with their passes and rounds. */
+import { PithError } from "../../core/errors.ts";
+import { openModules } from "../../core/pass/modules.ts";
+import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { completeOptions, partFor } from "../steps/step.ts";
+import { inRound, withCurves } from "./courses.ts";
+import { stepNames } from "./names.ts";
+import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
+import { stepPasses } from "./steps.ts";
+
+export interface PassStep {
+  readonly id: string;
+  /** Name in messages: "train 2", "prune, round 3 of 10". */
+  readonly name: string;
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+  readonly judged: boolean;
+  /** Use the precision fallback if the result misses the goal. */
+  readonly spares?: boolean;
+  /** Maximum bytes of the file; each layer's bits are chosen accordingly. */
+  readonly bytes?: number;
+}
+
+export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
+  const names = [...stepNames(recipe)];
+  return recipe.steps.flatMap((one): readonly PassStep[] => {
+    const steps = isRepeat(one) ? one.steps : [one];
+    const own = names.splice(0, steps.length);
+    const written = steps.map((step, place) => ({ ...step, pass: passOf(step, passes), name: own[place] ?? step.id }));
+    if (!isRepeat(one)) return written.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
+    return Array.from({ length: one.repeat }, (_, before) => ({ number: before + 1, of: one.repeat })).flatMap(
+      (round) =>
+        written.map(({ judge, ...step }, place) => ({
+          ...step,
+          name: `${step.name}, round ${round.number} of ${round.of}`,
+          options: inRound(step.pass, step.options, round),
+          ...judging(judge ?? (round.number === round.of && place === written.length - 1)),
+        })),
+    );
+  });
+}
+
+const judging = (judge: NonNullable<RecipeStep["judge"]>): Pick<PassStep, "judged" | "spares"> =>
+  judge === "spare" ? { judged: true, spares: true } : { judged: judge };
+
+/** Replaces module paths by their exports. @throws PithError as `openModules`. */
+export const openRecipe = (recipe: Recipe): Promise<Recipe> =>
+  withOptions(recipe, (step) => openModules(step.id, passOf(step).options, step.options));
+
+export const openCurves = (recipe: Recipe, passes: readonly AnyPass[] = []): Promise<Recipe> =>
+  withOptions(recipe, (step) => withCurves(passOf(step, passes), step.options));
+
+export async function withOptions(
+  recipe: Recipe,
+  optionsOf: (step: RecipeStep) => Promise<OptionValues>,
+): Promise<Recipe> {
+  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({ ...step, options: await optionsOf(step) });
+  const steps = recipe.steps.map(async (one) =>
+    isRepeat(one) ? { ...one, steps: await Promise.all(one.steps.map(opened)) } : opened(one),
+  );
+  return { ...recipe, steps: await Promise.all(steps) };
+}
+
+function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
+  const pass = stepPasses(passes).get(id);
+  if (pass === undefined) throw new PithError("E_OPTION", `There is no step "${id}".`);
+  return pass;
+}
+
+/** Maximum number of samples that a step calibrates on; 0 without calibration. */
+export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return mostSamples(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
+}
+
+/** Returns whether a step that trains learns the outputs of another model. */
+export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
+  learnsAnswers === true || typeof data === "object";
+
+/** Maximum number of training samples for steps that learn another model's outputs; Infinity for all. */
+export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
+  return mostSamples(recipe, passes, (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
+}
+
+function mostSamples(
+  recipe: Recipe,
+  passes: readonly AnyPass[],
+  wants: (pass: AnyPass, options: OptionValues) => boolean,
+): number {
+  const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
+    const complete = completeOptions(pass, options);
+    if (!wants(pass, complete)) return 0;
+    const isTraining = partFor(pass, complete) === "train";
+    // A calibrating pass that trains calibrates on `samples`, and trains on all.
+    if (typeof complete.samples === "number" && !(isTraining && typeof pass.data === "object")) return complete.samples;
+    return isTraining ? Number.POSITIVE_INFINITY : 0;
+  });
+  return Math.max(0, ...wanted);
+}

@@ -1,0 +1,385 @@
+/**
+ * Recipes: techniques in order, each with its options, as YAML, JSON or a plain object.
+ *
+ *     version: 1
+ *     steps:
+ *       - repeat: 5
+ *         steps:
+ *           - prune: { amount: { from: 30%, to: 5% }, keepMasks: true }
+ *           - train: { epochs: 1 }
+ *       - quantize: { scheme: static }
+ *
+ * A step is the name of a pass with its options, and optionally "judge". Data is not part of a recipe. Numbers in repeated steps can follow a
+ * schedule (`curves.ts`).
+ */
+
+import * as v from "valibot";
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
+import { isDeeper, isObject } from "../../data/plain-object.ts";
+import { clause, messageOf, PithError, refusalIn } from "../../core/errors.ts";
+import { integer } from "../../core/numbers.ts";
+import { nearest } from "../../core/graph/nearest.ts";
+import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
+import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { namesAt } from "../../core/pass/schema.ts";
+import { filledIn, standIns } from "../steps/step.ts";
+import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
+import { valueIn } from "./curves.ts";
+import { stepPasses } from "./steps.ts";
+
+/** The recipe version that this release reads. */
+export const recipeVersion = 1;
+
+export interface Recipe {
+  readonly version: typeof recipeVersion;
+  /** Default: as many as the steps request. A search records them, so that its recipe reproduces the file. */
+  readonly samples?: RecipeSamples | undefined;
+  readonly steps: readonly (RecipeStep | Repeat)[];
+}
+
+export interface RecipeSamples {
+  readonly calibration: number;
+  /** For training if the data has no splits: a number, or all samples that do not test. */
+  readonly training: number | "all";
+}
+
+export interface RecipeStep {
+  /** The id of a pass: "prune", "train", "quantize", … */
+  readonly id: string;
+  /** As given; the pass adds its defaults. */
+  readonly options: OptionValues;
+  /** Measure the result (default: true, in a repeat after its last step). "spare" adds the precision fallback if the goal is missed. */
+  readonly judge?: boolean | "spare";
+  /** Maximum bytes of the file, for which bits per layer are chosen (`withinBytes`). Only searches write it; their results have `overrides`. */
+  readonly bytes?: number;
+}
+
+export interface Repeat {
+  readonly repeat: number;
+  /** Numbers among their options can be `{ from, to, curve }`. */
+  readonly steps: readonly RecipeStep[];
+}
+
+export function isRepeat(one: RecipeStep | Repeat): one is Repeat {
+  return "repeat" in one;
+}
+
+/**
+ * Reads a recipe from YAML or JSON.
+ * @param name the file's name in errors.
+ * @param passes custom passes in addition to Pith's.
+ * @throws PithError E_OPTION with file, line and column of the first error, what is accepted there, and the nearest name for a typo.
+ * @example
+ * const recipe = parseRecipe("steps:\n  - quantize: { scheme: dynamic }\n", "recipe.yaml");
+ */
+export function parseRecipe(text: string, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
+  return check(readSource(text, name), stepPasses(passes));
+}
+
+/**
+ * Checks a recipe written as a plain object, in the form of the YAML.
+ * @throws PithError E_OPTION as `parseRecipe`, with a path instead of a line.
+ * @example
+ * const recipe = recipeFrom({ steps: [{ train: { epochs: 2 } }, { quantize: { scheme: "static" } }] });
+ */
+export function recipeFrom(data: unknown, name = "recipe", passes: readonly AnyPass[] = []): Recipe {
+  return check({ data, at: () => name }, stepPasses(passes));
+}
+
+type Passes = ReadonlyMap<string, AnyPass>;
+
+/** Formats a recipe as YAML. @throws PithError E_OPTION for an option that is a function, a model or a data set. */
+export function recipeText(recipe: Recipe): string {
+  const plain = ({ id, options, judge }: RecipeStep): object => ({
+    [id]: options,
+    ...(judge === undefined ? {} : { judge }),
+  });
+  const steps = recipe.steps.map((one) =>
+    isRepeat(one) ? { repeat: one.repeat, steps: one.steps.map(plain) } : plain(one),
+  );
+  const written = (key: unknown, value: unknown): unknown => {
+    const isOfClass = typeof value === "object" && value !== null && !Array.isArray(value) && !isObject(value);
+    if (typeof value !== "function" && !isOfClass) return value;
+    const what = isOfClass ? "an object" : "a function";
+    throw new PithError("E_OPTION", `"${String(key)}" is ${what}, which a recipe in text cannot have.`);
+  };
+  const { version, samples } = recipe;
+  return stringify({ version, ...(samples && { samples }), steps }, written, { lineWidth: 120 });
+}
+
+const topNames = ["version", "samples", "steps"];
+
+/** Options nest four levels deep. */
+const maxDepth = 20;
+const tooDeep = `expected at most ${maxDepth} levels, got values nested deeper, or one that contains itself by a reference`;
+
+function check(source: Source, passes: Passes): Recipe {
+  const { data } = source;
+  if (isDeeper(data, maxDepth)) fail(source, [], "value", tooDeep);
+  if (!isObject(data)) fail(source, [], "value", `a recipe is an object with "steps", got ${kindOf(data)}`);
+  for (const key of Object.keys(data)) {
+    // Editors use it to find the schema of a JSON file.
+    if (topNames.includes(key) || key === "$schema") continue;
+    const reason = `there is no "${key}" in a recipe; it has ${topNames.join(" and ")}`;
+    fail(source, [key], "key", reason, didYouMean(key, topNames));
+  }
+  const { version = recipeVersion, samples, steps: list } = data;
+  if (version !== recipeVersion) {
+    fail(source, ["version"], "value", `recipe version ${shown(version)} is not supported, only ${recipeVersion}`);
+  }
+  if (!Array.isArray(list) || list.length === 0)
+    fail(source, ["steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
+  const division = samples === undefined ? {} : { samples: checkSamples(source, samples) };
+  return { version: recipeVersion, ...division, steps: checkList(source, list, passes) };
+}
+
+function checkSamples(source: Source, samples: unknown): RecipeSamples {
+  const { calibration, training } = isObject(samples) ? samples : {};
+  const isCount = (value: unknown): value is number => Number.isInteger(value) && Number(value) >= 0;
+  if (isCount(calibration) && (isCount(training) || training === "all")) return { calibration, training };
+  const form = '"samples" is like { calibration: 256, training: all }, with numbers of samples';
+  return fail(source, ["samples"], "value", `${form}, got ${JSON.stringify(samples)}`);
+}
+
+const maxSteps = 10_000;
+
+function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
+  const last = list.length - 1;
+  const total = list.reduce<number>((sum, one) => sum + stepCount(one), 0);
+  if (total > maxSteps) {
+    const reason = `expected at most ${integer(maxSteps)} steps, counting those of each round, got ${integer(total)}`;
+    fail(source, ["steps"], "value", reason);
+  }
+  return list.map((one, index) => {
+    const path = ["steps", index];
+    if (isObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
+    return checkStep(source, path, one, passes, { isLast: index === last });
+  });
+}
+
+function stepCount(entry: unknown): number {
+  if (!isObject(entry) || typeof entry.repeat !== "number" || !Array.isArray(entry.steps)) return 1;
+  return Math.max(1, entry.repeat * entry.steps.length);
+}
+
+const repeatNames = ["repeat", "steps"];
+/** The output of each step of each round stays on disk until the run ends. */
+export const mostRounds = 1000;
+
+function checkRepeat(
+  source: Source,
+  path: Path,
+  given: Readonly<Record<string, unknown>>,
+  passes: Passes,
+  isLast: boolean,
+): Repeat {
+  for (const key of Object.keys(given)) {
+    if (repeatNames.includes(key)) continue;
+    const reason = `there is no "${key}" next to "repeat", only ${repeatNames.join(" and ")}`;
+    const inside = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatNames);
+    fail(source, [...path, key], "key", reason, inside);
+  }
+  const { repeat, steps: list } = given;
+  if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > mostRounds) {
+    const reason = `"repeat" is an integer number of rounds from 1 to ${integer(mostRounds)}, got ${kindOf(repeat)}`;
+    fail(source, [...path, "repeat"], "value", reason);
+  }
+  if (!Array.isArray(list) || list.length === 0) {
+    fail(source, [...path, "steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
+  }
+  const steps = list.map((one: unknown, index) => {
+    const at = [...path, "steps", index];
+    if (isObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
+    return checkStep(source, at, one, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
+  });
+  return { repeat, steps };
+}
+
+interface StepPlace {
+  readonly rounds?: number;
+  readonly isLast: boolean;
+}
+
+function checkStep(source: Source, path: Path, step: unknown, passes: Passes, place: StepPlace): RecipeStep {
+  const names = [...passes.keys()];
+  const form = 'a step is one name with its options, like "train: { epochs: 2 }"';
+  if (!isObject(step)) fail(source, path, "value", `${form}, got ${kindOf(step)}`);
+  const [id, second] = Object.keys(step).filter((key) => key !== "judge");
+  if (id === undefined) fail(source, path, "value", `${form}, got none`);
+  const pass = passes.get(id);
+  if (pass === undefined) {
+    const reason = `there is no step "${id}"; steps are ${names.join(", ")}`;
+    fail(
+      source,
+      [...path, id],
+      "key",
+      reason,
+      didYouMean(id, place.rounds === undefined ? [...names, "repeat"] : names),
+    );
+  }
+  if (second !== undefined) {
+    const reason = `${form}; start a new step with "-" for "${second}", or indent it below "${id}"`;
+    fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
+  }
+  const given = withShares(step[id] ?? {});
+  if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
+  checkRounds(source, [...path, id], pass, given, place);
+  const { judge } = step;
+  if (judge === undefined) return { id, options: given };
+  const at = [...path, "judge"];
+  if (judge === "spare" && pass.milderForms !== undefined) return { id, options: given, judge };
+  if (judge === "spare")
+    fail(source, at, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
+  if (typeof judge !== "boolean") fail(source, at, "value", `expected true, false or spare, got ${kindOf(judge)}`);
+  if (!judge && place.isLast) {
+    fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");
+  }
+  return { id, options: given, judge };
+}
+
+function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionValues, { rounds }: StepPlace): void {
+  const courses = coursesIn(pass, given);
+  for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
+  if (rounds === undefined || courses.length === 0) {
+    checkOptions(source, path, pass, given, () => "");
+    return;
+  }
+  const places = new Set(courses.map((course) => course.path.join()));
+  for (let number = 1; number <= rounds; number++) {
+    const said = (at: Path): string => (places.has(at.join()) ? `in round ${number} of ${rounds}: ` : "");
+    checkOptions(source, path, pass, inRound(pass, given, { number, of: rounds }), said);
+  }
+}
+
+function checkCourse(source: Source, path: Path, given: unknown, rounds: number | undefined): void {
+  if (rounds === undefined) {
+    const reason = `only a step inside "repeat" has values that change, got ${shown(given)}`;
+    fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
+  }
+  const result = v.safeParse(courseSchema, given, inWords);
+  if (!result.success) {
+    const found = misfitOf(courseSchema, result.issues, { owner: "a value that changes" });
+    fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
+  }
+  try {
+    for (let number = 1; number <= rounds; number++) valueIn(number, rounds, result.output);
+  } catch (error) {
+    const { sentence, hint } = refusalIn(error);
+    fail(source, [...path, "curve"], "value", clause(sentence), hint);
+  }
+}
+
+/** Converts "30%" to 0.3 at any depth. */
+function withShares(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withShares);
+  if (isObject(value)) return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, withShares(inner)]));
+  const percentage = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?%$/.exec(value)?.[1] : undefined;
+  return percentage === undefined ? value : Number(percentage) / 100;
+}
+
+const besideStep = 'Write it next to the step: "- train: { epochs: 1 }", and "judge" below "train".';
+
+function checkOptions(
+  source: Source,
+  path: Path,
+  pass: AnyPass,
+  given: OptionValues,
+  when: (at: Path) => string,
+): void {
+  const { id, options } = pass;
+  const accepted = namesAt(options).filter((name) => !filledIn.includes(name));
+  for (const name of Object.keys(given)) {
+    if (accepted.includes(name)) continue;
+    if (name === "data" && pass.data !== undefined)
+      fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
+    const { sentence, hint } = unknownName([name], accepted, id);
+    fail(source, [...path, name], "key", sentence, name === "judge" ? besideStep : hint);
+  }
+  if (typeof given.validation === "string" && pass.data !== undefined) {
+    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(given.validation)}`;
+    fail(source, [...path, "validation"], "value", reason);
+  }
+  const result = v.safeParse(options, { ...given, ...standIns(pass) }, inWords);
+  if (result.success) return;
+  const found = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
+  fail(source, [...path, ...found.path], found.part, `${when(found.path)}${found.sentence}`, found.hint);
+}
+
+function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {
+  const steps = path.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
+  const where = steps === "" ? "" : ` ${steps.slice(1)}:`;
+  throw new PithError("E_OPTION", `${source.at(path, part)}:${where} ${sentence}.`, { hint });
+}
+
+function didYouMean(typed: string, names: readonly string[]): string | undefined {
+  const name = nearest(typed, names);
+  return name === undefined ? undefined : `Did you mean "${name}"?`;
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return "nothing";
+  return Array.isArray(value) ? (value.length === 0 ? "an empty list" : "a list") : shown(value);
+}
+
+interface Source {
+  readonly data: unknown;
+  /** "recipe.yaml:4:15": position of a value or key; the nearest parent if it is missing. */
+  at(path: Path, part: "key" | "value"): string;
+}
+
+/** Maximum characters, because parsing cannot be interrupted. */
+const maxText = 2 ** 20;
+
+function readSource(text: string, name: string): Source {
+  if (text.length > maxText) {
+    const reason = `expected at most 1 MiB of text, got ${integer(text.length)} characters`;
+    throw new PithError("E_OPTION", `${name}: ${reason}.`, { hint: 'Use "repeat" for steps that come again.' });
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const place = (offset: number): string => {
+    const { line, col } = lines.linePos(offset);
+    return `${name}:${line}:${col}`;
+  };
+  const [broken] = document.errors;
+  if (broken !== undefined) {
+    const reason = broken.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${broken.message}`;
+    throw new PithError("E_OPTION", `${place(broken.pos[0])}: ${reason}.`);
+  }
+  let data: unknown;
+  try {
+    data = document.toJS();
+  } catch (cause) {
+    // For instance exponentially expanding aliases.
+    throw new PithError("E_OPTION", `${name}: invalid YAML: ${messageOf(cause)}.`, { cause });
+  }
+  const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  return {
+    data,
+    at(path, part) {
+      let node: unknown = document.contents;
+      let offset = startOf(node) ?? 0;
+      path.forEach((key, depth) => {
+        const parent = resolved(node);
+        if (isMap(parent)) {
+          const pair = parent.items.find((item) =>
+            isScalar(item.key) ? String(item.key.value) === String(key) : false,
+          );
+          node = pair?.value;
+          const chosen = part === "key" && depth === path.length - 1 ? pair?.key : (pair?.value ?? pair?.key);
+          offset = startOf(chosen) ?? offset;
+        } else {
+          node = isSeq(parent) ? parent.items[Number(key)] : undefined;
+          offset = startOf(node) ?? offset;
+        }
+      });
+      return place(offset);
+    },
+  };
+}
+
+function startOf(node: unknown): number | undefined {
+  if (typeof node !== "object" || node === null || !("range" in node) || !Array.isArray(node.range)) return undefined;
+  const [start]: unknown[] = node.range;
+  return typeof start === "number" ? start : undefined;
+}

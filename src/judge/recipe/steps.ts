@@ -1,0 +1,52 @@
+import { distill } from "../../techniques/distill/index.ts";
+import { factorize, lora } from "../../techniques/factorize/index.ts";
+import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
+import type { AnyPass } from "../../core/pass/pass.ts";
+import {
+  customFromMask,
+  globalUnstructured,
+  identity,
+  keepLayers,
+  l1Unstructured,
+  lnStructured,
+  prune,
+  randomStructured,
+  randomUnstructured,
+  remove,
+} from "../../techniques/prune/index.ts";
+import { equalize, fakeQuantize, quantize } from "../../techniques/quantize/index.ts";
+import { recover } from "../../techniques/recover/index.ts";
+import { reinitialize, rewind, train } from "../../learn/train/index.ts";
+
+const passes: readonly AnyPass[] = [
+  train,
+  prune,
+  equalize,
+  quantize,
+  factorize,
+  lora,
+  distill,
+  recover,
+  reinitialize,
+  rewind,
+  fakeQuantize,
+  l1Unstructured,
+  lnStructured,
+  globalUnstructured,
+  randomUnstructured,
+  randomStructured,
+  customFromMask,
+  identity,
+  remove,
+  keepLayers,
+  lowerFused,
+];
+
+/** Pass by id, including custom ones. */
+export const stepPasses = (own: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
+  new Map([...passes, ...own].map((pass) => [pass.id, pass]));
+
+export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
+
+/** Passes that a search combines. */
+export const searchedPasses: readonly AnyPass[] = passes.filter(({ moves }) => moves !== undefined);

@@ -1,0 +1,96 @@
+import { decode } from "fast-png";
+import { describe, expect, test } from "vitest";
+import { type Dataset, memory, preprocess, presets } from "../../data/index.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { viewOf, viewsOf } from "./samples.ts";
+
+const noise = (count: number): Uint8Array => {
+  const numbers = random(1, "test");
+  return Uint8Array.from({ length: count }, () => Math.floor(256 * numbers.uniform()));
+};
+const pixels = (view: ReturnType<typeof viewOf>) => {
+  if (view?.kind !== "image") throw new Error("No image.");
+  const { data, channels, width, height } = decode(Buffer.from(view.address.split(",")[1] ?? "", "base64"));
+  expect([width, height]).toEqual([view.width, view.height]);
+  return { data: [...data], channels };
+};
+const image = (data: Uint8Array, dims: readonly number[]): Batch => ({ image: { type: "uint8", dims, data } });
+
+describe("an image", () => {
+  test("of stored planes has each pixel's three numbers together", () => {
+    const data = noise(3 * 10 * 9);
+    const found = pixels(viewOf(undefined, image(data, [1, 3, 10, 9])));
+    expect(found).toEqual({
+      channels: 3,
+      data: Array.from({ length: 3 * 90 }, (_, index) => data[(index % 3) * 90 + Math.floor(index / 3)]),
+    });
+  });
+
+  test("of stored pixels is what is stored, also grey", () => {
+    const color = noise(8 * 8 * 3);
+    expect(pixels(viewOf(undefined, image(color, [1, 8, 8, 3]))).data).toEqual([...color]);
+    const grey = noise(28 * 28);
+    expect(pixels(viewOf(undefined, image(grey, [1, 28, 28])))).toEqual({ channels: 1, data: [...grey] });
+  });
+
+  test("that is large is shrunk by means", () => {
+    const data = Uint8Array.from({ length: 192 * 100 }, (_, index) => (index % 2) * 200);
+    const view = viewOf(undefined, image(data, [1, 1, 100, 192]));
+    expect(view).toMatchObject({ kind: "image", width: 96, height: 50 });
+    expect(new Set(pixels(view).data)).toEqual(new Set([100]));
+  });
+});
+
+test("texts are shown as they were written, and cut where they are long", () => {
+  const text: Dense = { type: "string", dims: [1], data: ["x".repeat(1000)] };
+  const ready: Batch = { input_ids: { type: "int64", dims: [1, 2], data: BigInt64Array.from([1n, 2n]) } };
+  expect(viewOf(ready, { text })).toEqual({ kind: "text", text: `${"x".repeat(280)}…` });
+});
+
+test("numbers are the first of each input, never the label", () => {
+  const x: Dense = { type: "float32", dims: [1, 30], data: Float32Array.from({ length: 30 }, (_, index) => index / 3) };
+  const label: Dense = { type: "int64", dims: [1], data: BigInt64Array.from([7n]) };
+  const view = viewOf({ x, label });
+  expect(view).toMatchObject({ kind: "numbers", inputs: [{ name: "x", count: 30 }] });
+  expect(view?.kind === "numbers" && view.inputs[0]?.numbers.slice(0, 3)).toEqual([0, 0.3333, 0.6667]);
+  expect(viewOf({ label })).toBeUndefined();
+});
+
+describe("samples by their places", () => {
+  const images = memory("digits", { image: { type: "uint8", dims: [40, 8, 8], data: noise(40 * 64) } });
+  const input = { name: "x", type: { type: "float32", dims: [1, 1, 8, 8] } } as const;
+  const ready = preprocess(images, input, presets.mnist);
+
+  test("are those samples, in their own colours", async () => {
+    const views = await viewsOf([3, 39], ready, images);
+    const { data } = (await images.gather(Uint32Array.of(39))).image ?? {};
+    expect(pixels(views[1]).data).toEqual([...(data as Uint8Array)]);
+    expect(pixels(views[0]).data).not.toEqual(pixels(views[1]).data);
+  });
+
+  test("of a stream are read up to the last of them, and no farther", async () => {
+    let read = 0;
+    const stream: Dataset = {
+      name: "stream",
+      count: undefined,
+      async *batches(options) {
+        for await (const batch of ready.batches(options)) {
+          read += batch.x?.dims[0] ?? 0;
+          yield batch;
+        }
+      },
+    };
+    const [found, beyond] = await viewsOf([17, 99], stream, undefined);
+    expect([found?.kind, beyond]).toEqual(["numbers", undefined]);
+    read = 0;
+    await viewsOf([5], stream, undefined);
+    expect(read).toBeLessThanOrEqual(16);
+  });
+
+  test("data of another length are not the same samples", async () => {
+    const other = memory("other", { image: { type: "uint8", dims: [39, 8, 8], data: noise(39 * 64) } });
+    const [[before], [after]] = [await viewsOf([3], ready, other), await viewsOf([3], ready, undefined)];
+    expect(before).toEqual(after);
+  });
+});

@@ -1,0 +1,99 @@
+/** Samples for people: small images, texts, or the first values. */
+import { encode } from "fast-png";
+import { type Dataset, findImages, isIndexed } from "../../data/index.ts";
+import { samplesIn, sliceBatch } from "../../data/rows.ts";
+import { toNumbers } from "../../core/tensor/convert.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import type { SampleView } from "./data.ts";
+
+const mostPixels = 96;
+const fewestPixels = 8;
+const mostNumbers = 12;
+const mostInputs = 4;
+const mostCharacters = 280;
+
+/** @returns undefined for samples that are not accessible. @param ready model inputs. @param stored the same before preprocessing. */
+export async function viewsOf(
+  positions: readonly number[],
+  ready: Dataset,
+  stored: Dataset | undefined,
+): Promise<readonly (SampleView | undefined)[]> {
+  const same = stored !== undefined && stored.count === ready.count ? stored : undefined;
+  const before = same === undefined ? [] : await samplesAt(same, positions);
+  const after = await samplesAt(ready, positions);
+  return positions.map((_, place) => viewOf(after[place], before[place]));
+}
+
+export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
+  const image = stored && storedImage(stored);
+  if (image !== undefined) return image;
+  const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
+  if (text?.type === "string") {
+    const [words = ""] = text.data;
+    return { kind: "text", text: words.length > mostCharacters ? `${words.slice(0, mostCharacters)}…` : words };
+  }
+  if (ready === undefined) return undefined;
+  const inputs = Object.entries(ready)
+    .filter(([name, { type }]) => name !== "label" && type !== "string")
+    .slice(0, mostInputs)
+    .map(([name, dense]) => {
+      const all = toNumbers(dense);
+      return {
+        name,
+        numbers: all.slice(0, mostNumbers).map((value) => Number(value.toPrecision(4))),
+        count: all.length,
+      };
+    });
+  return inputs.length === 0 ? undefined : { kind: "numbers", inputs };
+}
+
+async function samplesAt(dataset: Dataset, positions: readonly number[]): Promise<readonly (Batch | undefined)[]> {
+  if (positions.length === 0) return [];
+  if (isIndexed(dataset)) {
+    const batch = await dataset.gather(Uint32Array.from(positions));
+    return positions.map((_, place) => sliceBatch(batch, place, place + 1));
+  }
+  const found = new Map<number, Batch>();
+  const last = Math.max(...positions);
+  let start = 0;
+  for await (const batch of dataset.batches({ size: 16 })) {
+    const size = samplesIn(batch);
+    for (const at of positions)
+      if (at >= start && at < start + size) found.set(at, sliceBatch(batch, at - start, at - start + 1));
+    start += size;
+    if (start > last || size === 0) break;
+  }
+  return positions.map((at) => found.get(at));
+}
+
+function storedImage(batch: Batch): SampleView | undefined {
+  const images = findImages(batch);
+  const dense = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || dense?.type !== "uint8" || images.height < fewestPixels) return undefined;
+  return image(dense.data, images);
+}
+
+function image(
+  values: Uint8Array,
+  { layout, channels, height, width }: NonNullable<ReturnType<typeof findImages>>,
+): SampleView {
+  const step = Math.ceil(Math.max(height, width) / mostPixels);
+  const [rows, columns] = [Math.floor(height / step), Math.floor(width / step)];
+  const [pixel, channel] = layout === "NCHW" ? [1, height * width] : [channels, 1];
+  const data = new Uint8Array(rows * columns * channels);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      for (let one = 0; one < channels; one++) {
+        let sum = 0;
+        for (let y = row * step; y < (row + 1) * step; y++)
+          for (let x = column * step; x < (column + 1) * step; x++)
+            sum += values[(y * width + x) * pixel + one * channel] ?? 0;
+        data[(row * columns + column) * channels + one] = Math.round(sum / step ** 2);
+      }
+    }
+  }
+  const png = encode({ width: columns, height: rows, data, channels: channels === 1 ? 1 : 3, depth: 8 });
+  let text = "";
+  for (const value of png) text += String.fromCharCode(value);
+  return { kind: "image", address: `data:image/png;base64,${btoa(text)}`, width: columns, height: rows };
+}

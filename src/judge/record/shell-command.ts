@@ -1,0 +1,20 @@
+/** Commands that a reader can type. */
+import type { TargetName } from "../../runtime/run/run-target.ts";
+import type { Measured, Run } from "./data.ts";
+
+export function filesOf({ original, paths }: Pick<Run, "paths"> & { readonly original: Pick<Measured, "name"> }) {
+  return [paths?.original ?? original.name, paths?.result ?? "model.onnx"] as const;
+}
+
+/** "pith bench a.onnx out/model.onnx --target wasm" */
+export function benchCommand(files: readonly string[], targets: readonly TargetName[] = []): string {
+  return `pith bench ${files.map(quoted).join(" ")}${targetFlag(targets.every((name) => name === "node") ? [] : targets)}`;
+}
+
+export function targetFlag(targets: readonly TargetName[]): string {
+  return targets.length === 0 ? "" : ` --target ${targets.join(",")}`;
+}
+
+export function quoted(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

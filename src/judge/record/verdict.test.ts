@@ -1,0 +1,463 @@
+import { describe, expect, test } from "vitest";
+import { exampleRun } from "../../../test/report/example-run.ts";
+import { compareRows, judge, type Verdict } from "../compare/compare.ts";
+import type { Likeness } from "../compare/compare-function.ts";
+import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
+import { cosine } from "../../runtime/metrics/embedding.ts";
+import { unsteadyNote } from "../../runtime/run/latency.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { choiceSentence } from "../../app/report/choice.ts";
+import type { Run, StepRecord, Variant } from "./data.ts";
+import { reportPage } from "../../app/report/html.ts";
+import { escapeMarkdown, reportMarkdown } from "../../app/report/markdown.ts";
+import {
+  accuracySentence,
+  apartText,
+  chanceSentence,
+  distanceText,
+  dropWithSearch,
+  gainSentence,
+  goalSentence,
+  lossText,
+  lossWarning,
+  markOf,
+  noGainText,
+  outcomeOf,
+  passedOver,
+  searchMissSentence,
+  storageSentence,
+  verdictSentence,
+} from "./verdict.ts";
+
+const open: Verdict = {
+  verdict: "not shown",
+  met: true,
+  drop: { value: 0.003, low: -0.004, high: 0.011, count: 667, confidence: 0.95 },
+};
+
+describe("the sentence of a goal", () => {
+  const said = (verdict: Partial<Verdict>, validation?: number) =>
+    verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
+  const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
+  const byChance = `${loss} With 667 samples this could be chance`;
+
+  const wide = { ...open.drop, low: -0.024, high: 0.037 };
+  const others = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
+    verdictSentence({ maxDrop: 0.01 }, { ...open, drop }, "share", numbers);
+
+  test("says that the loss is close to the limit if half of the interval is narrower than the goal", () => {
+    expect(said({})).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(others({ available: 667 }, open.drop)).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(others({ available: 8000 }, open.drop)).toBe(
+      `${byChance}; the loss is close to the limit; --samples left out 7,333 of the 8,000 there are: --samples 8000 uses all.`,
+    );
+  });
+
+  test("says that fewer than 30 samples are too few, and how many to provide", () => {
+    const few = (count: number) => ({ ...open.drop, count });
+    expect(others({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
+    expect(others({}, { ...wide, count: 20 })).toContain("20 samples are too few to decide; provide 190 or more.");
+    expect(said({ met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
+    expect(others({ available: 8000 }, few(5))).toContain("5 samples are too few to decide; pass --samples 100.");
+  });
+
+  test("says how many samples narrow the interval to the goal, whatever the loss is", () => {
+    const narrow = "narrow the interval to ±1.0 points.";
+    for (const value of [-0.004, 0.007, 0.0099])
+      expect(others({}, { ...wide, value })).toContain(
+        `With 667 samples this could be chance; about 6,300 samples, more than the 667 there are, ${narrow}`,
+      );
+    expect(others({ validation: 333 })).toContain(`; about 9,400 samples, more than the 1,000 there are, ${narrow}`);
+    const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
+    expect(goalSentence(run)).toContain(`; about 2,200 samples, more than the 1,500 there are, ${narrow}`);
+  });
+
+  test("says that --samples left out samples, and which --samples uses all or enough of them", () => {
+    const half = { ...wide, count: 150 };
+    expect(others({ available: 1000, searched: 150 }, half)).toMatch(
+      / With 150 samples this could be chance; --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
+    );
+    expect(others({ available: 50_000, searched: 150 }, half)).toMatch(
+      /; --samples left out 49,700 of the 50,000 there are: --samples 2800 narrows the interval to ±1\.0 points\.$/,
+    );
+    expect(others({ available: 300, searched: 150 }, half)).toContain(
+      "about 2,800 samples, more than the 300 there are",
+    );
+  });
+
+  test("says what was shown, what only seems so, and what --strict does not accept", () => {
+    expect(said({ verdict: "kept" })).toBe(`${loss} The goal is met.`);
+    expect(said({ verdict: "lost", met: false })).toBe(`${loss} The goal is missed.`);
+    expect(said({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toContain("99.7 % interval");
+    expect(said({ met: false, drop: wide })).toContain(
+      "--strict requires the whole interval to meet the goal; about 6,300",
+    );
+    const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
+    expect(said(beyond)).toBe(
+      "Measured loss: 2.0 points (goal: 1.0), 95 % interval −0.4 … 3.0. With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
+    );
+    expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(/ 0\.1 … 3\.0\. The goal is missed\.$/);
+    const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+    expect(said({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
+      "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
+    );
+  });
+
+  test("counts the samples that a search compares its candidates on: half of all, up to a limit", () => {
+    const drop = { ...wide, count: 500 };
+    expect(others({ searched: 500 }, drop)).toContain("about 9,400 samples, more than the 1,000 there are,");
+    expect(others({ searched: 499 }, drop)).toContain("about 9,400 samples");
+    expect(others({ searched: 300 }, drop)).toContain("about 5,000 samples, more than the 800 there are,");
+    const search = { samples: exampleRun.original.estimate.count, apart: true, points: [] };
+    expect(goalSentence({ ...exampleRun, search })).toContain("about 2,900 samples");
+    expect(goalSentence(exampleRun)).toContain("about 1,500 samples");
+  });
+
+  test("says that the result is identical if no layer's output differs", () => {
+    const { noise } = exampleRun;
+    const layers = (noise?.layers ?? []).map((layer) => ({ ...layer, signalToNoise: undefined }));
+    const run: Run = { ...exampleRun, ...(noise && { noise: { ...noise, layers } }) };
+    expect(outcomeOf(exampleRun).word).toBe("needs more samples");
+    expect(outcomeOf(run)).toEqual({ word: "identical", mood: "good" });
+    expect(goalSentence(run)).toMatch(
+      /^The result is identical to the original: no layer's output differs on \d+ samples\.$/,
+    );
+    expect(outcomeOf({ ...run, ...(noise && { noise: { ...noise, layers: [] } }) }).word).toBe("needs more samples");
+  });
+
+  test("of an original at chance says that nothing can be seen, in every form of the report", () => {
+    const atChance = chanceSentence(0.1, 0.125);
+    const run = { ...exampleRun, data: { ...exampleRun.data, atChance }, goal: undefined, warnings: [atChance] };
+    expect(outcomeOf(run)).toEqual({ word: "original at chance", mood: "doubt" });
+    for (const text of [reportPage(run), reportMarkdown(run)]) {
+      expect(text).toContain("these samples cannot show what is lost.");
+      expect(text).not.toContain("samples show it");
+    }
+  });
+});
+
+test("a file of the same size is about as large, and smaller compressed where it is", () => {
+  const of = (bytes: number, brotli: number | undefined): string => {
+    const variants = exampleRun.variants.map((one) => ({
+      ...one,
+      result: one.result && { ...one.result, bytes, brotli },
+    }));
+    const original = { ...exampleRun.original, bytes: 1_094_554, brotli: 1_012_854 };
+    return gainSentence({ ...exampleRun, original, variants, latency: undefined });
+  };
+  expect(of(1_096_000, 143_700)).toBe("About as large (1.10 MB); 7.05 × smaller compressed.");
+  expect(of(1_094_554, 1_012_000)).toBe("About as large (1.09 MB).");
+  expect(of(1_094_554, undefined)).toBe("About as large (1.09 MB).");
+  expect(of(547_277, 900_000)).toBe("2.00 × smaller.");
+  expect(of(2_189_108, 900_000)).toBe("2.00 × larger.");
+});
+
+test("the exporter's metadata that is not counted is named after the gain", () => {
+  const of = (metadata?: number): string =>
+    gainSentence({ ...exampleRun, original: { ...exampleRun.original, metadata }, latency: undefined });
+  const { bytes } = exampleRun.original;
+  expect(of(2 * bytes)).toMatch(/^7\.86 × smaller\. Not counted: .* MB of the exporter's metadata in the original\.$/);
+  expect(of(0.004 * bytes)).toBe("7.86 × smaller.");
+  expect(of()).toBe("7.86 × smaller.");
+});
+
+test("speeds of a machine that was too busy are claimed nowhere", () => {
+  const { latency } = exampleRun;
+  if (latency === undefined) throw new Error("The example was timed.");
+  const run = {
+    ...exampleRun,
+    latency: { ...latency, unsteady: true },
+    warnings: [unsteadyNote("time them: pith bench a b")],
+  };
+  const models = latency.models.map((one, place) => one && { ...one, processorTime: [4, 3, 0, 2, 1][place] ?? 0 });
+  for (const timing of [run.latency, { ...run.latency, models }]) {
+    const busy = { ...run, latency: timing };
+    expect(gainSentence(busy)).toBe(
+      timing === run.latency
+        ? "7.86 × smaller. Speed was not measured: the machine was too busy."
+        : "7.86 × smaller, and a run takes 0.25 × the processor time: the machine was too busy to measure speed.",
+    );
+    for (const text of [reportPage(busy), reportMarkdown(busy)]) {
+      expect(text).toContain("too busy");
+      for (const ratio of ["2.20", "1.20", "4.00", "as fast"]) expect(text).not.toContain(ratio);
+    }
+  }
+});
+
+describe("why a variant is kept is told in every form of the report:", () => {
+  const { latency } = exampleRun;
+  const reason = (choice: Run["choice"], more: Partial<Run> = {}): string => {
+    const run = { ...exampleRun, ...more, chosen: choice?.place, ...(choice === undefined ? {} : { choice }) };
+    const sentence = choiceSentence(run) ?? "";
+    expect(reportPage(run).replaceAll(/<span class="flag">(.*?)<\/span>/g, "$1")).toContain(sentence);
+    expect(reportMarkdown(run)).toContain(escapeMarkdown(sentence));
+    return sentence.replace(/ ?The same samples chose .*$/, "");
+  };
+
+  test("its size", () => {
+    expect(reason({ place: 3, by: "size" })).toBe(
+      "prune + train + quantize is the smallest of 4 variants that is within the goal.",
+    );
+    expect(reason({ place: 3, by: "size" }, { goal: undefined })).toContain("is the smallest of 4 variants.");
+    expect(reason({ place: 0, by: "only" })).toBe("quantize is the only variant that is within the goal.");
+    expect(reason({ place: 3, by: "force" })).toBe(
+      "prune + train + quantize is the smallest, because none is within the goal (--force).",
+    );
+    expect(reason({ place: 3, by: "loss" })).toBe(
+      "prune + train + quantize is the one that lost least, because none is within the goal on the test samples.",
+    );
+    expect(reason({ place: 0, by: "none allowed" })).toBe(
+      "quantize is the fastest, because no variant within the goal reaches the required speed.",
+    );
+    expect(reason({ place: 0, by: "faster" }, { goal: undefined })).toBe(
+      "quantize is the most accurate of 4 variants that is as fast as requested.",
+    );
+  });
+
+  test("its size and speed, with the smaller one that is slower, by processor time if the machine was busy", () => {
+    if (latency === undefined) throw new Error("The example was timed.");
+    const times = latency.models.map((one, place) => one && { ...one, processorTime: [4, 1, 0, 2, 15.6][place] ?? 0 });
+    const choice = { place: 0, by: "usual", over: 3 } as const;
+    const busy = { ...latency, models: times, unsteady: true };
+    const kept = "quantize is the smallest of 4 variants that is within the goal and";
+    expect(reason(choice, { latency: busy })).toBe(
+      `${kept} close to the original in processor time. prune + train + quantize is smaller (440 kB) and takes 3.90 × the processor time: --for size keeps it.`,
+    );
+    expect(reason({ place: 0, by: "speed" }, { latency: busy })).toContain(
+      "is the lowest in processor time of 4 variants",
+    );
+    expect(reason(choice)).toBe(
+      `${kept} about as fast as the original. prune + train + quantize is smaller (440 kB) and 2.20 × as fast: --for size keeps it.`,
+    );
+    expect(reason({ place: 0, by: "usual" }, { latency: undefined })).toBe(
+      "quantize is the smallest of 4 variants that is within the goal; speed was not measured.",
+    );
+    expect(reason({ place: 0, by: "usual" }, { latency: { ...latency, unsteady: true } })).toBe(
+      "quantize is the smallest of 4 variants that is within the goal.",
+    );
+  });
+
+  test("of one variant alone nothing was chosen; where others failed, it is the only one", () => {
+    const [first] = exampleRun.variants;
+    const variants = first === undefined ? [] : [first];
+    expect(choiceSentence({ ...exampleRun, chosen: 0, variants })).toBeUndefined();
+    const [, failed] = exampleRun.variants;
+    const two = failed === undefined ? [] : [...variants, failed];
+    expect(choiceSentence({ ...exampleRun, chosen: 0, variants: two, choice: { place: 0, by: "only" } })).toBe(
+      "quantize is the only variant that is within the goal.",
+    );
+  });
+});
+
+test("a tick stands only beside what is within the goal", () => {
+  const goal = { maxDrop: 0.01 };
+  const [first] = exampleRun.variants;
+  if (first?.verdict === undefined || first.comparison === undefined) throw new Error("The example has a verdict.");
+  const { verdict, comparison } = first;
+  expect(markOf(first, goal)).toBe("✓");
+  const outside = { ...verdict, verdict: "not shown", drop: { ...verdict.drop, value: 0.05 } } as const;
+  expect(markOf({ ...first, verdict: outside }, goal)).toBe("?");
+  expect(markOf({ ...first, validation: { comparison, verdict: outside } }, goal)).toBe("?");
+  expect(markOf({ ...first, verdict: { ...outside, met: false } }, goal)).toBe("✗");
+  expect(markOf({ ...first, refused: "nothing changed" }, goal)).toBe("✗");
+  expect(markOf({ ...first, verdict: undefined }, undefined)).toBe("");
+});
+
+describe("a candidate that missed the goal on the samples of the search", () => {
+  const goal = { maxDrop: 0.01 };
+  const [first = expect.fail()] = exampleRun.variants;
+  const { verdict = expect.fail() } = first;
+  const { count } = verdict.drop;
+  const variant = (drop: number, searched: number): Variant => ({
+    ...first,
+    verdict: { ...verdict, drop: { ...verdict.drop, value: drop } },
+    searched: { drop: searched, samples: count },
+  });
+
+  test("is within the goal only if it is on the test samples and on all samples together", () => {
+    expect(dropWithSearch(variant(0.007, 0.021), goal)).toBeCloseTo(0.014);
+    expect(dropWithSearch(variant(0.012, 0.011), goal)).toBe(0.012);
+    expect(markOf(variant(0.007, 0.021), goal)).toBe("?");
+    expect(passedOver(variant(0.007, 0.021), goal)).toBe(
+      "not chosen: −1.4 points together with the samples of the search",
+    );
+    expect(markOf(variant(0.001, 0.015), goal)).toBe("✓");
+  });
+
+  test("has a sentence about this if it is kept", () => {
+    const sentence = (found: Variant) =>
+      searchMissSentence({ ...exampleRun, goal, chosen: 0, variants: [found, ...exampleRun.variants.slice(1)] });
+    expect(sentence(variant(0.001, 0.015))).toBe(
+      `quantize missed the goal on the ${count.toLocaleString("en")} samples of the search: −1.5 points.`,
+    );
+    expect(sentence(variant(0.001, 0.01))).toBeUndefined();
+  });
+
+  test("differs from one that met it there, which the test samples decide", () => {
+    expect(dropWithSearch(variant(0.009, -0.01), goal)).toBeUndefined();
+    expect(dropWithSearch(first, goal)).toBeUndefined();
+    expect(dropWithSearch(variant(0.007, 0.021), undefined)).toBeUndefined();
+  });
+});
+
+test("of a result that answers all samples as the original, how much disagreement they leave possible is said", () => {
+  const saidOf = (count: number, other: number) => {
+    const same = new Float64Array(count).fill(1);
+    const comparison = compareRows(
+      agreement(),
+      same,
+      same.map((_, index) => Number(index >= other)),
+    );
+    const variants = exampleRun.variants.map((one) => ({ ...one, comparison }));
+    return accuracySentence({ ...exampleRun, variants, goal: undefined });
+  };
+  expect(saidOf(20, 0)).toBe("The result agrees with the original on all 20 samples (95 %: at least 83.9 %).");
+  expect(saidOf(1000, 20)).toMatch(
+    /^Agreement went from 100\.0 % to 98\.0 %: −2\.0 points \(95 % interval −3\.\d … −1\.\d, /,
+  );
+});
+
+test("of an original that is held against itself, no slight difference is called more than chance explains", () => {
+  const rows = (drop: number) => Float64Array.from({ length: 50 }, (_, at) => 1 - drop * (1 + (at % 3) / 10));
+  const said = (drop: number) => {
+    const comparison = compareRows(cosine(), rows(0), rows(drop));
+    const goal = { maxDrop: 0.1 };
+    return lossWarning(comparison, judge(comparison, goal), goal);
+  };
+  expect(said(0.001)).toBeUndefined();
+  expect(said(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), more than chance explains$/);
+});
+
+test("where samples were few, the figure says how near the outputs are", () => {
+  const said = (likeness: Likeness | string | undefined) => {
+    const variants = exampleRun.variants.map((variant) => ({
+      ...variant,
+      ...(likeness === undefined ? {} : { likeness }),
+    }));
+    return accuracySentence({ ...exampleRun, variants });
+  };
+  const figure = said(undefined);
+  expect(said({ samples: 12, signalToNoise: 40, relativeError: 0.1, lost: undefined, ofData: true })).toBe(
+    `${figure} There are few samples; their outputs match the original's: signal to noise 40.00 dB.`,
+  );
+  expect(said({ samples: 12, signalToNoise: Number.POSITIVE_INFINITY, relativeError: 0, lost: undefined })).toBe(
+    `${figure} There are few samples; their outputs are equal.`,
+  );
+  expect(said("its output is text")).toBe(
+    `${figure} There are few samples, and their outputs were not compared: its output is text.`,
+  );
+  expect(said({ samples: 12, signalToNoise: -1, relativeError: 0.1, lost: "on the samples all is lost" })).toContain(
+    "There are few samples, and on the samples",
+  );
+  const [first, ...rest] = exampleRun.variants;
+  if (first?.verdict === undefined) throw new Error("The example has no verdict.");
+  const drop = { ...first.verdict.drop, low: 0.128 };
+  const lost = {
+    ...first,
+    verdict: { ...first.verdict, drop },
+    likeness: { samples: 32, signalToNoise: 40, relativeError: 0.1, lost: undefined },
+  };
+  expect(accuracySentence({ ...exampleRun, chosen: 0, variants: [lost, ...rest] })).not.toContain("few samples");
+});
+
+test("how far apart numbers are is told in decibels, of classes how many are the same", () => {
+  const found = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
+  expect(apartText(found)).toBe("signal to noise 3.200 dB");
+  expect(apartText({ ...found, unmoved: "equal" })).toBe("50.0 % apart");
+  expect(apartText({ ...found, same: 0.992 })).toBe("99.2 % of its elements equal");
+});
+
+test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {
+  const [step] = exampleRun.variants[0]?.steps ?? [];
+  if (step === undefined) throw new Error("The example has no step.");
+  const changed = (kind: string, ...bits: readonly number[]) => ({
+    ...step,
+    changes: bits.map((own) => ({ at: "fc", what: "other numbers", kind, bits: own, decidedBy: "global" as const })),
+  });
+  const rounded = (...bits: readonly number[]) => changed("rounded", ...bits);
+  const quantized = changed("quantized", 8);
+  const run = (...steps: readonly StepRecord[]) => ({
+    ...exampleRun,
+    variants: exampleRun.variants.map((variant) => ({ ...variant, steps })),
+  });
+  const coded = "Weights were rounded to the values of 4 bits, and are stored in 8: a byte each.";
+  const four = run(rounded(4), { ...step, id: "train", changes: [] }, quantized);
+  expect(storageSentence(four)).toBe(coded);
+  expect(reportPage(four)).toContain(coded);
+  expect(reportMarkdown(four)).toContain(coded);
+  expect(storageSentence(run(rounded(4)))).toBe(
+    "Weights were rounded to the values of 4 bits, and are stored as floats.",
+  );
+  expect(storageSentence(run(rounded(4, 8, 3), quantized))).toBe(
+    "Weights were rounded to the values of 3 or 4 bits, and are stored in 8: a byte each.",
+  );
+  expect(storageSentence(run(rounded(8), quantized))).toBeUndefined();
+  expect(storageSentence(run(quantized))).toBeUndefined();
+  expect(storageSentence({ ...four, chosen: undefined })).toBeUndefined();
+});
+
+/** So many samples, of which the candidate loses some that the original has right, and gains others. */
+function compared(count: number, lost: number, gained: number) {
+  const original = Float64Array.from({ length: count }, (_, sample) => Number(sample >= gained));
+  const candidate = Float64Array.from({ length: count }, (_, sample) => Number(sample < count - lost));
+  return compareRows(accuracy(), original, candidate);
+}
+
+describe("the warning about a result that passes", () => {
+  const warning = (count: number, lost: number, gained: number, maxDrop = 0.01) => {
+    const comparison = compared(count, lost, gained);
+    const goal = { maxDrop };
+    return lossWarning(comparison, judge(comparison, goal), goal);
+  };
+
+  test("says a loss within the goal that chance does not explain, and how large it is", () => {
+    expect(warning(10_000, 12, 2)).toBe("accuracy is slightly worse (−0.1 points), more than chance explains");
+    expect(warning(1000, 45, 5, 0.05)).toBe("accuracy is worse (−4.0 points), more than chance explains");
+  });
+
+  test("says an estimate beyond the goal that chance may explain", () => {
+    expect(warning(60, 3, 1)).toBe(
+      "accuracy is worse by the estimate (−3.3 points; 1.0 points allowed), which is not statistically significant",
+    );
+  });
+
+  test("is left out where nothing seems lost", () => {
+    expect(warning(2000, 1, 1)).toBeUndefined();
+    expect(warning(60, 1, 3)).toBeUndefined();
+  });
+});
+
+test("a refusal says what the figure was, what it is, the interval, and what is allowed", () => {
+  const comparison = compared(800, 100, 2);
+  expect(lossText(comparison, judge(comparison, { maxDrop: 0.01 }), { maxDrop: 0.01 })).toMatch(
+    /^accuracy went from 99\.8 % to 87\.5 %: −12\.3 points \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\); 1\.0 points allowed$/,
+  );
+  const even = compared(800, 1, 1);
+  const strict = { maxDrop: 0.003, strict: true };
+  expect(lossText(even, judge(even, strict), strict)).toMatch(
+    /; 0\.3 points allowed, and --strict requires the whole interval to be within that; about [\d,]+ samples, more than the 800 there are, narrow the interval to ±0\.3 points$/,
+  );
+});
+
+describe("beside the model that a result was to come near to", () => {
+  test("the distance is said in words, with its interval", () => {
+    expect(distanceText("big.onnx", compared(800, 100, 2))).toMatch(
+      /^accuracy of big\.onnx: 99\.8 %; the result is 12\.3 points below it \(95 % interval −1\d\.\d … −\d+\.\d, 800 samples\)$/,
+    );
+    expect(distanceText("big.onnx", compared(800, 2, 100))).toMatch(/; the result is 12\.3 points above it \(/);
+    expect(distanceText("big.onnx", compared(800, 2, 2))).toMatch(/; the result equals it \(95 % interval /);
+  });
+
+  test("a result of which no gain is shown is told so, one that is better is not", () => {
+    expect(noGainText("thin.onnx", compared(800, 2, 100))).toBeUndefined();
+    expect(noGainText("thin.onnx", compared(800, 10, 12))).toMatch(
+      /^no gain over thin\.onnx is shown: accuracy went from .* \+0\.3 points \(/,
+    );
+  });
+
+  test("the sentence of a goal names the model that it is about", () => {
+    expect(verdictSentence({ maxDrop: 0.01 }, { ...open, verdict: "kept" }, "share", {}, "big.onnx")).toBe(
+      "Measured loss against big.onnx: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1. The goal is met.",
+    );
+  });
+});

@@ -1,0 +1,356 @@
+import { capitalized } from "../../core/errors.ts";
+import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/compare.ts";
+import type { Likeness } from "../compare/compare-function.ts";
+import type { Unit } from "../../core/estimate.ts";
+import type { Spread } from "../../runtime/run/latency.ts";
+import { workOf } from "../../runtime/run/latency.ts";
+import {
+  allowance,
+  bytes,
+  confidenceText,
+  counted,
+  difference,
+  differenceWithInterval,
+  figure,
+  integer,
+  lossInterval,
+  percent,
+  times,
+} from "../../core/numbers.ts";
+import type { OnTarget } from "../compare/right-on.ts";
+import type { Change } from "../../core/pass/pass.ts";
+import type { Measured, Run, Timing, Variant } from "./data.ts";
+import { fewestToDecide, moreSamples, type Others } from "./more-samples.ts";
+
+export interface Outcome {
+  readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
+  readonly mood: "good" | "doubt" | "bad";
+}
+
+export function chosenOf(run: Run): (Variant & { readonly result: Measured }) | undefined {
+  const variant = run.chosen === undefined ? undefined : run.variants[run.chosen];
+  return variant?.result === undefined ? undefined : { ...variant, result: variant.result };
+}
+
+export function outcomeOf(run: Run): Outcome {
+  const chosen = chosenOf(run);
+  if (chosen === undefined) return { word: "refused", mood: "bad" };
+  if (run.data.atChance !== undefined) return { word: "original at chance", mood: "doubt" };
+  if (chosen.verdict === undefined) return { word: "measured", mood: "good" };
+  if (isIdentical(run)) return { word: "identical", mood: "good" };
+  const { verdict, met } = chosen.verdict;
+  const word = verdict === "not shown" ? "needs more samples" : verdict;
+  return { word, mood: verdict === "kept" ? "good" : met ? "doubt" : "bad" };
+}
+
+/** Whether the metric compares with the original, whose own value is then perfect by definition and has no interval. */
+export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boolean {
+  return variants.some(({ comparison }) => comparison?.truth === "original");
+}
+
+/** Undefined if nothing was timed, or the machine was too busy. */
+export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
+  return latency?.unsteady === true ? undefined : latency;
+}
+
+export function speedOf(run: Pick<Run, "latency">, variant: number | undefined): Spread | undefined {
+  return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
+}
+
+/** "7.87 × smaller and 2.15 × as fast." */
+export function gainSentence(run: Run): string {
+  const chosen = chosenOf(run);
+  if (chosen === undefined) {
+    if (run.variants.length === 0) return "Nothing was tried.";
+    return run.variants.length === 1 ? "The result was refused." : "Nothing was kept: every variant was refused.";
+  }
+  const size = sizeText(run.original, chosen.result);
+  const note = metadataNote(run.original);
+  return `${gainText(run, size)}${note === undefined ? "" : ` Not counted: ${note}.`}`;
+}
+
+/** "Download (brotli): 993 kB → 61.5 kB." */
+export function downloadSentence(run: Run): string | undefined {
+  const [before, after] = [run.original.brotli, chosenOf(run)?.result.brotli];
+  return before === undefined || after === undefined
+    ? undefined
+    : `Download (brotli): ${bytes(before)} → ${bytes(after)}.`;
+}
+
+/** "229 kB of the exporter's metadata"; undefined if it is a negligible share of the original. */
+export function metadataNote({ bytes: own, metadata = 0 }: Pick<Measured, "bytes" | "metadata">): string | undefined {
+  return metadata > 0.005 * own ? `${bytes(metadata)} of the exporter's metadata in the original` : undefined;
+}
+
+function gainText(run: Run, size: string): string {
+  const speed = speedOf(run, run.chosen);
+  if (run.latency?.unsteady === true) {
+    const work = workAt(run, run.chosen);
+    return work === undefined
+      ? `${size}. Speed was not measured: the machine was too busy.`
+      : `${size}, and a run takes ${times(work)} the processor time: the machine was too busy to measure speed.`;
+  }
+  if (speed === undefined) return `${size}.`;
+  if (speed.low <= 1 && speed.high >= 1) return `${size}. Speed: no clear difference (${times(speed.median)}).`;
+  return `${size} and ${times(speed.median)} as fast.`;
+}
+
+/** "7.87 × smaller"; "About as large (1.10 MB); 7.05 × smaller compressed" if the ratio would print as 1.00 ×. */
+function sizeText(before: Measured, after: Measured): string {
+  const ratioText = (ratio: number): string => (ratio >= 1 ? `${times(ratio)} smaller` : `${times(1 / ratio)} larger`);
+  const isEqual = (ratio: number): boolean => times(ratio) === times(1) || times(1 / ratio) === times(1);
+  const ratio = before.bytes / after.bytes;
+  if (!isEqual(ratio)) return ratioText(ratio);
+  const size = `About as large (${bytes(after.bytes)})`;
+  const compressed = (before.brotli ?? Number.NaN) / (after.brotli ?? Number.NaN);
+  return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
+}
+
+/** Processor time of a run relative to the original's. */
+export function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
+  return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
+}
+
+/** ✓: within the goal on all samples. ?: outside it by an uncertain estimate. ✗: rejected. Empty without a goal. */
+export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
+  const { refused, verdict } = variant;
+  if (refused !== undefined || verdict?.met === false) return "✗";
+  if (goal === undefined || verdict === undefined) return "";
+  return isWithin(verdict.drop, goal) && passedOver(variant, goal) === undefined ? "✓" : "?";
+}
+
+/** "not chosen: −1.2 points on the validation samples": why an acceptable variant was not chosen. */
+export function passedOver(variant: Variant, goal: Goal | undefined): string | undefined {
+  const { validation, refused, verdict, comparison } = variant;
+  if (goal === undefined || refused !== undefined || verdict?.met === false) return undefined;
+  const drop = dropWithSearch(variant, goal);
+  if (comparison !== undefined && verdict !== undefined && drop !== undefined)
+    return isWithin(verdict.drop, goal) && !isWithin({ value: drop }, goal)
+      ? `not chosen: ${dropText(comparison, drop)} together with the samples of the search`
+      : undefined;
+  if (validation?.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
+  const { unit, difference: found } = validation.comparison;
+  return `not chosen: ${difference(unit, found.value)} on the validation samples`;
+}
+
+/**
+ * Drop of a candidate that missed the goal on the search samples: the larger one on the test samples or on all samples together. A candidate is
+ * evaluated although it missed because that may be chance, but the best of several on the test samples may be chance, too. Undefined for others.
+ */
+export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | undefined): number | undefined {
+  if (searched === undefined || verdict === undefined || goal === undefined) return undefined;
+  if (isWithin({ value: searched.drop }, goal)) return undefined;
+  const { value, count } = verdict.drop;
+  return Math.max(value, (searched.drop * searched.samples + value * count) / (searched.samples + count));
+}
+
+/** "4 bits missed the goal on the 150 samples of the search: −2.1 points."; undefined if it was met there. */
+export function searchMissSentence(run: Run): string | undefined {
+  const chosen = chosenOf(run);
+  if (chosen?.searched === undefined || chosen.comparison === undefined) return undefined;
+  if (dropWithSearch(chosen, run.goal) === undefined) return undefined;
+  const { drop, samples } = chosen.searched;
+  return `${chosen.name} missed the goal on the ${counted(samples, "sample")} of the search: ${dropText(chosen.comparison, drop)}.`;
+}
+
+const dropText = ({ unit, better }: Comparison, drop: number): string =>
+  difference(unit, better === "higher" ? 0 - drop : drop);
+
+/** "Weights were rounded to the values of 4 bits, and are stored in 8." */
+export function storageSentence(run: Run): string | undefined {
+  const changes = (chosenOf(run)?.steps ?? []).flatMap((step) => step.changes);
+  const bitsOf = (kind: Change["kind"]) =>
+    changes.flatMap((change) => (change.kind === kind ? (change.bits ?? []) : []));
+  const coded = bitsOf("quantized");
+  const storedBits = Math.max(...coded, ...(coded.length === 0 ? [8] : []));
+  const few = new Set(bitsOf("rounded").filter((bits) => bits < storedBits));
+  if (few.size === 0) return undefined;
+  const rounded = `Weights were rounded to the values of ${[...few].toSorted().join(" or ")} bits`;
+  return coded.length > 0
+    ? `${rounded}, and are stored in ${storedBits === 8 ? "8: a byte each" : storedBits}.`
+    : `${rounded}, and are stored as floats.`;
+}
+
+/** "Accuracy went from 92.6 % to 91.9 %: −0.7 points (95 % interval −2.0 … +0.6, 1,000 samples)."; shorter with a goal. */
+export function accuracySentence(run: Run): string | undefined {
+  const chosen = chosenOf(run);
+  const comparison = chosen?.comparison;
+  if (comparison === undefined) return undefined;
+  const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
+  const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
+  const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
+  const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
+  return `${capitalized(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
+}
+
+/** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
+export function othersSentence(others: Likeness | string): string {
+  if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
+  const { output = "", outputs = 1, relativeError, samples, lost } = others;
+  if (lost !== undefined) return `${capitalized(lost)}.`;
+  const on = `on ${counted(samples, "sample")}`;
+  if (relativeError === 0) return `The other outputs are equal ${on}.`;
+  const which = outputs === 1 ? "" : `${integer(outputs)} `;
+  return `Of the ${which}other outputs "${output}" differs most: ${apartText(others)} ${on}.`;
+}
+
+/** `signal to noise 31.2 dB`, `99.2 % of its elements equal` */
+export function apartText({ same, unmoved, signalToNoise, relativeError }: Likeness): string {
+  if (same !== undefined) return `${percent(same)} of its elements equal`;
+  return unmoved === undefined ? `signal to noise ${figure("dB", signalToNoise)}` : `${percent(relativeError)} apart`;
+}
+
+/** "right on: node ✓ wasm ✓ webgpu ✗", and the finding on each. */
+export function targetLines(found: readonly OnTarget[]): readonly string[] {
+  const marks = found.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
+  return [`right on: ${marks.join(" ")}`, ...found.map((one) => `  ${one.target}: ${onTargetText(one)}`)];
+}
+
+/** "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer with a large error is conv1" */
+export function onTargetText({ where, found, layer }: OnTarget): string {
+  return `${where}: ${found}${layer === undefined ? "" : `; the first layer with a large error is ${layer}`}`;
+}
+
+export function wrongText(found: readonly OnTarget[]): string | undefined {
+  const wrong = found.find(({ right }) => right === false);
+  return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
+}
+
+/** "30 rounds of 27 runs, the original and all variants interleaved, 2 threads, on input_ids int64[1, 128]" */
+export function timingText({ where, rounds, repeats, threads, inputs = {} }: Timing): string {
+  const on = inputsText(inputs);
+  const place = where === undefined ? "" : `${where}: `;
+  const how = `${counted(rounds, "round")} of ${counted(repeats, "run")}, the original and all variants interleaved, ${counted(threads, "thread")}`;
+  return `${place}${how}${on && `, on ${on}`}`;
+}
+
+const mostInputs = 4;
+
+/** "input_ids int64[1, 128], attention_mask int64[1, 128]" */
+export function inputsText(inputs: Readonly<Record<string, string>>): string {
+  const all = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
+  const more = all.length > mostInputs ? [`${integer(all.length - mostInputs)} more`] : [];
+  return [...all.slice(0, mostInputs), ...more].join(", ");
+}
+
+function alikeSentence(likeness: Variant["likeness"]): string {
+  if (likeness === undefined) return "";
+  if (typeof likeness === "string") return ` There are few samples, and their outputs were not compared: ${likeness}.`;
+  if (likeness.lost !== undefined) return ` There are few samples, and ${likeness.lost}.`;
+  const near = likeness.relativeError === 0 ? "are equal" : `match the original's: ${apartText(likeness)}`;
+  return ` There are few samples; their outputs ${near}.`;
+}
+
+function isIdentical({ noise }: Run): boolean {
+  return (
+    noise !== undefined && noise.layers.length > 0 && noise.layers.every((layer) => layer.signalToNoise === undefined)
+  );
+}
+
+/** "Measured loss: 0.7 points (goal: 1.0), 95 % interval −0.6 … 2.0. With 1,000 samples this could be chance; …" */
+export function goalSentence(run: Run): string | undefined {
+  const { goal, metric, data, search, noise } = run;
+  const verdict = chosenOf(run)?.verdict;
+  if (goal === undefined || verdict === undefined) return undefined;
+  if (isIdentical(run))
+    return `The result is identical to the original: no layer's output differs on ${counted(noise?.samples ?? 0, "sample")}.`;
+  const searched = search?.apart === true ? search.samples : undefined;
+  return verdictSentence(goal, verdict, metric.unit, { ...data, searched });
+}
+
+export function chanceSentence(original: number, chance: number): string {
+  const [scored, guessed] = [original, chance].map((value) => figure("share", value));
+  return `The original scores ${scored}, and always predicting the most frequent class would score ${guessed}: these samples cannot show what is lost.`;
+}
+
+export function verdictSentence(
+  goal: Goal,
+  verdict: Verdict,
+  unit: Unit,
+  others: Others = {},
+  against?: string,
+): string {
+  const { drop } = verdict;
+  const beside = against === undefined ? "" : ` against ${against}`;
+  const [allowed = ""] = allowance(unit, goal.maxDrop).split(" ");
+  const gain = drop.value < 0 ? ", a gain" : "";
+  const loss = `Measured loss${beside}: ${allowance(unit, drop.value)}${gain} (goal: ${allowed}), ${lossInterval(unit, drop)}`;
+  return `${loss}. ${verdictPhrase(verdict, goal, unit, others)}.`;
+}
+
+function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, others: Others): string {
+  if (verdict === "kept") return "The goal is met";
+  if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
+  const more = moreSamples(drop, goal, unit, others);
+  if (met && drop.count < fewestToDecide) return more;
+  const advice = more === "" ? "" : `; ${more}`;
+  if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
+  return `--strict requires the whole interval to meet the goal${advice}`;
+}
+
+/** "signal to noise is NaN"; undefined for a number. */
+export function brokenText(comparison: Comparison): string | undefined {
+  return isBroken(comparison) ? `${comparison.metric} is ${comparison.candidate.value}` : undefined;
+}
+
+/** "accuracy went from 93.0 % to 81.4 %: −11.6 points (95 % interval …); 1.0 points are allowed" */
+export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, others: Others = {}): string {
+  const { unit } = comparison;
+  const broken = brokenText(comparison);
+  if (broken !== undefined) return broken;
+  const text = `${movedText(comparison)}; ${allowance(unit, goal.maxDrop)} allowed`;
+  if (!isWithin(verdict.drop, goal)) return text;
+  const more = moreSamples(verdict.drop, goal, unit, others);
+  return `${text}, and --strict requires the whole interval to be within that${more === "" ? "" : `; ${more}`}`;
+}
+
+/** "accuracy is slightly worse (−0.1 points), more than chance explains": warns about a passing result; undefined without a possible loss. */
+export function lossWarning(
+  { metric, unit, better, truth, original, difference: found }: Comparison,
+  verdict: Verdict,
+  goal: Goal,
+): string | undefined {
+  const { drop } = verdict;
+  const by = difference(unit, found.value);
+  if (!isWithin(drop, goal))
+    return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
+  if (!(drop.low > 0)) return undefined;
+  const isSlight = isWithin(drop, { maxDrop: usualDrop({ unit, better }, original.value) });
+  // Compared with itself the original has no error, so any difference would be significant.
+  if (isSlight && truth === "original") return undefined;
+  return `${metric} is ${isSlight ? "slightly " : ""}worse (${by}), more than chance explains`;
+}
+
+/** "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)" */
+export function distanceText(
+  model: string,
+  { metric, unit, original, candidate, difference: found }: Comparison,
+): string {
+  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, found)) ?? [];
+  const apart = difference(unit, Math.abs(found.value)).replace("+", "");
+  const where =
+    candidate.value === original.value ? "equals it" : `is ${apart} ${found.value < 0 ? "below" : "above"} it`;
+  return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${where}${interval}`;
+}
+
+/** "no gain over thin.onnx is shown: accuracy went from 92.6 % to 92.7 % (…)": warns if a training gained nothing. */
+export function noGainText(model: string, comparison: Comparison): string | undefined {
+  if (judge(comparison, { maxDrop: 0 }).drop.high < 0) return undefined;
+  return `no gain over ${model} is shown: ${movedText(comparison)}`;
+}
+
+/** "the result agrees with the original on all 20 samples (95 %: at least 83.9 %)"; undefined otherwise, or with labels. */
+function allAgree({ truth, unit, pairs, candidate }: Comparison): string | undefined {
+  if (truth === undefined || pairs?.bothRight !== candidate.count) return undefined;
+  const sure = `${confidenceText(candidate)}: at least ${figure(unit, candidate.low)}`;
+  return `the result agrees with the original on all ${counted(candidate.count, "sample")} (${sure})`;
+}
+
+function movedText(comparison: Comparison): string {
+  return `${fromTo(comparison)}: ${differenceWithInterval(comparison.unit, comparison.difference)}`;
+}
+
+function fromTo({ metric, unit, original, candidate }: Comparison): string {
+  const [before, after] = [original, candidate].map(({ value }) => figure(unit, value));
+  return `${metric} went from ${before} to ${after}`;
+}

@@ -1,0 +1,103 @@
+/** Selects one of several results of recipes. */
+import { type Goal, isWithin, judge } from "../compare/compare.ts";
+import type { Choice, Measured, Timing } from "../record/data.ts";
+import { dropWithSearch, workAt } from "../record/verdict.ts";
+import { type Contender, choose } from "./choose.ts";
+import { nothingGained } from "./improvement.ts";
+import { type Objective, objectiveOf, sizeFor } from "./objective.ts";
+import type { RunOptions } from "./run.ts";
+import { speedAt } from "./timing.ts";
+import type { Trials } from "./trials.ts";
+import type { Attempt } from "./variant.ts";
+
+export interface Decision {
+  readonly original: Measured;
+  /** All attempts; those without gain or off target are marked as rejected. */
+  readonly tried: readonly Attempt[];
+  readonly contenders: readonly Contender[];
+  /** Undefined if nothing can be kept. */
+  readonly choice: Choice | undefined;
+  readonly chosen: number | undefined;
+}
+
+export async function decide(
+  attempts: readonly Attempt[],
+  timing: Timing | undefined,
+  { evaluator, goal }: Pick<Trials, "evaluator" | "goal">,
+  options: RunOptions,
+): Promise<Decision> {
+  const original = await evaluator.sized(evaluator.original.measured);
+  const results: Attempt[] = [];
+  for (const attempt of attempts) results.push(await sized(attempt, evaluator));
+  const objective = objectiveOf(options, goal?.maxDrop, original);
+  // An untimed result cannot reach a speed target.
+  const unknown = options.rounds === 0 ? undefined : 0;
+  const tried = results.map((one, place) =>
+    onTarget(withGain(original, one, workAt({ latency: timing }, place)), speedAt(timing, place) ?? unknown, objective),
+  );
+  const contenders = tried.map((one, place) => ({
+    ...contender(one, goal, options.purpose),
+    speed: speedAt(timing, place),
+  }));
+  const force = options.force === true;
+  const choice = choose(contenders, force, objective);
+  const isChosen = choice !== undefined && (force || isKept(tried[choice.place]));
+  return { original, tried, contenders, choice, chosen: isChosen ? choice.place : undefined };
+}
+
+async function sized({ variant, evaluation, ...rest }: Attempt, evaluator: Trials["evaluator"]): Promise<Attempt> {
+  return {
+    ...rest,
+    variant: { ...variant, result: variant.result && (await evaluator.sized(variant.result)) },
+    evaluation: evaluation && { ...evaluation, measured: await evaluator.sized(evaluation.measured) },
+  };
+}
+
+export function leastLost(tried: readonly Attempt[]): number | undefined {
+  const drops = tried.flatMap(({ evaluation, variant }, place) =>
+    evaluation === undefined || variant.refusedAs === "unchanged"
+      ? []
+      : [{ place, drop: judge(evaluation.comparison, { maxDrop: 0 }).drop.value }],
+  );
+  return drops.toSorted((a, b) => a.drop - b.drop)[0]?.place;
+}
+
+/** Uses the validation samples, if any, or the search samples as well if the goal was missed there. The estimate decides, because many results pass only for lack of samples. */
+function contender(
+  { evaluation, usable, variant }: Attempt,
+  goal: Goal | undefined,
+  purpose: RunOptions["purpose"],
+): Contender {
+  const { validation, verdict, refused } = variant;
+  const comparison = validation?.comparison ?? evaluation?.comparison;
+  const found =
+    (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
+  const open = usable && (validation !== undefined || refused === undefined);
+  const met = validation !== undefined || verdict?.met !== false;
+  const drop = dropWithSearch(variant, goal) ?? found?.drop.value;
+  return {
+    size: evaluation && sizeFor(purpose, evaluation.measured),
+    sound: open && met && (found === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+    drop: open && Number.isFinite(drop) ? drop : undefined,
+  };
+}
+
+function withGain(original: Measured, tried: Attempt, work: number | undefined): Attempt {
+  const { variant } = tried;
+  if (variant.refused !== undefined) return tried;
+  const idle = nothingGained(original, variant, work);
+  if (idle === undefined) return tried;
+  return { ...tried, usable: false, variant: { ...variant, refused: idle, refusedAs: "no gain" } };
+}
+
+function onTarget(tried: Attempt, speed: number | undefined, { lacks, misses }: Objective): Attempt {
+  const { variant } = tried;
+  if (lacks === undefined || variant.result === undefined || variant.refused !== undefined) return tried;
+  return misses({ size: variant.result.bytes, speed, drop: 0 }) === 0
+    ? tried
+    : { ...tried, usable: false, variant: { ...variant, refused: lacks, refusedAs: "off target" } };
+}
+
+function isKept(tried: Attempt | undefined): boolean {
+  return tried?.variant.refused === undefined && tried?.variant.verdict?.met !== false;
+}

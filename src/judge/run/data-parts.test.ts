@@ -1,0 +1,27 @@
+import { expect, test } from "vitest";
+import { memory, range, view } from "../../data/indexed.ts";
+import { samplesKey } from "./data-parts.ts";
+
+const rows = memory("rows", { x: { type: "float32", dims: [1000], data: Float32Array.from(range(1000)) } });
+/** As of data that is too large to be hashed. */
+const samples = { name: "rows", count: 500, sha256: undefined };
+const digest = (positions: readonly number[]): Promise<unknown> =>
+  samplesKey(view(rows, "rows", Uint32Array.from(positions)), samples);
+
+test("two halves of data that is too large to be hashed are told apart, and each is known again", async () => {
+  const [first, second] = [0, 500].map((from) => [...range(500)].map((at) => from + at));
+  const found = await digest(first ?? []);
+  expect(await digest(second ?? [])).not.toEqual(found);
+  expect(await digest(first ?? [])).toEqual(found);
+});
+
+test("the same samples in another folder are the same", async () => {
+  const some = view(rows, "rows", Uint32Array.from(range(500)));
+  const [here, there] = ["/here/rows", "/there/rows"].map((name) => samplesKey(some, { ...samples, name }));
+  expect(await there).toEqual(await here);
+});
+
+test("what is hashed is known by its hash alone", async () => {
+  expect(await samplesKey(rows, { name: "elsewhere", count: 1000, sha256: "abc" })).toBe("abc");
+  expect(await samplesKey(undefined, undefined)).toBeUndefined();
+});

@@ -1,0 +1,78 @@
+/** Identifies the samples of a run, because stored results depend on them. */
+import { fileKind } from "#platform";
+import { fileHash } from "../../data/file-hash.ts";
+import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../../data/index.ts";
+import { range, view } from "../../data/indexed.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { openModules } from "../../core/pass/modules.ts";
+import type { Run, Samples } from "../record/data.ts";
+import { partFor } from "../steps/step.ts";
+import type { Store } from "../steps/store.ts";
+import { bytesOf } from "../../core/tensor/dense.ts";
+import type { RunOptions } from "./run.ts";
+import type { CandidateSteps } from "./variant.ts";
+
+export async function judgingOf(
+  { original }: Store,
+  { metric, test }: Task,
+  parts: Parts,
+  { batch, output, length }: RunOptions,
+): Promise<unknown> {
+  return {
+    original,
+    test: await samplesKey(test, parts.test),
+    metric: metric.name,
+    batch,
+    output,
+    length,
+  };
+}
+
+const mostTelling = 64;
+
+/** Identifies samples by their hash, or if they are too large by number, 64 of them and the file's hash; a stream by its file or name. */
+export async function samplesKey(dataset: Dataset | undefined, samples: Samples | undefined): Promise<unknown> {
+  const { name = "", count, sha256 } = samples ?? {};
+  if (dataset === undefined || samples === undefined || sha256 !== undefined) return sha256;
+  const file = (await fileKind(name)) === "file" ? await fileHash(name) : undefined;
+  if (!isIndexed(dataset)) return { count, name: file ?? name };
+  return { count, file, some: await contentHash(evenlyOf(dataset, mostTelling)) };
+}
+
+export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknown> =>
+  dataset && samplesKey(dataset, await samplesOf(dataset));
+
+function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
+  const wanted = Math.min(most, dataset.count);
+  const positions = range(wanted).map((at) => Math.floor((at * dataset.count) / wanted));
+  return view(dataset, dataset.name, positions);
+}
+
+export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
+
+/** Records only splits that a step uses. */
+export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
+  const given = new Set<string | undefined>();
+  for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
+    given.add(partFor(pass, await openModules(pass.id, pass.options, options)));
+  const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
+    const samples = given.has(part) ? task[part] : undefined;
+    return samples === undefined ? undefined : samplesOf(samples);
+  };
+  return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };
+}
+
+/** Larger splits are not hashed, because that takes longer than the rest. */
+const mostHashed = 2 ** 30;
+
+/** A stream of unknown length may be infinite or differ each time. */
+async function samplesOf(dataset: Dataset): Promise<Samples> {
+  const { name, count } = dataset;
+  if (count === undefined) return { name, count, sha256: undefined };
+  let bytes = 0;
+  for await (const batch of dataset.batches({ size: 1 })) {
+    for (const dense of Object.values(batch)) bytes += dense.type === "string" ? 0 : bytesOf(dense).byteLength;
+    break;
+  }
+  return { name, count, sha256: bytes * count > mostHashed ? undefined : await contentHash(dataset) };
+}

@@ -1,0 +1,42 @@
+/** Chooses the setting of a step that loses least among those whose compressed file is small enough. */
+import { PithError } from "../../core/errors.ts";
+import { bytes as bytesText } from "../../core/numbers.ts";
+import { brotliSize, size } from "../../runtime/run/size.ts";
+import { encodedSource } from "../../core/onnx/index.ts";
+import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
+import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts";
+
+/**
+ * Bisects the settings, whose compressed size falls with their loss.
+ * @param bytes maximum of the compressed file (brotli).
+ * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the signal.
+ */
+export async function withinDownload(
+  {
+    pass,
+    options,
+    run,
+  }: Pick<SparingRequest, "options" | "run"> & { readonly pass: Pick<AnyPass, "downloadSettings"> },
+  bytes: number,
+  context: Context,
+): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
+  const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
+  let smallest = Number.POSITIVE_INFINITY;
+  const found = await firstSetting(settings, context, async (own) => {
+    const changed = { ...options, ...own };
+    const made = await run(changed);
+    const file = await encodedSource(made.model);
+    const { sampled, ...estimate } = await size(file);
+    let brotli = estimate.brotli ?? Number.NaN;
+    // The size of a large file is an estimate, and the goal is a maximum.
+    if (sampled && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
+    smallest = Math.min(smallest, brotli);
+    return brotli <= bytes ? { made, options: changed } : undefined;
+  });
+  if (found !== undefined) return found;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`,
+    { hint: "Remove channels first: pith prune --structured." },
+  );
+}

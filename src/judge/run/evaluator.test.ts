@@ -1,0 +1,48 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../core/graph/text.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { macsOfOne } from "./evaluator.ts";
+
+const count = (x: string, dims: readonly number[], size = 1, body = "y = MatMul(x, w)") => {
+  const model = parseModel(`opset 21
+graph (x: ${x}) -> (y) {
+  w: float32[3, 5] = ones
+  ${body}
+}`);
+  const feeds = { x: float32(dims, new Float32Array(dims.reduce((product, dim) => product * dim, 1))) };
+  return macsOfOne(model, { feeds, size });
+};
+
+describe("multiply-accumulates of a sample", () => {
+  test("are those of a run, where the batch and others are open", () => {
+    expect(count("float32[batch, 3]", [1, 3])).toBe(15);
+    expect(count("float32[batch, length, 3]", [1, 7, 3])).toBe(7 * 15);
+  });
+
+  test("are a share of those of a run, where the model fixes how many samples it takes", () => {
+    expect(count("float32[4, 3]", [4, 3], 4)).toBe(15);
+    expect(count("float32[4, length, 3]", [4, 7, 3], 4)).toBe(7 * 15);
+  });
+
+  test("are not known where a size follows from the numbers that are fed", () => {
+    expect(
+      count(
+        "float32[batch, 3]",
+        [1, 3],
+        1,
+        "n = NonZero(x)\n  f = Cast(n) {to=1}\n  t = Reshape(f, s)\n  s: int64[2] = [-1, 3]\n  y = MatMul(t, w)",
+      ),
+    ).toBeUndefined();
+  });
+
+  test("are not known where the outputs are said to be of other sizes than they would be", () => {
+    const model = parseModel(`opset 21
+graph (x: float32[batch, 3]) -> (y: float32[batch, 3]) {
+  w: float32[3, 3] = ones
+  shape: int64[2] = [2, 3]
+  h = MatMul(x, w)
+  y = Reshape(h, shape)
+}`);
+    expect(macsOfOne(model, { feeds: { x: float32([1, 3], new Float32Array(3)) }, size: 1 })).toBeUndefined();
+  });
+});

@@ -1,0 +1,57 @@
+/** Collects samples and layers with differences for reports. */
+import type { Dataset } from "../../data/index.ts";
+import { refusalIn } from "../../core/errors.ts";
+import { compareLayers } from "../../runtime/noise/layers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Disagreement, Noise } from "../record/data.ts";
+import { viewsOf } from "../record/samples.ts";
+
+/** Number of samples, because all layer outputs of both models are in memory at once. */
+const comparedSamples = 16;
+
+/** @param ready the inputs of the models. @param stored the same samples before preprocessing, if available. */
+export async function seenSamples(
+  found: readonly Disagreement[],
+  ready: Dataset,
+  stored: Dataset | undefined,
+): Promise<readonly Disagreement[]> {
+  const views = await viewsOf(
+    found.map(({ sample }) => sample),
+    ready,
+    stored,
+  );
+  return found.map((one, place) => {
+    const shown = views[place];
+    return shown === undefined ? one : { ...one, shown };
+  });
+}
+
+export async function noiseOf(original: Model, result: Model, test: Dataset, context: Context): Promise<Noise> {
+  const { engine, signal } = context;
+  try {
+    const { layers, misses } = await compareLayers(engine, original, result, test, {
+      samples: comparedSamples,
+      signal,
+    });
+    const sound = layers.filter(
+      ({ signalToNoise, maxError }) => signalToNoise > -Infinity && Number.isFinite(maxError),
+    );
+    const broken = layers.filter((layer) => !sound.includes(layer));
+    return {
+      samples: Math.min(comparedSamples, test.count ?? comparedSamples),
+      layers: sound.map(({ layer, signalToNoise, cosine, maxError }) => ({
+        layer,
+        signalToNoise: signalToNoise === Infinity ? undefined : signalToNoise,
+        cosine,
+        maxError,
+      })),
+      misses: [
+        ...broken.map(({ layer }) => ({ at: layer, reason: "its output is not finite" })),
+        ...misses.map(({ at, reason }) => ({ at, reason })),
+      ],
+    };
+  } catch (error) {
+    return { samples: 0, layers: [], misses: [{ at: undefined, reason: refusalIn(error).message }] };
+  }
+}

@@ -1,0 +1,45 @@
+/** Stores measurements under everything that determines them, so that no model is measured twice. */
+
+import type { Measured } from "../record/data.ts";
+import type { Store } from "../steps/store.ts";
+import type { Rows } from "./holdout.ts";
+
+export interface MeasuredModel {
+  readonly facts: Omit<Measured, "estimate" | "name">;
+  readonly rows: Rows;
+  readonly seconds: number;
+}
+
+interface PlainFigures extends Omit<MeasuredModel, "rows">, Pick<Rows, "batchNote"> {
+  readonly rows: readonly number[];
+  readonly given: readonly number[];
+  readonly labels: readonly number[];
+}
+
+export class FigureRecords {
+  readonly store: Store;
+  readonly #judging: unknown;
+
+  constructor(store: Store, judging: unknown) {
+    this.store = store;
+    this.#judging = judging;
+  }
+
+  async found(digest: string): Promise<MeasuredModel | undefined> {
+    const found = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
+    if (found === undefined) return undefined;
+    const { facts, seconds, rows, given, labels, batchNote } = found;
+    const said = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
+    return { facts, seconds, rows: { rows: Float64Array.from(rows), said, batchNote } };
+  }
+
+  async keep({ facts, seconds, rows: { rows, said, batchNote } }: MeasuredModel): Promise<void> {
+    const [given, labels] = [[...said.given], [...said.labels]];
+    const record: PlainFigures = { facts, seconds, rows: [...rows], given, labels, batchNote };
+    await this.store.records?.write(this.#key(facts.sha256), record);
+  }
+
+  #key(digest: string): unknown {
+    return { model: digest, judging: this.#judging };
+  }
+}

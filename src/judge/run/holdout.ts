@@ -1,0 +1,102 @@
+/** Splits samples into validation and test. A result chosen by its metric value has a biased value, so test samples report it. */
+import { range } from "../../data/indexed.ts";
+import type { BatchNote } from "../compare/batch-dependence.ts";
+import { type Comparison, compareRows } from "../compare/compare.ts";
+import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
+import type { Estimate } from "../../core/estimate.ts";
+import { estimate } from "../../runtime/metrics/evaluate.ts";
+import type { Level } from "../../core/math/interval.ts";
+import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../../runtime/metrics/predictions.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import { joined } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+
+export interface Rows {
+  /** samples × columns of the metric. */
+  readonly rows: Float64Array;
+  readonly said: Answers;
+  readonly batchNote?: BatchNote | undefined;
+}
+
+export interface HoldoutComparison {
+  readonly comparison: Comparison;
+  readonly agreement: Estimate | undefined;
+  readonly answers: Answers;
+}
+
+const validationShare = 1 / 3;
+/** With fewer, the test samples choose. */
+const leastValidation = 30;
+
+export interface Division {
+  readonly validation: Uint32Array;
+  readonly test: Uint32Array;
+}
+
+/** Draws validation samples by the seed, or takes the first ones if neighboring samples are similar. Undefined if there are too few. */
+export function divide(count: number, seed: number, inOrder: boolean): Division | undefined {
+  const validation = Math.floor(validationShare * count);
+  if (validation < leastValidation) return undefined;
+  const order = inOrder ? range(count) : random(seed, "choose").permutation(count);
+  return { validation: order.slice(0, validation).sort(), test: order.slice(validation).sort() };
+}
+
+export class Holdout {
+  readonly samples: Uint32Array;
+  readonly original: HoldoutComparison;
+  readonly knowledge: Knowledge | undefined;
+  readonly #metric: Metric;
+  readonly #rows: Float64Array;
+
+  constructor(metric: Metric, all: Rows, samples: Uint32Array) {
+    this.#metric = metric;
+    this.samples = samples;
+    const { rows, said } = this.#of(all);
+    this.#rows = rows;
+    this.original = { comparison: compareRows(metric, rows, rows), agreement: agreementOf(said, said), answers: said };
+    this.knowledge = knowledgeOf(said);
+  }
+
+  compare(all: Rows, level?: Level): HoldoutComparison {
+    const { rows, said } = this.#of(all);
+    return {
+      comparison: compareRows(this.#metric, this.#rows, rows, level),
+      agreement: agreementOf(this.original.answers, said),
+      answers: said,
+    };
+  }
+
+  #of({ rows, said }: Rows): Rows {
+    return {
+      rows: rowsAt(rows, this.#metric.columns, this.samples),
+      said: { given: rowsAt(said.given, 1, this.samples), labels: rowsAt(said.labels, 1, this.samples) },
+    };
+  }
+}
+
+export function joinRuns(first: Rows, second: Rows): Rows {
+  const { given, labels } = first.said;
+  return {
+    batchNote: first.batchNote ?? second.batchNote,
+    rows: joined(Float64Array, [first.rows, second.rows]),
+    said: {
+      given: joined(Float64Array, [given, second.said.given]),
+      labels: joined(Float64Array, [labels, second.said.labels]),
+    },
+  };
+}
+
+function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
+  const found = new Float64Array(columns * samples.length);
+  samples.forEach((sample, place) => {
+    const end = columns * (sample + 1);
+    if (end > rows.length) throw new RangeError(`no row of sample ${sample} among ${rows.length / columns}`);
+    found.set(rows.subarray(columns * sample, end), columns * place);
+  });
+  return found;
+}
+
+function agreementOf(original: Answers, other: Answers): Estimate | undefined {
+  const same = sameAnswers(original, other);
+  return same === undefined ? undefined : estimate(agreement(), same);
+}

@@ -1,0 +1,65 @@
+/** Decides whether a result is an improvement: smaller, cheaper, faster, or more accurate. */
+import { refusalIn } from "../../core/errors.ts";
+import { judge } from "../compare/compare.ts";
+import { times } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { encodedSize, encodedSource } from "../../core/onnx/index.ts";
+import { clearNotes } from "../../core/pass/notes.ts";
+import type { Measured, Variant } from "../record/data.ts";
+import type { ByteSource } from "../../core/tensor/types.ts";
+
+const leastGain = 1.005;
+/** Ratios of processor time above this may be noise: one network measured 0.85 to 1.15 of itself. */
+const clearlyLess = 0.8;
+
+function noSmaller(before: number, after: number): string | undefined {
+  return before / after >= leastGain ? undefined : `nothing was gained: ${sizeText(before, after)}`;
+}
+
+interface PlainFile {
+  readonly file: ByteSource;
+  /** Bytes of the exporter's metadata. */
+  readonly metadata: number;
+}
+
+/** Returns a model's file without the exporter's metadata, which no result contains; undefined if it has none, or exceeds one file. */
+export async function plainFile(model: Model): Promise<PlainFile | undefined> {
+  const plain = model.clone();
+  if (clearNotes(plain).length === 0) return undefined;
+  const bytes = await encodedSize(model).catch(refusalIn);
+  if (typeof bytes !== "number") return undefined;
+  const file = await encodedSource(plain);
+  return { file, metadata: bytes - file.size };
+}
+
+/** Returns why a result is not smaller; undefined if it is. Dropping the exporter's metadata does not count as a gain. */
+export async function noSmallerThan(original: Model, result: Model): Promise<string | undefined> {
+  const [before, size] = [await encodedSize(original), await encodedSize(result)];
+  const plain = await plainFile(original);
+  const idle = noSmaller(plain?.file.size ?? before, size);
+  if (idle === undefined || noSmaller(before, size) !== undefined) return idle;
+  return `${idle} than the original without the exporter's metadata, which \`pith simplify\` drops`;
+}
+
+function sizeText(before: number, after: number): string {
+  return after / before < leastGain ? "the file is no smaller (1.00 ×)" : `the file is ${times(after / before)} larger`;
+}
+
+/** @param work processor time of a run relative to the original's; undefined if not measured. */
+export function nothingGained(
+  original: Measured,
+  { result, comparison }: Variant,
+  work: number | undefined,
+): string | undefined {
+  if (result === undefined) return undefined;
+  const isLess = (before: number | undefined, after: number | undefined): boolean =>
+    before !== undefined && after !== undefined && before / after >= leastGain;
+  const isSmaller =
+    isLess(original.bytes, result.bytes) ||
+    isLess(original.brotli, result.brotli) ||
+    isLess(original.macs, result.macs);
+  const isBetter = comparison !== undefined && judge(comparison, { maxDrop: 0 }).drop.value < 0;
+  if (isSmaller || isBetter || (work !== undefined && work < clearlyLess)) return undefined;
+  const faster = work === undefined ? "" : ", and takes as long";
+  return `nothing was gained: ${sizeText(original.bytes, result.bytes)}${faster}`;
+}

@@ -1,0 +1,35 @@
+import type { Comparison } from "../compare/compare.ts";
+import type { OnTarget } from "../compare/right-on.ts";
+import { brokenText, wrongText } from "../record/verdict.ts";
+import type { KeptFunction, LostFunction } from "./kept-function.ts";
+
+export interface Lost {
+  readonly text: string;
+  /** The metric is NaN, the goal is missed, a target computes wrongly, or see `LostFunction`. */
+  readonly because: "broken" | "goal" | "target" | LostFunction["because"];
+}
+
+export interface Findings {
+  readonly comparison: Comparison | undefined;
+  readonly missed?: string | undefined;
+  readonly kept: KeptFunction | undefined;
+}
+
+/** @param onTargets is called only if the result is not rejected yet, or `forced`. */
+export async function judgeResult(
+  { comparison, missed, kept }: Findings,
+  forced: boolean,
+  onTargets: () => Promise<readonly OnTarget[]>,
+): Promise<{ readonly lost: Lost | undefined; readonly targets: readonly OnTarget[] }> {
+  const broken = comparison === undefined ? undefined : brokenText(comparison);
+  const other = kept?.lost;
+  const both = missed === undefined || other === undefined ? missed : `${missed}; ${other.text}`;
+  const lost =
+    (other?.because === "form" ? other : undefined) ?? lostBy(broken, "broken") ?? lostBy(both, "goal") ?? other;
+  const targets = lost === undefined || forced ? await onTargets() : [];
+  return { lost: lost ?? lostBy(wrongText(targets), "target"), targets };
+}
+
+function lostBy(text: string | undefined, because: Lost["because"]): Lost | undefined {
+  return text === undefined ? undefined : { text, because };
+}

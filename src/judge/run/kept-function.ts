@@ -1,0 +1,96 @@
+/** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
+import type { Dataset } from "../../data/types.ts";
+import { clause, refusalIn, uncapitalized } from "../../core/errors.ts";
+import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../compare/compare-function.ts";
+import { halfOverflow } from "../compare/half-overflow.ts";
+import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { trains } from "../steps/step.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+
+export interface KeptFunction {
+  /** For all outputs on random inputs or few samples, or why it is unknown; undefined if the metric suffices. */
+  readonly likeness: Likeness | string | undefined;
+  /** For the outputs that the metric does not evaluate, or why they were not compared. */
+  readonly others: Likeness | string | undefined;
+  readonly lost: LostFunction | undefined;
+}
+
+export interface LostFunction {
+  readonly text: string;
+  /** "form": an output is missing or has another type or shape; "function": wrong values; "overflow": values exceed float16. */
+  readonly because: "form" | "function" | "overflow";
+}
+
+/** Training by labels or another model may change predictions. Training by the original's outputs may not, but can lose outputs that it ignores. */
+export type Training = "none" | "answers" | "labels";
+
+export function trainingOf(steps: readonly Pick<PassStep, "pass" | "options">[]): Training {
+  const training = steps.filter(({ pass }) => trains(pass));
+  if (training.length === 0) return "none";
+  const learnsOriginal = ({ pass: { learnsAnswers, reference }, options }: (typeof training)[number]): boolean =>
+    learnsAnswers === true && (options[reference ?? ""] ?? "original") === "original";
+  return training.every(learnsOriginal) ? "answers" : "labels";
+}
+
+export interface FunctionTest {
+  readonly test: Dataset | undefined;
+  readonly answered: number;
+  readonly trained: Training;
+  readonly output: string | undefined;
+  /** An impossible comparison is not an error. */
+  readonly forced: boolean;
+}
+
+/** Keeps the outputs that the result has. A step reports a removed output (`requirePorts` in `judge/steps/step.ts`), so removal is intended. */
+export function withOutputsOf(original: Model, result: Model): Model {
+  const names = new Set(result.graph.outputs.map(({ name }) => name));
+  if (original.graph.outputs.every(({ name }) => names.has(name))) return original;
+  const reference = original.clone();
+  reference.graph.setOutputs(reference.graph.outputs.filter(({ name }) => names.has(name)));
+  return reference;
+}
+
+export async function keptFunction(
+  { engine, seed, signal, progress }: Context,
+  whole: Model,
+  result: Model,
+  { test, answered, trained, output, forced }: FunctionTest,
+): Promise<KeptFunction> {
+  const original = withOutputsOf(whole, result);
+  const options = { output, seed, signal, progress };
+  const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
+    work.catch((error: unknown) => {
+      const refusal = refusalIn(error);
+      if (!forced || refusal instanceof ResultFails) throw error;
+      return uncapitalized(clause(refusal.message));
+    });
+  const isFew = answered < fewSamples && trained === "none";
+  const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";
+  const compared =
+    test === undefined
+      ? compareFunction(engine, original, result, options)
+      : compareOnSamples(engine, original, result, test, { ...options, values });
+  const found = await attempt(compared);
+  const [likeness, others] = test === undefined || isFew ? [found, undefined] : [undefined, found];
+  const text = lostIn(found);
+  if (text !== undefined) {
+    const isForm = typeof found === "object" && found.otherForm === true;
+    return { likeness, others, lost: { text, because: isForm ? "form" : "function" } };
+  }
+  const overflow = await attempt(halfOverflow(engine, original, result, test, { seed, signal }));
+  return { likeness, others, lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" } };
+}
+
+/** Also checks that the result loads as its users load it. @throws ResultFails if it does not. */
+export async function keptAndLoads(
+  context: Context & { readonly engine: WatchedEngine },
+  original: Model,
+  result: Model,
+  judged: FunctionTest,
+): Promise<KeptFunction> {
+  const kept = await keptFunction(context, original, result, judged);
+  await requireLoads(context.engine, result, original);
+  return kept;
+}

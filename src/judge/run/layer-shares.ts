@@ -1,0 +1,76 @@
+/** Shares of quantized layers in the output error: measured, or estimated if that takes too long. */
+
+import type { Dataset } from "../../data/index.ts";
+import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { layerErrors } from "../../runtime/noise/layer-errors.ts";
+import { weightErrors } from "../../runtime/noise/weight-errors.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import { type Context, unroundedBy } from "../../core/pass/pass.ts";
+import type { SparingRequest } from "./sparing.ts";
+import { taylorErrors } from "./taylor-errors.ts";
+
+export interface ErrorsRequest extends Omit<SparingRequest, "search"> {
+  readonly samples: Dataset | undefined;
+}
+
+const samplesOfErrors = 32;
+/** Maximum weight bytes of an original that is run; larger ones have only their weights compared. */
+const largestRun = 2 ** 29;
+
+/** Shares of layers that were not run alone are estimated from noise or gradients, whichever predicts the measured shares better. */
+export async function errorsOf(
+  { pass, options: given, original, plain, run, samples, output }: ErrorsRequest,
+  layers: ReadonlySet<string>,
+  context: Context,
+): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
+  const { engine, seed, signal } = context;
+  const noise = new Map<string, number>();
+  const shares = new Map<string, number>();
+  let slopes: ReadonlyMap<string, number> = new Map();
+  const noiseOf = (decibels: number): number =>
+    Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
+  if (storedBytes(original.graph) <= largestRun)
+    try {
+      const unrounded = await unroundedBy(pass, original, plain.changes, async (of) => (await run(given, of)).model);
+      const options = { samples: samplesOfErrors, output, seed, signal };
+      const found = await layerErrors(engine, unrounded, plain.model, samples, options);
+      for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {
+        if (!layers.has(layer)) continue;
+        noise.set(layer, noiseOf(own ?? signalToNoise));
+        if (share !== undefined) shares.set(layer, share);
+      }
+      if (shares.size < noise.size && samples !== undefined)
+        slopes = await taylorErrors(unrounded, plain.model, samples, options, context);
+    } catch (error) {
+      refusalIn(error);
+      stopIfAsked(signal);
+    }
+  if (noise.size === 0)
+    for (const [layer, decibels] of await weightErrors(engine, original, plain.model, signal))
+      if (layers.has(layer)) noise.set(layer, noiseOf(decibels));
+  const predictors = [noise, slopes].map((figures) => predictor(shares, figures));
+  const [closest] = predictors.toSorted((a, b) => a.spread - b.spread);
+  const estimates = [...noise.keys()].map((layer) => {
+    const known = [shares.get(layer), closest?.of(layer), predictors[0]?.of(layer)];
+    return [layer, known.find((one) => one !== undefined) ?? 0] as const;
+  });
+  return { shares, estimates: new Map(estimates) };
+}
+
+/** Scales other values by the median ratio to the shares; `spread` is the median deviation of the log ratios. */
+function predictor(shares: ReadonlyMap<string, number>, figures: ReadonlyMap<string, number>) {
+  const ratios = [...shares].map(([layer, share]) => share / (figures.get(layer) ?? Number.NaN));
+  const ratio = median(ratios.filter(Number.isFinite)) ?? 1;
+  return {
+    spread:
+      median(ratios.map((own) => Math.abs(Math.log(own / ratio))).filter((far) => !Number.isNaN(far))) ??
+      Number.POSITIVE_INFINITY,
+    of(layer: string): number | undefined {
+      const figure = figures.get(layer);
+      return figure === undefined ? undefined : ratio * figure;
+    },
+  };
+}
+
+const median = (numbers: readonly number[]): number | undefined =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];

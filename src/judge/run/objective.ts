@@ -1,0 +1,118 @@
+/** The objective of a search: the lowest cost among allowed results. */
+import { bytes as bytesText, times } from "../../core/numbers.ts";
+
+export interface Figures {
+  /** Bytes of the file, or of its download (`sizeFor`). */
+  readonly size: number;
+  /** Relative to the original; undefined if not measured. */
+  readonly speed?: number | undefined;
+  /** Positive if worse than the original, in the units of the metric. */
+  readonly drop: number;
+}
+
+export interface Objective {
+  readonly id: "size" | "speed" | "download" | "usual" | "target-size" | "faster";
+  /** Lower is better; doubling adds about one unit. */
+  cost(figures: Figures): number;
+  /** Relative distance from the required value; 0 if it is reached, or if a required speed was not measured. */
+  misses(figures: Figures): number;
+  /** Tolerance of `misses` for predicted values that are still worth trying. */
+  readonly slack: number;
+  /** Why a result that misses the target is rejected regardless of its drop. */
+  readonly lacks?: string;
+}
+
+export const purposes = ["size", "speed", "download"] as const;
+export type Purpose = (typeof purposes)[number];
+
+/** Returns the size by which results are compared: bytes of the file, or of its download. */
+export const sizeFor = (
+  purpose: Purpose | undefined,
+  { bytes, brotli = bytes }: { readonly bytes: number; readonly brotli?: number | undefined },
+): number => (purpose === "download" ? brotli : bytes);
+
+export interface ObjectiveOptions {
+  readonly purpose?: Purpose | undefined;
+  /** Maximum bytes; minimizes the drop. */
+  readonly targetSize?: number | undefined;
+  /** Minimum speed relative to the original; minimizes the drop. */
+  readonly faster?: number | undefined;
+  /** Relative speed from which a result counts as equally fast (0.95). */
+  readonly leastSpeed?: number | undefined;
+}
+
+/** A size or speed target replaces the goal, unless both are given. */
+export function goalOf<G extends { readonly maxDrop?: number | undefined }>({
+  goal,
+  targetSize,
+  faster,
+}: ObjectiveOptions & { readonly goal?: G | undefined }): G | { readonly maxDrop: number } | undefined {
+  if (goal?.maxDrop !== undefined || (targetSize === undefined && faster === undefined)) return goal;
+  return { ...goal, maxDrop: Number.POSITIVE_INFINITY };
+}
+
+const timingSlack = 0.03;
+
+/** Bytes and speeds are predictable; drops are not. */
+const [slackOfTarget, slackOfGoal] = [0.05, 0.25];
+
+/** @param maxDrop of the goal; undefined if the original has nothing to lose. */
+export function objectiveOf(
+  { purpose, targetSize, faster, leastSpeed = 0.95 }: ObjectiveOptions,
+  maxDrop: number | undefined,
+  original: { readonly bytes: number },
+): Objective {
+  const unit = maxDrop === undefined || maxDrop === 0 ? 1 : maxDrop;
+  const worse = ({ drop }: Figures): number => (maxDrop === undefined ? 0 : Math.max(0, drop - maxDrop) / unit);
+  const slower = ({ speed }: Figures, least: number): number =>
+    speed === undefined ? 0 : Math.max(0, 1 - speed / least);
+  const larger = ({ size }: Figures, most: number): number => Math.max(0, size / most - 1);
+  const byDrop = ({ drop, size }: Figures): number => Math.max(0, drop) / unit + Math.log2(size) / 1000;
+  if (targetSize !== undefined)
+    return {
+      id: "target-size",
+      cost: byDrop,
+      slack: slackOfTarget,
+      misses: (figures) => larger(figures, targetSize),
+      lacks: `it has more than ${bytesText(targetSize)}`,
+    };
+  if (faster !== undefined)
+    return {
+      id: "faster",
+      cost: byDrop,
+      slack: slackOfTarget,
+      misses: (figures) => slower(figures, (1 - timingSlack) * faster),
+      lacks: `it is not ${times(faster)} as fast as the original`,
+    };
+  if (purpose === "speed")
+    return {
+      id: "speed",
+      cost: ({ speed = 1 }) => -Math.log2(speed),
+      slack: slackOfGoal,
+      misses: (figures) => Math.max(worse(figures), larger(figures, original.bytes)),
+    };
+  const cost = ({ size }: Figures): number => Math.log2(size);
+  const byGoal = { cost, slack: slackOfGoal, misses: worse };
+  if (purpose === "size" || purpose === "download") return { ...byGoal, id: purpose };
+  return { ...byGoal, id: "usual", misses: (figures) => Math.max(worse(figures), slower(figures, leastSpeed)) };
+}
+
+/** Whether only size and drop count, so no speed is measured. */
+export const isBySize = ({ id }: Pick<Objective, "id">): boolean =>
+  id === "size" || id === "download" || id === "target-size";
+
+export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): readonly T[] {
+  const axes = all.map((one) => {
+    const { size, drop, speed = 0 } = figuresOf(one);
+    return [size, Math.max(0, drop), -speed] as const;
+  });
+  return all.filter((_, at) => {
+    const own = axes[at];
+    return !axes.some(
+      (other, place) =>
+        own !== undefined &&
+        other.every((value, axis) => value <= (own[axis] ?? 0)) &&
+        (other.some((value, axis) => value < (own[axis] ?? 0)) || place < at),
+    );
+  });
+}

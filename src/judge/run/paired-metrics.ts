@@ -1,0 +1,217 @@
+import { isIndexed } from "../../data/index.ts";
+import { range, view } from "../../data/indexed.ts";
+import { notFiniteHint, PithError } from "../../core/errors.ts";
+import { type BatchNote, judgedBatch } from "../compare/batch-dependence.ts";
+import { answersWithNaN, type Goal, judge, usualDrop } from "../compare/compare.ts";
+import { measure } from "../../runtime/metrics/evaluate.ts";
+import type { Level } from "../../core/math/interval.ts";
+import { counted, figure } from "../../core/numbers.ts";
+import { ofNumbers } from "../../runtime/metrics/output.ts";
+import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Validated } from "../record/data.ts";
+import { chanceSentence } from "../record/verdict.ts";
+import { divide, Holdout, type HoldoutComparison, joinRuns, type Rows } from "./holdout.ts";
+
+export interface PairedMetricsOptions {
+  /** Samples per run (64; one if outputs depend on the batch). */
+  readonly batch?: number | undefined;
+  readonly output?: string | undefined;
+  readonly threads?: number | undefined;
+  /** Model whose predictions replace missing labels (default: the original). */
+  readonly truth?: Model | undefined;
+  /** Reserve validation samples, drawn by the seed, for choosing among several results. */
+  readonly choice?: boolean;
+  readonly level?: Level | undefined;
+}
+
+export interface PairedResult extends HoldoutComparison {
+  readonly validation: HoldoutComparison | undefined;
+}
+
+/** This number of samples of several classes rarely contains only one. */
+const leastToTell = 8;
+
+type Judged = Pick<Task, "test" | "metric">;
+
+export interface GoalOptions {
+  readonly maxDrop?: number | undefined;
+  readonly strict?: boolean | undefined;
+}
+
+export class PairedMetrics {
+  readonly holdout: Holdout;
+  /** Undefined without a choice or with too few samples. */
+  readonly validation: Holdout | undefined;
+  readonly #truth: Model;
+  readonly #task: Judged;
+  readonly #options: PairedMetricsOptions;
+  readonly #context: Context;
+  readonly rows: Rows;
+
+  private constructor(truth: Model, task: Judged, options: PairedMetricsOptions, context: Context, all: Rows) {
+    this.rows = all;
+    this.#truth = truth;
+    this.#task = task;
+    this.#options = options;
+    this.#context = context;
+    const count = isIndexed(task.test) ? task.test.count : all.said.given.length;
+    const divided = options.choice === true ? divide(count, context.seed, !isIndexed(task.test)) : undefined;
+    this.holdout = new Holdout(task.metric, all, divided?.test ?? range(count));
+    this.validation = divided === undefined ? undefined : new Holdout(task.metric, all, divided.validation);
+  }
+
+  /**
+   * @param known earlier measurement of the model on these samples or more.
+   * @throws PithError E_DATA if the test split does not fit the model.
+   */
+  static async create(
+    model: Model,
+    task: Judged,
+    options: PairedMetricsOptions,
+    context: Context,
+    known?: Rows,
+  ): Promise<PairedMetrics> {
+    const truth = options.truth ?? model;
+    const rows = await rowsOf(model, truth, task, options, context, known);
+    logBatch(context, rows.batchNote);
+    const metrics = new PairedMetrics(truth, task, options, context, rows);
+    if (metrics.namesOneClass) {
+      const samples = counted(rows.said.given.length, "sample");
+      const text = `the original names the same class for all ${samples}, so ${task.metric.name} shows little: ${ofNumbers}`;
+      context.log({ id: "one-class", text, level: "warning" });
+    }
+    return metrics;
+  }
+
+  /** Whether results are compared with the original's predictions, and these are all one class. */
+  get namesOneClass(): boolean {
+    const { truth, interval } = this.#task.metric;
+    const known = this.holdout.knowledge;
+    const isOwn = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
+    return isOwn && known?.chance === 1 && known.given.length >= leastToTell;
+  }
+
+  get original(): HoldoutComparison {
+    return this.holdout.original;
+  }
+
+  /** Accuracy of always predicting the most frequent class; undefined for models without classes. */
+  get chance(): number | undefined {
+    return this.holdout.knowledge?.chance;
+  }
+
+  /** Only labels can show that a model is at chance level. */
+  get aboveChance(): boolean {
+    const known = this.holdout.knowledge;
+    return known === undefined || known.name === "agreement" || known.original > known.chance;
+  }
+
+  get atChance(): string | undefined {
+    const known = this.holdout.knowledge;
+    return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);
+  }
+
+  /** Returns undefined at chance level, and by default for models trained without other ground truth, because training may change predictions. */
+  goal({ maxDrop, strict }: GoalOptions, trained: boolean): Goal | undefined {
+    const { metric } = this.#task;
+    const isOwnTruth = metric.truth === "original" && this.#options.truth === undefined;
+    if (!this.aboveChance || maxDrop === Number.POSITIVE_INFINITY || (maxDrop === undefined && trained && isOwnTruth))
+      return undefined;
+    const allowed = maxDrop ?? usualDrop(metric, this.original.comparison.original.value);
+    return { maxDrop: allowed, strict };
+  }
+
+  async compare(model: Model): Promise<PairedResult> {
+    return this.beside(await this.rowsOf(model));
+  }
+
+  async rowsOf(model: Model): Promise<Rows> {
+    const rows = await rowsOf(model, this.#truth, this.#task, this.#options, this.#context);
+    logBatch(this.#context, rows.batchNote, "the result");
+    return rows;
+  }
+
+  beside(rows: Rows, level = this.#options.level): PairedResult {
+    return { ...this.holdout.compare(rows, level), validation: this.validation?.compare(rows, level) };
+  }
+
+  onValidation({ validation }: PairedResult, goal: Goal | undefined): Validated | undefined {
+    if (validation === undefined || this.validation === undefined) return undefined;
+    const { comparison } = validation;
+    return { comparison, verdict: goal === undefined ? undefined : judge(comparison, { maxDrop: goal.maxDrop }) };
+  }
+
+  /** @throws PithError E_DATA for NaN outputs or none of the labels' classes. */
+  requireAnswers(): void {
+    const { metric } = this.#task;
+    const own = this.original.comparison.original;
+    const isAlone = metric.truth === "original";
+    if (!(isAlone && this.#options.truth !== undefined) && answersWithNaN(metric, own, this.rows.said)) {
+      const found = `${metric.name}${isAlone ? " with itself" : ""} is ${figure(metric.unit, own.value)}`;
+      throw new PithError(
+        "E_DATA",
+        `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
+        {
+          hint: `${notFiniteHint} \`force\` continues anyway.`,
+        },
+      );
+    }
+  }
+
+  /** @throws PithError E_DATA if the labels show that the original is at chance level, where every metric would be noise. */
+  requireAboveChance(): void {
+    if (this.atChance === undefined) return;
+    throw new PithError("E_DATA", `${this.atChance} Nothing was done.`, {
+      hint: "Preprocessing, labels or model do not match; `force` continues anyway.",
+    });
+  }
+}
+
+/** @param whose the model; undefined for the original. */
+export function logBatch({ log }: Pick<Context, "log">, found: BatchNote | undefined, whose?: string): void {
+  if (found?.note === undefined) return;
+  const text = whose === undefined ? found.note : `${whose}: ${found.note}`;
+  log({ id: "batch", text, ...(found.isWarning ? { level: "warning" } : {}) });
+}
+
+/**
+ * Runs a model on all samples, or on the first ones. A model whose predictions are the truth runs with it.
+ * @param known rows of some first samples, which are not run again.
+ */
+export async function rowsOf(
+  model: Model,
+  truth: Model,
+  { test, metric }: Judged,
+  { batch: asked, output, threads }: PairedMetricsOptions,
+  context: Context,
+  known?: Rows,
+  first = Number.POSITIVE_INFINITY,
+): Promise<Rows> {
+  const before = known?.said.given.length ?? 0;
+  const count = isIndexed(test) ? Math.min(first, test.count) : before;
+  if (known !== undefined && before >= count) return known;
+  const positions = range(count - before).map((at) => before + at);
+  const missing = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
+  const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
+  const { batch, note, isWarning } = await judgedBatch(context.engine, models, test, metric.name, {
+    batch: asked,
+    signal: context.signal,
+    output,
+  });
+  const measured = await measure(context.engine, models, missing, [metric, answers(output)], {
+    batch,
+    signal: context.signal,
+    progress: (done, total) => context.progress(before + done, total && before + total),
+    threads,
+  });
+  const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
+  const found: Rows = {
+    rows,
+    said: answersOf(said),
+    batchNote: note === undefined ? undefined : { note, isWarning },
+  };
+  return known === undefined ? found : joinRuns(known, found);
+}

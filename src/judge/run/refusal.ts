@@ -1,0 +1,64 @@
+/** Errors of a run that kept nothing. */
+import { capitalized, PithError } from "../../core/errors.ts";
+import { bytes, counted, integer } from "../../core/numbers.ts";
+import type { Run, Variant } from "../record/data.ts";
+import { lossText } from "../record/verdict.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { whyUnchanged } from "./variant.ts";
+
+/** E_UNSUPPORTED if no step changed anything, else E_ACCURACY_LOST. */
+export function refusal(run: Run): PithError {
+  const [only, ...more] = run.variants;
+  const hint = "Edit the recipe, train longer, or force it.";
+  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(text)}.`, { hint });
+  if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
+  const missed = run.missed === undefined ? undefined : run.variants[run.missed];
+  if (missed !== undefined) return lost(missedText(missed, run));
+  const off = offTarget(run);
+  if (off !== undefined) return off;
+  if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? lost("No variant meets the goal");
+  const { refused, refusedAs, comparison, verdict } = only;
+  if (refused !== undefined)
+    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
+  if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
+  return lost(lossText(comparison, verdict, run.goal, run.data));
+}
+
+/** "int8 static was chosen on 333 validation samples; on the 667 test samples accuracy went from …" */
+function missedText({ name, refused, comparison, verdict }: Variant, { data, goal }: Run): string {
+  const by = `${name} was chosen on ${counted(data.validation ?? 0, "validation sample")}`;
+  if (refused !== undefined || comparison === undefined || verdict === undefined || goal === undefined)
+    return `${by}, and not kept: ${refused ?? "its metric is not known"}`;
+  const tested = integer(comparison.difference.count);
+  return `${by}; on the ${tested} test samples ${lossText(comparison, verdict, goal, data)}`;
+}
+
+function offTarget({ variants }: Run): PithError | undefined {
+  const off = variants.find(({ refusedAs }) => refusedAs === "off target");
+  const others = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
+  if (off === undefined || others.some(({ refused }) => refused === undefined)) return undefined;
+  const least = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
+  const sentence = `No variant is on target: ${off.refused?.replace(/^it /, `${off.name} `)}; the smallest has ${bytes(least)}.`;
+  return new PithError("E_UNSUPPORTED", sentence, {
+    hint: "Search longer (--minutes), or choose an easier target.",
+  });
+}
+
+function nothingSmaller({ variants }: Run): PithError | undefined {
+  const isLarger = ({ refusedAs }: Variant): boolean => refusedAs === "not smaller" || refusedAs === "no gain";
+  const isOut = (variant: Variant): boolean => isLarger(variant) || variant.refusedAs === "unchanged";
+  if (!variants.every(isOut) || !variants.some(isLarger)) return undefined;
+  return new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
+}
+
+function nothingToDo({ variants }: Run): PithError | undefined {
+  const isIdle = variants.every(({ refusedAs }) => refusedAs === "unchanged" || refusedAs === "failed");
+  if (!isIdle || variants.every(({ refusedAs }) => refusedAs === "failed")) return undefined;
+  const reasonOf = ({ refused, refusedAs, steps }: Variant): string =>
+    (refusedAs === "failed" ? refused : whyUnchanged(steps)) ?? "nothing changed";
+  const reasons = Array.from(
+    groupBy(variants, reasonOf),
+    ([reason, by]) => `${by.map(({ name }) => name).join(", ")}: ${reason}`,
+  );
+  return new PithError("E_UNSUPPORTED", `There was nothing to do (${reasons.join("; ")}).`);
+}

@@ -1,0 +1,215 @@
+/** Runs recipes: steps in order on a copy of a model, with measurements; keeps one of several results (`choose`). */
+import type { Dataset } from "../../data/index.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { unsteadyNote } from "../../runtime/run/latency.ts";
+import { bytes, times } from "../../core/numbers.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { open as openBytes } from "../../core/onnx/index.ts";
+import { type AnyPass, type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Measured, Run } from "../record/data.ts";
+import { benchCommand, filesOf } from "../record/shell-command.ts";
+import { lossWarning } from "../record/verdict.ts";
+import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
+import { frontBeside } from "./choose.ts";
+import { type Decision, decide } from "./contenders.ts";
+import type { Evaluation } from "./evaluator.ts";
+import { recipeName } from "../recipe/names.ts";
+import type { ObjectiveOptions } from "./objective.ts";
+import { type GoalOptions, logBatch } from "./paired-metrics.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+import type { Recipe } from "../recipe/recipe.ts";
+import { refusal } from "./refusal.ts";
+import { runRecord } from "./run-record.ts";
+import { durationText } from "./time-estimate.ts";
+import { timed } from "./timing.ts";
+import { isChoice, openTrials, type Trials } from "./trials.ts";
+import { type Attempt, type Candidate, runCandidate } from "./variant.ts";
+
+/** Keeps the result that meets the objective; default: the smallest that is about as fast as the original. */
+export interface RunOptions extends StoreOptions, ObjectiveOptions {
+  /** The original's file name in the report. */
+  readonly name?: string;
+  /** Custom passes in addition to Pith's. */
+  readonly passes?: readonly AnyPass[];
+  /** Maximum drop (`usualDrop`). */
+  readonly goal?: GoalOptions | undefined;
+  readonly force?: boolean;
+  /** Reserve a third of the test samples for choosing among results (default: true for several results). */
+  readonly choice?: boolean | undefined;
+  /** Also return the other acceptable results on the Pareto front of bytes, accuracy and speed (false). */
+  readonly front?: boolean | undefined;
+  /** Number of results compared on the test samples, which widens confidence intervals (Bonferroni). Default: 1. */
+  readonly compared?: number | undefined;
+  /** Samples per run when measuring (64). */
+  readonly batch?: number | undefined;
+  /** The evaluated output: "logits", else the first float output. */
+  readonly output?: string | undefined;
+  readonly threads?: number;
+  /** Timing rounds at the end (30); 0 disables timing. */
+  readonly rounds?: number;
+  /** Tokens of a sequence for timing and for counting operations (128). */
+  readonly length?: number;
+  /** Target runtimes: the result must be correct on all, and is timed on the first. */
+  readonly targets?: readonly RunTarget[];
+  readonly seen?: Dataset;
+  /** Number of all test samples if the task has a part of them, for the report. */
+  readonly available?: number | undefined;
+  readonly preprocessing?: string | undefined;
+  readonly about?: Partial<Pick<Run, "command" | "paths" | "machine">>;
+  /** Called with the name of what progress counts. */
+  readonly onStage?: (name: string) => void;
+  /** Called with each measurement of the original or a step's output. */
+  readonly onMeasured?: (measured: Measured) => void;
+}
+
+export interface Compressed {
+  readonly run: Run;
+  /** In the order of the run's variants. */
+  readonly candidates: readonly Candidate[];
+  /** The kept result; undefined if there is none. */
+  readonly result: { readonly model: Model; readonly bytes: Uint8Array } | undefined;
+  /** Files of other variants on the front, by index in `variants`, if requested. */
+  readonly others: readonly { readonly place: number; readonly bytes: Uint8Array }[];
+}
+
+/**
+ * Runs a recipe on a copy of a model and measures it relative to the original after every judged step; times it at the end.
+ * @param task disjoint training, calibration and test samples, and the metric.
+ * @returns the model with masks folded in, its file, and all measurements as plain data.
+ * @throws PithError E_ACCURACY_LOST if the result misses the goal or computes another function, E_UNSUPPORTED if no step changed anything (both
+ * unless `force`), E_OPTION or E_DATA if options or data do not fit, E_STOPPED on the context's signal, and errors of the passes.
+ * @example
+ * const recipe = recipeFrom({ steps: [{ prune: { amount: 0.3, structured: true } }, { train: { epochs: 2 } }] });
+ * const task = { train: data, calibrate: calibration, test: unseen, metric: accuracy() };
+ * const { model, run } = await runRecipe(net, recipe, task, { goal: { maxDrop: 0.01 } });
+ */
+export async function runRecipe(
+  model: Model,
+  recipe: Recipe,
+  task: Task,
+  options: RunOptions = {},
+  context: Partial<Context> = {},
+): Promise<{ readonly run: Run; readonly model: Model; readonly bytes: Uint8Array }> {
+  const { run, result } = await compress(model, [{ name: recipeName(recipe), recipe }], task, options, context);
+  if (result === undefined) throw refusal(run);
+  return { run, ...result };
+}
+
+/**
+ * Tries candidates one after the other and keeps the best that meets the goal. A third of the test split chooses; the rest reports. A failing
+ * candidate is rejected, or thrown if it is alone.
+ * @throws PithError E_DATA if the data does not fit the model, E_STOPPED on the context's signal.
+ */
+export function compress(
+  original: Model,
+  recipes: readonly Candidate[],
+  task: Task,
+  options: RunOptions = {},
+  context: Partial<Context> = {},
+): Promise<Compressed> {
+  return withStore(original, options, (store) => compressIn(store, original, recipes, task, options, context));
+}
+
+export async function compressIn(
+  store: Store,
+  original: Model,
+  recipes: readonly Candidate[],
+  task: Task,
+  options: RunOptions,
+  given: Partial<Context>,
+): Promise<Compressed> {
+  const started = performance.now();
+  const date = new Date().toISOString();
+  const base = completeContext(given);
+  const warnings: string[] = [];
+  const context: Context = {
+    ...base,
+    log(event) {
+      if (event.level === "warning") warnings.push(event.text);
+      base.log(event);
+    },
+  };
+  const trials = await openTrials(store, recipes, task, { ...options, choice: isChoice(recipes, options) }, context);
+  const { candidates, evaluator } = trials;
+  const duration = await durationOf(trials, task);
+  if (duration !== undefined) context.log({ id: "duration", text: duration });
+  const results: Attempt[] = [];
+  for (const candidate of candidates) results.push(await runCandidate(candidate, candidates.length > 1, trials));
+  const timing = await timed(evaluator, results, options, context);
+  const decision = await decide(results, timing, trials, options);
+  const { tried, contenders, chosen } = decision;
+  const kept = tried[chosen ?? -1];
+  // If the outputs of the original depend on the batch, that was logged before.
+  if (kept?.evaluation !== undefined && evaluator.original.batchNote === undefined)
+    logBatch(context, kept.evaluation.batchNote, kept.variant.name);
+  if (timing?.unsteady === true) warnOfBusyMachine(decision.original, kept, options, context);
+  if (kept !== undefined) warnOf(kept, decision, trials.goal, context);
+  const record = await runRecord(decision, trials, timing, task, options, context);
+  const run: Run = { ...record, date, warnings, seconds: secondsSince(started) };
+  if (kept?.evaluation === undefined) {
+    const { code, message } = refusal(run);
+    return { run: { ...run, refused: { code, message } }, candidates: recipes, result: undefined, others: [] };
+  }
+  const bytesOf = async ({ measured }: Evaluation): Promise<Uint8Array> => {
+    const file = await store.file(measured.sha256);
+    return file.read(0, file.size);
+  };
+  const bytes = await bytesOf(kept.evaluation);
+  const result = await openBytes(bytes);
+  result.graph.operators = original.graph.operators;
+  const others: { readonly place: number; readonly bytes: Uint8Array }[] = [];
+  for (const place of options.front === true ? frontBeside(contenders, chosen) : []) {
+    const other = tried[place]?.evaluation;
+    if (other !== undefined) others.push({ place, bytes: await bytesOf(other) });
+  }
+  return { run, candidates: recipes, result: { model: result, bytes }, others };
+}
+
+/** Estimates the duration of steps that are not in the store. */
+async function durationOf({ candidates, runner, evaluator }: Trials, task: Task): Promise<string | undefined> {
+  const open = new Map<unknown, PassStep>();
+  for (const { steps } of candidates)
+    for (const [at, { id, done }] of (await runner.work(steps)).entries()) {
+      const step = steps[at];
+      if (!done && step !== undefined) open.set(id, step);
+    }
+  return durationText([...open.values()], evaluator.took, task);
+}
+
+function warnOf(
+  { variant, evaluation }: Attempt,
+  { original }: Decision,
+  goal: Trials["goal"],
+  { log }: Context,
+): void {
+  const { comparison, verdict } = variant;
+  const worse =
+    comparison === undefined || goal === undefined || verdict?.met !== true
+      ? undefined
+      : lossWarning(comparison, verdict, goal);
+  if (worse !== undefined) log({ id: "worse", text: worse, level: "warning" });
+  if (evaluation !== undefined && evaluation.measured.bytes >= original.bytes)
+    log({ id: "size", text: notSmaller(original, evaluation.measured), level: "warning" });
+}
+
+function warnOfBusyMachine(
+  original: Measured,
+  kept: Attempt | undefined,
+  { about, targets }: RunOptions,
+  { log }: Context,
+): void {
+  const files = filesOf({ original, paths: about?.paths });
+  const names = targets?.map(({ name }) => name);
+  log({ id: "busy", text: unsteadyNote(kept && `time them: ${benchCommand(files, names)}`), level: "warning" });
+}
+
+function notSmaller(original: Measured, result: Measured): string {
+  const [before, after] = [original.bytes, result.bytes].map(bytes);
+  const packed =
+    original.brotli !== undefined && result.brotli !== undefined && result.brotli < original.brotli
+      ? `; after brotli it is ${times(original.brotli / result.brotli)} smaller`
+      : "";
+  return `the result is not smaller than the original: ${after} against ${before}${packed}`;
+}

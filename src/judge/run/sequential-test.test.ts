@@ -1,0 +1,115 @@
+import { describe, expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import { type Goal, judge } from "../compare/compare.ts";
+import { earlyLevel } from "../../core/math/interval.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { completeContext } from "../../core/pass/pass.ts";
+import { openStore } from "../steps/store.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import { Evaluator } from "./evaluator.ts";
+import { FigureRecords } from "./figure-records.ts";
+import type { Rows } from "./holdout.ts";
+import type { PairedResult } from "./paired-metrics.ts";
+import { Looks } from "./sequential-test.ts";
+
+const model = (nodes: string) =>
+  parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (logits: float32[n, 2]) {\n  ${nodes}\n}`);
+const original = model("logits = Identity(x)");
+const equal = model("logits = Abs(x)");
+/** Names the other class for all samples. */
+const broken = model("logits = Neg(x)");
+/** Names the first class for all samples: a third is lost. */
+const constant = model("b: float32[2] = [9, 0]\n  logits = Add(x, b)");
+const goal = { maxDrop: 0.01 };
+const options = { batch: 64 };
+
+/** Their classes come as a, a, b, a, a, b and so on. */
+function taskOf(count: number) {
+  const named = Array.from({ length: count }, (_, sample) => sample % 3 < 2);
+  const x = float32([count, 2], Float32Array.from(named.flatMap((one) => (one ? [2, 1] : [1, 2]))));
+  const label = int64(
+    [count],
+    BigInt64Array.from(named, (one) => (one ? 0n : 1n)),
+  );
+  return { test: memory("samples", { x, label }), metric: accuracy() };
+}
+
+const looksAt = (first: number, count = 1000) =>
+  new Looks(original, taskOf(count), options, completeContext({}), first);
+
+/** Whatever misses the goal for certain is settled. */
+const look = (looks: Looks, candidate: Model, { maxDrop }: Goal = goal, known?: Rows) =>
+  looks.look(
+    candidate,
+    ({ comparison }: PairedResult) => judge(comparison, { maxDrop }).drop.low > maxDrop,
+    earlyLevel,
+    known,
+  );
+
+const countOf = ({ rows }: { readonly rows: Rows }): number => rows.said.given.length;
+
+describe("looks at the first samples", () => {
+  test("end where something is settled", async () => {
+    const { rows, compared } = await look(looksAt(100), broken);
+    expect(rows.said.given).toHaveLength(100);
+    expect(compared.comparison).toMatchObject({ original: { value: 1, count: 100 }, candidate: { value: 0 } });
+  });
+
+  test("are at twice as many samples each, where it is not settled", async () => {
+    const counts: number[] = [];
+    const { rows, compared } = await looksAt(100).look(equal, ({ answers }) => {
+      counts.push(answers.given.length);
+      return false;
+    });
+    expect(counts).toEqual([100, 200, 400, 800]);
+    expect({ rows, compared }).toEqual(await looksAt(Number.POSITIVE_INFINITY).look(equal, () => false));
+  });
+
+  test("go on from what is known, where it is not settled for another goal", async () => {
+    const looks = looksAt(100);
+    const { rows } = await look(looks, broken);
+    expect((await look(looks, broken, goal, rows)).rows).toBe(rows);
+    const whole = await look(looks, broken, { maxDrop: 1 }, rows);
+    expect(whole).toEqual(await looks.look(broken, undefined));
+    expect(countOf(whole)).toBe(1000);
+  });
+
+  test("come to the same where all samples are known already", async () => {
+    const looks = looksAt(100);
+    const { rows } = await looks.look(broken, undefined);
+    const again = await look(looks, broken, goal, rows);
+    expect(again.compared).toEqual((await look(looks, broken)).compared);
+    expect(again.rows).toBe(rows);
+  });
+
+  test("are one at all samples where nothing settles it, or where there are no more samples", async () => {
+    expect(countOf(await looksAt(100).look(broken, undefined))).toBe(1000);
+    expect(countOf(await look(looksAt(100, 100), broken))).toBe(100);
+  });
+});
+
+test("figures that were kept from a look are completed, where all samples are measured", async () => {
+  const store = await openStore(original, {});
+  const evaluate = async (place: typeof store, firstLook?: number) => {
+    const named = { name: "original", ...options, choice: true, firstLook };
+    const evaluator = await Evaluator.create(
+      new FigureRecords(place, "test"),
+      taskOf(1000),
+      named,
+      completeContext({}),
+    );
+    return evaluator.measure(await place.keep(constant), "constant", goal);
+  };
+  const fresh = await openStore(original, {});
+  const early = await evaluate(store, 128);
+  expect(early.answers.given.length).toBeLessThan(128);
+  const kept = (await new FigureRecords(store, "test").found(early.measured.sha256)) ?? expect.fail();
+  expect(countOf(kept)).toBe(128);
+  expect(await evaluate(store)).toEqual(await evaluate(fresh));
+  // What was completed is the same as what was measured at once, in the usual order.
+  expect(await evaluate(store, 128)).toEqual(early);
+  expect(await evaluate(fresh, 128)).toEqual(early);
+  for (const one of [store, fresh]) await one.release();
+});

@@ -1,0 +1,92 @@
+/** Chooses bits per layer for a file size. Shares of the error are measured at 4 bits; each further bit divides them by four (6 dB). */
+import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { bytes as bytesText } from "../../core/numbers.ts";
+import { allocate, type Item } from "../../core/math/allocate.ts";
+import { encodedSize } from "../../core/onnx/index.ts";
+import type { Context, OptionValues } from "../../core/pass/pass.ts";
+import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";
+import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";
+
+/** Integers have 8 and 4 bits, and convolutions support 4 bits only with ONNX operators. Other bits are palettes. */
+export const optionsForBits = (bits: number): OptionValues =>
+  bits === 8 ? { bits } : bits === 4 ? { bits, onnxOnly: true } : { bits, weights: "palette" };
+/** Integers, then palettes. */
+const offered = [8, 4, 3, 2];
+const measured = 4;
+/** The file size is known only after writing: a result that is too large is retried with a smaller budget. */
+const mostAttempts = 4;
+
+/**
+ * @param bytes maximum of the file.
+ * @throws PithError E_UNSUPPORTED with the minimum if it is higher; E_STOPPED on the context's signal, and whatever the pass throws.
+ */
+export async function withinBytes(
+  request: Omit<ErrorsRequest, "plain">,
+  bytes: number,
+  context: Context,
+): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
+  const { options, original, run } = request;
+  const made = new Map<number, StepOutput>();
+  for (const [at, bits] of offered.entries()) {
+    // Fewer bits lose more than estimated, and well-rounded 4 bits less.
+    const fits = made.get(measured);
+    if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
+    stopIfAsked(context.signal, "Stopped while bits were chosen.");
+    context.progress(at, offered.length + 1, `${bits} bits`);
+    const form = optionsForBits(bits);
+    // The rounding method does not change sizes and hardly the order of errors; only the result uses the requested one. Palettes have none.
+    const rounder = form.weights === undefined ? "nearest" : undefined;
+    made.set(bits, await run({ ...options, ...form, rounder }));
+  }
+  const [middle, last] = [made.get(measured), [...made.values()].at(-1)];
+  if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
+  const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
+  const { estimates } = await errorsOf(
+    { ...request, options: { ...options, ...optionsForBits(measured), rounder: "nearest" }, plain: middle },
+    new Set(layers),
+    context,
+  );
+  const stored = new Map([...made].map(([bits, { model }]) => [bits, bytesOfLayers(model)]));
+  const before = bytesOfLayers(original);
+  const items = layers.map(
+    (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
+      whole: before.get(layer) ?? 0,
+      offers: [...made].flatMap(([bits, { changes }]) => {
+        const found = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
+        if (found?.bits !== bits) return [];
+        const loss = (estimates.get(layer) ?? 0) * 4 ** (measured - bits);
+        return [{ cost: stored.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];
+      }),
+    }),
+  );
+  const ofLast = bytesOfLayers(last.model);
+  const rest = (await encodedSize(last.model)) - layers.reduce((sum, layer) => sum + (ofLast.get(layer) ?? 0), 0);
+  let budget = bytes;
+  let least = Number.POSITIVE_INFINITY;
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
+    const { taken } = allocate(items, budget, rest);
+    const forms = items.flatMap(({ offers }, at) => {
+      const layer = offers[0]?.choice.layer;
+      const choice = taken[at]?.choice;
+      if (layer === undefined) return [];
+      return [{ layer, form: choice === undefined ? { float: true } : optionsForBits(choice.bits) }];
+    });
+    const chosen = withForms({ ...options, ...optionsForBits(offered[0] ?? 8) }, forms);
+    let size = await encodedSize((await run({ ...chosen, rounder: "nearest" })).model);
+    if (size <= bytes) {
+      const result = await run(chosen);
+      size = await encodedSize(result.model);
+      if (size <= bytes) return { made: result, options: chosen };
+    }
+    least = Math.min(least, size);
+    budget -= size - bytes;
+  }
+  const smallest = Math.min(least, await encodedSize(last.model));
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `No choice of bits fits ${bytesText(bytes)}: the smallest file has ${bytesText(smallest)}.`,
+    {
+      hint: "Remove channels first: pith prune --structured.",
+    },
+  );
+}

@@ -1,0 +1,342 @@
+/**
+ * Precision fallback: keeps as few layers as possible at higher precision, so that a step meets its goal.
+ *
+ * 1. Measures each layer's share of the output error with only that layer quantized (`runtime/noise/layer-errors.ts`). b more bits leave 4⁻ᵇ of it.
+ * 2. Orders the steps to higher-precision formats by error reduction per byte. The longest prefix that is smaller than the original is tried first:
+ *    if it misses the goal, none meets it. Then the shortest passing prefix is searched by doubling and bisection.
+ * 3. Returns unneeded layers to the requested format: half of them at a time, then a quarter, down to individual ones. This corrects a wrong
+ *    order.
+ *
+ * Every attempt runs the whole step on the original, and is measured on samples that do not evaluate the result.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { isStored } from "../../core/analysis/stored-root.ts";
+import type { Dataset } from "../../data/index.ts";
+import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { bytes as bytesText, counted, percent, waiting } from "../../core/numbers.ts";
+import { usedValues, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { encodedSize } from "../../core/onnx/index.ts";
+import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
+import type { StepResult } from "../steps/runner.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { noSmallerThan } from "./improvement.ts";
+import { errorsOf } from "./layer-shares.ts";
+
+export interface StepOutput extends Pick<StepResult, "changes" | "misses"> {
+  readonly model: Model;
+}
+
+export interface SparingJudge {
+  readonly samples: Dataset | undefined;
+  measure(model: Model): Promise<SparingVerdict>;
+}
+
+export interface SparingVerdict {
+  /** "barely": by the estimate, so other samples are as likely to miss. */
+  readonly holds: "clearly" | "barely" | "no";
+  /** "0.4 points lost" */
+  readonly text: string;
+}
+
+export interface SparingRequest {
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+  readonly original: Model;
+  readonly plain: StepOutput;
+  /** Runs the step (or another pass) with other options on a copy of the original. */
+  run(options: OptionValues, pass?: AnyPass): Promise<StepOutput>;
+  readonly search: SparingJudge;
+  readonly output: string | undefined;
+}
+
+export interface SparedLayer {
+  readonly layer: string;
+  /** Bits of the weight; undefined for float. */
+  readonly bits: number | undefined;
+  /** Share in the output error with only this layer quantized as requested; undefined if not measured. */
+  readonly share: number | undefined;
+  readonly bytes: number;
+}
+
+export interface Sparing {
+  /** Settings that lose less than the requested ones; then no layers are kept at higher precision. */
+  readonly settings?: OptionValues;
+  readonly spared: readonly SparedLayer[];
+  readonly attempts: readonly SparingAttempt[];
+}
+
+interface SparingAttempt {
+  readonly layers?: number;
+  readonly found: string;
+}
+
+const mostAttempts = 24;
+/** Fewer moves are tried one by one as fast. */
+const leastReach = 5;
+
+interface Spared {
+  readonly made: StepOutput;
+  readonly options: OptionValues;
+  readonly sparing: Sparing;
+}
+
+/** Finds milder settings, or the layers to keep at higher precision. @returns a Miss if there are none, or the result would not be smaller. */
+export async function spare(request: SparingRequest, context: Context): Promise<Spared | Miss> {
+  return (await withMilderSettings(request, context)) ?? withLayersSpared(request, context);
+}
+
+/** Bisects the settings for the lossiest that clearly meets the goal. @returns undefined if none does. */
+async function withMilderSettings(
+  { pass, options, run, search }: SparingRequest,
+  context: Context,
+): Promise<Spared | undefined> {
+  const attempts: SparingAttempt[] = [];
+  return firstSetting(pass.milderSettings?.(options) ?? [], context, async (settings) => {
+    const changed = { ...options, ...settings };
+    const made = await run(changed);
+    const { holds, text } = await search.measure(made.model);
+    attempts.push({ found: text });
+    const sparing = { settings, spared: [], attempts };
+    return holds === "clearly" ? { made, options: changed, sparing } : undefined;
+  });
+}
+
+/** Bisects settings, of which all after the first that suits do as well. @throws PithError E_STOPPED on the signal. */
+export async function firstSetting<T>(
+  settings: readonly OptionValues[],
+  { progress, signal }: Context,
+  suits: (settings: OptionValues) => Promise<T | undefined>,
+): Promise<T | undefined> {
+  let [found, attempts] = [undefined as T | undefined, 0];
+  for (let [low, high] = [0, settings.length]; low < high; ) {
+    const middle = Math.floor((low + high) / 2);
+    const own = settings[middle] ?? {};
+    stopIfAsked(signal, "Stopped while settings were searched.");
+    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
+    const result = await suits(own);
+    if (result === undefined) low = middle + 1;
+    else [found, high] = [result, middle];
+  }
+  return found;
+}
+
+/** "distortion 0.01" */
+export const settingsText = (settings: OptionValues): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(", ");
+
+async function withLayersSpared(request: SparingRequest, context: Context): Promise<Spared | Miss> {
+  const { original, plain, options, search } = request;
+  const { moves, shares } = await movesOf(request, context);
+  if (moves.length === 0) return new Miss("none of its layers has a higher-precision form");
+  const attempts: SparingAttempt[] = [];
+  const tried = new Map<string, SparingVerdict["holds"] | "no smaller">();
+  let kept: { readonly made: StepOutput; readonly moves: readonly MilderStep[] } | undefined;
+  let closest = "";
+  const attempt = async (
+    moves: readonly MilderStep[],
+    enough: readonly SparingVerdict["holds"][],
+  ): Promise<SparingVerdict["holds"] | "no smaller"> => {
+    const changed = withForms(options, moves);
+    const key = JSON.stringify(changed.overrides);
+    const earlier = tried.get(key);
+    if (earlier !== undefined) return earlier;
+    stopIfAsked(context.signal, "Stopped while layers to keep at higher precision were searched.");
+    const layers = layersOf(moves).length;
+    context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} at higher precision`);
+    const begun = performance.now();
+    const made = await request.run(changed);
+    if ((await noSmallerThan(original, made.model)) !== undefined) {
+      tried.set(key, "no smaller");
+      return "no smaller";
+    }
+    const { holds, text } = await search.measure(made.model);
+    tried.set(key, holds);
+    attempts.push({ layers, found: text });
+    closest = `with ${counted(layers, "layer")} at higher precision ${text}`;
+    if (enough.includes(holds)) kept = { made, moves };
+    if (attempts.length === 1) {
+      const time = waiting(mostAttempts * secondsSince(begun));
+      if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${mostAttempts} attempts` });
+    }
+    return holds;
+  };
+  let [failing, passing, limit] = [0, 0, moves.length + 1];
+  const reach = await longestSmaller(moves, original, plain.model);
+  if (reach >= leastReach) {
+    const holds = await attempt(moves.slice(0, reach), ["clearly", "barely"]);
+    if (holds === "no") return new Miss(`no choice of layers keeps the goal and makes the file smaller: ${closest}`);
+    if (holds === "clearly") passing = reach;
+    else limit = reach;
+  }
+  for (let count = 1; passing === 0 && count > failing; ) {
+    const holds = await attempt(moves.slice(0, count), ["clearly", "barely"]);
+    if (holds === "clearly") passing = count;
+    else if (holds === "no smaller") limit = count;
+    else failing = count;
+    count = limit > moves.length ? Math.min(2 * count, moves.length) : Math.floor((failing + limit) / 2);
+  }
+  if (kept === undefined)
+    return new Miss(`no choice of layers keeps the goal and makes the file smaller${closest && `: ${closest}`}`);
+  // A barely passing result has no layers to return.
+  const isClear = passing > 0;
+  for (let [low, high] = [failing, passing]; high - low > 1 && attempts.length < mostAttempts; ) {
+    const middle = Math.floor((low + high) / 2);
+    if ((await attempt(moves.slice(0, middle), ["clearly"])) === "clearly") high = middle;
+    else low = middle;
+  }
+  for (let size = isClear ? Math.floor(layersOf(kept.moves).length / 2) : 0; size >= 1; size = Math.floor(size / 2)) {
+    const names = layersOf(kept.moves).toReversed();
+    for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
+      const back = new Set(names.slice(at, at + size));
+      const others = kept.moves.filter(({ layer }) => !back.has(layer));
+      if (others.length > 0) await attempt(others, ["clearly"]);
+    }
+  }
+  const { made } = kept;
+  const spared = sparedIn(kept.moves, shares, plain, made);
+  return { made: explained(made, spared), options: withForms(options, kept.moves), sparing: { spared, attempts } };
+}
+
+/** Estimates how many moves leave the file smaller than the original. */
+async function longestSmaller(moves: readonly MilderStep[], original: Model, plain: Model): Promise<number> {
+  let room = (await encodedSize(original)) - (await encodedSize(plain));
+  const index = moves.findIndex(({ bytes }) => {
+    room -= bytes;
+    return room < 0;
+  });
+  return index < 0 ? moves.length : index;
+}
+
+const layersOf = (moves: readonly MilderStep[]): readonly string[] => [...new Set(moves.map(({ layer }) => layer))];
+
+interface MilderStep {
+  readonly layer: string;
+  readonly form: OptionValues;
+  /** Estimated bytes that it adds. */
+  readonly bytes: number;
+  /** Reduction of the output error per byte. */
+  readonly gain: number;
+}
+
+const floatBits = 32;
+const bitsIn = ({ bits }: OptionValues): number => (typeof bits === "number" ? bits : floatBits);
+/** Overhead of a layer with its own format in bytes, so that tiny layers do not count as a gain. */
+const leastBytes = 256;
+
+async function movesOf(
+  request: SparingRequest,
+  context: Context,
+): Promise<{ readonly moves: readonly MilderStep[]; readonly shares: ReadonlyMap<string, number> }> {
+  const { pass, options, original, plain } = request;
+  const ladders = new Map<string, { readonly change: Change; readonly forms: readonly OptionValues[] }>();
+  for (const change of plain.changes) {
+    const forms = pass.milderForms?.(options, change) ?? [];
+    if (forms.length > 0) ladders.set(change.at, { change, forms });
+  }
+  const { samples } = request.search;
+  const { shares, estimates } = await errorsOf({ ...request, samples }, new Set(ladders.keys()), context);
+  const numbers = new Map(
+    allLayers(original, infer(original)).map(({ name, effective }) => [
+      name,
+      elementCount(fixedDims(effective.type?.dims) ?? []),
+    ]),
+  );
+  const moves = [...ladders].flatMap(([layer, { change, forms }]) =>
+    forms.map((form, at): MilderStep => {
+      const asked = change.bits ?? 0;
+      const [before, after] = [at === 0 ? asked : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
+      const left = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
+      const bytes = ((numbers.get(layer) ?? 0) * (after - before)) / 8;
+      return {
+        layer,
+        form,
+        bytes,
+        gain: ((left(before) - left(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes),
+      };
+    }),
+  );
+  return { moves: moves.toSorted((a, b) => b.gain - a.gain), shares };
+}
+
+export function withForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
+  const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
+  for (const { layer, form } of moves) {
+    const own = overrides.get(layer);
+    // The last matching pattern decides.
+    overrides.delete(layer);
+    overrides.set(layer, { ...own, ...form });
+  }
+  return { ...options, overrides: Object.fromEntries(overrides) };
+}
+
+function sparedIn(
+  moves: readonly MilderStep[],
+  shares: ReadonlyMap<string, number>,
+  plain: StepOutput,
+  made: StepOutput,
+): readonly SparedLayer[] {
+  const [before, after] = [bytesOfLayers(plain.model), bytesOfLayers(made.model)];
+  const bits = new Map(
+    made.changes.flatMap(({ at, kind, bits }) => (kind === "quantized" ? [[at, bits] as const] : [])),
+  );
+  return layersOf(moves).map((layer) => ({
+    layer,
+    bits: bits.get(layer),
+    share: shares.get(layer),
+    bytes: (after.get(layer) ?? 0) - (before.get(layer) ?? 0),
+  }));
+}
+
+/** Returns the bytes that each layer stores: its weight in any format, and its bias. */
+export function bytesOfLayers(model: Model): ReadonlyMap<string, number> {
+  return new Map(
+    allLayers(model, infer(model)).map(({ name, node, effective }) => {
+      const stored = new Set<Value>();
+      const open = [effective, ...node.inputs].filter(
+        (value): value is Value => value !== undefined && isStored(value),
+      );
+      for (let value = open.pop(); value !== undefined; value = open.pop()) {
+        if (stored.has(value)) continue;
+        stored.add(value);
+        if (value.producer !== undefined) open.push(...usedValues(value.producer));
+      }
+      return [name, [...stored].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0)] as const;
+    }),
+  );
+}
+
+function explained<M extends StepOutput>(made: M, spared: readonly SparedLayer[]): M {
+  const why = new Map(spared.map((one) => [one.layer, whySpared(one)]));
+  return {
+    ...made,
+    changes: made.changes.map((change) => {
+      const reason = change.kind === "quantized" ? why.get(change.at) : undefined;
+      return reason === undefined ? change : { ...change, what: `${change.what}; ${reason}` };
+    }),
+    misses: made.misses.map((miss) => {
+      const reason = why.get(miss.at ?? "");
+      return reason === undefined ? miss : { ...miss, reason: `kept in float; ${reason}` };
+    }),
+  };
+}
+
+/** "conv1: kept at 8 bits; it causes 96 % of the error (+36.9 kB)" */
+export const sparedLine = (one: SparedLayer): string => `${one.layer}: ${sparedAs(one)}`;
+
+export const sparedAs = (one: SparedLayer): string =>
+  `kept ${one.bits === undefined ? "in float" : `at ${counted(one.bits, "bit")}`}; ${whySpared(one)}`;
+
+function whySpared({ share, bytes }: SparedLayer): string {
+  const cause =
+    share === undefined || share <= 0
+      ? "needed to meet the goal"
+      : share === Number.POSITIVE_INFINITY
+        ? "it causes values that are not finite"
+        : `it causes ${percent(Math.min(1, share), 0)} of the error`;
+  return `${cause} (+${bytesText(bytes)})`;
+}

@@ -1,0 +1,113 @@
+/**
+ * First-order effect of a change Δ of each layer's weight on the outputs y, for all layers in the same passes:
+ *
+ *     ‖y(w + Δ) − y(w)‖²  ≈  ‖J Δ‖²  =  E (uᵀ J Δ)²,     J = ∂y/∂w,  u random signs (Hutchinson 1990)
+ *
+ * uᵀ J is the gradient of the loss Σ u y. Signs of different samples are independent, so the square of a batch estimates the sum over its samples.
+ * Labels are not used.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { layers as layersOf } from "../../core/analysis/layers.ts";
+import type { Dataset } from "../../data/index.ts";
+import { PithError } from "../../core/errors.ts";
+import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { toFloats } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { random } from "../../core/tensor/random.ts";
+import { observeGradients } from "../../learn/train/gradient-statistic.ts";
+import { inFloat32, type Loss, outputOf } from "../../learn/train/loss.ts";
+
+export interface TaylorOptions {
+  readonly samples: number;
+  readonly output?: string | undefined;
+}
+
+/**
+ * @param candidate the same network with other weights, in any format.
+ * @returns E (uᵀ J Δ)² by layer, up to a common factor; without layers whose weight is computed or that no gradient reaches.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_SHAPE_MISMATCH, E_DATA if the data does not fit, E_STOPPED on the context's signal.
+ */
+export async function taylorErrors(
+  original: Model,
+  candidate: Model,
+  data: Dataset,
+  { samples, output }: TaylorOptions,
+  context: Context,
+): Promise<ReadonlyMap<string, number>> {
+  const model = original.clone();
+  storeWeights(model);
+  const changes = await changesOf(model, candidate, context);
+  const squares = {
+    of: "gradients" as const,
+    begin(weight: string) {
+      const { change = new Float32Array() } = changes.get(weight) ?? {};
+      let sum = 0;
+      return {
+        add(gradient: ArrayLike<number>) {
+          const slope = change.reduce((dot, own, at) => dot + own * (gradient[at] ?? 0), 0);
+          sum += slope * slope;
+        },
+        end: () => sum,
+      };
+    },
+  };
+  if (changes.size === 0) return new Map();
+  const loss = projected(output, context.seed);
+  const found = await observeGradients(model, [...changes.keys()], squares, { data, samples, batch, loss }, context);
+  return new Map(Array.from(found, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
+}
+
+/** Samples per draw of signs; more draws reduce the variance. */
+const batch = 2;
+
+interface WeightChange {
+  readonly layer: string;
+  readonly change: Float32Array;
+}
+
+async function changesOf(
+  original: Model,
+  candidate: Model,
+  { engine }: Context,
+): Promise<ReadonlyMap<string, WeightChange>> {
+  const numbersOf = counterpartNumbers(candidate, engine);
+  const found = new Map<string, WeightChange>();
+  for (const layer of layersOf(original, infer(original))) {
+    const { name, effective, weight } = layer;
+    if (effective !== weight || effective.type?.type !== "float32") continue;
+    const numbers = await numbersOf(layer);
+    if (numbers === undefined) continue;
+    const before = toFloats(await readStoredValue(original, effective, engine));
+    found.set(weight.name, {
+      layer: name,
+      change: Float32Array.from(before, (value, at) => (numbers[at] ?? 0) - value),
+    });
+  }
+  return found;
+}
+
+/** Σ u y over the output, with other signs for each batch. */
+function projected(output: string | undefined, seed: number): Loss {
+  return {
+    name: "projection",
+    build(scope) {
+      const { emit, model } = scope;
+      const answer = inFloat32(emit, outputOf(scope, output));
+      const dims = fixedDims(answer.type?.dims);
+      if (dims === undefined)
+        throw new PithError("E_SHAPE_MISMATCH", `"${answer.name}" has no fixed shape: ${dimsText(answer.type?.dims)}.`);
+      const signs = model.graph.addInput(model.graph.freshName("signs"), { type: "float32", dims });
+      const { uniform } = random(seed, "signs");
+      const draw = () => Float32Array.from({ length: elementCount(dims) }, () => (uniform() < 0.5 ? -1 : 1));
+      return {
+        value: emit.ReduceSum([emit.Mul([answer, signs])], { keepdims: 0 }),
+        feeds: () => ({ [signs.name]: float32(dims, draw()) }),
+      };
+    },
+  };
+}

@@ -1,0 +1,46 @@
+/** Estimates the duration of a run from the original's time on the samples. */
+
+import { counted, integer, waiting } from "../../core/numbers.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { completeOptions, partFor } from "../steps/step.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+
+/** A training step costs a forward and a backward pass, which takes about twice as long. */
+const trainingCost = 3;
+
+export interface OriginalTime {
+  readonly seconds: number;
+  readonly samples: number;
+}
+
+/** Excludes computations on weights alone. @param task for the size of its training split and the runs of its metric. */
+export function stepSeconds(
+  steps: readonly PassStep[],
+  { seconds, samples }: OriginalTime,
+  { train, metric }: Pick<Task, "train" | "metric">,
+): number {
+  const perSample = seconds / Math.max(1, samples);
+  // A metric relative to the original runs both models.
+  const judging = seconds * (metric.truth === "original" ? 2 : 1);
+  const own = ({ pass, options }: PassStep): number => {
+    if (partFor(pass, options) === undefined) return 0;
+    const { epochs, samples } = completeOptions(pass, options);
+    const some = typeof samples === "number" ? samples : undefined;
+    if (typeof epochs !== "number") return (some ?? 0) * perSample;
+    return trainingCost * epochs * Math.min(some ?? Number.POSITIVE_INFINITY, train?.count ?? 0) * perSample;
+  };
+  return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + own(step), 0);
+}
+
+/** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */
+export function durationText(
+  steps: readonly PassStep[],
+  took: OriginalTime,
+  task: Pick<Task, "train" | "metric">,
+): string | undefined {
+  const time = waiting(stepSeconds(steps, took, task));
+  if (time === undefined) return undefined;
+  const judged = steps.filter((step) => step.judged).length;
+  const which = judged < steps.length ? `, ${integer(judged)} of them` : steps.length === 1 ? "" : ", each";
+  return `${time}: ${counted(steps.length, "step")}${which} evaluated on ${counted(took.samples, "sample")}`;
+}

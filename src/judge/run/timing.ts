@@ -1,0 +1,64 @@
+import { PithError } from "../../core/errors.ts";
+import { isUnsteady } from "../../runtime/run/latency.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Timing } from "../record/data.ts";
+import { workAt } from "../record/verdict.ts";
+import type { Evaluation, Evaluator } from "./evaluator.ts";
+import type { RunOptions } from "./run.ts";
+import type { Attempt } from "./variant.ts";
+
+const usualRounds = 30;
+
+/** Returns undefined if nothing changed or no rounds are requested. */
+export async function timed(
+  evaluator: Evaluator,
+  tried: readonly Attempt[],
+  { rounds = usualRounds, targets, onStage }: RunOptions,
+  context: Pick<Context, "log">,
+): Promise<Timing | undefined> {
+  const isChanged = tried.some(({ evaluation }) => evaluation !== undefined && evaluator.isChanged(evaluation));
+  if (rounds === 0 || !isChanged) return undefined;
+  onStage?.("timing the finalists");
+  return time(evaluator, tried, { rounds, targets }, context);
+}
+
+/** Times each distinct file once, interleaved with the original. */
+export async function time(
+  evaluator: Evaluator,
+  tried: readonly Attempt[],
+  { rounds, targets: [target] = [] }: { readonly rounds: number; readonly targets?: readonly RunTarget[] | undefined },
+  context: Pick<Context, "log">,
+): Promise<Timing | undefined> {
+  const { sha256 } = evaluator.original.measured;
+  const files = new Map(
+    tried.flatMap(({ evaluation }) => (evaluation === undefined ? [] : [[hashOf(evaluation), evaluation]])),
+  );
+  files.delete(sha256);
+  const found = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
+    if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
+    context.log({ id: "untimed", text: error.message, level: "warning" });
+    return undefined;
+  });
+  if (found === undefined) return undefined;
+  const { models, ...report } = found;
+  const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
+  return {
+    ...report,
+    unsteady: isUnsteady(models),
+    models: [
+      models[0],
+      ...tried.map(({ evaluation }) => (evaluation === undefined ? undefined : times.get(hashOf(evaluation)))),
+    ],
+  };
+}
+
+/** Speed relative to the original; on a busy machine by processor time. */
+export function speedAt(timing: Timing | undefined, place: number): number | undefined {
+  if (timing?.unsteady === true) return 1 / (workAt({ latency: timing }, place) ?? Number.NaN) || undefined;
+  return timing?.models[place + 1]?.speedup.median;
+}
+
+function hashOf({ measured }: Evaluation): string {
+  return measured.sha256;
+}

@@ -1,0 +1,119 @@
+import type { Goal } from "../compare/compare.ts";
+import { levelOf } from "../../core/math/interval.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { Runner } from "../steps/runner.ts";
+import { type Store, withStore } from "../steps/store.ts";
+import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
+import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
+import { FigureRecords } from "./figure-records.ts";
+import { goalOf } from "./objective.ts";
+import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
+import type { RunOptions } from "./run.ts";
+import { type Candidate, type CandidateSteps, isTrained, type RunContext, runCandidate } from "./variant.ts";
+
+export interface TrialsOptions extends RunOptions, Pick<EvaluatorOptions, "firstLook"> {}
+
+export interface Trials extends RunContext {
+  readonly candidates: readonly CandidateSteps[];
+  readonly parts: Parts;
+  readonly goal: Goal | undefined;
+}
+
+/**
+ * Measures the original.
+ * @param recipes of all candidates that will be tried.
+ * @throws PithError E_DATA if the data does not fit the model, or the original is at chance level, unless `force` or all train.
+ */
+export async function openTrials(
+  store: Store,
+  recipes: readonly Candidate[],
+  task: Task,
+  options: TrialsOptions,
+  context: Context,
+): Promise<Trials> {
+  const { name = "original", onStage = () => {}, onMeasured = () => {} } = options;
+  const asked = goalOf(options) ?? {};
+  onStage("original");
+  const candidates = await Promise.all(
+    recipes.map(async (candidate): Promise<CandidateSteps> => {
+      const opened = await openCurves(candidate.recipe, options.passes);
+      return { ...candidate, steps: stepsOf(opened, options.passes) };
+    }),
+  );
+  const parts = await partsOf(task, candidates);
+  const judging = await judgingOf(store, task, parts, options);
+  const figures = new FigureRecords(store, judging);
+  const evaluator = await Evaluator.create(figures, task, evaluatorOptions(name, options), context);
+  onMeasured(evaluator.original.measured);
+  // A model that will be trained may be at chance level.
+  if (options.force !== true) evaluator.metrics.requireAnswers();
+  if (options.force !== true && !candidates.some(isTrained)) evaluator.metrics.requireAboveChance();
+  const { atChance } = evaluator.metrics;
+  if (atChance !== undefined) context.log({ id: "chance", text: atChance, level: "warning" });
+  const goal = evaluator.metrics.goal(asked, candidates.every(isTrained));
+  const samples = {
+    train: await samplesKey(task.train, parts.train),
+    calibrate: await samplesKey(task.calibrate, parts.calibrate),
+  };
+  const runner = new Runner({ store, parts: task, samples }, context);
+  const { targets = [], purpose } = options;
+  return {
+    ...{
+      candidates,
+      parts,
+      goal,
+      runner,
+      judging,
+      evaluator,
+      task,
+      context,
+      onStage,
+      onMeasured,
+      targets,
+      store,
+      purpose,
+    },
+    // Trained and other candidates have the same goal.
+    asked: { ...asked, maxDrop: goal?.maxDrop ?? asked.maxDrop },
+  };
+}
+
+/** Whether test samples are reserved for choosing: among several recipes, or for the precision fallback. */
+export const isChoice = (recipes: readonly Candidate[], { choice, passes }: RunOptions): boolean =>
+  choice ?? (recipes.length > 1 || recipes.some(({ recipe }) => stepsOf(recipe, passes).some(({ spares }) => spares)));
+
+/**
+ * Runs a recipe and stores its results in `resumeFolder`, where `compress` with this recipe alone finds them.
+ * @throws PithError as `runRecipe`, except for a rejected result.
+ */
+export async function runIn(
+  original: Model,
+  candidate: Candidate,
+  task: Task,
+  options: RunOptions & { readonly resumeFolder: string },
+  context: Partial<Context> = {},
+): Promise<void> {
+  await withStore(original, options, async (store) => {
+    const choice = isChoice([candidate], options);
+    const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
+    for (const one of trials.candidates) await runCandidate(one, false, trials);
+  });
+}
+
+function evaluatorOptions(
+  name: string,
+  { batch, output, threads, length, choice = false, compared, firstLook }: TrialsOptions,
+): EvaluatorOptions {
+  return {
+    name,
+    batch,
+    output,
+    threads,
+    length,
+    firstLook,
+    choice,
+    level: compared === undefined ? undefined : levelOf(compared),
+  };
+}

@@ -1,0 +1,209 @@
+/** Runs one recipe on a copy of a model and measures it after each judged step. */
+import { clause, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { type Goal, judge as judgeGoal } from "../compare/compare.ts";
+import { type OnTarget, rightOn } from "../compare/right-on.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Measured, StepRecord, Variant } from "../record/data.ts";
+import type { Runner, StepResult } from "../steps/runner.ts";
+import { trains } from "../steps/step.ts";
+import { madeOnce, type Store } from "../steps/store.ts";
+import type { Evaluation, Evaluator } from "./evaluator.ts";
+import { judgeResult } from "./judgement.ts";
+import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
+import type { Purpose } from "./objective.ts";
+import type { GoalOptions } from "./paired-metrics.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+import type { Recipe } from "../recipe/recipe.ts";
+import { sizedStep } from "./sized-step.ts";
+import { sparedStep } from "./spared-step.ts";
+
+export interface Candidate {
+  readonly name: string;
+  readonly recipe: Recipe;
+  readonly searched?: Variant["searched"];
+}
+
+export interface CandidateSteps extends Candidate {
+  readonly steps: readonly PassStep[];
+}
+
+export interface RunContext {
+  readonly runner: Runner;
+  /** Plain data that determines the metrics of a model. */
+  readonly judging: unknown;
+  readonly evaluator: Evaluator;
+  readonly task: Task;
+  readonly asked: GoalOptions;
+  readonly context: Context;
+  readonly onStage: (name: string) => void;
+  readonly onMeasured: (measured: Measured) => void;
+  readonly targets: readonly RunTarget[];
+  readonly store: Store;
+  readonly purpose: Purpose | undefined;
+}
+
+export interface Attempt {
+  readonly variant: Variant;
+  /** No step failed, something changed, and the result is smaller if there are other candidates. */
+  readonly usable: boolean;
+  readonly evaluation: Evaluation | undefined;
+}
+
+/** Continues after the last step that an earlier run finished. With other candidates, a failure or a larger result is a rejection. */
+export async function runCandidate(
+  candidate: CandidateSteps,
+  hasOtherCandidates: boolean,
+  run: RunContext,
+): Promise<Attempt> {
+  const { runner, evaluator, context } = run;
+  const { length: done } = (await runner.work(candidate.steps)).filter((step) => step.done);
+  const goal = evaluator.metrics.goal(run.asked, isTrained(candidate));
+  const records: StepRecord[] = [];
+  let evaluation: Evaluation | undefined;
+  const last = candidate.steps[done - 1];
+  if (last !== undefined) context.log({ id: "resume", text: `${candidate.name}: continued after ${last.name}` });
+  try {
+    let input = run.store.original;
+    for (const [at, step] of candidate.steps.entries()) {
+      // Results of other candidates are needed for timing and reports.
+      if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
+      const taken = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
+      records.push(taken.record);
+      evaluation = taken.evaluation;
+      input = taken.output;
+    }
+  } catch (error) {
+    const { code, message } = refusalIn(error);
+    if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
+    return { variant: failed(candidate.name, records, message), usable: false, evaluation: undefined };
+  }
+  if (evaluation === undefined)
+    return { variant: failed(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
+  const { comparison, agreement, measured } = evaluation;
+  const unchanged = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
+  const kept = unchanged === undefined ? await keptBy(evaluation, candidate, run) : undefined;
+  const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
+    unchanged === undefined ? onTargets(evaluation, run) : [],
+  );
+  const sizeOf = (one: Measured): Promise<number> => evaluator.sizeFor(run.purpose, one);
+  const larger =
+    hasOtherCandidates && (await sizeOf(measured)) >= (await sizeOf(evaluator.original.measured))
+      ? "it is not smaller than the original"
+      : undefined;
+  const variant: Variant = {
+    name: candidate.name,
+    ...(candidate.searched === undefined ? {} : { searched: candidate.searched }),
+    steps: records,
+    result: { ...measured, name: candidate.name },
+    comparison,
+    agreement,
+    verdict: goal === undefined ? undefined : judgeGoal(comparison, goal),
+    ...refusedAs(unchanged, lost?.text, larger),
+    validation: evaluator.metrics.onValidation(evaluation, goal),
+    ...(kept?.likeness === undefined ? {} : { likeness: kept.likeness }),
+    ...(kept?.others === undefined ? {} : { others: kept.others }),
+    ...(targets.length === 0 ? {} : { targets }),
+  };
+  // Test samples show a lost function, and they must not choose.
+  const fails = lost?.because === "broken" || lost?.because === "target" || lost?.because === "form";
+  return { variant, usable: (unchanged ?? larger) === undefined && !fails, evaluation };
+}
+
+/** Trained candidates may have to predict differently than the original. */
+export function isTrained({ steps }: CandidateSteps): boolean {
+  return steps.some(({ pass }) => trains(pass));
+}
+
+async function keptBy(evaluation: Evaluation, candidate: CandidateSteps, run: RunContext): Promise<KeptFunction> {
+  const { evaluator, context, task, judging, store, onStage } = run;
+  const trained = trainingOf(candidate.steps);
+  const key = { comparedOutputs: evaluation.measured.sha256, judging, trained, seed: context.seed };
+  return madeOnce(store.records, key, async () => {
+    if (trained !== "labels") onStage("compare");
+    const answered = evaluation.answers.given.length;
+    const judged = { test: task.test, answered, trained, output: evaluator.output, forced: false };
+    return keptFunction(context, await evaluator.open(evaluator.original), await evaluator.open(evaluation), judged);
+  });
+}
+
+async function onTargets(evaluation: Evaluation, run: RunContext): Promise<readonly OnTarget[]> {
+  const { evaluator, context, task, judging, store, onStage, targets } = run;
+  if (targets.length === 0) return [];
+  const { engine, seed, signal } = context;
+  const key = { onTargets: evaluation.measured.sha256, judging, seed, targets: targets.map(({ where }) => where) };
+  const work = async (): Promise<readonly OnTarget[]> => {
+    onStage("targets");
+    const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
+    const reference = withOutputsOf(original, result);
+    return rightOn(engine, targets, reference, result, { samples: task.test, output: evaluator.output, seed, signal });
+  };
+  return madeOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
+}
+
+interface StepPlace {
+  readonly candidate: string;
+  readonly goal: Goal | undefined;
+  readonly done: boolean;
+}
+
+async function takeStep(
+  step: PassStep,
+  input: string,
+  { candidate, goal, done }: StepPlace,
+  run: RunContext,
+): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
+  const { runner, evaluator, context, onStage, onMeasured } = run;
+  const { id, name, judged } = step;
+  stopIfAsked(context.signal, `Stopped before ${name}.`);
+  if (!done) onStage(name);
+  const { bytes } = step;
+  const plain = bytes === undefined ? await runner.run(step, input) : await sizedStep(step, input, bytes, run);
+  let evaluation: Evaluation | undefined;
+  const measure = async ({ output }: StepResult): Promise<Evaluation> => {
+    onStage("evaluate");
+    // A recipe with one step is named after it.
+    return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
+  };
+  if (judged) evaluation = await measure(plain);
+  const spared = evaluation && (await sparedStep(step, input, plain, evaluation, goal, run));
+  if (spared !== undefined) evaluation = await measure(spared);
+  const { output, warnings, history, curve, training, ...result } = spared ?? plain;
+  if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
+  const { by, unit } = training?.chosen ?? {};
+  const record: StepRecord = {
+    ...{ id, name, ...result },
+    history: history?.map(({ epoch, loss, evaluations }) => ({ epoch, loss, evaluations })),
+    curve: curve && { first: curve.first, every: curve.every, losses: curve.losses, by, unit },
+  };
+  if (evaluation === undefined) return { record, evaluation, output };
+  const { measured, comparison, agreement } = evaluation;
+  if (!done) onMeasured(measured);
+  return { record: { ...record, after: measured, comparison, agreement }, evaluation, output };
+}
+
+function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
+  const unknown = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
+  return { name, steps: records, ...unknown, refused: clause(refused), refusedAs: "failed" };
+}
+
+function refusedAs(
+  unchanged: string | undefined,
+  lost: string | undefined,
+  larger: string | undefined,
+): Pick<Variant, "refused" | "refusedAs"> {
+  if (unchanged !== undefined) return { refused: unchanged, refusedAs: "unchanged" };
+  if (lost !== undefined) return { refused: lost, refusedAs: "lost" };
+  return larger === undefined ? { refused: undefined } : { refused: larger, refusedAs: "not smaller" };
+}
+
+function nothingChanged(records: readonly StepRecord[]): string {
+  const why = whyUnchanged(records);
+  return why === undefined ? "nothing changed" : `nothing changed: ${why}`;
+}
+
+export function whyUnchanged(records: readonly StepRecord[]): string | undefined {
+  const [first] = records.flatMap(({ misses }) => misses);
+  return first?.at === undefined ? first?.reason : `${first.at}: ${first.reason}`;
+}

@@ -1,0 +1,74 @@
+/** A folder store that several machines share through a bucket: each finds the results of the others. */
+import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
+import { bytesOfFile } from "../../data/file-hash.ts";
+import { plainText } from "../../data/plain-text.ts";
+import { PithError } from "../../core/errors.ts";
+import { bytesOfText } from "../../core/tensor/dense.ts";
+import { folderStore } from "./folder-store.ts";
+import { keyText } from "./keys.ts";
+import type { StoreOfResults } from "./store.ts";
+
+/** Named objects, each complete or absent. */
+export interface Bucket {
+  has(name: string): Promise<boolean>;
+  read(name: string): Promise<AsyncIterable<Uint8Array> | undefined>;
+  write(name: string, bytes: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): Promise<void>;
+}
+
+/**
+ * Reads the folder first. The bucket gets a model before its record, and the folder gets the record last: so the bucket has everything that the
+ * folder calls done. Checkpoints stay on this machine.
+ * @param folder Can be shared by processes of this machine.
+ */
+export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
+  const local = folderStore(folder);
+  const modelName = (digest: string): string => `${digest}.onnx`;
+  const recordName = async (key: unknown): Promise<string> => `${await keyText(key)}.json`;
+  const bring = async (name: string): Promise<boolean> => {
+    const bytes = await bucket.read(name);
+    if (bytes === undefined) return false;
+    await makeFolder(folder);
+    await writeFileAtomically(joinPath(folder, name), bytes);
+    return true;
+  };
+  const bringModel = async (digest: string): Promise<void> => {
+    const name = modelName(digest);
+    if ((await local.has(digest)) || ((await bring(name)) && (await local.has(digest)))) return;
+    const is = (await fileKind(joinPath(folder, name))) === undefined ? "is no longer there" : "is damaged";
+    throw new PithError("E_FILE", `A model of the store, ${name}, ${is}.`, {
+      hint: "Remove it from the bucket, if it is there, and run the same command again: what is missing is computed again.",
+    });
+  };
+  return {
+    ...local,
+    async keep(model) {
+      const digest = await local.keep(model);
+      const name = modelName(digest);
+      if (!(await bucket.has(name))) await bucket.write(name, bytesOfFile(joinPath(folder, name)));
+      return digest;
+    },
+    async open(digest) {
+      await bringModel(digest);
+      return local.open(digest);
+    },
+    async file(digest) {
+      await bringModel(digest);
+      return local.file(digest);
+    },
+    // For most models between two steps, only this is called.
+    has: async (digest) => (await local.has(digest)) || bucket.has(modelName(digest)),
+    records: {
+      ...local.records,
+      async read(key) {
+        return (
+          (await local.records.read(key)) ??
+          ((await bring(await recordName(key))) ? local.records.read(key) : undefined)
+        );
+      },
+      async write(key, record) {
+        await bucket.write(await recordName(key), [bytesOfText(plainText(record))]);
+        await local.records.write(key, record);
+      },
+    },
+  };
+}

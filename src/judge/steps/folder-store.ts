@@ -1,0 +1,112 @@
+/** A store in a folder: `<digest>.onnx`, `<key>.json`, and folders of checkpoints. */
+import {
+  fileKind,
+  joinPath,
+  makeFolder,
+  openFile,
+  ownedEnding,
+  readText,
+  removeFile,
+  renameFile,
+  sha256,
+  touchFile,
+  trimFolder,
+  writeFileAtomically,
+} from "#platform";
+import { bytesOfFile } from "../../data/file-hash.ts";
+import { plainOf, plainText } from "../../data/plain-text.ts";
+import { PithError } from "../../core/errors.ts";
+import { encode, open } from "../../core/onnx/index.ts";
+import { bytesOfText } from "../../core/tensor/dense.ts";
+import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
+import { digestOf, isStoreName, keyText } from "./keys.ts";
+import type { StoreOfResults } from "./store.ts";
+
+/** @param most The maximum bytes after trimming; undefined: unlimited. */
+export function folderStore(folder: string, most?: number): StoreOfResults {
+  const at = (name: string): string => joinPath(folder, name);
+  const modelAt = (digest: string): string => at(`${digest}.onnx`);
+  const recordAt = async (key: unknown): Promise<string> => at(`${await keyText(key)}.json`);
+  const checkpointAt = async (key: unknown): Promise<string> => at(await keyText(key));
+  const whole = new Set<string>();
+  const used = async (path: string): Promise<void> => {
+    if (most !== undefined) await touchFile(path);
+  };
+  const trim = async (needed: readonly string[]): Promise<void> => {
+    if (most === undefined) return;
+    const removed = await trimFolder(folder, most, isStoreName, new Set(needed.map((digest) => `${digest}.onnx`)));
+    for (const name of removed) whole.delete(name.replace(/\.onnx$/, ""));
+  };
+  const has = async (digest: string): Promise<boolean> => {
+    await used(modelAt(digest));
+    if (whole.has(digest)) return true;
+    if ((await fileKind(modelAt(digest))) !== "file") return false;
+    const isWhole = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
+    if (isWhole) whole.add(digest);
+    return isWhole;
+  };
+  const removeCheckpoint = async (checkpoint: string): Promise<void> => {
+    for (const file of [lastFile, bestFile]) await removeFile(file(checkpoint));
+  };
+  return {
+    has,
+    async keep(model) {
+      await makeFolder(folder);
+      const hash = sha256();
+      async function* hashed(): AsyncIterable<Uint8Array> {
+        for await (const chunk of encode(model)) {
+          hash.add(chunk);
+          yield chunk;
+        }
+      }
+      // Its name is known only after writing.
+      const unnamed = at(`.model.${ownedEnding()}.tmp`);
+      await writeFileAtomically(unnamed, hashed());
+      const digest = await hash.end();
+      // An existing file has the same contents and may be open.
+      if (await has(digest)) await removeFile(unnamed);
+      else {
+        await used(unnamed);
+        await renameFile(unnamed, modelAt(digest));
+      }
+      whole.add(digest);
+      return digest;
+    },
+    open: (digest) => open(modelAt(digest)),
+    file: (digest) => openFile(modelAt(digest)),
+    records: {
+      async read(key) {
+        const path = await recordAt(key);
+        if ((await fileKind(path)) !== "file") return undefined;
+        await used(path);
+        return plainOf(await readText(path));
+      },
+      async write(key, record) {
+        await makeFolder(folder);
+        await writeFileAtomically(await recordAt(key), [bytesOfText(plainText(record))]);
+      },
+      async checkpoint(key) {
+        await makeFolder(folder);
+        const checkpoint = await checkpointAt(key);
+        const resume = await isCheckpoint(lastFile(checkpoint));
+        if (!resume) await removeCheckpoint(checkpoint);
+        return { checkpoint, resume };
+      },
+      removeCheckpoint: async (key) => removeCheckpoint(await checkpointAt(key)),
+    },
+    trim,
+    release: () => trim([]),
+  };
+}
+
+/** A damaged checkpoint does not count: training starts again. */
+async function isCheckpoint(path: string): Promise<boolean> {
+  if ((await fileKind(path)) === undefined) return false;
+  try {
+    await readCheckpoint(path);
+    return true;
+  } catch (error) {
+    if (error instanceof PithError) return false;
+    throw error;
+  }
+}

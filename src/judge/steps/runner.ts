@@ -1,0 +1,210 @@
+/**
+ * Runs steps on models of a store. Steps and results are plain data, with models and samples by digest. With records, no finished step is repeated:
+ * neither in a resumed run nor in a recipe with the same beginning.
+ */
+import { readFile } from "#platform";
+import { sha256Text } from "../../data/hash.ts";
+import { isObject } from "../../data/plain-object.ts";
+import type { Miss } from "../../core/errors.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { Model } from "../../core/graph/model.ts";
+import { isModule, openModules } from "../../core/pass/modules.ts";
+import type { AnyPass, Change, Context, Learnt, OptionValues } from "../../core/pass/pass.ts";
+import { namesAt } from "../../core/pass/schema.ts";
+import type { Curve, Epoch, TrainingSummary } from "../../learn/train/index.ts";
+import { keyText } from "./keys.ts";
+import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
+import { modelDigest, type Store } from "./store.ts";
+
+export interface Step {
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+}
+
+export interface StepResult {
+  readonly output: string;
+  /** The options with defaults, as plain data; models by digest. */
+  readonly options: OptionValues;
+  readonly changes: readonly Change[];
+  readonly misses: readonly Pick<Miss, "at" | "reason" | "by">[];
+  readonly history: readonly Epoch[] | undefined;
+  readonly curve: Curve | undefined;
+  readonly training: TrainingSummary | undefined;
+  readonly learnt: Learnt | undefined;
+  readonly warnings: readonly string[];
+  readonly seconds: number;
+}
+
+/** Records omit options, which can hold paths of another machine. */
+type KeptStep = Omit<StepResult, "options">;
+
+export interface RunnerOptions {
+  readonly store: Store;
+  readonly parts: StepParts;
+  /** Identifies the samples of each split, if there are records. */
+  readonly samples?: Readonly<Record<"train" | "calibrate", unknown>>;
+}
+
+export class Runner {
+  readonly #options: RunnerOptions;
+  readonly #context: Context;
+  readonly #digests = new Map<Model | string, Promise<string>>();
+  readonly #failures = new Map<string, unknown>();
+
+  /** @param context Its "original" becomes that of the store. */
+  constructor(options: RunnerOptions, context: Context) {
+    const { store } = options;
+    this.#options = options;
+    this.#context = {
+      ...context,
+      open: (reference) => (reference === "original" ? store.open(store.original) : context.open(reference)),
+    };
+  }
+
+  /** Returns the work for these steps, starting from the original: an id that is equal for equal work, and whether it is done. */
+  async work(steps: readonly Step[]): Promise<readonly { readonly id: string; readonly done: boolean }[]> {
+    let input = this.#options.store.original;
+    const work: { readonly id: string; readonly done: boolean }[] = [];
+    for (const step of steps) {
+      const key = await this.keyOf(step, input);
+      const [id, known] = [await keyText(key), await this.#known(key)];
+      work.push({ id, done: known !== undefined });
+      input = known?.output ?? id;
+    }
+    return work;
+  }
+
+  /** Runs a step on a model, unless its result is stored. @throws PithError as its pass, also if a stored run did. */
+  async run(step: Step, input: string): Promise<StepResult> {
+    const made = await this.#made(step, input);
+    const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
+    return { ...made, options: options as OptionValues };
+  }
+
+  async #made(step: Step, input: string): Promise<KeptStep> {
+    const { records } = this.#options.store;
+    if (records === undefined) return this.#make(step, input);
+    const key = await this.keyOf(step, input);
+    const known = await this.#known(key);
+    if (known !== undefined) return known;
+    const id = await keyText(key);
+    const failure = this.#failures.get(id);
+    if (failure !== undefined) throw failure;
+    const continues = partFor(step.pass, step.options) === "train" && namesAt(step.pass.options).includes("checkpoint");
+    const checkpoint = continues ? await records.checkpoint(key) : undefined;
+    try {
+      const result = await this.#make({ ...step, options: { ...step.options, ...checkpoint } }, input);
+      // Written last, because the record implies that the model exists.
+      await records.write(key, result);
+      if (checkpoint !== undefined) await records.removeCheckpoint(key);
+      return result;
+    } catch (error) {
+      this.#failures.set(id, error);
+      throw error;
+    }
+  }
+
+  async #make({ pass, options }: Step, input: string): Promise<KeptStep> {
+    const { store, parts } = this.#options;
+    const model = await store.open(input);
+    const warnings: string[] = [];
+    const context: Context = {
+      ...this.#context,
+      log: (event) => {
+        if (event.level === "warning") warnings.push(event.text);
+        this.#context.log(event);
+      },
+    };
+    const started = performance.now();
+    const outcome = await runStep(pass, model, options, parts, context);
+    const seconds = secondsSince(started);
+    const { changes, misses, history, curve, training, learnt } = outcome;
+    return {
+      output: await store.keep(model),
+      changes,
+      misses: misses.map(({ at, reason, by }) => ({ at, reason, by })),
+      history,
+      curve,
+      training,
+      learnt,
+      warnings,
+      seconds,
+    };
+  }
+
+  async #known(key: unknown): Promise<KeptStep | undefined> {
+    const { store } = this.#options;
+    const found = (await store.records?.read(key)) as KeptStep | undefined;
+    return found !== undefined && (await store.has(found.output)) ? found : undefined;
+  }
+
+  /** Returns everything that determines a step's result, as plain data. */
+  async keyOf(step: Step, input: string): Promise<unknown> {
+    const { pass, options } = step;
+    const { samples, parts } = this.#options;
+    const part = partFor(pass, await openModules(pass.id, pass.options, options));
+    const { reference, furtherReferences } = pass;
+    const further = furtherReferences === undefined ? [] : [options[furtherReferences] ?? []].flat();
+    const named = reference === undefined ? [] : [options[reference] ?? "original", ...further];
+    return {
+      step: pass.id,
+      options: await this.#plain(withoutModules(pass, completeOptions(pass, options)), uniqueWordOf),
+      files: await this.#filesOf(step),
+      input,
+      samples: part && samples?.[part],
+      metric: choosingMetric(pass, options, parts.metric)?.name,
+      references: await Promise.all(
+        named.map((one) => (typeof one === "string" ? this.#digestOf(one) : this.#plain(one, uniqueWordOf))),
+      ),
+      seed: this.#context.seed,
+      dryRun: this.#context.dryRun === true,
+    };
+  }
+
+  /** Returns the hashes of files that options name: modules, and files that the pass reads except references. */
+  async #filesOf({ pass, options }: Step): Promise<Readonly<Record<string, string>>> {
+    const read = (pass.command?.reads ?? []).filter((name) => name !== pass.furtherReferences);
+    const hashes = Object.entries(options).map(async ([name, value]) =>
+      typeof value === "string" && (read.includes(name) || isModule(pass.options, name, value))
+        ? [[name, await sha256Text([await readFile(value)])] as const]
+        : [],
+    );
+    return Object.fromEntries((await Promise.all(hashes)).flat());
+  }
+
+  #digestOf(model: Model | string): Promise<string> {
+    const digest = async (): Promise<string> => {
+      if (model === "original") return this.#options.store.original;
+      return modelDigest(typeof model === "string" ? await this.#context.open(model) : model);
+    };
+    const found = this.#digests.get(model) ?? digest();
+    this.#digests.set(model, found);
+    return found;
+  }
+
+  /** Converts options to data: models by digest, functions and other opaque values by a word. */
+  async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
+    if (value instanceof Model) return this.#digestOf(value);
+    if (Array.isArray(value)) return Promise.all(value.map((one) => this.#plain(one, word)));
+    if (typeof value === "bigint") return String(value);
+    if (typeof value === "function") return word(value);
+    if (typeof value !== "object" || value === null) return value;
+    if (!isObject(value)) return word(value);
+    const entries = Object.entries(value).map(async ([name, one]) => [name, await this.#plain(one, word)] as const);
+    return Object.fromEntries(await Promise.all(entries));
+  }
+}
+
+/** Module paths differ between machines, so keys have their contents instead. Model paths stay: weights can be in a file beside them. */
+const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
+  Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
+
+const wordOf = (thing: object): string => (typeof thing === "function" ? "a function" : "an object");
+
+const words = new WeakMap<object, string>();
+
+function uniqueWordOf(thing: object): string {
+  const word = words.get(thing) ?? crypto.randomUUID();
+  words.set(thing, word);
+  return word;
+}

@@ -1,0 +1,114 @@
+import * as v from "valibot";
+import { memory } from "../../data/index.ts";
+import { trainedKey } from "../../data/trained-on.ts";
+import type { Metric, Task } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { assertValid, verify } from "../../core/graph/verify.ts";
+import { openModules } from "../../core/pass/modules.ts";
+import {
+  type AnyPass,
+  type CalibrationData,
+  type Context,
+  type Learnt,
+  noLongerThere,
+  type OptionValues,
+  type Outcome,
+} from "../../core/pass/pass.ts";
+import { namesAt } from "../../core/pass/schema.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import type { TrainOutcome } from "../../learn/train/index.ts";
+
+export type StepOutcome = Outcome & Partial<TrainOutcome>;
+
+export function trains(pass: AnyPass): boolean {
+  return pass.data === "train";
+}
+
+export const filledIn: readonly string[] = ["data", "metric", "checkpoint", "resume"];
+
+/** Returns the split that a step needs: a calibrating pass needs samples only for some options, and trains with others. */
+export function partFor(pass: AnyPass, options: OptionValues): "train" | "calibrate" | undefined {
+  const { data } = pass;
+  if (data === undefined || data === "train") return data;
+  const complete = completeOptions(pass, options);
+  if (data.trains?.(complete) === true) return "train";
+  return wantsSamples(data, complete) ? "calibrate" : undefined;
+}
+
+const wantsSamples = (data: CalibrationData, options: OptionValues): boolean =>
+  data.when(options) !== undefined || data.helps?.(options) === true;
+
+/** Returns a step's options with the pass's defaults, without those that the run sets. */
+export function completeOptions(pass: AnyPass, options: OptionValues): OptionValues {
+  const result = v.safeParse(pass.options, { ...options, ...standIns(pass) });
+  const complete = result.success ? result.output : options;
+  return Object.fromEntries(
+    Object.entries(complete as object).filter(([key, value]) => value !== undefined && !filledIn.includes(key)),
+  );
+}
+
+/** Returns placeholders for options that the run sets, so that the pass's complete schema can check the others. */
+export function standIns({ data }: AnyPass): OptionValues {
+  return data === undefined ? {} : { data: noSamples };
+}
+
+const noSamples = memory("the run's data", { label: zeros("int64", [0]) });
+
+/** The samples that a step can use, and the metric that can select weights. */
+export type StepParts = Pick<Task, "train" | "calibrate" | "trained"> & Partial<Pick<Task, "metric">>;
+
+/** Returns the metric that selects weights, if it needs labels. */
+export function choosingMetric(
+  pass: AnyPass,
+  { validation }: OptionValues,
+  metric: Metric | undefined,
+): Metric | undefined {
+  const chooses = validation !== undefined && namesAt(pass.options).includes("metric");
+  return chooses && metric?.truth !== "original" ? metric : undefined;
+}
+
+/**
+ * Runs a step's pass on a model, in place, with its split of the samples.
+ * @throws PithError whatever the pass throws, and an internal error if the resulting model is invalid, or has other inputs or outputs.
+ */
+export async function runStep(
+  pass: AnyPass,
+  model: Model,
+  options: OptionValues,
+  parts: StepParts,
+  context: Context,
+): Promise<StepOutcome> {
+  const opened = await openModules(pass.id, pass.options, options);
+  const part = partFor(pass, opened);
+  const data = part === undefined ? undefined : parts[part];
+  const metric = choosingMetric(pass, options, parts.metric);
+  const given = { ...opened, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
+  // Violations that were present before are not the pass's fault.
+  const known = verify(model);
+  const before = portsOf(model);
+  const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
+  if (part === "train" && parts.trained !== undefined) model.header.metadata.set(trainedKey, parts.trained);
+  assertValid(model, known);
+  requirePorts(pass, before, portsOf(model), outcome);
+  return { ...outcome, learnt: outcome.learnt ?? learntOf(outcome, given) };
+}
+
+type Ports = readonly (readonly string[])[];
+
+const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
+  [feeds, outputs].map((values) => values.map(({ name }) => name));
+
+/** Callers use inputs and outputs by name: a pass must not rename them, and must report a removed one. */
+function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
+  const gone = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
+  const [was, is] = [before, after].map((ports) =>
+    ports.map((names) => names.filter((name) => !gone.has(name)).join(", ")).join(" → "),
+  );
+  if (was !== is) throw new Error(`${id} changed the model's inputs and outputs from ${was} to ${is}.`);
+}
+
+/** Returns the samples of a training. Validation samples of other data are not part of the given ones. */
+function learntOf({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
+  if (training === undefined) return undefined;
+  return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };
+}

@@ -1,0 +1,30 @@
+import { type Dataset, gatherRows, mapBatches } from "../../data/index.ts";
+import { samplesIn } from "../../data/rows.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";
+import { fixedDims } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+
+/** Values of inputs: a number for all elements, or a list. */
+export type Settings = Readonly<Record<string, number | number[]>>;
+
+/** Converts settings to tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input without a fixed size. */
+export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
+  return new Map(
+    Object.entries(set).map(([name, given]) => {
+      const content = contentOf(model, name, given);
+      if (fixedDims(model.graph.value(name)?.type?.dims ?? []) !== undefined) return [name, content];
+      throw new PithError("E_SHAPE_MISMATCH", `\`set\`: input "${name}" has no fixed size that would fit all samples.`);
+    }),
+  );
+}
+
+export function withContents(dataset: Dataset, fixed: ReadonlyMap<string, Dense>): Dataset {
+  if (fixed.size === 0) return dataset;
+  return mapBatches(dataset, (batch) => {
+    const repeated = (dense: Dense): Dense =>
+      gatherRows({ ...dense, dims: [1, ...dense.dims] }, new Uint32Array(samplesIn(batch)));
+    return { ...batch, ...Object.fromEntries([...fixed].map(([name, dense]) => [name, repeated(dense)])) };
+  });
+}

@@ -1,0 +1,172 @@
+import { describe, expect, it } from "vitest";
+import { type Dataset, memory, presets } from "../../data/index.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { createEngine } from "../../core/engine/index.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { guessPreprocessing } from "./guess-preprocessing.ts";
+import { surerPreprocessing } from "./surer-preprocessing.ts";
+
+const engine = createEngine();
+
+const numbers = memory("points", { x: { type: "float32", dims: [4, 3], data: new Float32Array(12) } });
+
+describe("guessPreprocessing", () => {
+  /** Images of one gray pixel, dark or bright; the model asks whether it is above 0.5. */
+  const pixels = (labels: readonly number[]): Dataset =>
+    memory("pixels", {
+      image: {
+        type: "uint8",
+        dims: [labels.length, 1, 1, 1],
+        data: Uint8Array.from(labels, (label, index) => (label === 1 ? 140 : 100) + (index % 20)),
+      },
+      label: { type: "int64", dims: [labels.length], data: BigInt64Array.from(labels, BigInt) },
+    });
+  const model = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 2]) {
+    half: float32[1, 1] = [0.5]
+    above = Sub(x, half)
+    below = Neg(above)
+    y = Concat(below, above) {axis=1}
+  }`);
+  const labels = Array.from({ length: 40 }, (_, index) => index % 2);
+
+  it("takes what the model scores best with, and says how the others did", async () => {
+    const guess = await guessPreprocessing(engine, model, pixels(labels));
+    expect(guess.chosen).toBe(presets.unit);
+    expect(guess.scores[0]?.accuracy.value).toBe(1);
+    expect(guess.scores.map(({ preprocessing }) => preprocessing.name).toSorted()).toEqual([
+      "mnist",
+      "raw",
+      "symmetric",
+      "unit",
+    ]);
+    expect(guess.trusted).toBe(true);
+    expect(guess.chance).toBe(0.5);
+  });
+
+  it("ends after few runs where nothing decides, and counts them by one progress", async () => {
+    const many = Array.from({ length: 2000 }, (_, index) => (index * 7 + (index >> 2)) % 2);
+    // Whatever the input is, both classes get the same score.
+    const blank = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 2]) {
+      none: float32[1, 1] = [0]
+      zero = Mul(x, none)
+      y = Concat(zero, zero) {axis=1}
+    }`);
+    let runs = 0;
+    const counting: Engine = {
+      load: async (loaded, settings) => {
+        const session = await engine.load(loaded, settings);
+        return {
+          ...session,
+          release: () => session.release(),
+          run: (feeds, fetch) => {
+            runs += feeds.x?.dims[0] ?? 0;
+            return session.run(feeds, fetch);
+          },
+        };
+      },
+    };
+    const told: [number, number | undefined][] = [];
+    const guess = await guessPreprocessing(counting, blank, pixels(many), {
+      progress: (done, total) => told.push([done, total]),
+    });
+    expect(guess).toMatchObject({ trusted: false, chosen: presets.unit });
+    expect(guess.indistinct).toHaveLength(3);
+    // Four ways: 32 samples of each, 64 and 256 of two, and no more where none is told from chance.
+    expect(runs).toBe(4 * 32 + 2 * 64 + 2 * 256);
+    expect(new Set(told.map(([, total]) => total))).toEqual(new Set([runs + 2 * 1024]));
+    expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b));
+    expect(told.at(-1)?.[0]).toBe(runs);
+  });
+
+  it("ends with the first round where one is left and told from chance", async () => {
+    const counts: number[] = [];
+    const guess = await guessPreprocessing(engine, model, pixels(Array.from({ length: 2000 }, (_, at) => at % 2)), {
+      tried: [presets.unit],
+      progress: (done) => counts.push(done),
+    });
+    expect(guess).toMatchObject({ trusted: true, indistinct: [] });
+    expect(counts.at(-1)).toBe(32);
+  });
+
+  it("of those that answer alike takes the narrowest range, and names the others", async () => {
+    const count = 300;
+    const brighter = memory("brighter", {
+      image: {
+        type: "uint8",
+        dims: [count, 1, 1, 2],
+        data: Uint8Array.from(
+          { length: 2 * count },
+          (_, at) => (((at >> 1) * 7) % 200) + (at % 2 === (at >> 1) % 2 ? 40 : 0),
+        ),
+      },
+      label: { type: "int64", dims: [count], data: BigInt64Array.from({ length: count }, (_, at) => BigInt(at % 2)) },
+    });
+    // The class is the brighter pixel, whatever the scale: the wider the range, the lower the loss.
+    const compare = parseModel("opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Identity(x)\n}");
+    const { chosen, indistinct, trusted } = await guessPreprocessing(engine, compare, brighter);
+    expect(trusted).toBe(true);
+    expect(["unit", "symmetric"]).toContain(chosen.name);
+    expect(indistinct.map(({ name }) => name)).toEqual(expect.arrayContaining(["mnist", "raw"]));
+  });
+
+  it("does not trust a best score at chance", async () => {
+    const random = labels.map((_, index) => (index * 7 + (index >> 2)) % 2);
+    const mixed = pixels(labels);
+    const shuffled: Dataset = {
+      ...mixed,
+      async *batches(options) {
+        for await (const batch of mixed.batches(options))
+          yield { ...batch, label: { type: "int64", dims: [random.length], data: BigInt64Array.from(random, BigInt) } };
+      },
+    };
+    const guess = await guessPreprocessing(engine, model, {
+      name: "shuffled",
+      count: undefined,
+      batches: (options) => shuffled.batches(options),
+    });
+    expect(guess.trusted).toBe(false);
+  });
+
+  it("refuses data without labels or without stored images", async () => {
+    await expect(guessPreprocessing(engine, model, numbers)).rejects.toThrow("no stored images");
+    const unlabelled = memory("m", { image: { type: "uint8", dims: [1, 1, 1, 1], data: new Uint8Array(1) } });
+    await expect(guessPreprocessing(engine, model, unlabelled)).rejects.toThrow("has no labels");
+  });
+});
+
+describe("surerPreprocessing", () => {
+  /** Dark pixels: 0 to 60. */
+  const dark = memory("dark", {
+    image: { type: "uint8", dims: [80, 1, 1, 1], data: Uint8Array.from({ length: 80 }, (_, at) => at % 61) },
+  });
+  /** The surer, the farther from 0. */
+  const apart = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
+    four: float32[] = 4
+    far = Mul(x, four)
+    back = Neg(far)
+    logits = Concat(far, back) {axis=1}
+  }`);
+
+  it("finds one of no wider range with which a model is surer, without labels", async () => {
+    const surer = await surerPreprocessing(engine, apart, dark, presets.mnist);
+    expect(surer).toMatchObject({ preprocessing: presets.symmetric, samples: 64 });
+    expect(surer?.confidence).toBeGreaterThan(0.99);
+    expect(surer?.tried).toBeLessThan(0.95);
+  });
+
+  it.each(["symmetric", "raw", "unit"] as const)("finds none in place of %s", async (given) => {
+    expect(await surerPreprocessing(engine, apart, dark, presets[given])).toBeUndefined();
+  });
+
+  it("finds none for a model that outputs NaN", async () => {
+    const broken = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
+      none: float32[1, 2] = [nan, nan]
+      logits = MatMul(x, none)
+    }`);
+    expect(await surerPreprocessing(engine, broken, dark, presets.mnist)).toBeUndefined();
+  });
+
+  it("says nothing of data without stored images", async () => {
+    expect(await surerPreprocessing(engine, apart, numbers, presets.mnist)).toBeUndefined();
+  });
+});

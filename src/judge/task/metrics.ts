@@ -1,0 +1,131 @@
+import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
+import { distributionOf } from "../../core/analysis/distribution.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { assumedScores, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
+import { PithError } from "../../core/errors.ts";
+import { boxOverlap } from "../../runtime/metrics/boxes.ts";
+import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { cosine, leastSamples, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
+import {
+  accuracy,
+  crossEntropy,
+  type MetricOptions,
+  macroF1,
+  matthews,
+  perplexity,
+  topK,
+} from "../../runtime/metrics/metrics.ts";
+import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "../../runtime/metrics/regression.ts";
+import { isShare } from "../compare/saturation.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+
+export const namedMetrics = {
+  accuracy,
+  "top-5": (options: MetricOptions) => topK(5, options),
+  "cross-entropy": crossEntropy,
+  perplexity,
+  f1: macroF1,
+  matthews,
+  "mean-squared-error": meanSquaredError,
+  psnr: peakSignalToNoise,
+  "rank-correlation": rankCorrelation,
+  agreement,
+  "r-squared": determination,
+  "signal-to-noise": signalToNoise,
+  cosine,
+  "same-top-10": (options: MetricOptions) => neighbourOverlap(10, options),
+  "box-overlap": () => boxOverlap(),
+} as const satisfies Readonly<Record<string, (options: MetricOptions) => Metric>>;
+
+export type MetricName = keyof typeof namedMetrics;
+
+export interface Judging {
+  readonly labelled: boolean;
+  readonly held?: boolean;
+}
+
+/** Returns the requested metric if the data supports it; without labels, the comparison with the original for the output kind. */
+export function judgedBy(
+  model: Model,
+  name: MetricName,
+  output: string | undefined,
+  { labelled, held = true }: Judging,
+): Metric {
+  const metric = namedMetrics[name](readingOf(model, output));
+  if (name === "agreement") requireClasses(model, output);
+  // Embeddings have no classes.
+  if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
+    return cosine(readingOf(model, output));
+  if (labelled || metric.truth === "original") return metric;
+  return heldAgainst(model, output)[0] ?? agreement({ output });
+}
+
+/** @throws PithError E_DATA for one number per step: agreement would take the steps for classes. */
+function requireClasses(model: Model, output: string | undefined): void {
+  const value = mainOutput(model.graph.outputs, output);
+  const dims = value?.type?.dims;
+  if (value === undefined || dims?.length !== 3 || dims[2] !== 1 || outputKind(model, output) !== "number") return;
+  throw new PithError(
+    "E_DATA",
+    `"${value.name}" is ${dimsText(dims)}, one number per step: there are no classes to agree on.`,
+    { hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.' },
+  );
+}
+
+/** Metrics for numeric outputs: a model with such a metric has no class scores. */
+const ofNumbers: ReadonlySet<MetricName> = new Set(["mean-squared-error", "psnr", "rank-correlation", "r-squared"]);
+
+/**
+ * Returns the metrics for a comparison with the original, most informative first.
+ * @param asked number of samples and requested metric: a numeric metric marks ambiguous outputs as numbers.
+ */
+export function heldAgainst(
+  model: Model,
+  output: string | undefined,
+  {
+    samples = Number.POSITIVE_INFINITY,
+    metric,
+  }: { readonly samples?: number | undefined; readonly metric?: MetricName } = {},
+): readonly Metric[] {
+  const options = readingOf(model, output);
+  const found = outputKind(model, output);
+  const isNumbers = metric !== undefined && ofNumbers.has(metric) && assumedScores(model, output) !== undefined;
+  switch (isNumbers ? "number" : found) {
+    case "boxes":
+      // Models with different numbers of boxes have no pairs of values.
+      return [
+        boxOverlap(),
+        ...(dataDependentSizes(model)("boxes")
+          ? []
+          : [{ ...signalToNoise({ output: "boxes" }), name: 'signal to noise of "boxes"' }]),
+      ];
+    case "vector":
+      return [
+        cosine(options),
+        ...(samples < leastSamples(10) ? [] : [neighbourOverlap(10, options)]),
+        signalToNoise(options),
+      ];
+    case "number":
+    case "image":
+      return [determination(options), signalToNoise(options)];
+    case "class":
+      return [agreement(options)];
+    case "classes":
+      return [agreement(options), meanKl(options), signalToNoise(options)];
+  }
+}
+
+/** The graph decides whether outputs are probabilities, because quantization can change their sum; otherwise the values decide. */
+export function readingOf(model: Model, output: string | undefined): MetricOptions {
+  const inference = infer(model);
+  const value = mainOutput(model.graph.outputs, output);
+  if (value === undefined) return { output };
+  // A single sigmoid output is the probability of the second class.
+  const isBinary = value.type?.dims?.at(-1) === 1 && isShare(value, inference);
+  const areShares = isBinary || distributionOf(value, inference) === "probabilities";
+  const sizes = value.type?.dims?.slice(1);
+  const width = sizes?.every((size) => typeof size === "number") ? elementCount(sizes) : undefined;
+  return { output, width, ...(areShares && { from: "probabilities" }) };
+}

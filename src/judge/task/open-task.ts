@@ -1,0 +1,328 @@
+/** Opens data for a model: disjoint splits, prepared as the model needs it, and the metric. */
+
+import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
+import {
+  type Dataset,
+  draw,
+  mapBatches,
+  openDataset,
+  openParts,
+  type Parts,
+  type PartsOptions,
+  type Preprocessing,
+  type PreprocessingSpec,
+  parsePreprocessingSpec,
+  parseState,
+  readSidecars,
+  type Sidecars,
+  setStates,
+} from "../../data/index.ts";
+import { leastToCalibrate } from "../../data/parts.ts";
+import { preprocessingKey, recordedPrepared, statedText } from "../../data/preprocessing-spec.ts";
+import { firstBatch, setAside } from "../../data/select.ts";
+import { missingSidecars, readingFor } from "../../data/sidecars.ts";
+import { trainedEntry, trainedKey, trainedOn } from "../../data/trained-on.ts";
+import { PithError } from "../../core/errors.ts";
+import { counted, integer } from "../../core/numbers.ts";
+import { ofNumbers } from "../../runtime/metrics/output.ts";
+import type { Metric, Task } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Settings } from "./contents.ts";
+import { judgedBy, type MetricName } from "./metrics.ts";
+import { type Preparation, prepare } from "./prepare.ts";
+import { randomData, randomName } from "./random-data.ts";
+
+export interface TaskOptions {
+  /** Path of the samples, see `openDataset`. "random" generates inputs, for learning another model's outputs. */
+  readonly data: string;
+  /**
+   * The split to test on. Default: the test split, or without splits all samples that are not used for training or calibration,
+   * now or (if recorded) by earlier commands. "all" includes those.
+   */
+  readonly part?: PartsOptions["part"];
+  /**
+   * Preprocessing: a preset, or text for `parsePreprocessingSpec` ("imagenet", "length=128"). Default: as recorded in the model,
+   * as the files beside it specify, or guessed.
+   */
+  readonly preprocess?: string | Preprocessing | undefined;
+  /** Constant values of inputs that the data does not provide: `{ sr: 16000 }`. */
+  readonly set?: Settings;
+  /** Outputs that are fed as inputs at the next step, "stateN=state" (guessed from types, shapes and names). */
+  readonly states?: readonly string[];
+  /** Number of calibration samples (0), taken from the training samples. */
+  readonly calibrate?: number;
+  /** Training samples without labels if the data has one split (0); Infinity: four fifths. */
+  readonly trainAlone?: number;
+  /** Minimum number of test samples if one split is divided (0), but at most half of it. A search needs 200. */
+  readonly leastTested?: number;
+  /** Maximum number of samples of each split (all). */
+  readonly samples?: number | undefined;
+  /** Batch size while preprocessing is guessed. */
+  readonly batch?: number | undefined;
+  /** "accuracy"; without labels, a metric that needs them is replaced by a comparison with the original. */
+  readonly metric?: MetricName | Metric;
+  /** The main output: default "logits", the first float output, or the first. */
+  readonly output?: string | undefined;
+  /** The model's original or teacher: its preprocessing is the default. */
+  readonly reference?: Model | undefined;
+  /** Another model that gets the same samples: their recorded preprocessing must agree. */
+  readonly alike?: Model | undefined;
+  /**
+   * Whether the model will be trained: a table or array without splits then gives four fifths for training, and the model can be
+   * untrained. "labels" requires training samples.
+   */
+  readonly learns?: "labels" | "answers" | undefined;
+  /** The caller fails without labels (false), so preprocessing is not guessed without them. */
+  readonly needsLabels?: boolean | undefined;
+  /** Called before preprocessing is guessed: the following progress belongs to that. */
+  readonly onGuess?: () => void;
+}
+
+const noSidecars: Sidecars = {
+  preprocessing: undefined,
+  tokenizer: undefined,
+  classes: undefined,
+  architecture: undefined,
+};
+
+/** Returns the first sidecar of each kind: a result is often in another folder than its original. */
+async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
+  let found = noSidecars;
+  for (const { place } of models) {
+    if (place === undefined) continue;
+    const more = await readSidecars(place);
+    found = {
+      preprocessing: found.preprocessing ?? more.preprocessing,
+      tokenizer: found.tokenizer ?? more.tokenizer,
+      classes: found.classes ?? more.classes,
+      architecture: found.architecture ?? more.architecture,
+    };
+  }
+  return { ...found, missingFiles: models.map(missingSidecars).find((files) => files !== undefined) };
+}
+
+export interface OpenedTask extends Task, Preparation {
+  /** Whether the metric assumes class scores without evidence. */
+  readonly assumesScores: boolean;
+  readonly stored: Parts;
+  readonly seen: Dataset;
+  /** Metadata to record in the model: preprocessing, and which samples it is trained on. */
+  readonly record: ReadonlyMap<string, string>;
+  /** Opens another path (all samples or the test split) like the task's data, without `ready`. */
+  openOther(path: string): Promise<Dataset>;
+}
+
+/**
+ * Opens data for a model in disjoint splits. Preprocessing is taken from `preprocess`, the metadata of the model, the files
+ * beside it (preprocessor_config.json, tokenizer.json, config.json), or for labeled images the guess with the best score. It is
+ * returned in `preprocessing`, and recorded in the model. Doubts, such as results at chance level, are logged as warnings.
+ * @throws PithError E_DATA and E_FILE as `openDataset`; E_DATA if preprocessing cannot be determined, the model and its reference
+ * disagree, or training samples are missing; E_OPTION and E_NAME for options that do not fit the model.
+ * @example
+ * const task = await openTask(model, { data: "photos/", calibrate: 200 });
+ * console.log(task.preprocessing); // guessed "imagenet". Set it with `preprocess: "imagenet"`.
+ * const { estimate } = await evaluate(createEngine(), model, task.test, task.metric);
+ */
+export async function openTask(
+  model: Model,
+  options: TaskOptions,
+  partialContext: Partial<Context> = {},
+): Promise<OpenedTask> {
+  const context = completeContext(partialContext);
+  const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
+  const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
+  storeStates(model, options.states);
+  const fed = [...new Set([model, reference, options.alike])].filter((one) => one !== undefined);
+  const { stated, recorded } = statedFor(options.preprocess, fed);
+  const beside = await sidecarsOf(fed);
+  const how = { beside, stated, set };
+  const reading = readingFor(model, beside, stated);
+  const stored =
+    options.data === randomName && learns === "answers"
+      ? await randomParts(model, samples, context)
+      : await partsFor(
+          fed,
+          options.data,
+          {
+            ...reading,
+            warn: (text) => context.log({ id: "skipped", text, level: "warning" }),
+            note: noteOnce((text) => context.log({ id: "classes", text })),
+            part: options.part,
+            calibrate,
+            trains: learns !== undefined,
+            leastTested,
+            ...(learns === "answers" ? { trainAlone } : {}),
+            ...(samples === undefined ? {} : { test: samples }),
+            seed: context.seed,
+          },
+          context,
+        );
+  if (learns === "labels" && (stored.train === undefined || stored.divided)) {
+    throw new PithError(
+      "E_DATA",
+      `${(stored.testSource ?? stored.test).name} has one part only: there are no training samples besides the test samples.`,
+      {
+        hint: "Name the folder, or the file to train on: parts are recognized by names of files and folders: train and test, or dev, val. A table without parts is split.",
+      },
+    );
+  }
+  const { count: calibrating } = stored.calibrate ?? {};
+  if (calibrating !== undefined && calibrating < leastToCalibrate) {
+    const text = `calibrated on ${counted(calibrating, "sample")} only, which may not represent others: use 100 or more`;
+    context.log({ id: "calibration", text, level: "warning" });
+  }
+  const seen = stored.test;
+  const {
+    record: found,
+    texts,
+    ...preparation
+  } = await prepare(
+    model,
+    seen,
+    {
+      ...how,
+      recorded,
+      batch: options.batch,
+      by: reference ?? model,
+      learns: learns !== undefined,
+      calibrates: calibrate > 0,
+      needsLabels: options.needsLabels === true,
+      onGuess,
+    },
+    context,
+  );
+  // A guess at chance level is recorded only if the model is trained with it.
+  const kept =
+    preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
+  const prepared = statedText({ images: kept.images, length: kept.length, frames: kept.frames });
+  const trained = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
+  const record = new Map<string, string>();
+  if (prepared !== "") record.set(preprocessingKey, prepared);
+  if (trained !== undefined) record.set(trainedKey, trained);
+  for (const [key, value] of record) model.header.metadata.set(key, value);
+  const { ready, labelled } = preparation;
+  // The labels of running text are its own tokens.
+  const withheld = learns !== undefined && stored.divided && (await firstBatch(seen)).tokens === undefined;
+  if (labelled && metric === "accuracy" && outputKind(model, output) === "vector")
+    context.log({
+      id: "labels",
+      text: `the labels of ${seen.name} are not used, because the model's output is an embedding`,
+    });
+  else if (withheld && labelled)
+    context.log({
+      id: "labels",
+      text: `${(stored.testSource ?? seen).name} has one part: its labels are used for testing, not for training`,
+    });
+  const judging = typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric;
+  if (texts !== undefined) {
+    const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
+    context.log({ id: "texts", text: `texts: column "${texts}" of ${seen.name}${truth}` });
+  }
+  const isUnsaid = metric === "accuracy" && judging.truth === "original" && beside.classes === undefined;
+  const assumed = isUnsaid ? assumedScores(model, output) : undefined;
+  if (assumed !== undefined)
+    context.log({
+      id: "metric",
+      text: `"${assumed.name}" ${dimsText(assumed.type?.dims)} is treated as class scores, and results are compared by the class with the highest score: ${ofNumbers}`,
+    });
+  const train = withheld ? unlabelled(stored.train) : stored.train;
+  return {
+    ...preparation,
+    ...(train === undefined
+      ? {}
+      : { train: ready(samples === undefined ? train : draw(train, samples, context.seed)) }),
+    ...(stored.calibrate === undefined ? {} : { calibrate: ready(stored.calibrate) }),
+    test: ready(seen),
+    metric: judging,
+    assumesScores: assumed !== undefined,
+    stored,
+    seen,
+    record,
+    trained,
+    openOther: (path) => openDataset(path, reading),
+  };
+}
+
+/** Excludes samples that one of the models was trained on, unless those are requested. */
+async function partsFor(
+  models: readonly Model[],
+  path: string,
+  options: PartsOptions,
+  context: Context,
+): Promise<Parts> {
+  const parts = await openParts(path, options);
+  const isOpen = options.part === undefined || options.part === "test";
+  const known = isOpen ? await trainedOn(models, path, parts) : undefined;
+  const chosen = known === undefined || known.all ? parts : await openParts(path, { ...options, heldOut: true });
+  const drawn = drawnText(chosen, options.trains === true);
+  const { name, count } = chosen.test;
+  if (known?.all === true) context.log({ id: "trained-on", text: `${name}: ${known.text}`, level: "warning" });
+  const why = known === undefined || known.all || options.trains === true ? "" : `; ${known.text}`;
+  const text = drawn ?? (why === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
+  if (text !== undefined) context.log({ id: "parts", text: `${text}${why}` });
+  return chosen;
+}
+
+function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): string | undefined {
+  if (whole === undefined) return undefined;
+  const uses = Object.entries({ training: trains ? train : undefined, calibration: calibrate, "the test": test });
+  const counts = uses.flatMap(([use, part]) => (part?.count === undefined ? [] : [{ use, samples: part.count }]));
+  const listed = counts.map(({ use, samples }) => `${integer(samples)} for ${use}`);
+  const all = [listed.slice(0, -1).join(", "), listed.at(-1)].filter((text) => text !== "").join(" and ");
+  const name = test.name.replace(/ \((test|train)\)$/, "");
+  const lacking = /\.[^./\\]+$/.test(name) ? "no predefined split" : "no train/ or test/ folder";
+  const drawn = counts.reduce((sum, { samples }) => sum + samples, 0);
+  const samples = counted(whole, "sample");
+  const isSplit = drawn === whole && counts.length > 1;
+  const text = isSplit
+    ? `its ${samples} are split at random into ${all}`
+    : all.replace(" ", ` of its ${samples}, drawn at random, are `);
+  return `${name} has ${lacking}: ${text}`;
+}
+
+/** The splits of a data set have the same classes. */
+function noteOnce(note: (text: string) => void): (text: string) => void {
+  let isNoted = false;
+  return (text) => {
+    if (!isNoted) note(text);
+    isNoted = true;
+  };
+}
+
+function unlabelled(data: Dataset | undefined): Dataset | undefined {
+  return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
+}
+
+async function randomParts(model: Model, most: number | undefined, context: Context): Promise<Parts> {
+  const all = await randomData(model, context);
+  const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
+  const test = most === undefined ? rest : draw(rest, most, context.seed);
+  const text =
+    "random inputs are used instead of samples: results say little about real data; prefer unlabeled samples of the same kind";
+  context.log({ id: "random-data", text, level: "warning" });
+  return { train, calibrate: undefined, test, testable: rest.count, divided: false };
+}
+
+/** @throws PithError E_NAME for an unknown input or output */
+export function storeStates(model: Model, states: readonly string[] = []): void {
+  if (states.length > 0) setStates(model, states.map(parseState));
+}
+
+/** Returns the stated preprocessing, else the recorded one. @throws PithError E_DATA if the models disagree. */
+export function statedFor(
+  preprocess: TaskOptions["preprocess"],
+  models: readonly Model[],
+): { readonly stated: PreprocessingSpec; readonly recorded: boolean } {
+  if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), recorded: false };
+  if (preprocess !== undefined)
+    return { stated: { images: preprocess, length: undefined, frames: undefined }, recorded: false };
+  const said = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
+  const [text = ""] = said;
+  const other = said.find((one) => one !== text);
+  if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
+  throw new PithError("E_DATA", `The model declares the preprocessing "${text}", the other model "${other}".`, {
+    hint: "Use a teacher or original with the same preprocessing, or set one for both with `preprocess`.",
+  });
+}

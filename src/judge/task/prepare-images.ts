@@ -1,0 +1,171 @@
+import { infer } from "../../core/analysis/infer.ts";
+import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
+import { type Dataset, draw, geometryUsed, type Preprocessing, preprocess, presets } from "../../data/index.ts";
+import { contrastOf, hasOddMean } from "../../data/presets.ts";
+import { firstBatch } from "../../data/select.ts";
+import { capitalized, PithError, someOf } from "../../core/errors.ts";
+import { fewSamples } from "../compare/compare-function.ts";
+import { alikeRange, guessPreprocessing, imageInput } from "./guess-preprocessing.ts";
+import { counted, integer, percent } from "../../core/numbers.ts";
+import { type Surer, surerPreprocessing } from "./surer-preprocessing.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import type { PreparationContext, PreparedTask } from "./prepare.ts";
+
+interface Images {
+  readonly first: Batch;
+  readonly labelled: boolean;
+  readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
+}
+
+const rounded = (value: number): number => Number(value.toPrecision(3));
+
+/** Contrast below which images are nearly constant; that of common preprocessing is at least 1. */
+const leastContrast = 0.05;
+
+export async function prepareImages(
+  model: Model,
+  dataset: Dataset,
+  { first, labelled, ready }: Images,
+  { stated, recorded, beside, batch, by, learns, calibrates, needsLabels, onGuess }: PreparationContext,
+  context: Context,
+): Promise<PreparedTask> {
+  const input = imageInput(model);
+  const warnings: string[] = [];
+  const doubt = (id: string, text: string): void => {
+    warnings.push(text);
+    context.log({ id, text, level: "warning" });
+  };
+  const declared = stated.images ?? beside.preprocessing;
+  if (declared !== undefined && contrastOf(declared) < leastContrast) {
+    const text = `With preprocessing "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std apply to pixels multiplied by scale (default 1/255). Did you mean scale=1?`;
+    context.log({ id: "preprocessing", text, level: "warning" });
+  }
+  if (declared !== undefined && hasOddMean(declared)) {
+    const text = `With preprocessing "${declared.name}", pixels reach from 0 to ${rounded(255 * declared.scale)} before mean (${declared.mean}) is subtracted: mean and std apply to pixels multiplied by scale (default 1/255). Is mean meant for pixels of another scale?`;
+    context.log({ id: "preprocessing", text, level: "warning" });
+  }
+  // Preprocessing that was not requested is reported.
+  const source = recorded ? ", recorded in the model" : "";
+  const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
+  const full = (how: Preprocessing): string => {
+    const geometry = geometryUsed(first, input, how);
+    const known = how.resize !== undefined || how.crop !== undefined || geometry === "";
+    return `${how.name}${known ? "" : ` ${geometry}`}${source}`;
+  };
+  const done = (how: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
+    const record = { images: how };
+    return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: use(how) };
+  };
+  if (!labelled && needsLabels) {
+    if (declared !== undefined) return done(declared, full(declared));
+    return { ...done(presets.unit, ""), preprocessing: undefined, record: {} };
+  }
+  if (stated.images !== undefined && !recorded && !learns && outputKind(by, undefined) === "classes") {
+    onGuess();
+    const options = { batch, signal: context.signal };
+    const surer = await surerPreprocessing(context.engine, by, dataset, stated.images, options);
+    if (surer !== undefined) doubt("preprocessing", surerText(stated.images.name, surer));
+  }
+  if (!labelled) {
+    if (declared !== undefined) return done(declared, full(declared));
+    const why =
+      first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
+    throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
+      hint: `Set the one that the application or the model card uses: \`preprocess: "imagenet"\` (or cifar10, mnist, unit, symmetric, raw, caffe).`,
+    });
+  }
+  await requireClassFolders(by, dataset);
+  onGuess();
+  const { chosen, chance, trusted, scores, indistinct } = await guessPreprocessing(context.engine, by, dataset, {
+    batch,
+    signal: context.signal,
+    progress: (ran, total) => context.progress(ran, total),
+    ...(declared === undefined ? {} : { tried: [declared] }),
+  });
+  const { broken = 0, accuracy: { value = 0, count = 0 } = {} } = scores[0] ?? {};
+  const whose = by === model ? "the model" : (by.place ?? "the reference model");
+  if (broken > 0) {
+    const text = `With preprocessing "${chosen.name}" ${whose} outputs NaN or infinity on ${integer(broken)} of ${counted(count, "sample")} tried.`;
+    doubt("nan", text);
+  } else if (!trusted) {
+    doubt("chance", chanceQuestion(chosen.name, value, chance, count, learns && by === model, whose));
+  }
+  const fitting = broken === 0 ? indistinct : [];
+  if (declared === undefined && fitting.length > 0 && count < fewSamples)
+    doubt("preprocessing", undecidedText(chosen.name, fitting, count));
+  else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
+    doubt("preprocessing", rangeText(chosen, fitting));
+  return done(chosen, declared === undefined ? guessText(chosen.name, fitting) : full(chosen), !trusted);
+}
+
+function guessText(name: string, indistinct: readonly Preprocessing[]): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
+  const set =
+    others === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that your application uses: `preprocess`.";
+  return `guessed "${name}"${doubt}. ${set}`;
+}
+
+/** Number of labels to check: in folders named by years all are invalid. */
+const fewLabels = 64;
+
+/** @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
+async function requireClassFolders(model: Model, dataset: Dataset): Promise<void> {
+  const { image, label } = await firstBatch(draw(dataset, fewLabels, 0), fewLabels);
+  const output = mainOutput(model.graph.outputs);
+  const classes = output && infer(model).operand(output)?.dims?.at(-1);
+  if (image?.type !== "string" || label === undefined || typeof classes !== "number") return;
+  const isClass = Array.from(toFloat64(label), (value) => value < Math.max(2, classes));
+  const folders = image.data.map((path) => path.split(/[/\\]/).at(-2) ?? "");
+  const wrong = folders.filter((folder, at) => isClass[at] === false && /^\d+$/.test(folder));
+  if (wrong.length === 0) return;
+  const listed = someOf([...new Set(wrong)].sort());
+  throw new PithError(
+    "E_DATA",
+    `The folders ${listed} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,
+    { hint: "Put photos without labels in one folder." },
+  );
+}
+
+function surerText(name: string, { preprocessing, tried, confidence, samples }: Surer): string {
+  const [less, more] = [percent(tried), percent(confidence)];
+  const [given = name] = name.split(" ");
+  return `With preprocessing "${given}" the model is less confident in its predictions (mean top probability ${less}) than with "${preprocessing.name}" (${more}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
+}
+
+function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
+  const [first, second] = [contrastOf(a), contrastOf(b)];
+  return Math.max(first, second) > alikeRange * Math.min(first, second);
+}
+
+function rangeText({ name }: Preprocessing, indistinct: readonly Preprocessing[]): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${others}): with inputs of a wider range, the result loses accuracy. Set the preprocessing of your application with \`preprocess\`.`;
+}
+
+function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
+  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
+  const samples = count === 1 ? "1 sample does" : `${count} samples do`;
+  return `${samples} not distinguish preprocessing "${name}" from ${others}, and the metrics depend on it: set it with \`preprocess\`.`;
+}
+
+/** `chance` is the share of the most frequent class, `tried` the number of samples, `learns` whether the model will be trained. */
+export function chanceQuestion(
+  preprocessing: string | undefined,
+  reached: number,
+  chance: number,
+  tried?: number,
+  learns = false,
+  whose = "the model",
+): string {
+  const how = preprocessing === undefined ? "" : `With preprocessing "${preprocessing}" `;
+  const scores = `${percent(reached)} against ${percent(chance)}${tried === undefined ? "" : ` on ${integer(tried)} samples tried`}`;
+  const suspects =
+    preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
+  const better = reached > chance ? "not clearly better" : "no better";
+  const fresh = learns ? " An untrained network scores like this, too." : "";
+  return `${how === "" ? capitalized(whose) : how + whose} scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+}

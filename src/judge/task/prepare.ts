@@ -1,0 +1,287 @@
+import { isBeyondClasses, outputKind } from "../../core/analysis/output-kind.ts";
+import {
+  type Dataset,
+  findStates,
+  imageChannels,
+  isIndexed,
+  mapBatches,
+  type Preprocessing,
+  type PreprocessingSpec,
+  rateInput,
+  readingFor,
+  type Sidecars,
+  soundInput,
+  statesText,
+  textColumns,
+  tokenInput,
+  tokenize,
+} from "../../data/index.ts";
+import { inputsLikeLabels } from "../../data/labels.ts";
+import { rangeOf } from "../../data/presets.ts";
+import { firstBatch } from "../../data/select.ts";
+import { unknownShare, unusualTextColumn } from "../../data/sequences.ts";
+import { PithError } from "../../core/errors.ts";
+import { counted, integer, minus, percent } from "../../core/numbers.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { contents, type Settings, withContents } from "./contents.ts";
+import { prepareImages } from "./prepare-images.ts";
+
+export interface Preparation {
+  /** Description of the preprocessing, with a hint if it is guessed; undefined without any. */
+  readonly preprocessing: string | undefined;
+  readonly preset: string | undefined;
+  /** Doubts about the results, as sentences. */
+  readonly warnings: readonly string[];
+  /** Whether one warning is that the model scores at chance level. */
+  readonly atChance: boolean;
+  /** Whether the samples have labels for the metric. */
+  readonly labelled: boolean;
+  ready(dataset: Dataset): Dataset;
+}
+
+export interface PreparedTask extends Preparation {
+  /** The text column of a table, if its name does not say that it is text. */
+  readonly texts?: string | undefined;
+  readonly record: Partial<PreprocessingSpec>;
+}
+
+export interface PreparationContext {
+  readonly stated: PreprocessingSpec;
+  /** Recorded in the model, not stated by the caller. */
+  readonly recorded: boolean;
+  readonly beside: Sidecars;
+  readonly set: Settings;
+  readonly batch: number | undefined;
+  /** The model for guessing: the original knows the data better than a damaged model. */
+  readonly by: Model;
+  /** The model will be trained, so it can be untrained now. */
+  readonly learns: boolean;
+  /** Whether ranges, or other statistics that depend on the input scale, will be measured. */
+  readonly calibrates: boolean;
+  /** Without labels the caller fails, so nothing is guessed. */
+  readonly needsLabels: boolean;
+  /** Called before the guess, which can take long. */
+  onGuess(): void;
+}
+
+export async function prepare(
+  model: Model,
+  dataset: Dataset,
+  known: PreparationContext,
+  context: Context,
+): Promise<PreparedTask> {
+  const others = model.graph.outputs
+    .filter(({ foreign }) => foreign?.type !== undefined)
+    .map(({ name }) => `"${name}"`);
+  if (others.length > 0) {
+    const what = others.length === 1 ? "is a sequence or a map" : "are sequences or maps";
+    const text = `Output ${others.join(", ")} ${what}: it is ignored; the outputs that are tensors are compared.`;
+    context.log({ id: "outputs", text, level: "warning" });
+  }
+  const first = await firstBatch(dataset);
+  const said = inputsText(model, first);
+  const prepared = await prepareFor(model, dataset, first, known, context);
+  if (said === undefined) return prepared;
+  const { preprocessing } = prepared;
+  return { ...prepared, preprocessing: preprocessing === undefined ? said : `${preprocessing}; ${said}` };
+}
+
+function inputsText({ graph }: Model, batch: Batch): string | undefined {
+  const names = inputsLikeLabels(graph.feeds).filter((name) => batch[name] !== undefined);
+  if (names.length === 0) return undefined;
+  const listed = names.map((name) => `"${name}"`).join(", ");
+  return names.length === 1
+    ? `${listed} is fed to the input of that name, and is not a label`
+    : `${listed} are fed to the inputs of these names, and are not labels`;
+}
+
+async function prepareFor(
+  model: Model,
+  dataset: Dataset,
+  first: Batch,
+  known: PreparationContext,
+  context: Context,
+): Promise<PreparedTask> {
+  const { beside, stated } = known;
+  const fixed = contents(model, known.set);
+  const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
+  const kind = kindOf(model, first, dataset.name);
+  if (kind !== "images" && stated.images !== undefined && !known.recorded) {
+    throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
+  }
+  // The class of an image is not ground truth for a detector.
+  const labelled =
+    first.label !== undefined &&
+    model.graph.feeds.every(({ name }) => name !== "label") &&
+    outputKind(model, undefined) !== "boxes";
+  const common = { warnings: [], atChance: false, labelled, record: {} };
+  switch (kind) {
+    case "images": {
+      const classes = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
+      const judged = labelled && !(classes && isBeyondClasses(model));
+      return prepareImages(model, dataset, { first, labelled: judged, ready }, known, context);
+    }
+    case "tokens": {
+      const language = readingFor(model, beside, stated).running !== undefined;
+      const { tokenizer, missingFiles } = beside;
+      const { length } = stated;
+      const name = tokensText(first, beside, length);
+      const unknown = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
+      const warnings = unknown > mostUnknown ? [unknownText(unknown, dataset.name)] : [];
+      for (const text of warnings) context.log({ id: "unknown-tokens", text, level: "warning" });
+      return {
+        ...common,
+        preprocessing: name,
+        preset: name,
+        warnings,
+        labelled: labelled || language,
+        record: { length },
+        texts: unusualTextColumn(await firstBatch(dataset, cellsSeen), dataset.name),
+        ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length, missingFiles })),
+      };
+    }
+    case "sound": {
+      const input = soundInput(model)?.name ?? "audio";
+      const rate = rateInput(model.graph.feeds)?.name;
+      const { frame, context: before = 0, rate: wanted } = readingFor(model, beside, stated).frames ?? { frame: 0 };
+      const how = [
+        `frame=${frame}`,
+        ...(before > 0 ? [`context=${before}`] : []),
+        ...(wanted ? [`rate=${wanted}`] : []),
+      ].join(" ");
+      return {
+        ...common,
+        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${how}${statesStated(model, [input, rate ?? ""])}`,
+        preset: how,
+        record: { frames: stated.frames },
+        ready: ready((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
+      };
+    }
+    default: {
+      const states = statesStated(model, [...Object.keys(first), ...fixed.keys()]);
+      const preprocessing = states === "" ? undefined : states.slice("; ".length);
+      const text = await otherRange(model, dataset, stated.images ?? beside.preprocessing);
+      if (text !== undefined) context.log({ id: "preprocessing", text, level: "warning" });
+      const broken = await brokenRowsText(model, dataset);
+      if (broken !== undefined) context.log({ id: "not-finite", text: broken, level: "warning" });
+      const warnings = [text, broken].flatMap((one) => one ?? []);
+      return { ...common, warnings, preprocessing, preset: undefined, ready: ready((part) => part) };
+    }
+  }
+}
+
+/** Samples for the range check, and the factor by which the range of unprepared data differs. */
+const [rangeSamples, farRange] = [64, 4];
+
+async function otherRange(
+  { graph }: Model,
+  dataset: Dataset,
+  how: Preprocessing | undefined,
+): Promise<string | undefined> {
+  const [feed, ...others] = graph.feeds;
+  if (how === undefined || feed === undefined || others.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
+  const column = columnOf(await firstBatch(dataset, rangeSamples), feed);
+  if (column === undefined || column.type === "string") return;
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+  const wanted = rangeOf(how);
+  const wider = (high - low) / (wanted.high - wanted.low);
+  // Equal values have no range.
+  if (!(wider > farRange || (wider > 0 && wider < 1 / farRange))) return;
+  const figures = (least: number, most: number): string =>
+    [least, most].map((one) => minus(String(Number(one.toPrecision(3))))).join(" … ");
+  return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(wanted.low, wanted.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
+}
+
+/** The column that feeds an input: the one of its name, or the only one. */
+function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | undefined {
+  const [only, ...more] = Object.values(columns);
+  return columns[name] ?? (more.length === 0 ? only : undefined);
+}
+
+/** Number of values after which the search for NaN and infinite values ends. */
+const searchedValues = 2 ** 24;
+
+async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<string | undefined> {
+  if (!isIndexed(dataset)) return;
+  let [broken, rows, searched] = [0, 0, 0];
+  for await (const batch of dataset.batches({ size: 64 })) {
+    if (searched > searchedValues) break;
+    const found = new Set<number>();
+    const columns = graph.feeds.flatMap((feed) => columnOf(batch, feed) ?? []);
+    for (const column of columns) {
+      if (column.type === "string" || !isFloat(column.type)) continue;
+      const values = toFloat64(column);
+      searched += values.length;
+      const width = values.length / (column.dims[0] ?? 1);
+      for (const [index, value] of values.entries()) if (!Number.isFinite(value)) found.add(Math.floor(index / width));
+    }
+    broken += found.size;
+    rows += columns[0]?.dims[0] ?? 0;
+  }
+  if (broken === 0) return;
+  return `${integer(broken)} of ${counted(rows, "sample")} in ${dataset.name} ${broken === 1 ? "contains" : "contain"} NaN or infinite values, and ${broken === 1 ? "counts" : "count"} in the metrics. Remove or fill them.`;
+}
+
+type Kind = "images" | "tokens" | "sound" | "ready";
+
+function kindOf(model: Model, batch: Batch, owner: string): Kind {
+  const { feeds } = model.graph;
+  // Columns with the names and types of the inputs are ready.
+  const isReady = feeds.every(({ name, type }) => {
+    const column = batch[name];
+    return column !== undefined && column.type !== "string" && (column.type !== "uint8" || type?.type === "uint8");
+  });
+  if (isReady) return "ready";
+  if (batch.audio !== undefined && batch.begin !== undefined) return "sound";
+  if (tokenInput(feeds) !== undefined && (batch.tokens !== undefined || textColumns(batch, owner) !== undefined)) {
+    return "tokens";
+  }
+  requireNoImages(model, batch, owner);
+  const takesImages = feeds.length === 1 || feeds.some(({ type }) => type?.dims?.length === 4);
+  const [feed] = feeds;
+  return takesImages && feed !== undefined && imageChannels(batch, feed) !== undefined ? "images" : "ready";
+}
+
+function requireNoImages({ graph }: Model, { image }: Batch, owner: string): void {
+  const input = tokenInput(graph.feeds);
+  if (input === undefined || !/^u?int/.test(input.type?.type ?? "") || image === undefined) return;
+  if (graph.feeds.some(({ type }) => type?.dims?.length === 4)) return;
+  const takes = `${input.type?.type}${dimsText(input.type?.dims)}`;
+  throw new PithError("E_DATA", `${owner} holds images, and input "${input.name}" ${takes} takes tokens of texts.`, {
+    hint: "Texts are .txt, .csv, .tsv or .jsonl files, with tokenizer.json beside the model.",
+  });
+}
+
+/** Number of cells that distinguish numbers from text. */
+const cellsSeen = 64;
+/** With a larger share of unknown tokens, the model was not made for the text. */
+const mostUnknown = 0.2;
+
+function unknownText(share: number, name: string): string {
+  return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: metrics on them are unreliable. Is the text in the language of the model?`;
+}
+
+function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | undefined): string {
+  if (batch.tokens !== undefined) return `windows of ${batch.tokens.dims[1]} tokens`;
+  const most = length ?? tokenizer?.longest;
+  return `tokenizer.json${most === undefined ? "" : `, at most ${most} tokens`}`;
+}
+
+function statesStated(model: Model, given: readonly string[]): string {
+  const states = findStates(model, given);
+  return states.length === 0 ? "" : `; carried: ${statesText(states)}`;
+}
+
+function soundBatch({ audio, rate, ...rest }: Batch, input: string, rateName: string | undefined): Batch {
+  return {
+    ...rest,
+    ...(audio === undefined ? {} : { [input]: audio }),
+    ...(rate === undefined || rateName === undefined ? {} : { [rateName]: rate }),
+  };
+}

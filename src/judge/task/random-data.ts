@@ -1,0 +1,41 @@
+/** Random inputs as a data set, for learning another model's outputs without samples. */
+import { indexed } from "../../data/indexed.ts";
+import { joinBatches } from "../../data/rows.ts";
+import type { IndexedDataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../../runtime/run/random-inputs.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { random } from "../../core/tensor/random.ts";
+
+/** Selects random inputs instead of a path. */
+export const randomName = "random";
+
+const count = 10_000;
+/** Default sequence lengths, longer ones first, because each position is a sample. */
+const lengths: readonly Length[] = [[64, 224], [32, 64], ...likelyLengths];
+
+/** Returns 10,000 random samples in sizes that the model runs on. @throws PithError E_UNSUPPORTED for inputs that cannot be random. */
+export async function randomData(
+  model: Model,
+  { engine, seed }: Pick<Context, "engine" | "seed">,
+): Promise<IndexedDataset> {
+  const inputs = randomInputs(model);
+  if (inputs.undrawable !== undefined)
+    throw new PithError("E_UNSUPPORTED", `No random values can be generated for the input "${inputs.undrawable}".`);
+  const session = await engine.load(model);
+  const found = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), seed);
+  await session.release();
+  if (found instanceof PithError) throw found;
+  const { shapes } = found.guess;
+  const [wide] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
+  if (wide !== undefined)
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The input "${wide}" does not take single samples, so no random ones can be generated.`,
+    );
+  const sample = (position: number) => inputs.draw(shapes, random(seed, "random data", position));
+  return indexed(`${randomName} inputs`, count, (positions) =>
+    joinBatches(Array.from(positions, sample), "random inputs"),
+  );
+}

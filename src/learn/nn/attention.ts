@@ -1,0 +1,101 @@
+/**
+ * Multi-head attention (Vaswani et al. 2017): softmax(Q · Kᵀ / √depth + mask) · V per head, in primitives that every runtime has.
+ *
+ *     x ─ query ─ Reshape ─ Transpose [b, h, t, d] ─┐
+ *     x ─ key ─── Reshape ─ Transpose [b, h, d, t] ─┴ MatMul ─ Mul ─ Softmax ─┐
+ *     x ─ value ─ Reshape ─ Transpose [b, h, t, d] ──────────────────────────┴ MatMul ─ Transpose ─ Reshape ─ output
+ */
+import { PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import { linear } from "./linear.ts";
+import { applyInside, type Module, type ModuleScope, mismatch, requireCount, requireDims } from "./module.ts";
+
+export interface AttentionOptions {
+  /** The network input [batch, tokens] that is 0 for tokens to ignore (padding). */
+  readonly mask?: string;
+  /** Let each token attend only to itself and earlier tokens. */
+  readonly causal?: boolean;
+  readonly bias?: boolean;
+}
+
+/** Added to masked scores, so that their exponential is 0. */
+const unseen = -1e9;
+
+/**
+ * Self-attention over [batch, tokens, width], with the layers "query", "key", "value" and "output", each a `linear(width, width)`.
+ * @throws PithError E_SHAPE_MISMATCH if x is not of that width, E_OPTION if it is not divisible by the heads, E_NAME if there is no such mask.
+ * @example
+ * const block = residual({ norm: layerNorm(64), attention: attention(64, 4, { mask: "attention_mask" }) });
+ */
+export function attention(width: number, heads: number, options: AttentionOptions = {}): Module {
+  requireCount("attention: heads", heads);
+  if (requireCount("attention: width", width) % heads !== 0)
+    throw new PithError("E_OPTION", `attention: a width of ${width} is not divisible by ${heads} heads.`);
+  const depth = width / heads;
+  const layer = linear(width, width, { bias: options.bias });
+  return (scope, x) => {
+    const { emit, name } = scope;
+    requireDims("attention", scope, x, ["batch", "tokens", width]);
+    const seen = maskOf(scope, x, options);
+    const split = emit.constant(int64([4], [0, 0, heads, depth]), `${name}.heads`);
+    const part = (own: string, perm: readonly number[]): Value =>
+      emit
+        .named(`${name}.${own}.heads`)
+        .Transpose([emit.named(`${name}.${own}.split`).Reshape([applyInside(scope, own, layer, x), split])], {
+          perm,
+        });
+    const [query, key, value] = [part("query", [0, 2, 1, 3]), part("key", [0, 2, 3, 1]), part("value", [0, 2, 1, 3])];
+    const product = emit.named(`${name}.product`).MatMul([query, key]);
+    const scores = emit.named(`${name}.scores`).Mul([product, emit.constant(float32([], [1 / Math.sqrt(depth)]))]);
+    const masked = seen.reduce((sum, term) => emit.named(`${name}.masked`).Add([sum, term]), scores);
+    const weights = emit.named(`${name}.weights`).Softmax([masked], { axis: -1 });
+    const mixed = emit.named(`${name}.mixed`).MatMul([weights, value]);
+    const together = emit.named(`${name}.together`).Transpose([mixed], { perm: [0, 2, 1, 3] });
+    const joined = emit
+      .named(`${name}.joined`)
+      .Reshape([together, emit.constant(int64([3], [0, 0, width]), `${name}.width`)]);
+    return applyInside(scope, "output", layer, joined);
+  };
+}
+
+/** Returns the terms to add to the scores [batch, heads, tokens, tokens]: 0 for visible positions. */
+function maskOf(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions): readonly Value[] {
+  const terms: Value[] = [];
+  if (mask !== undefined) terms.push(padding(scope, x, mask));
+  if (causal === true) terms.push(future(scope, x));
+  return terms;
+}
+
+/** Returns (mask - 1) · 1e9 as [batch, 1, 1, tokens]. */
+function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): Value {
+  const given = inputs.get(mask);
+  if (given === undefined) {
+    const names = [...inputs.keys()].map((each) => `"${each}"`).join(", ");
+    throw new PithError("E_NAME", `attention "${name}": the network has no input "${mask}", only ${names}.`);
+  }
+  const [batch, tokens] = x.type?.dims ?? [];
+  const dims = given.type?.dims;
+  if (dims?.length !== 2 || dims[0] !== batch || dims[1] !== tokens)
+    throw mismatch(
+      "attention",
+      name,
+      `a mask ${dimsText([batch ?? 0, tokens ?? 0])}`,
+      dimsText(dims),
+      `See "${mask}".`,
+    );
+  // 1 is TensorProto.FLOAT.
+  const numbers = given.type?.type === "float32" ? given : emit.named(`${name}.mask`).Cast([given], { to: 1 });
+  const across = emit.named(`${name}.mask.across`).Unsqueeze([numbers, emit.constant(int64([2], [1, 2]))]);
+  const less = emit.named(`${name}.mask.less`).Sub([across, emit.constant(float32([], [1]))]);
+  return emit.named(`${name}.mask.unseen`).Mul([less, emit.constant(float32([], [-unseen]))]);
+}
+
+/** Returns -1e9 above the diagonal, as [tokens, tokens]. */
+function future({ emit, name }: ModuleScope, x: Value): Value {
+  const tokens = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
+  const square = emit.named(`${name}.square`).Concat([tokens, tokens], { axis: 0 });
+  const all = emit.named(`${name}.all`).Expand([emit.constant(float32([], [unseen])), square]);
+  return emit.named(`${name}.future`).Trilu([all, emit.constant(int64([], [1]))], { upper: 1 });
+}

@@ -1,0 +1,77 @@
+/** Convolutions of [batch, channels, length] and [batch, channels, height, width]. */
+import { PithError } from "../../core/errors.ts";
+import { layerParameters } from "./initial.ts";
+import { type Module, requireCount, requireDims } from "./module.ts";
+import { perAxis, spatialNames } from "./window.ts";
+
+export interface ConvOptions {
+  /** Default 1; one number for all axes, or one per axis. */
+  readonly stride?: number | readonly number[];
+  /** Zeros before and after each axis (0). */
+  readonly padding?: number | readonly number[];
+  /** Distance of the entries of a window (1). */
+  readonly dilation?: number | readonly number[];
+  /** Number of channel groups (1); with one channel per group the convolution is depthwise. */
+  readonly groups?: number;
+  readonly bias?: boolean;
+}
+
+/**
+ * A convolution over [batch, channels, length]: weight [outputs, inputs / groups, kernel], bias [outputs], named and initialized as PyTorch's
+ * `nn.Conv1d`: uniform in ±1/√(inputs / groups · kernel).
+ * @throws PithError E_SHAPE_MISMATCH if x has other channels, E_OPTION for a size below 1 or groups that do not divide the channels.
+ * @example
+ * const net = network({ conv: conv1d(1, 8, 5, { padding: 2 }), relu: relu() }, { input: ["batch", 1, 100], seed: 1 });
+ */
+export function conv1d(inputs: number, outputs: number, kernel: number, options: ConvOptions = {}): Module {
+  return convolution(1, inputs, outputs, kernel, options);
+}
+
+/**
+ * A convolution over [batch, channels, height, width]: weight [outputs, inputs / groups, height, width], bias [outputs], named and initialized
+ * as PyTorch's `nn.Conv2d`.
+ * @throws PithError E_SHAPE_MISMATCH if x has other channels, E_OPTION for a size below 1 or groups that do not divide the channels.
+ * @example
+ * const net = network({ conv: conv2d(3, 16, 3, { stride: 2, padding: 1 }) }, { input: ["batch", 3, 32, 32], seed: 1 });
+ */
+export function conv2d(
+  inputs: number,
+  outputs: number,
+  kernel: number | readonly number[],
+  options: ConvOptions = {},
+): Module {
+  return convolution(2, inputs, outputs, kernel, options);
+}
+
+function convolution(
+  axes: number,
+  inputs: number,
+  outputs: number,
+  kernel: number | readonly number[],
+  options: ConvOptions,
+): Module {
+  const what = `conv${axes}d`;
+  const groups = requireCount(`${what}: groups`, options.groups ?? 1);
+  requireCount(`${what}: inputs`, inputs);
+  requireCount(`${what}: outputs`, outputs);
+  if (inputs % groups !== 0 || outputs % groups !== 0)
+    throw new PithError(
+      "E_OPTION",
+      `${what}: ${inputs} input and ${outputs} output channels are not divisible by ${groups} groups.`,
+    );
+  const kernels = perAxis(`${what}: kernel`, kernel, axes, 1);
+  const strides = perAxis(`${what}: stride`, options.stride ?? 1, axes, 1);
+  const padding = perAxis(`${what}: padding`, options.padding ?? 0, axes, 0);
+  const dilations = perAxis(`${what}: dilation`, options.dilation ?? 1, axes, 1);
+  return (scope, x) => {
+    requireDims(what, scope, x, ["batch", inputs, ...spatialNames(axes)]);
+    const { weight, bias } = layerParameters(scope, [outputs, inputs / groups, ...kernels], options.bias !== false);
+    return scope.emit.named(`${scope.name}.output`).Conv([x, weight, bias], {
+      kernel_shape: kernels,
+      strides,
+      dilations,
+      group: groups,
+      pads: [...padding, ...padding],
+    });
+  };
+}

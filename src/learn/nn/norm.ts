@@ -1,0 +1,52 @@
+import { dimsText } from "../../core/tensor/dims.ts";
+import { affineParameters, stored } from "./initial.ts";
+import { type Module, mismatch, requireCount, requireWidth } from "./module.ts";
+
+export interface BatchNormOptions {
+  /** Added to the variance (1e-5). */
+  readonly epsilon?: number;
+  /** Share of a batch in the updated running statistics (0.1), as in PyTorch; ONNX uses the complement. */
+  readonly momentum?: number;
+}
+
+/**
+ * y = (x - mean) / √(variance + ε) · weight + bias per channel of [batch, channels, …], with PyTorch's names: weight, bias,
+ * running_mean, running_var. The graph is for inference. The statistics have the role `state`: while weight or bias is trained, a
+ * step normalizes with batch statistics and updates the running ones.
+ * @throws PithError E_SHAPE_MISMATCH if x has other channels.
+ * @example
+ * const block = sequential({ conv: conv2d(3, 16, 3, { padding: 1, bias: false }), bn: batchNorm(16), relu: relu() });
+ */
+export function batchNorm(channels: number, options: BatchNormOptions = {}): Module {
+  requireCount("batchNorm: channels", channels);
+  const { epsilon = 1e-5, momentum = 0.1 } = options;
+  return (scope, x) => {
+    const { emit, name } = scope;
+    const dims = x.type?.dims;
+    if (dims === undefined || dims.length < 2 || dims[1] !== channels)
+      throw mismatch("batchNorm", name, `[batch, ${channels}, …]`, dimsText(dims), "Check the layer before it.");
+    const { weight, bias } = affineParameters(scope, channels);
+    const mean = stored(scope, "running_mean", [channels], () => 0, { kind: "state" });
+    const variance = stored(scope, "running_var", [channels], () => 1, { kind: "state" });
+    return emit
+      .named(`${name}.output`)
+      .BatchNormalization([x, weight, bias, mean, variance], { epsilon, momentum: 1 - momentum });
+  };
+}
+
+/**
+ * y = (x - mean) / √(variance + ε) · weight + bias over the last axis of […, width], as PyTorch's `nn.LayerNorm`.
+ * @throws PithError E_SHAPE_MISMATCH if x is not of that width.
+ * @example
+ * const block = residual({ norm: layerNorm(64), fc: linear(64, 64) });
+ */
+export function layerNorm(width: number, options: { readonly epsilon?: number } = {}): Module {
+  requireCount("layerNorm: width", width);
+  return (scope, x) => {
+    requireWidth("layerNorm", scope, x, width, 2);
+    const { weight, bias } = affineParameters(scope, width);
+    return scope.emit
+      .named(`${scope.name}.output`)
+      .LayerNormalization([x, weight, bias], { axis: -1, epsilon: options.epsilon ?? 1e-5 });
+  };
+}

@@ -1,0 +1,215 @@
+/** Walks from the loss to the parameters: each operator definition provides dLoss/dInput given dLoss/dOutput. */
+import type { Inference } from "../../core/analysis/infer.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Emit } from "../../core/graph/emit.ts";
+import { describe, type Graph, type Node, usedValues, type Value } from "../../core/graph/graph.ts";
+import type { StraightThrough } from "../../core/graph/role.ts";
+import type { Contribution, GradientScope } from "../../core/ops/index.ts";
+import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
+import { dimsText, fixedDims, sameDims } from "../../core/tensor/dims.ts";
+
+export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
+
+interface Walk {
+  readonly graph: Graph;
+  readonly loss: Value;
+  /** Values that depend on a parameter: only these need gradients. */
+  readonly varying: ReadonlySet<Value>;
+  readonly inference: Inference;
+  readonly emit: Emit;
+  readonly sums: Contributions;
+  readonly channelBlock: number | undefined;
+}
+
+interface BackwardPass {
+  readonly arriving: ReadonlyMap<Node, Value>;
+  /** Nodes that pass no gradient to any varying input. */
+  readonly ends: readonly Node[];
+}
+
+/** Accumulates all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed. */
+export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk): BackwardPass {
+  const arriving = new Map<Node, Value>();
+  const ends: Node[] = [];
+  const type = loss.type?.type === "float64" ? "float64" : "float32";
+  const dims = fixedDims(loss.type?.dims) ?? [];
+  sums.add(loss, emit.constant(fromNumbers(type, dims, [1]), "one"));
+  // Copied, because the walk appends nodes.
+  for (const node of [...graph.nodesBackwards()]) {
+    const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
+    const wanted = (input: number): boolean => {
+      const value = node.inputs[input];
+      return value !== undefined && varying.has(value);
+    };
+    const arrived = upstream.find((up) => up !== undefined);
+    if (arrived === undefined) continue;
+    arriving.set(node, arrived);
+    // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
+    const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
+    if (taken !== undefined) {
+      const place = `${describe(node)} has no gradient with respect to "${taken.name}"`;
+      throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: its subgraph reads that value from the outer graph.`, {
+        hint: trainTheRest,
+      });
+    }
+    if (!node.inputs.some((_, input) => wanted(input))) continue;
+    const take = (input: number): Contribution | undefined => {
+      const value = node.inputs[input];
+      return value === undefined || !wanted(input) ? undefined : sums.take(value);
+    };
+    const scope = { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take, channelBlock };
+    const role = straightThroughAt(node);
+    const found = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
+    found.forEach((gradient, input) => {
+      const operand = node.inputs[input];
+      if (gradient !== undefined && operand !== undefined && varying.has(operand))
+        sums.add(operand, sumTo(emit, gradient, operand));
+    });
+    if (node.inputs.some((_, input) => wanted(input) && found[input] === undefined)) ends.push(node);
+  }
+  return { arriving, ends };
+}
+
+/** The declared gradient applies to the first input, the operator's gradient to the others. */
+function throughSurrogate(
+  node: Node,
+  role: StraightThrough,
+  scope: GradientScope,
+  inference: Inference,
+): readonly (Value | undefined)[] {
+  const [up, ...more] = scope.upstream;
+  if (up === undefined || more.some((other) => other !== undefined)) {
+    throw withoutGradient(node, new Miss("it is straight-through, but the loss depends on other outputs of it too"));
+  }
+  const wanted = (input: number): boolean => input > 0 && scope.wanted(input);
+  const others = node.inputs.some((_, input) => wanted(input)) ? ask(node, { ...scope, wanted }, inference) : [];
+  if (!scope.wanted(0)) return others;
+  const first = surrogateGradient(scope.emit, node, role, up);
+  if (first instanceof Miss) throw withoutGradient(node, first);
+  return [first, ...others.slice(1)];
+}
+
+function withoutGradient(node: Node, { reason }: Miss): PithError {
+  return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, { hint: trainTheRest });
+}
+
+function ask(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
+  const open = [...node.inputs, ...node.outputs].find(
+    (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
+  );
+  if (open !== undefined) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${describe(node)}: the dimensions of "${open.name}" are not fixed: ${dimsText(open.type?.dims)}.`,
+    );
+  }
+  const bound = inference.at(node);
+  const found = bound instanceof Miss ? bound : bound.gradient(scope);
+  if (found instanceof Miss) throw withoutGradient(node, found);
+  return found;
+}
+
+interface Contributions {
+  add(value: Value, gradient: Value, factor?: number): void;
+  sum(value: Value): Value | undefined;
+  isOnly(value: Value, contribution: Value | undefined): boolean;
+  /** Removes and returns the sum so far, for an operator that adds to it. */
+  take(value: Value): Contribution | undefined;
+}
+
+export function contributions(emit: Emit): Contributions {
+  const sums = new Map<Value, Contribution>();
+  const scaled = ({ value, factor }: Contribution): Value => {
+    if (factor === 1) return value;
+    const type = value.type?.type === "float64" ? "float64" : "float32";
+    return emit.Mul([value, emit.constant(fromNumbers(type, [], [factor]), "factor")]);
+  };
+  return {
+    add(value, gradient, factor = 1) {
+      const before = sums.get(value);
+      const sum =
+        before === undefined ? { value: gradient, factor } : { value: emit.Add([scaled(before), gradient]), factor: 1 };
+      sums.set(value, sum);
+    },
+    sum(value) {
+      const found = sums.get(value);
+      return found === undefined ? undefined : scaled(found);
+    },
+    isOnly: (value, contribution) => contribution !== undefined && sums.get(value)?.value === contribution,
+    take(value) {
+      const found = sums.get(value);
+      sums.delete(value);
+      return found;
+    },
+  };
+}
+
+/** Adds an input per parameter at which its gradient starts. */
+export function carriedInputs(
+  graph: Graph,
+  parameters: readonly Value[],
+  carry: number | undefined,
+  sums: Contributions,
+): ReadonlyMap<Value, Value> {
+  const inputs = new Map<Value, Value>();
+  if (carry === undefined) return inputs;
+  for (const parameter of parameters) {
+    const input = graph.addInput(graph.freshName(`carried(${parameter.name})`), parameter.type);
+    sums.add(parameter, input, carry);
+    inputs.set(parameter, input);
+  }
+  return inputs;
+}
+
+/** Returns the gradient in the operand's shape: summed over broadcast axes. */
+export function sumTo(emit: Emit, gradient: Value, operand: Value): Value {
+  const [from, to] = [fixedDims(gradient.type?.dims), fixedDims(operand.type?.dims)];
+  if (from === undefined || to === undefined || sameDims(from, to)) return gradient;
+  const lead = from.length - to.length;
+  const repeated = from.flatMap((dim, axis) => (axis < lead || (to[axis - lead] === 1 && dim !== 1) ? [axis] : []));
+  const summed = repeated.length === 0 ? gradient : emit.ReduceSum([gradient, repeated], { keepdims: 1 });
+  return lead === 0 && repeated.length > 0 ? summed : emit.Reshape([summed, to]);
+}
+
+// A value with the role `straight-through` (rounding, signs, comparisons) passes its gradient to the first input x of its node as
+// if the node computed the declared surrogate, by default the identity:
+//
+//     slope · clip(x, low, high),     so     dx = slope · dy  where  low ≤ x ≤ high,  else 0
+//
+// (Bengio et al. 2013, "Estimating or propagating gradients through stochastic neurons"; with bounds Hubara et al. 2016,
+// "Binarized neural networks"). Other inputs have the operator's gradient. In a step through Boolean values (a comparison, then a
+// choice or a cast), each value has the role.
+
+export function straightThroughAt({ outputs: [output] }: Node): StraightThrough | undefined {
+  return output?.role?.kind === "straight-through" ? output.role : undefined;
+}
+
+function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Value): Value | Miss {
+  const { low, high, slope } = role;
+  const [[x], [y]] = [node.inputs, node.outputs];
+  if (x === undefined) return new Miss("it is straight-through, and has no first input");
+  if (!repeats(fixedDims(x.type?.dims), fixedDims(y?.type?.dims))) {
+    const sizes = `${dimsText(x.type?.dims)} and ${dimsText(y?.type?.dims)}`;
+    return new Miss(`it is straight-through, but its first input and its output have different shapes: ${sizes}`);
+  }
+  const bounded = low !== undefined || high !== undefined;
+  if (bounded && !(x.type !== undefined && isFloat(x.type.type))) {
+    const found = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
+    return new Miss(`its straight-through bounds need floats, and ${found}`);
+  }
+  const number = (value: number, of: Value): Value => emit.constant(fromNumbers(floatOf(of), [], [value]));
+  const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
+  const zero = bounded ? number(0, up) : undefined;
+  const above = high === undefined ? passed : emit.Where([emit.LessOrEqual([x, number(high, x)]), passed, zero]);
+  return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
+}
+
+function repeats(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
+  if (from === undefined || to === undefined || from.length > to.length) return false;
+  return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);
+}
+
+function floatOf({ type }: Value): "float64" | "float32" | "float16" | "bfloat16" {
+  const found = type?.type;
+  return found === "float64" || found === "float16" || found === "bfloat16" ? found : "float32";
+}

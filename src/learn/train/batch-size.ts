@@ -1,0 +1,93 @@
+import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
+import { firstBatch } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { bytes } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { fixedDims } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";
+
+export const noBatchAxis = "the model has no batch axis";
+
+export interface BatchSize {
+  readonly size: number;
+  /** The reason if the size is less than the requested one. */
+  readonly why?: string;
+}
+
+/**
+ * Returns the batch size to train with: `wanted`, or less if the model fixes it, or if the values of model and teachers exceed
+ * `memoryLimit`. It does not depend on the machine's memory, so results are the same everywhere.
+ * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
+ * @param teachers Models that run on the same batch, without gradients.
+ */
+export function batchSize(
+  model: Model,
+  wanted: number,
+  samples: Batch = {},
+  teachers: readonly Model[] = [],
+): BatchSize {
+  return hasBatchAxis(model) ? sizeInMemory(model, wanted, samples, teachers) : { size: 1, why: noBatchAxis };
+}
+
+function sizeInMemory(model: Model, wanted: number, samples: Batch, teachers: readonly Model[]): BatchSize {
+  const own = atBatchSize(model, wanted, samples);
+  if (own === undefined) return { size: wanted };
+  if (own instanceof PithError) {
+    const size = statedSize(model);
+    return size === undefined ? { size: wanted } : { size, why: "the model was exported with this batch size" };
+  }
+  const beside = teachers.map((teacher) => atBatchSize(teacher, wanted, samples)).filter((one) => one !== undefined);
+  const sum = beside.reduce(
+    (total, teacher) => total + (teacher instanceof PithError ? 0 : peakBytes(teacher)),
+    computedBytes(own),
+  );
+  const size = Math.max(1, Math.floor((wanted * memoryLimit) / Math.max(memoryLimit, sum)));
+  if (size === wanted) return { size };
+  return { size, why: `${wanted} samples would need ${bytes(sum)} for the values of the layers` };
+}
+
+export async function batchSizeFor(
+  model: Model,
+  wanted: number,
+  data: Dataset,
+  teachers: readonly Model[] = [],
+): Promise<BatchSize> {
+  if (await takesOneSample(model, data)) return { size: 1, why: noBatchAxis };
+  const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
+  return sizeInMemory(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
+}
+
+/** Returns whether no axis of the inputs counts samples: an input [3] for samples of 3 numbers. */
+export async function takesOneSample(model: Model, data: Dataset): Promise<boolean> {
+  if (!hasBatchAxis(model)) return true;
+  const stated = statedSize(model);
+  if (stated === undefined || stated === 1) return false;
+  return feedingOf(model, await firstBatch(data, 1), "training data").size === 1;
+}
+
+/** Returns undefined if a dimension is unknown, and the error if the model fixes another batch size. */
+function atBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
+  const shapes: [string, readonly number[]][] = [];
+  for (const { name, type } of model.graph.feeds) {
+    const rest = samples[name]?.dims.slice(1) ?? fixedDims(type?.dims?.slice(1));
+    if (rest === undefined) return undefined;
+    shapes.push([name, [size, ...rest]]);
+  }
+  const copy = model.clone();
+  try {
+    fixInputs(copy, Object.fromEntries(shapes));
+    return copy;
+  } catch (error) {
+    if (error instanceof PithError) return error;
+    throw error;
+  }
+}
+
+function statedSize(model: Model): number | undefined {
+  const [size, ...others] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
+  return others.length > 0 ? undefined : size;
+}

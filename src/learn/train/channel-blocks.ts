@@ -1,0 +1,79 @@
+/** ONNX Runtime's optimizer uses channel blocks only for stored kernels, so they are written here for the fed kernels of a step. */
+import type { Inference } from "../../core/analysis/infer.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import { Model } from "../../core/graph/model.ts";
+import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
+import { entryOf } from "../../core/ops/index.ts";
+import { backFromBlocks, blocksOf, inBlocks, oneBlock } from "../../core/ops/shared/channel-blocks.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
+
+const asked = new WeakMap<Engine, Promise<number | undefined>>();
+
+/**
+ * Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly).
+ * @example
+ * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
+ */
+export function channelBlock(engine: Engine): Promise<number | undefined> {
+  const known = asked.get(engine);
+  if (known !== undefined) return known;
+  const answer = ask(engine);
+  asked.set(engine, answer);
+  return answer;
+}
+
+async function ask(engine: Engine): Promise<number | undefined> {
+  const model = new Model();
+  const x = model.graph.addInput("x", { type: "float32", dims: [1, 4, 1, 1] });
+  const y = oneBlock(emitInto(model), x);
+  y.type = { type: "float32", dims: undefined };
+  model.graph.addOutput(y);
+  try {
+    const session = await engine.load(model, { optimize: false, threads: 1 });
+    try {
+      const { [y.name]: blocked } = await session.run({ x: float32([1, 4, 1, 1], new Float32Array(4)) });
+      const channels = blocked?.dims[1];
+      return channels === undefined || channels % 4 !== 0 ? undefined : channels;
+    } finally {
+      await session.release();
+    }
+  } catch (error) {
+    if (error instanceof PithError && error.code === "E_ENGINE") return undefined;
+    throw error;
+  }
+}
+
+/** Moves nodes that are faster in blocks there, and indifferent nodes whose operands are there already. */
+export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
+  for (const node of [...model.graph.nodes()]) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
+    const written = bound.inChannelBlocks(emit, node.inputs, block);
+    if (written !== undefined) replaceNode(node, written);
+    else if (entryOf(node)?.byElement === true) followIntoBlocks(node, emit, block);
+  }
+  removeUnused(model.graph);
+  model.graph.sort();
+}
+
+/** Moves a node if one operand is in blocks and the others have the same shape or are scalars. */
+function followIntoBlocks(node: Node, emit: Emit, block: number): void {
+  const { graph, inputs } = node;
+  const [y] = node.outputs;
+  const dims = fixedDims(y?.type?.dims);
+  if (y === undefined || dims === undefined || y.type?.type !== "float32" || graph.isOutput(y)) return;
+  const whole = inputs.flatMap((x, input) => (sameDims(fixedDims(x?.type?.dims) ?? [], dims) ? [input] : []));
+  const single = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
+  if (!inputs.every((x, input) => whole.includes(input) || single(x))) return;
+  if (!whole.some((input) => inBlocks(inputs[input], block) !== undefined)) return;
+  const blocks = blocksOf(emit, block);
+  for (const input of whole) graph.setInput(node, input, blocks.of(inputs[input] as Value));
+  const back = backFromBlocks(emit, y);
+  replaceUses(y, back, back.producer);
+}

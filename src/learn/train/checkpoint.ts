@@ -1,0 +1,203 @@
+/**
+ * A checkpoint is the model in the middle of its training, as a valid ONNX file. The training state is stored in it: arrays as
+ * unused tensors with the role `state`, counters and history as one metadata entry. The file is replaced atomically.
+ */
+
+import { fileKind, joinPath } from "#platform";
+import { elementBytes, sha256Text } from "../../data/hash.ts";
+import { plainOf, plainText } from "../../data/plain-text.ts";
+import { PithError } from "../../core/errors.ts";
+import { allTensors } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { writeModel } from "../../core/graph/text.ts";
+import { open, save } from "../../core/onnx/index.ts";
+import { bytesOfText, inMemory } from "../../core/tensor/dense.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch, Dense, Tensor } from "../../core/tensor/types.ts";
+
+export interface Checkpoint {
+  readonly model: Model;
+  readonly state: Batch;
+  readonly progress: unknown;
+}
+
+export const lastFile = (folder: string): string => joinPath(folder, "last.onnx");
+export const bestFile = (folder: string): string => joinPath(folder, "best.onnx");
+
+export async function requireFreeFolder(folder: string, resume: boolean): Promise<void> {
+  const kind = await fileKind(folder);
+  if (kind !== undefined && kind !== "folder") {
+    throw new PithError("E_FILE", `"${folder}" is a file: \`checkpoint\` is a folder.`, {
+      hint: "Name a folder for last.onnx and best.onnx.",
+    });
+  }
+  if (resume || (await fileKind(lastFile(folder))) === undefined) return;
+  throw new PithError("E_FILE", `"${folder}" has the checkpoint of an earlier training, which would be overwritten.`, {
+    hint: "`resume` continues it; name another folder to start over.",
+  });
+}
+
+const progressKey = "pith.training";
+const prefix = "pith.training/";
+
+/** Writes a checkpoint. @throws PithError E_FILE if it cannot be written; the previous file then stays. */
+export async function writeCheckpoint(path: string, { model, state, progress }: Checkpoint): Promise<void> {
+  const written = model.clone();
+  for (const [name, dense] of Object.entries(state))
+    written.graph.addTensor(`${prefix}${name}`, inMemory(dense), { kind: "state" });
+  written.header.metadata.set(progressKey, plainText(progress));
+  await save(written, path);
+}
+
+/** @throws PithError E_DATA if the file is not a checkpoint, E_FILE and the errors of `open`. */
+export async function readCheckpoint(path: string): Promise<Checkpoint> {
+  const model = await open(path);
+  const progress = plainOf(model.header.metadata.get(progressKey));
+  if (progress === undefined) throw noTraining(path);
+  const state: Record<string, Dense> = {};
+  for (const [name, tensor] of takeState(model)) state[name] = await tensor.read();
+  return { model, state, progress };
+}
+
+export function noTraining(path: string): PithError {
+  return new PithError("E_DATA", `"${path}" is not a training checkpoint.`, {
+    hint: "Use last.onnx in the checkpoint folder.",
+  });
+}
+
+/** Removes and returns the training state, in place, so that results and new trainings do not contain it. */
+export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor> {
+  const state = new Map<string, Tensor>();
+  for (const value of [...graph.values()]) {
+    const { name, tensor, role } = value;
+    if (tensor === undefined || role?.kind !== "state" || !name.startsWith(prefix) || value.uses.size > 0) continue;
+    state.set(name.slice(prefix.length), tensor);
+    graph.removeValue(value);
+  }
+  header.metadata.delete(progressKey);
+  return state;
+}
+
+/**
+ * Identifies a training: trained tensors, settings, samples. A checkpoint of another training is rejected. Options are written ``
+ * `learningRate` `` in messages; the command line turns them into flags.
+ */
+export interface Identity {
+  /** Trained tensors and their sizes: `[64, 3, 3, 3]`. */
+  readonly trained: Readonly<Record<string, string>>;
+  readonly nodes: number;
+  /** Options by name; null if not given. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly samples: number | null;
+  readonly first: string;
+  /** `modelHash` of each model that the loss reads; absent in older checkpoints. */
+  readonly teachers?: readonly string[];
+}
+
+/** The files of a checkpoint: the current state and, with validation, the best weights. */
+export interface CheckpointFiles {
+  readonly path: string;
+  readonly best?: string | undefined;
+}
+
+/** The part of the identity that is known before the first step. */
+export type Beginning = Omit<Identity, "trained">;
+
+export function trainedOf(model: Model, names: readonly string[]): Identity["trained"] {
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const dims = model.graph.value(name)?.tensor?.dims;
+      return dims === undefined ? [] : [[name, dimsText(dims)]];
+    }),
+  );
+}
+
+/** @throws PithError E_OPTION with the first difference; settings that the checkpoint lacks are not compared. */
+export function requireSameTraining(
+  { path, best }: CheckpointFiles,
+  before: Identity,
+  now: Beginning,
+  model: Model,
+): void {
+  const different = otherTraining(path, best);
+  for (const [name, size] of Object.entries(before.trained)) {
+    const dims = model.graph.value(name)?.tensor?.dims;
+    if (dims === undefined) throw otherModel(path, `it trained "${name}", which this model does not have`);
+    if (dimsText(dims) !== size) throw otherModel(path, `"${name}" was ${size} there, and is ${dimsText(dims)} here`);
+  }
+  if (before.nodes !== now.nodes) throw otherModel(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
+  for (const [name, value] of Object.entries(now.settings)) {
+    const old = before.settings[name];
+    if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
+    throw different(said(name, old, value), "settings");
+  }
+  if (before.samples !== now.samples)
+    throw different(`on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
+  if (before.first !== now.first) throw different("on other samples: the first sample differs", "data");
+  if (before.teachers !== undefined && before.teachers.join() !== now.teachers?.join())
+    throw different("with a teacher of other content: its file was changed or replaced", "teacher");
+}
+
+export function requireSameTensors(kept: CheckpointFiles, before: Identity, trained: Identity["trained"]): void {
+  const different = otherTraining(kept.path, kept.best);
+  const more = Object.keys(trained).find((name) => before.trained[name] === undefined);
+  const less = Object.keys(before.trained).find((name) => trained[name] === undefined);
+  if (more !== undefined) throw different(`without "${more}", which is trained now`, "model and settings");
+  if (less !== undefined) throw different(`with "${less}", which is not trained now`, "model and settings");
+}
+
+function said(name: string, old: unknown, value: unknown): string {
+  if (old === null) return `without \`${name}\`, not with ${worded(value)}`;
+  return `with \`${name}\` ${worded(old)}, not ${value === null ? "without" : worded(value)}`;
+}
+
+function worded(value: unknown): string {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function otherTraining(path: string, best: string | undefined): (what: string, kept: string) => PithError {
+  const chosen = best === undefined ? "" : `, or from "${best}", the best weights by validation`;
+  const last = `"${path}" is an ordinary model too, but its weights may be useless if the training diverged`;
+  const anew = `To train with other settings, start again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
+  return (what, kept) =>
+    new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
+      hint: `Training continues only with the ${kept} that it started with; \`epochs\` may be larger. ${anew}`,
+    });
+}
+
+function otherModel(path: string, why: string): PithError {
+  return new PithError("E_OPTION", `"${path}" is a checkpoint of another model: ${why}.`, {
+    hint: "Training continues only with the model that it started with; name another folder to start over.",
+  });
+}
+
+/** Returns the SHA-256 of a model's graph as text with hashes for tensors, which are read one at a time. */
+export async function modelHash(model: Model): Promise<string> {
+  const hashes = new Map<Tensor, string>();
+  for (const tensor of allTensors(model.graph))
+    hashes.set(tensor, await sha256Text([elementBytes(await tensor.read())]));
+  const text = writeModel(model, (tensor) => hashes.get(tensor) ?? "", { inferred: false });
+  return sha256Text([bytesOfText(text)]);
+}
+
+/** @throws PithError E_OPTION if frozen values of the model differ from those of the checkpoint. */
+export async function requireSameFrozen(
+  path: string,
+  trained: Identity["trained"],
+  stored: Model,
+  model: Model,
+): Promise<void> {
+  for (const { name, tensor, role } of stored.graph.values()) {
+    const moves = trained[name] !== undefined || role?.kind === "state" || role?.kind === "tied";
+    if (tensor === undefined || moves) continue;
+    const now = model.graph.value(name)?.tensor;
+    if (now === undefined) throw otherModel(path, `it has "${name}", which this model does not have`);
+    if (!(await isSame(tensor, now))) throw otherModel(path, `"${name}", which is not trained, has other values here`);
+  }
+}
+
+async function isSame(a: Tensor, b: Tensor): Promise<boolean> {
+  if (a.type !== b.type || dimsText(a.dims) !== dimsText(b.dims)) return false;
+  const [{ data: one }, { data: other }] = [await a.read(), await b.read()];
+  return one.every((entry: unknown, at: number) => Object.is(entry, other[at]));
+}

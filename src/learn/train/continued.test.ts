@@ -1,0 +1,263 @@
+/** Checkpoints: a training that was stopped or killed goes on from them to the same bits, and with no other training. */
+import { spawnSync } from "node:child_process";
+import { cpSync, readdirSync, writeFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { fileKind, joinPath } from "#platform";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import {
+  corners,
+  data,
+  expectContinued,
+  net,
+  type Settings,
+  stopAfter,
+  trained,
+  validation,
+  weights,
+} from "../../../test/train/corners.ts";
+import { mapBatches, memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { open } from "../../core/onnx/index.ts";
+import { ownedEnding } from "../../core/platform/node-leftovers.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import { train } from "./index.ts";
+
+describe("a training that was stopped and is continued ends where it would have ended, to the bit", () => {
+  test("with adam, clipped, averaged and warmed up", async () => {
+    await expectContinued({ clip: 0.5, average: 0.9, warmup: 5 });
+  });
+
+  test("with evaluations by a metric", async () => {
+    await expectContinued({ validation, metric: accuracy(), schedule: "one-cycle" });
+  });
+});
+
+test("a training that was killed as an epoch was evaluated is continued with the next one, to the bit", async () => {
+  const [checkpoint, killed] = [temporaryFolder(), temporaryFolder()];
+  const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
+    if (id === "epoch" && text.startsWith("epoch 2/")) cpSync(checkpoint, killed, { recursive: true });
+  };
+  const whole = await trained({ checkpoint, validation }, { log });
+  const continued = await trained({ checkpoint: killed, validation, resume: true });
+  expect(continued.weights).toEqual(whole.weights);
+  expect(continued.history.map(({ epoch, loss }) => [epoch, loss])).toEqual(
+    whole.history.map(({ epoch, loss }) => [epoch, loss]),
+  );
+});
+
+test("of an epoch that is continued only those samples are read that were not trained on", async () => {
+  const checkpoint = temporaryFolder();
+  await expect(trained({ checkpoint }, stopAfter(14))).rejects.toMatchObject({ code: "E_STOPPED" });
+  const counts: number[] = [];
+  const counted = mapBatches(data, (batch, { samples }) => {
+    counts.push(samples.length);
+    return batch;
+  });
+  await trained({ checkpoint, resume: true, data: counted });
+  // A sample by itself tells that the data is the same; six batches of the second epoch and ten of the third were to be done.
+  expect(counts.filter((count) => count > 1)).toEqual(new Array(16).fill(24));
+});
+
+describe("checkpoints", () => {
+  test("are ordinary models that answer as what was trained", async () => {
+    const checkpoint = temporaryFolder();
+    const { weights: own } = await trained({ checkpoint, validation });
+    expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(own);
+    const last = await weights(await open(`${checkpoint}/last.onnx`));
+    expect(Object.keys(last)).toEqual(expect.arrayContaining([...Object.keys(own), "pith.training/fc1.weight/first"]));
+  });
+
+  test("of other settings are refused by the setting", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const again = trained({ checkpoint, resume: true, batch: 12 });
+    await expect(again).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: `"${checkpoint}/last.onnx" was trained with \`batch\` 24, not 12.`,
+    });
+    const other = trained({ checkpoint, resume: true, optimizer: "sgd" });
+    await expect(other).rejects.toThrow("was trained with `optimizer` adam, not sgd.");
+  });
+
+  test.each<[Settings, string]>([
+    [{ learningRate: 0.01 }, "with `learningRate` 0.001, not 0.01."],
+    [{ clip: 1 }, "without `clip`, not with 1."],
+    [{ loss: "mse" }, "with `loss` cross-entropy, not mse."],
+    [{ average: 0.9 }, "without `average`, not with 0.9."],
+    [{ layers: "fc1" }, "without `layers`, not with fc1."],
+    [{ validation: 0.25 }, "without `validation`, not with 0.25."],
+    [{ data: corners(120, 1) }, "on 240 samples, not 120."],
+    [{ data: corners(240, 3) }, "on other samples: the first sample differs."],
+  ])("are not continued with %j", async (settings, difference) => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const said: string[] = [];
+    const again = trained({ checkpoint, resume: true, ...settings }, { log: ({ text }) => said.push(text) });
+    await expect(again).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: `"${checkpoint}/last.onnx" was trained ${difference}`,
+    });
+    expect(said).toEqual([]);
+  });
+
+  test("of another model are said to be so", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const wider = network({ fc1: linear(3, 9), relu: relu(), fc2: linear(9, 3) }, { input: ["batch", 3], seed: 1 });
+    const other = network({ first: linear(3, 3) }, { input: ["batch", 3], seed: 1 });
+    const options = { data, epochs: 3, batch: 24, checkpoint, resume: true };
+    const message = (why: string) => ({
+      code: "E_OPTION",
+      message: `"${checkpoint}/last.onnx" is a checkpoint of another model: ${why}.`,
+    });
+    await expect(train(wider, options, { seed: 1 })).rejects.toMatchObject(
+      message('"fc1.weight" was [8, 3] there, and is [9, 3] here'),
+    );
+    await expect(train(other, options, { seed: 1 })).rejects.toMatchObject(
+      message('it trained "fc1.weight", which this model does not have'),
+    );
+  });
+
+  test("are not overwritten by a training that does not continue them", async () => {
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, epochs: 1 });
+    const before = await weights(await open(`${checkpoint}/last.onnx`));
+    await expect(trained({ checkpoint, epochs: 2 })).rejects.toMatchObject({
+      code: "E_FILE",
+      message: `"${checkpoint}" has the checkpoint of an earlier training, which would be overwritten.`,
+    });
+    expect(await weights(await open(`${checkpoint}/last.onnx`))).toEqual(before);
+  });
+
+  test("a start that fails makes no folder for them", async () => {
+    const checkpoint = joinPath(temporaryFolder(), "later");
+    const short = memory("short", { input: float32([4, 2], new Float32Array(8)), label: int64([4], [0, 1, 2, 0]) });
+    await expect(trained({ checkpoint, data: short })).rejects.toThrow();
+    expect(await fileKind(checkpoint)).toBeUndefined();
+    await trained({ checkpoint, epochs: 1 });
+    expect(await fileKind(checkpoint)).toBe("folder");
+  });
+
+  test("that are not there yet are begun, which is said", async () => {
+    const said: string[] = [];
+    const checkpoint = temporaryFolder();
+    await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => said.push(text) });
+    expect(said[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training starts from the model`);
+  });
+
+  test("a training that was through is handed back, not trained on", async () => {
+    const checkpoint = temporaryFolder();
+    const first = await trained({ checkpoint });
+    const again = await trained({ checkpoint, resume: true });
+    expect(again.weights).toEqual(first.weights);
+    expect(again.history).toEqual(first.history);
+  });
+
+  test("what a killed training left half-written is gone once it is through", async () => {
+    const checkpoint = temporaryFolder();
+    await expect(trained({ checkpoint, validation }, stopAfter(10))).rejects.toMatchObject({ code: "E_STOPPED" });
+    const killed = ownedEnding().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
+    for (const file of ["last", "best"]) writeFileSync(joinPath(checkpoint, `.${file}.onnx.${killed}.tmp`), "half");
+    await trained({ checkpoint, validation, resume: true });
+    expect(readdirSync(checkpoint).sort()).toEqual(["best.onnx", "last.onnx"]);
+  });
+
+  test.each(["constant", "steps(2)"])("more epochs than before go on, with schedule %s", async (schedule) => {
+    const checkpoint = temporaryFolder();
+    const notes: string[] = [];
+    await trained({ checkpoint, epochs: 1, schedule });
+    const log = ({ text, level }: { text: string; level?: string }) => level === "warning" && notes.push(text);
+    const longer = await trained({ checkpoint, resume: true, schedule }, { log });
+    expect(longer.weights).toEqual((await trained({ schedule })).weights);
+    expect(notes).toEqual([]);
+  });
+
+  describe("of a training that diverged", () => {
+    const settings = { optimizer: "sgd", learningRate: 0.01 } as const;
+    const diverged = async (checkpoint: string, after: number): Promise<unknown> => {
+      const schedule = (step: number): number => (step < after ? 1 : 1e30);
+      return trained({ ...settings, schedule, checkpoint }).catch((error: unknown) => error);
+    };
+
+    test("hold the last weights that were finite, and the error says to begin again without them", async () => {
+      const checkpoint = temporaryFolder();
+      expect(await diverged(checkpoint, 12)).toMatchObject({
+        code: "E_DIVERGED",
+        hint:
+          "Start again from the original model, with another `checkpoint`, and a smaller `learningRate` or `clip` 1, and check that the " +
+          `inputs are properly scaled. "${checkpoint}/last.onnx" has the weights after 10 steps, which may be useless.`,
+      });
+      const last = await weights(await open(`${checkpoint}/last.onnx`));
+      expect(
+        Object.values(last)
+          .flatMap((values) => [...(values as Float32Array)])
+          .every(Number.isFinite),
+      ).toBe(true);
+      const other = trained({ ...settings, learningRate: 0.001, checkpoint, resume: true });
+      await expect(other).rejects.toMatchObject({
+        hint:
+          "Training continues only with the settings that it started with; `epochs` may be larger. To train with other settings, start again from the " +
+          `model itself, with another \`checkpoint\`. "${checkpoint}/last.onnx" is an ordinary model too, but its weights may be useless ` +
+          "if the training diverged.",
+      });
+    });
+
+    test("say which weights were best by validation", async () => {
+      const checkpoint = temporaryFolder();
+      const schedule = (step: number): number => (step < 12 ? 1 : 1e30);
+      const again = { ...settings, schedule, checkpoint, validation } as const;
+      const error: unknown = await trained(again).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({
+        code: "E_DIVERGED",
+        hint: expect.stringMatching(/best\.onnx" has the best ones, after 10 steps: validation loss \d\.\d+\.$/),
+      });
+      await expect(trained({ ...again, learningRate: 0.001, resume: true })).rejects.toMatchObject({
+        hint: expect.stringContaining(`or from "${checkpoint}/best.onnx", the best weights by validation, with`),
+      });
+    });
+
+    test("say so where none were better than those that training began with", async () => {
+      const checkpoint = temporaryFolder();
+      const harmful = { ...settings, schedule: () => 1e30, checkpoint, validation };
+      await expect(trained(harmful)).rejects.toMatchObject({
+        code: "E_DIVERGED",
+        hint: expect.stringMatching(
+          /properly scaled\. ".*best\.onnx" has the best ones, before the first step: validation loss \d\.\d+\.$/,
+        ),
+      });
+    });
+
+    test("are trained as the model that they are, without what is left in them, and continued to the bit", async () => {
+      const checkpoint = temporaryFolder();
+      await diverged(checkpoint, 12);
+      const gently = { data, epochs: 2, batch: 24, ...settings, learningRate: 0.001 } as const;
+      const again = async (kept: string, context: Parameters<typeof train>[2] = {}, resume = false) => {
+        const model = await open(`${checkpoint}/last.onnx`);
+        await train(model, { ...gently, checkpoint: kept, resume }, { seed: 1, ...context });
+        return model;
+      };
+      const whole = await again(temporaryFolder());
+      expect(Object.keys(await weights(whole)).toSorted()).toEqual(Object.keys(await weights(net())).toSorted());
+      expect(whole.header.metadata.has("pith.training")).toBe(false);
+      const second = temporaryFolder();
+      await expect(again(second, stopAfter(13))).rejects.toMatchObject({ code: "E_STOPPED" });
+      const names = Object.keys(await weights(await open(`${second}/last.onnx`))).filter((name) => name.includes("/"));
+      expect(names.toSorted()).toEqual(
+        ["steps", ...["fc1", "fc2"].flatMap((fc) => [`${fc}.bias/carried`, `${fc}.weight/carried`])]
+          .map((name) => `pith.training/${name}`)
+          .toSorted(),
+      );
+      expect(await weights(await again(second, {}, true))).toEqual(await weights(whole));
+    });
+
+    test("are not there before anything was kept", async () => {
+      const error = await diverged(temporaryFolder(), 3);
+      expect(error).toMatchObject({ code: "E_DIVERGED", hint: expect.stringMatching(/properly scaled\.$/) });
+    });
+  });
+
+  test("resume without a folder is refused", async () => {
+    await expect(trained({ resume: true })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});

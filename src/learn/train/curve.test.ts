@@ -1,0 +1,155 @@
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test, vi } from "vitest";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+import { addLoss, startCurve } from "./curve.ts";
+import { train } from "./train.ts";
+
+const numbers = random(1, "samples");
+const x = Array.from({ length: 120 }, () => numbers.normal());
+const data = memory("samples", {
+  x: float32([40, 3], x),
+  label: fromNumbers(
+    "int64",
+    [40],
+    Array.from({ length: 40 }, (_, at) => at % 2),
+  ),
+});
+const net = (): Model =>
+  parseModel(`opset 18
+graph (x: float32[batch, 3]) -> (logits) {
+  w: float32[3, 2] = random(seed 1)
+  logits = MatMul(x, w)
+}`);
+
+/** Two epochs of four steps, three of them between evaluations. */
+const settings = { data, batch: 10, epochs: 2, validation: data, every: 3, metric: accuracy() } as const;
+const inFolder = (): { readonly log: string; readonly checkpoint: string } => {
+  const folder = temporaryFolder();
+  return { log: join(folder, "run.csv"), checkpoint: join(folder, "kept") };
+};
+const rowsOf = (path: string): string[][] =>
+  readFileSync(path, "utf8")
+    .trimEnd()
+    .split("\n")
+    .map((line) => line.split(","));
+
+describe("the table of a training", () => {
+  test("has a row for each step with what it came to, and the evaluations beside the steps that they are of", async () => {
+    const { log } = inFolder();
+    const { history, curve } = await train(net(), { ...settings, log });
+    const [header, ...rows] = rowsOf(log);
+    expect(header).toEqual(["step", "epoch", "loss", "learning_rate", "validation_accuracy"]);
+    expect(rows.map(([step, epoch]) => `${step} ${epoch}`)).toEqual([
+      "0 1",
+      "1 1",
+      "2 1",
+      "3 1",
+      "4 1",
+      "5 2",
+      "6 2",
+      "7 2",
+      "8 2",
+    ]);
+    const evaluated = history.flatMap(({ evaluations }) => evaluations);
+    expect(evaluated.map(({ step }) => step)).toEqual([0, 3, 6, 8]);
+    for (const [step, , loss, rate, figure] of rows) {
+      const found = evaluated.find((one) => one.step === Number(step));
+      expect(figure).toBe(found === undefined ? "" : String(found.figure));
+      expect([loss === "", rate === ""]).toEqual([step === "0", step === "0"]);
+    }
+    // Of an epoch the mean of its steps; the rate falls along a cosine.
+    const losses = rows.slice(1).map(([, , loss]) => Number(loss));
+    expect(losses.slice(0, 4).reduce((sum, loss) => sum + loss / 4, 0)).toBeCloseTo(history[0]?.loss ?? 0, 6);
+    expect(curve).toMatchObject({ first: 0, every: 1, losses });
+    const rates = rows.slice(1).map(([, , , rate]) => Number(rate));
+    expect(rates).toEqual(rates.toSorted((a, b) => b - a));
+    expect(rates[0]).toBe(0.001);
+  });
+
+  test("of accumulated batches a row is a step, with their mean loss; without validation there is no column for it", async () => {
+    const { log } = inFolder();
+    const { history } = await train(net(), { data, batch: 10, epochs: 1, accumulate: 2, log });
+    const [header, ...rows] = rowsOf(log);
+    expect(header).toEqual(["step", "epoch", "loss", "learning_rate"]);
+    expect(rows.map(([step]) => step)).toEqual(["1", "2"]);
+    const mean = rows.reduce((sum, [, , loss]) => sum + Number(loss) / 2, 0);
+    expect(mean).toBeCloseTo(history[0]?.loss ?? 0, 6);
+  });
+
+  test("is that of a training without a break, wherever it was stopped and continued", async () => {
+    const whole = inFolder();
+    const expected = await train(net(), { ...settings, ...whole });
+    for (const at of [1, 3, 4, 6, 7]) {
+      const broken = inFolder();
+      const stop = new AbortController();
+      const progress = (done: number): void => {
+        if (done === at) stop.abort();
+      };
+      const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
+      await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
+      expect(rowsOf(broken.log).at(-1)?.[0]).toBe(String(at));
+      // As a process leaves it that was killed after the checkpoint was written.
+      appendFileSync(broken.log, `${at + 1},1,0.5,0.001,\n${at + 2},1,0.`);
+      const { curve } = await train(net(), { ...settings, ...broken, resume: true });
+      expect(readFileSync(broken.log, "utf8"), `stopped after ${at}`).toBe(readFileSync(whole.log, "utf8"));
+      expect(curve).toEqual(expected.curve);
+    }
+  });
+
+  test("begins anew with a training, and a file that is none is left alone", async () => {
+    const { log } = inFolder();
+    await train(net(), { ...settings, log });
+    const before = readFileSync(log, "utf8");
+    await train(net(), { ...settings, log });
+    expect(readFileSync(log, "utf8")).toBe(before);
+    writeFileSync(log, "my,own,table\n1,2,3\n");
+    await expect(train(net(), { ...settings, log })).rejects.toMatchObject({ code: "E_FILE" });
+    expect(readFileSync(log, "utf8")).toBe("my,own,table\n1,2,3\n");
+  });
+
+  test("is not written by a dry run", async () => {
+    const { log } = inFolder();
+    await train(net(), { ...settings, log }, { dryRun: true });
+    expect(existsSync(log)).toBe(false);
+  });
+});
+
+test("the event file of a training that was stopped and continued is that of a training without a break", async () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
+  const eventsIn = () => ({ ...inFolder(), log: join(temporaryFolder(), "run.tfevents") });
+  const whole = eventsIn();
+  await train(net(), { ...settings, ...whole });
+  const expected = readFileSync(whole.log);
+  for (const tag of ["loss", "learning_rate", "validation_accuracy"]) expect(expected.includes(tag)).toBe(true);
+  const broken = eventsIn();
+  const stop = new AbortController();
+  const progress = (done: number): void => {
+    if (done === 5) stop.abort();
+  };
+  const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
+  await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
+  // A record of step 6 that a killed process cut off.
+  appendFileSync(broken.log, readFileSync(broken.log).subarray(0, 30));
+  await train(net(), { ...settings, ...broken, resume: true });
+  vi.useRealTimers();
+  expect(readFileSync(broken.log)).toEqual(expected);
+  writeFileSync(broken.log, "step,epoch\n");
+  await expect(train(net(), { ...settings, log: broken.log })).rejects.toMatchObject({ code: "E_FILE" });
+});
+
+test("a curve keeps means over stretches that grow, so that it stays small", () => {
+  const curve = startCurve();
+  for (let step = 0; step < 1000; step++) addLoss(curve, step);
+  expect(curve.every).toBe(8);
+  expect(curve.losses).toHaveLength(125);
+  expect(curve.losses.slice(0, 2)).toEqual([3.5, 11.5]);
+  expect(curve.losses.at(-1)).toBe(995.5);
+});

@@ -1,0 +1,248 @@
+/**
+ * Reverse-mode differentiation that outputs an ordinary ONNX graph: parameters and a batch in, loss and gradients out.
+ *
+ * 1. Lower fused operators without a gradient. 2. Walk backwards and accumulate gradients by operator definition
+ * (`backwards.ts`). 3. Turn parameters into inputs. 4. Split off the part that no parameter influences (teacher, frozen backbone)
+ * if it multiplies matrices. There, the runtime
+ *      optimizes it with stored weights, and its outputs can be cached.
+ *
+ * Dimensions must be fixed: gradients are written for one batch size.
+ */
+import { downstream } from "../../core/analysis/downstream.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { extract } from "../../core/graph/extract.ts";
+import { allValues, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
+import { entryOf } from "../../core/ops/index.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { dimsText, fixedDims } from "../../core/tensor/dims.ts";
+import { backwards, carriedInputs, contributions, straightThroughAt, trainTheRest } from "./backwards.ts";
+import { writeInChannelBlocks } from "./channel-blocks.ts";
+import { chooseBoundaries, recompute, runInOrder } from "./recompute.ts";
+
+export interface DifferentiateOptions {
+  readonly loss: string;
+  /** Selects the stored tensors to differentiate by. */
+  readonly wrt: (value: Value) => boolean;
+  /** Outputs g + carry · c with c fed: momentum, which a matrix product can take as its bias without another pass over memory. */
+  readonly carry?: number | undefined;
+  /** Values to keep for the backward pass; values between them are recomputed. `true` chooses cut points for the least memory. */
+  readonly checkpoint?: readonly string[] | boolean;
+  /** Stored tensor → its value in the next step: an input and an output of the step. */
+  readonly states?: ReadonlyMap<string, string>;
+  /** Channels per block of convolutions, as `channelBlock` returns it; the step then runs on that engine only. */
+  readonly channelBlock?: number | undefined;
+}
+
+export interface Training {
+  /** The part that depends on no trained parameter, computed once per batch; its outputs are inputs of `step`. */
+  readonly frozen: Model | undefined;
+  /** Inputs: the batch, `frozen`'s outputs, and the parameters by name. Outputs: the loss and the gradients. */
+  readonly step: Model;
+  /** Parameter → name of the output with its gradient. */
+  readonly gradients: ReadonlyMap<string, string>;
+  /** Parameter → name of the input that is carried, with `carry`. */
+  readonly carried: ReadonlyMap<string, string>;
+  /** Parameter → a node without gradient (Round, a comparison, an index) on every path to the loss: it cannot be trained. */
+  readonly stopped: ReadonlyMap<string, Node>;
+}
+
+/** The opset of gradients: the first with every required form (ReduceSum, Split, Pad and Scatter of opset 18). */
+export const gradientOpset = 18;
+
+/**
+ * Returns the graph of a training step without changing the model.
+ * @throws PithError E_NOT_DIFFERENTIABLE with the node and reason, or if no gradient reaches any parameter, E_NAME without such a
+ * loss, E_SHAPE_MISMATCH if the loss is not a scalar or a dimension is not fixed.
+ * @example
+ * const { step, gradients } = differentiate(model, { loss: "loss", wrt: (value) => value.name === "fc1.weight" });
+ */
+export function differentiate(model: Model, options: DifferentiateOptions): Training {
+  const step = model.clone();
+  raiseOpset(step, gradientOpset);
+  const { graph } = step;
+  const loss = graph.value(options.loss);
+  if (loss === undefined) throw new PithError("E_NAME", `There is no value "${options.loss}" to differentiate.`);
+  const states = [...(options.states ?? [])].map(
+    ([name, next]) => [carriedValue(graph, name), carriedValue(graph, next)] as const,
+  );
+  graph.setOutputs([loss, ...states.map(([, next]) => next)]);
+  removeUnused(graph);
+  const inference = lowerForGradients(step);
+  const dims = fixedDims(loss.type?.dims);
+  if (dims === undefined || dims.some((dim) => dim !== 1)) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `The loss "${loss.name}" must be a scalar, got ${dimsText(loss.type?.dims)}.`,
+    );
+  }
+
+  const inside = storedInside(graph, options.wrt);
+  if (inside !== undefined) {
+    const place = `"${inside.value.name}" is stored in a graph inside ${describe(inside.node)}`;
+    throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
+      hint: trainTheRest,
+    });
+  }
+  const parameters = [...graph.values()].filter((value) => value.tensor !== undefined && options.wrt(value));
+  if (parameters.length === 0)
+    throw new PithError("E_NAME", "There is nothing to differentiate with respect to: no parameter is selected.");
+  const varying = downstream(graph, parameters, inference);
+  const forward = new Set(graph.nodes());
+  const emit = emitInto(step, {
+    by: "differentiate",
+    onNode: inference.visit,
+  });
+  const sums = contributions(emit);
+  const inputs = carriedInputs(graph, parameters, options.carry, sums);
+  const { channelBlock } = options;
+  const { arriving, ends } = backwards({ graph, loss, varying, inference, emit, sums, channelBlock });
+
+  const gradients = new Map<string, string>();
+  const outputs: Value[] = [loss, ...states.map(([, next]) => next)];
+  for (const parameter of parameters) {
+    // Nothing was added to the carried value: the loss has no gradient here.
+    if (sums.isOnly(parameter, inputs.get(parameter))) continue;
+    const gradient = sums.sum(parameter);
+    if (gradient === undefined) continue;
+    const own = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
+    const output = own ? emit.Identity([gradient]) : gradient;
+    graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
+    gradients.set(parameter.name, output.name);
+    outputs.push(output);
+  }
+  const lost = parameters.filter(({ name }) => !gradients.has(name));
+  const stopped = new Map(
+    lost.flatMap((parameter): [string, Node][] => {
+      const reached = downstream(graph, [parameter], inference);
+      const end = ends.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
+      return end === undefined ? [] : [[parameter.name, end]];
+    }),
+  );
+  const [first] = stopped;
+  if (gradients.size === 0) {
+    const why =
+      first === undefined
+        ? "The loss depends on nothing that is trained."
+        : `The loss depends on "${first[0]}" only through ${describe(first[1])}, which passes no gradient on.`;
+    throw new PithError("E_NOT_DIFFERENTIABLE", why, { hint: trainTheRest });
+  }
+  graph.setOutputs(outputs);
+  removeUnused(graph);
+  const { checkpoint = false } = options;
+  if (checkpoint !== false) {
+    const differentiated = { model: step, inference, forward: new Set(remaining(graph, forward)), varying, arriving };
+    const kept = checkpoint === true ? chooseBoundaries(differentiated, parameters) : named(graph, checkpoint);
+    recompute(differentiated, kept);
+    removeUnused(graph);
+  }
+
+  const trained = parameters.filter((parameter) => gradients.has(parameter.name));
+  const fed = [...trained, ...states.map(([state]) => state)];
+  for (const value of fed) value.tensor = undefined;
+  const idle = new Set([...inputs.values()].filter(({ uses }) => uses.size === 0));
+  graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input) && !idle.has(input)), ...fed]);
+  const carried = new Map<string, string>();
+  for (const [parameter, input] of inputs) if (!idle.has(input)) carried.set(parameter.name, input.name);
+  const frozen = cutFrozen(step, forward, fed, inference);
+  if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
+  runInOrder(step.graph);
+  return { frozen, step, gradients, carried, stopped };
+}
+
+function remaining(graph: Graph, nodes: ReadonlySet<Node>): readonly Node[] {
+  return [...graph.nodes()].filter((node) => nodes.has(node));
+}
+
+function named(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
+  return new Set(
+    names.map((name) => {
+      const value = graph.value(name);
+      if (value?.producer === undefined)
+        throw new PithError("E_NAME", `There is no value "${name}" between the parameters and the loss to keep.`);
+      return value;
+    }),
+  );
+}
+
+function carriedValue(graph: Graph, name: string): Value {
+  const value = graph.value(name);
+  if (value === undefined) throw new PithError("E_NAME", `There is no value "${name}" that training carries on.`);
+  return value;
+}
+
+/** Returns a value to train in a subgraph, and the node of the main graph that contains it. */
+function storedInside(
+  graph: Graph,
+  wrt: DifferentiateOptions["wrt"],
+): { readonly node: Node; readonly value: Value } | undefined {
+  for (const node of graph.nodes()) {
+    for (const outermost of subgraphs(node)) {
+      for (const value of allValues(outermost)) if (value.tensor !== undefined && wrt(value)) return { node, value };
+    }
+  }
+  return undefined;
+}
+
+/** Splits off the forward nodes that some input reaches, but no parameter or state (`trained`). */
+function cutFrozen(
+  step: Model,
+  forward: ReadonlySet<Node>,
+  trained: readonly Value[],
+  inference: Inference,
+): Model | undefined {
+  const { graph } = step;
+  const varying = downstream(graph, trained, inference);
+  const fed = downstream(graph, graph.feeds, inference);
+  const isFrozen = (node: Node): boolean =>
+    forward.has(node) &&
+    node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
+  const nodes = [...graph.nodes()].filter(isFrozen);
+  const multiplies = nodes.some((node) => {
+    const bound = inference.at(node);
+    const cost = bound instanceof Miss ? bound : bound.cost();
+    return !(cost instanceof Miss) && cost.macs !== 0;
+  });
+  if (!multiplies) return undefined;
+  const frozenNodes = new Set(nodes);
+  const boundary = nodes
+    .flatMap((node) => node.outputs)
+    .filter(
+      (value): value is Value => value !== undefined && [...value.uses].some((use) => !frozenNodes.has(use.node)),
+    );
+
+  const frozen = extract(step, boundary);
+
+  const outputs = graph.outputs;
+  for (const value of boundary) {
+    const input = graph.addInput(graph.freshName(`${value.name}.frozen`), value.type);
+    const { name } = value;
+    replaceUses(value, input);
+    graph.rename(value, graph.freshName(`${name}.replaced`));
+    graph.rename(input, name);
+  }
+  graph.setOutputs(outputs);
+  removeUnused(graph);
+  graph.setInputs(graph.inputs.filter((input) => input.uses.size > 0));
+  return frozen;
+}
+
+/** Replaces nodes by primitives recursively, except those with a shorter gradient of their own. */
+function lowerForGradients(model: Model): Inference {
+  const inference = infer(model);
+  const { graph } = model;
+  for (const node of graph.nodes()) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss || straightThroughAt(node) !== undefined) continue;
+    if (entryOf(node)?.differentiatedWhole === true) continue;
+    const emit = emitInto(model, { before: node, by: "lower", onNode: inference.visit });
+    const lowered = bound.lower(emit, node.inputs);
+    if (lowered instanceof Miss) continue;
+    replaceNode(node, lowered);
+  }
+  return inference;
+}

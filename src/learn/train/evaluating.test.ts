@@ -1,0 +1,68 @@
+/** Which weights are best, and when there is an evaluation. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { countEvaluation, stayedText } from "./evaluating.ts";
+import type { Validation } from "./plan.ts";
+import { startCounters } from "./training-state.ts";
+
+const data = memory("one", { x: float32([1, 1], [0]) });
+const byLoss: Validation = { data, metric: undefined, every: undefined, patience: undefined };
+
+function bestOf(validation: Validation, figures: readonly number[]) {
+  const counters = startCounters();
+  for (const figure of figures) {
+    countEvaluation(counters, validation, figure);
+    counters.steps++;
+  }
+  return [counters.best?.step, counters.worse];
+}
+
+test("the least loss is best, the greatest accuracy; of equal ones the first", () => {
+  expect(bestOf(byLoss, [3, 1, 2, 1])).toEqual([1, 2]);
+  expect(bestOf({ ...byLoss, metric: accuracy() }, [0.3, 0.1, 0.5, 0.5])).toEqual([2, 1]);
+});
+
+test("a number is better than none, and infinity than no number", () => {
+  const { NaN: none, POSITIVE_INFINITY: endless } = Number;
+  expect(bestOf(byLoss, [none, none, 4, none])).toEqual([2, 1]);
+  expect(bestOf(byLoss, [none, endless, 4])).toEqual([2, 0]);
+});
+
+describe("why weights stay", () => {
+  const said = (figures: readonly number[], by = "accuracy"): string => {
+    const best = { step: 0, figure: figures[0] ?? 0 };
+    const unit = by === "accuracy" ? "share" : "";
+    const chosen = { samples: 60, by, unit, best, evaluations: figures.length } as const;
+    const evaluations = figures.map((figure, step) => ({ step, figure }));
+    return stayedText({ samples: 240, chosen, average: undefined }, [
+      { epoch: 1, loss: 1, steps: figures.length, seconds: 1, evaluations },
+    ]);
+  };
+
+  test("where training made them worse, a smaller rate may do; one evaluation is said as one", () => {
+    expect(said([0.9, 0.8])).toBe(
+      "the evaluation was no better than that of the initial weights, which are kept. Try a smaller learning rate",
+    );
+    expect(said([0.9, 0.8, 0.9])).toMatch(/^none of 2 evaluations was better than .* Try a smaller learning rate/);
+    expect(said([0.2, 0.3], "loss")).toMatch(/Try a smaller learning rate$/);
+  });
+
+  test("where it moved nothing, more steps may do, or what tells smaller differences", () => {
+    const still = "the evaluations show no difference to that of the initial weights, which are kept. ";
+    const more = "Try more steps, or more validation samples";
+    expect(said([0.8, 0.8, 0.8])).toBe(
+      `${still}${more}, or \`metric: "cross-entropy"\`, which resolves smaller differences`,
+    );
+    expect(said([0.3, 0.3], "loss")).toBe(`${still}${more}`);
+  });
+
+  test("where they are right on all, other validation samples are asked for; NaN chooses nothing", () => {
+    expect(said([1, 1])).toContain(
+      "The initial weights are right on all 60 validation samples, which the model may have been trained on",
+    );
+    expect(said([1, 0.9])).not.toContain("learning rate");
+    expect(said([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are NaN/);
+  });
+});

@@ -1,0 +1,173 @@
+/** Arrays that training changes in place, in one WebAssembly memory. Other arrays are copied in pieces, which takes twice the time. */
+import { PithError } from "../../core/errors.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { float32, float64 } from "./kernels.generated.ts";
+
+export type Floats = Float32Array | Float64Array;
+
+export function denseOf(data: Floats, dims: readonly number[] = [data.length]): Dense<"float32" | "float64"> {
+  return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
+}
+
+export function floatsOf(dense: Dense | undefined, length: number): Floats | undefined {
+  if (dense?.type !== "float32" && dense?.type !== "float64") return undefined;
+  return dense.data.length === length ? dense.data : undefined;
+}
+
+/** Returns zeros of the same length and type, in the same memory while it has room. */
+export function zerosLike(values: Floats): Floats {
+  const zeros = memories.get(values)?.take(values);
+  if (zeros !== undefined) return zeros;
+  return values instanceof Float32Array ? new Float32Array(values.length) : new Float64Array(values.length);
+}
+
+export function copyOf(values: Floats): Floats {
+  const copy = zerosLike(values);
+  copy.set(values);
+  return copy;
+}
+
+/** A parameter, its gradient, two moments, an average, and a gradient sum. */
+const arraysEach = 6;
+/** 4 GiB: all that WebAssembly can address. */
+const mostBytes = 2 ** 32;
+const pageBytes = 2 ** 16;
+const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+
+/**
+ * Returns a function that copies parameters of these sizes into common memory. Growing it would detach its arrays, so it has room
+ * for all arrays from the start. Above 4 GiB several memories are used, and ordinary arrays if allocation fails.
+ */
+export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
+  const wanted = (size: number): number => arraysEach * aligned(size);
+  let left = bytes.reduce((sum, size) => sum + wanted(size), 0);
+  let memory: KernelMemory | undefined;
+  let room = 0;
+  return (values) => {
+    const needed = wanted(values.byteLength);
+    if (needed > room) {
+      room = Math.min(Math.max(left, needed), mostBytes);
+      memory = createMemory(room);
+    }
+    room -= needed;
+    left -= needed;
+    const place = memory?.take(values) ?? zerosLike(values);
+    place.set(values);
+    return place;
+  };
+}
+
+type Kernel = "move" | "roll" | "adam" | "lion" | "scale" | "squares";
+type Kernels = Readonly<Record<Kernel, (bytes: number, ...more: number[]) => number | undefined>>;
+
+/** In elements: four arrays of this length stay in a core's cache. Squares are summed per piece in every memory. */
+const piece = 2 ** 16;
+
+/**
+ * Runs a kernel over arrays of one length (changed arrays, then read arrays, then numbers, as in `kernels.as.ts`). Returns the
+ * sum of its results.
+ * @throws PithError E_SHAPE_MISMATCH if the lengths differ, E_UNSUPPORTED without WebAssembly SIMD.
+ */
+export function run(kernel: Kernel, changed: readonly Floats[], read: readonly Floats[], ...numbers: number[]): number {
+  const arrays = [...changed, ...read];
+  const [first = new Float32Array()] = arrays;
+  const { length } = first;
+  const other = arrays.find((array) => array.length !== length);
+  if (other !== undefined)
+    throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${other.length}.`);
+  const memory = memories.get(first);
+  const alike = arrays.every((a) => memories.get(a) === memory && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT);
+  let sum = 0;
+  for (let from = 0; from < length; from += piece) {
+    const pieces = arrays.map((array) => array.subarray(from, from + piece));
+    sum +=
+      (alike ? memory : undefined)?.run(kernel, pieces, numbers) ??
+      throughScratch(kernel, pieces, changed.length, numbers);
+  }
+  return sum;
+}
+
+function throughScratch(
+  kernel: Kernel,
+  pieces: readonly Floats[],
+  changed: number,
+  numbers: readonly number[],
+): number {
+  scratch ??= createMemory(4 * piece * 8);
+  if (scratch === undefined)
+    throw new PithError("E_UNSUPPORTED", "Training needs WebAssembly with SIMD, which this runtime lacks.");
+  const { take, clear, run } = scratch;
+  clear();
+  const copies = pieces.map((array) => {
+    const copy = take(pieces[0] ?? array) ?? array;
+    copy.set(array);
+    return copy;
+  });
+  const result = run(kernel, copies, numbers);
+  pieces.slice(0, changed).forEach((array, at) => {
+    array.set(copies[at] ?? array);
+  });
+  return result;
+}
+
+interface KernelMemory {
+  take(like: Floats): Floats | undefined;
+  clear(): void;
+  run(kernel: Kernel, arrays: readonly Floats[], numbers: readonly number[]): number;
+}
+
+const memories = new WeakMap<Floats, KernelMemory>();
+let scratch: KernelMemory | undefined;
+let modules: readonly WebAssembly.Module[] | undefined;
+
+function createMemory(bytes: number): KernelMemory | undefined {
+  modules ??= [float32, float64].flatMap(moduleOf);
+  const [narrow, wide] = modules;
+  if (narrow === undefined || wide === undefined) return undefined;
+  const memory = memoryOf(Math.ceil(bytes / pageBytes));
+  if (memory === undefined) return undefined;
+  const { buffer } = memory;
+  const kernelsOf = (module: WebAssembly.Module): Kernels =>
+    new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
+  const [ofNarrow, ofWide] = [kernelsOf(narrow), kernelsOf(wide)];
+  let used = 0;
+  const made: KernelMemory = {
+    take(like) {
+      const place = used;
+      if (place + aligned(like.byteLength) > buffer.byteLength) return undefined;
+      used += aligned(like.byteLength);
+      const array =
+        like instanceof Float32Array
+          ? new Float32Array(buffer, place, like.length)
+          : new Float64Array(buffer, place, like.length);
+      memories.set(array, made);
+      return array;
+    },
+    clear() {
+      new Uint8Array(buffer, 0, used).fill(0);
+      used = 0;
+    },
+    run(kernel, arrays, numbers) {
+      const [first = new Float32Array()] = arrays;
+      const places = arrays.map(({ byteOffset }) => byteOffset);
+      const kernels = first instanceof Float32Array ? ofNarrow : ofWide;
+      return kernels[kernel](aligned(first.byteLength), ...places, ...numbers) ?? 0;
+    },
+  };
+  return made;
+}
+
+/** Returns an empty list if the runtime lacks required features. */
+function moduleOf(code: string): readonly WebAssembly.Module[] {
+  const bytes = Uint8Array.from(atob(code), (character) => character.charCodeAt(0));
+  return typeof WebAssembly === "undefined" || !WebAssembly.validate(bytes) ? [] : [new WebAssembly.Module(bytes)];
+}
+
+function memoryOf(pages: number): WebAssembly.Memory | undefined {
+  try {
+    return new WebAssembly.Memory({ initial: pages });
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,125 @@
+import { prefetched } from "../../data/feed.ts";
+import { samplesIn } from "../../data/rows.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Session } from "../../core/engine/engine.ts";
+import { PithError, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { gradientOpset } from "./differentiate.ts";
+import type { Loss } from "./loss.ts";
+import { memoryLimit, peakBytes } from "./memory.ts";
+import { type LossGraph, sizesOf, trainingEnd, writeLoss } from "./write-loss.ts";
+
+interface LossSession extends LossGraph {
+  readonly session: Session;
+  readonly bytes: number;
+}
+
+/**
+ * @param own Trained values of the loss's parameters, by name.
+ * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
+ */
+export async function validationLoss(
+  model: Model,
+  data: Dataset,
+  loss: Loss,
+  size: number,
+  context: Context,
+  own?: ReadonlyMap<string, Float32Array>,
+): Promise<number> {
+  let [sum, samples] = [0, 0];
+  const losses = forwardLoss(model, loss, context, own);
+  try {
+    for await (const batch of prefetched(data, { size })) {
+      stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
+      const count = samplesIn(batch);
+      sum += (await losses.of(batch)) * count;
+      samples += count;
+    }
+  } finally {
+    await losses.release();
+  }
+  if (samples === 0) throw new PithError("E_DATA", `${data.name} has no samples to evaluate on.`);
+  return sum / samples;
+}
+
+export interface ForwardLoss {
+  of(batch: Batch): Promise<number>;
+  release(): Promise<void>;
+}
+
+export function forwardLoss(
+  model: Model,
+  loss: Loss,
+  context: Context,
+  own?: ReadonlyMap<string, Float32Array>,
+): ForwardLoss {
+  const graphs = bySizes(
+    (batch) => load(model, batch, loss, context, own),
+    ({ session }) => session.release(),
+  );
+  return {
+    async of(batch) {
+      const { value, feeds, session } = await graphs.of(batch);
+      const { [value.name]: found } = await session.run(feeds(batch, trainingEnd));
+      return Number(found?.data[0]);
+    },
+    release: graphs.release,
+  };
+}
+
+async function load(
+  model: Model,
+  example: Batch,
+  loss: Loss,
+  context: Context,
+  own?: ReadonlyMap<string, Float32Array>,
+): Promise<LossSession> {
+  const working = model.clone();
+  raiseOpset(working, gradientOpset);
+  const written = await writeLoss(working, example, loss, { ...context, log: () => {} }, own);
+  working.graph.setOutputs([written.value]);
+  return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
+}
+
+/** Caches by batch sizes. The least recently used entries are released if there are too many or they keep too much memory. */
+interface BySizes<T> {
+  of(batch: Batch): Promise<T>;
+  release(): Promise<void>;
+}
+
+const maxEntries = 16;
+
+/** @param make `bytes` is the memory of one run's values, which a session keeps for the next run. */
+export function bySizes<T extends { readonly bytes: number }>(
+  make: (example: Batch) => Promise<T>,
+  release: (one: T) => Promise<void>,
+): BySizes<T> {
+  const made = new Map<string, T>();
+  const keepsTooMuch = (): boolean => {
+    const total = [...made.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    return made.size > maxEntries || (made.size > 1 && total > memoryLimit);
+  };
+  return {
+    async of(batch) {
+      const sizes = sizesOf(batch);
+      const one = made.get(sizes) ?? (await make(batch));
+      made.delete(sizes);
+      made.set(sizes, one);
+      while (keepsTooMuch()) {
+        const [oldest] = made;
+        if (oldest === undefined) break;
+        made.delete(oldest[0]);
+        await release(oldest[1]);
+      }
+      return one;
+    },
+    async release() {
+      const all = [...made.values()];
+      made.clear();
+      for (const one of all) await release(one);
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import { trainPart } from "../../data/open.ts";
+import { sampleCount } from "../../data/rows.ts";
+import { draw, firstBatch } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
+import { stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { batchSize } from "./batch-size.ts";
+import type { Floats } from "./floats.ts";
+import type { Loss } from "./loss.ts";
+import { sampleGradients } from "./per-sample.ts";
+import { createStep } from "./step.ts";
+
+export interface GradientStatistic<R> {
+  readonly of: "gradients";
+  /** Request per-sample gradients, as Fisher information requires; by default the mean gradient of each batch. */
+  readonly each?: "sample";
+  /** @param name of the stored tensor. */
+  begin(name: string): RunningGradients<R>;
+}
+
+export interface RunningGradients<R> {
+  /** @param gradient ∂loss/∂w in the layout of w; the array is reused after the call. @param count samples in the mean. */
+  add(gradient: Floats, count: number): void;
+  end(): R;
+}
+
+export interface GradientOptions {
+  /** Labeled samples, or the path of a data set, of which the train split is used. */
+  readonly data: Dataset | string;
+  /** Number of samples, drawn at random; the first ones of a stream (256). */
+  readonly samples?: number | undefined;
+  /** Batch size of each gradient (64, or fewer samples of large inputs). */
+  readonly batch?: number | undefined;
+  readonly loss: Loss;
+}
+
+const samplesTogether = 64;
+
+/**
+ * A statistic of the gradient of a loss by each of some stored tensors, in one pass over samples. The model is not changed.
+ * @param names of stored tensors. @returns by name; without those that no gradient reaches.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate gradients.
+ * @example
+ * import { crossEntropy, type GradientStatistic, observeGradients } from "pith/train";
+ * const squares: GradientStatistic<number> = {
+ *   of: "gradients",
+ *   begin() {
+ *     let sum = 0;
+ *     return { add: (gradient) => void gradient.forEach((g) => (sum += g * g)), end: () => sum };
+ *   },
+ * };
+ * const found = await observeGradients(model, ["fc1.weight"], squares, { data, loss: crossEntropy() });
+ */
+export async function observeGradients<R>(
+  model: Model,
+  names: readonly string[],
+  statistic: GradientStatistic<R>,
+  { data, samples = 256, batch: given, loss }: GradientOptions,
+  context: Partial<Context> = {},
+): Promise<ReadonlyMap<string, R>> {
+  const complete = completeContext(context);
+  const dataset = await trainPart(data);
+  const chosen = draw(dataset, samples, complete.seed);
+  const size = given ?? batchSize(model, samplesTogether).size;
+  const running = new Map<string, RunningGradients<R>>();
+  const told = (name: string, gradient: Floats, count: number): void => {
+    const one = running.get(name) ?? statistic.begin(name);
+    running.set(name, one);
+    one.add(gradient, count);
+  };
+  const options = { loss, parameters: names };
+  const each = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
+  const step = each === undefined ? await createStep(model, await firstBatch(chosen), options, complete) : undefined;
+  try {
+    for await (const batch of chosen.batches({ size })) {
+      stopIfAsked(complete.signal, "Stopped while gradients were computed.");
+      for await (const { gradients } of each?.of(batch) ?? [])
+        for (const [name, gradient] of gradients) told(name, gradient, 1);
+      if (step === undefined) continue;
+      await step.run(batch);
+      const count = sampleCount(batch, chosen.name);
+      for (const { name, gradient } of step.parameters) told(name, gradient, count);
+    }
+  } finally {
+    await each?.release();
+    await step?.release();
+  }
+  return new Map(Array.from(running, ([name, one]) => [name, one.end()]));
+}

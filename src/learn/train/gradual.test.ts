@@ -1,0 +1,213 @@
+import { describe, expect, test } from "vitest";
+import { data, expectContinued, net, trained, validation } from "../../../test/train/corners.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { remove } from "../../techniques/prune/index.ts";
+import { type GradualPruning, gradualPruning } from "./gradual.ts";
+import { gradualOf } from "./gradual-options.ts";
+import { train } from "./index.ts";
+
+const read = async (model: Model, name: string): Promise<readonly number[]> =>
+  Array.from(((await model.graph.value(name)?.tensor?.read())?.data ?? []) as Float32Array);
+
+const kept = async (model: Model, name: string): Promise<number> =>
+  (await read(model, `${name}_mask`)).filter((one) => one === 1).length;
+
+/** One weight of a thousand numbers 1 … 1000, and its mask. */
+const pair = () => ({
+  weight: { name: "w", values: Float32Array.from({ length: 1000 }, (_, at) => at + 1) },
+  mask: { values: new Float32Array(1000).fill(1), gradient: new Float32Array(1000) },
+});
+
+const leftAfter = async (pruning: GradualPruning, mask: Float32Array, steps: number): Promise<readonly number[]> => {
+  const left: number[] = [];
+  for (let step = 1; step <= steps; step++) {
+    pruning.observe();
+    await pruning.prune(step, steps);
+    if (step % 10 === 0) left.push(mask.filter((one) => one === 1).length);
+  }
+  return left;
+};
+
+describe("what is left after each look goes along the curve", () => {
+  // 1000 · (0.1 + 0.9 (1 − t)³), t = 0.25, 0.5, 0.75, 1 of 40 steps, and no change behind.
+  test.each([
+    ["cubic", [480, 213, 114, 100, 100]],
+    ["linear", [775, 550, 325, 100, 100]],
+    ["exponential", [562, 316, 178, 100, 100]],
+  ] as const)("%s", async (curve, expected) => {
+    const one = pair();
+    const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve }, [one]);
+    expect(await leftAfter(pruning, one.mask.values, 50)).toEqual(expected);
+    expect([...one.mask.values.subarray(0, 900)].every((kept) => kept === 0)).toBe(true);
+  });
+
+  test("from what a mask leaves already, never back to more", async () => {
+    const one = pair();
+    one.mask.values.fill(0, 0, 500);
+    const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve: "linear" }, [one]);
+    expect(await leftAfter(pruning, one.mask.values, 50)).toEqual([400, 300, 200, 100, 100]);
+    const sparse = pair();
+    sparse.mask.values.fill(0, 0, 950);
+    const less = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8 }, [sparse]);
+    expect(await leftAfter(less, sparse.mask.values, 50)).toEqual([50, 50, 50, 50, 50]);
+  });
+
+  test.each([
+    [0.5, 0.52],
+    [0.1, 0.2],
+    [0.99, 1],
+  ])("all at once where the training is too short for a step between %f and %f of it", async (begin, end) => {
+    const one = pair();
+    const pruning = gradualPruning({ ...gradualOf(0.9), begin, end }, [one]);
+    await leftAfter(pruning, one.mask.values, 2);
+    expect(one.mask.values.filter((kept) => kept === 1)).toHaveLength(100);
+    expect(pruning.isOver(2, 2)).toBe(true);
+  });
+
+  test("of all layers together, of which none loses everything", async () => {
+    const [one, two] = [pair(), pair()];
+    two.weight.values.fill(1e-3);
+    const pruning = gradualPruning({ ...gradualOf(0.5), every: 10, end: 1, scope: "global" }, [one, two]);
+    await leftAfter(pruning, one.mask.values, 20);
+    const left = [one, two].map(({ mask }) => mask.values.filter((kept) => kept === 1).length);
+    expect(left).toEqual([1000, 1]);
+  });
+});
+
+test("what is stored twice is trained as one and not pruned, with the reason; the rest is", async () => {
+  const w = Array.from({ length: 24 }, (_, at) => Math.sin(1.7 * at));
+  const turned = w.map((_, at) => w[(at % 3) * 8 + Math.floor(at / 3)]);
+  const model = parseModel(`opset 21
+graph (input: float32[batch, 3]) -> (y) {
+  w: float32[3, 8] = [${w}]
+  v: float32[8, 3] = [${turned}]
+  u: float32[3, 3] = random(seed 2)
+  h = MatMul "first" (input, w)
+  r = Relu(h)
+  s = MatMul "second" (r, v)
+  y = MatMul "third" (s, u)
+}`);
+  const { misses } = await train(model, { data, epochs: 2, batch: 24, prune: 0.7 }, { seed: 1 });
+  expect(misses).toContainEqual(new Miss('is not pruned: its weight is tied to "v"', "first"));
+  expect(await kept(model, "u")).toBe(3);
+  expect([...model.graph.values()].filter(({ role }) => role?.kind === "mask").map(({ name }) => name)).toEqual([
+    "u_mask",
+  ]);
+});
+
+describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", () => {
+  const gradients = [3, -1, 2, -4];
+  const small = () => ({
+    weight: { name: "w", values: Float32Array.of(9, 1, 8, 1) },
+    mask: { values: new Float32Array(4).fill(1), gradient: Float32Array.from(gradients) },
+  });
+
+  test("hard: those of least score go, whatever their size, and come back when it rises", async () => {
+    const one = small();
+    const movement = { ...gradualOf(0.5), every: 1, end: 0.5, importance: "movement", curve: "linear" } as const;
+    const pruning = gradualPruning(movement, [one]);
+    for (let step = 1; step <= 2; step++) {
+      pruning.observe();
+      await pruning.prune(step, 8);
+    }
+    // Half of the way to half of four.
+    expect([...one.mask.values]).toEqual([0, 1, 1, 1]);
+    expect([...((pruning.state()["w/score"]?.data ?? []) as Float32Array)]).toEqual([-6, 2, -4, 8]);
+    one.mask.gradient.set([-30, 0, 0, 0]);
+    for (let step = 3; step <= 4; step++) {
+      pruning.observe();
+      await pruning.prune(step, 8);
+    }
+    expect([...one.mask.values]).toEqual([1, 0, 0, 1]);
+  });
+
+  test("soft: those stay whose score is above the threshold, of which each step takes a penalty off", async () => {
+    const soft = {
+      ...gradualOf(0.5),
+      amount: undefined,
+      threshold: -5,
+      every: 1,
+      end: 1,
+      importance: "movement",
+    } as const;
+    const [one, two] = [small(), small()];
+    for (const [pair, penalty] of [
+      [one, 0],
+      [two, 2.5],
+    ] as const) {
+      const pruning = gradualPruning({ ...soft, penalty }, [pair]);
+      for (let step = 1; step <= 2; step++) {
+        pruning.observe();
+        await pruning.prune(step, 2);
+      }
+    }
+    expect([...one.mask.values]).toEqual([0, 1, 1, 1]);
+    expect([...two.mask.values]).toEqual([0, 1, 0, 1]);
+  });
+});
+
+describe("train with prune", () => {
+  const options = { epochs: 3, batch: 24, learningRate: 0.05 } as const;
+
+  test.each([["sgd"], ["adam"], ["adamw"], ["lion"]] as const)(
+    "%s keeps exactly the given number of zeros under momentum and weight decay",
+    async (optimizer) => {
+      const prune = { amount: 0.75, every: 2 };
+      const { model, changes } = await trained({ ...options, optimizer, weightDecay: 0.1, prune });
+      expect([await kept(model, "fc1.weight"), await kept(model, "fc2.weight")]).toEqual([6, 6]);
+      expect(changes.filter(({ kind }) => kind === "masked").map(({ what }) => what)).toEqual([
+        "6 of 24 left",
+        "6 of 24 left",
+      ]);
+      await remove(model);
+      const zeros = (await read(model, "fc1.weight")).filter((one) => one === 0).length;
+      expect(zeros).toBe(18);
+      await expect(train(model, { data, epochs: 1 })).resolves.toBeDefined();
+    },
+  );
+
+  test.each([
+    { amount: 0.75, every: 4 },
+    { amount: 0.75, every: 4, importance: "movement" },
+    { threshold: -1e-3, penalty: 1e-4, every: 4, importance: "movement" },
+  ] as const)("%j: a training that was stopped ends to the bit where it would have", async (prune) => {
+    await expectContinued({ prune, validation, average: 0.9, accumulate: 2 });
+    await expectContinued({ prune, clip: 0.5, optimizer: "sgd" });
+  });
+
+  test("layers that are named are trained and not pruned, and frozen ones neither", async () => {
+    const { model } = await trained({ ...options, prune: { amount: 0.5, every: 2, except: "fc2" } });
+    expect([...model.graph.values()].filter(({ role }) => role?.kind === "mask").map(({ name }) => name)).toEqual([
+      "fc1.weight_mask",
+    ]);
+    const frozen = await trained({ ...options, layers: "fc2", prune: 0.5 });
+    expect(frozen.model.graph.value("fc1.weight_mask")).toBeUndefined();
+  });
+
+  test("the best weights are among those that were evaluated when pruning was over", async () => {
+    const { training, model } = await trained({ ...options, validation, every: 5, prune: { amount: 0.9, every: 5 } });
+    expect(training.chosen?.best.step).toBeGreaterThanOrEqual(Math.round(0.75 * 30));
+    expect(await kept(model, "fc1.weight")).toBe(2);
+  });
+
+  test("a mask that is there is carried on, and a dry run changes nothing", async () => {
+    const { model } = await trained({ ...options, prune: { amount: 0.5, every: 2 } });
+    await train(model, { data, ...options, prune: { amount: 0.75, every: 2 } });
+    expect(await kept(model, "fc1.weight")).toBe(6);
+    expect([...net().graph.nodes()].length).toBe(3);
+  });
+
+  test.each([
+    [{ prune: 1.5 }, "prune"],
+    [{ prune: {} }, "either an amount or a threshold"],
+    [{ prune: { amount: 0.5, threshold: 0 } }, "either an amount or a threshold"],
+    [{ prune: { threshold: 0 } }, 'a threshold is for importance "movement"'],
+    [{ prune: { amount: 0.5, penalty: 1 } }, "a penalty is for a threshold"],
+    [{ prune: { amount: 0.5, begin: 0.8 } }, "begin is before end"],
+    [{ prune: { amount: 0.5, except: "fc9" } }, "fc9"],
+  ])("%j is refused", async (settings, text) => {
+    await expect(trained(settings as object)).rejects.toThrow(text);
+  });
+});

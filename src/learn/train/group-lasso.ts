@@ -1,0 +1,100 @@
+/**
+ * Sparse training: drives whole channels to zero, so that cutting them afterwards changes little.
+ *
+ * The penalty is group lasso (Yuan and Lin 2006; Wen et al. 2016, "Learning structured sparsity in deep neural networks"), λ Σ √n
+ * ‖w‖ over the n weights of each unit: all weights, biases and normalizations that are cut together (Fang et al. 2023,
+ * "DepGraph"). It has no gradient at zero, so its proximal operator follows each optimizer step with the learning rate η:
+ *
+ *     w ← w · max(0, 1 − η λ √n / ‖w‖)
+ *
+ * With an amount, only the weakest units by ‖w‖ / √n shrink at each step, and λ can grow: growing regularization (Wang et al.
+ * 2021, "Neural pruning via growing regularization", here with this penalty instead of squares).
+ */
+import { channelGroups, type Group, removable } from "../../core/analysis/channels.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { maskedBy } from "../../core/analysis/masks.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type AxisLayout, alongAxis } from "../../core/tensor/dims.ts";
+import type { Floats } from "./floats.ts";
+import type { GroupLasso } from "./group-lasso-options.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
+
+interface Part {
+  readonly values: Floats;
+  readonly layout: AxisLayout;
+  /** Index along the axis → unit, or -1 for those that stay. */
+  readonly unitOf: Int32Array;
+}
+
+type Trained = Pick<OptimizedParameter, "name" | "values">;
+
+/** Returns a function that shrinks channels after each step. @throws PithError E_OPTION if no channel can be cut. */
+export function groupLasso(
+  model: Model,
+  parameters: readonly Trained[],
+  { strength, amount = 1, grow }: GroupLasso,
+): (rate: number, progress: number) => void {
+  const trained = new Map(parameters.map(({ name, values }) => [name, values]));
+  const groups = channelGroups(model, infer(model)).flatMap((group) => {
+    const parts = partsOf(group, trained);
+    return parts.length === 0
+      ? []
+      : [{ units: group.units, parts, weakest: Math.round(amount * removable(group).length) }];
+  });
+  if (groups.length === 0)
+    throw new PithError("E_OPTION", "groupLasso: the model has no channels that could be cut.", {
+      hint: "Run `pith inspect` to list the removable channels, and `pith prune --structured 50% --dry-run` for the reasons.",
+    });
+  return (rate, progress) => {
+    const lambda = strength * (grow ? progress : 1);
+    for (const { units, parts, weakest } of groups) {
+      const [squares, counts] = [new Float64Array(units), new Float64Array(units)];
+      for (const part of parts)
+        eachRun(part, (unit, start, end) => {
+          let sum = 0;
+          for (let at = start; at < end; at++) sum += (part.values[at] ?? 0) ** 2;
+          squares[unit] = (squares[unit] ?? 0) + sum;
+          counts[unit] = (counts[unit] ?? 0) + end - start;
+        });
+      const means = squares.map((sum, unit) => sum / Math.max(1, counts[unit] ?? 0));
+      // Units that cannot be cut have no weights here and do not count among the weakest.
+      const ascending = means.filter((_, unit) => (counts[unit] ?? 0) > 0).sort();
+      const most = weakest < ascending.length ? (ascending[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
+      const factors = means.map((mean) => {
+        if (mean > most) return 1;
+        return mean === 0 ? 0 : Math.max(0, 1 - (rate * lambda) / Math.sqrt(mean));
+      });
+      for (const part of parts)
+        eachRun(part, (unit, start, end) => {
+          const factor = factors[unit] ?? 1;
+          for (let at = start; at < end; at++) part.values[at] = (part.values[at] ?? 0) * factor;
+        });
+    }
+  };
+}
+
+/** Returns the axes of trained tensors that belong to removable units of a group. */
+function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
+  const free = new Set(removable(group));
+  if (free.size === 0) return [];
+  // The units of a masked weight reach the weight, its mask and their product.
+  const seen = new Set<string>();
+  return group.slices.flatMap(({ value, axis, unitOf }) => {
+    const parameter = maskedBy(value)?.parameter ?? value;
+    const [values, dims, place] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
+    if (values === undefined || dims === undefined || seen.has(place)) return [];
+    seen.add(place);
+    return [{ values, layout: alongAxis(dims, axis), unitOf: unitOf.map((unit) => (free.has(unit) ? unit : -1)) }];
+  });
+}
+
+function eachRun({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
+  const { outer, count, inner } = layout;
+  for (let block = 0; block < outer; block++)
+    for (let index = 0; index < count; index++) {
+      const unit = unitOf[index] ?? -1;
+      const start = (block * count + index) * inner;
+      if (unit >= 0) visit(unit, start, start + inner);
+    }
+}

@@ -1,0 +1,107 @@
+/** A layer includes its weight, its bias, and the tensors from which they are computed, such as trained quantization scales. */
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { parametersOf } from "../../core/analysis/parameters.ts";
+import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
+import { isStored } from "../../core/analysis/stored-root.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Bound, WeightRole } from "../../core/ops/define.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+
+/** @throws PithError E_TYPE_MISMATCH if there is nothing to train, E_NAME for layers that do not exist. */
+export function trainedValues(model: Model, { layers, except }: Selection): ReadonlySet<string> {
+  const inference = infer(model);
+  const parameters = parametersOf(model, inference);
+  const all = layersOf(model, inference);
+  const of = (selection: Selection): ReadonlySet<Value> => new Set(selectLayers(all, selection).flatMap(tensorsOf));
+  if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
+  const chosen = layers === undefined ? undefined : of({ layers });
+  const left = except === undefined ? undefined : of({ layers: except });
+  return new Set(
+    [...parameters]
+      .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
+      .map((value) => value.name),
+  );
+}
+
+/**
+ * Returns whether weight decay applies to a stored tensor. Matrices decay; biases, and scales and shifts of normalizations, do not
+ * (Goyal et al. 2017), nor do unclassified vectors.
+ */
+export function decaysOf(model: Model): (name: string, dims: readonly number[]) => boolean {
+  const inference = infer(model);
+  const weights = new Set(layersOf(model, inference).map(({ weight }) => weight.name));
+  return (name, dims) => {
+    const value = model.graph.value(name);
+    const reads = value === undefined ? [] : [...readings(value, inference)];
+    const isNone = reads.length > 0 && reads.every(isBiasOrScale);
+    return weights.has(name) || (!isNone && dims.filter((size) => size > 1).length > 1);
+  };
+}
+
+function nothingToTrain(weights: readonly Value[]): PithError {
+  const types = new Set(weights.map(({ tensor }) => tensor?.type ?? "computed"));
+  const found = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
+  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
+}
+
+/** Returns the stored tensors from which a layer's weight and bias are computed, also through masks and rounding. */
+function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
+  const found = new Set<Value>();
+  const visit = (value: Value): void => {
+    const { role, tensor, producer, graph } = value;
+    if (role?.kind === "tied") found.add(graph.value(role.name) ?? value);
+    else if (tensor !== undefined) found.add(value);
+    else for (const input of producer?.inputs ?? []) if (input !== undefined) visit(input);
+  };
+  visit(weight);
+  for (const value of [effective, bias]) if (value !== undefined && isStored(value)) visit(value);
+  return [...found];
+}
+
+interface Reading {
+  readonly node: Node;
+  readonly bound: Bound;
+  readonly input: number;
+}
+
+/** Yields the nodes that read a parameter or state: directly, in part, or after a mask, transposition or expansion. */
+export function* readings(value: Value, inference: Inference): Generator<Reading> {
+  const count = sizeOf(value);
+  for (const { node, input } of value.uses) {
+    const [output] = node.outputs;
+    const bound = inference.at(node);
+    if (output === undefined || bound instanceof Miss) continue;
+    const others = node.inputs.filter((other, at) => other !== undefined && at !== input);
+    if (inference.operand(output)?.stored === true) {
+      // A tensor smaller than the result is a scale.
+      const size = sizeOf(output);
+      if (count !== undefined && size !== undefined && count >= size) yield* readings(output, inference);
+    } else if (bound.parameters().includes(input) || bound.training()?.states.includes(input) === true) {
+      yield { node, bound, input };
+    } else if (others.length > 0 && others.every((other) => other?.type !== undefined && !isFloat(other.type.type))) {
+      yield* readings(output, inference);
+    }
+  }
+}
+
+/** Returns whether a tensor is a normalization's scale or shift, or a bias, including the two-dimensional ones of recurrent layers. */
+export function isBiasOrScale({ node, bound, input }: Reading): boolean {
+  const roles = rolesOf(bound);
+  if (roles.length > 0) return roles.every((role) => role.input !== input);
+  const scales = bound.scales().filter((scale) => bound.parameters().includes(scale));
+  return scales.some((scale) => scale === input || sizeOf(node.inputs[scale]) === sizeOf(node.inputs[input]));
+}
+
+export const rolesOf = (bound: Bound): readonly WeightRole[] => {
+  const roles = bound.weights();
+  return roles instanceof Miss ? [] : roles;
+};
+
+function sizeOf(value: Value | undefined): number | undefined {
+  const dims = fixedDims(value?.type?.dims);
+  return dims === undefined ? undefined : elementCount(dims);
+}

@@ -1,0 +1,40 @@
+import { describe, expect, test } from "vitest";
+import { parseModel } from "../../core/graph/text.ts";
+import { type Beginning, type Identity, requireSameTensors, requireSameTraining, trainedOf } from "./checkpoint.ts";
+
+const model = parseModel(`opset 21
+graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  w: float32[2, 2] parameter = [[1, 2], [3, 4]]
+  y = MatMul(x, w)
+}
+`);
+const now: Beginning = { nodes: 1, settings: { clip: null, average: 0.5 }, samples: null, first: "00000000" };
+const trained = trainedOf(model, ["w", "made on the way"]);
+const same: Identity = { ...now, trained };
+
+describe("what identifies a training", () => {
+  test("the same is the same, also as it is written", () => {
+    expect(trained).toEqual({ w: "[2, 2]" });
+    const written = JSON.parse(JSON.stringify(same)) as Identity;
+    expect(() => requireSameTraining({ path: "last.onnx" }, written, now, model)).not.toThrow();
+    expect(() => requireSameTensors({ path: "last.onnx" }, written, trained)).not.toThrow();
+    expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, settings: {} }, now, model)).not.toThrow();
+  });
+
+  test.each<[Partial<Beginning>, string]>([
+    [{ nodes: 2 }, "is a checkpoint of another model: it has 2 nodes, not 1."],
+    [{ settings: { clip: 1 } }, "was trained with `clip` 1, not without."],
+    [{ settings: { average: null } }, "was trained without `average`, not with 0.5."],
+    [{ samples: 20 }, "was trained on 20 samples, not a stream."],
+    [{ first: "ffffffff" }, "was trained on other samples: the first sample differs"],
+  ])("%j is another training", (before, message) => {
+    expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, ...before }, now, model)).toThrow(message);
+  });
+
+  test("more tensors, or fewer, are another training", () => {
+    expect(() => requireSameTensors({ path: "last.onnx" }, { ...same, trained: {} }, trained)).toThrow(
+      'without "w", which is trained now',
+    );
+    expect(() => requireSameTensors({ path: "last.onnx" }, same, {})).toThrow('with "w", which is not trained now');
+  });
+});

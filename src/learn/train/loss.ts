@@ -1,0 +1,187 @@
+/** Types and helpers of losses (`losses/`): nodes that are added after the model's outputs. */
+import { mainOutput } from "../../core/analysis/output-kind.ts";
+import { attentionMaskOf } from "../../data/rows.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Emit } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+
+export interface NamedValues {
+  readonly outputs: ReadonlyMap<string, Value>;
+  /** @throws PithError E_NAME if there is no such value. */
+  value(name: string): Value;
+  network(): Model;
+}
+
+/** Values that a loss can read: those of the trained model and of other models. */
+export interface LossScope extends NamedValues {
+  readonly emit: Emit;
+  /** The trained model with a fixed batch size. A loss can add inputs to its graph. */
+  readonly model: Model;
+  readonly seed: number;
+  /** Adds a frozen model on the same samples, once per reference. @throws PithError E_SHAPE_MISMATCH if the samples do not fit it. */
+  teacher(reference: Model): NamedValues;
+  /** Adds a trained parameter of the loss, such as a projection, that is not in the result. @param start Its initial values. */
+  parameter(name: string, start: Dense<"float32">): Value;
+  /** Adds an input with the value `factor(steps done, all steps)` at each step; `all steps` is Infinity for a stream. */
+  scheduled(factor: (step: number, total: number) => number): Value;
+  /** Logs decisions when the first graph of a training is built. */
+  readonly log: Context["log"];
+}
+
+export interface Loss {
+  readonly name: string;
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly teachers?: readonly Model[];
+  /** Adds the loss to a model; one loss can be added to several models. */
+  build(scope: LossScope): BuiltLoss | Promise<BuiltLoss>;
+}
+
+export interface BuiltLoss {
+  /** A scalar, averaged over the rows of the batch. */
+  readonly value: Value;
+  feeds(batch: Batch): Batch;
+}
+
+export interface LossOptions {
+  /** Output of the model (default: "logits", else the first float output). */
+  readonly output?: string | undefined;
+  /** The target: a column of the data, or another output of the model. */
+  readonly label?: string | undefined;
+}
+
+/** @param whose "model" or "teacher", for messages. */
+export function namedValues(
+  whose: string,
+  outputs: ReadonlyMap<string, Value>,
+  all: ReadonlyMap<string, Value>,
+  network: () => Model,
+): NamedValues {
+  return {
+    outputs,
+    network,
+    value(name) {
+      const found = all.get(name);
+      if (found !== undefined) return found;
+      const alike = [...all.keys()].filter((other) => other.includes(name)).slice(0, 5);
+      const names = alike.length === 0 ? `Its outputs are ${[...outputs.keys()].join(", ")}.` : alike.join(", ");
+      throw new PithError("E_NAME", `The ${whose} computes no value "${name}".`, { hint: names });
+    },
+  };
+}
+
+export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Value {
+  const output = mainOutput([...scope.outputs.values()], name);
+  if (output !== undefined) return output;
+  if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
+  const names = [...scope.outputs.keys()].map((each) => `"${each}"`).join(", ");
+  throw new PithError("E_NAME", `The loss reads the output "${name}"; the model has ${names}.`);
+}
+
+export interface Target {
+  readonly value: Value;
+  feeds(batch: Batch): Batch;
+}
+
+/**
+ * Returns a target with the shape of a value: another output of the model, or a reshaped column of the data.
+ * @throws PithError E_DATA if the column has another number of elements.
+ */
+export function targetLike(scope: LossScope, value: Value, label: string): Target {
+  const dims = fixedDims(value.type?.dims);
+  if (dims === undefined)
+    throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
+  const other = scope.outputs.get(label);
+  if (other !== undefined) return { value: inFloat32(scope.emit, other), feeds: () => ({}) };
+  const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
+  return { value: input, feeds: (batch) => ({ [input.name]: column(batch, label, dims) }) };
+}
+
+function column(batch: Batch, label: string, dims: readonly number[]): Dense {
+  const found = requireColumn(batch, label);
+  if (found.type === "string" || found.data.length !== elementCount(dims)) {
+    const got = `${found.type}${dimsText(found.dims)}`;
+    const areClasses = /^u?int/.test(found.type) && found.data.length === dims[0];
+    throw new PithError(
+      "E_DATA",
+      `"${label}" is ${got}, expected the ${elementCount(dims)} numbers of ${dimsText(dims)}.`,
+      areClasses ? { hint: "Labels are classes: use cross-entropy, or give one number for each output." } : {},
+    );
+  }
+  return float32(dims, found.type === "float32" ? found.data : Float32Array.from(found.data, Number));
+}
+
+export function requireColumn(batch: Batch, label: string): Dense {
+  const found = batch[label];
+  if (found !== undefined) return found;
+  const names = Object.keys(batch).map((each) => `"${each}"`);
+  throw new PithError("E_DATA", `The training samples have no "${label}".`, {
+    hint: `Training needs labels; the columns are ${names.join(", ")}.`,
+  });
+}
+
+/** The label of rows without a class (padding of a text), as in PyTorch. */
+export const ignoredLabel = -100;
+
+/** Returns [samples, tokens]: 0 for padding by the attention mask and for labels of −100, else 1. */
+export function countedTokens(
+  { model }: Pick<LossScope, "model">,
+  dims: readonly [samples: number, tokens: number],
+  label: string,
+  what: "token" | "prediction",
+): Target {
+  const [samples, tokens] = dims;
+  const value = model.graph.addInput(model.graph.freshName("counted"), { type: "float32", dims });
+  return {
+    value,
+    feeds(batch) {
+      const found = attentionMaskOf(batch);
+      const mask = found?.dims[0] === samples && found.dims[1] === tokens ? found.data : undefined;
+      const given = batch[label];
+      const labels = given !== undefined && /int/.test(given.type) && given.data.length === samples * tokens;
+      const counts = (at: number): boolean => {
+        if (mask !== undefined && Number(mask[at]) === 0) return false;
+        return !labels || (mask !== undefined && what === "token") || Number(given.data[at]) !== ignoredLabel;
+      };
+      return {
+        [value.name]: float32(
+          dims,
+          Float32Array.from({ length: samples * tokens }, (_, at) => (counts(at) ? 1 : 0)),
+        ),
+      };
+    },
+  };
+}
+
+/** Casts to float32, in which all losses are computed. */
+export function inFloat32(emit: Emit, value: Value): Value {
+  // 1 is TensorProto.FLOAT.
+  return value.type?.type === "float32" ? value : emit.Cast([value], { to: 1 });
+}
+
+/** Reshapes logits [batch, …, classes] to [rows, classes]. */
+export function asRows(
+  emit: Emit,
+  logits: Value,
+): { readonly rows: Value; readonly count: number; readonly classes: number } {
+  const dims = fixedDims(logits.type?.dims);
+  const classes = dims?.at(-1);
+  if (dims === undefined || classes === undefined || dims.length < 2) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `"${logits.name}" must be [batch, …, classes], got ${dimsText(logits.type?.dims)}.`,
+      { hint: 'Export the model with a batch axis. If the output is one number per sample: `loss: "mse"`.' },
+    );
+  }
+  const count = elementCount(dims.slice(0, -1));
+  const flat = dims.length === 2 ? logits : emit.Reshape([logits, [count, classes]]);
+  return { rows: inFloat32(emit, flat), count, classes };
+}
+
+export function scaledSum(emit: Emit, entries: Value, factor: number): Value {
+  return emit.Mul([emit.ReduceSum([entries], { keepdims: 0 }), factor]);
+}

@@ -1,0 +1,175 @@
+import { distributionOf } from "../../../core/analysis/distribution.ts";
+import { infer } from "../../../core/analysis/infer.ts";
+import { PithError } from "../../../core/errors.ts";
+import { counted } from "../../../core/numbers.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { float32 } from "../../../core/tensor/dense.ts";
+import { dimsText } from "../../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../../core/tensor/types.ts";
+import {
+  asRows,
+  ignoredLabel,
+  type Loss,
+  type LossOptions,
+  type LossScope,
+  outputOf,
+  requireColumn,
+  scaledSum,
+} from "../loss.ts";
+import { againstTarget, ofElements } from "./numbers.ts";
+
+export interface CrossEntropyOptions extends LossOptions {
+  /** Whether the output is logits, probabilities or their logarithms (default: detected from the graph). */
+  readonly from?: OutputForm | undefined;
+  /** Label smoothing (Szegedy et al. 2016): the share of a target that is spread evenly over all classes (0). */
+  readonly smoothing?: number | undefined;
+}
+
+/**
+ * Cross-entropy: the mean over rows of -Σ target · log softmax(output). Labels become one-hot targets. If the model ends in a
+ * softmax, the logarithm of its probabilities replaces the log softmax.
+ * @throws PithError E_OPTION for a smoothing outside 0 to 1, E_DATA if a label is outside the classes, or the batch has none.
+ * @example
+ * await train(net, { data, epochs: 10, loss: crossEntropy({ smoothing: 0.1 }) });
+ */
+export function crossEntropy(options: CrossEntropyOptions = {}): Loss {
+  const { from, label = "label", smoothing = 0, output } = options;
+  if (!(smoothing >= 0 && smoothing < 1))
+    throw new PithError("E_OPTION", `The smoothing must be at least 0 and below 1, got ${smoothing}.`);
+  return {
+    name: "cross-entropy",
+    build(scope) {
+      const { emit, model } = scope;
+      const { rows, count, classes } = scoreRows(scope, outputOf(scope, output), from);
+      requireClasses(classes);
+      const target = classTargets(scope, count, classes, label, smoothing);
+      const factor = model.graph.addInput(model.graph.freshName("rows"), { type: "float32", dims: [] });
+      const logs = emit.LogSoftmax([rows], { axis: -1 });
+      const total = emit.ReduceSum([emit.Mul([target.value, logs])], { keepdims: 0 });
+      return {
+        value: emit.Mul([total, factor]),
+        feeds: (batch) => {
+          const targets = target.of(batch);
+          const share = float32([], [-1 / Math.max(1, targets.counted)]);
+          return { [target.value.name]: targets.rows, [factor.name]: share };
+        },
+      };
+    },
+  };
+}
+
+/** @throws PithError E_SHAPE_MISMATCH for a single class: its probability is always 1. */
+export function requireClasses(classes: number | undefined): void {
+  if (classes !== 1) return;
+  throw new PithError("E_SHAPE_MISMATCH", "The output is one number per row, not a distribution over classes.", {
+    hint: 'For numbers as labels: `loss: "mse"`; for labels 0 and 1: `loss: "binary"`; with a teacher alone: `loss: "output-mse"`.',
+  });
+}
+
+interface Distributions {
+  readonly rows: Dense;
+  readonly counted: number;
+}
+
+/** Adds an input [rows, classes] for target distributions, and returns the function that fills it from a column. */
+function classTargets(
+  { model }: Pick<LossScope, "model">,
+  count: number,
+  classes: number,
+  label: string,
+  smoothing = 0,
+): { readonly value: Value; of(batch: Batch): Distributions } {
+  const value = model.graph.addInput(model.graph.freshName("target"), { type: "float32", dims: [count, classes] });
+  return { value, of: (batch) => distributions(requireColumn(batch, label), count, classes, label, smoothing) };
+}
+
+function distributions(labels: Dense, rows: number, classes: number, name: string, smoothing: number): Distributions {
+  const [kept, spread] = [1 - smoothing, smoothing / classes];
+  if (labels.type === "float32" && labels.data.length === rows * classes) {
+    requireDistributions(labels.data, classes, name);
+    const data = smoothing === 0 ? labels.data : labels.data.map((share) => kept * share + spread);
+    return { rows: float32([rows, classes], data), counted: rows };
+  }
+  if (labels.type === "string" || labels.data.length !== rows) {
+    throw new PithError(
+      "E_DATA",
+      `"${name}" is ${labels.type}${dimsText(labels.dims)}, expected ${counted(rows, "class")} or ${rows} × ${classes} numbers.`,
+    );
+  }
+  const data = new Float32Array(rows * classes);
+  let known = 0;
+  for (let row = 0; row < rows; row++) {
+    const index = Number(labels.data[row]);
+    if (index === ignoredLabel) continue;
+    if (!Number.isInteger(index) || index < 0 || index >= classes) {
+      throw new PithError("E_DATA", `"${name}" contains ${index}: expected a class from 0 to ${classes - 1}.`);
+    }
+    if (spread > 0) data.fill(spread, row * classes, (row + 1) * classes);
+    data[row * classes + index] = kept + spread;
+    known++;
+  }
+  return { rows: float32([rows, classes], data), counted: known };
+}
+
+function requireDistributions(data: Float32Array, classes: number, name: string): void {
+  for (let from = 0; from < data.length; from += classes) {
+    const row = data.subarray(from, from + classes);
+    if (row.every((share) => share >= 0) && row.reduce((sum, share) => sum + share, 0) < 1.01) continue;
+    throw new PithError("E_DATA", `"${name}" holds [${row.subarray(0, 4).join(", ")}…], expected probabilities.`, {
+      hint: 'For numbers: `loss: "mse"`.',
+    });
+  }
+}
+
+/**
+ * Binary cross-entropy of logits x against targets t from 0 to 1: mean of max(x, 0) - x·t + log(1 + exp(-|x|)), the stable form
+ * of -(t log σ(x) + (1 - t) log(1 - σ(x))).
+ * @example
+ * await train(net, { data, loss: binaryCrossEntropy({ label: "tags" }) });
+ */
+export function binaryCrossEntropy(options: LossOptions = {}): Loss {
+  // log(1 + exp(x)) - x·t is equal, and the runtime's Softplus is stable.
+  return ofElements("binary", options, (emit, logits, target) =>
+    emit.Sub([emit.Softplus([logits]), emit.Mul([logits, target])]),
+  );
+}
+
+/** Keeps log(0) finite, so that 0 · log 0 is 0. */
+const smallest = 1e-38;
+
+/**
+ * Kullback-Leibler divergence Σ p (log p - log softmax(output)) over classes, as a mean over rows; the column or output `label`
+ * contains p. If the model ends in a softmax, the logarithm of its probabilities replaces the log softmax.
+ * @example
+ * await train(net, { data, loss: divergence({ label: "probabilities" }) });
+ */
+export function divergence(options: LossOptions = {}): Loss {
+  return againstTarget("kl", options, scoreRows, (emit, rows, target, count) => {
+    const logs = emit.Log([emit.Max([target, smallest])]);
+    const entries = emit.Mul([target, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
+    return scaledSum(emit, entries, 1 / count);
+  });
+}
+
+// The softmax of logits is the distribution; of log p it is p, since exp(log p) sums to one. Probabilities need a logarithm
+// first: their softmax would be nearly uniform.
+
+export type OutputForm = "logits" | "probabilities" | "log-probabilities";
+
+/** Keeps log(0) finite. A greater value than the smallest normal float32 would remove the gradient where the model is most wrong. */
+const smallestProbability = 1e-37;
+
+/** Returns scores [rows, classes] whose softmax is the model's distribution; `form` overrides the detected form. */
+export function scoreRows(
+  { emit, model }: Pick<LossScope, "emit" | "model">,
+  output: Value,
+  form: OutputForm = formOf(model, output),
+): ReturnType<typeof asRows> {
+  const { rows, count, classes } = asRows(emit, output);
+  const scores = form === "probabilities" ? emit.Log([emit.Max([rows, smallestProbability])]) : rows;
+  return { rows: scores, count, classes };
+}
+
+function formOf(model: LossScope["model"], output: Value): OutputForm {
+  return distributionOf(output, infer(model)) === "probabilities" ? "probabilities" : "logits";
+}

@@ -1,0 +1,20 @@
+import type { Model } from "../../../core/graph/model.ts";
+import { inFloat32, type Loss, outputOf } from "../loss.ts";
+
+/**
+ * The relative noise of an output s against the original's t, Σ (s - t)² / Σ t², which needs no labels. On logits it is no worse than
+ * softened distributions (Kim et al. 2021, arXiv 2105.08919).
+ */
+export function imitation(original: Model, output?: string): Loss {
+  return {
+    name: "imitation",
+    build(scope) {
+      const { emit } = scope;
+      const own = inFloat32(emit, outputOf(scope, output));
+      const theirs = inFloat32(emit, outputOf(scope.teacher(original), output));
+      const error = emit.Sub([own, theirs]);
+      const sum = (value: typeof own) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
+      return { value: emit.Div([sum(error), sum(theirs)]), feeds: () => ({}) };
+    },
+  };
+}

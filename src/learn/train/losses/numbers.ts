@@ -1,0 +1,156 @@
+import { PithError } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { float32 } from "../../../core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
+import {
+  asRows,
+  inFloat32,
+  type Loss,
+  type LossOptions,
+  type LossScope,
+  outputOf,
+  scaledSum,
+  targetLike,
+} from "../loss.ts";
+
+/** Builds a loss of an output and of a target with its shape. */
+export function againstTarget(
+  name: string,
+  options: LossOptions,
+  read: (scope: LossScope, output: Value) => { readonly rows: Value; readonly count: number },
+  write: (emit: Emit, rows: Value, target: Value, count: number) => Value,
+): Loss {
+  return {
+    name,
+    build(scope) {
+      const { rows, count } = read(scope, outputOf(scope, options.output));
+      const target = targetLike(scope, rows, options.label ?? "label");
+      return { value: write(scope.emit, rows, target.value, count), feeds: target.feeds };
+    },
+  };
+}
+
+/** Builds a loss that is the mean of `entries` over all elements. */
+export const ofElements = (
+  name: string,
+  options: LossOptions,
+  entries: (emit: Emit, output: Value, target: Value) => Value,
+): Loss =>
+  againstTarget(
+    name,
+    options,
+    ({ emit }, output) => ({
+      rows: inFloat32(emit, output),
+      count: elementCount(fixedDims(output.type?.dims) ?? []),
+    }),
+    (emit, output, target, count) => scaledSum(emit, entries(emit, output, target), 1 / count),
+  );
+
+const ofErrors = (name: string, options: LossOptions, entries: (emit: Emit, error: Value) => Value): Loss =>
+  ofElements(name, options, (emit, output, target) => entries(emit, emit.Sub([output, target])));
+
+const inRows = ({ emit }: LossScope, output: Value) => asRows(emit, output);
+
+/**
+ * Mean squared error: mean of e².
+ * @example
+ * await train(net, { data, loss: meanSquaredError({ label: "price" }) });
+ */
+export function meanSquaredError(options: LossOptions = {}): Loss {
+  return ofErrors("mse", options, (emit, error) => emit.Mul([error, error]));
+}
+
+/**
+ * Mean absolute error: mean of |e|; its derivative at 0 is 0.
+ * @example
+ * await train(net, { data, loss: meanAbsoluteError() });
+ */
+export function meanAbsoluteError(options: LossOptions = {}): Loss {
+  return ofErrors("mae", options, (emit, error) => emit.Abs([error]));
+}
+
+export interface HuberOptions extends LossOptions {
+  /** |e| at which the square turns into a straight line (default 1). */
+  readonly delta?: number | undefined;
+}
+
+/**
+ * Huber's loss (1964): mean of e²/2 where |e| < δ, δ(|e| - δ/2) beyond.
+ * @throws PithError E_OPTION for a δ that is not above 0.
+ * @example
+ * await train(net, { data, loss: huber({ delta: 0.5 }) });
+ */
+export function huber({ delta = 1, ...options }: HuberOptions = {}): Loss {
+  if (!(delta > 0)) throw new PithError("E_OPTION", `Huber's delta must be above 0, got ${delta}.`);
+  return ofErrors("huber", options, (emit, error) => huberOf(emit, error, delta));
+}
+
+/** Huber's function of each error: with c = e clipped to ±δ, c·(e - c/2) covers both branches. */
+export function huberOf(emit: Emit, error: Value, delta: number): Value {
+  const cut = emit.Clip([error, -delta, delta]);
+  return emit.Mul([cut, emit.Sub([error, emit.Mul([cut, 0.5])])]);
+}
+
+/** Squared length at or below which a vector becomes 0, without gradient. */
+const shortest = 1e-16;
+
+export function directions(emit: Emit, vectors: Value): Value {
+  const squares = emit.ReduceSum([emit.Mul([vectors, vectors]), [-1]], { keepdims: 1 });
+  const long = emit.Where([emit.Greater([squares, shortest]), vectors, 0]);
+  return emit.Div([long, emit.Sqrt([emit.Max([squares, shortest])])]);
+}
+
+/**
+ * 1 - cos of the angle between output and target, as a mean over rows.
+ * @example
+ * await train(student, { data, loss: cosineDistance({ output: "embedding", label: "teacher" }) });
+ */
+export function cosineDistance(options: LossOptions = {}): Loss {
+  return againstTarget("cosine", options, inRows, (emit, rows, target, count) => {
+    const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
+    return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
+  });
+}
+
+export interface InfoNceOptions extends LossOptions {
+  /** Divides the cosines (default 0.07): lower values weight the nearest rows more. */
+  readonly temperature?: number | undefined;
+}
+
+/**
+ * InfoNCE (van den Oord et al. 2018), symmetric as in CLIP (Radford et al. 2021): row i of the output and of the target form a
+ * positive pair, all other pairs of the batch are negatives. Returns the mean of the cross-entropies by rows and by columns.
+ * @throws PithError E_OPTION for a temperature that is not above 0.
+ * @example
+ * await train(net, { data, loss: infoNce({ output: "image_embedding", label: "text_embedding" }) });
+ */
+export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
+  if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
+  return againstTarget("info-nce", options, inRows, (emit, rows, target, count) =>
+    nearest(emit, rows, target, count, temperature, [1, 0]),
+  );
+}
+
+/** InfoNCE along the columns of the cosine matrix (axis 1), its rows (axis 0), or the mean of both. */
+export function nearest(
+  emit: Emit,
+  rows: Value,
+  targets: Value,
+  count: number,
+  temperature: number,
+  axes: readonly (0 | 1)[],
+): Value {
+  const others = emit.Transpose([directions(emit, targets)], { perm: [1, 0] });
+  const logits = emit.Div([emit.MatMul([directions(emit, rows), others]), temperature]);
+  const own = emit.constant(float32([count, count], identity(count)));
+  const logs = axes.map((axis) => emit.Mul([own, emit.LogSoftmax([logits], { axis })]));
+  const sum = logs.reduce((total, each) => emit.Add([total, each]));
+  return scaledSum(emit, sum, -1 / (axes.length * count));
+}
+
+export function identity(size: number): Float32Array {
+  const matrix = new Float32Array(size * size);
+  for (let at = 0; at < size; at++) matrix[at * size + at] = 1;
+  return matrix;
+}

@@ -1,0 +1,228 @@
+/** Losses as text: a weighted sum of names with settings, cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box). */
+
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { nearest } from "../../../core/graph/nearest.ts";
+import { understood } from "../../../core/pass/options.ts";
+import type { BuiltLoss, Loss } from "../loss.ts";
+import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
+import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
+
+const about = { output: v.optional(v.string()), label: v.optional(v.string()) };
+export const number = v.optional(v.pipe(v.string(), v.toNumber()));
+export const positive = v.optional(v.pipe(v.string(), v.toNumber(), v.gtValue(0, "must be above 0")));
+
+/** A loss that text can name; `Known` is context beyond its settings, such as teachers. */
+export interface DeclaredLoss<Known extends readonly unknown[] = []> {
+  readonly name: string;
+  /** At most 52 characters for losses over a teacher: a line of help. */
+  readonly meaning: string;
+  /** The weight if the text gives none (1). */
+  readonly weight?: number | undefined;
+  readonly settings: readonly string[];
+  /** @throws ValiError if the settings, as text, are invalid. */
+  make(settings: unknown, ...known: Known): Loss;
+}
+
+interface Definition<Entries extends v.ObjectEntries, Known extends readonly unknown[]>
+  extends Pick<DeclaredLoss, "name" | "meaning" | "weight"> {
+  readonly settings: Entries;
+  make(settings: v.InferOutput<v.StrictObjectSchema<Entries, undefined>>, ...known: Known): Loss;
+}
+
+export function declareLoss<const Entries extends v.ObjectEntries, Known extends readonly unknown[] = []>(
+  definition: Definition<Entries, Known>,
+): DeclaredLoss<Known> {
+  const schema = v.strictObject(definition.settings);
+  return {
+    ...definition,
+    settings: Object.keys(definition.settings),
+    make: (given, ...known) => definition.make(v.parse(schema, given), ...known),
+  };
+}
+
+export const losses: readonly DeclaredLoss[] = [
+  declareLoss({
+    name: "cross-entropy",
+    meaning:
+      "class labels, or a probability for each class; smoothing=0.1 is label smoothing; from=logits, probabilities or log-probabilities if the graph does not show which",
+    settings: {
+      ...about,
+      smoothing: number,
+      from: v.optional(v.picklist(["logits", "probabilities", "log-probabilities"])),
+    },
+    make: crossEntropy,
+  }),
+  declareLoss({
+    name: "binary",
+    meaning: "binary labels, one for each logit",
+    settings: about,
+    make: binaryCrossEntropy,
+  }),
+  declareLoss({ name: "mse", meaning: "numbers, squared error", settings: about, make: meanSquaredError }),
+  declareLoss({ name: "mae", meaning: "numbers, absolute error", settings: about, make: meanAbsoluteError }),
+  declareLoss({
+    name: "huber",
+    meaning: "numbers, squared error up to delta=1, absolute error beyond",
+    settings: { ...about, delta: number },
+    make: huber,
+  }),
+  declareLoss({
+    name: "kl",
+    meaning: "probabilities of all classes, as a teacher gives them",
+    settings: about,
+    make: divergence,
+  }),
+  declareLoss({ name: "cosine", meaning: "vectors, cosine distance", settings: about, make: cosineDistance }),
+  declareLoss({
+    name: "info-nce",
+    meaning:
+      "pairs of vectors, with the rest of the batch as negatives; temperature=0.07, lower weights the hardest negatives more",
+    settings: { ...about, temperature: number },
+    make: infoNce,
+  }),
+];
+
+export const lossNames: readonly string[] = losses.map(({ name }) => name);
+
+const term = /^(?:(?<weight>[\d.e-]+)\s*\*\s*)?(?<name>[a-z][a-z0-9-]*)\s*(?:\((?<settings>[^()]*)\))?$/;
+
+/**
+ * Parses a loss.
+ * @throws PithError E_OPTION with the names of all losses if the text is not a loss.
+ * @example
+ * const loss = parseLoss("cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)");
+ */
+export function parseLoss(text: string): Loss {
+  return parseLossOf(losses, text);
+}
+
+export function parseLossOf<Known extends readonly unknown[]>(
+  declared: readonly DeclaredLoss<Known>[],
+  text: string,
+  ...known: Known
+): Loss {
+  const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), known));
+  const [only] = parts;
+  return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
+}
+
+/** Returns the model outputs that a text of losses names, so that they can be checked before anything runs. */
+export function outputsNamedIn(text: string): readonly string[] {
+  return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
+}
+
+/** Removed losses, and those that replace them. */
+const replacements: ReadonlyMap<string, string> = new Map([
+  ["dkd", "hinton"],
+  ["dist", "hinton"],
+  ["fsp", "nst"],
+  ["minilm", "hidden-mse"],
+  ["minilm-v2", "hidden-mse"],
+  ["attention-mse", "hidden-mse"],
+  ["attention-kl", "hidden-mse"],
+  ["attention-ce", "hidden-mse"],
+]);
+
+function parseTerm<Known extends readonly unknown[]>(
+  declared: readonly DeclaredLoss<Known>[],
+  text: string,
+  known: Known,
+): WeightedLoss {
+  const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
+  const found = declared.find((one) => one.name === name);
+  if (found === undefined) {
+    const all = declared.map((one) => one.name);
+    const replacement = replacements.get(name);
+    const isReplaced = replacement !== undefined && all.includes(replacement);
+    const meant = isReplaced ? replacement : nearest(name, all);
+    const names = meant === undefined ? `; the losses are ${all.join(", ")}` : "";
+    const wrong =
+      text === ""
+        ? "A loss is missing beside a +"
+        : /\([^)]*$/.test(text)
+          ? `"${text}" lacks a closing bracket`
+          : `"${name === "" ? text : name}" is not a loss${names}`;
+    throw new PithError("E_OPTION", `${wrong}.`, {
+      hint: isReplaced
+        ? `It was removed: use ${replacement}.`
+        : meant === undefined
+          ? 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".'
+          : `Did you mean ${meant}?`,
+    });
+  }
+  const given = Object.fromEntries(
+    settings
+      .split(",")
+      .map((setting) => setting.trim())
+      .filter((setting) => setting !== "")
+      .map((setting) => {
+        const [key = "", ...value] = setting.split("=");
+        return [key.trim(), value.join("=").trim()];
+      }),
+  );
+  const unknown = Object.keys(given).find((key) => !found.settings.includes(key));
+  if (unknown !== undefined)
+    throw new PithError(
+      "E_OPTION",
+      `The loss ${name} has no setting "${unknown}": it has ${found.settings.join(", ")}.`,
+    );
+  const factor = weight === undefined ? found.weight : Number(weight);
+  if (factor !== undefined && !Number.isFinite(factor))
+    throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
+  try {
+    return { loss: found.make(given, ...known), weight: factor };
+  } catch (error) {
+    if (!(error instanceof v.ValiError)) throw error;
+    const [issue] = error.issues;
+    throw new PithError("E_OPTION", `The loss "${text}": ${issue?.path?.[0]?.key ?? ""} ${issue?.message ?? ""}.`);
+  }
+}
+
+function isLoss(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "build" in value;
+}
+
+export const lossOption = v.union([
+  v.pipe(v.string(), understood(parseLoss)),
+  v.custom<Loss>(isLoss, "must be a loss"),
+]);
+
+export interface WeightedLoss {
+  readonly loss: Loss;
+  /** Default 1; a function of the steps done and of all steps (Infinity for a stream) changes it during training. */
+  readonly weight?: number | ((step: number, total: number) => number) | undefined;
+}
+
+/**
+ * Returns Σ weight · loss.
+ * @throws PithError E_OPTION if the list is empty.
+ * @example
+ * const loss = sumOfLosses([{ loss: crossEntropy() }, { loss: meanSquaredError({ output: "boxes", label: "box" }), weight: 0.5 }]);
+ */
+export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
+  if (losses.length === 0) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
+  return {
+    name: losses
+      .map(({ loss, weight = 1 }) => {
+        const factor = typeof weight === "function" ? "scheduled" : weight;
+        return factor === 1 ? loss.name : `${factor} * ${loss.name}`;
+      })
+      .join(" + "),
+    async build(scope) {
+      const { emit } = scope;
+      const parts: BuiltLoss[] = [];
+      for (const { loss, weight = 1 } of losses) {
+        const built = await loss.build(scope);
+        const factor = typeof weight === "function" ? scope.scheduled(weight) : weight;
+        parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
+      }
+      const [first, ...others] = parts.map(({ value }) => value);
+      if (first === undefined) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
+      return {
+        value: others.reduce((total, value) => emit.Add([total, value]), first),
+        feeds: (batch) => Object.assign({}, ...parts.map((part) => part.feeds(batch))),
+      };
+    },
+  };
+}

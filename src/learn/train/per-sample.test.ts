@@ -1,0 +1,184 @@
+/** Gradients of samples: each is what its sample says by itself, and their mean is that of the batch. */
+import { describe, expect, test } from "vitest";
+import { createEngine, type Engine } from "../../core/engine/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { batchNorm, conv2d, dropout, flatten, layerNorm, linear, network, relu, sequential } from "../nn/index.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { crossEntropy, infoNce, meanSquaredError } from "./losses/index.ts";
+import { perSampleGradients, type SampleGradient, sampleGradients } from "./per-sample.ts";
+import { createStep } from "./step.ts";
+import type { StepOptions } from "./step-graph.ts";
+
+const draw = random(5, "samples");
+const normal = (dims: readonly number[]) =>
+  float32(
+    dims,
+    Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, () => draw.normal()),
+  );
+
+async function all(
+  model: Model,
+  batch: Batch,
+  options: Omit<StepOptions, "carry">,
+  seed = 0,
+): Promise<SampleGradient[]> {
+  const found: SampleGradient[] = [];
+  for await (const one of perSampleGradients(model, batch, options, { seed })) found.push(one);
+  return found;
+}
+
+test("of a linear network under squared error: 2 / outputs · x (y - t)ᵀ", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  w: float32[2, 2] = [[1, 2], [3, 4]]
+  y = MatMul "fc" (x, w)
+}`);
+  const batch = { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) };
+  const found = await all(model, batch, { loss: meanSquaredError() });
+  // x₁ W = (-2, -2), off by (-2, -2); x₂ W = (6.5, 9), off by (5.5, 8).
+  expect(found.map(({ sample, loss }) => [sample, loss])).toEqual([
+    [0, 4],
+    [1, (5.5 ** 2 + 8 ** 2) / 2],
+  ]);
+  expect(found.map(({ gradients }) => [...(gradients.get("w") ?? [])])).toEqual([
+    [-2, -2, 2, 2],
+    [2.75, 4, 11, 16],
+  ]);
+});
+
+const images = (count: number): Batch => ({
+  input: normal([count, 2, 5, 5]),
+  label: int64(
+    [count],
+    Array.from({ length: count }, () => draw.integer(3)),
+  ),
+});
+const body = (norm: ReturnType<typeof layerNorm>) => ({
+  conv: conv2d(2, 4, 3),
+  relu: relu(),
+  flat: flatten(),
+  head: sequential({ fc: linear(36, 8), norm, out: linear(8, 3) }),
+});
+const shape = { input: ["batch", 2, 5, 5], seed: 1 } as const;
+
+test("their mean is the gradient of the batch, and the model stays as it is", async () => {
+  const model = network(body(layerNorm(8)), shape);
+  const before = model.graph.value("conv.weight")?.tensor;
+  const batch = images(7);
+  const found = await all(model, batch, { loss: crossEntropy() });
+  const step = await createStep(model, batch, { loss: crossEntropy() });
+  const loss = await step.run(batch);
+  expect(found.reduce((sum, one) => sum + one.loss, 0) / 7).toBeCloseTo(loss, 5);
+  expect(step.parameters).toHaveLength(8);
+  for (const { name, gradient } of step.parameters) {
+    const mean = gradient.map(
+      (_, at) => found.reduce((sum, { gradients }) => sum + (gradients.get(name)?.[at] ?? 0), 0) / 7,
+    );
+    const size = Math.max(...gradient.map(Math.abs));
+    gradient.forEach((one, at) => {
+      expect(Math.abs((mean[at] ?? 0) - one)).toBeLessThan(1e-5 * size + 1e-8);
+    });
+  }
+  await step.release();
+  expect(model.graph.value("conv.weight")?.tensor).toBe(before);
+});
+
+test("only the selected layers have some; of no samples there are none", async () => {
+  const model = network(body(layerNorm(8)), shape);
+  const [one] = await all(model, images(2), { loss: crossEntropy(), layers: "head.out" });
+  expect([...(one?.gradients.keys() ?? [])]).toEqual(["head.out.weight", "head.out.bias"]);
+  const none = { input: float32([0, 2, 5, 5], []), label: int64([0], []) };
+  expect(await all(model, none, { loss: crossEntropy() })).toEqual([]);
+});
+
+test("dropout is drawn for each sample, the same again by the same seed", async () => {
+  const model = network({ flat: flatten(), drop: dropout(0.5), fc: linear(50, 3) }, shape);
+  const [first = images(1)] = [images(1)];
+  const twice = {
+    input: float32([2, 2, 5, 5], [...(first.input?.data ?? [])].concat([...(first.input?.data ?? [])]).map(Number)),
+    label: int64([2], [1, 1]),
+  };
+  const weights = async (seed: number) =>
+    (await all(model, twice, { loss: crossEntropy() }, seed)).map(({ gradients }) => gradients.get("fc.weight"));
+  const [one, other] = await weights(1);
+  expect(one).not.toEqual(other);
+  expect(await weights(1)).toEqual([one, other]);
+  expect((await weights(2))[0]).not.toEqual(one);
+});
+
+test("batch after batch by the same graphs, to the bit as each alone", async () => {
+  const own = createEngine();
+  let loaded = 0;
+  const engine: Engine = {
+    ...own,
+    load(...given) {
+      loaded++;
+      return own.load(...given);
+    },
+  };
+  const model = network(body(layerNorm(8)), shape);
+  const batches = [images(3), images(3), images(2)];
+  const samples = sampleGradients(model, { loss: crossEntropy() }, { engine, seed: 3 });
+  const after: number[] = [];
+  for (const batch of batches) {
+    const found: SampleGradient[] = [];
+    for await (const one of samples.of(batch)) found.push(one);
+    expect(found).toEqual(await all(model, batch, { loss: crossEntropy() }, 3));
+    after.push(loaded);
+  }
+  await samples.release();
+  expect(after[0]).toBeGreaterThan(0);
+  expect(after).toEqual([after[0], after[0], after[0]]);
+});
+
+test("a loss that is no number is said to be none", async () => {
+  const model = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
+  const batch = { input: float32([2, 4], [1, 2, 3, 4, NaN, 0, 0, 0]), label: int64([2], [0, 1]) };
+  await expect(all(model, batch, { loss: crossEntropy() })).rejects.toMatchObject({
+    code: "E_DATA",
+    message: "The loss of sample 2 of a batch is NaN.",
+  });
+});
+
+describe("where samples mix there is none, and it is said why", () => {
+  test("batch normalization by the statistics of the batch", async () => {
+    const model = network({ conv: conv2d(2, 4, 3), norm: batchNorm(4), flat: flatten(), fc: linear(36, 3) }, shape);
+    await expect(all(model, images(4), { loss: crossEntropy() })).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringContaining('"norm.running_mean" is computed from all samples'),
+      hint: expect.stringContaining("finalize"),
+    });
+    // Frozen, it computes as in inference.
+    expect(await all(model, images(4), { loss: crossEntropy(), layers: ["conv", "fc"] })).toHaveLength(4);
+    for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
+    expect(await all(model, images(4), { loss: crossEntropy() })).toHaveLength(4);
+  });
+
+  test("a loss of contrast between samples", async () => {
+    const model = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
+    const batch = { input: normal([4, 4]), label: normal([4, 3]) };
+    await expect(all(model, batch, { loss: infoNce() })).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: expect.stringMatching(/the loss of the first two together is \d.*which is not their mean/),
+    });
+    // What is drawn for each sample hides it from the steps themselves.
+    const drawing = network({ drop: dropout(0.5), fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
+    await expect(all(drawing, batch, { loss: infoNce() })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+  });
+
+  test("a network that looks from one sample at the other", async () => {
+    const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  w: float32[2, 2] = [[1, 2], [3, 4]]
+  axes: int64[1] = [0]
+  mean = ReduceMean(x, axes)
+  apart = Sub(x, mean)
+  y = MatMul "fc" (apart, w)
+}`);
+    const batch = { x: normal([3, 2]), label: normal([3, 2]) };
+    await expect(all(model, batch, { loss: meanSquaredError() })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
+  });
+});

@@ -1,0 +1,110 @@
+/**
+ * Per-sample gradients, g_i = ∂loss_i/∂w: for clipping (Abadi et al. 2016, "Deep learning with differential privacy"), the
+ * empirical Fisher information Σ g_i g_iᵀ, and influence (Koh and Liang 2017). One step graph for one sample runs for each.
+ *
+ * A sample has a separate gradient only if the batch loss is the mean of the sample losses, Σ g_i / n = g. Batch statistics,
+ * contrast between samples and the like are rejected: by the state that they carry, or because the loss of the first two samples
+ * differs from their mean. Dropout is drawn per sample, by the seed and its position.
+ */
+import { mapColumns, sampleCount, sliceRows } from "../../data/rows.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import type { Floats } from "./floats.ts";
+import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";
+import { createStep, type Step } from "./step.ts";
+import type { StepOptions } from "./step-graph.ts";
+
+export interface SampleGradient {
+  readonly sample: number;
+  readonly loss: number;
+  /** Parameter → its gradient in the layout of the parameter. The caller owns the arrays. */
+  readonly gradients: ReadonlyMap<string, Floats>;
+}
+
+/** Relative to the greater loss: float32 sums in a batch have another order. */
+const tolerance = 1e-4;
+
+/**
+ * Yields the gradients of the samples of a batch, one sample at a time. The model is not changed.
+ * @throws PithError E_UNSUPPORTED if samples mix, so that none has a separate gradient, E_DATA if a loss is not finite, and the
+ * errors of `createStep`.
+ * @example
+ * for await (const batch of data.batches({ size: 64 })) {
+ *   for await (const { sample, gradients } of perSampleGradients(model, batch, { loss: crossEntropy() }))
+ *     console.log(sample, gradients.get("fc1.weight"));
+ * }
+ */
+export async function* perSampleGradients(
+  model: Model,
+  batch: Batch,
+  options: Omit<StepOptions, "carry">,
+  context: Partial<Context> = {},
+): AsyncGenerator<SampleGradient> {
+  const samples = sampleGradients(model, options, context);
+  try {
+    yield* samples.of(batch);
+  } finally {
+    await samples.release();
+  }
+}
+
+/** Yields gradients for several batches with the graphs of the first. */
+export interface SampleGradients {
+  of(batch: Batch): AsyncGenerator<SampleGradient>;
+  release(): Promise<void>;
+}
+
+export function sampleGradients(
+  model: Model,
+  options: Omit<StepOptions, "carry">,
+  context: Partial<Context> = {},
+): SampleGradients {
+  const losses = forwardLoss(model, options.loss, completeContext(context));
+  let step: Step | undefined;
+  return {
+    async *of(batch) {
+      const count = sampleCount(batch, "The batch");
+      const rows = (start: number, end: number): Batch => mapColumns(batch, (dense) => sliceRows(dense, start, end));
+      if (count === 0) return;
+      step ??= await createStep(model, rows(0, 1), options, context);
+      requireStateless(step);
+      if (count > 1) await requireApart(losses, rows);
+      for (let sample = 0; sample < count; sample++) {
+        const loss = await step.run(rows(sample, sample + 1), [sample]);
+        const gradients = new Map(step.parameters.map(({ name, gradient }) => [name, gradient.slice()]));
+        yield { sample, loss, gradients };
+      }
+    },
+    async release() {
+      await losses.release();
+      await step?.release();
+    },
+  };
+}
+
+function requireStateless({ states: [state] }: Step): void {
+  if (state === undefined) return;
+  const place = `"${state.name}" is computed from all samples of a batch`;
+  throw new PithError("E_UNSUPPORTED", `A sample has no separate gradient: ${place}.`, {
+    hint: "Run `finalize` on the model first: batch normalization then computes as in inference.",
+  });
+}
+
+/** Compares losses in inference mode. @throws PithError E_UNSUPPORTED if samples mix, E_DATA if a loss is not finite. */
+async function requireApart(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
+  const [first, second, both] = [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
+  const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));
+  if (broken >= 0)
+    throw new PithError("E_DATA", `The loss of sample ${broken + 1} of a batch is ${[first, second][broken]}.`, {
+      hint: "Check the model, the data and the preprocessing for NaN and overflow.",
+    });
+  if (Math.abs(both - (first + second) / 2) <= tolerance * Math.max(Math.abs(first), Math.abs(second), 1e-30)) return;
+  const figures = `${both.toPrecision(6)}, that of each ${first.toPrecision(6)} and ${second.toPrecision(6)}`;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `A sample has no separate gradient: the loss of the first two together is ${figures}, which is not their mean.`,
+    { hint: "The model or the loss mixes samples of a batch, or normalizes by labels of the whole batch." },
+  );
+}

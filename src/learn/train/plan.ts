@@ -1,0 +1,223 @@
+import { infer } from "../../core/analysis/infer.ts";
+import { augmented } from "../../data/augment.ts";
+import { type Augmentation, parseAugmentation } from "../../data/augment-options.ts";
+import { isIndexed } from "../../data/indexed.ts";
+import { trainPart } from "../../data/open.ts";
+import { draw, setAside } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
+import { type Gradual, gradualOf } from "./gradual-options.ts";
+import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
+import { parseLoss } from "./losses/index.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { optimizers, usualRate } from "./optimizers.ts";
+import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
+import type { StepOptions } from "./step-graph.ts";
+import { type TrainOptions, trainOptions, usualBatch } from "./train-options.ts";
+
+export interface Validation {
+  readonly data: Dataset;
+  /** Selects the best weights (default: the loss). */
+  readonly metric: Metric | undefined;
+  /** Steps between evaluations, besides those before the first step and at the end; default: one per epoch. */
+  readonly every: number | undefined;
+  /** Evaluations without improvement after which training ends. */
+  readonly patience: number | undefined;
+}
+
+export interface Plan extends StepOptions {
+  readonly data: Dataset;
+  readonly epochs: number;
+  readonly size: number;
+  readonly accumulate: number;
+  readonly optimizer: Optimizer;
+  readonly learningRate: number;
+  readonly schedule: Schedule;
+  readonly clip: number | undefined;
+  /** Decay of a moving average, which replaces the last weights. */
+  readonly average: number | undefined;
+  readonly validation: Validation | undefined;
+  readonly gradual: Gradual | undefined;
+  readonly groupLasso: GroupLasso | undefined;
+  /** The step whose weights the model keeps. */
+  readonly keepStep: number | undefined;
+  /** Options as plain data: a resumed training must have the same. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  readonly checkpoint: string | undefined;
+  readonly resume: boolean;
+  readonly log: string | undefined;
+  readonly onStep: TrainOptions["onStep"];
+  readonly onEpoch: TrainOptions["onEpoch"];
+}
+
+export function stepsOf({ data, size, accumulate, epochs }: Plan): number | undefined {
+  return data.count === undefined ? undefined : Math.floor(Math.floor(data.count / size) / accumulate) * epochs;
+}
+
+/** Learning rate of a step, as a factor of the peak; 1 if the number of steps is unknown. `epochs` defaults to those of the plan. */
+export function rateFactor(plan: Plan, step: number, epochs = plan.epochs): number {
+  const total = stepsOf(plan);
+  if (total === undefined) return 1;
+  const epoch = total / plan.epochs;
+  return plan.schedule(step, epoch * epochs, { epoch });
+}
+
+export function epochSeed(seed: number, epoch: number): number {
+  return seed * 1_000_003 + epoch;
+}
+
+export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
+  const { schedule, warmup, metric, every, patience, augment, layers, except, threads } = options;
+  const { epochs, accumulate, clip, average, keepStep, checkpoint, resume, log, checkpointing } = options;
+  const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
+  const optimizer = optimizerOf(options);
+  const learningRate = options.learningRate ?? usualRate(optimizer);
+  const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
+  const shape = typeof schedule === "function" ? schedule : parseSchedule(schedule);
+  const { data: all, validation } =
+    options.validation === undefined
+      ? { data: await trainPart(options.data), validation: undefined }
+      : await openData(options.data, options.validation, context.seed);
+  const samples = options.samples === undefined ? all : draw(all, options.samples, context.seed);
+  const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
+  if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
+    const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
+    context.log({ id: "no-schedule", text, level: "warning" });
+  }
+  const late = typeof schedule === "function" ? [] : milestonesOf(schedule).filter((milestone) => milestone >= epochs);
+  if (late.length > 0) {
+    const text = `schedule: the training ends after ${counted(epochs, "epoch")}, before the learning rate falls at ${late.join(", ")}`;
+    context.log({ id: "late-milestones", text, level: "warning" });
+  }
+  const plan: Plan = {
+    data,
+    epochs,
+    size: await batchOf(model, { given: options.batch, data, teachers: loss.teachers ?? [] }, context),
+    accumulate,
+    optimizer,
+    learningRate,
+    schedule: warmup === 0 ? shape : warmUp(shape, warmup),
+    clip,
+    average,
+    loss,
+    validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
+    gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
+    groupLasso: options.groupLasso === undefined ? undefined : groupLassoOf(options.groupLasso),
+    keepStep,
+    settings: settingsOf(options, { learningRate, optimizer, loss }),
+    checkpoint,
+    resume,
+    log,
+    onStep: options.onStep,
+    onEpoch: options.onEpoch,
+    layers,
+    except,
+    threads,
+    cachesFrozen: epochs > 1,
+    samples: data.count === undefined ? undefined : data.count * views,
+    checkpointing,
+  };
+  const steps = stepsOf(plan);
+  if (steps === undefined && plan.gradual !== undefined)
+    throw new PithError(
+      "E_OPTION",
+      `prune: ${data.name} has an unknown number of samples, so the end of pruning is undefined.`,
+    );
+  if (steps !== undefined && keepStep !== undefined && keepStep > steps)
+    throw new PithError("E_OPTION", `keepStep: expected at most ${steps}, the number of steps, got ${keepStep}.`);
+  return plan;
+}
+
+interface BatchRequest {
+  readonly given: number | undefined;
+  readonly data: Dataset;
+  readonly teachers: readonly Model[];
+}
+
+async function batchOf(model: Model, { given, data, teachers }: BatchRequest, context: Context): Promise<number> {
+  const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  if (given !== undefined && given > 1 && (await takesOneSample(model, data)))
+    throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${given}.`, {
+      hint: `\`accumulate\` ${given} adds up the gradients of ${given} samples.`,
+    });
+  if (given !== undefined) return wanted;
+  const { size, why } = await batchSizeFor(model, wanted, data, teachers);
+  if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
+  return size;
+}
+
+/** Options that can differ from the checkpoint's in a resumed training. */
+const free: ReadonlySet<string> = new Set([
+  ...["epochs", "every", "patience", "checkpoint", "resume", "log", "onStep", "onEpoch", "threads", "checkpointing"],
+  // Compared by content and by the actual batch size.
+  ...["data", "batch"],
+]);
+
+/** Returns the options that identify a training: null if not given; functions and objects by name. */
+function settingsOf(
+  options: TrainOptions,
+  { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
+): Plan["settings"] {
+  const { schedule, validation, metric } = options;
+  const given: Readonly<Record<string, unknown>> = {
+    ...options,
+    loss: typeof options.loss === "string" ? options.loss : loss.name,
+    optimizer: optimizer.name,
+    learningRate,
+    schedule: typeof schedule === "string" ? schedule : "a function",
+    validation: typeof validation === "object" ? "a data set" : validation,
+    metric: metric?.name,
+    ...loss.settings,
+  };
+  const names = [...Object.keys(trainOptions.entries), ...Object.keys(loss.settings ?? {})];
+  return Object.fromEntries(names.flatMap((name) => (free.has(name) ? [] : [[name, given[name] ?? null]])));
+}
+
+function optimizerOf(options: TrainOptions): Optimizer {
+  const { optimizer, momentum, weightDecay } = options;
+  if (typeof optimizer !== "string") return optimizer;
+  return optimizers[optimizer].make({ momentum, decay: weightDecay === undefined ? {} : { weightDecay } });
+}
+
+function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
+  const how = parseAugmentation(augment);
+  if ((how.mixup ?? 0) === 0) return augmented(data, how, { seed });
+  infer(model);
+  const [output] = model.graph.outputs;
+  const classes = output?.type?.dims?.at(-1);
+  if (typeof classes === "number") return augmented(data, how, { seed, classes });
+  throw new PithError(
+    "E_OPTION",
+    `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not show the number of classes.`,
+  );
+}
+
+/** Returns training and validation samples: the latter as given, or a share, at most `most`, drawn by the seed. */
+export async function openData(
+  data: Dataset | string,
+  validation: Dataset | string | number,
+  seed: number,
+  most = Number.POSITIVE_INFINITY,
+): Promise<{ readonly data: Dataset; readonly validation: Dataset }> {
+  const all = await trainPart(data);
+  if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
+  if (!isIndexed(all)) {
+    throw new PithError("E_DATA", `${all.name} is a stream, of which no share can be held out.`, {
+      hint: "Give the validation samples as a separate data set.",
+    });
+  }
+  const kept = Math.min(Math.round(validation * all.count), most);
+  if (kept === 0 || kept === all.count)
+    throw new PithError(
+      "E_DATA",
+      `${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`,
+    );
+  const { drawn, rest } = setAside(all, kept, seed);
+  return { data: rest, validation: drawn };
+}

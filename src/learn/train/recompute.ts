@@ -1,0 +1,232 @@
+/**
+ * Gradient checkpointing (Chen et al. 2016, "Training deep nets with sublinear memory cost"): values between two kept values are
+ * recomputed in the backward pass from the first of them.
+ *
+ *     forward    x → [a → b] → c → [d → e] → y → loss        kept: c, y
+ *     backward   dy,  d' = f(c), e' = g(d'),  dd …,  dc,  a' = h(x), b' …
+ *
+ * Copied nodes read kept values after a barrier: a Reshape to the same dimensions that waits for a gradient of this part. Without
+ * it, a runtime can recompute all parts at the start of the backward pass, which saves nothing. Optimizations must be off,
+ * because they would merge copies and originals. Values that depend on no parameter or no input, that several parts read (masks,
+ * positions), or that are random are kept.
+ */
+import { computedFrom, cutPoints } from "../../core/analysis/cut-points.ts";
+import { downstream } from "../../core/analysis/downstream.ts";
+import { type Inference, isRandom } from "../../core/analysis/infer.ts";
+import { type Copies, copyNode } from "../../core/graph/clone.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
+import { describe, type Graph, type Node, usedValues, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { inOrder } from "../../core/graph/order.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { bytesFor } from "../../core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+
+interface GradientStep {
+  readonly model: Model;
+  readonly inference: Inference;
+  readonly forward: ReadonlySet<Node>;
+  readonly varying: ReadonlySet<Value>;
+  readonly arriving: ReadonlyMap<Node, Value>;
+}
+
+/** Recomputes values between the boundaries in the backward pass, in place. Values after the last boundary are kept. */
+export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): void {
+  const { model, forward, arriving } = step;
+  const parts = partsOf(step, boundaries);
+  const fed = downstream(model.graph, model.graph.feeds, step.inference);
+  const kept = keptIn(step, boundaries, parts, fed);
+  const waits = (value: Value): boolean => fed.has(value) && step.inference.operand(value)?.elements === undefined;
+  const barriers = new Map<number, Value>();
+  for (const node of [...forward].reverse()) {
+    const part = parts.get(node);
+    const gradient = arriving.get(node);
+    if (part === undefined || gradient === undefined || barriers.has(part)) continue;
+    if (gradient.producer !== undefined && model.graph.ownValue(gradient.name) === gradient)
+      barriers.set(part, gradient);
+  }
+  const copies = new Map<number, Copies>();
+  for (const user of [...model.graph.nodes()].filter((node) => !forward.has(node))) {
+    for (const [input, value] of user.inputs.entries()) {
+      const part = value?.producer === undefined ? undefined : parts.get(value.producer);
+      if (value === undefined || part === undefined || kept(value)) continue;
+      const own = copies.get(part) ?? new Map<Value, Value>();
+      copies.set(part, own);
+      model.graph.setInput(
+        user,
+        input,
+        copyBefore(user, value, { step, kept, waits, copies: own, gate: barriers.get(part) }),
+      );
+    }
+  }
+}
+
+interface Copying {
+  readonly step: GradientStep;
+  readonly kept: (value: Value) => boolean;
+  /** Returns whether a kept value is read after the barrier: values without inputs are there from the start. */
+  readonly waits: (value: Value) => boolean;
+  readonly copies: Copies;
+  readonly gate: Value | undefined;
+}
+
+function copyBefore(user: Node, value: Value, { step, kept, waits, copies, gate }: Copying): Value {
+  const { model, inference } = step;
+  const emit = emitInto(model, { by: "differentiate", before: user, onNode: inference.visit });
+  const makers = (values: readonly Value[]): Node[] =>
+    values.flatMap((used) => (copies.has(used) || kept(used) || used.producer === undefined ? [] : [used.producer]));
+  for (const node of inOrder(makers([value]), (each) => makers(usedValues(each)), describe)) {
+    for (const used of usedValues(node))
+      if (gate !== undefined && !copies.has(used) && waits(used)) copies.set(used, behind(emit, used, gate));
+    copyNode(
+      node,
+      model.graph,
+      copies,
+      { node: "", output: ({ name }) => model.graph.freshName(`${name}.again`) },
+      { before: user },
+    );
+    for (const output of node.outputs) {
+      const copy = output === undefined ? undefined : copies.get(output);
+      // A role describes the original.
+      if (copy !== undefined) copy.role = undefined;
+    }
+  }
+  return copies.get(value) ?? value;
+}
+
+function behind(emit: Emit, value: Value, gate: Value): Value {
+  const dims = fixedDims(value.type?.dims);
+  if (dims === undefined || dims.includes(0)) return value;
+  const nothing = emit.Shape([gate], { start: 0, end: 0 });
+  const shape = emit.Concat([nothing, emit.constant(fromNumbers("int64", [dims.length], dims), "dims")], { axis: 0 });
+  return emit.Reshape([value, shape]);
+}
+
+function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): ReadonlyMap<Node, number> {
+  const parts = new Map<Node, number>();
+  let part = 0;
+  let open: Node[] = [];
+  for (const node of forward) {
+    open.push(node);
+    if (!node.outputs.some((output) => output !== undefined && boundaries.has(output))) continue;
+    for (const each of open) parts.set(each, part);
+    part++;
+    open = [];
+  }
+  return parts;
+}
+
+function keptIn(
+  { model, inference, forward, varying }: GradientStep,
+  boundaries: ReadonlySet<Value>,
+  parts: ReadonlyMap<Node, number>,
+  fed: ReadonlySet<Value>,
+): (value: Value) => boolean {
+  const { graph } = model;
+  const outputs = new Set(graph.outputs);
+  const known = new Map<Value, boolean>();
+  const find = (value: Value): boolean => {
+    const { producer } = value;
+    const part = producer === undefined ? undefined : parts.get(producer);
+    if (producer === undefined || part === undefined || boundaries.has(value) || outputs.has(value)) return true;
+    if (!varying.has(value) || !fed.has(value) || isRandom(producer) || !forward.has(producer)) return true;
+    if (inference.operand(value)?.stored === true || value.type === undefined) return true;
+    return [...value.uses].some(({ node }) => node.graph !== graph || (forward.has(node) && parts.get(node) !== part));
+  };
+  return (value) => {
+    const before = known.get(value);
+    if (before !== undefined) return before;
+    const found = find(value);
+    known.set(value, found);
+    return found;
+  };
+}
+
+// Chooses the cut points with the least memory (Chen et al. 2016, algorithm 3). For cut points c₁ … cₘ the memory of a choice is
+// Σ bytes(cᵢ chosen) + max over parts of what the backward pass reads of a part. For each of some budgets for the second term,
+// dynamic programming minimizes the first.
+
+/** Number of budgets, as fractions of the memory without checkpointing. */
+const budgets = 64;
+
+/** Returns the values to keep; none if keeping everything needs less. */
+export function chooseBoundaries(step: GradientStep, parameters: readonly Value[]): ReadonlySet<Value> {
+  const { model, inference, forward } = step;
+  const counted = computedFrom(model.graph, parameters, inference);
+  const nodes = [...forward].filter((node) =>
+    node.outputs.some((output) => output !== undefined && counted.has(output)),
+  );
+  const cuts = cutPoints(nodes, new Set([...counted].filter(({ type }) => fixedDims(type?.dims) !== undefined)));
+  // Bytes, up to each cut point, that the backward pass reads.
+  const read = [0];
+  const ends = new Set(cuts.map(({ producer }) => producer));
+  let sum = 0;
+  for (const node of nodes) {
+    for (const output of node.outputs)
+      if (output !== undefined && [...output.uses].some((use) => !forward.has(use.node))) sum += bytesOf(output);
+    if (ends.has(node)) read.push(sum);
+  }
+  const chosen = leastMemory(cuts.map(bytesOf), [...read, sum]);
+  return new Set(chosen.flatMap((at) => cuts[at] ?? []));
+}
+
+/** @param sizes Bytes of each cut point. @param read Bytes read of all before: the start, each cut point, and the end. */
+export function leastMemory(sizes: readonly number[], read: readonly number[]): readonly number[] {
+  const total = read.at(-1) ?? 0;
+  let least = total;
+  let best: readonly number[] = [];
+  for (let budget = 1; budget < budgets; budget++) {
+    const found = within((total * budget) / budgets, sizes, read);
+    if (found === undefined || found.memory >= least) continue;
+    least = found.memory;
+    best = found.chosen;
+  }
+  return best;
+}
+
+function within(
+  limit: number,
+  sizes: readonly number[],
+  read: readonly number[],
+): { readonly memory: number; readonly chosen: readonly number[] } | undefined {
+  const count = sizes.length;
+  /** Minimum kept bytes up to each position (0: start, 1 … count: cut points, count + 1: end), and the previous position. */
+  const kept: number[] = [0];
+  const before: number[] = [-1];
+  for (let end = 1; end <= count + 1; end++) {
+    let [least, from] = [Number.POSITIVE_INFINITY, -1];
+    for (let start = end - 1; start >= 0 && (read[end] ?? 0) - (read[start] ?? 0) <= limit; start--) {
+      const sum = kept[start] ?? 0;
+      if (sum < least) [least, from] = [sum, start];
+    }
+    kept.push(least + (sizes[end - 1] ?? 0));
+    before.push(from);
+  }
+  const sum = kept[count + 1] ?? Number.POSITIVE_INFINITY;
+  if (!Number.isFinite(sum)) return undefined;
+  const chosen: number[] = [];
+  let largest = 0;
+  for (let end = count + 1; end > 0; end = before[end] ?? -1) {
+    const start = before[end] ?? -1;
+    largest = Math.max(largest, (read[end] ?? 0) - (read[start] ?? 0));
+    if (start > 0) chosen.unshift(start - 1);
+  }
+  return { memory: sum + largest, chosen };
+}
+
+function bytesOf({ type }: Value): number {
+  const dims = fixedDims(type?.dims);
+  return type === undefined || type.type === "string" || dims === undefined
+    ? 0
+    : bytesFor(type.type, elementCount(dims));
+}
+
+// ONNX Runtime does not run nodes in file order. It starts from the last node that nothing reads and computes depth first what it
+// needs. If that is the gradient of the first layer, all activations and gradients stay in memory to the end. So these nodes go
+// to the end of the file in reverse order: the loss runs first, then the gradients of the last layer.
+
+/** Reorders nodes that nothing reads so that the runtime runs them in their present order. */
+export function runInOrder(graph: Graph): void {
+  const ends = [...graph.nodes()].filter((node) => node.outputs.every((output) => (output?.uses.size ?? 0) === 0));
+  graph.moveToEnd(ends.reverse());
+}

@@ -1,0 +1,150 @@
+/** Roles stay. Running statistics become mean 0 and variance 1 with the role `state`, so that a later training updates them. */
+
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { layersInside } from "../../core/analysis/no-layers.ts";
+import { parametersOf } from "../../core/analysis/parameters.ts";
+import { weightShape } from "../../core/analysis/weight.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Bound, WeightRole } from "../../core/ops/define.ts";
+import { type Change, type Context, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
+import { isBiasOrScale, readings, rolesOf } from "./groups.ts";
+import { declareRoles, quantizedWeights } from "./roles.ts";
+import { reportParted } from "./shared-constants.ts";
+import { copyOfTied } from "./ties.ts";
+
+/**
+ * Reinitializes all parameters in place, by the seed of the context, to train the network from scratch. Unclassified parameters
+ * and quantized weights stay and are reported as misses. Source: He et al. 2015, "Delving deep into rectifiers"; Glorot and
+ * Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks".
+ * @example
+ * await reinitialize(model, {}, { seed: 1 });
+ * await train(model, { data, epochs: 20 });
+ */
+export const reinitialize = definePass({
+  id: "reinitialize",
+  summary: "Reinitialize all weights, to train a network from scratch",
+  options: noOptions,
+  beginsAnew: true,
+  command: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
+  run: (model, _, context) => drawAnew(model, context),
+});
+
+async function drawAnew(model: Model, context: Context): Promise<Outcome> {
+  const { seed, log } = context;
+  storeWeights(model);
+  const roles = await declareRoles(model, { batchStatistics: true });
+  const inference = infer(model);
+  const parameters = parametersOf(model, inference);
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const values = [...model.graph.values()];
+  for (const value of values) {
+    const { tensor, name, role } = value;
+    const type = tensor?.type;
+    if (tensor === undefined || type === undefined || !isFloat(type)) continue;
+    if (!parameters.has(value) && role?.kind !== "state") continue;
+    const start = initializationOf(value, inference);
+    if (start === undefined) {
+      misses.push(new Miss("no operator defines its initial value: it is not changed", name));
+      continue;
+    }
+    value.tensor = drawn(type, tensor.dims, start, seed, name);
+    const what =
+      typeof start === "number"
+        ? `all ${start}`
+        : `normal, standard deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
+    changes.push({ at: name, what, decidedBy: "global" });
+  }
+  const redrawn = new Set(changes.map(({ at }) => at));
+  for (const value of values) {
+    const { role, tensor } = value;
+    const first = role?.kind === "tied" && redrawn.has(role.name) ? model.graph.value(role.name)?.tensor : undefined;
+    const type = tensor?.type;
+    if (role?.kind !== "tied" || first === undefined || tensor === undefined || type === undefined || !isFloat(type))
+      continue;
+    const numbers = copyOfTied(toFloat64(await first.read()), first.dims, role.transposed);
+    value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
+  }
+  misses.push(...quantizedWeights(model, inference), ...layersInside(model, inference));
+  if (changes.length > 0) reportParted(roles.parted, context);
+  const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
+  if (changes.length > 0 && states > 0) {
+    const text = states === 1 ? "1 running statistic" : `${states} running statistics`;
+    log({
+      id: "states",
+      text: `${text} will be updated from the batches in training, with or without \`batchStatistics\``,
+    });
+  }
+  return { changes, misses };
+}
+
+function drawn(type: FloatType, dims: readonly number[], start: Initialization, seed: number, name: string): Tensor {
+  const numbers = random(seed, "reinitialize", name);
+  const deviation = typeof start === "number" ? 0 : Math.sqrt(start.variance);
+  const entry = typeof start === "number" ? () => start : () => deviation * numbers.normal();
+  return inMemory(fromNumbers(type, dims, Float64Array.from({ length: elementCount(dims) }, entry)));
+}
+
+// Initial values, by the definitions of the operators that read them:
+//
+// - Weights: variance 2 / inputs before an activation (perhaps after a bias or normalization; He et al. 2015), else 2 / (inputs +
+//   outputs) (Glorot and Bengio 2010). Kernel taps count as inputs and outputs of their group.
+// - Embedding tables: variance 1 / columns, so rows of length 1, whose products with vectors of variance 1 have variance 1.
+// - Scales: 1. Biases and other vectors: 0.
+
+type Initialization = number | { readonly variance: number };
+
+/** Returns undefined for unclassified parameters, such as quantization scales. */
+function initializationOf(value: Value, inference: Inference): Initialization | undefined {
+  const found = [...readings(value, inference)];
+  for (const { node, bound, input } of found) {
+    const role = rolesOf(bound).find((role) => role.input === input && role.kind !== "lookup");
+    if (role !== undefined) return { variance: weightVariance(node, role, inference) };
+  }
+  if (found.some(({ bound, input }) => bound.scales().includes(input))) return 1;
+  const [first] = found;
+  if (first === undefined) return undefined;
+  const { node, bound, input } = first;
+  const long = (value.tensor?.dims ?? []).filter((size) => size > 1);
+  return isBiasOrScale({ node, bound, input }) || long.length < 2 ? 0 : { variance: 1 / (long.at(-1) ?? 1) };
+}
+
+function weightVariance(node: Node, role: WeightRole, inference: Inference): number {
+  const dims = fixedDims(node.inputs[role.input]?.type?.dims) ?? [];
+  const { outputs, inputs, taps } = weightShape(role, dims);
+  const isActivated = role.fused !== undefined || node.outputs.slice(0, 1).some((y) => reachesActivation(y, inference));
+  return isActivated ? 2 / (taps * inputs) : 2 / (taps * (inputs + outputs));
+}
+
+/** Returns whether an element-wise function reads a value, perhaps after scaling and shifting. */
+function reachesActivation(value: Value | undefined, inference: Inference): boolean {
+  return [...(value?.uses ?? [])].some(({ node, input }) => {
+    const bound = inference.at(node);
+    if (bound instanceof Miss || node.inputs.some((other, at) => at !== input && isComputed(other, inference)))
+      return false;
+    if (bound.unchanged() !== undefined || !(bound.affine() instanceof Miss))
+      return reachesActivation(node.outputs[0], inference);
+    return isElementwise(bound, node.inputs[input]?.type?.dims?.length);
+  });
+}
+
+function isComputed(value: Value | undefined, inference: Inference): boolean {
+  return value !== undefined && inference.operand(value)?.stored !== true;
+}
+
+function isElementwise(bound: Bound, rank: number | undefined): boolean {
+  const rule = bound.axes();
+  if (rule instanceof Miss || rank === undefined) return false;
+  const links = rule.links.filter((link) => "from" in link && link.from[0] === "in0" && link.to[0] === "out0");
+  const kept = links.filter((link) => "from" in link && link.from[1] === link.to[1] && link.map === undefined);
+  const refused = rule.links.some((link) => "refuses" in link && link.refuses[0] === "in0");
+  return !refused && links.length === rank && kept.length === rank;
+}

@@ -1,0 +1,81 @@
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { data, expectContinued, net, stopAfter, trained, weights } from "../../../test/train/corners.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { open } from "../../core/onnx/index.ts";
+import { prune, remove } from "../../techniques/prune/index.ts";
+import { rewind, train } from "./index.ts";
+
+const at = (model: Model, name: string): Promise<unknown> =>
+  (model.graph.value(name)?.tensor?.read() ?? Promise.resolve(undefined)).then((dense) => dense?.data);
+
+const names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"];
+const options = { data, batch: 24, schedule: "constant" } as const;
+
+/** The network after so many of the thirty steps. */
+async function after(steps: number): Promise<Model> {
+  if (steps === 0) return net();
+  const checkpoint = temporaryFolder();
+  await trained({ schedule: "constant", checkpoint }, stopAfter(steps)).catch(() => {});
+  return open(`${checkpoint}/last.onnx`);
+}
+
+describe("weights of a step", () => {
+  test.each([0, 4, 10, 30])("step %i: they are what a training of so many steps leaves", async (keepStep) => {
+    const { model } = await trained({ schedule: "constant", keepStep });
+    await rewind(model);
+    const then = await after(keepStep);
+    for (const name of names) expect(await at(model, name)).toEqual(await at(then, name));
+  });
+
+  test("are no part of what the model computes, and stay for the next round until the masks are folded in", async () => {
+    const { model } = await trained({ keepStep: 0 });
+    for (let round = 0; round < 2; round++) {
+      await prune(model, { amount: 0.5, keepMasks: true });
+      await rewind(model);
+    }
+    expect(await at(model, "fc1.weight_orig")).toEqual(await at(net(), "fc1.weight"));
+    await remove(model);
+    expect([...model.graph.values()].filter(({ name }) => name.startsWith("pith."))).toEqual([]);
+    await expect(rewind(model)).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+
+  test("a winning ticket is trained from where it began: rewound weights under the mask are the dense start times the mask", async () => {
+    const { model } = await trained({ keepStep: 0 });
+    await prune(model, { amount: 0.5, keepMasks: true });
+    const { changes, misses } = await rewind(model);
+    expect(changes.map(({ at: name }) => name)).toEqual(names);
+    expect(misses).toEqual([]);
+    await train(model, { ...options, epochs: 1 }, { seed: 1 });
+    const mask = (await at(model, "fc1.weight_mask")) as Float32Array;
+    expect(mask.filter((kept) => kept === 0).length).toBe(12);
+    await remove(model);
+    const left = (await at(model, "fc1.weight")) as Float32Array;
+    expect(mask.every((kept, index) => kept === 1 || left[index] === 0)).toBe(true);
+  });
+
+  test("a layer that was cut since is a miss", async () => {
+    const { model } = await trained({ keepStep: 0 });
+    await prune(model, { structured: 0.5, layers: "fc1" });
+    const { misses } = await rewind(model);
+    expect(misses.map(({ at: name, reason }) => [name, reason])).toEqual(
+      ["fc1.weight", "fc1.bias", "fc2.weight"].map((name) => [name, "it was cut since its weights were kept"]),
+    );
+  });
+
+  test("are kept in a checkpoint too", async () => {
+    await expectContinued({ keepStep: 5 });
+  });
+
+  test("a step that the training does not have is refused, and so is rewinding to nothing", async () => {
+    await expect(trained({ keepStep: 31 })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: "keepStep: expected at most 30, the number of steps, got 31.",
+    });
+    await expect(rewind(net())).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: "rewind: the model contains no weights of an earlier step.",
+    });
+    expect(Object.keys(await weights(net()))).toEqual(names);
+  });
+});

@@ -1,0 +1,163 @@
+/**
+ * Separates scales of ones and biases of zeros that a file shares between layers only because they are equal. Trained as one, all
+ * would move by the sum of their gradients.
+ *
+ *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
+ *
+ * Tensors with a role stay shared, and so do tensors with different values and those whose readers share learned tensors, too,
+ * like the steps of a recurrent layer.
+ */
+import type { Inference } from "../../core/analysis/infer.ts";
+import { type ParameterRead, parameterReads } from "../../core/analysis/parameters.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Node, Use, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+
+/** A separate tensor for input `input` of the node that computes `reader`; by name, because copies of the model share names. */
+export interface ConstantCopy {
+  readonly reader: string;
+  readonly input: number;
+  readonly before: string;
+  /** The shared tensor: `before`, or the tensor of which `before` is an alias. */
+  readonly stored: string;
+  readonly own: string;
+}
+
+/** Larger tensors are matrices, which are never ones. */
+const mostBytes = 2 ** 20;
+
+export async function partConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
+  const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
+  const shared = new Map<Node, string>();
+  const constants: (readonly [root: Value, readers: readonly ParameterRead[]])[] = [];
+  for (const [root, readers] of byRoot) {
+    if (root.graph !== model.graph) continue;
+    if (await isUnlearnt(root)) constants.push([root, readers]);
+    else if (new Set(readers.map(({ node }) => node)).size > 1)
+      for (const { node } of readers) shared.set(node, `${shared.get(node) ?? ""}${root.name}\n`);
+  }
+  const names = new Set<string>();
+  const parted = constants.flatMap(([root, readers]) => partsOf(model, root, readers, shared, names));
+  partAlike(model, parted);
+  return parted;
+}
+
+export function partAlike({ graph, header }: Model, parted: readonly ConstantCopy[]): void {
+  for (const { reader, input, before, stored, own } of parted) {
+    const node = graph.value(reader)?.producer;
+    const { tensor } = graph.value(stored) ?? {};
+    if (node?.inputs[input]?.name !== before || tensor === undefined) continue;
+    const value = graph.value(own) ?? graph.addTensor(own, tensor);
+    // Up to IR 3 a stored tensor must be an input.
+    if (header.irVersion < 4 && !graph.inputs.includes(value)) graph.setInputs([...graph.inputs, value]);
+    graph.setInput(node, input, value);
+  }
+}
+
+export function reportParted(parted: readonly ConstantCopy[], { log }: Pick<Context, "log">): void {
+  const names = [...new Set(parted.map(({ before }) => before))];
+  const [first] = names;
+  if (first === undefined) return;
+  const more = names.length === 1 ? "" : ` (and ${names.length - 1} more)`;
+  const text = `"${first}"${more}, of equal numbers and stored once for several layers, becomes one tensor per layer: they are trained separately`;
+  log({ id: "parted", text });
+}
+
+/** Returns whether all elements are equal. A single element must be 0 or 1, since learned values can be equal, too. */
+async function isUnlearnt({ tensor, role }: Value): Promise<boolean> {
+  if (role !== undefined || tensor === undefined || !isFloat(tensor.type) || tensor.bytes > mostBytes) return false;
+  const numbers = toFloat64(await tensor.read());
+  const [first] = numbers;
+  if (numbers.length === 1) return first === 0 || first === 1;
+  return first !== undefined && numbers.every((entry) => entry === first);
+}
+
+function partsOf(
+  { graph }: Model,
+  root: Value,
+  readers: readonly ParameterRead[],
+  shared: ReadonlyMap<Node, string>,
+  names: Set<string>,
+): readonly ConstantCopy[] {
+  const uses = readers.flatMap((read) => {
+    const use = useBehind(read);
+    if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) return [];
+    return [{ ...use, module: sharedWith(read.node, shared) ?? read }];
+  });
+  const modules = [...groupBy(uses, ({ module }) => module).values()];
+  // Other readers keep the original.
+  const apart = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
+  return apart.flatMap((uses) => {
+    let own = graph.freshName(root.name);
+    for (let count = 2; names.has(own); count++) own = graph.freshName(`${root.name}_${count}`);
+    names.add(own);
+    const { name } = root;
+    return uses.map(({ node, input }) => ({
+      reader: node.outputs[0]?.name ?? "",
+      input,
+      before: name,
+      stored: name,
+      own,
+    }));
+  });
+}
+
+/** Returns where a reader's path from the stored tensor begins, if the path has no other reader. */
+function useBehind({ node, input, root }: ParameterRead): Use | undefined {
+  const value = node.inputs[input];
+  if (value === root) return { node, input };
+  const before = value?.producer;
+  if (value === undefined || before === undefined || value.uses.size > 1 || value.graph.isOutput(value))
+    return undefined;
+  for (const [index, of] of before.inputs.entries()) {
+    const use = of === undefined ? undefined : useBehind({ node: before, input: index, root });
+    if (use !== undefined) return use;
+  }
+  return undefined;
+}
+
+function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
+  const near = node.inputs.flatMap((value) =>
+    value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),
+  );
+  return shared.get(node) ?? (near.length === 0 ? undefined : near.join(""));
+}
+
+// Separates running statistics from trained parameters: in an untrained network the mean of a batch normalization equals its bias
+// (0), and the variance its scale (1). A shared mean would move with the bias, or overwrite it.
+
+export function giveOwnStatistics(
+  model: Model,
+  inference: Inference,
+  trained: ReadonlySet<Value>,
+): readonly ConstantCopy[] {
+  const { graph } = model;
+  const parted: ConstantCopy[] = [];
+  for (const node of graph.nodes()) {
+    const bound = inference.at(node);
+    const states = bound instanceof Miss ? [] : (bound.training()?.states ?? []);
+    const reader = node.outputs[0]?.name;
+    for (const input of states) {
+      const before = node.inputs[input];
+      const root = before === undefined ? undefined : storedAs(before, inference);
+      if (reader === undefined || before === undefined || root === undefined) continue;
+      if (before.role !== undefined || !trained.has(root)) continue;
+      const one = { reader, input, before: before.name, stored: root.name, own: graph.freshName(before.name) };
+      partAlike(model, [one]);
+      parted.push(one);
+    }
+  }
+  return parted;
+}
+
+function storedAs(value: Value, inference: Inference): Value | undefined {
+  const { producer } = value;
+  if (producer === undefined) return value;
+  const bound = inference.at(producer);
+  const same = bound instanceof Miss ? undefined : bound.unchanged();
+  const before = same === undefined ? undefined : producer.inputs[same];
+  return before === undefined ? undefined : storedAs(before, inference);
+}

@@ -1,0 +1,254 @@
+/** Parameters and gradients are in arrays that sessions share without copies; each batch size has a separate graph. */
+import { PithError } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { describe } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { parameter } from "../../core/graph/role.ts";
+import { foldConstants } from "../../rewrite/clean-up/fold-constants.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { fromNumbers, isHalf, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+import { type Batch, type Dense, type Tensor, typeCodes } from "../../core/tensor/types.ts";
+import { gradientOpset } from "./differentiate.ts";
+import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
+import { bySizes } from "./forward-loss.ts";
+import { cacheBytes } from "./frozen-cache.ts";
+import { decaysOf, trainedValues } from "./groups.ts";
+import type { OptimizedParameter } from "./optimizer.ts";
+import { declareRoles } from "./roles.ts";
+import { partAlike } from "./shared-constants.ts";
+import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
+import { copyOfTied, type Tie, tie } from "./ties.ts";
+import { type Progress, trainingEnd } from "./write-loss.ts";
+
+export interface Step {
+  readonly parameters: readonly OptimizedParameter[];
+  /** Masks that are fed like parameters (`StepOptions.masks`) but not optimized. */
+  readonly masks: readonly OptimizedParameter[];
+  readonly own: ReadonlySet<string>;
+  /** Values that a step updates without gradients: running statistics. */
+  readonly states: readonly State[];
+  readonly draws: boolean;
+  /**
+   * Computes the loss of a batch, and writes the gradients and the next states into their arrays.
+   * @param place Numbers that, with the seed, determine random draws (default: the count of runs).
+   * @param progress Progress for scheduled factors of the loss (default: the end of the training).
+   */
+  run(batch: Batch, place?: readonly number[], progress?: Progress): Promise<number>;
+  /** Writes parameters, states and masks (or `weights` in this order) into a model, also for weights in Constant nodes. */
+  store(model: Model, weights?: readonly Floats[]): void;
+  release(): Promise<void>;
+}
+
+export interface State {
+  readonly name: string;
+  readonly values: Floats;
+}
+
+/**
+ * Adds the loss to a copy of the model, differentiates it for batches like `example`, and loads it.
+ * @throws PithError E_NOT_DIFFERENTIABLE, E_NAME for layers that do not exist, E_DATA if the data does not fit the model.
+ */
+export async function createStep(
+  model: Model,
+  example: Batch,
+  options: StepOptions,
+  context: Partial<Context> = {},
+): Promise<Step> {
+  const declared = model.clone();
+  // The same preparation as in `train`, so that the same tensors are trained.
+  storeWeights(declared);
+  const { ownStatistics, parted } = await declareRoles(declared);
+  const step = await stepOf(declared, example, options, completeContext(context));
+  return {
+    ...step,
+    store(target, weights) {
+      storeWeights(target);
+      partAlike(target, [...ownStatistics, ...parted]);
+      step.store(target, weights);
+    },
+  };
+}
+
+export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
+  const { model: working, wanted, ties, decays } = await trainableCopy(model, options, context);
+  const { cachesFrozen = false, samples } = options;
+  const kept = cachesFrozen ? { bytesLeft: cacheBytes, samples } : undefined;
+  let { log } = context;
+  const load = (batch: Batch) => loadStepGraph(working, batch, wanted, options, kept, { ...context, log });
+  const graphs = bySizes(load, releaseStepGraph);
+  const first = await graphs.of(example);
+  // Graphs for other batch sizes make the same decisions.
+  log = () => {};
+  for (const [name, node] of first.stopped) {
+    const text = `"${name}" is not trained: the loss depends on it only through ${describe(node)}, which passes no gradient on`;
+    context.log({ id: "untrained", text, level: "warning" });
+  }
+  const tensors = [...first.gradients.keys(), ...first.states.keys()].map(
+    (name) => [name, first.own.get(name) ?? tensorOf(working, name)] as const,
+  );
+  const stored = await storedArrays(tensors);
+  const states = stored.splice(first.gradients.size);
+  const next = states.map(({ values }) => emptyLike(values));
+  const arrays = stored.map(({ name, values }): Arrays => {
+    return {
+      name,
+      decays: decays(name, values.dims),
+      values,
+      gradient: emptyLike(values),
+      carried: first.carried.has(name),
+    };
+  });
+  const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
+  const masks = new Set(options.masks);
+  const fedMasks = arrays.filter(({ name }) => masks.has(name));
+  const parameters = arrays.filter(({ name }) => !masks.has(name));
+  let runs = 0;
+  const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
+
+  return {
+    parameters: parameters.map(trainedView),
+    masks: fedMasks.map(trainedView),
+    own: new Set(first.own.keys()),
+    states: states.map(({ name, values }) => ({ name, values: values.data })),
+    draws: first.draws,
+    async run(batch, place = [runs++], progress = trainingEnd) {
+      const graph = await graphs.of(batch);
+      // The previous gradient is fed from the buffer of the next one, which is safe because only one node reads it.
+      const carriedFeeds: Record<string, Dense> = {};
+      const buffers: Record<string, Dense> = { [graph.loss]: lossBuffer };
+      for (const { name, gradient } of arrays) {
+        const [output, input] = [graph.gradients.get(name), graph.carried.get(name)];
+        if (output !== undefined) buffers[output] = gradient;
+        if (input !== undefined) carriedFeeds[input] = gradient;
+      }
+      states.forEach(({ name }, at) => {
+        const [output, buffer] = [graph.states.get(name), next[at]];
+        if (output !== undefined && buffer !== undefined) buffers[output] = buffer;
+      });
+      // Odd, and below 2³¹.
+      const drawn = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
+      const feeds = await graph.feeds(batch, drawn, progress);
+      await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
+      for (const [at, { values }] of states.entries()) values.data.set(next[at]?.data ?? []);
+      return lossBuffer.data[0] ?? Number.NaN;
+    },
+    store: (target, weights) => storeArrays(target, [...parameters, ...states, ...fedMasks], ties, weights),
+    release: graphs.release,
+  };
+}
+
+interface Trainable {
+  readonly model: Model;
+  /** Names of the stored tensors to train; only the first of tied ones. */
+  readonly wanted: ReadonlySet<string>;
+  readonly ties: readonly Tie[];
+  readonly decays: ReturnType<typeof decaysOf>;
+}
+
+/** @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train. */
+async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
+  const model = given.clone();
+  raiseOpset(model, gradientOpset);
+  const decays = decaysOf(model);
+  const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
+  const ties = tie(model, selected);
+  for (const { name, of } of ties)
+    context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
+  const copies = new Set(ties.map(({ name }) => name));
+  const wanted = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
+  // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
+  for (const name of wanted) {
+    asParameter(model, name);
+    await widen(model, name);
+  }
+  await foldConstants(model, {}, context);
+  return { model, wanted, ties, decays };
+}
+
+function asParameter(model: Model, name: string): void {
+  const value = model.graph.value(name);
+  if (value !== undefined) value.role ??= parameter;
+}
+
+/** Converts 16-bit parameters to float32 so that small steps add up (Micikevicius et al. 2018, "Mixed precision training"). */
+async function widen(model: Model, name: string): Promise<void> {
+  const value = model.graph.value(name);
+  const dense = await value?.tensor?.read();
+  if (value === undefined || dense === undefined || !isHalf(dense.type)) return;
+  const [before] = model.graph.nodes();
+  const emit = emitInto(model, { by: "train", before });
+  const rounded = emit.named(`${name}.rounded`).Cast([value], { to: typeCodes[dense.type] });
+  replaceUses(value, rounded, rounded.producer);
+  value.tensor = inMemory(fromNumbers("float32", dense.dims, toFloat64(dense)));
+  value.type = { type: "float32", dims: dense.dims };
+}
+
+type Floating = Dense<"float32" | "float64">;
+
+interface NamedWeight {
+  readonly name: string;
+  readonly values: Floating;
+}
+
+interface Arrays extends NamedWeight {
+  readonly decays: boolean;
+  readonly gradient: Floating;
+  readonly carried: boolean;
+}
+
+const trainedView = ({ values, gradient, ...rest }: Arrays): OptimizedParameter => ({
+  ...rest,
+  values: values.data,
+  gradient: gradient.data,
+});
+
+/** Copies stored tensors into memory with room for the optimizer state. @throws PithError E_TYPE_MISMATCH if one is not of floats. */
+async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {
+  const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
+  const arrays: NamedWeight[] = [];
+  for (const [name, tensor] of tensors) {
+    const dense = await tensor.read();
+    if (dense.type !== "float32" && dense.type !== "float64")
+      throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
+    arrays.push({ name, values: denseOf(place(dense.data), dense.dims) });
+  }
+  return arrays;
+}
+
+function emptyLike({ data, dims }: Floating): Floating {
+  return denseOf(zerosLike(data), dims);
+}
+
+function storeArrays(
+  model: Model,
+  arrays: readonly NamedWeight[],
+  ties: readonly Tie[],
+  weights: readonly Floats[] | undefined,
+): void {
+  for (const [at, { name, values }] of arrays.entries()) {
+    const { type, dims } = values;
+    const numbers = weights?.[at] ?? values.data;
+    put(model, name, type, dims, numbers);
+    for (const { name: copy, transposed } of ties.filter(({ of }) => of === name))
+      put(model, copy, type, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
+  }
+}
+
+/** Stores values in the type of the model, rounded to 16 bits if necessary. */
+function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
+  const found = model.graph.value(name);
+  if (found === undefined) return;
+  const stored = found.tensor?.type ?? own;
+  found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
+}
+
+function tensorOf(model: Model, name: string): Tensor {
+  const tensor = model.graph.value(name)?.tensor;
+  if (tensor === undefined) throw new PithError("E_NAME", `There is no stored tensor "${name}" to train.`);
+  return tensor;
+}

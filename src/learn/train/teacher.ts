@@ -1,0 +1,141 @@
+import { infer } from "../../core/analysis/infer.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import { mergeGraph } from "../../core/graph/inline.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceNode } from "../../core/graph/replace.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } from "../../core/tensor/dims.ts";
+import { typeCodes } from "../../core/tensor/types.ts";
+import { type NamedValues, namedValues } from "./loss.ts";
+
+/** Returns the file name without folders, which differ from run to run. */
+export const teacherName = ({ place = "a model" }: Model): string => place.slice(place.search(/[^\\/]*$/));
+
+/** Copies the teacher in inference mode into the student's graph, on the student's inputs; both get the newer opset. */
+export function teacherBeside(model: Model, emit: Emit, reference: Model): NamedValues {
+  const teacher = reference.clone();
+  teacher.graph.operators ??= model.graph.operators;
+  freeze(teacher);
+  const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
+  raiseOpset(model, version);
+  raiseOpset(teacher, version);
+  const [first] = model.graph.feeds;
+  const batch = fixedDims(first?.type?.dims)?.[0];
+  if (first === undefined || batch === undefined)
+    throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
+  const shapes = teacher.graph.feeds.flatMap((input) => {
+    const own = fixedDims(feedOf(input, model, teacher)?.type?.dims);
+    if (own === undefined) return [];
+    const rest = fixedDims(input.type?.dims?.slice(1));
+    return [[input.name, rest === undefined ? own : [batch, ...rest]] as const];
+  });
+  fixInputs(teacher, { ...Object.fromEntries(shapes), ...ofTheSameSizes(teacher, new Map(shapes)) });
+  const inputs = new Map<Value, Value>();
+  for (const input of teacher.graph.feeds) {
+    const own = feedOf(input, model, teacher);
+    const dims = fixedDims(input.type?.dims);
+    const type = input.type?.type;
+    if (own !== undefined) inputs.set(input, fitted(emit, own, input));
+    // The cache of a layer that the student does not have is empty.
+    else if (dims?.includes(0) === true && type !== undefined && type !== "string")
+      inputs.set(input, emit.constant(zeros(type, dims)));
+    else throw unfed(input, model);
+  }
+  infer(teacher);
+  const merged = mergeGraph(model, teacher, "teacher.", inputs);
+  if (merged instanceof Miss) throw new PithError("E_UNSUPPORTED", `The teacher cannot be used: ${merged.reason}.`);
+  return namedValues("teacher", merged.outputs, merged.values, () => teacher);
+}
+
+/** Replaces nodes in training mode by their inference form: dropout and batch statistics would add noise to the outputs. */
+function freeze(teacher: Model): void {
+  const inference = infer(teacher);
+  for (const node of [...teacher.graph.nodes()]) {
+    const bound = inference.at(node);
+    const form = bound instanceof Miss ? undefined : bound.training();
+    if (form?.inference === undefined) continue;
+    const emit = emitInto(teacher, { before: node, by: "train", onNode: inference.visit });
+    replaceNode(node, form.inference(emit, node.inputs).slice(0, node.outputs.length));
+  }
+}
+
+function ofTheSameSizes(
+  { graph }: Model,
+  known: ReadonlyMap<string, readonly number[]>,
+): Readonly<Record<string, readonly number[]>> {
+  const sizes: Record<string, number> = {};
+  for (const { name, type } of graph.feeds) {
+    const found = known.get(name);
+    type?.dims?.forEach((dim, axis) => {
+      if (isSymbolic(dim) && found?.[axis] !== undefined) sizes[dim.text] = found[axis];
+    });
+  }
+  return Object.fromEntries(
+    graph.feeds.flatMap(({ name, type }) => {
+      const dims = type?.dims?.map((dim) => dimValue(dim, sizes));
+      const all = dims?.filter((dim) => dim !== undefined);
+      return known.has(name) || all === undefined || all.length !== dims?.length ? [] : [[name, all] as const];
+    }),
+  );
+}
+
+/** Returns the student's input for an input of the teacher: of the same name, or else the only one (of its type) for a single input. */
+function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
+  const { feeds } = student.graph;
+  const own = feeds.find(({ name }) => name === input.name);
+  if (own !== undefined || teacher.graph.feeds.length > 1) return own;
+  const [found, ...others] = feeds.length === 1 ? feeds : feeds.filter(({ type }) => type?.type === input.type?.type);
+  return others.length === 0 ? found : undefined;
+}
+
+/** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both. */
+export function requireFittingTeacher(student: Model, teacher: Model): void {
+  for (const wanted of teacher.graph.feeds) {
+    const own = feedOf(wanted, student, teacher);
+    if (own === undefined && teacher.graph.feeds.length === 1) throw unfed(wanted, student);
+    if (own === undefined) continue;
+    const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
+    if (from !== undefined && to !== undefined && !holdsTheSame(from, to)) throw misfit(own, wanted);
+  }
+}
+
+function unfed({ name }: Value, { graph }: Model): PithError {
+  const names = graph.feeds.map((feed) => `"${feed.name}"`).join(", ");
+  return new PithError("E_NAME", `The teacher has an input "${name}", and the student's inputs are ${names}.`, {
+    hint: "Both get the same samples: use a teacher with the student's inputs.",
+  });
+}
+
+/** Returns whether a reshape converts the shape: 784 to 1×28×28, but not 3×32×32 to 32×32×3, which would mix channels. */
+function holdsTheSame(from: readonly number[], to: readonly number[]): boolean {
+  const a = from.filter((dim) => dim !== 1);
+  const b = to.filter((dim) => dim !== 1);
+  const isPermuted = a.length === b.length && a.some((dim, axis) => dim !== b[axis]);
+  return elementCount(from) === elementCount(to) && !isPermuted;
+}
+
+function misfit(own: Value, wanted: Value): PithError {
+  const isOtherType = own.type?.type !== wanted.type?.type;
+  const said = ({ name, type }: Value): string => `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
+  return new PithError(
+    "E_SHAPE_MISMATCH",
+    `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
+    {
+      hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes.",
+    },
+  );
+}
+
+function fitted(emit: Emit, own: Value, wanted: Value): Value {
+  const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
+  const [type, wantedType] = [own.type?.type, wanted.type?.type];
+  const isOtherKind = type !== undefined && wantedType !== undefined && isFloat(type) !== isFloat(wantedType);
+  if (from === undefined || to === undefined || !holdsTheSame(from, to) || isOtherKind) throw misfit(own, wanted);
+  const given = wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
+  return sameDims(from, to) ? given : emit.Reshape([given, to]);
+}

@@ -1,0 +1,116 @@
+/**
+ * Ties matrices that a file stores twice, perhaps transposed, such as the embedding and output of a language model. Trained
+ * separately, they would drift apart. Equal matrices count as tied unless all elements are equal (zeros, ones). The role
+ * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
+ */
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { type Dense, typeCodes } from "../../core/tensor/types.ts";
+
+export interface Tie {
+  readonly name: string;
+  readonly of: string;
+  readonly transposed: boolean;
+}
+
+interface Copy {
+  readonly copy: Value;
+  readonly of: Value;
+  readonly transposed: boolean;
+}
+
+/** Returns matrices that are copies of an earlier one. Only matrices whose sizes occur twice are read. */
+export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy[]> {
+  const ties: Copy[] = [];
+  const matrices = values.filter(({ tensor }) => tensor?.dims.length === 2 && Math.min(...tensor.dims) >= 2);
+  const sizes = ({ tensor }: Value): string => `${tensor?.type} ${tensor?.dims.toSorted((a, b) => a - b)}`;
+  for (const alike of groupBy(matrices, sizes).values()) {
+    if (alike.length < 2) continue;
+    const firsts = new Map<number, Value[]>();
+    for (const value of alike) {
+      const dense = await value.tensor?.read();
+      if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
+      const sum = sumOf(dense);
+      const known = firsts.get(sum) ?? [];
+      firsts.set(sum, known);
+      const found = await firstLike(known, dense);
+      if (found === undefined) known.push(value);
+      else ties.push({ copy: value, ...found });
+    }
+  }
+  return ties;
+}
+
+async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
+  for (const of of firsts) {
+    const first = await of.tensor?.read();
+    if (first === undefined) continue;
+    if (isSame(first, dense)) return { of, transposed: false };
+    if (isTransposed(first, dense)) return { of, transposed: true };
+  }
+  return undefined;
+}
+
+/** Returns an order-independent checksum: the sum of the bytes as words, with wraparound. */
+function sumOf({ data }: Dense): number {
+  if (!ArrayBuffer.isView(data)) return 0;
+  const { buffer, byteOffset, byteLength } = data;
+  const inWords = byteLength / data.length >= 4;
+  const words = inWords
+    ? new Int32Array(buffer, byteOffset, byteLength / 4)
+    : new Uint8Array(buffer, byteOffset, byteLength);
+  let sum = 0;
+  for (const word of words) sum = (sum + word) | 0;
+  return sum;
+}
+
+/** Redirects readers of a copy to the first matrix, in place; returns the copies. `wanted` names the trained tensors. */
+export function tie(model: Model, wanted: ReadonlySet<string>): readonly Tie[] {
+  const ties: Tie[] = [];
+  for (const { name, role, tensor } of model.graph.values()) {
+    if (tensor === undefined || role?.kind !== "tied" || !wanted.has(role.name)) continue;
+    ties.push({ name, of: role.name, transposed: role.transposed });
+  }
+  for (const { name, of, transposed } of ties) substituteCopy(model, name, of, transposed);
+  return ties;
+}
+
+function substituteCopy(model: Model, name: string, of: string, transposed: boolean): void {
+  const [copy, first] = [model.graph.value(name), model.graph.value(of)];
+  if (copy === undefined || first === undefined) return;
+  const [before] = model.graph.nodes();
+  const emit = emitInto(model, { by: "train", before });
+  const same = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
+  const [own, other] = [copy.tensor?.type, first.tensor?.type];
+  // One of the two can be in half precision.
+  replaceUses(copy, own === undefined || own === other ? same : emit.Cast([same], { to: typeCodes[own] }));
+}
+
+function isSame(a: Dense, b: Dense): boolean {
+  return sameDims(a.dims, b.dims) && a.data.every((entry: unknown, at: number) => entry === b.data[at]);
+}
+
+function isTransposed(a: Dense, b: Dense): boolean {
+  const [rows = 0, columns = 0] = a.dims;
+  if (!sameDims(a.dims, b.dims.toReversed())) return false;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      if (a.data[row * columns + column] !== b.data[column * rows + row]) return false;
+  return true;
+}
+
+export function copyOfTied<Data extends Float32Array | Float64Array>(
+  data: Data,
+  [rows = 0, columns = 0]: readonly number[],
+  transposed: boolean,
+): Data {
+  const copy = data.slice() as Data;
+  if (!transposed) return copy;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++) copy[column * rows + row] = data[row * columns + column] as number;
+  return copy;
+}

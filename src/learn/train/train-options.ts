@@ -1,0 +1,160 @@
+import * as v from "valibot";
+import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
+import { datasetObject, datasetOption } from "../../data/option.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import { countOption, described, option, positiveOption, selectionOptions, understood } from "../../core/pass/options.ts";
+import { gradualSchema } from "./gradual-options.ts";
+import { groupLassoSchema } from "./group-lasso-options.ts";
+import { losses, lossOption } from "./losses/parse.ts";
+import type { Optimizer } from "./optimizer.ts";
+import { optimizerNames, optimizers } from "./optimizers.ts";
+import { parseSchedule, type Schedule, schedules } from "./schedule.ts";
+import type { Epoch } from "./training-state.ts";
+
+/** The default batch size of models with a symbolic batch dimension. */
+export const usualBatch = 128;
+
+const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
+
+/** An optimizer step that was done. */
+export interface TrainedStep {
+  /** Steps done so far, this one included. */
+  readonly step: number;
+  readonly epoch: number;
+  /** Mean over the batches of the step. */
+  readonly loss: number;
+  readonly learningRate: number;
+}
+
+/** Is called during a training, which waits for it. The training ends if it returns "stop". */
+// biome-ignore lint/suspicious/noConfusingVoidType: a function without a return statement is a callback, too
+export type Callback<Report> = (report: Report) => "stop" | void | Promise<"stop" | void>;
+
+const isFunction = (value: unknown): boolean => typeof value === "function";
+const isOptimizer = (value: unknown): boolean => typeof value === "object" && value !== null && "update" in value;
+const isMetric = (value: unknown): boolean => typeof value === "object" && value !== null && "reduce" in value;
+
+const apart = "takes a share between 0 and 1, like 10%, or a data set";
+const keptApart = v.pipe(v.number(apart), v.gtValue(0, apart), v.ltValue(1, apart));
+/** 10% is 0.1; any other text is a path. */
+const shareOrPath = v.pipe(
+  v.string(),
+  v.transform((text) => {
+    const [, percent] = /^(-?\d+(?:\.\d+)?) ?%$/.exec(text) ?? [];
+    return percent === undefined ? text : Number(percent) / 100;
+  }),
+  v.union([keptApart, v.string()]),
+);
+
+const trainEntries = v.strictObject({
+  data: described(datasetOption, "training samples"),
+  samples: option(countOption, "so many of them, drawn at random (default: all)", { value: "n" }),
+  augment: option(
+    v.pipe(augmentationOption, understood(parseAugmentation)),
+    'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
+  ),
+  epochs: described(v.optional(countOption, 5), "passes over the data"),
+  batch: option(
+    countOption,
+    `samples per batch (default: ${usualBatch}, fewer of large inputs, or the fixed size of the model)`,
+  ),
+  accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
+  optimizer: described(
+    v.optional(
+      v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
+      "adam",
+    ),
+    "optimization algorithm",
+  ),
+  learningRate: option(
+    positiveOption,
+    `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
+  ),
+  momentum: described(v.optional(share, 0.9), "momentum of sgd"),
+  weightDecay: option(
+    v.pipe(v.number(), v.minValue(0)),
+    "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",
+  ),
+  schedule: described(
+    v.optional(
+      v.union([
+        v.picklist(Object.keys(schedules) as (keyof typeof schedules)[]),
+        v.pipe(v.string(), understood(parseSchedule)),
+        v.custom<Schedule>(isFunction, "must be a schedule"),
+      ]),
+      "cosine",
+    ),
+    'rate schedule, or "steps(30, 80)"',
+  ),
+  warmup: described(
+    v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+    "warm-up steps, or a fraction of all steps if below 1",
+  ),
+  clip: option(positiveOption, "clip the global gradient norm to this value"),
+  average: option(share, "exponential moving average of the weights, with this decay: 0.999"),
+  loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
+    meanings: {
+      title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
+      rows: losses.map(({ name, meaning }) => [name, meaning] as const),
+    },
+  }),
+  ...selectionOptions("train", "freeze"),
+  validation: option(
+    v.union([keptApart, shareOrPath, datasetObject]),
+    "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
+    { value: "share" },
+  ),
+  metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
+  onStep: v.optional(v.custom<Callback<TrainedStep>>(isFunction, "must be a function")),
+  onEpoch: v.optional(v.custom<Callback<Epoch>>(isFunction, "must be a function")),
+  every: option(countOption, "steps between evaluations (default: an epoch)"),
+  patience: option(countOption, "early stopping: evaluations without improvement"),
+  batchStatistics: described(
+    v.optional(v.boolean(), false),
+    "use batch statistics in batch normalization (default: those of the file)",
+  ),
+  prune: option(
+    gradualSchema,
+    "prune gradually: the share of weights masked in the end, or as JSON with when and by what",
+    { value: "amount" },
+  ),
+  groupLasso: option(
+    groupLassoSchema,
+    "sparse training: group lasso on whole channels, to cut them with less loss: 0.02, or JSON",
+    { value: "strength" },
+  ),
+  keepStep: option(
+    v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
+    "keep the weights of this step in the model, for `rewind` (0: those before the first)",
+    { value: "step" },
+  ),
+  threads: option(countOption, "threads of the runtime"),
+  checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
+  checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
+  log: option(v.string(), "log of each step: a CSV file, or TensorBoard events if named *tfevents*", {
+    value: "run.csv",
+  }),
+  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),
+});
+
+type Dependent = Partial<
+  Pick<v.InferInput<typeof trainEntries>, "checkpoint" | "resume" | "validation" | "every" | "patience">
+>;
+
+export function unmet({ resume, checkpoint, validation, every, patience }: Dependent): string | undefined {
+  if (resume && checkpoint === undefined) return "resume needs checkpoint, the folder to continue from";
+  if (validation !== undefined) return undefined;
+  if (every !== undefined) return "every needs validation, a share held out for evaluation: 10%";
+  if (patience !== undefined) return "patience needs validation, a share held out for evaluation: 10%";
+  return undefined;
+}
+
+export const trainOptions = v.pipe(
+  trainEntries,
+  v.check(
+    (given) => unmet(given) === undefined,
+    ({ input }) => unmet(input) ?? "",
+  ),
+);
+
+export type TrainOptions = v.InferOutput<typeof trainOptions>;

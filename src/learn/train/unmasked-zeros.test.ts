@@ -1,0 +1,85 @@
+import { expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import { train } from "./train.ts";
+import { unmaskedZeros } from "./unmasked-zeros.ts";
+
+const data = memory("some", { x: float32([4, 4], new Float32Array(16).fill(1)), label: int64([4], [0, 1, 0, 1]) });
+
+/** A layer of 4 to 4 whose weight has so many zeros in front, and one that is dense. */
+function zerosIn(count: number, extra = ""): Model {
+  const numbers = Array.from({ length: 16 }, (_, at) => (at < count ? 0 : 0.1 * (at + 1)));
+  const rows = [0, 4, 8, 12].map((at) => `[${numbers.slice(at, at + 4)}]`);
+  return parseModel(`opset 21
+graph (x: float32[batch, 4]) -> (y) {
+  fc1.weight: float32[4, 4] parameter = [${rows}]
+  fc1.bias: float32[4] parameter = zeros
+  fc2.weight: float32[4, 2] parameter = random(seed 1)
+  h = Gemm "fc1" (x, fc1.weight, fc1.bias) {transB=1}
+  y = MatMul "fc2" (h, fc2.weight)${extra}
+}`);
+}
+
+async function said(model: Model, options: Partial<Parameters<typeof train>[1]> = {}): Promise<readonly string[]> {
+  const found: string[] = [];
+  await train(
+    model,
+    { data, epochs: 1, ...options },
+    {
+      log: ({ id, text, level }) => void (id === "unmasked-zeros" && found.push(`${level}: ${text}`)),
+    },
+  );
+  return found;
+}
+
+test("training says what it does to zeros that no mask keeps", async () => {
+  expect(await said(zerosIn(8))).toEqual([
+    'warning: 50.0 % of "fc1.weight" are exact zeros without a mask, which training overwrites: to keep them at zero, ' +
+      "prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize",
+  ]);
+});
+
+test("it says nothing of a dense network, of few zeros, of what has not learnt yet and of biases", async () => {
+  for (const count of [0, 1, 16]) expect(await said(zerosIn(count)), `${count}`).toEqual([]);
+});
+
+test("it says nothing of a matrix of zeros and ones, as a selection or an identity is", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 3]) -> (y) {
+  picks: float32[3, 2] parameter = [[1, 0], [0, 0], [0, 1]]
+  y = MatMul(x, picks)
+}`);
+  expect(await unmaskedZeros(model, {})).toBeUndefined();
+});
+
+test("it says nothing of what is not trained", async () => {
+  expect(await said(zerosIn(8), { layers: "fc2" })).toEqual([]);
+});
+
+test("zeros behind a mask stay, so nothing is said of them", async () => {
+  const masked = parseModel(`opset 21
+graph (x: float32[batch, 4]) -> (y) {
+  fc.weight_orig: float32[4, 2] parameter = [[0, 0], [0, 0], [3, 1], [1, 2]]
+  fc.weight_mask: float32[4, 2] mask = [[0, 0], [0, 0], [1, 1], [1, 1]]
+  fc.weight = Mul(fc.weight_orig, fc.weight_mask)
+  y = MatMul "fc" (x, fc.weight)
+}`);
+  expect(await said(masked)).toEqual([]);
+});
+
+test("several matrices are said together, with the share of all of them", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  a: float32[2, 2] parameter = [[0, 0], [2, 1]]
+  b: float32[2, 2] parameter = [[0, 3], [0, 1]]
+  c: float32[2, 2] parameter = [[0, 0], [1, 2]]
+  d: float32[2, 2] parameter = [[1, 1], [1, 1]]
+  p = MatMul(x, a)
+  q = MatMul(p, b)
+  r = MatMul(q, c)
+  y = MatMul(r, d)
+}`);
+  expect(await unmaskedZeros(model, {})).toMatch(/^50\.0 % of "a", "b" and "c" are exact zeros/);
+});

@@ -1,0 +1,116 @@
+/** Losses that read what lies inside of models, that have parameters of their own, and that follow the step. */
+import { describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { stopAfter } from "../../../test/train/corners.ts";
+import { memory } from "../../data/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { linear, network, relu } from "../nn/index.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { createStep, type Loss, train } from "./index.ts";
+import { outputOf, scaledSum } from "./loss.ts";
+
+const net = (width: number, seed: number): Model =>
+  network({ fc1: linear(6, width), relu: relu(), fc2: linear(width, 3) }, { input: ["batch", 6], seed });
+const teacher = net(8, 1);
+const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, (_, at) => Math.sin(at * 1.7));
+const data = memory("waves", { input: float32([40, 6], numbers(240)) });
+
+/** Mean squared distance between the teacher's hidden layer and the student's, projected. */
+const hint: Loss = {
+  name: "hint",
+  async build(scope) {
+    const { emit } = scope;
+    const theirs = scope.teacher(teacher).value("relu.output");
+    const projection = scope.parameter("projection", float32([4, 8], numbers(32)));
+    const error = emit.Sub([emit.MatMul([scope.value("relu.output"), projection]), theirs]);
+    return { value: scaledSum(emit, emit.Mul([error, error]), 1 / (20 * 8)), feeds: () => ({}) };
+  },
+};
+
+async function weightsOf(model: Model): Promise<unknown> {
+  const stored = [...model.graph.values()].filter(({ tensor }) => tensor !== undefined);
+  return Promise.all(stored.map(async ({ name, tensor }) => [name, (await tensor?.read())?.data]));
+}
+
+describe("a loss over inner values of student and teacher, with a projection of its own", () => {
+  const settings = { data, loss: hint, epochs: 30, batch: 20, learningRate: 0.03 };
+
+  test("trains both, and leaves the student as it was but for its weights", async () => {
+    const model = net(4, 2);
+    const before = [...model.graph.values()].map(({ name }) => name);
+    const { history, changes } = await train(model, settings);
+    expect(history.at(-1)?.loss).toBeLessThan(0.3 * (history[0]?.loss ?? 0));
+    expect([...model.graph.values()].map(({ name }) => name)).toEqual(before);
+    expect(changes.map(({ at }) => at)).toEqual(["fc1.weight", "fc1.bias"]);
+  });
+
+  test("validates with the projection as it is by then", async () => {
+    const { history } = await train(net(4, 2), { ...settings, validation: data });
+    const last = history.at(-1);
+    expect(last?.evaluations.at(-1)?.figure).toBeLessThan(1.05 * (last?.loss ?? 0));
+  });
+
+  test("continues from a checkpoint to the bit", async () => {
+    const given = { ...settings, epochs: 4, validation: data };
+    const [whole, continued] = [net(4, 2), net(4, 2)];
+    await train(whole, { ...given, checkpoint: temporaryFolder() });
+    const checkpoint = temporaryFolder();
+    await expect(train(net(4, 2), { ...given, checkpoint }, stopAfter(3))).rejects.toMatchObject({ code: "E_STOPPED" });
+    await train(continued, { ...given, checkpoint, resume: true });
+    expect(await weightsOf(continued)).toEqual(await weightsOf(whole));
+  });
+
+  test("a value that is not there is refused, with names like it", async () => {
+    const wrong: Loss = { name: "wrong", build: (scope) => ({ value: scope.value("fc"), feeds: () => ({}) }) };
+    await expect(train(net(4, 2), { ...settings, loss: wrong })).rejects.toMatchObject({
+      code: "E_NAME",
+      message: 'The model computes no value "fc".',
+      hint: expect.stringContaining("fc1"),
+    });
+  });
+});
+
+test("a teacher may have branches, with names that the student has too", async () => {
+  const branching = parseModel(`opset 18
+graph (input: float32[batch, 6]) -> (y: float32[batch, 3]) {
+  w: float32[6, 3] parameter = ones
+  zero: float32[] = 0
+  sum = ReduceSumSquare (input) {keepdims=0}
+  positive = Greater (sum, zero)
+  y = If "choice" (positive) {then_branch=graph () -> (output) {
+    fc1.output = MatMul (input, w)
+    output = Relu (fc1.output)
+  }, else_branch=graph () -> (other) {
+    fc2.output = MatMul (input, w)
+    other = Neg (fc2.output)
+  }}
+}`);
+  const loss: Loss = {
+    name: "answers",
+    async build(scope) {
+      const { emit } = scope;
+      const error = emit.Sub([outputOf(scope), outputOf(scope.teacher(branching))]);
+      return { value: scaledSum(emit, emit.Mul([error, error]), 1 / 60), feeds: () => ({}) };
+    },
+  };
+  const { history } = await train(net(8, 1), { data, loss, epochs: 60, batch: 20, learningRate: 0.03 });
+  expect(history.at(-1)?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
+});
+
+test("a factor follows the step, and is that of the end where nothing is said", async () => {
+  const loss: Loss = {
+    name: "growing",
+    build(scope) {
+      const { emit } = scope;
+      const mean = scaledSum(emit, outputOf(scope), 1 / 60);
+      return { value: emit.Mul([mean, scope.scheduled((step, total) => step / total)]), feeds: () => ({}) };
+    },
+  };
+  const batch = { input: float32([20, 6], numbers(120)) };
+  const step = await createStep(net(4, 2), batch, { loss });
+  const end = await step.run(batch);
+  expect(await step.run(batch, [1], { step: 1, total: 4 })).toBeCloseTo(end / 4, 6);
+  expect(await step.run(batch, [1], { step: 0, total: 4 })).toBeCloseTo(0, 9);
+  await step.release();
+});

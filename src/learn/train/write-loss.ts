@@ -1,0 +1,108 @@
+import { infer } from "../../core/analysis/infer.ts";
+import { statesText } from "../../data/states.ts";
+import { PithError } from "../../core/errors.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { extract } from "../../core/graph/extract.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parameter } from "../../core/graph/role.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { float32, inMemory } from "../../core/tensor/dense.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { type Loss, type NamedValues, namedValues } from "./loss.ts";
+import { teacherBeside } from "./teacher.ts";
+
+export interface Progress {
+  readonly step: number;
+  /** Steps of the whole training; Infinity for a stream. */
+  readonly total: number;
+}
+
+/** The end of a training: losses of evaluations use the scheduled factors of the last step. */
+export const trainingEnd: Progress = { step: 1, total: 1 };
+
+export interface LossGraph {
+  readonly value: Value;
+  readonly parameters: readonly string[];
+  feeds(batch: Batch, progress: Progress): Batch;
+}
+
+export function sizesOf(batch: Batch): string {
+  return Object.entries(batch)
+    .map(([name, { dims }]) => `${name}${dimsText(dims)}`)
+    .join();
+}
+
+/**
+ * Adds a loss to a model, in place, and fixes its inputs to the sizes of `example`.
+ * @param own Current values of the loss's parameters, by name; others get their initial ones.
+ * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model carries states without a column, and
+ * the errors of the loss.
+ */
+export async function writeLoss(
+  model: Model,
+  example: Batch,
+  loss: Loss,
+  context: Pick<Context, "seed" | "log">,
+  own: ReadonlyMap<string, Float32Array> = new Map(),
+): Promise<LossGraph> {
+  const binding = feedingOf(model, example, "training data");
+  if (binding.states.length > 0) {
+    const carried = statesText(binding.states);
+    throw new PithError(
+      "E_UNSUPPORTED",
+      `The model carries states (${carried}), and backpropagation through time is not supported.`,
+      {
+        hint: "Provide a column per state to train single steps.",
+      },
+    );
+  }
+  const fed = binding.feeds(example);
+  fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
+  const inference = infer(model);
+  const emit = emitInto(model, { by: "loss", onNode: inference.visit });
+  const { graph } = model;
+  const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
+  const values = new Map(Array.from(graph.values(), (value) => [value.name, value]));
+  let alone: Model | undefined;
+  const named = namedValues("model", outputs, values, () => {
+    alone ??= extract(model, [...outputs.values()]);
+    return alone;
+  });
+  const teachers = new Map<Model, NamedValues>();
+  const parameters: string[] = [];
+  const factors = new Map<string, (step: number, total: number) => number>();
+  const built = await loss.build({
+    ...named,
+    emit,
+    model,
+    seed: context.seed,
+    log: context.log,
+    teacher(reference) {
+      const found = teachers.get(reference) ?? teacherBeside(model, emit, reference);
+      teachers.set(reference, found);
+      return found;
+    },
+    parameter(name, start) {
+      const free = graph.freshName(`loss/${name}`);
+      parameters.push(free);
+      return graph.addTensor(free, inMemory(float32(start.dims, own.get(free) ?? start.data)), parameter);
+    },
+    scheduled(factor) {
+      const input = graph.addInput(graph.freshName("scheduled"), { type: "float32", dims: [] });
+      factors.set(input.name, factor);
+      return input;
+    },
+  });
+  return {
+    value: built.value,
+    parameters,
+    feeds(batch, { step, total }) {
+      const scheduled = [...factors].map(([name, factor]) => [name, float32([], [factor(step, total)])] as const);
+      return { ...binding.feeds(batch), ...built.feeds(batch), ...Object.fromEntries(scheduled) };
+    },
+  };
+}

@@ -1,2 +1,0 @@
-export { imitation } from "../train/losses/imitation.ts";
-export { recover } from "./recover.ts";

@@ -1,0 +1,86 @@
+/**
+ * Merges nodes with the same operator, attributes and inputs.
+ *      a = Shape(x)                           a = Shape(x)
+ *      b = Shape(x)                      →    y = Add(a, a)
+ *      y = Add(a, b)
+ * Random nodes, nodes with subgraphs and outputs with roles stay. If both outputs are model outputs, both nodes stay: a copy needs a node, too.
+ */
+import { isRandom } from "../../core/analysis/infer.ts";
+import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
+import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
+
+export const deduplicate = definePass({
+  id: "deduplicate",
+  summary: "Remove duplicate computations",
+  options: noOptions,
+  async run(model) {
+    const changes: Change[] = [];
+    const tensors = new Map<Tensor, number>();
+    for (const graph of allGraphs(model.graph)) deduplicateIn(graph, changes, tensors);
+    return { changes, misses: [] };
+  },
+});
+
+function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, number>): void {
+  const numbers = new Map<Value, number>();
+  const firsts = new Map<string, Node>();
+  const numbered = <T>(map: Map<T, number>, key: T): number => {
+    const found = map.get(key) ?? map.size;
+    map.set(key, found);
+    return found;
+  };
+  for (const node of graph.nodes()) {
+    if (isRandom(node) || subgraphs(node).length > 0) continue;
+    if (node.outputs.some((output) => output?.role !== undefined)) continue;
+    const attributes = [...node.attributes]
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, attribute]) => [
+        name,
+        attribute.kind,
+        plain(attribute.value, (tensor) => numbered(tensors, tensor)),
+      ]);
+    const inputs = node.inputs.map((input) => (input === undefined ? null : numbered(numbers, input)));
+    const key = JSON.stringify([node.domain, node.op, node.overload, node.outputs.length, inputs, attributes]);
+    const first = firsts.get(key);
+    if (first === undefined) firsts.set(key, node);
+    else merge(graph, first, node, changes);
+  }
+}
+
+function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void {
+  const pairs = second.outputs.map((output, index) => [first.outputs[index], output] as const);
+  for (const [kept, gone] of pairs) {
+    if (gone === undefined || !isUsed(gone)) continue;
+    if (kept === undefined || (graph.isOutput(gone) && !canTakeName(kept, graph))) return;
+  }
+  const at = describe(second);
+  for (const [kept, gone] of pairs) {
+    if (kept === undefined || gone === undefined || !isUsed(gone)) continue;
+    if (graph.isOutput(gone)) kept.type = gone.stated ?? kept.type;
+    replaceUses(gone, kept);
+  }
+  graph.removeNode(second);
+  changes.push({ at, what: `computed once, as ${describe(first)}`, kind: "computed once", decidedBy: "global" });
+}
+
+/** Serializes an attribute value; tensors by identity, small ones by their elements. */
+function plain(value: unknown, identity: (tensor: Tensor) => number): unknown {
+  if (typeof value === "bigint") return `${value}n`;
+  // JSON has neither NaN nor infinities, and no sign of 0.
+  if (typeof value === "number") return Object.is(value, -0) ? "-0" : String(value);
+  if (ArrayBuffer.isView(value))
+    return [value.constructor.name, ...Array.from(value as Uint8Array, (item) => plain(item, identity))];
+  if (Array.isArray(value)) return value.map((item) => plain(item, identity));
+  if (isTensor(value)) {
+    const { small } = value;
+    return small === undefined ? identity(value) : [small.type, small.dims, plain(small.data, identity)];
+  }
+  return value;
+}
+
+function isTensor(value: unknown): value is Tensor {
+  return typeof value === "object" && value !== null && "read" in value && "dims" in value;
+}

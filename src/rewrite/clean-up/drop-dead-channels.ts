@@ -1,0 +1,242 @@
+/**
+ * Removes constant channels and folds their values into the next biases.
+ *      h = Conv(x, w, b)      w[u] = 0, so h[u] = b[u] wherever x is              h, y without channel u,
+ *      y = Conv(Relu(h), v, c)                                                →   c + Σ v[:, u] · Relu(b[u]) in place of c
+ * A unit of `channelGroups` is dead if all weights that make it are zero. The runtime computes its constant at every reader, and the shift of each
+ * reading layer. The shift must be equal at all positions: zero padding of a nonzero constant prevents this.
+ * Values with a role stay, and so do values that are quantized later. One index per axis stays.
+ */
+import { channelGroups, type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
+import { leadsToCodes } from "../../core/analysis/codes.ts";
+import { cut } from "../../core/analysis/cut.ts";
+import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
+import { type Layer, layerAt } from "../../core/analysis/layers.ts";
+import { requireWeight } from "../../core/analysis/weight.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { describe, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { entryOf } from "../../core/ops/index.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { type AxisLayout, alongAxis, elementCount } from "../../core/tensor/dims.ts";
+import { partsOf } from "../../core/tensor/part.ts";
+import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import { addBehind, runPart, type Shift, shiftOf } from "./constant-shift.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { protectedValues } from "./protected.ts";
+
+/**
+ * Cuts channels whose weights are all zero, in place, and adds their values to the biases of the next layers. Lists constant channels that must stay.
+ * @example
+ * const { changes, misses } = await dropDeadChannels(model);
+ */
+export const dropDeadChannels = definePass({
+  id: "drop-dead-channels",
+  summary: "Remove constant channels; fold them into the next biases",
+  options: noOptions,
+  async run(model, _, { engine, signal }) {
+    const changes: Change[] = [];
+    const misses: Miss[] = [];
+    const seen = new Set<string>();
+    // A cut changes units of other groups and a shift their constants, so groups are analyzed again after each.
+    for (let more = true; more; ) {
+      more = false;
+      const inference = infer(model);
+      const isHeld = protectedValues(model, inference);
+      for (const group of channelGroups(model, inference)) {
+        const name = group.layers.map((layer) => layer.name).join(", ");
+        if (seen.has(name)) continue;
+        stopIfAsked(signal);
+        seen.add(name);
+        if (group.slices.some(({ value }) => value.role !== undefined || isHeld(value))) continue;
+        const units = await deadUnits(group);
+        if (units.length === 0) continue;
+        const gone = await drop(model, inference, group, units, engine);
+        if (gone instanceof Miss) misses.push(new Miss(gone.reason, gone.at === "" ? name : gone.at));
+        else {
+          const what = `${gone} constant ${gone === 1 ? "channel" : "channels"} cut`;
+          changes.push({ at: name, what, kind: "constant channels removed", decidedBy: "global" });
+          more = true;
+          break;
+        }
+      }
+    }
+    return { changes, misses };
+  },
+});
+
+function handsOn({ effective, role, node }: Layer, group: Group): boolean {
+  const data = node.inputs[role.data];
+  return (
+    group.slices.some(({ value }) => value === data) &&
+    !group.slices.some(({ value, axis }) => value === effective && axis === role.in)
+  );
+}
+
+const makers = (group: Group): readonly Layer[] => group.layers.filter((layer) => !handsOn(layer, group));
+
+async function deadUnits(group: Group): Promise<readonly number[]> {
+  const dead = new Set(removable(group));
+  for (const layer of makers(group)) {
+    const { weight, effective, role } = layer;
+    const slice = outputsOf(group, layer);
+    const isPlain = role.kind === undefined && role.outTaps === undefined && weight === effective;
+    if (!isPlain || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
+      return [];
+    if (dead.size === 0) return [];
+    if (weight.tensor === undefined) return [];
+    await keepZero(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
+  }
+  for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
+  return [...dead];
+}
+
+/** Removes units with a nonzero element. Usually the first elements exclude all units, so no others are read. */
+async function keepZero(
+  units: Set<number>,
+  tensor: Tensor,
+  { count, inner }: AxisLayout,
+  unitOf: Int32Array,
+): Promise<void> {
+  for await (const { start, numbers } of partsOf(tensor)) {
+    for (let at = 0; at < numbers.length; ) {
+      const stretch = Math.floor((start + at) / inner);
+      const end = Math.min(numbers.length, (stretch + 1) * inner - start);
+      const unit = unitOf[stretch % count] ?? -1;
+      if (units.has(unit) && numbers.subarray(at, end).some((number) => number !== 0)) units.delete(unit);
+      at = end;
+    }
+    if (units.size === 0) return;
+  }
+}
+
+/** Returns the number of removed units, or why none was removed. */
+async function drop(
+  model: Model,
+  inference: Inference,
+  group: Group,
+  units: readonly number[],
+  engine: Engine,
+): Promise<number | Miss> {
+  const part = partOf(model, inference, group);
+  if (part instanceof Miss) return part;
+  const constants = await constantsOf(model, part, engine);
+  if (constants instanceof Miss) return constants;
+  const dead = new Set(units);
+  const eachOf = (value: Value, dense: Dense, visit: (number: number, unit: number, at: number) => void): void => {
+    const numbers = toFloat64(dense);
+    for (const { value: other, axis, unitOf } of group.slices) {
+      if (other !== value) continue;
+      const { count, inner } = alongAxis(dense.dims, axis);
+      for (const [at, number] of numbers.entries()) visit(number, unitOf[Math.floor(at / inner) % count] ?? -1, at);
+    }
+  };
+  const onlyDead = (value: Value, dense: Dense): Float64Array => {
+    const only = new Float64Array(elementCount(dense.dims));
+    eachOf(value, dense, (number, unit, at) => {
+      if (dead.has(unit)) only[at] = number;
+    });
+    return only;
+  };
+  const silent = new Set(units);
+  for (const [value, dense] of constants)
+    eachOf(value, dense, (number, unit) => {
+      if (number !== 0) silent.delete(unit);
+    });
+  const shifts: Shift[] = [];
+  let refused: Miss | undefined;
+  for (const { node, data, makes } of silent.size === dead.size ? [] : part.readers) {
+    const dense = constants.get(data);
+    if (dense === undefined) continue;
+    const shift = await shiftOf(model, inference, node, data, dense.dims, onlyDead(data, dense), engine);
+    if (shift instanceof Miss) refused = shift;
+    else if (shift !== undefined && makes)
+      refused = new Miss("they are constant, not 0, and the layer that reads them also produces them", describe(node));
+    else if (shift !== undefined) shifts.push(shift);
+    if (refused !== undefined) break;
+  }
+  const going = refused === undefined ? dead : silent;
+  if (going.size === 0) return refused ?? new Miss("nothing is left to remove");
+  const done = await cut(model, [{ group, units: going }]);
+  if (done instanceof Miss) return done;
+  for (const shift of refused === undefined ? shifts : []) await addBehind(model, done, shift);
+  return going.size;
+}
+
+interface Reader {
+  readonly node: Node;
+  readonly data: Value;
+  /** Whether its output channels are units of the group. */
+  readonly makes: boolean;
+}
+
+interface Part {
+  readonly inputs: readonly Value[];
+  readonly readers: readonly Reader[];
+}
+
+function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
+  const carrying = new Set(group.slices.map(({ value }) => value).filter(({ tensor }) => tensor === undefined));
+  const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
+  const made = makers(group);
+  const making = new Set(made.map(({ node }) => node));
+  const readers: Reader[] = [];
+  const inputs = new Set<Value>();
+  const isRounded = leadsToCodes(model, inference);
+  let byElement = true;
+  for (const { node, role } of made) {
+    const data = node.inputs[role.data];
+    if (data === undefined || node.inputs.some((input) => input !== undefined && input !== data && !isStored(input)))
+      return new Miss("its weight or its bias is computed", describe(node));
+    if (!carrying.has(data)) inputs.add(data);
+  }
+  for (const node of model.graph.nodes()) {
+    const data = node.inputs.find((input) => input !== undefined && carrying.has(input) && !isStored(input));
+    if (data === undefined) continue;
+    const carries = node.outputs.some((output) => output !== undefined && carrying.has(output));
+    if (!carries || making.has(node)) {
+      if (isRounded(node))
+        return new Miss("its output is quantized later, and removal would change the rounding", describe(node));
+      readers.push({ node, data, makes: making.has(node) });
+      continue;
+    }
+    const bound = inference.at(node);
+    const other = node.inputs.find((input) => input !== undefined && !carrying.has(input) && !isStored(input));
+    if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || bound instanceof Miss)
+      return new Miss("it computes more than a constant from them", describe(node));
+    byElement &&= entryOf(node)?.byElement === true || !(bound.affine() instanceof Miss);
+  }
+  const isWindow = (node: Node): boolean => {
+    const layer = layerAt(node, inference);
+    return !(layer instanceof Miss) && layer.role.window !== undefined;
+  };
+  const isAnySize = byElement && !readers.some(({ node }) => isWindow(node));
+  for (const { type } of isAnySize ? [] : inputs) {
+    // The first axis of a window's input is the batch.
+    const isOpen = type?.dims?.some(
+      (dim, axis) => typeof dim !== "number" && (axis > 0 || !made.every(({ node }) => isWindow(node))),
+    );
+    if (isOpen !== false) return new Miss("sizes are not known: `pith simplify --fix` sets them");
+  }
+  return { inputs: [...inputs], readers };
+}
+
+/** The size used for unknown dimensions except the batch, which is one. */
+const places = 16;
+
+async function constantsOf(
+  model: Model,
+  { inputs, readers }: Part,
+  engine: Engine,
+): Promise<ReadonlyMap<Value, Dense> | Miss> {
+  const wanted = [...new Set(readers.map(({ data }) => data))];
+  const feeds = inputs.map(({ type }) => {
+    const dims = (type?.dims ?? []).map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : places));
+    return float32(dims, new Float32Array(elementCount(dims)));
+  });
+  const [results] = await runPart(model, wanted, inputs, [feeds], engine);
+  return results === undefined
+    ? new Miss("ONNX Runtime cannot compute their values")
+    : new Map(wanted.flatMap((value, at) => (results[at] === undefined ? [] : [[value, results[at]] as const])));
+}

@@ -1,0 +1,32 @@
+/**
+ * Removes all roles and folds masks and other work on stored tensors: the model is a plain file of weights again.
+ *      fc1.weight_orig: float32[128, 784] parameter         fc1.weight: float32[128, 784]
+ *      fc1.weight_mask: float32[128, 784] mask         →
+ *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ */
+import { allValues } from "../../core/graph/graph.ts";
+import { roleWords } from "../../core/graph/role.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+
+/**
+ * Removes every role and folds masks. Later training starts from the stored weights, and pruned weights can grow again.
+ * @example
+ * await finalize(model);
+ */
+export const finalize = definePass({
+  id: "finalize",
+  summary: "Fold masks into weights, and remove training roles (trainable, frozen, state)",
+  options: noOptions,
+  async run(model, _, context) {
+    const changes: Change[] = [];
+    for (const value of allValues(model.graph)) {
+      if (value.role === undefined) continue;
+      changes.push({ at: value.name, what: `no longer marked as ${roleWords(value.role)}`, decidedBy: "global" });
+      value.role = undefined;
+    }
+    if (changes.length === 0) return { changes, misses: [] };
+    const folded = await foldConstants(model, {}, context);
+    return { changes: [...changes, ...folded.changes], misses: folded.misses };
+  },
+});

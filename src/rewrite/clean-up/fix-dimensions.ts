@@ -1,0 +1,73 @@
+/** Replaces named dimensions by sizes in all stated types, also inside sums and products. */
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { PithError } from "../../core/errors.ts";
+import { allValues } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../../core/tensor/dims.ts";
+import { described } from "../../core/pass/options.ts";
+import { type Change, definePass } from "../../core/pass/pass.ts";
+
+export const fixOption = described(
+  v.optional(
+    v.record(v.string(), v.pipe(v.number("takes a whole number"), v.integer("takes a whole number"), v.minValue(0))),
+    {},
+  ),
+  "sizes of named dimensions",
+);
+
+/**
+ * Fixes named dimensions of the inputs, and those that depend on them.
+ * @throws PithError E_NAME for a name that no input has.
+ * @example
+ * await fixDimensions(model, { fix: { batch: 1 } });
+ */
+export const fixDimensions = definePass({
+  id: "fix-dimensions",
+  summary: "Fix the size of named dimensions",
+  options: v.strictObject({ fix: fixOption }),
+  async run(model, { fix }) {
+    if (Object.keys(fix).length === 0) return { changes: [], misses: [] };
+    requireNames(model, fix);
+    const changes: Change[] = [];
+    for (const value of allValues(model.graph)) {
+      const { graph } = value;
+      const { stated } = value;
+      const dims = stated?.dims?.map((dim) => fixed(dim, fix));
+      if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
+        continue;
+      value.type = { type: stated.type, dims };
+      if (graph.isInput(value)) changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
+    }
+    infer(model);
+    return { changes, misses: [] };
+  },
+});
+
+/** Replaces names in expressions, where they are separate words. */
+function fixed(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
+  if (!isSymbolic(dim)) return dim;
+  const whole = sizes[dim.text] ?? dimValue(dim, sizes);
+  if (whole !== undefined) return whole;
+  let { text } = dim;
+  for (const [name, size] of Object.entries(sizes)) {
+    if (/^\w+$/.test(name)) text = text.replaceAll(new RegExp(`(?<![\\w.?])${name}(?![\\w.])`, "g"), String(size));
+  }
+  return text === dim.text ? dim : symbol(text);
+}
+
+function requireNames(model: Model, sizes: Readonly<Record<string, number>>): void {
+  const names = new Set<string>();
+  for (const { type } of model.graph.feeds) {
+    for (const dim of type?.dims ?? []) {
+      if (!isSymbolic(dim)) continue;
+      names.add(dimText(dim));
+      for (const [word] of dim.text.matchAll(/[A-Za-z_]\w*/g)) names.add(word);
+    }
+  }
+  const strange = Object.keys(sizes).find((name) => !names.has(name));
+  if (strange === undefined) return;
+  throw new PithError("E_NAME", `No input has a dimension "${strange}".`, {
+    hint: `Named dimensions: ${[...names].join(", ") || "none"}.`,
+  });
+}

@@ -1,0 +1,54 @@
+import { infer } from "../../core/analysis/infer.ts";
+import { restate } from "../../core/analysis/stale-types.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Dim, dimsText, dimValue, isSymbolic } from "../../core/tensor/dims.ts";
+
+/**
+ * Sets input dimensions in place and drops types that followed from the old ones: a training step is written for one batch size.
+ * Named dimensions get the input's sizes; a fixed batch size is changed, if nothing inside repeats it.
+ * @throws PithError E_SHAPE_MISMATCH if an output does not follow: the model holds the size in a constant.
+ */
+export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly number[]>>): void {
+  const { graph } = model;
+  const sizes: Record<string, number> = {};
+  const batches = new Map<number, number>();
+  for (const input of graph.feeds) {
+    const { type } = input;
+    const dims = shapes[input.name];
+    if (type === undefined || dims === undefined) continue;
+    type.dims?.forEach((dim, axis) => {
+      if (isSymbolic(dim)) sizes[dim.text] = dims[axis] ?? 0;
+      else if (axis === 0 && dim !== dims[axis]) batches.set(dim, dims[axis] ?? 0);
+    });
+    input.type = { type: type.type, dims };
+  }
+  const expected = graph.outputs.map(({ type }) =>
+    type?.dims?.map((dim: Dim, axis) => (axis === 0 && !isSymbolic(dim) && batches.get(dim)) || dimValue(dim, sizes)),
+  );
+  for (const value of graph.values()) {
+    if (value.producer !== undefined && value.type !== undefined)
+      value.type = { type: value.type.type, dims: undefined };
+  }
+  infer(model);
+  restate(model, true);
+  graph.outputs.forEach((output, index) => {
+    const now = output.type?.dims;
+    const wanted = expected[index];
+    const wrong = wanted?.find((size, axis) => {
+      const found = now?.[axis];
+      return size !== undefined && typeof found === "number" && found !== size;
+    });
+    if (wrong === undefined || wanted === undefined) return;
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `With inputs of these sizes "${output.name}" has dimensions ${dimsText(now)}, expected [${wanted.map((size) => size ?? "?").join(", ")}].`,
+      {
+        hint: [
+          "A constant inside the model fixes a size (often the shape of a Reshape).",
+          "Export it with dynamic sizes, or train with the sizes that the model has, such as `batch: 1`.",
+        ],
+      },
+    );
+  });
+}

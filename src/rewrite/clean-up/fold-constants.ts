@@ -1,0 +1,290 @@
+/**
+ * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results.
+ * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
+ * Values with roles stay, and so does what would enlarge the file: fills, weights of fewer bits behind a Cast, scaled integers, copies of a shared
+ * tensor. A single result can exceed the tensors that it replaces by a kilobyte, if the total does not grow. Producers of remaining constant nodes
+ * stay, because the runtime folds them at load. Random nodes stay.
+ */
+
+import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
+import { computedWeights } from "../../core/analysis/layers.ts";
+import { arithmeticTypes } from "../../core/analysis/weight.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { substitute } from "../../core/graph/replace.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { bytesFor, inMemory } from "../../core/tensor/dense.ts";
+import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
+import { bitsOf, type Dense } from "../../core/tensor/types.ts";
+import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
+import { protectedValues } from "./protected.ts";
+import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
+import { heldTensor, storeInPlace } from "./store-constants.ts";
+import { evaluate } from "../edit/stored.ts";
+
+export const foldConstants = definePass({
+  id: "fold-constants",
+  summary: "Evaluate nodes that depend only on stored tensors",
+  options: noOptions,
+  async run(model, _, context) {
+    const folded = foldable(model, infer(model));
+    const wanted = [...folded].flatMap((node) =>
+      node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : [])),
+    );
+    if (wanted.length === 0) return { changes: [], misses: [] };
+    const { results, misses } = await evaluateAll(model, wanted, context.engine);
+    const changes: Change[] = [];
+    for (const [output, result] of results) {
+      if (output.producer === undefined) continue;
+      changes.push({ at: describe(output.producer), what: "constant folded", decidedBy: "global" });
+      storeInPlace(output, result);
+    }
+    if (changes.length > 0) removeUnusedEverywhere(model);
+    return { changes, misses };
+  },
+});
+
+/** The maximum bytes of results in memory: in total for `foldWeights`, else per result larger than its sources. */
+const mostHeld = 2 ** 26;
+
+/** Stores weights computed from stored floats in the graph of these: exporters reorder recurrent gates this way. Branches share equal results. */
+export async function foldWeights(model: Model, { engine }: Pick<Context, "engine">): Promise<void> {
+  const inference = infer(model);
+  let held = 0;
+  const wanted = new Map<Value, Graph>();
+  for (const value of computedWeights(model, inference)) {
+    const behind = floatsBehind(value);
+    const size = bytesOf(value);
+    if (!isReal(value) || inference.operand(value)?.stored !== true || behind === undefined || size > behind.bytes)
+      continue;
+    held += size;
+    if (held <= mostHeld) wanted.set(value, behind.graph);
+  }
+  if (wanted.size === 0) return;
+  const stored: { readonly graph: Graph; readonly dense: Dense; readonly value: Value }[] = [];
+  for (const [output, dense] of (await evaluateAll(model, [...wanted.keys()], engine)).results) {
+    const graph = wanted.get(output) ?? output.graph;
+    const same = stored.find((other) => other.graph === graph && isEqual(other.dense, dense));
+    const value = same?.value ?? graph.addTensor(`${output.name}.stored`, inMemory(dense));
+    if (same === undefined) stored.push({ graph, dense, value });
+    substitute(output, value);
+  }
+  removeUnusedEverywhere(model);
+}
+
+const isEqual = (a: Dense, b: Dense): boolean =>
+  a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, at) => Object.is(entry, b.data[at]));
+
+/** Returns bytes and innermost graph of a value's stored float sources; undefined if one has a role or is quantized. */
+function floatsBehind(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
+  let bytes = 0;
+  let innermost: Value | undefined;
+  const seen = new Set([value]);
+  for (const found of seen) {
+    const { role, tensor, producer, graph } = found;
+    const isCodes = tensor !== undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type);
+    if (role !== undefined || (isCodes && tensor.type !== "int32")) return undefined;
+    if (tensor !== undefined && isFloat(tensor.type)) {
+      bytes += tensor.bytes;
+      if (innermost === undefined || graph.sees(innermost)) innermost = found;
+    }
+    for (const input of producer?.inputs ?? []) if (input !== undefined) seen.add(input);
+  }
+  return innermost === undefined ? undefined : { bytes, graph: innermost.graph };
+}
+
+function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
+  return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
+}
+
+function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
+  const isHeld = protectedValues(model, inference);
+  const left = new Set<Node>();
+  for (;;) {
+    const folded = foldedExcept(left, model, inference, isHeld);
+    const before = left.size;
+    const leave = (node: Node): void => {
+      folded.delete(node);
+      left.add(node);
+    };
+    const growing: { readonly node: Node; readonly bytes: number }[] = [];
+    // Backward: nodes that stay read earlier results.
+    for (const node of [...folded].reverse()) {
+      const needed = node.outputs.flatMap((output) =>
+        output !== undefined && isNeeded(output, folded) ? [output] : [],
+      );
+      const bytes = Math.max(0, ...needed.map((output) => growth(node, output, folded)));
+      if (bytes > smallWeight) leave(node);
+      else if (bytes > 0) growing.push({ node, bytes });
+    }
+    // A node that stays does not free its sources.
+    if (left.size > before) continue;
+    let excess = fileGrowth(folded);
+    if (excess <= 0) return folded;
+    for (const { node, bytes } of growing.toSorted((a, b) => b.bytes - a.bytes)) {
+      if (excess <= 0) break;
+      leave(node);
+      excess -= bytes;
+    }
+    if (left.size === before) return new Set();
+  }
+}
+
+function foldedExcept(
+  left: ReadonlySet<Node>,
+  model: Model,
+  inference: Inference,
+  isHeld: (value: Value) => boolean,
+): Set<Node> {
+  const folded = new Set<Node>();
+  const isGiven = (value: Value): boolean => {
+    const { tensor, producer, role } = value;
+    if (role !== undefined || isHeld(value)) return false;
+    if (tensor !== undefined) return true;
+    return producer !== undefined && (folded.has(producer) || (producer.inputs.length === 0 && isConstant(value)));
+  };
+  const isConstant = (value: Value): boolean => inference.operand(value)?.stored === true && isKnown(value);
+  // A node without inputs is constant if its definition knows the content.
+  const isKnown = ({ producer }: Value): boolean =>
+    producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
+  for (const node of allNodes(model.graph)) {
+    const given =
+      !left.has(node) &&
+      node.inputs.length > 0 &&
+      !isRandom(node) &&
+      subgraphs(node).length === 0 &&
+      node.inputs.every((input) => input === undefined || isGiven(input));
+    if (given && node.outputs.every((output) => output === undefined || mayBeComputed(node, output))) folded.add(node);
+  }
+  return folded;
+}
+
+/** Returns whether a result can be computed: no role, not unpacked, and of a known size that fits memory or is at most that of an input. */
+function mayBeComputed(node: Node, output: Value): boolean {
+  const bytes = bytesOf(output);
+  const fits = bytes <= mostHeld || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
+  return output.role === undefined && Number.isFinite(bytes) && fits && !unpacks(node, output);
+}
+
+/** Evaluates all values at once; if the runtime cannot, in halves, to isolate failures (missing kernels or types). */
+async function evaluateAll(
+  model: Model,
+  values: readonly Value[],
+  engine: Engine,
+): Promise<{ readonly results: ReadonlyMap<Value, Dense>; readonly misses: readonly Miss[] }> {
+  try {
+    return { results: await evaluate(model, values, engine), misses: [] };
+  } catch (error) {
+    if (!(error instanceof PithError) || (error.code !== "E_ENGINE" && error.code !== "E_UNSUPPORTED")) throw error;
+    const [only] = values;
+    if (values.length === 1 && only?.producer !== undefined)
+      return { results: new Map(), misses: [new Miss("ONNX Runtime cannot evaluate it", describe(only.producer))] };
+    const middle = Math.ceil(values.length / 2);
+    const [first, second] = [
+      await evaluateAll(model, values.slice(0, middle), engine),
+      await evaluateAll(model, values.slice(middle), engine),
+    ];
+    return { results: new Map([...first.results, ...second.results]), misses: [...first.misses, ...second.misses] };
+  }
+}
+
+function isReal(value: Value | undefined): boolean {
+  return value?.type !== undefined && isFloat(value.type.type);
+}
+
+/** Returns whether a result unpacks stored elements of fewer bits: quantized values, or smaller floats unless the Cast costs more bytes. */
+function unpacks(node: Node, output: Value): boolean {
+  const count = (value: Value | undefined): number => elementCount(fixedDims(value?.type?.dims) ?? []);
+  const bits = (value: Value | undefined): number => {
+    const type = value?.type?.type;
+    return type === undefined || type === "string" || type === "bool" ? 64 : bitsOf[type];
+  };
+  const [x, ...others] = node.inputs;
+  const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && others.some(isReal);
+  const saved = (input: Value | undefined): number => ((bits(output) - bits(input)) / 8) * count(output);
+  return node.inputs.some(
+    (input) =>
+      count(input) === count(output) &&
+      ((isScaled && input === x) ||
+        (bits(input) <= 8 && saved(input) > 0) ||
+        (isReal(input) && isReal(output) && saved(input) > nodeBytes(node))),
+  );
+}
+
+/** The bytes by which a result can exceed its sources: runtimes recognize patterns by small constants. */
+const smallWeight = 1024;
+
+function bytesOf({ type }: Value): number {
+  const dims = fixedDims(type?.dims);
+  return type === undefined || type.type === "string" || dims === undefined
+    ? Number.POSITIVE_INFINITY
+    : bytesFor(type.type, elementCount(dims));
+}
+
+/** The bytes of a protobuf field: tag, length, content. */
+const entryBytes = (content: number): number => {
+  let bytes = content + 2;
+  for (let rest = content; rest > 127; rest = Math.floor(rest / 128)) bytes++;
+  return bytes;
+};
+
+const sumOf = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0);
+
+const storedBytes = (value: Value): number =>
+  tensorBytes(value.name, fixedDims(value.type?.dims) ?? [], bytesOf(value));
+
+/** Returns the bytes of a stored tensor in the file; 0 for a computed value. */
+function bytesInFile({ name, tensor, producer }: Value): number {
+  const held = tensor ?? (producer && heldTensor(producer));
+  return held === undefined ? 0 : tensorBytes(name, held.dims, held.bytes);
+}
+
+const tensorBytes = (name: string, dims: readonly number[], bytes: number): number =>
+  entryBytes(2 + entryBytes(name.length) + sumOf(dims.map((dim) => entryBytes(dim) - dim)) + entryBytes(bytes));
+
+/** The minimum bytes of a node in the file, without attribute contents and metadata. */
+const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
+  const texts = [op, ...[...inputs, ...outputs].map((value) => value?.name ?? ""), ...(name === "" ? [] : [name])];
+  return entryBytes(
+    sumOf([
+      ...texts.map(({ length }) => entryBytes(length)),
+      ...[...attributes.keys()].map(({ length }) => length + 9),
+    ]),
+  );
+};
+
+/**
+ * Returns the bytes of an output minus those of what it replaces. Infinite for unknown sizes and for another form of a weight that stays,
+ * because the file would hold it twice and tied weights would separate.
+ */
+function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
+  const goes = (value: Value): boolean =>
+    !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
+  const behind = new Set(node.inputs.filter((input) => input !== undefined));
+  const whole = bytesOf(output);
+  const isForm = (input: Value): boolean => isReal(input) && isReal(output) && bytesOf(input) === whole && !goes(input);
+  if (whole > smallWeight && [...behind].some(isForm)) return Number.POSITIVE_INFINITY;
+  let gone = nodeBytes(node);
+  for (const value of behind) {
+    if (!goes(value)) continue;
+    const { producer } = value;
+    gone += bytesInFile(value) + (producer === undefined ? 0 : nodeBytes(producer));
+    for (const input of producer?.inputs ?? []) if (input !== undefined) behind.add(input);
+  }
+  return storedBytes(output) - gone;
+}
+
+function fileGrowth(folded: ReadonlySet<Node>): number {
+  let bytes = 0;
+  const read = new Set<Value>();
+  for (const node of folded) {
+    bytes -= nodeBytes(node);
+    for (const output of node.outputs)
+      if (output !== undefined && isNeeded(output, folded)) bytes += storedBytes(output);
+    for (const input of node.inputs) if (input !== undefined) read.add(input);
+  }
+  for (const value of read) if (!isNeeded(value, folded)) bytes -= bytesInFile(value);
+  return bytes;
+}

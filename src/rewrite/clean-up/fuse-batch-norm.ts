@@ -1,0 +1,242 @@
+/**
+ * Folds batch normalization with stored statistics into the preceding layer. For each output channel c:
+ *      s_c = scale_c / √(variance_c + ε)
+ *      (W_c · x + b_c - mean_c) · s_c + bias_c  =  (W_c · s_c) · x  +  (b_c - mean_c) · s_c + bias_c
+ *      h = Conv(x, conv.weight)                                   y = Conv(x, conv.weight, conv.bias)
+ *      y = BatchNormalization(h, scale, bias, mean, variance)
+ * Sums and products with stored vectors are the cases s_c = 1 and no shift. A mask on the weight stays: its product is linear in the weight.
+ * Computes in float64 and rounds once. Values with a role are still in training and stay, unless the caller overrides this.
+ */
+import { leadsToCodes } from "../../core/analysis/codes.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { type Layer, layerAt } from "../../core/analysis/layers.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers } from "../../core/analysis/weight.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { describe, type Node, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { substitute } from "../../core/graph/replace.ts";
+import { roleWords } from "../../core/graph/role.ts";
+import type { Affine } from "../../core/ops/index.ts";
+import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { float32, inMemory } from "../../core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import { stored } from "../edit/fold-mask.ts";
+import { keepLayerName } from "../edit/keep-layer-name.ts";
+import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
+import { protectedValues } from "./protected.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
+import { readStoredValue } from "../edit/stored.ts";
+
+/**
+ * Folds each batch normalization with stored statistics into the preceding layer. Values with a role stay; lists what cannot be folded.
+ * Source: the algebra above; ONNX Runtime folds only into Conv, when it loads the model.
+ * @example
+ * const { changes, misses } = await fuseBatchNorm(model);
+ */
+export const fuseBatchNorm = definePass({
+  id: "fuse-batch-norm",
+  summary: "Fold batch normalization into the layer before it",
+  options: noOptions,
+  run: (model, _, { engine }) => fuseBatchNorms(model, { trained: false, engine }),
+});
+
+/** Also folds sums and products with stored vectors. Values that are quantized later stay (`codes.ts`). */
+export const fuseAffine = definePass({
+  id: "fuse-affine",
+  summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
+  options: noOptions,
+  run: (model, _, { engine }) =>
+    fuseBatchNorms(model, { trained: false, into: notRounded(model), arithmetic: true, engine }),
+});
+
+function notRounded(model: Model): (layer: Layer) => true | Miss {
+  const isRounded = leadsToCodes(model, infer(model));
+  return ({ node }) => (isRounded(node) ? new Miss(roundedLater) : true);
+}
+
+const roundedLater = "its output is quantized later, and folding would change the rounding";
+
+/**
+ * Folds every batch normalization that follows a layer, in place.
+ * @param options `trained`: also fold parameters with roles, because training is finished; `into`: layers that can change (default: all),
+ * returning a Miss to report; `arithmetic`: also fold sums and products with stored vectors; `engine`: evaluates computed biases, such as exported
+ * zeros. Without it, layers with computed biases stay.
+ */
+export async function fuseBatchNorms(
+  model: Model,
+  options: {
+    readonly trained: boolean;
+    readonly into?: (layer: Layer) => boolean | Miss;
+    readonly arithmetic?: boolean;
+    readonly engine?: Engine;
+  },
+): Promise<Outcome> {
+  const inference = infer(model);
+  const isHeld = protectedValues(model, inference);
+  const { engine } = options;
+  const readBias: BiasReader = (bias) => {
+    const { tensor } = bias;
+    if (tensor !== undefined) return () => tensor.read();
+    const isConstant = engine !== undefined && inference.operand(bias)?.stored === true && bias.role === undefined;
+    return isConstant ? () => readStoredValue(model, bias, engine) : undefined;
+  };
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  for (const node of model.graph.nodes()) {
+    const bound = inference.at(node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    if (affine instanceof Miss) {
+      if (affine.kind === "normalization") misses.push(new Miss(affine.reason, describe(node)));
+      continue;
+    }
+    const normalizes = affine.kind === "normalization";
+    if (!normalizes && options.arithmetic !== true) continue;
+    const layer = layerBefore(node.inputs[affine.data], inference);
+    const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
+    if (allowed === false) continue;
+    const changing = allowed instanceof Miss ? allowed : layer;
+    const found = changing instanceof Miss ? changing : match(node, affine, changing, { ...options, readBias });
+    const held = found instanceof Miss || options.trained || normalizes ? undefined : heldAt(found, node, isHeld);
+    // Few sums are biases, so only failed normalizations are reported.
+    if (found instanceof Miss) {
+      if (normalizes) misses.push(new Miss(found.reason, describe(node)));
+    } else if (held === undefined) {
+      const done = await fold(model, node, found, inference);
+      if (!done) continue;
+      const what = normalizes ? "batch normalization folded in" : "scale or shift folded in";
+      changes.push({ at: found.layer.name, what, decidedBy: "global" });
+    }
+  }
+  return { changes, misses };
+}
+
+function heldAt({ layer }: Match, node: Node, isHeld: (value: Value) => boolean): Value | undefined {
+  return [layer.weight, layer.bias, ...node.inputs].find((value) => value !== undefined && isHeld(value));
+}
+
+interface Match {
+  readonly layer: Layer;
+  readonly affine: Affine;
+  readonly bias: (() => Promise<Dense>) | undefined;
+  readonly vectors: readonly Tensor[];
+}
+
+type BiasReader = (bias: Value) => (() => Promise<Dense>) | undefined;
+
+function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
+  const layer = value?.producer === undefined ? undefined : layerAt(value.producer, inference);
+  return layer === undefined || layer instanceof Miss ? new Miss("no layer comes before it") : layer;
+}
+
+function match(
+  node: Node,
+  affine: Affine,
+  layer: Layer,
+  { trained, readBias }: { readonly trained: boolean; readonly readBias: BiasReader },
+): Match | Miss {
+  const x = node.inputs[affine.data];
+  const values = affine.inputs.map((input) => node.inputs[input]);
+  const vectors = values.flatMap((value) => value?.tensor ?? []);
+  if (x === undefined) return new Miss("no layer comes before it");
+  if (vectors.length < values.length) return new Miss("its statistics are computed");
+  if (x.uses.size > 1 || node.graph.isOutput(x)) return new Miss("the layer's own output is used elsewhere");
+  const { role, weight, bias } = layer;
+  const miss = requireWeight(layer, weightNeeds.fuse);
+  if (miss !== undefined) return new Miss(`"${layer.name}" before it: ${miss.reason}`);
+  if (affine.axis !== undefined && role.outputAxis !== affine.axis)
+    return new Miss("normalizes another axis than the layer's channels");
+  const added = role.biasInput === undefined ? undefined : layer.node.inputs[role.biasInput];
+  if (added !== bias) return new Miss("the layer's bias is computed");
+  if (role.biasInput === undefined && role.bias !== undefined) return new Miss("the layer scales its bias");
+  const read = bias === undefined ? undefined : readBias(bias);
+  if (bias !== undefined && read === undefined) return new Miss("the layer's bias is computed");
+  const held = [weight, bias, ...values];
+  const holder = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
+  if (holder?.role !== undefined)
+    return new Miss(
+      `"${holder.name}" is ${roleWords(holder.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
+    );
+  return { layer, affine, bias: read, vectors };
+}
+
+/** Returns false if folding would not save a node: a shift without a bias input. */
+async function fold(model: Model, node: Node, found: Match, inference: Inference): Promise<boolean> {
+  const { layer, affine, vectors } = found;
+  const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
+  const channels = layer.outputs;
+  const at = (values: Float64Array | undefined, channel: number): number =>
+    values?.[values.length === 1 ? 0 : channel] ?? 0;
+  const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
+  const dense = await found.bias?.();
+  const before = dense && toFloat64(dense);
+  // Accepts one number, or one per channel along the channel axis; anything else is an added matrix.
+  if (before !== undefined && before.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;
+  const bias = Float64Array.from(
+    { length: channels },
+    (_, channel) => at(before, channel) * at(factors, channel) + at(shift, channel),
+  );
+  const [x, y] = [node.inputs[affine.data], node.outputs[0]];
+  if (x === undefined || y === undefined) return false;
+  const { biasInput } = layer.role;
+  const shifts = bias.some((value) => value !== 0);
+  if (biasInput === undefined && shifts && affine.kind === "arithmetic") return false;
+  keepLayerName(layer);
+  if (factors.some((factor) => factor !== 1))
+    layer.weight.tensor = inMemory(scaled(await stored(layer.weight).read(), layer, factors));
+  const result = biasInput === undefined && shifts ? addedTo(model, node, x, layer, bias, inference) : x;
+  if (biasInput !== undefined && (shifts || layer.bias !== undefined))
+    model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));
+  if (result.stated !== undefined || model.graph.isOutput(y)) result.type = y.stated ?? y.type;
+  const values = affine.inputs.map((input) => node.inputs[input]);
+  substitute(y, result);
+  for (const value of [...values, layer.bias]) if (value !== undefined) removeIfUnused(value);
+  return true;
+}
+
+function removeIfUnused(value: Value): void {
+  const { graph, producer, tensor } = value;
+  if (isUsed(value) || graph.ownValue(value.name) !== value) return;
+  if (producer === undefined) {
+    if (tensor !== undefined) graph.removeValue(value);
+  } else if (!producer.outputs.some((output) => output !== undefined && isUsed(output))) {
+    const inputs = [...producer.inputs];
+    graph.removeNode(producer);
+    for (const input of inputs) if (input !== undefined) removeIfUnused(input);
+  }
+}
+
+function isForChannels(dims: readonly number[], channels: number): boolean {
+  return dims.at(-1) === channels && dims.slice(0, -1).every((dim) => dim === 1);
+}
+
+function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {
+  const dims = fixedDims(layer.bias?.type?.dims);
+  const fits = dims !== undefined && elementCount(dims) === bias.length;
+  const tensor = inMemory(fromNumbers("float32", fits ? dims : [bias.length], bias));
+  if (layer.bias?.tensor !== undefined && layer.bias.uses.size === 1 && fits) {
+    layer.bias.tensor = tensor;
+    return layer.bias;
+  }
+  const name = layer.bias?.tensor === undefined ? `${layer.name}.bias` : layer.bias.name;
+  return model.graph.addTensor(name, tensor, layer.bias?.role ?? layer.weight.role);
+}
+
+function addedTo(model: Model, node: Node, x: Value, layer: Layer, bias: Float64Array, inference: Inference): Value {
+  const rank = x.type?.dims?.length ?? 2;
+  const emit = emitInto(model, { before: node, by: "fuse-batch-norm", onNode: inference.visit });
+  const dims = [bias.length, ...new Array<number>(Math.max(0, rank - 2)).fill(1)];
+  return emit.Add([x, emit.constant(float32(dims, bias), `${layer.name}.bias`, layer.weight.role)]);
+}
+
+function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"float32"> {
+  const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
+  const each = dense.data.length / factors.length;
+  for (const [group, { data }] of matrices.entries()) {
+    for (let at = 0; at < data.length; at++)
+      data[at] = (data[at] ?? 0) * (factors[Math.floor((group * data.length + at) / each)] ?? 0);
+  }
+  return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
+}

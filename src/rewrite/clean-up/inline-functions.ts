@@ -1,0 +1,93 @@
+/**
+ * Inlines the model's own functions: an exporter's custom node becomes the operators that all analyses know.
+ *      y = pkg.Scaled(x) {by=2.0}            c = Constant {value_float=2.0}
+ *      pkg.Scaled: y = x · by          →     y = Mul(x, c)
+ * A function with another opset version than the model stays, with a reason; all stay if they expand to too many nodes.
+ */
+import { calledFunction } from "../../core/analysis/infer.ts";
+import { Miss } from "../../core/errors.ts";
+import { functionOf, instantiate, type LocalFunction, whyNotExpanded, whyNotInlined } from "../../core/graph/functions.ts";
+import { allNodes, describe, type Node, subgraphs } from "../../core/graph/graph.ts";
+import { inlineGraph, restoreNames } from "../../core/graph/inline.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+
+/**
+ * Replaces calls of the model's own functions by their bodies, and removes uncalled functions.
+ * @example
+ * await inlineFunctions(model);
+ */
+export const inlineFunctions = definePass({
+  id: "inline-functions",
+  summary: "Inline the functions of the model",
+  options: noOptions,
+  async run(model) {
+    const changes: Change[] = [];
+    const misses = new Map<string, Miss>();
+    if (model.functions.length === 0) return { changes, misses: [] };
+    const tooLarge = whyNotExpanded(model);
+    if (tooLarge !== undefined) return { changes, misses: [new Miss(tooLarge, "the functions of the model")] };
+    const open = [...allNodes(model.graph)].reverse();
+    for (let node = open.pop(); node !== undefined; node = open.pop()) {
+      const called = calledFunction(model, node);
+      if (called === undefined) continue;
+      const at = describe(node);
+      const reason = whyNotInlined(model, called);
+      if (reason !== undefined) misses.set(at, new Miss(reason, at));
+      else {
+        const written = inline(model, node, called);
+        changes.push({ at, what: "written out", decidedBy: "global" });
+        for (const own of written.toReversed())
+          open.push(...[own, ...subgraphs(own).flatMap((graph) => [...allNodes(graph)])].reverse());
+      }
+    }
+    if (dropFunctions(model)) changes.push({ at: "the model", what: "unused functions removed", decidedBy: "global" });
+    return { changes, misses: [...misses.values()] };
+  },
+});
+
+/** @returns the nodes of the inlined body. */
+function inline(model: Model, node: Node, called: LocalFunction): readonly Node[] {
+  const { graph } = node;
+  for (const [domain, version] of called.opsets)
+    if (!model.header.opsets.has(domain) && domain !== "") model.header.opsets.set(domain, version);
+  const body = instantiate(called, node);
+  const given = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
+  const inlined = inlineGraph(body, graph, { before: node, given });
+  node.outputs.forEach((output, index) => {
+    const made = inlined.outputs[index];
+    if (output === undefined || made === undefined) return;
+    if (output.stated !== undefined && made.producer !== undefined) made.type = output.stated;
+    replaceUses(output, made);
+    if (!inlined.names.has(made) || !canTakeName(made, graph)) return;
+    const { name } = output;
+    graph.rename(output, graph.freshName(`${name}_replaced`));
+    graph.rename(made, name);
+  });
+  const outputs = new Set(inlined.outputs);
+  graph.removeNode(node);
+  restoreNames(graph, { names: new Map([...inlined.names].filter(([value]) => !outputs.has(value))) });
+  return inlined.nodes;
+}
+
+/** Removes functions that are not called, directly or indirectly. Unreadable functions are kept if any function is kept. */
+function dropFunctions(model: Model): boolean {
+  const { header, functions } = model;
+  const called = new Set<LocalFunction>();
+  const open = [model.graph];
+  for (const graph of open)
+    for (const node of allNodes(graph)) {
+      const found = functionOf(model, node);
+      if (found === undefined || called.has(found)) continue;
+      called.add(found);
+      open.push(found.graph);
+    }
+  if (called.size === functions.length) return false;
+  if (functions.length === header.functions.length)
+    header.functions = header.functions.filter((_, index) => called.has(functions[index] as LocalFunction));
+  else if (called.size === 0) header.functions = [];
+  else return false;
+  model.functions = functions.filter((one) => called.has(one));
+  return true;
+}

@@ -1,0 +1,58 @@
+/** Keeps some values as the only outputs; removes nodes and inputs that only other outputs need. */
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { described } from "../../core/pass/options.ts";
+import { type Change, definePass } from "../../core/pass/pass.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
+
+export const keepOption = described(
+  v.optional(v.array(v.string()), []),
+  "values that stay outputs; all outputs if none is named",
+);
+
+/**
+ * Reduces a model to what some of its values need: outputs, or any other values of the main graph.
+ * @throws PithError E_NAME for a name that no value has.
+ * @example
+ * await keepOutputs(model, { outputs: ["logits"] });
+ */
+export const keepOutputs = definePass({
+  id: "keep-outputs",
+  summary: "Keep some outputs only",
+  options: v.strictObject({ outputs: keepOption }),
+  async run(model, { outputs }) {
+    const { graph } = model;
+    if (outputs.length === 0) return { changes: [], misses: [] };
+    const kept = [...new Set(outputs)].map((name) => valueNamed(model, name));
+    const before = graph.outputs;
+    if (kept.length === before.length && kept.every((value, index) => value === before[index]))
+      return { changes: [], misses: [] };
+    infer(model);
+    const read = new Set(graph.inputs.filter((input) => input.uses.size > 0));
+    graph.setOutputs(kept);
+    removeUnused(graph);
+    const changes: Change[] = [];
+    for (const value of [...before, ...read]) {
+      const gone = read.has(value) && value.uses.size === 0 && !kept.includes(value);
+      if (gone && graph.ownValue(value.name) === value) graph.removeValue(value);
+      if (gone || (before.includes(value) && !kept.includes(value)))
+        changes.push({ at: value.name, what: gone ? "no longer read" : "no longer an output", decidedBy: "global" });
+    }
+    for (const value of kept)
+      if (!before.includes(value)) changes.push({ at: value.name, what: "is an output now", decidedBy: "global" });
+    if (changes.length === 0)
+      changes.push({ at: kept.map(({ name }) => name).join(", "), what: "order of outputs", decidedBy: "global" });
+    return { changes, misses: [] };
+  },
+});
+
+function valueNamed(model: Model, name: string): Value {
+  const found = model.graph.ownValue(name);
+  if (found !== undefined && found.tensor === undefined) return found;
+  throw new PithError("E_NAME", `The model has no value "${name}" to keep as an output.`, {
+    hint: `Outputs: ${model.graph.outputs.map((output) => output.name).join(", ")}.`,
+  });
+}

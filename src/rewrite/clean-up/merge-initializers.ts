@@ -1,0 +1,98 @@
+/**
+ * Stores equal tensors once, in all graphs. Candidates with equal type and dimensions are compared by SHA-256, read one at a time to save memory.
+ * Copies in branches move to the outer graph, except small ones, because runtimes look for constants in place.
+ * Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { allGraphs, type Graph, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { bytesOf, bytesOfText, hexadecimal } from "../../core/tensor/dense.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
+import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
+import { protectedValues } from "./protected.ts";
+
+/** The minimum bytes of a tensor that moves out of a branch. */
+const leastMoved = 1024;
+
+export const mergeInitializers = definePass({
+  id: "merge-initializers",
+  summary: "Store equal tensors once",
+  options: noOptions,
+  run: async (model, _, context) => ({ changes: await merge(model, groupsOf(model), context), misses: [] }),
+});
+
+/** Stores weights once if several branches hold copies. Reads nothing in a model without branches. */
+export async function mergeAcrossBranches(model: Model, context: Context): Promise<void> {
+  const groups = groupsOf(model).filter((group) => new Set(group.map(({ graph }) => graph)).size > 1);
+  await merge(model, groups, context);
+}
+
+async function merge(
+  _model: Model,
+  groups: readonly (readonly Value[])[],
+  { signal }: Context,
+): Promise<readonly Change[]> {
+  const changes: Change[] = [];
+  const names = new Map<Value, string>();
+  for (const candidates of groups) {
+    const found = new Map<string, readonly Value[]>();
+    for (const value of candidates) {
+      if (signal.aborted) return changes;
+      if (value.tensor === undefined) continue;
+      const { name, graph } = value;
+      const hash = await tensorHash(value.tensor);
+      const known = found.get(hash) ?? [];
+      const [first, ...others] = known;
+      const seen = known.find((one) => graph.sees(one));
+      const kept = seen ?? moved(first, graph);
+      if (kept === undefined) {
+        found.set(hash, [...known, value]);
+        continue;
+      }
+      if (seen === undefined) {
+        found.set(hash, [kept, ...others]);
+        names.set(kept, first?.name ?? kept.name);
+      }
+      changes.push({ at: name, what: `stored once, as "${kept.name}"`, kind: "stored once", decidedBy: "global" });
+      replaceUses(value, kept);
+      graph.removeValue(value);
+    }
+  }
+  for (const [value, name] of names) if (value.graph.freshName(name) === name) value.graph.rename(value, name);
+  return changes;
+}
+
+/** Returns a stored tensor moved to the common outer graph of its own and another graph; undefined if it is too small. */
+function moved(value: Value | undefined, graph: Graph): Value | undefined {
+  if (value?.tensor === undefined || value.tensor.bytes < leastMoved) return undefined;
+  const around = new Set<Graph | undefined>();
+  for (let at: Graph | undefined = graph; at !== undefined; at = at.parent?.graph) around.add(at);
+  let to: Graph | undefined = value.graph;
+  while (!around.has(to)) to = to?.parent?.graph;
+  const { name, tensor, role } = value;
+  const result = to?.addTensor(name, tensor, role);
+  if (to === undefined || result === undefined) return undefined;
+  replaceUses(value, result);
+  value.graph.removeValue(value);
+  return result;
+}
+
+function groupsOf(model: Model): readonly (readonly Value[])[] {
+  const isHeld = protectedValues(model, infer(model));
+  const graphs = [...allGraphs(model.graph)];
+  const known = new Set(graphs.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
+  const stored = graphs
+    .flatMap((graph) => [...graph.values()])
+    .filter((value) => value.tensor !== undefined && !known.has(value) && !isHeld(value));
+  const groups = groupBy(stored, ({ tensor }) => `${tensor?.type} ${tensor?.dims.join(" ")} ${tensor?.bytes}`);
+  return [...groups.values()].filter((group) => group.length > 1);
+}
+
+/** Returns a hash of the elements, or the elements themselves if they are short. Types and shapes do not count. */
+export async function tensorHash(tensor: Tensor): Promise<string> {
+  const dense = await tensor.read();
+  const bytes = dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
+  return hexadecimal(bytes.length <= 64 ? bytes : new Uint8Array(await crypto.subtle.digest("SHA-256", bytes.slice())));
+}

@@ -1,0 +1,106 @@
+/**
+ * Stores inputs that always have the same value, so that dependent nodes can be folded and branches resolved.
+ *      graph (x, sr: int64[])                graph (x)
+ *      fast = Equal(sr, 16000)         →     sr: int64[] = 16000
+ *                                            fast = Equal(sr, 16000)
+ */
+import * as v from "valibot";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { described } from "../../core/pass/options.ts";
+import { definePass } from "../../core/pass/pass.ts";
+
+const number = v.union([v.number(), v.boolean()], "takes a number");
+
+/** The values of inputs: one number for all elements, or each element in row-major order. */
+export const setOption = described(
+  v.optional(v.record(v.string(), v.union([number, v.array(number)], "takes a number, or a list of numbers")), {}),
+  "inputs to fix to a value",
+);
+
+/**
+ * Removes inputs from the model's interface and stores their constant values.
+ * @throws PithError E_NAME for an unknown input, E_SHAPE_MISMATCH for a wrong number of elements, E_TYPE_MISMATCH for a value beyond the type.
+ * @example
+ * await setInputs(model, { set: { sr: 16000 } });
+ */
+export const setInputs = definePass({
+  id: "set-inputs",
+  summary: "Replace inputs by constants",
+  options: v.strictObject({ set: setOption }),
+  async run(model, { set }) {
+    const filled = Object.entries(set).map(
+      ([name, given]) => [inputNamed(model, name), contentOf(model, name, given)] as const,
+    );
+    const { graph } = model;
+    for (const [input, dense] of filled) {
+      graph.setInputs(graph.inputs.filter((other) => other !== input));
+      input.tensor = inMemory(dense);
+      input.type = { type: dense.type, dims: dense.dims };
+    }
+    return {
+      changes: filled.map(([{ name }]) => ({ at: name, what: "fixed to a value", decidedBy: "global" as const })),
+      misses: [],
+    };
+  },
+});
+
+function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number] {
+  const { feeds } = model.graph;
+  const found = feeds.find((input) => input.name === name);
+  if (found !== undefined) return found;
+  throw new PithError("E_NAME", `The model has no input "${name}" to set.`, {
+    hint: `Inputs: ${feeds.map((input) => input.name).join(", ") || "none"}.`,
+  });
+}
+
+/** Converts a value to a tensor: one number for all elements, or each in row-major order. @throws PithError as `setInputs`. */
+export function contentOf(model: Model, name: string, given: number | boolean | readonly (number | boolean)[]): Dense {
+  const { type } = inputNamed(model, name);
+  const numbers = [given].flat().map(Number);
+  const kind = type?.type;
+  if (kind === undefined || kind === "string" || kind === "complex64" || kind === "complex128" || kind === "float8e8m0")
+    throw new PithError(
+      "E_TYPE_MISMATCH",
+      `Input "${name}" is ${kind ?? "of unknown type"}: no number can be stored for it.`,
+    );
+  const whole = !kind.startsWith("float") && kind !== "bfloat16";
+  const odd = whole ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
+  if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${odd}.`);
+  const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
+  const count = dims === undefined ? Number.NaN : elementCount(dims);
+  const filled = Array.isArray(given) ? numbers : Array.from({ length: count || 0 }, () => Number(given));
+  if (dims === undefined || count !== filled.length) {
+    const shape = dimsText(type?.dims);
+    throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
+      hint: fixHint(type?.dims),
+    });
+  }
+  return fromNumbers(kind, dims, filled);
+}
+
+/** A list cannot determine several open dimensions: all but the last must be fixed. */
+function fixHint(dims: Dims = []): string {
+  const open = [...new Set(dims.flatMap((dim) => (isSymbolic(dim) ? [dim.text] : [])))];
+  if (open.length > 1) {
+    const sizes = open.slice(0, -1).map((name) => `${name}=1`);
+    return `Fix the sizes of named dimensions as well, with \`fix\`: ${sizes.join(",")}.`;
+  }
+  const known = dims.reduce<number>((product, dim) => (isSymbolic(dim) ? product : product * dim), 1);
+  return open.length === 0 ? `It takes ${known} numbers.` : `It requires a multiple of ${known} numbers.`;
+}
+
+type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
+
+/** A single open dimension gets the list's length; for one number, all open dimensions are 1. */
+function filledDims(dims: Dims, listed: boolean, count: number): readonly number[] | undefined {
+  if (dims === undefined) return listed ? [count] : [];
+  const known = dims.reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : product), 1);
+  const open = dims.filter((dim) => typeof dim !== "number").length;
+  if ((open > 1 && count !== 1) || (open === 1 && count % known !== 0)) return undefined;
+  return dims.map((dim) => (typeof dim === "number" ? dim : open > 1 ? 1 : count / known));
+}

@@ -1,0 +1,91 @@
+/** Applies all clean-ups in turn until none changes anything; each respects roles, so a model in training stays trainable unless `over` is set. */
+import * as v from "valibot";
+import { stopIfAsked } from "../../core/errors.ts";
+import { deduplicate } from "./deduplicate.ts";
+import { dropNotes } from "./drop-notes.ts";
+import { dropUnused } from "./drop-unused.ts";
+import { finalize } from "./finalize.ts";
+import { fixDimensions, fixOption } from "./fix-dimensions.ts";
+import { foldConstants } from "./fold-constants.ts";
+import { foldShapes } from "./fold-shapes.ts";
+import { fuseAffine } from "./fuse-batch-norm.ts";
+import { fusePairs } from "./fuse-pairs.ts";
+import { inlineFunctions } from "./inline-functions.ts";
+import { keepOption, keepOutputs } from "./keep-outputs.ts";
+import { mergeInitializers } from "./merge-initializers.ts";
+import { described } from "../../core/pass/options.ts";
+import { definePass, type Outcome } from "../../core/pass/pass.ts";
+import { removeIdentities } from "./remove-identities.ts";
+import { resolveConditions } from "./resolve-conditions.ts";
+import { setInputs, setOption } from "./set-inputs.ts";
+import { storeConstants } from "./store-constants.ts";
+
+const cleanUps = [
+  inlineFunctions,
+  storeConstants,
+  foldShapes,
+  resolveConditions,
+  foldConstants,
+  removeIdentities,
+  fuseAffine,
+  fusePairs,
+  deduplicate,
+  mergeInitializers,
+  dropUnused,
+  dropNotes,
+];
+
+/** The maximum number of rounds: more means that two passes undo each other, a bug. */
+const most = 50;
+
+/**
+ * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops the exporter's metadata
+ * (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles (`finalize.ts`), if requested: without roles,
+ * trained batch normalization and masks are folded, too.
+ * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
+ * @example
+ * const { changes } = await simplify(model, { set: { sr: 16000 }, fix: { batch: 1 } });
+ */
+export const simplify = definePass({
+  id: "simplify",
+  summary: "Compute the same function with fewer nodes",
+  options: v.strictObject({
+    set: setOption,
+    fix: fixOption,
+    keepOutputs: keepOption,
+    finalize: described(
+      v.optional(v.boolean(), false),
+      "after training and pruning: fold masks, remove training roles",
+    ),
+  }),
+  async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
+    const asked: Outcome[] = [
+      // Dimensions first: they determine the number of elements of an input.
+      await fixDimensions(model, { fix }, context),
+      await setInputs(model, { set }, context),
+      await keepOutputs(model, { outputs }, context),
+      ...(over ? [await finalize(model, {}, context)] : []),
+    ];
+    const changes = asked.flatMap((outcome) => outcome.changes);
+    let misses: Outcome["misses"] = [];
+    for (let round = 0; round < most; round++) {
+      let found = 0;
+      misses = [];
+      for (const [done, pass] of cleanUps.entries()) {
+        stopIfAsked(context.signal);
+        const outcome = await pass(model, {}, context);
+        context.progress(done + 1, cleanUps.length);
+        changes.push(...outcome.changes);
+        misses = [...misses, ...outcome.misses];
+        found += outcome.changes.length;
+      }
+      if (found > 0) continue;
+      // Reads every weight, so it runs last, and again only after a change.
+      const { dropDeadChannels } = await import("./drop-dead-channels.ts");
+      const dead = await dropDeadChannels(model, {}, context);
+      changes.push(...dead.changes);
+      if (dead.changes.length === 0) return { changes, misses: [...misses, ...dead.misses] };
+    }
+    throw new Error("simplify does not converge");
+  },
+});

@@ -1,0 +1,58 @@
+import { expect, test } from "vitest";
+import { infer } from "../../core/analysis/infer.ts";
+import { parseModel, printModel } from "../../core/graph/text.ts";
+import { atomically } from "../../core/pass/pass.ts";
+import { storeWeights } from "./store-constants.ts";
+
+/** Two layers of one matrix, which exporters write as `Identity(w)`. */
+const shared = `opset 17
+graph (x: float32[n, 2]) -> (y) {
+  w: float32[2, 2] = [1, 2, 3, 4]
+  c = Constant() {value=float32[2, 2] [5, 6, 7, 8]}
+  copy = Identity(w)
+  again = Identity(copy)
+  d = Identity(c)
+  a = MatMul(x, w)
+  b = MatMul(a, again)
+  e = MatMul(b, copy)
+  y = MatMul(e, d)
+}`;
+
+test("a weight that is handed on is one weight", () => {
+  const model = parseModel(shared);
+  storeWeights(model);
+  expect([...model.graph.nodes()].map(({ inputs }) => inputs[1]?.name)).toEqual(["w", "w", "w", "c"]);
+});
+
+test.each([
+  ["nothing changed", async () => ({ changes: [], misses: [] })],
+  [
+    "the work failed",
+    async () => {
+      throw new Error("no");
+    },
+  ],
+])("all is as it was where %s", async (_, work) => {
+  const model = parseModel(shared);
+  infer(model);
+  const before = printModel(model);
+  const nodes = [...model.graph.nodes()];
+  const stored = async () => {
+    storeWeights(model);
+    return work();
+  };
+  await atomically(model, stored).catch(() => {});
+  expect([...model.graph.nodes()]).toEqual(nodes);
+  expect(printModel(model)).toBe(before);
+});
+
+test("an output of the model stays one", () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y, copy) {
+  w: float32[2, 2] = [1, 2, 3, 4]
+  copy = Identity(w)
+  y = MatMul(x, copy)
+}`);
+  storeWeights(model);
+  expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["Identity", "MatMul"]);
+});

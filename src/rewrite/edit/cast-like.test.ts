@@ -1,0 +1,33 @@
+import { expect, test } from "vitest";
+import { infer } from "../../core/analysis/infer.ts";
+import { parseModel, printNode } from "../../core/graph/text.ts";
+import { assertValid } from "../../core/graph/verify.ts";
+import { castsByType } from "./cast-like.ts";
+
+test("a bias that takes its type from an activation depends on stored tensors alone", () => {
+  const model = parseModel(`opset 17
+graph (x: float16[batch, 2]) -> (y: float16[batch, 2], z: float16[1]) {
+  zero: float32[1] = [0]
+  z = CastLike(zero, x)
+  y = Add(x, z)
+}`);
+  expect(castsByType(model)).toBe(1);
+  assertValid(model);
+  expect([...model.graph.nodes()].map(printNode)).toEqual([
+    expect.stringMatching(/^z.* = Cast\(zero\) \{to=10\}$/),
+    expect.stringMatching(/^y.* = Add\(x, z\)$/),
+  ]);
+  const z = model.graph.value("z");
+  expect(z === undefined ? undefined : infer(model).operand(z)?.stored).toBe(true);
+  expect(castsByType(model)).toBe(0);
+});
+
+test("inside subgraphs too", () => {
+  const model = parseModel(`opset 17
+graph (c: bool[], x: float32[2]) -> (y: float32[2]) {
+  zero: int32[2] = [1, 2]
+  y = If(c) {then_branch=graph () -> (a) { a = CastLike(zero, x) }, else_branch=graph () -> (b) { b = Neg(x) }}
+}`);
+  expect(castsByType(model)).toBe(1);
+  assertValid(model);
+});

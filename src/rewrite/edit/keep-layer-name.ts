@@ -1,0 +1,18 @@
+import { layerName, partName, scopesKey } from "../../core/analysis/layer-names.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { nodeName, type Value } from "../../core/graph/graph.ts";
+
+/** Names the node of a layer that is named after its output, before that output is renamed or moved. */
+export function keepLayerName({ name, node, role: { part } }: Layer): void {
+  const own = nodeName(node);
+  if (node.name !== "" || node.graph.hasNode(own)) return;
+  if (name === partName(own, part) || name === layerName("", node, part)) node.name = own;
+}
+
+/** Gives the producer of a value the name and module path of the layer that it replaces. */
+export function handOnLayerName({ node }: Layer, { producer }: Value): void {
+  if (producer === undefined) return;
+  producer.name = node.name;
+  const scopes = node.metadata.get(scopesKey);
+  if (scopes !== undefined) producer.metadata = new Map([...producer.metadata, [scopesKey, scopes]]);
+}

@@ -1,0 +1,76 @@
+/**
+ * Replaces fused operators by primitives (`lower`), which any runtime and technique supports.
+ *      y = com.microsoft.FusedMatMul(a, b) {transB=1}        →        t = Transpose(b); y = MatMul(a, t)
+ */
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { isNamed } from "../../core/analysis/selection.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { allGraphs, allNodes, describe, type Node } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceNode } from "../../core/graph/replace.ts";
+import { entryOf } from "../../core/ops/index.ts";
+import { described } from "../../core/pass/options.ts";
+import { type Change, definePass } from "../../core/pass/pass.ts";
+import { raiseOpset } from "./raise-opset.ts";
+import { removeUnused, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
+
+export const loweringOpset = 18;
+
+/**
+ * Replaces fused operators by primitives; raises the model to opset 18 if there are any.
+ * @throws PithError E_UNSUPPORTED if it cannot be raised.
+ * @example
+ * const { misses } = await lowerFused(model, { operators: ["com.microsoft.*", "LSTM"] });
+ */
+export const lowerFused = definePass({
+  id: "lower-fused",
+  summary: "Write fused operators as primitives",
+  options: v.strictObject({
+    operators: described(
+      v.optional(v.array(v.string()), ["com.microsoft.*"]),
+      "operators to lower: names or patterns; prefix the domain if it is not ai.onnx",
+    ),
+  }),
+  async run(model, { operators: patterns }) {
+    const chosen = (node: Node): boolean => {
+      const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
+      return isNamed(patterns, name) && entryOf(node)?.facets.lower === true;
+    };
+    const found = [...allNodes(model.graph)].some(chosen);
+    if (!found) return { changes: [], misses: [] };
+    const version = model.opsets.get("") ?? loweringOpset;
+    const changes: Change[] = [];
+    if (version < loweringOpset) {
+      raiseOpset(model, loweringOpset);
+      changes.push({ at: "the model", what: `written in opset ${loweringOpset}`, decidedBy: "global" });
+    }
+    const misses = lowerAll(model, chosen, changes);
+    if (changes.length > 0) removeUnusedEverywhere(model);
+    return { changes, misses };
+  },
+});
+
+function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change[]): readonly Miss[] {
+  const inference = infer(model);
+  const misses: Miss[] = [];
+  for (const graph of [...allGraphs(model.graph)]) {
+    const before = new Set(graph.values());
+    for (const node of [...graph.nodes()].filter(chosen)) {
+      const at = describe(node);
+      const bound = inference.at(node);
+      const emit = emitInto(model, { before: node, by: "lower-fused", onNode: inference.visit });
+      const lowered = bound instanceof Miss ? bound : bound.lower(emit, node.inputs);
+      if (lowered instanceof Miss) {
+        misses.push(new Miss(lowered.reason, at));
+        // Removes nodes written before the failure.
+        removeUnused(graph, before);
+        continue;
+      }
+      replaceNode(node, lowered);
+      changes.push({ at, what: "written as primitives", decidedBy: "op" });
+    }
+  }
+  return misses;
+}

@@ -1,0 +1,72 @@
+/**
+ * Moves positive factors through a model without changing its function: for each unit u of a group (`core/analysis/scale-groups.ts`)
+ *      W1 (rows of u) · s_u,  b1 · s_u        h = Relu(W1 · x + b1)  →  s · h        W2 (columns of u) / s_u
+ * Only the quantization error changes. Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721), SmoothQuant (Xiao et al. 2023,
+ * arXiv 2211.10438) and AWQ (Lin et al. 2024, arXiv 2306.00978) differ in how they choose s.
+ */
+import type { ScaledSlice, ScaleGroup } from "../../core/analysis/scale-groups.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
+import { deferred } from "../../core/tensor/deferred.ts";
+import { alongAxis } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import type { Dense, Tensor } from "../../core/tensor/types.ts";
+
+/**
+ * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.
+ * @param factors One positive number per unit of the group; 1 for refused units.
+ * @throws PithError E_OPTION for a wrong number of factors, a factor that is not positive, or a factor for a refused unit.
+ * @example
+ * const [group] = scaleGroups(model, infer(model));
+ * if (group !== undefined && group.refused.size === 0) await migrate(model, group, new Float64Array(group.units).fill(2));
+ */
+export async function migrate(model: Model, group: ScaleGroup, factors: Float64Array): Promise<void> {
+  if (factors.length !== group.units)
+    throw new PithError("E_OPTION", `A group of ${group.units} units takes as many factors, got ${factors.length}.`);
+  for (const [unit, factor] of factors.entries()) {
+    if (!(factor > 0 && Number.isFinite(factor)))
+      throw new PithError("E_OPTION", `Factors are positive numbers, got ${factor}.`);
+    const miss = group.refused.get(unit);
+    if (miss !== undefined && factor !== 1)
+      throw new PithError("E_OPTION", `${miss.at ?? "The model"} does not let a factor through: ${miss.reason}.`);
+  }
+  let isMoved = false;
+  for (const [value, slices] of groupBy(group.slices, (slice) => slice.value)) {
+    const all = slices.map((slice) => ({ ...slice, scale: scaleOf(slice, factors) }));
+    if (value.tensor === undefined || all.every(({ scale }) => scale.every((factor) => factor === 1))) continue;
+    value.tensor = await scaled(value.tensor, all);
+    isMoved = true;
+  }
+  if (isMoved) model.graph.touch();
+}
+
+interface Scaling {
+  readonly axis: number;
+  readonly scale: Float64Array;
+}
+
+function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64Array {
+  return Float64Array.from(unitOf, (unit) => (factors[unit] ?? 1) ** power);
+}
+
+function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
+  return rewritten(tensor, (numbers) => {
+    for (const { axis, scale } of scalings) {
+      const { count, inner } = alongAxis(tensor.dims, axis);
+      for (let at = 0; at < numbers.length; at++)
+        numbers[at] = (numbers[at] ?? 0) * (scale[Math.floor(at / inner) % count] ?? 1);
+    }
+  });
+}
+
+/** Returns a float tensor that is changed when it is read, and rounded once. */
+export function rewritten(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
+  const { type, dims } = tensor;
+  if (!isFloat(type)) throw new TypeError(`a tensor of ${type} has no floats to change`);
+  return deferred(type, dims, async (): Promise<Dense> => {
+    const numbers = Float64Array.from(toFloats(await tensor.read()));
+    change(numbers);
+    return fromNumbers(type, dims, numbers);
+  });
+}

@@ -1,0 +1,211 @@
+/**
+ * Raises the opset of a model. A node stays if its definition reads the same settings under both versions and the new schema accepts it.
+ * Removed attributes are dropped if the settings stay equal; attributes that became inputs are moved: `Squeeze(x) {axes=[1]}` → `Squeeze(x, [1])`.
+ * If settings depend on unknown ranks or contents, all possible ones are compared. Other nodes are lowered to primitives, if possible.
+ */
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { clause, Miss, PithError, refusalIn } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { type Attribute, allNodes, describe, type Node, toInteger } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceNode } from "../../core/graph/replace.ts";
+import { becameScalar, checkForm, inputsFor, schemaAt, schemasOf } from "../../core/graph/schema.ts";
+import { snapshot } from "../../core/graph/snapshot.ts";
+import { type Bound, entryOf, type Op, type Site } from "../../core/ops/index.ts";
+import { type FloatType, fromNumbers, isFloat } from "../../core/tensor/convert.ts";
+import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
+import { unknownDim } from "../../core/tensor/dims.ts";
+import type { DataType, Dense } from "../../core/tensor/types.ts";
+
+/** The IR version that an opset requires: ONNX Runtime rejects newer opsets in files with an older IR. */
+const irVersionFor = (opset: number): number =>
+  opset >= 25 ? 13 : opset >= 23 ? 11 : opset >= 21 ? 10 : opset >= 19 ? 9 : 8;
+
+/**
+ * Raises the default opset to at least `version`, in place. On an error the model is unchanged.
+ * @throws PithError E_UNSUPPORTED naming the first node whose meaning or form would change.
+ */
+export function raiseOpset(model: Model, version: number): void {
+  const from = model.opsets.get("") ?? 1;
+  if (from >= version) return;
+  const plan = planned(model, from, version);
+  const restore = plan.lowered.length > 0 ? snapshot(model) : () => {};
+  try {
+    carryOut(model, from, version, plan);
+  } catch (error) {
+    restore();
+    throw error;
+  }
+}
+
+interface Plan {
+  readonly moves: readonly (() => void)[];
+  readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
+}
+
+function planned(model: Model, from: number, version: number): Plan {
+  const inference = infer(model);
+  const moves: (() => void)[] = [];
+  const lowered: Plan["lowered"][number][] = [];
+  for (const node of allNodes(model.graph)) {
+    if (node.domain !== "") continue;
+    const move = carry(node, from, version, inference);
+    if (!(move instanceof Miss)) moves.push(move);
+    else {
+      const bound = inference.at(node);
+      if (bound instanceof Miss) throw refused(node, from, version, move.reason);
+      lowered.push({ node, bound, reason: move.reason });
+    }
+  }
+  return { moves, lowered };
+}
+
+function carryOut(model: Model, from: number, version: number, { moves, lowered }: Plan): void {
+  for (const move of moves) move();
+  const { opsets } = model.header;
+  opsets.set("", version);
+  const onNode = lowered.length > 0 ? infer(model).visit : (): void => {};
+  for (const { node, bound, reason } of lowered) {
+    const emit = emitInto(model, { before: node, by: "raise-opset", onNode });
+    const primitives = bound.lower(emit, node.inputs);
+    if (primitives instanceof Miss) throw refused(node, from, version, reason);
+    replaceNode(node, primitives);
+  }
+  // Files up to IR 3 list weights as inputs; from IR 4 on callers could override them.
+  if (model.header.irVersion < 4) model.graph.setInputs(model.graph.feeds);
+  model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
+}
+
+function refused(node: Node, from: number, version: number, reason: string): PithError {
+  return new PithError(
+    "E_UNSUPPORTED",
+    `${describe(node)} cannot be converted from opset ${from} to ${version}: ${reason}`,
+    { hint: `Export the model with opset ${version} or newer.` },
+  );
+}
+
+/** Returns the change of a node, or why it cannot be carried over. */
+function carry(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
+  const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
+  if (before !== undefined && before.since === after?.since) return () => {};
+  // Operators outside the specification do not change with its versions.
+  if (schemasOf("", node.op).length === 0) return () => {};
+  const moved = [...node.attributes].flatMap(([name, attribute]) => {
+    const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
+    const type = inference.site(node).inputs[0]?.type;
+    const constant = input === undefined ? undefined : asConstant(attribute, type, becameScalar(node.op, name));
+    return input === undefined || constant === undefined ? [] : [{ name, input, constant }];
+  });
+  const inputs: unknown[] = [...node.inputs];
+  for (const { input, constant } of moved) inputs[input] = constant;
+  const left = [...node.attributes.keys()].filter((name) => !moved.some((one) => one.name === name));
+  const kept = left.filter((name) => after?.attributes.has(name) !== false);
+  const dropped = left.filter((name) => !kept.includes(name));
+  const legal = (attributes: readonly string[]): unknown =>
+    checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes });
+  const form = legal(kept);
+  if (form instanceof Miss) return form;
+
+  const op = entryOf(node);
+  if (op === undefined) return new Miss("Pith does not know this operator.");
+  const site = inference.site(node);
+  const newInputs = [...site.inputs];
+  for (const { input, constant } of moved) {
+    const whole = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
+    newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...whole };
+  }
+  const spelled = respelled(op, node, from, to);
+  const attribute = (name: string): Attribute | undefined =>
+    spelled?.get(name) ?? (kept.includes(name) ? node.attributes.get(name) : undefined);
+  const same = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
+  if (same instanceof Miss) return new Miss(`${same.reason}.`);
+  if (!same) {
+    const gone = legal(left);
+    return gone instanceof Miss ? gone : new Miss("its defaults changed between the opsets.");
+  }
+  // Since Split accepts uneven parts, equal parts need `num_outputs`.
+  const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
+  return () => {
+    const { graph } = node;
+    if (counts && inputs[1] === undefined)
+      graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
+    for (const [name, value] of spelled ?? []) graph.setAttribute(node, name, value);
+    for (const name of dropped) graph.setAttribute(node, name, undefined);
+    for (const { name, input, constant } of moved) {
+      graph.setAttribute(node, name, undefined);
+      graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
+    }
+  };
+}
+
+/** Returns the attribute whose values were renamed, or whose default changed, as the newer version writes it. */
+function respelled({ renamed }: Op, node: Node, from: number, to: number): ReadonlyMap<string, Attribute> | undefined {
+  if (renamed === undefined || from >= renamed.since || renamed.since > to) return undefined;
+  const old = node.attributes.get(renamed.attribute)?.value;
+  const value = old === undefined ? renamed.absent : renamed.values?.[String(old)];
+  return value === undefined ? undefined : new Map([[renamed.attribute, { kind: "string", value }]]);
+}
+
+function asConstant(
+  attribute: Attribute,
+  type: DataType | undefined,
+  isScalar: boolean,
+): Dense<"int64" | FloatType> | undefined {
+  switch (attribute.kind) {
+    case "ints":
+      return int64([attribute.value.length], attribute.value.map(toInteger));
+    case "int":
+      return int64(isScalar ? [] : [1], [attribute.value]);
+    case "float":
+      return fromNumbers(type !== undefined && isFloat(type) ? type : "float32", [], [attribute.value]);
+    case "floats":
+      return float32([attribute.value.length], attribute.value);
+    default:
+      return undefined;
+  }
+}
+
+const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+/** Returns whether a definition reads the same settings at two sites, for every possible unknown rank or content. */
+function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
+  const own = compared(op, before, after);
+  if (!(own instanceof Miss)) return own;
+  const found = ranks
+    .map((rank) => compared(op, assuming(before, rank), assuming(after, rank)))
+    .filter((same) => !(same instanceof Miss));
+  return found.length === 0 ? own : found.every(Boolean);
+}
+
+/** Assumes this rank for tensors of unknown rank, and nonnegative values for computed integers (axes, sizes). */
+function assuming(site: Site, rank: number): Site {
+  const inputs = site.inputs.map((operand) => {
+    if (operand === undefined || operand.container !== undefined) return operand;
+    const dims = operand.dims ?? Array.from({ length: rank }, (_, axis) => unknownDim("rank", axis));
+    const [count = 1] = dims;
+    const isList = operand.type === "int64" && dims.length <= 1 && operand.elements === undefined;
+    const elements = Array.from({ length: typeof count === "number" ? count : 1 }, (_, at) => at);
+    return isList ? { ...operand, dims, elements } : { ...operand, dims };
+  });
+  return { ...site, inputs };
+}
+
+/** Returns a Miss if the definition cannot read the settings. */
+function compared(op: Op, before: Site, after: Site): boolean | Miss {
+  try {
+    const [old, now] = [op.settings(before), op.settings(after)];
+    if (old instanceof Miss) return old;
+    return now instanceof Miss ? now : JSON.stringify(old, plain) === JSON.stringify(now, plain);
+  } catch (error) {
+    return new Miss(clause(refusalIn(error).sentence));
+  }
+}
+
+/** Ignores whether a setting came from an attribute or an input. */
+function plain(key: string, value: unknown): unknown {
+  if (key === "fromInput") return undefined;
+  if (typeof value === "bigint") return `${value}n`;
+  // JSON has neither NaN nor infinities.
+  if (typeof value === "number") return String(value);
+  return ArrayBuffer.isView(value) ? Array.from(value as Uint8Array, String) : value;
+}

@@ -1,0 +1,104 @@
+/**
+ * Rotates the channels of a residual stream. With an orthogonal Q that preserves means (`core/math/orthogonal.ts`), a model computes the same on x · Q, if
+ *      writers of the stream          W · Q,  b · Q
+ *      a normalization over it        x / rms(x), (x - mean(x)) / std(x):  the same length, so x̂ · Q
+ *      readers                        Qᵀ · W
+ * and the scales of normalizations were moved into the weights that read them (`migrate`). An outlier in one channel becomes a small part of all
+ * (Ashkboos et al. 2024, arXiv 2404.00456; Liu et al. 2024, arXiv 2405.16406). If anything else depends on single channels, such as an activation
+ * or a normalization that keeps its scale, the outputs differ: callers compare.
+ */
+import { channelGroups } from "../../core/analysis/channels.ts";
+import type { Inference } from "../../core/analysis/infer.ts";
+import { type ScaleGroup, scaleGroups } from "../../core/analysis/scale-groups.ts";
+import type { Slice } from "../../core/analysis/unit-groups.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { multiplyAlong, orthogonalFactors } from "../../core/math/orthogonal.ts";
+import { isFloat, toFloats } from "../../core/tensor/convert.ts";
+import { fixedDims } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { random } from "../../core/tensor/random.ts";
+import { migrate, rewritten } from "./migrate.ts";
+
+/** Channels that normalizations tie together. */
+export interface Stream {
+  readonly units: number;
+  readonly name: string;
+  /** The scale vector of each normalization, with the group through which it moves into the weights that read it. */
+  readonly scales: ReadonlyMap<Value, ScaleGroup>;
+  readonly slices: readonly Slice[];
+}
+
+/** Returns the streams of the main graph whose channels are all in stored tensors and that the graph allows to rotate. */
+export function rotationStreams(model: Model, inference: Inference): readonly Stream[] {
+  const bound = channelGroups(model, inference).filter(({ refused }) => refused.size > 0);
+  const meets = ({ slices }: { readonly slices: readonly Slice[] }): boolean =>
+    bound.some((group) =>
+      group.slices.some((own) => slices.some(({ value, axis }) => value === own.value && axis === own.axis)),
+    );
+  const held = channelGroups(model, inference, { throughNorms: true }).filter(
+    (group) => group.refused.size === 0 && meets(group),
+  );
+  if (held.length === 0) return [];
+  const groups = scaleGroups(model, inference);
+  return held.flatMap(({ units, slices }): readonly Stream[] => {
+    const stored = slices.filter(({ value }) => value.tensor !== undefined && isFloat(value.tensor.type));
+    if (stored.some(({ unitOf }) => !isOrder(unitOf, units))) return [];
+    const scales = new Map<Value, ScaleGroup>();
+    const others: Slice[] = [];
+    for (const slice of stored) {
+      if (!isScale(slice.value, inference)) {
+        others.push(slice);
+        continue;
+      }
+      const group = groups.find((one) => one.slices.some(({ value, power }) => value === slice.value && power === 1));
+      if (group === undefined || group.refused.size > 0) return [];
+      scales.set(slice.value, group);
+    }
+    const [name] = scales.keys();
+    return name === undefined ? [] : [{ units, name: name.name, scales, slices: others }];
+  });
+}
+
+const isOrder = (unitOf: Int32Array, units: number): boolean =>
+  unitOf.length === units && new Set(unitOf).size === units && !unitOf.includes(-1);
+
+const isScale = (value: Value, inference: Inference): boolean =>
+  fixedDims(value.type?.dims)?.length === 1 &&
+  [...value.uses].some(({ node, input }) => {
+    const bound = inference.at(node);
+    return !(bound instanceof Miss) && bound.scales().includes(input);
+  });
+
+/** Rotates a stream in place; returns a Miss without changes if a scale cannot move into its readers. */
+export async function rotate(model: Model, stream: Stream, seed: number): Promise<Miss | undefined> {
+  const moves: (readonly [ScaleGroup, Float64Array])[] = [];
+  for (const [value, group] of stream.scales) {
+    const numbers = value.tensor === undefined ? [] : toFloats(await value.tensor.read());
+    if (!numbers.every((number) => number > 0)) return new Miss("not all of its scales are above 0", value.name);
+    const unitOf = group.slices.find((slice) => slice.value === value)?.unitOf ?? [];
+    const factors = new Float64Array(group.units).fill(1);
+    unitOf.forEach((unit, at) => {
+      factors[unit] = 1 / (numbers[at] ?? 1);
+    });
+    moves.push([group, factors]);
+  }
+  for (const [group, factors] of moves) await migrate(model, group, factors);
+  const factors = orthogonalFactors(stream.units, random(seed, "rotation", stream.name));
+  for (const [value, slices] of groupBy(stream.slices, (slice) => slice.value)) {
+    const { tensor } = value;
+    if (tensor === undefined) continue;
+    value.tensor = await rewritten(tensor, (numbers) => {
+      for (const { axis, unitOf } of slices) multiplyAlong(numbers, tensor.dims, axis, factors, placesOf(unitOf));
+    });
+  }
+  model.graph.touch();
+  return undefined;
+}
+
+function placesOf(unitOf: Int32Array): Uint32Array {
+  const places = new Uint32Array(unitOf.length);
+  for (const [place, unit] of unitOf.entries()) places[unit] = place;
+  return places;
+}

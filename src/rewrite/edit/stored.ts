@@ -1,0 +1,78 @@
+/** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
+import { maskedBy } from "../../core/analysis/masks.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { PithError } from "../../core/errors.ts";
+import { extract } from "../../core/graph/extract.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { maskedReader, stored } from "./fold-mask.ts";
+
+/** Returns a reader for a stored value or a masked parameter, which runs nothing and is independent of later graph changes. */
+export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
+  const { tensor } = value;
+  if (tensor !== undefined) return () => tensor.read();
+  const masked = maskedBy(value);
+  if (masked === undefined || !sameDims(stored(masked.parameter).dims, stored(masked.mask).dims)) return undefined;
+  return maskedReader(masked);
+}
+
+/**
+ * Reads values that depend only on stored tensors. The model is unchanged; nothing is run for what `storedReader` reads.
+ * @throws PithError E_MODEL if a value depends on an input.
+ */
+export async function readStored(
+  model: Model,
+  values: readonly Value[],
+  engine: Engine,
+): Promise<ReadonlyMap<Value, Dense>> {
+  const found = new Map<Value, Dense>();
+  const computed = new Set<Value>();
+  for (const value of values) {
+    const read = storedReader(value);
+    if (read === undefined) computed.add(value);
+    else found.set(value, await read());
+  }
+  for (const [value, dense] of await evaluate(model, [...computed], engine)) found.set(value, dense);
+  return found;
+}
+
+export async function readStoredValue(model: Model, value: Value, engine: Engine): Promise<Dense> {
+  const dense = (await readStored(model, [value], engine)).get(value);
+  if (dense === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);
+  return dense;
+}
+
+/**
+ * Evaluates values that depend only on stored tensors.
+ * @throws PithError E_MODEL if a value depends on something else, E_ENGINE if the runtime fails.
+ */
+export async function evaluate(
+  model: Model,
+  values: readonly Value[],
+  engine: Engine,
+): Promise<ReadonlyMap<Value, Dense>> {
+  if (values.length === 0) return new Map();
+  const work = extract(model, values);
+  const [needed] = work.graph.feeds;
+  if (needed !== undefined) {
+    const names = values.map(({ name }) => `"${name}"`).join(", ");
+    throw new PithError("E_MODEL", `${names} cannot be evaluated without the input "${needed.name}".`);
+  }
+  // Up to IR 3 a weight must be an input.
+  work.header.irVersion = Math.max(work.header.irVersion, 4);
+  const session = await engine.load(work, { optimize: false });
+  try {
+    const results = await session.run({});
+    return new Map(
+      values.map((value, index) => {
+        const result = results[work.graph.outputs[index]?.name ?? ""];
+        if (result === undefined) throw new PithError("E_MODEL", `"${value.name}" could not be evaluated.`);
+        return [value, result];
+      }),
+    );
+  } finally {
+    await session.release();
+  }
+}

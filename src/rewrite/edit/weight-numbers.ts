@@ -1,0 +1,112 @@
+/**
+ * Reads a layer's weight, in the layout of the layer's role:
+ *      floats             the values that the layer reads, through masks and quantization
+ *      quantized          (code - zero point) · scale, with the scale nearby or later: Mul(Cast(MatMulInteger(…)), Mul(s, scale))
+ *      packed in blocks   the matrix that the operator's definition computes
+ */
+import { factorsBehind } from "../../core/analysis/codes.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { weightMatrices } from "../../core/analysis/weight.ts";
+import type { Engine } from "../../core/engine/index.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { extract } from "../../core/graph/extract.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Matrix } from "../../core/math/index.ts";
+import { entryOf, type PackedWeight } from "../../core/ops/index.ts";
+import { isFloat, toFloat64, toFloats } from "../../core/tensor/convert.ts";
+import { alongAxis } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { loweringOpset } from "./lower-fused.ts";
+import { raiseOpset } from "./raise-opset.ts";
+import { evaluate, readStoredValue } from "./stored.ts";
+
+export interface WeightNumbers {
+  readonly dims: readonly number[];
+  /** Row-major. Can be the stored array: do not write to it. */
+  readonly values: Float32Array | Float64Array;
+}
+
+/**
+ * Reads one weight; a Miss if the scale of quantized values is unknown. Changes nothing, and runs nothing for stored floats.
+ * @throws PithError E_ENGINE if the runtime lacks an operator that computes the weight.
+ */
+export async function readWeight(model: Model, layer: Layer, engine: Engine): Promise<WeightNumbers | Miss> {
+  const { effective, role } = layer;
+  if (role.packed !== undefined) return unpacked(model, layer, role.packed, engine);
+  const dense = await readStoredValue(model, effective, engine);
+  if (isFloat(dense.type)) return { dims: dense.dims, values: toFloats(dense) };
+  return decoded(model, layer, dense, engine);
+}
+
+export async function readMatrices(model: Model, layer: Layer, engine: Engine): Promise<readonly Matrix[] | Miss> {
+  const weight = await readWeight(model, layer, engine);
+  return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
+}
+
+async function unpacked(
+  model: Model,
+  { node, name }: Layer,
+  packed: PackedWeight,
+  engine: Engine,
+): Promise<WeightNumbers | Miss> {
+  const inference = infer(model);
+  const stored = node.inputs.filter((value) => value !== undefined && inference.operand(value)?.stored === true);
+  const part = extract(model, stored as readonly Value[]);
+  raiseOpset(part, loweringOpset);
+  const work = infer(part);
+  const inputs = node.inputs.map((value) => part.graph.outputs[stored.indexOf(value)]);
+  const matrix = packed.matrix(emitInto(part, { onNode: work.visit }), inputs);
+  if (matrix instanceof Miss) return new Miss(`its weight is packed: ${matrix.reason}`, name);
+  const dense = (await evaluate(part, [matrix], engine)).get(matrix);
+  return dense === undefined ? new Miss("its weight could not be evaluated", name) : numbersOf(dense);
+}
+
+const numbersOf = (dense: Dense): WeightNumbers => ({ dims: dense.dims, values: toFloat64(dense) });
+
+async function decoded(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
+  const { name, role } = layer;
+  const { scales, zeroPoint } = meaningOf(model, layer, infer(model));
+  if (scales.length === 0) return new Miss("the scale of its quantized values is not known", name);
+  const read = async (value: Value): Promise<Float64Array> => toFloat64(await readStoredValue(model, value, engine));
+  // A table can have one scale per row.
+  const axes = role.kind === "lookup" ? [role.in, role.out] : [role.out];
+  const values = toFloat64(codes);
+  const along = (vector: Float64Array, change: (value: number, by: number) => number): boolean => {
+    const axis = vector.length === 1 ? axes[0] : axes.find((one) => codes.dims[one] === vector.length);
+    if (axis === undefined) return false;
+    const { count, inner } = alongAxis(codes.dims, axis);
+    values.forEach((value, at) => {
+      const channel = vector.length === 1 ? 0 : Math.floor(at / inner) % count;
+      values[at] = change(value, vector[channel] ?? 0);
+    });
+    return true;
+  };
+  const fits = [
+    zeroPoint === undefined || along(await read(zeroPoint), (code, zero) => code - zero),
+    ...(await Promise.all(scales.map(read))).map((scale) => along(scale, (value, by) => value * by)),
+  ];
+  return fits.every(Boolean)
+    ? { dims: codes.dims, values }
+    : new Miss("the scales of its quantized values are not per channel", name);
+}
+
+interface Meaning {
+  readonly scales: readonly Value[];
+  readonly zeroPoint: Value | undefined;
+}
+
+function meaningOf(model: Model, { node, role, effective }: Layer, inference: Inference): Meaning {
+  if (role.kind === "lookup") {
+    // Row scales are applied after the lookup; quantizers store them under related names.
+    const stem = effective.name.replace(/_quantized$/, "");
+    const scale = model.graph.value(`${stem}_scale`);
+    return { scales: scale === undefined ? [] : [scale], zeroPoint: model.graph.value(`${stem}_zero_point`) };
+  }
+  const coded = entryOf(node)?.codes?.find(({ input }) => input === role.input);
+  const scale = coded?.scale === undefined ? undefined : node.inputs[coded.scale];
+  const scales = scale === undefined ? factorsBehind(node, inference) : [scale];
+  return { scales, zeroPoint: coded && node.inputs[coded.zeroPoint] };
+}

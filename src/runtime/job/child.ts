@@ -1,0 +1,90 @@
+/** The first module of a job's process: receives the order, runs the job, sends the result. */
+import { rmSync } from "node:fs";
+import { PithError } from "../../core/errors.ts";
+import { permitModules } from "../../core/platform/node-modules.ts";
+import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
+import { toFault } from "../../core/platform/serialized-error.ts";
+import type { Job, JobContext, JobEvent } from "./job.ts";
+import { isOurs, type ToChild, type ToParent } from "./messages.ts";
+
+/** Milliseconds between progress messages: a terminal shows no more. */
+const progressInterval = 50;
+/** Milliseconds that a job has to end after its parent process is gone. */
+const orphanGrace = 5000;
+
+const controller = new AbortController();
+
+// Ctrl-C reaches the whole process group: the parent decides and sends a message.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => controller.abort());
+process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFault(error) }));
+// Without this handler, Node replaces a rejection that is not an Error by one of its own.
+process.on("unhandledRejection", (reason) => finish({ pith: "fault", fault: toFault(reason) }));
+process.on("message", (message) => {
+  if (!isOurs<ToChild>(message)) return;
+  if (message.pith === "stop") controller.abort();
+  else void start(message);
+});
+
+async function start({ module, input, temporary, modules }: Extract<ToChild, { pith: "start" }>): Promise<void> {
+  if (modules !== undefined) permitModules(modules);
+  // Files in the system's temporary folder are removed with the job, even after a crash.
+  for (const name of ["TMPDIR", "TEMP", "TMP"]) process.env[name] = temporary;
+  process.on("disconnect", () => {
+    controller.abort();
+    process.on("exit", () => rmSync(temporary, { recursive: true, force: true }));
+    setTimeout(() => process.exit(1), orphanGrace).unref();
+  });
+  try {
+    // A job or a user module can load the runtime itself.
+    await disableTelemetry();
+    const { default: job }: { default?: unknown } = await import(module);
+    if (!isJob(job))
+      throw new PithError("E_OPTION", `${module} has no function as its default export: it is not a job.`);
+    send({ pith: "begun" });
+    const output = await job(input as never, context(temporary));
+    finish({ pith: "result", output });
+  } catch (error) {
+    finish({ pith: "fault", fault: toFault(error) });
+  }
+}
+
+function isJob(value: unknown): value is Job {
+  return typeof value === "function";
+}
+
+function context(temporary: string): JobContext {
+  let shown = 0;
+  return {
+    signal: controller.signal,
+    temporary,
+    stage: (name) => tell({ kind: "stage", name }),
+    progress: (done, total, figures) => {
+      const now = performance.now();
+      if (now - shown < progressInterval && done !== total) return;
+      shown = now;
+      tell({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) });
+    },
+    log: ({ id, text, level = "note" }) => tell({ kind: "log", id, text, level }),
+  };
+}
+
+function tell(event: JobEvent): void {
+  send({ pith: "event", event });
+}
+
+function send(message: ToParent): void {
+  if (process.connected) process.send?.(message);
+}
+
+function finish(message: ToParent): void {
+  if (!process.connected) process.exit(1);
+  // Exits despite open sessions and timers.
+  try {
+    process.send?.(message, () => process.exit(0));
+  } catch (error) {
+    // The output holds something that cannot be cloned, such as a function.
+    const fault: ToParent = { pith: "fault", fault: toFault(error) };
+    process.send?.(fault, () => process.exit(0));
+  }
+}

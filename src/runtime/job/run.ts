@@ -1,0 +1,232 @@
+/** Starts a job and follows it. However the process ends, the caller gets the result, the job's error, or E_ENGINE with the cause. */
+
+import { type ChildProcess, fork } from "node:child_process";
+import * as nodeModule from "node:module";
+import { constants, setPriority } from "node:os";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { moduleOf } from "#root";
+import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { temporaryFolder } from "../../core/platform/node-temporary.ts";
+import { fromFault } from "../../core/platform/serialized-error.ts";
+import { loaderOfSources, sourceCondition } from "../../core/platform/source-modules.ts";
+import type { Job, JobEvent } from "./job.ts";
+import { isOurs, type ToChild, type ToParent } from "./messages.ts";
+
+export interface RunOptions {
+  /** The name in messages: `quantize model.onnx`. */
+  readonly name?: string;
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: JobEvent) => void;
+  /** A stopped job saves its progress, which takes longer: it gets `keepingGrace`. */
+  readonly keeps?: boolean;
+  /** The only user modules that the job may import; default: any. */
+  readonly modules?: readonly string[] | undefined;
+  /** Runs with the lowest priority, so that speed measurements are not disturbed. */
+  readonly isBackground?: boolean;
+  /** Milliseconds from the stop request to the kill; the default depends on `keeps`. */
+  readonly grace?: number;
+  /** The maximum milliseconds until the job's module is loaded. */
+  readonly startLimit?: number;
+}
+
+/** Node 22 and newer: the compile cache folder, if this process has enabled it. */
+const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
+
+/** The default grace in milliseconds: a stopped job ends within a second. */
+const usualGrace = 500;
+/** Long enough for a training step and its checkpoint. */
+const keepingGrace = 10_000;
+/** Milliseconds after which Pith prints what a stop waits for. */
+const unnoticed = 500;
+/** Modules load in a second; after this time they never will. */
+const usualStartLimit = 120_000;
+/** Milliseconds to read output after a process ended: its children can hold the stream open. */
+const outputGrace = 2000;
+/** Lines of output that are kept to explain a crash. */
+const keptLines = 50;
+/** Milliseconds that output lines are delayed, so that a dying process's last words are not printed. */
+const lastWordsWait = 200;
+
+/**
+ * Runs the default export of `module` in a separate process.
+ * @throws what the job threw (a `PithError` keeps code and hint); E_STOPPED after `signal`; E_ENGINE if the process crashed.
+ *
+ * @example
+ * const size = await runJob<typeof sizeJob>(new URL("./jobs/size.js", import.meta.url), { path: "model.onnx" });
+ */
+export async function runJob<J extends Job>(
+  module: URL,
+  input: Parameters<J>[0],
+  options: RunOptions = {},
+): Promise<Awaited<ReturnType<J>>> {
+  const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
+  const { grace = keeps ? keepingGrace : usualGrace, startLimit = usualStartLimit } = options;
+  stopIfAsked(signal);
+  const temporary = await temporaryFolder();
+  const child = start(module);
+  if (options.isBackground === true) yieldToOthers(child);
+  const kill = (): void => void child.kill("SIGKILL");
+  // Runs before the folder is removed.
+  process.prependListener("exit", kill);
+
+  const lines: string[] = [];
+  const waiting: string[] = [];
+  let flusher: NodeJS.Timeout | undefined;
+  const flush = (): void => {
+    clearTimeout(flusher);
+    flusher = undefined;
+    for (const text of waiting.splice(0)) onEvent({ kind: "output", text });
+  };
+  const onLine = (text: string): void => {
+    lines.push(text);
+    if (lines.length > keptLines) lines.shift();
+    waiting.push(text);
+    flusher ??= setTimeout(flush, lastWordsWait);
+  };
+  const drained = Promise.all([eachLine(child.stdout, onLine), eachLine(child.stderr, onLine)]);
+
+  const stopping: NodeJS.Timeout[] = [];
+  const stop = (): void => {
+    send(child, { pith: "stop" });
+    stopping.push(setTimeout(kill, grace));
+    const text = "what was done so far is being written; Ctrl-C again ends without";
+    if (keeps) stopping.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), unnoticed));
+  };
+  signal?.addEventListener("abort", stop, { once: true });
+  if (signal?.aborted === true) stop();
+
+  let closer: NodeJS.Timeout | undefined;
+  let isLate = false;
+  const starting = setTimeout(() => {
+    isLate = true;
+    child.kill("SIGKILL");
+  }, startLimit);
+  try {
+    const answer = await new Promise<Answer | Ending>((resolve, reject) => {
+      let answered: Answer | undefined;
+      child.on("error", reject);
+      child.on("message", (message) => {
+        if (!isOurs<ToParent>(message)) return;
+        clearTimeout(starting);
+        flush();
+        if (message.pith === "event") onEvent(message.event);
+        else if (message.pith !== "begun") answered = message;
+      });
+      child.on("exit", () => {
+        clearTimeout(starting);
+        closer = setTimeout(
+          () => {
+            child.stdout?.destroy();
+            child.stderr?.destroy();
+          },
+          signal?.aborted === true ? 0 : outputGrace,
+        );
+      });
+      child.on("close", (code, killedBy) => resolve(answered ?? { pith: "ended", code, signal: killedBy }));
+      send(child, { pith: "start", module: module.href, input, temporary: temporary.path, modules: options.modules });
+    });
+    await drained;
+    if (answer.pith !== "ended") flush();
+    if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
+    if (answer.pith === "fault") throw fromFault(answer.fault);
+    stopIfAsked(signal, `${name} was stopped.`);
+    if (isLate) {
+      throw new PithError("E_ENGINE", `${name}: its process did not begin within ${startLimit / 1000} s.`, {
+        hint: "The machine may be too busy, or short of memory. Nothing was written.",
+      });
+    }
+    throw crash(name, answer, lines);
+  } finally {
+    clearTimeout(starting);
+    clearTimeout(closer);
+    for (const timer of stopping) clearTimeout(timer);
+    clearTimeout(flusher);
+    signal?.removeEventListener("abort", stop);
+    process.off("exit", kill);
+    kill();
+    await temporary.remove();
+  }
+}
+
+type Answer = Exclude<ToParent, { pith: "event" | "begun" }>;
+
+interface Ending {
+  readonly pith: "ended";
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** Must run before the process starts threads: on Linux they inherit the priority. */
+function yieldToOthers({ pid }: ChildProcess): void {
+  try {
+    if (pid !== undefined) setPriority(pid, constants.priority.PRIORITY_LOW);
+  } catch {
+    // Not permitted, or it has ended: it keeps normal priority.
+  }
+}
+
+function start(module: URL): ChildProcess {
+  const boot = moduleOf("runtime/job/child");
+  const source = boot.pathname.endsWith(".ts") || module.pathname.endsWith(".ts");
+  const cache = getCompileCacheDir?.();
+  return fork(fileURLToPath(boot), [], {
+    env: { ...process.env, ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }) },
+    execArgv: source ? ["--import", loaderOfSources(), sourceCondition] : [],
+    serialization: "advanced",
+    stdio: ["ignore", "pipe", "pipe", "ipc"],
+  });
+}
+
+function send(child: ChildProcess, message: ToChild): void {
+  // A process that dies at this moment is reported by its exit.
+  if (child.connected) child.send(message, () => {});
+}
+
+/** Ends with the stream, even if that is destroyed. */
+function eachLine(stream: Readable | null, onLine: (text: string) => void): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream === null) return resolve();
+    const lines = createInterface({ input: stream, crlfDelay: Infinity });
+    lines.on("line", onLine).on("close", resolve);
+    stream.on("close", () => lines.close());
+  });
+}
+
+/** Returns the error for a process that ended without an answer. A shell's exit code 128 + n means signal n. */
+function crash(name: string, ending: Ending, lines: readonly string[]): PithError {
+  const text = lines.join("\n");
+  const how = ending.signal ?? signalOfCode.get(ending.code ?? 0) ?? `exit code ${ending.code}`;
+  const lastWords = lines.findLast((line) => line.trim() !== "" && !isStackLine(line))?.trim();
+  const isHeapFull = /heap out of memory|Array buffer allocation failed|bad_alloc/.test(text);
+  if (isHeapFull || how === "SIGKILL") {
+    const what = isHeapFull
+      ? `ran out of memory (${how})`
+      : "was killed by the system (SIGKILL), most likely for memory";
+    return new PithError("E_ENGINE", `${name}: its process ${what}.`, { hint: lessMemory });
+  }
+  const native = how === "SIGABRT" || how === "SIGSEGV" || how === "SIGBUS" || how === "SIGILL" || how === "SIGFPE";
+  const where = native ? "crashed in native code" : "ended without a result";
+  const message = `${name}: its process ${where} (${how})${lastWords === undefined ? "." : `; its last line: ${lastWords}`}`;
+  return new PithError("E_ENGINE", message, {
+    hint: native
+      ? "ONNX Runtime cannot run this model as it is; `pith inspect` shows what is in it."
+      : "Nothing was written.",
+  });
+}
+
+function isStackLine(line: string): boolean {
+  return /^\s*(\d+: 0x|#\d+ |at )|Native stack trace|JavaScript stack trace|core dumped/.test(line);
+}
+
+const lessMemory = "A smaller `batch` or fewer `samples` take less memory.";
+
+const signalOfCode: ReadonlyMap<number, NodeJS.Signals> = new Map([
+  [132, "SIGILL"],
+  [134, "SIGABRT"],
+  [135, "SIGBUS"],
+  [136, "SIGFPE"],
+  [137, "SIGKILL"],
+  [139, "SIGSEGV"],
+]);

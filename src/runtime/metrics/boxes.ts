@@ -1,0 +1,195 @@
+/**
+ * Metrics for detectors with boxes [images, candidates, 4] and scores [images, candidates, classes].
+ *
+ * Boxes are corners (x1 y1 x2 y2), or center and size (x y w h) if x2 < x1 somewhere. If every candidate's scores sum to 1 (softmax), class 0 is the
+ * background, as in SSD. Both properties are read from the original.
+ */
+import { PithError } from "../../core/errors.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { columnSums } from "./metrics.ts";
+import { counted } from "../../core/numbers.ts";
+import { outputNamed } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+export type Box = readonly [number, number, number, number];
+
+export interface Detection {
+  readonly box: Box;
+  readonly score: number;
+  readonly class: number;
+}
+
+/** Returns IoU = |A ∩ B| / |A ∪ B|; 1 for equal boxes, 0 for different boxes without an area. */
+export function intersectionOverUnion(a: Box, b: Box): number {
+  if (a.every((corner, index) => corner === b[index])) return 1;
+  const width = Math.max(0, Math.min(a[2], b[2]) - Math.max(a[0], b[0]));
+  const height = Math.max(0, Math.min(a[3], b[3]) - Math.max(a[1], b[1]));
+  const shared = width * height;
+  const union = area(a) + area(b) - shared;
+  return union > 0 ? shared / union : 0;
+}
+
+function area([x1, y1, x2, y2]: Box): number {
+  return (x2 - x1) * (y2 - y1);
+}
+
+/** Minimum score of a detection, and minimum IoU of two boxes that match. */
+const threshold = 0.5;
+
+export interface BoxMatch {
+  readonly found: number;
+  readonly truth: number;
+  readonly overlap: number;
+}
+
+/** By falling score, each detection takes the unused box of its class with the largest IoU ≥ `least` (PASCAL VOC and COCO). */
+export function matchBoxes(
+  found: readonly Detection[],
+  truths: readonly Pick<Detection, "box" | "class">[],
+  least = threshold,
+): readonly BoxMatch[] {
+  const used = new Set<number>();
+  return byScore(found).flatMap((index): BoxMatch[] => {
+    const own = found[index];
+    if (own === undefined) return [];
+    let best: BoxMatch | undefined;
+    for (const [truth, other] of truths.entries()) {
+      if (used.has(truth) || other.class !== own.class) continue;
+      const overlap = intersectionOverUnion(own.box, other.box);
+      if (overlap >= least && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
+    }
+    if (best === undefined) return [];
+    used.add(best.truth);
+    return [best];
+  });
+}
+
+/** Non-maximum suppression within each class. Returns the kept detections by falling score. */
+export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
+  const kept: Detection[] = [];
+  for (const index of byScore(found)) {
+    const own = found[index];
+    if (own === undefined) continue;
+    const covered = kept.some(
+      (other) => other.class === own.class && intersectionOverUnion(other.box, own.box) > threshold,
+    );
+    if (!covered) kept.push(own);
+  }
+  return kept;
+}
+
+function byScore(found: readonly Detection[]): number[] {
+  return [...found.keys()].sort((a, b) => (found[b]?.score ?? 0) - (found[a]?.score ?? 0) || a - b);
+}
+
+interface BoxForm {
+  readonly centres: boolean;
+  readonly first: number;
+}
+
+function formOf(outputs: Batch): BoxForm {
+  const boxes = outputNamed(outputs, "boxes");
+  const scores = outputNamed(outputs, "scores");
+  const [places, values] = [toFloat64(boxes), toFloat64(scores)];
+  const classes = scores.dims[2] ?? 1;
+  let centres = false;
+  for (let at = 0; at + 3 < places.length; at += 4) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = places.subarray(at, at + 4);
+    centres ||= x2 < x1 || y2 < y1;
+  }
+  return { centres, first: classes > 1 && addUpToOne(values, classes) ? 1 : 0 };
+}
+
+/** Returns the detections of each image of a batch. @throws PithError E_DATA if the model lacks these outputs. */
+export function detections(outputs: Batch): readonly (readonly Detection[])[] {
+  return detectionsIn(outputs, formOf(outputs));
+}
+
+function detectionsIn(outputs: Batch, form: BoxForm): readonly (readonly Detection[])[] {
+  const boxes = outputNamed(outputs, "boxes");
+  const scores = outputNamed(outputs, "scores");
+  const [images = 0, candidates = 0, corners] = boxes.dims;
+  const classes = scores.dims[2] ?? 1;
+  if (corners !== 4 || boxes.dims.length !== 3 || scores.dims[0] !== images || scores.dims[1] !== candidates) {
+    throw new PithError(
+      "E_DATA",
+      `Boxes of ${dimsText(boxes.dims)} and scores of ${dimsText(scores.dims)} are not detections: expected [images, candidates, 4] and [images, candidates, classes].`,
+    );
+  }
+  const [places, values] = [toFloat64(boxes), toFloat64(scores)];
+  const { first, centres } = form;
+  return Array.from({ length: images }, (_, image) => {
+    const found: Detection[] = [];
+    for (let candidate = image * candidates; candidate < (image + 1) * candidates; candidate++) {
+      let best = first;
+      for (let index = first; index < classes; index++) {
+        if ((values[candidate * classes + index] ?? 0) > (values[candidate * classes + best] ?? 0)) best = index;
+      }
+      const score = values[candidate * classes + best] ?? 0;
+      if (!(score >= threshold)) continue;
+      const [a = 0, b = 0, c = 0, d = 0] = places.subarray(4 * candidate, 4 * candidate + 4);
+      const box: Box = centres ? [a - c / 2, b - d / 2, a + c / 2, b + d / 2] : [a, b, c, d];
+      found.push({ box, score, class: best });
+    }
+    return suppressOverlaps(found);
+  });
+}
+
+function addUpToOne(values: Float64Array, classes: number): boolean {
+  for (let start = 0; start < values.length; start += classes) {
+    let sum = 0;
+    for (let index = start; index < start + classes; index++) sum += values[index] ?? 0;
+    if (Math.abs(sum - 1) > 1e-2) return false;
+  }
+  return true;
+}
+
+/** Box overlap with the original's detections: Σ IoU of matched boxes / number of boxes that either model finds. An unmatched box counts as 0. */
+export function boxOverlap(): Metric {
+  return {
+    name: "box overlap",
+    unit: "share",
+    better: "higher",
+    columns: 2,
+    truth: "original",
+    rows(outputs, original) {
+      const form = formOf(original);
+      const [ours, theirs] = [detectionsIn(outputs, form), detectionsIn(original, form)];
+      if (ours.length !== theirs.length)
+        throw new PithError(
+          "E_DATA",
+          `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`,
+        );
+      const rows = new Float64Array(2 * ours.length);
+      for (const [image, found] of ours.entries()) {
+        const truths = theirs[image] ?? [];
+        const matches = matchBoxes(found, truths);
+        const overlap = matches.reduce((sum, match) => sum + match.overlap, 0);
+        rows.set([overlap, found.length + truths.length - matches.length], 2 * image);
+      }
+      return rows;
+    },
+    gathered(rows, samples) {
+      const [, boxes = 0] = columnSums(rows, 2);
+      if (boxes > 0) return rows;
+      throw new PithError(
+        "E_DATA",
+        `Neither model detects anything on ${samples} samples: there are no boxes to compare.`,
+        {
+          hint: "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.",
+        },
+      );
+    },
+    detail(rows) {
+      const [, boxes = 0] = columnSums(rows, 2);
+      return `${counted(boxes, "box")} found by either model with a score of at least ${threshold}, after non-maximum suppression (IoU ${threshold})`;
+    },
+    reduce(rows) {
+      const [overlap = 0, boxes = 0] = columnSums(rows, 2);
+      // A bootstrap sample in which neither model finds a box shows no loss.
+      return boxes === 0 ? 1 : overlap / boxes;
+    },
+  };
+}

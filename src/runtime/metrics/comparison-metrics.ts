@@ -1,0 +1,225 @@
+/** Metrics that compare a model's outputs with the original's and need no labels. Sums of squares skip values that masks set (`mask-values.ts`). */
+import { PithError } from "../../core/errors.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { Difference, decibels, variation } from "../run/difference.ts";
+import { fills } from "../run/mask-values.ts";
+import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
+import {
+  bestClass,
+  formOf,
+  logScores,
+  logSumExp,
+  mainOutput,
+  mainOutputName,
+  namesClasses,
+  type Scores,
+  scoresFor,
+} from "./output.ts";
+import type { Metric } from "./types.ts";
+
+/** Share of samples with the same prediction (the class with the highest score) in both models. */
+export function agreement(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "agreement",
+    unit: "share",
+    better: "higher",
+    truth: "original",
+    interval: "proportion",
+    rows: (outputs, original) =>
+      perSample(outputs, original, options, (own, other, position) => {
+        const best = bestClass(own, position);
+        return Number(best >= 0 && best === bestClass(other, position));
+      }),
+  });
+}
+
+/** Mean Σ p (log p − log q) of the original's class probabilities p from the model's q, in nats. It changes before predictions do. */
+export function meanKl(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "KL divergence",
+    unit: "nats",
+    better: "lower",
+    truth: "original",
+    rows: (outputs, original) =>
+      perSample(outputs, original, options, divergence, (scores, theirs) =>
+        logScores(scores, options.from ?? formOf(theirs)),
+      ),
+  });
+}
+
+/** Signal to noise 10 log10(Σ x² / Σ (x − y)²) in decibels, summed over all samples; infinite if nothing changed. */
+export function signalToNoise(options: MetricOptions = {}): Metric {
+  const figure = (rows: Float64Array): number => {
+    const [signal = 0, noise = 0] = columnSums(rows, 2);
+    return decibels(signal, noise);
+  };
+  return ofPowers(
+    { name: "signal to noise", unit: "dB", best: Number.POSITIVE_INFINITY, columns: 2 },
+    options,
+    (pairs, sample) => {
+      const { error } = sumsOf(pairs, sample, 1);
+      return [error.signal, error.noise];
+    },
+    figure,
+  );
+}
+
+/** Relative rounding error of a sum of squares of equal values. */
+const roundingShare = 1e-12;
+
+/** Maximum number of means per sample in R²; more values are averaged in this number of equal parts. */
+const mostMeans = 32;
+
+/**
+ * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed.
+ *
+ * Each element of a sample (or each of 32 equal parts) has a separate mean over the samples if `width` is given. A common mean would count an offset
+ * between two outputs, such as 5 and 300, as explained variance. A constant original yields 1 or 0.
+ */
+export function determination(options: MetricOptions = {}): Metric {
+  const means = Math.min(mostMeans, Math.max(1, options.width ?? 1));
+  const columns = 2 + 2 * means;
+  const figure = (rows: Float64Array): number => {
+    const [noise = 0, squares = 0, ...sums] = columnSums(rows, columns);
+    const [totals, counts] = [sums.slice(0, means), sums.slice(means)];
+    const groups = rows.length > columns ? [totals, counts] : [totals, counts].map((all) => [all.reduce(added, 0)]);
+    const variance = variation(squares, groups[0] ?? [], groups[1] ?? []);
+    if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
+    return variance > roundingShare * squares ? 1 - noise / variance : Number(noise === 0);
+  };
+  const numbers = (pairs: Numbers, sample: number): readonly number[] => {
+    const { error, sums, counts } = sumsOf(pairs, sample, means);
+    return [error.noise, error.signal, ...sums, ...counts];
+  };
+  return ofPowers({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
+}
+
+const added = (a: number, b: number): number => a + b;
+
+function ofPowers(
+  metric: Pick<Metric, "name" | "unit" | "best" | "columns">,
+  options: MetricOptions,
+  numbers: (pairs: Numbers, sample: number) => readonly number[],
+  reduce: (rows: Float64Array) => number,
+): Metric {
+  const { columns } = metric;
+  return {
+    ...metric,
+    better: "higher",
+    truth: "original",
+    rows(outputs, original) {
+      const pairs = pair(outputs, original, options);
+      const rows = new Float64Array(columns * pairs.samples);
+      for (let sample = 0; sample < pairs.samples; sample++) rows.set(numbers(pairs, sample), columns * sample);
+      return rows;
+    },
+    reduce,
+  };
+}
+
+function divergence(own: Scores, original: Scores, position: number): number {
+  const ownSum = logSumExp(own, position);
+  const originalSum = logSumExp(original, position);
+  let sum = 0;
+  for (let index = 0; index < original.classes; index++) {
+    const logP = (original.values[original.at(position) + index * original.step] ?? 0) - originalSum;
+    const logQ = (own.values[own.at(position) + index * own.step] ?? 0) - ownSum;
+    const p = Math.exp(logP);
+    // p log p → 0 as p → 0.
+    if (p > 0 || Number.isNaN(p)) sum += p * (logP - logQ);
+  }
+  return sum;
+}
+
+/** Returns one value per sample: the mean over its positions. Classes are the last axis, or axis 1 of images (rank 4). */
+function perSample(
+  outputs: Batch,
+  original: Batch,
+  options: MetricOptions,
+  measure: (own: Scores, original: Scores, position: number) => number,
+  prepared: (scores: Scores, original: Scores) => Scores = (scores) => scores,
+): Float64Array {
+  const { name, ours, theirs: reference, samples, width, classes } = matched(outputs, original, options);
+  const named = namesClasses(reference, samples);
+  // With one value per sample there are no classes, so any two models would agree.
+  if (width === 1 && !named) {
+    throw new PithError("E_DATA", `"${name}" is one number per sample: there are no classes to agree on.`, {
+      hint: 'Use `metric: "r-squared"` or signal-to-noise to compare numbers.',
+    });
+  }
+  // Without a class axis, all elements of a sample are its scores.
+  const whole = named ? width : classes > 1 ? width / classes : 1;
+  const texts = new Map<string, number>();
+  const theirs = scoresFor(reference, samples, samples * whole, texts);
+  const own = prepared(scoresFor(ours, samples, samples * whole, texts), theirs);
+  const other = prepared(theirs, theirs);
+  return Float64Array.from({ length: samples }, (_, sample) => {
+    let sum = 0;
+    for (let position = sample * whole; position < (sample + 1) * whole; position++)
+      sum += measure(own, other, position);
+    return sum / whole;
+  });
+}
+
+interface Pair<T> {
+  readonly name: string;
+  readonly samples: number;
+  readonly width: number;
+  readonly classes: number;
+  readonly ours: T;
+  readonly theirs: T;
+}
+
+interface Numbers extends Pair<Float64Array> {
+  readonly isFill: ReturnType<typeof fills>;
+}
+
+function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
+  const found = matched(outputs, original, options);
+  if (found.theirs.type === "string" || found.ours.type === "string") {
+    throw new PithError("E_DATA", `"${found.name}" is text: there are no numbers to compare.`, {
+      hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
+    });
+  }
+  const theirs = toFloat64(found.theirs);
+  return { ...found, ours: toFloat64(found.ours), theirs, isFill: fills(theirs, found.theirs.type) };
+}
+
+function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
+  const name = mainOutputName(original, options.output);
+  const theirs = mainOutput(original, name);
+  const ours = outputs[name];
+  if (ours === undefined) throw new PithError("E_DATA", `The original's output "${name}" is missing in the model.`);
+  const [samples = 1] = theirs.dims;
+  if (ours.data.length !== theirs.data.length || (ours.type === "string") !== (theirs.type === "string")) {
+    throw new PithError(
+      "E_DATA",
+      `"${name}" is ${theirs.type}${dimsText(theirs.dims)} in the original and ${ours.type}${dimsText(ours.dims)} in the model.`,
+      {
+        hint: 'If the size of the output varies with the input, use `metric: "box-overlap"`, or another output (`output`).',
+      },
+    );
+  }
+  if (theirs.data.length === 0)
+    throw new PithError(
+      "E_DATA",
+      `"${name}" is ${dimsText(theirs.dims)}, without elements: there is nothing to compare.`,
+    );
+  const classes = (theirs.dims.length > 3 ? theirs.dims[1] : theirs.dims.at(-1)) ?? 1;
+  return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
+}
+
+function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
+  const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
+  for (let at = sample * width; at < (sample + 1) * width; at++) {
+    const [own = 0, other = 0] = [theirs[at], ours[at]];
+    if (isFill(own, other)) continue;
+    error.add(own, other);
+    const part = Math.floor(((at - sample * width) * parts) / width);
+    sums[part] = (sums[part] ?? 0) + own;
+    counts[part] = (counts[part] ?? 0) + 1;
+  }
+  return { error, sums, counts };
+}

@@ -1,0 +1,207 @@
+import { describe, expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import { createEngine } from "../../core/engine/index.ts";
+import { Miss } from "../../core/errors.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+import { batchInvariance, cosineText, judgedBatch } from "../../judge/compare/batch-dependence.ts";
+import { answersWithNaN } from "../../judge/compare/compare.ts";
+import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
+import { evaluate } from "./evaluate.ts";
+
+const engine = createEngine();
+const integers = (dims: readonly number[], values: readonly number[]) => fromNumbers("int64", dims, values);
+
+describe("the vector of a sample", () => {
+  test("has length 1; one of zeros stays", () => {
+    const { values } = embeddings({ y: float32([2, 2], [3, 4, 0, 0]) }, undefined);
+    expect([...values].map((value) => Number(value.toFixed(6)))).toEqual([0.6, 0.8, 0, 0]);
+  });
+
+  test("is the mean over positions that the attention mask counts", () => {
+    const output = { y: float32([1, 3, 2], [1, 0, 0, 1, 50, 60]) };
+    const counted = embeddings(output, { attention_mask: integers([1, 3], [1, 1, 0]) });
+    expect(counted.values[0]).toBeCloseTo(Math.SQRT1_2, 6);
+    expect(embeddings(output, {}).values[0]).toBeCloseTo(51 / Math.hypot(51, 61), 6);
+  });
+
+  test("is refused where there is no axis of features", () => {
+    expect(() => embeddings({ y: float32([2], [1, 2]) }, undefined)).toThrow("is not an embedding");
+  });
+});
+
+describe("against the original", () => {
+  const draw = random(1, "vectors");
+  const values = Float32Array.from({ length: 40 * 8 }, () => draw.normal());
+  const data = memory("vectors", { x: float32([40, 8], values) });
+  const scaled = (by: string) =>
+    parseModel(`opset 21 graph (x: float32[n, 8]) -> (y: float32[n, 8]) {
+  s: float32[8] = ${by}
+  y = Mul(x, s)
+}`);
+  const original = scaled("[1, 1, 1, 1, 1, 1, 1, 1]");
+
+  test("a vector that is only longer is the same direction, with the same neighbours", async () => {
+    const longer = scaled("[3, 3, 3, 3, 3, 3, 3, 3]");
+    expect((await evaluate(engine, longer, data, cosine(), { original })).estimate.value).toBeCloseTo(1, 6);
+    const kept = await evaluate(engine, longer, data, neighbourOverlap(5), { original });
+    expect(kept.estimate).toMatchObject({ value: 1, count: 40 });
+  });
+
+  test("neighbours are those that a search over all samples finds, whatever the batch", async () => {
+    const other = scaled("[1, 1, 1, 1, 0, 0, 0, 0]");
+    const shares = await Promise.all(
+      [3, 40].map(async (batch) => {
+        const { estimate } = await evaluate(engine, other, data, neighbourOverlap(5), { original, batch });
+        return estimate.value;
+      }),
+    );
+    const nearest = (sample: number, width: number): number[] => {
+      const at = (index: number) => values.subarray(index * 8, index * 8 + width);
+      const near = (index: number): number => {
+        const [a, b] = [at(sample), at(index)];
+        const dot = a.reduce((sum, value, place) => sum + value * (b[place] ?? 0), 0);
+        return dot / Math.hypot(...a) / Math.hypot(...b);
+      };
+      const others = Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== sample);
+      return others.sort((a, b) => near(b) - near(a)).slice(0, 5);
+    };
+    let kept = 0;
+    for (let sample = 0; sample < 40; sample++) {
+      const before = new Set(nearest(sample, 8));
+      kept += nearest(sample, 4).filter((index) => before.has(index)).length / 5 / 40;
+    }
+    expect(kept).toBeLessThan(0.9);
+    for (const share of shares) expect(share).toBeCloseTo(kept, 9);
+  });
+
+  test("vectors of NaN keep no neighbours, not even beside themselves", async () => {
+    const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
+    const { estimate } = await evaluate(engine, broken, data, neighbourOverlap(5), { original: broken });
+    expect(estimate.value).toBe(0);
+    const none = { given: new Float64Array(), labels: new Float64Array() };
+    expect(answersWithNaN(neighbourOverlap(5), estimate, none)).toBe(true);
+  });
+
+  test("too few samples have no nearest neighbours to speak of", async () => {
+    const few = memory("few", { x: float32([6, 8], values.slice(0, 48)) });
+    // A model that says NaN keeps nobody's neighbours but by chance.
+    const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
+    expect((await evaluate(engine, broken, data, neighbourOverlap(5), { original })).estimate.value).toBeLessThan(0.3);
+    await expect(evaluate(engine, original, few, neighbourOverlap(5), { original })).rejects.toThrow("at least 20");
+    expect(() => neighbourOverlap(0)).toThrow("at least 1");
+  });
+});
+
+describe("alone and in a batch", () => {
+  const tokens = memory("tokens", {
+    input: float32([4, 3, 2], [1, 2, 3, 4, 0, 0, 5, 1, 0, 0, 0, 0, 1, 1, 2, 9, 7, 1, 2, 2, 8, 3, 0, 0]),
+    attention_mask: integers([4, 3], [1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0]),
+  });
+  const header = "opset 21 graph (input: float32[n, t, 2], attention_mask: int64[n, t]) -> (y: float32[n, t, 2])";
+
+  test("a model that treats every sample by itself answers the same", async () => {
+    const model = parseModel(`${header} {
+  h = Relu(input)
+  m = Cast(attention_mask) {to=1}
+  axes: int64[1] = [2]
+  u = Unsqueeze(m, axes)
+  y = Mul(h, u)
+}`);
+    const found = await batchInvariance(engine, model, tokens, { batch: 4 });
+    expect(found).toMatchObject({ samples: 4 });
+    expect(found instanceof Miss ? 0 : found.worst).toBeCloseTo(1, 6);
+  });
+
+  test("one that subtracts the mean of the batch does not", async () => {
+    const model = parseModel(`${header} {
+  c = ReduceMean(input) {keepdims=1}
+  h = Sub(input, c)
+  m = Cast(attention_mask) {to=1}
+  axes: int64[1] = [2]
+  u = Unsqueeze(m, axes)
+  y = Mul(h, u)
+}`);
+    const found = await batchInvariance(engine, model, tokens, { batch: 4 });
+    expect(found instanceof Miss ? 1 : found.worst).toBeLessThan(0.9);
+  });
+
+  test("samples are drawn from all of the data, by the seed", async () => {
+    // Behind the first hundred lies one sample that changes what is said of its batch.
+    const values = Float32Array.from({ length: 200 * 2 }, (_, at) => (at === 300 ? 50 : 1 + (at % 7)));
+    const data = memory("far behind", { x: float32([200, 2], values) });
+    const model = parseModel(`opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
+  m = ReduceMax(x) {keepdims=1}
+  ten: float32[] = 10
+  far = Greater(m, ten)
+  z = Sub(x, m)
+  y = Where(far, z, x)
+}`);
+    const found = async (options: object) => {
+      const one = await batchInvariance(engine, model, data, options);
+      return one instanceof Miss ? 1 : one.worst;
+    };
+    const all = await found({ samples: 200 });
+    expect(all).toBeLessThan(0.99);
+    const worst = await Promise.all([0, 1, 2, 3, 4, 5].map((seed) => found({ samples: 64, seed })));
+    expect(Math.min(...worst)).toBeLessThan(0.99);
+    expect(await found({ samples: 64, seed: 3 })).toBe(worst[3]);
+  });
+
+  test("a cosine below the limit is not printed as the limit", () => {
+    expect([0.99989, 0.9999, 0.99998, -0.5, Number.NaN].map(cosineText)).toEqual([
+      "0.9998",
+      "0.9999",
+      "1.0000",
+      "-0.5000",
+      "NaN",
+    ]);
+  });
+
+  test("figures of a model that depends on its batch say of which batch they are", async () => {
+    const model = (nodes: string) => parseModel(`opset 21 graph (x: float32[n, 4]) -> (y: float32[n, 4]) { ${nodes} }`);
+    const data = memory("x", {
+      x: float32(
+        [4, 4],
+        Array.from({ length: 16 }, (_, at) => Math.sin(at)),
+      ),
+    });
+    const mean = "a: int64[1] = [0]\n c = ReduceMean(x, a)\n y = Sub(x, c)";
+    const judged = (nodes: string, batch?: number) => judgedBatch(engine, [model(nodes)], data, "accuracy", { batch });
+    expect(await judged(mean)).toEqual({
+      batch: 1,
+      note: expect.stringMatching(
+        /^The outputs depend on the batch: for 4 samples of a batch of 4 and the same samples alone, they differ by up to [\d.]+ %\. Accuracy is measured one sample at a time/,
+      ),
+      isWarning: true,
+    });
+    expect(await judged(mean, 4)).toEqual({
+      batch: 4,
+      note: expect.stringContaining("Accuracy is measured in batches of 4; to measure single samples: `batch: 1`."),
+      isWarning: true,
+    });
+    expect(await judged(mean, 1)).toEqual({ batch: 1, note: undefined, isWarning: false });
+    expect(await judged("y = Relu(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
+    expect(await judged("y = Sqrt(x)")).toEqual({ batch: 64, note: undefined, isWarning: false });
+    const mixed = "a: int64[1] = [0]\n c = ReduceMin(x, a)\n d = Sqrt(c)\n y = Add(x, d)";
+    expect((await judged(mixed, 4)).note).toContain(
+      "for 4 samples of a batch of 4 and the same samples alone, one of both is NaN",
+    );
+  });
+
+  test("names the input if no axis counts samples and each sample has one value", async () => {
+    const model = parseModel(`opset 21 graph (x: float32[n]) -> (y: float32[1]) { y = ReduceMean(x) {keepdims=1} }`);
+    const [values, lists] = [[6], [3, 2]].map((dims) => memory("x", { x: float32(dims, [1, 2, 3, 4, 5, 6]) }));
+    const noteOn = async (data: typeof values) => data && (await judgedBatch(engine, [model], data, "R²")).note;
+    expect(await noteOn(values)).toMatch(/^No axis of "x" counts samples: each row of the data is run alone/);
+    expect(await noteOn(lists)).toBeUndefined();
+  });
+
+  test("a model for one sample at a time has no batch to depend on", async () => {
+    const model = parseModel("opset 21 graph (x: float32[1, 2]) -> (y: float32[1, 2]) { y = Relu(x) }");
+    const found = await batchInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
+    expect(found).toBeInstanceOf(Miss);
+  });
+});

@@ -1,0 +1,168 @@
+/** Metrics that compare embeddings with the original's: mean-pooled over "attention_mask" (as in sentence-transformers) and scaled to length 1. */
+import { attentionMaskOf } from "../../data/rows.ts";
+import { PithError } from "../../core/errors.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { averaged, type MetricOptions } from "./metrics.ts";
+import { mainOutput, mainOutputName } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+export interface Embeddings {
+  readonly samples: number;
+  readonly width: number;
+  /** samples × width. `embeddings` returns rows of length 1; a vector of zeros is left unchanged. */
+  readonly values: Float64Array;
+}
+
+/** Returns the direction of each sample's vector. @throws PithError E_DATA if the output has no feature axis. */
+export function embeddings(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
+  const { dims } = mainOutput(outputs, options.output);
+  if (dims.length < 2 || dims.length > 3) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
+    );
+  }
+  const { samples, width, values } = vectors(outputs, batch, options);
+  for (let sample = 0; sample < samples; sample++) {
+    const own = values.subarray(sample * width, (sample + 1) * width);
+    const length = Math.sqrt(product(own, 0, own, 0, width));
+    if (length > 0) for (let index = 0; index < width; index++) own[index] = (own[index] ?? 0) / length;
+  }
+  return { samples, width, values };
+}
+
+/** Returns each sample's vector; for [samples, positions, width] the sum over the counted positions. */
+export function vectors(outputs: Batch, batch: Batch | undefined, options: MetricOptions = {}): Embeddings {
+  const dense = mainOutput(outputs, options.output);
+  if (dense.type === "string") throw new PithError("E_DATA", "The output is text: it has no vectors to compare.");
+  const [samples = 0, ...rest] = dense.dims;
+  const positions = rest.length === 2 ? (rest[0] ?? 1) : 1;
+  const width = elementCount(rest) / positions;
+  const mask = maskOf(batch, samples, positions);
+  const given = toFloat64(dense);
+  const values = new Float64Array(samples * width);
+  for (let sample = 0; sample < samples; sample++) {
+    const own = values.subarray(sample * width, (sample + 1) * width);
+    for (let position = sample * positions; position < (sample + 1) * positions; position++) {
+      if (mask?.[position] === 0) continue;
+      for (let index = 0; index < width; index++)
+        own[index] = (own[index] ?? 0) + (given[position * width + index] ?? 0);
+    }
+  }
+  return { samples, width, values };
+}
+
+function maskOf(batch: Batch | undefined, samples: number, positions: number): Float64Array | undefined {
+  const mask = batch === undefined ? undefined : attentionMaskOf(batch);
+  if (positions === 1 || mask === undefined) return undefined;
+  return mask.dims[0] === samples && mask.dims[1] === positions ? toFloat64(mask) : undefined;
+}
+
+/** Mean cosine between a sample's vector and the original's. */
+export function cosine(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "cosine",
+    unit: "",
+    better: "higher",
+    best: 1,
+    truth: "original",
+    rows(outputs, original, batch) {
+      const { ours, theirs } = pair(outputs, original, batch, options);
+      return Float64Array.from({ length: ours.samples }, (_, sample) => cosineOf(ours, theirs, sample));
+    },
+  });
+}
+
+/**
+ * Share of each sample's k nearest neighbors (by cosine, among the other samples) that the model keeps: what a search returns.
+ * @throws PithError E_OPTION for a k below 1, E_DATA when measured on fewer than 4 k samples.
+ */
+export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
+  if (!Number.isInteger(k) || k < 1)
+    throw new PithError("E_OPTION", `neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);
+  return averaged({
+    name: `same top-${k}`,
+    unit: "share",
+    better: "higher",
+    truth: "original",
+    rows(outputs, original, batch) {
+      const { ours, theirs } = pair(outputs, original, batch, options);
+      const { samples, width } = ours;
+      const rows = new Float64Array(2 * samples * width);
+      for (let sample = 0; sample < samples; sample++) {
+        const own = (values: Float64Array) => values.subarray(sample * width, (sample + 1) * width);
+        rows.set(own(ours.values), 2 * sample * width);
+        rows.set(own(theirs.values), (2 * sample + 1) * width);
+      }
+      return rows;
+    },
+    gathered(collected, samples) {
+      if (samples < leastSamples(k))
+        throw new PithError(
+          "E_DATA",
+          `The ${k} nearest neighbors of a sample need at least ${leastSamples(k)} samples, got ${samples}.`,
+        );
+      const width = collected.length / samples / 2;
+      return Float64Array.from({ length: samples }, (_, sample) => {
+        const at = 2 * sample * width;
+        if (collected.subarray(at, at + 2 * width).some(Number.isNaN)) return 0;
+        const before = new Set(nearest(collected, sample, k, width, 1));
+        return nearest(collected, sample, k, width, 0).filter((other) => before.has(other)).length / k;
+      });
+    },
+  });
+}
+
+/** With few samples any k neighbors are nearly the same; with 4 k, chance alone keeps about a quarter. */
+export function leastSamples(k: number): number {
+  return 4 * k;
+}
+
+export function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
+  const { width } = ours;
+  const start = sample * width;
+  const isZero = ({ values }: Embeddings): boolean =>
+    values.subarray(start, start + width).every((value) => value === 0);
+  if (isZero(ours) && isZero(theirs)) return 1;
+  return product(ours.values, start, theirs.values, start, width);
+}
+
+/** Returns the k nearest samples; ties go to the first. `which`: 0 for the model's vectors, 1 for the original's. */
+function nearest(collected: Float64Array, sample: number, k: number, width: number, which: 0 | 1): number[] {
+  const place = (index: number): number => (2 * index + which) * width;
+  const best: { readonly index: number; readonly near: number }[] = [];
+  for (let index = 0; index < collected.length / width / 2; index++) {
+    if (index === sample) continue;
+    const cosine = product(collected, place(sample), collected, place(index), width);
+    const near = Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine;
+    if (best.length === k && near <= (best.at(-1)?.near ?? 0)) continue;
+    const at = best.findIndex((other) => near > other.near);
+    best.splice(at < 0 ? best.length : at, 0, { index, near });
+    if (best.length > k) best.pop();
+  }
+  return best.map(({ index }) => index);
+}
+
+function pair(
+  outputs: Batch,
+  original: Batch,
+  batch: Batch | undefined,
+  options: MetricOptions,
+): { readonly ours: Embeddings; readonly theirs: Embeddings } {
+  const output = mainOutputName(original, options.output);
+  const theirs = embeddings(original, batch, { output });
+  const ours = embeddings(outputs, batch, { output });
+  if (ours.width !== theirs.width || ours.samples !== theirs.samples) {
+    const sizes = [theirs, ours].map(({ samples, width }) => dimsText([samples, width]));
+    throw new PithError("E_DATA", `"${output}" is ${sizes[0]} in the original and ${sizes[1]} in the model.`);
+  }
+  return { ours, theirs };
+}
+
+function product(a: Float64Array, startA: number, b: Float64Array, startB: number, width: number): number {
+  let sum = 0;
+  for (let index = 0; index < width; index++) sum += (a[startA + index] ?? 0) * (b[startB + index] ?? 0);
+  return sum;
+}

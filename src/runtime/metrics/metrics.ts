@@ -1,0 +1,313 @@
+/** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
+
+import { samplesIn } from "../../data/rows.ts";
+import { PithError } from "../../core/errors.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { moments } from "../../core/math/interval.ts";
+import {
+  bestClass,
+  binaryScores,
+  logScores,
+  logSumExp,
+  mainOutput,
+  numbersHint,
+  requireScores,
+  type ScoreForm,
+  type Scores,
+  scoresFor,
+} from "./output.ts";
+import type { Metric } from "./types.ts";
+
+export interface MetricOptions {
+  /** Output to evaluate; default: "logits", else the first float output, else the first. */
+  readonly output?: string | undefined;
+  /** Whether outputs are scores or probabilities; detected from the values by default. */
+  readonly from?: ScoreForm;
+  /** Elements per sample in that output, if the model fixes them. */
+  readonly width?: number | undefined;
+}
+
+/** Share of samples whose highest score is the label's (top-1). NaN counts as wrong; of equal scores the first wins. */
+export function accuracy(options: MetricOptions = {}): Metric {
+  return shareOfRight("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
+}
+
+/** Share of samples whose label is among the k highest scores; of equal scores the first wins. */
+export function topK(k: number, options: MetricOptions = {}): Metric {
+  if (!Number.isInteger(k) || k < 1)
+    throw new PithError("E_OPTION", `topK: k: expected an integer of at least 1, got ${k}.`);
+  return shareOfRight(`top-${k} accuracy`, options, (scores, position, label) => {
+    requireScores(scores, `top-${k} accuracy`);
+    const start = scores.at(position);
+    const own = scores.values[start + label * scores.step] ?? Number.NaN;
+    let ahead = 0;
+    for (let index = 0; index < scores.classes; index++) {
+      const other = scores.values[start + index * scores.step] ?? Number.NaN;
+      if (Number.isNaN(other)) return false;
+      if (other > own || (other === own && index < label)) ahead++;
+    }
+    return ahead < k;
+  });
+}
+
+/** Mean of log Σ exp(scores) − score of the label, in nats, over the labels of a sample and then over samples. */
+export function crossEntropy(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "cross-entropy",
+    unit: "nats",
+    better: "lower",
+    rows: (outputs, batch) =>
+      perSample(
+        outputs,
+        batch,
+        options,
+        (scores, labels, sample) => {
+          const [sum, counted] = surprise(scores, labels, sample);
+          return sum / counted;
+        },
+        (scores) => logScores(scores, options.from),
+      ),
+  });
+}
+
+/** Mean of the highest probability. */
+export function confidence(options: MetricOptions = {}): Metric {
+  return averaged({
+    name: "confidence",
+    unit: "share",
+    better: "higher",
+    rows(outputs, batch) {
+      const samples = samplesIn(batch);
+      const scores = logScores(scoresFor(mainOutput(outputs, options.output), samples, samples));
+      return Float64Array.from({ length: samples }, (_, sample) => {
+        const best = bestClass(scores, sample);
+        const score = best < 0 ? Number.NaN : (scores.values[scores.at(sample) + best * scores.step] ?? Number.NaN);
+        return Math.exp(score - logSumExp(scores, sample));
+      });
+    },
+  });
+}
+
+/** exp(mean nats over all labels), so long sequences weigh more. Rows contain nats and number of labels. */
+export function perplexity(options: MetricOptions = {}): Metric {
+  return {
+    name: "perplexity",
+    unit: "",
+    better: "lower",
+    columns: 2,
+    rows(outputs, batch) {
+      const { scores: given, labels } = read(outputs, batch, options);
+      const scores = logScores(given, options.from);
+      const rows = new Float64Array(2 * scores.samples);
+      for (let sample = 0; sample < scores.samples; sample++) rows.set(surprise(scores, labels, sample), 2 * sample);
+      return rows;
+    },
+    reduce(rows) {
+      const [nats = 0, count = 0] = columnSums(rows, 2);
+      return Math.exp(nats / count);
+    },
+  };
+}
+
+/** F1 averaged over the classes (macro). A class without labels and predictions counts as 0, or is left out without `classes` as in scikit-learn. */
+export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
+  return confusionMetric("macro F1", options, (rows) => {
+    const classes = options.classes ?? classesIn(rows);
+    const { right, said, is } = confusion(rows, classes);
+    let sum = 0;
+    let counted = 0;
+    for (let index = 0; index < classes; index++) {
+      const below = (said[index] ?? 0) + (is[index] ?? 0);
+      if (below > 0 || options.classes !== undefined) counted++;
+      sum += below === 0 ? 0 : (2 * (right[index] ?? 0)) / below;
+    }
+    return sum / counted;
+  });
+}
+
+/** Matthews' correlation: 1 is perfect, 0 is chance level or a constant prediction. */
+export function matthews(options: MetricOptions = {}): Metric {
+  return confusionMetric("Matthews correlation", options, (rows) => {
+    const classes = classesIn(rows);
+    const { right, said, is } = confusion(rows, classes);
+    const count = is.reduce((sum, times) => sum + times, 0);
+    let correct = 0;
+    let chance = 0;
+    let saidSquares = 0;
+    let isSquares = 0;
+    for (let index = 0; index < classes; index++) {
+      const [a = 0, b = 0] = [said[index], is[index]];
+      correct += right[index] ?? 0;
+      chance += a * b;
+      saidSquares += a * a;
+      isSquares += b * b;
+    }
+    const below = Math.sqrt((count * count - saidSquares) * (count * count - isSquares));
+    return below === 0 ? 0 : (correct * count - chance) / below;
+  });
+}
+
+export function columnSums(rows: Float64Array, columns: number): Float64Array {
+  const sums = new Float64Array(columns);
+  for (let index = 0; index < rows.length; index++)
+    sums[index % columns] = (sums[index % columns] ?? 0) + (rows[index] ?? 0);
+  return sums;
+}
+
+interface LabelledScores {
+  readonly scores: Scores;
+  /** One per position; negative ones are not counted. */
+  readonly labels: Float64Array;
+}
+
+function read(outputs: Batch, batch: Batch, options: MetricOptions): LabelledScores {
+  const label = labelOf(batch);
+  const labels = toFloat64(label);
+  const given = mainOutput(outputs, options.output);
+  if (given.type === "string") {
+    throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
+      hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`against`)."],
+    });
+  }
+  const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
+  if (scores.positions === 1 && given.dims.slice(1).filter((size) => size > 1).length > 1) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(given.dims)} has numbers at many positions of a sample, but there is only one label per sample, which is not ground truth for them.`,
+      {
+        hint: [
+          'Compare it with its original: `metric: "r-squared"`, agreement or box-overlap.',
+          "Or name another output: `output`.",
+        ],
+      },
+    );
+  }
+  if (scores.classes === 1 && scores.named !== true && labels.every((value) => value === 0 || value === 1))
+    return { scores: binaryScores(scores, options.from), labels };
+  for (const value of labels) {
+    if (Number.isInteger(value) && (scores.named === true || value < scores.classes)) continue;
+    throw new PithError(
+      "E_DATA",
+      scores.classes === 1
+        ? `A label is ${value}, and the model outputs one number per sample: only the labels 0 and 1 are valid then.`
+        : `A label is ${value}, and the model has ${scores.classes} classes (0 to ${scores.classes - 1}).`,
+      {
+        hint:
+          Number.isInteger(value) && scores.classes > 1
+            ? "The labels may belong to another data set, or to another output of the model."
+            : numbersHint,
+      },
+    );
+  }
+  return { scores, labels };
+}
+
+export function labelOf(batch: Batch): Dense {
+  if (batch.label !== undefined) return batch.label;
+  throw new PithError("E_DATA", `The data has no column "label", only ${Object.keys(batch).join(", ")}.`, {
+    hint: "Without labels a model can be compared with its original: agreement, signal to noise.",
+  });
+}
+
+function shareOfRight(
+  name: string,
+  options: MetricOptions,
+  right: (scores: Scores, position: number, label: number) => boolean,
+): Metric {
+  return averaged({
+    name,
+    unit: "share",
+    better: "higher",
+    interval: "proportion",
+    rows: (outputs, batch) =>
+      perSample(outputs, batch, options, (scores, labels, sample) => {
+        let [hits, counted] = [0, 0];
+        for (const [position, label] of labelled(scores, labels, sample)) {
+          counted++;
+          if (right(scores, position, label)) hits++;
+        }
+        return hits / counted;
+      }),
+  });
+}
+
+export function averaged(metric: Omit<Metric, "columns" | "reduce">): Metric {
+  return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
+}
+
+/** Rejects NaN (no label counted), which would spoil every mean. */
+function perSample(
+  outputs: Batch,
+  batch: Batch,
+  options: MetricOptions,
+  measure: (scores: Scores, labels: Float64Array, sample: number) => number,
+  prepared: (scores: Scores) => Scores = (scores) => scores,
+): Float64Array {
+  const { scores: given, labels } = read(outputs, batch, options);
+  const scores = prepared(given);
+  return Float64Array.from({ length: scores.samples }, (_, sample) => {
+    const own = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
+    if (own.every((label) => label < 0))
+      throw new PithError("E_DATA", `Sample ${sample} of a batch has no valid label (all are below 0).`);
+    return measure(scores, labels, sample);
+  });
+}
+
+function* labelled(
+  { positions }: Scores,
+  labels: Float64Array,
+  sample: number,
+): Iterable<[position: number, label: number]> {
+  for (let position = sample * positions; position < (sample + 1) * positions; position++) {
+    const label = labels[position] ?? -1;
+    if (label >= 0) yield [position, label];
+  }
+}
+
+function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
+  let [sum, counted] = [0, 0];
+  for (const [position, label] of labelled(scores, labels, sample)) {
+    sum += logSumExp(scores, position) - (scores.values[scores.at(position) + label * scores.step] ?? Number.NaN);
+    counted++;
+  }
+  return [sum, counted];
+}
+
+function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Float64Array) => number): Metric {
+  return {
+    name,
+    unit: "",
+    better: "higher",
+    columns: 2,
+    rows(outputs, batch) {
+      const { scores, labels } = read(outputs, batch, options);
+      if (scores.positions !== 1)
+        throw new PithError("E_DATA", `${name} takes one label per sample, got ${scores.positions}.`);
+      const rows = new Float64Array(2 * scores.samples);
+      for (let sample = 0; sample < scores.samples; sample++)
+        rows.set([labels[sample] ?? -1, bestClass(scores, sample)], 2 * sample);
+      return rows;
+    },
+    reduce,
+  };
+}
+
+function classesIn(rows: Float64Array): number {
+  return rows.reduce((most, value) => Math.max(most, value + 1), 1);
+}
+
+/** A NaN prediction counts for no class. */
+function confusion(rows: Float64Array, classes: number): Record<"right" | "said" | "is", Float64Array> {
+  const [right, said, is] = [new Float64Array(classes), new Float64Array(classes), new Float64Array(classes)];
+  for (let at = 0; at < rows.length; at += 2) {
+    const label = rows[at] ?? -1;
+    const guess = rows[at + 1] ?? -1;
+    if (label < 0) continue;
+    if (label >= 0 && label < classes) is[label] = (is[label] ?? 0) + 1;
+    if (guess >= 0 && guess < classes) said[guess] = (said[guess] ?? 0) + 1;
+    if (label === guess && label >= 0 && label < classes) right[label] = (right[label] ?? 0) + 1;
+  }
+  return { right, said, is };
+}

@@ -1,0 +1,194 @@
+/** Finds the output to evaluate and the scores of a sample in it. */
+import { PithError } from "../../core/errors.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+
+/**
+ * Returns the name of the evaluated output: the requested one, else "logits", else the first float output, else the first.
+ * @throws PithError E_DATA if there is none.
+ */
+export function mainOutputName(outputs: Batch, wanted?: string): string {
+  const names = Object.keys(outputs);
+  const hasFloats = (name: string): boolean => isFloat(outputs[name]?.type ?? "string");
+  const found = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
+  if (found === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
+  outputNamed(outputs, found);
+  return found;
+}
+
+/** Returns the evaluated output. @throws PithError E_DATA if there is none. */
+export function mainOutput(outputs: Batch, wanted?: string): Dense {
+  return outputNamed(outputs, mainOutputName(outputs, wanted));
+}
+
+export function outputNamed(outputs: Batch, name: string): Dense {
+  const found = outputs[name];
+  if (found !== undefined) return found;
+  throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
+}
+
+/** Class scores, one position per label: [N, C], [1, 1, C] and [N, C, 1, 1] have one per sample, [N, T, C] has T, [N, C, H, W] has H · W. */
+export interface Scores {
+  readonly samples: number;
+  readonly positions: number;
+  readonly classes: number;
+  /** The values are class indices, one per position, instead of scores. */
+  readonly named?: true;
+  /** The score of class c at position p (counted over the batch) is values[at(p) + c · step]. */
+  readonly values: Float64Array;
+  readonly step: number;
+  at(position: number): number;
+}
+
+export const numbersHint = [
+  'Numeric labels are measured by mean squared error or rank correlation, images by peak signal-to-noise ratio: `metric: "mean-squared-error"`, rank-correlation or psnr; against an original by r-squared.',
+  'To train on them: `loss: "mse"`.',
+];
+
+export const ofNumbers = 'if it scores no classes, `metric: "r-squared"` tells more';
+
+/** Whether an output contains predicted classes instead of scores, as ArgMax returns: texts, wide integers, or one integer per label. */
+export function namesClasses({ type, data }: Dense, labels: number): boolean {
+  if (isFloat(type)) return false;
+  return (type !== "int8" && type !== "uint8") || data.length === labels;
+}
+
+/**
+ * @param texts indices of class names, shared by the compared outputs and extended as new names occur.
+ * @throws PithError E_DATA if the elements do not divide into scores for the labels.
+ */
+export function scoresFor(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
+  const values = dense.type === "string" ? numbered(dense.data, texts) : toFloat64(dense);
+  const classes = labels === 0 ? 0 : values.length / labels;
+  const positions = samples === 0 ? 0 : labels / samples;
+  if (!Number.isInteger(positions) || !Number.isInteger(classes) || classes < 1) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} gives no scores of classes for ${labels} labels of ${samples} samples.`,
+      { hint: numbersHint },
+    );
+  }
+  const [first] = dense.dims;
+  if (first !== samples && first !== labels) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} does not have ${samples} samples along its first axis.`,
+    );
+  }
+  if (classes === 1 && namesClasses(dense, labels)) {
+    return { samples, positions, classes, named: true, values, step: 1, at: (position) => position };
+  }
+  const last = dense.dims.at(-1);
+  // An image with as many columns as classes is ambiguous; class planes are the common layout.
+  if (positions > 1 && dense.dims[1] === classes && (last !== classes || dense.dims.length > 3)) {
+    const at = (position: number): number =>
+      Math.floor(position / positions) * classes * positions + (position % positions);
+    return { samples, positions, classes, values, step: positions, at };
+  }
+  if (positions > 1 && last !== classes) {
+    throw new PithError(
+      "E_DATA",
+      `An output of ${dimsText(dense.dims)} has no class axis: it gives ${positions * classes} numbers per sample, and the data ${positions} labels.`,
+      { hint: numbersHint },
+    );
+  }
+  return { samples, positions, classes, values, step: 1, at: (position) => position * classes };
+}
+
+/** Returns scores of two classes from one value per position: [1 − p, p] for a probability, [0, x] for a logit. */
+export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores {
+  const values = new Float64Array(2 * scores.values.length);
+  scores.values.forEach((value, at) => {
+    values[2 * at] = form === "probabilities" ? 1 - value : 0;
+    values[2 * at + 1] = value;
+  });
+  return { ...scores, classes: 2, values, step: 1, at: (position) => 2 * position };
+}
+
+function numbered(names: readonly string[], texts: Map<string, number>): Float64Array {
+  return Float64Array.from(names, (name) => {
+    const known = texts.get(name) ?? texts.size;
+    texts.set(name, known);
+    return known;
+  });
+}
+
+export function requireScores({ named }: Scores, figure: string): void {
+  if (named !== true) return;
+  throw new PithError("E_DATA", `The output names a class for each sample and gives no scores: ${figure} needs them.`, {
+    hint: [
+      "Accuracy, F1, Matthews' correlation and agreement need the class only.",
+      "Or name an output with scores: `output`.",
+    ],
+  });
+}
+
+/** Returns the class with the highest score, the first of equals; −1 if a score is NaN. */
+export function bestClass(scores: Scores, position: number): number {
+  const start = scores.at(position);
+  if (scores.named === true) return scores.values[start] ?? -1;
+  let best = -1;
+  let value = Number.NEGATIVE_INFINITY;
+  for (let index = 0; index < scores.classes; index++) {
+    const score = scores.values[start + index * scores.step] ?? Number.NaN;
+    if (Number.isNaN(score)) return -1;
+    if (score > value || best < 0) {
+      best = index;
+      value = score;
+    }
+  }
+  return best;
+}
+
+/** log Σ exp of the scores at a position, shifted by the maximum to avoid overflow. */
+export function logSumExp(scores: Scores, position: number): number {
+  requireScores(scores, "a metric in nats");
+  const start = scores.at(position);
+  let greatest = Number.NEGATIVE_INFINITY;
+  for (let index = 0; index < scores.classes; index++) {
+    const score = scores.values[start + index * scores.step] ?? Number.NaN;
+    if (Number.isNaN(score)) return Number.NaN;
+    greatest = Math.max(greatest, score);
+  }
+  if (!Number.isFinite(greatest)) return greatest;
+  let sum = 0;
+  for (let index = 0; index < scores.classes; index++) {
+    sum += Math.exp((scores.values[start + index * scores.step] ?? 0) - greatest);
+  }
+  return greatest + Math.log(sum);
+}
+
+/** Probabilities sum to one. Logarithms of probabilities count as logits. */
+export type ScoreForm = "logits" | "probabilities";
+
+/** Tolerance of a row's sum: float16 rounding of a thousand probabilities causes less. */
+const sumTolerance = 1e-3;
+
+/** Returns "probabilities" if the values at every position are at least 0 and sum to 1. Positions with a NaN are skipped. */
+export function formOf(scores: Scores): ScoreForm {
+  if (scores.classes < 2) return "logits";
+  let said = false;
+  for (let position = 0; position < scores.samples * scores.positions; position++) {
+    const start = scores.at(position);
+    let sum = 0;
+    for (let index = 0; index < scores.classes; index++) {
+      const score = scores.values[start + index * scores.step] ?? Number.NaN;
+      if (score < 0) return "logits";
+      sum += score;
+    }
+    if (Number.isNaN(sum)) continue;
+    if (Math.abs(sum - 1) > sumTolerance) return "logits";
+    said = true;
+  }
+  return said ? "probabilities" : "logits";
+}
+
+/** Replaces probabilities that were rounded to 0; Keras and others clip at the same value. */
+const leastShare = 1e-7;
+
+/** Returns scores whose softmax is the model's distribution: the logarithms of probabilities. */
+export function logScores(scores: Scores, form: ScoreForm = formOf(scores)): Scores {
+  if (form === "logits") return scores;
+  return { ...scores, values: scores.values.map((share) => Math.log(share <= 0 ? leastShare : share)) };
+}

@@ -1,0 +1,165 @@
+import { describe, expect, it } from "vitest";
+import { createEngine, type Engine } from "../../core/engine/index.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import { pairedRuns } from "../run/paired-runs.ts";
+
+const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngraph ${text}`);
+const options = { sizes: "one", seed: 1 } as const;
+
+describe("what a comparison costs", () => {
+  /** Answers with zeros, remembers what it was fed and which model was loaded when. */
+  const pretending = (refuses: (dims: readonly number[]) => boolean = () => false) => {
+    const runs: (readonly number[])[] = [];
+    const loaded: (Model | "released")[] = [];
+    const engine: Engine = {
+      load: async (given) => {
+        loaded.push(given);
+        return {
+          run: async (feeds) => {
+            const dims = feeds.x?.dims ?? [];
+            if (refuses(dims)) throw new PithError("E_ENGINE", "It does not fit.");
+            runs.push(dims);
+            return { y: zeros("float32", [dims[0] ?? 1, 1]) };
+          },
+          release: async () => {
+            loaded.push("released");
+          },
+        };
+      },
+    };
+    return { engine, runs, loaded };
+  };
+  /** 64·64·27 multiply-accumulates for each of side³ places. */
+  const volume = (side: number, batch = "n") =>
+    model(`(x: float32[${batch}, 1, ${side}, ${side}, ${side}]) -> (y: float32[...]) {
+  v: float32[64, 1, 3, 3, 3] = random(seed 1)
+  w: float32[64, 64, 3, 3, 3] = random(seed 2)
+  a = Conv(x, v) {pads=[1,1,1,1,1,1]}
+  y = Conv(a, w) {pads=[1,1,1,1,1,1]}
+}`);
+
+  it("dear models are run sample by sample, four of them, on smaller sides where they run so", async () => {
+    const { engine, runs } = pretending();
+    const found = await pairedRuns(engine, volume(256), volume(256), options);
+    expect(found).not.toBeInstanceOf(Miss);
+    expect(runs).toHaveLength(8);
+    for (const dims of runs) expect(dims).toEqual([1, 1, 64, 64, 64]);
+  });
+
+  it("and on their own sides where they do not", async () => {
+    const { engine, runs } = pretending((dims) => dims[2] !== 128);
+    const found = await pairedRuns(engine, volume(128), volume(128), options);
+    expect(found).not.toBeInstanceOf(Miss);
+    expect(new Set(runs.map(String))).toEqual(new Set(["1,1,128,128,128"]));
+    expect(runs).toHaveLength(8);
+  });
+
+  it("values of many bytes are written sample by sample, too, whatever is multiplied", async () => {
+    const { engine, runs } = pretending();
+    const large =
+      "(x: float32[n, 1, 64]) -> (y: float32[...]) {\n  s: int64[3] = [1, 8388608, 64]\n  y = Expand(x, s)\n}";
+    await pairedRuns(engine, model(large), model(large), options);
+    expect(runs.map(([batch]) => batch)).toEqual(new Array(18).fill(1));
+  });
+
+  it("small models are run on 32 samples at once eight", async () => {
+    const { engine, runs } = pretending();
+    const small = "(x: float32[n, 4]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
+    await pairedRuns(engine, model(small), model(small), options);
+    expect(runs.map(([batch]) => batch)).toEqual(new Array(8).fill(8));
+  });
+
+  it("one model is loaded at a time, and progress counts the runs of both from the beginning", async () => {
+    const { engine, loaded } = pretending();
+    const [original, result] = [volume(64), volume(64)];
+    const told: (readonly number[])[] = [];
+    const progress = (done: number, total: number): void => void told.push([done, total, loaded.length]);
+    await pairedRuns(engine, original, result, { ...options, progress });
+    expect(loaded).toEqual([original, "released", result, "released"]);
+    expect(told[0]).toEqual([0, 8, 0]);
+    expect(told.map(([done]) => done)).toEqual(told.map((_, at) => at));
+    expect(told.at(-1)?.[0]).toBe(told.at(-1)?.[1]);
+  });
+});
+
+describe("how many samples judge", () => {
+  it("never fewer than four: what is refused is drawn again", async () => {
+    // Each third run or so fails.
+    let runs = 0;
+    const real = createEngine();
+    const picky = (share: number): Engine => ({
+      load: async (given, load) => {
+        const session = await real.load(given, load);
+        return {
+          ...session,
+          run: (feeds, fetch) => {
+            if (++runs % share !== 0) return Promise.reject(new PithError("E_ENGINE", "Not this one."));
+            return session.run(feeds, fetch as readonly string[]);
+          },
+        };
+      },
+    });
+    const fixed = "(x: float32[1, 4]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
+    const found = await pairedRuns(picky(50), model(fixed), model(fixed), options);
+    expect(found).toBeInstanceOf(Miss);
+    runs = 0;
+    const some = await pairedRuns(picky(1), model(fixed), model(fixed), options);
+    expect(some instanceof Miss ? some.reason : some.pairs.length).toBe(32);
+  });
+
+  it("a table of one row beside a long one leaves all of them", async () => {
+    const roberta = `(ids: int64[batch, s], types: int64[batch, s]) -> (y: float32[...]) {
+  words: float32[100, 8] = random(seed 1)
+  kinds: float32[1, 8] = random(seed 2)
+  a = Gather(words, ids)
+  b = Gather(kinds, types)
+  y = Add(a, b)
+}`;
+    const found = await pairedRuns(createEngine(), model(roberta), model(roberta), options);
+    if (found instanceof Miss) throw new Error(found.reason);
+    expect(found.pairs.map(({ expected }) => expected.y?.dims)).toEqual(new Array(4).fill([8, 16, 8]));
+  });
+});
+
+describe("operators that the runtime does not have", () => {
+  const around = (weight: number, type = ": float32[n, 8]") =>
+    model(
+      `(x: float32[n, 4]) -> (y: float32[n, 2]) {
+  a: float32[4, 8] = random(seed 1)
+  b: float32[8, 2] = random(seed ${weight})
+  h = MatMul(x, a)
+  m${type} = custom.MyAct(h)
+  r = Relu(m)
+  y = MatMul(r, b)
+}`,
+      "opset 21, custom 1",
+    );
+
+  it("are cut off, and the rest is compared: what goes in, and what is made of random numbers in the place of what comes out", async () => {
+    const found = await pairedRuns(createEngine(), around(2), around(3), options);
+    if (found instanceof Miss) throw new Error(found.reason);
+    expect(found.without).toEqual(["custom.MyAct"]);
+    const [pair] = found.pairs;
+    expect(Object.keys(pair?.feeds ?? {}).sort()).toEqual(["m", "x"]);
+    expect(pair?.got.h).toEqual(pair?.expected.h);
+    expect(pair?.got.y).not.toEqual(pair?.expected.y);
+  });
+
+  it.each([
+    ["of the default domain", "opset 21", "RequantShift"],
+    ["of a domain of the runtime's", "opset 21, com.microsoft 1", "com.microsoft.NoSuchThing"],
+  ])("%s as well", async (_, opsets, name) => {
+    const text = `(x: float32[n, 4]) -> (y: float32[n, 4]) {\n  h = Relu(x)\n  m: float32[n, 4] = ${name}(h)\n  y = Add(m, m)\n}`;
+    const found = await pairedRuns(createEngine(), model(text, opsets), model(text, opsets), options);
+    expect(found).toMatchObject({ without: [name] });
+  });
+
+  it("fails if the outputs of such an operator have no known rank, because nothing can be compared", async () => {
+    await expect(pairedRuns(createEngine(), around(2, ""), around(3, ""), options)).rejects.toThrow(
+      "This runtime has no custom.MyAct, and without it there is nothing to compare.",
+    );
+  });
+});

@@ -1,0 +1,138 @@
+/** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
+import { samplesIn } from "../../data/rows.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { mcnemarExact } from "../../core/math/interval.ts";
+import { counted, figure, integer } from "../../core/numbers.ts";
+import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
+import type { Metric } from "./types.ts";
+
+/** By sample; −1 if there is no class or label, or several, and `nanClass` if a score is NaN. */
+export interface Answers {
+  readonly given: Float64Array;
+  readonly labels: Float64Array;
+}
+
+const nanClass = -2;
+
+/** Rows of (label, predicted class), collected by `measure` together with the evaluated metric. */
+export function answers(output?: string): Metric {
+  return {
+    name: "answers",
+    unit: "",
+    better: "higher",
+    columns: 2,
+    rows(outputs, batch) {
+      const samples = samplesIn(batch);
+      const given = mainOutput(outputs, output);
+      const scores =
+        isOneEach(given, samples) && given.type !== "string" ? scoresFor(given, samples, samples) : undefined;
+      const rows = new Float64Array(2 * samples);
+      const labels = labelsOf(batch.label, samples);
+      for (let sample = 0; sample < samples; sample++) {
+        const best = scores === undefined ? -1 : bestClass(scores, sample);
+        const named = scores !== undefined && scores.named !== true && best < 0 ? nanClass : best;
+        rows.set([labels?.[sample] ?? -1, named], 2 * sample);
+      }
+      return rows;
+    },
+    reduce: () => Number.NaN,
+  };
+}
+
+/** Returns whether every sample has a NaN among its scores. */
+export function isAllNaN({ given }: Answers): boolean {
+  return given.length > 0 && given.every((named) => named === nanClass);
+}
+
+/** Returns the answers in rows that the metric `answers` has collected. */
+export function answersOf(rows: Float64Array): Answers {
+  return { labels: rows.filter((_, index) => index % 2 === 0), given: rows.filter((_, index) => index % 2 === 1) };
+}
+
+/** 1 for each sample with equal predictions; undefined if the first model predicts no classes. */
+export function sameAnswers(original: Answers, other: Answers): Float64Array | undefined {
+  if (original.given.every((named) => named < 0)) return undefined;
+  return original.given.map((named, sample) => Number(named >= 0 && named === other.given[sample]));
+}
+
+function isOneEach(dense: Dense, samples: number): boolean {
+  const [first, classes = 1, ...rest] = dense.dims;
+  if (first !== samples || elementCount(rest) !== 1) return false;
+  return classes > 1 ? !namesClasses(dense, samples) : namesClasses(dense, samples);
+}
+
+function labelsOf(label: Dense | undefined, samples: number): Float64Array | undefined {
+  if (label === undefined || label.type === "string" || elementCount(label.dims) !== samples) return undefined;
+  return toFloat64(label);
+}
+
+/** Accuracy of always predicting the most frequent class; undefined if all are below 0. */
+export function commonestShare(answers: Float64Array): number | undefined {
+  const counts = new Map<number, number>();
+  let total = 0;
+  for (const value of answers) {
+    if (value < 0) continue;
+    counts.set(value, (counts.get(value) ?? 0) + 1);
+    total++;
+  }
+  return total === 0 ? undefined : Math.max(...counts.values()) / total;
+}
+
+/** Maximum loss of the accuracy above chance. */
+const lostShare = 0.5;
+const significance = 0.05;
+
+export interface Knowledge {
+  readonly name: "accuracy" | "agreement";
+  /** −1 if unknown. */
+  readonly truth: Float64Array;
+  readonly given: Float64Array;
+  readonly original: number;
+  /** Accuracy of always predicting the most frequent class. */
+  readonly chance: number;
+}
+
+export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
+  if (given.every((named) => named < 0)) return undefined;
+  const labelled = labels.some((label) => label >= 0) && labels.every(Number.isInteger);
+  const truth = labelled ? labels : given;
+  const chance = commonestShare(truth);
+  if (chance === undefined) return undefined;
+  const right = rightOnes(given, truth).reduce((sum, one) => sum + one, 0);
+  return { name: labelled ? "accuracy" : "agreement", truth, given, original: right / known(truth), chance };
+}
+
+/** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */
+export function lostKnowledge({ name, truth, given, original, chance }: Knowledge, other: Answers): string | undefined {
+  // A constant prediction of the original can still be contradicted.
+  const alike = name === "agreement" && chance === 1;
+  if (original <= chance && !alike) return undefined;
+  const [was, is] = [rightOnes(given, truth), rightOnes(other.given, truth)];
+  const right = is.reduce((sum, one) => sum + one, 0);
+  const score = right / known(truth);
+  const least = alike ? lostShare : chance + lostShare * (original - chance);
+  if (score >= least) return undefined;
+  let [worse, better] = [0, 0];
+  for (const [sample, before] of was.entries()) {
+    if (before > (is[sample] ?? 0)) worse++;
+    if (before < (is[sample] ?? 0)) better++;
+  }
+  if (mcnemarExact(worse, better) >= significance) return undefined;
+  const baseline = alike
+    ? "the original predicts one class for all of them"
+    : `always the most frequent class: ${figure("share", chance)}`;
+  if (name === "agreement")
+    return `the result agrees with the original on ${integer(right)} of ${counted(truth.length, "sample")} (${baseline})`;
+  const [from, to] = [original, score].map((value) => figure("share", value));
+  return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
+}
+
+function rightOnes(given: Float64Array, truth: Float64Array): Float64Array {
+  return truth.map((label, sample) => Number(label >= 0 && given[sample] === label));
+}
+
+function known(truth: Float64Array): number {
+  return truth.reduce((sum, label) => sum + Number(label >= 0), 0);
+}

@@ -1,0 +1,35 @@
+/** A metric is rows per sample and a reduction, from which count, interval and paired comparison follow. */
+import type { Dataset } from "../../data/types.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import type { Unit } from "../../core/estimate.ts";
+
+export interface Metric {
+  readonly name: string;
+  readonly unit: Unit;
+  readonly better: "higher" | "lower";
+  /** Best possible value; 1 for shares, 0 for nats. */
+  readonly best?: number;
+  /** Values per sample. */
+  readonly columns: number;
+  /** Reference of `rows`: the batch with its labels (default), or the original model's outputs. */
+  readonly truth?: "labels" | "original";
+  /** Wilson's interval for rows of 0 and 1, Student's for a mean over one column; default: bootstrap. */
+  readonly interval?: "proportion" | "mean";
+  /** Returns samples × columns, row-major. `truth` is the batch or the original's outputs; `batch` is always the input. */
+  rows(outputs: Batch, truth: Batch, batch?: Batch): Float64Array;
+  /** For values that depend on all samples (nearest neighbors): maps everything that `rows` collected to rows of `columns` values. */
+  readonly gathered?: (collected: Float64Array, samples: number) => Float64Array;
+  reduce(rows: Float64Array): number;
+  /** Details for readers, such as how many boxes were counted. */
+  detail?(rows: Float64Array): string;
+}
+
+/** Disjoint training, calibration and test samples of a model, and its metric. */
+export interface Task {
+  readonly train?: Dataset;
+  readonly calibrate?: Dataset;
+  readonly test: Dataset;
+  readonly metric: Metric;
+  /** Mark for models that train on these samples: other samples must test them (`data/trained-on.ts`). */
+  readonly trained?: string | undefined;
+}

@@ -1,0 +1,121 @@
+/**
+ * Joins two models in one graph, in which each cut value is computed by one or the other:
+ *
+ *     y₁ = f₁(x); y₂ = f₂(y₁)        v₁ = Where(select[0], g₁(x), f₁(x)); v₂ = Where(select[1], g₂(v₁), f₂(v₁))
+ *     z₁ = g₁(x); z₂ = g₂(z₁)
+ *
+ * With nothing selected it computes the original, with all selected the candidate, with one the original with that part of the candidate.
+ */
+
+import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { extract } from "../../core/graph/extract.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import { mergeGraph } from "../../core/graph/inline.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { int64 } from "../../core/tensor/dense.ts";
+import { type Batch, type DataType, typeCodes } from "../../core/tensor/types.ts";
+import { isFeeds, type Samples } from "../run/over-samples.ts";
+import { fedTo } from "../run/paired-runs.ts";
+import { createRunner, type Runner } from "../run/run.ts";
+
+/** Equal values of the original, and the values of the candidate that correspond to them. */
+export interface ExchangePoint {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+export interface Exchange {
+  readonly names: readonly { readonly original: string; readonly candidate: string }[];
+  /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
+  runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner>;
+  release(): Promise<void>;
+}
+
+const selectName = "pith.select";
+const whereOpset = 9;
+
+/**
+ * @returns a Miss if the models cannot be joined: incompatible operator versions, or inputs that the original lacks.
+ * @throws PithError E_UNSUPPORTED, E_MODEL or E_ENGINE if the graph cannot be written, has a cycle, or does not load.
+ */
+export async function exchange(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  cuts: readonly ExchangePoint[],
+  samples: Samples,
+): Promise<Exchange | Miss> {
+  // Fixed draws keep the random numbers equal although values are renamed in the joined graph.
+  const [host, guest] = [withFixedDraws(original).clone(), withFixedDraws(candidate).clone()];
+  const version = Math.max(whereOpset, ...[host, guest].map(({ opsets }) => opsets.get("") ?? 1));
+  for (const model of [host, guest]) {
+    raiseOpset(model, version);
+    infer(model);
+  }
+  host.header.irVersion = Math.max(host.header.irVersion, guest.header.irVersion);
+  const { graph } = host;
+  const emit = emitInto(host, { by: "exchange" });
+  const as = (value: Value, to: DataType | undefined): Value => {
+    if (to === undefined || to === "string" || value.type?.type === to) return value;
+    const cast = emit.Cast([value], { to: typeCodes[to] });
+    cast.type = { type: to, dims: value.type?.dims };
+    return cast;
+  };
+  const given = new Map<Value, Value>();
+  for (const input of guest.graph.feeds) {
+    const own = graph.feeds.find(({ name }) => name === input.name);
+    if (own === undefined) return new Miss(`the original has no input "${input.name}"`);
+    given.set(input, as(own, input.type?.type));
+  }
+  const merged = mergeGraph(host, guest, "candidate/", given);
+  if (merged instanceof Miss) return merged;
+  const select = graph.addInput(selectName, { type: "bool", dims: [cuts.length] });
+  const ends: (readonly [Value, Value])[] = [];
+  for (const [index, { before, after }] of cuts.entries()) {
+    const [own, ...alike] = before.flatMap((name) => graph.value(name) ?? []);
+    const [first, ...equal] = after.flatMap((name) => merged.values.get(name) ?? []);
+    if (own === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
+    const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
+    // The runtime has no Where for narrower floats.
+    const wide = own.type?.type === "float64" ? "float64" : "float32";
+    const [mine, theirs] = [as(own, wide), as(first, wide)];
+    const chosen = emit.Where([isSelected, theirs, mine]);
+    chosen.type = { type: wide, dims: own.type?.dims };
+    const reader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
+    const back = as(chosen, own.type?.type);
+    if (graph.isOutput(own)) replaceUses(own, back, reader(own, mine));
+    else replaceReads(own, back, reader(own, mine));
+    for (const one of alike) replaceReads(one, back);
+    const forward = as(chosen, first.type?.type);
+    replaceReads(first, forward, reader(first, theirs));
+    for (const one of equal) replaceReads(one, forward);
+    ends.push([mine, theirs]);
+  }
+  const wanted = [...new Set([...graph.outputs, ...ends.flat()])];
+  const whole = extract(host, wanted);
+  const names = new Map(wanted.map((value, index) => [value, whole.graph.outputs[index]?.name ?? ""]));
+  const session = await engine.load(whole, { optimize: false });
+  const outputs = original.graph.outputs.flatMap(({ name, foreign }) =>
+    foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
+  );
+  return {
+    names: ends.map(([own, other]) => ({ original: names.get(own) ?? "", candidate: names.get(other) ?? "" })),
+    async runner(selected, observed) {
+      const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));
+      const fetched = [...new Set([...outputs, ...observed])];
+      const run = (feeds: Batch): Promise<Batch> =>
+        session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
+      // Each choice carries its own recurrent states through the one session.
+      if (!isFeeds(samples))
+        return createRunner({ load: async () => ({ run, release: async () => {} }) }, original, samples.name);
+      return { run: (feeds) => run(fedTo(original, feeds)), release: async () => {} };
+    },
+    release: () => session.release(),
+  };
+}

@@ -1,0 +1,286 @@
+/** Finds the layer that causes most of the output error by running the original with only that layer replaced (`exchange.ts`). */
+
+import { infer } from "../../core/analysis/infer.ts";
+import { layers as layersOf } from "../../core/analysis/layers.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { clause, enumerated, Miss, refusalIn } from "../../core/errors.ts";
+import { type Node, storedBytes, usedValues } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { Difference } from "../run/difference.ts";
+import { exchange } from "./exchange.ts";
+import { differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
+import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
+import { inputsFor } from "../run/paired-runs.ts";
+
+/** `signalToNoise` includes all errors up to the layer's output. */
+export interface LayerError extends LayerDifference {
+  /** "operation": an operation without a weight whose result the candidate quantizes. "output": a model output that no layer computes. */
+  readonly kind: "layer" | "operation" | "output";
+  readonly operator: string;
+  /** Decibels if everything before is the original's; undefined if the layer could not run alone. */
+  readonly own: number | undefined;
+  /** Output error with only this layer replaced, divided by the error with all replaced; undefined if not measured or only this one is infinite. */
+  readonly share: number | undefined;
+  /** Earlier layers whose outputs cannot be compared because channels were removed. Their errors count here. */
+  readonly hidden: readonly string[];
+}
+
+/** The layers that explain most of the output error. */
+export interface Blame extends Pick<LayerError, "operator" | "share"> {
+  /** "before": computed between that layer and earlier ones. */
+  readonly kind: LayerError["kind"] | "before";
+  readonly layers: readonly string[];
+}
+
+export interface LayerErrors {
+  readonly layers: readonly LayerError[];
+  readonly blamed: Blame | undefined;
+  readonly misses: readonly Miss[];
+}
+
+export interface LayerErrorOptions extends ObserveOptions {
+  /** The only output whose error is explained; default: all float outputs. */
+  readonly output?: string | undefined;
+  readonly seed?: number | undefined;
+  /** Samples for single layers (8), and maximum multiply-accumulates (1e11). */
+  readonly alone?: { readonly samples: number; readonly work: number };
+}
+
+const randomRuns = 2;
+const usualAlone = { samples: 8, work: 1e11 };
+/** Minimum number of layers to run. */
+const leastAlone = 8;
+
+/**
+ * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
+ *
+ * A layer's share is Σ noise / signal over the float outputs with only this layer replaced, divided by the same with all replaced. Shares of
+ * independent errors sum to about 1. An error between two layers (a quantized softmax, a sum in float16) counts to the layer after it, unless the
+ * candidate quantizes its inputs there. Layers whose outputs cannot be compared because channels were removed count together.
+ *
+ * Cost: both models on all samples; then both again for each layer on 8 samples, for expensive models only for the noisiest layers.
+ * @param data Samples; undefined: random inputs.
+ * @returns a Miss if the two cannot be compared on random inputs.
+ * @throws PithError E_DATA if the data does not fit, E_ENGINE if the candidate does not run, E_STOPPED on the signal.
+ * @example
+ * const found = await layerErrors(createEngine(), original, smaller, calibration, { samples: 32 });
+ * if (!(found instanceof Miss)) console.log(found.blamed?.layers, found.blamed?.share);
+ */
+export async function layerErrors(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  data: Dataset | undefined,
+  { output, seed = 0, ...options }: LayerErrorOptions = {},
+): Promise<LayerErrors | Miss> {
+  const { signal } = options;
+  const inputs = await inputsFor(engine, original, candidate, data, { seed, signal });
+  if (inputs instanceof Miss) return inputs;
+  const models = [inputs.original, inputs.result] as const;
+  const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
+  const misses: Miss[] = [];
+  const known = placesOf(...models, misses);
+  const compared = await differences(
+    { model: models[0], engine },
+    { model: models[1], engine },
+    [...known, ...placesBetween(...models, known)],
+    samples,
+    options,
+    misses,
+  );
+  const found = compared.toSorted((a, b) => a.place.at - b.place.at);
+  // The values of a recurrent layer are one node.
+  const cuts = new Map(found.map(({ place }) => [place.before[0], place]));
+  const places = [...cuts.values()];
+  const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
+  const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch(
+    (error: unknown) => new Miss(clause(refusalIn(error).message)),
+  );
+  if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
+  const hidden = hiddenBefore(models[0], places);
+  const layers = found.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
+    const index = indexOf.get(before[0]) ?? -1;
+    const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
+    return { layer, kind, operator, ...difference, own, share, hidden: hidden.get(before[0]) ?? [] };
+  });
+  const most = mostOf(layers);
+  return { layers, blamed: most && blameOf(most, ...models), misses };
+}
+
+function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
+  const ends = new Set(places.flatMap(({ before }) => before));
+  const compared = new Set(places.map(({ layer }) => layer));
+  const others = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));
+  return new Map(
+    places.map(({ before }) => {
+      const between = new Set<Node>();
+      const open = before.flatMap((name) => model.graph.value(name)?.producer ?? []);
+      for (let node = open.pop(); node !== undefined; node = open.pop()) {
+        if (between.has(node)) continue;
+        between.add(node);
+        for (const { name, producer } of usedValues(node))
+          if (producer !== undefined && !ends.has(name)) open.push(producer);
+      }
+      return [before[0], [...new Set(others.flatMap(({ name, node }) => (between.has(node) ? [name] : [])))]];
+    }),
+  );
+}
+
+function blameOf({ layer, kind, operator, share, hidden }: LayerError, original: Model, candidate: Model): Blame {
+  const [before, after] = [original, candidate].map((model) =>
+    layersOf(model, infer(model)).find(({ name }) => name === layer),
+  );
+  const hasFewerInputs = before !== undefined && after !== undefined && after.inputs < before.inputs;
+  const isLeftOut = hidden.length > 0 && (kind !== "layer" || hasFewerInputs);
+  const layers = isLeftOut ? hidden : [...hidden, layer];
+  return { layers, kind: hidden.length > 0 ? "layer" : kind, operator, share };
+}
+
+/** Number of samples, and maximum weight bytes of an original for which the cause is searched while reporting. */
+const [samplesToBlame, largestToBlame] = [16, 2 ** 29];
+
+/**
+ * Finds the layer to name if a result is rejected, on few samples; undefined if it cannot be determined for any reason.
+ * @throws PithError E_STOPPED on the signal.
+ */
+export async function layerToBlame(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  data: Dataset | undefined,
+  options: LayerErrorOptions = {},
+): Promise<Blame | undefined> {
+  if (storedBytes(original.graph) > largestToBlame) return undefined;
+  try {
+    const found = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
+    return found instanceof Miss ? undefined : found.blamed;
+  } catch (error) {
+    refusalIn(error);
+    return undefined;
+  }
+}
+
+/** Restricts a finding to the changed layers. Without a measured share, another layer cannot be the cause. */
+export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
+  if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
+  return blame.share === undefined ? undefined : { ...blame, kind: "before" };
+}
+
+/** A layer with a smaller share improves the error by at most −10 log10(1 − share) = 1.2 dB. */
+const leastShare = 0.25;
+
+/** Whether no single layer dominates the output error. */
+export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): boolean {
+  return layers.length > 1 || (share !== undefined && share < leastShare);
+}
+
+/**
+ * `The largest error comes from layer "conv_9" (alone 96 % of the error)`; `The largest error comes from 19 layers that lost
+ * channels: a, b and 17 more. Their errors can only be measured jointly; prune one alone to see its own`
+ */
+export function blameText({ layers, kind, operator, share }: Blame): string {
+  const [layer = ""] = layers;
+  const what = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };
+  const named = `${what[kind]} "${layer}"`;
+  const first = `The largest error comes from ${named}`;
+  if (layers.length > 1)
+    return `The largest error comes from ${layers.length} layers that lost channels: ${enumerated(layers)}. Their errors can only be measured jointly; prune one alone to see its own`;
+  if (share === Number.POSITIVE_INFINITY) return `${first} (alone it makes numbers that are not finite)`;
+  if (share === undefined || share === 0) return first;
+  const percent = `${Math.round(100 * Math.min(1, share))} %`;
+  return isSpread({ layers, share })
+    ? `The error is spread over many layers: the largest share, of ${named}, is ${percent}`
+    : `${first} (alone ${percent} of the error)`;
+}
+
+/** If no layer could run alone, the noisiest one is chosen; later layers carry its error on. */
+function mostOf(layers: readonly LayerError[]): LayerError | undefined {
+  const decibels = ({ own, signalToNoise }: LayerError): number => noise(own ?? signalToNoise);
+  const [most] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
+  if ((most?.share ?? 0) > 0) return most;
+  const [noisiest] = layers.toSorted((a, b) => decibels(a) - decibels(b));
+  return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
+}
+
+function noise(signalToNoise: number): number {
+  return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
+}
+
+type Alone = Pick<LayerError, "own" | "share">;
+
+async function errorsAlone(
+  engine: Engine,
+  [original, candidate]: readonly [Model, Model],
+  places: readonly Place[],
+  samples: Samples,
+  { output, alone = usualAlone, ...options }: Omit<LayerErrorOptions, "seed">,
+): Promise<readonly Alone[] | Miss> {
+  if (places.length === 0) return [];
+  const swap = await exchange(engine, original, candidate, places, samples);
+  if (swap instanceof Miss) return swap;
+  const { signal, samples: most = alone.samples, batch = 4, shuffle } = options;
+  const order = { batch, shuffle, signal };
+  const someOptions = { ...order, samples: Math.min(alone.samples, most) };
+  try {
+    const sums = places.map(() => new Difference());
+    const plain = await swap.runner(
+      new Set(),
+      swap.names.flatMap(({ original, candidate }) => [original, candidate]),
+    );
+    let [batches, work] = [0, 0];
+    await overBatches(samples, { batch, ...options }, async (rows) => {
+      const found = await plain.run(rows);
+      batches++;
+      for (const [index, names] of swap.names.entries()) {
+        const [before, after] = [found[names.original], found[names.candidate]];
+        if (before === undefined || after === undefined) continue;
+        sums[index]?.addTensors(before, after);
+        work += 2 * (places[index]?.fan ?? 0) * elementCount(before.dims);
+      }
+    });
+    const own: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
+    const answers: Batch[] = [];
+    const first = await swap.runner(new Set(), []);
+    await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
+    /** Returns Σ noise / signal over the outputs with the selected places replaced. */
+    const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
+      const runner = await swap.runner(selected, []);
+      const differences = new Map<string, Difference>();
+      let batch = 0;
+      await overBatches(samples, someOptions, async (rows) => {
+        const found = await runner.run(rows);
+        for (const [name, before] of Object.entries(answers[batch++] ?? {})) {
+          const after = found[name];
+          if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
+          const difference = differences.get(name) ?? new Difference();
+          differences.set(name, difference);
+          difference.addTensors(before, after);
+        }
+      });
+      const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);
+      // An output of zeros has no signal to divide by.
+      return comparable.reduce(
+        (sum, { signal, noise, relativeNoise }) => sum + (signal === 0 ? noise : relativeNoise),
+        0,
+      );
+    };
+    const whole = await errorWith(new Set(places.keys()));
+    const noisy = [...places.keys()].filter((index) => own[index] !== Number.POSITIVE_INFINITY);
+    const affordable = Math.max(leastAlone, Math.floor(alone.work / ((work * answers.length) / batches)));
+    const shares = new Map<number, number>();
+    for (const index of noisy.toSorted((a, b) => noise(own[a] ?? 0) - noise(own[b] ?? 0)).slice(0, affordable)) {
+      const error = await errorWith(new Set([index]));
+      if (Number.isFinite(error)) shares.set(index, whole > 0 ? error / whole : 0);
+      // A layer that divides by zero only without the other changes says nothing about the result.
+      else if (Number.isFinite(whole)) own[index] = undefined;
+      else shares.set(index, Number.POSITIVE_INFINITY);
+    }
+    return places.map((_, index) => ({ own: own[index], share: shares.get(index) }));
+  } finally {
+    await swap.release();
+  }
+}

@@ -1,0 +1,165 @@
+import { expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import { createEngine } from "../../core/engine/index.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { simplify } from "../../rewrite/clean-up/simplify.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+import { compareLayers } from "./layers.ts";
+
+const engine = createEngine();
+const draw = random(3, "network");
+const numbers = (rows: number, columns: number): string =>
+  `[${Array.from({ length: rows }, () => `[${Array.from({ length: columns }, () => draw.normal().toFixed(3)).join(", ")}]`).join(", ")}]`;
+const network = `opset 17
+graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
+  a.weight: float32[4, 6] = ${numbers(4, 6)}
+  b.weight: float32[6, 3] = ${numbers(6, 3)}
+  h = MatMul(x, a.weight)
+  r = Relu(h)
+  y = MatMul(r, b.weight)
+}`;
+const data = memory("rows", {
+  x: float32(
+    [16, 4],
+    Float32Array.from({ length: 64 }, () => draw.normal()),
+  ),
+});
+
+test("a model is its own equal in every layer", async () => {
+  const { layers, misses } = await compareLayers(engine, parseModel(network), parseModel(network), data);
+  expect(misses).toEqual([]);
+  expect(layers).toEqual([
+    { layer: "a", signalToNoise: Number.POSITIVE_INFINITY, cosine: expect.closeTo(1, 12), maxError: 0 },
+    { layer: "b", signalToNoise: Number.POSITIVE_INFINITY, cosine: expect.closeTo(1, 12), maxError: 0 },
+  ]);
+});
+
+test("noise at a layer is told in decibels, whatever the batch, and carried on", async () => {
+  // Half as much of everything at a: noise is a quarter of the signal's power.
+  const changed = parseModel(
+    network
+      .replace("r = Relu(h)", "c: float32[] = 1\n  r = Relu(h)")
+      .replace("h = MatMul(x, a.weight)", "d: float32[] = 0.5\n  x2 = Mul(x, d)\n  h = MatMul(x2, a.weight)"),
+  );
+  for (const batch of [1, 5, 16]) {
+    const { layers } = await compareLayers(engine, parseModel(network), changed, data, { batch });
+    expect(layers.map(({ layer }) => layer)).toEqual(["a", "b"]);
+    for (const { signalToNoise, cosine } of layers) {
+      expect(signalToNoise).toBeCloseTo(10 * Math.log10(4), 4);
+      expect(cosine).toBeCloseTo(1, 6);
+    }
+  }
+});
+
+test.each([
+  { scheme: "weights" },
+  // Sums of products with int8 saturate on x86 processors without VNNI.
+  { scheme: "dynamic", weights: "uint8" },
+] as const)("layers are found again after quantization: $scheme", async (options) => {
+  const quantized = parseModel(network);
+  await quantize(quantized, options);
+  const { layers, misses } = await compareLayers(engine, parseModel(network), quantized, data);
+  expect([...layers.map(({ layer }) => layer), ...misses.map(({ at }) => at)].sort()).toEqual(["a", "b"]);
+  expect(layers.length).toBeGreaterThan(0);
+  for (const { signalToNoise } of layers) {
+    expect(signalToNoise).toBeGreaterThan(20);
+    expect(signalToNoise).toBeLessThan(80);
+  }
+});
+
+test("a layer that took in what followed it is compared behind that", async () => {
+  const before = parseModel(`opset 17
+graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
+  a.weight: float32[4, 3] = ${numbers(4, 3)}
+  a.bias: float32[3] = [5, -5, 50]
+  h = MatMul(x, a.weight)
+  s = Add(h, a.bias)
+  y = Relu(s)
+}`);
+  const after = before.clone();
+  await simplify(after);
+  expect([...after.graph.nodes()].map(({ op }) => op)).toEqual(["Gemm", "Relu"]);
+  const { layers, misses } = await compareLayers(engine, before, after, data);
+  expect(misses).toEqual([]);
+  expect(layers[0]?.signalToNoise).toBeGreaterThan(100);
+});
+
+test.each(["Relu(h)", "Clip(h, low, high)"])(
+  "of a layer whose %s went into its codes the codes' floats are compared",
+  async (last) => {
+    const limits = last.startsWith("Clip") ? "low: float32[] = 0\n  high: float32[] = 1\n  " : "";
+    const before = parseModel(network.replace("r = Relu(h)", `${limits}r = ${last}`));
+    const after = before.clone();
+    await quantize(after, { scheme: "static", data });
+    const names = [...after.graph.nodes()].map(({ op }) => op);
+    expect(names).not.toContain(last.slice(0, 4));
+    const { layers, misses } = await compareLayers(engine, before, after, data);
+    expect(misses).toEqual([]);
+    expect(layers.map(({ layer }) => layer)).toEqual(["a", "b"]);
+    // 8 bits are some 40 dB; the value before its negative half was cut off is some 0.
+    for (const { signalToNoise } of layers) expect(signalToNoise).toBeGreaterThan(25);
+  },
+);
+
+test("a layer of which codes alone are read is left out, with the reason", async () => {
+  const codes = parseModel(
+    network.replace(
+      "r = Relu(h)",
+      `s: float32[] = 0.05
+  z: uint8[] = 0
+  q = QuantizeLinear(h, s, z)
+  m = Max(q)
+  r = DequantizeLinear(m, s, z)`,
+    ),
+  );
+  const { layers, misses } = await compareLayers(engine, parseModel(network), codes, data);
+  expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
+  expect(misses).toMatchObject([{ at: "a", reason: "the next node computes on the layer's quantized values" }]);
+});
+
+test("values of the same name at other layers are no pairs", async () => {
+  const renamed = parseModel(network.replaceAll(/\bh\b/g, "q").replaceAll(/\by\b/g, "h").replaceAll(/\bq\b/g, "y"));
+  const { layers, misses } = await compareLayers(engine, parseModel(network), renamed, data);
+  expect(layers).toEqual([]);
+  expect(misses.map(({ at }) => at).sort()).toEqual(["a", "b"]);
+});
+
+test("a layer that was cut cannot be compared, and says so", async () => {
+  const cut = parseModel(
+    network
+      .replace(/float32\[4, 6\] = .*/, `float32[4, 5] = ${numbers(4, 5)}`)
+      .replace(/float32\[6, 3\] = .*/, `float32[5, 3] = ${numbers(5, 3)}`),
+  );
+  const { layers, misses } = await compareLayers(engine, parseModel(network), cut, data);
+  expect(layers.map(({ layer }) => layer)).toEqual(["b"]);
+  expect(misses).toMatchObject([{ at: "a", reason: "its output is [4, 6] in the original and [4, 5] in the model" }]);
+});
+
+test("layers of a model that carries states are compared step by step", async () => {
+  const stateful = parseModel(`opset 17
+graph (x: float32[1, 4], h: float32[1, 4]) -> (y: float32[1, 4], hn: float32[1, 4]) {
+  a.weight: float32[4, 4] = ${numbers(4, 4)}
+  s = Add(x, h)
+  y = MatMul(s, a.weight)
+  hn = Tanh(y)
+}`);
+  const quantized = stateful.clone();
+  await quantize(quantized, { scheme: "weights" });
+  const own = await compareLayers(engine, stateful, stateful, data);
+  expect(own.layers).toEqual([expect.objectContaining({ layer: "a", maxError: 0 })]);
+  const { layers, misses } = await compareLayers(engine, stateful, quantized, data);
+  expect(misses).toEqual([]);
+  expect(layers[0]?.signalToNoise).toBeGreaterThan(25);
+  expect(layers[0]?.signalToNoise).toBeLessThan(80);
+});
+
+test("a layer that became several in a row is the last of them", async () => {
+  const factorized = parseModel(network);
+  await factorize(factorized, { layers: "a", rank: 2, timing: false });
+  const { layers, misses } = await compareLayers(engine, parseModel(network), factorized, data);
+  expect([layers.map(({ layer }) => layer), misses]).toEqual([["a", "b"], []]);
+  expect(layers[0]?.signalToNoise).toBeLessThan(40);
+});

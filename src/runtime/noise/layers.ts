@@ -1,0 +1,191 @@
+/**
+ * Signal to noise at the output of every layer, relative to the original on the same samples.
+ *
+ * Compared are values of the same name at the layer or shortly after it, because passes can fuse or split layers. A quantized activation is compared
+ * after its quantization, which is what its consumers read. Layers without such a float value of the same shape are listed.
+ */
+
+import { asSeen } from "../../core/analysis/codes.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { counterpartsAmong } from "../../core/analysis/match.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { Miss } from "../../core/errors.ts";
+import { nodeName, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { DataType } from "../../core/tensor/types.ts";
+import { Difference } from "../run/difference.ts";
+import type { ExchangePoint } from "./exchange.ts";
+import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
+
+export interface LayerDifference {
+  readonly layer: string;
+  /** In decibels; infinite if nothing changed. */
+  readonly signalToNoise: number;
+  readonly cosine: number;
+  readonly maxError: number;
+}
+
+export interface LayerComparison {
+  readonly layers: readonly LayerDifference[];
+  readonly misses: readonly Miss[];
+}
+
+const floats: ReadonlySet<DataType> = new Set<DataType>(["float32", "float16", "float64"]);
+
+/**
+ * Compares the output of every layer with the original's, over the samples of a data set, without graph optimization. Memory: all layers' outputs for
+ * one batch of each model (default 4 samples).
+ * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const { layers } = await compareLayers(createEngine(), original, smaller, calibration, { samples: 32 });
+ * layers.toSorted((a, b) => a.signalToNoise - b.signalToNoise)[0]?.layer; // the noisiest
+ */
+export async function compareLayers(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  samples: Samples,
+  options: ObserveOptions = {},
+): Promise<LayerComparison> {
+  return compareLayersOn({ model: original, engine }, { model: candidate, engine }, samples, options);
+}
+
+export interface ModelOnEngine {
+  readonly model: Model;
+  readonly engine: Engine;
+}
+
+export async function compareLayersOn(
+  original: ModelOnEngine,
+  candidate: ModelOnEngine,
+  samples: Samples,
+  options: ObserveOptions,
+): Promise<LayerComparison> {
+  const misses: Miss[] = [];
+  const places = placesOf(original.model, candidate.model, misses);
+  const found = await differences(original, candidate, places, samples, options, misses);
+  return { layers: found.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
+}
+
+/** Decibels below which a layer's output is considered wrong. */
+export const fewDecibels = 10;
+
+export function firstToBlame(layers: readonly LayerDifference[]): LayerDifference | undefined {
+  return layers.find(({ signalToNoise }) => !(signalToNoise >= fewDecibels));
+}
+
+export interface Place extends ExchangePoint {
+  readonly layer: string;
+  readonly kind: "layer" | "operation" | "output";
+  readonly operator: string;
+  readonly at: number;
+  /** Approximate multiply-accumulates per output element. */
+  readonly fan: number;
+}
+
+export async function differences(
+  original: ModelOnEngine,
+  candidate: ModelOnEngine,
+  places: readonly Place[],
+  samples: Samples,
+  options: ObserveOptions,
+  misses: Miss[],
+): Promise<readonly (Omit<LayerDifference, "layer"> & { readonly place: Place })[]> {
+  if (places.length === 0) return [];
+  const pairs = places.flatMap((place) => {
+    const [before, after] = [place.before[0], place.after[0]];
+    return before === undefined || after === undefined ? [] : [{ place, before, after, sum: new Difference() }];
+  });
+  const models = [
+    { ...original, observed: [...new Set(pairs.map(({ before }) => before))] },
+    { ...candidate, observed: [...new Set(pairs.map(({ after }) => after))] },
+  ];
+  await overSamples(original.engine, models, samples, { batch: 4, ...options }, ([first = {}, second = {}]) => {
+    for (const { sum, before, after } of pairs) {
+      const [reference, other] = [first[before], second[after]];
+      if (reference !== undefined && other !== undefined) sum.addTensors(reference, other);
+    }
+  });
+  return pairs.flatMap(({ place, sum: { apart, signalToNoise, cosine, largest } }) => {
+    if (apart === undefined) return [{ place, signalToNoise, cosine, maxError: largest }];
+    misses.push(new Miss(apart, place.layer));
+    return [];
+  });
+}
+
+/** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */
+const mostNodesBehind = 8;
+
+export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
+  const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
+  const counterparts = counterpartsAmong(layersOf(candidate, after));
+  const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
+  return layersOf(original, before).flatMap((layer): Place[] => {
+    const pairs = counterparts(layer).map((own) => pairOf(layer, own, before, after));
+    const pair =
+      pairs.find((found) => !(found instanceof Miss)) ??
+      pairs[0] ??
+      new Miss("the model has no such layer", layer.name);
+    if (pair instanceof Miss) {
+      misses.push(pair);
+      return [];
+    }
+    const { name, node, role, effective, outputs } = layer;
+    const fan = role.kind === "lookup" ? 0 : elementCount(fixedDims(effective.type?.dims) ?? []) / outputs;
+    return [{ ...pair, layer: name, kind: "layer", operator: node.op, at: order.get(node) ?? 0, fan }];
+  });
+}
+
+/** Operations without a weight whose result the candidate quantizes, and the model outputs, except known places. */
+export function placesBetween(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
+  const [before, after] = [infer(original), infer(candidate)];
+  const taken = new Set(known.flatMap((place) => place.before));
+  return [...original.graph.nodes()].flatMap((node, at) =>
+    node.outputs.flatMap((value): Place[] => {
+      const other = value === undefined ? undefined : candidate.graph.value(value.name);
+      if (value === undefined || other === undefined || other.tensor !== undefined) return [];
+      if (!isFloat(value, before) || !isFloat(other, after)) return [];
+      const [seen, found] = [asSeen(value, before), asSeen(other, after)].map((all) => all.map(({ name }) => name));
+      const isOutput = original.graph.isOutput(value);
+      if (seen === undefined || found === undefined || seen.length * found.length === 0) return [];
+      if (seen.some((name) => taken.has(name)) || (!isOutput && found[0] === other.name)) return [];
+      const kind = isOutput ? "output" : "operation";
+      const layer = isOutput ? value.name : nodeName(node);
+      return [{ layer, kind, operator: node.op, at, fan: 0, before: seen, after: found }];
+    }),
+  );
+}
+
+function isFloat(value: Value, inference: Inference): boolean {
+  return floats.has(inference.operand(value)?.type ?? "string");
+}
+
+function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): ExchangePoint | Miss {
+  const [theirs, ours] = [behind(layer), behind(own)];
+  for (const [name, value] of ours) {
+    const same = theirs.get(name);
+    if (same === undefined || !isFloat(value, after) || !isFloat(same, before)) continue;
+    const seen = { before: asSeen(same, before), after: asSeen(value, after) };
+    if (seen.before.length * seen.after.length === 0)
+      return new Miss("the next node computes on the layer's quantized values", layer.name);
+    return { before: seen.before.map(({ name }) => name), after: seen.after.map(({ name }) => name) };
+  }
+  return new Miss("none of the layer's float values has the same name in both models", layer.name);
+}
+
+/** Returns a layer's output and the values of the chain after it, nearest first. */
+function behind({ node }: Layer): ReadonlyMap<string, Value> {
+  const found = new Map<string, Value>();
+  let next: readonly Value[] =
+    node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
+  for (let step = 0; step <= mostNodesBehind && next.length > 0; step++) {
+    for (const value of next) found.set(value.name, value);
+    const [value] = next;
+    const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];
+    next =
+      readers.length === 1 && next.length === 1 ? (readers[0]?.outputs.flatMap((output) => output ?? []) ?? []) : [];
+  }
+  return found;
+}

@@ -1,0 +1,77 @@
+import { infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { counterpartsAmong } from "../../core/analysis/match.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { Difference } from "../run/difference.ts";
+
+/** Returns each layer's weight signal to noise in decibels; infinite if unchanged or folded. Skips weights without a counterpart. */
+export async function weightErrors(
+  engine: Engine,
+  original: Model,
+  candidate: Model,
+  signal?: AbortSignal,
+): Promise<ReadonlyMap<string, number>> {
+  const before = original.clone();
+  storeWeights(before);
+  const folded = before.clone();
+  await fuseBatchNorm(folded, {}, { engine });
+  const numbersOf = counterpartNumbers(candidate, engine);
+  const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
+  const found = new Map<string, number>();
+  for (const layer of layersOf(before, infer(before))) {
+    stopIfAsked(signal, "Stopped while weights were compared.");
+    if (found.has(layer.name)) continue;
+    try {
+      const numbers = await numbersOf(layer);
+      if (numbers === undefined) continue;
+      const errors = [await errorOf(engine, before, layer, numbers)];
+      const other = ofFolded.get(layer.name);
+      if (other !== undefined && other.weight.tensor !== layer.weight.tensor)
+        errors.push(await errorOf(engine, folded, other, numbers));
+      found.set(layer.name, Math.max(...errors));
+    } catch (error) {
+      // Weights can be computed by operators that this runtime lacks.
+      refusalIn(error);
+    }
+  }
+  return found;
+}
+
+/** Returns a function that reads a layer's weight in a changed model in the layer's own order; undefined without a counterpart of equal size. */
+export function counterpartNumbers(candidate: Model, engine: Engine) {
+  const model = candidate.clone();
+  storeWeights(model);
+  const counterparts = counterpartsAmong(layersOf(model, infer(model)));
+  return async (layer: Layer): Promise<WeightNumbers["values"] | undefined> => {
+    const { role, effective } = layer;
+    const own = counterparts(layer).find((one) => one.role.kind === role.kind);
+    const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
+    const isTurned = own?.role.out !== role.out;
+    if (own === undefined || (isTurned && rest.length > 0)) return undefined;
+    const read = await readWeight(model, own, engine);
+    if (read instanceof Miss || read.values.length !== elementCount([rows, columns, ...rest])) return undefined;
+    const { values } = read;
+    return isTurned ? values.map((_, at) => values[(at % columns) * rows + Math.floor(at / columns)] ?? 0) : values;
+  };
+}
+
+async function errorOf(
+  engine: Engine,
+  model: Model,
+  { effective }: Layer,
+  numbers: WeightNumbers["values"],
+): Promise<number> {
+  const error = new Difference();
+  toFloat64(await readStoredValue(model, effective, engine)).forEach((value, at) => {
+    error.add(value, numbers[at] ?? 0);
+  });
+  return error.signalToNoise;
+}

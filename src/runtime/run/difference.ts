@@ -1,0 +1,97 @@
+/**
+ * Difference of the outputs y of a changed model from the original's x, in float64.
+ *
+ *     signal to noise = 10 log10(Σ x² / Σ (x − y)²)        cosine = Σ x y / √(Σ x² Σ y²)        R² = 1 − Σ (x − y)² / Σ (x − m)²
+ */
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText, sameDims } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { isEndless } from "./mask-values.ts";
+
+export class Difference {
+  apart: string | undefined;
+  /** Σ x² */
+  signal = 0;
+  /** Σ (x − y)² */
+  noise = 0;
+  /** max |x − y| */
+  largest = 0;
+  #otherSignal = 0;
+  #product = 0;
+
+  add(x: number, y: number): void {
+    this.signal += x * x;
+    this.#otherSignal += y * y;
+    this.noise += (x - y) ** 2;
+    this.#product += x * y;
+    // A NaN is kept: no value compares greater.
+    const error = Math.abs(x - y);
+    if (Number.isNaN(error) || error > this.largest) this.largest = error;
+  }
+
+  addTensors(original: Dense, other: Dense): void {
+    const [before, after] = [dimsText(original.dims), dimsText(other.dims)];
+    if (before !== after) {
+      this.apart = `its output is ${before} in the original and ${after} in the model`;
+      return;
+    }
+    const [xs, ys] = [toFloat64(original), toFloat64(other)];
+    for (let index = 0; index < xs.length; index++) this.add(xs[index] ?? 0, ys[index] ?? 0);
+  }
+
+  get signalToNoise(): number {
+    return decibels(this.signal, this.noise);
+  }
+
+  get relativeNoise(): number {
+    return this.noise === 0 ? 0 : this.noise / this.signal;
+  }
+
+  /** Root of the mean square difference, relative to the larger of the two; 0 to 2. */
+  get relativeError(): number {
+    return this.noise === 0 ? 0 : Math.sqrt(this.noise / Math.max(this.signal, this.#otherSignal));
+  }
+
+  get cosine(): number {
+    if (this.signal === 0 && this.#otherSignal === 0) return 1;
+    return this.#product / Math.sqrt(this.signal * this.#otherSignal);
+  }
+}
+
+/** 10 log10(signal / noise); infinite without noise. */
+export function decibels(signal: number, noise: number): number {
+  return noise === 0 ? Number.POSITIVE_INFINITY : 10 * Math.log10(signal / noise);
+}
+
+/** Σ (x − m)², where m is the mean of x's group: Σ x² − Σ (Σ x)² / n. */
+export function variation(squares: number, sums: ArrayLike<number>, counts: ArrayLike<number>): number {
+  let ofMeans = 0;
+  for (let group = 0; group < sums.length; group++)
+    ofMeans += (sums[group] ?? 0) ** 2 / Math.max(1, counts[group] ?? 1);
+  return squares - ofMeans;
+}
+
+/** Largest difference relative to max(|expected|, `least`), or to 1 if all are below 1e-6. Infinite for other types, dimensions, integers or NaN. */
+export function largestDifference(expected: Dense, got: Dense | undefined, least = 0): number {
+  if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
+    return Number.POSITIVE_INFINITY;
+  if (expected.type === "string" || got.type === "string" || !isFloat(expected.type)) {
+    const [a, b] = [expected.data, got.data];
+    for (let index = 0; index < a.length; index++) if (a[index] !== b[index]) return Number.POSITIVE_INFINITY;
+    return 0;
+  }
+  const [a, b] = [toFloat64(expected), toFloat64(got)];
+  const endlessly = isEndless(expected.type);
+  let [largest, apart, apartAtEnd] = [0, 0, 0];
+  for (let index = 0; index < a.length; index++) {
+    const [x = 0, y = 0] = [a[index], b[index]];
+    const isEnd = endlessly(x);
+    if (Number.isFinite(x) && !isEnd) largest = Math.max(largest, Math.abs(x));
+    if (Object.is(x, y) || x === y) continue;
+    const gap = Math.abs(x - y);
+    if (!Number.isFinite(gap)) return Number.POSITIVE_INFINITY;
+    if (isEnd) apartAtEnd = Math.max(apartAtEnd, gap / Math.abs(x));
+    else apart = Math.max(apart, gap);
+  }
+  return Math.max(apartAtEnd, apart / Math.max(least, largest < 1e-6 ? 1 : largest));
+}

@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { memory } from "../../data/indexed.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { oneRun } from "./feeding.ts";
+
+const samples = memory("samples", {
+  x: float32(
+    [6, 2],
+    Float32Array.from({ length: 12 }, (_, at) => at),
+  ),
+});
+const taking = (dims: string) =>
+  parseModel(`opset 21\ngraph (x: float32[${dims}]) -> (y: float32[${dims}]) {\n  y = Relu(x)\n}`);
+const fed = async (dims: string) => {
+  const { feeds, size } = await oneRun(taking(dims), samples);
+  return { dims: feeds.x?.dims, data: [...(feeds.x?.data ?? [])], size };
+};
+
+test("a model that takes any number of samples is run on the first", async () => {
+  expect(await fed("batch, 2")).toEqual({ dims: [1, 2], data: [0, 1], size: 1 });
+});
+
+test("a model that fixes how many samples it takes is run on so many", async () => {
+  expect(await fed("4, 2")).toEqual({ dims: [4, 2], data: [0, 1, 2, 3, 4, 5, 6, 7], size: 4 });
+});
+
+test("a model for one sample, without an axis that counts them, is run on the first", async () => {
+  expect(await fed("2")).toEqual({ dims: [2], data: [0, 1], size: 1 });
+});
+
+test("without samples there is no run", async () => {
+  const none = memory("none", { x: float32([0, 2], new Float32Array(0)) });
+  await expect(oneRun(taking("4, 2"), none)).rejects.toThrow(/no samples/);
+});
+
+test("states are zeros, of one sample", async () => {
+  const model = parseModel(`opset 21
+graph (x: float32[batch, 2], state: float32[1, batch, 2]) -> (y: float32[batch, 2], stateN: float32[1, batch, 2]) {
+  stateN = Add(x, state)
+  y = Relu(x)
+}`);
+  const { feeds } = await oneRun(model, samples);
+  expect(feeds.state).toMatchObject({ dims: [1, 1, 2], data: new Float32Array(2) });
+});

@@ -1,0 +1,144 @@
+/** Feeds a model with the columns of a data set and with its recurrent states, which begin as zeros. */
+import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
+import { equalSizes } from "../../core/analysis/equal-sizes.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { type Binding, bindInputs } from "../../data/bind.ts";
+import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../../data/rows.ts";
+import { firstBatch } from "../../data/select.ts";
+import { beginColumn, carried, findStates, initialState, type State } from "../../data/states.ts";
+import type { Dataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+
+export interface Feeding extends Binding {
+  /** Samples per run: the model's fixed number, or one if no axis counts them; undefined if any number works. */
+  readonly size: number | undefined;
+  readonly states: readonly State[];
+  readonly zeros: Batch;
+}
+
+/** @throws PithError E_DATA if an input has neither a fitting column nor a state. */
+export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
+  const states = findStates(model, givenInputs(model, batch));
+  const zeros = initialStates(model, states);
+  const rest = model.graph.feeds.filter(({ name }) => zeros[name] === undefined);
+  const bound = bindInputs(rest, batch, owner);
+  if (states.length > 0 && bound.size !== undefined && bound.size !== 1) {
+    throw new PithError(
+      "E_DATA",
+      `The model fixes its batch to ${bound.size} samples and carries states from one run to the next: states need a batch of 1.`,
+    );
+  }
+  const size = bound.size ?? (states.length > 0 || hasBatchAxis(model) ? undefined : 1);
+  return { ...bound, size, states, zeros };
+}
+
+export interface FedRun {
+  readonly feeds: Batch;
+  readonly samples: number;
+}
+
+export class Feeder {
+  readonly feeding: Feeding;
+  readonly size: number | undefined;
+  readonly #owner: string;
+  #held: Batch;
+
+  /**
+   * @param other a model with the same inputs, whose fixed batch size applies too.
+   * @throws PithError E_DATA if an input has neither a fitting column nor a state.
+   */
+  constructor(model: Model, batch: Batch, owner: string, other = model) {
+    // Uses the unchanged model: an observed value that became an output is not a state.
+    this.feeding = feedingOf(model, batch, owner);
+    const { size, states, zeros } = this.feeding;
+    this.size = states.length > 0 ? 1 : (size ?? (other === model ? undefined : feedingOf(other, batch, owner).size));
+    this.#held = zeros;
+    this.#owner = owner;
+  }
+
+  /** Splits a batch into runs. For a model with states, pass each run's outputs to `carry` before the next run. */
+  *runs(batch: Batch): Generator<FedRun, void, undefined> {
+    const { feeds, states, zeros } = this.feeding;
+    const { size } = this;
+    if (size === undefined) {
+      yield { feeds: feeds(batch), samples: samplesIn(batch) };
+      return;
+    }
+    const count = sampleCount(batch, this.#owner);
+    for (let start = 0; start < count; start += size) {
+      const samples = Math.min(size, count - start);
+      const rows = window(batch, start, samples, size);
+      if (states.length > 0 && startsAnew(rows)) this.#held = zeros;
+      yield { feeds: { ...feeds(rows), ...this.#held }, samples };
+    }
+  }
+
+  carry(outputs: Batch): void {
+    const { states } = this.feeding;
+    this.#held = Object.fromEntries(
+      states.map((state) => [state.input, carried(outputs, state, this.#held[state.input] ?? missingState(state))]),
+    );
+  }
+}
+
+/** Returns `count` samples from `start`, padded to `size` by repeating the last one. */
+function window(batch: Batch, start: number, count: number, size: number): Batch {
+  if (count === size) return sliceBatch(batch, start, start + size);
+  const positions = Uint32Array.from({ length: size }, (_, index) => start + Math.min(index, count - 1));
+  return mapColumns(batch, (dense) => gatherRows(dense, positions));
+}
+
+function startsAnew(sample: Batch): boolean {
+  const mark = sample[beginColumn];
+  return mark?.type === "bool" && mark.data[0] === 1;
+}
+
+function missingState({ input }: State): never {
+  throw new PithError("E_DATA", `The state "${input}" has no initial value.`);
+}
+
+export interface OneRun {
+  readonly feeds: Batch;
+  readonly size: number;
+}
+
+/**
+ * Returns the first sample (or the model's fixed number of samples) with initial states.
+ * @throws PithError E_DATA if there is none, or an input has no column that fits.
+ */
+export async function oneRun(model: Model, samples: Dataset): Promise<OneRun> {
+  const first = await firstBatch(samples);
+  const { size = 1, feeds, zeros } = feedingOf(model, first, samples.name);
+  const batch = size === 1 ? first : await firstBatch(samples, size);
+  return { feeds: { ...feeds(batch), ...zeros }, size };
+}
+
+/** Inference resolves symbolic dimensions that the model determines, such as hidden units. */
+function initialStates(model: Model, states: readonly State[]): Batch {
+  if (states.length === 0) return {};
+  const copy = model.clone();
+  const size = equalSizes(copy, infer(copy));
+  return Object.fromEntries(
+    copy.graph.feeds.flatMap((feed) =>
+      states.some(({ input }) => input === feed.name) ? [[feed.name, initialState(feed, size)] as const] : [],
+    ),
+  );
+}
+
+/** Matches inputs by column name; a single column goes to the first input that it fits. */
+function givenInputs(model: Model, batch: Batch): readonly string[] {
+  const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
+  const { feeds } = model.graph;
+  if (columns.length !== 1 || feeds.some(({ name }) => columns.includes(name))) return columns;
+  const [column = ""] = columns;
+  const dense = batch[column];
+  const elements = dense === undefined ? 0 : rowLength(dense);
+  const fitting = feeds.find(({ type }) => {
+    const sizes = type?.dims?.filter((dim) => typeof dim === "number") ?? [];
+    return elements % Math.max(1, elementCount(sizes)) === 0;
+  });
+  return fitting === undefined ? columns : [...columns, fitting.name];
+}

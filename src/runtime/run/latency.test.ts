@@ -1,0 +1,98 @@
+import { afterEach, expect, it, vi } from "vitest";
+import type { Engine } from "../../core/engine/engine.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { isUnsteady, latency, workOf } from "./latency.ts";
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+const models = ["a", "b"].map((name) =>
+  parseModel(`opset 21 graph (x: float32[1]) -> (${name}: float32[1]) { ${name} = Identity(x) }`),
+);
+
+/** Runs that take what is said, by clocks of their own: of the model at a place in the list, its n-th run. Processors work half of that time unless said. */
+function engineTaking(
+  milliseconds: (model: number, run: number) => number,
+  work: typeof milliseconds = (model, run) => milliseconds(model, run) / 2,
+): Engine {
+  let [clock, worked] = [0, 0];
+  vi.spyOn(performance, "now").mockImplementation(() => clock);
+  vi.spyOn(process, "cpuUsage").mockImplementation(() => ({ user: 1000 * worked, system: 0 }));
+  let loaded = 0;
+  return {
+    async load() {
+      const model = loaded++;
+      let runs = 0;
+      return {
+        async run() {
+          clock += milliseconds(model, runs);
+          worked += work(model, runs++);
+          return {};
+        },
+        async release() {},
+      };
+    },
+  };
+}
+
+it("runs that are held up now and then change neither the time of a model nor its speed", async () => {
+  const engine = engineTaking((model, run) => (run % 5 === 4 ? 100 : 0.5 / (1 + model)));
+  const { models: found, repeats } = await latency(engine, models, {}, { rounds: 10, threads: 1 });
+  expect(repeats).toBeGreaterThan(5);
+  expect(found.map(({ runs, milliseconds }) => [runs.p50, milliseconds.median].map((time) => time.toFixed(6)))).toEqual(
+    [
+      ["0.500000", "0.500000"],
+      ["0.250000", "0.250000"],
+    ],
+  );
+  expect(found[1]?.speedup.median).toBeCloseTo(2, 6);
+  expect(found[0]?.runs.p90).toBeCloseTo(100, 6);
+  expect(isUnsteady(found)).toBe(false);
+});
+
+it("a machine on which whole rounds take more than twice as long is too busy", async () => {
+  const engine = engineTaking((_, run) => (run % 3 === 0 ? 36 : 12));
+  const { models: found } = await latency(engine, models, {}, { rounds: 12, threads: 1 });
+  expect(isUnsteady(found)).toBe(true);
+  const spread = (low: number, high: number) => [{ milliseconds: { low, median: low, high } }];
+  expect(isUnsteady(spread(1, 2.1))).toBe(true);
+  expect(isUnsteady(spread(1, 1.9))).toBe(false);
+});
+
+it("ends after its seconds, and of slow models does three rounds all the same", async () => {
+  const rounds = async (milliseconds: number, seconds?: number) =>
+    (
+      await latency(
+        engineTaking(() => milliseconds),
+        models,
+        {},
+        { rounds: 15, seconds, threads: 1 },
+      )
+    ).rounds;
+  expect(await rounds(1000, 20)).toBe(11);
+  expect(await rounds(60_000, 20)).toBe(3);
+  expect(await rounds(60_000)).toBe(15);
+  expect(await rounds(1, 20)).toBe(15);
+});
+
+it("processor time is that of a run, whatever it waits for", async () => {
+  const engine = engineTaking(
+    (_, run) => (run % 2 === 0 ? 500 : 20),
+    (model) => 12 / (1 + model),
+  );
+  const { models: found } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
+  expect(found.map(({ processorTime }) => processorTime)).toEqual([expect.closeTo(12, 6), expect.closeTo(6, 6)]);
+  expect(workOf(found, found[1])).toBeCloseTo(0.5, 6);
+});
+
+it("processor time that a clock does not show says nothing", async () => {
+  const engine = engineTaking(
+    () => 20,
+    () => 0,
+  );
+  const { models: found } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
+  expect(workOf(found, found[1])).toBeUndefined();
+  expect(workOf([{}], {})).toBeUndefined();
+  expect(workOf([], undefined)).toBeUndefined();
+});

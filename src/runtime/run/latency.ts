@@ -1,0 +1,192 @@
+/**
+ * Measures speed as a ratio. Every model runs once per round, so a slow machine slows all of them and the ratio is kept.
+ *
+ * A round's time is the median of its runs. A model's speed is the median over rounds of (time of the first model / its time), with the 10th and 90th
+ * percentile. Processor time excludes waiting, so other processes do not affect it. Threads do not spin between runs of a session: on two cores that
+ * doubled the times of whole rounds. The order rotates and reverses from round to round, so that no model always runs on caches filled by the same
+ * other one.
+ */
+import { processorTime, threadCount } from "#platform";
+import type { Engine, Session } from "../../core/engine/engine.ts";
+import { PithError, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { quantile } from "../../core/math/interval.ts";
+
+/** Milliseconds. Shorter runs are repeated within a round, because interruptions would outweigh them. */
+const shortestStretch = 10;
+
+/** Milliseconds after which a slow model is warm, and its minimum number of warm-up runs. */
+const longestWarmUp = 3000;
+const leastWarmUp = 2;
+
+const fewestRounds = 3;
+
+export interface LatencyOptions {
+  readonly rounds?: number;
+  /** Seconds after which no further round begins; the minimum is three rounds. */
+  readonly seconds?: number | undefined;
+  /** Warm-up runs: buffers are allocated, and browsers compile code. */
+  readonly warmUp?: number;
+  /** Threads inside an operator (default: all of the machine). */
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal;
+  readonly progress?: (done: number, total?: number) => void;
+}
+
+export interface Spread {
+  readonly median: number;
+  /** 10th and 90th percentile over the rounds. */
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface Latency {
+  /** Median run of a round, in milliseconds. */
+  readonly milliseconds: Spread;
+  /** Speed relative to the first model: 2 is half the time. */
+  readonly speedup: Spread;
+  /** Milliseconds from model to ready session, measured once. */
+  readonly load: number;
+  /** Milliseconds of processor time per run over all threads; undefined if it cannot be read (browsers). */
+  readonly processorTime?: number;
+}
+
+/** Latency with percentiles of individual runs. */
+export interface RunTimes extends Latency {
+  /** Percentiles of individual runs, in milliseconds. */
+  readonly runs: { readonly p50: number; readonly p90: number };
+}
+
+export interface LatencyReport {
+  readonly models: readonly RunTimes[];
+  readonly rounds: number;
+  readonly repeats: number;
+  readonly threads: number;
+}
+
+/**
+ * Times models relative to the first of them, interleaved.
+ * @param feeds the inputs by name: one batch for all models, or one for each.
+ * @throws PithError E_OPTION without models, E_STOPPED on the signal.
+ * @example
+ * const { models } = await latency(engine, [original, smaller], { input: float32([1, 784], pixels) });
+ * console.log(models[1]?.speedup.median); // 1.7
+ */
+export async function latency(
+  engine: Engine,
+  models: readonly Model[],
+  feeds: Batch | readonly Batch[],
+  options: LatencyOptions = {},
+): Promise<LatencyReport> {
+  const { rounds: most = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
+  if (models.length === 0 || !(most >= 1))
+    throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
+  const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
+  const threads = options.threads ?? threadCount();
+  const sessions: Session[] = [];
+  const loads: number[] = [];
+  try {
+    for (const model of models) {
+      const start = performance.now();
+      sessions.push(await engine.load(model, { threads, amongOthers: models.length > 1 }));
+      loads.push(performance.now() - start);
+    }
+    const singles: number[][] = models.map(() => []);
+    /** Median run in milliseconds: an interrupted run does not count. */
+    const once = async (index: number, repeats: number, each?: number[]): Promise<number> => {
+      const taken = new Float64Array(repeats);
+      let before = performance.now();
+      for (let run = 0; run < repeats; run++) {
+        await sessions[index]?.run(inputs[index] ?? {});
+        const now = performance.now();
+        taken[run] = now - before;
+        before = now;
+      }
+      for (const time of taken) each?.push(time);
+      return quantile(taken.sort(), 0.5);
+    };
+    let fastest = Number.POSITIVE_INFINITY;
+    for (let index = 0; index < models.length; index++) {
+      const start = performance.now();
+      for (let run = 0; run < Math.max(1, warmUp); run++) {
+        stopIfAsked(signal, "The timing was stopped.");
+        if (run >= leastWarmUp && performance.now() - start > longestWarmUp) break;
+        fastest = Math.min(fastest, await once(index, 1));
+      }
+    }
+    const repeats = Math.max(1, Math.min(1000, Math.ceil(shortestStretch / Math.max(fastest, 1e-3))));
+    const times = models.map((): number[] => []);
+    const work = new Float64Array(models.length);
+    const began = performance.now();
+    let rounds = 0;
+    for (let round = 0; round < most; round++) {
+      if (round >= fewestRounds && performance.now() - began > 1000 * seconds) break;
+      const step = round % 2 === 0 ? 1 : models.length - 1;
+      for (let place = 0; place < models.length; place++) {
+        stopIfAsked(signal, "The timing was stopped.");
+        const index = (round + place * step) % models.length;
+        const before = processorTime() ?? Number.NaN;
+        times[index]?.push(await once(index, repeats, singles[index]));
+        work[index] = (work[index] ?? 0) + (processorTime() ?? Number.NaN) - before;
+      }
+      rounds++;
+      options.progress?.(rounds, most);
+    }
+    const [reference = []] = times;
+    return {
+      models: times.map((own, index) => ({
+        milliseconds: spread(Float64Array.from(own)),
+        speedup: spread(Float64Array.from(own, (time, round) => (reference[round] ?? 0) / time)),
+        load: loads[index] ?? Number.NaN,
+        runs: percentiles(singles[index] ?? []),
+        ...processorTimeOf((work[index] ?? Number.NaN) / (rounds * repeats)),
+      })),
+      rounds,
+      repeats,
+      threads,
+    };
+  } finally {
+    for (const session of sessions) await session.release();
+  }
+}
+
+function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
+  return Number.isFinite(milliseconds) ? { processorTime: milliseconds } : {};
+}
+
+/** Returns the processor time of a run relative to the first model's; undefined if it cannot be read. */
+export function workOf(
+  [first]: readonly (Pick<Latency, "processorTime"> | undefined)[],
+  own: Pick<Latency, "processorTime"> | undefined,
+): number | undefined {
+  const share = (own?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
+  // The clock may be too coarse to advance.
+  return Number.isFinite(share) && share > 0 ? share : undefined;
+}
+
+/** Whether a model's 90th percentile is more than twice its 10th: the machine was too busy. */
+export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): boolean {
+  return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
+}
+
+/** @param advice how to time the models again; undefined if none was written. */
+export function unsteadyNote(advice: string | undefined): string {
+  const later = advice === undefined ? "" : ` When it is idle, ${advice}`;
+  return `The machine was too busy to measure speed: some rounds of a model took twice as long as others.${later}`;
+}
+
+/** Returns the median, 10th and 90th percentile. */
+export function spread(values: Float64Array): Spread {
+  const sorted = values.toSorted();
+  return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.1), high: quantile(sorted, 0.9) };
+}
+
+function percentiles(times: readonly number[]): RunTimes["runs"] {
+  const sorted = Float64Array.from(times).sort();
+  return { p50: quantile(sorted, 0.5), p90: quantile(sorted, 0.9) };
+}
+
+function isList(feeds: Batch | readonly Batch[]): feeds is readonly Batch[] {
+  return Array.isArray(feeds);
+}

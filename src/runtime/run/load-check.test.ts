@@ -1,0 +1,50 @@
+import { expect, test } from "vitest";
+import type { Engine } from "../../core/engine/index.ts";
+import { PithError } from "../../core/errors.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { requireLoads, watchLoads } from "./load-check.ts";
+
+const net = () => parseModel("opset 21\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = Relu(x)\n}");
+
+test("a model is loaded once, with all optimizations, and again once it has changed", async () => {
+  const loads: (boolean | undefined)[] = [];
+  const engine = watchLoads({
+    load: async (_, options) => {
+      loads.push(options?.optimize);
+      return { run: async () => ({}), release: async () => {} };
+    },
+  });
+  const model = net();
+  await engine.load(model, { optimize: false });
+  await requireLoads(engine, model, model);
+  await requireLoads(engine, model, model);
+  expect(loads).toEqual([false, undefined]);
+  await requireLoads(engine, model.clone(), model);
+  engine.forget();
+  await requireLoads(engine, model, model);
+  expect(loads).toHaveLength(4);
+});
+
+test("one that failed to load was not loaded; one with an operator that the runtime lacks cannot be tried", async () => {
+  const failing = (cause: string): Engine => ({
+    load: () => Promise.reject(new PithError("E_ENGINE", "No.", { cause: new Error(cause) })),
+  });
+  const engine = watchLoads(failing("out of luck"));
+  for (let time = 0; time < 2; time++)
+    await expect(requireLoads(engine, net(), net())).rejects.toThrow(
+      "This runtime loads neither the original nor the result: No.",
+    );
+  const unknown = watchLoads(failing("custom:MyAct(-1) is not a registered function/op"));
+  await requireLoads(unknown, net(), net());
+});
+
+test("a result that does not load is told from an original that does not either", async () => {
+  const [original, result] = [net(), net()];
+  const engine = watchLoads({
+    load: async (model) => {
+      if (model === result) throw new PithError("E_ENGINE", "No.");
+      return { run: async () => ({}), release: async () => {} };
+    },
+  });
+  await expect(requireLoads(engine, result, original)).rejects.toThrow("The result does not load: No.");
+});

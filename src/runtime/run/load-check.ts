@@ -1,0 +1,65 @@
+/** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
+import type { Engine } from "../../core/engine/index.ts";
+import { unknownIn } from "../../core/engine/unknown-operator.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+
+export class ResultFails extends PithError {
+  readonly loading: boolean;
+
+  constructor(error: PithError, text: string, loading: boolean) {
+    super(error.code, text, { hint: error.advice, cause: error });
+    this.loading = loading;
+  }
+}
+
+export interface WatchedEngine extends Engine {
+  hasLoaded(model: Model): boolean;
+  forget(): void;
+}
+
+export function watchLoads(engine: Engine): WatchedEngine {
+  let loaded = new WeakSet<Model>();
+  return {
+    async load(model, options) {
+      const session = await engine.load(model, options);
+      if (options?.optimize !== false) loaded.add(model);
+      return session;
+    },
+    hasLoaded: (model) => loaded.has(model),
+    forget() {
+      loaded = new WeakSet();
+    },
+  };
+}
+
+/**
+ * Loads a model that was not loaded yet. Operators that this runtime lacks and inputs that JavaScript cannot represent are not an error.
+ * @throws ResultFails E_ENGINE if the model does not load; the message says whether only the runtime's optimization fails.
+ */
+export async function requireLoads(engine: WatchedEngine, model: Model, original: Model): Promise<void> {
+  if (engine.hasLoaded(model)) return;
+  try {
+    const session = await engine.load(model);
+    await session.release();
+  } catch (error) {
+    if (!(error instanceof PithError)) throw error;
+    if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || unknownIn(error) !== undefined) return;
+    const failed = await notLoaded(engine, model, error);
+    if (await loads(engine, original)) throw failed;
+    throw new ResultFails(error, `This runtime loads neither the original nor the result: ${error.message}`, true);
+  }
+}
+
+export async function notLoaded(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
+  const text = (await loads(engine, model))
+    ? "The result loads without graph optimizations, but not with those of ONNX Runtime"
+    : "The result does not load";
+  return new ResultFails(error, `${text}: ${error.message}`, true);
+}
+
+export async function loads(engine: Engine, model: Model, optimize = false): Promise<boolean> {
+  const session = await engine.load(model, { optimize }).catch(() => undefined);
+  await session?.release();
+  return session !== undefined;
+}

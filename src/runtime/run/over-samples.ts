@@ -1,0 +1,115 @@
+/** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
+import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { prefetched } from "../../data/feed.ts";
+import { sampleCount, sliceBatch } from "../../data/rows.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { PithError, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { fedTo } from "./paired-runs.ts";
+import { createRunner, type Runner, withOutputs } from "./run.ts";
+
+export interface ObserveOptions {
+  /** Maximum number of samples (default: all). */
+  readonly samples?: number;
+  /** Samples per run (default 16). A model with a fixed batch size uses that. */
+  readonly batch?: number;
+  /** Seed of a random order; default: in order. */
+  readonly shuffle?: number | undefined;
+  /** Enable graph optimization (false). */
+  readonly optimize?: boolean;
+  /** Threads inside an operator (the runtime's choice). */
+  readonly threads?: number | undefined;
+  /** The next batch may overwrite the results. */
+  readonly overwrites?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((done: number, total?: number) => void) | undefined;
+}
+
+export interface Observation {
+  readonly model: Model;
+  /** Values of the main graph; default: all outputs. */
+  readonly observed?: readonly string[];
+  readonly engine?: Engine | undefined;
+}
+
+/** A data set, or the inputs of each run. */
+export type Samples = Dataset | readonly Batch[];
+
+/**
+ * Runs models on the same samples batch by batch and passes on the observed values of each.
+ * @returns the number of samples.
+ * @throws PithError E_DATA if there were none, E_STOPPED on the signal.
+ */
+export async function overSamples(
+  engine: Engine,
+  models: readonly Observation[],
+  samples: Samples,
+  options: ObserveOptions,
+  add: (results: readonly Batch[], rows: Batch) => void | Promise<void>,
+): Promise<number> {
+  const runners: Runner[] = [];
+  try {
+    for (const { model, observed, engine: own = engine } of models)
+      runners.push(await runnerOf(own, model, samples, observed, options));
+    return await overBatches(samples, options, async (rows) => {
+      const results: Batch[] = [];
+      for (const runner of runners) {
+        stopIfAsked(options.signal, "Stopped while values were measured.");
+        results.push(await runner.run(rows));
+      }
+      await add(results, rows);
+    });
+  } finally {
+    for (const runner of runners) await runner.release();
+  }
+}
+
+/** @returns the number of samples. @throws PithError as `overSamples`. */
+export async function overBatches(
+  samples: Samples,
+  { batch = 16, samples: most = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
+  use: (rows: Batch) => Promise<void>,
+): Promise<number> {
+  let done = 0;
+  const each = async (rows: Batch, count: number, total: number | undefined): Promise<void> => {
+    stopIfAsked(signal, "Stopped while values were measured.");
+    await use(rows);
+    done += count;
+    progress?.(done, total);
+  };
+  if (isFeeds(samples)) {
+    for (const feeds of samples) await each(feeds, 1, samples.length);
+    return done;
+  }
+  const total = samples.count === undefined ? undefined : Math.min(samples.count, most);
+  for await (const read of prefetched(samples, { size: Math.min(batch, most), shuffle })) {
+    const count = Math.min(sampleCount(read, samples.name), most - done);
+    await each(sliceBatch(read, 0, count), count, total);
+    if (done >= most) break;
+  }
+  if (done === 0) throw new PithError("E_DATA", `${samples.name} has no samples.`);
+  return done;
+}
+
+async function runnerOf(
+  engine: Engine,
+  model: Model,
+  samples: Samples,
+  observed: readonly string[] | undefined,
+  { optimize = false, threads, overwrites }: ObserveOptions,
+): Promise<Runner> {
+  // Results are processed on one thread between runs, so the runtime's threads must not spin.
+  const load = { optimize, threads, spinning: false };
+  if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
+  const session = await engine.load(
+    withFixedDraws(observed === undefined ? model : withOutputs(model, observed)),
+    load,
+  );
+  return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
+}
+
+export function isFeeds(samples: Samples): samples is readonly Batch[] {
+  return Array.isArray(samples);
+}

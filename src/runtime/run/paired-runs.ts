@@ -1,0 +1,368 @@
+/**
+ * Runs two models on the same random inputs: first the original, which is then released, then the other.
+ *
+ * The cost of a sample decides the numbers of samples and runs. Unknown sizes are tried from the most to the least likely; sizes that the original
+ * rejects are skipped. Operators that the runtime lacks are removed from both (`unknown-operators.ts`).
+ */
+import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
+import { cost } from "../../core/analysis/cost.ts";
+import { drawAlike, drawsNumbers, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine, Session } from "../../core/engine/index.ts";
+import { type UnknownOperator, unknownIn } from "../../core/engine/unknown-operator.ts";
+import { clause, Miss, PithError, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import type { Dim } from "../../core/tensor/dims.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { largestDifference } from "./difference.ts";
+import { notLoaded, ResultFails } from "./load-check.ts";
+import { imageSides } from "./random-images.ts";
+import {
+  type Assignment,
+  guesses,
+  lengthsOf,
+  likelyLengths,
+  type RandomInputs,
+  randomInputs,
+  type Shapes,
+} from "./random-inputs.ts";
+import { withoutOperators } from "./unknown-operators.ts";
+
+export interface ModelRun {
+  readonly feeds: Batch;
+  /** Size of the first axis of inputs and outputs; 1 if no axis counts samples. */
+  readonly samples: number;
+  readonly expected: Batch;
+}
+
+export interface Pair extends ModelRun {
+  readonly got: Batch;
+}
+
+export interface PairedRuns {
+  readonly pairs: readonly Pair[];
+  /** Operators that the runtime lacks and that were removed from both. */
+  readonly without: readonly string[];
+  /** The models as they ran: without these operators, for smaller images. */
+  readonly original: Model;
+  readonly result: Model;
+  /** Reason why values cannot be compared: the models draw different random numbers. */
+  readonly otherDraws: string | undefined;
+}
+
+export interface PairOptions {
+  /** "one": many samples of one size. "several": a few runs of growing sizes. */
+  readonly sizes: "one" | "several";
+  readonly known?: ReadonlyMap<string, number>;
+  /** Values for inputs of the original that the other model no longer has. */
+  readonly set?: Batch;
+  readonly seed: number;
+  /** Maximum number of samples (32); the minimum is four. */
+  readonly samples?: number | undefined;
+  readonly optimize?: boolean;
+  readonly signal?: AbortSignal | undefined;
+  readonly progress?: ((done: number, total: number) => void) | undefined;
+}
+
+export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
+const largeBytes = 2 ** 28;
+
+export const fewestSamples = 4;
+const samplesWanted = 32;
+/** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
+const [workInRun, workInAll] = [1e10, 1e11];
+/** Cost of writing a computed value, drawing one and reading a stored one, in multiply-accumulates. Reading dominates in large models. */
+const [workToWrite, workToDraw, workToRead] = [20, 5000, 40];
+/** Image sides above this are halved while a sample exceeds the work of a run, if the network allows it. */
+const leastSide = 64;
+const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
+
+/**
+ * Runs both models. Returns a Miss if they cannot be compared.
+ * @throws ResultFails if the original runs and the result does not; PithError E_ENGINE_MISSING, E_STOPPED on the signal.
+ */
+export async function pairedRuns(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: PairOptions,
+): Promise<PairedRuns | Miss> {
+  options.progress?.(0, 2 * fewestSamples);
+  const smaller = withSmallerSides(original, result);
+  if (smaller !== undefined) {
+    // A failure on smaller images does not count: the model may need its full size.
+    const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+      if (error instanceof ResultFails) return new Miss(error.message);
+      throw error;
+    });
+    if (!(found instanceof Miss)) return found;
+  }
+  return runBoth(engine, original, result, options);
+}
+
+/** Returns the samples, or random inputs without data, and both models as they ran on them. Returns a Miss like `pairedRuns`. */
+export async function inputsFor(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  data: Dataset | undefined,
+  options: Omit<PairOptions, "sizes">,
+) {
+  if (data !== undefined) return { original, result, samples: data };
+  const runs = await pairedRuns(engine, original, result, { sizes: "one", ...options });
+  if (runs instanceof Miss) return runs;
+  if (runs.otherDraws !== undefined) return new Miss(runs.otherDraws);
+  return { original: runs.original, result: runs.result, samples: runs.pairs.map(({ feeds }) => feeds) };
+}
+
+async function runBoth(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  options: PairOptions,
+  unknown: readonly UnknownOperator[] = [],
+): Promise<PairedRuns | Miss> {
+  const models = unknown.length === 0 ? ([original, result] as const) : withoutOperators(original, result, unknown);
+  if (models === undefined) {
+    const operators = unknown.map(operatorName).join(", ");
+    throw new PithError("E_ENGINE", `This runtime has no ${operators}, and without it there is nothing to compare.`);
+  }
+  const [first, second] = models;
+  const inputs = randomInputs(first);
+  const { undrawable } = inputs;
+  if (undrawable !== undefined && options.set?.[undrawable] === undefined)
+    return new Miss(`no random numbers can be drawn for input "${undrawable}"`);
+  const { optimize = true } = options;
+  let session: Session;
+  try {
+    session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
+  } catch (error) {
+    const refusal = refusalIn(error);
+    const found = unknownIn(refusal);
+    if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
+      return runBoth(engine, original, result, options, [...unknown, found]);
+    if (refusal.code === "E_ENGINE_MISSING") throw error;
+    return new Miss(`the original does not run: ${clause(refusal.message)}`);
+  }
+  let runs: readonly ModelRun[] | Miss;
+  try {
+    runs = await runsOf(session, first, second, inputs, options);
+  } finally {
+    await session.release();
+  }
+  if (runs instanceof Miss) return runs;
+  const pairs = await runResult(engine, second, runs, options);
+  const otherDraws = await whyOtherDraws(engine, first, second, runs, options);
+  return { pairs, without: unknown.map(operatorName), original: first, result: second, otherDraws };
+}
+
+interface Candidate {
+  readonly shapes: Shapes;
+  /** In multiply-accumulates. */
+  readonly work: number;
+}
+
+function* candidates(
+  model: Model,
+  inputs: RandomInputs,
+  { sizes, known }: PairOptions,
+): Generator<Candidate, void, undefined> {
+  const workOf = costs(model, inputs);
+  const reading = (workToRead * storedBytes(model.graph)) / 4;
+  const several = sizes === "several";
+  const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= workInRun;
+  const lengths = several ? growingLengths : likelyLengths;
+  for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits }))
+    yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + reading };
+}
+
+function affordable(work: number, wanted: number): number {
+  return Math.max(fewestSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
+}
+
+function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
+  const copy = model.clone();
+  const inference = infer(copy);
+  const macs = [...cost(copy, inference).perNode.values()];
+  const written = [...copy.graph.nodes()].flatMap(({ outputs }) => outputs.filter((value) => value !== undefined));
+  return (assignment) => {
+    const sizes = new Map<Dim, number>();
+    const sizeOf = (dim: Dim): number => {
+      const size = sizes.get(dim) ?? inputs.size(dim, assignment);
+      sizes.set(dim, size);
+      return size;
+    };
+    const countOf = (value: Value): number =>
+      inference.operand(value)?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0;
+    const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
+    return (
+      macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
+      workToWrite * count(written) +
+      workToDraw * count(copy.graph.feeds)
+    );
+  };
+}
+
+async function runsOf(
+  session: Session,
+  model: Model,
+  other: Model,
+  inputs: RandomInputs,
+  options: PairOptions,
+): Promise<readonly ModelRun[] | Miss> {
+  const { sizes, set = {}, seed, signal, progress } = options;
+  const names = namesInBoth(model, other);
+  const isBatch = hasBatchAxis(model);
+  const runs: ModelRun[] = [];
+  let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
+  const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
+    stopIfAsked(signal, "The comparison was stopped.");
+    let feeds: Batch;
+    try {
+      feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
+    } catch (error) {
+      refused = clause(refusalIn(error).message);
+      return false;
+    }
+    const expected = await runOrReason(session, feeds, names);
+    if (typeof expected === "string") refused = expected;
+    else {
+      const [first] = Object.values(feeds);
+      const run: ModelRun = { feeds, expected, samples: isBatch ? (first?.dims[0] ?? 1) : 1 };
+      runs.push(run);
+      samples += samplesIn(Object.values(expected)[0], run);
+      progress?.(runs.length, 2 * Math.max(wanted, runs.length));
+    }
+    return typeof expected !== "string";
+  };
+  let draws = 0;
+  const good: Shapes[] = [];
+  for (const { shapes, work } of candidates(model, inputs, options)) {
+    if (!(await attempt(shapes, draws++))) continue;
+    good.push(shapes);
+    if (sizes === "one") wanted = Math.ceil(affordable(work / samples, options.samples ?? samplesWanted) / samples);
+    if (sizes === "one" || runs.length === wanted) break;
+  }
+  if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${refused}`);
+  // Some draws may be rejected, because a graph does not state all requirements of its inputs.
+  for (let tries = 0; runs.length < wanted && tries < 2 * wanted; tries++)
+    await attempt(good[tries % good.length] ?? new Map(), draws++);
+  return samples >= fewestSamples || runs.length >= wanted
+    ? runs
+    : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
+}
+
+export function namesInBoth(model: Model, other: Model): readonly string[] {
+  const names = new Set(other.graph.outputs.map(({ name }) => name));
+  return model.graph.outputs.flatMap(({ name, foreign }) =>
+    names.has(name) && foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
+  );
+}
+
+async function runOrReason(session: Session, feeds: Batch, names: readonly string[]): Promise<Batch | string> {
+  try {
+    return await session.run(feeds, names);
+  } catch (error) {
+    return clause(refusalIn(error).message);
+  }
+}
+
+/** @throws ResultFails if it does not load, or does not run. */
+export async function runResult(
+  engine: Engine,
+  model: Model,
+  runs: readonly ModelRun[],
+  { optimize = true, signal, progress }: Pick<PairOptions, "optimize" | "signal" | "progress"> = {},
+): Promise<readonly Pair[]> {
+  const session = await engine.load(withFixedDraws(model), { optimize }).catch(async (error: unknown) => {
+    throw error instanceof PithError ? await notLoaded(engine, model, error) : error;
+  });
+  try {
+    const pairs: Pair[] = [];
+    for (const run of runs) {
+      const { feeds, expected } = run;
+      stopIfAsked(signal, "The comparison was stopped.");
+      const got = await session.run(fedTo(model, feeds), Object.keys(expected)).catch((error: unknown) => {
+        const refusal = refusalIn(error);
+        throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
+      });
+      pairs.push({ ...run, got });
+      progress?.(runs.length + pairs.length, 2 * runs.length);
+    }
+    return pairs;
+  } finally {
+    await session.release();
+  }
+}
+
+export async function whyOtherDraws(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  runs: readonly ModelRun[],
+  options: Pick<PairOptions, "optimize" | "signal"> = {},
+): Promise<string | undefined> {
+  if (!drawAlike(original, result)) return "the model draws random numbers, and the result draws other ones";
+  if (!drawsNumbers(original)) return undefined;
+  const { optimize, signal } = options;
+  const again = await runResult(engine, original, runs, { ...(optimize === undefined ? {} : { optimize }), signal });
+  const differs = ({ expected, got }: Pair): boolean =>
+    Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
+  return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
+}
+
+export function fedTo({ graph }: Model, feeds: Batch): Batch {
+  const given = graph.feeds.flatMap(({ name, type }) => {
+    const dense = feeds[name];
+    return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];
+  });
+  return Object.fromEntries(given);
+}
+
+function retyped(dense: Dense, type: string | undefined): Dense {
+  if (type === undefined || type === dense.type || dense.type === "string" || !isFloat(dense.type)) return dense;
+  const known = (["float16", "float32", "float64", "bfloat16"] as const).find((name) => name === type);
+  return known === undefined ? dense : fromNumbers(known, dense.dims, toFloat64(dense));
+}
+
+export function samplesIn(output: Dense | undefined, { samples }: ModelRun): number {
+  return samples > 0 && output?.dims[0] === samples ? samples : 1;
+}
+
+function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
+  let pair: readonly [Model, Model] = [original, result];
+  while (costs(pair[0], randomInputs(pair[0]))(() => 1) > workInRun) {
+    const [first, second] = pair.map(halved);
+    if (first === undefined || second === undefined) break;
+    pair = [first, second];
+  }
+  return pair[0] === original ? undefined : pair;
+}
+
+/** Copies a model for images of half the size, if the sides stay integers and large enough. */
+function halved(model: Model): Model | undefined {
+  const small = model.clone();
+  const sides = small.graph.feeds.map(({ type }) => {
+    const dims = type?.dims?.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : 0)) ?? [];
+    return imageSides(dims)?.sides ?? [];
+  });
+  if (sides.flat().length === 0) return undefined;
+  for (const [at, feed] of small.graph.feeds.entries()) {
+    const dims = feed.type?.dims?.map((dim, axis) =>
+      sides[at]?.includes(axis) === true && typeof dim === "number" ? dim / 2 : dim,
+    );
+    if (sides[at]?.some((axis) => !Number.isInteger(dims?.[axis]) || Number(dims?.[axis]) < leastSide))
+      return undefined;
+    if (feed.type !== undefined) feed.type = { ...feed.type, dims };
+  }
+  // Stated shapes of other values apply to the original size only.
+  for (const value of small.graph.values()) {
+    if (value.producer === undefined || value.type === undefined) continue;
+    value.type = small.graph.outputs.includes(value) ? { type: value.type.type, dims: undefined } : undefined;
+  }
+  return small;
+}

@@ -1,0 +1,127 @@
+/** Random images of blocks of several sizes, mostly common to all channels, so that filters of every size respond and images differ. */
+import type { Random } from "../../core/tensor/random.ts";
+
+export interface Sides {
+  readonly channel: number;
+  readonly sides: readonly number[];
+}
+
+/** Accepts N×C×H×W, N×H×W×C and volumes with one, three or four channels. */
+export function imageSides(dims: readonly number[]): Sides | undefined {
+  if (dims.length !== 4 && dims.length !== 5) return undefined;
+  const last = dims.length - 1;
+  const axes = dims.map((_, axis) => axis);
+  const fits = (channel: number): Sides | undefined => {
+    const sides = axes.filter((axis) => axis !== 0 && axis !== channel);
+    const isSide = sides.every((axis) => (dims[axis] ?? 0) > 1);
+    return isSide && [1, 3, 4].includes(dims[channel] ?? 0) ? { channel, sides } : undefined;
+  };
+  return fits(1) ?? fits(last);
+}
+
+/** Weights of the levels with one, two, four, … blocks per side. */
+const weights = [0.6, 0.5, 0.5, 0.4, 0.3] as const;
+
+/**
+ * Returns a batch of images, row-major.
+ * @param scale values of black and white; if absent, images alternate between 0 to 1 and mean 0 with deviation 1.
+ */
+export function images(
+  dims: readonly number[],
+  { channel, sides }: Sides,
+  scale: readonly [number, number] | undefined,
+  numbers: Random,
+): Float64Array {
+  const [samples = 0] = dims;
+  const channels = dims[channel] ?? 1;
+  const grid = gridOf(sides.map((axis) => dims[axis] ?? 1));
+  const { places } = grid;
+  const result = new Float64Array(samples * channels * places);
+  const inner = channel === 1 ? 1 : channels;
+  for (let sample = 0; sample < samples; sample++) {
+    const grey = field(grid, numbers);
+    for (let own = 0; own < channels; own++) {
+      const tint = channels === 1 ? undefined : field(grid, numbers);
+      const values = grey.map((value, cell) =>
+        scaled(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
+      );
+      const first = sample * channels * places + (channel === 1 ? own * places : own);
+      spread(values, grid, result, first, inner);
+    }
+  }
+  return result;
+}
+
+/** Deviation 1 maps to a quarter of the way from black to white. */
+function scaled(value: number, scale: readonly [number, number] | undefined, sample: number): number {
+  if (scale === undefined && sample % 2 === 1) return value;
+  const [black, white] = scale ?? [0, 1];
+  return black + (white - black) * Math.min(1, Math.max(0, 0.5 + value / 4));
+}
+
+/** Cells that no block boundary crosses: the smallest blocks, or the positions of a shorter side. */
+interface Grid {
+  readonly lengths: readonly number[];
+  readonly places: number;
+  readonly starts: readonly Uint32Array[];
+  readonly cells: number;
+  /** Index of the cell at each position of a side, times the side's stride in the row-major grid of cells. */
+  readonly steps: readonly Uint32Array[];
+}
+
+const mostBlocks = 2 ** (weights.length - 1);
+
+function gridOf(lengths: readonly number[]): Grid {
+  const counts = lengths.map((length) => Math.min(length, mostBlocks));
+  const starts = lengths.map((length, axis) => {
+    const count = counts[axis] ?? 1;
+    return Uint32Array.from({ length: count }, (_, cell) => Math.ceil((cell * length) / count));
+  });
+  const steps = lengths.map((length, axis) => stepsAlong(axis, length, counts));
+  return { lengths, places: productOf(lengths), starts, cells: productOf(counts), steps };
+}
+
+/** Returns the index of the block at each position of a side, times the side's stride in the row-major grid of blocks. */
+function stepsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
+  const stride = productOf(counts.slice(axis + 1));
+  return Uint32Array.from({ length }, (_, at) => Math.floor((at * (counts[axis] ?? 1)) / length) * stride);
+}
+
+const productOf = (numbers: readonly number[]): number => numbers.reduce((product, number) => product * number, 1);
+
+/** Returns the sum of blocks in each cell, with mean 0 and deviation of about 1. */
+function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
+  const sum = new Float64Array(cells);
+  const one = new Float64Array(cells);
+  for (const [level, weight] of weights.entries()) {
+    const counts = lengths.map((length) => Math.min(length, 2 ** level));
+    const blocks = Float64Array.from({ length: productOf(counts) }, () => weight * numbers.normal());
+    const rows = lengths.map((length, axis) => {
+      const along = stepsAlong(axis, length, counts);
+      return (starts[axis] ?? along).map((place) => along[place] ?? 0);
+    });
+    spread(blocks, { steps: rows }, one, 0, 1);
+    for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (one[cell] ?? 0);
+  }
+  return sum;
+}
+
+/** Writes the value of its block to each position, found by adding `steps` along the sides. */
+function spread(
+  blocks: Float64Array,
+  { steps }: Pick<Grid, "steps">,
+  to: Float64Array,
+  first: number,
+  inner: number,
+): void {
+  const last = steps.at(-1) ?? new Uint32Array(1);
+  const outer = steps
+    .slice(0, -1)
+    .reduce<readonly number[]>((sums, row) => sums.flatMap((sum) => Array.from(row, (step) => sum + step)), [0]);
+  let place = first;
+  for (const offset of outer)
+    for (let at = 0; at < last.length; at++) {
+      to[place] = blocks[offset + (last[at] ?? 0)] ?? 0;
+      place += inner;
+    }
+}

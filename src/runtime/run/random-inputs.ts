@@ -1,0 +1,245 @@
+/**
+ * Random inputs for timing and comparing models without data.
+ *
+ * The graph decides the values (`core/analysis/wanted-inputs.ts`): indices are inside their tables, floats in the range that the first layer expects.
+ * Images are blocks, because white noise averages out. Unknown sizes are guessed, and equal ones kept equal (`core/analysis/equal-sizes.ts`).
+ */
+import { equalSizes } from "../../core/analysis/equal-sizes.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
+import { findStates } from "../../data/states.ts";
+import type { Session } from "../../core/engine/index.ts";
+import { requireRoom } from "../../core/engine/screen.ts";
+import { PithError, refusalIn } from "../../core/errors.ts";
+import { allValues, type ValueType } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers, integerRange, isFloat } from "../../core/tensor/convert.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import { type Dim, dimsText, dimText, dimValue, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
+import { type Random, random } from "../../core/tensor/random.ts";
+import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
+import { imageSides, images } from "./random-images.ts";
+
+export type Assignment = (name: string) => number;
+
+export type Shapes = ReadonlyMap<string, readonly number[]>;
+
+export interface RandomInputs {
+  /** Input that cannot be drawn: text, or unknown rank. */
+  readonly undrawable: string | undefined;
+  /** Size of a dimension. `assignment` gives the symbols that the model does not determine. */
+  size(dim: Dim, assignment: Assignment): number;
+  shapes(assignment: Assignment): Shapes;
+  /** @throws PithError E_UNSUPPORTED if a value would exceed memory, or an input the maximum. */
+  draw(shapes: Shapes, numbers: Random): Batch;
+}
+
+/** Costs one inference and one traversal; the model is not changed. */
+export function randomInputs(model: Model): RandomInputs {
+  const copy = model.clone();
+  const inference = infer(copy);
+  const wanted = wantedInputs(copy, inference);
+  const equal = equalSizes(copy, inference);
+  const { feeds } = copy.graph;
+  const drawable = feeds.flatMap(({ name, type }) => {
+    if (type?.dims === undefined || !isDrawable(type)) return [];
+    return [{ name, type: type.type, dims: type.dims, wanted: wanted.get(name) ?? [] }];
+  });
+  const size = (dim: Dim, assignment: Assignment): number => {
+    const open = equal(dim);
+    if (!isSymbolic(open)) return open;
+    const words = Object.fromEntries(
+      [...open.text.matchAll(/[A-Za-z_]\w*/g)].map(([word]) => [word, assignment(word)]),
+    );
+    return dimValue(open, words) ?? assignment(dimText(open));
+  };
+  return {
+    undrawable: feeds.find(({ name }) => !drawable.some((other) => other.name === name))?.name,
+    size,
+    shapes: (assignment) => new Map(drawable.map(({ name, dims }) => [name, dims.map((dim) => size(dim, assignment))])),
+    draw(shapes, numbers) {
+      /** Sizes of the symbols in these shapes: the rows of an indexed table can be symbolic. */
+      const sizes = new Map<string, number>();
+      for (const { name, dims } of drawable)
+        for (const [axis, dim] of dims.entries())
+          if (isSymbolic(dim)) sizes.set(dim.text, shapes.get(name)?.[axis] ?? 1);
+      const sizeNow = (dim: Dim): number | undefined =>
+        dimValue(equal(dim), Object.fromEntries(sizes)) ?? dimValue(dim, Object.fromEntries(sizes));
+      for (const { name, type, tensor } of allValues(copy.graph)) {
+        const dims = tensor === undefined ? type?.dims?.map(sizeNow) : undefined;
+        if (type !== undefined && dims?.every((dim) => dim !== undefined) === true) requireRoom(name, type.type, dims);
+      }
+      return Object.fromEntries(
+        drawable.map(({ name, type, wanted }) => {
+          const intervals = wanted.flatMap(({ low, high, strict }): Interval[] => {
+            const [from, to] = [sizeNow(low), sizeNow(high)];
+            return from === undefined || to === undefined ? [] : [{ low: from, high: to, strict }];
+          });
+          const dims = shapes.get(name) ?? [];
+          if (elementCount(dims) > mostDrawn)
+            throw new PithError(
+              "E_UNSUPPORTED",
+              `Input "${name}" is ${type}${dimsText(dims)}: random numbers are drawn for at most ${mostDrawn.toLocaleString("en")} elements.`,
+            );
+          return [name, drawn(type, dims, intervals, numbers)];
+        }),
+      );
+    },
+  };
+}
+
+type Drawable = Exclude<DataType, "string" | "complex64" | "complex128" | "float8e8m0">;
+
+function isDrawable(type: ValueType): type is ValueType & { readonly type: Drawable } {
+  return !["string", "complex64", "complex128", "float8e8m0"].includes(type.type);
+}
+
+interface Interval {
+  readonly low: number;
+  readonly high: number;
+  readonly strict: boolean;
+}
+
+function drawn(type: Drawable, dims: readonly number[], intervals: readonly Interval[], numbers: Random): Dense {
+  const tensor = (values: Float64Array): Dense =>
+    type === "bool" ? { type, dims, data: Uint8Array.from(values) } : fromNumbers(type, dims, values);
+  const each = (value: () => number): Dense => tensor(new Float64Array(elementCount(dims)).map(value));
+  const strict = intervals.filter((interval) => interval.strict);
+  if (strict.length > 0) {
+    const low = Math.max(...strict.map((interval) => interval.low));
+    const high = Math.min(...strict.map((interval) => interval.high));
+    return each(() => low + (high > low ? numbers.integer(high - low + 1) : 0));
+  }
+  const [hint] = intervals.filter(({ low, high }) => low !== unit.low || high !== unit.high);
+  const isByte = type === "uint8" || type === "int8";
+  const sides = isByte || isFloat(type) ? imageSides(dims) : undefined;
+  if (sides !== undefined) return tensor(images(dims, sides, isByte ? integerRange[type] : scaleOf(hint), numbers));
+  if (isFloat(type)) {
+    const { low, high } = hint ?? unit;
+    return each(() => (low + high) / 2 + ((high - low) / 4) * numbers.normal());
+  }
+  if (isByte) {
+    const [low, high] = integerRange[type];
+    return each(() => low + numbers.integer(high - low + 1));
+  }
+  // Most flags are set, because masks of zeros hide everything.
+  if (type === "bool" || hint !== undefined) {
+    const { low, high } = hint ?? { low: 0, high: 1 };
+    return each(() =>
+      low === 0 && high === 1 ? Number(numbers.integer(4) > 0) : low + numbers.integer(Math.max(1, high - low + 1)),
+    );
+  }
+  // Zero is the only integer that is valid for every use.
+  return zeros(type, dims);
+}
+
+/** A gigabyte of float32. */
+const mostDrawn = 2 ** 28;
+
+const unit = { low: -2, high: 2 } as const;
+/** A divisor above this marks pixels of 0 … 255. */
+const leastDivisor = 16;
+
+function scaleOf(hint: Interval | undefined): readonly [number, number] | undefined {
+  if (hint === undefined) return undefined;
+  return (hint.high - hint.low) / 4 > leastDivisor ? [0, 255] : [hint.low, hint.high];
+}
+
+export interface Guess {
+  readonly batch: number;
+  readonly shapes: Shapes;
+  assignment(model: Model): Assignment;
+}
+
+/** Sizes of open dimensions except the batch: sequences, and image sides if their names say so. */
+export type Length = readonly [length: number, side: number];
+
+export interface GuessOptions {
+  readonly known?: ReadonlyMap<string, number> | undefined;
+  readonly lengths: readonly Length[];
+  readonly batches: readonly number[];
+  readonly fits?: (assignment: Assignment, batch: number) => boolean;
+}
+
+/** Most likely first: sequences and small images. */
+export const likelyLengths: readonly Length[] = lengthsOf([
+  16, 32, 64, 224, 256, 320, 640, 8, 7, 4, 3, 2, 1, 128, 512, 576,
+]);
+
+export function lengthsOf(sizes: readonly number[]): readonly Length[] {
+  return sizes.map((size) => [size, size]);
+}
+
+/** Yields each combination of unknown sizes once, in order. */
+export function* guesses(
+  model: Model,
+  inputs: RandomInputs,
+  { known = new Map(), lengths, batches, fits }: GuessOptions,
+): Generator<Guess, void, undefined> {
+  const seen = new Set<string>();
+  for (const length of lengths) {
+    for (const batch of batches) {
+      const assignment = (given: Model): Assignment => guessedSizes(given, known, batch, length);
+      const own = assignment(model);
+      const shapes = inputs.shapes(own);
+      const text = JSON.stringify([...shapes]);
+      if (seen.has(text) || fits?.(own, batch) === false) continue;
+      seen.add(text);
+      yield { batch, shapes, assignment };
+    }
+  }
+}
+
+export async function firstThatRuns(
+  session: Session,
+  inputs: RandomInputs,
+  tried: Iterable<Guess>,
+  seed: number,
+): Promise<{ readonly guess: Guess; readonly feeds: Batch } | PithError> {
+  let first: PithError | undefined;
+  for (const guess of tried) {
+    try {
+      const feeds = inputs.draw(guess.shapes, random(seed, "random inputs"));
+      await session.run(feeds);
+      return { guess, feeds };
+    } catch (error) {
+      const refusal = refusalIn(error);
+      first ??= refusal;
+    }
+  }
+  return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");
+}
+
+/** Guesses from the symbol's name whether it counts samples, cached positions, image sides or other positions. */
+function guessedSizes(
+  model: Model,
+  known: ReadonlyMap<string, number>,
+  batch: number,
+  [length, side]: Length,
+): Assignment {
+  const samples = sampleNames(model);
+  const isBatch = (name: string): boolean => /batch|^n$/i.test(name) || samples.has(name);
+  const past = (name: string): boolean => /past|cache/i.test(name) && !/\+|total/.test(name);
+  const total = (name: string): boolean => /total|\+/.test(name);
+  const isSide = (name: string): boolean => /height|width|^[hw]$/i.test(name);
+  return (name) =>
+    known.get(name) ??
+    (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : isSide(name) ? side : length);
+}
+
+/** Symbols that count samples: the first dimension shared by all inputs, and unnamed ones that come first or in a state. */
+function sampleNames({ graph, header }: Model): ReadonlySet<string> {
+  const symbols = graph.feeds.map(({ name, type }) => ({
+    name,
+    dims: type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
+  }));
+  const firsts = new Set(symbols.map(({ dims }) => dims[0] ?? ""));
+  const [given] = symbols;
+  const states = new Set(
+    findStates({ graph, header }, given === undefined ? [] : [given.name]).map(({ input }) => input),
+  );
+  const unnamed = symbols.flatMap(({ name, dims }) =>
+    dims.filter((text, axis) => text.startsWith("?") && dims.length > 1 && (axis === 0 || states.has(name))),
+  );
+  return new Set([...(firsts.size === 1 ? firsts : []), ...unnamed].filter((text) => text !== ""));
+}

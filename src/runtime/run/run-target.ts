@@ -1,0 +1,22 @@
+/** A runtime on which results will run. */
+import type { Engine } from "../../core/engine/engine.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Batch, DataType } from "../../core/tensor/types.ts";
+import type { LatencyOptions, LatencyReport } from "./latency.ts";
+
+export const targetNames = ["node", "wasm", "webgpu"] as const;
+export type TargetName = (typeof targetNames)[number];
+
+export interface RunTarget {
+  readonly name: TargetName;
+  readonly where: string;
+  readonly engine: Engine;
+  /** A type that this machine's hardware does not support there, although other hardware does. */
+  readonly lacks?: { readonly type: DataType; readonly why: string };
+  /** As `latency`, on the target's clock. @throws PithError E_UNSUPPORTED if its times would be meaningless. */
+  latency(
+    models: readonly Model[],
+    feeds: readonly Batch[],
+    options: Omit<LatencyOptions, "warmUp">,
+  ): Promise<LatencyReport>;
+}

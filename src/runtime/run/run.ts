@@ -1,0 +1,179 @@
+/** Runs a model over batches of a data set, whatever its batch size and recurrent states. */
+import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
+import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
+import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/rows.ts";
+import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { isFloat, toNumbers } from "../../core/tensor/convert.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { Feeder } from "./feeding.ts";
+
+export interface RunnerOptions extends LoadOptions {
+  /** Values of the main graph to return instead of the outputs. */
+  readonly observed?: readonly string[] | undefined;
+  /** The next run overwrites the outputs, which saves copies and allocations. */
+  readonly overwrites?: boolean | undefined;
+}
+
+export interface Runner {
+  /**
+   * Returns all tensor outputs, or the observed values, for all samples of a batch; axis 0 counts samples. Samples of different sizes are padded
+   * (`padded`).
+   */
+  run(batch: Batch): Promise<Batch>;
+  release(): Promise<void>;
+}
+
+/**
+ * Loads a model to run on batches of a data set. A fixed batch size is padded; a model without a batch axis or with states runs sample by sample.
+ * States begin as zeros at the first sample and at each beginning that the data marks.
+ * @throws PithError E_NAME for an unknown value to observe.
+ */
+export async function createRunner(
+  engine: Engine,
+  model: Model,
+  owner: string,
+  { observed, overwrites = false, ...load }: RunnerOptions = {},
+): Promise<Runner> {
+  const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
+  const session = await engine.load(loaded, { ...load, inPlace: overwrites });
+  let feeder: Feeder | undefined;
+  let dependent: ReturnType<typeof dataDependentSizes> | undefined;
+  const counted = (outputs: Batch): Batch => {
+    // Deferred, because it requires an inference that other models do not need.
+    dependent ??= dataDependentSizes(model);
+    const isFound = dependent;
+    return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
+  };
+  const buffers = overwrites ? new Buffers(loaded, observed ?? []) : undefined;
+  /** @param isOnly whether the outputs are not joined with those of other runs. */
+  const run = async (feeds: Batch, names: readonly string[] | undefined, isOnly: boolean): Promise<Batch> => {
+    const filled = isOnly ? buffers?.of(feeds) : undefined;
+    try {
+      const outputs = await session.run(feeds, filled ?? names);
+      return isOnly && buffers !== undefined ? buffers.keep(feeds, outputs) : outputs;
+    } catch (error) {
+      throw explained(error, model, feeds);
+    }
+  };
+  const answered = (outputs: Batch): Batch =>
+    observed === undefined
+      ? outputs
+      : Object.fromEntries(observed.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
+  return {
+    async run(batch) {
+      feeder ??= new Feeder(model, batch, owner);
+      const { size, feeding } = feeder;
+      const carries = feeding.states.length > 0;
+      const names = observed && [...new Set([...observed, ...feeding.states.map(({ output }) => output)])];
+      const isOnly = !carries && (size === undefined || sampleCount(batch, owner) <= size);
+      const parts: Batch[] = [];
+      for (const { feeds, samples } of feeder.runs(batch)) {
+        const outputs = await run(feeds, names, isOnly);
+        if (carries) feeder.carry(outputs);
+        const own = answered(outputs);
+        if (size === undefined) parts.push(own);
+        else if (size === 1) parts.push(counted(own));
+        else parts.push(mapColumns(ofSamples(own), (dense) => perSample(dense, size, samples)));
+      }
+      return join(parts, owner);
+    },
+    release: () => session.release(),
+  };
+}
+
+/** Reuses the outputs of a run as buffers of the next run if the input sizes are equal. */
+class Buffers {
+  readonly #model: Model;
+  readonly #observed: ReadonlySet<string>;
+  #last: { readonly sizes: string; readonly outputs: Batch } | undefined;
+  #dependent: ReturnType<typeof dataDependentSizes> | undefined;
+
+  constructor(model: Model, observed: readonly string[]) {
+    this.#model = model;
+    this.#observed = new Set(observed);
+  }
+
+  of(feeds: Batch): Batch | undefined {
+    return this.#last?.sizes === sizesOf(feeds) ? this.#last.outputs : undefined;
+  }
+
+  /** @returns all outputs. An observed input is not computed by a node and cannot be a buffer. */
+  keep(feeds: Batch, outputs: Batch): Batch {
+    const fed = Object.entries(feeds).filter(([name]) => this.#observed.has(name));
+    if (this.#last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
+    this.#dependent ??= dataDependentSizes(this.#model);
+    const isFound = this.#dependent;
+    const isFilled = ([name, { type }]: readonly [string, Dense]): boolean =>
+      type !== "string" && !isFound(name) && this.#model.graph.value(name)?.producer !== undefined;
+    const made = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
+    this.#last = made.every(isFilled) ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(made) } : undefined;
+    return outputs;
+  }
+}
+
+const sizesOf = (feeds: Batch): string => JSON.stringify(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));
+
+export function withOutputs(model: Model, names: readonly string[]): Model {
+  const work = model.clone();
+  const observed = names.map((name) => {
+    const value = work.graph.value(name);
+    if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
+    return value;
+  });
+  work.graph.setOutputs([...new Set([...work.graph.outputs, ...observed])]);
+  return work;
+}
+
+/** A scalar of several samples belongs to none of them. */
+function ofSamples(outputs: Batch): Batch {
+  const own = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
+  const [single] = Object.keys(outputs);
+  if (own.length === 0 && single !== undefined) {
+    throw new PithError("E_DATA", `The model has one output value for all samples of a batch, "${single}".`, {
+      hint: "Only outputs with a batch axis can be evaluated.",
+    });
+  }
+  return Object.fromEntries(own);
+}
+
+/** @param isFound whether the first axis depends on the sample's values, so that it cannot count samples. */
+function ofOne(dense: Dense, isFound: boolean): Dense {
+  return dense.dims[0] === 1 && !isFound ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
+}
+
+function perSample(dense: Dense, size: number, count: number): Dense {
+  return dense.dims[0] === size && count < size ? sliceRows(dense, 0, count) : dense;
+}
+
+function join(parts: readonly Batch[], owner: string): Batch {
+  const [first] = parts;
+  if (first === undefined) throw new PithError("E_DATA", `${owner}: a batch has no samples.`);
+  return parts.length === 1 ? first : joinBatches(parts, `Output of ${owner}`, padded);
+}
+
+/** Explains the failure of a run if an input contains a value that the model cannot accept. */
+export function explained(error: unknown, model: Model, feeds: Batch): unknown {
+  if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
+  const copy = model.clone();
+  for (const [name, intervals] of wantedInputs(copy, infer(copy))) {
+    const dense = feeds[name];
+    if (dense === undefined || dense.type === "string" || isFloat(dense.type)) continue;
+    const numbers = toNumbers(dense);
+    for (const { low, high, strict } of intervals) {
+      if (!strict || typeof low !== "number" || typeof high !== "number") continue;
+      // Negative indices count from the end.
+      const first = low - (high - low + 1);
+      const found = numbers.find((number) => number > high || number < first);
+      if (found !== undefined)
+        return new PithError("E_DATA", `Input "${name}" holds ${found}: the model takes ${low} to ${high}.`, {
+          hint: "They index an embedding table of the model: the data or its tokenizer may belong to another model.",
+          cause: error,
+        });
+    }
+  }
+  return error;
+}

@@ -1,0 +1,67 @@
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { describe, expect, it } from "vitest";
+import { random } from "../../core/tensor/random.ts";
+import { size } from "./size.ts";
+
+const brotliOf = (bytes: Uint8Array): number =>
+  brotliCompressSync(bytes, {
+    params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 },
+  }).length;
+
+const gzipOf = (bytes: Uint8Array, strategy = constants.Z_DEFAULT_STRATEGY): number =>
+  gzipSync(bytes, { level: 9, strategy }).length;
+
+const smallestGzip = (bytes: Uint8Array): number =>
+  Math.min(...[0, 1, 2, 3].map((strategy) => gzipOf(bytes, strategy)));
+
+/** Random values of low entropy, as quantized weights are. */
+function lowEntropy(count: number): Uint8Array {
+  const numbers = random(1);
+  return Uint8Array.from({ length: count }, () => Math.round(numbers.uniform(-1, 1) + numbers.uniform(-1, 1)) & 255);
+}
+
+describe("size", () => {
+  it("adds bytes up, raw, after gzip, and after brotli at the highest quality", async () => {
+    const [numbers, zeros] = [
+      new Uint8Array(Float32Array.from({ length: 4000 }, (_, at) => Math.sin(at)).buffer),
+      new Uint8Array(1000),
+    ];
+    expect(await size(numbers, zeros)).toEqual({
+      bytes: 17_000,
+      gzip: smallestGzip(numbers) + smallestGzip(zeros),
+      brotli: brotliOf(numbers) + brotliOf(zeros),
+      sampled: false,
+    });
+    expect(await size(new Uint8Array())).toMatchObject({ bytes: 0, sampled: false });
+    await expect(size("/nowhere/model.onnx")).rejects.toMatchObject({ code: "E_FILE" });
+  });
+
+  it("uses the strategy of zlib with the smallest result", async () => {
+    const bytes = lowEntropy(100_000);
+    const { gzip = Number.NaN } = await size(bytes);
+    expect(gzip).toBeLessThan(0.97 * gzipOf(bytes));
+    expect(gzip).toBe(gzipOf(bytes, constants.Z_HUFFMAN_ONLY));
+  });
+
+  it("estimates the sizes of a large file from chunks, and marks them as estimated", async () => {
+    const large = new Uint8Array(3 * 2 ** 23 + 12_345);
+    large.set(lowEntropy(2 ** 20), 2 ** 23);
+    const read: [number, number][] = [];
+    const source = {
+      name: "large",
+      size: large.length,
+      read: async (start: number, end: number) => {
+        read.push([start, end]);
+        return large.subarray(start, end);
+      },
+    };
+    const found = await size(source);
+    expect(found).toMatchObject({ bytes: large.length, sampled: true });
+    const passes = read.filter(([start]) => start === 0).length;
+    expect(read.reduce((sum, [start, end]) => sum + end - start, 0)).toBeLessThanOrEqual(passes * 2 ** 23);
+    expect(Math.max(...read.map(([, end]) => end))).toBeGreaterThan(0.9 * large.length);
+    const ratio = (found.gzip ?? 0) / gzipOf(large);
+    expect(ratio).toBeGreaterThan(0.5);
+    expect(ratio).toBeLessThan(2);
+  });
+});

@@ -1,0 +1,75 @@
+/** Measures the size of a model on disk and as a web server sends it: compressed once with gzip or brotli. */
+import { compressedSize, type Encoding, openFile } from "#platform";
+import { PithError } from "../../core/errors.ts";
+import type { ByteSource } from "../../core/tensor/types.ts";
+
+const chunk = 2 ** 18;
+
+/** Bytes that are compressed. Brotli takes two seconds per megabyte, so evenly spaced chunks represent larger files. */
+const mostCompressed = 2 ** 23;
+
+/** Returns whether the compressed sizes of a file are estimated. */
+export const isEstimated = (bytes: number): boolean => bytes > mostCompressed;
+
+/** Sizes after compression; undefined without a compressor (in browsers). */
+export interface CompressedSize {
+  /** Level 9. */
+  readonly gzip: number | undefined;
+  /** Quality 11. */
+  readonly brotli: number | undefined;
+  /** Whether the sizes are estimated from chunks of the file. */
+  readonly sampled: boolean;
+}
+
+export interface Size extends CompressedSize {
+  readonly bytes: number;
+}
+
+export type SizedPart = string | ByteSource | Uint8Array;
+
+/**
+ * Returns the size of a file; several (a model and its external data) are added up. Above 8 MiB the compressed sizes are estimated.
+ * @throws PithError E_FILE if one cannot be read.
+ */
+export async function size(...parts: readonly SizedPart[]): Promise<Size> {
+  const sources = await Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
+  const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
+  const step = Math.max(chunk, Math.ceil((bytes * chunk) / mostCompressed));
+  const [gzip, brotli] = await Promise.all([totalSize(sources, step, "gzip"), totalSize(sources, step, "br")]);
+  return { bytes, gzip, brotli, sampled: isEstimated(bytes) };
+}
+
+/** Returns the size after brotli of a whole file, however large; undefined without a compressor. */
+export const brotliSize = (source: ByteSource): Promise<number | undefined> => totalSize([source], chunk, "br");
+
+async function totalSize(
+  sources: readonly (ByteSource | Uint8Array)[],
+  step: number,
+  encoding: Encoding,
+): Promise<number | undefined> {
+  let total = 0;
+  for (const source of sources) {
+    const length = lengthOf(source);
+    let taken = 0;
+    for (let start = 0; start < length; start += step) taken += Math.min(chunk, length - start);
+    try {
+      const size = await compressedSize(() => chunksOf(source, step), encoding);
+      total += taken === length ? size : Math.round((size * length) / taken);
+    } catch (error) {
+      if (error instanceof PithError && error.code === "E_UNSUPPORTED") return undefined;
+      throw error;
+    }
+  }
+  return total;
+}
+
+async function* chunksOf(source: ByteSource | Uint8Array, step: number): AsyncIterable<Uint8Array> {
+  for (let start = 0; start < lengthOf(source); start += step) {
+    const end = Math.min(lengthOf(source), start + chunk);
+    yield source instanceof Uint8Array ? source.subarray(start, end) : source.read(start, end);
+  }
+}
+
+function lengthOf(source: ByteSource | Uint8Array): number {
+  return source instanceof Uint8Array ? source.length : source.size;
+}

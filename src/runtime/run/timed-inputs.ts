@@ -1,0 +1,99 @@
+/** Sizes of the inputs for timing: one sample of a typical size. */
+import type { Engine } from "../../core/engine/index.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { dimsText, dimText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { firstThatRuns, type Guess, guesses, likelyLengths, type RandomInputs, randomInputs } from "./random-inputs.ts";
+
+/** Default numbers of tokens and of pixels along an image side. */
+export const timedLength = 128;
+const timedSide = 224;
+
+export type TimedShapes = Readonly<Record<string, readonly number[]>>;
+
+export interface TimedOptions {
+  /** Known sizes of named dimensions; others are guessed unless the model determines them. */
+  readonly sizes: ReadonlyMap<string, number>;
+  /** Tokens of a sequence (128). */
+  readonly length?: number | undefined;
+  readonly fixed?: readonly Batch[];
+  readonly seed: number;
+}
+
+/**
+ * Returns the input dimensions of each model: the first guess that the first model runs on. With a single guess nothing is run.
+ * @throws PithError E_NAME for a name that no input has, E_UNSUPPORTED for an input whose rank or type is not known, E_ENGINE if the first model runs
+ * on none of the sizes that were tried.
+ */
+export async function timedShapes(
+  engine: Engine,
+  models: readonly Model[],
+  { sizes, length = timedLength, fixed = [], seed }: TimedOptions,
+): Promise<readonly TimedShapes[]> {
+  requireNames(models, sizes);
+  const drawn = models.map((model, index) => ({ model, inputs: drawable(model, fixed[index]) }));
+  const [first] = drawn;
+  if (first === undefined) return [];
+  const lengths = [[length, timedSide] as const, ...likelyLengths];
+  const tried = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
+  const shapesOf = (guess: Guess): TimedShapes[] =>
+    drawn.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
+  const [only, ...others] = tried;
+  if (only !== undefined && others.length === 0) return shapesOf(only);
+  const session = await engine.load(first.model);
+  try {
+    const found = await firstThatRuns(session, first.inputs, tried, seed);
+    if (found instanceof PithError) {
+      const hint = "Set the sizes of named dimensions (`dim`), or the values of inputs (`set`).";
+      throw found.reworded({ hint });
+    }
+    return shapesOf(found.guess);
+  } finally {
+    await session.release();
+  }
+}
+
+export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
+  return drawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
+}
+
+/** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
+export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
+  const texts = Object.entries(feeds).map(([name, { type, dims, data }]) => {
+    const value = elementCount(dims) === 1 && !isFloat(type) ? ` = ${data[0]}` : "";
+    return [name, `${type}${dimsText(dims)}${value}`] as const;
+  });
+  return Object.fromEntries(texts);
+}
+
+/** Returns the symbols of token positions: open dimensions of integer inputs except the first. */
+export function sequenceNames({ graph }: Model): ReadonlySet<string> {
+  const whole = graph.feeds.filter(({ type }) => type?.type === "int64" || type?.type === "int32");
+  const [batch] = whole.flatMap(({ type }) => type?.dims?.slice(0, 1).filter(isSymbolic) ?? []);
+  const open = whole.flatMap(({ type }) => type?.dims?.slice(1).filter(isSymbolic) ?? []);
+  return new Set(open.map(dimText).filter((name) => name !== batch?.text));
+}
+
+function drawable(model: Model, fixed: Batch = {}): RandomInputs {
+  const all = randomInputs(model);
+  const inputs = { ...all, draw: (...given: Parameters<typeof all.draw>) => ({ ...all.draw(...given), ...fixed }) };
+  const strange = model.graph.feeds.find(({ name }) => name === inputs.undrawable);
+  if (strange === undefined) return inputs;
+  const { name, type } = strange;
+  throw new PithError(
+    "E_UNSUPPORTED",
+    `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
+  );
+}
+
+function requireNames(models: readonly Model[], sizes: ReadonlyMap<string, number>): void {
+  const dims = models.flatMap(({ graph }) => graph.feeds.flatMap(({ type }) => type?.dims ?? []));
+  const used = new Set(dims.filter(isSymbolic).map(dimText));
+  for (const name of sizes.keys()) {
+    if (used.has(name)) continue;
+    throw new PithError("E_NAME", `No input has a dimension "${name}", only ${[...used].join(", ") || "fixed ones"}.`);
+  }
+}

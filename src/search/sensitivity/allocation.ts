@@ -1,0 +1,256 @@
+/**
+ * Chooses a setting for each layer so that the model's cost meets a budget with minimum loss (`core/math/allocate.ts`).
+ *
+ * Savings of layers do not add up, because neighbors share them, so the whole model's cost is counted. A layer's loss is the upper end of its
+ * interval, and losses are summed as an estimate.
+ */
+import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
+import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { allocations, type Item } from "../../core/math/allocate.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { runStep } from "../../judge/steps/step.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { foldPruned, savedBy } from "./measuring.ts";
+import { type Recipe, recipeFrom } from "../../judge/recipe/recipe.ts";
+import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
+import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
+
+export interface AllocationOptions {
+  /** Share of the cost to keep (default: what the middle setting keeps on every layer: 40 % pruned, 4 bits, half of the rank). */
+  readonly budget?: number | undefined;
+  /** What the budget is a share of ("bytes", without pruned weights). "time" is processor time on one thread. */
+  readonly cost?: SensitivityCost | undefined;
+}
+
+export interface Allocation {
+  /** One step, whose `overrides` give each layer its setting; layers without one are left unchanged. */
+  readonly recipe: Recipe;
+  /** Settings of layers that change together. An unmeasured setting has the drop of the next harsher one. */
+  readonly rows: readonly SensitivityRow[];
+  /** Share of the cost that remains; above the budget if the harshest settings do not suffice. */
+  readonly share: number;
+}
+
+type Settings = ReadonlyMap<string, number>;
+
+/**
+ * Chooses settings from a sensitivity sweep.
+ * @param original the measured model; it is not changed.
+ * @returns undefined if no measured setting of the kind saves any of the cost.
+ * @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be timed, E_STOPPED on the context's signal.
+ * @example
+ * const found = await sensitivity(model, { test: data, metric: accuracy() });
+ * const allocation = await allocationFrom(model, found, "bits", { budget: 0.2 });
+ * if (allocation !== undefined) await runRecipe(model, allocation.recipe, { test: data, metric: accuracy() });
+ */
+export async function allocationFrom(
+  original: Model,
+  found: Pick<Sensitivity, "rows" | "bytes">,
+  kind: SensitivityKind,
+  { budget, cost = "bytes" }: AllocationOptions = {},
+  partialContext: Partial<Context> = {},
+): Promise<Allocation | undefined> {
+  const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
+  const savingOf = (row: SensitivityRow): number => savedShare(row, cost, found.bytes);
+  const units = unitsOf(found.rows, kind, savingOf);
+  if (units.length === 0) return undefined;
+  const model = original.clone();
+  storeWeights(model);
+  const meter = await openMeter(model, kind, cost, units, context);
+  const shares = new Map<string, number>();
+  const shareOf = async (settings: Settings): Promise<number> => {
+    const key = JSON.stringify([...settings]);
+    const known = shares.get(key);
+    if (known !== undefined) return known;
+    stopIfAsked(context.signal, "Stopped while settings were chosen.");
+    const share = settings.size === 0 ? 1 : await meter.shareOf(await changed(model, kind, settings, context));
+    shares.set(key, share);
+    return share;
+  };
+  try {
+    const allowed = budget ?? (await shareOf(middleOfEach(found.rows, kind)));
+    const rows = await withinBudget(units, { kind, budget: allowed, savingOf }, (some) => shareOf(settingsOf(some)));
+    if (rows.length === 0) return undefined;
+    const settings = settingsOf(rows);
+    const step = { [sweeps[kind].pass.id]: optionsOf(sweeps[kind], settings) };
+    return { recipe: recipeFrom({ steps: [step] }), rows, share: await shareOf(settings) };
+  } finally {
+    await meter.release?.();
+  }
+}
+
+interface Meter {
+  /** Cost of the changed model relative to the original. */
+  shareOf(changed: Model): number | Promise<number>;
+  release?(): Promise<void>;
+}
+
+async function openMeter(
+  original: Model,
+  kind: SensitivityKind,
+  cost: SensitivityCost,
+  units: readonly Unit[],
+  context: Context,
+): Promise<Meter> {
+  if (cost === "time") {
+    const timer = await relativeTimer(original, context);
+    return { shareOf: async (changed) => shareOfTime(await timer.beside(changed)), release: () => timer.release() };
+  }
+  if (cost === "macs") {
+    const whole = Number(macsOf(original));
+    return { shareOf: (changed) => macsOf(changed) / whole };
+  }
+  const whole = storedBytes(original.graph);
+  const all = {
+    kind,
+    layers: units.flatMap(([first]) => first?.row.layers ?? []),
+    bytes: units.reduce((sum, [first]) => sum + (first?.row.bytes ?? 0), 0),
+  };
+  return { shareOf: async (changed) => 1 - (await savedBy(all, original, changed)) / whole };
+}
+
+function macsOf(model: Model): number {
+  const macs = fixedMacs(model);
+  return macs instanceof Miss ? Number.NaN : macs;
+}
+
+interface Option {
+  readonly row: SensitivityRow;
+  readonly loss: number;
+}
+
+type Unit = readonly Option[];
+
+function unitsOf(
+  rows: readonly SensitivityRow[],
+  kind: SensitivityKind,
+  savingOf: (row: SensitivityRow) => number,
+): readonly Unit[] {
+  const useful = rows.filter((row) => row.kind === kind && savingOf(row) > 0 && Number.isFinite(row.drop.value));
+  return [...groupBy(useful, ({ layers }) => JSON.stringify(layers)).values()].map((unit) => {
+    let loss = Number.POSITIVE_INFINITY;
+    // A setting loses at most as much as a harsher one.
+    const falling = unit.toReversed().map((row): Option => {
+      loss = Math.min(loss, lossOf(row));
+      return { row, loss };
+    });
+    return falling.toReversed();
+  });
+}
+
+const lossOf = ({ drop: { value, high } }: SensitivityRow): number => Math.max(0, Number.isFinite(high) ? high : value);
+
+function savedShare(
+  { saved, savedMacs = 0, savedTime = 0 }: SensitivityRow,
+  cost: SensitivityCost,
+  bytes: number,
+): number {
+  return { bytes: saved / bytes, macs: savedMacs, time: savedTime }[cost];
+}
+
+type Choice = readonly (Option | undefined)[];
+
+const rowsOf = (choice: Choice): readonly SensitivityRow[] => choice.flatMap((option) => option?.row ?? []);
+
+interface Budget {
+  readonly kind: SensitivityKind;
+  readonly budget: number;
+  savingOf(row: SensitivityRow): number;
+}
+
+/** Takes the first choice within the budget on the way to the harshest settings, then uses up what it leaves of the budget. */
+async function withinBudget(
+  units: readonly Unit[],
+  { kind, budget, savingOf }: Budget,
+  shareOf: (rows: readonly SensitivityRow[]) => Promise<number>,
+): Promise<readonly SensitivityRow[]> {
+  const items = units.map(
+    (options): Item<Option> => ({
+      whole: 0,
+      offers: options.map((option) => ({ cost: -savingOf(option.row), loss: option.loss, choice: option })),
+    }),
+  );
+  const path = allocations(items).map((taken): Choice => taken.map((offer) => offer?.choice));
+  const shareAt = (choice: Choice): Promise<number> => shareOf(rowsOf(choice));
+  const fits = async (choice: Choice): Promise<boolean> => (await shareAt(choice)) <= budget;
+  let [low, high] = [-1, path.length - 1];
+  if (!(await fits(path[high] ?? []))) return rowsOf(path[high] ?? []);
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (await fits(path[middle] ?? [])) high = middle;
+    else low = middle;
+  }
+  const [before, after] = [path[high - 1] ?? [], path[high] ?? []];
+  const last = after.findIndex((option, at) => option !== before[at]);
+  const byLoss = [...units.keys()].toSorted((a, b) => (after[b]?.loss ?? 0) - (after[a]?.loss ?? 0));
+  const order = [last, ...byLoss.filter((at) => at !== last)];
+  return rowsOf(await givenBack(units, after, { kind, budget, savingOf, order }, shareAt));
+}
+
+/** Continuous settings are made milder until the share that is left of the budget is below this. */
+const sparedShare = 0.02;
+
+/**
+ * Makes settings of units milder, or leaves units unchanged, while the budget allows. Channels are removed in blocks, so the last setting on
+ * the path may leave much of the budget.
+ */
+async function givenBack(
+  units: readonly Unit[],
+  choice: Choice,
+  { kind, budget, savingOf, order }: Budget & { readonly order: readonly number[] },
+  shareAt: (choice: Choice) => Promise<number>,
+): Promise<Choice> {
+  const { none } = sweeps[kind];
+  const savedAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
+  let found = choice;
+  for (const at of order) {
+    const left = budget - (await shareAt(found));
+    if (none !== undefined && at !== order[0] && left < sparedShare) break;
+    const options = [undefined, ...(units[at] ?? [])];
+    const base = found;
+    const fits = async (option: Option | undefined): Promise<boolean> =>
+      (await shareAt(base.with(at, option))) <= budget;
+    for (const option of options.slice(0, options.indexOf(base[at]))) {
+      // Savings of formats add up, so that they are estimated before they are counted.
+      if (none === undefined && savedAt(base[at]) - savedAt(option) > left) continue;
+      if (!(await fits(option))) continue;
+      found = base.with(at, option);
+      break;
+    }
+    const harsh = found[at];
+    if (none === undefined || harsh === undefined) continue;
+    const mild = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
+    found = found.with(at, await mildest(harsh, mild, fits));
+  }
+  return found;
+}
+
+const halvings = 5;
+
+async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
+  let [found, tooMild] = [harsh, mild];
+  for (let step = 0; step < halvings; step++) {
+    const setting = Math.round(500 * (found.row.setting + tooMild)) / 1000;
+    const middle = { ...harsh, row: { ...harsh.row, setting } };
+    if (await fits(middle)) found = middle;
+    else tooMild = setting;
+  }
+  return found;
+}
+
+const settingsOf = (rows: readonly SensitivityRow[]): Settings =>
+  new Map(rows.flatMap(({ layers, setting }) => layers.map((layer) => [layer, setting] as const)));
+
+const middleOfEach = (rows: readonly SensitivityRow[], kind: SensitivityKind): Settings =>
+  settingsOf(rows.filter((row) => row.kind === kind && row.setting === middleOf(kind)));
+
+async function changed(original: Model, kind: SensitivityKind, settings: Settings, context: Context): Promise<Model> {
+  const model = original.clone();
+  await runStep(sweeps[kind].pass, model, optionsOf(sweeps[kind], settings), {}, context);
+  await foldPruned(model);
+  return model;
+}

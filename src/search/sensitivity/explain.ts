@@ -1,0 +1,168 @@
+/** Explains what each technique does to a layer, and why channels cannot be removed. */
+import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers, type Layer } from "../../core/analysis/layers.ts";
+import { selectLayers } from "../../core/analysis/selection.ts";
+import { Miss, PithError, reasonText, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { isomorphic } from "../../techniques/prune/allocations/isomorphic.ts";
+import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
+import { applied, sweeps } from "./sweeps.ts";
+
+/** The effect of one technique on the layer alone. */
+export interface TechniqueExplanation {
+  readonly kind: SensitivityKind;
+  /** Mildest setting that changes the layer; undefined if there is none. */
+  readonly setting: number | undefined;
+  /** Its effect, or why even the mildest setting has none. */
+  readonly text: string;
+}
+
+export interface ChannelsExplanation {
+  /** Numbers of output channels, and of those that can be removed. */
+  readonly count: number;
+  readonly free: number;
+  /** Removable with `throughNorms`, which changes the statistics of normalizations. */
+  readonly freeThroughNorms: number;
+  readonly together: readonly string[];
+  readonly reasons: readonly { readonly channels: number; readonly reason: string }[];
+  /** The lowest amount (in steps of 0.1 %) at which `prune` removes the given channel by magnitude, or why it never does. */
+  readonly one?: { readonly channel: number; readonly from?: number; readonly reason?: string };
+}
+
+export interface Explanation {
+  readonly layer: string;
+  readonly operator: string;
+  readonly dims: readonly number[];
+  readonly parameters: number;
+  /** Undefined if outputs are not channels: an embedding table, a layer in a subgraph. */
+  readonly channels: ChannelsExplanation | undefined;
+  readonly techniques: readonly TechniqueExplanation[];
+}
+
+/**
+ * Tries each technique on one layer with the settings of `sensitivity`, and follows its channels through the graph. Uses no data.
+ * @param channel An output channel of the layer, from 0.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an unknown channel.
+ * @example
+ * const { channels, techniques } = await explain(model, "conv1");
+ * for (const { kind, setting, text } of techniques) console.log(kind, setting ?? "stays", text);
+ * for (const { channels: count, reason } of channels?.reasons ?? []) console.log(`${count} channels stay: ${reason}`);
+ */
+export async function explain(
+  model: Model,
+  name: string,
+  channel?: number,
+  partialContext: Partial<Context> = {},
+): Promise<Explanation> {
+  const context: Context = { ...completeContext(partialContext), log: () => {}, progress: () => {} };
+  const original = model.clone();
+  storeWeights(original);
+  const [layer] = selectLayers(allLayers(original, infer(original)), { layers: name });
+  if (layer === undefined) throw new Error("internal: no layer was selected");
+  const techniques: TechniqueExplanation[] = [];
+  for (const kind of sensitivityKinds) {
+    stopIfAsked(context.signal);
+    techniques.push(await techniqueOn(layer, kind, original, context));
+  }
+  const { dims } = layer.weight.tensor ?? { dims: [] };
+  return {
+    layer: layer.name,
+    operator: layer.node.op,
+    dims,
+    parameters: elementCount(dims),
+    channels: await channelsOf(layer, channel, original, context),
+    techniques,
+  };
+}
+
+async function techniqueOn(
+  { name }: Layer,
+  kind: SensitivityKind,
+  original: Model,
+  context: Context,
+): Promise<TechniqueExplanation> {
+  let why: string | undefined;
+  for (const setting of sweeps[kind].settings) {
+    const done = await applied(kind, [name], setting, original.clone(), context);
+    if (done instanceof Miss) why ??= reasonText(done);
+    else {
+      const own = done.find(({ at }) => at === name) ?? done[0];
+      return { kind, setting, text: own?.what ?? "" };
+    }
+  }
+  return { kind, setting: undefined, text: why ?? "nothing changes" };
+}
+
+async function channelsOf(
+  { name }: Layer,
+  channel: number | undefined,
+  original: Model,
+  context: Context,
+): Promise<ChannelsExplanation | undefined> {
+  const model = await withFreeChannels(original);
+  const groups = channelGroups(model, infer(model));
+  const parts = ownChannels(groups, name);
+  const count = parts[0]?.unitOf.length ?? 0;
+  if (channel !== undefined && channel >= count) {
+    const has = count === 0 ? "no output channels that could be told" : `the channels 0 to ${count - 1}`;
+    throw new PithError("E_OPTION", `Layer "${name}" has ${has}, got ${channel}.`);
+  }
+  if (count === 0) return undefined;
+  const stay = parts.flatMap(({ group, unitOf }) =>
+    Array.from(unitOf).flatMap((unit) => group.refused.get(unit) ?? []),
+  );
+  const others = new Set(parts.flatMap(({ group }) => group.layers.map((layer) => layer.name)));
+  others.delete(name);
+  return {
+    count,
+    free: freeOf(parts),
+    freeThroughNorms: freeOf(ownChannels(channelGroups(model, infer(model), { throughNorms: true }), name)),
+    together: [...others],
+    reasons: Array.from(groupBy(stay, reasonText), ([reason, of]) => ({ channels: of.length, reason })),
+    ...(channel === undefined ? {} : { one: await channelOf(model, groups, parts, name, channel, context) }),
+  };
+}
+
+/** Channels of a layer in one group. Others may be in other groups, for example after a Split. */
+interface OwnChannels {
+  readonly group: Group;
+  readonly unitOf: Int32Array;
+}
+
+function ownChannels(groups: readonly Group[], name: string): readonly OwnChannels[] {
+  return groups.flatMap((group) => {
+    const layer = group.layers.find((one) => one.name === name);
+    const unitOf = layer && outputsOf(group, layer)?.unitOf;
+    return unitOf === undefined ? [] : [{ group, unitOf }];
+  });
+}
+
+const freeOf = (parts: readonly OwnChannels[]): number =>
+  parts.reduce(
+    (sum, { group, unitOf }) => sum + unitOf.filter((unit) => unit >= 0 && !group.refused.has(unit)).length,
+    0,
+  );
+
+async function channelOf(
+  model: Model,
+  groups: readonly Group[],
+  parts: readonly OwnChannels[],
+  name: string,
+  channel: number,
+  context: Context,
+): Promise<NonNullable<ChannelsExplanation["one"]>> {
+  const own = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
+  if (own === undefined) return { channel, reason: "nothing reads it that could be followed" };
+  const refused = own.group.refused.get(own.unitOf[channel] ?? -1);
+  if (refused !== undefined) return { channel, reason: reasonText(refused) };
+  const order = (await cutOrders(model, groups, { scope: isomorphic }, context)).get(name);
+  const from = order && amountThatCuts(order, channel);
+  return from === undefined ? { channel, reason: "its layer keeps at least one channel" } : { channel, from };
+}

@@ -1,0 +1,174 @@
+/** Measures a model with some changed layers relative to its original, on as few samples as the drop requires. */
+import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { answersWithNaN, judge, usualDrop } from "../../judge/compare/compare.ts";
+import type { Estimate } from "../../core/estimate.ts";
+import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { zeroShare } from "../../rewrite/edit/zeros.ts";
+import { isPruned, remove } from "../../techniques/prune/index.ts";
+import type { Store } from "../../judge/steps/store.ts";
+import { judgingOf, partsOf } from "../../judge/run/data-parts.ts";
+import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "../../judge/run/paired-metrics.ts";
+import { isResolved, kindWords, type SensitivityRow } from "./sensitivity-record.ts";
+import { Looks } from "../../judge/run/sequential-test.ts";
+import type { Measurement, Unit } from "./sweep-units.ts";
+import { applied, sweeps } from "./sweeps.ts";
+
+type LogEvent = Parameters<Context["log"]>[0];
+
+export type Found =
+  | Pick<SensitivityRow, "drop" | "saved" | "savedMacs" | "savedTime">
+  | { readonly miss: { readonly at: string | undefined; readonly reason: string } };
+
+/** A record includes the messages, which each process that reads it logs again. */
+interface MeasurementRecord {
+  readonly found: Found;
+  readonly said: readonly LogEvent[];
+}
+
+export interface SweepCosts {
+  /** Also measure the saved processor time (false). */
+  readonly timed?: boolean | undefined;
+}
+
+const firstLook = 128;
+interface MeasuredOriginal {
+  /** With weights as initializers, as passes expect them. */
+  readonly model: Model;
+  readonly original: Estimate;
+  readonly store: Store;
+  readonly task: Task;
+  readonly looks: Looks;
+  /** Everything that determines a measurement, except layers and setting. */
+  readonly judging: unknown;
+  readonly timed: boolean;
+  readonly context: Context;
+  readonly said: LogEvent[];
+}
+
+export class Measuring {
+  readonly #of: MeasuredOriginal;
+
+  private constructor(of: MeasuredOriginal) {
+    this.#of = of;
+  }
+
+  /** @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
+  static async open(
+    store: Store,
+    original: Model,
+    task: Task,
+    { timed = false, ...options }: Pick<PairedMetricsOptions, "batch" | "output"> & Pick<SweepCosts, "timed">,
+    given: Context,
+  ): Promise<Measuring> {
+    const said: LogEvent[] = [];
+    const context: Context = {
+      ...given,
+      log(event) {
+        said.push(event);
+        given.log(event);
+      },
+    };
+    const model = original.clone();
+    storeWeights(model);
+    const looks = Looks.drawn(model, task, options, context, firstLook);
+    const first = await looks.first();
+    requireFunction(first, task);
+    const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
+    const { original: estimate } = first.original.comparison;
+    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said });
+  }
+
+  get model(): Model {
+    return this.#of.model;
+  }
+
+  get original(): Estimate {
+    return this.#of.original;
+  }
+
+  async known(one: Measurement): Promise<Found | undefined> {
+    const record = (await this.#of.store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
+    for (const event of record?.said ?? []) this.#of.context.log(event);
+    return record?.found;
+  }
+
+  async measure(one: Measurement): Promise<Found> {
+    const before = this.#of.said.length;
+    const found = await this.#found(one);
+    const record: MeasurementRecord = { found, said: this.#of.said.slice(before) };
+    await this.#of.store.records?.write(this.#key(one), record);
+    return found;
+  }
+
+  async #found({ unit, setting }: Measurement): Promise<Found> {
+    const changed = await changedBy(unit, setting, this.model, this.#of.context);
+    if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
+    const [before, after] = [this.model, changed].map(fixedMacs);
+    const time = this.#of.timed ? await relativeTime(this.model, changed, this.#of.context) : undefined;
+    return {
+      drop: await this.#dropOf(changed),
+      saved: await savedBy(unit, this.model, changed),
+      ...(typeof before === "number" && typeof after === "number" && before > 0
+        ? { savedMacs: 1 - after / before }
+        : {}),
+      ...(time === undefined || time instanceof Miss ? {} : { savedTime: 1 - shareOfTime(time) }),
+    };
+  }
+
+  async #dropOf(model: Model): Promise<Estimate> {
+    const enough = usualDrop(this.#of.task.metric, this.original.value);
+    const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: enough }).drop;
+    const isSettled = (found: PairedResult): boolean => isResolved(lost(found), enough);
+    return lost((await this.#of.looks.look(model, isSettled)).compared);
+  }
+
+  #key({ unit: { kind, layers }, setting }: Measurement): unknown {
+    return { sensitivity: this.#of.judging, kind, layers, setting, ...(this.#of.timed ? { timed: true } : {}) };
+  }
+}
+
+function requireFunction({ atChance, original, rows }: PairedMetrics, { metric }: Task): void {
+  const isBroken = answersWithNaN(metric, original.comparison.original, rows.said);
+  const text = isBroken ? "The original outputs NaN on some samples, or all." : atChance;
+  if (text !== undefined)
+    throw new PithError("E_DATA", `${text} Nothing was measured.`, {
+      hint: "Preprocessing, labels or model do not match.",
+    });
+}
+
+async function changedBy(
+  { kind, layers }: Unit,
+  setting: number,
+  original: Model,
+  context: Context,
+): Promise<Model | Miss> {
+  const model = original.clone();
+  const changes = await applied(kind, layers, setting, model, context);
+  if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
+  await foldPruned(model);
+  return model;
+}
+
+export async function foldPruned(model: Model): Promise<void> {
+  if (isPruned(model)) await remove(model);
+}
+
+/** Returns the saved bytes; for unstructured pruning those of new zeros. */
+export async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
+  if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
+  const zeros = async (model: Model): Promise<number> => {
+    const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>
+      layers.includes(name) ? [weight] : [],
+    );
+    return (await zeroShare(new Set(weights))) ?? 0;
+  };
+  return Math.round(bytes * ((await zeros(changed)) - (await zeros(original))));
+}

@@ -1,0 +1,156 @@
+/** Sensitivities of layers as plain data, and their text. */
+
+import { usualDrop } from "../../judge/compare/compare.ts";
+import type { Estimate } from "../../core/estimate.ts";
+import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+
+export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
+/** Individual weights, channels, bits of a weight, share of the weights after factorization. */
+export type SensitivityKind = (typeof sensitivityKinds)[number];
+
+/** Budgets of recipes: stored bytes, multiply-accumulates, or processor time on one thread. */
+export const sensitivityCosts = ["bytes", "macs", "time"] as const;
+export type SensitivityCost = (typeof sensitivityCosts)[number];
+
+export const sensitivityFormat = 1;
+
+export interface SensitivityRow {
+  readonly kind: SensitivityKind;
+  /** Layers that change together because their channels are coupled or they are alike. */
+  readonly layers: readonly string[];
+  /** An amount, bits, or the remaining share of the weights. */
+  readonly setting: number;
+  readonly drop: Estimate;
+  /** Bytes of the weights of these layers. */
+  readonly bytes: number;
+  /** Saved bytes of all stored values; for unstructured pruning those of new zeros. */
+  readonly saved: number;
+  /** Saved share of the model's multiply-accumulates; undefined if they cannot be counted. */
+  readonly savedMacs?: number | undefined;
+  /** Saved share of the model's processor time on this machine; undefined if not measured. */
+  readonly savedTime?: number | undefined;
+}
+
+export interface Sensitivity {
+  readonly format: typeof sensitivityFormat;
+  readonly version: string;
+  readonly model: string;
+  /** Bytes of all stored values. */
+  readonly bytes: number;
+  readonly metric: Pick<Metric, "name" | "unit" | "better">;
+  readonly original: Estimate;
+  readonly data: { readonly name: string; readonly count: number | undefined };
+  readonly seed: number;
+  /** By kind, in graph order, from the mildest setting to the harshest. */
+  readonly rows: readonly SensitivityRow[];
+  readonly misses: readonly {
+    readonly kind: SensitivityKind;
+    readonly at: string | undefined;
+    readonly reason: string;
+  }[];
+  /** Number of settings without a measurement because time ran out. */
+  readonly open: number;
+  readonly seconds: number;
+}
+
+interface KindWords {
+  readonly title: string;
+  /** A setting: "40 %", "4 bits", "rank 50 %". */
+  text(setting: number): string;
+  /** Whether the largest setting is the harshest. */
+  readonly isRising?: boolean;
+}
+
+const amount = (share: number): string => percent(share, 0);
+
+export const kindWords: Readonly<Record<SensitivityKind, KindWords>> = {
+  prune: { title: "individual weights set to zero", text: amount, isRising: true },
+  channels: { title: "channels removed", text: amount, isRising: true },
+  bits: { title: "fewer bits", text: (bits) => `${bits} bits` },
+  rank: { title: "low rank: share of weights kept", text: (ratio) => `rank ${percent(ratio, 0)}` },
+};
+
+export interface SweptLayers {
+  readonly name: string;
+  readonly rows: readonly (SensitivityRow | undefined)[];
+}
+
+export function sweptBy(
+  { rows }: Sensitivity,
+  kind: SensitivityKind,
+): { readonly settings: readonly number[]; readonly layers: readonly SweptLayers[] } {
+  const own = rows.filter((row) => row.kind === kind);
+  const { isRising = false } = kindWords[kind];
+  const settings = [...new Set(own.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
+  const layers = [...groupBy(own, (row) => row.layers.join(" + ")).values()].map((of) => ({
+    name: togetherName(of[0].layers),
+    rows: settings.map((setting) => of.find((row) => row.setting === setting)),
+  }));
+  return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
+}
+
+function togetherName(layers: readonly string[]): string {
+  return layers.length < 3 ? layers.join(" + ") : `${layers[0]} and ${layers.length - 1} more`;
+}
+
+function meanDrop({ rows }: SweptLayers): number {
+  // NaN outputs are a total loss.
+  const drops = rows.flatMap((row) =>
+    row === undefined ? [] : Number.isNaN(row.drop.value) ? Infinity : row.drop.value,
+  );
+  return drops.reduce((sum, drop) => sum + drop, 0) / drops.length;
+}
+
+/** "1 row has equal drops …" if neighboring settings gave the same model. */
+export function equalSettingsText({ layers }: Pick<ReturnType<typeof sweptBy>, "layers">): string | undefined {
+  const isEqual = (row: SensitivityRow | undefined, before: SensitivityRow | undefined): boolean =>
+    row?.kind === "channels" && row.saved === before?.saved && row.drop.value === before.drop.value;
+  const count = layers.filter(({ rows }) => rows.some((row, at) => isEqual(row, rows[at - 1]))).length;
+  if (count === 0) return undefined;
+  return `${counted(count, "row")} ${count === 1 ? "has" : "have"} equal drops at neighboring settings: channels are removed in blocks, so both settings remove the same ones.`;
+}
+
+/** 6.4: the drop, in points for a share. */
+export function dropText(unit: Metric["unit"], value: number): string {
+  return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
+}
+
+/** Relative precision of large drops. */
+export const relativeResolution = 1 / 4;
+
+/** Absolute precision of drops: the default maximum drop of commands. */
+export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | "original">): number {
+  return usualDrop(metric, original.value);
+}
+
+export function isResolved({ value, low, high }: Estimate, resolution: number): boolean {
+  return (high - low) / 2 <= Math.max(resolution, relativeResolution * Math.abs(value));
+}
+
+/** "45 of 60 drops are known only to ±3.7 points: …" if samples ran out. Intervals shrink with the root of the number of samples. */
+export function unresolvedText(found: Sensitivity): string | undefined {
+  const resolution = resolutionOf(found);
+  const open = found.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
+  if (open.length === 0) return undefined;
+  const widths = open.map(({ drop: { low, high } }) => (high - low) / 2).toSorted((a, b) => a - b);
+  const width = widths[Math.floor(widths.length / 2)] ?? Number.NaN;
+  const { unit } = found.metric;
+  const measured = `${integer(open.length)} of ${counted(found.rows.length, "drop")}`;
+  if (!Number.isFinite(width)) return `${measured} cannot be told from chance: there are too few test samples.`;
+  const count = Math.max(...open.map(({ drop }) => drop.count));
+  const enough = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
+  return `${measured} are known only to ±${allowance(unit, width)} on ${counted(count, "test sample")}, so smaller drops do not show, and recipes may choose the wrong layers. About ${integer(enough)} samples tell ±${allowance(unit, resolution)}.`;
+}
+
+/** "conv1 is the most sensitive layer": the one with the largest drop for most techniques. */
+export function headline(found: Sensitivity): string {
+  if (found.rows.length === 0) return "No layer was measured";
+  const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
+  const firsts = sensitivityKinds.flatMap((kind) => sweptBy({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
+  const [most] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
+  if (most === undefined) return "No layer lost a statistically significant amount";
+  const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === most[0]);
+  return `${most[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;
+}

@@ -1,0 +1,97 @@
+/** The settings of each technique in a sweep, from the mildest to the harshest. */
+
+import { Miss, refusalIn } from "../../core/errors.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
+import { prune } from "../../techniques/prune/index.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
+import { runStep } from "../../judge/steps/step.ts";
+import type { SensitivityKind } from "./sensitivity-record.ts";
+import { optionsForBits } from "../../judge/run/size-budget.ts";
+
+export interface Sweep {
+  readonly pass: AnyPass;
+  readonly shared: OptionValues;
+  readonly settings: readonly number[];
+  /** Setting that changes most layers: a small share of few channels is none. */
+  readonly widest: number;
+  /** Setting that changes nothing, if settings are continuous. */
+  readonly none?: number;
+  readonly isCoupled?: true;
+  readonly storesZeros?: true;
+  own(setting: number): OptionValues;
+  /** Whether a change uses the requested format: unsupported layers get another. */
+  isAsked?(change: Change, setting: number): boolean;
+}
+
+const amounts = [0.2, 0.4, 0.6, 0.8];
+const amount = (share: number): OptionValues => ({ amount: share });
+
+export const sweeps: Readonly<Record<SensitivityKind, Sweep>> = {
+  prune: {
+    pass: prune,
+    shared: { amount: 0 },
+    settings: amounts,
+    widest: 0.8,
+    none: 0,
+    storesZeros: true,
+    own: amount,
+  },
+  channels: {
+    pass: prune,
+    shared: { structured: true, amount: 0 },
+    settings: amounts,
+    widest: 0.8,
+    none: 0,
+    isCoupled: true,
+    own: amount,
+  },
+  bits: {
+    pass: quantize,
+    shared: { scheme: "weights" },
+    settings: [8, 4, 3],
+    widest: 8,
+    own: optionsForBits,
+    isAsked: ({ bits }, setting) => bits === setting,
+  },
+  rank: {
+    pass: factorize,
+    shared: { timing: false },
+    settings: [0.75, 0.5, 0.25],
+    widest: 0.75,
+    none: 1,
+    own: (budget) => ({ budget }),
+  },
+};
+
+export const optionsOf = ({ shared, own }: Sweep, settings: ReadonlyMap<string, number>): OptionValues => ({
+  ...shared,
+  layers: [...settings.keys()],
+  overrides: Object.fromEntries([...settings].map(([layer, setting]) => [layer, own(setting)])),
+});
+
+/** Changes some layers in place, all by the same setting. @returns the changes, or why there are none. */
+export async function applied(
+  kind: SensitivityKind,
+  layers: readonly string[],
+  setting: number,
+  model: Model,
+  context: Context,
+): Promise<readonly Change[] | Miss> {
+  const { pass, isAsked = () => true } = sweeps[kind];
+  const options = optionsOf(sweeps[kind], new Map(layers.map((layer) => [layer, setting])));
+  try {
+    const { changes, misses } = await runStep(pass, model, options, {}, context);
+    const [{ reason, by } = new Miss("nothing changes")] = misses;
+    if (changes.length === 0) return new Miss(reason, by);
+    return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format supports it");
+  } catch (error) {
+    return new Miss(refusalIn(error).message);
+  }
+}
+
+export function middleOf(kind: SensitivityKind): number {
+  const { settings } = sweeps[kind];
+  return settings[Math.floor((settings.length - 1) / 2)] ?? 0;
+}

@@ -1,0 +1,77 @@
+/**
+ * Bias correction (Nagel et al. 2019, arXiv 1906.04721, empirical form): compensates the mean shift of a layer's outputs,
+ *
+ *     b_c ← b_c + E[y_c] - E[y'_c]                 y of the original, y' of the changed model, on the same samples
+ *
+ * Layers are corrected in order, which also compensates for quantized activations.
+ */
+import { biased } from "../../core/analysis/biased.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Calibration } from "./calibration.ts";
+import { type KeptSamples, observeOnce } from "./kept.ts";
+import type { LayerMatch, Match } from "./match.ts";
+import { channelMoments, type Moments } from "./moments.ts";
+import { shiftOutputs } from "./shift.ts";
+
+export interface BiasCorrection {
+  readonly match: Match;
+  readonly context: Pick<Context, "engine" | "signal" | "progress">;
+  /** Include layers before a batch normalization; only with fixed statistics does it pass means on (false). */
+  readonly normalized?: boolean;
+  readonly except?: (layer: Layer) => boolean;
+  readonly overdue?: () => boolean;
+  /** Keeps the means of the original for other corrections with the same samples. */
+  readonly kept?: KeptSamples;
+}
+
+/** @param walk starts a calibration of the model. @returns the number of changed layers. */
+export async function correctBiases(
+  model: Model,
+  data: Dataset,
+  walk: () => Promise<Calibration>,
+  correction: BiasCorrection,
+): Promise<number> {
+  const { match, context, normalized = false, except, overdue } = correction;
+  const { kept = { of: data, setting: "means of the original" } } = correction;
+  const { engine, signal, progress } = context;
+  const matches = match.layers.filter((layer) => normalized || !layer.normalized);
+  if (matches.length === 0) return 0;
+  const answers = matches.map(({ original, axis }) => ({ name: original, axis }));
+  const means = await observeOnce(engine, match.original, kept, answers, channelMoments, { signal });
+  const way = await walk();
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  let changed = 0;
+  for (const [index, matched] of matches.entries()) {
+    if (overdue?.() === true) break;
+    progress(index, matches.length);
+    const layer = all[matched.place];
+    // One bias per channel would interfere with least squares, which fits all taps of such a layer.
+    if (layer === undefined || layer.role.outTaps !== undefined || except?.(layer) === true) continue;
+    const [wanted, answer] = [means.get(matched.original), biased(layer, inference)];
+    if (wanted === undefined || answer === undefined) continue;
+    await way.reach(layer.node);
+    const found = await way.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);
+    const shift = shiftBetween(wanted, found, matched);
+    if (!isWorthIt(shift, found)) continue;
+    await shiftOutputs(model, layer, answer.sum, shift, engine);
+    changed++;
+  }
+  return changed;
+}
+
+function shiftBetween(wanted: Moments, found: Moments, { kept }: LayerMatch): Float64Array {
+  return found.mean.map((mean, channel) => (wanted.mean[kept?.[channel] ?? channel] ?? 0) - mean);
+}
+
+/** Shifts below float32 resolution are ignored. */
+function isWorthIt(shift: Float64Array, { mean, variance }: Moments): boolean {
+  return shift.some((own, channel) => {
+    const size = Math.hypot(mean[channel] ?? 0, Math.sqrt(variance[channel] ?? 0));
+    return Math.abs(own) > 1e-6 * size;
+  });
+}

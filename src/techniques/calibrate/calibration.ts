@@ -1,0 +1,301 @@
+/**
+ * Walks through a model layer by layer with all samples. Values before a node are kept, in memory or on disk, so each layer only
+ * costs the run from the previous one and sees earlier changes:
+ *
+ *     x → a → b → c → …          at b: the values of a are kept, and only b runs
+ *
+ * Values that do not count samples (sizes, masks) are recomputed. States are columns with their values at the start of the walk.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers } from "../../core/analysis/layers.ts";
+import { isStored } from "../../core/analysis/stored-root.ts";
+import { trainPart } from "../../data/open.ts";
+import { ownArrays, sampleCount } from "../../data/rows.ts";
+import { draw, firstBatch, take } from "../../data/select.ts";
+import { type BatchStore, openStorage, type Storage } from "../../data/store.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
+import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { createRunner, type Runner } from "../../runtime/run/run.ts";
+import { extract } from "../../core/graph/extract.ts";
+import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import type { Dim } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
+import {
+  type Features,
+  featuresIn,
+  type Layout,
+  type Place,
+  type Running,
+  type Statistic,
+  toldOf,
+} from "./statistic.ts";
+import { together } from "./together.ts";
+
+export interface CalibrateOptions {
+  /** Samples, which need no labels, or the path of a data set, of which the train split is used. */
+  readonly data: Dataset | string;
+  /** Number of samples, drawn at random; the first ones of a stream or for a model with states (256). */
+  readonly samples?: number | undefined;
+}
+
+/**
+ * Starts a calibration: statistics of layer inputs, in layer order, while the model is changed on the way. A layer can be changed
+ * after `collect`; later layers see the change. Values are kept in memory or on disk until `release`.
+ * @throws PithError E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const seen = await calibrate(model, { data: calibration, samples: 128 });
+ * for (const layer of layers(model, infer(model))) {
+ *   const reach = await seen.collect(layer, columnNorms);
+ *   if (!(reach instanceof Miss)) console.log(layer.name, Math.max(...reach)); // and change layer.weight.tensor
+ * }
+ * await seen.release();
+ */
+export async function calibrate(
+  model: Model,
+  { data, samples = 256 }: CalibrateOptions,
+  context: Partial<Context> = {},
+): Promise<Calibration> {
+  const { engine, signal, seed } = completeContext(context);
+  const dataset = await trainPart(data);
+  const ordered = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
+  const chosen = ordered ? take(dataset, samples) : draw(dataset, samples, seed);
+  const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, samplesThatFit(layers(model, infer(model))))));
+  const storage = openStorage({ memory: roomInMemory });
+  try {
+    return await Calibration.begin(model, chosen, { engine, signal, batch, storage });
+  } catch (error) {
+    await storage.release();
+    throw error;
+  }
+}
+
+export const samplesAtOnce = 16;
+
+/** Bytes of values kept in memory; the rest is on disk, where it is read in order. */
+export const roomInMemory = 256 * 2 ** 20;
+
+const stopped = "Stopped while values were measured.";
+
+export interface WalkOptions {
+  readonly engine: Engine;
+  readonly signal: AbortSignal;
+  readonly batch: number;
+  /** Storage of the values; the caller releases it. */
+  readonly storage: Storage;
+}
+
+type Write = (part: Model) => readonly Value[];
+
+/** A calibration of the original with the same samples, and the matching layers. */
+interface Beside {
+  readonly seen: Calibration;
+  readonly layers: readonly Layer[];
+}
+
+/** The calibration that `calibrate` starts. */
+export class Calibration {
+  readonly model: Model;
+  readonly states: readonly string[];
+  readonly #owner: string;
+  readonly #options: WalkOptions;
+  readonly #products: EngineMultiply;
+  #store: BatchStore;
+  /** Names of stored values that are not model inputs. */
+  #kept: readonly string[] = [];
+
+  private constructor(model: Model, owner: string, store: BatchStore, states: readonly string[], options: WalkOptions) {
+    this.model = model;
+    this.states = states;
+    this.#owner = owner;
+    this.#store = store;
+    this.#options = options;
+    this.#products = engineMultiply(options.engine);
+  }
+
+  /** Reads the samples. The model can change at nodes that have not been reached. */
+  static async begin(model: Model, data: Dataset, options: WalkOptions): Promise<Calibration> {
+    infer(model);
+    const store = options.storage.store(data.name);
+    let states: readonly string[] | undefined;
+    let runner: Runner | undefined;
+    try {
+      for await (const read of data.batches({ size: options.batch })) {
+        const batch = named(read, model);
+        states ??= feedingOf(model, batch, data.name).states.map(({ input }) => input);
+        if (states.length > 0)
+          runner ??= await createRunner(options.engine, model, data.name, { optimize: false, observed: states });
+        await store.add(ownArrays({ ...batch, ...(await runner?.run(batch)) }));
+      }
+    } finally {
+      await runner?.release();
+    }
+    return new Calibration(model, data.name, store, states ?? [], options);
+  }
+
+  /**
+   * Returns a statistic of the inputs of a layer, or of several together (the earliest first), or why there is none. Afterwards
+   * the (first) layer and the model after it can change.
+   * @param original a calibration with the same samples and its layers, whose inputs the statistic also receives.
+   * @throws PithError E_STOPPED on the signal.
+   */
+  async collect<R>(layer: Layer | readonly Layer[], statistic: Statistic<R>, original?: Beside): Promise<R | Miss> {
+    const all = "node" in layer ? [layer] : layer;
+    const isTable = all.every(({ role }) => role.kind === "lookup");
+    const running = this.#begin((isTable ? statistic.ofTables : undefined) ?? statistic);
+    for (const [at, one] of all.entries()) {
+      const features = featuresOf(one, statistic);
+      if (features instanceof Miss) return features;
+      if (at === 0) await this.reach(one.node);
+      const batches = this.features(features, statistic);
+      const layerBefore = original?.layers[at];
+      if (original === undefined || layerBefore === undefined) {
+        for await (const batch of batches) await running.add(batch);
+        continue;
+      }
+      const before = featuresOf(layerBefore, statistic);
+      if (before instanceof Miss) return before;
+      if (at === 0) await original.seen.reach(layerBefore.node);
+      for await (const [batch, other] of together(batches, original.seen.features(before, statistic)))
+        await running.add(batch, other);
+    }
+    return running.end();
+  }
+
+  async observe<R>(place: Place | LayerFeatures, statistic: Statistic<R>): Promise<R> {
+    const running = this.#begin(statistic);
+    for await (const batch of this.features(place, statistic)) await running.add(batch);
+    return running.end();
+  }
+
+  #begin<R>(statistic: Statistic<R>): Running<R> {
+    return statistic.begin((a, b) => {
+      stopIfAsked(this.#options.signal, stopped);
+      return this.#products.multiply(a, b);
+    });
+  }
+
+  async *features(
+    place: Place | LayerFeatures,
+    statistic: Pick<Statistic<unknown>, "reduce"> = {},
+  ): AsyncGenerator<Features> {
+    const pick = "pick" in place ? place.pick : undefined;
+    let told: Place & Layout = { ...place, rank: this.model.graph.value(place.name)?.type?.dims?.length };
+    const write = (part: Model): readonly Value[] => {
+      pick?.(part);
+      const { value, ...own } = toldOf(part, place, statistic);
+      if (statistic.reduce !== undefined) told = { name: value.name, ...own };
+      return [value];
+    };
+    const asIs = pick === undefined && statistic.reduce === undefined;
+    for await (const batch of this.values([place.name], asIs ? undefined : write)) {
+      const dense = batch[told.name];
+      if (dense !== undefined) yield featuresIn(dense, told);
+    }
+  }
+
+  /** Yields values of the model per batch, or the outputs of `write`. */
+  async *values(names: readonly string[], write?: Write): AsyncGenerator<Batch> {
+    for await (const { before, found } of this.#run(names, write)) {
+      const kept = Object.entries(before).filter(([name]) => names.includes(name));
+      yield { ...Object.fromEntries(kept), ...found };
+    }
+  }
+
+  async *#run(
+    names: readonly string[],
+    write?: Write,
+  ): AsyncGenerator<{ readonly before: Batch; readonly found: Batch }> {
+    const { engine, signal } = this.#options;
+    const { columns } = this.#store;
+    const missing = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
+    const part = missing.length === 0 ? undefined : this.#part(missing, write);
+    const load = { optimize: false, spinning: false };
+    const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, load);
+    // Reads only the stored values that are needed.
+    const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
+    const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
+    try {
+      for await (const before of this.#store.batches(wanted)) {
+        stopIfAsked(signal, stopped);
+        yield { before, found: (await runner?.run(before)) ?? {} };
+      }
+    } finally {
+      await runner?.release();
+    }
+  }
+
+  #part(names: readonly string[], write: Write | undefined): Model {
+    const part = extract(this.model, valuesOf(this.model, names), valuesOf(this.model, this.#kept));
+    if (write !== undefined) part.graph.setOutputs(write(part));
+    part.graph.setInputs(part.graph.inputs.filter(({ uses }) => uses.size > 0));
+    return part;
+  }
+
+  /** Stores the values before a node, so that everything from it on can change. */
+  async reach(node: Node): Promise<void> {
+    const still = liveAt(this.model, node);
+    const wanted = still.filter((name) => !this.#kept.includes(name));
+    if (wanted.length === 0) return;
+    const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
+    const kept = before.columns.filter((name) => !this.#kept.includes(name) || still.includes(name));
+    for await (const { before: known, found } of this.#run([...kept, ...wanted])) {
+      const count = sampleCount(known, this.#owner);
+      if (Object.values(found).some(({ dims }) => dims[0] !== count)) return next.release();
+      const lasting = Object.entries(known).filter(([name]) => kept.includes(name));
+      await next.add({ ...Object.fromEntries(lasting), ...found });
+    }
+    await before.release();
+    this.#store = next;
+    this.#kept = [...this.#kept.filter((name) => still.includes(name)), ...wanted];
+  }
+
+  async release(): Promise<void> {
+    await this.#products.release();
+    await this.#options.storage.release();
+  }
+}
+
+function valuesOf(model: Model, names: readonly string[]): readonly Value[] {
+  return names.flatMap((name) => model.graph.value(name) ?? []);
+}
+
+/** Binds the only column to the only input. */
+function named(batch: Batch, { graph }: Model): Batch {
+  const columns = Object.keys(batch).filter((name) => name !== "label");
+  const [[input, ...others], [column, ...more]] = [graph.feeds, columns];
+  const dense = column === undefined ? undefined : batch[column];
+  if (input === undefined || dense === undefined || others.length + more.length > 0) return batch;
+  return { [input.name]: dense };
+}
+
+/** Returns floats with a sample axis that are computed before a node and used by it or later. */
+function liveAt({ graph }: Model, node: Node): readonly string[] {
+  const [first] = graph.feeds;
+  const samples = first?.type?.dims?.[0];
+  const before = new Set<Value>();
+  const live = new Set<string>();
+  let reached = false;
+  const note = (value: Value): void => {
+    if (before.has(value)) live.add(value.name);
+  };
+  for (const each of graph.nodes()) {
+    reached ||= each === node;
+    if (reached) for (const value of usedValues(each)) note(value);
+    else for (const value of each.outputs) if (value !== undefined && isPerSample(value, samples)) before.add(value);
+  }
+  for (const value of graph.outputs) note(value);
+  return [...live];
+}
+
+function isPerSample(value: Value, samples: Dim | undefined): boolean {
+  const { type } = value;
+  if (type === undefined || !isFloat(type.type) || samples === undefined) return false;
+  return type.dims?.[0] === samples && !isStored(value);
+}

@@ -1,0 +1,53 @@
+import { expect, test } from "vitest";
+import { numbersFor } from "../../../test/quantize/networks.ts";
+import { memory } from "../../data/indexed.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { nearest, quantize } from "../quantize/index.ts";
+import type { Solver } from "./solver.ts";
+import type { Statistic } from "./statistic.ts";
+
+const rows: Statistic<number> = {
+  begin() {
+    let [sum, pairs] = [0, 0];
+    return {
+      add(batch, original) {
+        sum += batch.rows;
+        pairs += original?.rows ?? 0;
+      },
+      end: () => sum + pairs / 1000,
+    };
+  },
+};
+
+const network = `opset 17
+graph (x: float32[batch, 12]) -> (y: float32[batch, 12]) {
+  w: float32[12, 12] = random(seed 1)
+  a = MatMul "first" (x, w)
+  b = Relu(a)
+  c = MatMul "second" (b, w)
+  d = Relu(c)
+  y = MatMul "third" (d, w)
+}`;
+
+test.each([
+  { of: "original", options: {}, evidence: [["first", 96]] },
+  { of: "changed", options: {}, evidence: [["first", 96]] },
+  { of: "both", options: {}, evidence: [["first", 96.096]] },
+  { of: "original", options: { except: "second" }, evidence: [["first", 64]] },
+  { of: "both", options: { except: "first" }, evidence: [["second", 64.064]] },
+] as const)(
+  "statistics of a shared weight include the inputs of all layers that read its quantized values: $of, $options",
+  async ({ of, options, evidence }) => {
+    const seen: unknown[] = [];
+    const rounder: Solver = {
+      ...{ id: "counting", evidence: rows, of },
+      scales(weight, grid, known) {
+        seen.push([known.layer.name, known.evidence]);
+        return nearest.scales(weight, grid);
+      },
+    };
+    const data = memory("x", { x: numbersFor([32, 12]) });
+    await quantize(parseModel(network), { scheme: "weights", rounder, data, equalize: false, ...options });
+    expect(seen).toEqual(evidence);
+  },
+);

@@ -1,0 +1,123 @@
+/**
+ * Layer inputs as the rows of a matrix P, y = P w + b, one row per position of each sample.
+ *
+ * With a weight that picks one input element per output, the layer itself computes P (for a convolution the patches), so no
+ * operator needs special code. Each group has a separate P:
+ *
+ *     weight (outputs, inputs, taps)     picks (inputs · taps, inputs, taps), picks[f, i, t] = 1 where f = i · taps + t
+ *
+ * The picks of a convolution are (inputs · taps, 1, taps), in one group for each input channel, which takes a fraction of the time.
+ * If each output is a sum over the channels of one position, P is the data itself.
+ */
+import { isInside, type Layer } from "../../core/analysis/layers.ts";
+import { requireProduct, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { identity, type Matrix } from "../../core/math/index.ts";
+import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { type Dim, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { Layout, Statistic } from "./statistic.ts";
+
+export interface LayerFeatures extends Layout {
+  /** The value with the rows of P, and along `axis` the features of all groups: the layer's output after `pick`, or its data. */
+  readonly name: string;
+  /** Changes the layer in a copy of its model, or of a part of it. */
+  pick?(copy: Model): void;
+}
+
+/** Returns what a statistic of a layer's inputs receives, or why it receives nothing. */
+export function featuresOf(
+  layer: Layer,
+  { ofTables }: Pick<Statistic<unknown>, "ofTables"> = {},
+): LayerFeatures | Miss {
+  const { node, role, effective, outputs, name } = layer;
+  const dims = fixedDims(effective.type?.dims);
+  const [output] = node.outputs;
+  const no = (reason: string): Miss => new Miss(reason, name);
+  if (ofTables !== undefined && role.kind === "lookup") {
+    const indices = node.inputs[role.data];
+    if (layer.weight.uses.size > 1) return no("its table has other readers");
+    if (indices !== undefined && !isInside(layer)) return { name: indices.name };
+  }
+  if (output === undefined || dims === undefined) return no("its weight has no known size");
+  if (role.packed !== undefined) return no("its weight is packed");
+  if (isInside(layer)) return no("it is in a subgraph");
+  const other = requireProduct(layer);
+  if (other !== undefined) return other;
+  if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
+  const { inputs, taps } = weightShape(role, dims);
+  const data = taps === 1 ? plainData(layer) : undefined;
+  if (data !== undefined) return { name: data.name, axis: role.dataAxis };
+  const features = inputs * taps;
+  const { window } = role;
+  const single = window === undefined ? [] : [role.in];
+  const picking = { ...role, groups: window === undefined ? role.groups : role.groups * inputs };
+  const shape = dims.map((dim, axis) =>
+    axis === role.out ? features * role.groups : [...single, ...(role.outTaps ?? [])].includes(axis) ? 1 : dim,
+  );
+  const type = effective.type?.type ?? "float32";
+  if (!isFloat(type)) return no(`its weight is codes (${type}), which are multiplied with codes`);
+  return {
+    name: output.name,
+    axis: role.outputAxis,
+    groups: role.groups,
+    taps,
+    pick(copy) {
+      const result = copy.graph.value(output.name);
+      const own = result?.producer;
+      if (result === undefined || own === undefined) return;
+      const store = (what: string, dims: readonly number[], numbers: Float64Array): Value =>
+        copy.graph.addTensor(what, inMemory(fromNumbers(type, dims, numbers)));
+      const size = (features * role.groups) / picking.groups;
+      const picks = weightNumbers(picking, shape, new Array<Matrix>(picking.groups).fill(identity(size)));
+      copy.graph.setInput(own, role.input, store("picks", shape, picks));
+      if (window !== undefined) copy.graph.setAttribute(own, window.groups, { kind: "int", value: picking.groups });
+      // Replaced by zeros, because before opset 11 Gemm requires a bias.
+      for (const input of new Set([role.bias, role.biasInput])) {
+        const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
+        if (input === undefined || before === undefined) continue;
+        // With one output, a bias [1, 1] has an axis of rows, too.
+        const last = before.lastIndexOf(outputs);
+        const now = before.map((dim, at) => (at === last ? (shape[role.out] ?? dim) : dim));
+        copy.graph.setInput(own, input, store("zeros", now, new Float64Array(elementCount(now))));
+      }
+      result.type = undefined;
+    },
+  };
+}
+
+/** Returns the data of a layer that sums over the channels of each position, if the output has the same positions. */
+function plainData({ node, role }: Layer): Value | undefined {
+  const [data, [output]] = [node.inputs[role.data], node.outputs];
+  const isPlain =
+    role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((one) => one === undefined);
+  if (!isPlain || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
+  const [before, after] = [places(data, role.dataAxis), places(output, role.outputAxis)];
+  const isSame = before?.length === after?.length && before?.every((dim, at) => dim === after?.[at]) === true;
+  return isSame ? data : undefined;
+}
+
+const places = (value: Value | undefined, axis: number): readonly Dim[] | undefined =>
+  value?.type?.dims?.filter((_, at, { length }) => at !== (axis < 0 ? axis + length : axis));
+
+/** Maximum bytes of the features of a batch. */
+const mostBytes = 64 * 2 ** 20;
+
+/** Returns the batch size for which the features of every layer are small; below 1 if one sample is too large. */
+export function samplesThatFit(layers: readonly Layer[]): number {
+  const bytes = layers.map(({ role, effective, node }) => {
+    const dims = fixedDims(effective.type?.dims);
+    if (dims === undefined) return 1;
+    const { groups, inputs, taps } = weightShape(role, dims);
+    const features = groups * inputs * taps;
+    const behind = role.outputAxis + (role.outTaps?.length ?? 0);
+    const rest = (node.outputs[0]?.type?.dims ?? []).filter(
+      (_, at) => at !== 0 && (at < role.outputAxis || at > behind),
+    );
+    const places = fixedDims(rest);
+    return 4 * features * (places === undefined ? 1024 : elementCount(places));
+  });
+  return mostBytes / Math.max(1, ...bytes);
+}

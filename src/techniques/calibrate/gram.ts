@@ -1,0 +1,55 @@
+import { type Matrix, multiplyHere, transpose } from "../../core/math/index.ts";
+import { addTo } from "../../core/math/normal-equations.ts";
+import type { Features, Statistic } from "./statistic.ts";
+
+/**
+ * Second moments of layer inputs P, which give the error of an output over all rows. With changed inputs P̂ and changed weights ŵ:
+ *
+ *     ‖P̂ ŵ − P w‖² = ŵᵀ G ŵ − 2 ŵᵀ C w + wᵀ (PᵀP) w,     G = P̂ᵀP̂,  C = P̂ᵀP
+ */
+export interface Gram {
+  readonly rows: number;
+  /** G of each group, columns × columns. */
+  readonly groups: readonly Matrix[];
+  /** C of each group, if the original is observed, too. */
+  readonly cross?: readonly Matrix[];
+}
+
+/** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. */
+const rowsFor = (columns: number): number => 1024 + 2 * columns;
+
+/**
+ * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
+ * @example
+ * const seen = await calibrate(model, { data: calibration });
+ * for (const layer of layers(model, infer(model))) await seen.collect(layer, gramMatrices);
+ */
+export const gramMatrices: Statistic<Gram> = {
+  begin(multiply = multiplyHere) {
+    const [groups, cross]: [Matrix[], Matrix[]] = [[], []];
+    let rows = 0;
+    const add = (sums: Matrix[], group: number, product: Matrix): void => {
+      const sum = sums[group];
+      if (sum === undefined) sums[group] = product;
+      else addTo(sum, product);
+    };
+    return {
+      async add(batch, original) {
+        const places = somePlaces(batch);
+        for (let group = 0; group < batch.groups; group++) {
+          const own = batch.matrix(group, places);
+          const turned = transpose(own);
+          add(groups, group, await multiply(turned, own));
+          if (original !== undefined) add(cross, group, await multiply(turned, original.matrix(group, places)));
+        }
+        rows += places.length;
+      },
+      end: () => ({ rows, groups, ...(cross.length > 0 && { cross }) }),
+    };
+  },
+};
+
+function somePlaces({ rows, columns }: Features): Uint32Array {
+  const count = Math.min(rows, rowsFor(columns));
+  return Uint32Array.from({ length: count }, (_, at) => Math.floor(((at + 0.5) * rows) / count));
+}

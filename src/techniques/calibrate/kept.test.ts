@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { inMemory, zeros } from "../../core/tensor/dense.ts";
+import { measuredOnce } from "./kept.ts";
+
+const model = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y) {
+  w: float32[2] = [1, 2]
+  y = Mul(x, w)
+}`);
+
+function meter() {
+  const asked: (readonly string[])[] = [];
+  const measure = async (missing: readonly string[]) => {
+    asked.push(missing);
+    return new Map(missing.map((name) => [name, `${name} ${asked.length}`]));
+  };
+  return { asked, measure };
+}
+
+test("measures only values that are not known for the same model, samples and setting", async () => {
+  const data = memory("rows", { x: zeros("float32", [4, 2]) });
+  const { asked, measure } = meter();
+  await measuredOnce(model, data, "range", ["x", "y"], measure);
+  const again = await measuredOnce(model.clone(), data, "range", ["w", "y"], measure);
+  expect([...again]).toEqual([
+    ["w", "w 2"],
+    ["y", "y 1"],
+  ]);
+  const changed = model.clone();
+  const weight = changed.graph.value("w");
+  if (weight !== undefined) weight.tensor = inMemory(fromNumbers("float32", [2], [1, 3]));
+  await measuredOnce(changed, data, "range", ["y"], measure);
+  await measuredOnce(model, data, "moments", ["y"], measure);
+  await measuredOnce(model, memory("rows", { x: zeros("float32", [4, 2]) }), "range", ["y"], measure);
+  expect(asked).toEqual([["x", "y"], ["w"], ["y"], ["y"], ["y"]]);
+});
+
+test("measures a stream each time", async () => {
+  const rows = memory("rows", { x: zeros("float32", [4, 2]) });
+  const stream = {
+    name: "stream",
+    count: undefined,
+    batches: (options: Parameters<typeof rows.batches>[0]) => rows.batches(options),
+  };
+  const { asked, measure } = meter();
+  for (let at = 0; at < 2; at++) await measuredOnce(model, stream, "range", ["y"], measure);
+  expect(asked).toEqual([["y"], ["y"]]);
+});

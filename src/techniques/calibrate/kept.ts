@@ -1,0 +1,95 @@
+/**
+ * Keeps statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. Statistics hold for
+ * one model, one data set and one seed, and do not depend on which layers are quantized.
+ */
+import { isIndexed } from "../../data/indexed.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import type { ObserveOptions } from "../../runtime/run/over-samples.ts";
+import { allTensors, type Graph } from "../../core/graph/graph.ts";
+import { identity, structureHash } from "../../core/graph/hash.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
+import { observe } from "./observe.ts";
+import type { Place, Statistic } from "./statistic.ts";
+
+type Kept = Map<string, unknown>;
+
+/** Models per data set and setting: the one to quantize, and one that a transformation has changed. */
+const mostModels = 2;
+
+/** Values by name, per model and setting. */
+const keptOn = new WeakMap<Dataset, Map<string, Map<string, Kept>>>();
+
+/**
+ * Returns the kept statistics of values, and measures the others. A stream yields other samples each time, so nothing is kept for it.
+ * @param setting everything else that determines the statistics.
+ */
+export async function measuredOnce<R>(
+  model: Model,
+  dataset: Dataset,
+  setting: string,
+  names: readonly string[],
+  measure: (missing: readonly string[]) => Promise<ReadonlyMap<string, R>>,
+): Promise<ReadonlyMap<string, R>> {
+  if (!isIndexed(dataset)) return measure(names);
+  const kept = keptFor(dataset, setting, await hashOf(model));
+  const missing = names.filter((name) => !kept.has(name));
+  if (missing.length > 0) for (const [name, found] of await measure(missing)) kept.set(name, found);
+  return new Map(names.flatMap((name) => (kept.has(name) ? [[name, kept.get(name) as R]] : [])));
+}
+
+/** Names a part of a data set by everything that selects its samples. */
+export interface KeptSamples {
+  readonly of: Dataset;
+  readonly setting: string;
+  /** The part of the data set; undefined for the data set itself. */
+  readonly part?: Dataset;
+}
+
+/** `observe` for the values that are not known yet. */
+export function observeOnce<R>(
+  engine: Engine,
+  model: Model,
+  { of, setting, part = of }: KeptSamples,
+  places: readonly Place[],
+  statistic: Statistic<R> | ((name: string) => Statistic<R>),
+  options: ObserveOptions,
+): Promise<ReadonlyMap<string, R>> {
+  const names = places.map(({ name }) => name);
+  return measuredOnce(model, of, setting, names, (missing) => {
+    const unknown = places.filter(({ name }) => missing.includes(name));
+    return observe(engine, model, part, unknown, statistic, options);
+  });
+}
+
+const hashes = new WeakMap<Graph, { readonly revision: number; readonly hash: string }>();
+const contents = new WeakMap<Tensor, string>();
+
+/** Compares new tensors by their elements, because folding computes the same weights for every attempt. */
+async function hashOf(model: Model): Promise<string> {
+  const { revision } = model.graph;
+  const known = hashes.get(model.graph);
+  if (known?.revision === revision) return known.hash;
+  for (const tensor of allTensors(model.graph)) {
+    if (tensor.stored === undefined && !contents.has(tensor)) contents.set(tensor, await tensorHash(tensor));
+  }
+  const hash = structureHash(model, (tensor) => contents.get(tensor) ?? identity(tensor));
+  hashes.set(model.graph, { revision, hash });
+  return hash;
+}
+
+function keptFor(dataset: Dataset, setting: string, model: string): Kept {
+  const settings = keptOn.get(dataset) ?? new Map<string, Map<string, Kept>>();
+  keptOn.set(dataset, settings);
+  const models = settings.get(setting) ?? new Map<string, Kept>();
+  settings.set(setting, models);
+  const kept = models.get(model) ?? new Map<string, unknown>();
+  // The latest model is the last.
+  models.delete(model);
+  models.set(model, kept);
+  const [oldest] = models.keys();
+  if (models.size > mostModels && oldest !== undefined) models.delete(oldest);
+  return kept;
+}

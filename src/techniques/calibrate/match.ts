@@ -1,0 +1,167 @@
+/**
+ * Matches layers of a changed model to those of its original (`core/analysis/match.ts`), with the channels that remain.
+ *
+ * In the copy of the original, batch normalization is folded like in the changed model. Removed channels are read from metadata
+ * (`core/analysis/provenance.ts`). Without it, channel j matches the first original channel o, in order, whose row contains it: w'_j ⊂
+ * w_o.
+ */
+import { biased } from "../../core/analysis/biased.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { counterpartsAmong } from "../../core/analysis/match.ts";
+import { recordedKept } from "../../core/analysis/provenance.ts";
+import { requireProduct, weightMatrices, weightShape } from "../../core/analysis/weight.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+
+export interface LayerMatch {
+  readonly name: string;
+  /** Index among the layers of the changed model; adding nodes around them does not change it. */
+  readonly place: number;
+  /** Name of the output of the original layer, including its bias. */
+  readonly original: string;
+  readonly axis: number;
+  /** The remaining channels of the original; undefined for all. */
+  readonly kept: readonly number[] | undefined;
+  /** Whether batch normalization follows in both, so that constant shifts per channel have no effect. */
+  readonly normalized: boolean;
+}
+
+export interface Match {
+  /** The original with the same batch normalization folded. */
+  readonly original: Model;
+  readonly layers: readonly LayerMatch[];
+  /** Remaining channels of each cut layer of the original, if known, by the name of its weight. */
+  readonly kept: ReadonlyMap<string, readonly number[]>;
+  readonly misses: readonly Miss[];
+}
+
+export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<Match> {
+  const model = changed.clone();
+  const inference = infer(model);
+  const found = layersOf(model, inference);
+  const reference = await foldedLike(original, found, inference);
+  const known = infer(reference);
+  const counterparts = counterpartsAmong(layersOf(reference, known));
+  const misses: Miss[] = [];
+  const matched: LayerMatch[] = [];
+  const cut = new Map<string, readonly number[]>();
+  const used = new Set<Layer>();
+  for (const [place, layer] of found.entries()) {
+    const counterpart = counterparts(layer).find((other) => !used.has(other));
+    const recorded = counterpart && recordedAgainst(reference, counterpart, model, layer);
+    if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
+      cut.set(counterpart.effective.name, recorded);
+    const same = comparable(layer, counterpart);
+    const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
+    if (same instanceof Miss || kept instanceof Miss) {
+      misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
+      continue;
+    }
+    used.add(same);
+    if (kept !== undefined) cut.set(same.effective.name, kept);
+    matched.push({
+      name: layer.name,
+      place,
+      original: biased(same, known)?.output.name ?? "",
+      axis: layer.role.outputAxis,
+      kept,
+      normalized: isNormalized(layer, inference),
+    });
+  }
+  return { original: reference, layers: matched, kept: cut, misses };
+}
+
+async function foldedLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
+  const reference = original.clone();
+  const normalized = new Map(changed.map((layer) => [layer.name, isNormalized(layer, inference)]));
+  await fuseBatchNorms(reference, { trained: true, into: ({ name }) => normalized.get(name) === false });
+  return reference;
+}
+
+function isNormalized(layer: Layer, inference: Inference): boolean {
+  return [...(biased(layer, inference)?.output.uses ?? [])].some((use) => {
+    const bound = inference.at(use.node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    return !(affine instanceof Miss) && affine.kind === "normalization";
+  });
+}
+
+function comparable(layer: Layer, same: Layer | undefined): Layer | Miss {
+  if (same === undefined) return new Miss("the original has no such layer");
+  const other = requireProduct(layer) ?? requireProduct(same);
+  if (other !== undefined) return other;
+  if (layer.role.outputAxis <= 0) return new Miss("its channels lie along the batch axis");
+  if (same.role.outputAxis !== layer.role.outputAxis || same.role.outTaps?.length !== layer.role.outTaps?.length)
+    return new Miss("its channels lie along another axis");
+  const type = layer.node.outputs[0]?.type?.type;
+  return type !== undefined && !isFloat(type) ? new Miss(`it computes ${type}`) : same;
+}
+
+async function keptChannels(
+  original: Model,
+  before: Layer,
+  changed: Model,
+  after: Layer,
+  engine: Engine,
+): Promise<readonly number[] | undefined | Miss> {
+  if (before.outputs === after.outputs) return undefined;
+  if (after.outputs > before.outputs) return new Miss("it has more channels than the original");
+  const recorded = recordedAgainst(original, before, changed, after);
+  if (recorded !== undefined) return recorded;
+  const [all, left] = [
+    rowsOf(await readStoredValue(original, before.effective, engine), before),
+    rowsOf(await readStoredValue(changed, after.effective, engine), after),
+  ];
+  const kept: number[] = [];
+  let next = 0;
+  for (const row of left) {
+    while (next < all.length && !isPart(row, all[next] ?? [])) next++;
+    if (next === all.length)
+      return new Miss("channels were cut and the weights changed since: cannot map channels to the original");
+    kept.push(next++);
+  }
+  return kept;
+}
+
+/** Returns the remaining channels in the metadata if they fit: the original may have lost channels before. */
+function recordedAgainst(original: Model, before: Layer, changed: Model, after: Layer): readonly number[] | undefined {
+  const base = recordedKept(original, before.name);
+  const recorded = recordedKept(changed, before.name) ?? recordedKept(changed, after.name);
+  const kept = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
+  const fits = kept?.length === after.outputs && kept.every((channel) => channel >= 0 && channel < before.outputs);
+  return fits ? kept : undefined;
+}
+
+/** Returns a row of weights per output channel and input channel. */
+function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Float64Array[])[] {
+  const { taps } = weightShape(role, dense.dims);
+  const blocks = dense.data.length / (outputs * taps);
+  const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
+  return matrices.flatMap(({ data }) =>
+    Array.from({ length: outputs / matrices.length }, (_, row) =>
+      Array.from({ length: blocks }, (_, block) =>
+        data.subarray((row * blocks + block) * taps, (row * blocks + block + 1) * taps),
+      ),
+    ),
+  );
+}
+
+/** Returns whether the blocks of a row are a subsequence of another's. */
+function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): boolean {
+  let at = 0;
+  for (const block of row) {
+    while (at < whole.length && !sameNumbers(block, whole[at])) at++;
+    if (at++ >= whole.length) return false;
+  }
+  return true;
+}
+
+function sameNumbers(a: Float64Array, b: Float64Array | undefined): boolean {
+  return b !== undefined && a.length === b.length && a.every((value, index) => value === b[index]);
+}

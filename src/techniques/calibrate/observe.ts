@@ -1,0 +1,134 @@
+/**
+ * Statistics of values in one pass over the samples. For ranges the graph reduces every value, so only three numbers per value
+ * and batch leave the runtime:
+ *
+ *     h = Conv(x, w)          h = Conv(x, w);  h.reduced = Concat(ReduceMin(h), ReduceMax(h), any NaN in h)
+ */
+import { findStates } from "../../data/states.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { notFiniteHint, PithError } from "../../core/errors.ts";
+import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { typeCodes } from "../../core/tensor/types.ts";
+import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
+
+/**
+ * Computes a separate statistic for each value over the samples of a data set. The model is not changed; it runs without graph
+ * optimization, so that values are those of the written graph. Memory: the values of one batch.
+ * @param places values of the main graph, optionally with their channel axis.
+ * @throws PithError E_NAME if there is no such value, E_DATA if the data does not fit or has no samples, E_STOPPED on the signal.
+ * @example
+ * const seen = await observe(createEngine(), model, calibration, ["conv1.out"], channelMoments);
+ * seen.get("conv1.out"); // { count: 16384, mean: [0.02], variance: [0.17], zeros: [0.5] }
+ */
+export async function observe<R>(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  places: readonly (string | Place)[],
+  statistic: Statistic<R> | ((name: string) => Statistic<R>),
+  options: ObserveOptions = {},
+): Promise<ReadonlyMap<string, R>> {
+  const work = model.clone();
+  const observed = places.map((place) => {
+    const own = typeof place === "string" ? { name: place } : place;
+    const wanted = typeof statistic === "function" ? statistic(own.name) : statistic;
+    const bytes = bytesOfSample(work.graph.value(own.name)) * (wanted.reduce === undefined ? 1 : shareAlive);
+    return { name: own.name, bytes, ...toldOf(work, own, wanted), running: wanted.begin() };
+  });
+  if (observed.length === 0) return new Map();
+  const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
+  const bytes = observed.reduce((sum, each) => sum + each.bytes, 0);
+  const fixed = model.graph.feeds[0]?.type?.dims?.[0];
+  const fitting = Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / bytes)));
+  const { batch = typeof fixed === "number" ? fixed : fitting } = options;
+  await overSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
+    for (const { value, axis, rank, running } of observed) {
+      const dense = results[value.name];
+      if (dense !== undefined) await running.add(featuresIn(dense, { axis, rank }));
+    }
+  });
+  return new Map(observed.map(({ name, running }) => [name, running.end()]));
+}
+
+/** Maximum bytes of the observed values of a batch, which the runtime and JavaScript hold at once. */
+const mostBytes = 64 * 2 ** 20;
+const mostSamples = 16;
+
+/** Approximate share of the reduced values that is in memory at a time. */
+const shareAlive = 1 / 4;
+
+function bytesOfSample(value: Value | undefined): number {
+  const dims = fixedDims(value?.type?.dims?.slice(1));
+  return dims === undefined ? 0 : 4 * elementCount(dims);
+}
+
+export interface ValueRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The minimum and maximum: NaN if any element is NaN, ∞ and -∞ for an empty value. */
+export const valueRange: Statistic<ValueRange> = {
+  reduce: (emit, value) => [
+    emit.ReduceMin([value], { keepdims: 0 }),
+    emit.ReduceMax([value], { keepdims: 0 }),
+    // The runtime's minimum and maximum ignore NaN.
+    emit.ReduceMax([emit.Cast([emit.IsNaN([value])], { to: typeCodes.float32 })], { keepdims: 0 }),
+  ],
+  begin() {
+    let [min, max] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    return {
+      add(batch) {
+        const { data } = batch.matrix();
+        for (let at = 0; at < data.length; at += 3) {
+          const broken = (data[at + 2] ?? 0) > 0 ? Number.NaN : 0;
+          min = Math.min(min, broken + (data[at] ?? 0));
+          max = Math.max(max, broken + (data[at + 1] ?? 0));
+        }
+      },
+      end: () => ({ min, max }),
+    };
+  },
+};
+
+export function notFinite(name: string, { min, max }: ValueRange): PithError {
+  const found = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
+  return new PithError("E_DATA", `"${name}" ${found} on this data: it must be finite.`, {
+    hint: notFiniteHint,
+  });
+}
+
+/** `observe` for ranges. An empty input, such as the first cache of tokens, gets the range of the output that it is fed with later. */
+export async function observeWithStates<R extends ValueRange>(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  names: readonly string[],
+  statistic: Statistic<R>,
+  options: ObserveOptions,
+): Promise<ReadonlyMap<string, R>> {
+  const states = statesOf(model, names);
+  const all = [...new Set([...names, ...states.values()])];
+  const found = await observe(engine, model, dataset, all, statistic, options);
+  const seen = names.flatMap((name) => {
+    const own = found.get(name);
+    if (own === undefined) return [];
+    return [[name, own.min > own.max ? (found.get(states.get(name) ?? name) ?? own) : own] as const];
+  });
+  return new Map(seen);
+}
+
+/** Returns inputs that can be empty, with the outputs that they are fed with later. */
+function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, string> {
+  const { feeds } = model.graph;
+  const open = feeds.filter(
+    ({ name, type }) => names.includes(name) && type?.dims?.slice(1).some((dim) => typeof dim !== "number"),
+  );
+  if (open.length === 0) return new Map();
+  const given = feeds.flatMap((feed) => (open.includes(feed) ? [] : [feed.name]));
+  return new Map(findStates(model, given).map(({ input, output }) => [input, output]));
+}

@@ -1,0 +1,88 @@
+/**
+ * Adds a value per output channel to a layer, wherever possible:
+ *
+ *     a float bias                 b + s                          an integer bias       Q + round(s / scale)
+ *     an input for a bias          b = s, stored                  none, a sum follows   the sum's vector + s
+ *     none at all                  y → Add(y, s)
+ */
+import type { BiasedOutput } from "../../core/analysis/biased.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { storedRoot } from "../../core/analysis/stored-root.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+
+/** @param sum the Add that follows the layer (`biased`) */
+export async function shiftOutputs(
+  model: Model,
+  layer: Layer,
+  sum: BiasedOutput["sum"],
+  shift: Float64Array,
+  engine: Engine,
+): Promise<void> {
+  const { bias, node, role } = layer;
+  if (role.biasInput !== undefined) {
+    if (bias === undefined) return give(model, layer, shift);
+    if (bias.tensor !== undefined && isFloat(bias.tensor.type)) return raise(model, node, role.biasInput, bias, shift);
+    if (await raiseCodes(model, bias, shift, engine)) return;
+  }
+  if (sum === undefined) put(model, layer, shift);
+  else await raise(model, sum.node, sum.input, sum.vector, shift);
+}
+
+function give(model: Model, { node, role, name, weight }: Layer, shift: Float64Array): void {
+  const type = node.outputs[0]?.type?.type;
+  const tensor = inMemory(fromNumbers(type !== undefined && isFloat(type) ? type : "float32", [shift.length], shift));
+  const bias = model.graph.addTensor(`${name}.bias`, tensor, weight.role);
+  if (role.biasInput !== undefined) model.graph.setInput(node, role.biasInput, bias);
+}
+
+/** Adds to a stored vector or scalar; one with other readers is copied for this node. */
+async function raise(model: Model, node: Node, input: number, value: Value, shift: Float64Array): Promise<void> {
+  const dense = await value.tensor?.read();
+  if (dense === undefined || !isFloat(dense.type)) return;
+  const before = toFloat64(dense);
+  const sum = shift.map((own, channel) => own + (before[before.length === 1 ? 0 : channel] ?? 0));
+  const dims = before.length === sum.length ? dense.dims : [...dense.dims.slice(0, -1), sum.length];
+  const tensor = inMemory(fromNumbers(dense.type, dims.length === 0 ? [sum.length] : dims, sum));
+  if (value.uses.size === 1 && before.length === sum.length) value.tensor = tensor;
+  else model.graph.setInput(node, input, model.graph.addTensor(value.name, tensor, value.role));
+}
+
+/** The scale is the dequantized value of ones. Returns false if the bias is not quantized, or has other readers. */
+async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine: Engine): Promise<boolean> {
+  const root = storedRoot(bias);
+  if (root?.tensor?.type !== "int32" || root.uses.size > 1 || bias.uses.size > 1) return false;
+  const codes = await root.tensor.read();
+  if (codes.type !== "int32" || codes.data.length !== shift.length) return false;
+  const probe = model.clone();
+  const [ones, worth] = [probe.graph.value(root.name), probe.graph.value(bias.name)];
+  if (ones === undefined || worth === undefined) return false;
+  ones.tensor = inMemory({ type: "int32", dims: codes.dims, data: new Int32Array(codes.data.length).fill(1) });
+  const scale = toFloat64(await readStoredValue(probe, worth, engine));
+  const data = codes.data.map((code, channel) => code + Math.round((shift[channel] ?? 0) / (scale[channel] ?? 1)));
+  root.tensor = inMemory({ type: "int32", dims: codes.dims, data });
+  return true;
+}
+
+function put(model: Model, layer: Layer, shift: Float64Array): void {
+  const [output] = layer.node.outputs;
+  if (output === undefined) return;
+  const rank = output.type?.dims?.length ?? layer.role.outputAxis + 1;
+  const dims = [shift.length, ...new Array<number>(rank - layer.role.outputAxis - 1).fill(1)];
+  const type = output.type?.type;
+  const emit = emitInto(model, { by: "recover" });
+  const vector = emit.constant(
+    fromNumbers(type !== undefined && isFloat(type) ? type : "float32", dims, shift),
+    `${layer.name}.bias`,
+  );
+  const added = emit.Add([output, vector]);
+  added.type = output.type;
+  replaceUses(output, added, added.producer);
+  model.graph.sort();
+}

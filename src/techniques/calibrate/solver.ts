@@ -1,0 +1,128 @@
+/** Solvers change weights with little effect on the layer's outputs: rounding to a grid, or zeros. Layers are processed in order. */
+import type { Layer } from "../../core/analysis/layers.ts";
+import type { Matrix, Multiply, QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../../core/math/index.ts";
+import type { Random } from "../../core/tensor/random.ts";
+import type { Statistic } from "./statistic.ts";
+
+/**
+ * A solver: for rounding `scales` and optionally `codes`; for pruning `prune`.
+ * @example
+ * import type { Solver } from "pith/calibrate";
+ * import { nearest, quantize } from "pith/quantize";
+ * const clipped: Solver = {
+ *   id: "clipped",
+ *   scales: (weight, grid) =>
+ *     nearest.scales(weight, grid).map(({ scale, zeroPoint }) => ({ scale: 0.9 * scale, zeroPoint })),
+ * };
+ * await quantize(model, { scheme: "weights", rounder: clipped });
+ */
+export interface Solver<E = unknown> {
+  readonly id: string;
+  readonly summary?: string;
+  /** Required statistic of layer inputs: the pass then needs samples (`data`). */
+  readonly evidence?: Statistic<E>;
+  /** Also accepts layers without observable inputs (embedding tables): their evidence is undefined. */
+  readonly blind?: true;
+  /** Model of the statistic: the original (default), the one with earlier layers changed, or both. */
+  readonly of?: "original" | "changed" | "both";
+  /** Describes the scales in reports, if they do not follow the range of each channel. */
+  readonly scalesText?: string;
+  /** Finds zero points of blocks, and supports only blocks. */
+  readonly zeroPoints?: boolean;
+  /** Returns the scale and zero point of each slice; a symmetric grid has a fixed zero point. Not called for learned scales. */
+  scales?(
+    weight: SlicedWeight,
+    grid: Grid,
+    known: LayerContext<E>,
+  ): readonly ScaleAndZeroPoint[] | Promise<readonly ScaleAndZeroPoint[]>;
+  /** Returns matrices with a value from `low` to `high` per element; default: nearest. Fake quantization always rounds to nearest. */
+  codes?(
+    weight: SlicedWeight,
+    grid: ScaledGrid,
+    known: LayerContext<E>,
+  ): readonly Matrix[] | Promise<readonly Matrix[]>;
+  /** Chooses entries to prune. @param weights outputs × inputs, 0 for pruned entries. @param kept 1 for remaining entries. */
+  prune?(
+    weights: readonly Matrix[],
+    kept: readonly MatrixMask[],
+    goal: PruneGoal,
+    known: LayerContext<E>,
+  ): PruneSolution | Promise<PruneSolution>;
+}
+
+export interface LayerContext<E = unknown> {
+  readonly layer: Layer;
+  /** The statistic: columns as in the matrices, group after group. */
+  readonly evidence: E;
+  readonly random: Random;
+  readonly multiply: Multiply;
+}
+
+/** A layer's weight as matrices; the values of a *slice* share a scale. */
+export interface SlicedWeight {
+  /** Outputs × inputs per group; a table as rows × width. Columns are those of the layer inputs (`Features`). */
+  readonly matrices: readonly Matrix[];
+  /** Number of slices: one, one per output, or one per block of a row (row by row). */
+  readonly slices: number;
+  sliceAt(group: number, row: number, column: number): number;
+  /** Returns the values of a slice, row by row; the last block of a row is padded with zeros. */
+  numbers(slice: number): Float64Array;
+  /** Returns other matrices of the same sizes with the same slices. */
+  like(matrices: readonly Matrix[]): SlicedWeight;
+}
+
+/** Quantized values of a weight; `low` and `high` bound the used range. */
+export interface Grid extends QuantizationRange {
+  readonly type: Extract<QuantizedType, "int8" | "uint8" | "int4" | "uint4" | "uint2">;
+  /** Number of consecutive row elements per block. Values and scales are those of `MatMulNBits` (`core/math/blocks.ts`). */
+  readonly block?: number;
+  /** The zero point is fixed at 0 (int8) or 128 (uint8). */
+  readonly symmetric: boolean;
+}
+
+export interface ScaledGrid extends Grid {
+  readonly scale: Float32Array;
+  readonly zeroPoint: Int32Array;
+}
+
+/** 1 for each kept entry, in the row-major order of its matrix. */
+export type MatrixMask = Uint8Array;
+
+/**
+ * Selects which entries of a weight are pruned together and compared.
+ * @example
+ * import { type Pattern, prune } from "pith/prune";
+ * const firstInput: Pattern = {
+ *   id: "first input",
+ *   share: 0.5,
+ *   choose: (scores, kept) =>
+ *     kept.map((mask, group) => mask.map((stays, at) => (at % (scores[group]?.columns ?? 1) === 0 ? 0 : stays))),
+ * };
+ * await prune(net, { pattern: firstInput });
+ */
+export interface Pattern {
+  readonly id: string;
+  /** Share of entries that the pattern removes; then no amount is given. */
+  readonly share?: number;
+  /** Number of columns (or a multiple) that can be decided separately, so that a solver can update the rest in between. */
+  readonly columns?: number;
+  /**
+   * Returns the entries to keep of a layer, or of some of its columns.
+   * @param scores one matrix per group: entries with the smallest magnitude are pruned. @param kept remaining entries, in the
+   * same sizes.
+   * @param amount share of the remaining entries to prune.
+   */
+  choose(scores: readonly Matrix[], kept: readonly MatrixMask[], amount: number): readonly MatrixMask[];
+}
+
+export interface PruneGoal {
+  readonly pattern: Pattern;
+  /** Share of the remaining entries to prune. */
+  readonly amount: number;
+}
+
+export interface PruneSolution {
+  /** Corrected weights, if any; pruned entries count as 0. */
+  readonly weights?: readonly Matrix[];
+  readonly kept: readonly MatrixMask[];
+}

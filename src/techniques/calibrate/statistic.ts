@@ -1,0 +1,116 @@
+/** Statistics over samples, batch by batch, so that memory does not depend on the number of samples. */
+import { PithError } from "../../core/errors.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Matrix, type Multiply, matrix } from "../../core/math/index.ts";
+import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
+import { type Dense, typeCodes } from "../../core/tensor/types.ts";
+
+/**
+ * A statistic of values for `observe` and `Calibration`. `add` must copy what it needs of a batch.
+ * @example
+ * import type { Statistic } from "pith/calibrate";
+ * const rows: Statistic<number> = {
+ *   begin() {
+ *     let sum = 0;
+ *     return { add: (batch) => void (sum += batch.rows), end: () => sum };
+ *   },
+ * };
+ * await observe(engine, model, calibration, ["conv1.out"], rows);
+ */
+export interface Statistic<R> {
+  begin(multiply?: Multiply): Running<R>;
+  /** Values to compute on the runtime: `add` receives them as one row of columns, instead of the value. */
+  readonly reduce?: (emit: Emit, value: Value) => readonly Value[];
+  /** Statistic of the indices at which a table is read, as a single column; without it, tables have no observable inputs. */
+  readonly ofTables?: Omit<Statistic<R>, "ofTables">;
+}
+
+export interface Running<R> {
+  /** @param original the same samples in the original, for methods that compare both. */
+  add(batch: Features, original?: Features): void | Promise<void>;
+  end(): R;
+}
+
+/**
+ * A batch of a value as matrices: a row per position of each sample, a column per channel. Layer inputs have, per group, a column
+ * for each input of an output, column = input · taps + tap.
+ */
+export interface Features {
+  readonly groups: number;
+  readonly rows: number;
+  /** Columns per group. */
+  readonly columns: number;
+  /** Columns per input channel: kernel positions of a convolution, else 1. */
+  readonly taps: number;
+  /** Returns rows × columns in float64, of a group or of all side by side, optionally of selected rows and columns. */
+  matrix(group?: number, rows?: ArrayLike<number>, columns?: readonly number[]): Matrix;
+  /** Returns values in storage order: row outer · inner + i, column c of all groups is at (outer · columns · groups + c) · inner + i. */
+  values(): Float32Array | Float64Array;
+  readonly inner: number;
+}
+
+/** How a tensor is read as features: the axis, or several from it on, of all groups' columns; without one, a single column. */
+export interface Layout {
+  readonly axis?: number | undefined;
+  readonly axes?: number | undefined;
+  /** Rank of the value in its model: batches of a model for one sample have an additional first axis. */
+  readonly rank?: number | undefined;
+  readonly groups?: number;
+  readonly taps?: number;
+}
+
+export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
+  const { dims } = dense;
+  const single = { outer: elementCount(dims), count: 1, inner: 1 };
+  const samples = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;
+  const { outer, count, inner } = axis === undefined ? single : alongAxis(dims, samples + axis, axes);
+  const [all, width] = [outer * inner, count / groups];
+  // Avoids conversion of float32, because often few values are read.
+  const values = (): Float32Array | Float64Array => (dense.type === "float32" ? dense.data : toFloat64(dense));
+  return {
+    groups,
+    rows: all,
+    columns: width,
+    taps,
+    inner,
+    values,
+    matrix(group, rows, columns) {
+      const numbers = values();
+      const first = (group ?? 0) * width;
+      const chosen = columns ?? Array.from({ length: group === undefined ? count : width }, (_, at) => first + at);
+      const starts = Uint32Array.from(chosen, (column) => column * inner);
+      const result = matrix(rows?.length ?? all, starts.length);
+      for (let row = 0, at = 0; row < result.rows; row++) {
+        const place = rows?.[row] ?? row;
+        const start = Math.floor(place / inner) * count * inner + (place % inner);
+        for (let column = 0; column < starts.length; column++)
+          result.data[at++] = numbers[start + (starts[column] ?? 0)] ?? 0;
+      }
+      return result;
+    },
+  };
+}
+
+/** A value of a model and its channel axis; without one, all values are one column. */
+export interface Place {
+  readonly name: string;
+  readonly axis?: number | undefined;
+}
+
+/** Returns the value that a statistic receives: the value itself, or its reduction; runs of several windows are joined along rows. */
+export function toldOf(
+  model: Model,
+  { name, axis }: Place,
+  { reduce }: Pick<Statistic<unknown>, "reduce">,
+): { readonly value: Value } & Pick<Layout, "axis" | "rank"> {
+  const value = model.graph.value(name);
+  if (value === undefined) throw new PithError("E_NAME", `The model has no value "${name}" to observe.`);
+  if (reduce === undefined) return { value, axis, rank: value.type?.dims?.length };
+  const emit = emitInto(model);
+  const single = emit.constant(fromNumbers("int64", [2], [1, 1]), "single");
+  const numbers = reduce(emit, value).map((one) => emit.Reshape([emit.Cast([one], { to: typeCodes.float64 }), single]));
+  return { value: emit.named(`${name}.reduced`).Concat(numbers, { axis: 1 }), axis: 1 };
+}

@@ -1,0 +1,214 @@
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { mainOutput } from "../../core/analysis/output-kind.ts";
+import { trainPart } from "../../data/open.ts";
+import { recordedPrepared, statedText } from "../../data/preprocessing-spec.ts";
+import { firstBatch } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { modelOption } from "../../core/pass/modules.ts";
+import { described, option, understood } from "../../core/pass/options.ts";
+import { definePass } from "../../core/pass/pass.ts";
+import { keptLayers } from "../prune/index.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { batchSize } from "../../learn/train/batch-size.ts";
+import { lossNames } from "../../learn/train/losses/index.ts";
+import { hasRunningStatistics } from "../../learn/train/roles.ts";
+import { requireFittingTeacher } from "../../learn/train/teacher.ts";
+import { betterTraining, train } from "../../learn/train/train.ts";
+import { unmet, usualBatch } from "../../learn/train/train-options.ts";
+import { distillation, hintonText, imitations, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
+import { temperatureOf } from "./losses/answers.ts";
+import { sameClassesHint } from "./losses/read.ts";
+import { distillMoves } from "./moves.ts";
+import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
+
+const { loss: _, ...training } = train.options.entries;
+
+/** Statistics of smaller batches are too noisy to normalize by. */
+const fewestForStatistics = 16;
+
+const alphaRange = "takes a number from 0 to 1";
+
+type DistillSettings = Parameters<typeof unmet>[0] & {
+  readonly teacher?: unknown;
+  readonly shrink?: unknown;
+  readonly keepLayers?: unknown;
+  readonly loss?: unknown;
+  readonly temperature?: unknown;
+  readonly alpha?: unknown;
+};
+
+const makesStudent = ({ shrink, keepLayers }: Pick<DistillSettings, "shrink" | "keepLayers">): boolean =>
+  shrink !== undefined || keepLayers !== undefined;
+
+function lacking({ teacher, ...rest }: DistillSettings): string | undefined {
+  if (teacher === undefined && !makesStudent(rest))
+    return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
+  if (rest.loss !== undefined && (rest.temperature ?? rest.alpha) !== undefined) return settingsOfAnotherLoss;
+  return unmet(rest);
+}
+
+/**
+ * Trains a student, in place, to imitate a teacher: `train` with the loss `distillation`, and the options of both.
+ *
+ * `shrink` and `keepLayers` first make the model smaller; it keeps the remaining weights. Without a teacher, it learns from the model as given.
+ * @throws PithError as `train` and `distillation` do; E_OPTION if the teacher is the student, E_UNSUPPORTED if nothing can be cut.
+ * @example
+ * await distill(student, { teacher: "teacher.onnx", data, epochs: 10, temperature: 4, alpha: 0.7 });
+ * await distill(net, { shrink: 0.5, data, epochs: 10 }); // half of its channels, taught by all of them
+ * await distill(net, { keepLayers: 2, data });
+ * await distill(student, { teacher: "teacher.onnx", data, loss: "hinton + 100 * fitnets", match: "shape" });
+ */
+export const distill = definePass({
+  id: "distill",
+  summary: "Train a small model to imitate a larger one",
+  data: "train",
+  learnsAnswers: true,
+  reference: "teacher",
+  furtherReferences: "otherTeachers",
+  async checkReference(student, teacher, options) {
+    requireFittingTeacher(student, teacher);
+    if (options.loss === undefined) requireSameClasses(student, teacher);
+    if (!makesStudent(options)) await requireDifferentModels(teacher, student);
+  },
+  cutsFirst: makesStudent,
+  moves: distillMoves,
+  gentler: (options, lostBefore) =>
+    makesStudent(options)
+      ? "Train longer (`epochs`), cut less, or try another `learningRate`"
+      : betterTraining(options, lostBefore),
+  command: {
+    suffix: () => ".distilled",
+    takes: "the student: the model that is trained (default: the teacher, made smaller)",
+    takesStudent: true,
+    reads: ["otherTeachers"],
+    writes: ["log"],
+    examples: [
+      "distill student.onnx --teacher teacher.onnx --data mnist/ --epochs 10 --temperature 4 --alpha 0.7",
+      "distill --teacher resnet56.onnx --shrink 50% --data cifar10/ -o small.onnx",
+      "distill --teacher bert.onnx --keep-layers 2 --data sst2.tsv -o small.onnx",
+      'distill student.onnx --teacher teacher.onnx --data texts.txt --loss "hinton(temperature=2) + hidden-mse"',
+    ],
+  },
+  options: v.pipe(
+    v.strictObject({
+      teacher: option(modelOption(), "the model to learn from", { value: "teacher.onnx" }),
+      otherTeachers: option(v.array(modelOption()), "further teachers: all have the same weight", {
+        value: "b.onnx,…",
+      }),
+      shrink: option(
+        v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.ltValue(1, "must be below 1 (100 %)"), v.maxValue(1)),
+        "make the student narrower first: share of the channels to cut from each layer",
+        { value: "share" },
+      ),
+      keepLayers: option(keptLayers, "make the student shallower first: how many repeated layers stay, or which", {
+        value: "n",
+      }),
+      temperature: option(temperatureOf, "softens the distributions of teacher and student (default: 4)"),
+      alpha: option(
+        v.pipe(v.number(), v.minValue(0, alphaRange), v.maxValue(1, alphaRange)),
+        "weight of the teacher's loss; the rest is the loss on labels (default: 0.7; 1 without labels)",
+        { percent: false },
+      ),
+      loss: option(
+        v.pipe(
+          v.string(),
+          understood((loss: string) => distillation({ teacher: [], loss })),
+        ),
+        'weighted sum of losses in place of the default: "hinton + 100 * fitnets"',
+        {
+          meanings: {
+            title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",
+            rows: [
+              ...imitations.map(({ name, meaning }) => [name, meaning] as const),
+              ["of labels", lossNames.join(", ")],
+            ],
+          },
+        },
+      ),
+      match: described(
+        v.optional(v.union([v.picklist(["block", "name", "shape"]), v.record(v.string(), v.string())]), "block"),
+        'how layers are paired, or pairs {"layer1": "layer3"}',
+      ),
+      ...training,
+      batchStatistics: described(
+        v.optional(v.boolean(), true),
+        `use batch statistics in batch normalization, with batches of ${fewestForStatistics} samples or more`,
+        { negated: "keep the statistics of the file in batch normalization" },
+      ),
+    }),
+    v.check(
+      (given) => lacking(given) === undefined,
+      ({ input }) => lacking(input) ?? "",
+    ),
+  ),
+  async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
+    const { temperature, alpha, loss: given, match, ...options } = others;
+    const usual = given === undefined ? usualLoss(model) : undefined;
+    if (usual?.loss !== undefined && (temperature ?? alpha) !== undefined)
+      throw new PithError(
+        "E_OPTION",
+        `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${usual.why}.`,
+        {
+          hint: `Its loss is "${usual.loss}"; \`loss\` sets another.`,
+        },
+      );
+    const teacher = named ?? model.clone();
+    const made = await makeStudent(model, { shrink, keepLayers }, context);
+    await requireDifferentModels(teacher, model);
+    context.log({ id: "student", text: await studentText(model, teacher) });
+    const other = otherPreparation(model, teacher);
+    if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
+    const teachers = [teacher, ...otherTeachers];
+    const labelled = await hasLabels(options.data);
+    const loss = given ?? usual?.loss;
+    const batchStatistics =
+      options.batchStatistics &&
+      hasRunningStatistics(model, infer(model)) &&
+      (options.batch ?? batchSize(model, usualBatch, {}, teachers).size) >= fewestForStatistics;
+    const answers = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
+    const why = usual === undefined ? "" : `, because ${usual.why} (\`loss\` sets another)`;
+    const without =
+      loss === undefined && !labelled && alpha === undefined ? "; the training samples have no labels" : "";
+    const text = loss ?? hintonText(answers.temperature, answers.alpha);
+    context.log({ id: "loss", text: `loss: ${text}${why}${without}` });
+    const taught = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? answers : {}) });
+    const trained = await train(model, { ...options, batchStatistics, loss: taught }, context);
+    return { ...trained, changes: [...made, ...trained.changes] };
+  },
+});
+
+/** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher gives none. */
+function requireSameClasses(student: Model, teacher: Model): void {
+  if (usualLoss(student).loss !== undefined) return;
+  const [own, other] = [student, teacher].map((of) => {
+    infer(of);
+    const { name, type } = mainOutput(of.graph.outputs) ?? {};
+    if (of === teacher && type !== undefined && !isFloat(type.type))
+      throw new PithError(
+        "E_UNSUPPORTED",
+        `The teacher's output "${name}" is ${type.type}: it contains no scores to learn.`,
+        {
+          hint: "Use the teacher without its last rounding or ArgMax, so that scores are its output.",
+        },
+      );
+    return type?.dims?.at(-1);
+  });
+  if (typeof own !== "number" || typeof other !== "number" || own === other) return;
+  throw new PithError("E_SHAPE_MISMATCH", `The student scores ${counted(own, "class")}, the teacher ${other}.`, {
+    hint: sameClassesHint,
+  });
+}
+
+function otherPreparation(student: Model, teacher: Model): string | undefined {
+  const [own, other] = [student, teacher].map((model) => statedText(recordedPrepared(model)));
+  if (own === undefined || other === undefined || own === "" || other === "" || own === other) return undefined;
+  return `the teacher's file states the preprocessing "${other}", the student's "${own}": both get the student's samples`;
+}
+
+async function hasLabels(data: string | Dataset): Promise<boolean> {
+  return (await firstBatch(await trainPart(data))).label !== undefined;
+}

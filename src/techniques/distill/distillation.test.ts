@@ -1,0 +1,256 @@
+import { describe, expect, it } from "vitest";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { memory } from "../../data/index.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { flatten, linear, network } from "../../learn/nn/index.ts";
+import { open, save } from "../../core/onnx/index.ts";
+import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
+import { createStep, train } from "../../learn/train/index.ts";
+import { distill } from "./distill.ts";
+import { distillation } from "./distillation.ts";
+
+const pixels = (count: number) => Float32Array.from({ length: count * 6 }, (_, index) => Math.sin(index * 1.7));
+const data = memory("waves", {
+  input: float32([40, 6], pixels(40)),
+  label: int64(
+    [40],
+    Array.from({ length: 40 }, (_, index) => index % 3),
+  ),
+});
+
+describe("training with a teacher", () => {
+  const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
+  const student = () => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 });
+
+  it("a student of the same form becomes its teacher when the teacher alone decides", async () => {
+    const model = student();
+    const unlabelled = memory("waves", { input: float32([40, 6], pixels(40)) });
+    const loss = distillation({ teacher, temperature: 2, alpha: 1 });
+    const { history } = await train(model, { data: unlabelled, loss, epochs: 200, batch: 20, learningRate: 0.05 });
+    expect(history.at(-1)?.loss).toBeLessThan(1e-4);
+  });
+
+  it("the teacher is computed in a graph of its own, and not trained", async () => {
+    const before = await teacher.graph.value("fc.weight")?.tensor?.read();
+    const model = student();
+    await train(model, { data, loss: distillation({ teacher }), epochs: 1, batch: 20 });
+    expect(await teacher.graph.value("fc.weight")?.tensor?.read()).toEqual(before);
+    expect([...model.graph.nodes()]).toHaveLength(1);
+  });
+
+  const scores = (names: string, { input = "x", type = "float32" } = {}) =>
+    parseModel(`opset 17
+graph (${input}: ${type}[batch, 6]) -> (${names}) {
+  a.weight: ${type}[6, 3] parameter = random(seed 5)
+  b.weight: ${type}[6, 3] parameter = random(seed 6)
+  a = MatMul (${input}, a.weight)
+  b = MatMul (${input}, b.weight)
+}`);
+  const waves = memory("waves", { x: float32([20, 6], pixels(20)) });
+  const lossAgainst = async (other: Model, own = scores("a, b")) => {
+    const loss = distillation({ teacher: other, alpha: 1 });
+    return (await train(own, { data: waves, loss, epochs: 1, batch: 10, learningRate: 1e-9 })).history[0]?.loss;
+  };
+
+  it("outputs of one name are compared, in whatever order they stand, and the first where the teacher's have others", async () => {
+    expect(await lossAgainst(scores("b, a"))).toBeCloseTo(0, 5);
+    expect(await lossAgainst(scores("b"))).toBeGreaterThan(0.01);
+  });
+
+  it.each(["float16", "float64"])("a teacher in %s is given the student's samples in its precision", async (type) => {
+    expect(await lossAgainst(scores("a, b", { type }))).toBeCloseTo(0, 5);
+  });
+
+  it.each([
+    ["dropout", "hidden = Dropout (x, half, yes)"],
+    ["batch normalization", "hidden, m2, v2 = BatchNormalization (x, scale, shift, mean, var) {training_mode=1}"],
+  ])("a teacher whose file states training mode for %s answers as in inference", async (_, node) => {
+    const trained = parseModel(`opset 17
+graph (x: float32[batch, 6]) -> (a: float32[batch, 3]) {
+  a.weight: float32[6, 3] parameter = random(seed 5)
+  half: float32[] = [0.5]
+  yes: bool[] = [true]
+  scale: float32[6] = [1, 1, 1, 1, 1, 1]
+  shift: float32[6] = [0, 0, 0, 0, 0, 0]
+  mean: float32[6] = [0, 0, 0, 0, 0, 0]
+  var: float32[6] = [1, 1, 1, 1, 1, 1]
+  ${node}
+  a = MatMul (hidden, a.weight)
+}`);
+    expect(await lossAgainst(trained)).toBeLessThan(1e-4);
+  });
+
+  it("an input of the teacher that the student lacks is an error where it is not the only one it could be", async () => {
+    expect(await lossAgainst(scores("a, b", { input: "pixels" }))).toBeCloseTo(0, 5);
+    const two = parseModel(`opset 17
+graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3]) {
+  a.weight: float32[6, 3] parameter = random(seed 5)
+  sum = Add (x, other)
+  a = MatMul (sum, a.weight)
+}`);
+    const loss = distillation({ teacher: scores("a, b", { input: "pixels" }), alpha: 1 });
+    const both = memory("waves", { x: float32([20, 6], pixels(20)), other: float32([20, 6], pixels(20)) });
+    await expect(train(two, { data: both, loss, epochs: 1 })).rejects.toMatchObject({
+      code: "E_NAME",
+      message: `The teacher has an input "pixels", and the student's inputs are "x", "other".`,
+    });
+  });
+
+  it.each(["hinton", "gkd", "logit-std", "cross-entropy"])(
+    "%s of a single number, which is 0 whatever the student answers, is refused",
+    async (loss) => {
+      const one = () => network({ fc: linear(6, 1) }, { input: ["batch", 6], seed: 2 });
+      const trained = train(one(), { data, loss: distillation({ teacher: one(), loss }), epochs: 1 });
+      await expect(trained).rejects.toMatchObject({
+        code: "E_SHAPE_MISMATCH",
+        hint: expect.stringContaining("output-mse"),
+      });
+    },
+  );
+
+  it("numbers are no probabilities of classes", async () => {
+    const numbers = memory("waves", { input: float32([40, 6], pixels(40)), label: float32([40, 3], pixels(20)) });
+    await expect(distill(student(), { teacher, data: numbers })).rejects.toMatchObject({
+      code: "E_DATA",
+      message: expect.stringMatching(/^"label" holds .*expected probabilities/),
+    });
+  });
+
+  it("teacher and student may want the same numbers in other dimensions", async () => {
+    const square = network({ flat: flatten(), fc: linear(6, 3) }, { input: ["batch", 2, 3], seed: 2 });
+    const [flatHistory, squareHistory] = await Promise.all(
+      [teacher, square].map((one) =>
+        train(student(), { data, loss: distillation({ teacher: one }), epochs: 2 }, { seed: 4 }),
+      ),
+    );
+    expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
+  });
+
+  it("a teacher whose channels come last is refused, whether or not it is the first", async () => {
+    const images = (dims: readonly number[]): Model =>
+      network({ flat: flatten(), fc: linear(12, 3) }, { input: ["batch", ...dims], seed: 2 });
+    const samples = memory("waves", {
+      input: float32([20, 3, 2, 2], pixels(40)),
+      label: int64([20], Array(20).fill(1)),
+    });
+    const taught = (teacher: readonly Model[]) =>
+      train(images([3, 2, 2]), { data: samples, loss: distillation({ teacher }), epochs: 1 });
+    const sentence = 'The teacher\'s input "input" [20, 2, 2, 3] does not fit the student\'s "input" [20, 3, 2, 2].';
+    const last = images([2, 2, 3]);
+    await expect(taught([last])).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH", message: sentence });
+    await expect(taught([images([3, 2, 2]), last])).rejects.toMatchObject({
+      code: "E_SHAPE_MISMATCH",
+      message: sentence,
+    });
+  });
+
+  it("the cache of a layer that the student does not have is empty", async () => {
+    const cached = (layers: readonly number[]): Model =>
+      parseModel(`opset 18
+graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6]`).join(", ")}) -> (y: float32[N, "past + 2", 3]) {
+  w: float32[6, 3] parameter = random(seed 1)
+  all = Concat(${layers.map((at) => `past.${at}`).join(", ")}, x) {axis=1}
+  y = MatMul(all, w)
+}`);
+    const samples = { x: float32([4, 2, 6], pixels(8).subarray(0, 48)), "past.0": float32([4, 0, 6], []) };
+    const loss = distillation({ teacher: cached([0, 1]), alpha: 1 });
+    const step = await createStep(cached([0]), samples, { loss });
+    expect(await step.run(samples)).toBeCloseTo(0, 6);
+    await step.release();
+  });
+
+  it("scores, probabilities and their logarithms teach and learn the same", async () => {
+    const ending = (model: Model, op: "Softmax" | "LogSoftmax"): Model => {
+      const ended = model.clone();
+      const [scores] = ended.graph.outputs;
+      if (scores === undefined) throw new Error("the network has no output");
+      ended.graph.setOutputs([emitInto(ended)[op]([scores], { axis: -1 })]);
+      return ended;
+    };
+    const historyOf = async (learns: Model, teaches: Model): Promise<number[]> => {
+      const loss = distillation({ teacher: teaches, temperature: 3 });
+      const { history } = await train(learns, { data, loss, epochs: 3, batch: 20, learningRate: 0.05 }, { seed: 4 });
+      return history.map((epoch) => epoch.loss);
+    };
+    const expected = await historyOf(student(), teacher);
+    for (const op of ["Softmax", "LogSoftmax"] as const) {
+      const found = await historyOf(ending(student(), op), ending(teacher, op));
+      for (const [epoch, loss] of expected.entries()) expect(found[epoch]).toBeCloseTo(loss, 5);
+    }
+  });
+
+  it("different numbers of classes are refused", async () => {
+    const other = network({ fc: linear(6, 4) }, { input: ["batch", 6], seed: 2 });
+    await expect(train(student(), { data, loss: distillation({ teacher: other }), epochs: 1 })).rejects.toMatchObject({
+      code: "E_SHAPE_MISMATCH",
+    });
+  });
+
+  it("a teacher that answers with NaN or infinity is named, not the learning rate", async () => {
+    const [whole, overflowing] = [scores("a, b"), scores("a, b")];
+    for (const value of overflowing.graph.values())
+      if (value.tensor !== undefined)
+        value.tensor = inMemory(float32(value.tensor.dims, new Float32Array(18).fill(3e38)));
+    const path = `${temporaryFolder()}/broken.onnx`;
+    await save(overflowing, path);
+    for (const [teacher, which] of [
+      [[whole, await open(path)], 'teacher "broken.onnx"'],
+      [overflowing, "teacher"],
+    ] as const)
+      await expect(
+        train(scores("a, b"), { data: waves, loss: distillation({ teacher, alpha: 1 }), epochs: 1, batch: 10 }),
+      ).rejects.toMatchObject({ code: "E_DATA", message: `The ${which} outputs NaN or infinity.` });
+    const steep = { data: waves, epochs: 9, batch: 10, optimizer: "sgd", learningRate: 1e30 } as const;
+    const diverged = train(scores("a, b"), {
+      ...steep,
+      loss: distillation({ teacher: scores("b"), loss: "logit-mse" }),
+    });
+    await expect(diverged).rejects.toMatchObject({ code: "E_DIVERGED" });
+  });
+
+  it("a training is not continued with a teacher of other content under the same name", async () => {
+    const folder = temporaryFolder();
+    const path = `${folder}/teacher.onnx`;
+    await save(scores("b"), path);
+    const taught = async (epochs: number, resume: boolean) => {
+      const loss = distillation({ teacher: await open(path), alpha: 1 });
+      return train(scores("a, b"), { data: waves, loss, epochs, batch: 10, checkpoint: `${folder}/kept`, resume });
+    };
+    await taught(1, false);
+    expect((await taught(2, true)).history).toHaveLength(2);
+    await save(scores("a"), path);
+    await expect(taught(3, true)).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("was trained with a teacher of other content"),
+    });
+  });
+
+  it.each([0, -1, Number.NaN, 1e-30, 1e20])("a temperature of %s is refused", (temperature) => {
+    expect(() => distillation({ teacher, temperature })).toThrow("between 0.01 and 100");
+  });
+
+  it.each([-0.1, 1.1])("a weight of %s is refused", (alpha) => {
+    expect(() => distillation({ teacher, alpha })).toThrow("between 0 and 1");
+  });
+});
+
+describe("distill, the pass", () => {
+  it("takes a teacher as a model, or as a path that the context opens", async () => {
+    const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
+    const [given, opened] = [1, 2].map(() => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 }));
+    if (given === undefined || opened === undefined) return;
+    await distill(given, { teacher, data, epochs: 1 });
+    await distill(opened, { teacher: "teacher.onnx", data, epochs: 1 }, { open: () => Promise.resolve(teacher) });
+    const weights = async (model: typeof given) => (await model.graph.value("fc.weight")?.tensor?.read())?.data;
+    expect(await weights(opened)).toEqual(await weights(given));
+  });
+
+  it("refuses a teacher that is neither", async () => {
+    const student = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 });
+    await expect(distill(student, { ...JSON.parse(`{"teacher":5}`), data })).rejects.toMatchObject({
+      code: "E_OPTION",
+    });
+  });
+});

@@ -1,0 +1,102 @@
+/** The teacher in the student's graph depends on no trained parameter, so the differentiator splits it off and optimizes it. */
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import type { Matching } from "../../core/analysis/match.ts";
+import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
+import { capitalized, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Loss } from "../../learn/train/loss.ts";
+import { losses, parseLossOf } from "../../learn/train/losses/parse.ts";
+import { teacherName } from "../../learn/train/teacher.ts";
+import { ofAnswers, temperatureOf, temperatureRange } from "./losses/answers.ts";
+import { ofFeatures } from "./losses/features.ts";
+import type { Imitation } from "./losses/read.ts";
+
+export const imitations: readonly Imitation[] = [...ofAnswers, ...ofFeatures];
+
+export interface DistillationOptions {
+  /** The model to learn from. The losses of several teachers are averaged. */
+  readonly teacher: Model | readonly Model[];
+  /** A weighted sum of losses as text: those of distillation and of training. */
+  readonly loss?: string | undefined;
+  /** T of the default loss, 0.01 to 100 (default 4): larger values show more of the teacher's ranking of wrong classes. */
+  readonly temperature?: number | undefined;
+  /** α of the default loss, 0 to 1 (default 0.7): weight of the teacher, against 1 - α for the labels. 1 needs no labels. */
+  readonly alpha?: number | undefined;
+  /** How layers are paired, for losses of intermediate values. */
+  readonly match?: Matching | undefined;
+  readonly label?: string | undefined;
+}
+
+/**
+ * Returns the loss for a model's main output: the default of `distillation` for class scores along the last axis, `embedding` for
+ * embeddings, `output-mse` for others.
+ * @returns The text of the loss, undefined for the default; and why.
+ * @throws PithError E_UNSUPPORTED if the main output is not of floats: it has no gradient.
+ */
+export function usualLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
+  infer(model);
+  const { name, type } = mainOutput(model.graph.outputs) ?? {};
+  const shown = `"${name}" ${dimsText(type?.dims)}`;
+  if (type !== undefined && !isFloat(type.type))
+    throw new PithError("E_UNSUPPORTED", `The model's output ${shown} is ${type.type}: only floats have a gradient.`, {
+      hint: "Use the model without its last rounding or ArgMax, so that scores are its output.",
+    });
+  const kind = outputKind(model, undefined);
+  if (kind === "vector") return { loss: "embedding", why: `${shown} is an embedding` };
+  if (kind === "boxes") return { loss: "output-mse", why: "the outputs are boxes and their scores" };
+  if (kind !== "classes") return { loss: "output-mse", why: `${shown} does not hold class scores` };
+  if ((type?.dims?.length ?? 0) > 3)
+    return { loss: "output-mse", why: `${shown} does not hold classes along its last axis` };
+  return { loss: undefined, why: `${shown} scores classes` };
+}
+
+export const settingsOfAnotherLoss =
+  "temperature and alpha are settings of the default, which loss replaces: write them in its text";
+
+/** "0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label)" */
+export function hintonText(temperature: number, alpha: number, label = "label"): string {
+  const parts = [
+    ...(alpha > 0 ? [`${alpha} * hinton(temperature=${temperature})`] : []),
+    ...(alpha < 1 ? [`${Number((1 - alpha).toPrecision(12))} * cross-entropy(label=${label})`] : []),
+  ];
+  return parts.join(" + ");
+}
+
+/**
+ * Creates the loss of a student with its teacher, for `train`. Default: Hinton, Vinyals and Dean (2015, arXiv 1503.02531):
+ *
+ *     α · T² · mean over rows of KL(softmax(t / T) ‖ softmax(s / T)) + (1 - α) · cross-entropy(labels, s),
+ *
+ * where s and t are the logits or log-probabilities of student and teacher [batch, …, classes]. Tokens with an attention mask of
+ * 0 or label -100 are excluded.
+ * @throws PithError E_OPTION for a temperature or weight out of range, or an invalid text; when training starts E_SHAPE_MISMATCH
+ * if teacher and student differ in classes or inputs, or compared values in shape.
+ * @example
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, temperature: 4, alpha: 0.7 }) });
+ * const loss = "0.7 * hinton(temperature=4) + 0.3 * cross-entropy + 100 * fitnets";
+ * await train(student, { data, epochs: 10, loss: distillation({ teacher, loss, match: "shape" }) });
+ */
+export function distillation(options: DistillationOptions): Loss {
+  const { teacher, loss, match = "block", label = "label" } = options;
+  const teachers = "length" in teacher ? teacher : [teacher];
+  const parsed = (text: string) => parseLossOf([...losses, ...imitations], text, { teachers, match, label });
+  const settings = { match, teacher: teachers.map(teacherName).join(", ") };
+  if (loss !== undefined) {
+    if (options.temperature !== undefined || options.alpha !== undefined)
+      throw new PithError("E_OPTION", `${capitalized(settingsOfAnotherLoss)}.`);
+    return { ...parsed(loss), teachers, settings: { ...settings, loss } };
+  }
+  const { temperature = 4, alpha = 0.7 } = options;
+  if (!v.is(temperatureOf, temperature))
+    throw new PithError("E_OPTION", `The temperature ${temperatureRange}, got ${temperature}.`);
+  if (!(alpha >= 0 && alpha <= 1)) throw new PithError("E_OPTION", `alpha must lie between 0 and 1, got ${alpha}.`);
+  return {
+    ...parsed(hintonText(temperature, alpha, label)),
+    name: "distillation",
+    teachers,
+    settings: { ...settings, temperature, alpha },
+  };
+}

@@ -1,0 +1,116 @@
+/** Losses of the outputs of student and teacher: scores [rows, classes], where padding is masked. */
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { requireClasses } from "../../../learn/train/losses/cross-entropy.ts";
+import {
+  average,
+  divergenceOf,
+  mapPair,
+  mean,
+  type Pair,
+  type Pairs,
+  sizeOf,
+  square,
+  sumLast,
+  type Writing,
+} from "./imitation.ts";
+import { type Imitation, imitation } from "./read.ts";
+
+const [coldest, hottest] = [0.01, 100];
+export const temperatureRange = `must lie between ${coldest} and ${hottest}: beyond, the gradient is lost in float32`;
+/** A temperature T: scores are divided by it, losses multiplied by T². */
+export const temperatureOf = v.pipe(
+  v.number(),
+  v.minValue(coldest, temperatureRange),
+  v.maxValue(hottest, temperatureRange),
+);
+const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureOf));
+
+function softened(emit: Emit, scores: Value, temperature: number): Value {
+  requireClasses(sizeOf(scores).at(-1));
+  return emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
+}
+
+const overTeachers = (emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value => average(emit, pairs.map(loss));
+
+/** T² · mean over rows of KL(teacher ‖ student). T² keeps the size of the gradient as T grows. */
+function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, temperature: number): Value {
+  const rows = divergenceOf(emit, teacher, softened(emit, student, temperature));
+  return emit.Mul([mean(emit, rows, mask), temperature * temperature]);
+}
+
+/** Keeps logarithms of probabilities that round to 0 finite. */
+const least = 1e-37;
+
+/** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
+function standardized(emit: Emit, rows: Value): Value {
+  const classes = sizeOf(rows).at(-1) ?? 1;
+  const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
+  const variance = emit.Div([sumLast(emit, square(emit, centred), 1), Math.max(1, classes - 1)]);
+  return emit.Div([centred, emit.Add([emit.Sqrt([emit.Max([variance, 1e-20])]), 1e-7])]);
+}
+
+export const ofAnswers: readonly Imitation[] = [
+  imitation({
+    name: "hinton",
+    meaning: "KL divergence of softened class distributions",
+    reads: "answers",
+    settings: { temperature },
+    write(writing, pairs, { temperature = 4 }) {
+      const { emit } = writing;
+      const [first, ...others] = pairs.map(({ teacher }) => softened(emit, teacher, temperature));
+      const all = others.map((log) => emit.Exp([log]));
+      const sum = first && all.reduce((total, each) => emit.Add([total, each]), emit.Exp([first]));
+      const teacher = all.length === 0 ? first : sum && emit.Log([emit.Max([emit.Div([sum, pairs.length]), least])]);
+      if (teacher === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+      return softLoss(writing, pairs[0].student, teacher, temperature);
+    },
+  }),
+  /**
+   * JSD_β = β KL(p ‖ m) + (1 - β) KL(q ‖ m), m = β p + (1 - β) q, for teacher p and student q. At 0 and 1 the paper takes the
+   * limits of JSD_β / β and JSD_β / (1 - β), so the loss is discontinuous there.
+   */
+  imitation({
+    name: "gkd",
+    meaning: "Jensen-Shannon divergence, or KL either way",
+    reads: "answers",
+    settings: {
+      beta: v.optional(v.pipe(v.string(), v.toNumber(), v.minValue(0), v.maxValue(1))),
+      temperature,
+    },
+    write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
+      overTeachers(emit, pairs, (pair) => {
+        const [p, q] = [softened(emit, pair.teacher, temperature), softened(emit, pair.student, temperature)];
+        if (beta === 0 || beta === 1)
+          return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
+        const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
+        const mixture = emit.Log([emit.Max([shares, least])]);
+        const [ofTeacher, ofStudent] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
+        return mean(emit, emit.Add([emit.Mul([ofTeacher, beta]), emit.Mul([ofStudent, 1 - beta])]), mask);
+      }),
+  }),
+  imitation({
+    name: "logit-mse",
+    meaning: "squared error of scores before the softmax",
+    reads: "answers",
+    write: ({ emit, mask }, pairs) =>
+      overTeachers(emit, pairs, ({ student, teacher }) => {
+        const errors = square(emit, emit.Sub([student, teacher]));
+        return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
+      }),
+  }),
+  imitation({
+    name: "logit-std",
+    meaning: "hinton of scores standardized by row",
+    weight: 9,
+    reads: "answers",
+    settings: { temperature },
+    write: (writing, pairs, { temperature = 2 }) =>
+      overTeachers(writing.emit, pairs, (pair) => {
+        const { student, teacher } = mapPair(pair, (rows) => standardized(writing.emit, rows));
+        return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
+      }),
+  }),
+];

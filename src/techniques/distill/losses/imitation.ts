@@ -1,0 +1,183 @@
+/** Pairs of student and teacher values, and the functions that their losses share. */
+import type { MatchedPair } from "../../../core/analysis/match.ts";
+import { PithError } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { dimsText, elementCount, fixedDims } from "../../../core/tensor/dims.ts";
+import { directions } from "../../../learn/train/losses/numbers.ts";
+
+export type Pair = MatchedPair;
+
+export const mapPair = ({ student, teacher }: Pair, of: (value: Value) => Value): Pair => ({
+  student: of(student),
+  teacher: of(teacher),
+});
+
+export type Pairs = readonly [Pair, ...Pair[]];
+
+/**
+ * The values that a loss compares, unless its settings `student` and `teacher` name them:
+ * - `answers`: scores [rows, classes] of the outputs; a pair for each teacher.
+ * - `output`: the main output as it is.
+ * - `outputs`: each output of floats as it is.
+ * - `features`: outputs of matched layers: maps [batch, channels, height, width] (height 1 for [batch, channels, length]), tokens
+ *   [batch, tokens, width] or vectors [batch, width].
+ */
+export type Reading = "answers" | "output" | "outputs" | "features";
+
+export interface Writing {
+  readonly emit: Emit;
+  /** 1 for tokens that count, 0 for padding: [rows] for `answers`, else [batch, tokens]; undefined without tokens. */
+  readonly mask: Value | undefined;
+  /** Adds a parameter of the loss, drawn uniformly from `start` ± `reach`. */
+  parameter(name: string, dims: readonly number[], start: number, reach?: number): Value;
+}
+
+/** @throws PithError E_SHAPE_MISMATCH for a value without a fixed shape. */
+export function sizeOf(value: Value): readonly number[] {
+  const dims = fixedDims(value.type?.dims);
+  if (dims === undefined) throw new PithError("E_SHAPE_MISMATCH", `${text(value)} has no fixed shape.`);
+  return dims;
+}
+
+const text = ({ name, type }: Value): string => `"${name}" ${dimsText(type?.dims)}`;
+
+export function mismatch({ student, teacher }: Pair, wrong: string, hint?: string): PithError {
+  const both = `The student's ${text(student)} and the teacher's ${text(teacher)}`;
+  return new PithError("E_SHAPE_MISMATCH", `${both} ${wrong}.`, hint === undefined ? {} : { hint });
+}
+
+/** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
+export function requireSame(pair: Pair, hint?: string): readonly number[] {
+  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  if (own.length === other.length && own.every((dim, axis) => dim === other[axis])) return own;
+  throw mismatch(pair, "have different shapes", hint);
+}
+
+/** @throws PithError E_SHAPE_MISMATCH for a batch of one sample, where the loss would be constant. */
+export function several(pair: Pair): Pair {
+  const [count = 1] = sizeOf(pair.student);
+  if (count > 1) return pair;
+  throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Use a batch of 2 or more.");
+}
+
+/** @throws PithError E_SHAPE_MISMATCH unless both have one of these ranks. */
+export function requireRank(pair: Pair, ranks: readonly number[], what: string): void {
+  const both = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
+  if (both.every((rank) => ranks.includes(rank))) return;
+  throw mismatch(pair, `are not both ${what}`, "Name what to compare: student=…, teacher=….");
+}
+
+export const isMap = (value: Value): boolean => sizeOf(value).length > 3;
+
+export const square = (emit: Emit, x: Value): Value => emit.Mul([x, x]);
+
+export const sumLast = (emit: Emit, x: Value, keepdims: 0 | 1 = 0): Value => emit.ReduceSum([x, [-1]], { keepdims });
+
+export function average(emit: Emit, values: readonly Value[]): Value {
+  const sum = values.reduce((total, value) => emit.Add([total, value]));
+  return values.length === 1 ? sum : emit.Div([sum, values.length]);
+}
+
+/** The mean of all entries, or of those where the mask is 1. */
+export function mean(emit: Emit, entries: Value, mask?: Value): Value {
+  if (mask === undefined) return emit.ReduceMean([entries], { keepdims: 0 });
+  const [sum, count] = [emit.Mul([entries, mask]), mask].map((each) => emit.ReduceSum([each], { keepdims: 0 }));
+  return emit.Div([sum, emit.Max([count, 1])]);
+}
+
+/** Returns the mean of all entries without padding tokens. */
+export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
+  if (mask === undefined || sizeOf(entries).length !== 3) return mean(emit, entries);
+  return mean(emit, emit.ReduceMean([entries, [-1]], { keepdims: 0 }), mask);
+}
+
+/** Σ p (log p - log q) over the last axis, of logarithms. */
+export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
+  sumLast(emit, emit.Mul([emit.Exp([p]), emit.Sub([p, q])]));
+
+export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
+
+/** One vector per sample: the mean of its tokens, or all entries of its map. */
+export function vectorPerSample(writing: Writing, pair: Pair): Pair {
+  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  if (writing.mask !== undefined && other.length === 3 && own[1] !== other[1])
+    throw mismatch(pair, "have different numbers of tokens", "Name what to compare: student=…, teacher=….");
+  return mapPair(pair, (value) => sampleVectors(writing, value));
+}
+
+function sampleVectors({ emit, mask }: Writing, value: Value): Value {
+  const dims = sizeOf(value);
+  if (dims.length === 2) return value;
+  const [batch = 1, ...rest] = dims;
+  if (dims.length !== 3) return emit.Reshape([value, [batch, elementCount(rest)]]);
+  if (mask === undefined) return emit.ReduceMean([value, [1]], { keepdims: 0 });
+  const weights = emit.Unsqueeze([mask, [2]]);
+  const [sum, count] = [emit.Mul([value, weights]), weights].map((each) =>
+    emit.ReduceSum([each, [1]], { keepdims: 0 }),
+  );
+  return emit.Div([sum, emit.Max([count, 1])]);
+}
+
+/** Adaptive average pooling of maps to the smaller height and width of the two. */
+export function sameArea(emit: Emit, pair: Pair): Pair {
+  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  const least = own.slice(2).map((size, axis) => Math.min(size, other[axis + 2] ?? size));
+  const pooled = (value: Value): Value => {
+    const [from, [height = 1, width = 1]] = [sizeOf(value).slice(2), least];
+    if (from[0] === height && from[1] === width) return value;
+    const [rows, columns] = [averages(from[0] ?? 1, height), averages(from[1] ?? 1, width)];
+    const areas = emit.MatMul([constantLike(emit, value, [height, from[0] ?? 1], rows), value]);
+    const right = emit.Transpose([constantLike(emit, value, [width, from[1] ?? 1], columns)], { perm: [1, 0] });
+    return emit.MatMul([areas, right]);
+  };
+  return mapPair(pair, pooled);
+}
+
+/** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */
+function averages(from: number, to: number): readonly number[] {
+  return Array.from({ length: to * from }, (_, at) => {
+    const [row, column] = [Math.floor(at / from), at % from];
+    const [first, end] = [Math.floor((row * from) / to), Math.ceil(((row + 1) * from) / to)];
+    return column >= first && column < end ? 1 / (end - first) : 0;
+  });
+}
+
+export function constantLike(emit: Emit, value: Value, dims: readonly number[], numbers: Iterable<number>): Value {
+  if (value.type?.type === "float64") return emit.constant({ type: "float64", dims, data: Float64Array.from(numbers) });
+  return emit.constant({ type: "float32", dims, data: Float32Array.from(numbers) });
+}
+
+/** Projects the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
+export function projected(writing: Writing, { student, teacher }: Pair, bias = true): Value {
+  const { emit } = writing;
+  const maps = isMap(student);
+  const dims = sizeOf(student);
+  const [from = 1, to = 1] = [student, teacher].map((value) => sizeOf(value).at(maps ? 1 : -1));
+  const reach = 1 / Math.sqrt(from);
+  const weight = writing.parameter("projection.weight", maps ? [to, from, 1, 1] : [to, from], 0, reach);
+  const shift = bias ? [writing.parameter("projection.bias", [to], 0, reach)] : [];
+  if (maps) return emit.Conv([student, weight, ...shift]);
+  const rows = emit.Reshape([student, [-1, from]]);
+  return emit.Reshape([emit.Gemm([rows, weight, ...shift], { transB: 1 }), [...dims.slice(0, -1), to]]);
+}
+
+/** Projects the student if the widths differ. @throws PithError E_SHAPE_MISMATCH if other dimensions differ. */
+export function inOneWidth(writing: Writing, given: Pair): Pair {
+  const [own, other] = [sizeOf(given.student).at(-1), sizeOf(given.teacher).at(-1)];
+  const pair = own === other ? given : { ...given, student: projected(writing, given) };
+  requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
+  return pair;
+}
+
+export const difference = (emit: Emit, { student, teacher }: Pair): Value => emit.Sub([student, teacher]);
+
+export function squaredError(writing: Writing, pair: Pair): Value {
+  const { emit } = writing;
+  requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
+  return meanOfFeatures(writing, square(emit, difference(emit, pair)));
+}
+
+/** 1 - cos of each vector of the last axis. */
+export const cosineDistances = (emit: Emit, { student, teacher }: Pair): Value =>
+  emit.Sub([1, sumLast(emit, emit.Mul([directions(emit, student), directions(emit, teacher)]))]);

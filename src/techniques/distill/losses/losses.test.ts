@@ -1,0 +1,320 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { type GoldenTensor, golden, goldenNumbers } from "../../../../test/shared.ts";
+import { emitInto } from "../../../core/graph/emit.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { parameter } from "../../../core/graph/role.ts";
+import { parseModel } from "../../../core/graph/text.ts";
+import { float32, inMemory, int64 } from "../../../core/tensor/dense.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
+import { createStep } from "../../../learn/train/index.ts";
+import { distillation, imitations } from "../distillation.ts";
+
+interface Case {
+  readonly loss: string;
+  readonly name: string;
+  readonly options: Readonly<Record<string, number>>;
+  readonly inputs: Readonly<Record<string, GoldenTensor>>;
+  readonly value: number;
+  readonly gradients: Readonly<Record<string, GoldenTensor>>;
+}
+
+/** A network that answers with stored tensors, whatever it is given. */
+function answering(tensors: ReadonlyMap<string, GoldenTensor>): Model {
+  const model = parseModel(`opset 18
+graph (nothing: float32[N]) -> (zero: float32[]) {
+  zero = ReduceSum(nothing) {keepdims=0}
+}`);
+  const { graph } = model;
+  const zero = graph.value("zero");
+  if (zero === undefined) throw new Error("the network has no zero");
+  const emit = emitInto(model);
+  const outputs = [...tensors].map(([name, { shape, data }]) => {
+    const stored = graph.addTensor(`${name}.stored`, inMemory(float32(shape, data.map(Number))), parameter);
+    return emit.named(name).Add([stored, zero]);
+  });
+  graph.setOutputs(outputs);
+  return model;
+}
+
+const of = (inputs: Case["inputs"], whose: string): ReadonlyMap<string, GoldenTensor> =>
+  new Map(Object.entries(inputs).filter(([name]) => name.startsWith(whose)));
+
+/** Tensors that a loss learns, by the names that PyTorch's case gives them. */
+const learned: Readonly<Record<string, string>> = {
+  regressor_weight: "projection.weight",
+  regressor_bias: "projection.bias",
+  projection_weight: "projection.weight",
+  projection_bias: "projection.bias",
+  log_scale: "scale",
+};
+
+/** Value and gradients of a loss as text, on tensors of student and teacher. */
+async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly Model[]) {
+  const student = of(inputs, "student");
+  const samples = [...student.values()][0]?.shape[0] ?? 1;
+  const { mask, labels } = inputs;
+  const batch: Batch = {
+    nothing: float32([samples], new Float32Array(samples)),
+    ...(mask === undefined ? {} : { attention_mask: int64(mask.shape, mask.data.map(Number)) }),
+    ...(labels === undefined ? {} : { label: int64(labels.shape, labels.data.map(Number)) }),
+  };
+  const parameters = [...student.keys()].map((name) => `${name}.stored`);
+  const step = await createStep(answering(student), batch, {
+    loss: distillation({ teacher: teachers, loss }),
+    parameters,
+  });
+  try {
+    const found = new Map<string, Float64Array>();
+    const own = Object.entries(learned).flatMap(([name, ending]) => {
+      const trained = step.parameters.find((each) => step.own.has(each.name) && each.name.endsWith(ending));
+      const given = inputs[name];
+      if (trained === undefined || given === undefined) return [];
+      trained.values.set(goldenNumbers(given));
+      return [[name, trained] as const];
+    });
+    const value = await step.run(batch);
+    for (const [name, { gradient }] of own) found.set(name, Float64Array.from(gradient));
+    for (const { name, gradient } of step.parameters)
+      if (!step.own.has(name)) found.set(name.replace(/\.stored$/, ""), Float64Array.from(gradient));
+    return { value, gradients: found };
+  } finally {
+    await step.release();
+  }
+}
+
+/** What text says of each loss of the golden cases, with the published weights left out. */
+const said: Readonly<Record<string, (options: Case["options"]) => string>> = {
+  hinton: ({ T = 1, alpha = 0, beta = 1 }) =>
+    `${beta} * hinton(temperature=${T})${alpha > 0 ? ` + ${alpha} * cross-entropy` : ""}`,
+  "logit-mse": () => "logit-mse",
+  "logit-std": ({ T }) => `1 * logit-std(temperature=${T})`,
+  fitnets: () => "1 * fitnets(student=student)",
+  "attention-transfer": () => "1 * attention-transfer(student=student)",
+  "similarity-preserving": () => "1 * similarity-preserving(student=student)",
+  "rkd-distance": () => "1 * rkd-distance(student=student)",
+  "rkd-angle": () => "1 * rkd-angle(student=student)",
+  rkd: () => "rkd-distance(student=student) + rkd-angle(student=student)",
+  pkt: () => "1 * pkt(student=student)",
+  "correlation (RepDistiller's CC)": () => "1 * correlation(student=student)",
+  "correlation congruence (paper: Gaussian RBF, Taylor order 2)": ({ gamma, order }) =>
+    `correlation-congruence(student=student, gamma=${gamma}, order=${order})`,
+  vid: () => "vid(student=student)",
+  nst: () => "1 * nst(student=student)",
+  infonce: ({ tau }) => `contrastive(temperature=${tau}, sides=${tau === 0.07 ? "both" : "student"})`,
+  "hidden-mse": () => "hidden-mse(student=student)",
+  pkd: () => "pkd(student=student)",
+  cosine: () => "hidden-cosine(student=student)",
+  "pairwise-similarity": () => "pairwise-similarity",
+  "embedding-mse-cosine": ({ mse, cosine }) => `embedding(mse=${mse}, cosine=${cosine})`,
+  "several-teachers": ({ T }) => `hinton(temperature=${T})`,
+};
+
+/** The teacher's values stand under the same words. */
+const withTeacher = (text: string): string =>
+  text.replaceAll(
+    /student=([^,)]*)/g,
+    (_, names: string) => `student=${names}, teacher=${names.replaceAll("student", "teacher")}`,
+  );
+
+/** A tensor of layers × samples is as many rows. */
+function flat({ inputs, gradients, ...rest }: Case): Case {
+  const rows = (all: Case["inputs"]): Case["inputs"] =>
+    Object.fromEntries(
+      Object.entries(all).map(([name, tensor]) => {
+        const width = tensor.shape.at(-1) ?? 1;
+        return [name, { ...tensor, shape: [tensor.data.length / width, width] }];
+      }),
+    );
+  return { ...rest, inputs: rows(inputs), gradients: rows(gradients) };
+}
+
+interface Golden {
+  readonly cases: readonly Case[];
+}
+
+const published = (golden<Golden>("distillation")?.cases ?? []).map((one) => ({
+  ...(one.loss === "pkd" ? flat(one) : one),
+  text: said[one.loss]?.(one.options) ?? "",
+}));
+const own = JSON.parse(
+  readFileSync(new URL("../../../../test/golden/distillation.generated.json", import.meta.url), "utf8"),
+) as Golden;
+const all = [...published.filter(({ text }) => text !== ""), ...own.cases.map((one) => ({ ...one, text: one.loss }))];
+
+describe("value and gradient are PyTorch's", () => {
+  test.each(all.map((one) => [`${one.loss}: ${one.name}`, one] as const))("%s", async (_, one) => {
+    const theirs = of(one.inputs, "teacher");
+    const parted = [...theirs.keys()].every((name) => /_\d$/.test(name));
+    const teachers = parted ? [...theirs].map((each) => answering(new Map([each]))) : [answering(theirs)];
+    const { value, gradients } = await lossOf(withTeacher(one.text), one.inputs, teachers);
+    expect(Math.abs(value - one.value)).toBeLessThanOrEqual(1e-5 * Math.abs(one.value));
+    expect([...gradients.keys()].sort()).toEqual(Object.keys(one.gradients).sort());
+    const expected = Object.entries(one.gradients).map(([name, tensor]) => [name, goldenNumbers(tensor)] as const);
+    const largest = Math.max(...expected.flatMap(([, numbers]) => [...numbers].map(Math.abs)));
+    for (const [name, numbers] of expected)
+      for (const [at, number] of numbers.entries())
+        expect(Math.abs(number - (gradients.get(name)?.[at] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
+  });
+
+  test.skipIf(published.length === 0)("for every loss that text can say", () => {
+    const tried = all.map(({ text }) => text).join("\n");
+    for (const { name } of imitations) expect(tried).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
+  });
+
+  test("and the guide has its formula", () => {
+    const guide = readFileSync(new URL("../../../../docs/distillation.md", import.meta.url), "utf8");
+    for (const { name } of imitations) expect(guide).toContain(`\n| \`${name}\` | `);
+  });
+});
+
+const numbers = (shape: readonly number[], seed = 0): GoldenTensor => {
+  const count = shape.reduce((product, size) => product * size, 1);
+  return { dtype: "float64", shape, data: Array.from({ length: count }, (_, at) => Math.sin(1.7 * at + seed)) };
+};
+const between = (text: string, student: readonly number[], teacher: readonly number[], more: Case["inputs"] = {}) => {
+  const inputs = { student: numbers(student), teacher: numbers(teacher, 1), ...more };
+  return lossOf(text, inputs, [answering(of(inputs, "teacher"))]);
+};
+const named = "student=student, teacher=teacher";
+
+describe("what does not fit is refused in words", () => {
+  test.each([
+    ["other classes", "hinton", [3, 4], [3, 5], "The student has 3 × 4 logits for a batch, the teacher 3 × 5."],
+    ["one sample", `rkd-distance(${named})`, [1, 4], [1, 5], "hold one sample, and this loss compares samples"],
+    ["one sample", `correlation(${named})`, [1, 4], [1, 4], "hold one sample, and this loss compares samples"],
+    ["one sample", "contrastive", [1, 4], [1, 4], "hold one sample, and this loss compares samples"],
+    ["other tokens", `hidden-mse(${named})`, [2, 3, 4], [2, 5, 4], "have different shapes"],
+    ["other tokens of vectors", `pkt(${named})`, [2, 3, 4], [2, 5, 4], "[2, 5, 4] have different numbers of tokens"],
+    ["other samples", `pkt(${named})`, [2, 3], [4, 3], "[4, 3] differ along their first axis, the samples"],
+    ["a map for tokens", `hidden-mse(${named})`, [2, 3, 4, 4], [2, 3, 4, 4], "are not both tokens"],
+    ["vectors for maps", `attention-transfer(${named})`, [2, 3], [2, 3], "are not both maps"],
+    ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "must both be maps, or neither"],
+    [
+      "no such value",
+      "fitnets(student=none, teacher=teacher)",
+      [2, 3],
+      [2, 3],
+      'the student has no value, layer or block "none"',
+    ],
+    ["no blocks", "fitnets", [2, 3], [2, 3], "the student's graph shows no blocks"],
+  ] as const)("%s: %s", async (_, text, student, teacher, message) => {
+    await expect(between(text, student, teacher)).rejects.toThrow(message);
+  });
+
+  test.each([
+    ["hinton(temperature=0)", "temperature must lie between 0.01 and 100: beyond, the gradient is lost in float32."],
+    ["gkd(temperature=1e-30)", "temperature must lie between 0.01 and 100"],
+    ["logit-std(temperature=1e20)", "temperature must lie between 0.01 and 100"],
+    ["fitnets(width=3)", 'The loss fitnets has no setting "width": it has student, teacher.'],
+    ["hinton + hiden-mse", /^"hiden-mse" is not a loss\.$/],
+    ["hints", /"hints" is not a loss; the losses are cross-entropy, .*, hinton, .*, pkd\./],
+  ])("%s", (loss, message) => {
+    expect(() => distillation({ teacher: [], loss })).toThrow(message);
+  });
+
+  test.each([
+    ["dkd", "hinton"],
+    ["0.5 * minilm-v2(heads=2)", "hidden-mse"],
+    ["attention-kl", "hidden-mse"],
+  ])("a removed loss with its replacement: %s", (loss, replacement) => {
+    expect(() => distillation({ teacher: [], loss })).toThrow(
+      expect.objectContaining({ code: "E_OPTION", hint: `It was removed: use ${replacement}.` }),
+    );
+  });
+
+  test("a temperature beside the text of a loss", () => {
+    expect(() => distillation({ teacher: [], loss: "hinton", temperature: 2 })).toThrow("are settings of the default");
+  });
+});
+
+describe("where nothing counts", () => {
+  const mask = { dtype: "int64", shape: [2, 3], data: [0, 0, 0, 0, 0, 0] };
+  test.each([
+    ["hinton", [2, 3, 4]],
+    ["logit-std", [2, 3, 4]],
+    [`hidden-mse(${named})`, [2, 3, 4]],
+    [`vid(${named})`, [2, 3, 4]],
+    [`hidden-cosine(${named})`, [2, 3, 4]],
+    [`similarity-preserving(${named})`, [2, 3, 4]],
+  ] as const)("%s is a number, and moves nothing", async (text, shape) => {
+    const { value, gradients } = await between(text, shape, shape, { mask });
+    expect(value).toSatisfy(Number.isFinite);
+    for (const gradient of gradients.get("student") ?? []) expect(Math.abs(gradient)).toBe(0);
+  });
+});
+
+test.each(["rkd-angle", "similarity-preserving", "pkt", "correlation-congruence", "pairwise-similarity"])(
+  "%s of rows that are equal or 0 has a gradient of ordinary size",
+  async (loss) => {
+    const rows = [
+      [0.3, -0.7, 0.2],
+      [0.3, -0.7, 0.2],
+      [0, 0, 0],
+      [0, 0, 0],
+      [0.1, 0.5, -0.4],
+    ];
+    const inputs = {
+      student: { dtype: "float64", shape: [5, 3], data: rows.flat() },
+      teacher: numbers([5, 3], 1),
+    };
+    const { value, gradients } = await lossOf(`1 * ${loss}(${named})`, inputs, [answering(of(inputs, "teacher"))]);
+    expect(value).toBeGreaterThan(0);
+    const moved = [...(gradients.get("student") ?? [])].map(Math.abs);
+    expect(Math.max(...moved)).toBeLessThan(10);
+    expect(Math.max(...moved)).toBeGreaterThan(1e-4);
+  },
+);
+
+describe("channels of a convolution over one axis", () => {
+  const signals = (channels: number, area = 20): Model =>
+    parseModel(`opset 18
+graph (x: float32[batch, 4, ${area}]) -> (logits) {
+  a: float32[${channels}, 4, 3] = random(seed ${channels})
+  b: float32[${channels}, ${channels}, 3] = random(seed 1)
+  last: float32[${channels}, 2] = random(seed 2)
+  c = Conv(x, a) {pads=[1, 1]}
+  h = Relu(c)
+  d = Conv(h, b) {pads=[1, 1]}
+  m = GlobalAveragePool(d)
+  f = Flatten(m)
+  logits = MatMul(f, last)
+}`);
+  const batch: Batch = { x: float32([8, 4, 20], numbers([8, 4, 20]).data.map(Number)) };
+  const stepFor = async (loss: string, student: number, teacher: number) => {
+    const told: string[] = [];
+    const log = ({ text }: { readonly text: string }) => void told.push(text);
+    const against = distillation({ teacher: signals(teacher), loss: `${loss}(student=h, teacher=h)` });
+    return { step: await createStep(signals(student), batch, { loss: against }, { log }), told };
+  };
+
+  test.each([6, 12])("are projected, also onto %i", async (teacher) => {
+    const { step, told } = await stepFor("fitnets", 6, teacher);
+    const projection = step.parameters.find(({ name }) => name.endsWith("projection.weight"));
+    expect(projection?.values.length).toBe(6 * teacher);
+    expect(await step.run(batch)).toBeGreaterThan(0);
+    expect(await step.run({ x: float32([4, 4, 20], numbers([4, 4, 20]).data.map(Number)) })).toBeGreaterThan(0);
+    expect(told).toEqual([expect.stringMatching(new RegExp(`8, 6, 1, 20.*8, ${teacher}, 1, 20.*projected`))]);
+    await step.release();
+  });
+
+  test.each([
+    ["vid", 6, 12],
+    ["attention-transfer", 6, 12],
+    ["nst", 6, 12],
+    ["rkd-distance", 6, 12],
+    ["similarity-preserving", 6, 12],
+    ["attention-transfer", 6, 6],
+  ])("are those of a map: %s of %i and %i", async (loss, student, teacher) => {
+    const { step } = await stepFor(loss, student, teacher);
+    const value = await step.run(batch);
+    // The same network is its own teacher.
+    if (student === teacher) expect(value).toBe(0);
+    else expect(value).toBeGreaterThan(0);
+    await step.release();
+  });
+
+  test("are no tokens", async () => {
+    await expect(stepFor("hidden-mse", 6, 6)).rejects.toThrow("are not both tokens");
+  });
+});

@@ -1,0 +1,216 @@
+/** A new loss is a declaration in a file beside this one, and a row with formula and paper in docs/distillation.md. */
+import * as v from "valibot";
+import { infer } from "../../../core/analysis/infer.ts";
+import { channelAxis, type MatchedPair, type Matching, matchLayers, valueNamed } from "../../../core/analysis/match.ts";
+import { Miss, PithError } from "../../../core/errors.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { isFloat } from "../../../core/tensor/convert.ts";
+import { float32 } from "../../../core/tensor/dense.ts";
+import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
+import { random } from "../../../core/tensor/random.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
+import {
+  countedTokens,
+  inFloat32,
+  type Loss,
+  type LossScope,
+  type NamedValues,
+  outputOf,
+  type Target,
+} from "../../../learn/train/loss.ts";
+import { scoreRows } from "../../../learn/train/losses/cross-entropy.ts";
+import { type DeclaredLoss, declareLoss } from "../../../learn/train/losses/parse.ts";
+import { average, mapPair, mismatch, type Pair, type Pairs, type Reading, sizeOf, type Writing } from "./imitation.ts";
+
+/** `student` and `teacher` are settings of a loss: names of values. */
+export interface LossInputs extends Partial<MatchedPair<string | undefined>> {
+  readonly teachers: readonly Model[];
+  readonly match: Matching;
+  readonly label: string;
+}
+
+export type Imitation = DeclaredLoss<[LossInputs]>;
+
+const values = { student: v.optional(v.string()), teacher: v.optional(v.string()) };
+
+interface Definition<Entries extends v.ObjectEntries> extends Pick<Imitation, "name" | "meaning" | "weight"> {
+  readonly reads?: Reading;
+  readonly settings?: Entries;
+  write(
+    writing: Writing,
+    pairs: Pairs,
+    settings: v.InferOutput<v.StrictObjectSchema<Entries & typeof values, undefined>>,
+  ): Value;
+}
+
+export function imitation<const Entries extends v.ObjectEntries>(definition: Definition<Entries>): Imitation {
+  const { reads = "features", settings = {} as Entries, write, ...rest } = definition;
+  return declareLoss({
+    ...rest,
+    settings: { ...settings, ...values },
+    make(given, inputs: LossInputs) {
+      const formula = (writing: Writing, pairs: Pairs) => write(writing, pairs, given);
+      return imitate(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(values), given) });
+    },
+  });
+}
+
+function imitate(
+  name: string,
+  reads: Reading,
+  write: (writing: Writing, pairs: Pairs) => Value,
+  inputs: LossInputs,
+): Loss {
+  return {
+    name,
+    build(scope) {
+      const { emit } = scope;
+      const masks = new Map<string, Target>();
+      const feeders: ((batch: Batch) => Batch)[] = [];
+      const counted = (dims: readonly [number, number]): Value => {
+        const key = dims.join();
+        const what = reads === "answers" ? "prediction" : "token";
+        const found = masks.get(key) ?? countedTokens(scope, dims, inputs.label, what);
+        if (!masks.has(key)) feeders.push(found.feeds);
+        masks.set(key, found);
+        return found.value;
+      };
+      const values: Value[] = [];
+      for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
+        let projected = false;
+        const mask = tokens && counted(tokens);
+        const writing: Writing = {
+          emit,
+          mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
+          parameter(of, dims, start, reach = 0) {
+            projected ||= of.startsWith("projection");
+            const drawn = random(scope.seed, name, of, values.length);
+            const numbers = Array.from({ length: elementCount(dims) }, () => start + drawn.uniform(-reach, reach));
+            return scope.parameter(`${name}.${of}`, float32(dims, numbers));
+          },
+        };
+        values.push(write(writing, pairs));
+        if (reads === "answers") continue;
+        const end = projected ? ", projected" : "";
+        scope.log({ id: "matched", text: `${name}: ${pairs.map(pairText).join(", ")}${end}` });
+      }
+      if (values.length === 0) throw new PithError("E_OPTION", "There is no teacher.");
+      return {
+        value: average(emit, values),
+        feeds: (batch) => Object.assign({}, ...feeders.map((feeds) => feeds(batch))),
+      };
+    },
+  };
+}
+
+const pairText = ({ student, teacher }: Pair): string =>
+  `${student.name} ${dimsText(student.type?.dims)} ← ${teacher.name} ${dimsText(teacher.type?.dims)}`;
+
+interface ComparedValues {
+  readonly pairs: Pairs;
+  /** Samples and tokens, if tokens are compared. */
+  readonly tokens: readonly [number, number] | undefined;
+}
+
+function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): readonly ComparedValues[] {
+  const teachers = inputs.teachers.map((teacher) => scope.teacher(teacher));
+  if (reads === "answers") {
+    const own =
+      inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
+    const student = scoreRows(scope, own);
+    const [first, ...others] = teachers.map((teacher): Pair => {
+      const named = inputs.teacher;
+      const theirs = scoreRows(
+        scope,
+        named === undefined ? outputLike(own, teacher) : teacher.value(requireValue(teacher, named, "teacher").name),
+      );
+      if (student.classes === theirs.classes && student.count === theirs.count)
+        return { student: student.rows, teacher: theirs.rows };
+      const sizes = `${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}`;
+      throw new PithError("E_SHAPE_MISMATCH", `The student has ${sizes}.`, { hint: sameClassesHint });
+    });
+    return first === undefined ? [] : [{ pairs: [first, ...others], tokens: tokensOf(own) }];
+  }
+  return teachers.flatMap((teacher) =>
+    pairsOf(scope, teacher, reads, inputs).map((pair): ComparedValues => {
+      if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
+        throw mismatch(pair, "differ along their first axis, the samples");
+      return {
+        pairs: [mapPair(pair, (value) => inFloat32(scope.emit, value))],
+        tokens: tokensOf(pair.student),
+      };
+    }),
+  );
+}
+
+export const sameClassesHint =
+  "Use a teacher of the same classes, or name the outputs to compare: hinton(student=…, teacher=…).";
+
+const outputLike = ({ name }: Value, teacher: NamedValues): Value => teacher.outputs.get(name) ?? outputOf(teacher);
+
+function tokensOf(value: Value): readonly [number, number] | undefined {
+  const [samples = 1, tokens = 1, ...rest] = sizeOf(value);
+  return rest.length === 1 ? [samples, tokens] : undefined;
+}
+
+function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pair[] {
+  const { student: own, teacher: other, match } = inputs;
+  if (own !== undefined || other !== undefined) {
+    const value = (of: NamedValues, name: string, whose: "student" | "teacher"): Value => {
+      const found = requireValue(of, name, whose);
+      return reads === "features" ? featureOf(scope, of, found) : of.value(found.name);
+    };
+    return [
+      {
+        student: value(scope, own ?? other ?? "", "student"),
+        teacher: value(teacher, other ?? own ?? "", "teacher"),
+      },
+    ];
+  }
+  if (reads === "output") {
+    const student = outputOf(scope);
+    return [{ student, teacher: outputLike(student, teacher) }];
+  }
+  if (reads === "outputs") return outputPairs(scope, teacher);
+  const matched = matchLayers(scope.network(), teacher.network(), match);
+  if (matched instanceof Miss) throw unmatched(matched);
+  return matched.map((pair): Pair => {
+    return { student: featureOf(scope, scope, pair.student), teacher: featureOf(scope, teacher, pair.teacher) };
+  });
+}
+
+/** Outputs of floats, paired by name, or by position if both models have the same number. */
+function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
+  const floats = ({ outputs }: NamedValues): readonly Value[] =>
+    [...outputs.values()].filter(({ type }) => isFloat(type?.type ?? "string"));
+  const [own, theirs] = [floats(scope), floats(teacher)];
+  const found = own.flatMap((student, at): readonly Pair[] => {
+    const other = teacher.outputs.get(student.name) ?? (own.length === theirs.length ? theirs[at] : undefined);
+    return other === undefined ? [] : [{ student, teacher: other }];
+  });
+  if (found.length > 0) return found;
+  const names = [own, theirs].map((values) => values.map(({ name }) => `"${name}"`).join(", ") || "none");
+  throw new PithError("E_NAME", `Outputs of floats differ in name and number: ${names.join("; the teacher's are ")}.`, {
+    hint: "Name those to compare: output-mse(student=…, teacher=…).",
+  });
+}
+
+const unmatched = ({ reason }: Miss): PithError =>
+  new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
+
+function requireValue(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
+  const found = valueNamed(of.network(), name, whose);
+  if (found instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${found.reason}.`);
+  return found;
+}
+
+/** The same value in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] does not. */
+function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value {
+  const value = of.value(name);
+  if (value.type?.dims?.length !== 3) return value;
+  const network = of.network();
+  const own = network.graph.value(name);
+  const isMap = own !== undefined && channelAxis(own, infer(network)) === 1;
+  return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;
+}

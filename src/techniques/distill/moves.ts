@@ -1,0 +1,28 @@
+/** Candidates that distillation adds to a search: training on the original's outputs, on some samples or for 1 to 20 epochs. */
+import { integer } from "../../core/numbers.ts";
+import type { Move, Moves } from "../../core/pass/moves.ts";
+
+const epochs = [1, 3, 8, 20];
+/** Enough samples to see whether more training is worth its time. */
+const few = 4000;
+/** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
+const runsOfStep = 8;
+/** With fewer samples the student overfits. */
+const fewest = 128;
+
+export const distillMoves: Moves = ({ samples: { train } }) => {
+  if (train < fewest) return [];
+  const move = (text: string, passes: number, options: Move["options"]): Move => ({
+    name: `distilled, ${text}`,
+    options: { teacher: "original", ...options },
+    kind: "healing",
+    family: "distilled",
+    heals: 1 - 0.15 / passes ** 0.5,
+    runs: runsOfStep * passes * train,
+    trains: true,
+  });
+  return [
+    ...(train > 2 * few ? [move(`${integer(few)} samples`, few / train, { epochs: 1, samples: few })] : []),
+    ...epochs.map((count) => move(`${count} ${count === 1 ? "epoch" : "epochs"}`, count, { epochs: count })),
+  ];
+};

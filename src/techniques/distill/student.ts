@@ -1,0 +1,92 @@
+/** Creates students by pruning the teacher, and compares their sizes. */
+import { cost } from "../../core/analysis/cost.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { learnedCount, learnedTensors } from "../../core/analysis/learned.ts";
+import { haveSameElements } from "../../data/hash.ts";
+import { PithError } from "../../core/errors.ts";
+import { bytes, count, percent } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
+import { dimValue } from "../../core/tensor/dims.ts";
+
+interface Making {
+  readonly shrink?: number | undefined;
+  readonly keepLayers?: KeptLayers | undefined;
+}
+
+/** Removes layers, then channels of the remaining ones, in place. @throws PithError E_UNSUPPORTED if nothing can be removed. */
+export async function makeStudent(
+  model: Model,
+  { shrink, keepLayers }: Making,
+  context: Context,
+): Promise<readonly Change[]> {
+  const changes: Change[] = [];
+  if (keepLayers !== undefined) {
+    const outcome = await keep(model, { keep: keepLayers }, context);
+    changes.push(...requireChanges(outcome, "`keepLayers`: no layer can be removed"));
+  }
+  if (shrink !== undefined) {
+    const outcome = await prune(model, { structured: shrink }, context);
+    changes.push(...requireChanges(outcome, "`shrink`: no channels can be removed"));
+  }
+  return changes;
+}
+
+function requireChanges({ changes, misses }: Outcome, none: string): readonly Change[] {
+  if (changes.length > 0) return changes;
+  const reasons = [...new Set(misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)))];
+  const more = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
+  throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${more}.`);
+}
+
+/** @throws PithError E_OPTION if both models run the same operators and store the same numbers under the same names. */
+export async function requireDifferentModels(teacher: Model, student: Model): Promise<void> {
+  const [its, theirs] = [student, teacher].map(({ graph }) => [...graph.nodes()].map(({ op }) => op).join());
+  if (its !== theirs) return;
+  const [own, others] = [student, teacher].map(({ graph }) =>
+    [...graph.values()].filter(({ tensor }) => tensor !== undefined),
+  );
+  if (own?.length !== others?.length) return;
+  for (const { name, tensor } of own ?? []) {
+    const other = teacher.graph.value(name)?.tensor;
+    if (tensor === other) continue;
+    if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
+    if (!haveSameElements(await tensor.read(), await other.read())) return;
+  }
+  throw new PithError("E_OPTION", "The teacher and the student are the same model: there is nothing to learn.", {
+    hint: "Set `shrink` or `keepLayers` to derive a smaller student from the teacher; training on labels needs no teacher.",
+  });
+}
+
+export async function studentText(student: Model, teacher: Model): Promise<string> {
+  const [own, other] = [await sizesOf(student), await sizesOf(teacher)];
+  const macs =
+    own.macs === undefined || other.macs === undefined ? "" : `, ${percent(own.macs / other.macs)} of its MACs`;
+  const share = percent(own.parameters / other.parameters);
+  return `student: ${own.layers} layers (teacher ${other.layers}), ${count(own.parameters)} parameters of ${count(other.parameters)} (${share}), ${bytes(own.bytes)} of weights (${bytes(other.bytes)})${macs}`;
+}
+
+/** The size assumed for symbolic dimensions, to compare operations. */
+const anySize = 32;
+
+async function sizesOf(model: Model) {
+  const copy = model.clone();
+  storeWeights(copy);
+  const inference = infer(copy);
+  const { macs } = cost(copy, inference);
+  const learned = await learnedTensors(copy, inference);
+  const names =
+    typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, anySize]) : [];
+  const batch = copy.graph.feeds[0]?.type?.dims?.[0];
+  const whole = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
+  return {
+    layers: allLayers(copy, inference).length,
+    parameters: learnedCount(learned),
+    bytes: [...learned.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
+    // Per sample: the batch sizes may be fixed and differ.
+    macs: whole === undefined ? undefined : whole / (typeof batch === "number" ? batch || 1 : anySize),
+  };
+}

@@ -1,0 +1,264 @@
+/** The error of outputs where a truncation weighs the inputs of layers. */
+import { describe, expect, test } from "vitest";
+import { memory } from "../../data/index.ts";
+import { createEngine } from "../../core/engine/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { fromDense, multiply } from "../../core/math/index.ts";
+import { conv2d, flatten, linear, network, relu } from "../../learn/nn/index.ts";
+import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
+import { random } from "../../core/tensor/random.ts";
+
+import type { Dense } from "../../core/tensor/types.ts";
+import { factorize } from "./factorize.ts";
+
+const count = 64;
+
+/** Channels of very different magnitudes that are sums of few sources, as in networks. */
+function correlated(channels: number, places: number): Float32Array {
+  const draws = random(7);
+  const mixed = Array.from({ length: channels * 3 }, () => draws.normal());
+  const result = new Float32Array(count * channels * places);
+  for (let sample = 0; sample < count; sample++) {
+    for (let place = 0; place < places; place++) {
+      const sources = [draws.normal(), draws.normal(), draws.normal()];
+      for (let channel = 0; channel < channels; channel++) {
+        const value = sources.reduce((sum, source, at) => sum + source * (mixed[channel * 3 + at] ?? 0), 0);
+        result[(sample * channels + channel) * places + place] = (1 + channel) * (value + 0.2 * draws.normal());
+      }
+    }
+  }
+  return result;
+}
+
+async function answers(model: Model, input: Float32Array, dims: readonly number[]): Promise<readonly number[]> {
+  const session = await createEngine().load(model);
+  const { output } = await session.run({ input: float32([...dims], input) });
+  await session.release();
+  return Array.from(output?.data ?? [], Number);
+}
+
+function relative(a: readonly number[], b: readonly number[]): number {
+  const norm = (values: readonly number[]): number => Math.hypot(...values);
+  return norm(a.map((value, at) => value - (b[at] ?? 0))) / norm(b);
+}
+
+/** "rank 2, relative error of outputs 0.123": the number. */
+const said = (what: string | undefined): number =>
+  Number(/relative error (?:of outputs )?([\d.]+)/.exec(what ?? "")?.[1]);
+
+describe.each([
+  [
+    "a product",
+    [count, 12],
+    12,
+    1,
+    () => network({ fc: linear(12, 10, { bias: false }) }, { input: ["batch", 12], seed: 1 }),
+  ],
+  [
+    "a convolution",
+    [count, 6, 4, 4],
+    6,
+    16,
+    () => network({ conv: conv2d(6, 10, 3, { padding: 1, bias: false }) }, { input: ["batch", 6, 4, 4], seed: 1 }),
+  ],
+  [
+    "a convolution in groups",
+    [count, 8, 4, 4],
+    8,
+    16,
+    () => network({ conv: conv2d(8, 8, 3, { groups: 2, bias: false }) }, { input: ["batch", 8, 4, 4], seed: 1 }),
+  ],
+] as const)("of %s", (_, dims, channels, places, make) => {
+  const pixels = correlated(channels, places);
+  const data = memory("correlated", { input: float32([...dims], pixels) });
+  const errorOf = async (activations?: "whitening") => {
+    const model = make();
+    const options = activations === undefined ? {} : { activations, data, samples: count };
+    const { changes } = await factorize(model, { rank: 2, method: "svd", timing: false, ...options });
+    return {
+      error: relative(await answers(model, pixels, dims), await answers(make(), pixels, dims)),
+      what: changes[0]?.what,
+    };
+  };
+
+  test("the error of whitening is that of the outputs, and below that of truncated weights", async () => {
+    const [plain, whitened] = [await errorOf(), await errorOf("whitening")];
+    expect(whitened.error).toBeCloseTo(said(whitened.what), 3);
+    expect(whitened.what).toContain("relative error of outputs");
+    expect(whitened.error).toBeLessThan(0.9 * plain.error);
+  });
+});
+
+test("a layer is measured on the outputs of layers that are factorized already", async () => {
+  const make = () =>
+    network({ fc1: linear(12, 12), relu: relu(), fc2: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+  const pixels = correlated(12, 1);
+  const data = memory("correlated", { input: float32([count, 12], pixels) });
+  const model = make();
+  await factorize(model, { rank: 1, activations: "whitening", data, samples: count, timing: false });
+  const alone = make();
+  await factorize(alone, { rank: 1, layers: "fc1", activations: "whitening", data, samples: count, timing: false });
+  await factorize(alone, { rank: 1, layers: "fc2", activations: "whitening", data, samples: count, timing: false });
+  expect(await answers(model, pixels, [count, 12])).toEqual(await answers(alone, pixels, [count, 12]));
+});
+
+test("a budget is spread by the error of outputs", async () => {
+  const make = () =>
+    network(
+      { flatten: flatten(), fc1: linear(12, 16), relu: relu(), fc2: linear(16, 16) },
+      { input: ["batch", 12], seed: 1 },
+    );
+  const pixels = correlated(12, 1);
+  const data = memory("correlated", { input: float32([count, 12], pixels) });
+  const [model, plain] = [make(), make()];
+  const { changes } = await factorize(model, {
+    budget: 0.5,
+    activations: "whitening",
+    data,
+    samples: count,
+    timing: false,
+  });
+  await factorize(plain, { budget: 0.5, timing: false });
+  expect(changes.length).toBeGreaterThan(0);
+  const original = await answers(make(), pixels, [count, 12]);
+  expect(relative(await answers(model, pixels, [count, 12]), original)).toBeLessThan(
+    relative(await answers(plain, pixels, [count, 12]), original),
+  );
+});
+
+test("weighing inputs needs samples and the method `svd`", async () => {
+  const model = network({ conv: conv2d(6, 10, 3) }, { input: ["batch", 6, 4, 4], seed: 1 });
+  await expect(factorize(model, { rank: 2, activations: "whitening" })).rejects.toThrow("whitening needs samples");
+  const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
+  const { misses } = await factorize(model, { rank: 2, method: "spatial", activations: "whitening", data });
+  expect(misses[0]?.reason).toContain("only `svd` can use `activations`");
+});
+
+test("fewer inputs than numbers in each are mentioned", async () => {
+  const make = () => network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+  const what = async (samples: number) => {
+    const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
+    const { changes } = await factorize(make(), { rank: 5, activations: "whitening", data, timing: false });
+    return changes[0]?.what;
+  };
+  expect(await what(5)).toContain("relative error of outputs 0.000 on 5 inputs, fewer than their 12 numbers");
+  expect(await what(12)).not.toContain("fewer");
+});
+
+test("whitening of inputs that are NaN names the layer", async () => {
+  const data = memory("broken", { input: float32([12, 12], correlated(12, 1).slice(0, 144).fill(Number.NaN, 0, 1)) });
+  const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+  await expect(factorize(model, { rank: 2, activations: "whitening", data })).rejects.toMatchObject({
+    code: "E_DATA",
+    message: 'Inputs of "fc" are NaN or infinite on the samples.',
+  });
+});
+
+/** The product of the two factors that a model stores. */
+async function productOf(model: Model): Promise<readonly number[]> {
+  const names = ["down", "up"].map((part) => [...model.graph.values()].find(({ name }) => name.includes(`.${part}.`)));
+  const [down, up] = await Promise.all(names.map(async (value) => fromDense((await value?.tensor?.read()) as Dense)));
+  return down === undefined || up === undefined ? [] : [...multiply(up, down).data];
+}
+
+test("a weight that several layers read is weighed by the inputs of all of them", async () => {
+  const [x, u] = [correlated(12, 1), correlated(12, 1).map((value, at) => value * Math.sin(at))];
+  const shared = parseModel(`opset 17
+graph (x: float32[batch, 12], u: float32[batch, 12]) -> (y, z) {
+  w: float32[10, 12] = random(seed 1)
+  y = Gemm "a" (x, w) {transB=1}
+  z = Gemm "b" (u, w) {transB=1}
+}`);
+  const once = parseModel(`opset 17
+graph (x: float32[batch, 12]) -> (y) {
+  w: float32[10, 12] = random(seed 1)
+  y = Gemm "a" (x, w) {transB=1}
+}`);
+  const settings = { rank: 3, activations: "whitening", timing: false } as const;
+  const both = memory("both", { x: float32([count, 12], x), u: float32([count, 12], u) });
+  const stacked = memory("stacked", { x: float32([2 * count, 12], Float32Array.from([...x, ...u])) });
+  const first = memory("first", { x: float32([count, 12], x) });
+  const alone = once.clone();
+  await factorize(shared, { ...settings, data: both, samples: count });
+  await factorize(once, { ...settings, data: stacked, samples: 2 * count });
+  await factorize(alone, { ...settings, data: first, samples: count });
+  const [found, expected, other] = [await productOf(shared), await productOf(once), await productOf(alone)];
+  expect(relative(found, expected)).toBeLessThan(1e-5);
+  expect(relative(other, expected)).toBeGreaterThan(0.01);
+});
+
+test("a budget that is spread by fewer inputs than each has numbers gives a warning", async () => {
+  const warned = async (samples: number): Promise<readonly string[]> => {
+    const texts: string[] = [];
+    const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
+    const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
+    const options = { budget: 0.7, activations: "whitening", data, timing: false } as const;
+    await factorize(model, options, { log: ({ text, level }) => void (level === "warning" && texts.push(text)) });
+    return texts;
+  };
+  expect(await warned(5)).toEqual([
+    'layer "fc": fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.',
+  ]);
+  expect(await warned(12)).toEqual([]);
+});
+
+test("a layer whose inputs cannot be weighed says that its weight alone decided, and why", async () => {
+  const model = parseModel(`opset 17
+graph (ids: int64[batch, 4]) -> (y) {
+  table: float32[40, 16] = random(seed 1)
+  w: float32[16, 16] = random(seed 2)
+  e = Gather "embedding" (table, ids)
+  y = MatMul "fc" (e, w)
+}`);
+  const ids = int64(
+    [count, 4],
+    Array.from({ length: 4 * count }, (_, at) => (at * 7) % 40),
+  );
+  const data = memory("ids", { ids });
+  const { changes } = await factorize(model, {
+    overrides: { "*": { budget: 0.6 } },
+    activations: "whitening",
+    data,
+    timing: false,
+  });
+  const said = new Map(changes.map(({ at, what }) => [at, what]));
+  expect(said.get("embedding")).toContain(" of its weight alone (it is an embedding lookup, without a matrix product)");
+  expect(said.get("fc")).not.toContain("alone");
+});
+
+describe("whitening where samples do not excite all inputs", () => {
+  const rare = network({ fc: linear(12, 12, { bias: false }) }, { input: ["batch", 12], seed: 1 });
+  const seen = (input: Float32Array) => memory("rare", { input: float32([count, 12], input) });
+
+  test("is exact on other inputs if the rank holds the weight exactly", async () => {
+    const draws = random(3);
+    const normal = (rows: number, columns: number) =>
+      fromDense(
+        float32(
+          [rows, columns],
+          Float32Array.from({ length: rows * columns }, () => draws.normal()),
+        ),
+      );
+    const model = rare.clone();
+    const weight = model.graph.value("fc.weight");
+    if (weight === undefined) throw new Error("no weight");
+    weight.tensor = inMemory(float32([12, 12], multiply(normal(12, 3), normal(3, 12)).data));
+    const thin = model.clone();
+    const data = seen(correlated(12, 1).map((value, at) => (at % 12 < 6 ? value : 0)));
+    await factorize(thin, { rank: 3, activations: "whitening", data, timing: false });
+    const other = correlated(12, 1);
+    const [given, wanted] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];
+    expect(relative(given, wanted)).toBeLessThan(1e-5);
+  });
+
+  test("says if all inputs are 0, and truncates the weight alone", async () => {
+    const [zeros, plain] = [rare.clone(), rare.clone()];
+    const data = seen(new Float32Array(count * 12));
+    const { changes } = await factorize(zeros, { rank: 3, activations: "whitening", data, timing: false });
+    await factorize(plain, { rank: 3, timing: false });
+    expect(changes[0]?.what).toContain("its inputs are 0 on all samples");
+    const other = correlated(12, 1);
+    expect(await answers(zeros, other, [count, 12])).toEqual(await answers(plain, other, [count, 12]));
+  });
+});

@@ -1,0 +1,74 @@
+/**
+ * Whitening: the inputs X of a layer as a matrix S with S Sᵀ = XᵀX. A decomposition minimizes ‖(W - Ŵ) S‖, which is exactly the
+ * error of the outputs (Wang et al. 2024, "SVD-LLM", arXiv 2403.07378).
+ *
+ * A ridge on XᵀX gives inputs that are 0 on all samples a millionth of the mean weight, because they can be nonzero later. Layers
+ * are measured in order, after earlier layers are factorized.
+ */
+
+import type { Layer } from "../../core/analysis/layers.ts";
+import { type Calibration, calibrate, gramMatrices } from "../calibrate/index.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Matrix, type Multiply, matrix, squareRoot } from "../../core/math/index.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { FactorizeOptions } from "./options.ts";
+
+export const activations = ["whitening"] as const;
+
+interface Weights {
+  /** S of each group. */
+  readonly roots: readonly Matrix[];
+  readonly rows: number;
+}
+
+/** Input statistics of layers; undefined if not requested. Layers must be requested in order, with those that share the weight. */
+export interface Inputs {
+  of(readers: readonly Layer[]): Promise<Weights | Miss | undefined>;
+  release(): Promise<void>;
+}
+
+/** @throws PithError E_OPTION without samples. */
+export async function inputsOf(
+  model: Model,
+  options: Pick<FactorizeOptions, "activations" | "data" | "samples">,
+  multiply: Multiply,
+  context: Context,
+): Promise<Inputs> {
+  const { activations: by, data, samples } = options;
+  if (by === undefined) return { of: async () => undefined, release: async () => {} };
+  if (data === undefined)
+    throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });
+  const seen = await calibrate(model, { data, samples }, context);
+  return { of: (readers) => whitened(seen, readers, multiply), release: () => seen.release() };
+}
+
+async function whitened(
+  calibration: Calibration,
+  readers: readonly Layer[],
+  multiply: Multiply,
+): Promise<Weights | Miss> {
+  const gram = await calibration.collect(readers, gramMatrices);
+  if (gram instanceof Miss) return gram;
+  requireNumbers(readers, gram.groups);
+  const weights = gram.groups.flatMap(({ data, columns }) => [...data.filter((_, at) => at % (columns + 1) === 0)]);
+  const ridge = (1e-6 * weights.reduce((sum, weight) => sum + weight, 0)) / weights.length;
+  if (ridge === 0) return new Miss("its inputs are 0 on all samples");
+  const roots = gram.groups.map((group) => squareRoot(withRidge(group, ridge), multiply));
+  return { roots: await Promise.all(roots), rows: gram.rows };
+}
+
+/** @throws PithError E_DATA if the samples give a layer NaN or infinite inputs. */
+function requireNumbers(readers: readonly Layer[], groups: readonly Matrix[]): void {
+  if (groups.every(({ data }) => data.every(Number.isFinite))) return;
+  const names = readers.map(({ name }) => `"${name}"`).join(", ");
+  throw new PithError("E_DATA", `Inputs of ${names} are NaN or infinite on the samples.`);
+}
+
+function withRidge({ rows, columns, data }: Matrix, ridge: number): Matrix {
+  return matrix(
+    rows,
+    columns,
+    data.map((value, at) => (at % (columns + 1) === 0 ? value + ridge : value)),
+  );
+}

@@ -1,0 +1,190 @@
+/** A low-rank adapter in a graph: two thin layers beside a layer, times a stored scale, identified by value names. */
+import { infer } from "../../core/analysis/infer.ts";
+import { isInside, type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { isStored } from "../../core/analysis/stored-root.ts";
+import { requireProduct, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
+import { enumerated, Miss } from "../../core/errors.ts";
+import { counted, integer } from "../../core/numbers.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { nodeName, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { pattern } from "../../core/graph/pattern.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { buffer } from "../../core/graph/role.ts";
+import { type ChainPart, entryOf } from "../../core/ops/index.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { fixedDims } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+
+export const scaleName = (layer: string): string => `${layer}.lora.scale`;
+export const layerOf = (name: string): string | undefined =>
+  name.endsWith(scaleName("")) ? name.slice(0, -scaleName("").length) : undefined;
+export const partOf = (layer: string, part: "down" | "up"): string => `${layer}.lora.${part}`;
+export const weightName = (layer: string, part: "down" | "up"): string => `${partOf(layer, part)}.weight`;
+
+interface Branch {
+  readonly parts: readonly ChainPart[];
+  readonly scale: Value;
+  readonly what?: string;
+}
+
+/** Returns whether two layers read one weight in the same way, so that one adapter suits both. */
+export const readAlike = (a: Layer, b: Layer): boolean =>
+  a.effective === b.effective &&
+  a.role.out === b.role.out &&
+  a.role.in === b.role.in &&
+  a.role.groups === b.role.groups;
+
+export const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
+  model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
+
+export const adaptedLayers = (model: Model): ReadonlySet<string> =>
+  new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
+
+export const dimsOf = ({ role: { packed }, effective }: Layer): readonly number[] =>
+  packed === undefined ? (fixedDims(effective.type?.dims) ?? []) : [packed.outputs, packed.inputs];
+
+export function rankRefusal(layer: Layer, rank: number): Miss | undefined {
+  const { outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
+  const features = inputs * taps;
+  return rank < Math.min(outputs, features)
+    ? undefined
+    : new Miss(`rank ${rank} is not below the full rank of its ${outputs} × ${features} weight`, layer.name);
+}
+
+export async function insert(
+  model: Model,
+  chosen: readonly Layer[],
+  branchOf: (layer: Layer) => Promise<Branch | Miss>,
+): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const nodes = [...model.graph.nodes()];
+  const following = new Map(nodes.map((node, at) => [node, nodes[at + 1]]));
+  const inserted = new Map<string, { readonly by: Layer; readonly branch: Branch }>();
+  for (const layer of chosen) {
+    const { node, name, role } = layer;
+    const [output] = node.outputs;
+    const unmergeable = mergeRefusal(layer, chosen.filter((other) => readAlike(layer, other)).length);
+    const before = inserted.get(name);
+    const otherwise =
+      before === undefined || readAlike(before.by, layer)
+        ? undefined
+        : new Miss("another layer reads its weight in another form, and has an adapter", name);
+    const branch = refusal(layer) ?? otherwise ?? before?.branch ?? (await branchOf(layer));
+    if (branch instanceof Miss) misses.push(branch);
+    if (branch instanceof Miss || output === undefined) continue;
+    if (before === undefined) inserted.set(name, { by: layer, branch });
+    const emit = emitInto(model, { before: following.get(node), by: "lora" });
+    // The layer itself adds its bias.
+    const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
+    // The sum takes over the output's name, so an unnamed node gets its name first.
+    node.name = nodeName(node);
+    const written = role.chain?.(emit, inputs, branch.parts);
+    const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);
+    const sum = emit.Add([output, scaled]);
+    sum.type = output.type;
+    takePlace(output, sum);
+    const notes = [
+      `adapter of rank ${branch.parts[1]?.weight.type?.dims?.[role.in]}`,
+      ...(branch.what === undefined ? [] : [branch.what]),
+      ...(unmergeable === undefined ? [] : [`which cannot be merged: ${unmergeable.reason}`]),
+    ];
+    changes.push({ at: name, what: notes.join(", "), decidedBy: "global" });
+  }
+  return { changes, misses };
+}
+
+/** Weights in any storage are accepted, because they do not change. */
+function refusal(layer: Layer): Miss | undefined {
+  const { packed, data } = layer.role;
+  const type = (packed === undefined ? layer.effective : layer.node.inputs[data])?.type?.type;
+  if (isInside(layer)) return new Miss("it is in a subgraph", layer.name);
+  if (layer.role.chain === undefined) return new Miss("its operator cannot be written as two layers", layer.name);
+  return type === "float32" || type === "float64" || type === "float16"
+    ? requireProduct(layer)
+    : new Miss(`it computes ${type}`, layer.name);
+}
+
+/** Returns why an adapter cannot be merged into a weight that `readers` layers share. */
+export function mergeRefusal(layer: Layer, readers: number): Miss | undefined {
+  const isMasked = layer.effective !== layer.weight;
+  const masked = isMasked ? new Miss("its weight is masked, `remove` makes the mask permanent", layer.name) : undefined;
+  return requireWeight(layer, { ...weightNeeds.solve, readers }) ?? masked;
+}
+
+/** The sum takes over the readers and the name of the output. */
+function takePlace(output: Value, sum: Value): void {
+  const { graph, name } = output;
+  replaceUses(output, sum, sum.producer);
+  if (sum.name === name) return;
+  graph.rename(output, graph.freshName(`${name}.base`));
+  graph.rename(sum, name);
+}
+
+export interface Adapter {
+  readonly base: Layer;
+  readonly down: Layer;
+  readonly up: Layer;
+  readonly scale: Value;
+  readonly output: Value;
+  readonly sum: Value;
+}
+
+const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, scale }) =>
+  emit.Add([output, emit.Mul([branch, scale])]),
+);
+
+export function adapters(model: Model): readonly Adapter[] {
+  const all = layersOf(model, infer(model));
+  const named = new Map(all.map((layer) => [layer.name, layer]));
+  const making = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
+  return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
+    const [sum] = node.outputs;
+    const found = sum === undefined ? undefined : adapted(sum);
+    if (found === undefined || sum === undefined) return [];
+    const layer = layerOf(found.scale.name) ?? "";
+    const [base, down, up] = [making.get(found.output), named.get(partOf(layer, "down")), making.get(found.branch)];
+    const isAdapter = base?.name === layer && up?.name === partOf(layer, "up");
+    return isAdapter && down !== undefined ? { base, down, up, sum, ...found } : [];
+  });
+}
+
+/**
+ * Warns of integer layers that an adapter slows down. ONNX Runtime fuses DequantizeLinear, layer and QuantizeLinear into one kernel;
+ * an adapter adds a node before the rounding:
+ *
+ *     DequantizeLinear → layer → Add → QuantizeLinear
+ *
+ * A matrix product still runs on integers (an integer kernel with float output exists), a convolution in float.
+ */
+export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<Context, "log">): void {
+  const adapted = new Set(changes.map(({ at }) => at));
+  const inference = infer(model);
+  const slower = layersOf(model, inference).filter((layer) => adapted.has(layer.name) && readsCodes(layer));
+  if (slower.length === 0) return;
+  const inFloat = slower.filter(({ node }) => {
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    return rule instanceof Miss || rule.kind !== "weighted" || rule.floatResult !== true;
+  });
+  const names = enumerated(slower.map(({ name }) => name));
+  const float =
+    inFloat.length === 0
+      ? ""
+      : ` ${integer(inFloat.length)} of them now run in float, because no integer kernel with float output exists.`;
+  const text = `Adapters slow down ${counted(slower.length, "layer")} in integer arithmetic (${names}): the runtime fuses a layer with the quantization of its input and output, and an adapter adds a node in between.${float} To keep adapters, quantize with the scheme "weights".`;
+  log({ id: "unfused", text, level: "warning" });
+}
+
+function readsCodes({ node, role }: Layer): boolean {
+  const producer = node.inputs[role.data]?.producer;
+  return (
+    producer !== undefined &&
+    (entryOf(producer)?.codes ?? []).some(({ input }) => {
+      const codes = producer.inputs[input];
+      return codes !== undefined && !isStored(codes);
+    })
+  );
+}

@@ -1,0 +1,105 @@
+/** Distributes one budget over all layers so that the total loss is minimal (`core/math/allocate.ts`). */
+import type { Layer } from "../../core/analysis/layers.ts";
+import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { integer } from "../../core/numbers.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { inputsOf } from "./activations.ts";
+import { type Candidate, type Factorization, problemAt, ruleOf, sharingWith } from "./candidates.ts";
+import { wholeCost } from "./decomposition.ts";
+import { decompositions, methodsFor } from "./decompositions.ts";
+import type { Options } from "./options.ts";
+import type { Choice } from "./ranks.ts";
+
+interface LayerChoices extends Item<Choice> {
+  readonly source: Value;
+}
+
+/** The chain of each weight; undefined: not factorized. */
+export type Plan = ReadonlyMap<Value, Choice | undefined>;
+
+/** Chooses ranks by input statistics of the unchanged model. Returns Misses if the lowest ranks exceed the budget. */
+export async function planBudget(
+  run: Factorization,
+  all: readonly Layer[],
+  candidates: readonly Candidate[],
+): Promise<Plan | readonly Miss[]> {
+  const { options, context } = run;
+  const { cost } = options;
+  const isMacs = cost === "macs";
+  const places = (layer: Layer): number => (isMacs ? placesOf(layer) : 1);
+  const counted = isMacs
+    ? all.filter(({ role }) => role.kind !== "lookup")
+    : Array.from(groupBy(all, ({ weight }) => weight).values(), ([first]) => first);
+  const total = counted.reduce(
+    (sum, layer) => sum + elementCount(fixedDims(layer.effective.type?.dims) ?? []) * places(layer),
+    0,
+  );
+  const own = candidates.filter(
+    (layer) => ruleOf(options, layer).inBudget && sharingWith(layer, candidates)[0] === layer,
+  );
+  const found: LayerChoices[] = [];
+  const fewInputs: string[] = [];
+  const misses: Miss[] = [];
+  const inputs = await inputsOf(run.model, options, run.multiply, context);
+  try {
+    for (const [index, layer] of own.entries()) {
+      stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
+      context.progress(index, own.length + candidates.length, `singular values of ${layer.name}`);
+      const problem = await problemAt({ ...run, inputs }, layer, candidates);
+      if (problem instanceof Miss) {
+        misses.push(problem);
+        continue;
+      }
+      if (problem.fewInputs !== undefined) fewInputs.push(layer.name);
+      const methods = methodsFor(problem, ruleOf(options, layer).method);
+      if (methods instanceof Miss) {
+        misses.push(new Miss(methods.reason, layer.name));
+        continue;
+      }
+      const sharing = sharingWith(layer, candidates);
+      // A weight is stored once, but each reader computes products.
+      const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
+      const whole = wholeCost(problem);
+      const offers: Offer<Choice>[] = [];
+      for (const method of methods) {
+        for (const step of await decompositions[method].spectrum(problem)) {
+          if (step.weights >= whole.weights || step[cost] >= whole[cost]) continue;
+          offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sharing.length, choice: { method, step } });
+        }
+      }
+      found.push({ source: layer.reading.source, whole: whole[cost] * uses, offers });
+    }
+  } finally {
+    await inputs.release();
+  }
+  if (fewInputs.length > 0) {
+    const [first, { length }] = [`"${fewInputs[0]}"`, fewInputs];
+    const layers = length === 1 ? `layer ${first}` : `${length} layers, the first of them ${first}`;
+    const text = `${layers}: fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.`;
+    context.log({ id: "few-inputs", text, level: "warning" });
+  }
+  const plan = allocated(found, total, options);
+  return plan instanceof Miss ? [plan, ...misses] : plan;
+}
+
+/** Returns the number of output positions per sample (unknown sizes count as 1): each weight is multiplied once per position. */
+function placesOf({ node, outputs }: Layer): number {
+  const dims = node.outputs[0]?.type?.dims ?? [];
+  return outputs === 0 ? 0 : elementCount(dims.map((dim) => (typeof dim === "number" ? dim : 1))) / outputs;
+}
+
+/** @param total cost of the whole model, of which `budget` is the remaining share. */
+function allocated(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
+  const allowed = budget * total;
+  const others = total - layers.reduce((sum, { whole }) => sum + whole, 0);
+  const { taken, cost: left } = allocate(layers, allowed, others);
+  if (left <= allowed) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
+  const what = cost === "macs" ? "multiply-accumulates" : "weights";
+  const figures = `${integer(left)} of ${integer(total)} ${what}, and ${integer(allowed)} are allowed`;
+  const least = Math.ceil((1000 * left) / total) / 1000;
+  const hint = least < 1 ? `the smallest possible \`budget\` is ${least}` : "no layer can be made smaller";
+  return new Miss(`the lowest ranks keep ${figures}: ${hint}`, "budget");
+}

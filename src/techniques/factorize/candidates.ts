@@ -1,0 +1,130 @@
+import type { Inference } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { ownOptions } from "../../core/analysis/selection.ts";
+import { brokenNumbers, requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
+import { Miss } from "../../core/errors.ts";
+import { describe, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Multiply } from "../../core/math/index.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import type { Inputs } from "./activations.ts";
+import { problemOf, type Reading, readingOf } from "./chain.ts";
+import type { Problem } from "./decomposition.ts";
+import { type Options, rules } from "./options.ts";
+import type { RankRule } from "./ranks.ts";
+import type { Timer } from "./timing.ts";
+
+export interface Factorization {
+  readonly model: Model;
+  readonly options: Options;
+  readonly context: Context;
+  readonly multiply: Multiply;
+  readonly timer: Timer | undefined;
+  /** Statistics of the model at the time of the request. */
+  readonly inputs: Inputs;
+}
+
+export interface Candidate extends Layer {
+  readonly reading: Reading;
+}
+
+export function candidatesAmong(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
+  const misses: Miss[] = [];
+  const readable = all.flatMap((layer): Candidate | [] => {
+    const refused = requireWeight(layer, weightNeeds.factorize);
+    if (refused !== undefined && chosen.includes(layer)) misses.push(refused);
+    return refused === undefined ? { ...layer, reading: readingOf(layer, inference) } : [];
+  });
+  const isChosen = ({ name }: Candidate): boolean => chosen.some((layer) => layer.name === name);
+  const possible = readable.filter(isChosen);
+  const candidates = possible.filter((layer) => {
+    const readerBeside = (layers: readonly Candidate[]): string | undefined => {
+      // Factors of groups fit only layers with the same number of groups.
+      const sharing = sharingWith(layer, layers).filter(({ role }) => role.groups === layer.role.groups);
+      return otherReader(layer.weight, sharing, inference);
+    };
+    const other = readerBeside(possible);
+    if (other === undefined) return true;
+    const why =
+      readerBeside(readable) === undefined
+        ? ": layers that share a weight can only be factorized together"
+        : ", so the file would need both the weight and the factors";
+    misses.push(new Miss(`${other} also reads its weight${why}`, layer.name));
+    return false;
+  });
+  return { candidates, misses };
+}
+
+/** Returns the candidates that share a weight, transposed or not: its factors serve all of them. */
+export function sharingWith({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
+  return candidates.filter((one) => one.reading.source === reading.source);
+}
+
+/** Returns another node or output that reads a stored value, directly or through operations on stored values. */
+function otherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
+  const { graph } = value;
+  if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
+  for (const { node, input } of value.uses) {
+    if (known.some((layer) => layer.node === node && layer.role.input === input)) continue;
+    const made = node.outputs.filter((output) => output !== undefined);
+    if (!made.every((output) => inference.operand(output)?.stored === true)) return describe(node);
+    for (const output of made) {
+      const other = otherReader(output, known, inference);
+      if (other !== undefined) return other;
+    }
+  }
+  return undefined;
+}
+
+interface LayerRule extends RankRule {
+  readonly method: Options["method"];
+  /** Whether the budget of the pass chooses the ranks: the layer has neither a rank nor a budget of its own. */
+  readonly inBudget: boolean;
+}
+
+/** Returns how the ranks of a layer are chosen. Its own rank or budget replaces that of the pass. */
+export function ruleOf({ budget, rank, ...others }: Options, layer: Layer): LayerRule {
+  const unset: Options = { ...others, budget: undefined, rank: undefined };
+  const { own } = ownOptions(unset, layer, rules);
+  const isOwn = own.budget !== undefined || own.rank !== undefined;
+  return {
+    method: own.method,
+    rank: isOwn ? own.rank : rank,
+    share: own.budget,
+    inBudget: !isOwn && budget !== undefined,
+  };
+}
+
+interface LayerProblem extends Problem {
+  readonly dims: readonly number[];
+  /** Number of input rows, if it is less than the number of inputs. */
+  readonly fewInputs: number | undefined;
+  /** Why input statistics are missing although requested. */
+  readonly whyNoInputs: string | undefined;
+}
+
+export async function problemAt(
+  { model, context, multiply, inputs }: Factorization,
+  layer: Candidate,
+  candidates: readonly Candidate[],
+): Promise<LayerProblem | Miss> {
+  const stored = await readStoredValue(model, layer.effective, context.engine);
+  const broken = brokenNumbers(toFloat64(stored));
+  if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
+  // One factorization serves all layers that read the weight from this side.
+  const readers = sharingWith(layer, candidates).filter(
+    ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
+  );
+  const found = await inputs.of(readers);
+  const known = found instanceof Miss ? undefined : found;
+  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: known?.roots });
+  const isFew = known !== undefined && known.rows < (problem.matrices[0]?.columns ?? 0);
+  return {
+    ...problem,
+    dims: stored.dims,
+    fewInputs: isFew ? known.rows : undefined,
+    whyNoInputs: found instanceof Miss ? found.reason : undefined,
+  };
+}

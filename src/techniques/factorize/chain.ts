@@ -1,0 +1,110 @@
+import type { Inference } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { transpositionOf } from "../../core/analysis/stored-root.ts";
+import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { substitute } from "../../core/graph/replace.ts";
+import type { ChainPart } from "../../core/ops/index.ts";
+import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { type Part, type PartShape, type Problem, product } from "./decomposition.ts";
+
+export interface Reading {
+  /** The value before transpositions: layers that read the same one share factors. */
+  readonly source: Value;
+  readonly isTransposed: boolean;
+  readonly out: number;
+}
+
+export function readingOf({ effective, role }: Layer, inference: Inference): Reading {
+  let [source, isTransposed] = [effective, false];
+  for (;;) {
+    const before = transpositionOf(source, inference);
+    if (before === undefined) return { source, isTransposed, out: isTransposed ? 1 - role.out : role.out };
+    [source, isTransposed] = [before, !isTransposed];
+  }
+}
+
+export function problemOf(layer: Layer, weight: Dense, tools: Pick<Problem, "multiply" | "seed" | "inputs">): Problem {
+  const { node, role } = layer;
+  const { axes, strides } = role.window ?? { axes: [], strides: [] };
+  const sizes = (dims: readonly unknown[] = [], channels: number) => dims.slice(channels + 1);
+  const before = sizes(node.inputs[role.data]?.type?.dims, role.dataAxis);
+  const after = sizes(node.outputs[0]?.type?.dims, role.outputAxis);
+  return {
+    matrices: weightMatrices(role, weight.dims, toFloat64(weight)),
+    kernel: axes.map((axis) => weight.dims[axis] ?? 1),
+    // Falls back to strides if sizes are unknown.
+    reduction: strides.map((stride, axis) => {
+      const [from, to] = [before[axis], after[axis]];
+      return typeof from === "number" && typeof to === "number" && to > 0 ? from / to : stride;
+    }),
+    lookup: role.kind === "lookup",
+    ...tools,
+  };
+}
+
+/** Returns the shape of a part's weight; `dims` is the shape of the layer's. */
+export function partDims(
+  { role }: Layer,
+  dims: readonly number[],
+  { rows, columns, window }: Omit<PartShape, "name">,
+): readonly number[] {
+  const axes = role.window?.axes ?? [];
+  const inputs = columns / product(window.map((axis) => dims[axes[axis] ?? 0] ?? 1));
+  return dims.map((size, axis) => {
+    const channels = axis === role.out ? rows : axis === role.in ? inputs : undefined;
+    if (channels !== undefined) return axis === 0 ? channels * role.groups : channels;
+    return window.includes(axes.indexOf(axis)) ? size : 1;
+  });
+}
+
+/** Returns the computation type of a layer, which its factors use. */
+export function factorType({ effective, node, role }: Layer): FloatType {
+  const type = (role.packed === undefined ? effective : node.inputs[role.data])?.type?.type;
+  return type !== undefined && isFloat(type) ? type : "float32";
+}
+
+export function storeParts(
+  model: Model,
+  layer: Layer,
+  dims: readonly number[],
+  parts: readonly Part[],
+): readonly ChainPart[] {
+  const { name, role, weight } = layer;
+  const type = factorType(layer);
+  const store = ({ name: part, matrices, window }: Part): ChainPart => {
+    const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
+    const own = partDims(layer, dims, { rows, columns, window });
+    const laid = inMemory(fromNumbers(type, own, weightNumbers(role, own, matrices)));
+    const stored = model.graph.addTensor(`${name}.${part}.weight`, laid, weight.role);
+    return { name: `${name}.${part}`, weight: stored, window };
+  };
+  return parts.map(store);
+}
+
+/**
+ * Replaces a layer by a chain of layers, which the operator definition writes.
+ * @param from how the layer of the decomposition reads the weight: for a transposed reading, (U V)ᵀ = Vᵀ Uᵀ.
+ */
+export function replaceByChain(
+  model: Model,
+  { node, role }: Layer,
+  parts: readonly ChainPart[],
+  own?: Reading,
+  from = own,
+): void {
+  const [output] = node.outputs;
+  const emit = emitInto(model, { before: node, by: "factorize" });
+  const laid =
+    own?.isTransposed === from?.isTransposed
+      ? parts
+      : parts.map((part) => ({ ...part, weight: emit.Transpose([part.weight], { perm: [1, 0] }) }));
+  const replacement = role.chain?.(emit, node.inputs, own?.out === from?.out ? laid : laid.toReversed());
+  if (output === undefined || replacement === undefined) return;
+  replacement.type = output.type;
+  substitute(output, replacement);
+}

@@ -1,0 +1,108 @@
+/** A decomposition converts a weight to the weights of a chain of layers, with the cost and loss of each choice of ranks. */
+import type { Miss } from "../../core/errors.ts";
+import { frobenius, type Matrix, type Multiply } from "../../core/math/index.ts";
+
+export interface Problem {
+  /** Outputs × (inputs · taps), a matrix per group. */
+  readonly matrices: readonly Matrix[];
+  /** Kernel size along each window axis; empty for a matrix. */
+  readonly kernel: readonly number[];
+  /** Input positions per output position along each window axis: the strides, or slightly more without padding. */
+  readonly reduction: readonly number[];
+  /** Whether the weight is an embedding table: the first layer of the chain is a lookup without multiply-accumulates. */
+  readonly lookup: boolean;
+  /** Input weights S of each group (inputs · taps × any), if measured: the error is ‖(W - Ŵ) S‖ instead of ‖W - Ŵ‖. */
+  readonly inputs?: readonly Matrix[] | undefined;
+  readonly multiply: Multiply;
+  readonly seed: number;
+}
+
+/** A layer of the chain: the size of its matrices, one per group, over the taps of its window. */
+export interface PartShape {
+  readonly name: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** The window axes along which the layer slides. */
+  readonly window: readonly number[];
+}
+
+export interface Part extends Pick<PartShape, "name" | "window"> {
+  readonly matrices: readonly Matrix[];
+}
+
+export interface Cost {
+  readonly weights: number;
+  /** Multiply-accumulates per position of the layer's output. */
+  readonly macs: number;
+}
+
+export interface Step extends Cost {
+  readonly ranks: readonly number[];
+  readonly parts: readonly PartShape[];
+  /** Lost share of the squared norm, or an upper bound; undefined without singular values. */
+  readonly lost?: number;
+}
+
+export interface Decomposition {
+  readonly summary: string;
+  /** Returns why the layer is not supported, if so. */
+  refuses(problem: Problem): Miss | undefined;
+  /** Returns the step of the given rank, or of the full rank if that is lower. */
+  at(problem: Problem, rank: number): Step;
+  /** Returns steps without losses, if they do not depend on singular values. */
+  steps?(problem: Problem): readonly Step[];
+  /**
+   * Computes all singular values, which takes minutes for thousands of rows and columns.
+   * @returns Steps sorted by increasing cost; losses never increase.
+   */
+  spectrum(problem: Problem): Promise<readonly Step[]>;
+  factors(problem: Problem, step: Step): Promise<FactorChain>;
+}
+
+export interface FactorChain {
+  readonly parts: readonly Part[];
+  readonly relativeError: number;
+}
+
+export const withMatrices = (parts: readonly PartShape[], matrices: readonly (readonly Matrix[])[]): readonly Part[] =>
+  parts.map(({ name, window }, at) => ({ name, window, matrices: matrices[at] ?? [] }));
+
+export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
+
+export function chainCost({ matrices, reduction, lookup }: Problem, parts: readonly Omit<PartShape, "name">[]): Cost {
+  const slid = new Set<number>();
+  let [weights, macs] = [0, 0];
+  for (const [place, { rows, columns, window }] of parts.entries()) {
+    for (const axis of window) slid.add(axis);
+    const own = matrices.length * rows * columns;
+    weights += own;
+    if (place > 0 || !lookup) macs += own * product(reduction.filter((_, axis) => !slid.has(axis)));
+  }
+  return { weights, macs };
+}
+
+export function wholeCost(problem: Problem): Cost {
+  const [{ rows, columns } = { rows: 0, columns: 0 }] = problem.matrices;
+  return chainCost(problem, [{ rows, columns, window: problem.kernel.map((_, axis) => axis) }]);
+}
+
+export const ranksUpTo = (full: number): readonly number[] => Array.from({ length: full }, (_, index) => index + 1);
+
+/** Returns W, or W S with input weights. */
+export async function weighed(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {
+  const by = inputs?.[group];
+  return by === undefined ? weight : multiply(weight, by);
+}
+
+/** Returns ‖W - Ŵ‖ / ‖W‖ over all groups from the relative error of each. */
+export async function errorOfGroups(errors: readonly number[], problem: Problem): Promise<number> {
+  if (errors.length === 1) return errors[0] ?? 0;
+  const counting = await Promise.all(problem.matrices.map((one, group) => weighed(one, group, problem)));
+  const shares = shareOfGroups(counting.map(frobenius));
+  return Math.sqrt(errors.reduce((sum, error, group) => sum + error * error * (shares[group] ?? 0), 0));
+}
+
+export function shareOfGroups(norms: readonly number[]): readonly number[] {
+  const whole = Math.hypot(...norms);
+  return norms.map((norm) => (whole === 0 ? 0 : (norm / whole) ** 2));
+}

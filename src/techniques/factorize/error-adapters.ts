@@ -1,0 +1,111 @@
+/**
+ * Adapters of quantized weights that start as the best low-rank approximation of the error, W - Q ≈ up · down, by SVD (LoRC, Yao
+ * et al. 2023, arXiv 2303.08302; LoftQ, Li et al. 2023, arXiv 2310.08659).
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { layers as layersOf } from "../../core/analysis/layers.ts";
+import { selectLayers } from "../../core/analysis/selection.ts";
+import { isQuantized } from "../../core/analysis/weight.ts";
+import { engineMultiply } from "../../core/engine/multiply.ts";
+import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
+import { percent } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parameter } from "../../core/graph/role.ts";
+import { snapshot } from "../../core/graph/snapshot.ts";
+import { frobenius, type Matrix, subtract } from "../../core/math/index.ts";
+import type { LayerSelection } from "../../core/pass/options.ts";
+import type { Context, Outcome } from "../../core/pass/pass.ts";
+import { readMatrices } from "../../rewrite/edit/weight-numbers.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { adaptedLayers, dimsOf, insert, rankRefusal, storeScale } from "./adapters.ts";
+import { factorType, storeParts } from "./chain.ts";
+import type { Problem } from "./decomposition.ts";
+import { decompositions } from "./decompositions.ts";
+
+const samplesToCompare = 64;
+
+export async function insertErrors(
+  model: Model,
+  original: Model,
+  { rank, ...selection }: LayerSelection & { readonly rank: number },
+  context: Context,
+): Promise<Outcome> {
+  const { engine, seed, signal, progress } = context;
+  const own = adaptedLayers(model);
+  const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
+  const products = engineMultiply(engine);
+  try {
+    const restore = snapshot(model);
+    const rounded = model.clone();
+    const outcome = await insert(model, chosen, async (layer) => {
+      stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
+      progress(chosen.indexOf(layer), chosen.length, layer.name);
+      const { name } = layer;
+      const first = before.get(name);
+      if (first === undefined) return new Miss("the original has no layer of this name", name);
+      if (!isQuantized(layer) && isQuantized(first))
+        return new Miss("its weight is float, and that of the original is quantized: the two models are swapped", name);
+      const refused = rankRefusal(layer, rank);
+      if (refused !== undefined) return refused;
+      const errors = lostIn(
+        await readMatrices(original, first, engine),
+        await readMatrices(model, layer, engine),
+        name,
+      );
+      if (errors instanceof Miss) return errors;
+      const { svd } = decompositions;
+      const dims = dimsOf(layer);
+      const problem: Problem = {
+        matrices: errors,
+        kernel: (layer.role.window?.axes ?? []).map((axis) => dims[axis] ?? 1),
+        reduction: [],
+        lookup: false,
+        multiply: products.multiply,
+        seed,
+      };
+      const { parts, relativeError } = await svd.factors(problem, svd.at(problem, rank));
+      const stored = storeParts(
+        model,
+        layer,
+        dims,
+        parts.map((part) => ({ ...part, name: `lora.${part.name}` })),
+      );
+      for (const { weight } of stored) weight.role = parameter;
+      const scale = storeScale(model, layer, fromNumbers(factorType(layer), [], [1]));
+      const what = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
+      return { parts: stored, scale, what };
+    });
+    if (outcome.changes.length === 0 || (await isNearer(model, rounded, original, context))) return outcome;
+    restore();
+    return { changes: [], misses: [...outcome.misses, new Miss(otherFunction)] };
+  } finally {
+    await products.release();
+  }
+}
+
+function lostIn(
+  whole: readonly Matrix[] | Miss,
+  rounded: readonly Matrix[] | Miss,
+  name: string,
+): readonly Matrix[] | Miss {
+  if (whole instanceof Miss) return whole;
+  if (rounded instanceof Miss) return rounded;
+  const errors = rounded.flatMap((own, group) => {
+    const of = whole[group];
+    return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
+  });
+  if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
+  return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has no error", name) : errors;
+}
+
+const otherFunction =
+  "adapters do not bring its outputs nearer to the original's: its layers compute other values, for instance after equalization (use `quantize` with `equalize: false`)";
+
+/** Returns whether a model's outputs on random inputs are nearer to the original's than those of another. */
+async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {
+  const noiseOf = noiseMeter(original, async () => undefined, context, samplesToCompare);
+  const [own = 0, before = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];
+  return own < before;
+}

@@ -1,0 +1,31 @@
+/** Block size for the error of a 4-bit weight: blocks of 32 along the inputs, float32 scales, rounded to nearest. */
+import { blockScale, frobenius, type Matrix, matrix, subtract } from "../../core/math/index.ts";
+import { type Problem, weighed } from "./decomposition.ts";
+
+const size = 32;
+
+/** Bits per value, including its share of the scale. */
+export const fourBitSize = 4 + 32 / size;
+
+/** Returns ‖W - Ŵ‖ / ‖W‖ over all groups, with input weights if known. */
+export async function fourBitError(problem: Problem): Promise<number> {
+  let [signal, noise] = [0, 0];
+  for (const [group, weight] of problem.matrices.entries()) {
+    signal += frobenius(await weighed(weight, group, problem)) ** 2;
+    noise += frobenius(await weighed(subtract(weight, rounded(weight)), group, problem)) ** 2;
+  }
+  return signal === 0 ? 0 : Math.sqrt(noise / signal);
+}
+
+function rounded({ rows, columns, data }: Matrix): Matrix {
+  const result = matrix(rows, columns);
+  for (let row = 0; row < rows; row++) {
+    for (let from = row * columns; from < (row + 1) * columns; from += size) {
+      const block = data.subarray(from, Math.min(from + size, (row + 1) * columns));
+      const { scale } = blockScale(Math.min(0, ...block), Math.max(0, ...block), { bits: 4, symmetric: true });
+      for (const [at, value] of block.entries())
+        result.data[from + at] = scale === 0 ? 0 : scale * Math.min(7, Math.max(-8, Math.round(value / scale)));
+    }
+  }
+  return result;
+}

@@ -1,0 +1,70 @@
+import * as v from "valibot";
+import { datasetOption } from "../../data/option.ts";
+import {
+  countOption,
+  described,
+  type LayerSelection,
+  option,
+  overridesOption,
+  positiveOption,
+  selectionOptions,
+} from "../../core/pass/options.ts";
+import { activations } from "./activations.ts";
+import { decompositions, methods } from "./decompositions.ts";
+
+const fraction = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
+const rank = v.optional(countOption);
+const method = v.picklist(["auto", ...methods]);
+
+export const rules = ["budget", "rank"] as const;
+type Rules = { readonly [K in (typeof rules)[number]]?: unknown };
+
+export const factorizeOptions = v.pipe(
+  v.strictObject({
+    /** Keep this share of the weights, or multiply-accumulates, of the whole model: 0.5. */
+    budget: option(
+      fraction,
+      "keep this share of the weights of the model, spread over its layers so that the least is lost",
+    ),
+    /** Keep this many singular values of each layer. */
+    rank: described(rank, "keep this many singular values of each layer"),
+    /** Cost of which `budget` is a share, and at which methods are compared ("weights"). */
+    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of"),
+    /** Kind of chain; "auto" (default) minimizes the loss at equal cost. */
+    method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
+      meanings: {
+        title: "Methods",
+        rows: [
+          ["auto", "the method with the smallest error at equal cost"],
+          ...methods.map((id) => [id, decompositions[id].summary] as const),
+        ],
+      },
+    }),
+    /** Minimize the error of layer outputs on samples instead of the weight error. */
+    activations: option(v.picklist(activations), "minimize the error of layer outputs on samples, not of weights", {
+      instead: { asvd: "It was removed: whitening loses less." },
+    }),
+    /** Time each layer and its replacement (true). */
+    timing: described(v.optional(v.boolean(), true), "time each layer and its replacement", {
+      negated: "do not measure the speed of layers",
+    }),
+    ...selectionOptions("factorize"),
+    /** Rules of single layers; their budget is a share of the layer: { "fc1": { rank: 8 }, "encoder*": { budget: 0.5 } }. */
+    overrides: overridesOption({ rank, budget: v.optional(fraction), method: v.optional(method) }),
+    /** Samples for layer inputs, or the path of a data set, whose training split is used. */
+    data: option(datasetOption, "samples on which the inputs of layers are measured"),
+    /** Number of samples (64). */
+    samples: described(v.optional(countOption, 64), "number of samples to measure on"),
+  }),
+  v.check(
+    (given) =>
+      [given as Rules, ...Object.values(given.overrides ?? {})].every(
+        ({ budget, rank }: Rules) => budget === undefined || rank === undefined,
+      ),
+    "give at most one of budget and rank",
+  ),
+);
+
+/** At most one of `budget` and `rank`. Default: 95 % of the energy, with at most 2/3 of the weights and no more time. */
+export type FactorizeOptions = v.InferInput<typeof factorizeOptions> & LayerSelection;
+export type Options = v.InferOutput<typeof factorizeOptions>;

@@ -1,0 +1,225 @@
+/** Ranks by the rule of each layer. */
+import { expect, it, onTestFinished, vi } from "vitest";
+import {
+  convolutions,
+  errorIn,
+  factorize,
+  inputsOf,
+  mlp,
+  rankOne,
+  run,
+  setWeight,
+} from "../../../test/factorize/models.ts";
+import { topology } from "../../../test/zoo/topologies.ts";
+import { createEngine } from "../../core/engine/index.ts";
+import { structureHash } from "../../core/graph/hash.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { linear, network } from "../../learn/nn/index.ts";
+import { random } from "../../core/tensor/random.ts";
+import { decompositions } from "./decompositions.ts";
+import { factorize as factorizeTimed } from "./factorize.ts";
+import type { FactorizeOptions } from "./options.ts";
+
+const engine = createEngine();
+
+/**
+ * An engine whose runs take `chain` milliseconds for several nodes, and `layer` milliseconds for one, by clocks that nothing else moves. Two of three runs of
+ * what is held up wait for other processes, and then find less in the caches; "chain at first": all of its runs while it is timed once.
+ */
+function timed(
+  chain: number | ((nodes: number) => number),
+  layer: number,
+  heldUp?: "layer" | "chain" | "chain at first",
+) {
+  let [clock, worked] = [0, 0];
+  const spies = [
+    vi.spyOn(performance, "now").mockImplementation(() => clock),
+    vi.spyOn(process, "cpuUsage").mockImplementation(() => ({ user: 1000 * worked, system: 0 })),
+  ];
+  onTestFinished(() => {
+    for (const spy of spies) spy.mockRestore();
+  });
+  return {
+    load: async (...[model, options]: Parameters<typeof engine.load>) => {
+      const session = await engine.load(model, options);
+      let runs = 0;
+      return {
+        ...session,
+        release: () => session.release(),
+        run: (...given: Parameters<typeof session.run>) => {
+          const nodes = [...model.graph.nodes()].length;
+          const own = nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
+          const place = runs++;
+          const waits =
+            heldUp === "chain at first"
+              ? nodes > 1 && place < 7
+              : heldUp === (nodes === 1 ? "layer" : "chain") && place % 3 !== 2;
+          clock += own + (waits ? 500 : 0);
+          worked += own * (waits ? 1.5 : 1);
+          return session.run(...given);
+        },
+      };
+    },
+  };
+}
+
+it("is exact where the matrix has that rank", async () => {
+  const model = parseModel(topology("gemm-chain").text);
+  const [u, w] = [random(5), random(6)].map((numbers) => Float64Array.from({ length: 48 }, () => numbers.normal()));
+  setWeight(model, "fc1.weight", (index) => {
+    const [row, column] = [Math.floor(index / 12), index % 12];
+    return [0, 1, 2].reduce((sum, k) => sum + (u?.[row * 3 + k] ?? 0) * (w?.[k * 12 + column] ?? 0), 0);
+  });
+  const feeds = inputsOf("gemm-chain");
+  const before = await run(model, feeds);
+  await factorize(model, { layers: "fc1", rank: 3 });
+  (await run(model, feeds)).forEach((value, index) => {
+    expect(value).toBeCloseTo(before[index] ?? Number.NaN, 4);
+  });
+});
+
+it("computes all singular values only where a choice depends on them", async () => {
+  const spectrum = vi.spyOn(decompositions.svd, "spectrum");
+  await factorize(mlp(), { rank: 8 });
+  await factorize(mlp(), { overrides: { "*": { budget: 0.5 } } });
+  expect(spectrum).toHaveBeenCalledTimes(0);
+  const { changes } = await factorize(mlp(), { budget: 0.5 });
+  // Once for each of both layers.
+  expect(spectrum).toHaveBeenCalledTimes(2);
+  expect(changes.length).toBeGreaterThan(0);
+  spectrum.mockRestore();
+});
+
+it("refuses a rank that does not make the layer smaller, and says which would", async () => {
+  const model = mlp();
+  const { changes, misses } = await factorize(model, { rank: 111 });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+    "fc1: rank 111 does not make the layer smaller, ranks up to 110 do",
+    "fc2: rank 111 does not make the layer smaller, ranks up to 9 do",
+  ]);
+});
+
+it("refuses a budget of a layer too small for rank 1, which would make the layer zero", async () => {
+  const model = mlp();
+  const before = structureHash(model);
+  // fc1: 0.005 · 784 · 128 / 912 = 0.55; fc2: less.
+  const { changes, misses } = await factorize(model, { overrides: { "*": { budget: 0.005 } } });
+  expect(changes).toEqual([]);
+  expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
+    "fc1: no rank fits its budget",
+    "fc2: no rank fits its budget",
+  ]);
+  expect(structureHash(model)).toBe(before);
+  // fc1: 1.1; fc2: 0.09.
+  const some = await factorize(model, { overrides: { "*": { budget: 0.01 } } });
+  expect(some.changes.map(({ at, what }) => [at, what.includes("rank 1,")])).toEqual([["fc1", true]]);
+  expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);
+});
+
+it("says which rank keeps 95 % of the energy, and the largest that saves", async () => {
+  const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
+  const { changes, misses } = await factorize(model, {});
+  expect(changes).toEqual([]);
+  expect(misses[0]?.reason).toMatch(/^rank \d+ does not make the layer smaller, ranks up to 149 do$/);
+});
+
+it.each([
+  [10, 20, "2.00"],
+  [10, 10, "1.00"],
+])(
+  "without a rank takes what keeps 95 %% of the energy: a chain of %d ms for a layer of %d",
+  async (chain, layer, speed) => {
+    const { changes } = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
+    expect(changes).toMatchObject([{ at: "fc", what: expect.stringMatching(`rank 1, .* ${speed} × as fast$`) }]);
+  },
+);
+
+it.each([
+  [20, 10, "0.50"],
+  [100, 98, "0.98"],
+])("without a rank leaves the layer for a chain that is slower: %d ms for %d", async (chain, layer, speed) => {
+  expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) })).toMatchObject({
+    changes: [],
+    misses: [{ at: "fc", reason: `rank 1 keeps 95 % of the energy, but is slower (${speed} × as fast)` }],
+  });
+});
+
+it.each([
+  ["layer", 100, 98, 0],
+  ["chain", 98, 100, 1],
+  ["chain at first", 100, 130, 1],
+] as const)(
+  "without a rank decides the same on a machine that holds up the %s",
+  async (heldUp, chain, layer, count) => {
+    const quiet = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
+    expect(quiet.changes).toHaveLength(count);
+    expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer, heldUp) })).toEqual(quiet);
+  },
+);
+
+it.each([
+  [10, 1],
+  [11, 0],
+])(
+  "without a rank takes a chain of two thirds of the weights or fewer, whatever its time: rank %d",
+  async (rank, count) => {
+    const model = rankOne();
+    // 64 weights for each of the ranks, of 1024: 62.5 % and 68.8 %.
+    setWeight(model, "fc.weight", (at) => (at % 33 === 0 && at / 33 < rank ? 1 : 0));
+    for (const layer of count === 0 ? [1, 10, 100] : [100]) {
+      const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
+      expect(changes).toHaveLength(count);
+      const reason = "rank 11 keeps 95 % of the energy, but takes 68.8 % of its weights, more than two thirds";
+      expect(misses).toMatchObject(count === 0 ? [{ at: "fc", reason }] : []);
+    }
+  },
+);
+
+it("names the fastest of the chains that are slower", async () => {
+  const model = convolutions();
+  setWeight(model, "b.weight", (at) => (1 + Math.floor(at / 9)) * (1 + (at % 9)));
+  const engine = timed((nodes) => (nodes === 3 ? 20 : 40), 10);
+  const { misses } = await factorizeTimed(model, { layers: "b" }, { engine });
+  const reason = "rank 1 × 1 keeps 95 % of the energy, but is slower (0.50 × as fast)";
+  expect(misses).toMatchObject([{ at: "b", reason }]);
+});
+
+it("without a rank leaves layers that would not be smaller", async () => {
+  const { misses } = await factorizeTimed(mlp(), {}, { engine: timed(10, 20) });
+  expect(misses.map(({ reason }) => reason)).toEqual([
+    "rank 114 does not make the layer smaller, ranks up to 110 do",
+    "rank 10 does not make the layer smaller, ranks up to 9 do",
+  ]);
+});
+
+it("takes a given rank although it is slower, and says by how much", async () => {
+  const { changes } = await factorizeTimed(rankOne(), { rank: 1 }, { engine: timed(20, 10) });
+  expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.50 × as fast$/) }]);
+});
+
+it("says where 4 bits would lose less in fewer bytes, and nowhere else", async () => {
+  const { changes } = await factorize(mlp(), { layers: "fc1", rank: 80 });
+  expect(changes[0]?.what).toMatch(/relative error 0\.\d+ \(4-bit quantization: fewer bytes, relative error 0\.\d+\)$/);
+  // Rank 10 takes 9 % of the bytes.
+  const few = await factorize(mlp(), { layers: "fc1", rank: 10 });
+  expect(few.changes[0]?.what).not.toContain("4-bit");
+  const exact = await factorize(rankOne(), { rank: 10 });
+  expect(exact.changes[0]?.what).not.toContain("4-bit");
+});
+
+it("takes the method that loses least at a share of the weights, or of the multiply-accumulates", async () => {
+  const errorsBy = async (options: FactorizeOptions): Promise<ReadonlyMap<string, number>> => {
+    const { changes } = await factorize(convolutions(), { layers: ["a", "b", "c"], ...options });
+    return new Map(changes.map(({ at, what }) => [at, errorIn(what)]));
+  };
+  for (const cost of ["weights", "macs"] as const) {
+    const best = await errorsBy({ cost, overrides: { "*": { budget: 0.5 } } });
+    expect(best.size).toBe(3);
+    for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
+      const others = await errorsBy({ cost, method, overrides: { "*": { budget: 0.5 } } });
+      for (const [at, error] of others.entries())
+        expect(best.get(at), `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
+    }
+  }
+});

@@ -1,0 +1,68 @@
+/** Rank rules choose a step, and the decomposition if several are possible. */
+import { Miss } from "../../core/errors.ts";
+import { type Cost, type Decomposition, type Problem, type Step, wholeCost } from "./decomposition.ts";
+import { decompositions, type Method } from "./decompositions.ts";
+
+/** A rank, or the share of the layer's cost to keep. With neither, the chain keeps `keptEnergy`. */
+export interface RankRule {
+  readonly rank?: number | undefined;
+  readonly share?: number | undefined;
+}
+
+/** Share of the squared singular values that a layer without a rule keeps. */
+export const keptEnergy = 0.95;
+
+export interface Choice {
+  readonly method: Method;
+  readonly step: Step;
+}
+
+/** Returns a step per method, best first: by loss for a share, otherwise by cost. A Miss if none would be smaller. */
+export async function choicesFor(
+  rule: RankRule,
+  methods: readonly Method[],
+  problem: Problem,
+  of: keyof Cost,
+): Promise<readonly Choice[] | Miss> {
+  const taken: Choice[] = [];
+  let refused: Miss | undefined;
+  for (const method of methods) {
+    const step = await stepFor(rule, decompositions[method], problem, of, methods.length === 1);
+    if (step instanceof Miss) refused ??= step;
+    else taken.push({ method, step });
+  }
+  if (taken.length === 0 && refused !== undefined) return refused;
+  if (rule.rank !== undefined) return taken;
+  const by = rule.share === undefined ? of : "lost";
+  return taken.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
+}
+
+/** @param alone no other method is compared with this one, so a share needs no losses. */
+async function stepFor(
+  { rank, share }: RankRule,
+  decomposition: Decomposition,
+  problem: Problem,
+  of: keyof Cost,
+  alone: boolean,
+): Promise<Step | Miss> {
+  const whole = wholeCost(problem);
+  const saving = (step: Step): Step | Miss => {
+    if (step.weights < whole.weights) return step;
+    let limit = Math.max(...decomposition.at(problem, Number.POSITIVE_INFINITY).ranks);
+    while (limit > 0 && decomposition.at(problem, limit).weights >= whole.weights) limit--;
+    if (limit === 0) return new Miss("no rank makes the layer smaller");
+    const given = rank ?? step.ranks.join(" × ");
+    return new Miss(`rank ${given} does not make the layer smaller, ranks up to ${limit} do`);
+  };
+  if (rank !== undefined) return saving(decomposition.at(problem, rank));
+  if (share !== undefined) {
+    const known = alone ? decomposition.steps?.(problem) : undefined;
+    const steps = known ?? (await decomposition.spectrum(problem));
+    const fits = steps.findLast((step) => step[of] <= share * whole[of]);
+    return fits === undefined ? new Miss("no rank fits its budget") : saving(fits);
+  }
+  const steps = await decomposition.spectrum(problem);
+  // A tolerance of 1e-12 ignores rounding.
+  const found = steps.find(({ lost = 0 }) => lost <= 1 - keptEnergy + 1e-12) ?? steps.at(-1);
+  return found === undefined ? new Miss("no rank makes the layer smaller") : saving(found);
+}

@@ -1,0 +1,145 @@
+/**
+ * Two layers by truncated SVD of the unfolded weight, the best of their rank (Eckart and Young 1936). The first slides along the
+ * first window axes, the second along the others:
+ *
+ *     W[o, i, s, t] = M[(o, t), (i, s)] = U S Vᵀ ≈ (U_r √S_r) · (√S_r V_rᵀ)
+ *
+ *     svd              all in the first:  k × k with r outputs, then 1 × 1; a plain matrix (Zhang et al. 2016)
+ *     input-channels   none in the first: 1 × 1 to r channels, then k × k
+ *     spatial          the first axis, then the others: k × 1, then 1 × k (Jaderberg et al. 2014)
+ *
+ * Groups are decomposed separately with one rank. Equal norms of both factors (√S) help fine-tuning. With input weights, `svd`
+ * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`core/math/whiten.ts`).
+ */
+import { Miss } from "../../core/errors.ts";
+import {
+  energyShares,
+  frobenius,
+  type Matrix,
+  matrix,
+  scaleColumns,
+  scaleRows,
+  transpose,
+  truncatedSvd,
+  type WeightFactors,
+  whitenedSvd,
+} from "../../core/math/index.ts";
+import {
+  chainCost,
+  type Decomposition,
+  errorOfGroups,
+  type PartShape,
+  type Problem,
+  product,
+  ranksUpTo,
+  type Step,
+  shareOfGroups,
+  weighed,
+  withMatrices,
+} from "./decomposition.ts";
+
+function bySvd(
+  summary: string,
+  axesOfFirst: (kernel: readonly number[]) => number,
+  refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
+): Decomposition {
+  /** Size of the unfolded matrix; `after`: window taps in its rows. */
+  const sizes = ({ matrices, kernel }: Problem) => {
+    const after = product(kernel.slice(axesOfFirst(kernel)));
+    const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
+    return { after, rows: rows * after, columns: columns / after, full: Math.min(rows * after, columns / after) };
+  };
+  const at = (problem: Problem, wanted: number): Step => {
+    const { after, rows, columns, full } = sizes(problem);
+    const rank = Math.min(wanted, full);
+    const axes = problem.kernel.map((_, axis) => axis);
+    const first = axesOfFirst(problem.kernel);
+    const parts: readonly PartShape[] = [
+      { name: "down", rows: rank, columns, window: axes.slice(0, first) },
+      { name: "up", rows: rows / after, columns: rank * after, window: axes.slice(first) },
+    ];
+    return { ...chainCost(problem, parts), ranks: [rank], parts };
+  };
+  const steps = (problem: Problem): readonly Step[] => ranksUpTo(sizes(problem).full).map((rank) => at(problem, rank));
+  return {
+    summary,
+    at,
+    steps,
+    refuses: ({ kernel }) => refuses(kernel),
+    async spectrum(problem) {
+      const { matrices, multiply } = problem;
+      const { after, full } = sizes(problem);
+      const counting = await Promise.all(matrices.map((one, group) => weighed(unfold(one, after), group, problem)));
+      const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
+      const lost = new Float64Array(full + 1);
+      for (const [group, share] of shareOfGroups(counting.map(frobenius)).entries()) {
+        let sum = 0;
+        for (let rank = full - 1; rank >= 0; rank--) {
+          sum += shares[group]?.[rank] ?? 0;
+          lost[rank] = (lost[rank] ?? 0) + share * sum;
+        }
+      }
+      return steps(problem).map((step) => ({ ...step, lost: lost[step.ranks[0] ?? 0] ?? 0 }));
+    },
+    async factors(problem, { ranks: [rank = 1], parts }) {
+      const { matrices, inputs, multiply, seed } = problem;
+      const { after } = sizes(problem);
+      const found = await Promise.all(
+        matrices.map(async (weight, group) => {
+          const [one, by] = [unfold(weight, after), inputs?.[group]];
+          if (by !== undefined) return balanced(await whitenedSvd(one, by, rank, { multiply, seed }));
+          const { u, s, v, relativeError } = await truncatedSvd(one, rank, { multiply, seed });
+          return balanced({ left: u, right: scaleRows(transpose(v), s), relativeError });
+        }),
+      );
+      const [down, up] = [found.map(({ right }) => right), found.map(({ left }) => asWeight(left, after))];
+      const errors = found.map(({ relativeError }) => relativeError);
+      return { parts: withMatrices(parts, [down, up]), relativeError: await errorOfGroups(errors, problem) };
+    },
+  };
+}
+
+export const svd = bySvd("a kernel with fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
+
+export const inputChannels = bySvd(
+  "a matrix (1 × 1) to fewer channels, then a kernel",
+  () => 0,
+  (kernel) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined),
+);
+
+export const spatial = bySvd(
+  "a kernel along one axis, then one along the other (k × 1, 1 × k)",
+  () => 1,
+  (kernel) =>
+    kernel.filter((size) => size > 1).length < 2 ? new Miss("its kernel does not extend along two axes") : undefined,
+);
+
+/** Scales column k of the left factor and row k of the right one to the same norm. */
+function balanced({ left, right, relativeError }: WeightFactors): WeightFactors {
+  const roots = Float64Array.from({ length: right.rows }, (_, row) => {
+    const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);
+    return own.reduce((sum, value) => sum + value * value, 0) ** 0.25;
+  });
+  const inverse = roots.map((root) => (root === 0 ? 0 : 1 / root));
+  return { left: scaleColumns(left, roots), right: scaleRows(right, inverse), relativeError };
+}
+
+/** Transposes consecutive matrices: [any, rows, columns] → [any, columns, rows]. */
+function transposeEach(data: Float64Array, rows: number, columns: number): Float64Array {
+  const result = new Float64Array(data.length);
+  const size = rows * columns;
+  for (let at = 0; at < data.length; at += size)
+    result.set(transpose(matrix(rows, columns, data.subarray(at, at + size))).data, at);
+  return result;
+}
+
+/** W[o, (i, s, t)] as M[(o, t), (i, s)], where `after` counts t. */
+function unfold({ rows, columns, data }: Matrix, after: number): Matrix {
+  const inner = columns / after;
+  return matrix(rows * after, inner, after === 1 ? data : transposeEach(data, inner, after));
+}
+
+/** [(o, t), r] as a weight [o, (r, t)]. */
+function asWeight({ rows, columns, data }: Matrix, after: number): Matrix {
+  return matrix(rows / after, columns * after, after === 1 ? data : transposeEach(data, after, columns));
+}

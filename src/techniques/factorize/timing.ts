@@ -1,0 +1,110 @@
+/** Times a chain and the layer that it replaces: in isolation, on one sample, on one thread. */
+import type { Layer } from "../../core/analysis/layers.ts";
+import type { Engine, Session } from "../../core/engine/index.ts";
+import { refusalIn } from "../../core/errors.ts";
+import { leastTimes } from "../../runtime/run/relative-time.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { Model } from "../../core/graph/model.ts";
+import { inMemory, zeros } from "../../core/tensor/dense.ts";
+import type { DataType } from "../../core/tensor/types.ts";
+import { factorType, partDims } from "./chain.ts";
+import type { PartShape } from "./decomposition.ts";
+
+/** Defaults for unknown sizes: along window axes, and along others such as tokens. */
+const [usualSide, usualLength] = [56, 128];
+
+/** Number of measurements; the median ratio ignores a single disturbance by other processes. */
+const times = 3;
+
+/** Times layers of the same shape once. */
+export interface Timer {
+  /** Returns layer time / chain time; undefined if they do not run in isolation, or without processor time (in a browser). */
+  speedup(layer: Layer, dims: readonly number[], parts: readonly PartShape[]): Promise<number | undefined>;
+}
+
+interface Piece {
+  readonly dims: readonly number[];
+  readonly window: readonly number[];
+}
+
+export function createTimer(source: Model, engine: Engine, signal: AbortSignal): Timer {
+  const known = new Map<string, Promise<number | undefined>>();
+  return {
+    speedup(layer, dims, parts) {
+      const data = dataDims(layer);
+      const { domain, op } = layer.node;
+      const key = JSON.stringify([domain, op, layer.role.window, layer.role.groups, dims, data, parts]);
+      const chain = parts.map((part): Piece => ({ dims: partDims(layer, dims, part), window: part.window }));
+      const whole = [{ dims, window: (layer.role.window?.axes ?? []).map((_, axis) => axis) }];
+      const found = known.get(key) ?? timed(source, layer, [whole, chain], data, engine, signal);
+      known.set(key, found);
+      return found;
+    },
+  };
+}
+
+async function timed(
+  source: Model,
+  layer: Layer,
+  chains: readonly (readonly Piece[])[],
+  dims: readonly number[],
+  engine: Engine,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const type = layer.node.inputs[layer.role.data]?.type?.type ?? "float32";
+  if (type === "string") return undefined;
+  const sessions: Session[] = [];
+  try {
+    for (const pieces of chains)
+      sessions.push(await engine.load(alone(source, layer, pieces, { type, dims }), { threads: 1 }));
+    const found: number[] = [];
+    for (let time = 0; time < times; time++) {
+      const [whole = Number.NaN, chain = Number.NaN] = await leastTimes(sessions, { data: zeros(type, dims) }, signal);
+      found.push(whole / chain);
+    }
+    const speedup = found.sort((a, b) => a - b)[(times - 1) / 2] ?? Number.NaN;
+    return Number.isFinite(speedup) && speedup > 0 ? speedup : undefined;
+  } catch (error) {
+    // The runtime lacks an operator.
+    refusalIn(error);
+    return undefined;
+  } finally {
+    for (const session of sessions) await session.release();
+  }
+}
+
+/** Creates a model of a layer or chain with zero weights, which take as long as others. */
+function alone(
+  source: Model,
+  layer: Layer,
+  pieces: readonly Piece[],
+  data: { readonly type: DataType; readonly dims: readonly number[] },
+): Model {
+  const { node, role, name } = layer;
+  const model = new Model();
+  for (const [domain, version] of source.header.opsets) model.header.opsets.set(domain, version);
+  model.header.functions = source.header.functions;
+  model.graph.operators = source.graph.operators;
+  const type = factorType(layer);
+  const x = model.graph.addInput("data", data);
+  const inputs = node.inputs.map((input, at) => {
+    if (at === role.data) return x;
+    return at === role.input || input?.tensor === undefined
+      ? undefined
+      : model.graph.addTensor(input.name, input.tensor);
+  });
+  const parts = pieces.map(({ dims, window }, at) => ({
+    name: `${name}.${at}`,
+    weight: model.graph.addTensor(`weight${at}`, inMemory(zeros(type, dims))),
+    window,
+  }));
+  const y = role.chain?.(emitInto(model), inputs, parts);
+  if (y !== undefined) model.graph.addOutput(y);
+  return model;
+}
+
+function dataDims({ node, role }: Layer): readonly number[] {
+  const usual = role.window === undefined ? usualLength : usualSide;
+  const dims = node.inputs[role.data]?.type?.dims ?? [1, usual];
+  return dims.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 && dims.length > 1 ? 1 : usual));
+}

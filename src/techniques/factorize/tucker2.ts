@@ -1,0 +1,117 @@
+/**
+ * Three layers by Tucker-2 (Kim et al. 2016), per group: a matrix (1 × 1) to fewer inputs, the kernel, a matrix (1 × 1) to the
+ * outputs.
+ *
+ * Ranks lose the Σ C[a, b, k]² of the core (HOSVD, De Lathauwer et al. 2000) beyond them. From the full ranks, the rank with the
+ * lower loss per saved weight is lowered next. HOOI then improves the factors, which lowers the loss a little.
+ */
+import { Miss } from "../../core/errors.ts";
+import {
+  tucker2 as decompose,
+  frobenius,
+  type Matrix,
+  type Multiply,
+  svd,
+  swapChannels,
+  transpose,
+} from "../../core/math/index.ts";
+import {
+  chainCost,
+  type Decomposition,
+  errorOfGroups,
+  type PartShape,
+  type Problem,
+  product,
+  ranksUpTo,
+  type Step,
+  shareOfGroups,
+  withMatrices,
+} from "./decomposition.ts";
+
+const sizes = ({ matrices, kernel }: Problem) => {
+  const taps = product(kernel);
+  const [{ rows: outputs, columns } = { rows: 0, columns: 0 }] = matrices;
+  const inputs = columns / taps;
+  return { taps, outputs, inputs, mostOut: Math.min(outputs, columns), mostIn: Math.min(inputs, outputs * taps) };
+};
+
+function stepOf(problem: Problem, rankOut: number, rankIn: number): Step {
+  const { taps, outputs, inputs, mostOut, mostIn } = sizes(problem);
+  const [out, input] = [Math.min(rankOut, mostOut), Math.min(rankIn, mostIn)];
+  const parts: readonly PartShape[] = [
+    { name: "down", rows: input, columns: inputs, window: [] },
+    { name: "core", rows: out, columns: input * taps, window: problem.kernel.map((_, axis) => axis) },
+    { name: "up", rows: outputs, columns: out, window: [] },
+  ];
+  return { ...chainCost(problem, parts), ranks: [out, input], parts };
+}
+
+export const tucker2: Decomposition = {
+  summary: "a matrix to fewer channels, a kernel, a matrix to the outputs",
+  refuses: ({ kernel }) =>
+    product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined,
+  at: (problem, rank) => stepOf(problem, rank, rank),
+  async spectrum(problem) {
+    const { matrices, multiply } = problem;
+    const { inputs, mostOut, mostIn } = sizes(problem);
+    const shares = shareOfGroups(matrices.map(frobenius));
+    const helds = await Promise.all(matrices.map((one) => heldShares(one, inputs, multiply)));
+    const step = (out: number, input: number): Lossy => {
+      const kept = helds.reduce((sum, held, group) => sum + (shares[group] ?? 0) * held(out, input), 0);
+      return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - kept) };
+    };
+    return path(step, ranksUpTo(mostOut), ranksUpTo(mostIn));
+  },
+  async factors(problem, { ranks: [rankOut = 1, rankIn = 1], parts }) {
+    const { matrices, multiply, seed } = problem;
+    const { inputs } = sizes(problem);
+    const found = await Promise.all(matrices.map((one) => decompose(one, inputs, { rankOut, rankIn, multiply, seed })));
+    const made = [found.map((one) => transpose(one.in)), found.map(({ core }) => core), found.map(({ out }) => out)];
+    const errors = found.map(({ relativeError }) => relativeError);
+    return { parts: withMatrices(parts, made), relativeError: await errorOfGroups(errors, problem) };
+  },
+};
+
+type Lossy = Step & { readonly lost: number };
+
+/** Returns the share of the squared norm in the first outputs and inputs of the core: the weight in the bases of its unfoldings. */
+async function heldShares(
+  weight: Matrix,
+  inputs: number,
+  multiply: Multiply,
+): Promise<(out: number, input: number) => number> {
+  const [byOutput, byInput] = [await svd(weight, multiply), await svd(swapChannels(weight, inputs), multiply)];
+  const [outputs, taps] = [byOutput.s.length, weight.columns / inputs];
+  const turned = swapChannels(await multiply(transpose(byOutput.u), weight), inputs);
+  const { rows, data } = await multiply(transpose(byInput.u), turned);
+  // Prefix sums of squares: sums[input][out].
+  const sums = new Float64Array((rows + 1) * (outputs + 1));
+  for (let input = 0; input < rows; input++) {
+    let row = 0;
+    for (let out = 0; out < outputs; out++) {
+      const from = (input * outputs + out) * taps;
+      for (const value of data.subarray(from, from + taps)) row += value * value;
+      sums[(input + 1) * (outputs + 1) + out + 1] = row + (sums[input * (outputs + 1) + out + 1] ?? 0);
+    }
+  }
+  const whole = sums.at(-1) ?? 0;
+  return (out, input) => (whole === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / whole);
+}
+
+function path(
+  step: (out: number, input: number) => Lossy,
+  outs: readonly number[],
+  ins: readonly number[],
+): readonly Step[] {
+  let [out, input] = [outs.length - 1, ins.length - 1];
+  const at = (o: number, i: number): Lossy => step(outs[o] ?? 1, ins[i] ?? 1);
+  const found = [at(out, input)];
+  while (out > 0 || input > 0) {
+    const now = at(out, input);
+    const price = (next: Lossy): number => (next.lost - now.lost) / (now.weights - next.weights);
+    if (input === 0 || (out > 0 && price(at(out - 1, input)) <= price(at(out, input - 1)))) out--;
+    else input--;
+    found.push(at(out, input));
+  }
+  return found.reverse();
+}

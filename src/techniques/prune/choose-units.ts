@@ -1,0 +1,266 @@
+/** Chooses the lowest-scoring units of the groups that an allocation ranks together. Every axis keeps at least one index. */
+import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
+import type { Removal } from "../../core/analysis/cut.ts";
+import { widestBlock } from "../../core/analysis/uneven-channels.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { roundHalfEven } from "../../core/tensor/round.ts";
+import { atMost } from "./amount.ts";
+
+export interface ScoredGroup {
+  readonly group: Group;
+  readonly scores: Float64Array;
+}
+
+export interface Choice extends Removal {
+  readonly group: Group;
+  readonly units: readonly number[];
+}
+
+/** A unit, and the number of units removed before it, each counted with the mean number of channels. */
+export interface PlacedUnit {
+  readonly group: Group;
+  readonly unit: number;
+  readonly place: number;
+}
+
+/**
+ * Candidates of a group that is ranked alone. Layers can have different units, as the stages of a network whose shortcuts fill up channels with zeros. Units of
+ * the same layers are ranked among themselves and ordered by their ranks, as shares of their channels, so each layer loses its share at any amount.
+ * @param candidates in ascending order of their scores. Of equal shares the one with more channels is first, so the total is missed by less.
+ */
+function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
+  const shares = new Map<Candidate, number>();
+  for (const own of groupBy(candidates, ({ layers }) => layers).values()) {
+    const total = own.reduce((sum, { channels }) => sum + channels, 0);
+    let before = 0;
+    for (const candidate of own) {
+      shares.set(candidate, (2 * before + candidate.channels) / (2 * total));
+      before += candidate.channels;
+    }
+  }
+  const shareOf = (candidate: Candidate): number => shares.get(candidate) ?? 0;
+  return candidates.toSorted((a, b) => shareOf(a) - shareOf(b) || b.size - a.size);
+}
+
+/**
+ * An amount is a share of channels, and a unit can have several. A unit is removed if the middle of its channels is within the amount, counted in units of mean
+ * size. So a unit that is removed at an amount is removed at every larger one, and the amount is missed by at most half a unit.
+ * @param candidates in the order of removal.
+ */
+function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
+  let before = 0;
+  return candidates.map(({ group, unit, size }) => {
+    const place = Math.floor(before + size / 2);
+    before += size;
+    return { group, unit, place };
+  });
+}
+
+interface UnitSizes {
+  /** The layers that have it among their output channels. */
+  readonly layers: readonly string[];
+  /** Number of channels in all layers. */
+  readonly channels: Uint32Array;
+  /** Channels per layer, relative to the mean of the removable units. */
+  readonly sizes: Float64Array;
+}
+
+function sizesOf(group: Group): UnitSizes {
+  const { units } = group;
+  const layers = new Array<string>(units).fill("");
+  const [channels, counts, lastOf] = [new Uint32Array(units), new Uint32Array(units), new Int32Array(units).fill(-1)];
+  group.layers.forEach((layer, place) => {
+    const mark = ` ${place}`;
+    outputsOf(group, layer)?.unitOf.forEach((unit) => {
+      if (unit < 0) return;
+      channels[unit] = (channels[unit] ?? 0) + 1;
+      if (lastOf[unit] === place) return;
+      lastOf[unit] = place;
+      counts[unit] = (counts[unit] ?? 0) + 1;
+      layers[unit] += mark;
+    });
+  });
+  const free = removable(group);
+  const means = Float64Array.from(channels, (count, unit) => count / Math.max(1, counts[unit] ?? 0));
+  // Divided by the first before summing, so that equal sizes are exactly 1.
+  const first = means[free[0] ?? 0] || 1;
+  const sizes = means.map((mean) => mean / first);
+  const total = free.reduce((sum, unit) => sum + (sizes[unit] ?? 0), 0);
+  return { layers, channels, sizes: sizes.map((size) => (size * free.length) / total) };
+}
+
+export interface RankingOptions {
+  /** Groups with equal keys are ranked together. A group whose key is the group itself is ranked alone. */
+  together(group: Group): unknown;
+  /** The largest share of an axis that may be removed. */
+  maxShareOf(group: Group): number;
+}
+
+/** Groups that are ranked together, and their units in the order of removal. An amount is a share of `total`, the units that can be removed. */
+export interface RankedSet {
+  readonly groups: readonly Group[];
+  readonly total: number;
+  /** Without units that are kept at any amount. */
+  readonly order: readonly PlacedUnit[];
+}
+
+/** Ranks the units of groups. A group that is ranked alone keeps a channel, even if other groups share its axis. */
+export function rankedSets(
+  scored: readonly ScoredGroup[],
+  { together, maxShareOf }: RankingOptions,
+): readonly RankedSet[] {
+  const sets = groupBy(scored, ({ group }) => together(group));
+  return Array.from(sets.values(), (set) => {
+    const candidates = ranked(set);
+    const inOrder = set.length === 1 ? inShares(candidates) : candidates;
+    const order = placed(possible(inOrder, set, maxShareOf(set[0].group)));
+    return { groups: set.map(({ group }) => group), total: candidates.length, order };
+  });
+}
+
+/**
+ * Places the units of a group in blocks, so that the number of channels that are left is a multiple of `roundTo`. The layer with the most units, and among
+ * those the most channels, decides. A block is removed if the middle of its channels is within the amount, as a unit is. Units after the last block are kept.
+ * @param roundTo undefined: the multiple depends on the number of channels.
+ */
+export function inMultiples(set: RankedSet, roundTo: number | undefined): RankedSet {
+  const units = groupBy(set.order, ({ group }) => group);
+  return { ...set, order: [...units].flatMap(([group, order]) => inBlocks(group, order, roundTo)) };
+}
+
+function inBlocks(group: Group, order: readonly PlacedUnit[], roundTo: number | undefined): readonly PlacedUnit[] {
+  const channels = widestOf(group);
+  const sizes = new Uint32Array(group.units);
+  for (const unit of channels) sizes[unit] = (sizes[unit] ?? 0) + 1;
+  const sizeOf = ({ unit }: PlacedUnit): number => sizes[unit] ?? 0;
+  const multiple = multipleOf(group, roundTo);
+  let left = channels.length;
+  const blocks: PlacedUnit[] = [];
+  let block: PlacedUnit[] = [];
+  for (const one of order) {
+    block.push(one);
+    left -= sizeOf(one);
+    if (left % multiple !== 0) continue;
+    const size = block.reduce((sum, each) => sum + sizeOf(each), 0);
+    let before = 0;
+    const middle = block.find((each) => {
+      before += sizeOf(each);
+      return 2 * before > size;
+    });
+    blocks.push(...block.map((each) => ({ ...each, place: (middle ?? each).place })));
+    block = [];
+  }
+  return blocks;
+}
+
+/** The units of the channels of the layer with the most units of the group, and among those the most channels. */
+function widestOf(group: Group): Int32Array {
+  const layers = group.layers.map((layer) => {
+    const channels = outputsOf(group, layer)?.unitOf.filter((unit) => unit >= 0) ?? new Int32Array();
+    return { channels, units: new Set(channels).size };
+  });
+  const [widest] = layers.sort((a, b) => b.units - a.units || b.channels.length - a.channels.length);
+  return widest?.channels ?? new Int32Array();
+}
+
+/** ONNX Runtime convolves in blocks of channels, and slowly if their number is not a multiple of 4. */
+export const finestMultiple = widestBlock / 4;
+const multiples = [widestBlock, widestBlock / 2, finestMultiple];
+
+/** The number of channels that is left in a layer is a multiple of this: the given one, or a divisor that depends on the width. */
+export function multipleOf(group: Group, roundTo?: number): number {
+  if (roundTo !== undefined) return roundTo;
+  const width = widestOf(group).length;
+  return multiples.find((multiple) => width >= stepsPerLayer * multiple) ?? 1;
+}
+
+/** A layer can lose its channels in at least this many steps. */
+const stepsPerLayer = 4;
+
+/** Returns the units of each group that an amount removes: those with a place before round(amount · total). */
+export function choicesAt({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
+  const count = roundHalfEven(amount * total);
+  const removed = groupBy(
+    order.filter(({ place }) => place < count),
+    ({ group }) => group,
+  );
+  return groups.map((group) => ({ group, units: (removed.get(group) ?? []).map(({ unit }) => unit) }));
+}
+
+interface Candidate {
+  readonly group: Group;
+  readonly unit: number;
+  readonly score: number;
+  readonly layers: string;
+  readonly channels: number;
+  readonly size: number;
+}
+
+function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
+  return groups
+    .flatMap(({ group, scores }) => {
+      const { layers, channels, sizes } = sizesOf(group);
+      return removable(group).map((unit) => ({
+        group,
+        unit,
+        score: scores[unit] ?? 0,
+        layers: layers[unit] ?? "",
+        channels: channels[unit] ?? 0,
+        size: sizes[unit] ?? 1,
+      }));
+    })
+    .sort((a, b) => a.score - b.score);
+}
+
+function possible(
+  candidates: readonly Candidate[],
+  groups: readonly ScoredGroup[],
+  maxShare: number,
+): readonly Candidate[] {
+  const left = new RemainingChannels(groups, maxShare);
+  return candidates.filter(({ group, unit }) => left.remove(group, unit));
+}
+
+/** Counts the indices that can still be removed from each axis that units reach. Groups can share an axis (the parts of a Concat). */
+class RemainingChannels {
+  readonly #removable: number[] = [];
+  /** For each unit: positions in `#removable`, each followed by the number of its indices there. */
+  readonly #touched = new Map<Group, readonly number[][]>();
+
+  constructor(groups: readonly ScoredGroup[], maxShare: number) {
+    const places = new Map<Value, Map<number, number>>();
+    for (const { group } of groups) {
+      const touched = Array.from({ length: group.units }, (): number[] => []);
+      this.#touched.set(group, touched);
+      const counts = new Uint32Array(group.units);
+      // Slices along tied axes share one array.
+      const seen = new Set<Int32Array>();
+      for (const { value, axis, unitOf } of group.slices) {
+        if (seen.has(unitOf)) continue;
+        seen.add(unitOf);
+        const axes = places.get(value) ?? new Map<number, number>();
+        const most = Math.min(atMost(maxShare, unitOf.length), unitOf.length - 1);
+        const place = axes.get(axis) ?? this.#removable.push(most) - 1;
+        places.set(value, axes.set(axis, place));
+        counts.fill(0);
+        unitOf.forEach((unit) => {
+          if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
+        });
+        counts.forEach((count, unit) => {
+          if (count > 0) touched[unit]?.push(place, count);
+        });
+      }
+    }
+  }
+
+  /** Removes a unit's indices unless an axis would keep fewer than its minimum. */
+  remove(group: Group, unit: number): boolean {
+    const touched = this.#touched.get(group)?.[unit] ?? [];
+    for (let at = 0; at < touched.length; at += 2)
+      if ((this.#removable[touched[at] ?? 0] ?? 0) < (touched[at + 1] ?? 0)) return false;
+    for (let at = 0; at < touched.length; at += 2)
+      this.#removable[touched[at] ?? 0] = (this.#removable[touched[at] ?? 0] ?? 0) - (touched[at + 1] ?? 0);
+    return true;
+  }
+}

@@ -1,0 +1,141 @@
+/** Finds the amount to prune for a cost bound: multiply-accumulates, parameters, bytes of the file, or time on this machine. */
+import { cut, type Removal } from "../../core/analysis/cut.ts";
+import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { parametersOf } from "../../core/analysis/parameters.ts";
+import { Miss, PithError, reasonText, stopIfAsked } from "../../core/errors.ts";
+import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { snapshot } from "../../core/graph/snapshot.ts";
+import { encodedSize } from "../../core/onnx/index.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+
+export interface CostBound {
+  readonly kind: keyof typeof kinds;
+  /** The share of the multiply-accumulates or parameters that is left, the maximum size of the file in bytes, or the speedup. */
+  readonly value: number;
+}
+
+/** Bisection steps. Shares of channels need no finer amounts, and times are not more accurate. */
+const [halvings, timedHalvings] = [12, 6];
+
+export interface Reached {
+  readonly amount: number;
+  /** The cost, as a share of the bound. */
+  readonly cost: number;
+  readonly text: string;
+}
+
+/**
+ * Finds the smallest amount that reaches a target, and describes the cost then. @returns a Miss if no amount reaches it.
+ * @param removals the choices at an amount from 0 to 1; a larger amount removes more.
+ * @throws PithError E_UNSUPPORTED if the cost cannot be computed.
+ */
+export async function amountFor(
+  bound: CostBound,
+  model: Model,
+  removals: (amount: number) => readonly Removal[],
+  context: Context,
+): Promise<Reached | Miss> {
+  const { meter: open, ...kind } = kinds[bound.kind];
+  const meter = await open(bound.value, model, context);
+  try {
+    return await leastAmount({ ...kind, ...meter, name: bound.kind }, model, removals, context);
+  } finally {
+    await meter.release?.();
+  }
+}
+
+async function leastAmount(
+  { name, of, bound, steps, measure }: Meter & Omit<Kind, "meter"> & { readonly name: string },
+  model: Model,
+  removals: (amount: number) => readonly Removal[],
+  context: Context,
+): Promise<Reached | Miss> {
+  const leftAt = async (amount: number): Promise<number> => {
+    stopIfAsked(context.signal);
+    const restore = snapshot(model);
+    try {
+      const failed = await cut(model, removals(amount));
+      if (failed instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${reasonText(failed)}`);
+      return await measure();
+    } finally {
+      restore();
+    }
+  };
+  let [low, high, left] = [0, 1, await leftAt(1)];
+  if (!(left <= bound))
+    return new Miss(
+      `\`${name}\` cannot be reached: ${percent(left)} of ${of} are left if all removable channels are removed, expected ${percent(bound)}`,
+    );
+  for (let step = 1; step <= steps; step++) {
+    const middle = (low + high) / 2;
+    const found = await leftAt(middle);
+    context.progress(step, steps);
+    if (found <= bound) [high, left] = [middle, found];
+    else low = middle;
+  }
+  return {
+    amount: high,
+    cost: left / bound,
+    text: `${percent(high)} of the channels are removed, which leaves ${percent(left)} of ${of} (target: ${percent(bound)})`,
+  };
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+interface Meter {
+  /** The largest share of the original cost. */
+  readonly bound: number;
+  /** The cost of the model now, as a share of the original cost. */
+  measure(): Promise<number>;
+  release?(): Promise<void>;
+}
+
+interface Kind {
+  readonly of: string;
+  readonly steps: number;
+  meter(value: number, model: Model, context: Context): Promise<Meter>;
+}
+
+/** @param shareOf converts the value of the bound into a share of the original cost. */
+const counted =
+  (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _whole: number) => value) =>
+  async (value: number, model: Model): Promise<Meter> => {
+    const whole = await count(model);
+    return { bound: shareOf(value, whole), measure: async () => (await count(model)) / whole };
+  };
+
+const kinds = {
+  macs: { of: "the multiply-accumulates", steps: halvings, meter: counted(macsOf) },
+  parameters: { of: "the parameters", steps: halvings, meter: counted(parametersIn) },
+  targetSize: { of: "the bytes", steps: halvings, meter: counted(encodedSize, (bytes, whole) => bytes / whole) },
+  faster: {
+    of: "the processor time",
+    steps: timedHalvings,
+    async meter(times, model, context) {
+      const timer = await relativeTimer(model, context);
+      return {
+        bound: 1 / times,
+        measure: async () => shareOfTime(await timer.beside(model)),
+        release: () => timer.release(),
+      };
+    },
+  },
+} satisfies Record<string, Kind>;
+
+function macsOf(model: Model): number {
+  const macs = fixedMacs(model);
+  if (!(macs instanceof Miss)) return macs;
+  throw new PithError("E_UNSUPPORTED", `prune: "macs": the multiply-accumulates cannot be counted: ${macs.reason}.`, {
+    hint: "Use `parameters` or an amount instead.",
+  });
+}
+
+function parametersIn(model: Model): number {
+  let sum = 0;
+  for (const { tensor } of parametersOf(model, infer(model)))
+    sum += tensor === undefined ? 0 : elementCount(tensor.dims);
+  return sum;
+}

@@ -1,0 +1,87 @@
+/** Criteria score weights or channels; the smallest |score| is pruned. */
+import type { LayerContext } from "../../calibrate/solver.ts";
+import type { Statistic } from "../../calibrate/statistic.ts";
+import type { Miss } from "../../../core/errors.ts";
+import type { Matrix } from "../../../core/math/matrix.ts";
+import type { Scores } from "../../../core/math/smallest.ts";
+import type { Random } from "../../../core/tensor/random.ts";
+import type { GradientStatistic } from "../../../learn/train/gradient-statistic.ts";
+
+export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multiply"> {
+  readonly dims: readonly number[];
+  /** Effective values, row-major: masked entries are 0, integers are scaled. */
+  readonly values: Scores;
+  /** Returns the values as matrices, outputs × features, one per group. Group g starts at column g · features of the evidence. */
+  matrices(): readonly Matrix[];
+}
+
+/** Where channels are scored: in the weights that compute them, the scales of normalizations, or the inputs of layers that sum them. */
+export type ChannelPlace = "layers" | "scales" | "activations";
+
+export interface Channels<E = unknown> {
+  readonly name: string;
+  /** Row-major; empty for activations. */
+  readonly values: Scores;
+  /** Returns the values of each channel, or those of an array with the same layout, such as gradients. */
+  rows(numbers?: ArrayLike<number>): readonly Float64Array[];
+  /** The statistic; gradients have the layout of the values. */
+  readonly evidence: E;
+}
+
+/** Competing units. A unit is removed as a whole: a channel of one or several layers, or several channels, such as a head. */
+export interface ChannelUnits<E = unknown> {
+  readonly count: number;
+  /** For gates, the statistic of their gradients. */
+  readonly evidence: E;
+  readonly random: Random;
+  /**
+   * Returns a score per unit: the sum over its channels, relative to the mean over the tensor's units, averaged over tensors; or
+   * a `Miss` without such a place. @param score returns a number per channel.
+   */
+  mean(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
+  /** The same as a plain sum, for changes of the loss, which are comparable between layers. */
+  sum(place: ChannelPlace, score: (channels: Channels<E>) => ArrayLike<number>): Promise<Float64Array | Miss>;
+}
+
+/** Statistic of the inputs of layers that sum over channels, one column per channel. */
+export type ActivationStatistic<E> = Statistic<E> & { readonly of: "activations" };
+
+/**
+ * Statistic of ∂loss/∂ξ per unit, where ξ = 1 multiplies the unit wherever a layer sums over it: −∂loss/∂ξ is the first-order
+ * change of the loss without the unit.
+ */
+export type GateStatistic<E> = Omit<GradientStatistic<E>, "of"> & { readonly of: "gates" };
+
+export type ChannelStatistic<E> = ActivationStatistic<E> | GateStatistic<E>;
+
+export type Evidence<E> = Statistic<E> | GradientStatistic<E> | ChannelStatistic<E>;
+
+/** Returns whether a statistic exists only for channels. */
+export const isChannelEvidence = <E>(evidence: Evidence<E> | undefined): evidence is ChannelStatistic<E> =>
+  evidence !== undefined && "of" in evidence && evidence.of !== "gradients";
+
+/**
+ * A pruning criterion: `scores` of single weights, `units` of channels, or both. Without `units`, channels are ranked by the norm
+ * of their scores.
+ * @example
+ * import type { Importance } from "pith/prune";
+ * const nearOne: Importance = { id: "near one", scores: ({ values }) => Float64Array.from(values, (w) => Math.abs(w - 1)) };
+ * await prune(net, { amount: 0.5, importance: nearOne });
+ * const largest: Importance = {
+ *   id: "largest",
+ *   units: ({ mean }) => mean("layers", ({ rows }) => rows().map((row) => Math.max(...row.map(Math.abs)))),
+ * };
+ * await prune(net, { structured: 0.3, importance: largest });
+ */
+export interface Importance<E = unknown> {
+  readonly id: string;
+  /** Required statistic of layer inputs or gradients, for channels also of activations and gates; `prune` then needs `data`. */
+  readonly evidence?: Evidence<E>;
+  readonly summary?: string;
+  /** Default pattern, such as "rows"; otherwise entries are compared within the layer. */
+  readonly pattern?: string;
+  /** Returns one number per entry, never NaN: in the order of `values`, or as matrices like those of the weight. */
+  scores?(weight: ScoredWeight<E>): Scores | readonly Matrix[];
+  /** Returns one number per unit, or why there is none; the lowest are pruned. */
+  units?(units: ChannelUnits<E>): Float64Array | Miss | Promise<Float64Array | Miss>;
+}

@@ -1,0 +1,58 @@
+import { type Group, outputsOf, removable } from "../../core/analysis/channels.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { roundHalfEven } from "../../core/tensor/round.ts";
+import { byNorm } from "./channel-scores.ts";
+import { inMultiples } from "./choose-units.ts";
+import { byMagnitude } from "./importance.ts";
+import { rankedChannels, type SpreadOptions } from "./structured.ts";
+
+export interface CutOrder {
+  /** Removable units of all groups that are ranked with the layer: an amount is a share of them. */
+  readonly units: number;
+  /** For each output channel, the number of units removed before it; undefined if it is always kept. */
+  readonly places: readonly (number | undefined)[];
+}
+
+/**
+ * Returns, by layer name, the order in which `prune` cuts channels by magnitude. An amount a removes the channels with places
+ * below round(a · units), halves to even. Reads every weight once.
+ * @param model with free channels (`freeChannels`).
+ * @param groups of this very model (`channelGroups`).
+ */
+export async function cutOrders(
+  model: Model,
+  groups: readonly Group[],
+  { roundTo, ...spread }: SpreadOptions & { readonly roundTo?: number | undefined },
+  context?: Partial<Context>,
+): Promise<ReadonlyMap<string, CutOrder>> {
+  const cuttable = groups.filter((group) => removable(group).length > 0);
+  const { engine } = completeContext(context);
+  const { sets } = await rankedChannels(cuttable, byNorm(model, byMagnitude, 2, engine), spread);
+  const orders = new Map<string, CutOrder>();
+  for (const set of sets) {
+    const { order, total } = inMultiples(set, roundTo);
+    for (const group of set.groups) {
+      const places = new Map(order.flatMap((one) => (one.group === group ? [[one.unit, one.place]] : [])));
+      for (const layer of group.layers) {
+        const unitOf = outputsOf(group, layer)?.unitOf;
+        if (unitOf === undefined || orders.has(layer.name)) continue;
+        const own = Array.from(unitOf, (unit) => places.get(unit));
+        if (own.some((place) => place !== undefined)) orders.set(layer.name, { units: total, places: own });
+      }
+    }
+  }
+  return orders;
+}
+
+/** Amounts are given in steps of 0.1 %. */
+const steps = 1000;
+
+/** The smallest amount, in steps of 0.1 %, that cuts a channel of a layer; undefined if none does. */
+export function amountThatCuts({ units, places }: CutOrder, channel: number): number | undefined {
+  const place = places[channel];
+  if (place === undefined) return undefined;
+  const first = Math.max(0, Math.floor((steps * place) / units) - 1);
+  for (let step = first; step <= steps; step++) if (roundHalfEven((step / steps) * units) > place) return step / steps;
+  return undefined;
+}

@@ -1,0 +1,70 @@
+import { type Group, outputsOf } from "../../core/analysis/channels.ts";
+import { Miss } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Change, Outcome } from "../../core/pass/pass.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { roundHalfEven } from "../../core/tensor/round.ts";
+import type { Choice } from "./choose-units.ts";
+import type { Remains } from "./narrow-layers.ts";
+
+export function partsOf(group: Group): string {
+  const all = group.layers.flatMap((layer) => outputsOf(group, layer)?.unitOf ?? []);
+  const widest = all.reduce((most, one) => (one.length > most.length ? one : most), new Int32Array());
+  return partsText(group.units, widest);
+}
+
+/** "8 channels", "2 units of 4 channels": a unit can be a head, or the same position in each head. */
+function partsText(units: number, unitOf: Int32Array): string {
+  if (unitOf.length <= units) return counted(units, "channel");
+  const each = unitOf.length / units;
+  const isEven = [...groupBy(unitOf, (unit) => unit).values()].every((channels) => channels.length === each);
+  return `${counted(units, "unit")} of ${isEven ? each : "several"} channels`;
+}
+
+/** A Miss with the same reason for each layer. @param by the layer or node that prevents the cut. */
+export function missesOf({ layers }: Group, reason: string, by?: string): readonly Miss[] {
+  const names = [...new Set(layers.map((layer) => layer.name))];
+  return names.map((name) => new Miss(reason, name, undefined, by === name ? undefined : by));
+}
+
+/** Each layer once, with the number of its output channels that a choice leaves. */
+export const channelsLeft = (choice: Choice): readonly Remains[] =>
+  cutLayers(choice).map(({ layer, unitOf, count }) => ({
+    name: layer.name,
+    left: unitOf.length - count,
+    size: unitOf.length,
+  }));
+
+/**
+ * A line for every layer that loses output channels. It names the share of the group if the layer loses another share, and the number of units if units have
+ * several of its channels.
+ */
+export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
+  const { group, units } = choice;
+  const removed = new Set(units);
+  return cutLayers(choice).map(({ layer, unitOf, count }) => {
+    const own = unitOf.filter((unit) => unit >= 0);
+    const parts = new Set(own);
+    const isShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
+    const isPlain = group.units === unitOf.length || (group.units > unitOf.length && isShare);
+    const of =
+      parts.size < own.length
+        ? ` (${[...parts].filter((unit) => removed.has(unit)).length} of ${partsText(parts.size, own)})`
+        : isPlain
+          ? ""
+          : ` (${units.length} of ${group.units} in its group of coupled layers)`;
+    return { at: layer.name, what: `${count} of ${unitOf.length} channels cut${of}`, decidedBy };
+  });
+}
+
+function cutLayers({ group, units }: Choice) {
+  const removed = new Set(units);
+  const seen = new Set<string>();
+  return group.layers.flatMap((layer) => {
+    const unitOf = outputsOf(group, layer)?.unitOf;
+    if (unitOf === undefined || seen.has(layer.name)) return [];
+    seen.add(layer.name);
+    const count = unitOf.reduce((sum, unit) => sum + (removed.has(unit) ? 1 : 0), 0);
+    return count === 0 ? [] : [{ layer, unitOf, count }];
+  });
+}

@@ -1,0 +1,136 @@
+/** Scores the entries of weights by a criterion. Its statistics are collected in one walk before anything is pruned. */
+import { infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { brokenNumbers, hasFloatWeights, weightMatrices, weightNumbers, weightStorage } from "../../core/analysis/weight.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
+import type { Dataset } from "../../data/types.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Matrix } from "../../core/math/matrix.ts";
+import type { Scores } from "../../core/math/smallest.ts";
+import { answerOf, areMatrices, statisticOf } from "../../core/pass/own-methods.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { random as stream } from "../../core/tensor/random.ts";
+import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
+import type { Loss } from "../../learn/train/loss.ts";
+import { type Importance, isChannelEvidence } from "./criteria/criterion.ts";
+import { criteria, ofChannelsAlone } from "./criteria/index.ts";
+
+export interface Scorer {
+  /** @param hasMatrices whether values have the layer's layout. @throws PithError E_OPTION without a number per entry. */
+  scores(layer: Layer, dims: readonly number[], values: Scores, hasMatrices?: boolean): Scores | Miss;
+}
+
+export const byMagnitude: Scorer = { scores: (_layer, _dims, values) => values };
+
+export async function scorerOf(
+  model: Model,
+  chosen: readonly Layer[],
+  options: ScoringOptions,
+  context: Context,
+): Promise<Scorer> {
+  const criterion = criteria.of(options.importance ?? "magnitude");
+  if (criterion === criteria.of("magnitude")) return byMagnitude;
+  const { id, scores: scoresOf, evidence: asked } = criterion;
+  if (scoresOf === undefined || isChannelEvidence(asked))
+    throw new PithError("E_OPTION", `"importance": ${ofChannelsAlone(id)}.`);
+  const evidence = await evidenceFor({ id, ...(asked && { evidence: asked }) }, model, chosen, options, context);
+  return {
+    scores(layer, dims, values, hasMatrices = true) {
+      const known = evidence.get(layer.weight);
+      if (known instanceof Miss) return known;
+      const { role, name } = layer;
+      const unlaid = new PithError("E_UNSUPPORTED", `Layer "${name}": its weight is computed, so it has no matrices.`);
+      const matrices = (): readonly Matrix[] => {
+        if (hasMatrices) return weightMatrices(role, dims, values);
+        throw unlaid;
+      };
+      const numbers = stream(context.seed, "importance", id, name);
+      try {
+        const whose = `The importance "${id}"`;
+        const weight = { layer, dims, values, matrices, evidence: known, random: numbers };
+        const given = answerOf(whose, () => scoresOf.call(criterion, weight));
+        const fault = (text: string): PithError =>
+          new PithError("E_OPTION", `${whose}: expected a score for each weight of layer "${name}", got ${text}.`);
+        const flat = given instanceof Float32Array || given instanceof Float64Array;
+        if (!flat && !areMatrices(given))
+          throw fault("neither a Float64Array nor a list of matrices { rows, columns, data }");
+        const count = flat ? given.length : given.reduce((sum, own) => sum + own.data.length, 0);
+        if (count !== values.length) throw fault(`${count} scores for ${values.length} weights`);
+        const scores = flat ? given : weightNumbers(role, dims, given);
+        if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN");
+        return scores;
+      } catch (error) {
+        if (error !== unlaid) throw error;
+        return new Miss("its weight is computed: `pith simplify` can store it", name);
+      }
+    },
+  };
+}
+
+export interface ScoringOptions {
+  readonly importance?: string | Importance | undefined;
+  readonly data?: Dataset | string | undefined;
+  readonly samples?: number | undefined;
+  /** Loss for gradients, as text or object. */
+  readonly loss?: string | Loss | undefined;
+}
+
+export async function evidenceFor(
+  { id, evidence }: Pick<Importance, "id"> & { readonly evidence?: Statistic<unknown> | GradientStatistic<unknown> },
+  model: Model,
+  chosen: readonly Layer[],
+  options: ScoringOptions,
+  context: Context,
+): Promise<ReadonlyMap<Value, unknown>> {
+  const found = new Map<Value, unknown>();
+  if (evidence !== undefined && "of" in evidence) {
+    const plain = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight);
+    const names = [...new Set(plain)].map(({ name }) => name);
+    const known = await gradientEvidence(model, names, { id, evidence }, options, context);
+    for (const { weight, name } of chosen)
+      found.set(
+        weight,
+        known.get(weight.name) ?? new Miss("the loss has no gradient with respect to its weight", name),
+      );
+    return found;
+  }
+  const wanted = new Set(chosen.map(({ weight }) => weight));
+  const method = evidence === undefined ? { id } : { id, evidence };
+  await withEvidence(model, "importance", method, options, context, async (knownOf) => {
+    for (const layer of layersOf(model, infer(model))) {
+      if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
+      const known = await knownOf(layer);
+      found.set(layer.weight, known instanceof Miss ? known : known.evidence);
+    }
+  });
+  return found;
+}
+
+/** Returns gradient statistics by tensor name, without tensors that no gradient reaches. */
+export async function gradientEvidence<E>(
+  model: Model,
+  names: readonly string[],
+  { id, evidence }: { readonly id: string; readonly evidence: GradientStatistic<E> },
+  { data, samples, loss = "cross-entropy" }: ScoringOptions,
+  context: Context,
+): Promise<ReadonlyMap<string, E>> {
+  const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
+  if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
+  // Loaded on demand: training.
+  const [{ observeGradients }, { parseLoss }] = [
+    await import("../../learn/train/gradient-statistic.ts"),
+    await import("../../learn/train/losses/parse.ts"),
+  ];
+  const options = { data, samples, loss: typeof loss === "string" ? parseLoss(loss) : loss };
+  try {
+    return await observeGradients(model, names, asked, options, context);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code !== "E_NOT_DIFFERENTIABLE") throw error;
+    const floats = hasFloatWeights(model, infer(model)) ? [] : ["Prune the float model, then quantize it."];
+    const hint = [...floats, "Use a criterion without gradients, such as magnitude, which needs no samples."];
+    throw error.reworded({ at: `The criterion "${id}" needs gradients`, hint });
+  }
+}

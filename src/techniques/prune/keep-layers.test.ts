@@ -1,0 +1,152 @@
+import { describe, expect, test } from "vitest";
+import { value } from "../../../test/find.ts";
+import { shared } from "../../../test/shared.ts";
+import { createEngine } from "../../core/engine/index.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { verify } from "../../core/graph/verify.ts";
+import { gelu, linear, network, residual, sequential } from "../../learn/nn/index.ts";
+import { open } from "../../core/onnx/index.ts";
+import { toNumbers } from "../../core/tensor/convert.ts";
+import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { type KeptLayers, keepLayers } from "./index.ts";
+
+const engine = createEngine();
+
+async function run(model: Model, feeds: Batch): Promise<Batch> {
+  const session = await engine.load(model);
+  try {
+    return await session.run(feeds);
+  } finally {
+    await session.release();
+  }
+}
+
+/** A stem, residual layers 0 to n - 1, a head. */
+function tower(count: number): Model {
+  const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
+  const layers = Object.fromEntries(Array.from({ length: count }, (_, at) => [`${at}`, layer()]));
+  const parts = { stem: linear(4, 6), layers: sequential(layers), head: linear(6, 3) };
+  return network(parts, { input: ["batch", 4], seed: 3 });
+}
+
+const left = (model: Model): readonly number[] => [
+  ...new Set(
+    [...model.graph.values()].flatMap(({ name }) => /layers\.(\d+)\.\w+\.weight/.exec(name)?.[1] ?? []).map(Number),
+  ),
+];
+
+/** Each layer h + cached · w, where the cache grows by h: a decoder of one number a token. */
+const decoder = `opset 21
+graph (x: float32[batch, seq], past.0: float32[batch, past], past.1: float32[batch, past], past.2: float32[batch, past], past.3: float32[batch, past])
+  -> (y: float32[batch, seq], present.0: float32[batch, all], present.1: float32[batch, all], present.2: float32[batch, all], present.3: float32[batch, all]) {
+  axes: int64[1] = [1]
+  sizes = Shape(past.1) {start=0, end=1}
+  minus: int64[1] = [-1]
+  places = Concat(sizes, minus) {axis=0}
+  stem.w: float32[1] parameter = [1]
+  stem = Mul(x, stem.w)
+  h0 = Reshape(stem, places)
+  ${[0, 1, 2, 3]
+    .map(
+      (at) => `
+  layers.${at}.w: float32[1] parameter = [${at + 2}]
+  present.${at} = Concat(past.${at}, h${at}) {axis=1}
+  sum${at} = ReduceSum(present.${at}, axes) {keepdims=1}
+  told${at} = Mul(sum${at}, layers.${at}.w)
+  h${at + 1} = Add(h${at}, told${at})`,
+    )
+    .join("")}
+  head.w: float32[1] parameter = [0.5]
+  y = Mul(h4, head.w)
+}`;
+
+describe("keep-layers", () => {
+  test.each<[KeptLayers, readonly number[]]>([
+    [3, [0, 3, 6]],
+    [2, [0, 6]],
+    [1, [0]],
+    [4, [0, 2, 4, 6]],
+    [
+      [1, 2, 5],
+      [1, 2, 5],
+    ],
+    [
+      ["layers.0", "layers.4"],
+      [0, 4],
+    ],
+    [["layers.*"], [0, 1, 2, 3, 4, 5, 6]],
+  ])("of seven layers %j are %j, evenly with first and last, unless they are named", async (keep, expected) => {
+    const net = tower(7);
+    await keepLayers(net, { keep });
+    expect(left(net)).toEqual(expected);
+    expect(verify(net)).toEqual([]);
+  });
+
+  test("what is left computes as if the others were not there", async () => {
+    const [whole, net] = [tower(4), tower(4)];
+    await keepLayers(net, { keep: [0, 3] });
+    // A residual layer whose last product is zero hands on what it reads.
+    for (const name of ["layers.1.down.weight", "layers.1.down.bias", "layers.2.down.weight", "layers.2.down.bias"]) {
+      const { tensor } = value(whole, name);
+      value(whole, name).tensor = inMemory(zeros("float32", tensor?.dims ?? []));
+    }
+    const [input = ""] = net.graph.feeds.map(({ name }) => name);
+    const feeds = { [input]: float32([2, 4], [1, -2, 3, 0.5, 0, 1, -1, 2]) };
+    expect(Object.values(await run(net, feeds)).map(toNumbers)).toEqual(
+      Object.values(await run(whole, feeds)).map(toNumbers),
+    );
+  });
+
+  test("the cache of a layer goes with it; sizes that were read off it are read off another", async () => {
+    const net = parseModel(decoder);
+    const { changes } = await keepLayers(net, { keep: 2 });
+    expect(verify(net)).toEqual([]);
+    expect(net.graph.feeds.map(({ name }) => name)).toEqual(["x", "past.0", "past.1"]);
+    expect(net.graph.outputs.map(({ name }) => name)).toEqual(["y", "present.0", "present.1"]);
+    expect(
+      changes
+        .filter(({ kind }) => kind !== undefined)
+        .map(({ at }) => at)
+        .sort(),
+    ).toEqual(["past.1", "past.2", "past.3", "present.1", "present.2", "present.3"]);
+    const past = float32([1, 1], [1]);
+    const { y } = await run(net, { x: float32([1, 1], [3]), "past.0": past, "past.1": past });
+    // h1 = 3 + 2 · (1 + 3), h4 = h1 + 5 · (1 + h1), y = h4 / 2
+    expect(y === undefined ? [] : toNumbers(y)).toEqual([(11 + 5 * 12) / 2]);
+  });
+
+  test("every stack keeps so many of its own, a shorter one all", async () => {
+    const path = shared("data/models/resnet56.onnx");
+    if (path === undefined) return;
+    const net = await open(path);
+    await keepLayers(net, { keep: 1 });
+    const blocks = new Set(
+      [...net.graph.values()].flatMap(({ name }) => /^(layer\d\.\d)\.conv1\.weight/.exec(name)?.[1] ?? []),
+    );
+    expect([...blocks]).toEqual(["layer1.0", "layer2.0", "layer2.1", "layer3.0", "layer3.1"]);
+  });
+
+  test.each([
+    [8, "E_OPTION", /8 layers cannot be kept: the network repeats 7 \(layers\.0 to layers\.6\)\.$/],
+    [[7], "E_OPTION", /no repeated layer 7: they count from 0 to 6/],
+    [["layer.1"], "E_NAME", /No repeated layer is called "layer\.1"/],
+  ] as const)("%j is refused: %s", async (keep, code, message) => {
+    const refused = keepLayers(tower(7), { keep: typeof keep === "number" ? keep : [...keep] });
+    await expect(refused).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+
+  test("all of them is no change, and a network without repetitions has none to remove", async () => {
+    const net = tower(3);
+    expect(await keepLayers(net, { keep: 3 })).toMatchObject({
+      changes: [],
+      misses: [{ reason: "all repeated layers are kept" }],
+    });
+    const plain = network({ fc1: linear(4, 3), fc2: linear(3, 2) }, { input: ["batch", 4], seed: 1 });
+    await expect(keepLayers(plain, { keep: 1 })).rejects.toMatchObject({
+      code: "E_UNSUPPORTED",
+      message: /The network has no repeated layers/,
+    });
+  });
+});

@@ -1,0 +1,150 @@
+import type { Layer } from "../../core/analysis/layers.ts";
+import { maskedAt } from "../../core/analysis/masks.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Mask } from "../../core/math/smallest.ts";
+import { cutMask, cutter, masked, type Threshold } from "../../core/math/smallest.ts";
+import { type Keep, stored } from "../../rewrite/edit/fold-mask.ts";
+import type { Change, Outcome } from "../../core/pass/pass.ts";
+import { setMask } from "../../rewrite/edit/set-mask.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { toFloats } from "../../core/tensor/convert.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import { byMagnitude, type Scorer } from "./importance.ts";
+import { keptCount } from "./mask.ts";
+import { readMask, zeroOnce } from "./parameter-masks.ts";
+import type { RankedParameter } from "./ranking.ts";
+import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
+
+export interface MaskChoice {
+  readonly target: Target;
+  /** Remaining entries before and after. */
+  readonly before: number;
+  readonly after: number;
+  readonly decidedBy?: Change["decidedBy"];
+  /** Whether an entry stays only because the layer would be empty. */
+  readonly spared?: boolean;
+  mask(): Promise<Mask>;
+  /** The same without a mask, if weights rank themselves. */
+  keep?(): Promise<Keep>;
+}
+
+export interface MaskOptions extends ParameterSelection {
+  /** Store masks beside the weights; otherwise weights become zero. */
+  readonly keepMasks: boolean;
+}
+
+export type ScorerFactory = (layers: readonly Layer[]) => Promise<Scorer>;
+
+/**
+ * Chooses all masks before applying the first, so that a failure leaves the model unchanged.
+ * @param chooserFor receives all parameters and returns a function that chooses for each.
+ */
+export async function prunePrepared(
+  model: Model,
+  { keepMasks, ...selection }: MaskOptions,
+  scorerFor: ScorerFactory | undefined,
+  chooserFor: (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => Promise<MaskChoice | Miss>>,
+): Promise<Outcome> {
+  storeWeights(model);
+  const { targets, misses } = await selectParameters(model, selection);
+  const tensors = new Map(targets.map(({ parameter }) => [parameter, stored(parameter)]));
+  const scorer = (await scorerFor?.(targets.map(({ layer }) => layer))) ?? byMagnitude;
+  const choose = await chooserFor(targets, scorer);
+  const chosen: MaskChoice[] = [];
+  const refused: Miss[] = [];
+  for (const target of targets) {
+    const found = await choose(target);
+    if (found instanceof Miss) refused.push(found);
+    else chosen.push(found);
+  }
+  await (keepMasks ? putMasks(model, chosen) : zeroEntries(chosen));
+  // With `keepMasks`, masks of ones are added as well.
+  if (keepMasks || (await isAnyChanged(chosen, tensors)))
+    return { changes: chosen.map(changeOf), misses: [...misses, ...refused] };
+  for (const [parameter, tensor] of tensors) parameter.tensor = tensor;
+  return { changes: [], misses: [...misses, ...refused, ...chosen.map(nothingOf)] };
+}
+
+/** Starts with the smallest, because the first change decides. */
+async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<Value, Tensor>): Promise<boolean> {
+  for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
+    if (before === after) continue;
+    const { parameter } = target;
+    if (maskedAt(parameter) !== undefined) return true;
+    const was = tensors.get(parameter);
+    if (was === undefined || !haveSameNumbers(await was.read(), await stored(parameter).read())) return true;
+  }
+  return false;
+}
+
+function haveSameNumbers(a: Dense, b: Dense): boolean {
+  const others = toFloats(b);
+  return toFloats(a).every((number, at) => number === others[at]);
+}
+
+function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
+  const why =
+    after < before
+      ? "the weights to remove are already 0: use a larger amount, since stored zeros count"
+      : "the number of weights to remove rounds to 0, or is all of them";
+  return new Miss(before === 0 ? "it has no weights left" : why, layer.name);
+}
+
+/** The same for rules that return masks directly. */
+export function maskEach(
+  model: Model,
+  selection: ParameterSelection,
+  choose: (target: Target, mask: Mask) => Mask | Promise<Mask | Miss>,
+): Promise<Outcome> {
+  return prunePrepared(model, { ...selection, keepMasks: true }, undefined, async () => async (target) => {
+    const before = await readMask(target.parameter);
+    const mask = await choose(target, before);
+    if (mask instanceof Miss) return mask;
+    return { target, before: keptCount(before), after: keptCount(mask), mask: async () => mask };
+  });
+}
+
+export async function cutOf(
+  target: Target,
+  { mask, scores, from }: RankedParameter,
+  before: number,
+  cut: (Threshold & { readonly gone: number }) | undefined,
+): Promise<MaskChoice> {
+  if (cut === undefined) throw new Error("internal: nothing was cut");
+  const after = before - cut.gone;
+  const whole = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
+  if (from === "memory") {
+    const own = await whole();
+    return { target, before, after, mask: async () => own };
+  }
+  if (from === "given") return { target, before, after, mask: whole };
+  const keep = async (): Promise<Keep> => {
+    const [present, keepNext] = [await mask(), cutter(cut)];
+    return (weights, start) => keepNext(weights, present?.subarray(start, start + weights.length));
+  };
+  return { target, before, after, mask: whole, keep };
+}
+
+async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<void> {
+  for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
+}
+
+async function zeroEntries(chosen: readonly MaskChoice[]): Promise<void> {
+  for (const { target, mask, keep = () => keepBy(mask) } of chosen) await zeroOnce(target.parameter, keep);
+}
+
+async function keepBy(mask: MaskChoice["mask"]): Promise<Keep> {
+  const whole = await mask();
+  return (weights, start) => masked(weights, whole.subarray(start, start + weights.length));
+}
+
+function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {
+  const size = elementCount(stored(target.parameter).dims);
+  const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
+  const why = spared ? ": the largest is kept, so that the layer is not empty" : "";
+  const what = `${pruned} of ${was} pruned, ${left} of ${all} left${why}`;
+  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
+}

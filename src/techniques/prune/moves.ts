@@ -1,0 +1,62 @@
+/** Candidates that pruning adds to a search: fewer channels or layers. Individual weights do not make the file smaller. */
+import type { Block } from "../../core/analysis/blocks.ts";
+import { Miss, refusalIn } from "../../core/errors.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Move, Moves } from "../../core/pass/moves.ts";
+import { repeatedLayers } from "./repeated-layers.ts";
+
+const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
+/** Without a share a of the channels, about (1 − a) to this power of the bytes is left: layers lose outputs and inputs. */
+const powerOfBytes = 1.75;
+/** Runs of the model for the gradient of each sample. */
+export const runsOfGradients = 6;
+const samplesOfInfluence = 64;
+
+export const pruneMoves: Moves = ({ model, samples }) => {
+  // Channels that are normalized together can be removed if a later step recovers the loss.
+  const through = samples.calibrate > 0 ? { throughNorms: true } : {};
+  const channels = amounts.map(
+    (amount): Move => ({
+      name: `channels −${Math.round(100 * amount)} %`,
+      options: { structured: amount, ...through },
+      kind: "structure",
+      family: "channels",
+      left: (1 - amount) ** powerOfBytes,
+      runs: runsOfGradients * samples.calibrate,
+    }),
+  );
+  if (samples.calibrate === 0) return channels;
+  const stacks = repeatedIn(model);
+  if (stacks instanceof Miss) return channels;
+  const most = Math.max(0, ...stacks.map((stack) => stack.length));
+  const share = shareOfLayer(stacks, model);
+  const layers = Array.from({ length: Math.floor(most / 2) }, (_, index): Move => {
+    const count = index + 1;
+    return {
+      name: `layers −${count}`,
+      options: { dropLayers: count },
+      kind: "structure",
+      family: "layers",
+      left: 1 - count * share,
+      runs: samplesOfInfluence,
+    };
+  });
+  return [...channels, ...layers];
+};
+
+function shareOfLayer(stacks: readonly (readonly Block[])[], model: Model): number {
+  const layers = stacks.flat();
+  const weights = layers.flatMap(({ nodes }) =>
+    nodes.flatMap(({ inputs }) => inputs.map((input) => input?.tensor?.bytes ?? 0)),
+  );
+  return weights.reduce((sum, bytes) => sum + bytes, 0) / layers.length / storedBytes(model.graph);
+}
+
+function repeatedIn(model: Model) {
+  try {
+    return repeatedLayers(model.clone());
+  } catch (error) {
+    return new Miss(refusalIn(error).message);
+  }
+}

@@ -1,0 +1,295 @@
+import { describe, expect, test } from "vitest";
+import { infer } from "../../core/analysis/infer.ts";
+import { layers } from "../../core/analysis/layers.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel, printModel } from "../../core/graph/text.ts";
+import { toNumbers } from "../../core/tensor/convert.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import {
+  customFromMask,
+  globalUnstructured,
+  identity,
+  isPruned,
+  l1Unstructured,
+  lnStructured,
+  prune,
+  randomUnstructured,
+  remove,
+} from "./index.ts";
+
+const gemm = `opset 21
+graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
+  fc1.weight: float32[2, 3] = [[1, -2, 3], [-4, 5, -6]]
+  fc1.bias: float32[2] = [0.5, -0.25]
+  y = Gemm "fc1" (x, fc1.weight, fc1.bias) {transB=1}
+}`;
+
+async function failure(action: Promise<unknown>): Promise<string> {
+  const error = await action.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof PithError)) throw new Error("no PithError", { cause: error });
+  return `${error.code} ${error.message}`;
+}
+
+async function numbers(model: Model, name: string): Promise<number[] | undefined> {
+  const tensor = model.graph.value(name)?.tensor;
+  return tensor === undefined ? undefined : toNumbers(await tensor.read());
+}
+
+describe("a mask in the graph", () => {
+  test("is told of by its layer's name, where the exporter's name of the weight says nothing", async () => {
+    const text = gemm.replaceAll("fc1.weight", "val_62").replaceAll("fc1.bias", "val_63");
+    const net = parseModel(text);
+    expect((await l1Unstructured(net, { amount: 0.5 })).changes.map(({ at }) => at)).toEqual(["fc1"]);
+    const [bias] = (await l1Unstructured(net, { parameter: "bias", amount: 0.5 })).changes;
+    expect(bias).toMatchObject({ at: "fc1", what: "bias: 1 of 2 pruned, 1 of 2 left" });
+    expect((await remove(net, { parameter: "weight" })).changes.map(({ at }) => at)).toEqual(["fc1"]);
+  });
+
+  test("is a Mul under the weight's old name, and is written with its roles", async () => {
+    const net = parseModel(gemm);
+    const { changes, misses } = await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
+    expect(changes).toEqual([{ at: "fc1", what: "3 of 6 pruned, 3 of 6 left", decidedBy: "global" }]);
+    expect(misses).toEqual([]);
+    expect(printModel(net)).toBe(`opset 21
+graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
+  fc1.bias: float32[2] = [0.5, -0.25]
+  fc1.weight_orig: float32[2, 3] parameter = [1, -2, 3, -4, 5, -6]
+  fc1.weight_mask: float32[2, 3] mask = [0, 0, 0, 1, 1, 1]
+  fc1.weight: float32[2, 3] = Mul(fc1.weight_orig, fc1.weight_mask)
+  y = Gemm "fc1" (x, fc1.weight, fc1.bias) {transB=1}
+}
+`);
+  });
+
+  test("survives being written and read: pruning goes on with what is left, and remove folds it in", async () => {
+    const net = parseModel(gemm);
+    await l1Unstructured(net, { layers: "fc1", amount: 2 });
+    const again = parseModel(printModel(net));
+    expect(isPruned(again)).toBe(true);
+    await l1Unstructured(again, { layers: "fc1", amount: 0.5 });
+    expect(await numbers(again, "fc1.weight_mask")).toEqual([0, 0, 0, 0, 1, 1]);
+    await remove(again, { layers: "fc1" });
+    expect(await numbers(again, "fc1.weight")).toEqual([0, 0, 0, 0, 5, -6]);
+    expect(again.graph.value("fc1.weight")?.role).toEqual({ kind: "parameter" });
+    expect(again.graph.nodeCount).toBe(1);
+    expect(again.graph.value("fc1.weight_mask")).toBeUndefined();
+    expect(isPruned(again)).toBe(false);
+  });
+
+  test("leaves the layer its name", async () => {
+    const net = parseModel(gemm);
+    await identity(net, { layers: "fc1" });
+    expect(layers(net, infer(net)).map((layer) => [layer.name, layer.weight.name])).toEqual([
+      ["fc1", "fc1.weight_orig"],
+    ]);
+  });
+
+  test("weight and bias have masks of their own", async () => {
+    const net = parseModel(gemm);
+    await l1Unstructured(net, { parameter: "bias", amount: 1 });
+    expect(await numbers(net, "fc1.bias_mask")).toEqual([1, 0]);
+    expect(isPruned(net, { parameter: "weight" })).toBe(false);
+    expect(isPruned(net, { layers: "fc1", parameter: "bias" })).toBe(true);
+    await l1Unstructured(net, { amount: 1 });
+    await remove(net, { parameter: "weight" });
+    expect(isPruned(net)).toBe(true);
+  });
+
+  test("has the parameter's own type", async () => {
+    const net = parseModel(`opset 21
+graph (x: float16[1, 2]) -> (y: float16[1, 1]) {
+  fc.weight: float16[2, 1] = [1, 2]
+  y = MatMul (x, fc.weight)
+}`);
+    await l1Unstructured(net, { layers: "fc", amount: 1 });
+    expect(net.graph.value("fc.weight_mask")?.tensor?.type).toBe("float16");
+    await remove(net);
+    expect(await numbers(net, "fc.weight")).toEqual([0, 2]);
+  });
+
+  test("of a weight that two nodes and a subgraph share is one, read by all of them", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[1, 2], flag: bool[]) -> (y, z, w) {
+  fc.weight: float32[2, 2] = [[1, 2], [3, 4]]
+  y = MatMul (x, fc.weight)
+  z = MatMul (x, fc.weight)
+  w = If(flag) {then_branch=graph () -> (a) { a = MatMul(x, fc.weight) }, else_branch=graph () -> (b) { b = Neg(y) }}
+}`);
+    const { changes } = await l1Unstructured(net, { amount: 1 });
+    expect(changes.length).toBe(1);
+    const product = net.graph.value("fc.weight");
+    expect(product?.producer?.op).toBe("Mul");
+    expect([...(product?.uses ?? [])].map(({ node }) => node.op)).toEqual(["MatMul", "MatMul", "MatMul"]);
+    await remove(net);
+    expect(net.graph.value("fc.weight")?.uses.size).toBe(3);
+  });
+
+  test("goes in front of everything that reads it", async () => {
+    const net = parseModel(gemm);
+    await l1Unstructured(net, { amount: 1 });
+    net.graph.sort();
+    expect([...net.graph.nodes()].map((node) => node.op)).toEqual(["Mul", "Gemm"]);
+  });
+
+  test("is found where the bias is added by a node of its own", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[1, 2]) -> (y) {
+  fc.weight: float32[2, 2] = [[1, 2], [3, 4]]
+  fc.bias: float32[2] = [3, 1]
+  m = MatMul (x, fc.weight)
+  y = Add (m, fc.bias)
+}`);
+    await l1Unstructured(net, { layers: "fc", parameter: "bias", amount: 1 });
+    expect(await numbers(net, "fc.bias_mask")).toEqual([1, 0]);
+  });
+});
+
+describe("what is refused", () => {
+  test('a mask as parameter: the message says to use "weight"', async () => {
+    const net = parseModel(gemm);
+    const wrong = { layers: "fc1", amount: 1, parameter: "weight_mask" as "weight" };
+    expect(await failure(l1Unstructured(net, wrong))).toBe(
+      'E_OPTION l1-unstructured: "parameter": is "weight" or "bias" (use "weight": pruning it again updates its mask), got "weight_mask".',
+    );
+    expect(await failure(l1Unstructured(net, { ...wrong, parameter: "gamma" as "weight" }))).toMatch(
+      /is "weight" or "bias", got "\w+"\.$/,
+    );
+  });
+
+  test("an unknown layer, by name", async () => {
+    expect(await failure(l1Unstructured(parseModel(gemm), { layers: "fc9", amount: 1 }))).toMatch(/^E_NAME .*"fc9"/);
+  });
+
+  test("an unknown option, instead of ignoring it", async () => {
+    const wrong = { layers: "fc1", amuont: 1, amount: 1 } as { layers: string; amount: number };
+    expect(await failure(l1Unstructured(parseModel(gemm), wrong))).toMatch(/^E_OPTION .*amuont/);
+  });
+
+  test("a mask with other numbers than 0 and 1, or of another shape, or none for a layer", async () => {
+    const net = parseModel(gemm);
+    expect(await failure(customFromMask(net, { mask: float32([2, 3], [0, 1, 2, 0, 0, 0]) }))).toMatch(
+      /^E_OPTION .*0 and 1/,
+    );
+    expect(await failure(customFromMask(net, { mask: float32([3, 2], [0, 1, 1, 0, 0, 0]) }))).toMatch(
+      /^E_SHAPE_MISMATCH/,
+    );
+    expect(await failure(customFromMask(net, { mask: { fc2: float32([1], [1]) } }))).toMatch(/^E_OPTION .*"fc1"/);
+    expect(isPruned(net)).toBe(false);
+  });
+
+  test("a mask of integers or truth values is taken", async () => {
+    const net = parseModel(gemm);
+    await customFromMask(net, { mask: { fc1: int64([2, 3], [0, 1, 1, 0, 1, 1]) } });
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 1, 1, 0, 1, 1]);
+  });
+
+  test("a weight of integers, as a miss", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[1, 2]) -> (y) {
+  fc.weight_quantized: int8[2, 2] = [[1, 2], [3, 4]]
+  scale: float32[] = 0.5
+  fc.weight = DequantizeLinear (fc.weight_quantized, scale)
+  y = MatMul (x, fc.weight)
+}`);
+    const { changes, misses } = await l1Unstructured(net, { layers: "fc", amount: 1 });
+    expect(changes).toEqual([]);
+    expect(misses).toEqual([{ at: "fc", reason: "its weight is quantized already" }]);
+  });
+
+  test("a weight of bfloat16 behind a Cast, as a miss: a masked one would not load", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  fc.weight: bfloat16[2, 2] = [1, 2, 3, 4]
+  w = Cast (fc.weight) {to=1}
+  y = MatMul "fc" (x, w)
+}`);
+    for (const rule of [l1Unstructured, globalUnstructured]) {
+      const { changes, misses } = await rule(net, { amount: 0.5 });
+      expect(changes).toEqual([]);
+      expect(misses).toEqual([{ at: "fc", reason: "its weight is bfloat16, not float32 or float64 or float16" }]);
+    }
+  });
+
+  test("constants that the graph computes with, as a miss, unless they are named", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
+  fc1.weight: float32[8, 4] = random(seed 1)
+  fc2.weight: float32[4, 3] = random(seed 2)
+  ones: float32[4, 1] = [1, 1, 1, 1]
+  h = MatMul "fc1" (x, fc1.weight)
+  squares = Mul (h, h)
+  sum = MatMul "sum" (squares, ones)
+  norm = Sqrt (sum)
+  normed = Div (h, norm)
+  y = MatMul "fc2" (normed, fc2.weight)
+}`);
+    for (const rule of [l1Unstructured, globalUnstructured]) {
+      const { changes, misses } = await rule(net.clone(), { amount: 0.5 });
+      expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc2"]);
+      expect(misses).toEqual([{ at: "sum", reason: "its weight contains constants, which are not trained" }]);
+    }
+    await prune(net, { amount: 0.5 });
+    expect(await numbers(net, "ones")).toEqual([1, 1, 1, 1]);
+    await prune(net, { amount: 0.5, layers: "sum" });
+    expect(await numbers(net, "ones")).toEqual([0, 0, 1, 1]);
+  });
+
+  test("either half of a tied pair, as a miss", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[1, 2]) -> (y) {
+  a.weight: float32[2, 2] parameter = [[1, 2], [3, 4]]
+  b.weight: float32[2, 2] tied(a.weight, transposed) = [[1, 3], [2, 4]]
+  h = MatMul (x, a.weight)
+  y = MatMul (h, b.weight)
+}`);
+    const { misses } = await l1Unstructured(net, { amount: 1 });
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["a", 'its weight is tied to "b.weight"'],
+      ["b", 'its weight is tied to "a.weight"'],
+    ]);
+  });
+
+  test("removing what is not there: an error where it was named, a miss where everything was meant", async () => {
+    const net = parseModel(gemm);
+    expect(await failure(remove(net, { layers: "fc1", parameter: "weight" }))).toBe(
+      'E_OPTION Nothing to remove: the weight of "fc1" is not pruned.',
+    );
+    expect((await remove(net)).misses.map(({ reason }) => reason)).toEqual(["the model has no masks"]);
+  });
+
+  test("a failure at the second layer leaves the first as it was", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[1, 2]) -> (y) {
+  a.weight: float32[2, 2] = [[1, 2], [3, 4]]
+  b.weight: float32[2, 1] = [[1], [2]]
+  h = MatMul (x, a.weight)
+  y = MatMul (h, b.weight)
+}`);
+    infer(net);
+    const before = printModel(net);
+    expect(await failure(l1Unstructured(net, { amount: 3 }))).toMatch(/^E_OPTION .*at most 2 entries.*, got 3/);
+    expect(printModel(net)).toBe(before);
+  });
+});
+
+test("random pruning again draws anew, by the seed", async () => {
+  const draw = async (seed: number): Promise<string> => {
+    const net = parseModel(gemm);
+    await randomUnstructured(net, { amount: 2, seed });
+    await randomUnstructured(net, { amount: 2, seed });
+    return String(await numbers(net, "fc1.weight_mask"));
+  };
+  expect(await draw(3)).toBe(await draw(3));
+  const all = await Promise.all(Array.from({ length: 10 }, (_, seed) => draw(seed)));
+  expect(new Set(all).size).toBeGreaterThan(3);
+});
+
+test("masked channels keep their place: lnStructured masks, it does not cut", async () => {
+  const net = parseModel(gemm);
+  await lnStructured(net, { layers: "fc1", amount: 1, n: 2, dim: -1 });
+  expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 1, 1, 0, 1, 1]);
+});

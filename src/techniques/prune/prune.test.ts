@@ -1,0 +1,542 @@
+import { describe, expect, test } from "vitest";
+import { infer } from "../../core/analysis/infer.ts";
+import { layers } from "../../core/analysis/layers.ts";
+import type { Solver } from "../calibrate/solver.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { parseModel, printModel } from "../../core/graph/text.ts";
+import { verify } from "../../core/graph/verify.ts";
+import { toNumbers } from "../../core/tensor/convert.ts";
+import { float32, zeros } from "../../core/tensor/dense.ts";
+import {
+  customFromMask,
+  globalUnstructured,
+  type Importance,
+  isPruned,
+  l1Unstructured,
+  lnStructured,
+  prune,
+  remove,
+} from "./index.ts";
+
+/** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
+const chain = `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  fc1.weight: float32[4, 2] = [3, 1, 1, 0, 0, -2, -4, 4]
+  fc1.bias: float32[4] = [10, 20, 30, 40]
+  fc2.weight: float32[3, 4] = [0.1, 0.2, 0.3, 0.4, 0.05, 0.06, 0.07, 0.08, 0.5, 0.6, 0.7, 0.8]
+  fc3.weight: float32[2, 3] = [1, 2, 3, 4, 5, 6]
+  h = Gemm "fc1" (x, fc1.weight, fc1.bias) {transB=1}
+  a = Relu (h)
+  g = Gemm "fc2" (a, fc2.weight) {transB=1}
+  y = Gemm "fc3" (g, fc3.weight) {transB=1}
+}`;
+
+async function numbers(model: Model, name: string): Promise<number[]> {
+  const tensor = model.graph.value(name)?.tensor;
+  return tensor === undefined ? [] : toNumbers(await tensor.read()).map((number) => Math.round(number * 1000) / 1000);
+}
+
+/** Names of nodes and dimensions of tensors. */
+const structureOf = (model: Model): readonly unknown[] => [
+  [...model.graph.nodes()].map(({ op }) => op),
+  new Map([...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [[name, tensor.dims]]))),
+];
+
+const outputs = (model: Model): Record<string, number> =>
+  Object.fromEntries(layers(model, infer(model)).map((layer) => [layer.name, layer.outputs]));
+
+describe("unstructured", () => {
+  test("sets weights to zero: no mask is left in the graph, and nothing is larger", async () => {
+    const net = parseModel(chain);
+    const before = structureOf(net);
+    await prune(net, { amount: 0.5, layers: ["fc1", "fc2"] });
+    expect(await numbers(net, "fc1.weight")).toEqual([3, 0, 0, 0, 0, -2, -4, 4]);
+    expect(structureOf(net)).toEqual(before);
+    const masked = parseModel(chain);
+    await l1Unstructured(masked, { layers: "fc3", amount: 0.5 });
+    await prune(masked, { amount: 0.5, layers: "fc1" });
+    expect(structureOf(masked)).toEqual(before);
+    expect(await numbers(masked, "fc3.weight")).toEqual([0, 0, 0, 4, 5, 6]);
+  });
+
+  test("masks that the model has stay where nothing is pruned", async () => {
+    const net = parseModel(chain);
+    await l1Unstructured(net, { layers: "fc3", amount: 0.5 });
+    expect((await prune(net, { structured: 0 })).changes).toEqual([]);
+    expect(isPruned(net)).toBe(true);
+  });
+
+  test("uniform: the same share of every selected layer, by masks that stay where they are asked for", async () => {
+    const net = parseModel(chain);
+    const { changes, misses } = await prune(net, { amount: 0.5, layers: ["fc1", "fc2"], keepMasks: true });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([
+      ["fc1", "4 of 8 pruned, 4 of 8 left"],
+      ["fc2", "6 of 12 pruned, 6 of 12 left"],
+    ]);
+    expect(misses).toEqual([]);
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 0, 0, 0, 0, 1, 1, 1]);
+    expect(verify(net)).toEqual([]);
+    await remove(net);
+    expect(await numbers(net, "fc1.weight")).toEqual([3, 0, 0, 0, 0, -2, -4, 4]);
+  });
+
+  test("global: the least entries, wherever they are", async () => {
+    const net = parseModel(chain);
+    await prune(net, { amount: 0.5, scope: "global", keepMasks: true });
+    // Of 26 entries 13 go: the two zeros of fc1, and 11 of the 12 of fc2.
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 0, 0, 1, 1, 1]);
+    expect(await numbers(net, "fc2.weight_mask")).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
+  });
+
+  test("an amount of 1 is everything, not one entry", async () => {
+    const net = parseModel(chain);
+    await prune(net, { amount: 1, layers: "fc3" });
+    expect(await numbers(net, "fc3.weight")).toEqual([0, 0, 0, 0, 0, 0]);
+  });
+});
+
+describe("structured", () => {
+  test("the amount may be said with it", async () => {
+    const [one, other] = [parseModel(chain), parseModel(chain)];
+    await prune(one, { structured: 0.5, layers: "fc1" });
+    await prune(other, { structured: true, amount: 0.5, layers: "fc1" });
+    expect(outputs(one)).toMatchObject({ fc1: 2 });
+    expect(printModel(one)).toBe(printModel(other));
+  });
+
+  test("uniform: the least channels go, with their biases and what reads them", async () => {
+    const net = parseModel(chain);
+    const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "fc1" });
+    expect(changes).toEqual([{ at: "fc1", what: "2 of 4 channels cut", decidedBy: "global" }]);
+    expect(misses).toEqual([]);
+    expect(await numbers(net, "fc1.weight")).toEqual([3, 1, -4, 4]);
+    expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
+    expect(await numbers(net, "fc2.weight")).toEqual([0.1, 0.4, 0.05, 0.08, 0.5, 0.8]);
+    expect(net.graph.value("h")?.type?.dims?.[1]).toBe(2);
+    expect(verify(net)).toEqual([]);
+  });
+
+  test("channels that are outputs of the model stay, and the miss says so", async () => {
+    const net = parseModel(chain);
+    const { misses } = await prune(net, { amount: 0.5, structured: true });
+    expect(misses.map(({ at, reason, by }) => [at, reason, by])).toEqual([
+      ["fc3", "its channels cannot be removed: they are an output of the model", "y"],
+    ]);
+    expect(outputs(net)).toEqual({ fc1: 2, fc2: 1, fc3: 2 });
+  });
+
+  test("what is normalized stays for the same reason in all layers, and the miss says which option cuts it", async () => {
+    const net = parseModel(`opset 17
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a.weight: float32[2, 4] = random(seed 1)
+  b.weight: float32[4, 4] = random(seed 2)
+  c.weight: float32[4, 2] = random(seed 3)
+  scale: float32[4] = ones
+  h = MatMul "a" (x, a.weight)
+  i = LayerNormalization "first" (h, scale)
+  j = MatMul "b" (i, b.weight)
+  k = LayerNormalization "second" (j, scale)
+  y = MatMul "c" (k, c.weight)
+}`);
+    const { misses } = await prune(net.clone(), { structured: 0.5, except: "c" });
+    const reason =
+      "its channels cannot be removed: LayerNormalization normalizes over this axis; `pith prune --through-norms` allows it";
+    expect(misses).toMatchObject([
+      { at: "a", reason, by: 'LayerNormalization "first"' },
+      { at: "b", reason, by: 'LayerNormalization "second"' },
+    ]);
+    const { changes } = await prune(net, { structured: 0.5, except: "c", throughNorms: true });
+    expect(changes.map(({ at }) => at)).toEqual(["a", "b"]);
+  });
+
+  test("a single channel stays, and the miss says so", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  fc1.weight: float32[1, 2] = [3, 1]
+  fc2.weight: float32[2, 1] = [1, 2]
+  h = Gemm "fc1" (x, fc1.weight) {transB=1}
+  y = Gemm "fc2" (h, fc2.weight) {transB=1}
+}`);
+    const { changes, misses } = await prune(net, { structured: 0.5, layers: "fc1" });
+    expect(changes).toEqual([]);
+    expect(misses).toEqual([
+      {
+        at: "fc1",
+        reason: "its channels cannot be removed: they can only be removed together, which would empty axis 0",
+        by: "fc1.weight",
+      },
+    ]);
+  });
+
+  test("global: scores are relative to their layer, so that a layer of small weights is not emptied", async () => {
+    const net = parseModel(chain);
+    await prune(net, { amount: 3 / 7, structured: true, scope: "global" });
+    // Mean squares: fc1 10, 1, 4, 32 (mean 11.75); fc2 0.3, 0.0174, 1.74 (mean 0.6858): the least are fc2's second, fc1's second and third.
+    expect(outputs(net)).toEqual({ fc1: 2, fc2: 2, fc3: 2 });
+    expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
+  });
+
+  test("one channel is left of every layer, whatever the amount", async () => {
+    for (const scope of ["uniform", "global", "isomorphic"] as const) {
+      const net = parseModel(chain);
+      await prune(net, { amount: 1, structured: true, scope });
+      expect(outputs(net)).toEqual({ fc1: 1, fc2: 1, fc3: 2 });
+      expect(await numbers(net, "fc1.bias")).toEqual([40]);
+    }
+  });
+
+  test("the norm decides how a channel of one large weight compares to one of many small ones", async () => {
+    const text = chain.replace("[3, 1, 1, 0, 0, -2, -4, 4]", "[3, 0, 2, 2, 9, 9, 9, 9]");
+    const left = async (norm: 1 | 2): Promise<number[]> => {
+      const net = parseModel(text);
+      await prune(net, { amount: 0.25, structured: true, layers: "fc1", norm });
+      return numbers(net, "fc1.bias");
+    };
+    expect(await left(1)).toEqual([20, 30, 40]);
+    expect(await left(2)).toEqual([10, 30, 40]);
+  });
+
+  test("masked weights count as zeros, and masks are cut with their weights", async () => {
+    const net = parseModel(chain);
+    // The largest channel is masked away, so it goes first.
+    await l1Unstructured(net, {
+      layers: "fc1",
+      amount: 2,
+      importanceScores: { type: "float32", dims: [4, 2], data: Float32Array.of(9, 9, 9, 9, 9, 9, 0, 0) },
+    });
+    await prune(net, { amount: 0.25, structured: true, layers: "fc1", keepMasks: true });
+    expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
+    expect(await numbers(net, "fc1.weight_orig")).toEqual([3, 1, 1, 0, 0, -2]);
+    expect(await numbers(net, "fc1.bias")).toEqual([10, 20, 30]);
+    expect(verify(net)).toEqual([]);
+  });
+
+  test("masks that there are not cannot be kept, and nothing is cut", async () => {
+    const net = parseModel(chain);
+    const before = printModel(net);
+    await expect(prune(net, { structured: 0.5, keepMasks: true })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: "prune: `keepMasks` with `structured`: the model has no masks to keep.",
+    });
+    expect(printModel(net)).toBe(before);
+  });
+
+  test("scores of other layers leave a layer to its masked weights", async () => {
+    const net = parseModel(chain);
+    const fc3 = { layers: "fc3", importanceScores: { fc1: zeros("float32", [4, 2]) } };
+    await customFromMask(net, { layers: "fc3", mask: float32([2, 3], [1, 1, 1, 1, 1, 0]) });
+    // Columns (1, 4), (2, 5) and (3, masked).
+    await lnStructured(net, { ...fc3, amount: 1, n: 2, dim: 1 });
+    expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 0, 1, 1, 0]);
+  });
+
+  test("layers that are cut together stay together: one that is excepted keeps the others", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  a.weight: float32[2, 4] = [1, 2, 3, 4, 5, 6, 7, 8]
+  b.weight: float32[2, 4] = [8, 7, 6, 5, 4, 3, 2, 1]
+  head.weight: float32[4, 2] = [1, 2, 3, 4, 5, 6, 7, 8]
+  l = MatMul (x, a.weight)
+  r = MatMul (x, b.weight)
+  s = Add (l, r)
+  y = MatMul (s, head.weight)
+}`);
+    infer(net);
+    const before = printModel(net);
+    const { changes, misses } = await prune(net, { amount: 0.5, structured: true, except: "b" });
+    expect(changes).toEqual([]);
+    expect(misses.map(({ at, reason }) => [at, reason])).toEqual([
+      ["a", 'its channels can only be removed together with those of "b", which is excluded'],
+      ["head", "its channels cannot be removed: they are an output of the model"],
+    ]);
+    expect(printModel(net)).toBe(before);
+    const cut = await prune(net, { amount: 0.5, structured: true, layers: "a" });
+    expect(cut.changes.map(({ at }) => at)).toEqual(["a", "b"]);
+    // Scores: a 26, 40, 58, 80 (mean 51); b 80, 58, 40, 26: the middle ones are the least.
+    expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
+  });
+
+  test("channels that go in parts: how many do, and that a share of them rounds to none", async () => {
+    const heads = (): Model =>
+      parseModel(`opset 21
+graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
+  v.weight: float32[8, 8] = random(seed 1)
+  o.weight: float32[8, 8] = random(seed 2)
+  split: int64[4] = [0, 5, 2, 4]
+  joined: int64[3] = [0, 5, 8]
+  v = MatMul (x, v.weight)
+  s = Reshape (v, split)
+  t = Transpose (s) {perm=[0, 2, 1, 3]}
+  p = Softmax (t) {axis=-1}
+  u = Transpose (p) {perm=[0, 2, 1, 3]}
+  j = Reshape (u, joined)
+  y = MatMul (j, o.weight)
+}`);
+    const half = await prune(heads(), { amount: 0.5, structured: true });
+    expect(half.changes).toMatchObject([{ at: "v", what: "4 of 8 channels cut (1 of 2 units of 4 channels)" }]);
+    const few = await prune(heads(), { amount: 0.2, structured: true, layers: "v" });
+    expect(few.changes).toEqual([]);
+    expect(few.misses).toMatchObject([{ at: "v", reason: "20 % of its 2 units of 4 channels rounds to 0" }]);
+  });
+
+  /** A layer of four channels, with zeros on both sides, beside one of eight, of which the four in the middle are small. */
+  const padded = (end = "y = Conv (s, out.weight)"): Model =>
+    parseModel(`opset 17
+graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  narrow.weight: float32[4, 1, 1, 1] = [4, 3, 5, 6]
+  wide.weight: float32[8, 1, 1, 1] = [9, 7, 0.1, 0.2, 0.3, 0.4, 6, 8]
+  out.weight: float32[2, 8, 1, 1] = random(seed 3)
+  pads: int64[8] = [0, 2, 0, 0, 0, 2, 0, 0]
+  n = Conv (x, narrow.weight)
+  p = Pad (n, pads)
+  w = Conv (x, wide.weight)
+  s = Add (p, w)
+  ${end}
+}`);
+
+  test("of layers that are cut together each loses its share, also where one of them has other channels than the other", async () => {
+    for (const [amount, cut] of [
+      [0.5, ["2 of 4 channels cut", "4 of 8 channels cut"]],
+      [0.25, ["1 of 4 channels cut", "2 of 8 channels cut"]],
+    ] as const) {
+      const { changes } = await prune(padded(), { amount, structured: true });
+      expect(changes.map(({ at, what }) => [at, what])).toEqual([
+        ["narrow", cut[0]],
+        ["wide", cut[1]],
+      ]);
+    }
+    // Of each kind the smallest: 3 and 4 in the narrow layer, 7 and 6 beside it.
+    const model = padded();
+    await prune(model, { amount: 0.5, structured: true });
+    expect(await numbers(model, "narrow.weight")).toEqual([5, 6]);
+    expect(await numbers(model, "wide.weight")).toEqual([9, 0.3, 0.4, 8]);
+  });
+
+  test("a group that is ranked with others loses its lowest-scoring channels, and the change of a layer names its share", async () => {
+    const end = `last.weight: float32[2, 2, 1, 1] = random(seed 4)
+  h = Conv "out" (s, out.weight)
+  y = Conv "last" (h, last.weight)`;
+    const { changes } = await prune(padded(end), { amount: 0.4, structured: true, scope: "global" });
+    expect(changes.find(({ at }) => at === "narrow")?.what).toMatch(
+      /^3 of 4 channels cut \(\d of 8 in its group of coupled layers\)$/,
+    );
+    const alone = await prune(padded(), { amount: 0.5, structured: true, scope: "global" });
+    expect(alone.changes.find(({ at }) => at === "narrow")?.what).toBe("2 of 4 channels cut");
+  });
+
+  /** As exporters write a layer without a bias: zeros, as many as the weight says that it has channels. */
+  const counted = `opset 21
+graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
+  c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
+  c2.weight: float32[2, 4, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  zero: float32[] = 0
+  n = Shape (c1.weight) {start=0, end=1}
+  none = Expand (zero, n)
+  bias = CastLike (none, x)
+  h = Conv "c1" (x, c1.weight, bias)
+  y = Conv "c2" (h, c2.weight)
+}`;
+
+  test("a bias that is made as long as its weight has channels is cut with them", async () => {
+    const net = parseModel(counted);
+    const { changes } = await prune(net, { amount: 0.5, structured: true });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([["c1", "2 of 4 channels cut"]]);
+    expect(verify(net)).toEqual([]);
+    const bias = net.graph.value("bias");
+    expect(bias === undefined ? undefined : infer(net).operand(bias)?.dims).toEqual([2]);
+  });
+
+  test("sizes are computed as before where nothing is cut", async () => {
+    const net = parseModel(counted);
+    infer(net);
+    const before = printModel(net);
+    await prune(net, { amount: 0, structured: true });
+    await prune(net, { amount: 0.5, structured: true, layers: "c2" });
+    expect(printModel(net)).toBe(before);
+  });
+
+  test("channels stay where a size of them that is not known before the run is read", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
+  c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
+  c2.weight: float32[2, 4, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  h = Conv "c1" (x, c1.weight)
+  y = Conv "c2" (h, c2.weight)
+  n = Shape (h) {start=1, end=3}
+}`);
+    infer(net);
+    const before = printModel(net);
+    const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "c1" });
+    expect([changes, misses.map(({ reason }) => reason)]).toEqual([
+      [],
+      [expect.stringMatching(/^its channels cannot be removed: reports dimensions/)],
+    ]);
+    expect(printModel(net)).toBe(before);
+  });
+
+  test("sizes of other axes may be read", async () => {
+    const net = parseModel(`opset 21
+graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
+  c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
+  c2.weight: float32[2, 4, 1, 1] = [1, 2, 3, 4, 5, 6, 7, 8]
+  h = Conv "c1" (x, c1.weight)
+  y = Conv "c2" (h, c2.weight)
+  n = Shape (h) {start=-2}
+}`);
+    const { changes } = await prune(net, { amount: 0.5, structured: true, layers: "c1" });
+    expect(changes.map(({ at, what }) => [at, what])).toEqual([["c1", "2 of 4 channels cut"]]);
+    expect(verify(net)).toEqual([]);
+  });
+
+  test("an amount of 0 changes nothing", async () => {
+    const net = parseModel(chain);
+    infer(net);
+    const before = printModel(net);
+    expect((await prune(net, { amount: 0, structured: true })).changes).toEqual([]);
+    expect(printModel(net)).toBe(before);
+  });
+});
+
+test("amounts outside of 0 to 1, other scopes and unknown layers are refused", async () => {
+  const failure = (given: Parameters<typeof prune>[1]): Promise<string> =>
+    prune(parseModel(chain), given).then(
+      () => "none",
+      (error: unknown) => (error instanceof PithError ? `${error.code} ${error.message}` : "other"),
+    );
+  expect(await failure({ amount: 1.5 })).toMatch(/^E_OPTION prune: "amount": takes a number from 0 to 1/);
+  expect(await failure({ amount: -1, structured: true })).toMatch(/^E_OPTION/);
+  expect(await failure({ structured: 1.5 })).toMatch(/^E_OPTION .*"structured"/);
+  expect(await failure({ structured: true })).toMatch(/^E_OPTION prune: "amount": is required/);
+  expect(await failure({ amount: 0.5, structured: 0.3 })).toMatch(/^E_OPTION prune: "amount": is given twice/);
+  expect(await failure({ amount: 0.5, scope: "local" as "global" })).toMatch(/^E_OPTION .*"scope"/);
+  expect(await failure({ amount: 0.5, layers: "fc7" })).toMatch(/^E_NAME/);
+  expect(await failure({ amount: 0.5, structured: true, except: "fc7" })).toMatch(/^E_NAME/);
+});
+
+test("an amount of 0 changes nothing, and a path is no model", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
+  fc.weight: float32[2, 2] = [[1, 2], [2, 3]]
+  y = MatMul(x, fc.weight)
+}`);
+  expect(await prune(model, { amount: 0 })).toMatchObject({
+    changes: [],
+    misses: [{ reason: "an amount of 0 prunes nothing" }],
+  });
+  await expect(prune("model.onnx" as never, { amount: 0.5 })).rejects.toMatchObject({
+    code: "E_OPTION",
+    message: "prune takes a model, as open() gives it, got string.",
+  });
+});
+
+test("where nothing of any layer goes, nothing changes, and each says so", async () => {
+  for (const options of [{ amount: 0.01 }, { amount: 0.5, pattern: "64x64" }]) {
+    const model = parseModel(chain);
+    const { changes, misses } = await prune(model, options);
+    expect(changes).toEqual([]);
+    const reason = "the number of weights to remove rounds to 0, or is all of them";
+    expect(misses).toMatchObject(["fc1", "fc2", "fc3"].map((at) => ({ at, reason })));
+  }
+});
+
+test("where all that would go is 0 already, nothing changes, whatever chooses, and each says so", async () => {
+  const byValue: Importance = { id: "by value", scores: ({ matrices }) => matrices() };
+  const rewriting: Solver = {
+    id: "rewriting",
+    prune: (weights, kept, { pattern, amount }) => ({ weights, kept: pattern.choose(weights, kept, amount) }),
+  };
+  for (const options of [
+    { amount: 0.5 },
+    { amount: 0.5, scope: "global" },
+    { amount: 0.5, importance: byValue },
+    { amount: 0.5, solver: rewriting },
+    { pattern: "1:2" },
+  ] as const) {
+    const model = parseModel(chain);
+    expect((await prune(model, { ...options, except: "fc3" })).changes).toHaveLength(2);
+    const once = printModel(model);
+    const { changes, misses } = await prune(model, { ...options, except: "fc3" });
+    expect(changes).toEqual([]);
+    const reason = "the weights to remove are already 0: use a larger amount, since stored zeros count";
+    expect(misses).toMatchObject(["fc1", "fc2"].map((at) => ({ at, reason })));
+    expect(printModel(model)).toBe(once);
+    expect((await prune(model, { amount: 0.75, except: "fc3" })).changes).toHaveLength(2);
+    // Masks count what is left.
+    await prune(model, { amount: 0.5, except: "fc3", keepMasks: true });
+    expect((await prune(model, { amount: 0.5, except: "fc3" })).changes).toHaveLength(2);
+  }
+});
+
+test("stacks of matrices are pruned, as one layer each; frequencies of positions are none", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2, 1, 2], position: float32[n, 1, 3]) -> (y, angles) {
+  experts: float32[2, 2, 2] = [[[1, 8], [3, 7]], [[2, 6], [4, 5]]]
+  frequency: float32[1, 4, 1] = [1, 2, 3, 4]
+  y = MatMul(x, experts)
+  angles = MatMul(frequency, position)
+}`);
+  const { changes } = await prune(model, { amount: 0.5 });
+  expect(changes).toMatchObject([{ at: "y", what: "4 of 8 pruned, 4 of 8 left" }]);
+  expect(await numbers(model, "experts")).toEqual([0, 8, 0, 7, 0, 6, 0, 5]);
+  expect(await numbers(model, "frequency")).toEqual([1, 2, 3, 4]);
+});
+
+test("a layer that holds NaN stays, and takes no other along", async () => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[2, 2] = [1, 2, 3, 4]
+  fc2.weight: float32[2, 2] = [nan, 1, 2, 3]
+  h = MatMul(x, fc1.weight)
+  y = MatMul(h, fc2.weight)
+}`);
+  expect(await prune(model, { amount: 0.5 })).toMatchObject({
+    changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
+    misses: [{ at: "fc2", reason: "its weight holds NaN" }],
+  });
+});
+
+test.each([
+  ["globalUnstructured", (model: Model) => globalUnstructured(model, { amount: 2 })],
+  ["lnStructured", (model: Model) => lnStructured(model, { amount: 0.5, n: 2, dim: 1 })],
+])("%s leaves a layer that holds infinity, and prunes the others", async (_, rule) => {
+  const model = parseModel(`opset 17
+graph (x: float32[n, 2]) -> (y) {
+  fc1.weight: float32[2, 2] = [1, 2, 3, 4]
+  fc2.weight: float32[2, 2] = [inf, 1, 2, 3]
+  h = MatMul(x, fc1.weight)
+  y = MatMul(h, fc2.weight)
+}`);
+  expect(await rule(model)).toMatchObject({
+    changes: [{ at: "fc1", what: "2 of 4 pruned, 2 of 4 left" }],
+    misses: [{ at: "fc2", reason: "its weight holds infinity" }],
+  });
+});
+
+describe("a warning to quantize last", () => {
+  const warned = async (text: string): Promise<boolean> => {
+    const ids: string[] = [];
+    await prune(parseModel(text), { structured: 0.5 }, { log: ({ id }) => ids.push(id) });
+    return ids.includes("order");
+  };
+  const linear = (weight: string) => `opset 21
+graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
+  ${weight}
+  h = MatMul "fc1" (x, w)
+  a = Relu (h)
+  y = MatMul "fc2" (a, w)
+}`;
+
+  test("is printed if all weights are quantized", async () => {
+    const codes = "c: int8[2, 2] = [1, 2, 3, 4]\n  s: float32[] = 0.5\n  w = DequantizeLinear (c, s)";
+    expect(await warned(linear(codes))).toBe(true);
+  });
+
+  test.each([
+    ["float weights are stored in Constant nodes", linear("w = Constant () {value=float32[2, 2] [1, 2, 3, 4]}")],
+    ["the model has no layers", "opset 21\ngraph (x: float32[batch, 2]) -> (y) {\n  y = Relu (x)\n}"],
+  ])("is not printed if %s", async (_, text) => {
+    expect(await warned(text)).toBe(false);
+  });
+});

@@ -1,0 +1,65 @@
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { layers as layersOf } from "../../core/analysis/layers.ts";
+import { allMasked, type Masked, maskedAt } from "../../core/analysis/masks.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { foldMask } from "../../rewrite/edit/fold-mask.ts";
+import { dropKeptWeights } from "../../rewrite/edit/kept-weights.ts";
+import { definePass, type Outcome, type Pass, parseOptions } from "../../core/pass/pass.ts";
+import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
+
+const schema = v.strictObject(targetEntries);
+
+/**
+ * Makes pruning permanent: parameter = parameter × mask under the old name, for all masks, or those of the selected layers.
+ * Semantics of PyTorch's `prune.remove`.
+ * @throws PithError E_OPTION if a named layer is not pruned.
+ * @example
+ * await remove(net);
+ */
+export const remove: Pass<v.GenericSchema<ParameterSelection>> = definePass({
+  id: "remove",
+  summary: "Make pruning permanent: fold masks into their weights",
+  options: schema,
+  run: foldMasks,
+});
+
+export async function foldMasks(model: Model, options: ParameterSelection = {}): Promise<Outcome> {
+  const named = options.layers !== undefined || options.parameter !== undefined;
+  const chosen = selectMasked(model, options);
+  if (chosen.length === 0) {
+    if (named) throw new PithError("E_OPTION", `Nothing to remove: ${place(options)} is not pruned.`);
+    return { changes: [], misses: [new Miss("the model has no masks")] };
+  }
+  const names = new Map(layersOf(model, infer(model)).map(({ weight, name }) => [weight, name]));
+  const changes: Outcome["changes"][number][] = [];
+  for (const masked of chosen) {
+    const parameter = await foldMask(model, masked);
+    changes.push({
+      at: names.get(parameter) ?? parameter.name,
+      what: "mask folded in",
+      decidedBy: named ? "layer" : "global",
+    });
+  }
+  // Weights to rewind to are useless without masks.
+  if (!isPruned(model)) dropKeptWeights(model);
+  return { changes, misses: [] };
+}
+
+/** Returns whether any parameter of the model, or of the selected layers, has a mask. */
+export function isPruned(model: Model, options: ParameterSelection = {}): boolean {
+  parseOptions("isPruned", schema, options);
+  return selectMasked(model, options).length > 0;
+}
+
+function selectMasked(model: Model, options: ParameterSelection): readonly Masked[] {
+  const { layers, except, parameter } = options;
+  if (layers === undefined && except === undefined && parameter === undefined) return allMasked(model.graph);
+  return selectAllParameters(model, options).flatMap((target) => maskedAt(target.parameter) ?? []);
+}
+
+function place({ layers, parameter }: ParameterSelection): string {
+  const shown = layers === undefined ? "the model" : `"${typeof layers === "string" ? layers : layers.join(", ")}"`;
+  return parameter === undefined ? shown : `the ${parameter} of ${shown}`;
+}

@@ -1,0 +1,158 @@
+/**
+ * Removes repeated layers (`core/analysis/blocks.ts`: transformer or residual blocks): readers of the output read the input instead.
+ *
+ *     h1 = layers.0(h0)
+ *     h2 = layers.1(h1)     →     h1 = layers.0(h0)
+ *     y = head(h2)                y = head(h1)
+ *
+ * Model inputs and outputs of a removed layer, such as its cache, are removed, and remaining caches renumbered. Weights keep
+ * names.
+ */
+import { type Block, blocks, outermost } from "../../core/analysis/blocks.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Graph, Use, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
+import { type Change, type Context, noLongerThere } from "../../core/pass/pass.ts";
+import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+
+/** Returns the repeated layers by stack. @throws PithError E_UNSUPPORTED if there are none */
+export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
+  storeWeights(model);
+  const stacks = blocks(model, infer(model)).repeats;
+  if (stacks.length > 0) return stacks;
+  throw new PithError("E_UNSUPPORTED", "The network has no repeated layers to remove.", {
+    hint: "Repeated layers are transformer layers and residual blocks. Remove channels instead: `pith prune --structured`, `pith distill --shrink`.",
+  });
+}
+
+/** Returns a block's output and its replacement: the latest of the inputs with the same type and shape. */
+export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
+  const [output, ...others] = outputs;
+  if (output === undefined || others.length > 0) return new Miss(`it has ${outputs.length} outputs`, name);
+  const alike = new Set(
+    inputs.filter(
+      ({ type }) => type?.type === output.type?.type && dimsText(type?.dims) === dimsText(output.type?.dims),
+    ),
+  );
+  const made = [...output.graph.nodes()].flatMap((node) => node.outputs).filter((value) => value && alike.has(value));
+  const input = made.at(-1) ?? [...alike].at(-1);
+  return input === undefined ? new Miss("none of its inputs has the shape of its output", name) : { input, output };
+}
+
+export interface Bypass {
+  readonly block: Block;
+  readonly input: Value;
+  readonly output: Value;
+  /** Outputs that only callers read are removed with it. */
+  readonly leftOver: readonly Value[];
+}
+
+export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
+  const own = new Set(block.nodes);
+  const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !own.has(outermost(use.node, graph)));
+  const read = block.outputs.filter(isRead);
+  const through = read.length > 0 ? read : block.outputs;
+  const way = skipOf({ ...block, outputs: through });
+  if (way instanceof Miss) return way;
+  return { block, ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
+}
+
+/** Exporters read common sizes from the cache of one layer: if it is removed, a remaining input with the same shape provides them. */
+function readSizesFromOtherInputs(model: Model, gone: readonly Block[]): void {
+  const inference = infer(model);
+  const theirs = new Set(gone.flatMap(({ nodes }) => nodes));
+  const goes = ({ node }: Use): boolean => theirs.has(outermost(node, model.graph));
+  const readsSize = ({ node }: Use): boolean =>
+    node.outputs.every((output) => output !== undefined && inference.operand(output)?.elements !== undefined);
+  const staying = model.graph.feeds.filter(({ uses }) => [...uses].some((use) => !goes(use) && !readsSize(use)));
+  for (const input of model.graph.feeds) {
+    if (staying.includes(input) || ![...input.uses].some(goes)) continue;
+    const { type } = input;
+    const alike = staying.find(
+      (other) => other.type?.type === type?.type && dimsText(other.type?.dims) === dimsText(type?.dims),
+    );
+    if (alike !== undefined) replaceReads(input, alike);
+  }
+}
+
+/** @param whatOf the text of the change for a removed layer. */
+export function removeLayers(
+  model: Model,
+  bypasses: readonly Bypass[],
+  { log }: Pick<Context, "log">,
+  whatOf: (block: Block) => string = () => "removed",
+): readonly Change[] {
+  const { graph } = model;
+  const gone = bypasses.map(({ block }) => block);
+  const stored = usedTensors(model);
+  const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
+  readSizesFromOtherInputs(model, gone);
+  // A removed layer's output that other nodes read was only exposed for inspection.
+  const outputs = new Set(
+    bypasses.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
+  );
+  const lost = graph.outputs.filter((output) => outputs.has(output));
+  graph.setOutputs(graph.outputs.filter((output) => !outputs.has(output)));
+  const before = new Map(bypasses.map(({ input, output }) => [output, input]));
+  for (const { output } of bypasses) {
+    let input = output;
+    for (let next = before.get(input); next !== undefined; next = before.get(input)) input = next;
+    replaceUses(output, input);
+  }
+  removeReplaced(model, stored);
+  const idle = new Set(fed.filter((input) => input.uses.size === 0 && !graph.isOutput(input)));
+  graph.setInputs(graph.inputs.filter((input) => !idle.has(input)));
+  for (const input of idle) graph.removeValue(input);
+  const renamed = renumber(graph, [...idle, ...lost]);
+  if (idle.size + lost.length + renamed.length > 0) {
+    const text =
+      "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
+    log({ id: "layers", text, level: "warning" });
+  }
+  return [
+    ...gone.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
+    ...[...idle, ...lost].map(
+      ({ name }) =>
+        ({
+          at: name,
+          what: "removed from the model's inputs and outputs",
+          kind: noLongerThere,
+          decidedBy: "global",
+        }) as const,
+    ),
+    ...renamed.map(
+      ([at, name]) => ({ at, what: `renamed to "${name}"`, kind: noLongerThere, decidedBy: "global" }) as const,
+    ),
+  ];
+}
+
+/** Renames `past_key_values.3.key` to `past_key_values.1.key` if two earlier layers are gone. @returns Old and new names. */
+function renumber(graph: Graph, gone: readonly Value[]): readonly (readonly [from: string, to: string])[] {
+  // The lowest free number of each family of names.
+  const places = new Map<string, number>();
+  for (const { name } of gone) {
+    const number = Number(/\d+/.exec(name)?.[0]);
+    const family = name.replace(/\d+/, "#");
+    places.set(family, Math.min(number, places.get(family) ?? number));
+  }
+  const renamed: [string, string][] = [];
+  const numbered = [...graph.feeds, ...graph.outputs].map((value) => ({
+    value,
+    number: Number(/\d+/.exec(value.name)?.[0]),
+    family: value.name.replace(/\d+/, "#"),
+  }));
+  for (const { value, number, family } of numbered.sort((a, b) => a.number - b.number)) {
+    const free = places.get(family);
+    if (free === undefined || !(number > free)) continue;
+    const name = family.replace("#", String(free));
+    if (graph.value(name) !== undefined) continue;
+    renamed.push([value.name, name]);
+    graph.rename(value, name);
+    places.set(family, free + 1);
+  }
+  return renamed;
+}

@@ -1,0 +1,280 @@
+/**
+ * The pruning rules of `torch.nn.utils.prune`: l1, random and L_n, per parameter or global, given masks, and `identity`.
+ *
+ * Pruning again updates the same mask: amounts count remaining entries. Entries are ranked by the masked weight or
+ * `importanceScores`.
+ */
+
+import * as v from "valibot";
+import { plainName } from "../../core/analysis/masks.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Mask, masked } from "../../core/math/smallest.ts";
+import { stored } from "../../rewrite/edit/fold-mask.ts";
+import { described, option, overridesOption } from "../../core/pass/options.ts";
+import { type Context, definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
+import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
+import { isDense } from "../../core/tensor/dense.ts";
+import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
+import { type Random, random } from "../../core/tensor/random.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { global, uniform } from "./allocations/index.ts";
+import { type Amount, amountSchema, countOf } from "./amount.ts";
+import { type AmountsFactory, allocated } from "./amounts.ts";
+import { byMagnitude, scorerOf } from "./importance.ts";
+import { pruneLeast } from "./least-entries.ts";
+import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
+import { maskEach, type ScorerFactory } from "./mask-choice.ts";
+import { checkSameDims } from "./parameter-masks.ts";
+import { forTarget, readRanked } from "./ranking.ts";
+import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
+
+/** A tensor, or its values as plain data in a recipe. */
+export type TensorOption = Dense | { dims: number[]; data: number[] };
+/** A tensor for every selected layer, or one by layer name. */
+export type PerLayer = TensorOption | Readonly<Record<string, TensorOption>>;
+const size = v.pipe(v.number(), v.integer(), v.minValue(0));
+const denseSchema = v.union(
+  [
+    v.custom<Dense>(isDense),
+    v.pipe(
+      v.strictObject({ dims: v.array(size), data: v.array(v.number()) }),
+      v.check(({ dims, data }) => data.length === elementCount(dims)),
+      v.transform(({ dims, data }): Dense => fromNumbers("float32", dims, data)),
+    ),
+  ],
+  "takes a tensor { type, dims, data } whose data fits its dimensions",
+);
+const perLayerSchema = v.union([denseSchema, v.record(v.string(), denseSchema)], "takes a tensor, or one per layer");
+const importanceScores = option(perLayerSchema, "importance scores, used instead of the magnitudes");
+const seedSchema = option(
+  v.pipe(v.number(), v.integer("a seed is an integer")),
+  "random seed (default: the seed of the run)",
+);
+
+const l1Schema = v.strictObject({
+  ...targetEntries,
+  amount: amountSchema,
+  importanceScores,
+  /** Options of single layers: { "fc1": { amount: 0.2 } }. */
+  overrides: overridesOption({ amount: v.optional(amountSchema) }),
+});
+export type L1Options = v.InferInput<typeof l1Schema> & ParameterSelection;
+
+/**
+ * Prunes exactly `amount` entries of smallest magnitude in each selected parameter, as PyTorch's `prune.l1_unstructured`. The
+ * mask becomes part of the graph; `remove` folds it in.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
+ * dimensions.
+ * @example
+ * await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
+ * await l1Unstructured(net, { layers: "fc1", amount: 0.5 }); // a quarter is left
+ */
+export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
+  id: "l1-unstructured",
+  summary: "Mask the entries with the smallest magnitudes in each layer",
+  options: l1Schema,
+  run: (model, options) => pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options)),
+});
+
+const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
+export type RandomOptions = v.InferInput<typeof randomSchema> & ParameterSelection;
+
+/** Prunes random entries, as PyTorch's `prune.random_unstructured`, by `seed` (0) and the parameter's name. */
+export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePass({
+  id: "random-unstructured",
+  summary: "Mask entries at random, in each layer",
+  options: randomSchema,
+  run: (model, options, context) =>
+    pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options), atRandom(model, options, context)),
+});
+
+const eachItsOwn = (model: Model, options: Pick<L1Options, "amount" | "overrides">): AmountsFactory =>
+  allocated(model, { ...options, allocation: uniform, empties: true });
+
+function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory {
+  return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
+}
+
+const globalSchema = v.strictObject({
+  ...targetEntries,
+  /** Amount of all remaining entries of the selected parameters. */
+  amount: amountSchema,
+  method: described(
+    v.optional(
+      v.picklist(["l1", "random"], 'is "l1" or "random": only individual weights can be ranked across layers'),
+      "l1",
+    ),
+    "by magnitude, or at random",
+  ),
+  /** By layer name; other layers are ranked by their weights. */
+  importanceScores: option(
+    v.record(v.string(), denseSchema, "takes tensors by layer name"),
+    "importance scores, used instead of the magnitudes, by layer name",
+  ),
+  seed: seedSchema,
+});
+export type GlobalOptions = v.InferInput<typeof globalSchema> & ParameterSelection;
+
+/**
+ * Prunes the entries of smallest magnitude over all selected parameters together, as PyTorch's `prune.global_unstructured`. A
+ * layer can lose all of its weights.
+ * @throws PithError E_NAME for an unknown layer, E_OPTION for an amount that does not fit, E_SHAPE_MISMATCH for scores of other
+ * dimensions.
+ * @example
+ * await globalUnstructured(net, { layers: ["conv1", "conv2", "fc*"], amount: 0.8 });
+ */
+export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePass({
+  id: "global-unstructured",
+  summary: "Mask the entries with the smallest magnitudes over all layers",
+  options: globalSchema,
+  run(model, { method, amount, importanceScores, ...options }, context) {
+    const given = method === "random" ? undefined : importanceScores;
+    const amountsFor = allocated(model, { allocation: global, amount, importanceScores: given, empties: true });
+    const scorerFor = method === "random" ? atRandom(model, options, context) : undefined;
+    return pruneLeast(model, { ...options, importanceScores: given, keepMasks: true }, amountsFor, scorerFor);
+  },
+});
+
+const dim = described(
+  v.pipe(v.number("is the number of an axis"), v.integer("is the number of an axis")),
+  "the axis whose slices are channels",
+);
+const lnSchema = v.strictObject({
+  ...targetEntries,
+  amount: amountSchema,
+  /** Order of the norm: any number, ±Infinity, "fro" or "nuc". */
+  n: described(
+    v.union(
+      [
+        v.number(),
+        v.literal(Number.POSITIVE_INFINITY),
+        v.literal(Number.NEGATIVE_INFINITY),
+        v.picklist(["fro", "nuc"]),
+      ],
+      'is a number, Infinity, -Infinity, "fro" or "nuc"',
+    ),
+    'order of the norm: a number, "fro" or "nuc"',
+  ),
+  /** Channel axis; negative values count from the end. */
+  dim,
+  importanceScores,
+});
+export type LnOptions = v.InferInput<typeof lnSchema> & ParameterSelection;
+
+/**
+ * Masks whole channels of smallest L_n norm along `dim`, as PyTorch's `prune.ln_structured`: a fraction counts channels with
+ * remaining entries. Dimensions stay; `prune` with `structured: true` removes channels.
+ * @throws PithError E_SHAPE_MISMATCH for a parameter with fewer than two axes, E_OPTION for an axis it does not have.
+ * @example
+ * await lnStructured(net, { layers: "conv1", amount: 0.25, n: 2, dim: 0 });
+ */
+export const lnStructured: Pass<v.GenericSchema<LnOptions>> = definePass({
+  id: "ln-structured",
+  summary: "Mask the channels with the smallest norms in each layer",
+  options: lnSchema,
+  run: (model, options) => {
+    const { n, dim, importanceScores } = options;
+    return pruneChannelsBy(model, options, async (target, mask) => {
+      const { dims } = stored(target.parameter);
+      const axis = channelAxis(target.parameter, dim);
+      const read = await readRanked(target, importanceScores, byMagnitude);
+      if (read instanceof Miss) return read;
+      const scores = read.ranked.from === "weights" ? masked(read.scores, mask) : read.scores;
+      return channelNorms(scores, dims, axis, n);
+    });
+  },
+});
+
+function pruneChannelsBy(
+  model: Model,
+  options: ParameterSelection & { amount: Amount; dim: number },
+  scoresOfChannels: (target: Target, mask: Mask, count: number) => Float64Array | Promise<Float64Array | Miss>,
+): Promise<Outcome> {
+  const { amount, dim } = options;
+  return maskEach(model, options, async (target, mask) => {
+    const channels = alongAxis(stored(target.parameter).dims, channelAxis(target.parameter, dim));
+    const scores = await scoresOfChannels(target, mask, channels.count);
+    if (scores instanceof Miss) return scores;
+    const kept = keptChannels(mask, channels);
+    const score = (channel: number): number => scores[channel] ?? 0;
+    const gone = kept.toSorted((a, b) => score(a) - score(b)).slice(0, countOf(amount, kept.length, "channels"));
+    return pruneChannels(mask, channels, gone);
+  });
+}
+
+const randomStructuredSchema = v.strictObject({ ...randomSchema.entries, dim });
+export type RandomStructuredOptions = v.InferInput<typeof randomStructuredSchema> & ParameterSelection;
+
+/** Masks random channels along `dim`, as PyTorch's `prune.random_structured`. */
+export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = definePass({
+  id: "random-structured",
+  summary: "Mask channels at random, in each layer",
+  options: randomStructuredSchema,
+  run: (model, options, context) =>
+    pruneChannelsBy(model, options, ({ parameter }, mask, count) => {
+      const numbers = stream(options.seed ?? context.seed, parameter, mask);
+      return Float64Array.from({ length: count }, () => numbers.uniform());
+    }),
+});
+
+const customSchema = v.strictObject({
+  ...targetEntries,
+  /** 1 (or true) keeps an entry. */
+  mask: described(perLayerSchema, "1 keeps an entry, 0 removes it; for all layers, or by layer name"),
+});
+export type CustomOptions = v.InferInput<typeof customSchema> & ParameterSelection;
+
+/** Applies `mask` in addition to existing masks, as PyTorch's `prune.custom_from_mask`. */
+export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
+  id: "custom-from-mask",
+  summary: "Apply a given mask",
+  options: customSchema,
+  run: pruneAsGiven,
+});
+
+function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>): Promise<Outcome> {
+  const { mask: given } = options;
+  return maskEach(model, options, (target, mask) => {
+    const chosen = forTarget(given, target);
+    if (chosen === undefined)
+      throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${target.layer.name}".`);
+    checkSameDims("A mask", chosen.dims, target.parameter);
+    const kept = toFloat64(chosen);
+    if (kept.some((entry) => entry !== 0 && entry !== 1)) {
+      throw new PithError("E_OPTION", `custom-from-mask: the mask for "${target.layer.name}": expected only 0 and 1.`);
+    }
+    return intersect(mask, Uint8Array.from(kept));
+  });
+}
+
+/** Adds a mask of ones, as PyTorch's `prune.identity`. */
+export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
+  id: "identity",
+  summary: "Add masks of ones to the weights: nothing is pruned yet",
+  options: v.strictObject(targetEntries),
+  run: (model, options) => maskEach(model, options, (_, mask) => mask),
+});
+
+/** The remaining count in the name gives repeated calls new random numbers. */
+function stream(seed: number, parameter: Value, mask: Mask): Random {
+  return random(seed, "prune", plainName(parameter), keptCount(mask));
+}
+
+function channelAxis(parameter: Value, axis: number): number {
+  const { dims } = stored(parameter);
+  if (dims.length < 2) {
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `Channels of "${plainName(parameter)}": expected at least 2 axes, got [${dims.join(", ")}].`,
+    );
+  }
+  if (axis >= dims.length || axis < -dims.length) {
+    throw new PithError(
+      "E_OPTION",
+      `"dim" of "${plainName(parameter)}": expected an axis from 0 to ${dims.length - 1}, got ${axis}.`,
+    );
+  }
+  return axis < 0 ? axis + dims.length : axis;
+}

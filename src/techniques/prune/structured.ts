@@ -1,0 +1,238 @@
+import { ofStatistics } from "../../core/analysis/channel-links.ts";
+import {
+  type ChannelOptions,
+  channelGroups,
+  type Freedom,
+  freedomOf,
+  type Group,
+  outputsOf,
+  removable,
+} from "../../core/analysis/channels.ts";
+import { cut, refusesCut } from "../../core/analysis/cut.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { layers as layersOf } from "../../core/analysis/layers.ts";
+import { noLayers } from "../../core/analysis/no-layers.ts";
+import { isNamed, ownOptions, type Selection, selectLayers } from "../../core/analysis/selection.ts";
+import { Miss, PithError, reasonText } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
+import { answerOf } from "../../core/pass/own-methods.ts";
+import type { Context, Outcome } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { roundHalfEven } from "../../core/tensor/round.ts";
+import type { Allocation } from "./allocations/allocation.ts";
+import { type ChannelScoring, scoredGroups, type UnitScorer } from "./channel-scores.ts";
+import {
+  type Choice,
+  choicesAt,
+  finestMultiple,
+  inMultiples,
+  multipleOf,
+  type RankedSet,
+  rankedSets,
+} from "./choose-units.ts";
+import type { CostBound } from "./cost-bound.ts";
+import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
+import { warnOfNarrowLayers } from "./narrow-layers.ts";
+import { usualUnitScorer } from "./usual-scorer.ts";
+
+type Eligibility = Selection & ChannelOptions;
+
+export interface SpreadOptions {
+  readonly scope: Allocation;
+  readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
+  /** The largest share of a layer's channels that may be removed, unless the layer has an amount of its own. */
+  readonly maxLayerAmount?: number | undefined;
+}
+
+interface Options extends Omit<Eligibility, "overrides">, ChannelScoring, SpreadOptions {
+  /** A share of the channels, or what decides it. */
+  readonly amount: number | CostBound;
+  readonly roundTo?: number | undefined;
+}
+
+/** The amount for a group: the smallest override of its layers, since they are cut together. */
+function amountOf({ layers }: Group, { overrides }: SpreadOptions, amount: number) {
+  const all = layers.map((layer) => ownOptions({ overrides, amount }, layer));
+  const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
+  return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
+}
+
+const hasOwnAmount = (group: Group, options: SpreadOptions): boolean =>
+  amountOf(group, options, Number.NaN).decidedBy !== "global";
+
+export interface RankedChannels {
+  readonly sets: readonly RankedSet[];
+  readonly misses: readonly Miss[];
+}
+
+/** Ranks the channels of groups. A group with an amount of its own is ranked alone, outside the allocation. */
+export async function rankedChannels(
+  groups: readonly Group[],
+  scorer: UnitScorer,
+  options: SpreadOptions,
+): Promise<RankedChannels> {
+  const { scored, misses } = await scoredGroups(groups, scorer);
+  const { scope, maxLayerAmount = 1 } = options;
+  const sets = rankedSets(scored, {
+    together: (group) =>
+      hasOwnAmount(group, options) ? group : answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group)),
+    maxShareOf: (group) => (hasOwnAmount(group, options) ? 1 : maxLayerAmount),
+  });
+  return { sets, misses };
+}
+
+export async function pruneStructured(model: Model, options: Options, context: Context): Promise<Outcome> {
+  storeWeights(model);
+  const { groups, misses: others } = await freeChannels(model, (one) => eligible(one, options), context);
+  const ranked = await rankedChannels(groups, await usualUnitScorer(model, groups, options, context), options);
+  const { amount, sets } = await decided(model, ranked.sets, options, context);
+  const chosen = chosenAt(sets, amount, options);
+  const { removals, refused } = withoutRefused(
+    model,
+    chosen.filter(({ units }) => units.length > 0),
+  );
+  const untouched = chosen.flatMap(({ group, units }) =>
+    units.length > 0 ? [] : missesOf(group, noneChosen(group, ranked.sets, options, amount)),
+  );
+  const stays = [...others, ...ranked.misses, ...untouched, ...refused];
+  if (removals.length > 0) {
+    const failed = await cut(model, removals);
+    if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
+  }
+  const spread = removals.filter(({ group }) => !hasOwnAmount(group, options));
+  warnOfNarrowLayers(spread.flatMap(channelsLeft), amount, "channels", context);
+  const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, options, amount).decidedBy));
+  return { changes, misses: stays };
+}
+
+function chosenAt(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly Choice[] {
+  return sets.flatMap((set) => {
+    const [group] = set.groups;
+    return group === undefined ? [] : choicesAt(set, amountOf(group, options, amount).amount);
+  });
+}
+
+interface Decided {
+  readonly amount: number;
+  readonly sets: readonly RankedSet[];
+}
+
+/** Finer multiples are tried if the cost falls below the first share of the bound; below the second, a warning is printed. */
+const [nearEnough, near] = [0.85, 0.9];
+
+/**
+ * The amount: the given one, or the smallest that keeps the bound. Without `roundTo`, finer multiples are used if the usual ones miss the bound by far.
+ * @throws PithError E_OPTION if no amount keeps the bound.
+ */
+async function decided(
+  model: Model,
+  ranked: readonly RankedSet[],
+  options: Options,
+  context: Context,
+): Promise<Decided> {
+  const { amount, roundTo } = options;
+  const inSteps = (multiple: number | undefined) => ranked.map((set) => inMultiples(set, multiple));
+  if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
+  // Loaded on demand: code that reads data and measures times.
+  const { amountFor } = await import("./cost-bound.ts");
+  const tried = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
+  for (const multiple of tried) {
+    const sets = inSteps(multiple);
+    const removals = (share: number) => withoutRefused(model, chosenAt(sets, share, options)).removals;
+    const found = await amountFor(amount, model, removals, context);
+    if (multiple !== tried.at(-1) && (found instanceof Miss || found.cost < nearEnough)) continue;
+    if (found instanceof Miss)
+      throw new PithError("E_OPTION", `${found.reason}.`, {
+        hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
+      });
+    context.log({ id: "target", text: found.text });
+    if (found.cost < near && multiple !== 1) {
+      const text =
+        "target: whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
+      context.log({ id: "target", text, level: "warning" });
+    }
+    return { amount: found.amount, sets };
+  }
+  throw new Error("internal: no multiple was tried");
+}
+
+/** Why an amount removes nothing of a group that can be cut. @param ranked sets without multiples. */
+function noneChosen(group: Group, ranked: readonly RankedSet[], options: Options, given: number): string {
+  const { amount } = amountOf(group, options, given);
+  const set = ranked.find(({ groups }) => groups.includes(group));
+  const order = set?.order.filter((one) => one.group === group) ?? [];
+  const [first] = order;
+  if (set === undefined || first === undefined)
+    return options.maxLayerAmount === undefined
+      ? "an axis would have no channel left"
+      : "any of its channels is more than `maxLayerAmount`";
+  const share = `${Number((100 * amount).toPrecision(3))} %`;
+  const count = roundHalfEven(amount * set.total);
+  const parts = partsOf(group);
+  const multiple = multipleOf(group, options.roundTo);
+  const { over = "the layers that are ranked with it" } = options.scope;
+  if (set.groups.length > 1)
+    return first.place < count
+      ? `less than half of a block of ${multiple} of its channels is in the lowest-scoring ${share} of ${over}`
+      : `no channel of this layer is in the lowest-scoring ${share} of ${over}`;
+  if (count === 0) return `${share} of its ${parts} rounds to 0`;
+  return first.place < count
+    ? `${share} of its ${parts} is less than half of a block of ${multiple} channels`
+    : `${share} of its ${parts} is less than half of the first one`;
+}
+
+/** All choices if they can be cut together; otherwise those that can be cut individually. */
+function withoutRefused(
+  model: Model,
+  chosen: readonly Choice[],
+): { readonly removals: readonly Choice[]; readonly refused: readonly Miss[] } {
+  if (refusesCut(model, chosen) === undefined) return { removals: chosen, refused: [] };
+  const removals: Choice[] = [];
+  const refused: Miss[] = [];
+  for (const removal of chosen) {
+    const miss = refusesCut(model, [removal]);
+    if (miss === undefined) removals.push(removal);
+    else refused.push(...missesOf(removal.group, `its channels cannot be removed: ${miss.reason}`, miss.at));
+  }
+  return { removals, refused };
+}
+
+interface EligibleGroups {
+  readonly groups: readonly Group[];
+  readonly misses: readonly Miss[];
+  readonly free: Freedom;
+}
+
+/** Groups with a selected layer and no excluded layer. */
+function eligible(model: Model, given: Eligibility): EligibleGroups {
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
+  const groups: Group[] = [];
+  const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
+  const found = channelGroups(model, inference, given);
+  for (const layer of selectLayers(all, given)) {
+    if (layer.role.kind !== "lookup") continue;
+    if (!found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))
+      misses.push(new Miss("its columns are not coupled to the channels of a layer", layer.name));
+  }
+  for (const group of found) {
+    if (!group.layers.some((layer) => selected.has(layer.node))) continue;
+    const kept = group.layers.find(({ name }) => isNamed(given.except, name));
+    if (kept !== undefined) {
+      const together = `its channels can only be removed together with those of "${kept.name}", which is excluded`;
+      misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
+      continue;
+    }
+    for (const refused of groupBy(group.refused.values(), reasonText).values()) {
+      const [{ reason, at, kind }] = refused;
+      const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
+      const remedy = kind === ofStatistics ? "; `pith prune --through-norms` allows it" : "";
+      misses.push(...missesOf(group, `${which} cannot be removed: ${reason}${remedy}`, at));
+    }
+    if (removable(group).length > 0) groups.push(group);
+  }
+  return { groups, misses, free: freedomOf(groups) };
+}

@@ -1,0 +1,97 @@
+import * as v from "valibot";
+import { fixedTables } from "../../core/analysis/fixed-tables.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
+import { noLayers } from "../../core/analysis/no-layers.ts";
+import { parametersOf } from "../../core/analysis/parameters.ts";
+import { selectLayers } from "../../core/analysis/selection.ts";
+import { storedRoot } from "../../core/analysis/stored-root.ts";
+import { requireStored, weightNeeds } from "../../core/analysis/weight.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type LayerSelection, option, selectionOptions } from "../../core/pass/options.ts";
+
+export type ParameterKind = "weight" | "bias";
+
+export const targetEntries = {
+  ...selectionOptions("prune"),
+  parameter: option(
+    v.picklist(["weight", "bias"], ({ input }) => {
+      const kind = /^"?(weight|bias)_(mask|orig)"?$/.exec(String(input))?.[1];
+      return kind === undefined
+        ? 'is "weight" or "bias"'
+        : `is "weight" or "bias" (use "${kind}": pruning it again updates its mask)`;
+    }),
+    "which parameter of a layer to prune (default: weight)",
+  ),
+};
+
+export interface Target {
+  readonly layer: Layer;
+  readonly kind: ParameterKind;
+  readonly parameter: Value;
+}
+
+export interface ParameterSelection extends LayerSelection {
+  readonly parameter?: ParameterKind | undefined;
+}
+
+export interface TargetChoice {
+  readonly targets: readonly Target[];
+  readonly misses: readonly Miss[];
+}
+
+/** @throws PithError E_NAME if a name fits no layer, or none of the layers has the parameter. */
+export async function selectParameters(model: Model, selection: ParameterSelection): Promise<TargetChoice> {
+  const kind = selection.parameter ?? "weight";
+  const inference = infer(model);
+  const all = layersOf(model, inference);
+  const selected = selectLayers(all, selection);
+  if (selected.length > 0 && selected.every((layer) => parameterOf(model, layer, kind) === undefined)) {
+    const shown = selected.map((layer) => `"${layer.name}"`).join(", ");
+    throw new PithError("E_NAME", `${shown}: no ${kind} to prune.`);
+  }
+  const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
+  for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
+  const { targets, misses } = targetsAmong(model, selected, kind, learned);
+  const others = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
+  return { targets, misses: [...misses, ...others] };
+}
+
+/** Returns the existing weights and biases of the selected layers. */
+export function selectAllParameters(model: Model, selection: ParameterSelection): readonly Target[] {
+  const inference = infer(model);
+  const selected = selectLayers(layersOf(model, inference), selection);
+  const kinds = selection.parameter === undefined ? (["weight", "bias"] as const) : [selection.parameter];
+  return kinds.flatMap((kind) => targetsAmong(model, selected, kind, undefined).targets);
+}
+
+function targetsAmong(
+  model: Model,
+  selected: readonly Layer[],
+  kind: ParameterKind,
+  learned: ReadonlySet<Value> | undefined,
+): TargetChoice {
+  const targets = new Map<Value, Target>();
+  const misses: Miss[] = [];
+  for (const layer of selected) {
+    const parameter = parameterOf(model, layer, kind);
+    if (parameter === undefined) {
+      misses.push(new Miss(`it has no ${kind}`, layer.name));
+      continue;
+    }
+    const refused = requireStored(parameter, { ...weightNeeds.prune, learned }, `its ${kind}`);
+    if (refused !== undefined) misses.push(new Miss(refused.reason, layer.name));
+    else if (!targets.has(parameter)) targets.set(parameter, { layer, kind, parameter });
+  }
+  return { targets: [...targets.values()], misses };
+}
+
+function parameterOf(model: Model, layer: Layer, kind: ParameterKind): Value | undefined {
+  if (kind === "weight") return layer.weight;
+  // Exporters name a separately added bias after the layer, too.
+  const named = model.graph.value(`${layer.name}.bias`);
+  const root = storedRoot(layer.bias ?? named ?? layer.weight);
+  return root === layer.weight ? undefined : root;
+}

@@ -1,0 +1,161 @@
+/**
+ * Reduces the vocabulary: removes rows of embedding tables and the outputs that score tokens.
+ *
+ *     table: [6000, 128], logits: [batch, sequence, 6000]     →     table: [4100, 128], logits: [batch, sequence, 4100]
+ *
+ * Kept tokens stay in order; the index is the new id. A tied head is cut with the table, also through a transposition; a separate
+ * one is found by its output size.
+ */
+import { type End, labelledEnds, type Rule, rulesOf } from "../../core/analysis/channel-links.ts";
+import type { Slice } from "../../core/analysis/channels.ts";
+import { cut } from "../../core/analysis/cut.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers } from "../../core/analysis/layers.ts";
+import { spread } from "../../core/analysis/spread.ts";
+import { Labels } from "../../core/analysis/units.ts";
+import { tokenInput } from "../../data/sequences.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { describe, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Change, Outcome } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+
+interface Vocabulary {
+  readonly size: number;
+  readonly tables: readonly Layer[];
+  /** Outputs that score tokens, with their vocabulary axis. */
+  readonly scores: readonly { readonly output: Value; readonly axis: number }[];
+  readonly slices: readonly Slice[];
+}
+
+/** Returns undefined without token ids, or a Miss if the size cannot change. @param model with stored weights (`storeWeights`). */
+function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | undefined {
+  const ids = tokenInput(model.graph.feeds);
+  const input = ids && model.graph.value(ids.name);
+  if (input === undefined) return undefined;
+  const inner = [...input.uses].find(({ node }) => node.graph !== model.graph);
+  if (inner !== undefined) return new Miss("a subgraph reads the tokens", describe(inner.node));
+  const tables = layers(model, inference).filter(
+    ({ role, node }) => role.kind === "lookup" && sourceOf(node.inputs[role.data], inference) === input,
+  );
+  const [first] = tables;
+  if (first === undefined) return undefined;
+  const size = first.effective.type?.dims?.[first.role.in];
+  if (typeof size !== "number") return new Miss("the size of the embedding table is unknown", first.name);
+  const labels = new Labels();
+  const starts: { readonly value: Value; readonly axis: number }[] = tables.map(({ effective, role }) => ({
+    value: effective,
+    axis: role.in,
+  }));
+  const rules = rulesOf(model, inference, false);
+  for (const { value, axis } of starts) labels.start(value, axis);
+  spread(rules, labels);
+  for (const output of model.graph.outputs) {
+    const dims = output.type?.dims ?? [];
+    const [axis, count] = [dims.length - 1, dims.at(-1)];
+    // Scores for each token, or for the last.
+    if (axis < 1 || typeof count !== "number" || labels.at({ value: output, axis }) !== undefined) continue;
+    if (output.name === "logits" && count > size)
+      return new Miss(`it scores ${count} tokens, but the embedding table has ${size} rows`, output.name);
+    if (count !== size) continue;
+    starts.push({ value: output, axis });
+    labels.start(output, axis);
+  }
+  spread(rules, labels);
+  return settled(model, { tables, starts, size }, labels, rules);
+}
+
+interface Start {
+  readonly tables: readonly Layer[];
+  readonly starts: readonly { readonly value: Value; readonly axis: number }[];
+  readonly size: number;
+}
+
+function settled(
+  model: Model,
+  { tables, starts, size }: Start,
+  labels: Labels,
+  rules: readonly Rule[],
+): Vocabulary | Miss {
+  const tokenOf = new Map<number, number>();
+  for (const start of starts)
+    for (const [token, unit] of (labels.at(start) ?? []).entries()) {
+      const root = labels.find(unit);
+      if ((tokenOf.get(root) ?? token) !== token) return new Miss("tokens depend on each other", start.value.name);
+      tokenOf.set(root, token);
+    }
+  const slices = [...labels.ends()].map(({ value, axis, label }) => ({
+    value,
+    axis,
+    unitOf: label.map((unit) => (unit < 0 ? -1 : (tokenOf.get(labels.find(unit)) ?? -1))),
+  }));
+  const isTable = new Set(tables.map(({ node }) => node));
+  for (const { node, refusal, links, refuses } of rules) {
+    if (node === undefined) continue;
+    for (const { port, value, axis } of labelledEnds(node, labels)) {
+      if (refusal !== undefined) return refusal;
+      const here = (end: End): boolean => end.port === port && end.axis === axis;
+      if (isTable.has(node) && port === "in0") continue;
+      const no = refuses.find(({ end }) => here(end));
+      if (no !== undefined) return new Miss(no.reason, describe(node));
+      if (!links.some(({ from, to }) => here(from) || here(to)))
+        return new Miss(`a node needs all tokens: axis ${axis} of "${value.name}"`, describe(node));
+    }
+  }
+  const outputs = new Set(model.graph.outputs);
+  const scores = slices.flatMap(({ value, axis }) => (outputs.has(value) ? [{ output: value, axis }] : []));
+  return { size, tables, scores, slices };
+}
+
+/** Returns the input from which values come without arithmetic. */
+function sourceOf(value: Value | undefined, inference: Inference): Value | undefined {
+  let found = value;
+  while (found?.producer !== undefined) {
+    const bound = inference.at(found.producer);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    if (rule instanceof Miss || rule.kind !== "transparent") return undefined;
+    [found] = found.producer.inputs;
+  }
+  return found;
+}
+
+export interface TrimmedVocabulary extends Outcome {
+  /** Previous number of rows; undefined if nothing was cut. */
+  readonly size: number | undefined;
+  /** Whether token ids are looked up in tables. */
+  readonly hasTables: boolean;
+  /** Outputs that score tokens, by name, with their vocabulary axis. */
+  readonly scores: ReadonlyMap<string, number>;
+}
+
+/**
+ * Keeps some tokens, in place.
+ * @param kept ids in ascending order: the index of each is its new id.
+ * @throws PithError E_OPTION for ids that are out of order or do not exist.
+ * @example
+ * const { changes } = await trimVocabulary(model, [0, 1, 2, 17, 40]); // 17 is called 3 now
+ */
+export async function trimVocabulary(model: Model, kept: readonly number[]): Promise<TrimmedVocabulary> {
+  storeWeights(model);
+  const found = vocabularyOf(model, infer(model));
+  const none = { hasTables: true, changes: [], size: undefined, scores: new Map<string, number>() };
+  if (found === undefined)
+    return { ...none, hasTables: false, misses: [new Miss("token ids read no embedding table")] };
+  if (found instanceof Miss) return { ...none, misses: [found] };
+  const { size, tables, scores, slices } = found;
+  const wrong = kept.find((id, place) => !(id < size) || id <= (kept[place - 1] ?? -1));
+  if (wrong !== undefined || kept.length === 0)
+    throw new PithError(
+      "E_OPTION",
+      `Token ids: expected an ascending list of ids below ${size}, got ${wrong ?? "none"}.`,
+    );
+  const stay = new Set(kept);
+  const gone = Array.from({ length: size }, (_, id) => id).filter((id) => !stay.has(id));
+  const told = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
+  if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens are kept")] };
+  const failed = await cut(model, [{ group: { units: size, slices }, units: gone }]);
+  if (failed instanceof Miss) return { ...told, changes: [], misses: [failed] };
+  const what = `${kept.length} of ${size} tokens kept`;
+  const changed = [...new Set([...tables.map(({ name }) => name), ...told.scores.keys()])];
+  return { ...told, changes: changed.map((at): Change => ({ at, what, decidedBy: "global" })), misses: [] };
+}

@@ -1,0 +1,38 @@
+import { distributionOf } from "../../core/analysis/distribution.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { outputKind } from "../../core/analysis/output-kind.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+
+/** Smaller probabilities are replaced by this one, so that their logarithms are finite. */
+const smallest = 1e-7;
+
+/** Axes of ReduceMean as an input, and broadcasting of Max. */
+const opset = 18;
+
+/**
+ * Returns a copy whose class scores stay the same if a constant is added to all logits, as predictions do:
+ *
+ *     y − mean of y over the classes        for probabilities: of log y
+ *
+ * Errors of probabilities are nearly 0 where one class is almost certain. Outputs of other kinds stay as they are.
+ */
+export function withClassScores(model: Model): Model {
+  const copy = model.clone();
+  raiseOpset(copy, opset);
+  const inference = infer(copy);
+  const { graph } = copy;
+  const emit = emitInto(copy);
+  const outputs = graph.outputs.map((output) => {
+    const operand = inference.operand(output);
+    if (operand?.type !== "float32" || outputKind(model, output.name) !== "classes") return output;
+    if (operand.dims?.at(-1) === 1 || (operand.dims?.length ?? 0) === 0) return output;
+    const isShare = distributionOf(output, inference) === "probabilities";
+    const scores = isShare ? emit.Log([emit.Max([output, smallest])]) : output;
+    const mean = emit.ReduceMean([scores, [-1]]);
+    return emit.named(`${output.name}_scores`).Sub([scores, mean]);
+  });
+  graph.setOutputs(outputs);
+  return copy;
+}

@@ -1,0 +1,74 @@
+/** Corrects biases of a quantized model if that lowers the output noise on held-out samples. */
+import { biased } from "../../core/analysis/biased.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { correctBiases } from "../calibrate/biases.ts";
+import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
+import { matchOriginal } from "../calibrate/match.ts";
+import { isIndexed } from "../../data/indexed.ts";
+import { trainPart } from "../../data/open.ts";
+import { collect, draw, firstBatch, setAside } from "../../data/select.ts";
+import { openStorage } from "../../data/store.ts";
+import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { trialsOn } from "../../runtime/noise/noise-trials.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
+import type { QuantizeSettings } from "./options.ts";
+
+/** With fewer samples, the means and the held-out check are too uncertain. */
+const leastSamples = 32;
+const mostHeld = 32;
+/** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
+const leastGain = 0.02;
+
+export async function correctRounded(
+  model: Model,
+  original: Model,
+  { biasCorrection, scheme, data, samples }: QuantizeSettings,
+  context: Context,
+): Promise<readonly Change[]> {
+  if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
+  const { engine, seed, signal } = context;
+  const opened = await trainPart(data);
+  const known = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
+  if (known.count < leastSamples || feedingOf(original, await firstBatch(known), known.name).states.length > 0)
+    return [];
+  const { drawn: held, rest } = setAside(known, Math.floor(known.count / 4), seed);
+  const match = await matchOriginal(model, original, engine);
+  const inference = infer(model);
+  const correction = {
+    match,
+    context,
+    kept: { of: opened, setting: `means of ${samples} samples, seed ${seed}`, part: rest },
+    normalized: true,
+    except: (layer: Layer) => !takesBias(layer, inference, scheme),
+  };
+  const trial = trialsOn(
+    model,
+    noiseMeter(original, async () => held, context, mostHeld),
+    leastGain,
+  );
+  let corrected = 0;
+  const gain = await trial(async () => {
+    const storage = openStorage({ memory: roomInMemory });
+    const walk = () => Calibration.begin(model, rest, { engine, signal, batch: samplesAtOnce, storage });
+    try {
+      corrected = await correctBiases(model, rest, walk, correction);
+    } finally {
+      await storage.release();
+    }
+    return corrected > 0;
+  });
+  if (gain === undefined) return [];
+  const on = counted(Math.min(held.count, mostHeld), "other sample");
+  const what = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${on}`;
+  return [{ at: "bias correction", what, decidedBy: "global" }];
+}
+
+/** A float bias, or a sum after an integer kernel, prevents fusion in the runtime. */
+function takesBias(layer: Layer, inference: Inference, scheme: QuantizeSettings["scheme"]): boolean {
+  if (layer.bias !== undefined) return true;
+  return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, inference)?.sum !== undefined);
+}

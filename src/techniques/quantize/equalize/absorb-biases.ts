@@ -1,0 +1,155 @@
+/**
+ * Bias absorption (Nagel et al. 2019, arXiv 1906.04721, 4.1.3). A channel that is never near 0 wastes quantized values. Before a
+ * rectifier, which leaves such a channel unchanged,
+ *
+ *     c_u = max(0, mean(x_u) - 3 σ(x_u))
+ *
+ * is subtracted from the bias of the layer that computes x, and W · c is added to the biases of the next layers. A layer is
+ * changed only if that lowers the noise: zero padding or another activation function can make it worse.
+ */
+
+import { biased } from "../../../core/analysis/biased.ts";
+import { type Inference, infer } from "../../../core/analysis/infer.ts";
+import { type Layer, layers } from "../../../core/analysis/layers.ts";
+import { type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
+import { selectLayers } from "../../../core/analysis/selection.ts";
+import { weightMatrices } from "../../../core/analysis/weight.ts";
+import { observeOnce } from "../../calibrate/kept.ts";
+import { channelMoments, type Moments } from "../../calibrate/moments.ts";
+import { shiftOutputs } from "../../calibrate/shift.ts";
+import { trainPart } from "../../../data/open.ts";
+import { stopIfAsked } from "../../../core/errors.ts";
+import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { toFloat64 } from "../../../core/tensor/convert.ts";
+import type { EqualizeOptions, Transformation } from "./transformation.ts";
+
+/** Minimum share by which a range must shrink to justify a trial. */
+const leastShrink = 0.1;
+const mostTrials = 8;
+const leastGain = 0.05;
+const mostSamples = 64;
+
+interface Pair {
+  readonly layer: Layer;
+  readonly readers: readonly Layer[];
+  readonly group: ScaleGroup;
+}
+
+export const absorbBiases: Transformation = {
+  suits: ({ scheme, data }) => scheme === "static" && data !== undefined,
+  async move(model, options, context, noise) {
+    const found = await worthTrials(model, options, context);
+    const changes: Change[] = [];
+    const trial = trialsOn(model, noise.rounded, leastGain);
+    for (const { pair, moments } of found) {
+      stopIfAsked(context.signal, "Stopped on request.");
+      const gain = await trial(async () => {
+        await absorb(model, pair, excess(moments), context);
+        return true;
+      });
+      if (gain === undefined) continue;
+      const what = `channel minimums absorbed into the next biases: ${gain}`;
+      changes.push({ at: pair.layer.name, what, kind: movedFactors, decidedBy: "global" });
+    }
+    return changes;
+  },
+};
+
+const excess = ({ mean, variance }: Moments): Float64Array =>
+  mean.map((own, channel) => Math.max(0, own - 3 * Math.sqrt(variance[channel] ?? 0)));
+
+async function worthTrials(model: Model, options: EqualizeOptions, { engine, seed, signal }: Context) {
+  const { data, samples } = options;
+  const inference = infer(model);
+  const pairs = new Map(
+    pairsOf(model, options, inference).flatMap((pair) => {
+      const output = biased(pair.layer, inference)?.output;
+      return output === undefined ? [] : [[output.name, pair] as const];
+    }),
+  );
+  if (data === undefined || pairs.size === 0) return [];
+  const places = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
+  const taken = { samples: Math.min(samples, mostSamples), shuffle: seed, signal };
+  const opened = await trainPart(data);
+  const kept = { of: opened, setting: `moments on ${taken.samples} samples, seed ${seed}` };
+  const seen = await observeOnce(engine, model, kept, places, channelMoments, taken);
+  return [...pairs]
+    .flatMap(([name, pair]) => {
+      const moments = seen.get(name);
+      return moments === undefined ? [] : [{ pair, moments, shrink: shrinkOf(moments) }];
+    })
+    .filter(({ shrink }) => shrink >= leastShrink)
+    .toSorted((a, b) => b.shrink - a.shrink)
+    .slice(0, mostTrials);
+}
+
+function shrinkOf(moments: Moments): number {
+  const taken = excess(moments);
+  let [whole, left] = [0, 0];
+  moments.mean.forEach((mean, channel) => {
+    const top = mean + 3 * Math.sqrt(moments.variance[channel] ?? 0);
+    whole = Math.max(whole, top);
+    left = Math.max(left, top - (taken[channel] ?? 0));
+  });
+  return whole === 0 ? 0 : 1 - left / whole;
+}
+
+function pairsOf(model: Model, options: EqualizeOptions, inference: Inference): readonly Pair[] {
+  const all = layers(model, inference);
+  const chosen = new Set(selectLayers(all, options));
+  const inOneProduct = all.filter(
+    ({ role }) => role.groups === 1 && role.stack === undefined && role.kind !== "lookup",
+  );
+  return scaleGroups(model, inference).flatMap((group): Pair | [] => {
+    const [start, ...others] = group.starts;
+    const layer = inOneProduct.find(
+      ({ node, role }) => node.outputs[0] === start?.value && role.outputAxis === start?.axis,
+    );
+    if (layer === undefined || others.length > 0 || !chosen.has(layer) || group.refused.size > 0) return [];
+    const taking = group.slices.filter(({ power }) => power === -1);
+    const readers = taking.flatMap(({ value, axis }) =>
+      inOneProduct.filter(({ effective, role }) => effective === value && role.in === axis),
+    );
+    return readers.length === taking.length && readers.length > 0 ? { layer, readers, group } : [];
+  });
+}
+
+async function absorb(
+  model: Model,
+  { layer, readers, group }: Pair,
+  taken: Float64Array,
+  { engine }: Context,
+): Promise<void> {
+  const inference = infer(model);
+  const own = group.slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+  const ofUnit = new Float64Array(group.units);
+  own?.unitOf.forEach((unit, channel) => {
+    if (unit >= 0) ofUnit[unit] = taken[channel] ?? 0;
+  });
+  for (const reader of readers) {
+    const { effective, role } = reader;
+    const dense = await readStoredValue(model, effective, engine);
+    const [weight] = weightMatrices(role, dense.dims, toFloat64(dense));
+    const unitOf = group.slices.find(({ value, axis }) => value === effective && axis === role.in)?.unitOf;
+    if (weight === undefined || unitOf === undefined) continue;
+    const taps = weight.columns / unitOf.length;
+    const shift = new Float64Array(weight.rows);
+    weight.data.forEach((number, at) => {
+      const unit = unitOf[Math.floor((at % weight.columns) / taps)] ?? -1;
+      shift[Math.floor(at / weight.columns)] =
+        (shift[Math.floor(at / weight.columns)] ?? 0) + number * (ofUnit[unit] ?? 0);
+    });
+    await shiftOutputs(model, reader, biased(reader, inference)?.sum, shift, engine);
+  }
+  await shiftOutputs(
+    model,
+    layer,
+    biased(layer, inference)?.sum,
+    taken.map((own) => -own),
+    engine,
+  );
+  model.graph.touch();
+}

@@ -1,0 +1,127 @@
+/**
+ * Chooses, for each group of units, the candidate factors with the least relative error on input rows x of its readers:
+ *
+ *     ‖rounded(x · f) · rounded(w / f)ᵀ − x · wᵀ‖² / ‖x · wᵀ‖²
+ */
+import type { Layer } from "../../../core/analysis/layers.ts";
+import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import type { ColumnRange } from "../../calibrate/column-range.ts";
+import {
+  frobenius,
+  type Matrix,
+  type Multiply,
+  type QuantizationRange,
+  scaleColumns,
+  subtract,
+  transpose,
+} from "../../../core/math/index.ts";
+import type { EqualizeOptions } from "./transformation.ts";
+
+export interface InputSample extends ColumnRange {
+  readonly rows: Matrix;
+}
+
+export interface Reader {
+  readonly layer: Layer;
+  readonly own: EqualizeOptions;
+  readonly seen: InputSample;
+  /** Outputs × columns. */
+  readonly weight: Matrix;
+  /** Unit of each column, or -1. */
+  readonly unitOf: Int32Array;
+}
+
+export interface Operands {
+  /** Rows × columns. */
+  readonly data: Matrix;
+  /** Range of all inputs of the layer, of which `data` is a sample. */
+  readonly range: QuantizationRange;
+  /** Outputs × columns. */
+  readonly weight: Matrix;
+}
+
+export interface FactorSearch {
+  readonly id: string;
+  counts(own: EqualizeOptions): boolean;
+  /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
+  candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
+  rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
+  readonly leastGain: number;
+  /** The same for layers whose inputs must be multiplied by an additional node; undefined: such layers are skipped. */
+  readonly leastGainOfNode?: number;
+}
+
+export interface FactorReaders {
+  readonly readers: readonly Reader[];
+  readonly start: ColumnRange | undefined;
+}
+
+interface FactorChoice {
+  readonly error: number;
+  /** For example "37 % less quantization error". */
+  readonly gain: string;
+  readonly factors: Float64Array;
+}
+
+export async function bestFactors(
+  group: ScaleGroup,
+  { readers, start }: FactorReaders,
+  search: FactorSearch,
+  multiply: Multiply,
+): Promise<FactorChoice | undefined> {
+  const exact = new Map<Reader, Matrix>();
+  for (const reader of readers) exact.set(reader, await multiply(reader.seen.rows, transpose(reader.weight)));
+  const numbers = [...exact.values()].map(({ data }) => data);
+  // Infinite values: such layers stay in float, with the reason.
+  if (![...numbers, ...(start === undefined ? [] : [start.min, start.max])].every((all) => all.every(Number.isFinite)))
+    return undefined;
+  const errorOf = async (factors: Float64Array): Promise<number> => {
+    // The value at the start of the group is rounded, too.
+    const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
+    let sum = 0;
+    for (const [reader, answers] of exact) sum += await errorBy(reader, answers, factors, range, search, multiply);
+    return sum;
+  };
+  const before = await errorOf(new Float64Array(group.units).fill(1));
+  let best: FactorChoice | undefined;
+  for (const factors of search.candidates(group, readers)) {
+    const error = await errorOf(factors);
+    if (error < (best?.error ?? (1 - search.leastGain) * before)) {
+      const gain = `${Math.round((1 - error / before) * 100)} % less quantization error`;
+      best = { error, gain, factors };
+    }
+  }
+  return best;
+}
+
+async function errorBy(
+  { layer, own, seen, weight, unitOf }: Reader,
+  exact: Matrix,
+  factors: Float64Array,
+  atLeast: QuantizationRange,
+  { rounded }: FactorSearch,
+  multiply: Multiply,
+): Promise<number> {
+  const scale = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
+  const operands = {
+    data: scaleColumns(seen.rows, scale),
+    range: rangeOf(seen, scale, atLeast),
+    weight: scaleColumns(
+      weight,
+      scale.map((factor) => 1 / factor),
+    ),
+  };
+  const { data, weight: codes } = rounded(operands, own, layer);
+  const found = await multiply(data, transpose(codes));
+  const power = frobenius(exact) ** 2;
+  return power === 0 ? 0 : frobenius(subtract(found, exact)) ** 2 / power;
+}
+
+function rangeOf({ min, max }: ColumnRange, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {
+  let { low, high } = atLeast;
+  for (const [column, factor] of factors.entries()) {
+    low = Math.min(low, (min[column] ?? 0) * factor);
+    high = Math.max(high, (max[column] ?? 0) * factor);
+  }
+  return { low, high };
+}

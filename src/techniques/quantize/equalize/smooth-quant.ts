@@ -1,0 +1,76 @@
+/**
+ * SmoothQuant (Xiao et al. 2023, arXiv 2211.10438). An activation has one scale for all channels, so an outlier channel leaves
+ * the others few quantized values. Each unit u is divided by
+ *
+ *     s_u = reach(x_u)^α / reach(w_u)^(1 - α)
+ *
+ * and its weights, which have a scale per output, are multiplied. α is searched per group with both operands rounded. Factors are
+ * powers of two, so they add no rounding error.
+ */
+import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import { fullRange, matrix, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../../core/math/index.ts";
+import { roundHalfEven } from "../../../core/tensor/round.ts";
+import { roundedTo } from "../grid.ts";
+import { isWide } from "../options.ts";
+import type { Operands, Reader } from "./best-factors.ts";
+import { searchFactors } from "./search.ts";
+import type { EqualizeOptions, Transformation } from "./transformation.ts";
+
+const alphas = [0.25, 0.5, 0.75, 1];
+
+export const smoothQuant: Transformation = {
+  suits: ({ scheme, data }) => data !== undefined && (scheme === "static" || scheme === "dynamic"),
+  move: searchFactors({
+    id: "smooth-quant",
+    // Requires 8-bit activations and a weight scale per output.
+    counts: ({ perChannel, bits, activations }) => perChannel && bits > 4 && !isWide(activations),
+    candidates: (group, readers) => alphas.map((alpha) => factorsBy(group, readers, alpha)),
+    rounded,
+    // The outliers that this targets cause nine tenths of the error, so smaller gains are not worth a change.
+    leastGain: 0.5,
+    // An additional node costs time.
+    leastGainOfNode: 0.9,
+  }),
+};
+
+function factorsBy({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
+  const [ofData, ofWeight] = [new Float64Array(units), new Float64Array(units)];
+  for (const { seen, weight, unitOf } of readers)
+    unitOf.forEach((unit, column) => {
+      if (unit < 0) return;
+      ofData[unit] = Math.max(ofData[unit] ?? 0, -(seen.min[column] ?? 0), seen.max[column] ?? 0);
+      for (let row = 0; row < weight.rows; row++)
+        ofWeight[unit] = Math.max(ofWeight[unit] ?? 0, Math.abs(weight.data[row * weight.columns + column] ?? 0));
+    });
+  const logs = ofData.map((data, unit) =>
+    data > 0 && (ofWeight[unit] ?? 0) > 0 && !refused.has(unit)
+      ? (1 - alpha) * Math.log2(ofWeight[unit] ?? 1) - alpha * Math.log2(data)
+      : Number.NaN,
+  );
+  const known = logs.filter((log) => !Number.isNaN(log));
+  const mean = known.reduce((sum, log) => sum + log, 0) / Math.max(1, known.length);
+  // Refused units keep their scale, so the others are not normalized.
+  const middle = refused.size > 0 ? 0 : mean;
+  return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
+}
+
+/** Rounds rows of data to the 256 steps of their range, and rows of weights to the steps of their largest magnitude. */
+function rounded({ data, range, weight }: Operands, { bits }: EqualizeOptions): Pick<Operands, "data" | "weight"> {
+  const codes = matrix(weight.rows, weight.columns);
+  const { high: most } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
+  for (let row = 0; row < weight.rows; row++) {
+    const of = weight.data.subarray(row * weight.columns, (row + 1) * weight.columns);
+    const step = of.reduce((far, value) => Math.max(far, Math.abs(value)), 0) / most;
+    codes.data.set(
+      of.map((value) => (step === 0 ? 0 : roundHalfEven(value / step) * step)),
+      row * weight.columns,
+    );
+  }
+  return { data: { ...data, data: stepped(data.data, range) }, weight: codes };
+}
+
+function stepped(numbers: Float64Array, { low, high }: QuantizationRange): Float64Array {
+  const scale = scaleAndZeroPoint(low, high, { type: "uint8" });
+  const grid = fullRange("uint8");
+  return numbers.map((value) => roundedTo(grid, scale, value));
+}

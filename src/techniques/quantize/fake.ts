@@ -1,0 +1,244 @@
+/**
+ * Fake quantization (`rounding.ts`) before each layer, and after each operator to which static quantization gives a scale:
+ *
+ *     h = Conv(x, w, b)          x' = rounded(x);  w' = rounded(w)
+ *     a = Relu(h)                h = Conv(x', w', b);  a = Relu(h);  a' = rounded(a)
+ */
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers } from "../../core/analysis/layers.ts";
+import { plainName } from "../../core/analysis/masks.ts";
+import { noLayers } from "../../core/analysis/no-layers.ts";
+import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
+import { trainPart } from "../../data/open.ts";
+import type { Dataset } from "../../data/types.ts";
+import { Miss } from "../../core/errors.ts";
+import { oneRun } from "../../runtime/run/feeding.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { fullRange } from "../../core/math/index.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
+import { described, overridesOption, selectionOptions } from "../../core/pass/options.ts";
+import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import { missingData, placeMeasured } from "./measure.ts";
+import { noRoundings } from "./model-roundings.ts";
+import { calibrationNeed, quantizeOptions, usualBits } from "./options.ts";
+import type { Placement } from "./placement.ts";
+import { prepare, tryOut } from "./prepare.ts";
+import { roundLayers } from "./round-layers.ts";
+import { nearest } from "./rounders/nearest.ts";
+import { round, roundingAt, scaleDims } from "./rounding.ts";
+import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
+
+const { rounder, perChannel, data, samples } = quantizeOptions.entries;
+const activations = described(v.optional(v.picklist(["uint8", "int8"]), "uint8"), "type of activations");
+
+const bits = v.pipe(v.number(), v.integer("is a whole number"), v.minValue(2), v.maxValue(8));
+
+const fakeQuantizeSettings = v.strictObject({
+  scheme: described(
+    v.optional(v.picklist(["weights", "static"], 'expected "weights" or "static"'), "weights"),
+    "weights: quantize weights; static: also activations, with ranges measured on data",
+  ),
+  bits: described(v.optional(bits), "bits per weight, 2 to 8, stored as 8 by `quantize` (default: 8; static: 7)"),
+  learnScales: described(v.optional(v.boolean(), false), "also train the scales (learned step size quantization)"),
+  rounder,
+  perChannel,
+  ...selectionOptions("round"),
+  overrides: overridesOption({ bits: v.optional(bits), perChannel: v.optional(v.boolean()) }),
+  activations,
+  data,
+  samples,
+});
+
+type Settings = v.InferOutput<typeof fakeQuantizeSettings>;
+type FakeQuantizeOptions = Settings & { readonly [Key in "bits" | "rounder"]: NonNullable<Settings[Key]> };
+
+/** Per-channel scales and Clip bounds as inputs require opset 13. */
+const opset = 13;
+
+/**
+ * Rounds weights to 2 … 8 bits, and optionally activations to 8, in float arithmetic, for quantization-aware training. With
+ * `learnScales` the scales are trainable parameters that `quantize` reads.
+ * @throws PithError E_OPTION if the static scheme gets no data, E_NAME if a pattern fits no layer, E_DATA if activations are not finite and no layer is left.
+ * Source: quantization-aware training with the straight-through estimator (Bengio et al. 2013; Jacob et al. 2018); learned step size
+ * quantization (Esser et al. 2020).
+ * @example
+ * await fakeQuantize(model, { scheme: "static", data: calibration });
+ * await train(model, { data, epochs: 1 });
+ * await quantize(model, { scheme: "static" }); // no data needed: the scales are there
+ */
+export const fakeQuantize = definePass({
+  id: "fake-quantize",
+  summary: "Insert fake quantization of weights and activations, for quantization-aware training",
+  options: fakeQuantizeSettings,
+  data: calibrationNeed,
+  run(model, settings, context) {
+    const { bits = usualBits(settings), rounder = nearest.id } = settings;
+    const options = { ...settings, bits, rounder };
+    const work = options.scheme === "static" ? fakeStatic : fakeWeights;
+    storeWeights(model);
+    return roundLayers(model, options, context, (fit, evidence) => {
+      const rounding = { ...evidence, existing: noRoundings };
+      return work(model, fit, context, rounding);
+    });
+  },
+});
+
+async function fakeWeights(
+  model: Model,
+  options: FakeQuantizeOptions,
+  context: Context,
+  rounding: Rounding,
+): Promise<Outcome> {
+  const missOf = (layer: Layer): Miss | undefined =>
+    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("already has fake quantization", layer.name);
+  const inference = infer(model);
+  const all = layers(model, inference);
+  const trial = selectLayers(all, options);
+  const refused = trial.flatMap((layer) => missOf(layer) ?? []);
+  const misses = [...refused, ...noLayers(model, inference, all)];
+  if (refused.length === trial.length) return { changes: [], misses };
+  raiseOpset(model, opset);
+  const chosen = selectLayers(layers(model, infer(model)), options).filter((layer) => missOf(layer) === undefined);
+  const changes = await roundWeights(
+    model,
+    emitInto(model, { by: "fake-quantize" }),
+    chosen,
+    options,
+    context,
+    rounding,
+  );
+  model.graph.sort();
+  return { changes, misses };
+}
+
+function fakeMiss(layer: Layer): Miss | undefined {
+  const type = layer.effective.type?.type;
+  const isOther = type !== "float32" ? new Miss(`its weight is read as ${type}, not float32`, layer.name) : undefined;
+  return weightMiss(layer) ?? isOther;
+}
+
+async function fakeStatic(
+  model: Model,
+  options: FakeQuantizeOptions,
+  context: Context,
+  rounding: Rounding,
+): Promise<Outcome> {
+  if (options.data === undefined) throw missingData("fake-quantize");
+  const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
+  if (rounded.length > 0)
+    return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
+  const { targets, misses: refused } = tryOut(model, options);
+  if (targets.length === 0) return { changes: [], misses: refused };
+  const measuring = { ...options, data: await trainPart(options.data) };
+  raiseOpset(model, opset);
+  const prepared = await prepare(model, targets, context);
+  const inference = infer(model);
+  const selected = selectLayers(layers(model, inference), options);
+  const { placement, scales } = await placeMeasured(model, inference, selected, measuring, context, noRoundings);
+  const own = ownScales(placement);
+  const features =
+    options.learnScales && measuring.data !== undefined
+      ? await numbersOf(model, own, measuring.data)
+      : new Map<Value, number>();
+  const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
+  const chosen = placement.targets.map(({ layer }) => layer);
+  for (const layer of chosen) keepLayerName(layer);
+  const changes = await roundWeights(model, emit, chosen, options, context, rounding);
+  const { low, high } = fullRange(options.activations);
+  for (const value of own) {
+    const found = scales.get(value);
+    if (found === undefined) continue;
+    const range = { low: low - found.zeroPoint, high: high - found.zeroPoint };
+    const { name } = value;
+    const rounding = { scale: [found.scale], ...range, ...trainedFor(options, features.get(value)) };
+    const { result, division } = round(emit, name, value, rounding, []);
+    replaceUses(value, result, division);
+    const what = `rounded as ${options.activations}${options.learnScales ? ", with a trainable scale" : ""}`;
+    changes.push({ at: name, what, decidedBy: "global" });
+  }
+  model.graph.sort();
+  return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
+}
+
+/** Returns the elements per sample of each value; a size that depends on data counts as 1. */
+async function numbersOf(model: Model, values: readonly Value[], data: Dataset): Promise<ReadonlyMap<Value, number>> {
+  const { feeds, size } = await oneRun(model, data);
+  const copy = model.clone();
+  fixInputs(copy, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
+  infer(copy);
+  return new Map(
+    values.map((value) => {
+      const dims = copy.graph.value(value.name)?.type?.dims ?? [];
+      const elements = dims.reduce<number>((count, dim) => count * (typeof dim === "number" ? dim : 1), 1);
+      return [value, Math.max(1, elements / size)];
+    }),
+  );
+}
+
+function ownScales({ activations: marked }: Placement): readonly Value[] {
+  return [...marked].flatMap(([value, from]) => (from === undefined ? [value] : []));
+}
+
+/** Rounds the weight of each layer, once for all layers that share it and have scales along the same axis. */
+async function roundWeights(
+  model: Model,
+  emit: Emit,
+  chosen: readonly Layer[],
+  options: FakeQuantizeOptions,
+  context: Context,
+  rounding: Rounding,
+): Promise<Change[]> {
+  const made = new Map<Value, RoundedWeight[]>();
+  const changes: Change[] = [];
+  for (const layer of chosen) {
+    const { effective, node, role, name } = layer;
+    const { own, decidedBy } = ownOptions(options, layer);
+    const others = made.get(effective) ?? [];
+    const shared = roundingOf(layer, others);
+    const rounded = shared ?? (await roundWeight(model, emit, layer, own, context, rounding));
+    if (shared === undefined) made.set(effective, [...others, rounded]);
+    model.graph.setInput(node, role.input, rounded.result);
+    const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", trainable" : ""}`;
+    const by = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
+    const what = `weight rounded to ${own.bits} bits, ${kind}${by}`;
+    changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
+  }
+  return changes;
+}
+
+interface RoundedWeight {
+  readonly result: Value;
+  /** Axis of the scales; undefined for a single scale. */
+  readonly axis: number | undefined;
+}
+
+async function roundWeight(
+  model: Model,
+  emit: Emit,
+  layer: Layer,
+  options: FakeQuantizeOptions,
+  context: Context,
+  rounding: Rounding,
+): Promise<RoundedWeight> {
+  const dense = await readStoredValue(model, layer.effective, context.engine);
+  const settings = { type: "int8", perChannel: options.perChannel, bits: options.bits } as const;
+  const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
+  const dims = scaleDims(dense.dims, axis, scale.length);
+  const sharing = elementCount(dense.dims) / scale.length;
+  const written = { scale: [...scale], low, high, ...trainedFor(options, sharing) };
+  const { result } = round(emit, plainName(layer.weight), layer.effective, written, dims);
+  return { result, axis: slicedAxis(layer, options.perChannel) };
+}
+
+function trainedFor({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {
+  return learnScales ? { trainedFor: sharing } : {};
+}

@@ -1,0 +1,81 @@
+/**
+ * Stores float constants with few distinct values (attention masks, anchor boxes) as indices, without loss. Weights are exempt.
+ *
+ *     mask: float32[128, 128]      mask = Gather(mask_values, unpacked(mask_codes))
+ */
+import { smallBuffersAmong } from "../../core/analysis/fixed-tables.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { parameterRoots } from "../../core/analysis/parameters.ts";
+import { stopIfAsked } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { buffer } from "../../core/graph/role.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
+import { toFloat32 } from "../../core/tensor/convert.ts";
+import { concatenated, float32 } from "../../core/tensor/dense.ts";
+import { blocksOf } from "../../core/tensor/part.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
+import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
+
+/** Minimum number of bytes saved: the added nodes take some hundred bytes. */
+const leastSaved = 2048;
+const mostValues = 256;
+
+export async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
+  if ((model.opsets.get("") ?? 0) < digitsOpset) return [];
+  const inference = infer(model);
+  const { graph } = model;
+  const parameters = parameterRoots(model, inference);
+  const buffers = await smallBuffersAmong(parameters);
+  const others = new Set<Value>([
+    ...[...parameters].filter((value) => !buffers.has(value)),
+    ...allLayers(model, inference).map(({ weight }) => weight),
+    ...graph.inputs,
+    ...graph.outputs,
+  ]);
+  const changes: Change[] = [];
+  for (const value of [...graph.values()]) {
+    const { name, tensor, role } = value;
+    if (tensor?.type !== "float32" || tensor.bytes < leastSaved || role !== undefined || others.has(value)) continue;
+    stopIfAsked(signal, "Stopped while constants were stored.");
+    const found = await fewValues(tensor);
+    if (found === undefined) continue;
+    const bits = [1, 2, 4, 8].find((one) => found.values.length <= 2 ** one) ?? 8;
+    const digits = digitsOf(found.codes.length, 1, bits);
+    const bytes = packDigits(found.codes, digits);
+    if (tensor.bytes - (digits.dims[1] ?? 0) - 4 * found.values.length < leastSaved) continue;
+    const emit = emitInto(model, { before: [...graph.nodes()][0], by: "quantize" });
+    const values = emit.constant(float32([found.values.length], found.values), `${name}_values`, buffer);
+    const codes = emit.constant(bytes, `${name}_codes`, buffer);
+    replaceUses(value, numbersOf(emit, values, digits, codes, tensor.dims));
+    graph.removeValue(value);
+    const what = `${found.values.length} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`;
+    changes.push({ at: name, kind: "stored as quantized values", what, decidedBy: "global" });
+  }
+  return changes;
+}
+
+/** Compares values by their bits, so 0 and −0 differ. Stops reading, and returns undefined, if there are too many. */
+async function fewValues(
+  tensor: Tensor,
+): Promise<{ readonly values: Float32Array; readonly codes: Uint8Array } | undefined> {
+  const places = new Map<number, number>();
+  const parts: Uint8Array[] = [];
+  for await (const block of blocksOf(tensor)) {
+    const { buffer, byteOffset, length } = toFloat32(block);
+    const words = new Uint32Array(buffer, byteOffset, length);
+    const codes = new Uint8Array(length);
+    for (let at = 0; at < length; at++) {
+      const word = words[at] ?? 0;
+      const place = places.get(word) ?? places.size;
+      if (place === mostValues) return undefined;
+      places.set(word, place);
+      codes[at] = place;
+    }
+    parts.push(codes);
+  }
+  return { values: new Float32Array(Uint32Array.from(places.keys()).buffer), codes: concatenated(parts) };
+}

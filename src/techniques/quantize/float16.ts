@@ -1,0 +1,125 @@
+/**
+ * Stores weights in half precision (float16 or bfloat16) and computes in float32:
+ *
+ *     fc1.weight: float32[128, 784]          fc1.weight: float16[128, 784]
+ *     h = Gemm(x, fc1.weight)                w = Cast(fc1.weight) {to=float32}
+ *                                            h = Gemm(x, w)
+ *
+ * The runtime widens the weights once, when it loads the model. A tensor stays in float32 if a value exceeds 65,504 or the
+ * relative error exceeds 0.01. Vectors stay too: they are small, and some must be exact.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { maskedAt } from "../../core/analysis/masks.ts";
+import { noLayers } from "../../core/analysis/no-layers.ts";
+import { parametersOf } from "../../core/analysis/parameters.ts";
+import { selectLayers } from "../../core/analysis/selection.ts";
+import { requireStored } from "../../core/analysis/weight.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitter } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { roleWords } from "../../core/graph/role.ts";
+import { foldMask } from "../../rewrite/edit/fold-mask.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
+import { deferred } from "../../core/tensor/deferred.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import { typeCodes } from "../../core/tensor/types.ts";
+import type { QuantizeSettings } from "./options.ts";
+
+/** The smallest value that float16 rounds to infinity: halfway between 65,504 and 65,536. */
+export const beyond = 65_520;
+/** The first opset whose Cast specifies its type by a number. */
+export const castOpset = 6;
+const bfloat16Opset = 13;
+export const fewestElements = 64;
+/** Maximum relative error. Rounding to 11 bits loses at most 2^-11 of a value, except below 6e-5 (subnormal in float16). */
+export const mostLost = 0.01;
+
+export async function quantizeToHalf(
+  type: "float16" | "bfloat16",
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<Outcome> {
+  const changes: Change[] = [];
+  const misses: Miss[] = [];
+  const chosen = chosenTensors(model, options);
+  if (chosen.size === 0) {
+    const inference = infer(model);
+    misses.push(...noLayers(model, inference, allLayers(model, inference), true));
+  }
+  for (const [index, [value, at]] of [...chosen].entries()) {
+    context.progress(index, chosen.size);
+    const miss = await narrow(model, value, type);
+    if (miss === undefined) changes.push({ at, what: `stored as ${type}`, decidedBy: "global" });
+    else misses.push(new Miss(miss, at));
+  }
+  context.progress(chosen.size, chosen.size);
+  return { changes, misses };
+}
+
+function chosenTensors(model: Model, options: QuantizeSettings): ReadonlyMap<Value, string> {
+  const chosen = new Map<Value, string>();
+  const inference = infer(model);
+  const all = allLayers(model, inference);
+  for (const { name, weight } of selectLayers(all, options)) chosen.set(weight, name);
+  if (options.layers !== undefined) return chosen;
+  const left = new Set(
+    options.except === undefined ? [] : selectLayers(all, { layers: options.except }).map(({ weight }) => weight),
+  );
+  for (const value of parametersOf(model, inference))
+    if (isWorthIt(value) && !chosen.has(value) && !left.has(value)) chosen.set(value, value.name);
+  return chosen;
+}
+
+function isWorthIt({ tensor }: Value): boolean {
+  return tensor?.type === "float32" && tensor.dims.length > 1 && elementCount(tensor.dims) >= fewestElements;
+}
+
+/** Stores a tensor in half precision and inserts a Cast to float32. Returns the reason if that is not possible. */
+async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
+  const { tensor, graph, role } = value;
+  const refused = requireStored(value, { types: ["float32"], inside: true }, "it");
+  if (refused !== undefined || tensor === undefined) return refused?.reason;
+  if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
+  if (graph.isOutput(value)) return "it is an output of the model";
+  const { dims } = tensor;
+  const numbers = toFloats(await tensor.read());
+  let largest = 0;
+  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
+  if (type === "float16" && largest >= beyond)
+    return `its largest value is ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const lost = lostShare(numbers, toFloats(fromNumbers(type, dims, numbers)));
+  if (lost > mostLost) return `its values are too small: ${type} would lose ${(100 * lost).toFixed(0)} % of them`;
+  raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
+  const masked = maskedAt(value);
+  const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
+  const [before] = graph.nodes();
+  const emit = emitter(graph, {
+    ...(before === undefined ? {} : { before }),
+    by: "quantize",
+    opsets: model.header.opsets,
+  });
+  const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
+  replaceUses(value, wide, wide.producer);
+  // The closure must not hold the values: weights are read one at a time.
+  const narrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
+  value.tensor = await deferred(type, dims, narrowed);
+  value.type = { type, dims };
+  return undefined;
+}
+
+/** Returns the relative rounding error |x − r| / |x|. */
+export function lostShare(numbers: ArrayLike<number>, rounded: ArrayLike<number>): number {
+  let [noise, signal] = [0, 0];
+  for (let index = 0; index < numbers.length; index++) {
+    const number = numbers[index] ?? 0;
+    noise += (number - (rounded[index] ?? 0)) ** 2;
+    signal += number * number;
+  }
+  return signal === 0 ? 0 : Math.sqrt(noise / signal);
+}

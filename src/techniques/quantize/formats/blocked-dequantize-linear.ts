@@ -1,0 +1,126 @@
+/**
+ * Low-bit blocks in standard ONNX operators:
+ *
+ *     h = Gemm(x, fc1.weight, fc1.bias)     w = DequantizeLinear(fc1.weight_quantized, _scale, _zero_point) {axis=0, block_size}    # int4[K, N]
+ *                                           h = Add(MatMul(x, w), fc1.bias)
+ *     h = Conv(x, conv.weight)              w = Reshape(DequantizeLinear(…) {axis=1, block_size}, dims)                             # int4[outputs, others]
+ *                                           h = Conv(x, w)
+ *
+ * ONNX Runtime converts such a product into `MatMulNBits`; convolutions are dequantized in every run. Outputs with fewer values
+ * than a block have one scale. 2 bits are excluded: ONNX Runtime 1.30 computes wrong products if outputs % 4 ≠ 0.
+ */
+import type { Layer } from "../../../core/analysis/layers.ts";
+import { plainName } from "../../../core/analysis/masks.ts";
+import { Miss } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { codesTensor, makeCodes } from "../../../core/math/index.ts";
+import { fromNumbers } from "../../../core/tensor/convert.ts";
+import { int64 } from "../../../core/tensor/dense.ts";
+import { fixedDims } from "../../../core/tensor/dims.ts";
+import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
+import type { BlockSettings } from "../grid.ts";
+import type { Target } from "../target.ts";
+import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
+import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { blocksIn } from "./matmul-nbits.ts";
+import { typedAs } from "./picked-rows.ts";
+import { matrixAt, writeProduct } from "./product.ts";
+
+export const inStandardBlocks: Format = {
+  what: "blocks",
+  formOf(layer, own, inference) {
+    const settings = blocksIn(own);
+    if (settings === undefined || !own.onnxOnly) return undefined;
+    if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of them", layer.name);
+    const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
+    const target = matrixAt(layer, inference);
+    if (!(target instanceof Miss)) return productForm(settings, target);
+    const { role } = layer;
+    const isFlat =
+      role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block;
+    return isFlat ? reshapedForm(settings) : few;
+  },
+};
+
+const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
+  bits: settings.bits,
+  opset: 21,
+  blocks: settings,
+  text: (layer, { rounding }) => blocksText(settings, layer, rounding),
+  write,
+});
+
+const productForm = (settings: BlockSettings, target: Target): Form =>
+  blocksForm(settings, async (emit, { layer }, run) => {
+    const stored = await blocksOf(layer, settings, true, run);
+    const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
+    await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
+  });
+
+const reshapedForm = (settings: BlockSettings): Form =>
+  blocksForm(settings, async (emit, { layer }, run) => {
+    const { node, role, effective } = layer;
+    const near = around(emit, layer, run);
+    const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
+    const dims = fixedDims(effective.type?.dims) ?? [];
+    const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
+    node.graph.setInput(node, role.input, typedAs(near, shaped, effective));
+  });
+
+function numbersOf(
+  emit: Emit,
+  layer: Layer,
+  { block }: BlockSettings,
+  axis: number,
+  { codes, scale, zeroPoint }: StoredCodes,
+): Value {
+  const named = emit.named(`${plainName(layer.weight)}_DequantizeLinear_Output`);
+  return named.DequantizeLinear([codes, scale, zeroPoint], { axis, block_size: block });
+}
+
+const stored = oncePerRun<StoredCodes>();
+
+/** @param turned inputs × outputs, as a product reads them. */
+const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredCodes> =>
+  stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
+    const name = plainName(layer.weight);
+    const emit = beside(layer, run);
+    const { bits, symmetric } = settings;
+    const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
+    const { rows, count } = blocks;
+    const laid = (numbers: Float32Array | Uint8Array | Int32Array): ArrayLike<number> =>
+      turned ? numbers.map((_, at) => numbers[(at % rows) * count + Math.floor(at / rows)] ?? 0) : numbers;
+    const dims = turned ? [count, rows] : [rows, count];
+    return {
+      codes: emit.constant(blocks.codes, `${name}_quantized`),
+      scale: emit.constant(fromNumbers("float32", dims, laid(blocks.scale)), `${name}_scale`),
+      zeroPoint: symmetric
+        ? undefined
+        : emit.constant(
+            fromNumbers(bits === 4 ? "uint4" : "uint8", dims, laid(blocks.zeroPoint)),
+            `${name}_zero_point`,
+          ),
+    };
+  });
+
+const layoutOf =
+  ({ bits, block, symmetric }: BlockSettings, turned: boolean) =>
+  ({ rows, width, count }: BlockShape): BlockLayout => {
+    const type = `${symmetric ? "int" : "uint"}${bits === 4 ? 4 : 8}` as const;
+    const middle = symmetric ? 2 ** (bits - 1) : 0;
+    const dims = turned ? [width, rows] : [rows, width];
+    return {
+      type,
+      dims,
+      of(packed) {
+        const [whole, mask] = [count * block, 2 ** bits - 1];
+        const codes = makeCodes(type, rows * width);
+        for (let row = 0; row < rows; row++)
+          for (let at = 0, bit = row * whole * bits; at < width; at++, bit += bits)
+            codes[turned ? at * rows + row : row * width + at] =
+              (((packed[Math.floor(bit / 8)] ?? 0) >> (bit % 8)) & mask) - middle;
+        return codesTensor(type, dims, codes);
+      },
+    };
+  };

@@ -1,0 +1,91 @@
+/**
+ * Packs palette indices into bytes, lowest bits first. Widths other than 1, 2, 4 and 8 bits are split into planes of these
+ * widths, which follow each other in a row: 3 bits are the upper 2 bits, then the lowest bit.
+ */
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { fromNumbers } from "../../../core/tensor/convert.ts";
+import { int64 } from "../../../core/tensor/dense.ts";
+import { type Dense, typeCodes } from "../../../core/tensor/types.ts";
+
+export const digitsOpset = 13;
+
+/** Layout of a tensor: rows of bytes with consecutive planes, the highest bits first. */
+export interface Digits {
+  readonly planes: readonly Plane[];
+  readonly width: number;
+  /** Rows × bytes. */
+  readonly dims: readonly number[];
+}
+
+/** `bits` bits of each index, above `shift` bits, in a byte range of the row. */
+interface Plane {
+  readonly bits: number;
+  readonly shift: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export function digitsOf(count: number, rows: number, bits: number): Digits {
+  const width = count / rows;
+  const planes = planesOf(bits, width);
+  return { planes, width, dims: [rows, planes.at(-1)?.to ?? 0] };
+}
+
+function planesOf(bits: number, width: number): readonly Plane[] {
+  const planes: Plane[] = [];
+  let [shift, from] = [bits, 0];
+  for (const own of bits === 8 ? [8] : [4, 2, 1].filter((one) => (bits & one) !== 0)) {
+    shift -= own;
+    const to = from + Math.ceil((width * own) / 8);
+    planes.push({ bits: own, shift, from, to });
+    from = to;
+  }
+  return planes;
+}
+
+export function packDigits(codes: ArrayLike<number>, { planes, width, dims }: Digits): Dense {
+  const [rows = 0, length = 0] = dims;
+  const data = new Uint8Array(rows * length);
+  for (const { bits, shift, from } of planes)
+    for (let at = 0; at < codes.length; at++) {
+      const column = (at % width) * bits;
+      const byte = Math.floor(at / width) * length + from + (column >> 3);
+      data[byte] = (data[byte] ?? 0) | ((((codes[at] ?? 0) >> shift) & (2 ** bits - 1)) << (column & 7));
+    }
+  return { type: "uint8", dims, data };
+}
+
+export function numbersOf(
+  emit: Emit,
+  palette: Value,
+  { planes, width }: Pick<Digits, "planes" | "width">,
+  bytes: Value,
+  dims: readonly number[] | Value,
+): Value {
+  const shape = "graph" in dims ? dims : emit.constant(int64([dims.length], dims), "dims");
+  let codes: Value | undefined;
+  for (const { bits, from, to } of planes) {
+    const own = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
+    const digits = emit.Cast([emit.Reshape([unpacked(emit, own, bits, width), shape])], { to: typeCodes.int32 });
+    codes = codes === undefined ? digits : emit.Add([emit.Mul([codes, 2 ** bits]), digits]);
+  }
+  return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
+}
+
+/** Unpacks bytes, low bits first: [rows, bytes] → [rows · width]. */
+function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value {
+  if (bits === 8) return bytes;
+  const each = 8 / bits;
+  const shifts = fromNumbers(
+    "uint8",
+    [each],
+    Array.from({ length: each }, (_, at) => at * bits),
+  );
+  const shifted = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
+    direction: "RIGHT",
+  });
+  const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
+  const whole = Math.ceil(width / each) * each;
+  return whole === width ? digits : emit.Slice([emit.Reshape([digits, [-1, whole]]), [0], [width], [1]]);
+}

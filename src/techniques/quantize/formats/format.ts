@@ -1,0 +1,86 @@
+/** Formats in which a weight is stored. A format is a file here that selects its layers, and a line in the table of `plan.ts`. */
+import type { Inference } from "../../../core/analysis/infer.ts";
+import type { Layer } from "../../../core/analysis/layers.ts";
+import type { Miss } from "../../../core/errors.ts";
+import { type Emit, emitter } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import type { Change, Context } from "../../../core/pass/pass.ts";
+import type { BlockSettings } from "../grid.ts";
+import type { WeightRounding } from "../model-roundings.ts";
+import type { QuantizeSettings } from "../options.ts";
+import type { Rounding, WeightSettings } from "../weight.ts";
+
+/** Selects layers: returns a form, the reason why a layer cannot have it, or undefined if the options do not ask for it. */
+export interface Format {
+  /** Completes "not …", for example "blocks". */
+  readonly what: string;
+  /** @param learned the existing fake quantization of the weight. */
+  formOf(
+    layer: Layer,
+    own: QuantizeSettings,
+    inference: Inference,
+    learned: WeightRounding | undefined,
+  ): Form | Miss | undefined;
+}
+
+export interface Form {
+  readonly bits: number;
+  /** Minimum opset, if the layers do not require it anyway. */
+  readonly opset?: number;
+  readonly blocks?: BlockSettings;
+  text(layer: Layer, run: Writing): string;
+  /** Called for all layers before the first is written. */
+  begin?(planned: LayerPlan, run: Writing): Promise<void>;
+  /** Writes a layer; its data and weight are in the graph before `emit`. */
+  write(emit: Emit, planned: LayerPlan, run: Writing): Promise<void>;
+  /** Returns a table's form for a product that shares its values, a reason, or undefined. @param wanted the form without the table. */
+  tied?(product: Layer, wanted: Form, inference: Inference): Form | Miss | undefined;
+  readonly otherwise?: Form;
+  /** Returns the form of an integer product on the 8-bit values of a table. */
+  onCodes?(settings: WeightSettings): Form | undefined;
+}
+
+export interface LayerPlan {
+  readonly layer: Layer;
+  readonly decidedBy: Change["decidedBy"];
+  readonly form: Form;
+  readonly why?: string | undefined;
+  readonly table?: Layer;
+  readonly isShared?: boolean;
+}
+
+export interface Writing {
+  readonly model: Model;
+  readonly inference: Inference;
+  readonly rounding: Rounding;
+  /** Rounding for slices, without zero points. */
+  readonly plain: Rounding;
+  readonly context: Context;
+  /** Weights that subgraphs read. */
+  readonly readInside: ReadonlySet<Value>;
+}
+
+/** Writes into the graph that holds a weight, so that all subgraphs can read the result. */
+export const beside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
+  emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
+
+/**
+ * Dequantizes before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
+ * after a DequantizeLinear of outer values.
+ */
+export const around = (emit: Emit, layer: Layer, run: Writing): Emit =>
+  run.readInside.has(layer.weight) ? beside(layer, run) : emit;
+
+export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
+  const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();
+  return async (run, weight, form, make) => {
+    const weights = runs.get(run) ?? new Map<Value, Map<unknown, T>>();
+    runs.set(run, weights);
+    const forms = weights.get(weight) ?? new Map<unknown, T>();
+    weights.set(weight, forms);
+    const found = forms.get(form) ?? (await make());
+    forms.set(form, found);
+    return found;
+  };
+}

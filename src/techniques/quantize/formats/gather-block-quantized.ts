@@ -1,0 +1,119 @@
+/**
+ * An embedding table whose rows are packed in low-bit blocks:
+ *
+ *     h = Gather(embed.weight, ids)     h = GatherBlockQuantized(embed.weight_quantized, ids, _scale, _zero_point) {bits, block_size, quantize_axis=1}
+ *
+ * The bytes equal those of MatMulNBits with the rows as outputs, so a tied last layer shares them: they are stored as rows ×
+ * blocks × bytes and reshaped here. The WebGPU build of ONNX Runtime, which transformers.js loads in browsers, lacks the operator
+ * on the CPU. `everywhere` writes instead
+ *
+ *     h = (unpacked(Gather(_quantized, ids)) - unpacked(Gather(_zero_point, ids))) · Gather(_scale, ids)      # 4 bits, high = ⌊byte / 16⌋
+ */
+import type { Layer } from "../../../core/analysis/layers.ts";
+import { Miss } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { int64 } from "../../../core/tensor/dense.ts";
+import { typeCodes } from "../../../core/tensor/types.ts";
+import { blocksText } from "../blocks.ts";
+import type { BlockSettings } from "../grid.ts";
+import { type Lacks, lackOf } from "../runtimes.ts";
+import { settingsOf } from "../weight.ts";
+import { codesForm } from "./dequantize-linear.ts";
+import type { Form, Format } from "./format.ts";
+import { blocksForm, blocksIn, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
+import { pickRows } from "./picked-rows.ts";
+import { matrixAt } from "./product.ts";
+
+const smallestBlock = 16;
+const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };
+
+export const inRowsOfBlocks: Format = {
+  what: "blocks",
+  formOf(layer, own) {
+    const asked = blocksIn(own);
+    if (asked === undefined || own.onnxOnly || layer.role.kind !== "lookup") return undefined;
+    const { block } = asked;
+    const width = layer.outputs;
+    if (width % block > 0)
+      return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
+    // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
+    const bits = asked.bits === 2 ? 4 : asked.bits;
+    // ONNX Runtime 1.24 reads 4-bit zero points as if rows were not byte-aligned, so a row needs an even number of blocks.
+    const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
+    if (even < smallestBlock)
+      return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
+    const settings = { bits, block: even, symmetric: false } as const;
+    const everywhere = own.everywhere === true || lackOf(lacks, own) !== undefined;
+    return rowsForm(settings, codesForm(settingsOf(own)), everywhere);
+  },
+};
+
+const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean): Form => ({
+  bits: settings.bits,
+  blocks: settings,
+  otherwise,
+  text: (layer, { rounding }) => blocksText(settings, layer, rounding),
+  async write(emit, { layer, isShared }, run) {
+    const indices = layer.node.inputs[layer.role.data];
+    const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;
+    writeRows(emit, layer, await blocksOf(layer, settings, run, isShared !== true), rank);
+  },
+  tied(product, wanted, inference) {
+    if (wanted.onCodes !== undefined) return undefined;
+    const target = matrixAt(product, inference);
+    return target instanceof Miss ? target : blocksForm(settings, target);
+  },
+});
+
+/** @param rank rank of the indices, if rows are selected by standard operators. */
+function writeRows(emit: Emit, layer: Layer, stored: StoredBlocks, rank: number | undefined): void {
+  const { codes, scale, zeroPoint, rows: length, bits, block } = stored;
+  const table =
+    codes.type?.dims?.length === 2
+      ? codes
+      : emit.named(`${codes.name}_rows`).Reshape([codes, emit.constant(int64([2], [length, -1]), "rows")]);
+  pickRows(emit, layer, (indices, output) => {
+    const rows =
+      rank !== undefined && zeroPoint !== undefined
+        ? plainRows(emit, { ...stored, codes: table, zeroPoint }, indices, rank)
+        : emit.named(`${output}_rows`)["com.microsoft.GatherBlockQuantized"]([table, indices, scale, zeroPoint], {
+            bits,
+            block_size: block,
+            gather_axis: layer.role.in,
+            quantize_axis: layer.role.out,
+          });
+    return { rows, numbers: rows };
+  });
+}
+
+function plainRows(
+  emit: Emit,
+  { codes, scale, zeroPoint, bits, block }: StoredBlocks & { readonly zeroPoint: Value },
+  indices: Value,
+  rank: number,
+): Value {
+  const shaped = (value: Value, ...last: readonly number[]): Value => {
+    const dims = [...Array<number>(rank).fill(0), ...last];
+    return emit.Reshape([value, emit.constant(int64([dims.length], dims), "blocks")]);
+  };
+  const picked = (stored: Value): Value => emit.Gather([stored, indices], { axis: 0 });
+  const difference = emit.Sub([
+    shaped(unpacked(emit, picked(codes), bits), -1, block),
+    shaped(unpacked(emit, picked(zeroPoint), bits), -1, 1),
+  ]);
+  return shaped(emit.Mul([difference, shaped(picked(scale), -1, 1)]), -1);
+}
+
+/** Unpacks bytes; 4-bit values become pairs along a new last axis. */
+function unpacked(emit: Emit, bytes: Value, bits: number): Value {
+  const numbers = emit.Cast([bytes], { to: typeCodes.float32 });
+  if (bits === 8) return numbers;
+  const high = emit.Floor([emit.Mul([numbers, 1 / 16])]);
+  const last = emit.constant(int64([1], [-1]), "last");
+  const halves = [emit.Sub([numbers, emit.Mul([high, 16])]), high];
+  return emit.Concat(
+    halves.map((half) => emit.Unsqueeze([half, last])),
+    { axis: -1 },
+  );
+}

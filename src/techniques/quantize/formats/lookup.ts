@@ -1,0 +1,56 @@
+/**
+ * An embedding table in 8 bits. Rows are dequantized after they are selected, so memory never holds the float table:
+ *
+ *     h = Gather(embed.weight, ids)        r = Gather(embed.weight_quantized, ids)      # int8[…, D]
+ *                                          s = Gather(embed.weight_scale, ids)          # float32[…]
+ *                                          h = Mul(DequantizeLinear(r, 1), Unsqueeze(s, -1))
+ *
+ * With one scale for all rows, h = DequantizeLinear(r, embed.weight_scale, embed.weight_zero_point).
+ */
+import type { Inference } from "../../../core/analysis/infer.ts";
+import type { Layer } from "../../../core/analysis/layers.ts";
+import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { fromNumbers } from "../../../core/tensor/convert.ts";
+import type { WeightSettings } from "../weight.ts";
+import type { StoredCodes } from "./dequantize-linear.ts";
+import { pickRows } from "./picked-rows.ts";
+
+/** Returns whether a layer multiplies with the transposed table only, so that its outputs are the rows of the table. */
+export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
+  const { producer } = layer.effective;
+  if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
+    return false;
+  const found = storedOutputAxis(layer, inference);
+  return layer.role.out === 1 && found?.axis === table.role.in && !found.renumbered;
+}
+
+export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
+  layer.effective === table.effective ? layer.role.out === table.role.in : turnsTable(layer, table, inference);
+
+/** Writes a lookup in quantized rows; per-row scales require symmetric values. */
+export function writeLookup(
+  emit: Emit,
+  layer: Layer,
+  stored: StoredCodes & { readonly axis: number | undefined },
+  type: WeightSettings["type"],
+): void {
+  pickRows(emit, layer, (indices, output) => {
+    const rows = emit.named(`${output}_codes`).Gather([stored.codes, indices], { axis: layer.role.in });
+    const numbers =
+      stored.axis === undefined
+        ? emit.DequantizeLinear([rows, stored.scale, stored.zeroPoint])
+        : rowByRow(emit, rows, indices, stored.scale, type);
+    return { rows, numbers };
+  });
+}
+
+/** Scales rows with Mul: DequantizeLinear has scales along one axis only, but those of selected rows vary along all index axes. */
+function rowByRow(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
+  const one = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
+  const middle = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];
+  const picked = emit.Gather([scale, indices], { axis: 0 });
+  const last = emit.constant(fromNumbers("int64", [1], [-1]), "last");
+  return emit.Mul([emit.DequantizeLinear([rows, one, ...middle]), emit.Unsqueeze([picked, last])]);
+}

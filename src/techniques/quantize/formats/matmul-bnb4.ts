@@ -1,0 +1,72 @@
+/**
+ * A matrix product whose weight is stored as 4-bit indices of floats (nf4), as in bitsandbytes:
+ *
+ *     h = Gemm(x, fc1.weight, fc1.bias)       h = Add(MatMulBnb4(x, fc1.weight_quantized, fc1.weight_scale) {K, N, block_size, quant_type}, fc1.bias)
+ *
+ * The weight is flattened (outputs × inputs) and divided into blocks whose scale is their largest magnitude. The first of two
+ * indices is the high half of its byte.
+ */
+import { plainName } from "../../../core/analysis/masks.ts";
+import { Miss } from "../../../core/errors.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { largestOfBlocks, tableCodes } from "../../../core/math/index.ts";
+import { bnb4Tables } from "../../../core/tensor/bnb4.ts";
+import { deferred } from "../../../core/tensor/deferred.ts";
+import { float32 } from "../../../core/tensor/dense.ts";
+import type { Dense } from "../../../core/tensor/types.ts";
+import { inRows } from "../blocks.ts";
+import type { Target } from "../target.ts";
+import { weightReader } from "../weight.ts";
+import { beside, type Form, type Format, oncePerRun } from "./format.ts";
+import { matrixAt, writeProduct } from "./product.ts";
+
+const usualBlock = 64;
+
+export const inBnb4: Format = {
+  what: "4-bit floats",
+  formOf(layer, { weights, block = usualBlock }, inference) {
+    if (weights !== "nf4") return undefined;
+    if (layer.role.kind === "lookup") return new Miss("they require a matrix product", layer.name);
+    const target = matrixAt(layer, inference);
+    return target instanceof Miss ? target : bnb4Form(block, target);
+  },
+};
+
+const stored = oncePerRun<readonly [codes: Value, scale: Value]>();
+
+const bnb4Form = (block: number, target: Target): Form => ({
+  bits: 4,
+  text: () => `weight as nf4, blocks of ${block}`,
+  async write(emit, { layer }, run) {
+    const { inputs, outputs } = layer;
+    const operands = await stored(run, layer.effective, `${block} ${layer.role.out}`, async () => {
+      const read = await weightReader(run.model, layer, run.context.engine);
+      const numbers = async (): Promise<Float32Array> => inRows(layer, await read());
+      const largest = largestOfBlocks(await numbers(), block);
+      const dims = [Math.ceil((outputs * inputs) / 2)];
+      const pack = packed(numbers, largest, block, dims);
+      const plain = plainName(layer.weight);
+      const store = beside(layer, run);
+      return [
+        store.constant(await deferred("uint8", dims, pack), `${plain}_quantized`),
+        store.constant(float32([largest.length], largest), `${plain}_scale`),
+      ];
+    });
+    const quant_type = Object.keys(bnb4Tables).indexOf("nf4");
+    const attributes = { K: inputs, N: outputs, block_size: block, quant_type };
+    await writeProduct(emit, target, run, (emit, data) =>
+      emit["com.microsoft.MatMulBnb4"]([data, ...operands], attributes),
+    );
+  },
+});
+
+const packed =
+  (numbers: () => Promise<Float32Array>, largest: Float32Array, block: number, dims: readonly number[]) =>
+  async (): Promise<Dense> => {
+    const codes = tableCodes(await numbers(), largest, { block, table: bnb4Tables.nf4 });
+    const data = Uint8Array.from(
+      { length: dims[0] ?? 0 },
+      (_, at) => ((codes[2 * at] ?? 0) << 4) | (codes[2 * at + 1] ?? bnb4Tables.nf4.indexOf(0)),
+    );
+    return { type: "uint8", dims, data };
+  };

@@ -1,0 +1,123 @@
+/**
+ * A weight as indices into a palette of the values with the least squared error (`core/math/kmeans.ts`).
+ *
+ *     h = Gemm(x, fc1.weight)      q = Mod(BitShift(Unsqueeze(fc1.weight_quantized, -1), [0, 4]), 16)      # two 4-bit indices per byte
+ *                                  w = Gather(fc1.weight_palette, Cast(Reshape(q, dims)))
+ *                                  h = Gemm(x, w)
+ *
+ * ONNX Runtime computes w once, when it loads the model; rows of an embedding table are gathered before they are unpacked. The
+ * palette is a trainable parameter (Han et al. 2016). If zeros are as frequent as a cluster, as in pruned weights, 0 is a fixed
+ * entry: Concat([0], fc1.weight_palette). A weight with few enough distinct values is stored exactly.
+ */
+import type { Layer } from "../../../core/analysis/layers.ts";
+import { plainName } from "../../../core/analysis/masks.ts";
+import { Miss } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import { parameter } from "../../../core/graph/role.ts";
+import { assign, kmeans } from "../../../core/math/index.ts";
+import { toFloat32 } from "../../../core/tensor/convert.ts";
+import { deferred } from "../../../core/tensor/deferred.ts";
+import { float32, int64 } from "../../../core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
+import type { Dense } from "../../../core/tensor/types.ts";
+import { weightReader } from "../weight.ts";
+import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
+import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { pickRows, typedAs } from "./picked-rows.ts";
+
+export const inPalette: Format = {
+  what: "a palette",
+  formOf({ effective, name }, { weights, bits }) {
+    if (weights !== "palette") return undefined;
+    const count = elementCount(fixedDims(effective.type?.dims) ?? []);
+    return (count * (32 - bits)) / 32 > 2 ** bits
+      ? paletteForm(bits)
+      : new Miss(`its ${count} numbers take fewer bytes than ${2 ** bits} values and codes`, name);
+  },
+};
+
+const paletteForm = (bits: number): Form => ({
+  bits,
+  opset: digitsOpset,
+  text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
+  async write(emit, { layer, table = layer }, run) {
+    const stored = await storedOf(around(emit, layer, run), table, bits, run);
+    if (layer.role.kind === "lookup")
+      pickRows(emit, layer, (indices, output) => {
+        const rows = emit.named(`${output}_codes`).Gather([stored.bytes, indices], { axis: layer.role.in });
+        const width = emit.constant(int64([1], [stored.width]), "width");
+        return {
+          rows,
+          numbers: numbersOf(
+            emit,
+            stored.palette,
+            stored,
+            rows,
+            emit.Concat([emit.Shape([indices]), width], { axis: 0 }),
+          ),
+        };
+      });
+    else {
+      const { node, role, effective } = layer;
+      const dims = fixedDims(table.effective.type?.dims) ?? [];
+      const numbers = numbersOf(emit, stored.palette, stored, stored.bytes, dims);
+      const isTurned = effective !== table.effective;
+      const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
+      node.graph.setInput(node, role.input, typedAs(emit, turned, effective));
+    }
+  },
+  tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),
+});
+
+interface StoredPalette extends Pick<Digits, "planes" | "width"> {
+  readonly palette: Value;
+  readonly bytes: Value;
+}
+
+const once = oncePerRun<StoredPalette>();
+
+const storedOf = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
+  once(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
+    const name = plainName(layer.weight);
+    const read = await weightReader(run.model, layer, run.context.engine);
+    const dense = await read();
+    const { centroids, zero } = paletteOf(toFloat32(dense), 2 ** bits);
+    const count = elementCount(dense.dims);
+    const digits = digitsOf(count, layer.role.kind === "lookup" ? (dense.dims[0] ?? 1) : 1, bits);
+    const trained = emit.constant(float32([centroids.length], centroids), `${name}_palette`, parameter);
+    const palette = zero
+      ? emit.Concat([emit.constant(float32([1], [0]), `${name}_zero`), trained], { axis: 0 })
+      : trained;
+    const bytes = await deferred("uint8", digits.dims, packed(read, { centroids, zero }, digits));
+    return { ...digits, palette, bytes: emit.constant(bytes, `${name}_quantized`) };
+  });
+
+/** Returns the palette in ascending order, without the fixed 0. */
+function paletteOf(values: Float32Array, size: number): { readonly centroids: Float32Array; readonly zero: boolean } {
+  const distinct = new Set<number>();
+  let zeros = 0;
+  for (const value of values) {
+    if (value === 0) zeros++;
+    else if (distinct.size <= size) distinct.add(value);
+  }
+  const zero = zeros * size >= values.length && zeros > 0;
+  const most = zero ? size - 1 : size;
+  const others = zero || zeros === 0 ? distinct : distinct.add(0);
+  if (others.size <= most) return { centroids: Float32Array.from(others).sort(), zero };
+  const centroids = kmeans(zero ? values.filter((value) => value !== 0) : values, most);
+  return { centroids: Float32Array.from(centroids), zero };
+}
+
+// Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
+const packed =
+  (read: () => Promise<Dense>, { centroids, zero }: ReturnType<typeof paletteOf>, digits: Digits) =>
+  async (): Promise<Dense> => {
+    const values = toFloat32(await read());
+    const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
+    const middle = zero ? order.indexOf(0) : -1;
+    const codes = assign(values, Float64Array.from(order)).map((place) =>
+      place === middle ? 0 : place < middle ? place + 1 : place,
+    );
+    return packDigits(codes, digits);
+  };

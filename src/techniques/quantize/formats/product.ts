@@ -1,0 +1,64 @@
+/** Replaces layers that multiply data with a matrix and add a bias. */
+import type { Inference } from "../../../core/analysis/infer.ts";
+import type { Layer } from "../../../core/analysis/layers.ts";
+import { Miss } from "../../../core/errors.ts";
+import type { Emit } from "../../../core/graph/emit.ts";
+import type { Value } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { replaceNode } from "../../../core/graph/replace.ts";
+import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
+import type { Context } from "../../../core/pass/pass.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { toFloat32 } from "../../../core/tensor/convert.ts";
+import { float32 } from "../../../core/tensor/dense.ts";
+import type { Dense } from "../../../core/tensor/types.ts";
+import { type Target, targetAt } from "../target.ts";
+import type { Writing } from "./format.ts";
+
+export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
+  const target = targetAt(layer, inference);
+  if (target instanceof Miss) return target;
+  const { rule, data } = target;
+  const { dataAxis, packed, stack } = rule.weight;
+  const rank = inference.operand(data)?.dims?.length;
+  const isMatrix = layer.effective.type?.dims?.length === 2 && packed === undefined && stack === undefined;
+  if (!isMatrix || rule.channelDims(1).length !== 1)
+    return new Miss("these formats require a matrix product", layer.name);
+  if (dataAxis !== -1 && dataAxis + 1 !== rank) return new Miss("its data is transposed", layer.name);
+  return target;
+}
+
+export async function writeProduct(
+  emit: Emit,
+  target: Target,
+  run: Writing,
+  productOf: (emit: Emit, data: Value) => Value,
+): Promise<void> {
+  const { layer, data } = target;
+  const { node, role } = layer;
+  const [output] = node.outputs;
+  if (output === undefined) return;
+  keepLayerName(layer);
+  // Read here because the previous layer may have been rewritten.
+  const product = productOf(emit.named(`${output.name}_product`), node.inputs[role.data] ?? data);
+  const bias = await biasFor(run.model, target, run.context);
+  const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
+  replaceNode(node, [addend === undefined ? product : emit.named(`${output.name}_sum`).Add([product, addend])]);
+  handOnLayerName(layer, product);
+}
+
+/** Returns the bias times its factor, with the shape of a channel vector if it is one. */
+export async function biasFor(
+  model: Model,
+  { layer, rule }: Target,
+  context: Context,
+): Promise<Dense | Value | undefined> {
+  const { bias } = layer;
+  if (bias === undefined) return undefined;
+  const dims = rule.channelDims(layer.outputs);
+  const factor = rule.biasFactor ?? 1;
+  if (factor === 1 && (dims.length === 1 || bias.type?.dims?.length !== 1)) return bias;
+  const dense = await readStoredValue(model, bias, context.engine);
+  const scaled = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
+  return float32(dense.dims.length === 1 && scaled.length === layer.outputs ? dims : dense.dims, scaled);
+}

@@ -1,0 +1,447 @@
+/**
+ * Computes in float16 where ONNX's types allow it, with a Cast wherever a value changes type:
+ *
+ *     h = Gemm(x, fc1.weight)                x16 = Cast(x) {to=float16}
+ *     s = Exp(h)                        →    h16 = Gemm(x16, fc1.weight)       fc1.weight: float16[128, 784]
+ *                                            h = Cast(h16) {to=float32}
+ *                                            s = Exp(h)
+ *
+ * All graphs, including subgraphs, keep their input and output types. These nodes stay in float32:
+ *
+ * - excluded layers and operator types, types that ONNX fixes, and operators whose definition requires it (`needsFloat32`);
+ * - nodes with a stored value that float16 cannot hold (beyond 65,504 or too small), and normalizations whose scale or shift is
+ *   such a value, x · s + (bias - mean · s) with s = scale / √(variance + ε), with their readers;
+ * - nodes that read floats computed from integers (products, dequantized weights), which can be large and which runtimes fuse.
+ *   Operators that only select by integers (If, Where, Gather) do not count;
+ * - nodes between nodes that stay, if they have no weight to convert.
+ *
+ * Values that represent infinity (attention masks add −3.4e38) become ±32,752. In float32 such a sum loses the score, so a fully
+ * masked row attends to all positions equally. In float16 the row would follow the scores, so masked sums before a softmax are
+ * clipped to at least −16,384 (`maskedSums`).
+ */
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { allLayers, type Layer } from "../../core/analysis/layers.ts";
+import { maskedAt } from "../../core/analysis/masks.ts";
+import { leavesOut, selectLayers } from "../../core/analysis/selection.ts";
+import { Miss } from "../../core/errors.ts";
+import { emitter } from "../../core/graph/emit.ts";
+import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
+import { roleWords } from "../../core/graph/role.ts";
+import { type OperatorSchema, schemaAt } from "../../core/graph/schema.ts";
+import { entryOf } from "../../core/ops/index.ts";
+import { foldMask } from "../../rewrite/edit/fold-mask.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
+import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
+import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
+import { deferred } from "../../core/tensor/deferred.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import { endlessInHalf, halfFarAway, withinHalf } from "../../core/tensor/half.ts";
+import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
+import { beyond, castOpset, fewestElements, lostShare, mostLost } from "./float16.ts";
+import type { QuantizeSettings } from "./options.ts";
+
+export async function quantizeToHalfArithmetic(
+  model: Model,
+  options: QuantizeSettings,
+  context: Context,
+): Promise<Outcome> {
+  await storeConstants(model, {}, context);
+  for (const value of [...model.graph.values()]) {
+    const masked = value.tensor === undefined ? undefined : maskedAt(value);
+    if (masked !== undefined) await foldMask(model, masked);
+  }
+  raiseOpset(model, castOpset);
+  const all = allLayers(model, infer(model));
+  const nodes = [...allNodes(model.graph)];
+  const types = new Set(nodes.map(({ op }) => op));
+  const chosen = new Set(selectLayers(all, options, types).map(({ node }) => node));
+  const named = new Map(all.map((layer) => [layer.node, layer]));
+  const { unfit: unfitStored, endless } = await screenTensors(nodes, context);
+  const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
+  const { halved, misses } = choose(model, {
+    nodes,
+    unfit,
+    endless,
+    named,
+    chosen,
+    onlyChosen: options.layers !== undefined,
+    isLeft: ({ op }) => leavesOut(options, op),
+  });
+  if (halved.size === 0) return { changes: [], misses };
+  const changes = changesOf(halved, named);
+  const sums = maskedSums(halved, endless, infer(model));
+  const clamped = await writeInHalf(model, halved);
+  for (const sum of sums) changes.push(limitMasked(model, sum));
+  removeUnusedEverywhere(model);
+  return { changes: [...changes, ...clamped], misses };
+}
+
+function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): Change[] {
+  const layers = new Set([...halved.keys()].flatMap((node) => named.get(node)?.name ?? []));
+  // An operator without float outputs (Shape) reads float16, but does not compute in it.
+  const [first, ...others] = [...halved].flatMap(([node, { outputs }]) =>
+    named.has(node) || outputs.length === 0 ? [] : [node],
+  );
+  const more = others.length === 0 ? "" : `, as ${others.length} more operators without weights do`;
+  return [
+    ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
+    ...(first === undefined
+      ? []
+      : [{ at: describe(first), what: `computes in float16${more}`, decidedBy: "global" as const }]),
+  ];
+}
+
+interface Halves {
+  readonly inputs: readonly number[];
+  readonly outputs: readonly number[];
+}
+
+const isFloat32 = (value: Value | undefined): value is Value => value?.type?.type === "float32";
+
+function filling(node: Node): readonly [name: string, tensor: Tensor] | undefined {
+  if (node.inputs.some(isFloat32)) return undefined;
+  for (const [name, attribute] of node.attributes)
+    if (attribute.kind === "tensor" && attribute.value.type === "float32") return [name, attribute.value];
+  return undefined;
+}
+
+export function halvesAt(node: Node, inference: Inference): Halves | Miss {
+  const site = inference.site(node);
+  const entry = entryOf(node);
+  const halves = halvesOf(node, schemaAt(node.domain, node.op, site.version));
+  if (halves === undefined) return new Miss("its types are fixed: ONNX has no float16 for it");
+  const reason = entry?.needsFloat32?.(node);
+  if (reason !== undefined) return new Miss(reason);
+  const inputs = site.inputs.map((operand, index) =>
+    operand !== undefined && halves.inputs.includes(index) ? { ...operand, type: "float16" as const } : operand,
+  );
+  const bound = entry?.at({ ...site, inputs });
+  const found = bound === undefined || bound instanceof Miss ? undefined : bound.infer();
+  const follows = node.outputs.some((output, index) => {
+    const isHalf = found !== undefined && !(found instanceof Miss) && found[index]?.type === "float16";
+    return isFloat32(output) && isHalf && !halves.outputs.includes(index);
+  });
+  return follows ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
+}
+
+/** Returns undefined if ONNX or another operand fixes the type. */
+function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | undefined {
+  if (schema === undefined) return undefined;
+  const { input: letterIn, output: letterOut } = schema.half;
+  const letters = new Set<string>();
+  const inputs = node.inputs.flatMap((value, index) => {
+    const letter = value === undefined ? undefined : letterIn(index);
+    if (letter === undefined || !isFloat32(value)) return [];
+    letters.add(letter);
+    return [index];
+  });
+  const agree = node.inputs.every((value, index) => {
+    const letter = letterIn(index);
+    return value === undefined || letter === undefined || !letters.has(letter) || isFloat32(value);
+  });
+  const writes = filling(node) !== undefined;
+  const outputs = [...node.outputs.keys()].filter((index) => {
+    const letter = letterOut(index);
+    return letter !== undefined && (writes || letters.has(letter));
+  });
+  return (writes || inputs.length > 0) &&
+    agree &&
+    outputs.every((index) => node.outputs[index] === undefined || isFloat32(node.outputs[index]))
+    ? { inputs, outputs }
+    : undefined;
+}
+
+interface CastPlan {
+  readonly nodes: readonly Node[];
+  /** Values that float16 cannot hold, with the reason. */
+  readonly unfit: ReadonlyMap<Value, string>;
+  readonly endless: ReadonlySet<Value>;
+  readonly named: ReadonlyMap<Node, Layer>;
+  readonly chosen: ReadonlySet<Node>;
+  readonly onlyChosen: boolean;
+  readonly isLeft: (node: Node) => boolean;
+}
+
+function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen, isLeft }: CastPlan) {
+  const inference = infer(model);
+  const misses: Miss[] = [];
+  const able = new Map<Node, Halves>();
+  for (const node of nodes) {
+    if (!(node.inputs.some(isFloat32) || filling(node) !== undefined) || subgraphs(node).length > 0) continue;
+    if (named.has(node) ? !chosen.has(node) : onlyChosen || isLeft(node)) continue;
+    const halves = halvesAt(node, inference);
+    const reason = halves instanceof Miss ? halves.reason : heldBack(node, unfit);
+    if (!(halves instanceof Miss) && reason === undefined) able.set(node, halves);
+    else if (node.outputs.some(isFloat32) && reason !== undefined)
+      misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
+  }
+  // A second pass is needed: only after the first it is known which nodes stay in float32.
+  const isMadeOfIntegers = (value: Value | undefined): boolean => {
+    const { producer } = value ?? {};
+    if (producer === undefined || able.has(producer) || !isFloat32(value)) return false;
+    const graphs = subgraphs(producer);
+    return graphs.length > 0
+      ? graphs.some(({ outputs }) => outputs.some(isMadeOfIntegers))
+      : makesFloatsOfIntegers(producer, inference);
+  };
+  for (const node of [...able.keys()].filter(({ inputs }) => inputs.some(isMadeOfIntegers))) {
+    // Masks are computed from flags, which are exact.
+    if (node.inputs.some((input) => input !== undefined && endless.has(input))) continue;
+    able.delete(node);
+    const layer = named.get(node);
+    if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
+  }
+  const between = leaveBetween(nodes, able).flatMap((node) => named.get(node)?.name ?? []);
+  const few = `its weight has fewer than ${fewestElements} elements, and its neighbors stay in float32`;
+  misses.push(...between.map((layer) => new Miss(few, layer)));
+  return { halved: able, misses };
+}
+
+function heldBack(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
+  for (const value of [...node.inputs, ...node.outputs]) {
+    if (value === undefined) continue;
+    const { role } = value;
+    if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer")
+      return `"${value.name}" is ${roleWords(role)}`;
+    const reason = unfit.get(value);
+    if (reason !== undefined) return `"${value.name}" ${reason}`;
+  }
+  return undefined;
+}
+
+/** Returns whether a float32 node converts integers to floats, or floats to integers and their scale. */
+function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
+  if (![node.inputs[0], ...node.outputs].some((value) => /^(u?int\d+|bool)$/.test(value?.type?.type ?? "")))
+    return false;
+  // If the floats share the type of a float operand, they come from it: the integers only select.
+  const { domain, op } = node;
+  return (
+    entryOf(node)?.codes !== undefined ||
+    halvesOf(node, schemaAt(domain, op, inference.site(node).version)) === undefined
+  );
+}
+
+/** Removes and returns nodes without a weight between float32 nodes, and nodes that output no floats. */
+function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly Node[] {
+  const isHalf = (value: Value | undefined): boolean => {
+    const producer = value?.producer;
+    const halves = producer === undefined ? undefined : able.get(producer);
+    return halves?.outputs.some((output) => producer?.outputs[output] === value) ?? false;
+  };
+  const isWeight = (value: Value | undefined): boolean =>
+    value?.tensor !== undefined && value.tensor.dims.length > 1 && elementCount(value.tensor.dims) >= fewestElements;
+  return nodes.filter((node) => {
+    const halves = able.get(node);
+    if (
+      halves === undefined ||
+      halves.inputs.some((input) => isHalf(node.inputs[input]) || isWeight(node.inputs[input]))
+    )
+      return false;
+    const reads = node.outputs.flatMap((value) => [...(value?.uses ?? [])]);
+    const isRead = reads.some(({ node: reader, input }) => able.get(reader)?.inputs.includes(input));
+    return (halves.outputs.length === 0 || !isRead) && able.delete(node);
+  });
+}
+
+async function screenTensors(nodes: readonly Node[], context: Context) {
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs.filter((value) => isFloat32(value) && value.tensor)));
+  const unfit = new Map<Value, string>();
+  const endless = new Set<Value>();
+  for (const [index, value] of [...read].entries()) {
+    context.progress(index, read.size);
+    if (value?.tensor === undefined) continue;
+    const numbers = toFloats(await value.tensor.read());
+    const reason = unfitReason(numbers);
+    if (reason !== undefined) unfit.set(value, reason);
+    if (isEndless(numbers)) endless.add(value);
+  }
+  context.progress(read.size, read.size);
+  return { unfit, endless };
+}
+
+async function unfitNormalizations(nodes: readonly Node[], inference: Inference): Promise<ReadonlyMap<Value, string>> {
+  const unfit = new Map<Value, string>();
+  for (const node of nodes) {
+    const bound = inference.at(node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    const [output] = node.outputs;
+    if (affine instanceof Miss || affine.kind !== "normalization" || output === undefined) continue;
+    const tensors = affine.inputs.flatMap((input) => node.inputs[input]?.tensor ?? []);
+    if (tensors.length < affine.inputs.length) continue;
+    const numbers = await Promise.all(tensors.map(async (tensor) => toFloat64(await tensor.read())));
+    const { scale, shift } = affine.of(numbers);
+    const largest = [...scale, ...shift].find((number) => Math.abs(number) >= beyond);
+    if (largest !== undefined)
+      unfit.set(output, `is scaled or shifted by ${largest.toPrecision(3)}; the largest float16 is 65,504`);
+  }
+  return unfit;
+}
+
+function isEndless(numbers: Float32Array | Float64Array): boolean {
+  return numbers.some((number, at, all) => Number.isFinite(number) && endlessInHalf(number, at, all));
+}
+
+function unfitReason(stored: Float32Array | Float64Array): string | undefined {
+  const numbers = stored.map(withinHalf).filter(Number.isFinite);
+  let largest = 0;
+  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
+  if (largest >= beyond) return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const lost = lostShare(numbers, toFloats(fromNumbers("float16", [numbers.length], numbers)));
+  return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
+}
+
+/** Lower bound of masked scores: sums with −32,752 are below it, scores that matter above it. */
+const lowestScore = -halfFarAway / 2;
+
+/** Finds the last sum of scores and mask before each softmax. No product lies between the mask and the softmax. */
+function maskedSums(
+  halved: ReadonlyMap<Node, Halves>,
+  endless: ReadonlySet<Value>,
+  inference: Inference,
+): ReadonlySet<Node> {
+  const masked = new Set<Value | undefined>(endless);
+  const softmaxes: Node[] = [];
+  const through = new Set<Node>();
+  for (const node of halved.keys()) {
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    const cost = bound.cost();
+    const fill = filling(node)?.[1].small;
+    if (bound.distribution()?.form === "probabilities") softmaxes.push(node);
+    else if (!(cost instanceof Miss) && cost.macs === 0) through.add(node);
+    const isMasked =
+      fill === undefined
+        ? through.has(node) && node.inputs.some((input) => masked.has(input))
+        : isEndless(toFloats(fill));
+    if (isMasked) for (const output of node.outputs) masked.add(output);
+  }
+  const sums = new Set<Node>();
+  const before = new Set(softmaxes.map(({ inputs: [scores] }) => scores));
+  for (const value of before) {
+    const { producer } = value ?? {};
+    if (producer === undefined || !through.has(producer)) continue;
+    if (isSum(producer, inference) && producer.inputs.some((input) => masked.has(input))) sums.add(producer);
+    else for (const input of producer.inputs) before.add(input);
+  }
+  return sums;
+}
+
+function isSum(node: Node, inference: Inference): boolean {
+  const bound = inference.at(node);
+  const products = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
+  const { inputs } = node;
+  return (
+    inputs.length > 1 &&
+    inputs.every((_, at) => products.some(([input, ...others]) => input === at && others.length === 0))
+  );
+}
+
+/** Makes all masked scores equal, as they are in float32. */
+function limitMasked(model: Model, node: Node): Change {
+  const [sum] = node.outputs;
+  const at = describe(node);
+  if (sum === undefined) throw new Error(`${at} has no output`);
+  const emit = emitter(node.graph, { by: "quantize", opsets: model.header.opsets });
+  const lowest = emit.constant(fromNumbers("float16", [], [lowestScore]), `${sum.name}_lowest`);
+  const limited = emit.named(`${sum.name}_limited`).Clip([sum, lowest]);
+  limited.type = sum.type;
+  replaceUses(sum, limited, limited.producer);
+  node.graph.sort();
+  return { at, what: `masked scores become ${lowestScore}, all equal as in float32`, decidedBy: "global" };
+}
+
+/** Writes nodes in float16. @returns the changes that report clipped values. */
+export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
+  const clamped: Change[] = [];
+  const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
+    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== withinHalf(number, 0, all));
+    if (beyond === undefined || Number.isNaN(beyond)) return;
+    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * halfFarAway}: float16 ends at 65,504`;
+    clamped.push({ at, what: text, decidedBy: "global" });
+  };
+  const opsets = model.header.opsets;
+  const starts = new Map<Graph, Node | undefined>();
+  const startOf = (graph: Graph): Node | undefined => {
+    if (!starts.has(graph)) starts.set(graph, graph.nodes().next().value ?? undefined);
+    return starts.get(graph);
+  };
+  const cast = (value: Value, type: "float16" | "float32", name: string): Value => {
+    const { graph, producer } = value;
+    const before = producer === undefined ? startOf(graph) : following.get(producer);
+    const emit = emitter(graph, { ...(before === undefined ? {} : { before }), by: "quantize", opsets });
+    const made = emit.named(name).Cast([value], { to: typeCodes[type] });
+    made.type = { type, dims: value.type?.dims };
+    return made;
+  };
+  // Casts are inserted directly after the value's producer: before the node that followed it originally.
+  const following = new Map<Node, Node | undefined>();
+  for (const node of allNodes(model.graph)) startOf(node.graph);
+  const last = new Map<Graph, Node>();
+  for (const node of allNodes(model.graph)) {
+    const before = last.get(node.graph);
+    if (before !== undefined) following.set(before, node);
+    last.set(node.graph, node);
+  }
+  const narrow = new Map<Value, Value>();
+  for (const [node, { outputs }] of halved) {
+    const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
+    if (wrong !== undefined) node.graph.setAttribute(node, wrong, undefined);
+    const filled = filling(node);
+    if (filled !== undefined) {
+      await noteClamped(describe(node), filled[1]);
+      node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await inHalf(filled[1]) });
+    }
+    for (const output of outputs) {
+      const value = node.outputs[output];
+      if (value === undefined) continue;
+      const { dims } = value.type ?? {};
+      const wide = cast(value, "float32", `${value.name}_float32`);
+      replaceUses(value, wide, wide.producer);
+      value.type = { type: "float16", dims };
+      narrow.set(wide, value);
+    }
+  }
+  for (const [node, { inputs }] of halved) {
+    for (const input of inputs) {
+      const value = node.inputs[input];
+      if (value === undefined) continue;
+      const { tensor } = value;
+      if (tensor !== undefined && !narrow.has(value) && isOnlyHalf(value, halved))
+        await noteClamped(value.name, tensor);
+      const half =
+        narrow.get(value) ??
+        (isOnlyHalf(value, halved) ? await storedHalf(value) : cast(value, "float16", `${value.name}_float16`));
+      narrow.set(value, half);
+      if (half !== value) node.graph.setInput(node, input, half);
+    }
+  }
+  return clamped;
+}
+
+function isOnlyHalf(value: Value, halved: ReadonlyMap<Node, Halves>): boolean {
+  return (
+    value.tensor !== undefined &&
+    !value.graph.isOutput(value) &&
+    [...value.uses].every(({ node, input }) => halved.get(node)?.inputs.includes(input))
+  );
+}
+
+async function storedHalf(value: Value): Promise<Value> {
+  const { tensor } = value;
+  if (tensor === undefined) return value;
+  value.tensor = await inHalf(tensor);
+  value.type = { type: "float16", dims: tensor.dims };
+  return value;
+}
+
+/** Computes the values on read, because weights are read one at a time. */
+function inHalf(tensor: Tensor): Promise<Tensor> {
+  const { dims } = tensor;
+  return deferred("float16", dims, async () =>
+    fromNumbers("float16", dims, toFloats(await tensor.read()).map(withinHalf)),
+  );
+}

@@ -1,0 +1,51 @@
+import { expect, test } from "vitest";
+import { infer } from "../../core/analysis/infer.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import type { MovesRequest } from "../../core/pass/moves.ts";
+import { quantizeMoves } from "./moves.ts";
+
+const model = parseModel(`opset 21
+graph (x: float32[batch, 64]) -> (y: float32[batch, 1024]) {
+  w: float32[64, 1024] parameter = random(seed 1)
+  y = MatMul(x, w)
+}`);
+
+const offered = (more: Partial<MovesRequest> = {}) =>
+  quantizeMoves({
+    model,
+    inference: infer(model),
+    samples: { calibrate: 100, train: 0 },
+    hasLabels: true,
+    target: [],
+    ...more,
+  });
+
+test("a search tries static int8 with one scale per tensor if there are samples to calibrate on", () => {
+  const options = { scheme: "static", perChannel: false };
+  expect(offered()).toContainEqual(expect.objectContaining({ name: "int8 static per tensor", options }));
+  const without = offered({ samples: { calibrate: 0, train: 0 } });
+  expect(without.filter(({ options }) => options.scheme === "static")).toEqual([]);
+});
+
+test("a search without a target size tries mixed precision in the bytes of 4 bits", () => {
+  const moves = offered();
+  const sizes = moves.flatMap(({ bytes }) => bytes ?? []);
+  expect(sizes).toEqual([Math.round(32_768 + 1000)]);
+  expect(moves.find(({ bytes }) => bytes !== undefined)?.name).toBe("mixed precision in 33.8 kB");
+});
+
+test("a search with a target size tries mixed precision in this size only", () => {
+  expect(offered({ bytes: 20_000 }).flatMap(({ bytes }) => bytes ?? [])).toEqual([20_000]);
+});
+
+test("a search for downloads tries trained values of low entropy if there are enough training samples", () => {
+  const trained = (train: number) =>
+    offered({ forDownload: true, samples: { calibrate: 100, train } }).filter(({ trains }) => trains === true);
+  expect(trained(5000)).toContainEqual(
+    expect.objectContaining({
+      name: "low-entropy int8, distortion 0.028, trained",
+      options: { scheme: "weights", rounder: "rdoq", distortion: 0.028, epochs: 1 },
+    }),
+  );
+  expect(trained(500)).toEqual([]);
+});

@@ -1,0 +1,108 @@
+import { allLayers } from "../../core/analysis/layers.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Move, Moves } from "../../core/pass/moves.ts";
+import type { OptionValues } from "../../core/pass/pass.ts";
+import { distortions } from "./milder.ts";
+import { runsOfSample } from "./options.ts";
+import { rdoq } from "./rounders/rdoq.ts";
+
+/** Runs per sample that measuring the layers' errors takes. */
+const runsOfErrors = 2000;
+/** Runs per sample of an epoch that trains quantized values: a forward run, a backward pass, and a run of the original. */
+const runsOfStep = 8;
+/** With fewer samples, the training overfits. */
+const fewestTrained = 1000;
+/** Expected share of a distortion's loss that remains after training, before a search has measured one. */
+const afterTraining = 0.3;
+/** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
+const [plainBytes, packedBytes] = [1000, 300];
+/** Distortion that loses about as much as a usual format. Networks differ by a factor of 10. */
+const typicalDistortion = 0.003;
+/** Approximate bits per weight after brotli, such as 2.4 for 0.01. Each halving of a small distortion adds half a bit. */
+const bitsAt = (distortion: number): number => Math.log2(1 + 0.28 / distortion) / 2;
+
+export const quantizeMoves: Moves = (request) => {
+  const { target, bytes, model, inference } = request;
+  const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
+  const whole = Math.max(1, storedBytes(model.graph));
+  const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / whole;
+  const { calibrate } = request.samples;
+  const bytesOfLayer = request.forDownload === true ? packedBytes : plainBytes;
+  // WebGPU has no integer kernels: activations would move to the processor and back for each layer.
+  const onIntegers = !target.includes("webgpu");
+  /** @param table bytes per layer besides the quantized values. */
+  const move = (name: string, bits: number, options: OptionValues, table = 0): Move => {
+    const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / whole;
+    return {
+      name,
+      options: target.length === 0 ? options : { ...options, target },
+      kind: "numbers",
+      family: name,
+      left: fixed + (share * bits) / 32,
+      fixed,
+      runs: runsOfSample(options) * calibrate,
+      spares: true,
+    };
+  };
+  const palettes = (bits: number): Move => {
+    // 3-bit values are unpacked in two planes.
+    const table = 4 * 2 ** bits + (bits === 3 ? bytesOfLayer : 0);
+    return move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, table);
+  };
+  const fitting = (most: number): Move => ({
+    ...move(`mixed precision in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
+    left: most / whole,
+    runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
+    bytes: most,
+  });
+  const int8 = move("int8 weights", 8, { scheme: "weights" });
+  const float16: Move = { ...move("float16", 16, { scheme: "float16" }), spares: false };
+  // Values of fixed length take more bits than low-entropy values with the same loss. Integer arithmetic loses more, and shortens nothing.
+  if (request.forDownload === true && calibrate > 0) {
+    const lowEntropy = distortions.map((distortion): Move => {
+      const options = { scheme: "weights", rounder: rdoq.id, distortion };
+      return {
+        ...move(`low-entropy int8, distortion ${distortion}`, bitsAt(distortion), options),
+        family: "low-entropy int8",
+        loses: distortion / typicalDistortion,
+        // Lower distortions are its fallback.
+        spares: false,
+      };
+    });
+    const { train } = request.samples;
+    const trained =
+      train < fewestTrained
+        ? []
+        : lowEntropy.map(
+            (one): Move => ({
+              ...one,
+              name: `${one.name}, trained`,
+              options: { ...one.options, epochs: 1 },
+              family: `${one.family}, trained`,
+              loses: afterTraining * (one.loses ?? 1),
+              runs: one.runs + runsOfStep * train,
+              trains: true,
+            }),
+          );
+    return [int8, palettes(8), { ...palettes(4), spares: false }, ...lowEntropy, ...trained, float16];
+  }
+  const fourBits = move("4 bits", 4, { scheme: "weights", bits: 4 });
+  return [
+    ...(onIntegers && calibrate > 0
+      ? [
+          move("int8 static", 8, { scheme: "static" }),
+          // Fewer scales, and no worse for some networks.
+          move("int8 static per tensor", 8, { scheme: "static", perChannel: false }),
+        ]
+      : []),
+    ...(onIntegers ? [move("int8 dynamic", 8, { scheme: "dynamic" })] : []),
+    int8,
+    // Lossless for layers with at most 256 distinct values.
+    palettes(8),
+    fourBits,
+    // Training moves the values of a palette; the indices stay.
+    ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
+    bytes === undefined ? fitting(Math.round((fourBits.left ?? 1) * whole)) : { ...fitting(bytes), isTrainable: true },
+    float16,
+  ];
+};

@@ -1,0 +1,216 @@
+/**
+ * Places integer arithmetic for the static scheme, as ONNX Runtime's quantizer does, by the definition of each operator:
+ *
+ * - a layer: its data and its output get separate scales;
+ * - an operator on activations (Add, pooling, …) with a quantized input: its inputs and its output get scales, too;
+ * - an operator that only moves or selects values: its output shares the input's scale, so it runs on quantized values;
+ * - a clamp (Relu) that is the only reader of a quantized value: the value takes the clamp's range, and if the quantized range
+ *   ends at the clamp's bounds, saturation replaces the clamp (`saturated`).
+ *
+ * A value without a usable scale (`unfit`) stays in float, with the layers and operators that read or compute it. Exception: a
+ * matrix product that computes it runs on integers with a float result. Unlike in ONNX Runtime's quantizer, these operators stay
+ * in float:
+ *
+ * - operators with a stored operand and no layer downstream: integers save no time and hurt detector boxes;
+ * - operators without a quantized input, such as image normalization or a decomposed layer normalization;
+ * - a Sigmoid that is an output;
+ * - Softmax, whose exponentials multiply the input error;
+ * - operators that would join values of very different ranges under one scale (`apart`).
+ */
+import type { Inference } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { Miss } from "../../core/errors.ts";
+import { describe, type Node, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { mistakenForIntegers, type QuantizeRule } from "../../core/ops/index.ts";
+import { keepsFloatArithmetic } from "./plan.ts";
+import { type Target, targetAt } from "./target.ts";
+
+type OnCodes = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
+
+export interface Placement {
+  readonly targets: readonly Target[];
+  readonly operators: readonly Node[];
+  /** Quantized activations in graph order, with the value whose scale each shares; undefined for a separate scale. */
+  readonly activations: ReadonlyMap<Value, Value | undefined>;
+  /** How activations are computed from the quantized value that they share a scale with. */
+  readonly onCodes: ReadonlyMap<Value, OnCodes>;
+  readonly constants: ReadonlySet<Value>;
+  /** Values read only by a clamp, with the clamp's output, whose range they use. */
+  readonly limited: ReadonlyMap<Value, Value>;
+  /**
+   * Float operators that read the unrounded value although others read it rounded. ONNX Runtime (1.30) would break them:
+   *
+   * - operators with an operand derived from stored integers, which it fuses into kernels that may not support its form;
+   * - operators whose definition says so (`mistakenForIntegers`);
+   * - layers whose result is rounded, directly or after one more operator: their weights would be quantized per tensor;
+   * - operators that move values to these, or that are not rounded again: it would add int8 rounding that it then rejects.
+   */
+  readonly unrounded: ReadonlySet<Node>;
+  readonly misses: readonly Miss[];
+}
+
+/**
+ * @param unfit values that no scale suits, with the reason as a predicate.
+ * @param apart operators that stay in float, with the reason.
+ */
+export function place(
+  model: Model,
+  inference: Inference,
+  chosen: readonly Layer[],
+  {
+    unfit = new Map(),
+    apart = new Map(),
+  }: {
+    readonly unfit?: ReadonlyMap<Value, string>;
+    readonly apart?: ReadonlyMap<Node, string>;
+  } = {},
+): Placement {
+  const layers = new Map(chosen.map((layer) => [layer.node, layer]));
+  const targets: Target[] = [];
+  const operators: Node[] = [];
+  const activations = new Map<Value, Value | undefined>();
+  const onCodes = new Map<Value, OnCodes>();
+  const constants = new Set<Value>();
+  const limited = new Map<Value, Value>();
+  const misses: Miss[] = [];
+
+  const leading = leadingToLayers(model, layers);
+  /** Returns why arithmetic without a downstream layer stays in float. A bias can be a separate Add after its layer. */
+  const whyFloat = (node: Node, operands: readonly Value[]): string | undefined => {
+    const isBias = operands.some(({ producer }) => producer !== undefined && layers.has(producer));
+    return operands.some(isStored) && !isBias && !leading.has(node) ? "stays in float: no layer follows" : undefined;
+  };
+  const isOutput = (value: Value | undefined): boolean => value !== undefined && model.graph.isOutput(value);
+  const isFloat = (value: Value | undefined): value is Value => value?.type?.type === "float32";
+  const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
+  const mark = (value: Value): void => {
+    if (!activations.has(value)) activations.set(value, undefined);
+  };
+
+  const unfitMiss = (values: readonly (Value | undefined)[], at: string): Miss | undefined => {
+    const value = values.find((one) => one !== undefined && unfit.has(one));
+    return value === undefined ? undefined : new Miss(`"${value.name}" ${unfit.get(value)}`, at);
+  };
+
+  for (const node of model.graph.nodes()) {
+    const layer = layers.get(node);
+    if (layer !== undefined && !keepsFloatArithmetic(layer)) {
+      const able = targetAt(layer, inference);
+      const staysFloat = (output: Value): boolean =>
+        !(able instanceof Miss) && able.rule.floatResult === true && unfit.has(output);
+      const results = node.outputs.filter(isFloat).filter((output) => !staysFloat(output));
+      const target = able instanceof Miss ? able : (unfitMiss([able.data, layer.bias, ...results], layer.name) ?? able);
+      if (target instanceof Miss) misses.push(target);
+      else {
+        targets.push(target);
+        for (const value of [target.data, ...results]) mark(value);
+      }
+      continue;
+    }
+    const bound = inference.at(node);
+    const rule = bound instanceof Miss ? bound : bound.quantize();
+    const arrives = node.inputs.some((value) => value !== undefined && activations.has(value));
+    if (!arrives) continue;
+    if (rule instanceof Miss) {
+      if (node.outputs.some(isFloat)) misses.push(new Miss(rule.reason, describe(node)));
+      continue;
+    }
+    const [input] = node.inputs;
+    switch (rule.kind) {
+      case "weighted":
+        break;
+      case "activation": {
+        const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
+        if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
+        const isAnswer =
+          !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
+        const unread = whyFloat(node, operands);
+        const reason = apart.get(node) ?? (isAnswer ? "stays in float: it is an output of the model" : unread);
+        const miss =
+          reason === undefined
+            ? unfitMiss([...operands, ...node.outputs], describe(node))
+            : new Miss(reason, describe(node));
+        if (miss !== undefined) {
+          misses.push(miss);
+          break;
+        }
+        for (const operand of operands) {
+          if (isStored(operand)) constants.add(operand);
+          else mark(operand);
+        }
+        for (const output of node.outputs) mark(output);
+        operators.push(node);
+        break;
+      }
+      case "transparent":
+        if (input === undefined || !activations.has(input)) break;
+        for (const output of node.outputs) {
+          if (!isFloat(output)) continue;
+          activations.set(output, input);
+          if (rule.onCodes !== undefined) onCodes.set(output, rule.onCodes);
+        }
+        break;
+      case "clamp": {
+        const [output] = node.outputs;
+        if (input === undefined || !isFloat(output) || !activations.has(input) || unfit.has(output)) break;
+        if (input.uses.size === 1 && input.producer !== undefined && !model.graph.isOutput(input))
+          limited.set(input, output);
+        mark(output);
+        break;
+      }
+    }
+  }
+  const computing = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
+  const isRounded = (value: Value | undefined): boolean => value !== undefined && activations.has(value);
+  const isMadeOfCodes = (value: Value | undefined): boolean =>
+    value !== undefined && isStored(value) && isMadeOf(value, isHeldOrInteger);
+  const unrounded = new Set<Node>();
+  const kindOf = (node: Node): string | undefined => {
+    const bound = inference.at(node);
+    return bound instanceof Miss ? undefined : bound.quantize().kind;
+  };
+  for (const node of [...model.graph.nodes()].toReversed()) {
+    if (computing.has(node) || !node.inputs.some(isRounded)) continue;
+    const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
+    const isLeft = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
+    const kind = kindOf(node);
+    const isBetween =
+      node.outputs.some(isRounded) ||
+      readers.some((reader) => !computing.has(reader) && reader.outputs.some(isRounded));
+    if (
+      node.inputs.some(isMadeOfCodes) ||
+      kind === mistakenForIntegers ||
+      (isLeft && kind === "transparent") ||
+      (isBetween && kind === "weighted")
+    )
+      unrounded.add(node);
+  }
+  return { targets, operators, activations, onCodes, constants, limited, unrounded, misses };
+}
+
+function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): ReadonlySet<Node> {
+  const leading = new Set<Node>();
+  for (const node of graph.nodesBackwards()) {
+    const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])]);
+    if (readers.some(({ node: reader }) => layers.has(reader) || leading.has(reader) || reader.graph !== graph))
+      leading.add(node);
+  }
+  return leading;
+}
+
+function isMadeOf(value: Value, such: (value: Value) => boolean): boolean {
+  const seen = new Set([value]);
+  for (const { producer } of seen)
+    for (const input of producer?.inputs ?? []) {
+      if (input === undefined) continue;
+      if (such(input)) return true;
+      seen.add(input);
+    }
+  return false;
+}
+
+/** Returns whether a value is a stored parameter or an integer, which can be a quantized value. */
+export function isHeldOrInteger(value: Value | undefined): boolean {
+  return value !== undefined && (value.role !== undefined || /^u?int(2|4|8|16|32)$/.test(value.type?.type ?? ""));
+}

@@ -1,0 +1,147 @@
+/**
+ * Prepares a model for integer arithmetic. Exporters write a missing bias as zeros with the weight's length and the activation's
+ * type, Expand(CastLike(0, x), Shape(w)); as a Cast it depends on stored tensors alone.
+ */
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { allLayers, type Layer, layers } from "../../core/analysis/layers.ts";
+import { noLayers } from "../../core/analysis/no-layers.ts";
+import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { substitute } from "../../core/graph/replace.ts";
+import { tentatively } from "../../core/graph/snapshot.ts";
+import { castsByType } from "../../rewrite/edit/cast-like.ts";
+import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
+import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-pairs.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { readStored } from "../../rewrite/edit/stored.ts";
+import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
+import { deferred } from "../../core/tensor/deferred.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { dropRoundings } from "./model-roundings.ts";
+import { isHeldOrInteger, place } from "./placement.ts";
+import { targetAt } from "./target.ts";
+
+/** Hint for layers in subgraphs, whose activations are not measured. */
+export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
+
+export interface Coverage {
+  readonly targets: readonly Layer[];
+  /** Activations that the targets (`taken`) and all other layers (`kept`) need as integers. */
+  readonly taken: ReadonlySet<Value>;
+  readonly kept: ReadonlySet<Value>;
+  readonly misses: readonly Miss[];
+}
+
+/** Finds layers that can compute on integers without changing the model. @param inside includes subgraphs, which are not measured. */
+export function tryOut(model: Model, selection: Selection, inside = false): Coverage {
+  const layersOf = inside ? allLayers : layers;
+  const { able, ...rest } = tentatively(model, () => {
+    dropRoundings(model);
+    castsByType(model);
+    // The structure suffices here; `prepare` computes the values.
+    for (const { node, scaled } of scaledIn(layersOf(model, infer(model))))
+      node.graph.setAttribute(node, scaled.attribute, undefined);
+    const inference = infer(model);
+    const all = layersOf(model, inference);
+    const misses: Miss[] = [];
+    const able = new Set<Node>();
+    for (const layer of selectLayers(all, selection)) {
+      const target = targetAt(layer, inference);
+      if (target instanceof Miss) misses.push(target);
+      else able.add(layer.node);
+    }
+    const taken = integersOf(
+      model,
+      inference,
+      all.filter(({ node }) => able.has(node)),
+    );
+    const kept = integersOf(
+      model,
+      inference,
+      all.filter(({ node }) => !able.has(node)),
+    );
+    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all, inside, quantizedInside)] };
+  });
+  return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
+}
+
+function integersOf(model: Model, inference: Inference, some: readonly Layer[]): ReadonlySet<Value> {
+  const values = new Set(place(model, inference, some).activations.keys());
+  // Operators that only move values share the rounding of their input. The loop also visits values added to the set.
+  for (const { producer } of values) {
+    const bound = producer === undefined ? undefined : inference.at(producer);
+    const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
+    const [source] = producer?.inputs ?? [];
+    if (rule !== undefined && !(rule instanceof Miss) && rule.kind === "transparent" && source !== undefined)
+      values.add(source);
+  }
+  return values;
+}
+
+/**
+ * Makes biases stored vectors and folds batch normalization into layers, in place. The opset must be raised first.
+ * @param folds returns whether batch normalization is also folded into a layer that is not a target.
+ */
+export async function prepare(
+  model: Model,
+  targets: readonly Layer[],
+  context: Context,
+  folds: (layer: Layer) => boolean = () => false,
+): Promise<{ readonly changes: readonly Change[]; readonly misses: readonly Miss[] }> {
+  castsByType(model);
+  const padded = movePadsIntoWindows(model);
+  const { graph } = model;
+  const nodes = new Set(targets.map(({ node }) => node));
+  for (const { node, weight, tensor, scaled } of scaledIn(allLayers(model, infer(model)))) {
+    if (!nodes.has(node)) continue;
+    const { type, dims } = tensor;
+    weight.tensor = await deferred("float32", dims, async () =>
+      fromNumbers(
+        "float32",
+        dims,
+        toFloats(await tensor.read()).map((number) => number * scaled.factor),
+      ),
+    );
+    weight.type = { type, dims };
+    node.graph.setAttribute(node, scaled.attribute, undefined);
+  }
+  const inference = infer(model);
+  const behind = [...nodes].flatMap(({ outputs }) => outputs.flatMap((output) => [...(output?.uses ?? [])]));
+  const readers = new Set([...nodes, ...behind.map(({ node }) => node)]);
+  const vectors = [...graph.values()].filter(
+    (value) => isDerivedVector(value, inference) && [...value.uses].some(({ node }) => readers.has(node)),
+  );
+  for (const [value, dense] of await readStored(model, vectors, context.engine)) {
+    const stored = graph.addTensor(`${value.name}.stored`, inMemory(dense));
+    substitute(value, stored);
+  }
+  if (vectors.length > 0) removeUnused(graph);
+  const fused = await fuseBatchNorms(model, { trained: true, into: (layer) => nodes.has(layer.node) || folds(layer) });
+  return { ...fused, changes: [...padded, ...fused.changes] };
+}
+
+function scaledIn(all: readonly Layer[]) {
+  return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
+    const { tensor } = weight;
+    const isOwn = effective === weight && weight.uses.size === 1 && !weight.graph.isOutput(weight);
+    const isPlain = weight.role === undefined || weight.role.kind === "parameter" || weight.role.kind === "buffer";
+    return scaled !== undefined && tensor?.type === "float32" && isOwn && isPlain && !weight.graph.isInput(weight)
+      ? [{ node, weight, tensor, scaled }]
+      : [];
+  });
+}
+
+/** Returns whether nodes compute a vector from stored tensors. Vectors derived from integers are quantized already. */
+function isDerivedVector(value: Value, inference: Inference): boolean {
+  const { producer } = value;
+  if (producer === undefined || producer.inputs.length === 0 || value.role !== undefined) return false;
+  if (value.type?.type !== "float32" || value.type.dims === undefined || value.type.dims.length > 1) return false;
+  if (inference.operand(value)?.stored !== true || value.graph.isOutput(value)) return false;
+  if (producer.inputs.some(isHeldOrInteger)) return false;
+  return [...value.uses].some(({ node }) =>
+    node.outputs.some((output) => output !== undefined && inference.operand(output)?.stored !== true),
+  );
+}

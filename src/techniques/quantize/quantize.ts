@@ -1,0 +1,132 @@
+import * as v from "valibot";
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers } from "../../core/analysis/layers.ts";
+import { selectLayers } from "../../core/analysis/selection.ts";
+import { isQuantized } from "../../core/analysis/weight.ts";
+import { PithError } from "../../core/errors.ts";
+import { definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { type DtypeName, dtypes } from "./dtypes.ts";
+import { equalize } from "./equalize/pass.ts";
+import { storeFewValues } from "./few-values.ts";
+import { downloadSettings, milderForms, milderSettings } from "./milder.ts";
+import { quantizeMoves } from "./moves.ts";
+import {
+  calibrationNeed,
+  checkTogether,
+  isLowEntropy,
+  type QuantizeOptions,
+  type QuantizeSettings,
+  quantizeOptions,
+  runsOfSample,
+  settingsOfSteps,
+} from "./options.ts";
+import { quantizeBy, storeForm } from "./round-model.ts";
+import { rounders } from "./rounders/index.ts";
+
+/**
+ * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half
+ * precision.
+ *
+ * - `weights`: a `DequantizeLinear` before each layer; a quarter of the size, arithmetic in float. With `bits` 4 or 2, or a
+ *   `block`, matrix products become `MatMulNBits` and embedding tables `GatherBlockQuantized` (never below 4 bits). Other layers,
+ *   and 3, 5 and 6 bits, use one scale per output. `weights` selects "nf4" or a trainable "palette". Tables have
+ *   4 bits by default: BERT is 1.10 MB instead of 1.41 MB with 8-bit tables, at 76.5 instead of 76.3 % accuracy (float: 76.4 %).
+ * - `dynamic`: integer arithmetic; the range of an activation is found in every run. Needs no data.
+ * - `static`: `QuantizeLinear` and `DequantizeLinear` around each layer, with ranges measured on `data`, as ONNX Runtime fuses
+ *   them.
+ * - `float16`: weights in half precision, arithmetic in float32. With `dtype: "fp16"`, all float32 values and the arithmetic
+ *   are in float16; inputs and outputs keep their types.
+ * - `bfloat16`: weights in the upper half of float32, arithmetic in float32.
+ *
+ * `dtype` uses the names of transformers.js ("q8", "q4", "fp16", …). Masks are folded into the quantized values, layers keep
+ * their names, and layers that stay in float are listed with the reason. Constants with at most 256 distinct values that are not
+ * weights are stored as indices without loss, except in the float16 schemes.
+ * @throws PithError E_OPTION if settings contradict each other or data is missing, E_NAME if a pattern fits no layer, E_UNSUPPORTED if the
+ * model's operator set is too old and cannot be raised, E_DATA if activations are not finite and no layer is left.
+ * Source: the static scheme equals ONNX Runtime's `quantize_static` (QDQ, min-max) integer by integer; the dynamic one is the form that its
+ * `quantize_dynamic` writes, for Gemm too.
+ *
+ * @example
+ * const model = await open("model.onnx");
+ * const { changes, misses } = await quantize(model, { scheme: "static", data: calibration });
+ * await save(model, "model.int8.onnx");
+ */
+export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
+  id: "quantize",
+  summary: "Store the weights, and optionally compute, in fewer bits",
+  options: quantizeOptions,
+  data: calibrationNeed,
+  makesSmaller: "file",
+  gentler: ({ scheme, dtype }) =>
+    scheme === "dynamic"
+      ? 'Try `scheme: "static"`'
+      : dtype === "q8" || dtype === "int8" || dtype === "uint8"
+        ? 'Try `dtype: "q4"`'
+        : "Leave layers in float (`except`, starting with the first and the last)",
+  faster: ({ scheme }) =>
+    scheme === "weights" || scheme === "dynamic"
+      ? 'Try `scheme: "static"`, which is faster for many networks'
+      : undefined,
+  milderForms,
+  milderSettings,
+  downloadSettings,
+  moves: quantizeMoves,
+  sampleWork: { name: "calibration and rounding", runs: runsOfSample },
+  unrounded: equalize,
+  command: {
+    suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>
+      typeof dtype === "string" && dtype in dtypes
+        ? dtypes[dtype as DtypeName].suffix
+        : scheme === "float16" || scheme === "bfloat16"
+          ? `.${scheme}`
+          : typeof weights === "string" && weights !== "int8" && weights !== "uint8"
+            ? `.${weights}${weights === "palette" ? bits : ""}`
+            : `.int${bits}-${scheme}`,
+    results: "model.int8-<scheme>.onnx, model_q4.onnx, of a folder <folder>.quantized",
+    examples: [
+      "quantize model.onnx --dtype q4",
+      "quantize model.onnx --scheme weights --bits 4 --rounder k-quant",
+      "quantize resnet20.onnx --scheme static --data cifar10/ --max-drop 1% -o resnet20.int8.onnx",
+      "quantize resnet20.onnx --scheme static --rounder rdoq --data cifar10/ --precompress gzip,br",
+    ],
+  },
+  async checkModel(copy, options) {
+    const steps = settingsOfSteps(v.parse(quantizeOptions, options));
+    // Rejects impossible combinations before the original is measured.
+    for (const step of steps) checkTogether(step);
+    if (steps.some(isHalf)) return;
+    storeWeights(copy);
+    const chosen = selectLayers(allLayers(copy, infer(copy)), options);
+    if (chosen.length === 0 || !chosen.every(isQuantized)) return;
+    throw new PithError("E_UNSUPPORTED", "All weights are quantized already.", {
+      hint: "Use the float model that they were made from.",
+    });
+  },
+  async run(model, options, context) {
+    const steps = settingsOfSteps(options);
+    for (const step of steps) checkTogether(step);
+    const [first] = steps;
+    if (options.rounder === undefined && first !== undefined && rounders.looksAtSamples(first.rounder)) {
+      const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${first.rounder}); --rounder mse takes seconds`;
+      context.log({ id: "rounder", text, level: "note" });
+    }
+    await storeForm(model, context);
+    const outcomes: Outcome[] = [];
+    for (const step of steps) {
+      // Loaded on demand: code that reads data.
+      const by = isLowEntropy(step) ? (await import("./distortion.ts")).quantizeForDownload : quantizeBy;
+      const { changes, misses } = await by(step, model, context);
+      const constants = isHalf(step) || changes.length === 0 ? [] : await storeFewValues(model, context);
+      outcomes.push({ changes: [...changes, ...constants], misses });
+    }
+    return {
+      changes: outcomes.flatMap(({ changes }) => changes),
+      misses: outcomes.flatMap(({ misses }) => misses),
+    };
+  },
+});
+
+function isHalf({ scheme }: QuantizeSettings): boolean {
+  return scheme === "float16" || scheme === "bfloat16";
+}

@@ -1,0 +1,176 @@
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { surgeonsFor } from "../../calibrate/surgeons.ts";
+import { descend, type Matrix, matrix, operate, type Surgeon } from "../../../core/math/index.ts";
+import { nearestCode, nearestCodes } from "../grid.ts";
+import { leastSquares } from "./mse.ts";
+
+/** Passes of coordinate descent. On llama260k two reduce the error from 0.61 to 0.58 of that of nearest; a third adds little. */
+const passes = 2;
+
+/** @param descents passes of coordinate descent; 0 is GPTQ as published. */
+export const codesBy =
+  (descents: number) =>
+  async (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<Gram | undefined>): Promise<readonly Matrix[]> => {
+    if (known.evidence === undefined) return nearestCodes(weight, grid);
+    const rounding = compensated(weight, grid, known.evidence, await correctionBy(known, known.evidence), known);
+    const choose = (slice: number, value: number): number => nearestCode(grid, slice, value);
+    await rounding.columns(choose);
+    for (let pass = 0; pass < descents; pass++) await rounding.descend(choose);
+    return rounding.codes;
+  };
+
+/**
+ * Returns the code for a value.
+ * @param curvature a change d of the value adds curvature · d² to the layer's error. @param code the present code, if there is one.
+ */
+export type ChooseCode = (slice: number, value: number, curvature: number, code: number | undefined) => number;
+
+/** Rounding of a weight whose remaining values compensate for the error of those that are rounded. */
+export interface Compensated {
+  readonly codes: readonly Matrix[];
+  /** Rounds column by column from the float weight; later columns compensate. */
+  columns(choose: ChooseCode): Promise<void>;
+  /** Improves the codes by a pass of coordinate descent. */
+  descend(choose: ChooseCode): Promise<void>;
+}
+
+/** Zeros of the weight stay 0. */
+export function compensated(
+  { matrices, sliceAt }: SlicedWeight,
+  grid: ScaledGrid,
+  { groups }: Gram,
+  { orders, surgeons }: Correction,
+  { multiply }: Pick<LayerContext, "multiply">,
+): Compensated {
+  const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
+  let rounded: readonly Matrix[] = [];
+  const orderOf = (group: number): Uint32Array => orders[group] ?? new Uint32Array();
+  const storing =
+    (choose: ChooseCode, isImproved: boolean) =>
+    (group: number, row: number, column: number, value: number, curvature: number) => {
+      const own = codes[group];
+      const at = row * (own?.columns ?? 0) + column;
+      const slice = sliceAt(group, row, column);
+      const zero = grid.zeroPoint[slice] ?? 0;
+      const present = isImproved ? own?.data[at] : undefined;
+      const code = matrices[group]?.data[at] === 0 ? zero : choose(slice, value, curvature, present);
+      if (own !== undefined) own.data[at] = code;
+      return (code - zero) * (grid.scale[slice] ?? 0);
+    };
+  return {
+    codes,
+    async columns(choose) {
+      const curvatures = surgeons.map(curvaturesOf);
+      const becomes = storing(choose, false);
+      const corrected = await operate(
+        matrices.map((weight, group) => inOrder(weight, undefined, orderOf(group))),
+        surgeons,
+        {
+          becomes: (group, row, place, value) =>
+            becomes(group, row, orderOf(group)[place] ?? 0, value, curvatures[group]?.[place] ?? 1),
+        },
+        multiply,
+      );
+      rounded = corrected.map((one, group) => inOrder(one, undefined, inverse(orderOf(group))));
+    },
+    async descend(choose) {
+      const becomes = storing(choose, true);
+      for (const [group, one] of rounded.entries()) {
+        const [weight, gram] = [matrices[group], groups[group]];
+        if (weight === undefined || gram === undefined) continue;
+        const at = (column: number): number => gram.data[column * (gram.columns + 1)] ?? 0;
+        await descend(
+          weight,
+          one,
+          gram,
+          (row, column, value) => becomes(group, row, column, value, at(column)),
+          multiply,
+        );
+      }
+    },
+  };
+}
+
+/**
+ * GPTQ (Frantar et al. 2022): quantizes column by column, largest inputs first (act-order); later columns compensate for the
+ * error. Scales are fixed beforehand in storage order (static groups), by least squares of the remaining error. Coordinate
+ * descent follows. Zeros stay 0 (joint with SparseGPT, §3.5 of Frantar and Alistarh 2023). Embedding tables are rounded to
+ * nearest.
+ */
+export const gptq = {
+  id: "gptq",
+  summary: "quantize by column; remaining weights compensate for the error (needs samples)",
+  evidence: gramMatrices,
+  of: "changed",
+  blind: true,
+  scales: async (weight, grid, known) => leastSquares(weight, grid, await importanceOf(known)),
+  codes: codesBy(passes),
+} satisfies Solver<Gram | undefined>;
+
+export interface Correction {
+  /** Column order, largest inputs first. */
+  readonly orders: readonly Uint32Array[];
+  readonly surgeons: readonly Surgeon[];
+}
+
+const corrections = new WeakMap<Gram, Promise<Correction>>();
+
+/** Computed once for scales and values. @param damping of the Gram matrices' diagonals. */
+export function correctionBy(
+  { layer, multiply }: Pick<LayerContext, "layer" | "multiply">,
+  evidence: Gram,
+  damping?: number,
+): Promise<Correction> {
+  const found = corrections.get(evidence);
+  if (found !== undefined) return found;
+  const orders = evidence.groups.map(mostSeenFirst);
+  const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
+  // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.
+  const made = surgeonsFor(layer, grams, multiply, damping).then((surgeons) => ({
+    orders,
+    surgeons: surgeons.map((one) => ({ ...one, dead: new Uint8Array(one.dead.length) })),
+  }));
+  corrections.set(evidence, made);
+  return made;
+}
+
+/** Returns the cost of each column's error after the following columns have compensated: 1 / U²ⱼⱼ. */
+export const curvaturesOf = ({ upper }: Surgeon): Float64Array =>
+  Float64Array.from({ length: upper.columns }, (_, place) => (upper.data[place * (upper.columns + 1)] ?? 1) ** -2);
+
+async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
+  if (known.evidence === undefined) return undefined;
+  const { orders, surgeons } = await correctionBy(known, known.evidence);
+  return surgeons.map((surgeon, group) => {
+    const own = new Float64Array(surgeon.upper.columns);
+    const curvatures = curvaturesOf(surgeon);
+    orders[group]?.forEach((column, place) => {
+      own[column] = curvatures[place] ?? 1;
+    });
+    return own;
+  });
+}
+
+function mostSeenFirst({ rows, data }: Matrix): Uint32Array {
+  const seen = (at: number): number => data[at * (rows + 1)] ?? 0;
+  return Uint32Array.from({ length: rows }, (_, at) => at).sort((a, b) => seen(b) - seen(a) || a - b);
+}
+
+function inverse(order: Uint32Array): Uint32Array {
+  const places = new Uint32Array(order.length);
+  order.forEach((column, place) => {
+    places[column] = place;
+  });
+  return places;
+}
+
+function inOrder({ rows, columns, data }: Matrix, down: Uint32Array | undefined, across: Uint32Array): Matrix {
+  const moved = matrix(rows, columns);
+  for (let row = 0; row < rows; row++) {
+    const from = (down?.[row] ?? row) * columns;
+    for (let column = 0; column < columns; column++)
+      moved.data[row * columns + column] = data[from + (across[column] ?? 0)] ?? 0;
+  }
+  return moved;
+}

@@ -1,0 +1,18 @@
+import type { Solver } from "../../calibrate/solver.ts";
+import { methodTable } from "../../../core/pass/method-table.ts";
+import { adaround } from "./adaround.ts";
+import { gptaq } from "./gptaq.ts";
+import { gptq } from "./gptq.ts";
+import { kQuant } from "./k-quant.ts";
+import { mse } from "./mse.ts";
+import { nearest } from "./nearest.ts";
+import { rdoq } from "./rdoq.ts";
+import { sequentialMse } from "./sequential-mse.ts";
+
+const table = { nearest, mse, "k-quant": kQuant, "sequential-mse": sequentialMse, gptq, gptaq, adaround, rdoq };
+
+export const rounders = methodTable<Solver, keyof typeof table>(table, {
+  kind: "a rounder",
+  does: "scales",
+  title: "Rounding (--rounder)",
+});

@@ -1,0 +1,66 @@
+/**
+ * Scales and minima of blocks by weighted least squares, without data; each value x has the weight |x| + rms(x).
+ *
+ *     s = (max - min) / (2ᵇ - 1), m = min to begin with; for k = 0 … 19:
+ *     q = clamp(round((2ᵇ - 2 + k / 10) / (max - m) · (x - m))); take s, m of least Σ w (s q + m - x)² if that falls
+ *
+ * Then z = clamp(round(-m / s)). Source: llama.cpp's k-quants, as in ONNX Runtime's quantizer.
+ */
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import type { ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import { roundHalfEven } from "../../../core/tensor/round.ts";
+
+const trials = 20;
+
+export const kQuant = {
+  id: "k-quant",
+  summary: "block scales by weighted least squares, without data",
+  zeroPoints: true,
+  scales({ slices, numbers }: SlicedWeight, { high }: Grid): readonly ScaleAndZeroPoint[] {
+    return Array.from({ length: slices }, (_, slice) => fitted(numbers(slice), high));
+  },
+};
+
+function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
+  const clamp = (code: number): number => Math.min(high, Math.max(0, roundHalfEven(code)));
+  const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / Math.max(1, x.length));
+  const weights = x.map((value) => Math.abs(value) + rms);
+  const [min, max] = [x.reduce((a, b) => Math.min(a, b)), x.reduce((a, b) => Math.max(a, b))];
+  if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
+  // A zero point is in the quantized range: for values of one sign, the minimum or maximum is 0.
+  if (min > 0 || max < 0) {
+    const far = min > 0 ? max : -min;
+    return { scale: Math.fround(far / high), zeroPoint: min > 0 ? 0 : high };
+  }
+  const errorOf = (codes: Float64Array, s: number, m: number): number =>
+    codes.reduce((sum, q, at) => sum + (weights[at] ?? 0) * (s * q + m - (x[at] ?? 0)) ** 2, 0);
+  let best = { s: (max - min) / high, m: min };
+  let least = errorOf(
+    x.map((value) => clamp((value - min) / best.s)),
+    best.s,
+    best.m,
+  );
+  for (let trial = 0; trial < trials; trial++) {
+    const factor = (high - 1 + trial / 10) / (max - best.m);
+    const codes = x.map((value) => clamp(factor * (value - best.m)));
+    const line = weightedLine(codes, x, weights);
+    const error = line === undefined ? Number.POSITIVE_INFINITY : errorOf(codes, line.s, line.m);
+    if (line !== undefined && error < least) [best, least] = [line, error];
+  }
+  return { scale: Math.fround(best.s), zeroPoint: clamp(-best.m / best.s) };
+}
+
+function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
+  let [one, first, second, mean, mixed] = [0, 0, 0, 0, 0];
+  for (let at = 0; at < q.length; at++) {
+    const [code, value, weight] = [q[at] ?? 0, x[at] ?? 0, w[at] ?? 0];
+    one += weight;
+    first += weight * code;
+    second += weight * code * code;
+    mean += weight * value;
+    mixed += weight * value * code;
+  }
+  const determinant = one * second - first * first;
+  if (determinant <= 0) return undefined;
+  return { s: (one * mixed - mean * first) / determinant, m: (second * mean - first * mixed) / determinant };
+}

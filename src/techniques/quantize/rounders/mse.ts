@@ -1,0 +1,62 @@
+/**
+ * Scales by least squares: the range of each slice is cut to p · [min, max] with the p that minimizes
+ *
+ *     Σ (x - s · (clamp(round(x / s) + z, low, high) - z))²
+ *
+ * All p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
+ */
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import { type Matrix, matrix, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import { roundHalfEven } from "../../../core/tensor/round.ts";
+import { scaleFor } from "../grid.ts";
+import { rangeOf } from "../sliced-weight.ts";
+
+/** Smallest p in percent. */
+const smallest = 10;
+
+export const mse = {
+  id: "mse",
+  summary: "scales with the lowest mean squared error; clips outliers",
+  scales: (weight: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] => leastSquares(weight, grid),
+};
+
+/** @param importance weight of the squares per column of each group (1). */
+export function leastSquares(
+  { slices, numbers, matrices, like }: SlicedWeight,
+  grid: Grid,
+  importance?: readonly Float64Array[],
+): readonly ScaleAndZeroPoint[] {
+  const weights =
+    importance === undefined
+      ? undefined
+      : like(matrices.map(({ rows, columns }, group) => spread(importance[group], rows, columns)));
+  return Array.from({ length: slices }, (_, slice) => ofLeastError(numbers(slice), grid, weights?.numbers(slice)));
+}
+
+const spread = (row: Float64Array | undefined, rows: number, columns: number): Matrix => {
+  const all = matrix(rows, columns);
+  if (row !== undefined) for (let at = 0; at < rows; at++) all.data.set(row, at * columns);
+  return all;
+};
+
+function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array): ScaleAndZeroPoint {
+  const errorOf = ({ scale, zeroPoint }: ScaleAndZeroPoint): number => {
+    const [low, high] = [grid.low - zeroPoint, grid.high - zeroPoint];
+    let sum = 0;
+    for (let at = 0; at < numbers.length; at++) {
+      const value = numbers[at] ?? 0;
+      const error = (value - scale * Math.min(high, Math.max(low, roundHalfEven(value / scale)))) ** 2;
+      sum += weights === undefined ? error : error * (weights[at] ?? 0);
+    }
+    return sum;
+  };
+  const { min, max, steps } = rangeOf(numbers);
+  let best = scaleFor(grid, min, max, steps);
+  let least = errorOf(best);
+  for (let share = 99; share >= smallest; share--) {
+    const tried = scaleFor(grid, (min * share) / 100, (max * share) / 100);
+    const error = errorOf(tried);
+    if (error < least) [best, least] = [tried, error];
+  }
+  return best;
+}

@@ -1,0 +1,22 @@
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+import { blockScales, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import { bitsOfBlocks, scaleFor } from "../grid.ts";
+import { rangeOf } from "../sliced-weight.ts";
+
+/** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values on a grid with few enough steps stay exact. */
+export const nearest = {
+  id: "nearest",
+  summary: "round to nearest; scales cover the whole range, without clipping",
+  scales({ matrices, slices, numbers }: SlicedWeight, grid: Grid): readonly ScaleAndZeroPoint[] {
+    if (grid.block === undefined)
+      return Array.from({ length: slices }, (_, slice) => {
+        const { min, max, steps } = rangeOf(numbers(slice));
+        return scaleFor(grid, min, max, steps);
+      });
+    const settings = { size: grid.block, bits: bitsOfBlocks(grid), symmetric: grid.symmetric };
+    return matrices.flatMap(({ rows, columns: width, data }) => {
+      const { scale, zeroPoint } = blockScales(Float32Array.from(data), { rows, width, turned: false }, settings);
+      return Array.from(scale, (own, slice) => ({ scale: own, zeroPoint: zeroPoint[slice] ?? 0 }));
+    });
+  },
+};

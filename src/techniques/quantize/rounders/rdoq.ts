@@ -1,0 +1,243 @@
+/**
+ * Rate–distortion optimized quantization: quantized values that need few bits after gzip or brotli. For a layer with weights W,
+ * Gram matrix H of its inputs and quantized values Q, it lowers
+ *
+ *     J = e + λ · bits(Q),     e = Σ rows (Δ Q − W) H (Δ Q − W)ᵀ,     bits(Q) = −Σ log₂ (share of the value in Q)
+ *
+ * by error compensation (GPTQ) and coordinate descent, whose choices include the code length. The step at which the last bit of
+ * every weight pays λ (high rate, de/dbits = −2 ln 2 · e, e = h Δ²/12 per weight) is
+ *
+ *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `core/math/obs.ts`)
+ *
+ * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
+ */
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import { type RowReads, rowReads } from "../../calibrate/row-reads.ts";
+import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../../core/math/index.ts";
+import { dot } from "../../../core/math/vector.ts";
+import { roundHalfEven } from "../../../core/tensor/round.ts";
+import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
+import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
+
+/** Each round uses the code lengths of the round before. Further rounds save less than 2 % of the bits. */
+const rounds = 3;
+/** Passes of coordinate descent. */
+const descents = 3;
+/** Added to the diagonal of a group's Gram matrix: shares of its own mean, and of the mean of all groups. */
+const [ownDamping, damping] = [0.01, 0.001];
+/** Occurrences of a value that does not occur, for a finite code length. */
+const unseen = 0.1;
+
+const perBit = Math.LN2 / 6;
+
+/** Returns λ of a layer in units of its error e. @param energyOf returns the energy of its outputs, the trace of W H Wᵀ. @param count number of its weights. */
+export type LambdaOf = (layer: string, energyOf: () => Promise<number>, count: number) => number | Promise<number>;
+
+/** Returns the λ at which rounding `count` weights adds `error`: de/dbits = −2 ln 2 · e. */
+export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2 * error) / count;
+
+type Evidence = Gram | RowReads | undefined;
+
+/** @param note receives the error e and the scales of each rounded layer; for a shared weight, e of all layers that read it. */
+export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number, scales: Float32Array) => void) {
+  const lambdaFrom = async ({ matrices }: SlicedWeight, seen: ErrorModel, known: LayerContext): Promise<number> =>
+    lambdaOf(
+      known.layer.name,
+      () => errorOf(matrices, seen, known),
+      matrices.reduce((sum, { data }) => sum + data.length, 0),
+    );
+  return {
+    id: "rdoq",
+    summary: "rate–distortion optimized: int8 values that gzip and brotli shorten (needs samples)",
+    evidence: { ...gramMatrices, ofTables: rowReads },
+    of: "original",
+    blind: true,
+    scalesText: "scales by rate and distortion",
+    async scales(weight, grid, known) {
+      const seen = await curvedBy(weight, known);
+      const lambda = await lambdaFrom(weight, seen, known);
+      const steps = seen.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
+      return scalesFrom(weight, grid, (group, row) => {
+        const own = seen.rows?.[row];
+        return own === undefined ? (steps[group] ?? 0) : stepFor(lambda, own);
+      });
+    },
+    async codes(weight, grid, known) {
+      const seen = await curvedBy(weight, known);
+      const codes = await rounded(weight, grid, seen, await lambdaFrom(weight, seen, known), known);
+      note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known), grid.scale);
+      return codes;
+    },
+  } satisfies Solver<Evidence>;
+}
+
+/** Default distortion. Validation samples chose values from 0.0018 to 0.0071 for seven of eight networks (bench/logs/download.md). */
+export const defaultDistortion = 0.0025;
+
+/** Without a measured sensitivity, every layer has the same relative error. */
+export const rdoq = rdoqBy(async (_, energyOf, count) => lambdaFor(defaultDistortion * (await energyOf()), count));
+
+const stepFor = (lambda: number, curvature: number): number => Math.sqrt(lambda / (perBit * curvature));
+
+const geometricMean = (numbers: Float64Array): number =>
+  Math.exp(numbers.reduce((sum, one) => sum + Math.log(one), 0) / numbers.length);
+
+/** How errors of a weight's values change the layer's error. */
+interface ErrorModel {
+  /** Damped; undefined for a table, and for a layer whose inputs are not observed, where every value counts alike (H = I). */
+  readonly gram: Gram | undefined;
+  /** Number of reads of each row of a table. Inputs of a table are one-hot, so H is the diagonal matrix of these counts. */
+  readonly rows?: Float64Array;
+  readonly correction: Correction | undefined;
+  /** 1 / U²ⱼⱼ of each group's columns. */
+  readonly curvatures: readonly Float64Array[];
+}
+
+const curvedOf = new WeakMap<Gram, ErrorModel>();
+
+/** Returns reads of each row. Rows that calibration does not read count as read once and at a tenth of the mean. */
+function readsOfRows({ reads }: RowReads, count: number): Float64Array {
+  const rows = new Float64Array(count);
+  let total = 0;
+  for (const [index, own] of reads) {
+    const row = index < 0 ? index + count : index;
+    rows[row] = (rows[row] ?? 0) + own;
+    total += own;
+  }
+  return rows.map((own) => own + 1 + total / count / 10);
+}
+
+/** Computed once for scales and codes. */
+async function curvedBy({ matrices }: SlicedWeight, context: LayerContext<Evidence>): Promise<ErrorModel> {
+  const { evidence } = context;
+  if (evidence === undefined || "reads" in evidence) {
+    const curvatures = matrices.map(({ columns }) => new Float64Array(columns).fill(1));
+    const alike = { gram: undefined, correction: undefined, curvatures };
+    return evidence === undefined ? alike : { ...alike, rows: readsOfRows(evidence, matrices[0]?.rows ?? 0) };
+  }
+  const found = curvedOf.get(evidence);
+  if (found !== undefined) return found;
+  const means = evidence.groups.map(({ rows, data }) => {
+    let sum = 0;
+    for (let at = 0; at < data.length; at += rows + 1) sum += data[at] ?? 0;
+    return sum / rows;
+  });
+  const mean = means.reduce((sum, one) => sum + one, 0) / means.length;
+  const groups = evidence.groups.map(({ rows, data }, group) => {
+    // A group without inputs keeps its values as well as any other.
+    const added = ownDamping * (means[group] ?? 0) + damping * mean || 1;
+    return matrix(
+      rows,
+      rows,
+      data.map((value, at) => (at % (rows + 1) === 0 ? value + added : value)),
+    );
+  });
+  const gram = { ...evidence, groups };
+  const correction = await correctionBy(context, gram, 0);
+  const curved = { gram, correction, curvatures: correction.surgeons.map(curvaturesOf) };
+  curvedOf.set(evidence, curved);
+  return curved;
+}
+
+/** Returns Σ rows E H Eᵀ. */
+async function errorOf(
+  errors: readonly Matrix[],
+  { gram, rows }: Pick<ErrorModel, "gram" | "rows">,
+  { multiply }: Pick<LayerContext, "multiply">,
+): Promise<number> {
+  let sum = 0;
+  for (const [group, own] of errors.entries()) {
+    const h = gram?.groups[group];
+    const moved = h === undefined ? own : await multiply(own, h);
+    for (let row = 0; row < own.rows; row++) {
+      const start = row * own.columns;
+      sum += (rows?.[row] ?? 1) * dot(own.data, start, moved.data, start, own.columns);
+    }
+  }
+  return sum;
+}
+
+/** Returns the step of each slice, enlarged only for slices that it does not cover. */
+function scalesFrom(
+  weight: SlicedWeight,
+  grid: Grid,
+  stepAt: (group: number, row: number) => number,
+): readonly ScaleAndZeroPoint[] {
+  const { matrices, slices, numbers, sliceAt } = weight;
+  const { low, high } = grid;
+  const zeroPoint = centerOf(grid);
+  const own = new Float64Array(slices);
+  for (const [group, { rows, columns }] of matrices.entries())
+    for (let row = 0; row < (columns === 0 ? 0 : rows); row++) {
+      const slice = sliceAt(group, row, 0);
+      own[slice] = Math.max(own[slice] ?? 0, stepAt(group, row));
+    }
+  return Array.from(own, (step, slice) => {
+    const largest = numbers(slice).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+    const scale = Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale);
+    return { scale: Math.fround(slices === 1 ? scale : shortened(scale)), zeroPoint };
+  });
+}
+
+/** Rounds up to four binary digits after the first, because a scale per slice is stored next to values of few bits. */
+function shortened(scale: number): number {
+  const unit = 2 ** (Math.floor(Math.log2(scale)) - 4);
+  return Math.ceil(scale / unit) * unit;
+}
+
+async function rounded(
+  weight: SlicedWeight,
+  grid: ScaledGrid,
+  { gram, correction, rows }: ErrorModel,
+  lambda: number,
+  context: Pick<LayerContext, "multiply">,
+): Promise<readonly Matrix[]> {
+  let codes = nearestCodes(weight, grid);
+  const choosing = (): ChooseCode => cheapest(grid, lambda, codeLengths(grid, codes));
+  if (gram === undefined || correction === undefined) {
+    for (let round = 1; round < rounds; round++) {
+      const choose = choosing();
+      codes = mapWeight(weight, (value, slice, row) => choose(slice, value, rows?.[row] ?? 1, undefined));
+    }
+    return codes;
+  }
+  const rounding = compensated(weight, grid, gram, correction, context);
+  ({ codes } = rounding);
+  await rounding.columns((slice, value) => nearestCode(grid, slice, value));
+  for (let round = 1; round < rounds; round++) await rounding.columns(choosing());
+  for (let pass = 0; pass < descents; pass++) await rounding.descend(choosing());
+  return codes;
+}
+
+/** Returns the bits of each value's code from `low` to `high`: −log₂ of its share of all values. */
+export function codeLengths(
+  { low, high }: Pick<ScaledGrid, "low" | "high">,
+  codes: readonly { readonly data: Float64Array }[],
+): Float64Array {
+  const counts = new Float64Array(high - low + 1).fill(unseen);
+  let total = unseen * counts.length;
+  for (const { data } of codes) {
+    total += data.length;
+    for (const code of data) counts[code - low] = (counts[code - low] ?? 0) + 1;
+  }
+  return counts.map((count) => Math.log2(total / count));
+}
+
+/** Returns the best of the nearest value, the next one towards zero, zero, and the present one. */
+function cheapest({ scale, zeroPoint, low, high }: ScaledGrid, lambda: number, bits: Float64Array): ChooseCode {
+  return (slice, value, curvature, present) => {
+    const [step = 1, zero = 0] = [scale[slice], zeroPoint[slice]];
+    const costOf = (code: number): number =>
+      curvature * (value - (code - zero) * step) ** 2 + lambda * (bits[code - low] ?? 0);
+    const nearest = Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
+    let best = present ?? nearest;
+    let least = costOf(best);
+    for (const code of [nearest, nearest - Math.sign(nearest - zero), zero]) {
+      if (code === best) continue;
+      const cost = costOf(code);
+      if (cost < least) [best, least] = [code, cost];
+    }
+    return best;
+  };
+}

@@ -1,0 +1,149 @@
+/**
+ * Fake quantization: rounding written as float arithmetic, so that it can be trained through.
+ *
+ *     w' = Mul(Clip(Round(Div(w, s)), low, high), s)                                   the scale s is fixed
+ *
+ *     s  = Mul(Max(Abs(r), least), 2⁻ᵏ)     Max is straight-through(slope=4ᵏ·g)          the scale s is trained, as r
+ *     w' = Mul(Round(Clip(Div(w, s), low, high)), s)
+ *
+ * The gradient passes `Round` (role `straight-through`); that of `Clip` is 0 outside the range. The range counts from the zero
+ * point z (uint8: low = -z, high = 255 - z), so w' = 0 where w = 0. Round is half to even, as in QuantizeLinear.
+ *
+ * The second form is learned step size quantization (Esser et al. 2020), with the same gradients by the rules of its nodes:
+ *
+ *     ∂w'/∂w = 1 inside the range, else 0          ∂w'/∂s = round(w/s) - w/s inside;  low below;  high above
+ *
+ * The paper scales the gradient of s by g = 1/√(N · high), for N values that share it. Adam moves every parameter by about the
+ * learning rate, and a scale, a hundredth of a weight, would vanish in a few steps. So the stored parameter is the range r = 2ᵏ
+ * s, as large as its values (2ᵏ⁻¹ < high ≤ 2ᵏ), with 4ᵏ times the gradient by s; descent moves s as in the paper.
+ *
+ * `least` is 2⁻¹⁰ of the initial r, so a scale stays positive. The gradient passes `Max` on both sides and changes sign with r,
+ * so r is driven to 0, not below. In the first form a value learns until it is half a step outside the range, as in PyTorch.
+ */
+
+import type { Emit } from "../../core/graph/emit.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
+import { type Operands, pattern } from "../../core/graph/pattern.ts";
+import { buffer, parameter, type Role, straightThrough } from "../../core/graph/role.ts";
+import { toNumbers } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
+
+/** Fake quantization with one scale, or one per channel, and its range counted from the zero point. */
+export interface FakeRounding {
+  readonly scale: readonly number[];
+  readonly low: number;
+  readonly high: number;
+  /** Number of values that share a scale, if the scale is trained. */
+  readonly trainedFor?: number;
+}
+
+const fixedNames = ["value", "scale", "low", "high"] as const;
+const trainedNames = ["value", "range", "least", "unit", "low", "high"] as const;
+
+function writeFixed(
+  emit: Emit,
+  { value, scale, low, high }: Operands<(typeof fixedNames)[number]>,
+  name = value.name,
+): RoundingNodes {
+  const divided = emit.Div([value, scale]);
+  const rounded = emit.named(`${name}_rounded`).Round([divided]);
+  rounded.role = straightThrough;
+  const result = emit.named(`${name}_fake_quantized`).Mul([emit.Clip([rounded, low, high]), scale]);
+  return { result, division: divided.producer };
+}
+
+function writeTrained(
+  emit: Emit,
+  { value, range, least, unit, low, high }: Operands<(typeof trainedNames)[number]>,
+  name = value.name,
+  slope = 1,
+): RoundingNodes {
+  const positive = emit.Max([emit.Abs([range]), least]);
+  positive.role = { ...straightThrough, slope };
+  const scale = emit.named(`${name}_trained_scale`).Mul([positive, unit]);
+  const divided = emit.Div([value, scale]);
+  const rounded = emit.named(`${name}_rounded`).Round([emit.Clip([divided, low, high])]);
+  rounded.role = straightThrough;
+  const result = emit.named(`${name}_fake_quantized`).Mul([rounded, scale]);
+  return { result, division: divided.producer };
+}
+
+interface RoundingNodes {
+  readonly result: Value;
+  readonly division: Node | undefined;
+}
+
+const fixedAt = pattern(fixedNames, (emit, operands) => writeFixed(emit, operands).result);
+const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
+
+/** Lower bound of a trained range, as a share of its initial value. */
+const leastShare = 2 ** -10;
+
+/** Returns the shape in which `count` scales along an axis broadcast to a value. */
+export const scaleDims = (dims: readonly number[], axis: number | undefined, count: number): readonly number[] =>
+  axis === undefined ? [] : dims.map((_, at) => (at === axis ? count : 1));
+
+/** Writes the rounding of a value; the scales have the shape `dims`, which broadcasts to the value. */
+export function round(
+  emit: Emit,
+  name: string,
+  value: Value,
+  rounding: FakeRounding,
+  dims: readonly number[],
+): RoundingNodes {
+  const { trainedFor } = rounding;
+  const store = (numbers: readonly number[], part: string, role: Role = buffer, of: readonly number[] = []): Value =>
+    emit.constant(float32(of, numbers), `${name}_${part}`, role);
+  const bounds = { low: store([rounding.low], "low"), high: store([rounding.high], "high") };
+  if (trainedFor === undefined)
+    return writeFixed(emit, { value, scale: store(rounding.scale, "scale", buffer, dims), ...bounds }, name);
+  const levels = rounding.high > 0 ? rounding.high : -rounding.low;
+  const factor = 2 ** Math.ceil(Math.log2(Math.max(rounding.high, -rounding.low)));
+  const ranges = rounding.scale.map((scale) => scale * factor);
+  const operands = {
+    range: store(ranges, "range", parameter, dims),
+    least: store(
+      ranges.map((range) => range * leastShare),
+      "range_least",
+      buffer,
+      dims,
+    ),
+    unit: store([1 / factor], "range_unit"),
+  };
+  return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
+}
+
+export interface FoundRounding {
+  readonly value: Value;
+  readonly low: number;
+  readonly high: number;
+  /** Axis of the scales; undefined for a single scale. */
+  readonly axis: number | undefined;
+  scales(): Promise<readonly number[]>;
+}
+
+export function roundingAt(result: Value): FoundRounding | undefined {
+  const fixed = fixedAt(result);
+  const trained = fixed === undefined ? trainedAt(result) : undefined;
+  const { value, low, high } = fixed ?? trained ?? {};
+  const [lowest, highest] = [numberAt(low), numberAt(high)];
+  if (value === undefined || lowest === undefined || highest === undefined) return undefined;
+  const read = async (tensor: Tensor): Promise<readonly number[]> => toNumbers(await tensor.read());
+  const [scale, range, least] = [fixed?.scale.tensor, trained?.range.tensor, trained?.least.tensor];
+  const axis = (scale ?? range)?.dims.findIndex((dim) => dim !== 1) ?? -1;
+  const found = { value, low: lowest, high: highest, axis: axis < 0 ? undefined : axis };
+  const unit = numberAt(trained?.unit);
+  if (scale !== undefined) return { ...found, scales: () => read(scale) };
+  if (range === undefined || least === undefined || unit === undefined) return undefined;
+  const scales = async (): Promise<readonly number[]> => {
+    const smallest = await read(least);
+    return (await read(range)).map((one, at) => unit * Math.max(Math.abs(one), smallest[at] ?? 0));
+  };
+  return { ...found, scales };
+}
+
+function numberAt(value: Value | undefined): number | undefined {
+  const small = value?.tensor?.small;
+  return small === undefined ? undefined : toNumbers(small)[0];
+}

@@ -1,0 +1,38 @@
+/** Target runtimes and measurements of their kernels: ONNX Runtime 1.30, native on x64 with VNNI. */
+import * as v from "valibot";
+import { Miss } from "../../core/errors.ts";
+import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
+import { described } from "../../core/pass/options.ts";
+import type { WeightedRule } from "./target.ts";
+
+export const targetOption = (text: string) =>
+  described(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {
+    meanings: {
+      title: "Targets (--target)",
+      rows: [
+        ["node", "the native runtime"],
+        ["wasm", "WebAssembly in Chromium; in Node where there is none"],
+        ["webgpu", "WebGPU in Chromium"],
+      ],
+    },
+  });
+
+/** Returns the faster weight type: with spatial dimensions int8 takes four to five times as long (3 × 3 convolutions measured). */
+export const fastWeight = ({ channelDims }: WeightedRule): "int8" | "uint8" =>
+  channelDims(1).length > 1 ? "uint8" : "int8";
+
+/**
+ * Runtimes that cannot run a format in any version (1.24.3 to 1.30, measured in Chromium), with the reason. A format that some
+ * version runs is tried in the installed one (`docs/targets.md`).
+ */
+export type Lacks = Readonly<Partial<Record<TargetName, string>>>;
+
+export const bfloat16: Lacks = { webgpu: "not for WebGPU in onnxruntime-web 1.30, which has no Cast of bfloat16" };
+
+export function lackOf(
+  lacks: Lacks,
+  { target = [] }: { readonly target?: readonly TargetName[] | undefined },
+): Miss | undefined {
+  const reason = target.flatMap((name) => lacks[name] ?? [])[0];
+  return reason === undefined ? undefined : new Miss(reason);
+}

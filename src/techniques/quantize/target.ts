@@ -1,0 +1,37 @@
+import type { Inference } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import { Miss } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { QuantizeRule } from "../../core/ops/index.ts";
+import { weightMiss } from "./weight.ts";
+
+export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
+
+export interface Target {
+  readonly layer: Layer;
+  readonly rule: WeightedRule;
+  readonly data: Value;
+}
+
+export function targetAt(layer: Layer, inference: Inference): Target | Miss {
+  const miss = weightMiss(layer);
+  if (miss !== undefined) return miss;
+  const bound = inference.at(layer.node);
+  const rule = bound instanceof Miss ? bound : bound.quantize();
+  if (rule instanceof Miss) return new Miss(rule.reason, layer.name);
+  if (rule.kind !== "weighted") return new Miss("its operator has no quantized form", layer.name);
+  const { data, input, bias } = rule.weight;
+  const x = layer.node.inputs[data];
+  if (x === undefined) return new Miss("its data input is missing", layer.name);
+  const type = x.type?.type;
+  if (type === undefined) return new Miss("the type of its data is not known", layer.name);
+  if (type !== "float32")
+    return new Miss(
+      `its data is ${type}; integer arithmetic needs float32 (the scheme "weights" does not)`,
+      layer.name,
+    );
+  const known = new Set([data, input, ...(bias === undefined ? [] : [bias])]);
+  const extra = layer.node.inputs.findIndex((value, index) => value !== undefined && !known.has(index));
+  if (extra >= 0) return new Miss(`its input ${extra} is computed at run time`, layer.name);
+  return { layer, rule, data: x };
+}

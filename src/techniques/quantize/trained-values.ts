@@ -1,0 +1,321 @@
+/**
+ * Trains quantized values for small downloads. All layers together lower
+ *
+ *     J = e + λ · bits
+ *
+ * with the relative squared error e of the network's outputs, which needs no labels. A weight is w' = Δ · round(w / Δ), through which the
+ * gradient passes unchanged (`rounding.ts`). The steps Δ are fixed. Parameters that are not quantized are trained, too.
+ */
+import { infer } from "../../core/analysis/infer.ts";
+import { allLayers, isInside, type Layer } from "../../core/analysis/layers.ts";
+import { maskedBy, plainName } from "../../core/analysis/masks.ts";
+import { parametersOf } from "../../core/analysis/parameters.ts";
+import { isIndexed } from "../../data/indexed.ts";
+import { trainPart } from "../../data/open.ts";
+import type { Dataset } from "../../data/types.ts";
+import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
+import { times } from "../../core/numbers.ts";
+import { type Emit, emitInto } from "../../core/graph/emit.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { replaceUses, substitute } from "../../core/graph/replace.ts";
+import { type Context, parseOptions } from "../../core/pass/pass.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
+import { setMask } from "../../rewrite/edit/set-mask.ts";
+import { readStored, readStoredValue } from "../../rewrite/edit/stored.ts";
+import { toFloat32 } from "../../core/tensor/convert.ts";
+import { float32, inMemory } from "../../core/tensor/dense.ts";
+import { alongAxis, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { typeCodes } from "../../core/tensor/types.ts";
+import { batchSizeFor } from "../../learn/train/batch-size.ts";
+import type { Loss } from "../../learn/train/loss.ts";
+import { imitation } from "../../learn/train/losses/imitation.ts";
+import type { Optimizer } from "../../learn/train/optimizer.ts";
+import { adam } from "../../learn/train/optimizers.ts";
+import { openData } from "../../learn/train/plan.ts";
+import { trainInPlace } from "../../learn/train/train.ts";
+import { type TrainOptions, trainOptions } from "../../learn/train/train-options.ts";
+import { withClassScores } from "./class-scores.ts";
+import { codeLengths } from "./rounders/rdoq.ts";
+import { round, scaleDims } from "./rounding.ts";
+import { scaleAxis } from "./weight.ts";
+
+/** Bounds of Clip as inputs require it. */
+const opset = 13;
+/** Learning rates of Adam: in steps Δ for quantized values, and for other parameters. */
+const [stepRate, learningRate] = [0.01, 0.001];
+/** Share of the steps. Adam's first steps move every value equally far. */
+const warmup = 0.1;
+const batch = 32;
+/** Share of the samples that judges the trained values, and the largest number of them. */
+const [keptApart, mostJudging] = [0.1, 512];
+/** With fewer samples, all train and judge. */
+const fewest = 100;
+
+export interface ValueTraining {
+  readonly data: Dataset | string;
+  readonly training: Pick<TrainOptions, "epochs" | "augment" | "checkpoint" | "resume">;
+  /** λ: error of the outputs, relative to their power, that a bit is worth. */
+  readonly lambda: number;
+  /** Steps Δ by layer: one, or one for each index of the scale axis. */
+  readonly scales: ReadonlyMap<string, Float32Array>;
+  /** Largest magnitude of a quantized value. */
+  readonly limit: number;
+}
+
+/**
+ * Trains a float model in place: the weights of layers that have scales become trained multiples of them.
+ * @returns these layers; none if the training does not lower J, measured on samples that it did not use.
+ */
+export async function trainValues(
+  model: Model,
+  rounded: Model,
+  { data, training, lambda, scales, limit }: ValueTraining,
+  context: Context,
+): Promise<ReadonlySet<string>> {
+  const trial = withClassScores(model);
+  raiseOpset(trial, opset);
+  const trained = trainable(trial).filter(({ name }) => scales.has(name));
+  if (trained.length === 0) {
+    context.log({ id: "no-trained-values", text: "none of the rounded layers can be trained", level: "warning" });
+    return new Set();
+  }
+  await startFrom(rounded, trial, trained, scales, context);
+  const terms = writeRoundings(trial, new Set(trained.map(({ name }) => name)), scales, limit);
+  const names = new Set(terms.map(({ layer }) => layer));
+  const steps = terms.map((term) => term.steps);
+  const weights = new Set(terms.map(({ weight }) => weight));
+  const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight.name));
+  const all = await trainPart(data);
+  const isLarge = isIndexed(all) && all.count >= fewest;
+  const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
+  const { size } = await batchSizeFor(trial, batch, parts.data);
+  const settings = {
+    ...training,
+    ...{ data: parts.data, loss: ratedImitation(withClassScores(model), steps, lambda) },
+    ...{ batch: size, warmup, learningRate, optimizer: adamInSteps(terms) },
+    ...(frozen.length > 0 && { except: frozen.map(({ name }) => name) }),
+  };
+  await trainInPlace(trial, parseOptions("train", trainOptions, settings), context);
+  const candidate = model.clone();
+  await adopt(candidate, trial, terms, context);
+  const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, mostJudging);
+  /** @param floats has the other parameters, before they are quantized. */
+  const costOf = async (own: Model, floats: Model): Promise<number> => {
+    const bits = (await bitsIn(own, names, scales, context)) + (await floatBitsIn(floats));
+    return ((await noise(withClassScores(own))) ?? Number.NaN) + lambda * bits;
+  };
+  const [before, after] = [await costOf(rounded, model), await costOf(candidate, candidate)];
+  if (after < before) {
+    await adopt(model, trial, terms, context);
+    return names;
+  }
+  const text = `after the training, error and code length together are ${times(after / before)} those of the values before it, which are kept`;
+  context.log({ id: "training-without-gain", text, level: "warning" });
+  return new Set();
+}
+
+/** Returns the code length of the quantized values of the named layers. */
+async function bitsIn(
+  model: Model,
+  names: ReadonlySet<string>,
+  scales: ValueTraining["scales"],
+  { engine }: Context,
+): Promise<number> {
+  const seen = new Set<Value>();
+  let bits = 0;
+  for (const layer of allLayers(model, infer(model))) {
+    const { name, effective } = layer;
+    const steps = scales.get(name);
+    if (steps === undefined || !names.has(name) || seen.has(effective)) continue;
+    seen.add(effective);
+    const stepOf = stepsAt(layer, steps);
+    const values = toFloat32(await readStoredValue(model, effective, engine));
+    const codes = Float64Array.from(values, (value, at) => Math.round(value / stepOf(at)));
+    const lengths = codeLengths(byte, [{ data: codes }]);
+    for (const code of codes) bits += lengths[code - byte.low] ?? 0;
+  }
+  return bits;
+}
+
+/** Returns the bits of parameters without a layer, such as biases: bfloat16 values of which compression removes zeros. */
+async function floatBitsIn(model: Model): Promise<number> {
+  const inference = infer(model);
+  const weights = new Set(allLayers(model, inference).map(({ weight }) => weight));
+  let bits = 0;
+  for (const parameter of parametersOf(model, inference)) {
+    if (parameter.tensor === undefined || weights.has(parameter)) continue;
+    for (const value of toFloat32(await parameter.tensor.read())) bits += value === 0 ? 0 : 16;
+  }
+  return bits;
+}
+
+const byte = { low: -128, high: 127 };
+
+/** Returns the step Δ of a weight's element by its index. */
+function stepsAt(layer: Layer, steps: Float32Array): (at: number) => number {
+  const { inner } = alongAxis(fixedDims(layer.weight.type?.dims) ?? [], scaleAxis(layer));
+  return (at) => steps[Math.floor(at / inner) % steps.length] ?? 1;
+}
+
+/** Adam whose learning rate for quantized weights is in steps Δ. */
+function adamInSteps(terms: readonly Term[]): Optimizer {
+  const optimizer = adam();
+  const factors = new Map(terms.map(({ weight, scale }) => [weight, (stepRate / learningRate) * scale]));
+  return {
+    ...optimizer,
+    update(parameters, rate) {
+      for (const parameter of parameters) optimizer.update([parameter], rate * (factors.get(parameter.name) ?? 1));
+    },
+  };
+}
+
+interface Term {
+  readonly layer: string;
+  readonly result: Value;
+  /** Name of the value w / Δ. */
+  readonly steps: string;
+  readonly weight: string;
+  /** Mean of the steps Δ. */
+  readonly scale: number;
+}
+
+/** Rounds the weights of the named layers, once for all layers that share one. */
+function writeRoundings(
+  model: Model,
+  names: ReadonlySet<string>,
+  scales: ValueTraining["scales"],
+  limit: number,
+): readonly Term[] {
+  const emit = emitInto(model, { by: "quantize" });
+  const named = allLayers(model, infer(model)).filter(({ name }) => names.has(name));
+  const byWeight = new Map(named.map((layer) => [layer.effective, layer]));
+  const terms = Array.from(byWeight, ([effective, layer]): Term => {
+    const { name, weight } = layer;
+    const scale = [...(scales.get(name) ?? [])];
+    const axis = scale.length === 1 ? undefined : scaleAxis(layer);
+    const dims = scaleDims(fixedDims(weight.type?.dims) ?? [], axis, scale.length);
+    const { result, division } = round(emit, plainName(weight), effective, { scale, low: -limit, high: limit }, dims);
+    replaceUses(effective, result, division);
+    const mean = scale.reduce((sum, one) => sum + one, 0) / scale.length;
+    return { layer: name, result, steps: division?.outputs[0]?.name ?? "", weight: weight.name, scale: mean };
+  });
+  model.graph.sort();
+  return terms;
+}
+
+/**
+ * Returns layers whose stored weight, with its mask if any, no other layer reads in another form. Tables are not trained, because few of their
+ * rows have a gradient. Layers in subgraphs and in float16 keep their untrained values.
+ */
+function trainable(model: Model): readonly Layer[] {
+  const all = allLayers(model, infer(model));
+  return all.filter(
+    ({ role, weight, effective }) =>
+      role.kind !== "lookup" &&
+      weight.tensor?.type === "float32" &&
+      (effective === weight || maskedBy(effective)?.parameter === weight) &&
+      all.every((other) => other.weight !== weight || (other.effective === effective && !isInside(other))),
+  );
+}
+
+/** Largest distance of a starting value from its quantized value, in steps. */
+const farthest = 0.45;
+
+/**
+ * Sets each weight to a float value that rounds to its quantized value, on the side of the original's. Starting from the quantized values,
+ * many would cross a threshold at the same time. Zeros of a pruned weight are masked.
+ */
+async function startFrom(
+  rounded: Model,
+  trial: Model,
+  layers: readonly Layer[],
+  scales: ValueTraining["scales"],
+  { engine }: Context,
+): Promise<void> {
+  const quantized = new Map(allLayers(rounded, infer(rounded)).map(({ name, effective }) => [name, effective]));
+  for (const layer of layers) {
+    const { name, weight, effective } = layer;
+    const value = quantized.get(name);
+    if (value === undefined || weight.tensor === undefined) continue;
+    const before = toFloat32(await readStoredValue(trial, effective, engine));
+    const start = toFloat32(await readStoredValue(rounded, value, engine));
+    const { dims } = weight.tensor;
+    const stepOf = stepsAt(layer, scales.get(name) ?? new Float32Array());
+    const values = start.map((quantized, at) => {
+      const step = stepOf(at);
+      return quantized + farthest * step * Math.tanh(((before[at] ?? 0) - quantized) / step);
+    });
+    weight.tensor = inMemory(float32(dims, values));
+    if (effective === weight && before.includes(0) && maskedBy(effective) === undefined)
+      await setMask(
+        trial,
+        weight,
+        Uint8Array.from(before, (one) => Number(one !== 0)),
+      );
+  }
+}
+
+/** Stores the rounded weights, and the other parameters. */
+async function adopt(model: Model, trial: Model, terms: readonly Term[], { engine }: Context): Promise<void> {
+  const { graph } = model;
+  for (const { name, tensor } of trial.graph.values()) {
+    const value = graph.value(name);
+    if (tensor !== undefined && value?.tensor !== undefined) value.tensor = tensor;
+  }
+  const results = terms.map(({ result }) => result);
+  const values = await readStored(trial, results, engine);
+  const layers = new Map(allLayers(model, infer(model)).map((layer) => [layer.name, layer]));
+  for (const { layer, result } of terms) {
+    const [effective, dense] = [layers.get(layer)?.effective, values.get(result)];
+    if (effective === undefined || dense === undefined) continue;
+    if (effective.tensor !== undefined) effective.tensor = inMemory(dense);
+    else substitute(effective, graph.addTensor(graph.freshName(`${effective.name}.trained`), inMemory(dense)));
+  }
+}
+
+/** Returns the loss e + λ · bits. @param steps names of the values w / Δ. */
+export function ratedImitation(original: Model, steps: readonly string[], lambda: number): Loss {
+  const like = imitation(original);
+  return {
+    name: "imitation + rate",
+    teachers: [original],
+    async build(scope) {
+      const { emit } = scope;
+      const { value, feeds } = await like.build(scope);
+      const bits = steps.map((name) => bitsOf(emit, scope.value(name)));
+      return { value: bits.reduce((sum, each) => emit.Add([sum, emit.Mul([each, lambda])]), value), feeds };
+    },
+  };
+}
+
+/**
+ * Returns the code length of a tensor in steps, u = w / Δ. Its model is a probability p of zeros, and a sign and a geometric distribution of
+ * other magnitudes, both fitted to the present values:
+ *
+ *     bits(0) = −log₂ p,     bits(q) = 1 − log₂ (1 − p) − log₂ (1 − θ) − (|q| − 1) log₂ θ
+ *
+ * Between integers it is linear, and counts from bits(0). The gradient takes p and θ as constants, as they minimize the sum.
+ */
+export function bitsOf(emit: Emit, steps: Value): Value {
+  const count = elementCount(fixedDims(steps.type?.dims) ?? []);
+  const sum = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
+  const size = emit.Abs([steps]);
+  const first = emit.Min([size, 1]);
+  const further = emit.Sub([size, first]);
+  // A cast to integers passes no gradient.
+  const magnitudes = emit.Cast([emit.Cast([emit.Add([size, 0.5])], { to: typeCodes.int32 })], {
+    to: typeCodes.float32,
+  });
+  const nonzero = sum(emit.Min([magnitudes, 1]));
+  const beyond = emit.Sub([sum(magnitudes), nonzero]);
+  // Half an occurrence more of each, for finite code lengths.
+  const more = (value: Value): Value => emit.Add([value, 0.5]);
+  const length = (part: Value, whole: Value): Value => emit.Mul([emit.Log([emit.Div([whole, part])]), 1 / Math.LN2]);
+  const steppings = emit.Add([more(nonzero), more(beyond)]);
+  const zeros = emit.Add([emit.Neg([nonzero]), count]);
+  // bits(1) − bits(0)
+  const entry = emit.Add([emit.Add([length(more(nonzero), steppings), length(more(nonzero), more(zeros))]), 1]);
+  const slope = length(more(beyond), steppings);
+  return emit.Add([emit.Mul([emit.Max([entry, 0]), sum(first)]), emit.Mul([slope, sum(further)])]);
+}

@@ -1,0 +1,77 @@
+/**
+ * Recomputes statistics of batch normalization, whose inputs a technique has changed:
+ *
+ *     y = (x - mean) / √(variance + ε) · scale + bias,    mean ← E[x],  variance ← E[(x - E[x])²]
+ *
+ * over samples and positions. Norms are processed in order, so each sees the corrected earlier ones.
+ */
+
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import type { Calibration } from "../calibrate/calibration.ts";
+import { channelMoments } from "../calibrate/moments.ts";
+import { Miss } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
+import { describe, type Node, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { type Stage, walk } from "./stage.ts";
+
+export const recalibrateNorms: Stage = {
+  name: "batch-norm",
+  async run(model, scope) {
+    let changed = 0;
+    const misses: Miss[] = [];
+    const norms = normsOf(model, infer(model));
+    const way = await walk(model, scope);
+    for (const [index, norm] of norms.entries()) {
+      if (scope.overdue()) break;
+      scope.context.progress(index, norms.length);
+      if (norm instanceof Miss) {
+        misses.push(norm);
+        continue;
+      }
+      await recalibrate(norm, way);
+      changed++;
+    }
+    return { changed, misses, what: counted(changed, "norm") };
+  },
+};
+
+export async function recalibrate({ node, data, axis, mean, variance }: Norm, way: Calibration): Promise<void> {
+  await way.reach(node);
+  const found = await way.observe({ name: data.name, axis }, channelMoments);
+  for (const [value, numbers] of [
+    [mean, found.mean],
+    [variance, found.variance],
+  ] as const) {
+    if (value.tensor !== undefined && isFloat(value.tensor.type))
+      value.tensor = inMemory(fromNumbers(value.tensor.type, value.tensor.dims, numbers));
+  }
+}
+
+export interface Norm {
+  readonly node: Node;
+  readonly data: Value;
+  readonly axis: number;
+  readonly mean: Value;
+  readonly variance: Value;
+}
+
+export function normsOf(model: Model, inference: Inference): readonly (Norm | Miss)[] {
+  return [...model.graph.nodes()].flatMap((node): (Norm | Miss)[] => {
+    const bound = inference.at(node);
+    const affine = bound instanceof Miss ? bound : bound.affine();
+    if (affine instanceof Miss || affine.statistics === undefined || affine.axis === undefined) return [];
+    const [data, mean, variance] = [affine.data, affine.statistics.mean, affine.statistics.variance].map(
+      (input) => node.inputs[input],
+    );
+    if (data === undefined || !isOwn(mean, node) || !isOwn(variance, node))
+      return [new Miss("its statistics are computed, or shared with another layer", describe(node))];
+    return [{ node, data, axis: affine.axis, mean, variance }];
+  });
+}
+
+function isOwn(value: Value | undefined, node: Node): value is Value {
+  return value?.tensor !== undefined && isFloat(value.tensor.type) && [...value.uses].every((use) => use.node === node);
+}

@@ -1,0 +1,12 @@
+/** Bias correction (`techniques/calibrate/biases.ts`). Batch normalization after a layer has a separate stage. */
+import { correctBiases } from "../calibrate/biases.ts";
+import { counted } from "../../core/numbers.ts";
+import { type Stage, walk } from "./stage.ts";
+
+export const biasStage: Stage = {
+  name: "bias",
+  async run(model, scope) {
+    const changed = await correctBiases(model, scope.data, () => walk(model, scope), scope);
+    return { changed, misses: scope.match.misses, what: counted(changed, "layer") };
+  },
+};

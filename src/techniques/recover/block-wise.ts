@@ -1,0 +1,197 @@
+/**
+ * Block-wise distillation: trains each part of the changed model to map its own inputs x' to the original part's outputs,
+ *
+ *     min Σ (part'(x') - part(x))²
+ *
+ * without labels, over the remaining channels (as AdaRound and BRECQ do for rounding, Li et al. 2021, arXiv 2102.05426; here for
+ * all parameters). Parts are trained in order; a part that does not improve on held-out samples stays unchanged.
+ */
+import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
+import { type Block, blocks, joinBlocks } from "../../core/analysis/blocks.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import type { Dataset } from "../../data/types.ts";
+import { Miss } from "../../core/errors.ts";
+import { Difference } from "../../runtime/run/difference.ts";
+import { counted } from "../../core/numbers.ts";
+import { overSamples } from "../../runtime/run/over-samples.ts";
+import { extract } from "../../core/graph/extract.ts";
+import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { batchSize } from "../../learn/train/batch-size.ts";
+import { meanSquaredError } from "../../learn/train/losses/index.ts";
+import { train } from "../../learn/train/train.ts";
+import { survivorsOf } from "./kept-channels.ts";
+import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
+import { adopt, type Scope, type Stage, untrainable, usualBatch, walk } from "./stage.ts";
+
+interface BlockWiseOptions {
+  readonly batch: number | undefined;
+  readonly learningRate: number;
+  /** Steps per part (200); the best weights are used. */
+  readonly steps?: number;
+}
+
+const usualSteps = 200;
+const looks = 5;
+
+export function blockWise(options: BlockWiseOptions): Stage {
+  return {
+    name: "blocks",
+    async run(model, scope) {
+      const misses: Miss[] = [];
+      let changed = 0;
+      const parts = partsOf(model, scope.match.original);
+      const survivors = await survivorsOf(scope.match);
+      const ways = { own: await walk(model, scope), theirs: await walk(scope.match.original, scope), survivors };
+      for (const [index, part] of parts.entries()) {
+        if (scope.overdue()) break;
+        const { context } = scope;
+        const { steps = usualSteps } = options;
+        const progress: Context["progress"] = (done, total = steps, figures = "") => {
+          const text = [`block ${index + 1} of ${parts.length}`, figures].filter((part) => part !== "").join(", ");
+          context.progress(steps * index + Math.round((steps * done) / total), steps * parts.length, text);
+        };
+        progress(0);
+        const own = { ...scope, context: { ...context, progress } };
+        const done = await trainPart(part, ways, own, options);
+        if (done instanceof Miss) misses.push(done);
+        else if (done > 0) changed++;
+      }
+      return { changed, misses, what: counted(changed, "block") };
+    },
+  };
+}
+
+type Ways = Pick<Source, "own" | "theirs" | "survivors">;
+
+/** Trains a part in place; returns the number of changed tensors, 0 without an improvement. */
+async function trainPart(
+  part: Part,
+  { own, theirs, survivors }: Ways,
+  scope: Scope,
+  options: BlockWiseOptions,
+): Promise<number | Miss> {
+  const [output, ...others] = part.outputs;
+  const target = scope.match.original.graph.value(output?.name ?? "");
+  if (output === undefined || others.length > 0) return new Miss("it has several outputs", part.name);
+  if (target?.producer === undefined) return new Miss(`the original has no "${output.name}"`, part.name);
+  const [first] = part.nodes;
+  if (first !== undefined) await own.reach(first);
+  await theirs.reach(target.producer);
+  const model = extract(own.model, part.outputs, part.inputs);
+  if (!hasBatchAxis(model)) return new Miss(`"${output.name}" has no batch axis`, part.name);
+  const inputs = model.graph.feeds.map(({ name }) => name);
+  if (inputs.some((name) => own.states.includes(name))) return new Miss("it reads a state", part.name);
+  const store = scope.storage.store(part.name);
+  try {
+    const source = { own, inputs, theirs, target: target.name, survivors };
+    const batch = options.batch ?? batchSize(model, usualBatch).size;
+    const samples = await samplesOf(store, source, part.name, batch);
+    if (samples instanceof Miss) return samples;
+    const miss = await fitPart(part.name, model, output.name, samples, scope, options);
+    return miss ?? adopt(own.model, model);
+  } finally {
+    await store.release();
+  }
+}
+
+async function fitPart(
+  name: string,
+  model: Model,
+  output: string,
+  { fit, check, batch, batches }: Samples,
+  scope: Scope,
+  { learningRate, steps = usualSteps }: BlockWiseOptions,
+): Promise<Miss | undefined> {
+  const before = await nearness(model, check, output, scope);
+  if (before === undefined) return new Miss("output shape differs from the original's", name);
+  if (before >= onlyRounding) return undefined;
+  const epochs = Math.max(1, Math.round(steps / batches));
+  try {
+    const loss = meanSquaredError({ label: wanted });
+    const settings = {
+      data: fit,
+      epochs,
+      batch,
+      learningRate,
+      loss,
+      validation: check,
+      every: Math.ceil(steps / looks),
+    };
+    // If no evaluation on `check` is better, `train` keeps the initial weights.
+    await train(model, settings, { ...scope.context, log: () => {} });
+    return undefined;
+  } catch (error) {
+    return untrainable(error, name);
+  }
+}
+
+/** Signal-to-noise ratio in decibels at which only float32 rounding is left. */
+const onlyRounding = 100;
+
+/** Returns the signal-to-noise ratio of a part's outputs in decibels; undefined if they cannot be compared. */
+async function nearness(part: Model, data: Dataset, output: string, { context }: Scope): Promise<number | undefined> {
+  const error = new Difference();
+  const { engine, signal } = context;
+  await overSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
+    const [asked, answer] = [rows[wanted], answers[output]];
+    if (asked !== undefined && answer !== undefined) error.addTensors(asked, answer);
+  });
+  return error.apart === undefined ? error.signalToNoise : undefined;
+}
+
+// Parts are consecutive blocks (`core/analysis/blocks.ts`), joined until they have enough layers to compensate for each other. Single
+// layers are better solved by least squares; for the whole model there are too few samples. A part ends at a value of the same
+// name in the original. Other values that it reads (masks, positions, sizes) are recomputed from the model's inputs.
+
+/** Nodes that depend on parameters, in order; `inputs` are values of earlier parts, and fed data. */
+type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
+
+/**
+ * Minimum number of layers in a part. A ResNet-20 without 30 % of its channels (15.8 % accuracy) reaches 62 % with one layer per
+ * part, 69 % with two, 66 % with three (1,000 images, ± 1.5).
+ */
+const fewestLayers = 2;
+
+function partsOf(model: Model, original: Model): readonly Part[] {
+  const all = blocks(model, infer(model)).blocks;
+  const counted = new Set(all.flatMap(({ nodes }) => nodes));
+  const runs: Block[][] = [[]];
+  for (const block of all) {
+    const run = runs.at(-1) ?? [];
+    if (block.layers.length > 0 && layersOf(run) >= fewestLayers && isKnown(joinBlocks(model, run, all), original))
+      runs.push([block]);
+    else run.push(block);
+  }
+  const last = runs.at(-1) ?? [];
+  const whole = runs.length > 1 && layersOf(last) < fewestLayers ? [...runs.slice(0, -2), runs.slice(-2).flat()] : runs;
+  return whole
+    .filter((run) => layersOf(run) > 0)
+    .map((run) => {
+      const { name, nodes, outputs, inputs, sides } = joinBlocks(model, run, all);
+      return { name, nodes, outputs, inputs: [...inputs, ...sides.filter((side) => dependsOn(side, counted))] };
+    });
+}
+
+function layersOf(run: readonly Block[]): number {
+  return run.reduce((sum, { layers }) => sum + layers.length, 0);
+}
+
+function isKnown({ outputs }: { readonly outputs: readonly Value[] }, original: Model): boolean {
+  const [output, ...others] = outputs;
+  return output !== undefined && others.length === 0 && original.graph.value(output.name)?.producer !== undefined;
+}
+
+/** Returns whether a value depends on a part's outputs, even by sizes alone: recomputing it would include the part. */
+function dependsOn(value: Value, counted: ReadonlySet<Node>): boolean {
+  const seen = new Set<Node>();
+  const waiting = [value.producer];
+  for (let node = waiting.pop(); node !== undefined || waiting.length > 0; node = waiting.pop()) {
+    if (node === undefined || seen.has(node)) continue;
+    if (counted.has(node)) return true;
+    seen.add(node);
+    for (const used of usedValues(node)) waiting.push(used.producer);
+  }
+  return false;
+}

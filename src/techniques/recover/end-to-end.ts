@@ -1,0 +1,59 @@
+/**
+ * Trains the whole network towards its original without labels. The loss is the relative noise of the outputs s against t,
+ *
+ *     Σ (s - t)² / Σ t²
+ *
+ * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and is the measure of a recovery.
+ * A given loss, such as one with labels, replaces it.
+ */
+import type { Dataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import { abortAfter } from "../../runtime/run/elapsed.ts";
+import { parseOptions } from "../../core/pass/pass.ts";
+import { batchSizeFor } from "../../learn/train/batch-size.ts";
+import type { Loss } from "../../learn/train/loss.ts";
+import { imitation } from "../../learn/train/losses/imitation.ts";
+import { trainInPlace } from "../../learn/train/train.ts";
+import { trainOptions } from "../../learn/train/train-options.ts";
+import { adopt, type Stage, untrainable, usualBatch } from "./stage.ts";
+
+export interface EndToEndOptions {
+  readonly data: Dataset;
+  readonly epochs: number;
+  readonly batch: number | undefined;
+  readonly learningRate: number;
+  /** Loss instead of `imitation`. */
+  readonly loss: Loss | string | undefined;
+  readonly output: string | undefined;
+  readonly log?: string | undefined;
+  /** Returns the seconds left for training; Infinity without a limit. */
+  secondsLeft(): number;
+}
+
+export function endToEnd(options: EndToEndOptions): Stage {
+  return {
+    name: "end-to-end",
+    async run(model, scope) {
+      const trial = model.clone();
+      const { data, epochs, batch, learningRate, loss, output, log } = options;
+      const timer = new AbortController();
+      const cancel = abortAfter(timer, options.secondsLeft());
+      const signal = AbortSignal.any([scope.context.signal, timer.signal]);
+      try {
+        const size = batch ?? (await batchSizeFor(trial, usualBatch, data, [scope.original])).size;
+        const imitated = loss ?? imitation(scope.original, output);
+        const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
+        await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });
+      } catch (error) {
+        // If the time is over, the progress counts.
+        const overdue = timer.signal.aborted && !scope.context.signal.aborted;
+        if (!overdue || !(error instanceof PithError) || error.code !== "E_STOPPED")
+          return { changed: 0, what: "", misses: [untrainable(error, "end-to-end")] };
+      } finally {
+        cancel();
+      }
+      const changed = adopt(model, trial);
+      return { changed, what: `${changed} tensors trained`, misses: [] };
+    },
+  };
+}

@@ -1,0 +1,2 @@
+export { imitation } from "../../learn/train/losses/imitation.ts";
+export { recover } from "./recover.ts";

@@ -1,0 +1,59 @@
+/** Traces cut channels through sums, norms and activations, so the layers of `match.ts` determine the channels of all values. */
+import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import type { Layer } from "../../core/analysis/layers.ts";
+import type { Match } from "../calibrate/match.ts";
+import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
+
+/** By name of a value: the remaining indices of each cut axis. */
+export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;
+
+type Kept = Match["kept"];
+
+export async function survivorsOf({ original, kept }: Match): Promise<Survivors> {
+  if (kept.size === 0) return new Map();
+  const free = await withFreeChannels(original);
+  const inference = infer(free);
+  // Tries tracing through norms first; a result that does not fit the layers is wrong.
+  for (const throughNorms of [true, false]) {
+    const groups = channelGroups(free, inference, { throughNorms });
+    if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept)))) return left(groups, kept);
+  }
+  return new Map();
+}
+
+function left(groups: readonly Group[], kept: Kept): Survivors {
+  const survivors = new Map<string, Map<number, readonly number[]>>();
+  for (const group of groups) {
+    const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).left));
+    if (units.size === 0) continue;
+    for (const { value, axis, unitOf } of group.slices) {
+      const axes = survivors.get(value.name) ?? new Map<number, readonly number[]>();
+      survivors.set(value.name, axes);
+      // After a concatenation, each of several groups along an axis knows its own indices.
+      const before = axes.get(axis) ?? Array.from(unitOf.keys());
+      axes.set(
+        axis,
+        before.filter((index) => unitOf[index] === -1 || units.has(unitOf[index] ?? -1)),
+      );
+    }
+  }
+  return survivors;
+}
+
+/** Returns whether units of a layer are kept or removed as a whole. */
+function isWhole(group: Group, layer: Layer, kept: Kept): boolean {
+  const { left: units, gone } = unitsOf(group, layer, kept);
+  const staying = new Set(units);
+  return gone.every((unit) => unit < 0 || !staying.has(unit));
+}
+
+function unitsOf(group: Group, layer: Layer, kept: Kept): Readonly<Record<"left" | "gone", readonly number[]>> {
+  const own = outputsOf(group, layer);
+  const channels = kept.get(layer.effective.name);
+  if (own === undefined || channels === undefined) return { left: [], gone: [] };
+  const staying = new Set(channels);
+  const [units, gone]: [number[], number[]] = [[], []];
+  for (const [channel, unit] of own.unitOf.entries()) (staying.has(channel) ? units : gone).push(unit);
+  return { left: units, gone };
+}

@@ -1,0 +1,283 @@
+/**
+ * Refits weights so that a layer on the changed model's inputs P reproduces the original layer's outputs Y,
+ *
+ *     W = argmin ‖P W - Y‖² + λ ‖W - W_before‖²
+ *
+ * (He, Zhang and Sun 2017, arXiv 1707.06168, for pruned channels), in float64, layer by layer. Zeros count as pruned and stay. λ
+ * is chosen on held-out samples, where a layer must improve.
+ */
+
+import { biased } from "../../core/analysis/biased.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { type Layer, layers } from "../../core/analysis/layers.ts";
+import { maskedAt } from "../../core/analysis/masks.ts";
+import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
+import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
+import type { LayerMatch } from "../calibrate/match.ts";
+import { shiftOutputs } from "../calibrate/shift.ts";
+import { featuresIn } from "../calibrate/statistic.ts";
+import { together } from "../calibrate/together.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { engineMultiply } from "../../core/engine/multiply.ts";
+import { Miss } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/index.ts";
+import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../../core/math/normal-equations.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { inMemory } from "../../core/tensor/dense.ts";
+import { type Random, random } from "../../core/tensor/random.ts";
+import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
+import { type Scope, type Stage, walk } from "./stage.ts";
+
+export const solveLayers: Stage = {
+  name: "least-squares",
+  async run(model, scope) {
+    const misses: Miss[] = [...scope.match.misses];
+    let changed = 0;
+    const products = engineMultiply(scope.context.engine);
+    const inference = infer(model);
+    const all = layers(model, inference);
+    const fitting = samplesThatFit(scope.match.layers.flatMap(({ place }) => all[place] ?? []));
+    // At least four batches, so that one is left for validation.
+    const batch = Math.max(1, Math.floor(Math.min(samplesAtOnce, scope.data.count / checkEvery, fitting)));
+    const walks: Walks = {
+      own: await walk(model, scope, batch),
+      original: await walk(scope.match.original, scope, batch),
+      inference,
+      norms: normsOf(model, inference).filter((norm): norm is Norm => !(norm instanceof Miss)),
+    };
+    try {
+      for (const [index, matched] of scope.match.layers.entries()) {
+        if (scope.overdue()) break;
+        scope.context.progress(index, scope.match.layers.length);
+        const layer = all[matched.place];
+        if (layer === undefined) continue;
+        const solved = await solveLayer(layer, matched, walks, scope, products.multiply);
+        if (solved instanceof Miss) misses.push(solved);
+        else if (solved) changed++;
+      }
+    } finally {
+      await products.release();
+    }
+    return { changed, misses, what: counted(changed, "layer") };
+  },
+};
+
+interface Walks {
+  readonly own: Calibration;
+  readonly original: Calibration;
+  /** Of the changed model, which new weights do not affect. */
+  readonly inference: Inference;
+  readonly norms: readonly Norm[];
+}
+
+async function solveLayer(
+  layer: Layer,
+  matched: LayerMatch,
+  walks: Walks,
+  scope: Scope,
+  multiply: Multiply,
+): Promise<boolean | Miss> {
+  const { model } = walks.own;
+  const { engine } = scope.context;
+  const linear = await linearLayer(model, layer, walks.inference, engine);
+  if (linear instanceof Miss) return linear;
+  const sums = await sumsOf(layer, matched, linear, walks, scope, multiply);
+  if (sums instanceof Miss) return sums;
+  const { features, outputs, takesBias } = linear;
+  const weights: Matrix[] = [];
+  const shift = new Float64Array(linear.before.length * outputs);
+  let changed = false;
+  for (const [group, before] of linear.before.entries()) {
+    const [fit, check] = [sums.fit[group], sums.check[group]];
+    if (fit === undefined || check === undefined) continue;
+    const best = await bestWeights(fit, check, before, linear, multiply);
+    if (best instanceof Miss) return new Miss(best.reason, matched.name);
+    changed ||= best !== before;
+    weights.push(matrix(features, outputs, best.data.slice(0, features * outputs)));
+    for (let at = features * outputs; at < best.data.length; at++)
+      shift[group * outputs + at - features * outputs] = (best.data[at] ?? 0) - (before.data[at] ?? 0);
+  }
+  if (!changed) return false;
+  const answer = biased(layer, walks.inference);
+  await putWeights(layer, weights);
+  if (takesBias && !matched.normalized) await shiftOutputs(model, layer, answer?.sum, shift, engine);
+  for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
+  return true;
+}
+
+/** A layer as y = P w, with P from `techniques/calibrate/features.ts`. */
+interface LinearLayer {
+  readonly seen: LayerFeatures;
+  readonly features: number;
+  readonly outputs: number;
+  /** Whether the bias can change: stored as floats, or absent and possible. P then has a last column of ones. */
+  readonly takesBias: boolean;
+  /** Weights per group, features × outputs, with biases as a last row if they can change. */
+  readonly before: readonly Matrix[];
+}
+
+/** Maximum features per group: their products form a square matrix of this size. */
+const mostFeatures = 2304;
+
+async function linearLayer(
+  model: Model,
+  layer: Layer,
+  inference: Inference,
+  engine: Engine,
+): Promise<LinearLayer | Miss> {
+  const { role, effective, name } = layer;
+  const miss = requireWeight(layer, weightNeeds.solve);
+  if (miss !== undefined) return miss;
+  const seen = featuresOf(layer);
+  if (seen instanceof Miss) return seen;
+  const dense = await readStoredValue(model, effective, engine);
+  const { outputs, inputs, taps } = weightShape(role, dense.dims);
+  const features = inputs * taps;
+  if (features > mostFeatures)
+    return new Miss(`it has ${features} weights for each output; least squares takes up to ${mostFeatures}`, name);
+  const sum = biased(layer, inference)?.sum;
+  const bias = sum?.vector ?? layer.bias;
+  const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
+  const takesBias =
+    role.outTaps === undefined &&
+    (role.biasInput !== undefined || sum !== undefined) &&
+    (bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type))) &&
+    (known.length === 1 || known.length === layer.outputs);
+  if (bias !== undefined && !takesBias)
+    return new Miss("its bias is not a stored vector with a number for each output", name);
+  const before = weightMatrices(role, dense.dims, toFloat64(dense)).map((weights, group) => {
+    const turned = transpose(weights);
+    if (!takesBias) return turned;
+    const whole = matrix(features + 1, outputs);
+    whole.data.set(turned.data);
+    for (let output = 0; output < outputs; output++)
+      whole.data[features * outputs + output] = known[known.length === 1 ? 0 : group * outputs + output] ?? 0;
+    return whole;
+  });
+  return { seen, features, outputs, takesBias, before };
+}
+
+/** Replaces weights of a layer except masked ones. */
+async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
+  const before = await weight.tensor?.read();
+  if (before === undefined || !isFloat(before.type)) return;
+  const mask = maskedAt(weight)?.mask.tensor;
+  const shown = mask === undefined ? undefined : toFloat64(await mask.read());
+  const hidden = toFloat64(before);
+  const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, at) =>
+    shown?.[at] === 0 ? (hidden[at] ?? 0) : value,
+  );
+  weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));
+}
+
+/** Ridges, as shares of the mean square of a feature. */
+const dampings = [1e-9, 1e-6, 1e-4, 1e-2, 1e-1] as const;
+/** A smaller relative gain is not worth rounding the weights again. */
+const leastGain = 1e-3;
+
+async function bestWeights(
+  fit: Sums,
+  check: Sums,
+  before: Matrix,
+  { features, outputs, takesBias }: LinearLayer,
+  multiply: Multiply,
+): Promise<Matrix | Miss> {
+  const gradient = await gradientAt(fit, before, multiply);
+  const zeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
+  const free = zeros
+    ? Uint8Array.from(before.data, (value, at) => Number(value !== 0 || at >= features * outputs))
+    : undefined;
+  const power = check.power.reduce((sum, own) => sum + own, 0);
+  let [best, least] = [before, (1 - leastGain) * (await residual(check, before, multiply))];
+  // A fit at float32 precision cannot improve.
+  if (least <= 1e-12 * power) return before;
+  let refused: Miss | undefined;
+  for (const damping of dampings) {
+    const settings = { damping, free, ones: takesBias ? features : undefined };
+    const step = await solveRidge(fit, gradient, settings, multiply);
+    if (step instanceof Miss) {
+      refused = step;
+      continue;
+    }
+    const next = matrix(
+      before.rows,
+      before.columns,
+      before.data.map((value, at) => value + (step.data[at] ?? 0)),
+    );
+    const left = await residual(check, next, multiply);
+    if (left < least) [best, least] = [next, left];
+    refused = undefined;
+  }
+  return refused ?? best;
+}
+
+interface FitAndCheck {
+  readonly fit: readonly Sums[];
+  readonly check: readonly Sums[];
+}
+
+/** Rows per feature, and minimum in total: more rows add little. */
+const rowsPerFeature = 16;
+const fewestRows = 4096;
+/** Every fourth batch is held out to choose λ. */
+const checkEvery = 4;
+
+async function sumsOf(
+  layer: Layer,
+  matched: LayerMatch,
+  linear: LinearLayer,
+  walks: Walks,
+  { context, data, match }: Scope,
+  multiply: Multiply,
+): Promise<FitAndCheck | Miss> {
+  const target = match.original.graph.value(matched.original);
+  if (target?.producer === undefined) return new Miss("the original has no such value", matched.name);
+  await walks.own.reach(layer.node);
+  await walks.original.reach(target.producer);
+  const { seen, before, outputs, takesBias } = linear;
+  const width = linear.features + (takesBias ? 1 : 0);
+  const make = (): Sums[] => before.map(() => emptySums(width, outputs));
+  const sums: FitAndCheck = { fit: make(), check: make() };
+  const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
+  const draw = random(context.seed, "rows", matched.name);
+  const each = (outputs * before.length) / layer.outputs;
+  let step = 0;
+  const batches = together(walks.own.features(seen), walks.original.values([matched.original]));
+  for await (const [p, { [matched.original]: answer }] of batches) {
+    if (answer === undefined) return new Miss("it has no output", matched.name);
+    const axes = 1 + (layer.role.outTaps?.length ?? 0);
+    const y = featuresIn(answer, { axis: matched.axis, axes, rank: target.type?.dims?.length });
+    if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
+    const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
+    const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
+    for (const [group, own] of part.entries()) {
+      const kept = range(group * outputs, outputs).map((output) => {
+        const channel = Math.floor(output / each);
+        return (matched.kept?.[channel] ?? channel) * each + (output % each);
+      });
+      const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
+      await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
+    }
+  }
+  return sums;
+}
+
+function withOnes({ rows, columns, data }: Matrix): Matrix {
+  const wider = matrix(rows, columns + 1);
+  for (let row = 0; row < rows; row++) {
+    wider.data.set(data.subarray(row * columns, (row + 1) * columns), row * (columns + 1));
+    wider.data[row * (columns + 1) + columns] = 1;
+  }
+  return wider;
+}
+
+function choosePlaces(count: number, wanted: number, draw: Random): Uint32Array {
+  if (wanted >= count) return Uint32Array.from({ length: count }, (_, at) => at);
+  return Uint32Array.from({ length: wanted }, () => draw.integer(count));
+}
+
+const range = (start: number, count: number): number[] => Array.from({ length: count }, (_, at) => start + at);

@@ -1,0 +1,253 @@
+/**
+ * Recovery refits a compressed model to its original without labels, in stages from cheap to expensive:
+ *
+ *     batch-norm → bias → least-squares → blocks → end-to-end
+ *
+ * A stage that does not improve the outputs on held-out samples is undone.
+ */
+
+import * as v from "valibot";
+import { matchOriginal } from "../calibrate/match.ts";
+import { isIndexed, range, view } from "../../data/indexed.ts";
+import { trainPart } from "../../data/open.ts";
+import { datasetOption } from "../../data/option.ts";
+import { collect, draw, firstBatch, setAside, take } from "../../data/select.ts";
+import { openStorage } from "../../data/store.ts";
+import type { Dataset, IndexedDataset } from "../../data/types.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { snapshot } from "../../core/graph/snapshot.ts";
+import { modelOption } from "../../core/pass/modules.ts";
+import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
+import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { lossOption } from "../../learn/train/losses/parse.ts";
+import { recalibrateNorms } from "./batch-norm.ts";
+import { biasStage } from "./bias.ts";
+import { blockWise } from "./block-wise.ts";
+import { endToEnd } from "./end-to-end.ts";
+import { solveLayers } from "./least-squares.ts";
+import { recoverMoves } from "./moves.ts";
+import { isNearer, type Score, scorer, scoreText } from "./score.ts";
+import type { Scope, Stage, StageResult } from "./stage.ts";
+
+const stageNames = ["batch-norm", "bias", "least-squares", "blocks", "end-to-end"] as const;
+
+const stageMeanings = [
+  ["batch-norm", "running statistics, measured again"],
+  ["bias", "biases, corrected so that the mean of each channel is the original's"],
+  ["least-squares", "weights of each layer, fitted by least squares to the original's outputs of this layer"],
+  ["blocks", "weights of each block, trained on the original's outputs of this block"],
+  ["end-to-end", "all weights, trained on the original's outputs"],
+] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
+
+const recoverEntries = v.strictObject({
+  original: option(modelOption(), "the original model", { value: "original.onnx" }),
+  data: described(datasetOption, "samples, which need no labels"),
+  until: option(
+    v.picklist(stageNames, `is one of ${stageNames.join(", ")}`),
+    "last stage (default: least-squares; with minutes: end-to-end)",
+    { meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } },
+  ),
+  minutes: option(minutesOption, "time limit in minutes: after it, no stage starts and training stops"),
+  samples: described(
+    v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 256),
+    "samples that the stages before training are fitted on",
+  ),
+  epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
+  batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
+  learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam"),
+  loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
+  log: option(v.string(), "end-to-end: log of each step, CSV or TensorBoard events (*tfevents*)", { value: "run.csv" }),
+  output: option(v.string(), "output to recover (default: logits, else the first float output)"),
+});
+
+const recoverOptions = v.pipe(
+  recoverEntries,
+  v.check(
+    ({ log, until, minutes }) => log === undefined || (until ?? (minutes && "end-to-end")) === "end-to-end",
+    'log needs until "end-to-end", the stage whose steps it has',
+  ),
+);
+
+type Options = v.InferOutput<typeof recoverOptions>;
+
+/**
+ * Refits a pruned, quantized or factorized model to its original, in place. `changes` lists each stage that helped, with the
+ * signal-to-noise ratio (and agreement for classes) on held-out samples before and after; other stages and layers without a
+ * counterpart are misses. Least squares and training move fake-quantized weights off their grid: `until: "bias"` avoids that.
+ * @throws PithError E_DATA if the data does not fit, there are fewer than four samples, or the outputs of the original differ, E_STOPPED on the signal.
+ * @example
+ * const original = net.clone();
+ * await prune(net, { amount: 0.3, structured: true });
+ * const { changes } = await recover(net, { original, data });
+ */
+export const recover = definePass({
+  id: "recover",
+  summary: "Refit a compressed model to the outputs of its original, without labels",
+  options: recoverOptions,
+  data: "train",
+  learnsAnswers: true,
+  reference: "original",
+  moves: recoverMoves,
+  gentler: ({ until, minutes }, lostBefore = false) =>
+    until === "blocks" || until === "end-to-end" || minutes !== undefined
+      ? lostBefore
+        ? "Train longer (`epochs`)"
+        : "Try a lower `learningRate`, such as 1e-4"
+      : 'Give more samples, or train as well (`until: "end-to-end"`)',
+  command: {
+    suffix: () => ".recovered",
+    writes: ["log"],
+    takes: "the compressed model",
+    examples: [
+      "recover resnet20.pruned.onnx --original resnet20.onnx --data cifar10/",
+      "recover small.onnx --original large.onnx --data photos/ --preprocess imagenet --minutes 10",
+    ],
+    next: (_, { original, written, data, trainable, holds }) =>
+      original === undefined || !trainable || holds
+        ? undefined
+        : `train ${written} --original ${original} --data ${data} --learning-rate 3e-4`,
+  },
+  run: recoverModel,
+});
+
+async function recoverModel(model: Model, options: Options, context: Context): Promise<Outcome> {
+  const started = performance.now();
+  storeWeights(model);
+  if (options.original === undefined)
+    throw new PithError("E_OPTION", 'recover: "original": the original model is required.', {
+      hint: "Name its file: original.onnx.",
+    });
+  const original = options.original.clone();
+  storeWeights(original);
+  original.graph.operators ??= model.graph.operators;
+  const { fit, check, all } = await divided(original, options, context);
+  if (fit.count < fewFitted) {
+    const text = `${fit.count} samples to fit on, ${check.count} to validate; more samples would recover more`;
+    context.log({ id: "few", text, level: "warning" });
+  }
+  const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");
+  if (context.dryRun) return planned(last, { fit, check, all }, context);
+  const score = await scorer(original, check, options.output, context);
+  let accepted = await score(model);
+  if (accepted.signalToNoise === Number.POSITIVE_INFINITY)
+    return { changes: [], misses: [new Miss("its outputs equal the original's: there is nothing to recover")] };
+  const secondsLeft = (): number => 60 * (options.minutes ?? Number.POSITIVE_INFINITY) - secondsSince(started);
+  const match = await matchOriginal(model, original, context.engine);
+  const scope: StageInputs = {
+    match,
+    original,
+    data: fit,
+    context,
+    checked: check.count,
+    overdue: () => secondsLeft() <= 0,
+  };
+  const { epochs, batch, learningRate, loss, output, log } = options;
+  const stages = [
+    recalibrateNorms,
+    biasStage,
+    solveLayers,
+    blockWise({ batch, learningRate }),
+    endToEnd({ data: all, epochs, batch, learningRate, loss, output, log, secondsLeft }),
+  ];
+  const changes: Change[] = [];
+  const misses = new Map<string, Miss>();
+  const tried: string[] = [];
+  for (const stage of stages.slice(0, 1 + stages.findIndex(({ name }) => name === last))) {
+    if (scope.overdue()) {
+      misses.set(stage.name, new Miss("the time limit was reached", stage.name));
+      continue;
+    }
+    tried.push(stage.name);
+    const done = await attempt(model, stage, accepted, score, scope, misses);
+    if (done === undefined) continue;
+    changes.push(done.change);
+    accepted = done.accepted;
+  }
+  const trained = tried.at(-1) === "end-to-end";
+  const learnt = { fitted: trained ? all.count : fit.count, checked: check.count };
+  return { changes, misses: [...misses.values()], learnt };
+}
+
+interface SampleSplit {
+  readonly fit: IndexedDataset;
+  readonly check: IndexedDataset;
+  /** All but `check`, for end-to-end training. */
+  readonly all: Dataset;
+}
+
+/** Returns the planned stages; without fitting, it is unknown which ones help. */
+function planned(last: (typeof stageNames)[number], { fit, check, all }: SampleSplit, { log }: Context): Outcome {
+  const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
+  log({ id: "plan", text });
+  const changes = stageMeanings.slice(0, 1 + stageNames.indexOf(last)).map(([at, meaning]): Change => {
+    const count = at === "end-to-end" ? all.count : fit.count;
+    const on = count === undefined ? "" : `, on ${counted(count, "sample")}`;
+    return { at, what: `${meaning}${on}`, decidedBy: "global" };
+  });
+  return { changes, misses: [] };
+}
+
+type StageInputs = Omit<Scope, "storage"> & { readonly checked: number };
+
+/** Fewer samples are too few to fit layers. */
+const fewFitted = 64;
+
+async function withStorage(stage: Stage, model: Model, scope: StageInputs): Promise<StageResult> {
+  const storage = openStorage();
+  try {
+    return await stage.run(model, { ...scope, storage });
+  } finally {
+    await storage.release();
+  }
+}
+
+async function attempt(
+  model: Model,
+  stage: Stage,
+  before: Score,
+  score: (model: Model) => Promise<Score>,
+  scope: StageInputs,
+  misses: Map<string, Miss>,
+): Promise<{ readonly change: Change; readonly accepted: Score } | undefined> {
+  const restore = snapshot(model);
+  const { changed, what, misses: found } = await withStorage(stage, model, scope);
+  for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
+  if (changed === 0) return undefined;
+  const after = await score(model);
+  const text = `${scoreText(before, after)}, on ${counted(scope.checked, "sample")}`;
+  scope.context.log({ id: "recover", text: `${stage.name}: ${what}, ${text}`, level: "note" });
+  if (!isNearer(before, after)) {
+    restore();
+    misses.set(stage.name, new Miss(`it did not help: ${text}`, stage.name));
+    return undefined;
+  }
+  return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
+}
+
+const mostChecked = 512;
+/** Maximum number of samples read from a stream. */
+const mostOfStream = 4096;
+
+/** Splits samples for fitting, validation and training. With states, each split keeps the order. */
+async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
+  const opened = await trainPart(data);
+  const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);
+  const checked = Math.min(mostChecked, Math.floor(known.count / 4));
+  if (checked === 0)
+    throw new PithError(
+      "E_DATA",
+      `${known.name} has ${known.count} samples: four are needed, one of them for validation.`,
+    );
+  if (feedingOf(original, await firstBatch(known), known.name).states.length > 0) {
+    const all = take(known, known.count - checked);
+    const last = range(known.count).subarray(known.count - checked);
+    return { fit: take(all, samples), check: view(known, known.name, last), all };
+  }
+  const { drawn, rest } = setAside(known, checked, seed);
+  return { fit: draw(rest, samples, seed), check: drawn, all: rest };
+}

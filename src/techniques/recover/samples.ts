@@ -1,0 +1,86 @@
+/** Training samples of a part: changed inputs, and original outputs. Samples of different sizes (texts) stay in their padded batches. */
+import type { Calibration } from "../calibrate/calibration.ts";
+import { together } from "../calibrate/together.ts";
+import { indexed, view } from "../../data/indexed.ts";
+import type { BatchStore } from "../../data/store.ts";
+import type { Dataset } from "../../data/types.ts";
+import { Miss } from "../../core/errors.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import { random } from "../../core/tensor/random.ts";
+import { takeIndices } from "../../core/tensor/take.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import type { Survivors } from "./kept-channels.ts";
+
+export const wanted = "recover.wanted";
+
+export interface Samples {
+  readonly fit: Dataset;
+  readonly check: Dataset;
+  /** Samples per batch; 1 if batches have different sizes. */
+  readonly batch: number;
+  readonly batches: number;
+}
+
+/** Every fourth sample or batch is held out. */
+const checkEvery = 4;
+const isCheck = (at: number): boolean => at % checkEvery === checkEvery - 1;
+
+export interface Source {
+  readonly own: Calibration;
+  readonly inputs: readonly string[];
+  readonly theirs: Calibration;
+  readonly target: string;
+  readonly survivors: Survivors;
+}
+
+/** Stores the samples of a part; returns a Miss if values do not count samples. */
+export async function samplesOf(
+  store: BatchStore,
+  { own, inputs, theirs, target, survivors }: Source,
+  name: string,
+  batch: number,
+): Promise<Samples | Miss> {
+  const sizes = new Map<string, readonly number[]>();
+  let even = true;
+  let count = 0;
+  for await (const [read, { [target]: whole }] of together(own.values(inputs), theirs.values([target]))) {
+    if (whole === undefined) return new Miss("the original has no output there", name);
+    const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
+    for (const [column, { dims }] of Object.entries(row)) {
+      if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
+      const own = dims.slice(1);
+      even &&= sameDims(own, sizes.get(column) ?? own);
+      sizes.set(column, own);
+    }
+    await store.add(row);
+    count++;
+  }
+  const all = Array.from({ length: even ? store.count : count }, (_, at) => at);
+  const [fit, check] = [all.filter((at) => !isCheck(at)), all.filter(isCheck)];
+  if (fit.length === 0 || check.length === 0) return new Miss("too few samples are left for validation", name);
+  if (!even) return { fit: inBatches(store, fit), check: inBatches(store, check), batch: 1, batches: fit.length };
+  const data = indexed(name, store.count, (positions) => store.gather(positions));
+  const part = (positions: readonly number[]): Dataset => view(data, name, Uint32Array.from(positions));
+  const size = Math.min(batch, fit.length);
+  return { fit: part(fit), check: part(check), batch: size, batches: Math.floor(fit.length / size) };
+}
+
+function left(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undefined): Dense {
+  let result = dense;
+  for (const [axis, indices] of axes ?? [])
+    if (indices.length !== result.dims[axis]) result = takeIndices(result, axis, indices);
+  return result;
+}
+
+/** Yields stored batches in an order drawn from the seed. */
+function inBatches(store: BatchStore, places: readonly number[]): Dataset {
+  return {
+    name: store.name,
+    count: undefined,
+    async *batches({ shuffle }) {
+      const order =
+        shuffle === undefined ? places.keys() : random(shuffle, "shuffle").permutation(places.length).values();
+      for (const at of order) yield await store.batch(places[at] ?? 0);
+    },
+  };
+}

@@ -1,0 +1,55 @@
+/** Scores a model by its similarity to the original on held-out samples. */
+
+import type { Dataset } from "../../data/types.ts";
+import { PithError } from "../../core/errors.ts";
+import { agreement, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import { minus } from "../../core/numbers.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+
+export interface Score {
+  /** Signal-to-noise ratio of the outputs in decibels; it decides. */
+  readonly signalToNoise: number;
+  readonly agreement: number | undefined;
+}
+
+export type Scorer = (model: Model) => Promise<Score>;
+
+/** @throws PithError E_DATA if the original does not fit the data, or if the outputs of a scored model differ. */
+export async function scorer(
+  original: Model,
+  data: Dataset,
+  output: string | undefined,
+  { engine, signal }: Context,
+): Promise<Scorer> {
+  const figures = (model: Model, metrics: readonly Metric[]) =>
+    evaluateAll(engine, model, data, metrics, { original, signal });
+  const metrics = [signalToNoise({ output }), agreement({ output })];
+  // Models with one output value per sample have no classes.
+  const known = await figures(original, metrics).catch((error: unknown) => {
+    if (error instanceof PithError && error.code === "E_DATA") return undefined;
+    throw error;
+  });
+  const wanted = known === undefined ? metrics.slice(0, 1) : metrics;
+  return async (model) => {
+    const [noise, agreed] = await figures(model, wanted);
+    return { signalToNoise: noise?.estimate.value ?? Number.NaN, agreement: agreed?.estimate.value };
+  };
+}
+
+/** Minimum improvement in decibels; less can be rounding of the weights. */
+const leastGain = 0.01;
+
+/** Returns whether a model improved; any number is better than NaN. */
+export function isNearer(before: Score, after: Score): boolean {
+  if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
+  return after.signalToNoise > before.signalToNoise + leastGain;
+}
+
+export function scoreText(before: Score, after: Score): string {
+  const noise = `signal to noise ${minus(before.signalToNoise.toFixed(1))} → ${minus(after.signalToNoise.toFixed(1))} dB`;
+  if (before.agreement === undefined || after.agreement === undefined) return noise;
+  return `${noise}, agreement ${(100 * before.agreement).toFixed(1)} → ${(100 * after.agreement).toFixed(1)} %`;
+}

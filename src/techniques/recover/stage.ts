@@ -1,0 +1,56 @@
+import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import type { Match } from "../calibrate/match.ts";
+import type { Storage } from "../../data/store.ts";
+import type { IndexedDataset } from "../../data/types.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+
+export interface StageResult {
+  /** Number of changed layers, norms, blocks or tensors; 0 if the model is unchanged. */
+  readonly changed: number;
+  readonly what: string;
+  readonly misses: readonly Miss[];
+}
+
+export interface Scope {
+  readonly match: Match;
+  readonly original: Model;
+  readonly data: IndexedDataset;
+  readonly context: Context;
+  readonly storage: Storage;
+  /** Whether the time limit is reached; a stage then ends with its progress. */
+  overdue(): boolean;
+}
+
+/** A stage changes the model in place. */
+export interface Stage {
+  readonly name: string;
+  run(model: Model, scope: Scope): Promise<StageResult>;
+}
+
+export const usualBatch = 64;
+
+export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
+  return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });
+}
+
+/** Copies tensors that a copy or a part of a model has learned; returns their number. */
+export function adopt({ graph }: Model, learnt: Model): number {
+  let count = 0;
+  for (const { name, tensor } of learnt.graph.values()) {
+    const value = graph.value(name);
+    if (tensor === undefined || value?.tensor === undefined || value.tensor === tensor) continue;
+    value.tensor = tensor;
+    count++;
+  }
+  return count;
+}
+
+/** Returns why something cannot be trained. @throws any other error. */
+export function untrainable(error: unknown, at: string): Miss {
+  // E_TYPE_MISMATCH: weights are stored as integers.
+  const reasons = ["E_NOT_DIFFERENTIABLE", "E_TYPE_MISMATCH", "E_UNSUPPORTED", "E_DIVERGED"];
+  if (error instanceof PithError && reasons.includes(error.code)) return new Miss(error.message, at);
+  throw error;
+}
