@@ -13,7 +13,10 @@ const places = (findings: readonly Finding[]) => findings.map(({ file, line, rul
 
 test("an import that points downwards passes", () => {
   expect(
-    table("src/rewrite/clean-up/fold.ts", 'import { infer } from "../../core/analysis/shapes.ts";\nimport * as v from "valibot";'),
+    table(
+      "src/rewrite/clean-up/fold.ts",
+      'import { infer } from "../../core/analysis/shapes.ts";\nimport * as v from "valibot";',
+    ),
   ).toEqual([]);
 });
 
@@ -32,11 +35,14 @@ test("types, re-exports, import types and lazy imports obey the table too", () =
     'const load = () => import("../pass/pass.ts");',
     'import "../pass/pass.ts";',
   ];
-  for (const form of forms) expect(table("src/core/ops/conv.ts", form), form).toEqual(["src/core/ops/conv.ts:1 import-table"]);
+  for (const form of forms)
+    expect(table("src/core/ops/conv.ts", form), form).toEqual(["src/core/ops/conv.ts:1 import-table"]);
 });
 
 test("techniques do not import each other", () => {
-  expect(table("src/techniques/prune/magnitude.ts", 'import { quantize } from "../quantize/index.ts";')).toHaveLength(1);
+  expect(table("src/techniques/prune/magnitude.ts", 'import { quantize } from "../quantize/index.ts";')).toHaveLength(
+    1,
+  );
 });
 
 test("a folder that the table does not know is found", () => {
@@ -101,7 +107,10 @@ test("types may close a circle inside a folder, and no wider one, though a small
   ];
   expect(checkImportCycles(inside)).toEqual([]);
   const findings = checkImportCycles([
-    readSource("src/core/graph/graph.ts", 'import { Value } from "./value.ts";\nimport { split } from "../text/scan.ts";'),
+    readSource(
+      "src/core/graph/graph.ts",
+      'import { Value } from "./value.ts";\nimport { split } from "../text/scan.ts";',
+    ),
     readSource("src/core/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
     readSource("src/text/scan.ts", '\nimport type { Value } from "../graph/value.ts";'),
   ]);
@@ -163,8 +172,11 @@ test.each([
 
 test("every folder that sees graphs is looked at, but for those that say what operators mean and how they are written", () => {
   const text = 'if (node.op === "Own") skip();';
-  expect(places(walker(text, "src/rewrite/clean-up/fuse.ts"))).toEqual(["src/rewrite/clean-up/fuse.ts:1 operator-names"]);
-  for (const folder of ["ops", "onnx", "platform"]) expect(walker(text, `src/core/${folder}/conv.ts`), folder).toEqual([]);
+  expect(places(walker(text, "src/rewrite/clean-up/fuse.ts"))).toEqual([
+    "src/rewrite/clean-up/fuse.ts:1 operator-names",
+  ]);
+  for (const folder of ["ops", "onnx", "platform"])
+    expect(walker(text, `src/core/${folder}/conv.ts`), folder).toEqual([]);
 });
 
 test("tests may know operators by name", () => {

@@ -52,7 +52,11 @@ export function readSources(root: string, folders: readonly string[] = roots): S
 }
 
 /** @param platform what "#platform" stands for */
-export function readSource(file: string, text: string, platform: readonly string[] = ["src/core/platform/node.ts"]): Source {
+export function readSource(
+  file: string,
+  text: string,
+  platform: readonly string[] = ["src/core/platform/node.ts"],
+): Source {
   const syntax = ts.createSourceFile(file, text, ts.ScriptTarget.ESNext, true);
   const imports: Import[] = [];
   const add = (node: ts.Node, specifier: string, typeOnly: boolean): void => {
