@@ -11,10 +11,10 @@
 import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
-import { sizeFor } from "../src/judge/run/objective.ts";
-import { compress } from "../src/judge/run/run.ts";
 import type { Measured, Run } from "../src/judge/record/data.ts";
 import { chosenOf } from "../src/judge/record/verdict.ts";
+import { sizeFor } from "../src/judge/run/objective.ts";
+import { compress } from "../src/judge/run/run.ts";
 import { type SearchOptions, search } from "../src/search/index.ts";
 import { searchParts } from "../src/search/parts.ts";
 import { formats } from "./compress/formats.ts";

@@ -10,19 +10,19 @@
  * other samples. Sizes are those of whole files (gzip 9, brotli 11). Speed is on one thread, relative to float. Missed targets are printed.
  */
 import { parseArgs } from "node:util";
-import { draw } from "../src/data/select.ts";
 import { createEngine } from "../src/core/engine/index.ts";
-import { secondsSince } from "../src/runtime/run/elapsed.ts";
-import { latency, type Spread, size } from "../src/judge/index.ts";
-import { bytes, figure, percent, times } from "../src/core/numbers.ts";
-import { timedFeeds, timedShapes } from "../src/runtime/run/timed-inputs.ts";
 import type { Model } from "../src/core/graph/model.ts";
+import { bytes, figure, percent, times } from "../src/core/numbers.ts";
 import { encodedSource, open } from "../src/core/onnx/index.ts";
-import { completeContext } from "../src/rewrite/index.ts";
-import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";
-import { distortions } from "../src/techniques/quantize/milder.ts";
+import { draw } from "../src/data/select.ts";
+import { latency, type Spread, size } from "../src/judge/index.ts";
 import type { HoldoutComparison } from "../src/judge/run/holdout.ts";
 import { PairedMetrics, type PairedResult } from "../src/judge/run/paired-metrics.ts";
+import { completeContext } from "../src/rewrite/index.ts";
+import { secondsSince } from "../src/runtime/run/elapsed.ts";
+import { timedFeeds, timedShapes } from "../src/runtime/run/timed-inputs.ts";
+import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";
+import { distortions } from "../src/techniques/quantize/milder.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
 import { taskOf } from "./compress/task.ts";
 import { heading, line, points, table, target } from "./lib/print.ts";

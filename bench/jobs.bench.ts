@@ -7,8 +7,8 @@
  * for: each place is of the first kind with the probability that heads the column. The list is drawn anew for each round.
  */
 import { parseArgs } from "node:util";
-import { Pool } from "../src/judge/steps/pool.ts";
 import { random } from "../src/core/tensor/random.ts";
+import { Pool } from "../src/judge/steps/pool.ts";
 import { heading, table } from "./lib/print.ts";
 
 const { values: options } = parseArgs({

@@ -8,15 +8,15 @@
  * beside the original's. Lines are those of bench/logs/recover.md.
  */
 import { parseArgs } from "node:util";
-import { matchOriginal } from "../src/techniques/calibrate/match.ts";
+import { createEngine } from "../src/core/engine/index.ts";
+import type { Model } from "../src/core/graph/model.ts";
 import { isIndexed } from "../src/data/indexed.ts";
 import { draw } from "../src/data/select.ts";
 import { openStorage } from "../src/data/store.ts";
-import { createEngine } from "../src/core/engine/index.ts";
 import { accuracy, evaluateAll, signalToNoise } from "../src/judge/index.ts";
-import type { Model } from "../src/core/graph/model.ts";
-import { completeContext } from "../src/rewrite/index.ts";
 import { storeWeights } from "../src/rewrite/clean-up/store-constants.ts";
+import { completeContext } from "../src/rewrite/index.ts";
+import { matchOriginal } from "../src/techniques/calibrate/match.ts";
 import { recalibrateNorms } from "../src/techniques/recover/batch-norm.ts";
 import { biasStage } from "../src/techniques/recover/bias.ts";
 import { blockWise } from "../src/techniques/recover/block-wise.ts";

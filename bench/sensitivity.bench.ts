@@ -6,9 +6,9 @@
  * Exit code 1 if a budget that can be reached is exceeded, or, by changes of any size, missed by more than 5 points.
  */
 import { parseArgs } from "node:util";
-import { take } from "../src/data/select.ts";
 import { percent } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
+import { take } from "../src/data/select.ts";
 import { allocationFrom, sensitivity } from "../src/search/recipes.ts";
 import { sensitivityCosts, sensitivityKinds } from "../src/search/sensitivity/sensitivity-record.ts";
 import { filesOf, networks } from "./compress/networks.ts";

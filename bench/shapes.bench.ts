@@ -12,15 +12,15 @@ import { readdirSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { infer } from "../src/core/analysis/infer.ts";
-import { parseNpz } from "../src/data/npy.ts";
 import { createEngine } from "../src/core/engine/index.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { open } from "../src/core/onnx/index.ts";
-import { resolveConditions } from "../src/rewrite/clean-up/resolve-conditions.ts";
 import { fromNumbers } from "../src/core/tensor/convert.ts";
 import { dimValue, elementCount, isSymbolic } from "../src/core/tensor/dims.ts";
 import { random } from "../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
+import { parseNpz } from "../src/data/npy.ts";
+import { resolveConditions } from "../src/rewrite/clean-up/resolve-conditions.ts";
 import { backendTests } from "../test/laws/archive.ts";
 import {
   judgeTypes,

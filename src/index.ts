@@ -12,9 +12,10 @@
  * await quantize(model, { scheme: "weights" });
  * await save(model, "model.int8.onnx");
  */
+
+export { type Inspection, inspect } from "./app/report/inspect/inspect.ts";
 export { type ErrorCode, errorCodes, Miss, PithError } from "./core/errors.ts";
 export { type Graph, Model, type Node, type Value } from "./core/graph/index.ts";
 export { encodeToBytes, open, save } from "./core/onnx/index.ts";
-export type { Change, Context, Outcome, Pass } from "./rewrite/index.ts";
-export { type Inspection, inspect } from "./app/report/inspect/inspect.ts";
 export type { Batch, DataType, Dense, Tensor } from "./core/tensor/index.ts";
+export type { Change, Context, Outcome, Pass } from "./rewrite/index.ts";

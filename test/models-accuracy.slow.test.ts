@@ -1,7 +1,8 @@
 /** Real networks on real data: the counts of right answers that other tools found on the same files. */
 import { describe, expect, it } from "vitest";
-import { openDataset, parsePreprocessing, preprocess, presets, take } from "../src/data/index.ts";
 import { createEngine } from "../src/core/engine/index.ts";
+import { open } from "../src/core/onnx/index.ts";
+import { openDataset, parsePreprocessing, preprocess, presets, take } from "../src/data/index.ts";
 import {
   accuracy,
   agreement,
@@ -16,7 +17,6 @@ import {
   signalToNoise,
   topK,
 } from "../src/judge/index.ts";
-import { open } from "../src/core/onnx/index.ts";
 import { shared } from "./shared.ts";
 
 const engine = createEngine();

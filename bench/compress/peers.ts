@@ -2,12 +2,12 @@
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { isIndexed } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { type Comparison, compare } from "../../src/judge/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import type { SearchParts } from "../../src/search/parts.ts";
+import { isIndexed } from "../../src/data/index.ts";
+import { type Comparison, compare } from "../../src/judge/index.ts";
 import type { OpenedTask } from "../../src/judge/task/index.ts";
+import type { SearchParts } from "../../src/search/parts.ts";
 import { line } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
 import { writeSamples } from "../quantize/samples.ts";

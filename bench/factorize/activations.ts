@@ -4,14 +4,14 @@
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { calibrate } from "../../src/techniques/calibrate/index.ts";
-import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { type FactorizeOptions, factorize } from "../../src/techniques/factorize/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { openTask } from "../../src/judge/task/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Dataset } from "../../src/data/types.ts";
+import { openTask } from "../../src/judge/task/index.ts";
+import { calibrate } from "../../src/techniques/calibrate/index.ts";
+import { type FactorizeOptions, factorize } from "../../src/techniques/factorize/index.ts";
 import { needed } from "../formats/table.ts";
 import { line, table } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

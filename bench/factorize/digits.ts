@@ -1,12 +1,12 @@
 /** 784-128-10 on MNIST: fc1 at rank 32, fine-tuned; within half a point of the network that it was made of. */
 
 import { digits as openDigits } from "../../examples/digits.ts";
-import { collect } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
+import { collect } from "../../src/data/index.ts";
 import { accuracy, compare, evaluate } from "../../src/judge/index.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
 import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";
 

@@ -4,15 +4,15 @@
  */
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { openDataset, preprocess, presets, take } from "../../src/data/index.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
-import { distillation } from "../../src/techniques/distill/index.ts";
-import { createEngine } from "../../src/core/engine/index.ts";
 import { accuracy, compare, latency } from "../../src/judge/index.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
-import { open } from "../../src/core/onnx/index.ts";
-import { fixInputs } from "../../src/rewrite/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { fixInputs } from "../../src/rewrite/index.ts";
+import { distillation } from "../../src/techniques/distill/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
 import { needed } from "../formats/table.ts";
 import { dropTarget, line, points, target } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

@@ -1,9 +1,9 @@
 /** Runs models from a given number on, as they were and as Pith saves them; a line of JSON before and after each. */
 import * as ort from "onnxruntime-node";
-import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import { backendTests } from "../../test/laws/archive.ts";
 import { type Given, givenModels } from "./messages.ts";
 import type { Ran } from "./outputs.ts";

@@ -1,8 +1,8 @@
 /** What benches print: headings, tables, figures with interval and number. */
 import { cpus, loadavg } from "node:os";
 import { type Column, tableLines } from "../../src/app/cli/table.ts";
-import type { Comparison, Estimate, Metric } from "../../src/judge/index.ts";
 import { percent } from "../../src/core/numbers.ts";
+import type { Comparison, Estimate, Metric } from "../../src/judge/index.ts";
 
 export function line(text = ""): void {
   process.stdout.write(`${text}\n`);

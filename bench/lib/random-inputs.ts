@@ -2,11 +2,11 @@
 
 import type { Session } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { firstThatRuns, guesses, likelyLengths, randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { firstThatRuns, guesses, likelyLengths, randomInputs } from "../../src/runtime/run/random-inputs.ts";
 
 /** Numbers that a data set of random samples has at most, and the samples that it has. */
 const mostNumbers = 4e6;

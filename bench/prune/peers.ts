@@ -10,16 +10,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Model, open } from "pith";
+import { operationCount } from "../../src/app/report/operation-count.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import { parametersOf } from "../../src/core/analysis/parameters.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { runJob } from "../../src/runtime/job/run.ts";
-import { operationCount } from "../../src/app/report/operation-count.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { runJob } from "../../src/runtime/job/run.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import type peerJob from "./peer-job.ts";
 

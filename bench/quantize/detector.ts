@@ -1,12 +1,12 @@
 /** Experiment "detector": the boxes of a face detector in static int8 beside those in float32, on photos that were not looked at. */
 
+import { createEngine } from "../../src/core/engine/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { isIndexed, take } from "../../src/data/index.ts";
 import { setAside } from "../../src/data/select.ts";
-import { createEngine } from "../../src/core/engine/index.ts";
 import { boxOverlap, estimate, measure } from "../../src/judge/index.ts";
-import { open } from "../../src/core/onnx/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { openTask } from "../../src/judge/task/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, share, table, target } from "../lib/print.ts";
 import { calibrating, type Settings } from "./static.ts";

@@ -1,14 +1,14 @@
 /** Networks with data: samples to calibrate with, drawn anew each time, and the others to test on. */
 import { mkdtemp, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { type IndexedDataset, isIndexed, take } from "../../src/data/index.ts";
-import { setAside } from "../../src/data/select.ts";
-import type { Metric } from "../../src/judge/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { openTask } from "../../src/judge/task/index.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { type IndexedDataset, isIndexed, take } from "../../src/data/index.ts";
+import { setAside } from "../../src/data/select.ts";
+import type { Metric } from "../../src/judge/index.ts";
+import { openTask } from "../../src/judge/task/index.ts";
 import { shared } from "../../test/shared.ts";
 import { writeNpz } from "../lib/npz.ts";
 

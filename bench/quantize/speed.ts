@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runJob } from "../../src/runtime/job/run.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
+import { runJob } from "../../src/runtime/job/run.ts";
 import { heading, line, table, target } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
 import type gptqJob from "./gptq-job.ts";

@@ -1,4 +1,7 @@
 /** Published networks with the data that they were trained for, and what makes them worse. */
+
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import {
   type Dataset,
   isIndexed,
@@ -11,8 +14,6 @@ import {
 } from "../../src/data/index.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
-import type { Model } from "../../src/core/graph/model.ts";
-import { open } from "../../src/core/onnx/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../../test/shared.ts";

@@ -5,16 +5,16 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { decibels } from "../../src/judge/index.ts";
 import { type Emit, emitInto } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import { Model } from "../../src/core/graph/model.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { type DtypeName, dtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { symbol } from "../../src/core/tensor/dims.ts";
 import type { Tensor } from "../../src/core/tensor/types.ts";
+import { decibels } from "../../src/judge/index.ts";
+import { type DtypeName, dtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { inPage } from "../../test/page.ts";
 import { weightOf } from "../files/large.ts";
 import { type Taken, takenBy } from "../lib/taken.ts";

@@ -2,9 +2,9 @@
 import * as ort from "onnxruntime-node";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { decibels } from "../../src/judge/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { decibels } from "../../src/judge/index.ts";
 import { writeNpz } from "../lib/npz.ts";
 import { runnable, samplesLike } from "../lib/random-inputs.ts";
 

@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { bytesSource } from "#platform";
 import { createEngine } from "../core/engine/index.ts";
-import { createRunner } from "../runtime/run/run.ts";
 import { parseModel } from "../core/graph/text.ts";
 import type { Batch, Dense } from "../core/tensor/types.ts";
+import { createRunner } from "../runtime/run/run.ts";
 import {
   findStates,
   frames,

@@ -1,5 +1,5 @@
-import { secondsSince } from "../runtime/run/elapsed.ts";
 import { integer } from "../core/numbers.ts";
+import { secondsSince } from "../runtime/run/elapsed.ts";
 
 export interface BudgetOptions {
   /** Duration of the search (10). */

@@ -2,10 +2,11 @@
  * Time spent by a search. The store records the seconds per candidate, so a stopped search continues with the rest. Results of a finished one are
  * free.
  */
-import { secondsSince } from "../runtime/run/elapsed.ts";
+
 import type { Context } from "../core/pass/pass.ts";
 import type { Candidate } from "../judge/run/variant.ts";
 import type { Store } from "../judge/steps/store.ts";
+import { secondsSince } from "../runtime/run/elapsed.ts";
 import type { SearchOptions } from "./search-task.ts";
 
 /** `at` is the end in milliseconds since 1970, because other processes and machines try candidates too. */

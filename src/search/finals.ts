@@ -1,12 +1,13 @@
 /** Evaluates the best of a search: interim results, and the finalists on samples that the search did not use. */
-import type { Dataset } from "../data/index.ts";
-import { isWithin } from "../judge/compare/compare.ts";
+
 import { counted } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
-import { type Objective, objectiveOf } from "../judge/run/objective.ts";
-import { type Compressed, compressIn } from "../judge/run/run.ts";
+import type { Dataset } from "../data/index.ts";
+import { isWithin } from "../judge/compare/compare.ts";
 import type { Run } from "../judge/record/data.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
+import { type Objective, objectiveOf } from "../judge/run/objective.ts";
+import { type Compressed, compressIn } from "../judge/run/run.ts";
 import { finalistsOf, reservesOf } from "./finalists.ts";
 import { searchParts } from "./parts.ts";
 import { countOf, recordOf, resolved, type Scored } from "./record.ts";

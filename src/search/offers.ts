@@ -1,13 +1,13 @@
 import { infer } from "../core/analysis/infer.ts";
 import { PithError } from "../core/errors.ts";
-import type { TargetName } from "../runtime/run/run-target.ts";
-import type { Task } from "../runtime/metrics/types.ts";
 import type { Model } from "../core/graph/model.ts";
 import type { MovesRequest } from "../core/pass/moves.ts";
 import type { AnyPass } from "../core/pass/pass.ts";
-import type { ObjectiveOptions } from "../judge/run/objective.ts";
 import type { Recipe } from "../judge/recipe/recipe.ts";
 import { searchedPasses } from "../judge/recipe/steps.ts";
+import type { ObjectiveOptions } from "../judge/run/objective.ts";
+import type { Task } from "../runtime/metrics/types.ts";
+import type { TargetName } from "../runtime/run/run-target.ts";
 import { type Combination, combinationsOf, recipeOf } from "./combinations.ts";
 
 export interface OffersOptions extends Pick<ObjectiveOptions, "purpose" | "targetSize" | "faster"> {

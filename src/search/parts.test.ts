@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { memory } from "../data/index.ts";
 import { float32 } from "../core/tensor/dense.ts";
+import { memory } from "../data/index.ts";
 import { firstLook, searchParts } from "./parts.ts";
 
 const of = (count: number) =>

@@ -1,6 +1,6 @@
+import { random } from "../core/tensor/random.ts";
 import { type Dataset, isIndexed } from "../data/index.ts";
 import { view } from "../data/indexed.ts";
-import { random } from "../core/tensor/random.ts";
 
 /** With fewer in each half, all samples are used for both. */
 export const fewestSamples = 100;

@@ -1,7 +1,5 @@
 /** Composes techniques into recipes, measures each result, and keeps the smallest that meets the goal. */
 
-export { type Allocation, type AllocationOptions, allocationFrom } from "./sensitivity/allocation.ts";
-export { type ChannelsExplanation, type Explanation, explain, type TechniqueExplanation } from "./sensitivity/explain.ts";
 export { recipeName } from "../judge/recipe/names.ts";
 export {
   parseRecipe,
@@ -14,6 +12,14 @@ export {
   recipeVersion,
 } from "../judge/recipe/recipe.ts";
 export { type Compressed, compress, type RunOptions, runRecipe } from "../judge/run/run.ts";
+export type { Candidate } from "../judge/run/variant.ts";
+export { type Allocation, type AllocationOptions, allocationFrom } from "./sensitivity/allocation.ts";
+export {
+  type ChannelsExplanation,
+  type Explanation,
+  explain,
+  type TechniqueExplanation,
+} from "./sensitivity/explain.ts";
 export { type SensitivityOptions, sensitivity } from "./sensitivity/sensitivity.ts";
 export { parseSensitivity } from "./sensitivity/sensitivity-file.ts";
 export {
@@ -23,4 +29,3 @@ export {
   type SensitivityRow,
   sensitivityKinds,
 } from "./sensitivity/sensitivity-record.ts";
-export type { Candidate } from "../judge/run/variant.ts";

@@ -1,9 +1,9 @@
 /** Records the candidates of a search for reports. */
 import { judge } from "../judge/compare/compare.ts";
-import { type Figures, frontOf, type Purpose } from "../judge/run/objective.ts";
 import { isRepeat, type Recipe, type RecipeSamples, recipeText } from "../judge/recipe/recipe.ts";
-import type { Attempt } from "../judge/run/variant.ts";
 import type { SearchRecord } from "../judge/record/data.ts";
+import { type Figures, frontOf, type Purpose } from "../judge/run/objective.ts";
+import type { Attempt } from "../judge/run/variant.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import type { Tried } from "./forecast.ts";
 

@@ -1,13 +1,14 @@
 /** Scores of a candidate on the search samples: bytes, drop, and speed if it counts. */
-import { judge } from "../judge/compare/compare.ts";
+
 import { bytes, change, times } from "../core/numbers.ts";
-import type { RunTarget } from "../runtime/run/run-target.ts";
-import type { Metric } from "../runtime/metrics/types.ts";
+import { judge } from "../judge/compare/compare.ts";
 import type { Evaluator } from "../judge/run/evaluator.ts";
 import { type Figures, isBySize, type Objective, type Purpose } from "../judge/run/objective.ts";
 import { speedAt, time } from "../judge/run/timing.ts";
 import type { Attempt } from "../judge/run/variant.ts";
 import type { Store } from "../judge/steps/store.ts";
+import type { Metric } from "../runtime/metrics/types.ts";
+import type { RunTarget } from "../runtime/run/run-target.ts";
 import { expectedDrop } from "./expected-drop.ts";
 import type { Scored } from "./record.ts";
 

@@ -1,14 +1,14 @@
 /** Opens a search: the original, measured on the search samples, and all candidates. */
 
-import { counted, integer } from "../core/numbers.ts";
-import type { Task } from "../runtime/metrics/types.ts";
 import type { Model } from "../core/graph/model.ts";
+import { counted, integer } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
 import type { RecipeSamples } from "../judge/recipe/recipe.ts";
 import type { Compressed, RunOptions } from "../judge/run/run.ts";
 import { openTrials, type Trials } from "../judge/run/trials.ts";
 import type { Ahead } from "../judge/steps/pool.ts";
 import type { Store } from "../judge/steps/store.ts";
+import type { Task } from "../runtime/metrics/types.ts";
 import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";

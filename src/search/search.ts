@@ -5,17 +5,17 @@
  * Half of the test samples compare candidates; the other half evaluates only the finalists.
  */
 import { stopIfAsked } from "../core/errors.ts";
-import { usualDrop } from "../judge/compare/compare.ts";
-import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
-import { counted, integer } from "../core/numbers.ts";
-import type { Task } from "../runtime/metrics/types.ts";
 import type { Model } from "../core/graph/model.ts";
+import { counted, integer } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
 import { completeContext } from "../core/pass/pass.ts";
+import { usualDrop } from "../judge/compare/compare.ts";
 import { objectiveOf } from "../judge/run/objective.ts";
 import type { Compressed } from "../judge/run/run.ts";
 import { type CandidateSteps, runCandidate } from "../judge/run/variant.ts";
 import { withStore } from "../judge/steps/store.ts";
+import type { Task } from "../runtime/metrics/types.ts";
+import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
 import { value } from "../find.ts";
 
 test("layers of a model of IR 3, whose weights are inputs, too, are measured", async () => {

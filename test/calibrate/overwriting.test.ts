@@ -1,14 +1,14 @@
 /** Runs that overwrite what the one before answered with say the same as runs that do not. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { mapColumns } from "../../src/data/rows.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { createRunner } from "../../src/judge/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { mapColumns } from "../../src/data/rows.ts";
+import { createRunner } from "../../src/judge/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 const engine = createEngine();

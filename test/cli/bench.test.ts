@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type BenchOutput, samplesPerRun } from "../../src/app/cli/jobs/bench.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
 import type { Job } from "../../src/runtime/job/job.ts";
 import type { RunOptions } from "../../src/runtime/job/run.ts";
-import { save } from "../../src/core/onnx/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { pith, run, runJob } from "./run.ts";
 

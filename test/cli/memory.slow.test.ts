@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import type memoryJob from "../../src/app/cli/jobs/memory.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { runJob } from "../../src/runtime/job/run.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { runJob } from "../../src/runtime/job/run.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const folder = temporaryFolder();

@@ -8,7 +8,9 @@ import { outliers } from "../outliers.ts";
 import { expectIncomplete, given, modelFolder, texts } from "./model-folders.ts";
 import { compiled, json, pith, run, runJob } from "./run.ts";
 
-const { PithError }: typeof import("../../src/core/errors.ts") = await import(pathToFileURL(compiled("core/errors.js")).href);
+const { PithError }: typeof import("../../src/core/errors.ts") = await import(
+  pathToFileURL(compiled("core/errors.js")).href
+);
 
 const { root, folder } = modelFolder();
 

@@ -1,9 +1,9 @@
 /** The speed of results, which commands print beside the model that came in. */
 import { beforeAll, expect, test } from "vitest";
 import { fasterAdvice } from "../../src/app/cli/jobs/advice.ts";
-import { factorize } from "../../src/techniques/factorize/factorize.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
+import { factorize } from "../../src/techniques/factorize/factorize.ts";
 import { quantize } from "../../src/techniques/quantize/quantize.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";

@@ -2,11 +2,11 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { indexed, range } from "../../src/data/indexed.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { searchParts } from "../../src/search/parts.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { indexed, range } from "../../src/data/indexed.ts";
+import { searchParts } from "../../src/search/parts.ts";
 import { compiled, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";
 

@@ -6,8 +6,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
 import { expect, inject, onTestFinished, test } from "vitest";
-import type * as data from "../../src/data/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import type * as data from "../../src/data/index.ts";
 
 const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/data/${name}.js`).href);
 

@@ -4,14 +4,14 @@ import { join } from "node:path";
 import { crc32, deflateRawSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { bytesSource } from "#platform";
+import { decodePlainly } from "../../src/core/platform/image-plain.ts";
+import { decodeImage } from "../../src/core/platform/node-image.ts";
+import { random } from "../../src/core/tensor/random.ts";
 import { archiveMemory, readAll } from "../../src/data/bytes.ts";
 import { idxColumn } from "../../src/data/idx.ts";
 import { csv, jsonl, openWav, parseNpz } from "../../src/data/index.ts";
 import { npzColumns } from "../../src/data/npy.ts";
 import { readSettings } from "../../src/data/tokenizer.ts";
-import { decodePlainly } from "../../src/core/platform/image-plain.ts";
-import { decodeImage } from "../../src/core/platform/node-image.ts";
-import { random } from "../../src/core/tensor/random.ts";
 import { counting } from "../counting.ts";
 import { temporaryFolder } from "../temporary.ts";
 

@@ -3,10 +3,10 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import sharp from "sharp";
 import { expect, test } from "vitest";
-import { openDataset, preprocess, presets } from "../../src/data/index.ts";
-import { firstBatch } from "../../src/data/select.ts";
 import { imageHeader } from "../../src/core/platform/image.ts";
 import { decodePlainly } from "../../src/core/platform/image-plain.ts";
+import { openDataset, preprocess, presets } from "../../src/data/index.ts";
+import { firstBatch } from "../../src/data/select.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const root = temporaryFolder();

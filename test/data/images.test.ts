@@ -1,10 +1,10 @@
 /** Images decoded and resized as Pillow does it. The reference values are made by pillow.py. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { resample } from "../../src/data/resample.ts";
 import type { Pixels } from "../../src/core/platform/image.ts";
 import { decodePlainly } from "../../src/core/platform/image-plain.ts";
 import { decodeImage } from "../../src/core/platform/node-image.ts";
+import { resample } from "../../src/data/resample.ts";
 
 interface Image {
   readonly name: string;

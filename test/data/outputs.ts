@@ -1,9 +1,10 @@
 /** What a model file says to a data set. */
-import type { Dataset } from "../../src/data/index.ts";
+
 import { createEngine } from "../../src/core/engine/index.ts";
-import { createRunner } from "../../src/judge/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import type { Dataset } from "../../src/data/index.ts";
+import { createRunner } from "../../src/judge/index.ts";
 
 export async function outputs(path: string, dataset: Dataset): Promise<Batch[]> {
   const runner = await createRunner(createEngine(), await open(path), dataset.name);

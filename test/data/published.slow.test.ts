@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, inject, test } from "vitest";
 import { bytesSource } from "#platform";
+import { open } from "../../src/core/onnx/index.ts";
 import {
   type Dataset,
   openDataset,
@@ -17,7 +18,6 @@ import {
   tokensInFile,
   tokensOfText,
 } from "../../src/data/index.ts";
-import { open } from "../../src/core/onnx/index.ts";
 import { json } from "../cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";

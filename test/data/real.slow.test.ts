@@ -1,5 +1,7 @@
 /** Published models and data, the slower ones: what comes out is what other tools measured. */
 import { describe, expect, test } from "vitest";
+import { open } from "../../src/core/onnx/index.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import {
   contentHash,
   mapBatches,
@@ -9,8 +11,6 @@ import {
   readingFor,
   readSidecars,
 } from "../../src/data/index.ts";
-import { open } from "../../src/core/onnx/index.ts";
-import type { Batch } from "../../src/core/tensor/types.ts";
 import { shared } from "../shared.ts";
 import { floats, outputs } from "./outputs.ts";
 

@@ -1,7 +1,8 @@
 /** Writes batches to disk without end, and says after the first that it has begun; for a test that takes its disk away, or its life. */
-import { openStorage } from "../../src/data/store.ts";
+
 import { PithError } from "../../src/core/errors.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { openStorage } from "../../src/data/store.ts";
 
 const storage = openStorage({ memory: 0 });
 const store = storage.store("values");

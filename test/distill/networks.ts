@@ -1,9 +1,9 @@
 /** Small networks of which one learns from another, by any loss, and samples of theirs. */
 import { expect } from "vitest";
 import { type Matching, matchLayers } from "../../src/core/analysis/match.ts";
-import { distillation } from "../../src/techniques/distill/distillation.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import {
   attention,
   averagePool,
@@ -19,9 +19,9 @@ import {
   select,
   sequential,
 } from "../../src/learn/nn/index.ts";
-import { keepLayers } from "../../src/techniques/prune/index.ts";
-import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { createStep } from "../../src/learn/train/index.ts";
+import { distillation } from "../../src/techniques/distill/distillation.ts";
+import { keepLayers } from "../../src/techniques/prune/index.ts";
 
 export const perceptron = (widths: readonly number[], seed = 1): Model =>
   network(

@@ -40,7 +40,11 @@ const wrong = [
     /structure/,
   ],
   ["an import that there is not", written('import { prune } from "pith/pruning";'), /pith\/pruning/],
-  ["a name in two entry points", { ...written("crossEntropy();"), file: "src/techniques/prune/rules.ts" }, /crossEntropy/],
+  [
+    "a name in two entry points",
+    { ...written("crossEntropy();"), file: "src/techniques/prune/rules.ts" },
+    /crossEntropy/,
+  ],
 ] as const;
 
 const found = mistakes(root, [...examples, ...shown, ...wrong.map(([, example]) => example)]);

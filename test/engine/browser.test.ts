@@ -102,7 +102,8 @@ test("what quantizes weights loads neither readers of data nor the static scheme
     (name) => `src/${name}.ts`,
   );
   const folders = new Set(modules.filter((name) => !names.includes(name)).map((name) => dirname(name)));
-  for (const folder of ["src/data", "src/runtime/metrics", "src/learn/train", "src/app/report"]) expect(folders).not.toContain(folder);
+  for (const folder of ["src/data", "src/runtime/metrics", "src/learn/train", "src/app/report"])
+    expect(folders).not.toContain(folder);
   expect(modules).not.toContain("src/techniques/quantize/static.ts");
   expect(bytes).toBeLessThan(654_000);
 });

@@ -2,10 +2,10 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { randomInputs } from "../../src/runtime/run/random-inputs.ts";
 
 const engine = createEngine();
 const x = float32([4], [1, 2, -3, 4]);

@@ -1,18 +1,18 @@
 /** Every session that is opened is given back, also where the work fails: native memory does not come back by itself. */
 import { InferenceSession } from "onnxruntime-node";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { observe, valueRange } from "../../src/techniques/calibrate/index.ts";
-import { type Dataset, memory } from "../../src/data/index.ts";
 import { createEngine, type Engine, type Session } from "../../src/core/engine/index.ts";
 import { engineMultiply } from "../../src/core/engine/multiply.ts";
-import { accuracy, compare, evaluate, latency } from "../../src/judge/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import type { Model } from "../../src/index.ts";
-import { linear, network, relu } from "../../src/learn/nn/index.ts";
-import { foldConstants } from "../../src/rewrite/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { type Dataset, memory } from "../../src/data/index.ts";
+import type { Model } from "../../src/index.ts";
+import { accuracy, compare, evaluate, latency } from "../../src/judge/index.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { foldConstants } from "../../src/rewrite/index.ts";
+import { observe, valueRange } from "../../src/techniques/calibrate/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 let opened = 0;
 let released = 0;

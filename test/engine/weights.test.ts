@@ -5,8 +5,8 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { handOverBuffers, handOverFiles } from "../../src/core/engine/weights.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { type Model, open, save } from "../../src/index.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { type Model, open, save } from "../../src/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { columns, rows, writeHuge } from "./huge.ts";
 

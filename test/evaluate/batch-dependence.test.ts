@@ -1,13 +1,13 @@
 /** How many samples at a time models are measured on. */
 import { expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { judgedBatch } from "../../src/judge/compare/batch-dependence.ts";
-import { agreement, compare } from "../../src/judge/index.ts";
 import { parseModel } from "../../src/core/graph/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import { judgedBatch } from "../../src/judge/compare/batch-dependence.ts";
+import { agreement, compare } from "../../src/judge/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const engine = createEngine();
 

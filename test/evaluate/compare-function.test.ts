@@ -1,7 +1,10 @@
 /** A changed model beside its original on random inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
+import { type Model, parseModel } from "../../src/core/graph/index.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
 import {
   type AlikeOptions,
   compareFunction,
@@ -10,11 +13,8 @@ import {
   lostIn,
 } from "../../src/judge/compare/compare-function.ts";
 import type { Pair } from "../../src/runtime/run/paired-runs.ts";
-import { type Model, parseModel } from "../../src/core/graph/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { float32 } from "../../src/core/tensor/dense.ts";
-import { random } from "../../src/core/tensor/random.ts";
 import { trained } from "../recipe/blobs.ts";
 
 const options: AlikeOptions = { output: undefined, seed: 0, signal: new AbortController().signal, progress: () => {} };

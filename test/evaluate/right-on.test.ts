@@ -1,15 +1,15 @@
 /** A result on runtimes other than the one that it was made on. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { rightOn } from "../../src/judge/compare/right-on.ts";
-import type { RunTarget, TargetName } from "../../src/runtime/run/run-target.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import { rightOn } from "../../src/judge/compare/right-on.ts";
+import type { RunTarget, TargetName } from "../../src/runtime/run/run-target.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const native = createEngine();
 const text = `opset 21

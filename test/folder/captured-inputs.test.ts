@@ -2,9 +2,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { createEngine } from "../../src/core/engine/index.ts";
 import { capturedInputs } from "../../src/app/folder/captured-inputs.ts";
 import { mostTexts } from "../../src/app/folder/end-to-end.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";

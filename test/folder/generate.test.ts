@@ -1,11 +1,11 @@
 /** Texts continued with a cache, and what a variant of a decoder is found to do of it. */
 import { expect, test } from "vitest";
-import type { TextTokenizer } from "../../src/data/tokenizer.ts";
-import { createEngine } from "../../src/core/engine/index.ts";
 import { compareEndToEnd, lostEndToEnd } from "../../src/app/folder/end-to-end.ts";
 import { generate, generatorOf } from "../../src/app/folder/generate.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import type { TextTokenizer } from "../../src/data/tokenizer.ts";
 
 /** Its answer depends on all tokens so far, which it knows of the cache alone; it ignores the mask. */
 const decoder = (seed = 1): Model =>

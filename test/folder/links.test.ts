@@ -2,11 +2,11 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { outerLinksAmong, sidecarsMissingAt } from "../../src/data/sidecars.ts";
 import { type FolderOptions, quantizeFolder } from "../../src/app/folder/index.ts";
 import { copyBeside } from "../../src/app/folder/originals.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
+import { outerLinksAmong, sidecarsMissingAt } from "../../src/data/sidecars.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = parseModel(`opset 17

@@ -1,6 +1,5 @@
 /** What is told of a variant that transformers.js was asked to load and run, and when it is refused. */
 import { expect, test } from "vitest";
-import { Miss } from "../../src/core/errors.ts";
 import {
   type Loader,
   type LoaderAnswers,
@@ -9,6 +8,7 @@ import {
   loaderText,
   type ModuleDtypes,
 } from "../../src/app/folder/loader.ts";
+import { Miss } from "../../src/core/errors.ts";
 
 const gives = (scores: readonly number[], tokens: readonly number[] = []): LoaderAnswers => ({
   answers: [{ outputs: { logits: Float32Array.from(scores) }, tokens }],

@@ -3,14 +3,14 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
-import { PithError } from "../../src/core/errors.ts";
-import { bytes } from "../../src/core/numbers.ts";
-import { size } from "../../src/runtime/run/size.ts";
 import { type FolderOptions, quantizeFolder } from "../../src/app/folder/index.ts";
+import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { float32 } from "../../src/core/tensor/index.ts";
+import { memory } from "../../src/data/index.ts";
+import { size } from "../../src/runtime/run/size.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = (seed: number) =>

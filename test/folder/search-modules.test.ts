@@ -2,7 +2,6 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { PithError } from "../../src/core/errors.ts";
 import {
   type FolderOptions,
   type Found,
@@ -10,6 +9,7 @@ import {
   type ModulePaths,
   quantizeFolder,
 } from "../../src/app/folder/index.ts";
+import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import type { Context } from "../../src/core/pass/pass.ts";

@@ -1,17 +1,17 @@
 /** Runs of generated networks, and what it means that a result computes the same. */
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
-import { largestDifference } from "../../src/runtime/run/difference.ts";
-import { toleranceOf } from "../../src/judge/compare/equivalence.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import type { Outcome } from "../../src/rewrite/index.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { toleranceOf } from "../../src/judge/compare/equivalence.ts";
+import type { Outcome } from "../../src/rewrite/index.ts";
+import { largestDifference } from "../../src/runtime/run/difference.ts";
 import type { Network } from "./network.ts";
 
 export const engine = createEngine();

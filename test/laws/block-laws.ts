@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { expect } from "vitest";
 import { type Block, blocks, extractBlock, joinBlocks } from "../../src/core/analysis/blocks.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { parseNpz } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { extract } from "../../src/core/graph/extract.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
@@ -11,6 +10,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { parseNpz } from "../../src/data/index.ts";
 import { shared } from "../shared.ts";
 
 const engine = createEngine();

@@ -5,10 +5,10 @@ import { downstream } from "../../src/core/analysis/downstream.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { parametersOf } from "../../src/core/analysis/parameters.ts";
 import { Miss } from "../../src/core/errors.ts";
+import { removeUnused } from "../../src/core/graph/remove-unused.ts";
 import { replaceUses } from "../../src/core/graph/replace.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { removeUnused } from "../../src/core/graph/remove-unused.ts";
 import { skipOf } from "../../src/techniques/prune/repeated-layers.ts";
 import { expectSameInARow, folder, inputsOf, networks, run } from "./block-laws.ts";
 

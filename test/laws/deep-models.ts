@@ -1,10 +1,10 @@
 /** Models of graphs inside graphs, and every walk over them. */
 import { expect } from "vitest";
+import { inspect, plotPage } from "../../src/app/report/index.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers } from "../../src/core/analysis/layers.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { snapshot } from "../../src/core/graph/snapshot.ts";
@@ -12,11 +12,11 @@ import { parseModel, printModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
 import { addOperators, defineOp } from "../../src/core/ops/index.ts";
+import { differentiate } from "../../src/learn/train/differentiate.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
-import { inspect, plotPage } from "../../src/app/report/index.ts";
-import { differentiate } from "../../src/learn/train/differentiate.ts";
 
 /** What stands before the graph inside at each level, from `h<level - 1>`, and the node that holds the graph. */
 export interface Nesting {

@@ -3,6 +3,7 @@
  * other, or how many nodes stand in a row. Each model here would keep a walk that visits something twice at every level busy for ever.
  */
 import { describe, expect, test } from "vitest";
+import { inspect } from "../../src/app/report/index.ts";
 import { blocks } from "../../src/core/analysis/blocks.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -13,9 +14,8 @@ import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
-import { inspect } from "../../src/app/report/index.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
+import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
 import { definition, doubling, withFunctions } from "../local-functions.ts";
 import { branches, deep, expectWalksEnd, loops, maps, visits } from "./deep-models.ts";
 

@@ -4,13 +4,13 @@
 import { describe, expect, test } from "vitest";
 import { infer, isRandom } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { largestDifference } from "../../src/runtime/run/difference.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
-import { castOpset } from "../../src/techniques/quantize/float16.ts";
-import { halvesAt, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
+import { largestDifference } from "../../src/runtime/run/difference.ts";
+import { castOpset } from "../../src/techniques/quantize/float16.ts";
+import { halvesAt, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 /** Answers that are sizes, places or decisions may turn where numbers are equal up to rounding. */

@@ -8,8 +8,8 @@ import { Miss, PithError } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { examples } from "./examples.ts";
 import {

@@ -14,12 +14,12 @@ import type { Value } from "../../src/core/graph/graph.ts";
 import { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { type Op, operators, type QuantizeRule } from "../../src/core/ops/index.ts";
-import { fastWeight } from "../../src/techniques/quantize/runtimes.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { stridesOf } from "../../src/core/tensor/dims.ts";
 import { roundHalfEven } from "../../src/core/tensor/round.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { fastWeight } from "../../src/techniques/quantize/runtimes.ts";
 import type { Example } from "../ops/define.examples.ts";
 import {
   difference,

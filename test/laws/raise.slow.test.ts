@@ -8,9 +8,9 @@ import type { Attribute } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { checkForm, inputsFor, schemasOf } from "../../src/core/graph/schema.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import type { Example } from "../ops/define.examples.ts";
 import { difference, examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 

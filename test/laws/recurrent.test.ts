@@ -4,10 +4,10 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { expectSameAsSilenced } from "../prune/silenced.ts";
 import { difference, engine, loweredModel, run } from "./harness.ts";
 

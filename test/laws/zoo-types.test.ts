@@ -2,12 +2,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { parseNpz } from "../../src/data/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { type Dim, isSymbolic } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { parseNpz } from "../../src/data/index.ts";
 import { shared } from "../shared.ts";
 import { numberOf, run } from "./harness.ts";
 

@@ -3,15 +3,15 @@ import { describe, expect, test } from "vitest";
 import { cost, infer, layers } from "../../src/core/analysis/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { fuseBatchNorm, lowerFused } from "../../src/rewrite/index.ts";
-import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { fuseBatchNorm, lowerFused } from "../../src/rewrite/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const header = "opset 18, com.microsoft 1 graph";
 const quantized = (): Model =>

@@ -4,6 +4,9 @@ import { describe, expect, it } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { verify } from "../../src/core/graph/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import {
   attention,
   averagePool,
@@ -24,9 +27,6 @@ import {
   silu,
   tanh,
 } from "../../src/learn/nn/index.ts";
-import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
-import { elementCount } from "../../src/core/tensor/dims.ts";
-import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 
 interface Golden {
   readonly outputs: Readonly<Record<string, { readonly dims: readonly number[]; readonly data: readonly number[] }>>;

@@ -1,11 +1,15 @@
 /** Networks of modules are trained: statistics of the batch, dropout, and what the file is afterwards. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
-import { distillation } from "../../src/techniques/distill/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
+import { memory } from "../../src/data/index.ts";
 import {
   attention,
   batchNorm,
@@ -27,12 +31,8 @@ import {
   sequential,
   silu,
 } from "../../src/learn/nn/index.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
-import { elementCount } from "../../src/core/tensor/dims.ts";
-import { random } from "../../src/core/tensor/random.ts";
-import type { Batch } from "../../src/core/tensor/types.ts";
 import { createStep, crossEntropy, type Loss, meanSquaredError, sgd, train } from "../../src/learn/train/index.ts";
+import { distillation } from "../../src/techniques/distill/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 interface Golden {

@@ -1,9 +1,9 @@
 /** The exporter's notes go with what makes a model smaller, and stay with everything else. */
 import { expect, test } from "vitest";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import { allGraphs } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { topology } from "../zoo/topologies.ts";

@@ -1,16 +1,16 @@
 /** Options of single layers: over those of the pass, by names, patterns and operator types, and reported by who decided. */
 import { describe, expect, test } from "vitest";
 import { ownOptions } from "../../src/core/analysis/selection.ts";
-import { memory } from "../../src/data/index.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { memory } from "../../src/data/index.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import type { Change, Outcome } from "../../src/rewrite/index.ts";
+import { recipeFrom } from "../../src/search/recipes.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
 import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
-import { recipeFrom } from "../../src/search/recipes.ts";
-import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { noise } from "../noise.ts";
 
 const net = () =>

@@ -6,11 +6,11 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel, printModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
-import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
-import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { inlineFunctions } from "../../src/rewrite/clean-up/inline-functions.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { definition, withFunctions } from "../local-functions.ts";
 
 const engine = createEngine();

@@ -4,15 +4,15 @@ import { basename, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { largestDifference } from "../../src/runtime/run/difference.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { allGraphs } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { largestDifference } from "../../src/runtime/run/difference.ts";
 import { type BackendTest, backendTests } from "../laws/archive.ts";
 import { shared } from "../shared.ts";
 

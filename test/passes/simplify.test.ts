@@ -1,25 +1,25 @@
 /** Simplified networks compute what they computed: all topologies, and what each clean-up is for and must leave alone. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { largestDifference } from "../../src/runtime/run/difference.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { allGraphs } from "../../src/core/graph/graph.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel, printModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { finalize } from "../../src/rewrite/clean-up/finalize.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
-import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
-import { l1Unstructured } from "../../src/techniques/prune/index.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { dimText, elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { crossEntropy } from "../../src/learn/train/losses/index.ts";
 import { sgd } from "../../src/learn/train/optimizers.ts";
 import { createStep } from "../../src/learn/train/step.ts";
+import { finalize } from "../../src/rewrite/clean-up/finalize.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { largestDifference } from "../../src/runtime/run/difference.ts";
+import { l1Unstructured } from "../../src/techniques/prune/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 const engine = createEngine();

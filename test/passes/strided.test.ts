@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { fusePairs } from "../../src/rewrite/clean-up/fuse-pairs.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 

@@ -7,10 +7,10 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { recordedKept } from "../../src/core/analysis/provenance.ts";
 import { withFreeChannels } from "../../src/rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
+import { explain } from "../../src/search/sensitivity/explain.ts";
 import { global, uniform } from "../../src/techniques/prune/allocations/index.ts";
 import { isomorphic } from "../../src/techniques/prune/allocations/isomorphic.ts";
 import { amountThatCuts, type CutOrder, cutOrders } from "../../src/techniques/prune/cut-order.ts";
-import { explain } from "../../src/search/sensitivity/explain.ts";
 import { topology } from "../zoo/topologies.ts";
 
 /** Two residual blocks on 48 channels, with 32 and 72 channels inside, so that the multiples are 8 and 16. */

@@ -2,20 +2,20 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { factorize } from "../../src/techniques/factorize/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import type { Outcome } from "../../src/rewrite/index.ts";
-import { globalUnstructured, prune, remove } from "../../src/techniques/prune/index.ts";
-import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import type { Outcome } from "../../src/rewrite/index.ts";
+import { factorize } from "../../src/techniques/factorize/index.ts";
+import { globalUnstructured, prune, remove } from "../../src/techniques/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 
 function normal(seed: number, rows: number, columns: number): readonly number[] {
   const numbers = random(seed, "weights");

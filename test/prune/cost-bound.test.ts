@@ -7,8 +7,8 @@ import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodedSize } from "../../src/core/onnx/index.ts";
-import { type PruneOptions, prune } from "../../src/techniques/prune/index.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
+import { type PruneOptions, prune } from "../../src/techniques/prune/index.ts";
 
 const network = (): Model =>
   parseModel(`opset 17

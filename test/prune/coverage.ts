@@ -6,9 +6,9 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers, isInside, type Layer } from "../../src/core/analysis/layers.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { withFreeChannels } from "../../src/rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
-import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { shared } from "../shared.ts";
 
 const asOutput = "they are an output of the model";

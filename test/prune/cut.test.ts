@@ -1,8 +1,8 @@
 /** A cut network computes what the network with silenced channels does: on every topology, and on real models. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
 import { shared } from "../shared.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { expectModelSameAsSilenced, expectSameAsSilenced, feedsOf } from "./silenced.ts";

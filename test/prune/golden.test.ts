@@ -5,6 +5,9 @@ import { PithError } from "../../src/core/errors.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import {
   customFromMask,
   globalUnstructured,
@@ -16,9 +19,6 @@ import {
   randomUnstructured,
   remove,
 } from "../../src/techniques/prune/index.ts";
-import { toNumbers } from "../../src/core/tensor/convert.ts";
-import { float32, inMemory } from "../../src/core/tensor/dense.ts";
-import type { Dense } from "../../src/core/tensor/types.ts";
 import { type GoldenTensor, goldenNumbers, shared } from "../shared.ts";
 
 interface State {

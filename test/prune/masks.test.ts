@@ -7,10 +7,10 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { isPruned, prune, remove } from "../../src/techniques/prune/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { isPruned, prune, remove } from "../../src/techniques/prune/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { feedsOf } from "./silenced.ts";
 

@@ -1,15 +1,15 @@
 /** Channels of a quantized network are ranked by what its layers read, as those of the float one. */
 import { expect, test } from "vitest";
 import { recordedKept } from "../../src/core/analysis/provenance.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 /**
  * Channel by channel, the largest weight is 4, 0.5, 2, 0.9, 8, 0.25: with per-channel scales each becomes 127. The integers rank

@@ -5,6 +5,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { zeros } from "../../src/core/tensor/dense.ts";
 import {
   customFromMask,
   globalUnstructured,
@@ -16,7 +17,6 @@ import {
   randomUnstructured,
   remove,
 } from "../../src/techniques/prune/index.ts";
-import { zeros } from "../../src/core/tensor/dense.ts";
 import { topology } from "../zoo/topologies.ts";
 import { oldestFormat } from "../zoo/variants.ts";
 

@@ -6,11 +6,11 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { parseNpz } from "../../src/data/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { parseNpz } from "../../src/data/index.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { shared } from "../shared.ts";
 import { expectSameAsSilenced } from "./silenced.ts";
 

@@ -1,11 +1,11 @@
 /** Published networks on published data: what 8 bits cost, where the shared folder is present. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { accuracy, evaluate, imageInput } from "../../src/judge/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
+import { accuracy, evaluate, imageInput } from "../../src/judge/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 import { layerNames } from "./networks.ts";

@@ -2,8 +2,8 @@
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { memory } from "../../src/data/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 

@@ -3,12 +3,12 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { matrix } from "../../src/core/math/index.ts";
+import { int64 } from "../../src/core/tensor/dense.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { blockGrid } from "../../src/techniques/quantize/grid.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { kQuant } from "../../src/techniques/quantize/rounders/k-quant.ts";
 import { slicedWeight } from "../../src/techniques/quantize/sliced-weight.ts";
-import { int64 } from "../../src/core/tensor/dense.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./networks.ts";
 

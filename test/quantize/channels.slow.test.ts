@@ -4,14 +4,14 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { numbersFor, run } from "./networks.ts";
 
 const channels = 6;

@@ -2,16 +2,16 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../src/core/analysis/learned.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { quantizeWeights } from "../../src/core/math/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { toFloat64, toNumbers } from "../../src/core/tensor/convert.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { hasExactProducts } from "../int8-products.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
 import { dequantized, roundedDynamically } from "./reference.ts";

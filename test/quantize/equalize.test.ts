@@ -2,17 +2,17 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { scaleGroups } from "../../src/core/analysis/scale-groups.ts";
-import { memory } from "../../src/data/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { migrate } from "../../src/rewrite/index.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
+import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { migrate } from "../../src/rewrite/index.ts";
 import { awq, awqFactors } from "../../src/techniques/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/techniques/quantize/equalize/smooth-quant.ts";
 import type { EqualizeOptions } from "../../src/techniques/quantize/equalize/transformation.ts";
 import { equalize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
-import { toNumbers } from "../../src/core/tensor/convert.ts";
-import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 

@@ -2,14 +2,14 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { value } from "../find.ts";
 import { numbersFor } from "./networks.ts";
 

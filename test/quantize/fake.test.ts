@@ -1,17 +1,17 @@
 /** Rounding in float, trained through, and its way out as codes. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
-import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { roundHalfEven } from "../../src/core/tensor/round.ts";
+import { memory } from "../../src/data/index.ts";
 import { meanSquaredError, parametersOf, train } from "../../src/learn/train/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { hasExactProducts } from "../int8-products.ts";
 import {
   calibration,

@@ -1,8 +1,8 @@
 /** Constants of few values that no layer has as its weight: stored exactly, in bits. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { reopened, run } from "./networks.ts";
 
 const size = 64;

@@ -1,16 +1,16 @@
 /** The scheme "float16": half the bytes, the same arithmetic. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/index.ts";
-import { l1Unstructured, remove } from "../../src/techniques/prune/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { l1Unstructured, remove } from "../../src/techniques/prune/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, reopened, run, stored } from "./networks.ts";
 
 const rounded = (values: readonly number[]): number[] => toNumbers(fromNumbers("float16", [values.length], values));

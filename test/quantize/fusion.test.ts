@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import { InferenceSession } from "onnxruntime-node";
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
+import { memory } from "../../src/data/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { difference, numbersFor, operators, run } from "./networks.ts";

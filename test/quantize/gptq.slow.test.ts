@@ -10,14 +10,14 @@ import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
-import type { Gram } from "../../src/techniques/calibrate/gram.ts";
-import type { LayerContext, Solver } from "../../src/techniques/calibrate/solver.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
-import { blockGrid } from "../../src/techniques/quantize/grid.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
+import type { Gram } from "../../src/techniques/calibrate/gram.ts";
+import type { LayerContext, Solver } from "../../src/techniques/calibrate/solver.ts";
+import { blockGrid } from "../../src/techniques/quantize/grid.ts";
 import { shared } from "../shared.ts";
 
 const file = shared("data/models/llama260k.onnx");

@@ -13,9 +13,9 @@ import { layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
 import { codesBy } from "../../src/techniques/quantize/rounders/gptq.ts";
-import type { Dense } from "../../src/core/tensor/types.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {

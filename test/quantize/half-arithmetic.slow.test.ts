@@ -2,9 +2,9 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { compareFunction } from "../../src/judge/compare/compare-function.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { compareFunction } from "../../src/judge/compare/compare-function.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 

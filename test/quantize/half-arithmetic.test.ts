@@ -8,11 +8,11 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { cnn, mlp, numbersFor, run } from "./networks.ts";
 

@@ -5,8 +5,8 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { storedBytes } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 
 const bytesOf = ({ graph }: Model): number => storedBytes(graph);

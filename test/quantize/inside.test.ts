@@ -2,17 +2,17 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers, layers } from "../../src/core/analysis/layers.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { allGraphs, storedBytes } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { memory } from "../../src/data/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 
 async function run(model: Model, feeds: Batch): Promise<readonly Float64Array[]> {
   const session = await createEngine().load(await open(await encodeToBytes(model)));

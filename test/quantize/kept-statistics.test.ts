@@ -1,13 +1,13 @@
 /** Statistics that a search reuses while it quantizes one model with other layers in float. */
 import { expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
-import type { Dataset } from "../../src/data/types.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { encodeToBytes } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import type { Dataset } from "../../src/data/types.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[batch, 16]) -> (y) {

@@ -5,11 +5,11 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { encodeToBytes } from "../../src/core/onnx/index.ts";
-import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, layerNames, numbersFor, reopened, stored } from "./networks.ts";
 
 /** Products of both layouts, convolutions with more and with fewer numbers for an output than a block, and a table. */

@@ -1,12 +1,12 @@
 /** A published network on published data at 3 bits: what it gains when training moves its scales too, where the shared folder is present. */
 import { describe, expect, test } from "vitest";
-import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { accuracy, compare, crossEntropy, imageInput } from "../../src/judge/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
+import { type Dataset, openDataset, parsePreprocessing, preprocess, take } from "../../src/data/index.ts";
+import { accuracy, compare, crossEntropy, imageInput } from "../../src/judge/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 
 const file = shared("data/models/vnncomp_mnist-net_256x2.onnx");

@@ -7,11 +7,11 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import type { Dense } from "../../src/core/tensor/types.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
-import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
-import type { Dense } from "../../src/core/tensor/types.ts";
 
 const network = (type = "float32", dims = "[n, 3]"): Model =>
   parseModel(`opset 17

@@ -4,8 +4,8 @@ import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { allTensors } from "../../src/core/graph/graph.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage: () => void = runInNewContext("gc");

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
-import { neighbourSums } from "../../src/techniques/quantize/neighbours.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { neighbourSums } from "../../src/techniques/quantize/neighbours.ts";
 import { numbersFor, stored } from "./networks.ts";
 
 const layer = (input: string, output: string, weight: string, node: string) =>

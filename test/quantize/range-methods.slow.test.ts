@@ -1,13 +1,13 @@
 /** Ranges of activations that leave out what is rare, against the same from all numbers at once. */
 import { describe, expect, test } from "vitest";
-import { histogram, observe } from "../../src/techniques/calibrate/index.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
-import { clippedBy } from "../../src/techniques/quantize/ranges.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { histogram, observe } from "../../src/techniques/calibrate/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { clippedBy } from "../../src/techniques/quantize/ranges.ts";
 import { numbersFor, stored } from "./networks.ts";
 
 const model = () =>

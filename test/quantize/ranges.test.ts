@@ -1,10 +1,10 @@
 /** Ranges of activations that differ by orders of magnitude from what is computed of them: the static scheme stays near float and runs. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { memory } from "../../src/data/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { numbersFor, operators, run } from "./networks.ts";
 
 const scaled = (dims: readonly number[], factor: number, seed = 7): Dense<"float32"> => {

@@ -8,8 +8,8 @@ import { prune } from "pith/prune";
 import { adaround, gptaq, gptq, mse, nearest, type QuantizeOptions, quantize, sequentialMse } from "pith/quantize";
 import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
-import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {

@@ -1,10 +1,10 @@
 /** What quantization leaves alone: layers that are excepted or refused, and models in which nothing can be done. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
+import { memory } from "../../src/data/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { calibration, cnn, difference, mlp, numbersFor, operators, run, stored } from "./networks.ts";
 

@@ -1,10 +1,10 @@
 /** The scheme "static" gives the same integers as ONNX Runtime's quantizer, in the same places. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { nearest, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
+import { memory } from "../../src/data/index.ts";
+import { nearest, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { calibration, compared, operators, stored } from "./networks.ts";
 
 /** Made by quantize-static.py beside this file, which says how. */

@@ -1,14 +1,14 @@
 /** The scheme "static": what computes on integers, what stays in float, and why. The integers themselves: static-golden.test.ts. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
+import { memory } from "../../src/data/index.ts";
+import { fakeQuantize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { value } from "../find.ts";
 import {
   calibration,

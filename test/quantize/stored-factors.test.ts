@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
 describe("stored factors of channels", () => {

@@ -2,12 +2,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { findChromium } from "../../src/app/cli/browser/chromium.ts";
 import { type OpenTarget, openTarget } from "../../src/app/cli/jobs/target.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { rightOn } from "../../src/judge/compare/right-on.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { memory } from "../../src/data/index.ts";
+import { rightOn } from "../../src/judge/compare/right-on.ts";
 import { dtypeNames } from "../../src/techniques/quantize/dtypes.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";

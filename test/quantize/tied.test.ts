@@ -1,14 +1,14 @@
 /** A matrix that a layer shares with the table of an embedding: it is not stored a second time in secret. */
 import { expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const network = (head: string): Model =>
   parseModel(`opset 17

@@ -1,14 +1,14 @@
 /** Every scheme on every way in which layers hang together. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { type Topology, topologies } from "../zoo/topologies.ts";
 import { difference, layerNames, reopened } from "./networks.ts";
 

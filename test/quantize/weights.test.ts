@@ -1,13 +1,13 @@
 /** The scheme "weights": codes in front of layers. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
 import { quantizeWeights } from "../../src/core/math/index.ts";
 import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
+import { memory } from "../../src/data/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 import { cnn, difference, layerNames, mlp, numbersFor, operators, reopened, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";

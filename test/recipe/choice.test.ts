@@ -1,18 +1,18 @@
 /** Several recipes on one model: what is chosen, on which samples, and what is said of it. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { memory, take } from "../../src/data/index.ts";
-import type { Dataset } from "../../src/data/types.ts";
+import { choiceSentence } from "../../src/app/report/choice.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
-import { accuracy } from "../../src/judge/index.ts";
-import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { divide } from "../../src/judge/run/holdout.ts";
-import { compress, recipeFrom, recipeName, runRecipe } from "../../src/search/recipes.ts";
-import { refusal } from "../../src/judge/run/refusal.ts";
-import { choiceSentence } from "../../src/app/report/choice.ts";
+import { memory, take } from "../../src/data/index.ts";
+import type { Dataset } from "../../src/data/types.ts";
+import { accuracy } from "../../src/judge/index.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
+import { divide } from "../../src/judge/run/holdout.ts";
+import { refusal } from "../../src/judge/run/refusal.ts";
+import type { RunTarget } from "../../src/runtime/run/run-target.ts";
+import { compress, recipeFrom, recipeName, runRecipe } from "../../src/search/recipes.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

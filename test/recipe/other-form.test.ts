@@ -2,13 +2,13 @@
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
-import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { definePass } from "../../src/rewrite/index.ts";
-import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
-import { search } from "../../src/search/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
+import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
+import { definePass } from "../../src/rewrite/index.ts";
+import { search } from "../../src/search/index.ts";
+import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

@@ -1,12 +1,12 @@
 /** When a model is no longer the function of its original: by its answers, and only where the samples show it. */
 import { expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { accuracy, agreement } from "../../src/judge/index.ts";
-import { knowledgeOf, lostKnowledge } from "../../src/runtime/metrics/predictions.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
+import { memory } from "../../src/data/index.ts";
+import { accuracy, agreement } from "../../src/judge/index.ts";
 import { PairedMetrics } from "../../src/judge/run/paired-metrics.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
+import { knowledgeOf, lostKnowledge } from "../../src/runtime/metrics/predictions.ts";
 
 const count = 100;
 const model = parseModel(`opset 21

@@ -4,14 +4,14 @@ import { readdirSync } from "node:fs";
 import { beforeAll, describe, expect, test } from "vitest";
 import { fixedMacs } from "../../src/core/analysis/fixed-macs.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { storedBytes } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { encodeToBytes } from "../../src/core/onnx/index.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
+import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { allocationFrom, parseSensitivity, recipeFrom, runRecipe, sensitivity } from "../../src/search/recipes.ts";
 import { measureIn, sweep } from "../../src/search/sensitivity/sensitivity.ts";
 import type { Sensitivity, SensitivityKind } from "../../src/search/sensitivity/sensitivity-record.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { task, trained } from "./blobs.ts";
 

@@ -5,12 +5,12 @@ import { join, sep } from "node:path";
 import * as v from "valibot";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PithError } from "../../src/core/errors.ts";
-import { accuracy, crossEntropy } from "../../src/judge/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { definePass } from "../../src/rewrite/index.ts";
 import { modulePath } from "../../src/core/pass/modules.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
+import { accuracy, crossEntropy } from "../../src/judge/index.ts";
+import { definePass } from "../../src/rewrite/index.ts";
 import { compress, recipeFrom } from "../../src/search/recipes.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

@@ -2,18 +2,18 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { memory } from "../../src/data/index.ts";
 import { Miss } from "../../src/core/errors.ts";
-import type { Goal } from "../../src/judge/index.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { completeContext, type OptionValues } from "../../src/rewrite/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
-import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import type { Goal } from "../../src/judge/index.ts";
 import { type StepOutput, spare } from "../../src/judge/run/sparing.ts";
 import { searchedApart } from "../../src/judge/run/sparing-samples.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
-import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { completeContext, type OptionValues } from "../../src/rewrite/index.ts";
+import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { task, trained } from "./blobs.ts";
 
 const context = completeContext();

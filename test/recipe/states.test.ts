@@ -1,16 +1,16 @@
 /** Models that carry states: what is run over data in a recipe and in a recovery begins them as zeros and carries them, as an evaluation does. */
 import { expect, test } from "vitest";
-import { calibrate, channelMoments, observe, valueRange } from "../../src/techniques/calibrate/index.ts";
-import { memory } from "../../src/data/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { determination, type Metric } from "../../src/judge/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { prune } from "../../src/techniques/prune/index.ts";
-import { parseRecipe, runRecipe } from "../../src/search/recipes.ts";
-import { recover } from "../../src/techniques/recover/index.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import { determination, type Metric } from "../../src/judge/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import { parseRecipe, runRecipe } from "../../src/search/recipes.ts";
+import { calibrate, channelMoments, observe, valueRange } from "../../src/techniques/calibrate/index.ts";
+import { prune } from "../../src/techniques/prune/index.ts";
+import { recover } from "../../src/techniques/recover/index.ts";
 
 const count = 160;
 const engine = createEngine();

@@ -2,16 +2,16 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import { memory } from "../../src/data/index.ts";
-import { firstBatch } from "../../src/data/select.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
-import { taylorErrors } from "../../src/judge/run/taylor-errors.ts";
-import { runStep } from "../../src/judge/steps/step.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import { firstBatch } from "../../src/data/select.ts";
+import { taylorErrors } from "../../src/judge/run/taylor-errors.ts";
+import { runStep } from "../../src/judge/steps/step.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
 import { run } from "../quantize/networks.ts";
 import { task, trained } from "./blobs.ts";
 

@@ -1,11 +1,11 @@
 /** Statistics of batch normalization are those of what comes in, one norm behind the other. */
 import { expect, test } from "vitest";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
 import { channelMoments } from "../../src/techniques/calibrate/moments.ts";
 import { observe } from "../../src/techniques/calibrate/observe.ts";
 import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
 import { recalibrateNorms } from "../../src/techniques/recover/batch-norm.ts";
-import { float32 } from "../../src/core/tensor/dense.ts";
 import { change, engine, network, numbers, samples, scopeOf } from "./networks.ts";
 
 const norm = (name: string, channels: number) => ({

@@ -1,10 +1,10 @@
 /** Bias correction takes back what moved the means of a layer's outputs, wherever the layer takes a bias. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { biasStage } from "../../src/techniques/recover/bias.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { biasStage } from "../../src/techniques/recover/bias.ts";
 import { value } from "../find.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts";

@@ -1,12 +1,12 @@
 /** Parts of a network that are trained by themselves answer as those of the original do. */
 import { expect, test } from "vitest";
-import { Calibration } from "../../src/techniques/calibrate/calibration.ts";
-import { openStorage } from "../../src/data/store.ts";
-import type { Dataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import type { ScratchFile } from "../../src/core/platform/node.ts";
+import { openStorage } from "../../src/data/store.ts";
+import type { Dataset } from "../../src/data/types.ts";
+import { Calibration } from "../../src/techniques/calibrate/calibration.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { blockWise } from "../../src/techniques/recover/block-wise.ts";
 import { chain, data, figure, spoiled, unseen } from "./chain.ts";

@@ -1,15 +1,15 @@
 /** Least squares find the weights that make of a layer's inputs what the original answered, where there are such weights. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../src/data/index.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { mask } from "../../src/core/graph/role.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { matrixOf, multiplyHere } from "../../src/core/math/index.ts";
 import { addRows, emptySums, gradientAt, residual, solveRidge } from "../../src/core/math/normal-equations.ts";
-import { solveLayers } from "../../src/techniques/recover/least-squares.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { solveLayers } from "../../src/techniques/recover/least-squares.ts";
 import { value } from "../find.ts";
 import { noise } from "../noise.ts";
 import { apart, change, network, numbers, samples, scopeOf } from "./networks.ts";

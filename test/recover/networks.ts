@@ -1,16 +1,16 @@
 /** Networks with random weights, data to run them on, and what a stage of a recovery is given. */
 
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
-import { memory } from "../../src/data/index.ts";
-import { openStorage } from "../../src/data/store.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
-import type { Scope } from "../../src/techniques/recover/stage.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
+import { memory } from "../../src/data/index.ts";
+import { openStorage } from "../../src/data/store.ts";
+import type { IndexedDataset } from "../../src/data/types.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
+import type { Scope } from "../../src/techniques/recover/stage.ts";
 import { value } from "../find.ts";
 import { noise } from "../noise.ts";
 

@@ -1,13 +1,13 @@
 /** A real network of which channels were cut, or whose weights were rounded to few bits, gets much of its accuracy back without a label. */
 import { describe, expect, test } from "vitest";
-import { openParts, preprocess, presets, take } from "../../src/data/index.ts";
-import { accuracy, evaluate } from "../../src/judge/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { float32, inMemory } from "../../src/core/tensor/dense.ts";
+import { openParts, preprocess, presets, take } from "../../src/data/index.ts";
+import { accuracy, evaluate } from "../../src/judge/index.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";
-import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { shared } from "../shared.ts";
 import { engine } from "./networks.ts";
 

@@ -1,16 +1,16 @@
 /** Recovery as a pass: stages are kept where they help on samples that they were not fitted on. */
 import { describe, expect, test, vi } from "vitest";
 import { recordedKept } from "../../src/core/analysis/provenance.ts";
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
-import { memory } from "../../src/data/index.ts";
-import { evaluate, signalToNoise } from "../../src/judge/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
+import { memory } from "../../src/data/index.ts";
+import { evaluate, signalToNoise } from "../../src/judge/index.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";
-import { float32 } from "../../src/core/tensor/dense.ts";
 import { change, convolutions, engine, network, numbers, samples } from "./networks.ts";
 
 const data = samples([160, 3, 6, 6]);

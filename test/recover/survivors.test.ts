@@ -1,12 +1,12 @@
 /** What is left of a value of the original has the dimensions that the value has in the model of which channels were cut. */
 import { expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
-import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { dimsText } from "../../src/core/tensor/dims.ts";
+import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { survivorsOf } from "../../src/techniques/recover/kept-channels.ts";
-import { dimsText } from "../../src/core/tensor/dims.ts";
 import { topologies } from "../zoo/topologies.ts";
 import { engine } from "./networks.ts";
 

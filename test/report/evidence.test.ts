@@ -1,13 +1,13 @@
 /** What a recipe hands to its report: the samples on which two models differ, and the layers in which they do. */
 import { decode } from "fast-png";
 import { describe, expect, test } from "vitest";
-import { memory, preprocess, presets } from "../../src/data/index.ts";
-import { accuracy } from "../../src/judge/index.ts";
+import { type Run, reportPage } from "../../src/app/report/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
-import { type Run, reportPage } from "../../src/app/report/index.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory, preprocess, presets } from "../../src/data/index.ts";
+import { accuracy } from "../../src/judge/index.ts";
+import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
 import { faults } from "./well-formed.ts";
 
 const network = (): Model =>

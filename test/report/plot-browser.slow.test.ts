@@ -1,9 +1,9 @@
 /** The page of a deep network, measured, and opened in a browser where there is one. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { infer } from "../../src/core/analysis/infer.ts";
 import { findChromium, openPage } from "../../src/app/cli/browser/chromium.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
 import { plotPage } from "../../src/app/report/index.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const blocks = 400;

@@ -1,11 +1,11 @@
 /** Plots of real models: what a page says pruning removes is what the pruning functions remove. */
 import { describe, expect, test } from "vitest";
+import { plotPage } from "../../src/app/report/index.ts";
+import { plotArithmetic } from "../../src/app/report/plot/script.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
-import { plotPage } from "../../src/app/report/index.ts";
-import { plotArithmetic } from "../../src/app/report/plot/script.ts";
 import { shared } from "../shared.ts";
 import { type PlottedBox, type PlottedLayer, plottedGraphs } from "./plot-data.ts";
 import { faults } from "./well-formed.ts";

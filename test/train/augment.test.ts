@@ -1,14 +1,14 @@
 /** Training on images that are seen anew in each epoch. */
 import { describe, expect, it, test } from "vitest";
-import { type Dataset, memory } from "../../src/data/index.ts";
-import { distillation } from "../../src/techniques/distill/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { batchNorm, conv2d, flatten, globalAveragePool, linear, network, relu } from "../../src/learn/nn/index.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { type Dataset, memory } from "../../src/data/index.ts";
+import { batchNorm, conv2d, flatten, globalAveragePool, linear, network, relu } from "../../src/learn/nn/index.ts";
 import { crossEntropy, type Loss, train } from "../../src/learn/train/index.ts";
+import { distillation } from "../../src/techniques/distill/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 /** A bright spot in the left or right half: the class. Flipped, the label would be wrong; cut and lit, it is not. */

@@ -3,11 +3,11 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { parseNpz } from "../../src/data/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
+import { parseNpz } from "../../src/data/index.ts";
 import { meanSquaredError } from "../../src/learn/train/index.ts";
 import { createStep } from "../../src/learn/train/step.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
 import { shared } from "../shared.ts";
 
 interface Measured {

@@ -1,10 +1,10 @@
 /** A small network that learns three corners, and what its training leaves, for tests of the loop. */
 import { expect } from "vitest";
-import { memory } from "../../src/data/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import { memory } from "../../src/data/index.ts";
+import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 

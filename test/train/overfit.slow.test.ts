@@ -5,6 +5,13 @@
  * Quantized networks are not here: what is trained are floats, and they have none.
  */
 import { describe, expect, test } from "vitest";
+import { createEngine } from "../../src/core/engine/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { float32, int64 } from "../../src/core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
+import { random } from "../../src/core/tensor/random.ts";
+import type { Batch } from "../../src/core/tensor/types.ts";
 import {
   isIndexed,
   memory,
@@ -18,14 +25,7 @@ import {
 } from "../../src/data/index.ts";
 import { firstBatch } from "../../src/data/select.ts";
 import type { IndexedDataset } from "../../src/data/types.ts";
-import { createEngine } from "../../src/core/engine/index.ts";
 import { accuracy, evaluate, imageInput } from "../../src/judge/index.ts";
-import type { Model } from "../../src/core/graph/model.ts";
-import { open } from "../../src/core/onnx/index.ts";
-import { float32, int64 } from "../../src/core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
-import { random } from "../../src/core/tensor/random.ts";
-import type { Batch } from "../../src/core/tensor/types.ts";
 import {
   adam,
   createStep,

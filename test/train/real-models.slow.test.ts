@@ -1,6 +1,5 @@
 /** Published and trained networks as a whole: the gradient of all parameters along a direction is what central differences say. */
 import { describe, expect, test } from "vitest";
-import { guesses, lengthsOf, randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
@@ -8,6 +7,7 @@ import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { createStep, type Loss, type Step } from "../../src/learn/train/index.ts";
+import { guesses, lengthsOf, randomInputs } from "../../src/runtime/run/random-inputs.ts";
 import { shared } from "../shared.ts";
 
 /** Samples, and the length of what else is open: of texts, of images. */

@@ -1,12 +1,12 @@
 /** Real exports, trained step by step: plain gradient descent on one batch must give PyTorch's losses. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { parseNpz } from "../../src/data/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { parseNpz } from "../../src/data/index.ts";
 import { crossEntropy, type Loss, meanSquaredError, sgd, sumOfLosses } from "../../src/learn/train/index.ts";
 import { createStep, type Step } from "../../src/learn/train/step.ts";
+import { completeContext } from "../../src/rewrite/index.ts";
 import { shared } from "../shared.ts";
 
 interface Entry {

@@ -1,11 +1,11 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { memory } from "../../data/index.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { type AnyPass, completeContext, type OptionValues } from "../../core/pass/pass.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
-import { zeros } from "../../core/tensor/dense.ts";
 import { announceCalibration, announced } from "./jobs/time-notice.ts";
 
 interface Run {

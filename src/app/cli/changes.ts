@@ -2,8 +2,8 @@
 import { enumerated } from "../../core/errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../core/numbers.ts";
 import { type Change, changeText } from "../../core/pass/pass.ts";
-import { type Sparing, settingsText, sparedAs } from "../../judge/run/sparing.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
+import { type Sparing, settingsText, sparedAs } from "../../judge/run/sparing.ts";
 import { onCommandLine } from "./invalid-options.ts";
 import { mergeRows } from "./merge-rows.ts";
 

@@ -3,9 +3,9 @@
 import { Argument, Command } from "commander";
 import * as v from "valibot";
 import { capitalized, type PithError } from "../../core/errors.ts";
+import { described, option } from "../../core/pass/options.ts";
 import type { Job } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
-import { described, option } from "../../core/pass/options.ts";
 import { guideOf } from "./guides.ts";
 import { modelAt, modelsOfFlags, saidOn } from "./model-folder.ts";
 import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";

@@ -1,9 +1,9 @@
 /** The flags of `--data`, shared by all commands. */
 
 import * as v from "valibot";
-import { parsePreprocessingSpec, parseState } from "../../data/index.ts";
 import { PithError } from "../../core/errors.ts";
 import { countOption, option } from "../../core/pass/options.ts";
+import { parsePreprocessingSpec, parseState } from "../../data/index.ts";
 import { settings } from "./set.ts";
 
 export const dataGroup = "Data (docs/data.md):";

@@ -3,6 +3,7 @@ import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
 import { joinPath, makeFolder, removeFile } from "#platform";
+import { PithError } from "../../core/errors.ts";
 import { copiesOf, encodings } from "../../data/compressed-copies.ts";
 import { textHash } from "../../data/file-hash.ts";
 import {
@@ -15,7 +16,6 @@ import {
   writeOwned,
 } from "../../data/own-files.ts";
 import { readSettings } from "../../data/tokenizer.ts";
-import { PithError } from "../../core/errors.ts";
 import type { JobContext } from "../../runtime/job/job.ts";
 import { sensitivityKinds } from "../../search/sensitivity/sensitivity-record.ts";
 import { requireOther } from "./files.ts";

@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
+import { parseModel } from "../../core/graph/text.ts";
+import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { firstBatch } from "../../data/select.ts";
-import { parseModel } from "../../core/graph/text.ts";
 import { contents, withContents } from "../../judge/task/contents.ts";
-import { float32 } from "../../core/tensor/dense.ts";
 import { settings } from "./set.ts";
 
 test("several numbers come by commas, or by semicolons in quotes", () => {

@@ -1,8 +1,8 @@
 import { Miss } from "../../core/errors.ts";
+import type { Settings } from "../../judge/task/index.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 import { isUnsteady, workOf } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
-import type { Settings } from "../../judge/task/index.ts";
 import type { Session } from "./command.ts";
 import type benchJob from "./jobs/bench.ts";
 

@@ -1,7 +1,7 @@
 /** Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
 import { clause } from "../../core/errors.ts";
-import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
+import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown.ts";
 import { batchText } from "./end-to-end.ts";
 import type { Records } from "./records.ts";

@@ -1,18 +1,18 @@
 import * as v from "valibot";
 import { joinPath } from "#platform";
-import type { Dataset } from "../../data/index.ts";
-import { openTokenizer, readSettings, type TextTokenizer } from "../../data/tokenizer.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
-import { batchInvariance, sameDirection } from "../../judge/compare/batch-dependence.ts";
-import { type Comparison, compare } from "../../judge/compare/compare.ts";
-import { wilson } from "../../core/math/interval.ts";
-import { blameText, layerToBlame } from "../../runtime/noise/layer-errors.ts";
-import { counted, percent } from "../../core/numbers.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { wilson } from "../../core/math/interval.ts";
+import { counted, percent } from "../../core/numbers.ts";
 import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/index.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "../../data/tokenizer.ts";
+import { batchInvariance, sameDirection } from "../../judge/compare/batch-dependence.ts";
+import { type Comparison, compare } from "../../judge/compare/compare.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import { blameText, layerToBlame } from "../../runtime/noise/layer-errors.ts";
 import { type GenerateOptions, type Generator, generate, generatorOf } from "./generate.ts";
 
 /** Similarity of outputs: a metric value; on samples also its difference from the original's, with its interval. */

@@ -1,8 +1,8 @@
 /** Checks with transformers.js whether it loads and runs a variant, and how similar its outputs are to the originals'. */
 import * as v from "valibot";
 import { clause, Miss } from "../../core/errors.ts";
-import { decibels } from "../../runtime/run/difference.ts";
 import { figure, percent } from "../../core/numbers.ts";
+import { decibels } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { lostEndToEnd } from "./end-to-end.ts";
 import { sessionKeys } from "./loader-config.ts";

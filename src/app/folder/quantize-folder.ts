@@ -6,13 +6,13 @@
  * Each variant is recorded at once, so that a stopped run can continue.
  */
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
-import { readSettings } from "../../data/tokenizer.ts";
 import { stopIfAsked } from "../../core/errors.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
-import { type DtypeName, usualDtypes } from "../../techniques/quantize/dtypes.ts";
-import { dtypesOfOtherValues } from "../../techniques/quantize/options.ts";
+import { readSettings } from "../../data/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
+import { type DtypeName, usualDtypes } from "../../techniques/quantize/dtypes.ts";
+import { dtypesOfOtherValues } from "../../techniques/quantize/options.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";

@@ -1,11 +1,11 @@
 import type { Encoding } from "#platform";
-import type { FileHashes } from "../../data/own-files.ts";
 import type { Miss } from "../../core/errors.ts";
-import type { Size } from "../../runtime/run/size.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import type { FileHashes } from "../../data/own-files.ts";
+import type { Purpose } from "../../judge/run/objective.ts";
+import type { Size } from "../../runtime/run/size.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";
 import type { QuantizeOptions } from "../../techniques/quantize/index.ts";
-import type { Purpose } from "../../judge/run/objective.ts";
 import type { EndToEnd, ModulePaths } from "./end-to-end.ts";
 import type { Loader, loaderCheck } from "./loader.ts";
 import type { FileFigures, Records } from "./records.ts";

@@ -6,9 +6,10 @@
  * A search returns several points per module, size against drop. The smallest points are tried jointly first. While they fail, the module with the
  * lowest price in size per saved drop takes its next larger point.
  */
+
+import { PithError, stopIfAsked } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../data/file-hash.ts";
 import { keptText, planWrites } from "../../data/own-files.ts";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashesOf, isOf, isWhole } from "./model-files.ts";

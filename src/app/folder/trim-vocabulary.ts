@@ -4,6 +4,15 @@
  * Before anything is written, two checks must pass: both tokenizers give the same tokens for every text, and the models' outputs are equal.
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
+import { PithError, reasonText, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { open, save } from "../../core/onnx/index.ts";
+import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { bytesOfText } from "../../core/tensor/dense.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import { takeIndices } from "../../core/tensor/take.ts";
+import type { Dense } from "../../core/tensor/types.ts";
 import { openDataset } from "../../data/open.ts";
 import { jsonText } from "../../data/own-files.ts";
 import type { PlainObject } from "../../data/plain-object.ts";
@@ -22,19 +31,10 @@ import {
   trimmedTokenizer,
 } from "../../data/trimmed-tokenizer.ts";
 import type { Dataset } from "../../data/types.ts";
-import { PithError, reasonText, refusalIn, stopIfAsked } from "../../core/errors.ts";
 import { toleranceOf } from "../../judge/compare/equivalence.ts";
-import { createRunner } from "../../runtime/run/run.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { open, save } from "../../core/onnx/index.ts";
 import { dropNotes } from "../../rewrite/clean-up/drop-notes.ts";
-import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
+import { createRunner } from "../../runtime/run/run.ts";
 import { trimVocabulary } from "../../techniques/prune/index.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { bytesOfText } from "../../core/tensor/dense.ts";
-import { sameDims } from "../../core/tensor/dims.ts";
-import { takeIndices } from "../../core/tensor/take.ts";
-import type { Dense } from "../../core/tensor/types.ts";
 import { configName } from "./describe.ts";
 import { basesIn } from "./layout.ts";
 import { configuredAlone } from "./loader-config.ts";

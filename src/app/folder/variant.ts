@@ -1,22 +1,22 @@
 /** Makes one variant of one model without a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
 import { capitalized, Miss, PithError } from "../../core/errors.ts";
-import type { Likeness } from "../../judge/compare/compare-function.ts";
-import { watchLoads } from "../../runtime/run/load-check.ts";
 import { counted } from "../../core/numbers.ts";
-import { size } from "../../runtime/run/size.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
-import { quantize } from "../../techniques/quantize/index.ts";
-import { optionsOfDtype } from "../../techniques/quantize/options.ts";
+import type { Likeness } from "../../judge/compare/compare-function.ts";
+import { apartText } from "../../judge/record/verdict.ts";
 import { noSmallerThan } from "../../judge/run/improvement.ts";
 import { keptAndLoads } from "../../judge/run/kept-function.ts";
 import { type StepOutput, spare, sparedLine } from "../../judge/run/sparing.ts";
 import { randomSearch } from "../../judge/run/sparing-samples.ts";
-import { apartText } from "../../judge/record/verdict.ts";
 import { looseModels } from "../../judge/steps/loose-models.ts";
 import { Runner } from "../../judge/steps/runner.ts";
 import { runStep } from "../../judge/steps/step.ts";
+import { watchLoads } from "../../runtime/run/load-check.ts";
+import { size } from "../../runtime/run/size.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
+import { optionsOfDtype } from "../../techniques/quantize/options.ts";
 import { dataFilesOf } from "./layout.ts";
 import type { FileFigures } from "./records.ts";
 import type { FolderOptions, Variant } from "./run.ts";

@@ -4,9 +4,9 @@ import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { requireStored, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
 import { Miss, reasonText } from "../../core/errors.ts";
-import { integer } from "../../core/numbers.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { largestRankThatSaves } from "../../core/math/index.ts";
+import { integer } from "../../core/numbers.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 
 export interface Offer {

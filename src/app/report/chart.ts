@@ -2,10 +2,10 @@
 import type { Unit } from "../../core/estimate.ts";
 import { bytes, figure, minus } from "../../core/numbers.ts";
 import type { Run } from "../../judge/record/data.ts";
+import { comparesWithOriginal } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 import { linear, spreadOut, ticks } from "./scale.ts";
 import { comparedSize, isByDownload, rowId } from "./search.ts";
-import { comparesWithOriginal } from "../../judge/record/verdict.ts";
 
 interface Point {
   readonly name: string;

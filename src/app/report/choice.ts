@@ -1,7 +1,6 @@
-import { isWithin } from "../../judge/compare/compare.ts";
 import { bytes, counted, difference, integer, times } from "../../core/numbers.ts";
+import { isWithin } from "../../judge/compare/compare.ts";
 import type { Run } from "../../judge/record/data.ts";
-import { comparedSize } from "./search.ts";
 import {
   accuracySentence,
   chosenOf,
@@ -11,6 +10,7 @@ import {
   storageSentence,
   workAt,
 } from "../../judge/record/verdict.ts";
+import { comparedSize } from "./search.ts";
 
 export function verdictSentences(run: Run): readonly string[] {
   if (run.refused !== undefined) return [run.refused.message];

@@ -1,6 +1,6 @@
+import { integer, minus, percent } from "../../core/numbers.ts";
 import type { Blame, LayerError } from "../../runtime/noise/layer-errors.ts";
 import { blameText, isSpread } from "../../runtime/noise/layer-errors.ts";
-import { integer, minus, percent } from "../../core/numbers.ts";
 import { html, type Markup } from "./markup.ts";
 import { page } from "./page.ts";
 import { linear, ticks } from "./scale.ts";

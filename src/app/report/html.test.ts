@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { evilName, exampleRun, layerNames } from "../../../test/report/example-run.ts";
 import { faults, scripts } from "../../../test/report/well-formed.ts";
-import type { Spread } from "../../runtime/run/latency.ts";
 import type { Run } from "../../judge/record/data.ts";
+import { benchCommand } from "../../judge/record/shell-command.ts";
+import type { Spread } from "../../runtime/run/latency.ts";
 import { reportPage } from "./html.ts";
 import { escapeText } from "./markup.ts";
-import { benchCommand } from "../../judge/record/shell-command.ts";
 
 const page = reportPage(exampleRun);
 

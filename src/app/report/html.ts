@@ -2,9 +2,10 @@
 
 import type { Estimate } from "../../core/estimate.ts";
 import { confidenceText } from "../../core/numbers.ts";
+import type { Run } from "../../judge/record/data.ts";
+import { comparesWithOriginal, gainSentence, outcomeOf } from "../../judge/record/verdict.ts";
 import { chart, chartWidths } from "./chart.ts";
 import { verdictSentences } from "./choice.ts";
-import type { Run } from "../../judge/record/data.ts";
 import { disagreementsSection, noiseSection } from "./differences.ts";
 import { html, withFlags } from "./markup.ts";
 import { page } from "./page.ts";
@@ -12,7 +13,6 @@ import { searchSection } from "./search.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
 import { variantsTable } from "./tables.ts";
-import { comparesWithOriginal, gainSentence, outcomeOf } from "../../judge/record/verdict.ts";
 
 /**
  * Returns a run as one HTML page without external resources. All text from a model file is escaped.

@@ -1,8 +1,8 @@
 import { bytes, differenceWithInterval, figure, figureInterval, times } from "../../core/numbers.ts";
-import { verdictSentences } from "./choice.ts";
 import type { Measured, Run } from "../../judge/record/data.ts";
-import { escapeUnprintable } from "./printable.ts";
 import { gainSentence, timesOf } from "../../judge/record/verdict.ts";
+import { verdictSentences } from "./choice.ts";
+import { escapeUnprintable } from "./printable.ts";
 
 /**
  * Returns the verdict in sentences and the table of variants.

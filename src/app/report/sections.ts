@@ -13,10 +13,10 @@ import {
 import { type Change, changeText } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Run, Samples, StepRecord } from "../../judge/record/data.ts";
-import { type Content, html, type Markup } from "./markup.ts";
 import { benchCommand, filesOf, quoted, targetFlag } from "../../judge/record/shell-command.ts";
-import { trainingChart } from "./training-chart.ts";
 import { chosenOf, comparesWithOriginal, targetLines, timesOf, timingText } from "../../judge/record/verdict.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+import { trainingChart } from "./training-chart.ts";
 
 const maxNames = 40;
 const maxLength = 300;

@@ -3,8 +3,8 @@ import { type UnevenChannels, widestBlock } from "../../core/analysis/uneven-cha
 import { someOf } from "../../core/errors.ts";
 import { integer, isSlower, percent, runTime } from "../../core/numbers.ts";
 import type { Change } from "../../core/pass/pass.ts";
-import { comparableCounts, type OperationCount } from "./operation-count.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
+import { comparableCounts, type OperationCount } from "./operation-count.ts";
 
 /** On one thread, measured once in one process, so there is no interval. */
 export interface Speed {

@@ -1,4 +1,3 @@
-import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
 import {
   bytes,
   change,
@@ -11,9 +10,10 @@ import {
   times,
   unitOfChange,
 } from "../../core/numbers.ts";
+import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
 import type { Measured, Run, Variant } from "../../judge/record/data.ts";
-import { type Content, html, type Markup } from "./markup.ts";
 import { comparesWithOriginal, markOf, passedOver, timesOf } from "../../judge/record/verdict.ts";
+import { type Content, html, type Markup } from "./markup.ts";
 
 export function variantsTable(run: Run): Markup {
   const { name, unit } = run.metric;

@@ -1,6 +1,6 @@
 import { counted, figure } from "../../core/numbers.ts";
-import { px, tickText } from "./chart.ts";
 import type { StepRecord } from "../../judge/record/data.ts";
+import { px, tickText } from "./chart.ts";
 import { html, type Markup } from "./markup.ts";
 import { linear, ticks } from "./scale.ts";
 

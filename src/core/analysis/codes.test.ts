@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { parseModel } from "../graph/text.ts";
 import { fuseAffine, fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { fusePairs } from "../../rewrite/clean-up/fuse-pairs.ts";
+import { parseModel } from "../graph/text.ts";
 import { leadsToCodes, roundsToCodes } from "./codes.ts";
 import { infer } from "./infer.ts";
 

@@ -11,10 +11,10 @@ import {
   transformer,
 } from "../../../test/distill/networks.ts";
 import { shared } from "../../../test/shared.ts";
-import { Miss } from "../errors.ts";
-import { factorize } from "../../techniques/factorize/index.ts";
-import type { Model } from "../graph/model.ts";
 import { averagePool, conv2d, network, relu, residual } from "../../learn/nn/index.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
+import { Miss } from "../errors.ts";
+import type { Model } from "../graph/model.ts";
 import { open } from "../onnx/index.ts";
 import { matchLayers } from "./match.ts";
 

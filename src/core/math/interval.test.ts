@@ -1,9 +1,11 @@
 import { describe, expect, it, test } from "vitest";
-import { random } from "../tensor/random.ts";
 import { type Comparison, compareRows, judge, usualDrop } from "../../judge/compare/compare.ts";
 import { agreement, meanKl } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine } from "../../runtime/metrics/embedding.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
+import { accuracy, crossEntropy, matthews, perplexity } from "../../runtime/metrics/metrics.ts";
+import { meanSquaredError, peakSignalToNoise } from "../../runtime/metrics/regression.ts";
+import { random } from "../tensor/random.ts";
 import {
   bootstrap,
   bootstrapPairs,
@@ -19,8 +21,6 @@ import {
   wilson,
   zOf,
 } from "./interval.ts";
-import { accuracy, crossEntropy, matthews, perplexity } from "../../runtime/metrics/metrics.ts";
-import { meanSquaredError, peakSignalToNoise } from "../../runtime/metrics/regression.ts";
 
 const mean = (values: Float64Array): number => moments(values).mean;
 

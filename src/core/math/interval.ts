@@ -5,8 +5,8 @@
  *     difference = (gained − lost) / n,  variance = (gained + lost) / n − difference²
  */
 import { PithError } from "../errors.ts";
-import { random } from "../tensor/random.ts";
 import type { Estimate } from "../estimate.ts";
+import { random } from "../tensor/random.ts";
 
 /** 97.5 % quantile of the normal distribution. */
 export const z95 = 1.959963984540054;

@@ -9,6 +9,7 @@ import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { nameApart } from "../graph/names.ts";
+import { removeUnused } from "../graph/remove-unused.ts";
 import { type GraphSnapshot, graphSnapshot, snapshot } from "../graph/snapshot.ts";
 import { verify } from "../graph/verify.ts";
 import { open } from "../onnx/index.ts";
@@ -16,7 +17,6 @@ import { openModels, openModules } from "./modules.ts";
 import type { Moves } from "./moves.ts";
 import { clearNotes } from "./notes.ts";
 import { inWords, misfitOf } from "./option-errors.ts";
-import { removeUnused } from "../graph/remove-unused.ts";
 
 export interface Context {
   readonly engine: Engine;

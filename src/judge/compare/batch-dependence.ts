@@ -1,25 +1,25 @@
 /** Checks whether the outputs for a sample depend on its batch. That breaks a stored index of embeddings, because a query runs alone. */
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { drawsNumbers } from "../../core/analysis/fixed-draws.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { capitalized, Miss, PithError, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted, integer, percent } from "../../core/numbers.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { takeIndices } from "../../core/tensor/take.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/indexed.ts";
 import { attentionMaskOf, mapColumns, sampleCount, sliceBatch } from "../../data/rows.ts";
 import { firstBatch } from "../../data/select.ts";
 import { findStates } from "../../data/states.ts";
 import type { Dataset } from "../../data/types.ts";
-import type { Engine } from "../../core/engine/engine.ts";
-import { capitalized, Miss, PithError, refusalIn, stopIfAsked } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { takeIndices } from "../../core/tensor/take.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { Difference } from "../../runtime/run/difference.ts";
 import { vectors } from "../../runtime/metrics/embedding.ts";
-import { toleranceOf } from "./equivalence.ts";
 import { usualBatch } from "../../runtime/metrics/evaluate.ts";
-import { Feeder } from "../../runtime/run/feeding.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
-import { counted, integer, percent } from "../../core/numbers.ts";
+import { Difference } from "../../runtime/run/difference.ts";
+import { Feeder } from "../../runtime/run/feeding.ts";
 import { createRunner } from "../../runtime/run/run.ts";
+import { toleranceOf } from "./equivalence.ts";
 
 export interface Invariance {
   readonly samples: number;

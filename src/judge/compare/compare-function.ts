@@ -2,17 +2,17 @@
 
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import { isIndexed } from "../../data/indexed.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { clause, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { ResultFails } from "../../runtime/run/load-check.ts";
+import { isIndexed } from "../../data/indexed.ts";
+import type { Dataset } from "../../data/types.ts";
 import { mainOutputName } from "../../runtime/metrics/output.ts";
-import { isNumbers, nothingCompared, OutputComparison, type OutputLikeness } from "./output-distance.ts";
+import { ResultFails } from "../../runtime/run/load-check.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired-runs.ts";
 import { pairedSamples } from "../../runtime/run/paired-samples.ts";
+import { isNumbers, nothingCompared, OutputComparison, type OutputLikeness } from "./output-distance.ts";
 import { boundsOf, withSaturating } from "./saturation.ts";
 
 /** Finding for the output that differs most; among equals, for one that the inputs move. */

@@ -1,10 +1,9 @@
 /** Compares two models on the same samples and decides whether a goal is met. */
-import type { Dataset } from "../../data/types.ts";
+
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
 import type { Estimate, Unit } from "../../core/estimate.ts";
-import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
+import type { Model } from "../../core/graph/model.ts";
 import {
   bootstrapPairs,
   type Level,
@@ -16,6 +15,8 @@ import {
   z95,
   zOf,
 } from "../../core/math/interval.ts";
+import type { Dataset } from "../../data/types.ts";
+import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, isAllNaN } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 

@@ -3,11 +3,11 @@ import { createEngine, type Engine } from "../../core/engine/index.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { simplify } from "../../rewrite/clean-up/simplify.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { simplify } from "../../rewrite/clean-up/simplify.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
-import { compareOutputs, toleranceOf } from "./equivalence.ts";
 import { requireLoads, watchLoads } from "../../runtime/run/load-check.ts";
+import { compareOutputs, toleranceOf } from "./equivalence.ts";
 
 const engine = createEngine();
 const options = { sizes: new Map(), set: {}, seed: 1, signal: new AbortController().signal, progress: () => {} };

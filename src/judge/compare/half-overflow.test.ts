@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { quantize } from "../../techniques/quantize/index.ts";
 import { float32 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
 import { halfOverflow } from "./half-overflow.ts";
 
 const engine = createEngine();

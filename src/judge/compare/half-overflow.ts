@@ -1,19 +1,19 @@
 /** Finds values that overflow float16 by measuring the original, because runtimes without float16 kernels compute in float32. */
 import { retypes } from "../../core/analysis/codes.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitInto, emitter } from "../../core/graph/emit.ts";
 import { allNodes, allValues, describe, type Graph, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { heldTensor, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
+import { count } from "../../core/numbers.ts";
 import { toFloats, toNumbers } from "../../core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
 import { endlessInHalf, withinHalf } from "../../core/tensor/half.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/types.ts";
+import { heldTensor, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
 import { isEndless } from "../../runtime/run/mask-values.ts";
-import { count } from "../../core/numbers.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsFor } from "../../runtime/run/paired-runs.ts";
 

@@ -5,14 +5,15 @@
  * samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output that the inputs do not move is lost only if the two are far
  * apart.
  */
+
+import { figure } from "../../core/numbers.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { answers, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { Difference, decibels, variation } from "../../runtime/run/difference.ts";
 import { fills } from "../../runtime/run/mask-values.ts";
-import { figure } from "../../core/numbers.ts";
 import { fewestSamples, type Pair, samplesIn } from "../../runtime/run/paired-runs.ts";
-import { answers, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { Variety } from "./variety.ts";
 
 /** The inputs hardly move the output, so equality shows little. */

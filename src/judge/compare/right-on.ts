@@ -1,16 +1,16 @@
 /** Compares a result's outputs on its target runtime with the original's native ones; only the error that the target adds counts. */
 
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { clause, Miss, refusalIn } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { compareRuns, type Likeness } from "./compare-function.ts";
-import { compareLayersOn, fewDecibels, firstToBlame } from "../../runtime/noise/layers.ts";
 import { counted, figure } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/types.ts";
+import { compareLayersOn, fewDecibels, firstToBlame } from "../../runtime/noise/layers.ts";
 import { type PairedRuns, pairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
 import { pairedSamples } from "../../runtime/run/paired-samples.ts";
 import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
+import { compareRuns, type Likeness } from "./compare-function.ts";
 
 export interface OnTarget {
   readonly target: TargetName;

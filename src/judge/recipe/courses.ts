@@ -1,11 +1,11 @@
 import * as v from "valibot";
-import { isObject } from "../../data/plain-object.ts";
 import { PithError } from "../../core/errors.ts";
 import { curves } from "../../core/math/curves.ts";
 import { defaultExport, modulePath } from "../../core/pass/modules.ts";
 import { described, option } from "../../core/pass/options.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt, numbersAt } from "../../core/pass/schema.ts";
+import { isObject } from "../../data/plain-object.ts";
 import { type Course, valueIn } from "./curves.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));

@@ -15,13 +15,13 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { isDeeper, isObject } from "../../data/plain-object.ts";
 import { clause, messageOf, PithError, refusalIn } from "../../core/errors.ts";
-import { integer } from "../../core/numbers.ts";
 import { nearest } from "../../core/graph/nearest.ts";
+import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
+import { isDeeper, isObject } from "../../data/plain-object.ts";
 import { filledIn, standIns } from "../steps/step.ts";
 import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
 import { valueIn } from "./curves.ts";

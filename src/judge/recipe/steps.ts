@@ -1,7 +1,8 @@
+import type { AnyPass } from "../../core/pass/pass.ts";
+import { reinitialize, rewind, train } from "../../learn/train/index.ts";
+import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
 import { distill } from "../../techniques/distill/index.ts";
 import { factorize, lora } from "../../techniques/factorize/index.ts";
-import { lowerFused } from "../../rewrite/edit/lower-fused.ts";
-import type { AnyPass } from "../../core/pass/pass.ts";
 import {
   customFromMask,
   globalUnstructured,
@@ -16,7 +17,6 @@ import {
 } from "../../techniques/prune/index.ts";
 import { equalize, fakeQuantize, quantize } from "../../techniques/quantize/index.ts";
 import { recover } from "../../techniques/recover/index.ts";
-import { reinitialize, rewind, train } from "../../learn/train/index.ts";
 
 const passes: readonly AnyPass[] = [
   train,

@@ -1,13 +1,13 @@
 /** A run as plain data, as in `run.json`. It tries variants of one model, measured on the same samples, and keeps at most one. */
 import type { ErrorCode } from "../../core/errors.ts";
+import type { Estimate, Unit } from "../../core/estimate.ts";
+import type { Change, Learnt } from "../../core/pass/pass.ts";
+import type { LayerDifference } from "../../runtime/noise/layers.ts";
+import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
+import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { Comparison, Goal, Verdict } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
-import type { Estimate, Unit } from "../../core/estimate.ts";
-import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
-import type { LayerDifference } from "../../runtime/noise/layers.ts";
 import type { OnTarget } from "../compare/right-on.ts";
-import type { TargetName } from "../../runtime/run/run-target.ts";
-import type { Change, Learnt } from "../../core/pass/pass.ts";
 
 /** Version of this format. */
 export const runFormat = 1;

@@ -1,8 +1,8 @@
 /** Advises how many samples narrow the interval of a loss to the goal. */
 
-import type { Goal } from "../compare/compare.ts";
 import type { Estimate, Unit } from "../../core/estimate.ts";
 import { allowance, counted, integer } from "../../core/numbers.ts";
+import type { Goal } from "../compare/compare.ts";
 
 /** Numbers of samples that the verdict did not use. */
 export interface Others {

@@ -1,8 +1,8 @@
 import { decode } from "fast-png";
 import { describe, expect, test } from "vitest";
-import { type Dataset, memory, preprocess, presets } from "../../data/index.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Dataset, memory, preprocess, presets } from "../../data/index.ts";
 import { viewOf, viewsOf } from "./samples.ts";
 
 const noise = (count: number): Uint8Array => {

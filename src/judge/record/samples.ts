@@ -1,9 +1,9 @@
 /** Samples for people: small images, texts, or the first values. */
 import { encode } from "fast-png";
-import { type Dataset, findImages, isIndexed } from "../../data/index.ts";
-import { samplesIn, sliceBatch } from "../../data/rows.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { type Dataset, findImages, isIndexed } from "../../data/index.ts";
+import { samplesIn, sliceBatch } from "../../data/rows.ts";
 import type { SampleView } from "./data.ts";
 
 const mostPixels = 96;

@@ -1,15 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { exampleRun } from "../../../test/report/example-run.ts";
-import { compareRows, judge, type Verdict } from "../compare/compare.ts";
-import type { Likeness } from "../compare/compare-function.ts";
-import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
-import { cosine } from "../../runtime/metrics/embedding.ts";
-import { unsteadyNote } from "../../runtime/run/latency.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { choiceSentence } from "../../app/report/choice.ts";
-import type { Run, StepRecord, Variant } from "./data.ts";
 import { reportPage } from "../../app/report/html.ts";
 import { escapeMarkdown, reportMarkdown } from "../../app/report/markdown.ts";
+import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
+import { cosine } from "../../runtime/metrics/embedding.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { unsteadyNote } from "../../runtime/run/latency.ts";
+import { compareRows, judge, type Verdict } from "../compare/compare.ts";
+import type { Likeness } from "../compare/compare-function.ts";
+import type { Run, StepRecord, Variant } from "./data.ts";
 import {
   accuracySentence,
   apartText,

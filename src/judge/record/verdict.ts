@@ -1,9 +1,5 @@
 import { capitalized } from "../../core/errors.ts";
-import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/compare.ts";
-import type { Likeness } from "../compare/compare-function.ts";
 import type { Unit } from "../../core/estimate.ts";
-import type { Spread } from "../../runtime/run/latency.ts";
-import { workOf } from "../../runtime/run/latency.ts";
 import {
   allowance,
   bytes,
@@ -17,8 +13,12 @@ import {
   percent,
   times,
 } from "../../core/numbers.ts";
-import type { OnTarget } from "../compare/right-on.ts";
 import type { Change } from "../../core/pass/pass.ts";
+import type { Spread } from "../../runtime/run/latency.ts";
+import { workOf } from "../../runtime/run/latency.ts";
+import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/compare.ts";
+import type { Likeness } from "../compare/compare-function.ts";
+import type { OnTarget } from "../compare/right-on.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 import { fewestToDecide, moreSamples, type Others } from "./more-samples.ts";
 

@@ -1,9 +1,10 @@
 /** Collects samples and layers with differences for reports. */
-import type { Dataset } from "../../data/index.ts";
+
 import { refusalIn } from "../../core/errors.ts";
-import { compareLayers } from "../../runtime/noise/layers.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/index.ts";
+import { compareLayers } from "../../runtime/noise/layers.ts";
 import type { Disagreement, Noise } from "../record/data.ts";
 import { viewsOf } from "../record/samples.ts";
 

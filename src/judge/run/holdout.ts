@@ -1,15 +1,16 @@
 /** Splits samples into validation and test. A result chosen by its metric value has a biased value, so test samples report it. */
-import { range } from "../../data/indexed.ts";
-import type { BatchNote } from "../compare/batch-dependence.ts";
-import { type Comparison, compareRows } from "../compare/compare.ts";
-import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
+
 import type { Estimate } from "../../core/estimate.ts";
-import { estimate } from "../../runtime/metrics/evaluate.ts";
 import type { Level } from "../../core/math/interval.ts";
-import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../../runtime/metrics/predictions.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
 import { joined } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { range } from "../../data/indexed.ts";
+import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
+import { estimate } from "../../runtime/metrics/evaluate.ts";
+import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../../runtime/metrics/predictions.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
+import type { BatchNote } from "../compare/batch-dependence.ts";
+import { type Comparison, compareRows } from "../compare/compare.ts";
 
 export interface Rows {
   /** samples × columns of the metric. */

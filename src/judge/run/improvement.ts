@@ -1,12 +1,12 @@
 /** Decides whether a result is an improvement: smaller, cheaper, faster, or more accurate. */
 import { refusalIn } from "../../core/errors.ts";
-import { judge } from "../compare/compare.ts";
-import { times } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { times } from "../../core/numbers.ts";
 import { encodedSize, encodedSource } from "../../core/onnx/index.ts";
 import { clearNotes } from "../../core/pass/notes.ts";
-import type { Measured, Variant } from "../record/data.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
+import { judge } from "../compare/compare.ts";
+import type { Measured, Variant } from "../record/data.ts";
 
 const leastGain = 1.005;
 /** Ratios of processor time above this may be noise: one network measured 0.85 to 1.15 of itself. */

@@ -1,13 +1,14 @@
 /** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
-import type { Dataset } from "../../data/types.ts";
+
 import { clause, refusalIn, uncapitalized } from "../../core/errors.ts";
-import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../compare/compare-function.ts";
-import { halfOverflow } from "../compare/half-overflow.ts";
-import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { trains } from "../steps/step.ts";
+import type { Dataset } from "../../data/types.ts";
+import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
+import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../compare/compare-function.ts";
+import { halfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
+import { trains } from "../steps/step.ts";
 
 export interface KeptFunction {
   /** For all outputs on random inputs or few samples, or why it is unknown; undefined if the metric suffices. */

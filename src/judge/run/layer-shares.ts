@@ -1,11 +1,11 @@
 /** Shares of quantized layers in the output error: measured, or estimated if that takes too long. */
 
-import type { Dataset } from "../../data/index.ts";
 import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
-import { layerErrors } from "../../runtime/noise/layer-errors.ts";
-import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import { type Context, unroundedBy } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/index.ts";
+import { layerErrors } from "../../runtime/noise/layer-errors.ts";
+import { weightErrors } from "../../runtime/noise/weight-errors.ts";
 import type { SparingRequest } from "./sparing.ts";
 import { taylorErrors } from "./taylor-errors.ts";
 

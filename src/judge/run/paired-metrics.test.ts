@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
-import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
-import { cosine } from "../../runtime/metrics/embedding.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { agreement, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
+import { cosine } from "../../runtime/metrics/embedding.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { PairedMetrics } from "./paired-metrics.ts";
 
 const model = (nodes: string) =>

@@ -1,9 +1,9 @@
 /** Errors of a run that kept nothing. */
 import { capitalized, PithError } from "../../core/errors.ts";
 import { bytes, counted, integer } from "../../core/numbers.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Run, Variant } from "../record/data.ts";
 import { lossText } from "../record/verdict.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import { whyUnchanged } from "./variant.ts";
 
 /** E_UNSUPPORTED if no step changed anything, else E_ACCURACY_LOST. */

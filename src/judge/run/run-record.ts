@@ -1,8 +1,8 @@
+import type { Context } from "../../core/pass/pass.ts";
+import { version } from "../../core/version.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { type Disagreement, type Run, runFormat, type StepRecord, type Timing } from "../record/data.ts";
-import { version } from "../../core/version.ts";
 import { type Decision, leastLost } from "./contenders.ts";
 import type { Parts } from "./data-parts.ts";
 import type { Evaluator } from "./evaluator.ts";

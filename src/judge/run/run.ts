@@ -1,13 +1,17 @@
 /** Runs recipes: steps in order on a copy of a model, with measurements; keeps one of several results (`choose`). */
-import type { Dataset } from "../../data/index.ts";
-import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { unsteadyNote } from "../../runtime/run/latency.ts";
-import { bytes, times } from "../../core/numbers.ts";
-import type { RunTarget } from "../../runtime/run/run-target.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+
 import type { Model } from "../../core/graph/model.ts";
+import { bytes, times } from "../../core/numbers.ts";
 import { open as openBytes } from "../../core/onnx/index.ts";
 import { type AnyPass, type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/index.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import { unsteadyNote } from "../../runtime/run/latency.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
+import { recipeName } from "../recipe/names.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, Run } from "../record/data.ts";
 import { benchCommand, filesOf } from "../record/shell-command.ts";
 import { lossWarning } from "../record/verdict.ts";
@@ -15,11 +19,8 @@ import { type Store, type StoreOptions, withStore } from "../steps/store.ts";
 import { frontBeside } from "./choose.ts";
 import { type Decision, decide } from "./contenders.ts";
 import type { Evaluation } from "./evaluator.ts";
-import { recipeName } from "../recipe/names.ts";
 import type { ObjectiveOptions } from "./objective.ts";
 import { type GoalOptions, logBatch } from "./paired-metrics.ts";
-import type { PassStep } from "../recipe/pass-steps.ts";
-import type { Recipe } from "../recipe/recipe.ts";
 import { refusal } from "./refusal.ts";
 import { runRecord } from "./run-record.ts";
 import { durationText } from "./time-estimate.ts";

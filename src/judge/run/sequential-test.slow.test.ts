@@ -1,14 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { createEngine } from "../../core/engine/index.ts";
-import { compareRows, judge } from "../compare/compare.ts";
-import { earlyLevel } from "../../core/math/interval.ts";
-import { accuracy, perplexity } from "../../runtime/metrics/metrics.ts";
 import { parseModel } from "../../core/graph/text.ts";
+import { earlyLevel } from "../../core/math/interval.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { accuracy, perplexity } from "../../runtime/metrics/metrics.ts";
+import { compareRows, judge } from "../compare/compare.ts";
 import { Looks } from "./sequential-test.ts";
 
 const model = (nodes: string) =>

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
-import { type Goal, judge } from "../compare/compare.ts";
-import { earlyLevel } from "../../core/math/interval.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
+import { earlyLevel } from "../../core/math/interval.ts";
 import { completeContext } from "../../core/pass/pass.ts";
-import { openStore } from "../steps/store.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { type Goal, judge } from "../compare/compare.ts";
+import { openStore } from "../steps/store.ts";
 import { Evaluator } from "./evaluator.ts";
 import { FigureRecords } from "./figure-records.ts";
 import type { Rows } from "./holdout.ts";

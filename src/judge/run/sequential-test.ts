@@ -4,14 +4,15 @@
  * An interim look decides only if its 99.73 % interval is entirely on one side of the goal (Haybittle and Peto). It adds at most 0.27 % to the error,
  * so the last look needs no correction. The schedule does not depend on results.
  */
-import { isIndexed } from "../../data/index.ts";
-import { range, view } from "../../data/indexed.ts";
-import { type Goal, judge } from "../compare/compare.ts";
-import { earlyLevel, type Level, usualLevel } from "../../core/math/interval.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
+
 import type { Model } from "../../core/graph/model.ts";
+import { earlyLevel, type Level, usualLevel } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
+import { isIndexed } from "../../data/index.ts";
+import { range, view } from "../../data/indexed.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { type Goal, judge } from "../compare/compare.ts";
 import type { Rows } from "./holdout.ts";
 import { logBatch, PairedMetrics, type PairedMetricsOptions, type PairedResult, rowsOf } from "./paired-metrics.ts";
 

@@ -1,7 +1,7 @@
 /** Chooses bits per layer for a file size. Shares of the error are measured at 4 bits; each further bit divides them by four (6 dB). */
 import { PithError, stopIfAsked } from "../../core/errors.ts";
-import { bytes as bytesText } from "../../core/numbers.ts";
 import { allocate, type Item } from "../../core/math/allocate.ts";
+import { bytes as bytesText } from "../../core/numbers.ts";
 import { encodedSize } from "../../core/onnx/index.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";

@@ -1,10 +1,10 @@
 /** Runs a step of a recipe with bits per layer that fit a file size. */
 import { stopIfAsked } from "../../core/errors.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
 import { madeOnce } from "../steps/store.ts";
 import { keyOfSamples } from "./data-parts.ts";
-import type { PassStep } from "../recipe/pass-steps.ts";
 import { withinBytes } from "./size-budget.ts";
 import { stepRun } from "./step-run.ts";
 import type { RunContext } from "./variant.ts";

@@ -1,12 +1,12 @@
 /** Applies the precision fallback to a step that misses the goal, using the validation samples. */
 import { Miss } from "../../core/errors.ts";
-import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import { allowance } from "../../core/numbers.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
+import { type Goal, isWithin, judge } from "../compare/compare.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
 import { madeOnce } from "../steps/store.ts";
 import type { Evaluation } from "./evaluator.ts";
-import type { PassStep } from "../recipe/pass-steps.ts";
 import { spare } from "./sparing.ts";
 import { onValidation } from "./sparing-samples.ts";
 import { opened, stepRun } from "./step-run.ts";

@@ -1,14 +1,15 @@
 /** Separates the samples of the fallback search from those that evaluate its result; without data, random inputs with two seeds. */
+
+import { Miss } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { allowance, difference } from "../../core/numbers.ts";
+import type { Context } from "../../core/pass/pass.ts";
 import { type Dataset, isIndexed } from "../../data/index.ts";
 import { view } from "../../data/indexed.ts";
-import { Miss } from "../../core/errors.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
 import { compareFunction, lostIn } from "../compare/compare-function.ts";
-import { fewDecibels } from "../../runtime/noise/layers.ts";
-import { allowance, difference } from "../../core/numbers.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { divide } from "./holdout.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";

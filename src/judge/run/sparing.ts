@@ -12,16 +12,16 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
-import type { Dataset } from "../../data/index.ts";
 import { Miss, stopIfAsked } from "../../core/errors.ts";
-import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { bytes as bytesText, counted, percent, waiting } from "../../core/numbers.ts";
 import { usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { bytes as bytesText, counted, percent, waiting } from "../../core/numbers.ts";
 import { encodedSize } from "../../core/onnx/index.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
-import type { StepResult } from "../steps/runner.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { Dataset } from "../../data/index.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
+import type { StepResult } from "../steps/runner.ts";
 import { noSmallerThan } from "./improvement.ts";
 import { errorsOf } from "./layer-shares.ts";
 

@@ -1,8 +1,8 @@
 import { stopIfAsked } from "../../core/errors.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
 import type { Store } from "../steps/store.ts";
-import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepOutput } from "./sparing.ts";
 import type { RunContext } from "./variant.ts";
 

@@ -8,19 +8,19 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
-import type { Dataset } from "../../data/index.ts";
 import { PithError } from "../../core/errors.ts";
-import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
+import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
 import { inFloat32, type Loss, outputOf } from "../../learn/train/loss.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
 
 export interface TaylorOptions {
   readonly samples: number;

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
+import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { zeros } from "../../core/tensor/dense.ts";
 import { stepsOf } from "../recipe/pass-steps.ts";
 import { recipeFrom } from "../recipe/recipe.ts";
 import { durationText, stepSeconds } from "./time-estimate.ts";

@@ -2,8 +2,8 @@
 
 import { counted, integer, waiting } from "../../core/numbers.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { completeOptions, partFor } from "../steps/step.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
+import { completeOptions, partFor } from "../steps/step.ts";
 
 /** A training step costs a forward and a backward pass, which takes about twice as long. */
 const trainingCost = 3;

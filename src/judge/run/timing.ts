@@ -1,7 +1,7 @@
 import { PithError } from "../../core/errors.ts";
+import type { Context } from "../../core/pass/pass.ts";
 import { isUnsteady } from "../../runtime/run/latency.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { Timing } from "../record/data.ts";
 import { workAt } from "../record/verdict.ts";
 import type { Evaluation, Evaluator } from "./evaluator.ts";

@@ -1,15 +1,15 @@
-import type { Goal } from "../compare/compare.ts";
-import { levelOf } from "../../core/math/interval.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { levelOf } from "../../core/math/interval.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { Goal } from "../compare/compare.ts";
+import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import { Runner } from "../steps/runner.ts";
 import { type Store, withStore } from "../steps/store.ts";
 import { judgingOf, type Parts, partsOf, samplesKey } from "./data-parts.ts";
 import { Evaluator, type EvaluatorOptions } from "./evaluator.ts";
 import { FigureRecords } from "./figure-records.ts";
 import { goalOf } from "./objective.ts";
-import { openCurves, stepsOf } from "../recipe/pass-steps.ts";
 import type { RunOptions } from "./run.ts";
 import { type Candidate, type CandidateSteps, isTrained, type RunContext, runCandidate } from "./variant.ts";
 

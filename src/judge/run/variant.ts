@@ -1,10 +1,12 @@
 /** Runs one recipe on a copy of a model and measures it after each judged step. */
 import { clause, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type Goal, judge as judgeGoal } from "../compare/compare.ts";
 import { type OnTarget, rightOn } from "../compare/right-on.ts";
-import type { RunTarget } from "../../runtime/run/run-target.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
-import type { Context } from "../../core/pass/pass.ts";
+import type { PassStep } from "../recipe/pass-steps.ts";
+import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/data.ts";
 import type { Runner, StepResult } from "../steps/runner.ts";
 import { trains } from "../steps/step.ts";
@@ -14,8 +16,6 @@ import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
 import type { Purpose } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import type { PassStep } from "../recipe/pass-steps.ts";
-import type { Recipe } from "../recipe/recipe.ts";
 import { sizedStep } from "./sized-step.ts";
 import { sparedStep } from "./spared-step.ts";
 

@@ -13,11 +13,11 @@ import {
   trimFolder,
   writeFileAtomically,
 } from "#platform";
-import { bytesOfFile } from "../../data/file-hash.ts";
-import { plainOf, plainText } from "../../data/plain-text.ts";
 import { PithError } from "../../core/errors.ts";
 import { encode, open } from "../../core/onnx/index.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
+import { bytesOfFile } from "../../data/file-hash.ts";
+import { plainOf, plainText } from "../../data/plain-text.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

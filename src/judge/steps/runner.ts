@@ -3,15 +3,15 @@
  * neither in a resumed run nor in a recipe with the same beginning.
  */
 import { readFile } from "#platform";
-import { sha256Text } from "../../data/hash.ts";
-import { isObject } from "../../data/plain-object.ts";
 import type { Miss } from "../../core/errors.ts";
-import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { Model } from "../../core/graph/model.ts";
 import { isModule, openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
+import { sha256Text } from "../../data/hash.ts";
+import { isObject } from "../../data/plain-object.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/index.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
 import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";
 import { modelDigest, type Store } from "./store.ts";

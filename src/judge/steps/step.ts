@@ -1,7 +1,4 @@
 import * as v from "valibot";
-import { memory } from "../../data/index.ts";
-import { trainedKey } from "../../data/trained-on.ts";
-import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { assertValid, verify } from "../../core/graph/verify.ts";
 import { openModules } from "../../core/pass/modules.ts";
@@ -16,7 +13,10 @@ import {
 } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { zeros } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { trainedKey } from "../../data/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
+import type { Metric, Task } from "../../runtime/metrics/types.ts";
 
 export type StepOutcome = Outcome & Partial<TrainOutcome>;
 

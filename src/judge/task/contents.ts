@@ -1,10 +1,10 @@
-import { type Dataset, gatherRows, mapBatches } from "../../data/index.ts";
-import { samplesIn } from "../../data/rows.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { type Dataset, gatherRows, mapBatches } from "../../data/index.ts";
+import { samplesIn } from "../../data/rows.ts";
+import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";
 
 /** Values of inputs: a number for all elements, or a list. */
 export type Settings = Readonly<Record<string, number | number[]>>;

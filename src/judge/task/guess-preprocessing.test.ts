@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import { type Dataset, memory, presets } from "../../data/index.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
+import { type Dataset, memory, presets } from "../../data/index.ts";
 import { guessPreprocessing } from "./guess-preprocessing.ts";
 import { surerPreprocessing } from "./surer-preprocessing.ts";
 

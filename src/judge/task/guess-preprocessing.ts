@@ -1,4 +1,12 @@
 /** Finds the preprocessing that a model was trained with by trying the common ones: accuracy is far higher with the right one. */
+
+import type { Engine } from "../../core/engine/engine.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Estimate } from "../../core/estimate.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
 import { type Geometry, geometryText } from "../../data/geometry.ts";
 import {
   geometryUsed,
@@ -12,14 +20,7 @@ import { candidates, contrastOf, type Preprocessing } from "../../data/presets.t
 import { samplesIn } from "../../data/rows.ts";
 import { collect, draw, take } from "../../data/select.ts";
 import type { Dataset, IndexedDataset } from "../../data/types.ts";
-import type { Engine } from "../../core/engine/engine.ts";
-import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import type { Estimate } from "../../core/estimate.ts";
 import { type EvaluateOptions, evaluateAll } from "../../runtime/metrics/evaluate.ts";
-import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, scoresFor } from "../../runtime/metrics/output.ts";
 import { commonestShare } from "../../runtime/metrics/predictions.ts";

@@ -3,6 +3,8 @@ import { distributionOf } from "../../core/analysis/distribution.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { assumedScores, mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
 import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { cosine, leastSamples, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
@@ -16,10 +18,8 @@ import {
   topK,
 } from "../../runtime/metrics/metrics.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "../../runtime/metrics/regression.ts";
-import { isShare } from "../compare/saturation.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import { isShare } from "../compare/saturation.ts";
 
 export const namedMetrics = {
   accuracy,

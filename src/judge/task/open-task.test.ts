@@ -4,18 +4,18 @@ import { encode } from "fast-png";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { type Dataset, presets, sampleCount } from "../../data/index.ts";
-import { npzBytes } from "../../data/npy.ts";
-import { preprocessingKey } from "../../data/preprocessing-spec.ts";
-import { firstBatch } from "../../data/select.ts";
-import { trainedKey } from "../../data/trained-on.ts";
 import { createEngine } from "../../core/engine/index.ts";
-import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
+import { type Dataset, presets, sampleCount } from "../../data/index.ts";
+import { npzBytes } from "../../data/npy.ts";
+import { preprocessingKey } from "../../data/preprocessing-spec.ts";
+import { firstBatch } from "../../data/select.ts";
+import { trainedKey } from "../../data/trained-on.ts";
+import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { openTask, type TaskOptions } from "./open-task.ts";
 
 /** Class 1 where the pixel is above one half: of bytes above 127 as "unit" prepares them. */

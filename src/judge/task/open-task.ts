@@ -1,6 +1,11 @@
 /** Opens data for a model: disjoint splits, prepared as the model needs it, and the metric. */
 
 import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted, integer } from "../../core/numbers.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
 import {
   type Dataset,
   draw,
@@ -22,13 +27,8 @@ import { preprocessingKey, recordedPrepared, statedText } from "../../data/prepr
 import { firstBatch, setAside } from "../../data/select.ts";
 import { missingSidecars, readingFor } from "../../data/sidecars.ts";
 import { trainedEntry, trainedKey, trainedOn } from "../../data/trained-on.ts";
-import { PithError } from "../../core/errors.ts";
-import { counted, integer } from "../../core/numbers.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { type Context, completeContext } from "../../core/pass/pass.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
 import type { Settings } from "./contents.ts";
 import { judgedBy, type MetricName } from "./metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";

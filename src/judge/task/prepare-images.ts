@@ -1,18 +1,18 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { type Dataset, draw, geometryUsed, type Preprocessing, preprocess, presets } from "../../data/index.ts";
-import { contrastOf, hasOddMean } from "../../data/presets.ts";
-import { firstBatch } from "../../data/select.ts";
 import { capitalized, PithError, someOf } from "../../core/errors.ts";
-import { fewSamples } from "../compare/compare-function.ts";
-import { alikeRange, guessPreprocessing, imageInput } from "./guess-preprocessing.ts";
-import { counted, integer, percent } from "../../core/numbers.ts";
-import { type Surer, surerPreprocessing } from "./surer-preprocessing.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { counted, integer, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { type Dataset, draw, geometryUsed, type Preprocessing, preprocess, presets } from "../../data/index.ts";
+import { contrastOf, hasOddMean } from "../../data/presets.ts";
+import { firstBatch } from "../../data/select.ts";
+import { fewSamples } from "../compare/compare-function.ts";
+import { alikeRange, guessPreprocessing, imageInput } from "./guess-preprocessing.ts";
 import type { PreparationContext, PreparedTask } from "./prepare.ts";
+import { type Surer, surerPreprocessing } from "./surer-preprocessing.ts";
 
 interface Images {
   readonly first: Batch;

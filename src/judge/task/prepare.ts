@@ -1,4 +1,12 @@
 import { isBeyondClasses, outputKind } from "../../core/analysis/output-kind.ts";
+import { PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted, integer, minus, percent } from "../../core/numbers.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
 import {
   type Dataset,
   findStates,
@@ -20,14 +28,6 @@ import { inputsLikeLabels } from "../../data/labels.ts";
 import { rangeOf } from "../../data/presets.ts";
 import { firstBatch } from "../../data/select.ts";
 import { unknownShare, unusualTextColumn } from "../../data/sequences.ts";
-import { PithError } from "../../core/errors.ts";
-import { counted, integer, minus, percent } from "../../core/numbers.ts";
-import type { Value } from "../../core/graph/graph.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Context } from "../../core/pass/pass.ts";
-import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { dimsText, elementCount } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 

@@ -1,12 +1,13 @@
 /** Random inputs as a data set, for learning another model's outputs without samples. */
-import { indexed } from "../../data/indexed.ts";
-import { joinBatches } from "../../data/rows.ts";
-import type { IndexedDataset } from "../../data/types.ts";
+
 import { PithError } from "../../core/errors.ts";
-import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../../runtime/run/random-inputs.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
+import { indexed } from "../../data/indexed.ts";
+import { joinBatches } from "../../data/rows.ts";
+import type { IndexedDataset } from "../../data/types.ts";
+import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../../runtime/run/random-inputs.ts";
 
 /** Selects random inputs instead of a path. */
 export const randomName = "random";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { presets } from "../../data/index.ts";
-import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
+import { presets } from "../../data/index.ts";
+import { preprocessingKey } from "../../data/preprocessing-spec.ts";
 import { statedFor } from "./open-task.ts";
 
 const prepared = (how?: string): Model => {

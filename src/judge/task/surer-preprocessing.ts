@@ -1,15 +1,16 @@
 /** Finds without labels whether a classifier is more confident with another preprocessing. */
+
+import type { Engine } from "../../core/engine/engine.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { pairedMeans } from "../../core/math/interval.ts";
 import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../../data/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../../data/presets.ts";
 import { collect, draw, firstBatch } from "../../data/select.ts";
 import type { Dataset } from "../../data/types.ts";
-import type { Engine } from "../../core/engine/engine.ts";
-import type { Model } from "../../core/graph/model.ts";
 import { type EvaluateOptions, evaluateAll } from "../../runtime/metrics/evaluate.ts";
-import { cut, drawSeed, imageInput } from "./guess-preprocessing.ts";
-import { pairedMeans } from "../../core/math/interval.ts";
 import { confidence } from "../../runtime/metrics/metrics.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
+import { cut, drawSeed, imageInput } from "./guess-preprocessing.ts";
 
 export interface Surer {
   readonly preprocessing: Preprocessing;

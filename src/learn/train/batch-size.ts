@@ -1,13 +1,13 @@
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
-import { firstBatch } from "../../data/select.ts";
-import type { Dataset } from "../../data/types.ts";
 import { PithError } from "../../core/errors.ts";
-import { feedingOf } from "../../runtime/run/feeding.ts";
-import { bytes } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { bytes } from "../../core/numbers.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { firstBatch } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
 import { computedBytes, memoryLimit, peakBytes } from "./memory.ts";
 
 export const noBatchAxis = "the model has no batch axis";

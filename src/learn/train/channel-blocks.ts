@@ -5,10 +5,10 @@ import { Miss, PithError } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
 import { Model } from "../../core/graph/model.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { backFromBlocks, blocksOf, inBlocks, oneBlock } from "../../core/ops/shared/channel-blocks.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 

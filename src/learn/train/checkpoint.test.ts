@@ -1,10 +1,10 @@
 /** What stands in a checkpoint beside the model. */
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { memory } from "../../data/index.ts";
-import { linear, network } from "../nn/index.ts";
 import { save } from "../../core/onnx/index.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { linear, network } from "../nn/index.ts";
 import { lastFile, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { train } from "./train.ts";
 

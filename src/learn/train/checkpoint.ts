@@ -4,8 +4,6 @@
  */
 
 import { fileKind, joinPath } from "#platform";
-import { elementBytes, sha256Text } from "../../data/hash.ts";
-import { plainOf, plainText } from "../../data/plain-text.ts";
 import { PithError } from "../../core/errors.ts";
 import { allTensors } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -14,6 +12,8 @@ import { open, save } from "../../core/onnx/index.ts";
 import { bytesOfText, inMemory } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense, Tensor } from "../../core/tensor/types.ts";
+import { elementBytes, sha256Text } from "../../data/hash.ts";
+import { plainOf, plainText } from "../../data/plain-text.ts";
 
 export interface Checkpoint {
   readonly model: Model;

@@ -15,12 +15,12 @@ import {
   validation,
   weights,
 } from "../../../test/train/corners.ts";
-import { mapBatches, memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { linear, network, relu } from "../nn/index.ts";
 import { open } from "../../core/onnx/index.ts";
 import { ownedEnding } from "../../core/platform/node-leftovers.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { mapBatches, memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
+import { linear, network, relu } from "../nn/index.ts";
 import { train } from "./index.ts";
 
 describe("a training that was stopped and is continued ends where it would have ended, to the bit", () => {

@@ -2,13 +2,13 @@ import { appendFileSync, existsSync, readFileSync, writeFileSync } from "node:fs
 import { join } from "node:path";
 import { describe, expect, test, vi } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { addLoss, startCurve } from "./curve.ts";
 import { train } from "./train.ts";
 

@@ -1,8 +1,8 @@
 /** Which weights are best, and when there is an evaluation. */
 import { describe, expect, test } from "vitest";
+import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { float32 } from "../../core/tensor/dense.ts";
 import { countEvaluation, stayedText } from "./evaluating.ts";
 import type { Validation } from "./plan.ts";
 import { startCounters } from "./training-state.ts";

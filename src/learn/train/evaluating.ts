@@ -1,7 +1,7 @@
-import { evaluate } from "../../runtime/metrics/evaluate.ts";
-import { counted } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";

@@ -1,10 +1,10 @@
 /** The loss on samples that are kept apart. */
 import { expect, test } from "vitest";
-import type { Dataset } from "../../data/types.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
+import type { Dataset } from "../../data/types.ts";
 import { bySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/index.ts";
 import { memoryLimit } from "./memory.ts";

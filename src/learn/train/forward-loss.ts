@@ -1,12 +1,12 @@
-import { prefetched } from "../../data/feed.ts";
-import { samplesIn } from "../../data/rows.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Session } from "../../core/engine/engine.ts";
 import { PithError, stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { prefetched } from "../../data/feed.ts";
+import { samplesIn } from "../../data/rows.ts";
+import type { Dataset } from "../../data/types.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { gradientOpset } from "./differentiate.ts";
 import type { Loss } from "./loss.ts";
 import { memoryLimit, peakBytes } from "./memory.ts";

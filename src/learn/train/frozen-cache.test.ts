@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
-import { distill, distillation } from "../../techniques/distill/index.ts";
 import { createEngine, type Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { flatten, linear, network, relu } from "../nn/index.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { memory } from "../../data/index.ts";
+import { distill, distillation } from "../../techniques/distill/index.ts";
+import { flatten, linear, network, relu } from "../nn/index.ts";
 import { withAnswersKept } from "./frozen-cache.ts";
 import { createStep } from "./step.ts";
 

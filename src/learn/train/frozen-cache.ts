@@ -8,13 +8,13 @@
 import { cost } from "../../core/analysis/cost.ts";
 import { downstream } from "../../core/analysis/downstream.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import { elementBytes, haveSameElements, sha256Text } from "../../data/hash.ts";
-import { gatherRows, mapColumns } from "../../data/rows.ts";
-import { type BatchStore, openStorage } from "../../data/store.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytesFor } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { elementBytes, haveSameElements, sha256Text } from "../../data/hash.ts";
+import { gatherRows, mapColumns } from "../../data/rows.ts";
+import { type BatchStore, openStorage } from "../../data/store.ts";
 
 export interface CacheBudget {
   bytesLeft: number;

@@ -1,10 +1,10 @@
+import { stopIfAsked } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { trainPart } from "../../data/open.ts";
 import { sampleCount } from "../../data/rows.ts";
 import { draw, firstBatch } from "../../data/select.ts";
 import type { Dataset } from "../../data/types.ts";
-import { stopIfAsked } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { batchSize } from "./batch-size.ts";
 import type { Floats } from "./floats.ts";
 import type { Loss } from "./loss.ts";

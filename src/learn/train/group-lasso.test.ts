@@ -1,12 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { data, expectContinued, net, trained } from "../../../test/train/corners.ts";
 import { createEngine } from "../../core/engine/index.ts";
-import { evaluate } from "../../runtime/metrics/evaluate.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { linear, network, relu } from "../nn/index.ts";
+import { evaluate } from "../../runtime/metrics/evaluate.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { prune } from "../../techniques/prune/index.ts";
+import { linear, network, relu } from "../nn/index.ts";
 import { groupLasso } from "./group-lasso.ts";
 import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { train } from "./index.ts";

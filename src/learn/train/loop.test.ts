@@ -2,12 +2,12 @@
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { data, net, type Settings, stopAfter, trained, validation, weights } from "../../../test/train/corners.ts";
-import { memory } from "../../data/index.ts";
-import { accuracy } from "../../runtime/metrics/metrics.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { open } from "../../core/onnx/index.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { adam, train } from "./index.ts";
 
 describe("the loop", () => {

@@ -4,19 +4,19 @@
  */
 
 import { makeFolder, removeLeftovers } from "#platform";
-import { createFeed, type Feed, type Round } from "../../data/feed.ts";
-import { firstBatch } from "../../data/select.ts";
 import { PithError, stopIfAsked } from "../../core/errors.ts";
-import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { counted } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
 import { save } from "../../core/onnx/index.ts";
-import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { shown } from "../../core/pass/option-errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { type Batch, typeCodes } from "../../core/tensor/types.ts";
+import { createFeed, type Feed, type Round } from "../../data/feed.ts";
+import { firstBatch } from "../../data/select.ts";
+import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts";
+import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
 import { addLoss } from "./curve.ts";
 import {

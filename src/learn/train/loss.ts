@@ -1,6 +1,5 @@
 /** Types and helpers of losses (`losses/`): nodes that are added after the model's outputs. */
 import { mainOutput } from "../../core/analysis/output-kind.ts";
-import { attentionMaskOf } from "../../data/rows.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Emit } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -9,6 +8,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { attentionMaskOf } from "../../data/rows.ts";
 
 export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;

@@ -1,11 +1,11 @@
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
 import { crossEntropy } from "./losses/index.ts";
 import { sgd } from "./optimizers.ts";
 import { createStep } from "./step.ts";

@@ -6,11 +6,12 @@
  * contrast between samples and the like are rejected: by the state that they carry, or because the loss of the first two samples
  * differs from their mean. Dropout is drawn per sample, by the seed and its position.
  */
-import { mapColumns, sampleCount, sliceRows } from "../../data/rows.ts";
+
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { mapColumns, sampleCount, sliceRows } from "../../data/rows.ts";
 import type { Floats } from "./floats.ts";
 import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";
 import { createStep, type Step } from "./step.ts";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
 import { train } from "./train.ts";
 
 const right = memory("pairs", {

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { memory } from "../../data/index.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import type { Dataset } from "../../data/types.ts";
 import { train } from "./train.ts";
 
 const samples = (seed: number, count = 40): Dataset => {

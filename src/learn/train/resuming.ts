@@ -1,13 +1,13 @@
 import { fileKind } from "#platform";
-import { contentHash } from "../../data/hash.ts";
-import { memory } from "../../data/indexed.ts";
-import { firstBatch } from "../../data/select.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
+import { contentHash } from "../../data/hash.ts";
+import { memory } from "../../data/indexed.ts";
+import { firstBatch } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
 import {
   type Beginning,
   bestFile,

@@ -1,9 +1,9 @@
 import { maskedBy } from "../../core/analysis/masks.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
+import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 
 /**
  * Restores the weights that `train` kept with `keepStep`, in place. Masks stay, so the result is a lottery ticket. The kept

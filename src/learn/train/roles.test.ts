@@ -1,7 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { memory } from "../../data/index.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -12,6 +11,7 @@ import { encodeToBytes, open } from "../../core/onnx/index.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
 import { declareRoles } from "./roles.ts";
 import { train } from "./train.ts";
 

@@ -5,12 +5,12 @@ import type { Value } from "../../core/graph/graph.ts";
 import { mergeGraph } from "../../core/graph/inline.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceNode } from "../../core/graph/replace.ts";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
-import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { zeros } from "../../core/tensor/dense.ts";
 import { dimsText, dimValue, elementCount, fixedDims, isSymbolic, sameDims } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { type NamedValues, namedValues } from "./loss.ts";
 
 /** Returns the file name without folders, which differ from run to run. */

@@ -1,8 +1,8 @@
 /** What a training is told, before anything is opened. */
 import { describe, expect, test } from "vitest";
+import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { linear, network } from "../nn/index.ts";
-import { float32, int64 } from "../../core/tensor/dense.ts";
 import { train } from "./train.ts";
 
 const nowhere = "there/is/no/such/place";

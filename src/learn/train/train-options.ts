@@ -1,8 +1,15 @@
 import * as v from "valibot";
+import {
+  countOption,
+  described,
+  option,
+  positiveOption,
+  selectionOptions,
+  understood,
+} from "../../core/pass/options.ts";
 import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../../data/option.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { countOption, described, option, positiveOption, selectionOptions, understood } from "../../core/pass/options.ts";
 import { gradualSchema } from "./gradual-options.ts";
 import { groupLassoSchema } from "./group-lasso-options.ts";
 import { losses, lossOption } from "./losses/parse.ts";

@@ -1,13 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import { memory } from "../../data/index.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { linear, network, relu } from "../nn/index.ts";
 import { encodeToBytes, open } from "../../core/onnx/index.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { linear, network, relu } from "../nn/index.ts";
 import type { Loss } from "./loss.ts";
 import { crossEntropy } from "./losses/index.ts";
 import { sgd } from "./optimizers.ts";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
 import { train } from "./train.ts";
 import { unmaskedZeros } from "./unmasked-zeros.ts";
 

@@ -2,8 +2,8 @@
 import { maskedAt } from "../../core/analysis/masks.ts";
 import type { Selection } from "../../core/analysis/selection.ts";
 import { enumerated } from "../../core/errors.ts";
-import { percent } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { percent } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { trainedValues } from "./groups.ts";
 

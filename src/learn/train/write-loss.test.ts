@@ -2,11 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { stopAfter } from "../../../test/train/corners.ts";
-import { memory } from "../../data/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { linear, network, relu } from "../nn/index.ts";
 import { float32 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { linear, network, relu } from "../nn/index.ts";
 import { createStep, type Loss, train } from "./index.ts";
 import { outputOf, scaledSum } from "./loss.ts";
 

@@ -1,17 +1,17 @@
 import { infer } from "../../core/analysis/infer.ts";
-import { statesText } from "../../data/states.ts";
 import { PithError } from "../../core/errors.ts";
-import { feedingOf } from "../../runtime/run/feeding.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { extract } from "../../core/graph/extract.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parameter } from "../../core/graph/role.ts";
-import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { statesText } from "../../data/states.ts";
+import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";
 import { teacherBeside } from "./teacher.ts";
 

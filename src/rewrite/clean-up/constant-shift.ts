@@ -9,12 +9,12 @@ import { emitInto } from "../../core/graph/emit.ts";
 import { extract } from "../../core/graph/extract.ts";
 import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { alongAxis } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
 
 export interface Shift {
   readonly node: Node;

@@ -7,10 +7,10 @@
  */
 import { isRandom } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
-import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
-import type { Tensor } from "../../core/tensor/types.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
+import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Tensor } from "../../core/tensor/types.ts";
 
 export const deduplicate = definePass({
   id: "deduplicate",

@@ -17,13 +17,13 @@ import { Miss, stopIfAsked } from "../../core/errors.ts";
 import { describe, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { entryOf } from "../../core/ops/index.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { type AxisLayout, alongAxis, elementCount } from "../../core/tensor/dims.ts";
 import { partsOf } from "../../core/tensor/part.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { addBehind, runPart, type Shift, shiftOf } from "./constant-shift.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { protectedValues } from "./protected.ts";
 
 /**

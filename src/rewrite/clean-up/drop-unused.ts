@@ -1,8 +1,8 @@
 /** Removes unused nodes, stored tensors, opset imports and weights among the inputs. Other inputs stay: they are the model's interface. */
 import { allGraphs, allNodes, type Graph } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 
 export const dropUnused = definePass({
   id: "drop-unused",

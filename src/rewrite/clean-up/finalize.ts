@@ -6,8 +6,8 @@
  */
 import { allValues } from "../../core/graph/graph.ts";
 import { roleWords } from "../../core/graph/role.ts";
-import { foldConstants } from "./fold-constants.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { foldConstants } from "./fold-constants.ts";
 
 /**
  * Removes every role and folds masks. Later training starts from the stored weights, and pruned weights can grow again.

@@ -4,9 +4,9 @@ import { infer } from "../../core/analysis/infer.ts";
 import { PithError } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../../core/tensor/dims.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
+import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../../core/tensor/dims.ts";
 
 export const fixOption = described(
   v.optional(

@@ -13,16 +13,16 @@ import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { substitute } from "../../core/graph/replace.ts";
+import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { bytesFor, inMemory } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import { bitsOf, type Dense } from "../../core/tensor/types.ts";
-import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
-import { protectedValues } from "./protected.ts";
-import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
-import { heldTensor, storeInPlace } from "./store-constants.ts";
 import { evaluate } from "../edit/stored.ts";
+import { protectedValues } from "./protected.ts";
+import { heldTensor, storeInPlace } from "./store-constants.ts";
 
 export const foldConstants = definePass({
   id: "fold-constants",

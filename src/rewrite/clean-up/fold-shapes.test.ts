@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
-import { compareOutputs } from "../../judge/compare/equivalence.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
+import { compareOutputs } from "../../judge/compare/equivalence.ts";
 import { simplify } from "./simplify.ts";
 
 /** Padding that depends on the shape in name only, before a window of two by two. */

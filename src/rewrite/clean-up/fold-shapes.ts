@@ -8,15 +8,15 @@
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { Miss } from "../../core/errors.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../../core/graph/graph.ts";
+import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dim } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { protectedValues } from "./protected.ts";
-import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { storeInPlace } from "./store-constants.ts";
 
 export const foldShapes = definePass({

@@ -7,11 +7,11 @@ import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../../co
 import { infer } from "../../core/analysis/infer.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
+import type { Context } from "../../core/pass/pass.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fusePairs } from "./fuse-pairs.ts";
 import { partVectors } from "./part-vectors.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import { readSizes } from "./read-sizes.ts";
 import { removeIdentities } from "./remove-identities.ts";
 

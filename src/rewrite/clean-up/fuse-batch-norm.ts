@@ -16,19 +16,19 @@ import { Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
 import { substitute } from "../../core/graph/replace.ts";
 import { roleWords } from "../../core/graph/role.ts";
 import type { Affine } from "../../core/ops/index.ts";
+import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { stored } from "../edit/fold-mask.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
-import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
-import { protectedValues } from "./protected.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
 import { readStoredValue } from "../edit/stored.ts";
+import { protectedValues } from "./protected.ts";
 
 /**
  * Folds each batch normalization with stored statistics into the preceding layer. Values with a role stay; lists what cannot be folded.

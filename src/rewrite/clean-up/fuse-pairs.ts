@@ -10,6 +10,7 @@ import { Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { allNodes, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
 import { canTakeName, replaceUses, substitute } from "../../core/graph/replace.ts";
 import {
   axesOfSums,
@@ -21,7 +22,6 @@ import {
 } from "../../core/ops/pairs/index.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { protectedValues } from "./protected.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
 
 export const fusePairs = definePass({
   id: "fuse-pairs",

@@ -6,7 +6,13 @@
  */
 import { calledFunction } from "../../core/analysis/infer.ts";
 import { Miss } from "../../core/errors.ts";
-import { functionOf, instantiate, type LocalFunction, whyNotExpanded, whyNotInlined } from "../../core/graph/functions.ts";
+import {
+  functionOf,
+  instantiate,
+  type LocalFunction,
+  whyNotExpanded,
+  whyNotInlined,
+} from "../../core/graph/functions.ts";
 import { allNodes, describe, type Node, subgraphs } from "../../core/graph/graph.ts";
 import { inlineGraph, restoreNames } from "../../core/graph/inline.ts";
 import type { Model } from "../../core/graph/model.ts";

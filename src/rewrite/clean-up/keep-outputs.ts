@@ -4,9 +4,9 @@ import { infer } from "../../core/analysis/infer.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
-import { removeUnused } from "../../core/graph/remove-unused.ts";
 
 export const keepOption = described(
   v.optional(v.array(v.string()), []),

@@ -7,10 +7,10 @@ import { infer } from "../../core/analysis/infer.ts";
 import { allGraphs, type Graph, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
+import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
 import { bytesOf, bytesOfText, hexadecimal } from "../../core/tensor/dense.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
-import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
 import { protectedValues } from "./protected.ts";
 
 /** The minimum bytes of a tensor that moves out of a branch. */

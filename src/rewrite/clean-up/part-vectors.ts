@@ -3,8 +3,8 @@
  *      zeros: conv1, conv2     →     zeros: conv1     zeros_1: conv2
  */
 import { describe } from "../../core/graph/graph.ts";
-import { isFloat } from "../../core/tensor/convert.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
 
 export const partVectors = definePass({
   id: "part-vectors",

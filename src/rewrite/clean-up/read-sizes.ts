@@ -6,9 +6,9 @@
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
-import { isSymbolic, productParts, type Symbolic } from "../../core/tensor/dims.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { isSymbolic, productParts, type Symbolic } from "../../core/tensor/dims.ts";
 
 export const readSizes = definePass({
   id: "read-sizes",

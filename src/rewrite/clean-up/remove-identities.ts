@@ -8,10 +8,10 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { Miss } from "../../core/errors.ts";
 import { allNodes, describe } from "../../core/graph/graph.ts";
+import { isUsed } from "../../core/graph/remove-unused.ts";
 import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { protectedValues } from "./protected.ts";
-import { isUsed } from "../../core/graph/remove-unused.ts";
 
 export const removeIdentities = definePass({
   id: "remove-identities",

@@ -7,12 +7,12 @@
 import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { described } from "../../core/pass/options.ts";
+import { definePass } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { described } from "../../core/pass/options.ts";
-import { definePass } from "../../core/pass/pass.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 

@@ -1,6 +1,8 @@
 /** Applies all clean-ups in turn until none changes anything; each respects roles, so a model in training stays trainable unless `over` is set. */
 import * as v from "valibot";
 import { stopIfAsked } from "../../core/errors.ts";
+import { described } from "../../core/pass/options.ts";
+import { definePass, type Outcome } from "../../core/pass/pass.ts";
 import { deduplicate } from "./deduplicate.ts";
 import { dropNotes } from "./drop-notes.ts";
 import { dropUnused } from "./drop-unused.ts";
@@ -13,8 +15,6 @@ import { fusePairs } from "./fuse-pairs.ts";
 import { inlineFunctions } from "./inline-functions.ts";
 import { keepOption, keepOutputs } from "./keep-outputs.ts";
 import { mergeInitializers } from "./merge-initializers.ts";
-import { described } from "../../core/pass/options.ts";
-import { definePass, type Outcome } from "../../core/pass/pass.ts";
 import { removeIdentities } from "./remove-identities.ts";
 import { resolveConditions } from "./resolve-conditions.ts";
 import { setInputs, setOption } from "./set-inputs.ts";

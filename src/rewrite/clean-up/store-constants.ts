@@ -11,9 +11,9 @@ import { allNodes, describe, type Node, type Value } from "../../core/graph/grap
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses, substitute } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
+import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
 
 export const storeConstants = definePass({
   id: "store-constants",

@@ -9,12 +9,12 @@ import { Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { allGraphs, allNodes, describe, type Node } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { removeUnused, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { replaceNode } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
 import { raiseOpset } from "./raise-opset.ts";
-import { removeUnused, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 
 export const loweringOpset = 18;
 

@@ -5,11 +5,11 @@
  * background, as in SSD. Both properties are read from the original.
  */
 import { PithError } from "../../core/errors.ts";
+import { counted } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { columnSums } from "./metrics.ts";
-import { counted } from "../../core/numbers.ts";
 import { outputNamed } from "./output.ts";
 import type { Metric } from "./types.ts";
 

@@ -1,11 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
 import { batchInvariance, cosineText, judgedBatch } from "../../judge/compare/batch-dependence.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";

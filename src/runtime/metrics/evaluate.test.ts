@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { type Dataset, memory } from "../../data/index.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { type Dataset, memory } from "../../data/index.ts";
 import { compare } from "../../judge/compare/compare.ts";
+import { latency } from "../run/latency.ts";
 import { agreement, determination, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate, evaluateAll } from "./evaluate.ts";
-import { latency } from "../run/latency.ts";
 import { accuracy, crossEntropy, perplexity } from "./metrics.ts";
 import { meanSquaredError, peakSignalToNoise, rankCorrelation } from "./regression.ts";
 import type { Metric } from "./types.ts";

@@ -1,13 +1,13 @@
-import { samplesIn } from "../../data/rows.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { joined } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Estimate } from "../../core/estimate.ts";
+import type { Model } from "../../core/graph/model.ts";
 import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
 import { counted } from "../../core/numbers.ts";
+import { joined } from "../../core/tensor/dense.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { samplesIn } from "../../data/rows.ts";
+import type { Dataset } from "../../data/types.ts";
 import { overSamples } from "../run/over-samples.ts";
 import type { Metric } from "./types.ts";
 

@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../../test/shared.ts";
 import { Miss } from "../../core/errors.ts";
+import { mcnemarExact, neededSamples, pairedMeans, wilson } from "../../core/math/interval.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";
 import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { estimate } from "./evaluate.ts";
-import { mcnemarExact, neededSamples, pairedMeans, wilson } from "../../core/math/interval.ts";
 import { accuracy, crossEntropy, macroF1, matthews, perplexity, topK } from "./metrics.ts";
 import { pearson, ranks, spearman } from "./regression.ts";
 import type { Metric } from "./types.ts";

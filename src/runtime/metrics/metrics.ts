@@ -1,11 +1,11 @@
 /** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
 
-import { samplesIn } from "../../data/rows.ts";
 import { PithError } from "../../core/errors.ts";
+import { moments } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { moments } from "../../core/math/interval.ts";
+import { samplesIn } from "../../data/rows.ts";
 import {
   bestClass,
   binaryScores,

@@ -1,9 +1,9 @@
 /** Models that answer with the class itself, and no scores. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
 import { agreement, meanKl, signalToNoise } from "./comparison-metrics.ts";
 import { evaluate } from "./evaluate.ts";
 import { accuracy, crossEntropy, macroF1, topK } from "./metrics.ts";

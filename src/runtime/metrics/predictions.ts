@@ -1,10 +1,11 @@
 /** Checks that a changed model keeps at least half of the accuracy above chance. Without labels the original's predictions are the truth. */
-import { samplesIn } from "../../data/rows.ts";
+
+import { mcnemarExact } from "../../core/math/interval.ts";
+import { counted, figure, integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { mcnemarExact } from "../../core/math/interval.ts";
-import { counted, figure, integer } from "../../core/numbers.ts";
+import { samplesIn } from "../../data/rows.ts";
 import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 

@@ -1,7 +1,8 @@
 /** A metric is rows per sample and a reduction, from which count, interval and paired comparison follow. */
-import type { Dataset } from "../../data/types.ts";
-import type { Batch } from "../../core/tensor/types.ts";
+
 import type { Unit } from "../../core/estimate.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/types.ts";
 
 export interface Metric {
   readonly name: string;

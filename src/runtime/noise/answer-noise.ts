@@ -1,11 +1,11 @@
 /** Output noise of a model: the power of its difference from the original's outputs, divided by the power of the original's outputs. */
 
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
+import type { Dataset } from "../../data/types.ts";
 import { Difference } from "../run/difference.ts";
 import { overSamples, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { prune } from "../../techniques/prune/index.ts";
-import { quantize } from "../../techniques/quantize/index.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { prune } from "../../techniques/prune/index.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
 import { exchange } from "./exchange.ts";
 import { blameAmong, blameText, type LayerErrors, layerErrors } from "./layer-errors.ts";
 import { compareLayers, placesOf } from "./layers.ts";

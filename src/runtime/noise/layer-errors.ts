@@ -2,7 +2,6 @@
 
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { clause, enumerated, Miss, refusalIn } from "../../core/errors.ts";
 import { type Node, storedBytes, usedValues } from "../../core/graph/graph.ts";
@@ -10,11 +9,12 @@ import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/types.ts";
 import { Difference } from "../run/difference.ts";
-import { exchange } from "./exchange.ts";
-import { differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";
+import { exchange } from "./exchange.ts";
+import { differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {

@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
-import { factorize } from "../../techniques/factorize/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { simplify } from "../../rewrite/clean-up/simplify.ts";
-import { quantize } from "../../techniques/quantize/index.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { simplify } from "../../rewrite/clean-up/simplify.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
 import { compareLayers } from "./layers.ts";
 
 const engine = createEngine();

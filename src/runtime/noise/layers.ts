@@ -16,8 +16,8 @@ import type { Model } from "../../core/graph/model.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { DataType } from "../../core/tensor/types.ts";
 import { Difference } from "../run/difference.ts";
-import type { ExchangePoint } from "./exchange.ts";
 import { type ObserveOptions, overSamples, type Samples } from "../run/over-samples.ts";
+import type { ExchangePoint } from "./exchange.ts";
 
 export interface LayerDifference {
   readonly layer: string;

@@ -4,12 +4,12 @@ import { counterpartsAmong } from "../../core/analysis/match.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { fuseBatchNorm } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
-import { toFloat64 } from "../../core/tensor/convert.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { Difference } from "../run/difference.ts";
 
 /** Returns each layer's weight signal to noise in decibels; infinite if unchanged or folded. Skips weights without a counterpart. */

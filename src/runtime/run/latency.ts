@@ -10,8 +10,8 @@ import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
 import { PithError, stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { quantile } from "../../core/math/interval.ts";
+import type { Batch } from "../../core/tensor/types.ts";
 
 /** Milliseconds. Shorter runs are repeated within a round, because interruptions would outweigh them. */
 const shortestStretch = 10;

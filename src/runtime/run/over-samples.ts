@@ -1,12 +1,12 @@
 /** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
 import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
-import { prefetched } from "../../data/feed.ts";
-import { sampleCount, sliceBatch } from "../../data/rows.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { PithError, stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { prefetched } from "../../data/feed.ts";
+import { sampleCount, sliceBatch } from "../../data/rows.ts";
+import type { Dataset } from "../../data/types.ts";
 import { fedTo } from "./paired-runs.ts";
 import { createRunner, type Runner, withOutputs } from "./run.ts";
 

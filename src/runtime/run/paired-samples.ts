@@ -1,10 +1,10 @@
 /** Runs two models on the same samples of a data set: first the original, which is then released, then the result. */
 import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytesOf } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/types.ts";
 import { Feeder } from "./feeding.ts";
 import { type ObserveOptions, overBatches } from "./over-samples.ts";
 import { isLarge, type ModelRun, namesInBoth, type PairedRuns, runResult, whyOtherDraws } from "./paired-runs.ts";

@@ -7,7 +7,6 @@
 import { equalSizes } from "../../core/analysis/equal-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
-import { findStates } from "../../data/states.ts";
 import type { Session } from "../../core/engine/index.ts";
 import { requireRoom } from "../../core/engine/screen.ts";
 import { PithError, refusalIn } from "../../core/errors.ts";
@@ -18,6 +17,7 @@ import { zeros } from "../../core/tensor/dense.ts";
 import { type Dim, dimsText, dimText, dimValue, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
+import { findStates } from "../../data/states.ts";
 import { imageSides, images } from "./random-images.ts";
 
 export type Assignment = (name: string) => number;

@@ -8,8 +8,8 @@ import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Batch } from "../../core/tensor/types.ts";
 import { runTime } from "../../core/numbers.ts";
+import type { Batch } from "../../core/tensor/types.ts";
 import { timedFeeds, timedShapes } from "./timed-inputs.ts";
 
 /** Milliseconds of processor time that a run takes on one thread. */

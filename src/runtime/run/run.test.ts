@@ -1,10 +1,10 @@
 /** Models whose output shapes depend on the values of the inputs, as those of detectors do. */
 import { expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { memory } from "../../data/index.ts";
 import { boxOverlap, detections } from "../metrics/boxes.ts";
 import { agreement, signalToNoise } from "../metrics/comparison-metrics.ts";
 import { evaluate } from "../metrics/evaluate.ts";

@@ -3,12 +3,12 @@ import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts"
 import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
-import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/rows.ts";
 import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat, toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/rows.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {

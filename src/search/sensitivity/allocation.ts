@@ -6,16 +6,16 @@
  */
 import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
 import { Miss, stopIfAsked } from "../../core/errors.ts";
-import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { allocations, type Item } from "../../core/math/allocate.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { runStep } from "../../judge/steps/step.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
-import { foldPruned, savedBy } from "./measuring.ts";
 import { type Recipe, recipeFrom } from "../../judge/recipe/recipe.ts";
+import { runStep } from "../../judge/steps/step.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
+import { foldPruned, savedBy } from "./measuring.ts";
 import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 

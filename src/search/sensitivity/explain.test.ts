@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
-import { prune } from "../../techniques/prune/index.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
+import { prune } from "../../techniques/prune/index.ts";
 import { explain } from "./explain.ts";
 
 /** Norms of the outputs of "first" rise: 1, 2, 3, 4. */

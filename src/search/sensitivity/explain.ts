@@ -5,13 +5,13 @@ import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { isomorphic } from "../../techniques/prune/allocations/isomorphic.ts";
 import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
-import { groupBy } from "../../core/tensor/group-by.ts";
 import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
 import { applied, sweeps } from "./sweeps.ts";
 

@@ -1,10 +1,10 @@
 /** Sensitivities of layers as plain data, and their text. */
 
-import { usualDrop } from "../../judge/compare/compare.ts";
 import type { Estimate } from "../../core/estimate.ts";
 import { allowance, change, counted, integer, percent } from "../../core/numbers.ts";
-import type { Metric } from "../../runtime/metrics/types.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
+import { usualDrop } from "../../judge/compare/compare.ts";
+import type { Metric } from "../../runtime/metrics/types.ts";
 
 export const sensitivityKinds = ["prune", "channels", "bits", "rank"] as const;
 /** Individual weights, channels, bits of a weight, share of the weights after factorization. */

@@ -4,14 +4,14 @@
  * Each measurement uses as few samples as determine the drop to a point or a quarter of itself. Layers that must be pruned together are one unit.
  */
 import { stopIfAsked } from "../../core/errors.ts";
-import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
-import type { Task } from "../../runtime/metrics/types.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
-import { type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
 import { version } from "../../core/version.ts";
+import { type Store, type StoreOptions, withStore } from "../../judge/steps/store.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import { abortAfter, secondsSince } from "../../runtime/run/elapsed.ts";
 import { Measuring, type SweepCosts } from "./measuring.ts";
 import {
   kindWords,

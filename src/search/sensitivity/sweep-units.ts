@@ -5,8 +5,8 @@ import { stopIfAsked } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { runStep } from "../../judge/steps/step.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
+import { runStep } from "../../judge/steps/step.ts";
 import type { Sensitivity, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 

@@ -1,14 +1,14 @@
 /** The settings of each technique in a sweep, from the mildest to the harshest. */
 
 import { Miss, refusalIn } from "../../core/errors.ts";
-import { factorize } from "../../techniques/factorize/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
+import { optionsForBits } from "../../judge/run/size-budget.ts";
+import { runStep } from "../../judge/steps/step.ts";
+import { factorize } from "../../techniques/factorize/index.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
-import { runStep } from "../../judge/steps/step.ts";
 import type { SensitivityKind } from "./sensitivity-record.ts";
-import { optionsForBits } from "../../judge/run/size-budget.ts";
 
 export interface Sweep {
   readonly pass: AnyPass;

@@ -9,16 +9,9 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
-import { trainPart } from "../../data/open.ts";
-import { ownArrays, sampleCount } from "../../data/rows.ts";
-import { draw, firstBatch, take } from "../../data/select.ts";
-import { type BatchStore, openStorage, type Storage } from "../../data/store.ts";
-import type { Dataset } from "../../data/types.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, stopIfAsked } from "../../core/errors.ts";
-import { feedingOf } from "../../runtime/run/feeding.ts";
-import { createRunner, type Runner } from "../../runtime/run/run.ts";
 import { extract } from "../../core/graph/extract.ts";
 import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -26,6 +19,13 @@ import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import type { Dim } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { trainPart } from "../../data/open.ts";
+import { ownArrays, sampleCount } from "../../data/rows.ts";
+import { draw, firstBatch, take } from "../../data/select.ts";
+import { type BatchStore, openStorage, type Storage } from "../../data/store.ts";
+import type { Dataset } from "../../data/types.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { createRunner, type Runner } from "../../runtime/run/run.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
 import {
   type Features,

@@ -1,13 +1,13 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { brokenNumbers } from "../../core/analysis/weight.ts";
-import type { Dataset } from "../../data/types.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { statisticOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
+import type { Dataset } from "../../data/types.ts";
 import type { Calibration } from "./calibration.ts";
 import { featuresOf } from "./features.ts";
 import type { LayerContext, Solver } from "./solver.ts";

@@ -2,15 +2,16 @@
  * Keeps statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. Statistics hold for
  * one model, one data set and one seed, and do not depend on which layers are quantized.
  */
-import { isIndexed } from "../../data/indexed.ts";
-import type { Dataset } from "../../data/types.ts";
+
 import type { Engine } from "../../core/engine/engine.ts";
-import type { ObserveOptions } from "../../runtime/run/over-samples.ts";
 import { allTensors, type Graph } from "../../core/graph/graph.ts";
 import { identity, structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
+import { isIndexed } from "../../data/indexed.ts";
+import type { Dataset } from "../../data/types.ts";
+import { tensorHash } from "../../rewrite/clean-up/merge-initializers.ts";
+import type { ObserveOptions } from "../../runtime/run/over-samples.ts";
 import { observe } from "./observe.ts";
 import type { Place, Statistic } from "./statistic.ts";
 

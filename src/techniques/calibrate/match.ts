@@ -14,10 +14,10 @@ import { requireProduct, weightMatrices, weightShape } from "../../core/analysis
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
 
 export interface LayerMatch {
   readonly name: string;

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { type Dataset, memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
+import { type Dataset, memory } from "../../data/index.ts";
 import { channelMoments } from "./moments.ts";
 import { observe, observeWithStates, valueRange } from "./observe.ts";
 

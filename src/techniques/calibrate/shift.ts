@@ -13,9 +13,9 @@ import { emitInto } from "../../core/graph/emit.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
-import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
+import { readStoredValue } from "../../rewrite/edit/stored.ts";
 
 /** @param sum the Add that follows the layer (`biased`) */
 export async function shiftOutputs(

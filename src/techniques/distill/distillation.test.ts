@@ -1,12 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { memory } from "../../data/index.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { flatten, linear, network } from "../../learn/nn/index.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { flatten, linear, network } from "../../learn/nn/index.ts";
 import { createStep, train } from "../../learn/train/index.ts";
 import { distill } from "./distill.ts";
 import { distillation } from "./distillation.ts";

@@ -3,14 +3,14 @@ import { cost } from "../../core/analysis/cost.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../core/analysis/learned.ts";
-import { haveSameElements } from "../../data/hash.ts";
 import { PithError } from "../../core/errors.ts";
-import { bytes, count, percent } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { bytes, count, percent } from "../../core/numbers.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { dimValue } from "../../core/tensor/dims.ts";
+import { haveSameElements } from "../../data/hash.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
-import { dimValue } from "../../core/tensor/dims.ts";
 
 interface Making {
   readonly shrink?: number | undefined;

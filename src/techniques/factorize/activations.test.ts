@@ -1,15 +1,14 @@
 /** The error of outputs where a truncation weighs the inputs of layers. */
 import { describe, expect, test } from "vitest";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { fromDense, multiply } from "../../core/math/index.ts";
-import { conv2d, flatten, linear, network, relu } from "../../learn/nn/index.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
-
 import type { Dense } from "../../core/tensor/types.ts";
+import { memory } from "../../data/index.ts";
+import { conv2d, flatten, linear, network, relu } from "../../learn/nn/index.ts";
 import { factorize } from "./factorize.ts";
 
 const count = 64;

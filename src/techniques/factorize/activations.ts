@@ -7,11 +7,11 @@
  */
 
 import type { Layer } from "../../core/analysis/layers.ts";
-import { type Calibration, calibrate, gramMatrices } from "../calibrate/index.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Matrix, type Multiply, matrix, squareRoot } from "../../core/math/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import { type Calibration, calibrate, gramMatrices } from "../calibrate/index.ts";
 import type { FactorizeOptions } from "./options.ts";
 
 export const activations = ["whitening"] as const;

@@ -4,13 +4,13 @@ import { isInside, type Layer, layers as layersOf } from "../../core/analysis/la
 import { isStored } from "../../core/analysis/stored-root.ts";
 import { requireProduct, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
 import { enumerated, Miss } from "../../core/errors.ts";
-import { counted, integer } from "../../core/numbers.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { nodeName, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { pattern } from "../../core/graph/pattern.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
 import { buffer } from "../../core/graph/role.ts";
+import { counted, integer } from "../../core/numbers.ts";
 import { type ChainPart, entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { inMemory } from "../../core/tensor/dense.ts";

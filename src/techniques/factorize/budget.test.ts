@@ -1,6 +1,14 @@
 /** Ranks by one budget for the whole model. */
 import { expect, it } from "vitest";
-import { convolutions, dims, errorIn, factorize, macsOf, setWeight, weightsOf } from "../../../test/factorize/models.ts";
+import {
+  convolutions,
+  dims,
+  errorIn,
+  factorize,
+  macsOf,
+  setWeight,
+  weightsOf,
+} from "../../../test/factorize/models.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { linear, network } from "../../learn/nn/index.ts";

@@ -1,9 +1,9 @@
 /** Distributes one budget over all layers so that the total loss is minimal (`core/math/allocate.ts`). */
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss, stopIfAsked } from "../../core/errors.ts";
-import { integer } from "../../core/numbers.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
+import { integer } from "../../core/numbers.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { inputsOf } from "./activations.ts";

@@ -7,10 +7,10 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { fromDense, type Matrix, multiply } from "../../core/math/index.ts";
-import { linear, network } from "../../learn/nn/index.ts";
-import { quantize } from "../quantize/index.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
+import { linear, network } from "../../learn/nn/index.ts";
+import { quantize } from "../quantize/index.ts";
 
 const _engine = createEngine();
 async function matrixAt(model: Model, name: string): Promise<Matrix> {

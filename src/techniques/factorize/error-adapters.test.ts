@@ -3,18 +3,18 @@ import { describe, expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
 import { weightMatrices } from "../../core/analysis/weight.ts";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { frobenius, subtract, svd } from "../../core/math/index.ts";
+import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { train } from "../../learn/train/index.ts";
 import { rewritten } from "../../rewrite/edit/migrate.ts";
 import { readWeight } from "../../rewrite/edit/weight-numbers.ts";
 import { type QuantizeOptions, quantize } from "../quantize/index.ts";
-import { random } from "../../core/tensor/random.ts";
-import { train } from "../../learn/train/index.ts";
 import { lora } from "./index.ts";
 
 const text = `opset 21

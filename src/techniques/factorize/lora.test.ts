@@ -3,16 +3,16 @@ import { expect, test } from "vitest";
 import { joinPath } from "#platform";
 import { value } from "../../../test/find.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
-import { conv2d, flatten, linear, network, relu } from "../../learn/nn/index.ts";
 import { open } from "../../core/onnx/index.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
+import { memory } from "../../data/index.ts";
+import { conv2d, flatten, linear, network, relu } from "../../learn/nn/index.ts";
 import { train } from "../../learn/train/index.ts";
 import { lora } from "./lora.ts";
 

@@ -17,6 +17,7 @@ import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { Model } from "../../core/graph/model.ts";
+import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { substitute } from "../../core/graph/replace.ts";
 import { parameter } from "../../core/graph/role.ts";
 import { type Matrix, type Multiply, matrix } from "../../core/math/index.ts";
@@ -25,14 +26,13 @@ import type { ChainPart } from "../../core/ops/index.ts";
 import { modelOption } from "../../core/pass/modules.ts";
 import { countOption, described, option, positiveOption, selectionOptions } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import {
   type Adapter,
   adaptedLayers,

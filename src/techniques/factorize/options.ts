@@ -1,5 +1,4 @@
 import * as v from "valibot";
-import { datasetOption } from "../../data/option.ts";
 import {
   countOption,
   described,
@@ -9,6 +8,7 @@ import {
   positiveOption,
   selectionOptions,
 } from "../../core/pass/options.ts";
+import { datasetOption } from "../../data/option.ts";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 

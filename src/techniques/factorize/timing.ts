@@ -2,11 +2,11 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { refusalIn } from "../../core/errors.ts";
-import { leastTimes } from "../../runtime/run/relative-time.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { Model } from "../../core/graph/model.ts";
 import { inMemory, zeros } from "../../core/tensor/dense.ts";
 import type { DataType } from "../../core/tensor/types.ts";
+import { leastTimes } from "../../runtime/run/relative-time.ts";
 import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
 

@@ -8,20 +8,20 @@
 import type { Block } from "../../core/analysis/blocks.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
-import { observe } from "../calibrate/observe.ts";
-import type { Statistic } from "../calibrate/statistic.ts";
-import { trainPart } from "../../data/open.ts";
-import { attentionMask } from "../../data/rows.ts";
-import { draw, firstBatch, take } from "../../data/select.ts";
-import type { Dataset } from "../../data/types.ts";
 import { notFiniteHint, PithError } from "../../core/errors.ts";
-import { feedingOf } from "../../runtime/run/feeding.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
+import { trainPart } from "../../data/open.ts";
+import { attentionMask } from "../../data/rows.ts";
+import { draw, firstBatch, take } from "../../data/select.ts";
+import type { Dataset } from "../../data/types.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { observe } from "../calibrate/observe.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 import type { Bypass } from "./repeated-layers.ts";
 
 /** @throws PithError E_DATA if the data does not fit or has no samples, or an influence is NaN, E_STOPPED on the signal. */

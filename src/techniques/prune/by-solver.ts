@@ -1,18 +1,18 @@
 /** Prunes layer by layer with a solver, which chooses entries by a pattern and can correct the others. */
 import { weightMatrices, weightNumbers, weightStorage } from "../../core/analysis/weight.ts";
-import { withEvidence } from "../calibrate/evidence.ts";
-import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Mask } from "../../core/math/smallest.ts";
 import { cutLeast, type Scores } from "../../core/math/smallest.ts";
-import { floatOf, stored } from "../../rewrite/edit/fold-mask.ts";
 import { answerOf, areMatrices, awaitedAnswerOf } from "../../core/pass/own-methods.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
+import { floatOf, stored } from "../../rewrite/edit/fold-mask.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
+import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { fractionOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";

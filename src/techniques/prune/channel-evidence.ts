@@ -6,9 +6,6 @@
  */
 import type { Group } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import { observe } from "../calibrate/observe.ts";
-import { trainPart } from "../../data/open.ts";
-import { draw } from "../../data/select.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -17,6 +14,9 @@ import { statisticOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { int64 } from "../../core/tensor/dense.ts";
+import { trainPart } from "../../data/open.ts";
+import { draw } from "../../data/select.ts";
+import { observe } from "../calibrate/observe.ts";
 import { readings } from "./channel-places.ts";
 import type { ActivationStatistic, ChannelStatistic, GateStatistic } from "./criteria/criterion.ts";
 import { gradientEvidence, type ScoringOptions } from "./importance.ts";

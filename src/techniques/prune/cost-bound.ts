@@ -4,12 +4,12 @@ import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { Miss, PithError, reasonText, stopIfAsked } from "../../core/errors.ts";
-import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
 import { encodedSize } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
+import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
 
 export interface CostBound {
   readonly kind: keyof typeof kinds;

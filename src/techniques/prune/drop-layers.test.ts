@@ -1,16 +1,16 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { value } from "../../../test/find.ts";
-import { memory } from "../../data/index.ts";
 import { createEngine } from "../../core/engine/index.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
-import { linear, network } from "../../learn/nn/index.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { linear, network } from "../../learn/nn/index.ts";
 import { blockInfluence } from "./block-influence.ts";
 import { prune } from "./index.ts";
 import { bypassOf, repeatedLayers } from "./repeated-layers.ts";

@@ -1,9 +1,10 @@
 /** Depth pruning by influence: removes the repeated layers that change their input least (`block-influence.ts`). */
-import type { Dataset } from "../../data/types.ts";
+
 import { Miss, PithError, reasonText } from "../../core/errors.ts";
-import { counted } from "../../core/numbers.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/types.ts";
 import { blockInfluence } from "./block-influence.ts";
 import { type Bypass, bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 

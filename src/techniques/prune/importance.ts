@@ -1,10 +1,13 @@
 /** Scores the entries of weights by a criterion. Its statistics are collected in one walk before anything is pruned. */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
-import { brokenNumbers, hasFloatWeights, weightMatrices, weightNumbers, weightStorage } from "../../core/analysis/weight.ts";
-import { withEvidence } from "../calibrate/evidence.ts";
-import type { Statistic } from "../calibrate/statistic.ts";
-import type { Dataset } from "../../data/types.ts";
+import {
+  brokenNumbers,
+  hasFloatWeights,
+  weightMatrices,
+  weightNumbers,
+  weightStorage,
+} from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -13,8 +16,11 @@ import type { Scores } from "../../core/math/smallest.ts";
 import { answerOf, areMatrices, statisticOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random as stream } from "../../core/tensor/random.ts";
+import type { Dataset } from "../../data/types.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";
+import { withEvidence } from "../calibrate/evidence.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 import { type Importance, isChannelEvidence } from "./criteria/criterion.ts";
 import { criteria, ofChannelsAlone } from "./criteria/index.ts";
 

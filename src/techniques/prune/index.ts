@@ -1,6 +1,7 @@
 /** Pruning: masks by the rules of `torch.nn.utils.prune`, and removal of channels and layers. */
-export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
+
 export type { Mask } from "../../core/math/smallest.ts";
+export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
 export type { Allocation, RankedLayer } from "./allocations/allocation.ts";
 export type { AllocationName } from "./allocations/index.ts";
 export type { Amount } from "./amount.ts";

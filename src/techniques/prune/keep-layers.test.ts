@@ -5,11 +5,11 @@ import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
-import { gelu, linear, network, residual, sequential } from "../../learn/nn/index.ts";
 import { open } from "../../core/onnx/index.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { gelu, linear, network, residual, sequential } from "../../learn/nn/index.ts";
 import { type KeptLayers, keepLayers } from "./index.ts";
 
 const engine = createEngine();

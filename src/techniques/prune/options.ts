@@ -1,6 +1,4 @@
 import * as v from "valibot";
-import type { Pattern } from "../calibrate/solver.ts";
-import { datasetOption } from "../../data/option.ts";
 import {
   bytesOf,
   countOption,
@@ -11,7 +9,9 @@ import {
   selectionOptions,
   sizeOption,
 } from "../../core/pass/options.ts";
+import { datasetOption } from "../../data/option.ts";
 import type { Loss } from "../../learn/train/loss.ts";
+import type { Pattern } from "../calibrate/solver.ts";
 import { allocations } from "./allocations/index.ts";
 import { criteria, ofChannelsAlone, ranksWeights } from "./criteria/index.ts";
 import { entries, patternOf, patternSchema } from "./pattern.ts";

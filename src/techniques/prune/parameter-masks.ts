@@ -2,9 +2,9 @@ import { maskedAt, plainName } from "../../core/analysis/masks.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Mask } from "../../core/math/smallest.ts";
-import { floatOf, type Keep, keptBy, stored } from "../../rewrite/edit/fold-mask.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { elementCount, sameDims } from "../../core/tensor/dims.ts";
+import { floatOf, type Keep, keptBy, stored } from "../../rewrite/edit/fold-mask.ts";
 
 /** Returns the mask of a parameter; all ones without a mask. */
 export async function readMask(parameter: Value): Promise<Mask> {

@@ -7,12 +7,12 @@
  *     r×c       blocks of r outputs and c inputs, by the sum of their squares
  */
 import * as v from "valibot";
-import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { cutLeast } from "../../core/math/smallest.ts";
 import { modulePath } from "../../core/pass/modules.ts";
 import { isMethod } from "../../core/pass/own-methods.ts";
 import { joined } from "../../core/tensor/dense.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
+import type { MatrixMask, Pattern } from "../calibrate/solver.ts";
 import { keptCount } from "./mask.ts";
 
 /** `prune` implements this pattern without matrices. */

@@ -1,13 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
-import type { Solver } from "../calibrate/solver.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32, zeros } from "../../core/tensor/dense.ts";
+import type { Solver } from "../calibrate/solver.ts";
 import {
   customFromMask,
   globalUnstructured,

@@ -1,11 +1,11 @@
 import { brokenNumbers, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss } from "../../core/errors.ts";
 import { type Mask, masked, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
-import { stored } from "../../rewrite/edit/fold-mask.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { isDense } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { stored } from "../../rewrite/edit/fold-mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import { checkSameDims, maskReader } from "./parameter-masks.ts";

@@ -13,11 +13,11 @@ import { infer } from "../../core/analysis/infer.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Graph, Use, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
 import { type Change, type Context, noLongerThere } from "../../core/pass/pass.ts";
-import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 /** Returns the repeated layers by stack. @throws PithError E_UNSUPPORTED if there are none */
 export function repeatedLayers(model: Model): readonly (readonly Block[])[] {

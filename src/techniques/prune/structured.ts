@@ -15,12 +15,12 @@ import { noLayers } from "../../core/analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss, PithError, reasonText } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { answerOf } from "../../core/pass/own-methods.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
+import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Allocation } from "./allocations/allocation.ts";
 import { type ChannelScoring, scoredGroups, type UnitScorer } from "./channel-scores.ts";
 import {

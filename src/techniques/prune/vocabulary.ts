@@ -13,11 +13,11 @@ import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { spread } from "../../core/analysis/spread.ts";
 import { Labels } from "../../core/analysis/units.ts";
-import { tokenInput } from "../../data/sequences.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
+import { tokenInput } from "../../data/sequences.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 interface Vocabulary {

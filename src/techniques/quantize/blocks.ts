@@ -1,11 +1,11 @@
 /** Blocks of a layer's weight: the weight is a set of rows, and consecutive elements of a row share a scale. */
 import type { Layer } from "../../core/analysis/layers.ts";
-import type { Solver } from "../calibrate/solver.ts";
 import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../core/math/index.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../../core/tensor/types.ts";
+import type { Solver } from "../calibrate/solver.ts";
 import type { Writing } from "./formats/format.ts";
 import { type BlockSettings, blockGrid } from "./grid.ts";
 import { nearest } from "./rounders/nearest.ts";

@@ -2,19 +2,19 @@
 import { biased } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { correctBiases } from "../calibrate/biases.ts";
-import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
-import { matchOriginal } from "../calibrate/match.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/indexed.ts";
 import { trainPart } from "../../data/open.ts";
 import { collect, draw, firstBatch, setAside } from "../../data/select.ts";
 import { openStorage } from "../../data/store.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import { feedingOf } from "../../runtime/run/feeding.ts";
 import { trialsOn } from "../../runtime/noise/noise-trials.ts";
-import { counted } from "../../core/numbers.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Change, Context } from "../../core/pass/pass.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { correctBiases } from "../calibrate/biases.ts";
+import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
+import { matchOriginal } from "../calibrate/match.ts";
 import type { QuantizeSettings } from "./options.ts";
 
 /** With fewer samples, the means and the held-out check are too uncertain. */

@@ -21,13 +21,13 @@ import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
 import { roleWords } from "../../core/graph/role.ts";
-import { foldMask } from "../../rewrite/edit/fold-mask.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
-import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
+import { foldMask } from "../../rewrite/edit/fold-mask.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import type { QuantizeSettings } from "./options.ts";
 
 /** The smallest value that float16 rounds to infinity: halfway between 65,504 and 65,536. */

@@ -3,7 +3,7 @@
  *
  * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric: uint8 is int8 plus 128.
  */
-import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
+
 import {
   type BlockBits,
   blockScale,
@@ -18,6 +18,7 @@ import {
   smallestScale,
 } from "../../core/math/index.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
+import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */
 export interface Along {

@@ -3,8 +3,8 @@ import type { Layer } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { replaceUses } from "../../core/graph/replace.ts";
 import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
 import { type FakeRounding, type FoundRounding, roundingAt } from "./rounding.ts";
 
 export interface WeightRounding extends FakeRounding {

@@ -1,6 +1,4 @@
 import * as v from "valibot";
-import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
-import { datasetOption } from "../../data/option.ts";
 import { PithError } from "../../core/errors.ts";
 import {
   countOption,
@@ -12,6 +10,8 @@ import {
   understood,
 } from "../../core/pass/options.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
+import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
+import { datasetOption } from "../../data/option.ts";
 import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
 import { gptaq } from "./rounders/gptaq.ts";
 import { rounders } from "./rounders/index.ts";

@@ -10,12 +10,13 @@
  *
  * Masked scores are either in the bulk, which is lost entirely, or near the largest. The tail of a distribution lies between.
  */
-import type { Histogram } from "../calibrate/histogram.ts";
-import type { ValueRange } from "../calibrate/observe.ts";
-import type { Statistic } from "../calibrate/statistic.ts";
+
 import { smallestScale } from "../../core/math/index.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { type Dense, typeCodes } from "../../core/tensor/types.ts";
+import type { Histogram } from "../calibrate/histogram.ts";
+import type { ValueRange } from "../calibrate/observe.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 
 /** Maximum lost share of the bulk: if a layer needs the quantized value, or if it can stay in float. */
 const mostLost = { needed: 0.99, free: 0.5 };

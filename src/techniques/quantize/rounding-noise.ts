@@ -1,9 +1,10 @@
 /** Measures the output noise of a quantized model relative to its original, on samples or random inputs. */
+
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
 import { trainPart } from "../../data/open.ts";
 import { draw } from "../../data/select.ts";
 import { type NoiseMeter, noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Context } from "../../core/pass/pass.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { rounders } from "./rounders/index.ts";
 import { mse } from "./rounders/mse.ts";

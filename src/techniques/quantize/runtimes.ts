@@ -1,8 +1,8 @@
 /** Target runtimes and measurements of their kernels: ONNX Runtime 1.30, native on x64 with VNNI. */
 import * as v from "valibot";
 import { Miss } from "../../core/errors.ts";
-import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
 import { described } from "../../core/pass/options.ts";
+import { type TargetName, targetNames } from "../../runtime/run/run-target.ts";
 import type { WeightedRule } from "./target.ts";
 
 export const targetOption = (text: string) =>

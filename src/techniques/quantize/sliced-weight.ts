@@ -1,11 +1,11 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
-import type { SlicedWeight } from "../calibrate/solver.ts";
 import { channelRanges, type Matrix, sliceSteps } from "../../core/math/index.ts";
 import type { WeightRole } from "../../core/ops/index.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import type { SlicedWeight } from "../calibrate/solver.ts";
 import { mostSteps } from "./grid.ts";
 
 /**

@@ -1,8 +1,9 @@
 /** Warns about activations that stay in float because 8 bits do not resolve their range (`resolution.ts`). */
-import type { ValueRange } from "../calibrate/observe.ts";
-import { counted, integer } from "../../core/numbers.ts";
+
 import type { Value } from "../../core/graph/graph.ts";
+import { counted, integer } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import type { ValueRange } from "../calibrate/observe.ts";
 import type { MeasureOptions } from "./measure.ts";
 import { short } from "./resolution.ts";
 

@@ -1,7 +1,5 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
-import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
-import type { Dataset } from "../../data/types.ts";
 import { type Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import {
@@ -21,13 +19,15 @@ import {
 } from "../../core/math/index.ts";
 import { areMatrices, awaitedAnswerOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { readStoredValue, storedReader } from "../../rewrite/edit/stored.ts";
 import { fromNumbers, toFloat32 } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import { isPacked } from "../../core/tensor/packed.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import type { Dataset } from "../../data/types.ts";
+import { readStoredValue, storedReader } from "../../rewrite/edit/stored.ts";
+import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
 import { type Along, centerOf, gridOf, mostSteps, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
 import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";

@@ -2,8 +2,8 @@
 import type { Inference } from "../../core/analysis/infer.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { LayerPlan } from "./formats/format.ts";
 import type { Plan } from "./plan.ts";

@@ -7,14 +7,14 @@
  */
 
 import { type Inference, infer } from "../../core/analysis/infer.ts";
-import type { Calibration } from "../calibrate/calibration.ts";
-import { channelMoments } from "../calibrate/moments.ts";
 import { Miss } from "../../core/errors.ts";
-import { counted } from "../../core/numbers.ts";
 import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
+import type { Calibration } from "../calibrate/calibration.ts";
+import { channelMoments } from "../calibrate/moments.ts";
 import { type Stage, walk } from "./stage.ts";
 
 export const recalibrateNorms: Stage = {

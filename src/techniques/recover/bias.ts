@@ -1,6 +1,7 @@
 /** Bias correction (`techniques/calibrate/biases.ts`). Batch normalization after a layer has a separate stage. */
-import { correctBiases } from "../calibrate/biases.ts";
+
 import { counted } from "../../core/numbers.ts";
+import { correctBiases } from "../calibrate/biases.ts";
 import { type Stage, walk } from "./stage.ts";
 
 export const biasStage: Stage = {

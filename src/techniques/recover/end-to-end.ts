@@ -6,15 +6,16 @@
  * which on logits is no worse than softened distributions (Kim et al. 2021, arXiv 2105.08919), and is the measure of a recovery.
  * A given loss, such as one with labels, replaces it.
  */
-import type { Dataset } from "../../data/types.ts";
+
 import { PithError } from "../../core/errors.ts";
-import { abortAfter } from "../../runtime/run/elapsed.ts";
 import { parseOptions } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/types.ts";
 import { batchSizeFor } from "../../learn/train/batch-size.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { imitation } from "../../learn/train/losses/imitation.ts";
 import { trainInPlace } from "../../learn/train/train.ts";
 import { trainOptions } from "../../learn/train/train-options.ts";
+import { abortAfter } from "../../runtime/run/elapsed.ts";
 import { adopt, type Stage, untrainable, usualBatch } from "./stage.ts";
 
 export interface EndToEndOptions {

@@ -2,8 +2,8 @@
 import { channelGroups, type Group, outputsOf } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import type { Match } from "../calibrate/match.ts";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
+import type { Match } from "../calibrate/match.ts";
 
 /** By name of a value: the remaining indices of each cut axis. */
 export type Survivors = ReadonlyMap<string, ReadonlyMap<number, readonly number[]>>;

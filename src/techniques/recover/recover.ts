@@ -7,24 +7,24 @@
  */
 
 import * as v from "valibot";
-import { matchOriginal } from "../calibrate/match.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { snapshot } from "../../core/graph/snapshot.ts";
+import { counted } from "../../core/numbers.ts";
+import { modelOption } from "../../core/pass/modules.ts";
+import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
+import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { isIndexed, range, view } from "../../data/indexed.ts";
 import { trainPart } from "../../data/open.ts";
 import { datasetOption } from "../../data/option.ts";
 import { collect, draw, firstBatch, setAside, take } from "../../data/select.ts";
 import { openStorage } from "../../data/store.ts";
 import type { Dataset, IndexedDataset } from "../../data/types.ts";
-import { Miss, PithError } from "../../core/errors.ts";
+import { lossOption } from "../../learn/train/losses/parse.ts";
+import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
-import { counted } from "../../core/numbers.ts";
-import type { Model } from "../../core/graph/model.ts";
-import { snapshot } from "../../core/graph/snapshot.ts";
-import { modelOption } from "../../core/pass/modules.ts";
-import { countOption, described, minutesOption, option, positiveOption } from "../../core/pass/options.ts";
-import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { lossOption } from "../../learn/train/losses/parse.ts";
+import { matchOriginal } from "../calibrate/match.ts";
 import { recalibrateNorms } from "./batch-norm.ts";
 import { biasStage } from "./bias.ts";
 import { blockWise } from "./block-wise.ts";

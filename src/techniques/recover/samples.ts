@@ -1,14 +1,15 @@
 /** Training samples of a part: changed inputs, and original outputs. Samples of different sizes (texts) stay in their padded batches. */
-import type { Calibration } from "../calibrate/calibration.ts";
-import { together } from "../calibrate/together.ts";
-import { indexed, view } from "../../data/indexed.ts";
-import type { BatchStore } from "../../data/store.ts";
-import type { Dataset } from "../../data/types.ts";
+
 import { Miss } from "../../core/errors.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import { takeIndices } from "../../core/tensor/take.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { indexed, view } from "../../data/indexed.ts";
+import type { BatchStore } from "../../data/store.ts";
+import type { Dataset } from "../../data/types.ts";
+import type { Calibration } from "../calibrate/calibration.ts";
+import { together } from "../calibrate/together.ts";
 import type { Survivors } from "./kept-channels.ts";
 
 export const wanted = "recover.wanted";

@@ -1,13 +1,13 @@
 /** Scores a model by its similarity to the original on held-out samples. */
 
-import type { Dataset } from "../../data/types.ts";
 import { PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { minus } from "../../core/numbers.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import type { Dataset } from "../../data/types.ts";
 import { agreement, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
-import { minus } from "../../core/numbers.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import type { Model } from "../../core/graph/model.ts";
-import type { Context } from "../../core/pass/pass.ts";
 
 export interface Score {
   /** Signal-to-noise ratio of the outputs in decibels; it decides. */

@@ -1,10 +1,10 @@
-import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
-import type { Match } from "../calibrate/match.ts";
-import type { Storage } from "../../data/store.ts";
-import type { IndexedDataset } from "../../data/types.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
+import type { Storage } from "../../data/store.ts";
+import type { IndexedDataset } from "../../data/types.ts";
+import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
+import type { Match } from "../calibrate/match.ts";
 
 export interface StageResult {
   /** Number of changed layers, norms, blocks or tensors; 0 if the model is unchanged. */

@@ -1,11 +1,12 @@
 /** New adapters leave outputs unchanged, and trained adapters give the same outputs when they are merged. */
-import { lora } from "../../../src/techniques/factorize/index.ts";
+
 import type { Model } from "../../../src/core/graph/model.ts";
-import { quantize } from "../../../src/techniques/quantize/index.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../../src/core/tensor/convert.ts";
 import { inMemory } from "../../../src/core/tensor/dense.ts";
 import { random } from "../../../src/core/tensor/random.ts";
 import type { Batch } from "../../../src/core/tensor/types.ts";
+import { lora } from "../../../src/techniques/factorize/index.ts";
+import { quantize } from "../../../src/techniques/quantize/index.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectNear, expectSame, expectSentences } from "../runs.ts";
 import type { Promised } from "./promised.ts";

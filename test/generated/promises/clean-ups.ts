@@ -7,7 +7,13 @@ import { allGraphs } from "../../../src/core/graph/graph.ts";
 import { structureHash } from "../../../src/core/graph/hash.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
 import { encodedSize } from "../../../src/core/onnx/index.ts";
+import { toNumbers } from "../../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
+import { alongAxis, isSymbolic } from "../../../src/core/tensor/dims.ts";
+import { random } from "../../../src/core/tensor/random.ts";
 import { dropDeadChannels } from "../../../src/rewrite/clean-up/drop-dead-channels.ts";
+import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { migrate } from "../../../src/rewrite/edit/migrate.ts";
 import {
   deduplicate,
   dropNotes,
@@ -31,12 +37,6 @@ import {
   simplify,
   storeConstants,
 } from "../../../src/rewrite/index.ts";
-import { migrate } from "../../../src/rewrite/edit/migrate.ts";
-import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
-import { toNumbers } from "../../../src/core/tensor/convert.ts";
-import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
-import { alongAxis, isSymbolic } from "../../../src/core/tensor/dims.ts";
-import { random } from "../../../src/core/tensor/random.ts";
 import type { Network } from "../network.ts";
 import {
   answers,

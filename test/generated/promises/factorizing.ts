@@ -2,15 +2,15 @@
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { allLayers } from "../../../src/core/analysis/layers.ts";
-import { type FactorizeOptions, factorize } from "../../../src/techniques/factorize/index.ts";
 import { allGraphs } from "../../../src/core/graph/graph.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
 import { fromDense, type Matrix, multiply, singularValues, subtract } from "../../../src/core/math/index.ts";
-import { storeConstants } from "../../../src/rewrite/index.ts";
 import { isFloat } from "../../../src/core/tensor/convert.ts";
 import { float32 } from "../../../src/core/tensor/dense.ts";
 import { elementCount } from "../../../src/core/tensor/dims.ts";
 import { groupBy } from "../../../src/core/tensor/group-by.ts";
+import { storeConstants } from "../../../src/rewrite/index.ts";
+import { type FactorizeOptions, factorize } from "../../../src/techniques/factorize/index.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSame, expectSentences, expectThat } from "../runs.ts";
 import { expectSameShapes, type Promised, type Weight, weights, withWeights } from "./promised.ts";

@@ -4,13 +4,13 @@ import { infer } from "../../../src/core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../../src/core/analysis/layers.ts";
 import type { Value } from "../../../src/core/graph/graph.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
-import { storeConstants } from "../../../src/rewrite/index.ts";
-import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
-import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
 import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
 import { dimsText, elementCount, isUnknownDim, stridesOf } from "../../../src/core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../../src/core/tensor/types.ts";
+import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
+import { storeConstants } from "../../../src/rewrite/index.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat, originalAnswers } from "../runs.ts";
 

@@ -1,13 +1,13 @@
 /** What is pruned is the masked original; what is cut, the silenced one. */
 
-import { memory } from "../../../src/data/index.ts";
 import { Miss, PithError } from "../../../src/core/errors.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
+import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
+import { memory } from "../../../src/data/index.ts";
 import { noLongerThere, simplify } from "../../../src/rewrite/index.ts";
 import { countOf } from "../../../src/techniques/prune/amount.ts";
 import { isPruned, keepLayers, prune, remove } from "../../../src/techniques/prune/index.ts";
 import { recover } from "../../../src/techniques/recover/index.ts";
-import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { expectSameAsSilenced } from "../../prune/silenced.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSame, expectSentences, expectThat, refused } from "../runs.ts";

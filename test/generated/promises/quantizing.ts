@@ -2,19 +2,19 @@
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
-import { memory } from "../../../src/data/index.ts";
 import { Miss } from "../../../src/core/errors.ts";
 import { allNodes } from "../../../src/core/graph/graph.ts";
 import { channelRanges } from "../../../src/core/math/index.ts";
-import { storeConstants } from "../../../src/rewrite/index.ts";
 import { completeContext } from "../../../src/core/pass/pass.ts";
+import { toFloat32, toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
+import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
+import { stridesOf } from "../../../src/core/tensor/dims.ts";
+import { memory } from "../../../src/data/index.ts";
+import { storeConstants } from "../../../src/rewrite/index.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
 import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
 import { roundingAt } from "../../../src/techniques/quantize/rounding.ts";
-import { toFloat32, toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
-import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
-import { stridesOf } from "../../../src/core/tensor/dims.ts";
 import type { Network } from "../network.ts";
 import {
   answers,

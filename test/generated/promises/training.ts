@@ -2,21 +2,27 @@
 
 import { infer } from "../../../src/core/analysis/infer.ts";
 import { layers } from "../../../src/core/analysis/layers.ts";
-import { memory } from "../../../src/data/index.ts";
-import { distill, distillation } from "../../../src/techniques/distill/index.ts";
 import { Miss } from "../../../src/core/errors.ts";
 import type { Value } from "../../../src/core/graph/graph.ts";
 import { structureHash } from "../../../src/core/graph/hash.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
 import { encodeToBytes } from "../../../src/core/onnx/index.ts";
-import type { Outcome } from "../../../src/rewrite/index.ts";
-import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
-import { prune } from "../../../src/techniques/prune/index.ts";
 import { isFloat, toFloat64 } from "../../../src/core/tensor/convert.ts";
 import { float32 } from "../../../src/core/tensor/dense.ts";
 import { random } from "../../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../../src/core/tensor/types.ts";
-import { createStep, meanSquaredError, reinitialize, type TrainOutcome, train } from "../../../src/learn/train/index.ts";
+import { memory } from "../../../src/data/index.ts";
+import {
+  createStep,
+  meanSquaredError,
+  reinitialize,
+  type TrainOutcome,
+  train,
+} from "../../../src/learn/train/index.ts";
+import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import type { Outcome } from "../../../src/rewrite/index.ts";
+import { distill, distillation } from "../../../src/techniques/distill/index.ts";
+import { prune } from "../../../src/techniques/prune/index.ts";
 import type { Network } from "../network.ts";
 import { answers, batchesOf, engine, expectSentences, expectThat, refused } from "../runs.ts";
 import { expectSameShapes, type Promised, samplesOf, weights } from "./promised.ts";

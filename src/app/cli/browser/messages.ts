@@ -1,10 +1,10 @@
 /** Orders to the page and its replies. Models and tensors travel as files: Playwright's own encoding takes seconds for megabytes. */
 import type { LoadOptions } from "../../../core/engine/index.ts";
-import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import { Model } from "../../../core/graph/model.ts";
 import type { Fault } from "../../../core/platform/serialized-error.ts";
 import { inMemory } from "../../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../../core/tensor/types.ts";
+import type { LatencyReport } from "../../../runtime/run/latency.ts";
 
 export interface PageFacts {
   readonly browser: string;

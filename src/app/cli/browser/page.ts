@@ -3,11 +3,11 @@ import { blobSource, threadCount } from "#platform";
 import { createEngine, type Engine, type Session } from "../../../core/engine/index.ts";
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import { PithError } from "../../../core/errors.ts";
-import { latency } from "../../../runtime/run/latency.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { encode, open } from "../../../core/onnx/index.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
+import { latency } from "../../../runtime/run/latency.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
 import { type Adapter, type Answers, batchOf, modelOf, type Order, type PageFacts, type Reply } from "./messages.ts";
 

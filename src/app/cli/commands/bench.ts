@@ -1,13 +1,13 @@
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { isUnsteady, unsteadyNote } from "../../../runtime/run/latency.ts";
 import { bytes, count, counted, duration, runTime } from "../../../core/numbers.ts";
-import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";
+import { inputsText } from "../../../judge/record/verdict.ts";
+import { isUnsteady, unsteadyNote } from "../../../runtime/run/latency.ts";
+import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
-import { inputsText } from "../../../judge/record/verdict.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files.ts";
 import type benchJob from "../jobs/bench.ts";

@@ -1,10 +1,10 @@
 import * as v from "valibot";
 import { capitalized, type Miss } from "../../../core/errors.ts";
-import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
+import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
+import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataRequest } from "../data.ts";
 import { isThere, requireOther, withoutLeftovers } from "../files.ts";

@@ -1,14 +1,14 @@
 import * as v from "valibot";
 import { appendFile } from "#platform";
 import { notFiniteHint, PithError } from "../../../core/errors.ts";
-import { cosineText, sameDirection } from "../../../judge/compare/batch-dependence.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import { counted, difference, figure, figureInterval, integer, minus, percent, told } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import { targetOption } from "../../../techniques/quantize/runtimes.ts";
-import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
+import { cosineText, sameDirection } from "../../../judge/compare/batch-dependence.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
 import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
+import { targetOption } from "../../../techniques/quantize/runtimes.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { defineCommand } from "../command.ts";
 import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
 import { requireOther } from "../files.ts";

@@ -4,7 +4,11 @@ import { join } from "node:path";
 import { PithError } from "../../../core/errors.ts";
 import { counted } from "../../../core/numbers.ts";
 import type { OnTarget } from "../../../judge/compare/right-on.ts";
+import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
+import type { Purpose } from "../../../judge/run/objective.ts";
+import type { MetricName } from "../../../judge/task/index.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
+import { usualMinutes } from "../../../search/budget.ts";
 import {
   comparedNearness,
   type FileFigures,
@@ -13,11 +17,7 @@ import {
   type ModuleSearch,
   nearnessText,
 } from "../../folder/index.ts";
-import type { Purpose } from "../../../judge/run/objective.ts";
 import { choiceSentence } from "../../report/choice.ts";
-import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
-import { usualMinutes } from "../../../search/budget.ts";
-import type { MetricName } from "../../../judge/task/index.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../data.ts";
 import type { Elsewhere } from "../jobs/ahead.ts";

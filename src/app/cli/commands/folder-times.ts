@@ -1,8 +1,8 @@
 import { basename } from "node:path";
 import { Miss, refusalIn } from "../../../core/errors.ts";
+import type { Settings } from "../../../judge/task/index.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures, FolderOptions } from "../../folder/index.ts";
-import type { Settings } from "../../../judge/task/index.ts";
 import type { Session } from "../command.ts";
 import { speedBeside } from "../speed.ts";
 

@@ -3,12 +3,22 @@ import { readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { temporaryFolder } from "#platform";
+import { capitalized, enumerated, PithError } from "../../../core/errors.ts";
+import { bytes, counted } from "../../../core/numbers.ts";
+import { option } from "../../../core/pass/options.ts";
+import { version } from "../../../core/version.ts";
 import { fileHash, textHash } from "../../../data/file-hash.ts";
 import { type Texts, textsIn } from "../../../data/texts.ts";
 import { openTokenizer } from "../../../data/tokenizer.ts";
-import { capitalized, enumerated, PithError } from "../../../core/errors.ts";
-import { bytes, counted } from "../../../core/numbers.ts";
+import { sparedLine } from "../../../judge/run/sparing.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
+import { usualDtypes } from "../../../techniques/quantize/dtypes.ts";
+import {
+  calibrationNeed,
+  dtypesOfOtherValues,
+  isLowEntropy,
+  optionsOfDtype,
+} from "../../../techniques/quantize/options.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
@@ -23,11 +33,6 @@ import {
 } from "../../folder/index.ts";
 import { recordOf } from "../../folder/records.ts";
 import { fileOf } from "../../folder/run.ts";
-import { option } from "../../../core/pass/options.ts";
-import { usualDtypes } from "../../../techniques/quantize/dtypes.ts";
-import { calibrationNeed, dtypesOfOtherValues, isLowEntropy, optionsOfDtype } from "../../../techniques/quantize/options.ts";
-import { sparedLine } from "../../../judge/run/sparing.ts";
-import { version } from "../../../core/version.ts";
 import type { Result, Session } from "../command.ts";
 import { type DataFlags, dataRequest } from "../data.ts";
 import { withoutLeftovers } from "../files.ts";

@@ -3,11 +3,11 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { copiesOf } from "../../../data/compressed-copies.ts";
 import { PithError, uncapitalized } from "../../../core/errors.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
+import { copiesOf } from "../../../data/compressed-copies.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";

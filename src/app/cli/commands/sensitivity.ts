@@ -10,6 +10,7 @@ import {
   positiveOption,
   selectionOptions,
 } from "../../../core/pass/options.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
 import {
   dropText,
   equalSettingsText,
@@ -20,7 +21,6 @@ import {
   sensitivityKinds,
   sweptBy,
 } from "../../../search/sensitivity/sensitivity-record.ts";
-import { quoted } from "../../../judge/record/shell-command.ts";
 import { defineCommand } from "../command.ts";
 import { dataFlags, dataGroup, dataRequest, dataWords } from "../data.ts";
 import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";

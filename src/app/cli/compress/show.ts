@@ -1,5 +1,4 @@
 import { PithError } from "../../../core/errors.ts";
-import { isWithin } from "../../../judge/compare/compare.ts";
 import {
   allowance,
   bytes,
@@ -12,7 +11,8 @@ import {
   sparsityMatters,
   times,
 } from "../../../core/numbers.ts";
-import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
+import { isWithin } from "../../../judge/compare/compare.ts";
 import type { Measured, Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {
@@ -29,7 +29,7 @@ import {
   timesOf,
   timingText,
 } from "../../../judge/record/verdict.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
+import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
 import type { Result } from "../command.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { samplesLine } from "../samples.ts";

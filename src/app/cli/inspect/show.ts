@@ -1,10 +1,10 @@
 import { basename } from "node:path";
 import { reasonText } from "../../../core/errors.ts";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { operationsText } from "../../report/operation-count.ts";
-import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
 import { mergeRows } from "../merge-rows.ts";
 import { columns } from "../table.ts";

@@ -1,9 +1,9 @@
 /** Advice for results that are worse than the original. It names only flags of the command that ran. */
 import { capitalized } from "../../../core/errors.ts";
-import { type Blame, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import type { AnyPass, Change, OptionValues } from "../../../core/pass/pass.ts";
 import type { Lost } from "../../../judge/run/judgement.ts";
 import { trains } from "../../../judge/steps/step.ts";
+import { type Blame, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files.ts";
 import { asFlags } from "../invalid-options.ts";
 import { keysOf } from "../options.ts";

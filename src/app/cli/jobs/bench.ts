@@ -1,6 +1,11 @@
 /** Job of `pith bench`: times models relative to the first, interleaved, on the same random inputs. */
-import { tokenizerBeside } from "../../../data/tokenizer.ts";
+
 import { createEngine, type RuntimeName } from "../../../core/engine/index.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { isSymbolic } from "../../../core/tensor/dims.ts";
+import { tokenizerBeside } from "../../../data/tokenizer.ts";
+import type { Settings } from "../../../judge/task/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import {
@@ -11,10 +16,6 @@ import {
   timedLength,
   timedShapes,
 } from "../../../runtime/run/timed-inputs.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import type { Settings } from "../../../judge/task/index.ts";
-import { isSymbolic } from "../../../core/tensor/dims.ts";
 import { namedSizes } from "../set.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
 import { contentsOfEach } from "./set.ts";

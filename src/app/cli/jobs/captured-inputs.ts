@@ -1,15 +1,15 @@
 /** Job of `pith compress` on a folder of several models: saves the inputs of each while they continue texts jointly. */
 import { joinPath, makeFolder, writeFileAtomically } from "#platform";
-import { npzBytes } from "../../../data/npy.ts";
 import { createEngine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
-import { capturedInputs } from "../../folder/captured-inputs.ts";
-import type { Module } from "../../folder/index.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
-import type { Settings } from "../../../judge/task/index.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
+import { npzBytes } from "../../../data/npy.ts";
+import type { Settings } from "../../../judge/task/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { capturedInputs } from "../../folder/captured-inputs.ts";
+import type { Module } from "../../folder/index.ts";
 
 export interface CaptureRequest {
   readonly folder: string;

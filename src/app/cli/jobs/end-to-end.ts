@@ -1,10 +1,11 @@
 /** Job of `pith quantize` on a folder: compares a variant of all its models end to end, on the user's texts or samples. */
-import { textsIn } from "../../../data/texts.ts";
+
 import { createEngine } from "../../../core/engine/index.ts";
-import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
+import { textsIn } from "../../../data/texts.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
 import type { DataRequest } from "../data.ts";
 import { openRequest } from "./task.ts";
 

@@ -1,25 +1,25 @@
 /** Job of `pith eval`: measures a model on data and compares it with its original. */
 
+import { createEngine } from "../../../core/engine/index.ts";
+import { Miss, PithError, someOf } from "../../../core/errors.ts";
+import type { Estimate, Unit } from "../../../core/estimate.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { open } from "../../../core/onnx/index.ts";
+import type { Batch } from "../../../core/tensor/types.ts";
 import { imageFiles } from "../../../data/image-batches.ts";
 import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../../data/index.ts";
 import { firstBatch } from "../../../data/select.ts";
-import { createEngine } from "../../../core/engine/index.ts";
-import { Miss, PithError, someOf } from "../../../core/errors.ts";
 import { batchInvariance, type Invariance, judgedBatch } from "../../../judge/compare/batch-dependence.ts";
 import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
-import type { Estimate, Unit } from "../../../core/estimate.ts";
-import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
-import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
 import type { OnTarget } from "../../../judge/compare/right-on.ts";
-import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import { open } from "../../../core/onnx/index.ts";
 import { heldAgainst, judgedBy, outputKind, storeStates } from "../../../judge/task/index.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
-import type { Batch } from "../../../core/tensor/types.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
+import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
+import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../data.ts";
 import { requireMeasured } from "../metrics.ts";
 import { scoreOf } from "../score.ts";

@@ -1,20 +1,20 @@
 /** Compares a command's result on data with the input model, and with the teacher or original if one is given. */
 import * as v from "valibot";
-import { draw } from "../../../data/index.ts";
 import { PithError, refusalIn } from "../../../core/errors.ts";
-import type { Comparison, Goal } from "../../../judge/compare/compare.ts";
-import { evaluate } from "../../../runtime/metrics/evaluate.ts";
-import { allowance, figure } from "../../../core/numbers.ts";
-import type { Task } from "../../../runtime/metrics/types.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
+import { allowance, figure } from "../../../core/numbers.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { AnyPass, Context } from "../../../core/pass/pass.ts";
-import { type Recipe, recipeVersion } from "../../../search/recipes.ts";
+import { draw } from "../../../data/index.ts";
+import type { Comparison, Goal } from "../../../judge/compare/compare.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "../../../judge/run/paired-metrics.ts";
 import { Looks } from "../../../judge/run/sequential-test.ts";
 import { trains } from "../../../judge/steps/step.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { evaluate } from "../../../runtime/metrics/evaluate.ts";
+import type { Task } from "../../../runtime/metrics/types.ts";
+import { type Recipe, recipeVersion } from "../../../search/recipes.ts";
 import type { DataRequest } from "../data.ts";
 import { isSamePlace } from "../files.ts";
 import { keepingAdvice } from "./advice.ts";

@@ -1,11 +1,11 @@
 /** Finds models that only ONNX Runtime's graph optimizations break; `pith simplify` removes what they would optimize. */
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
-import { loads } from "../../../runtime/run/load-check.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { loads } from "../../../runtime/run/load-check.ts";
 
 export interface LoadableInput {
   readonly models: readonly string[];

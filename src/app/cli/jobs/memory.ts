@@ -1,8 +1,8 @@
 /** Job that loads and runs one model in a separate process, because memory can only be measured per process. */
 import { createEngine, type RuntimeName } from "../../../core/engine/index.ts";
-import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import { open } from "../../../core/onnx/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";
 import type { BenchInput } from "./bench.ts";
 import { startMeter } from "./meter.ts";
 import { startRuntime } from "./runtime.ts";

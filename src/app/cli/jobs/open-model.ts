@@ -3,18 +3,18 @@ import { infer } from "../../../core/analysis/infer.ts";
 import { layers } from "../../../core/analysis/layers.ts";
 import { keptKey } from "../../../core/analysis/provenance.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
+import type { Engine } from "../../../core/engine/index.ts";
+import { enumerated } from "../../../core/errors.ts";
+import { passKey } from "../../../core/graph/emit.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { open, save } from "../../../core/onnx/index.ts";
+import type { Context } from "../../../core/pass/pass.ts";
 import { outdatedCopies, outdatedText, precompress } from "../../../data/compressed-copies.ts";
 import { isCopy } from "../../../data/file-hash.ts";
 import { recordMissingSidecars } from "../../../data/sidecars.ts";
-import type { Engine } from "../../../core/engine/index.ts";
-import { enumerated } from "../../../core/errors.ts";
-import type { CompressedSize } from "../../../runtime/run/size.ts";
-import { passKey } from "../../../core/graph/emit.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import { open, save } from "../../../core/onnx/index.ts";
-import type { Context } from "../../../core/pass/pass.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { CompressedSize } from "../../../runtime/run/size.ts";
 import { filesOf } from "../files.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {

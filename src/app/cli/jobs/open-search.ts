@@ -1,13 +1,13 @@
 import { basename } from "node:path";
-import { trainedKey } from "../../../data/trained-on.ts";
 import { createEngine } from "../../../core/engine/index.ts";
-import type { RunTarget } from "../../../runtime/run/run-target.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import type { Recipe } from "../../../search/recipes.ts";
+import { trainedKey } from "../../../data/trained-on.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { RunTarget } from "../../../runtime/run/run-target.ts";
 import type { SearchOptions } from "../../../search/index.ts";
 import { recipesFor } from "../../../search/offers.ts";
+import type { Recipe } from "../../../search/recipes.ts";
 import type { SearchInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { storeOf } from "./ahead.ts";

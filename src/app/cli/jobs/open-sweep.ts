@@ -1,9 +1,9 @@
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import type { SensitivityOptions } from "../../../search/recipes.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { SensitivityOptions } from "../../../search/recipes.ts";
 import type { SweepInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { storeOf } from "./ahead.ts";

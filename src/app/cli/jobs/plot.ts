@@ -1,10 +1,10 @@
 import { basename } from "node:path";
 import { writeFileAtomically } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
-import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
-import { plotPage } from "../../report/index.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { plotPage } from "../../report/index.ts";
 import { requireOtherThanWeights } from "../files.ts";
 import { openModel } from "./open-model.ts";
 

@@ -1,7 +1,7 @@
 /** Job: runs a recipe on several models in other processes or by the workers of a queue. */
 import { refusalIn, stopIfAsked } from "../../../core/errors.ts";
-import { counted, integer } from "../../../core/numbers.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { counted, integer } from "../../../core/numbers.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { recipeName } from "../../../search/recipes.ts";
 import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";

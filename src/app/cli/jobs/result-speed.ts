@@ -1,11 +1,11 @@
 import { clause, Miss } from "../../../core/errors.ts";
-import { bytes } from "../../../core/numbers.ts";
-import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import { allNodes, storedBytes } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { bytes } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import type { Timed } from "../../report/speed.ts";
 import { dimsText } from "../../../core/tensor/dims.ts";
+import { relativeTime } from "../../../runtime/run/relative-time.ts";
+import type { Timed } from "../../report/speed.ts";
 import { largestTimed } from "../weight.ts";
 import { tokensTimed } from "./bench.ts";
 

@@ -1,8 +1,9 @@
 /** Job of `pith sensitivity`: measures each layer alone, and writes data, page and recipes with per-layer settings. */
 import { basename } from "node:path";
 import { stopIfAsked } from "../../../core/errors.ts";
-import { counted, integer, percent } from "../../../core/numbers.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { counted, integer, percent } from "../../../core/numbers.ts";
+import { bytesOfText } from "../../../core/tensor/dense.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Allocation, allocationFrom, recipeText } from "../../../search/recipes.ts";
 import { type SweepOptions, sweep } from "../../../search/sensitivity/sensitivity.ts";
@@ -16,7 +17,6 @@ import {
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import type { Measurement } from "../../../search/sensitivity/sweep-units.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
-import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
 import { sweptFolder, writeResults } from "../result-folder.ts";

@@ -1,7 +1,8 @@
 /** Job of `pith bench`: measures file sizes, plain and compressed. */
-import { type Size, size } from "../../../runtime/run/size.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
+
 import { open } from "../../../core/onnx/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { type Size, size } from "../../../runtime/run/size.ts";
 import { filesOf } from "../files.ts";
 
 export default async function sizesJob(

@@ -1,13 +1,10 @@
 /** Precision fallback: keeps the most sensitive layers at higher precision, and evaluates the result on samples that the search did not use. */
 import { capitalized, Miss, PithError } from "../../../core/errors.ts";
-import { isWithin } from "../../../judge/compare/compare.ts";
-import { allowance, counted } from "../../../core/numbers.ts";
-import type { RunTarget } from "../../../runtime/run/run-target.ts";
-import { searchTogether } from "../../folder/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
+import { allowance, counted } from "../../../core/numbers.ts";
 import { downloadBytesOf } from "../../../core/pass/options.ts";
 import type { Context, OptionValues } from "../../../core/pass/pass.ts";
+import { isWithin } from "../../../judge/compare/compare.ts";
 import { withinDownload } from "../../../judge/run/download-budget.ts";
 import { withinBytes } from "../../../judge/run/size-budget.ts";
 import {
@@ -20,6 +17,9 @@ import {
 } from "../../../judge/run/sparing.ts";
 import { randomSearch, type SearchedApart, searchedApart } from "../../../judge/run/sparing-samples.ts";
 import { runStep } from "../../../judge/steps/step.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import type { RunTarget } from "../../../runtime/run/run-target.ts";
+import { searchTogether } from "../../folder/index.ts";
 import { type Judgement, judgeStep } from "./judgement.ts";
 import type { OpenStep } from "./pass.ts";
 import { countsOf } from "./weight.ts";

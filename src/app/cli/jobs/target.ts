@@ -1,11 +1,11 @@
 import { createEngine, type Engine, type RuntimeName, runtimeName } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
-import { latency } from "../../../runtime/run/latency.ts";
-import { type OnTarget, type RightOnOptions, rightOn } from "../../../judge/compare/right-on.ts";
-import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
+import { type OnTarget, type RightOnOptions, rightOn } from "../../../judge/compare/right-on.ts";
 import { onTargetText } from "../../../judge/record/verdict.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { latency } from "../../../runtime/run/latency.ts";
+import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import { type BrowserEngine, openBrowser } from "../browser/engine.ts";
 import { startRuntime, warmUp } from "./runtime.ts";
 

@@ -1,21 +1,27 @@
 /** Splits a command's data into disjoint training, calibration and test samples. One rule for all commands, so that recipes use the same splits. */
 import { resolve, sep } from "node:path";
-import type { Dataset } from "../../../data/index.ts";
 import type { Engine } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
-import { counted, integer } from "../../../core/numbers.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
+import { counted, integer } from "../../../core/numbers.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
-import type { Recipe } from "../../../search/recipes.ts";
-import { calibrationSamples, learnsAnswers, openRecipe, samplesToLearnFrom, stepsOf } from "../../../judge/recipe/pass-steps.ts";
+import type { Dataset } from "../../../data/index.ts";
+import {
+  calibrationSamples,
+  learnsAnswers,
+  openRecipe,
+  samplesToLearnFrom,
+  stepsOf,
+} from "../../../judge/recipe/pass-steps.ts";
 import type { RecipeSamples } from "../../../judge/recipe/recipe.ts";
-import type { Samples } from "../../report/index.ts";
 import { partFor } from "../../../judge/steps/step.ts";
-import { fewestSamples } from "../../../search/parts.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
 import { outputOf } from "../../../learn/train/loss.ts";
 import { outputsNamedIn } from "../../../learn/train/losses/parse.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { fewestSamples } from "../../../search/parts.ts";
+import type { Recipe } from "../../../search/recipes.ts";
+import type { Samples } from "../../report/index.ts";
 import type { DataRequest } from "../data.ts";
 import { onCommandLine } from "../invalid-options.ts";
 import { contextOf } from "./open-model.ts";

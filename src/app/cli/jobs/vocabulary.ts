@@ -1,9 +1,9 @@
 /** Job of `pith prune` on a folder: trims the vocabulary. */
 import { joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
-import { type TrimmedFolder, trimFolder } from "../../folder/index.ts";
-import type { JobContext } from "../../../runtime/job/job.ts";
 import { open } from "../../../core/onnx/index.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { type TrimmedFolder, trimFolder } from "../../folder/index.ts";
 import { fileBytes, filesOf } from "../files.ts";
 import { contextOf } from "./open-model.ts";
 

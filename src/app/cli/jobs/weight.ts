@@ -1,11 +1,11 @@
 import { cost } from "../../../core/analysis/cost.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
-import { type CompressedSize, size } from "../../../runtime/run/size.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../../rewrite/edit/zeros.ts";
-import { plainFile } from "../../../judge/run/improvement.ts";
+import { type CompressedSize, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import { fileBytes, filesOf } from "../files.ts";
 import type { Weight } from "../weight.ts";

@@ -1,6 +1,4 @@
 import { capitalized } from "../../../core/errors.ts";
-import { isWithin, judge } from "../../../judge/compare/compare.ts";
-import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import {
   allowance,
   bytes,
@@ -15,9 +13,9 @@ import {
   sparsityMatters,
   times,
 } from "../../../core/numbers.ts";
-import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
+import { isWithin, judge } from "../../../judge/compare/compare.ts";
+import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
-import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import {
   apartText,
   distanceText,
@@ -26,6 +24,8 @@ import {
   targetLines,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
+import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
+import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "../changes.ts";
 import type { Result } from "../command.ts";
 import type { Reference } from "../jobs/judging.ts";

@@ -3,8 +3,8 @@ import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { clause, messageOf, PithError } from "../../../core/errors.ts";
-import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
+import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { publicAddress } from "../addresses.ts";
 
 /** Part size of uploads; four parts are in memory at a time, and an object has at most 10,000. */

@@ -1,8 +1,8 @@
 /** Schemas of job inputs. A worker validates each job, because any program that reaches the server can add jobs. */
 import * as v from "valibot";
-import { targetNames } from "../../../runtime/run/run-target.ts";
 import { countOption } from "../../../core/pass/options.ts";
 import { purposes } from "../../../judge/run/objective.ts";
+import { targetNames } from "../../../runtime/run/run-target.ts";
 import { sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { seedSchema } from "../command.ts";
 import { dataRequestSchema } from "../data.ts";

@@ -1,8 +1,8 @@
 /** The user's modules in jobs for workers. A job names a module by file name and content hash; a worker uses only its own copy of it. */
 import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
-import { sha256Text } from "../../../data/hash.ts";
 import { PithError } from "../../../core/errors.ts";
+import { sha256Text } from "../../../data/hash.ts";
 
 export type Rename = (module: string) => Promise<string>;
 

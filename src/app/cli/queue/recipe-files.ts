@@ -1,10 +1,11 @@
 /** Recipes for workers may use named techniques and known modules, but no files outside the store. */
-import { isObject } from "../../../data/plain-object.ts";
+
 import { PithError } from "../../../core/errors.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
-import { parseRecipe, type RecipeStep, recipeText } from "../../../search/recipes.ts";
+import { isObject } from "../../../data/plain-object.ts";
 import { withOptions } from "../../../judge/recipe/pass-steps.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
+import { parseRecipe, type RecipeStep, recipeText } from "../../../search/recipes.ts";
 import { isCode, type Rename } from "./modules.ts";
 
 /**

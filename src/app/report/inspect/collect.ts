@@ -6,7 +6,6 @@ import { allLayers, isInside, type Layer, weightCount } from "../../../core/anal
 import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
 import { isInPalette, storedForm, weightBits, weightSteps } from "../../../core/analysis/stored-form.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
-import { preprocessingKey } from "../../../data/preprocessing-spec.ts";
 import type { Miss } from "../../../core/errors.ts";
 import {
   allGraphs,
@@ -19,11 +18,12 @@ import {
   type Value,
 } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
-import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { isFloat } from "../../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import type { Tensor } from "../../../core/tensor/types.ts";
+import { preprocessingKey } from "../../../data/preprocessing-spec.ts";
+import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
+import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { channelsIn, payingRank } from "../applicable-techniques.ts";
 import { operationCount } from "../operation-count.ts";
 import { describeBlocks } from "./blocks.ts";

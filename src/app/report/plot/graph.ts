@@ -8,7 +8,6 @@ import { weightBits } from "../../../core/analysis/stored-form.ts";
 import { storedRoot } from "../../../core/analysis/stored-root.ts";
 import { weightStorage } from "../../../core/analysis/weight.ts";
 import { Miss } from "../../../core/errors.ts";
-import { bytes, count, counted } from "../../../core/numbers.ts";
 import {
   type Attribute,
   type Graph,
@@ -19,6 +18,7 @@ import {
   type Value,
 } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { bytes, count, counted } from "../../../core/numbers.ts";
 import { dimsText, dimText } from "../../../core/tensor/dims.ts";
 import { bitsOf, type DataType } from "../../../core/tensor/types.ts";
 import { isIndexType, withGroups } from "./groups.ts";

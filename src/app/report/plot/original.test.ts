@@ -2,10 +2,19 @@ import { describe, expect, test } from "vitest";
 import { plottedGraphs } from "../../../../test/report/plot-data.ts";
 import { faults } from "../../../../test/report/well-formed.ts";
 import { infer } from "../../../core/analysis/infer.ts";
-import { factorize } from "../../../techniques/factorize/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { parseModel } from "../../../core/graph/text.ts";
-import { conv2d, flatten, globalAveragePool, linear, network, relu, residual, sequential } from "../../../learn/nn/index.ts";
+import {
+  conv2d,
+  flatten,
+  globalAveragePool,
+  linear,
+  network,
+  relu,
+  residual,
+  sequential,
+} from "../../../learn/nn/index.ts";
+import { factorize } from "../../../techniques/factorize/index.ts";
 import { keepLayers, prune } from "../../../techniques/prune/index.ts";
 import { quantize } from "../../../techniques/quantize/index.ts";
 import { plotPage } from "./plot.ts";

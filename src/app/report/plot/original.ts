@@ -5,9 +5,9 @@ import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
 import { counterpartsAmong, originalName } from "../../../core/analysis/match.ts";
 import { storedForm } from "../../../core/analysis/stored-form.ts";
 import { PithError } from "../../../core/errors.ts";
-import { bytes, counted, percent } from "../../../core/numbers.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { bytes, counted, percent } from "../../../core/numbers.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 
 export interface Original {

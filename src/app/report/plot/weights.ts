@@ -8,10 +8,10 @@ import { Miss, refusalIn } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
-import { countOf } from "../../../techniques/prune/amount.ts";
 import { toFloat32, toFloat64 } from "../../../core/tensor/convert.ts";
 import { stridesOf } from "../../../core/tensor/dims.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { countOf } from "../../../techniques/prune/amount.ts";
 
 const mostCells = 48;
 /** Amounts of the table: 0, 5 %, …, 100 %. */

@@ -1,8 +1,8 @@
 import { distributionOf } from "../../../core/analysis/distribution.ts";
 import { infer } from "../../../core/analysis/infer.ts";
 import { PithError } from "../../../core/errors.ts";
-import { counted } from "../../../core/numbers.ts";
 import type { Value } from "../../../core/graph/graph.ts";
+import { counted } from "../../../core/numbers.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
 import { dimsText } from "../../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../../core/tensor/types.ts";

@@ -1,11 +1,12 @@
 /** Criteria score weights or channels; the smallest |score| is pruned. */
-import type { LayerContext } from "../../calibrate/solver.ts";
-import type { Statistic } from "../../calibrate/statistic.ts";
+
 import type { Miss } from "../../../core/errors.ts";
 import type { Matrix } from "../../../core/math/matrix.ts";
 import type { Scores } from "../../../core/math/smallest.ts";
 import type { Random } from "../../../core/tensor/random.ts";
 import type { GradientStatistic } from "../../../learn/train/gradient-statistic.ts";
+import type { LayerContext } from "../../calibrate/solver.ts";
+import type { Statistic } from "../../calibrate/statistic.ts";
 
 export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multiply"> {
   readonly dims: readonly number[];

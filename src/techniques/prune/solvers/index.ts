@@ -1,5 +1,5 @@
-import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../../core/pass/method-table.ts";
+import type { Solver } from "../../calibrate/solver.ts";
 import { sparsegpt } from "./sparsegpt.ts";
 
 const table = { sparsegpt };

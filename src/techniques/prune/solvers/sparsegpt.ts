@@ -1,7 +1,7 @@
+import { type Matrix, matrix, operate, type Surgeon, type Surgery, sliceColumns } from "../../../core/math/index.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { MatrixMask, Pattern, Solver } from "../../calibrate/solver.ts";
 import { surgeonsFor } from "../../calibrate/surgeons.ts";
-import { type Matrix, matrix, operate, type Surgeon, type Surgery, sliceColumns } from "../../../core/math/index.ts";
 
 const none = matrix(0, 0);
 

@@ -14,16 +14,16 @@ import { type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
 import { selectLayers } from "../../../core/analysis/selection.ts";
 import { weightMatrices } from "../../../core/analysis/weight.ts";
+import { stopIfAsked } from "../../../core/errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
+import { toFloat64 } from "../../../core/tensor/convert.ts";
+import { trainPart } from "../../../data/open.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
 import { observeOnce } from "../../calibrate/kept.ts";
 import { channelMoments, type Moments } from "../../calibrate/moments.ts";
 import { shiftOutputs } from "../../calibrate/shift.ts";
-import { trainPart } from "../../../data/open.ts";
-import { stopIfAsked } from "../../../core/errors.ts";
-import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
-import { toFloat64 } from "../../../core/tensor/convert.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** Minimum share by which a range must shrink to justify a trial. */

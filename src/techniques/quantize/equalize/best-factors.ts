@@ -5,7 +5,6 @@
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
-import type { ColumnRange } from "../../calibrate/column-range.ts";
 import {
   frobenius,
   type Matrix,
@@ -15,6 +14,7 @@ import {
   subtract,
   transpose,
 } from "../../../core/math/index.ts";
+import type { ColumnRange } from "../../calibrate/column-range.ts";
 import type { EqualizeOptions } from "./transformation.ts";
 
 export interface InputSample extends ColumnRange {

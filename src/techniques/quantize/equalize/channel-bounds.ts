@@ -11,9 +11,9 @@ import type { NodeSpec } from "../../../core/graph/elements.ts";
 import { emitInto } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { removeUnused } from "../../../core/graph/remove-unused.ts";
 import { substitute } from "../../../core/graph/replace.ts";
 import { buffer } from "../../../core/graph/role.ts";
-import { removeUnused } from "../../../core/graph/remove-unused.ts";
 import { fromNumbers, isFloat } from "../../../core/tensor/convert.ts";
 
 /** Rewrites clamps to [0, high] after layers. @returns a function that restores the clamps for which `isIdle` returns true. */

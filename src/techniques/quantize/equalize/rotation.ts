@@ -5,9 +5,9 @@
 
 import { infer } from "../../../core/analysis/infer.ts";
 import { Miss, stopIfAsked } from "../../../core/errors.ts";
-import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
 import { type Change, movedFactors } from "../../../core/pass/pass.ts";
 import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
+import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
 import { everySetting } from "../options.ts";
 import type { Transformation } from "./transformation.ts";
 

@@ -8,7 +8,13 @@
  * powers of two, so they add no rounding error.
  */
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
-import { fullRange, matrix, type QuantizationRange, quantizationRange, scaleAndZeroPoint } from "../../../core/math/index.ts";
+import {
+  fullRange,
+  matrix,
+  type QuantizationRange,
+  quantizationRange,
+  scaleAndZeroPoint,
+} from "../../../core/math/index.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import { roundedTo } from "../grid.ts";
 import { isWide } from "../options.ts";

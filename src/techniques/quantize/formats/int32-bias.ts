@@ -1,11 +1,11 @@
-import type { ScaledGrid } from "../../calibrate/solver.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { channelRanges, quantizeBias, smallestScale, weightScaleForBias } from "../../../core/math/index.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import type { ScaledGrid } from "../../calibrate/solver.ts";
 import type { Along } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { forLayer } from "../weight.ts";

@@ -2,8 +2,8 @@ import type { Layer } from "../../../core/analysis/layers.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import { replaceNode } from "../../../core/graph/replace.ts";
-import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import { typeCodes } from "../../../core/tensor/types.ts";
+import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 
 /** @param pick returns the selected rows and their float32 values. */
 export function pickRows(

@@ -6,12 +6,12 @@ import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { replaceNode } from "../../../core/graph/replace.ts";
-import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
+import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { type Target, targetAt } from "../target.ts";
 import type { Writing } from "./format.ts";
 

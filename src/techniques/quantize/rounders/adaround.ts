@@ -1,6 +1,6 @@
+import { adaptiveCodes, type Matrix, type Multiply, matrix, subtract, transpose } from "../../../core/math/index.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
-import { adaptiveCodes, type Matrix, type Multiply, matrix, subtract, transpose } from "../../../core/math/index.ts";
 import { nearestCodes } from "../grid.ts";
 import { scalesByAnswers } from "./sequential-mse.ts";
 

@@ -1,7 +1,7 @@
+import { descend, type Matrix, matrix, operate, type Surgeon } from "../../../core/math/index.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { surgeonsFor } from "../../calibrate/surgeons.ts";
-import { descend, type Matrix, matrix, operate, type Surgeon } from "../../../core/math/index.ts";
 import { nearestCode, nearestCodes } from "../grid.ts";
 import { leastSquares } from "./mse.ts";
 

@@ -1,5 +1,5 @@
-import type { Solver } from "../../calibrate/solver.ts";
 import { methodTable } from "../../../core/pass/method-table.ts";
+import type { Solver } from "../../calibrate/solver.ts";
 import { adaround } from "./adaround.ts";
 import { gptaq } from "./gptaq.ts";
 import { gptq } from "./gptq.ts";

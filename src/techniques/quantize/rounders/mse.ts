@@ -5,9 +5,10 @@
  *
  * All p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
-import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
+
 import { type Matrix, matrix, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { scaleFor } from "../grid.ts";
 import { rangeOf } from "../sliced-weight.ts";
 

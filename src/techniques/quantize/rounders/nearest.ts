@@ -1,5 +1,5 @@
-import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { blockScales, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { bitsOfBlocks, scaleFor } from "../grid.ts";
 import { rangeOf } from "../sliced-weight.ts";
 

@@ -11,12 +11,13 @@
  *
  * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
  */
-import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
-import { type RowReads, rowReads } from "../../calibrate/row-reads.ts";
-import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+
 import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../../core/math/index.ts";
 import { dot } from "../../../core/math/vector.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import { type RowReads, rowReads } from "../../calibrate/row-reads.ts";
+import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
 import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
 

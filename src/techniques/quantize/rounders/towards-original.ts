@@ -1,9 +1,9 @@
-import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
-import type { LayerContext, ScaledGrid, SlicedWeight } from "../../calibrate/solver.ts";
-import type { Statistic } from "../../calibrate/statistic.ts";
 import { Miss } from "../../../core/errors.ts";
 import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../../core/math/index.ts";
 import { damped } from "../../../core/math/obs.ts";
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import type { LayerContext, ScaledGrid, SlicedWeight } from "../../calibrate/solver.ts";
+import type { Statistic } from "../../calibrate/statistic.ts";
 
 type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<E>) => Promise<readonly Matrix[]>;
 
