@@ -112,7 +112,7 @@ test("types may close a circle inside a folder, and no wider one, though a small
       'import { Value } from "./value.ts";\nimport { split } from "../text/scan.ts";',
     ),
     readSource("src/core/graph/value.ts", 'import type { Graph } from "./graph.ts";'),
-    readSource("src/text/scan.ts", '\nimport type { Value } from "../graph/value.ts";'),
+    readSource("src/core/text/scan.ts", '\nimport type { Value } from "../graph/value.ts";'),
   ]);
   expect(places(findings)).toHaveLength(1);
   expect(findings[0]?.text).toContain("Types may close a circle inside one folder only.");

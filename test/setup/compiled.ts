@@ -17,11 +17,11 @@ declare module "vitest" {
 }
 
 /** What tests look into beside the entries. */
-const looked = ["cli/program", "data/feed", "data/worker-pool", "errors", "job/run"];
+const looked = ["app/cli/program", "data/feed", "data/worker-pool", "core/errors", "runtime/job/run"];
 /** Jobs of tests, compiled as `jobs/` beside them. */
 const jobs = ["behave", "never"];
 
-const errors = { path: "../errors.js", external: true };
+const errors = { path: "../core/errors.js", external: true };
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
@@ -43,7 +43,7 @@ export default async function compile({ provide }: TestProject): Promise<() => v
     external: ["#*"],
     format: "esm",
     platform: "node",
-    plugins: [{ name: "compiled", setup: (to) => to.onResolve({ filter: /src\/errors/ }, () => errors) }],
+    plugins: [{ name: "compiled", setup: (to) => to.onResolve({ filter: /src\/core\/errors/ }, () => errors) }],
   });
   provide("compiled", dist);
   return () => rmSync(folder, { recursive: true, force: true });
