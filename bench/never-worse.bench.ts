@@ -9,7 +9,7 @@ import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import { refusalIn } from "../src/core/errors.ts";
+import { asPithError } from "../src/core/errors.ts";
 import { bytes, counted, times } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
 import { isIndexed } from "../src/data/index.ts";
@@ -66,7 +66,7 @@ async function compared(path: string): Promise<Row> {
 }
 
 if (values.one !== undefined) {
-  const row = await compared(values.one).catch((error: unknown) => refusalIn(error).message);
+  const row = await compared(values.one).catch((error: unknown) => asPithError(error).message);
   process.stdout.write(`\n${JSON.stringify(row)}\n`);
   process.exit();
 }

@@ -1,23 +1,23 @@
 import { expect, test } from "vitest";
-import { messageOf, PithError, refusalIn } from "./errors.ts";
+import { asPithError, errorMessage, PithError } from "./errors.ts";
 
 const refused = (code?: string): PithError =>
   new PithError("E_FILE", "It cannot be written.", { cause: Object.assign(new Error("no"), { code }) });
 
 test("what refuses one piece of work is caught, and the next may do", () => {
   const error = refused("ENOENT");
-  expect(refusalIn(error)).toBe(error);
+  expect(asPithError(error)).toBe(error);
 });
 
 test.each(["ENOSPC", "EDQUOT", "EROFS", "EIO"])("%s refuses all work, however deep the cause lies", (code) => {
-  expect(() => refusalIn(refused(code))).toThrow("It cannot be written.");
+  expect(() => asPithError(refused(code))).toThrow("It cannot be written.");
   const around = new PithError("E_UNSUPPORTED", "The step failed.", { cause: refused(code) });
-  expect(() => refusalIn(around)).toThrow("The step failed.");
+  expect(() => asPithError(around)).toThrow("The step failed.");
 });
 
 test("a fault of Pith, and a stop, are no refusals", () => {
-  expect(() => refusalIn(new TypeError("fault"))).toThrow("fault");
-  expect(() => refusalIn(new PithError("E_STOPPED", "Stopped."))).toThrow("Stopped.");
+  expect(() => asPithError(new TypeError("fault"))).toThrow("fault");
+  expect(() => asPithError(new PithError("E_STOPPED", "Stopped."))).toThrow("Stopped.");
 });
 
 const cyclic: { self?: unknown } = {};
@@ -31,5 +31,5 @@ test.each([
   [cyclic, "a value that has no text"],
   [Object.create(null), "a value that has no text"],
 ])("the message of %o is %s", (thrown, message) => {
-  expect(messageOf(thrown)).toBe(message);
+  expect(errorMessage(thrown)).toBe(message);
 });

@@ -69,22 +69,22 @@ export class PithError extends Error {
 }
 
 /** For loops that take long: does nothing unless a stop was requested. @throws PithError E_STOPPED with this sentence */
-export function stopIfAsked(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
+export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
 /** The error, where it is a refusal of this piece of work. Rethrows everything else: bugs, a requested stop, and failures of the machine, such as a full disk. */
-export function refusalIn(error: unknown): PithError {
-  if (!(error instanceof PithError) || error.code === "E_STOPPED" || isOfMachine(error)) throw error;
+export function asPithError(error: unknown): PithError {
+  if (!(error instanceof PithError) || error.code === "E_STOPPED" || isSystemError(error)) throw error;
   return error;
 }
 
 const fatal: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
 /** Whether an error comes from the state of the machine (full disk, read-only file system), so that other work would fail, too. */
-function isOfMachine({ cause }: Error): boolean {
+function isSystemError({ cause }: Error): boolean {
   if (!(cause instanceof Error)) return false;
-  return ("code" in cause && fatal.includes(cause.code)) || isOfMachine(cause);
+  return ("code" in cause && fatal.includes(cause.code)) || isSystemError(cause);
 }
 
 /** "No" as an answer: why, and where. Returned, never thrown, and never a bare `false`. */
@@ -105,12 +105,12 @@ export class Miss {
 }
 
 /** "they are an output of the model (logits)" */
-export function reasonText({ reason, at }: Pick<Miss, "reason" | "at">): string {
+export function formatReason({ reason, at }: Pick<Miss, "reason" | "at">): string {
   return at === undefined ? reason : `${reason} (${at})`;
 }
 
 /** Returns the message of any thrown value. */
-export function messageOf(cause: unknown): string {
+export function errorMessage(cause: unknown): string {
   try {
     const text = String(cause instanceof Error ? cause.message : cause);
     return text === "[object Object]" ? JSON.stringify(cause).slice(0, 200) : text;
@@ -128,7 +128,7 @@ export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): P
   const stack = cause instanceof Error ? String(cause.stack) : "";
   const place = /^\s*at (?:.*\()?(.+:\d+:\d+)\)?$/m.exec(stack)?.[1];
   const hint = place === undefined ? undefined : `It was thrown at ${place}.`;
-  return new PithError(code, `${whose} failed: ${clause(messageOf(cause))}.`, { hint, cause });
+  return new PithError(code, `${whose} failed: ${stripPeriod(errorMessage(cause))}.`, { hint, cause });
 }
 
 /** The hint of errors about values that are NaN or infinite. */
@@ -136,12 +136,12 @@ export const notFiniteHint =
   "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.";
 
 /** "a, b, c, …": as many names as a sentence holds. */
-export function someOf(names: readonly string[], most = 8): string {
+export function truncateList(names: readonly string[], most = 8): string {
   return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;
 }
 
 /** "a, b and c"; of more than `most`, "a, b and 17 more". */
-export function enumerated(names: readonly string[], most = 3): string {
+export function joinList(names: readonly string[], most = 3): string {
   // A tensor called 380 would read as a number.
   const quoted = names.slice(0, most).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
   const shown = names.length > most ? [...quoted.slice(0, -1), `${names.length - most + 1} more`] : quoted;
@@ -158,6 +158,6 @@ export function uncapitalized(text: string): string {
 }
 
 /** A sentence as a part of another one: without its full stop. */
-export function clause(sentence: string): string {
+export function stripPeriod(sentence: string): string {
   return sentence.replace(/\.$/, "");
 }

@@ -2,7 +2,7 @@
  * Binds columns of a data set to model inputs: by name, or the only non-label column to the only input. Types are converted
  * (integers widen or narrow, floats round), and dimensions with the same elements: [N, 784] fits an input of [1, 784, 1].
  */
-import { PithError, someOf } from "../core/errors.ts";
+import { PithError, truncateList } from "../core/errors.ts";
 import type { ValueType } from "../core/graph/graph.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../core/tensor/convert.ts";
 import { type Dim, dimsText, elementCount, fixedDims } from "../core/tensor/dims.ts";
@@ -63,7 +63,7 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   if (column === undefined || dense === undefined) {
     throw new PithError(
       "E_DATA",
-      `${owner} has no column "${input.name}" for the model's input, only ${someOf(Object.keys(batch))}.`,
+      `${owner} has no column "${input.name}" for the model's input, only ${truncateList(Object.keys(batch))}.`,
       { hint: takesHint(input) },
     );
   }

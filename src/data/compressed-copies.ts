@@ -1,6 +1,6 @@
 /** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Servers of static files send them instead of the model. */
 import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
-import { stopIfAsked } from "../core/errors.ts";
+import { throwIfAborted } from "../core/errors.ts";
 import { concatenated } from "../core/tensor/dense.ts";
 import { bytesOfFile } from "./file-hash.ts";
 
@@ -59,7 +59,7 @@ async function* stoppable(
   signal: AbortSignal | undefined,
 ): AsyncIterable<Uint8Array> {
   for await (const piece of pieces) {
-    stopIfAsked(signal, "Stopped on request.");
+    throwIfAborted(signal, "Stopped on request.");
     yield piece;
   }
 }

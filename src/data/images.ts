@@ -1,6 +1,6 @@
 /** Folders of image files. The column "image" contains paths; `preprocess` reads the pixels, so a data set takes little memory. */
 import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
-import { enumerated, PithError, someOf } from "../core/errors.ts";
+import { joinList, PithError, truncateList } from "../core/errors.ts";
 import { nearest } from "../core/graph/nearest.ts";
 import type { Dense } from "../core/tensor/types.ts";
 import { records } from "./delimited.ts";
@@ -55,7 +55,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
     const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
     warnOfUnused(deeper, "they are in subfolders of class folders");
     const { dataset, counts } = await fromFolders(folder, found.folders, classes);
-    if (classes === undefined) options.note?.(`classes by folder: ${enumerated(counts, maxClassesShown)}`);
+    if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
     return dataset;
   }
   if (table !== undefined) {
@@ -117,7 +117,7 @@ async function readableImages(folder: string, inside = "", depth = maxDepth): Pr
 
 function unusedText(folder: string, files: readonly string[], why: string): string {
   const count = files.length === 1 ? "1 image" : `${files.length} images`;
-  return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${why}: ${enumerated(files, 4)}`;
+  return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${why}: ${joinList(files, 4)}`;
 }
 
 function skippedText(folder: string, skipped: readonly string[]): string {
@@ -125,7 +125,7 @@ function skippedText(folder: string, skipped: readonly string[]): string {
   const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
   const sharp = kinds.includes(".webp") ? "; .webp requires sharp (npm install sharp)" : "";
   const why = `${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}`;
-  return `${files} skipped in ${folder}, because ${why}: convert ${enumerated(skipped, 4)} to .jpg or .png`;
+  return `${files} skipped in ${folder}, because ${why}: convert ${joinList(skipped, 4)} to .jpg or .png`;
 }
 
 type ImageFiles = { readonly skipped: readonly string[] } & (
@@ -197,7 +197,7 @@ async function fromTable(
   const label = labelName(titles);
   const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
   if (fileAt < 0 || labelAt < 0) {
-    throw new PithError("E_DATA", `${path} has the columns ${someOf(first.fields)}: expected file and label.`, {
+    throw new PithError("E_DATA", `${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
       hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
     });
   }

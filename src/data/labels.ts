@@ -1,5 +1,5 @@
 /** Labels: the column "label" is the class of a sample as int64, under any common name in the file. */
-import { PithError, someOf } from "../core/errors.ts";
+import { PithError, truncateList } from "../core/errors.ts";
 import { toFloat64, toInt64 } from "../core/tensor/convert.ts";
 import type { Batch, Dense } from "../core/tensor/types.ts";
 
@@ -97,7 +97,7 @@ export function classNumber(name: string, classes: readonly string[], place: str
   if (/^\d+$/.test(name)) return Number(name);
   throw new PithError(
     "E_DATA",
-    `${place}: class "${name}" is not one of the ${classes.length} classes ${someOf(classes, 4)}.`,
+    `${place}: class "${name}" is not one of the ${classes.length} classes ${truncateList(classes, 4)}.`,
     {
       hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers.",
     },

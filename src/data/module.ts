@@ -4,7 +4,7 @@
  * batch is a nested array or a tensor `{ type, dims, data }`.
  */
 
-import { failureOfCode, messageOf, PithError, someOf } from "../core/errors.ts";
+import { errorMessage, failureOfCode, PithError, truncateList } from "../core/errors.ts";
 import { toFloat64 } from "../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../core/tensor/dims.ts";
 import { type Batch, bitsOf, type DataType, type Dense } from "../core/tensor/types.ts";
@@ -63,7 +63,7 @@ function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inpu
     if (isDataset(found)) return checkedDataset(name, found);
     if (typeof found === "function" && !isClass(found)) return fromFunction(name, found, part, inputs);
     const names = Object.keys(exports);
-    const others = found === undefined ? `only ${someOf(names) || "nothing"}` : `but ${describe(found)}`;
+    const others = found === undefined ? `only ${truncateList(names) || "nothing"}` : `but ${describe(found)}`;
     throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
@@ -189,5 +189,5 @@ function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   const isNamed = typeof value === "object" && value !== null && !isArray(value);
   if (isNamed) return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
-  return typeof value === "function" ? (isClass(value) ? "a class" : "a function") : messageOf(value);
+  return typeof value === "function" ? (isClass(value) ? "a class" : "a function") : errorMessage(value);
 }

@@ -1,4 +1,4 @@
-import { PithError, someOf } from "../core/errors.ts";
+import { PithError, truncateList } from "../core/errors.ts";
 import { sameDims } from "../core/tensor/dims.ts";
 import type { Dense } from "../core/tensor/types.ts";
 
@@ -28,7 +28,7 @@ export function nested(value: unknown, place: string): Nested {
     }
     const isValue = typeof part === "number" || typeof part === "string";
     if (!isValue && typeof part !== "boolean" && typeof part !== "bigint") {
-      const got = typeof part === "object" && part !== null ? `{${someOf(Object.keys(part))}}` : String(part);
+      const got = typeof part === "object" && part !== null ? `{${truncateList(Object.keys(part))}}` : String(part);
       throw new PithError("E_DATA", `${place}: expected numbers or text, got ${got}.`);
     }
     if (axis !== dims.length) throw uneven(place);

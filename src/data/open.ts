@@ -1,6 +1,6 @@
 /** Opens the data set at a path. Its kind is detected by file names; splits never overlap. */
 import { extensionOf, fileKind, fileNameOf, folderOf, joinPath, listFolder, openFile } from "#platform";
-import { PithError, someOf } from "../core/errors.ts";
+import { PithError, truncateList } from "../core/errors.ts";
 import { groupBy } from "../core/tensor/group-by.ts";
 import { cifar, cifarFile } from "./cifar.ts";
 import { idx, idxFile } from "./idx.ts";
@@ -209,7 +209,7 @@ function layoutOfTables(folder: string, names: readonly string[]): Layout {
     return { kind: "named", owner: folder, folder, names: namesOf(chosen, family) };
   const [only] = chosen;
   if (chosen.length === 1 && only !== undefined) return { kind: "file", path: joinPath(folder, only) };
-  const found = names.length === 0 ? "it is empty" : `it holds ${someOf(names)}`;
+  const found = names.length === 0 ? "it is empty" : `it holds ${truncateList(names)}`;
   const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
   const hint = kinds.length === 0 ? accepted : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
   throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${found}.`, { hint });

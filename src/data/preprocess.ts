@@ -1,5 +1,5 @@
 /** Converts images to model inputs: x = (byte · scale − mean) / std per channel, by a table of 256 values that is rounded once. */
-import { PithError, someOf } from "../core/errors.ts";
+import { PithError, truncateList } from "../core/errors.ts";
 import { fromNumbers } from "../core/tensor/convert.ts";
 import { dimsText, elementCount, fixedDims, isSymbolic } from "../core/tensor/dims.ts";
 import type { Batch, Dense } from "../core/tensor/types.ts";
@@ -92,7 +92,7 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
     const found = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
     throw new PithError(
       "E_DATA",
-      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${someOf(found)}.`,
+      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${truncateList(found)}.`,
     );
   }
   const count = stored.dims[0] ?? 0;

@@ -3,7 +3,7 @@
  * attention_mask is 1 for tokens; position_ids count them from 0; token_type_ids distinguish the texts of a pair; the cache
  * (past_key_values) is empty. For language models the label of a token is the next one, −100 without one.
  */
-import { PithError, someOf } from "../core/errors.ts";
+import { PithError, truncateList } from "../core/errors.ts";
 import { type Dim, dimsText } from "../core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../core/tensor/types.ts";
 import { type ModelInput, plainInput } from "./bind.ts";
@@ -92,7 +92,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
     if (found !== undefined) return [found];
   }
   if (second === undefined) return [first];
-  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${someOf(texts)}.`, {
+  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${truncateList(texts)}.`, {
     hint: 'Name the column to use "text", or two "text" and "text_pair".',
   });
 }

@@ -2,7 +2,7 @@
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import { fileKind, folderOf, joinPath, readText } from "#platform";
-import { messageOf, PithError } from "../core/errors.ts";
+import { errorMessage, PithError } from "../core/errors.ts";
 import { isDeeper, isObject, type PlainObject } from "./plain-object.ts";
 
 export interface Encoding {
@@ -107,7 +107,7 @@ export function createTokenizer(
   try {
     library = new LibraryTokenizer(file, settings);
   } catch (cause) {
-    const text = `${name}: this kind of tokenizer is not supported (${messageOf(cause)}).`;
+    const text = `${name}: this kind of tokenizer is not supported (${errorMessage(cause)}).`;
     throw new PithError("E_DATA", text, { cause });
   }
   const unknown = unknownId(library, vocabularyModel);

@@ -4,7 +4,7 @@
  *
  * Half of the test samples compare candidates; the other half evaluates only the finalists.
  */
-import { stopIfAsked } from "../core/errors.ts";
+import { throwIfAborted } from "../core/errors.ts";
 import type { Model } from "../core/graph/model.ts";
 import { counted, integer } from "../core/numbers.ts";
 import type { Context } from "../core/pass/pass.ts";
@@ -149,7 +149,7 @@ class Search {
       await this.#tryAhead(round);
       for (const combination of round) {
         if (!budget.isOpen && rounds.tried.length > 0) return;
-        stopIfAsked(context.signal, `Stopped before ${combination.name}.`);
+        throwIfAborted(context.signal, `Stopped before ${combination.name}.`);
         const one = await this.#try(combination);
         if (one === undefined) {
           const text = `${combination.name}: stopped without a result, because the time for the search was over`;
@@ -201,7 +201,7 @@ class Search {
     const cancel = this.#stopWhenLate();
     const within = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
     await ahead.doRound(names, missing(others), within).finally(cancel);
-    stopIfAsked(context.signal, "Stopped while candidates were tried.");
+    throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
   /** Stops the current candidate at the time limit, unless there is no result yet. @returns a function that cancels this. */

@@ -6,7 +6,7 @@ import { type CommandDefinition, defineCommand } from "../../src/app/cli/command
 import { commands, type Listed } from "../../src/app/cli/commands.ts";
 import { metricNames } from "../../src/app/cli/metrics.ts";
 import { exitCode, runProgram, stoppedDuring } from "../../src/app/cli/program.ts";
-import { PithError, stopIfAsked } from "../../src/core/errors.ts";
+import { PithError, throwIfAborted } from "../../src/core/errors.ts";
 import type behave from "./jobs/behave.ts";
 
 const job = new URL("./jobs/behave.ts", import.meta.url);
@@ -43,7 +43,7 @@ const failing = defineCommand({
       const failure = new PithError("E_ACCURACY_LOST", "Nothing was written.");
       return { data: { tried: 3 }, print: (terminal) => terminal.line("tried: 3"), failure };
     }
-    if (how === "abort") stopIfAsked(session.signal);
+    if (how === "abort") throwIfAborted(session.signal);
     if (how === "kill") await session.job<typeof behave>(job, { kind: "kill", signal: "SIGSEGV" }, "fail m.onnx");
     if (how === "wait") await session.job<typeof behave>(job, { kind: "wait" }, "fail");
     if (how === "pith-error") await session.job<typeof behave>(job, { kind: "pith-error" }, "fail");

@@ -1,5 +1,5 @@
 /** Formats what a pass changed and skipped; equal texts are merged. */
-import { enumerated } from "../../core/errors.ts";
+import { joinList } from "../../core/errors.ts";
 import { bytes as bytesText, counted, integer, isSlower, times } from "../../core/numbers.ts";
 import { type Change, changeText } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
@@ -35,7 +35,7 @@ export function plannedRows(changes: readonly Change[]): { readonly rows: string
   const rows = merged.flatMap((row) => {
     const of = alike.get(row.cells.join()) ?? [row];
     if (of.length <= mostAlike) return [[row.name, ...row.cells]];
-    return row === of[0] ? [[enumerated(of.map(({ name }) => name)), ...row.cells]] : [];
+    return row === of[0] ? [[joinList(of.map(({ name }) => name)), ...row.cells]] : [];
   });
   return { rows: rows.slice(0, mostPlanned), more: Math.max(0, rows.length - mostPlanned) };
 }
@@ -79,7 +79,7 @@ function listed(
   const shown = groups.slice(0, mostShown).map(([text, of]) => {
     const places = of.flatMap(({ at }) => at ?? []);
     const by = [...new Set(of.flatMap((line) => line.by ?? []))];
-    return `  ${places.length === 0 ? "" : `${enumerated(places)}: `}${text}${by.length === 0 ? "" : ` (${enumerated(by)})`}`;
+    return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${by.length === 0 ? "" : ` (${joinList(by)})`}`;
   });
   const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
   const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);

@@ -1,14 +1,14 @@
 /** Distinguishes failures of the user's modules from bugs of Pith. */
 import { fileURLToPath } from "node:url";
 import { root } from "#root";
-import { failureOfCode, messageOf, PithError } from "../../core/errors.ts";
+import { errorMessage, failureOfCode, PithError } from "../../core/errors.ts";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
 /** Names the module if a module outside Pith threw the error. */
 export function blamed(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)
-    return new PithError("E_OPTION", `A module threw ${messageOf(error)}, which is not an error.`, {
+    return new PithError("E_OPTION", `A module threw ${errorMessage(error)}, which is not an error.`, {
       hint: 'Look for "throw" in the modules that you named: throw new Error("what is wrong").',
     });
   const file = thrower(error);

@@ -1,7 +1,7 @@
 /** Recipe files can be untrusted: they import only modules from the command line, and write only into the output folder. */
 import { readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { enumerated, PithError } from "../../core/errors.ts";
+import { joinList, PithError } from "../../core/errors.ts";
 import { isRepeat, parseRecipe, type Recipe, type RecipeStep } from "../../judge/recipe/recipe.ts";
 import { steps } from "../../judge/recipe/steps.ts";
 import { isSamePlace } from "./files.ts";
@@ -43,7 +43,7 @@ async function requireModules({ steps: all }: Recipe, owner: string, allowed: re
   const what = names.length === 1 ? "is code" : "are code";
   throw new PithError(
     "E_OPTION",
-    `${owner}: ${enumerated(names.map((name) => `"${name}"`))} ${what} that the command line does not name.`,
+    `${owner}: ${joinList(names.map((name) => `"${name}"`))} ${what} that the command line does not name.`,
     {
       hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}`,
     },

@@ -1,5 +1,5 @@
 /** Pith's section in a folder's README.md, between marks: file sizes and similarity to the originals. */
-import { clause } from "../../core/errors.ts";
+import { stripPeriod } from "../../core/errors.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { codeSpan, escapeMarkdown, markdownTable } from "../report/markdown.ts";
@@ -46,7 +46,7 @@ function metadataOf({ config }: Card): string {
 function sectionOf({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
   const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
   const { rows, columns, notes: explained } = folderTable(found, originals);
-  const unusable = fails === undefined ? [] : [`${clause(fails)}.`];
+  const unusable = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
   const notes = new Set([...explained, ...unusable].map(escapeMarkdown));
   if (madeWith !== undefined) notes.add(`Made with ${codeSpan(madeWith)}.`);
   const table = markdownTable(

@@ -5,7 +5,7 @@
  *     text ──(encoder_model)──▶   ▲ past_key_values.* ◀── present.*
  */
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
@@ -82,7 +82,7 @@ export async function generate(
     let states: Record<string, Dense> = zeroStates(decoder, prompts.length);
     const found: number[][] = prompts.map(() => []);
     for (let step = 0; step < steps; step++) {
-      stopIfAsked(signal, "Stopped on request.");
+      throwIfAborted(signal, "Stopped on request.");
       const width = ids[0]?.length ?? 0;
       const positions = mask.map((row) => positionsOf(row).slice(-width));
       const rows = { input_ids: ids, attention_mask: mask, position_ids: positions };

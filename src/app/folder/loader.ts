@@ -1,6 +1,6 @@
 /** Checks with transformers.js whether it loads and runs a variant, and how similar its outputs are to the originals'. */
 import * as v from "valibot";
-import { clause, Miss } from "../../core/errors.ts";
+import { Miss, stripPeriod } from "../../core/errors.ts";
 import { figure, percent } from "../../core/numbers.ts";
 import { decibels } from "../../runtime/run/difference.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
@@ -193,7 +193,7 @@ export function loaderText({ outcome, signalToNoise, tokens = 0, same = 0 }: Loa
 export function loaderNote({ outcome, version = "", reason = "" }: LoaderOutcome): string {
   if (outcome === "not checked") return "not checked: transformers.js has not run the file yet.";
   if (outcome === "not tried") return `Not tried with transformers.js: ${reason}.`;
-  if (outcome === "unused" || outcome === "fails") return `${clause(reason)}.`;
+  if (outcome === "unused" || outcome === "fails") return `${stripPeriod(reason)}.`;
   if (outcome === "loads") return `transformers.js ${version} loads it; not run: ${reason}.`;
   return `transformers.js ${version} loads and runs the files that have a value in its column: the signal-to-noise ratio of the outputs, or the share of equal tokens, compared with the originals.`;
 }

@@ -1,4 +1,4 @@
-import { clause } from "../../core/errors.ts";
+import { stripPeriod } from "../../core/errors.ts";
 import { bytes } from "../../core/numbers.ts";
 import { dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { describe } from "./describe.ts";
@@ -25,7 +25,7 @@ export async function dropNeedless(run: FolderRun): Promise<void> {
         const isFaster = repaired.work !== undefined && repaired.work < leastSpeed * (found.work ?? 0);
         if (isFaster) continue;
         const [own, than] = [repaired.bytes, found.bytes].map(bytes);
-        const text = `After repair it takes ${own}, not less than ${milder} with ${than}: ${clause(repaired.spared.join("; "))}.`;
+        const text = `After repair it takes ${own}, not less than ${milder} with ${than}: ${stripPeriod(repaired.spared.join("; "))}.`;
         await refuse(run, file, dtype, text);
         isLess = true;
         break;

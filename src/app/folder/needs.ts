@@ -1,4 +1,4 @@
-import { enumerated } from "../../core/errors.ts";
+import { joinList } from "../../core/errors.ts";
 
 const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
   { inputs: ["input_ids"], files: ["tokenizer.json", "tokenizer_config.json"] },
@@ -11,5 +11,5 @@ export function missingText(names: readonly string[], inputs: readonly string[])
   const missing = ["config.json", ...made.flatMap(({ files }) => files)].filter((name) => !names.includes(name));
   if (missing.length === 0) return undefined;
   const verb = missing.length === 1 ? "is" : "are";
-  return `${enumerated(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
+  return `${joinList(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
 }

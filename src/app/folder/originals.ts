@@ -8,7 +8,7 @@ import {
   makeFolder,
   writeFileAtomically,
 } from "#platform";
-import { enumerated, Miss, PithError, stopIfAsked } from "../../core/errors.ts";
+import { joinList, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open } from "../../core/onnx/index.ts";
 import { sniff } from "../../core/onnx/sniff.ts";
@@ -156,7 +156,7 @@ async function outerLinks(folder: string): Promise<readonly string[]> {
 }
 
 const outerLinksText = (folder: string, names: readonly string[]): string =>
-  `not copied, because these links lead out of "${folder}": ${enumerated(names, mostNamed)}`;
+  `not copied, because these links lead out of "${folder}": ${joinList(names, mostNamed)}`;
 
 /** Excludes config.json and README.md, which Pith extends. */
 export async function sidecarsIn(folder: string): Promise<NewFile[]> {
@@ -176,7 +176,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
   const left = (await leftIn(folder, files)).filter((path) => !links.includes(path));
   if (left.length > 0) {
-    const text = `not copied (transformers.js does not load it): ${enumerated(left, mostNamed)}`;
+    const text = `not copied (transformers.js does not load it): ${joinList(left, mostNamed)}`;
     context.log({ id: "left", text });
   }
   // The result of a search is kept.
@@ -196,7 +196,7 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   await makeFolder(joinPath(out, "onnx"));
   await writeRecorded(run, []);
   for (const { path, parts } of [...writes, ...broken]) {
-    stopIfAsked(context.signal, "Stopped on request.");
+    throwIfAborted(context.signal, "Stopped on request.");
     await writeFileAtomically(joinPath(out, path), parts());
   }
 }

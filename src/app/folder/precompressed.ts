@@ -1,6 +1,6 @@
 /** Compressed copies of a folder's files, which are recorded like the files. */
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
-import { enumerated } from "../../core/errors.ts";
+import { joinList } from "../../core/errors.ts";
 import { bytes } from "../../core/numbers.ts";
 import { copiesOf, encodings, outdatedText, precompress } from "../../data/compressed-copies.ts";
 import { fileHash } from "../../data/file-hash.ts";
@@ -21,7 +21,7 @@ export async function removeCopies({ out, written, context }: FolderRun, file: s
     else await removeFile(joinPath(out, copy));
     written.delete(copy);
   }
-  if (left.length > 0) context.log({ id: "outdated", text: outdatedText(file, enumerated(left)), level: "warning" });
+  if (left.length > 0) context.log({ id: "outdated", text: outdatedText(file, joinList(left)), level: "warning" });
 }
 
 /** Writes the requested copies of all files that are kept. */

@@ -6,7 +6,7 @@
  * Each variant is recorded at once, so that a stopped run can continue.
  */
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { readSettings } from "../../data/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
@@ -60,7 +60,7 @@ export async function quantizeFolder(
 async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
   for (const dtype of run.asked) {
     for (const module of run.modules) {
-      stopIfAsked(run.context.signal, "Stopped on request.");
+      throwIfAborted(run.context.signal, "Stopped on request.");
       await makeFile(run, module, dtype);
       await describe(run);
       await timeFile(run, module, dtype);

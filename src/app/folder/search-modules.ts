@@ -7,7 +7,7 @@
  * lowest price in size per saved drop takes its next larger point.
  */
 
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { bytesOfFile, fileHash } from "../../data/file-hash.ts";
 import { keptText, planWrites } from "../../data/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
@@ -49,7 +49,7 @@ export async function searchModules(run: FolderRun): Promise<void> {
   }
   const fronts: Front[] = [];
   for (const [module, share] of await sharesOf(run)) {
-    stopIfAsked(context.signal, "Stopped on request.");
+    throwIfAborted(context.signal, "Stopped on request.");
     const file = fileOf(module.base, "searched");
     const record = records.get(file);
     if (record !== undefined) {

@@ -1,6 +1,6 @@
 /** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
 import type { Encoding } from "#platform";
-import { enumerated } from "../../core/errors.ts";
+import { joinList } from "../../core/errors.ts";
 import { usualLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
 import { endings, sizeNames } from "../../data/compressed-copies.ts";
@@ -74,7 +74,7 @@ function copiesNote(rows: readonly Row[]): string | undefined {
   const files = rows.flatMap(({ file, copies = [] }) =>
     copies.length === 0 ? [] : `${fileName(file)} (${copies.map((encoding) => endings[encoding]).join(", ")})`,
   );
-  return files.length === 0 ? undefined : `Compressed copies for servers: ${enumerated(files)}.`;
+  return files.length === 0 ? undefined : `Compressed copies for servers: ${joinList(files)}.`;
 }
 
 const fileName = (file: string): string => file.replace(/^onnx\//, "");
@@ -150,7 +150,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []
-        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${enumerated(spared, mostSpared)}.`,
+        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${joinList(spared, mostSpared)}.`,
     ),
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined

@@ -4,7 +4,7 @@
  * Before anything is written, two checks must pass: both tokenizers give the same tokens for every text, and the models' outputs are equal.
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
-import { PithError, reasonText, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, formatReason, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
@@ -120,7 +120,7 @@ export async function trimFolder(
   const smaller = tokenizerOf(folder, trimmed, configs);
   let count = 0;
   for await (const text of textsIn(texts)) {
-    stopIfAsked(context.signal, "Stopped on request.");
+    throwIfAborted(context.signal, "Stopped on request.");
     requireSameTokens([tokenizer, smaller], kept, text);
     if (text.isRunning === undefined && ++count % 1024 === 0) context.progress(count);
   }
@@ -133,7 +133,7 @@ export async function trimFolder(
     const { changes, misses, hasTables, size, scores } = await trimVocabulary(model, kept);
     const [miss] = misses;
     if (miss !== undefined && hasTables)
-      throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be reduced: ${reasonText(miss)}.`);
+      throw new PithError("E_UNSUPPORTED", `${file}: its vocabulary cannot be reduced: ${formatReason(miss)}.`);
     if (size !== undefined) sizes.add(size);
     await dropNotes(model, {}, context);
     const pair = { file, original, model, scores };
@@ -207,7 +207,7 @@ async function openTexts(path: string): Promise<Dataset> {
   try {
     return await openDataset(path);
   } catch (error) {
-    const { code, message } = refusalIn(error);
+    const { code, message } = asPithError(error);
     throw new PithError(code, `The texts of the vocabulary: ${message}`, { hint: acceptedTexts, cause: error });
   }
 }
@@ -240,7 +240,7 @@ async function compare(
       });
       const others = (await smaller)?.batches({ size: 8 })[Symbol.asyncIterator]();
       for await (const batch of (await own)?.batches({ size: 8 }) ?? []) {
-        stopIfAsked(signal, "Stopped on request.");
+        throwIfAborted(signal, "Stopped on request.");
         const wanted = await runners[0].run(batch);
         const found = await runners[1].run((await others?.next())?.value ?? {});
         for (const [name, answer] of Object.entries(wanted)) {

@@ -3,7 +3,7 @@ import type { Group } from "../../core/analysis/channels.ts";
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { requireStored, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
-import { Miss, reasonText } from "../../core/errors.ts";
+import { formatReason, Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { largestRankThatSaves } from "../../core/math/index.ts";
 import { integer } from "../../core/numbers.ts";
@@ -65,7 +65,7 @@ function pruning({ weight }: Layer, learned: ReadonlySet<Value>): Offer {
 
 function cutting(layer: Layer, { cuttable, kept }: Channels): Offer {
   const technique = "prune --structured";
-  const why = kept === undefined ? undefined : reasonText(kept);
+  const why = kept === undefined ? undefined : formatReason(kept);
   if (cuttable === 0) return { technique, text: why ?? "its channels are not known", refused: true };
   const rest = why === undefined ? "" : `; not the others: ${why}`;
   return {

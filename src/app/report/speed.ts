@@ -1,6 +1,6 @@
 /** Reports the speed of a result relative to another model. */
 import { type UnevenChannels, widestBlock } from "../../core/analysis/uneven-channels.ts";
-import { someOf } from "../../core/errors.ts";
+import { truncateList } from "../../core/errors.ts";
 import { integer, isSlower, percent, runTime } from "../../core/numbers.ts";
 import type { Change } from "../../core/pass/pass.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
@@ -53,7 +53,7 @@ export function noFasterText(factor: number, { before, changes, uneven }: Comput
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
-  const shown = someOf(counts.map(String), 5);
+  const shown = truncateList(counts.map(String), 5);
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 

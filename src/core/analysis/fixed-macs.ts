@@ -1,4 +1,4 @@
-import { Miss, reasonText } from "../errors.ts";
+import { formatReason, Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
 import { dimValue, isSymbolic } from "../tensor/dims.ts";
 import { cost } from "./cost.ts";
@@ -17,5 +17,5 @@ export function fixedMacs(model: Model): number | Miss {
   const value = macs === undefined ? undefined : dimValue(macs, sizes);
   if (value !== undefined) return value;
   const [first] = misses;
-  return new Miss(first === undefined ? "they depend on sizes that are not known" : reasonText(first));
+  return new Miss(first === undefined ? "they depend on sizes that are not known" : formatReason(first));
 }

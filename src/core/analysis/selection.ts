@@ -1,4 +1,4 @@
-import { PithError, someOf } from "../errors.ts";
+import { PithError, truncateList } from "../errors.ts";
 import { byNearness, nearest } from "../graph/nearest.ts";
 
 export interface Selection {
@@ -76,7 +76,7 @@ function namesHint(pattern: string, names: readonly string[]): string {
   const alone = meant === nearest(pattern, names.toReversed());
   const question = meant === undefined || !alone ? "" : `Did you mean "${meant}"? `;
   const sorted = byNearness(pattern, names);
-  return `${question}Layers: ${someOf(sorted, namesShown)}.`;
+  return `${question}Layers: ${truncateList(sorted, namesShown)}.`;
 }
 
 const isLayer = (patterns: readonly string[] | undefined, { name, node }: Selectable): boolean =>

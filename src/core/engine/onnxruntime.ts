@@ -3,7 +3,7 @@
  * recomputed nodes and folds constants without gain. Memory patterns are always off: they take 50 % more memory.
  */
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
-import { messageOf, PithError } from "../errors.ts";
+import { errorMessage, PithError } from "../errors.ts";
 import { operatorName } from "../graph/graph.ts";
 import { withListFirst } from "../graph/list-first.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
@@ -64,7 +64,7 @@ async function create(
       ...sessionOptions(options),
     });
   } catch (cause) {
-    throw refusedType(messageOf(cause)) ?? failure("ONNX Runtime refused the model", cause);
+    throw refusedType(errorMessage(cause)) ?? failure("ONNX Runtime refused the model", cause);
   }
   try {
     screenSession(session);
@@ -146,7 +146,7 @@ function wrap({ ort, name: runtime }: FoundRuntime, session: InferenceSession, h
 
 /** Returns whether the runtime cannot return an output that it computed. */
 function isNoTensor(cause: unknown): boolean {
-  return /non.?tensor/i.test(messageOf(cause));
+  return /non.?tensor/i.test(errorMessage(cause));
 }
 
 function fromRuntime(name: string, value: OnnxValue): Dense {
@@ -165,8 +165,8 @@ function notTensors(names: readonly string[], cause: unknown): PithError {
 }
 
 function failure(what: string, cause: unknown): PithError {
-  const unknown = unknownOperator(messageOf(cause));
+  const unknown = unknownOperator(errorMessage(cause));
   const hint = `This runtime has no kernel for ${unknown === undefined ? "" : operatorName(unknown)}. Pruning, and storing weights as integers or float16, do not run the model.`;
   const options = unknown === undefined ? { cause } : { cause, hint };
-  return new PithError("E_ENGINE", `${what}: ${plainMessage(messageOf(cause))}.`, options);
+  return new PithError("E_ENGINE", `${what}: ${plainMessage(errorMessage(cause))}.`, options);
 }

@@ -1,5 +1,5 @@
 /** Reduces ONNX Runtime's error messages to a sentence, without source locations, signatures and conditions. The cause keeps the text. */
-import { clause } from "../errors.ts";
+import { stripPeriod } from "../errors.ts";
 
 /** Longer texts end with the last sentence that fits. */
 const longest = 300;
@@ -28,5 +28,5 @@ export function plainMessage(message: string): string {
     /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
   if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;
   if (text.length > longest) text = text.slice(0, text.lastIndexOf(". ", longest) + 1 || longest);
-  return clause(text.trim());
+  return stripPeriod(text.trim());
 }

@@ -6,7 +6,7 @@
  * A tensor from a recipe prints as the recipe, which stays short and parses to the same elements.
  * Elements of small float types can also be written as bits: `0x7e01`.
  */
-import { clause, messageOf, PithError } from "../errors.ts";
+import { errorMessage, PithError, stripPeriod } from "../errors.ts";
 import { fromNumbers, integerRange, toNumbers } from "../tensor/convert.ts";
 import { inMemory, zeros } from "../tensor/dense.ts";
 import { dimsText, elementCount } from "../tensor/dims.ts";
@@ -36,7 +36,7 @@ export function parseTensor(scanner: Scanner, type: DataType, dims: readonly num
     if (recipe !== undefined) recipes.set(tensor, recipe.text);
     return tensor;
   } catch (error) {
-    return scanner.fail(clause(messageOf(error)), start);
+    return scanner.fail(stripPeriod(errorMessage(error)), start);
   }
 }
 

@@ -30,7 +30,7 @@ export {
   subtract,
   transpose,
 } from "./matrix.ts";
-export { operate, type Surgeon, type Surgery, surgeonFor } from "./obs.ts";
+export { operate, type Surgeon, type Surgery, surgeonFor } from "./optimal-brain-surgeon.ts";
 export {
   type Codes,
   fullRange,

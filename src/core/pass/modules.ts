@@ -2,7 +2,7 @@
 
 import * as v from "valibot";
 import { importModule } from "#platform";
-import { PithError, refusalIn } from "../errors.ts";
+import { asPithError, PithError } from "../errors.ts";
 import { Model } from "../graph/model.ts";
 import { nearest } from "../graph/nearest.ts";
 import { understood } from "./options.ts";
@@ -53,7 +53,7 @@ export async function openModules(
 /** Returns the default export of a user's module. @throws PithError as `openModules`. */
 export async function defaultExport(file: string, at: string): Promise<unknown> {
   const module = await importModule(file, "E_OPTION").catch((cause: unknown) => {
-    throw refusalIn(cause).reworded({ at });
+    throw asPithError(cause).reworded({ at });
   });
   if (module.default === undefined) {
     const hint = 'Export it with "export default".';

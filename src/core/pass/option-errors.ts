@@ -1,7 +1,7 @@
 /** Formats schema issues: where, what is accepted, and the probable name. */
 
 import * as v from "valibot";
-import { clause } from "../errors.ts";
+import { stripPeriod } from "../errors.ts";
 import { nearest } from "../graph/nearest.ts";
 import { hintOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
@@ -52,7 +52,7 @@ export function misfitOf(
     const sentence = `"${last}" is missing${summaryOf(schema, last, standIns)}`;
     return { path: path.slice(0, -1), part: "value", sentence, hint: undefined };
   }
-  const expectation = clause(issue.message);
+  const expectation = stripPeriod(issue.message);
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
   // An option language's issue already quotes the value.
   const isText = typeof issue.input === "string" && expectation.includes(shown(issue.input));
@@ -117,7 +117,7 @@ function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Rec
   const issue: Issue | undefined = result.success
     ? undefined
     : result.issues.find((one: Issue) => one.path?.length === 1 && one.path[0]?.key === name);
-  return issue === undefined ? "" : `: ${clause(issue.message)}`;
+  return issue === undefined ? "" : `: ${stripPeriod(issue.message)}`;
 }
 
 /** The fallback message of schemas: derived from their form. */

@@ -1,6 +1,6 @@
 /** Options that several passes share, declared once, and checks of option texts. */
 import * as v from "valibot";
-import { clause, PithError } from "../errors.ts";
+import { PithError, stripPeriod } from "../errors.ts";
 
 export interface FlagMetadata {
   readonly short?: string;
@@ -75,7 +75,7 @@ export function understood<T>(read: (given: T) => unknown) {
   const requirement = (given: T): boolean => refused(given) === undefined;
   readers.set(requirement, refused as Reader);
   return v.check<T, (issue: v.CheckIssue<T>) => string>(requirement, ({ input }) =>
-    clause(refused(input)?.sentence ?? ""),
+    stripPeriod(refused(input)?.sentence ?? ""),
   );
 }
 

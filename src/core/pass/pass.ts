@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { restate } from "../analysis/stale-types.ts";
 import { createEngine, type Engine } from "../engine/index.ts";
-import { type Miss, PithError, refusalIn } from "../errors.ts";
+import { asPithError, type Miss, PithError } from "../errors.ts";
 import { passKey } from "../graph/emit.ts";
 import type { Graph } from "../graph/graph.ts";
 import { structureHash } from "../graph/hash.ts";
@@ -213,7 +213,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const given = await openModels(options, parsed as OptionValues, context.open);
     // In a recipe, the name "original" means the recipe's input model.
     if (description.reference === "original" && given.original === undefined)
-      given.original = await context.open("original").catch((error: unknown) => void refusalIn(error));
+      given.original = await context.open("original").catch((error: unknown) => void asPithError(error));
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
       throw new PithError("E_OPTION", `${id}: another pass is changing this model.`, {
         hint: "Await the first pass. A pass that calls another passes its own context.",
@@ -228,7 +228,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     }
     if (outcome.changes.length > 0) {
       if (definition.command !== undefined) clearNotes(model);
-      settle(model);
+      finishPass(model);
     }
     if (contract.checked) checkContract(id, model, outcome, hash, faulty);
     return outcome;
@@ -264,7 +264,7 @@ export async function atomically<R extends Outcome>(model: Model, work: () => Pr
 }
 
 /** Finishes every change of a model: updates the format and the inferred types. */
-export function settle(model: Model): void {
+function finishPass(model: Model): void {
   leaveDefaults(model);
   nameApart(model);
   infer(model);

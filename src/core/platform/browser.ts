@@ -1,5 +1,5 @@
 /** The exports of `node.ts` in a browser. Functions that need a disk throw with an alternative. */
-import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
+import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
 import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
@@ -156,7 +156,7 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
   try {
     return (await import(absolute(path))) as Readonly<Record<string, unknown>>;
   } catch (cause) {
-    throw new PithError(code, `${path} cannot be imported: ${clause(messageOf(cause))}.`, { cause });
+    throw new PithError(code, `${path} cannot be imported: ${stripPeriod(errorMessage(cause))}.`, { cause });
   }
 }
 

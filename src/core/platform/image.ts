@@ -3,7 +3,7 @@
  * Pillow's `convert("RGB")`, and the EXIF orientation is applied.
  */
 
-import { messageOf, PithError } from "../errors.ts";
+import { errorMessage, PithError } from "../errors.ts";
 import { viewOf } from "../tensor/dense.ts";
 
 export interface Pixels {
@@ -88,7 +88,7 @@ function pngHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
 
 export function damaged(format: string, name: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
-  const reason = messageOf(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
+  const reason = errorMessage(cause).split("\n")[0]?.replace(/\.+$/, "") ?? "";
   return new PithError("E_DATA", `${name}: the ${format} image is damaged or cut off (${reason}).`, {
     cause,
     hint: "Remove it from the data, or replace it.",

@@ -1,4 +1,4 @@
-import { messageOf, PithError } from "../errors.ts";
+import { errorMessage, PithError } from "../errors.ts";
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder",
@@ -20,5 +20,5 @@ export function failure(what: string, cause: unknown): PithError {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   const isFull = code === "ENOSPC" || code === "EDQUOT";
   const hint = isFull ? "Free space on the disk of this path, or write to another disk." : undefined;
-  return new PithError("E_FILE", `${what}: ${reasons[code] ?? messageOf(cause)}.`, { hint, cause });
+  return new PithError("E_FILE", `${what}: ${reasons[code] ?? errorMessage(cause)}.`, { hint, cause });
 }

@@ -1,5 +1,5 @@
 /** Decodes images in Node: with sharp (libjpeg-turbo, libpng) in threads if it is installed, otherwise in JavaScript. */
-import { messageOf } from "../errors.ts";
+import { errorMessage } from "../errors.ts";
 import { damaged, imageHeader, mostPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
@@ -46,7 +46,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
     const decoded =
       format === "JPEG"
         ? decode("warning").catch((warning: unknown) => {
-            if (lostPixels.test(messageOf(warning))) throw warning;
+            if (lostPixels.test(errorMessage(warning))) throw warning;
             return decode("error");
           })
         : decode("error");

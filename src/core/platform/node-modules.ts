@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { clause, type ErrorCode, messageOf, PithError } from "../errors.ts";
+import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
 
 let permitted: ReadonlySet<string> | undefined;
 
@@ -31,6 +31,6 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
     const hint = /\.m?ts$/.test(path)
       ? "Node before 22.18 does not run TypeScript: compile the module, or start Pith through tsx."
       : undefined;
-    throw new PithError(code, `${path} cannot be imported: ${clause(messageOf(cause))}.`, { cause, hint });
+    throw new PithError(code, `${path} cannot be imported: ${stripPeriod(errorMessage(cause))}.`, { cause, hint });
   }
 }

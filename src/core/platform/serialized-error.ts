@@ -1,5 +1,5 @@
 /** Converts exceptions to data and back, for other processes and threads. */
-import { type ErrorCode, errorCodes, messageOf, PithError } from "../errors.ts";
+import { type ErrorCode, errorCodes, errorMessage, PithError } from "../errors.ts";
 
 /** An exception as data. A `PithError` has a `code`; anything else is a bug. */
 export interface Fault {
@@ -16,7 +16,7 @@ export const thrownValue = "ThrownValue";
 
 export function toFault(error: unknown): Fault {
   if (!(error instanceof Error))
-    return { name: thrownValue, message: messageOf(error), stack: undefined, code: undefined, advice: [] };
+    return { name: thrownValue, message: errorMessage(error), stack: undefined, code: undefined, advice: [] };
   const { name, message, stack } = error;
   if (error instanceof PithError) {
     const { code, advice, at, sentence } = error;

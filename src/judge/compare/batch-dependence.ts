@@ -2,7 +2,7 @@
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { drawsNumbers } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/engine.ts";
-import { capitalized, Miss, PithError, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, capitalized, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -63,7 +63,7 @@ export async function batchInvariance(
   let [done, sum, worst, largest, apart] = [0, 0, 1, 0, 0];
   try {
     for await (const read of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
-      stopIfAsked(signal, "The evaluation was stopped.");
+      throwIfAborted(signal, "The evaluation was stopped.");
       const count = Math.min(sampleCount(read, dataset.name), samples - done);
       if (count < 1) break;
       if (findStates(model, Object.keys(read)).length > 0)
@@ -133,7 +133,7 @@ export async function judgedBatch(
       ...options,
       batch: size,
       samples: noteSamples,
-    }).catch(refusalIn);
+    }).catch(asPithError);
     if (found instanceof PithError || found instanceof Miss || found.apart === 0) continue;
     const apart = Number.isNaN(found.apart) ? "one of both is NaN" : `they differ by up to ${percent(found.apart)}`;
     const compared = `${counted(found.samples, "sample")} of a batch of ${integer(found.batch)} and the same samples alone`;

@@ -3,7 +3,7 @@
 import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine } from "../../core/engine/index.ts";
-import { clause, Miss, PithError } from "../../core/errors.ts";
+import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/indexed.ts";
@@ -76,10 +76,10 @@ export async function compareFunction(
     return typeof again.found === "object" ? again.found : found;
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    if (error.code === "E_ENGINE_MISSING") return clause(error.message);
+    if (error.code === "E_ENGINE_MISSING") return stripPeriod(error.message);
     if (!(error instanceof ResultFails) || error.loading) throw error;
     const { cause } = error;
-    const lost = `the result does not run: ${clause(cause instanceof Error ? cause.message : error.message)}`;
+    const lost = `the result does not run: ${stripPeriod(cause instanceof Error ? cause.message : error.message)}`;
     return { ...nothingCompared, lost };
   }
 }

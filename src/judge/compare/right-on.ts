@@ -1,7 +1,7 @@
 /** Compares a result's outputs on its target runtime with the original's native ones; only the error that the target adds counts. */
 
 import type { Engine } from "../../core/engine/index.ts";
-import { clause, Miss, refusalIn } from "../../core/errors.ts";
+import { asPithError, Miss, stripPeriod } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, figure } from "../../core/numbers.ts";
@@ -114,7 +114,7 @@ async function judgedOn(
     try {
       pairs = await runResult(target.engine, native.runs.result, pairs, { signal });
     } catch (error) {
-      return { right: false, found: clause(refusalIn(error).message) };
+      return { right: false, found: stripPeriod(asPithError(error).message) };
     }
   }
   const likeness = likenessOf(native.one, { ...native.runs, pairs }, output);
@@ -151,7 +151,7 @@ async function blamed(
     const { layers } = await compareLayersOn(reference, there, feeds, { optimize: true, signal });
     return firstToBlame(layers)?.layer;
   } catch (error) {
-    refusalIn(error);
+    asPithError(error);
     return undefined;
   }
 }

@@ -15,7 +15,7 @@
 
 import * as v from "valibot";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, stringify } from "yaml";
-import { clause, messageOf, PithError, refusalIn } from "../../core/errors.ts";
+import { asPithError, errorMessage, PithError, stripPeriod } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
 import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
@@ -264,8 +264,8 @@ function checkCourse(source: Source, path: Path, given: unknown, rounds: number 
   try {
     for (let number = 1; number <= rounds; number++) valueIn(number, rounds, result.output);
   } catch (error) {
-    const { sentence, hint } = refusalIn(error);
-    fail(source, [...path, "curve"], "value", clause(sentence), hint);
+    const { sentence, hint } = asPithError(error);
+    fail(source, [...path, "curve"], "value", stripPeriod(sentence), hint);
   }
 }
 
@@ -351,7 +351,7 @@ function readSource(text: string, name: string): Source {
     data = document.toJS();
   } catch (cause) {
     // For instance exponentially expanding aliases.
-    throw new PithError("E_OPTION", `${name}: invalid YAML: ${messageOf(cause)}.`, { cause });
+    throw new PithError("E_OPTION", `${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
   }
   const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
   return {

@@ -2,7 +2,7 @@
 import { cost } from "../../core/analysis/cost.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { learnedCount, learnedTensors } from "../../core/analysis/learned.ts";
-import { PithError, refusalIn } from "../../core/errors.ts";
+import { asPithError, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { assertValid } from "../../core/graph/verify.ts";
 import { earlyLevel } from "../../core/math/interval.ts";
@@ -236,7 +236,7 @@ async function withLength(
     });
     return timedFeeds(model, shapes, seed);
   } catch (error) {
-    refusalIn(error);
+    asPithError(error);
     return sample;
   }
 }

@@ -1,6 +1,6 @@
 /** Collects samples and layers with differences for reports. */
 
-import { refusalIn } from "../../core/errors.ts";
+import { asPithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
@@ -53,6 +53,6 @@ export async function noiseOf(original: Model, result: Model, test: Dataset, con
       ],
     };
   } catch (error) {
-    return { samples: 0, layers: [], misses: [{ at: undefined, reason: refusalIn(error).message }] };
+    return { samples: 0, layers: [], misses: [{ at: undefined, reason: asPithError(error).message }] };
   }
 }

@@ -1,5 +1,5 @@
 /** Decides whether a result is an improvement: smaller, cheaper, faster, or more accurate. */
-import { refusalIn } from "../../core/errors.ts";
+import { asPithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { times } from "../../core/numbers.ts";
 import { encodedSize, encodedSource } from "../../core/onnx/index.ts";
@@ -26,7 +26,7 @@ interface PlainFile {
 export async function plainFile(model: Model): Promise<PlainFile | undefined> {
   const plain = model.clone();
   if (clearNotes(plain).length === 0) return undefined;
-  const bytes = await encodedSize(model).catch(refusalIn);
+  const bytes = await encodedSize(model).catch(asPithError);
   if (typeof bytes !== "number") return undefined;
   const file = await encodedSource(plain);
   return { file, metadata: bytes - file.size };

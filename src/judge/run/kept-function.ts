@@ -1,6 +1,6 @@
 /** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
 
-import { clause, refusalIn, uncapitalized } from "../../core/errors.ts";
+import { asPithError, stripPeriod, uncapitalized } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/types.ts";
@@ -63,9 +63,9 @@ export async function keptFunction(
   const options = { output, seed, signal, progress };
   const attempt = async <T>(work: Promise<T>): Promise<T | string> =>
     work.catch((error: unknown) => {
-      const refusal = refusalIn(error);
+      const refusal = asPithError(error);
       if (!forced || refusal instanceof ResultFails) throw error;
-      return uncapitalized(clause(refusal.message));
+      return uncapitalized(stripPeriod(refusal.message));
     });
   const isFew = answered < fewSamples && trained === "none";
   const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";

@@ -1,6 +1,6 @@
 /** Shares of quantized layers in the output error: measured, or estimated if that takes too long. */
 
-import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import { type Context, unroundedBy } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
@@ -42,8 +42,8 @@ export async function errorsOf(
       if (shares.size < noise.size && samples !== undefined)
         slopes = await taylorErrors(unrounded, plain.model, samples, options, context);
     } catch (error) {
-      refusalIn(error);
-      stopIfAsked(signal);
+      asPithError(error);
+      throwIfAborted(signal);
     }
   if (noise.size === 0)
     for (const [layer, decibels] of await weightErrors(engine, original, plain.model, signal))

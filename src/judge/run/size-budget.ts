@@ -1,5 +1,5 @@
 /** Chooses bits per layer for a file size. Shares of the error are measured at 4 bits; each further bit divides them by four (6 dB). */
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
 import { encodedSize } from "../../core/onnx/index.ts";
@@ -31,7 +31,7 @@ export async function withinBytes(
     // Fewer bits lose more than estimated, and well-rounded 4 bits less.
     const fits = made.get(measured);
     if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
-    stopIfAsked(context.signal, "Stopped while bits were chosen.");
+    throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = optionsForBits(bits);
     // The rounding method does not change sizes and hardly the order of errors; only the result uses the requested one. Palettes have none.

@@ -1,5 +1,5 @@
 /** Runs a step of a recipe with bits per layer that fit a file size. */
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
@@ -12,7 +12,7 @@ import type { RunContext } from "./variant.ts";
 /** @param input the model before the step. @throws PithError E_UNSUPPORTED if no choice of bits fits; errors of the pass. */
 export async function sizedStep(step: PassStep, input: string, bytes: number, given: RunContext): Promise<StepResult> {
   const { runner, evaluator, context, store, task } = given;
-  stopIfAsked(context.signal);
+  throwIfAborted(context.signal);
   const { output } = evaluator;
   const samples = await keyOfSamples(task.calibrate);
   const key = { bitsWithin: bytes, samples, output, of: await runner.keyOf(step, input) };

@@ -12,7 +12,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytes as bytesText, counted, percent, waiting } from "../../core/numbers.ts";
@@ -114,7 +114,7 @@ export async function firstSetting<T>(
   for (let [low, high] = [0, settings.length]; low < high; ) {
     const middle = Math.floor((low + high) / 2);
     const own = settings[middle] ?? {};
-    stopIfAsked(signal, "Stopped while settings were searched.");
+    throwIfAborted(signal, "Stopped while settings were searched.");
     progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
     const result = await suits(own);
     if (result === undefined) low = middle + 1;
@@ -145,7 +145,7 @@ async function withLayersSpared(request: SparingRequest, context: Context): Prom
     const key = JSON.stringify(changed.overrides);
     const earlier = tried.get(key);
     if (earlier !== undefined) return earlier;
-    stopIfAsked(context.signal, "Stopped while layers to keep at higher precision were searched.");
+    throwIfAborted(context.signal, "Stopped while layers to keep at higher precision were searched.");
     const layers = layersOf(moves).length;
     context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} at higher precision`);
     const begun = performance.now();

@@ -1,4 +1,4 @@
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { StepResult } from "../steps/runner.ts";
@@ -9,7 +9,7 @@ import type { RunContext } from "./variant.ts";
 /** Reruns a step with other options or another pass, unless the result is in the store. */
 export function stepRun(step: PassStep, input: string, { runner, context, store }: RunContext) {
   return async (options: OptionValues, pass = step.pass): Promise<StepOutput> => {
-    stopIfAsked(context.signal);
+    throwIfAborted(context.signal);
     return opened(await runner.run({ ...step, pass, options }, input), store);
   };
 }

@@ -1,5 +1,5 @@
 /** Runs one recipe on a copy of a model and measures it after each judged step. */
-import { clause, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
@@ -75,7 +75,7 @@ export async function runCandidate(
       input = taken.output;
     }
   } catch (error) {
-    const { code, message } = refusalIn(error);
+    const { code, message } = asPithError(error);
     if (!hasOtherCandidates || code === "E_SOURCE_CHANGED") throw error;
     return { variant: failed(candidate.name, records, message), usable: false, evaluation: undefined };
   }
@@ -156,7 +156,7 @@ async function takeStep(
 ): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
   const { runner, evaluator, context, onStage, onMeasured } = run;
   const { id, name, judged } = step;
-  stopIfAsked(context.signal, `Stopped before ${name}.`);
+  throwIfAborted(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
   const { bytes } = step;
   const plain = bytes === undefined ? await runner.run(step, input) : await sizedStep(step, input, bytes, run);
@@ -185,7 +185,7 @@ async function takeStep(
 
 function failed(name: string, records: readonly StepRecord[], refused: string): Variant {
   const unknown = { result: undefined, comparison: undefined, agreement: undefined, verdict: undefined };
-  return { name, steps: records, ...unknown, refused: clause(refused), refusedAs: "failed" };
+  return { name, steps: records, ...unknown, refused: stripPeriod(refused), refusedAs: "failed" };
 }
 
 function refusedAs(

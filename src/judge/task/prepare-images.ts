@@ -1,6 +1,6 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { capitalized, PithError, someOf } from "../../core/errors.ts";
+import { capitalized, PithError, truncateList } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -122,7 +122,7 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   const folders = image.data.map((path) => path.split(/[/\\]/).at(-2) ?? "");
   const wrong = folders.filter((folder, at) => isClass[at] === false && /^\d+$/.test(folder));
   if (wrong.length === 0) return;
-  const listed = someOf([...new Set(wrong)].sort());
+  const listed = truncateList([...new Set(wrong)].sort());
   throw new PithError(
     "E_DATA",
     `The folders ${listed} were taken as class labels, and the model has ${counted(classes, "class")} (0 to ${classes - 1}).`,

@@ -1,5 +1,5 @@
 import type { Session } from "../../core/engine/engine.ts";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -33,7 +33,7 @@ export async function validationLoss(
   const losses = forwardLoss(model, loss, context, own);
   try {
     for await (const batch of prefetched(data, { size })) {
-      stopIfAsked(context.signal, "Training was stopped while it was evaluated.");
+      throwIfAborted(context.signal, "Training was stopped while it was evaluated.");
       const count = samplesIn(batch);
       sum += (await losses.of(batch)) * count;
       samples += count;

@@ -1,4 +1,4 @@
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { trainPart } from "../../data/open.ts";
@@ -74,7 +74,7 @@ export async function observeGradients<R>(
   const step = each === undefined ? await createStep(model, await firstBatch(chosen), options, complete) : undefined;
   try {
     for await (const batch of chosen.batches({ size })) {
-      stopIfAsked(complete.signal, "Stopped while gradients were computed.");
+      throwIfAborted(complete.signal, "Stopped while gradients were computed.");
       for await (const { gradients } of each?.of(batch) ?? [])
         for (const [name, gradient] of gradients) told(name, gradient, 1);
       if (step === undefined) continue;

@@ -4,7 +4,7 @@
  */
 
 import { makeFolder, removeLeftovers } from "#platform";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import { save } from "../../core/onnx/index.ts";
@@ -160,7 +160,7 @@ class TrainingLoop {
         if (counters.batches % accumulate === 0) {
           if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch();
           this.#keepWeightsIfDue();
-          stopIfAsked(this.#context.signal);
+          throwIfAborted(this.#context.signal);
           await this.#evaluateIfDue();
           if (this.#isDone()) break;
         }

@@ -1,7 +1,7 @@
 /** Warns of pruned weights without masks: the first training step would overwrite their zeros. */
 import { maskedAt } from "../../core/analysis/masks.ts";
 import type { Selection } from "../../core/analysis/selection.ts";
-import { enumerated } from "../../core/errors.ts";
+import { joinList } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { percent } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -28,7 +28,7 @@ export async function unmaskedZeros(model: Model, selection: Selection): Promise
   }
   if (names.length === 0) return undefined;
   return (
-    `${percent(zeros / all)} of ${enumerated(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
+    `${percent(zeros / all)} of ${joinList(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
     "to keep them at zero, prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize"
   );
 }

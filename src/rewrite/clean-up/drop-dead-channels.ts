@@ -13,7 +13,7 @@ import { type Inference, infer, isRandom } from "../../core/analysis/infer.ts";
 import { type Layer, layerAt } from "../../core/analysis/layers.ts";
 import { requireWeight } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { describe, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { entryOf } from "../../core/ops/index.ts";
@@ -47,7 +47,7 @@ export const dropDeadChannels = definePass({
       for (const group of channelGroups(model, inference)) {
         const name = group.layers.map((layer) => layer.name).join(", ");
         if (seen.has(name)) continue;
-        stopIfAsked(signal);
+        throwIfAborted(signal);
         seen.add(name);
         if (group.slices.some(({ value }) => value.role !== undefined || isHeld(value))) continue;
         const units = await deadUnits(group);

@@ -1,6 +1,6 @@
 /** Applies all clean-ups in turn until none changes anything; each respects roles, so a model in training stays trainable unless `over` is set. */
 import * as v from "valibot";
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import { described } from "../../core/pass/options.ts";
 import { definePass, type Outcome } from "../../core/pass/pass.ts";
 import { deduplicate } from "./deduplicate.ts";
@@ -72,7 +72,7 @@ export const simplify = definePass({
       let found = 0;
       misses = [];
       for (const [done, pass] of cleanUps.entries()) {
-        stopIfAsked(context.signal);
+        throwIfAborted(context.signal);
         const outcome = await pass(model, {}, context);
         context.progress(done + 1, cleanUps.length);
         changes.push(...outcome.changes);

@@ -4,7 +4,7 @@
  * If settings depend on unknown ranks or contents, all possible ones are compared. Other nodes are lowered to primitives, if possible.
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { clause, Miss, PithError, refusalIn } from "../../core/errors.ts";
+import { asPithError, Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { type Attribute, allNodes, describe, type Node, toInteger } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -197,7 +197,7 @@ function compared(op: Op, before: Site, after: Site): boolean | Miss {
     if (old instanceof Miss) return old;
     return now instanceof Miss ? now : JSON.stringify(old, plain) === JSON.stringify(now, plain);
   } catch (error) {
-    return new Miss(clause(refusalIn(error).sentence));
+    return new Miss(stripPeriod(asPithError(error).sentence));
   }
 }
 

@@ -7,7 +7,7 @@ import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { moduleOf } from "#root";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import { fromFault } from "../../core/platform/serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "../../core/platform/source-modules.ts";
@@ -63,7 +63,7 @@ export async function runJob<J extends Job>(
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
   const { grace = keeps ? keepingGrace : usualGrace, startLimit = usualStartLimit } = options;
-  stopIfAsked(signal);
+  throwIfAborted(signal);
   const temporary = await temporaryFolder();
   const child = start(module);
   if (options.isBackground === true) yieldToOthers(child);
@@ -131,7 +131,7 @@ export async function runJob<J extends Job>(
     if (answer.pith !== "ended") flush();
     if (answer.pith === "result") return answer.output as Awaited<ReturnType<J>>;
     if (answer.pith === "fault") throw fromFault(answer.fault);
-    stopIfAsked(signal, `${name} was stopped.`);
+    throwIfAborted(signal, `${name} was stopped.`);
     if (isLate) {
       throw new PithError("E_ENGINE", `${name}: its process did not begin within ${startLimit / 1000} s.`, {
         hint: "The machine may be too busy, or short of memory. Nothing was written.",

@@ -3,7 +3,7 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
 import type { Engine } from "../../core/engine/engine.ts";
-import { clause, enumerated, Miss, refusalIn } from "../../core/errors.ts";
+import { asPithError, joinList, Miss, stripPeriod } from "../../core/errors.ts";
 import { type Node, storedBytes, usedValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
@@ -98,7 +98,7 @@ export async function layerErrors(
   const places = [...cuts.values()];
   const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
   const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch(
-    (error: unknown) => new Miss(clause(refusalIn(error).message)),
+    (error: unknown) => new Miss(stripPeriod(asPithError(error).message)),
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
   const hidden = hiddenBefore(models[0], places);
@@ -159,7 +159,7 @@ export async function layerToBlame(
     const found = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
     return found instanceof Miss ? undefined : found.blamed;
   } catch (error) {
-    refusalIn(error);
+    asPithError(error);
     return undefined;
   }
 }
@@ -188,7 +188,7 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
   const named = `${what[kind]} "${layer}"`;
   const first = `The largest error comes from ${named}`;
   if (layers.length > 1)
-    return `The largest error comes from ${layers.length} layers that lost channels: ${enumerated(layers)}. Their errors can only be measured jointly; prune one alone to see its own`;
+    return `The largest error comes from ${layers.length} layers that lost channels: ${joinList(layers)}. Their errors can only be measured jointly; prune one alone to see its own`;
   if (share === Number.POSITIVE_INFINITY) return `${first} (alone it makes numbers that are not finite)`;
   if (share === undefined || share === 0) return first;
   const percent = `${Math.round(100 * Math.min(1, share))} %`;

@@ -2,7 +2,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { counterpartsAmong } from "../../core/analysis/match.ts";
 import type { Engine } from "../../core/engine/engine.ts";
-import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
@@ -27,7 +27,7 @@ export async function weightErrors(
   const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
   const found = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
-    stopIfAsked(signal, "Stopped while weights were compared.");
+    throwIfAborted(signal, "Stopped while weights were compared.");
     if (found.has(layer.name)) continue;
     try {
       const numbers = await numbersOf(layer);
@@ -39,7 +39,7 @@ export async function weightErrors(
       found.set(layer.name, Math.max(...errors));
     } catch (error) {
       // Weights can be computed by operators that this runtime lacks.
-      refusalIn(error);
+      asPithError(error);
     }
   }
   return found;

@@ -8,7 +8,7 @@
  */
 import { processorTime, threadCount } from "#platform";
 import type { Engine, Session } from "../../core/engine/engine.ts";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { quantile } from "../../core/math/interval.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -110,7 +110,7 @@ export async function latency(
     for (let index = 0; index < models.length; index++) {
       const start = performance.now();
       for (let run = 0; run < Math.max(1, warmUp); run++) {
-        stopIfAsked(signal, "The timing was stopped.");
+        throwIfAborted(signal, "The timing was stopped.");
         if (run >= leastWarmUp && performance.now() - start > longestWarmUp) break;
         fastest = Math.min(fastest, await once(index, 1));
       }
@@ -124,7 +124,7 @@ export async function latency(
       if (round >= fewestRounds && performance.now() - began > 1000 * seconds) break;
       const step = round % 2 === 0 ? 1 : models.length - 1;
       for (let place = 0; place < models.length; place++) {
-        stopIfAsked(signal, "The timing was stopped.");
+        throwIfAborted(signal, "The timing was stopped.");
         const index = (round + place * step) % models.length;
         const before = processorTime() ?? Number.NaN;
         times[index]?.push(await once(index, repeats, singles[index]));

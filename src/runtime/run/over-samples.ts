@@ -1,7 +1,7 @@
 /** Runs models over a data set batch by batch, so that memory does not depend on the number of samples. */
 import { withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/engine.ts";
-import { PithError, stopIfAsked } from "../../core/errors.ts";
+import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { prefetched } from "../../data/feed.ts";
@@ -56,7 +56,7 @@ export async function overSamples(
     return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];
       for (const runner of runners) {
-        stopIfAsked(options.signal, "Stopped while values were measured.");
+        throwIfAborted(options.signal, "Stopped while values were measured.");
         results.push(await runner.run(rows));
       }
       await add(results, rows);
@@ -74,7 +74,7 @@ export async function overBatches(
 ): Promise<number> {
   let done = 0;
   const each = async (rows: Batch, count: number, total: number | undefined): Promise<void> => {
-    stopIfAsked(signal, "Stopped while values were measured.");
+    throwIfAborted(signal, "Stopped while values were measured.");
     await use(rows);
     done += count;
     progress?.(done, total);

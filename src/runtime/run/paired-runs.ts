@@ -10,7 +10,7 @@ import { drawAlike, drawsNumbers, withFixedDraws } from "../../core/analysis/fix
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine, Session } from "../../core/engine/index.ts";
 import { type UnknownOperator, unknownIn } from "../../core/engine/unknown-operator.ts";
-import { clause, Miss, PithError, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
@@ -141,12 +141,12 @@ async function runBoth(
   try {
     session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
   } catch (error) {
-    const refusal = refusalIn(error);
+    const refusal = asPithError(error);
     const found = unknownIn(refusal);
     if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
       return runBoth(engine, original, result, options, [...unknown, found]);
     if (refusal.code === "E_ENGINE_MISSING") throw error;
-    return new Miss(`the original does not run: ${clause(refusal.message)}`);
+    return new Miss(`the original does not run: ${stripPeriod(refusal.message)}`);
   }
   let runs: readonly ModelRun[] | Miss;
   try {
@@ -220,12 +220,12 @@ async function runsOf(
   const runs: ModelRun[] = [];
   let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
-    stopIfAsked(signal, "The comparison was stopped.");
+    throwIfAborted(signal, "The comparison was stopped.");
     let feeds: Batch;
     try {
       feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
     } catch (error) {
-      refused = clause(refusalIn(error).message);
+      refused = stripPeriod(asPithError(error).message);
       return false;
     }
     const expected = await runOrReason(session, feeds, names);
@@ -267,7 +267,7 @@ async function runOrReason(session: Session, feeds: Batch, names: readonly strin
   try {
     return await session.run(feeds, names);
   } catch (error) {
-    return clause(refusalIn(error).message);
+    return stripPeriod(asPithError(error).message);
   }
 }
 
@@ -285,9 +285,9 @@ export async function runResult(
     const pairs: Pair[] = [];
     for (const run of runs) {
       const { feeds, expected } = run;
-      stopIfAsked(signal, "The comparison was stopped.");
+      throwIfAborted(signal, "The comparison was stopped.");
       const got = await session.run(fedTo(model, feeds), Object.keys(expected)).catch((error: unknown) => {
-        const refusal = refusalIn(error);
+        const refusal = asPithError(error);
         throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
       });
       pairs.push({ ...run, got });

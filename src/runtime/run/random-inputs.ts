@@ -9,7 +9,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
 import type { Session } from "../../core/engine/index.ts";
 import { requireRoom } from "../../core/engine/screen.ts";
-import { PithError, refusalIn } from "../../core/errors.ts";
+import { asPithError, PithError } from "../../core/errors.ts";
 import { allValues, type ValueType } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, integerRange, isFloat } from "../../core/tensor/convert.ts";
@@ -203,7 +203,7 @@ export async function firstThatRuns(
       await session.run(feeds);
       return { guess, feeds };
     } catch (error) {
-      const refusal = refusalIn(error);
+      const refusal = asPithError(error);
       first ??= refusal;
     }
   }

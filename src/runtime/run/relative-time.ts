@@ -6,7 +6,7 @@
  */
 import { processorTime } from "#platform";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { Miss, refusalIn, stopIfAsked } from "../../core/errors.ts";
+import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { runTime } from "../../core/numbers.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -53,7 +53,7 @@ export async function relativeTime(
     const times = await timer.beside(changed);
     return Number.isFinite(times.after / times.before) ? times : new Miss("processor time cannot be read here");
   } catch (error) {
-    return new Miss(refusalIn(error).message);
+    return new Miss(asPithError(error).message);
   } finally {
     await timer?.release();
   }
@@ -117,7 +117,7 @@ export async function leastTimes(
   const least = sessions.map(() => Number.POSITIVE_INFINITY);
   const began = now();
   for (let count = 0; count < fewest || now() - began < sessions.length * enough; count++) {
-    stopIfAsked(signal);
+    throwIfAborted(signal);
     for (const [at, session] of sessions.entries())
       least[at] = Math.min(least[at] ?? Number.NaN, await timed(session, runs));
   }

@@ -5,7 +5,7 @@
  * interval, and losses are summed as an estimate.
  */
 import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { allocations, type Item } from "../../core/math/allocate.ts";
@@ -66,7 +66,7 @@ export async function allocationFrom(
     const key = JSON.stringify([...settings]);
     const known = shares.get(key);
     if (known !== undefined) return known;
-    stopIfAsked(context.signal, "Stopped while settings were chosen.");
+    throwIfAborted(context.signal, "Stopped while settings were chosen.");
     const share = settings.size === 0 ? 1 : await meter.shareOf(await changed(model, kind, settings, context));
     shares.set(key, share);
     return share;

@@ -3,7 +3,7 @@ import { channelGroups, type Group, outputsOf } from "../../core/analysis/channe
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
-import { Miss, PithError, reasonText, stopIfAsked } from "../../core/errors.ts";
+import { formatReason, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
@@ -68,7 +68,7 @@ export async function explain(
   if (layer === undefined) throw new Error("internal: no layer was selected");
   const techniques: TechniqueExplanation[] = [];
   for (const kind of sensitivityKinds) {
-    stopIfAsked(context.signal);
+    throwIfAborted(context.signal);
     techniques.push(await techniqueOn(layer, kind, original, context));
   }
   const { dims } = layer.weight.tensor ?? { dims: [] };
@@ -91,7 +91,7 @@ async function techniqueOn(
   let why: string | undefined;
   for (const setting of sweeps[kind].settings) {
     const done = await applied(kind, [name], setting, original.clone(), context);
-    if (done instanceof Miss) why ??= reasonText(done);
+    if (done instanceof Miss) why ??= formatReason(done);
     else {
       const own = done.find(({ at }) => at === name) ?? done[0];
       return { kind, setting, text: own?.what ?? "" };
@@ -125,7 +125,7 @@ async function channelsOf(
     free: freeOf(parts),
     freeThroughNorms: freeOf(ownChannels(channelGroups(model, infer(model), { throughNorms: true }), name)),
     together: [...others],
-    reasons: Array.from(groupBy(stay, reasonText), ([reason, of]) => ({ channels: of.length, reason })),
+    reasons: Array.from(groupBy(stay, formatReason), ([reason, of]) => ({ channels: of.length, reason })),
     ...(channel === undefined ? {} : { one: await channelOf(model, groups, parts, name, channel, context) }),
   };
 }
@@ -161,7 +161,7 @@ async function channelOf(
   const own = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
   if (own === undefined) return { channel, reason: "nothing reads it that could be followed" };
   const refused = own.group.refused.get(own.unitOf[channel] ?? -1);
-  if (refused !== undefined) return { channel, reason: reasonText(refused) };
+  if (refused !== undefined) return { channel, reason: formatReason(refused) };
   const order = (await cutOrders(model, groups, { scope: isomorphic }, context)).get(name);
   const from = order && amountThatCuts(order, channel);
   return from === undefined ? { channel, reason: "its layer keeps at least one channel" } : { channel, from };

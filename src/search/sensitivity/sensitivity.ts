@@ -3,7 +3,7 @@
  *
  * Each measurement uses as few samples as determine the drop to a point or a quarter of itself. Layers that must be pruned together are one unit.
  */
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { LayerSelection } from "../../core/pass/options.ts";
@@ -86,7 +86,7 @@ export async function measureIn(
   await withStore(model, options, async (store) => {
     const measuring = await Measuring.open(store, model, task, { batch, output, timed }, context);
     for (const one of measurements) {
-      stopIfAsked(context.signal, `Stopped before ${wordsOf(one)}.`);
+      throwIfAborted(context.signal, `Stopped before ${wordsOf(one)}.`);
       if ((await measuring.known(one)) === undefined) await measuring.measure(one);
     }
   });
@@ -115,7 +115,7 @@ async function sweepIn(
   let open = 0;
   for (const [at, one] of all.entries()) {
     const { unit, setting } = one;
-    stopIfAsked(context.signal, `Stopped before ${wordsOf(one)}.`);
+    throwIfAborted(context.signal, `Stopped before ${wordsOf(one)}.`);
     context.progress(at, all.length, wordsOf(one));
     const known = await measuring.known(one);
     if (known === undefined && secondsLeft() < 0) {
@@ -155,7 +155,7 @@ async function measuredAhead(
   const late = new AbortController();
   const cancel = abortAfter(late, seconds);
   await ahead(missing, AbortSignal.any([signal, late.signal])).finally(cancel);
-  stopIfAsked(signal, "Stopped while layers were measured.");
+  throwIfAborted(signal, "Stopped while layers were measured.");
 }
 
 /** Logs each message once and hides progress, because the command counts measurements. */

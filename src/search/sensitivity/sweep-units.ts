@@ -1,7 +1,7 @@
 /** Units of a sensitivity sweep: groups of layers that change together, with the settings to try. */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -32,7 +32,7 @@ export async function unitsOf(
   const layers = allLayers(model, infer(model));
   const inGraph = [...new Set(layers.map(({ name }) => name))];
   for (const kind of kinds) {
-    stopIfAsked(context.signal);
+    throwIfAborted(context.signal);
     const { pass, shared, own, widest, isCoupled } = sweeps[kind];
     const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
     misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));

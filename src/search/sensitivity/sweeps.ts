@@ -1,6 +1,6 @@
 /** The settings of each technique in a sweep, from the mildest to the harshest. */
 
-import { Miss, refusalIn } from "../../core/errors.ts";
+import { asPithError, Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
 import { optionsForBits } from "../../judge/run/size-budget.ts";
@@ -87,7 +87,7 @@ export async function applied(
     if (changes.length === 0) return new Miss(reason, by);
     return changes.every((change) => isAsked(change, setting)) ? changes : new Miss("no format supports it");
   } catch (error) {
-    return new Miss(refusalIn(error).message);
+    return new Miss(asPithError(error).message);
   }
 }
 

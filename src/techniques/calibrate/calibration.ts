@@ -11,7 +11,7 @@ import { type Layer, layers } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { type EngineMultiply, engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { extract } from "../../core/graph/extract.ts";
 import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -176,7 +176,7 @@ export class Calibration {
 
   #begin<R>(statistic: Statistic<R>): Running<R> {
     return statistic.begin((a, b) => {
-      stopIfAsked(this.#options.signal, stopped);
+      throwIfAborted(this.#options.signal, stopped);
       return this.#products.multiply(a, b);
     });
   }
@@ -223,7 +223,7 @@ export class Calibration {
     const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
       for await (const before of this.#store.batches(wanted)) {
-        stopIfAsked(signal, stopped);
+        throwIfAborted(signal, stopped);
         yield { before, found: (await runner?.run(before)) ?? {} };
       }
     } finally {

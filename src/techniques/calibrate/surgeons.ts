@@ -3,7 +3,7 @@ import { Miss, PithError } from "../../core/errors.ts";
 import { type Matrix, type Multiply, type Surgeon, surgeonFor } from "../../core/math/index.ts";
 
 /**
- * Inverts the Gram matrices of layer inputs for error compensation (`core/math/obs.ts`).
+ * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).
  * @param damping share of the mean of the diagonal that is added to it. @throws PithError E_DATA if they are singular.
  */
 export async function surgeonsFor(

@@ -3,7 +3,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { isInside, type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
 import { requireProduct, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
-import { enumerated, Miss } from "../../core/errors.ts";
+import { joinList, Miss } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { nodeName, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -169,7 +169,7 @@ export function warnOfUnfused(model: Model, { changes }: Outcome, { log }: Pick<
     const rule = bound instanceof Miss ? bound : bound.quantize();
     return rule instanceof Miss || rule.kind !== "weighted" || rule.floatResult !== true;
   });
-  const names = enumerated(slower.map(({ name }) => name));
+  const names = joinList(slower.map(({ name }) => name));
   const float =
     inFloat.length === 0
       ? ""

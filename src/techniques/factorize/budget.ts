@@ -1,6 +1,6 @@
 /** Distributes one budget over all layers so that the total loss is minimal (`core/math/allocate.ts`). */
 import type { Layer } from "../../core/analysis/layers.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { allocate, type Item, type Offer } from "../../core/math/allocate.ts";
 import { integer } from "../../core/numbers.ts";
@@ -46,7 +46,7 @@ export async function planBudget(
   const inputs = await inputsOf(run.model, options, run.multiply, context);
   try {
     for (const [index, layer] of own.entries()) {
-      stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
+      throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
       context.progress(index, own.length + candidates.length, `singular values of ${layer.name}`);
       const problem = await problemAt({ ...run, inputs }, layer, candidates);
       if (problem instanceof Miss) {

@@ -7,7 +7,7 @@ import { layers as layersOf } from "../../core/analysis/layers.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { isQuantized } from "../../core/analysis/weight.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parameter } from "../../core/graph/role.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
@@ -40,7 +40,7 @@ export async function insertErrors(
     const restore = snapshot(model);
     const rounded = model.clone();
     const outcome = await insert(model, chosen, async (layer) => {
-      stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
+      throwIfAborted(signal, `Stopped before layer "${layer.name}".`);
       progress(chosen.indexOf(layer), chosen.length, layer.name);
       const { name } = layer;
       const first = before.get(name);

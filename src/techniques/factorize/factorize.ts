@@ -15,7 +15,7 @@ import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { noLayers } from "../../core/analysis/no-layers.ts";
 import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
-import { Miss, stopIfAsked } from "../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import type { Multiply } from "../../core/math/index.ts";
@@ -79,7 +79,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const products = engineMultiply(context.engine);
     // Singular values of thousands of rows take minutes, so an abort is checked between products.
     const multiply: Multiply = (a, b) => {
-      stopIfAsked(context.signal);
+      throwIfAborted(context.signal);
       return products.multiply(a, b);
     };
     const inputs = await inputsOf(model, options, multiply, context);
@@ -111,7 +111,7 @@ async function factorizeLayers(
   const known = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
   for (const [index, layer] of candidates.entries()) {
-    stopIfAsked(context.signal, `Stopped before layer "${layer.name}".`);
+    throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(done + index, done + candidates.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
     const { source } = layer.reading;

@@ -1,7 +1,7 @@
 /** Times a chain and the layer that it replaces: in isolation, on one sample, on one thread. */
 import type { Layer } from "../../core/analysis/layers.ts";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { refusalIn } from "../../core/errors.ts";
+import { asPithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import { Model } from "../../core/graph/model.ts";
 import { inMemory, zeros } from "../../core/tensor/dense.ts";
@@ -66,7 +66,7 @@ async function timed(
     return Number.isFinite(speedup) && speedup > 0 ? speedup : undefined;
   } catch (error) {
     // The runtime lacks an operator.
-    refusalIn(error);
+    asPithError(error);
     return undefined;
   } finally {
     for (const session of sessions) await session.release();

@@ -3,7 +3,7 @@ import { cut, type Removal } from "../../core/analysis/cut.ts";
 import { fixedMacs } from "../../core/analysis/fixed-macs.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
-import { Miss, PithError, reasonText, stopIfAsked } from "../../core/errors.ts";
+import { formatReason, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
 import { encodedSize } from "../../core/onnx/index.ts";
@@ -54,11 +54,11 @@ async function leastAmount(
   context: Context,
 ): Promise<Reached | Miss> {
   const leftAt = async (amount: number): Promise<number> => {
-    stopIfAsked(context.signal);
+    throwIfAborted(context.signal);
     const restore = snapshot(model);
     try {
       const failed = await cut(model, removals(amount));
-      if (failed instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${reasonText(failed)}`);
+      if (failed instanceof Miss) throw new PithError("E_UNSUPPORTED", `prune: ${formatReason(failed)}`);
       return await measure();
     } finally {
       restore();

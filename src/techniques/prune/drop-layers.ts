@@ -1,6 +1,6 @@
 /** Depth pruning by influence: removes the repeated layers that change their input least (`block-influence.ts`). */
 
-import { Miss, PithError, reasonText } from "../../core/errors.ts";
+import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
@@ -50,7 +50,7 @@ export function removableLayers(
 }
 
 function tooMany(count: number, able: number, all: number, misses: readonly Miss[]): PithError {
-  const why = [...new Set(misses.map((miss) => `${miss.at}: ${reasonText(miss)}`))].slice(0, 3).join("; ");
+  const why = [...new Set(misses.map((miss) => `${miss.at}: ${formatReason(miss)}`))].slice(0, 3).join("; ");
   const can = `${able} of ${all} repeated layers can be removed`;
   return new PithError(
     "E_OPTION",

@@ -1,6 +1,6 @@
 /** Candidates that pruning adds to a search: fewer channels or layers. Individual weights do not make the file smaller. */
 import type { Block } from "../../core/analysis/blocks.ts";
-import { Miss, refusalIn } from "../../core/errors.ts";
+import { asPithError, Miss } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Move, Moves } from "../../core/pass/moves.ts";
@@ -57,6 +57,6 @@ function repeatedIn(model: Model) {
   try {
     return repeatedLayers(model.clone());
   } catch (error) {
-    return new Miss(refusalIn(error).message);
+    return new Miss(asPithError(error).message);
   }
 }

@@ -1,5 +1,5 @@
 /** Warns of layers that an allocation leaves with few channels or weights. */
-import { enumerated } from "../../core/errors.ts";
+import { joinList } from "../../core/errors.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 
@@ -22,7 +22,7 @@ export function warnOfNarrowLayers(
   const narrow = layers.filter(({ left, size }) => left < narrowShare * (1 - amount) * size);
   if (narrow.length === 0) return;
   const ascending = narrow.toSorted((a, b) => a.left / a.size - b.left / b.size);
-  const named = enumerated(
+  const named = joinList(
     ascending.map(({ name, left, size }) => `${name} (${integer(left)} of ${integer(size)})`),
     namesShown,
   );

@@ -13,7 +13,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
 import { noLayers } from "../../core/analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../../core/analysis/selection.ts";
-import { Miss, PithError, reasonText } from "../../core/errors.ts";
+import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { answerOf } from "../../core/pass/own-methods.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
@@ -226,7 +226,7 @@ function eligible(model: Model, given: Eligibility): EligibleGroups {
       misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
       continue;
     }
-    for (const refused of groupBy(group.refused.values(), reasonText).values()) {
+    for (const refused of groupBy(group.refused.values(), formatReason).values()) {
       const [{ reason, at, kind }] = refused;
       const which = refused.length === group.units ? "its channels" : `${refused.length} of its ${partsOf(group)}`;
       const remedy = kind === ofStatistics ? "; `pith prune --through-norms` allows it" : "";

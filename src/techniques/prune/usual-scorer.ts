@@ -1,6 +1,6 @@
 import type { Group } from "../../core/analysis/channels.ts";
 import { outputKind } from "../../core/analysis/output-kind.ts";
-import { clause, PithError } from "../../core/errors.ts";
+import { PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Loss } from "../../learn/train/loss.ts";
@@ -33,7 +33,7 @@ export async function usualUnitScorer(
     } catch (error) {
       // An explicit loss must fit.
       if (loss !== undefined || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
-      why = clause(error.message);
+      why = stripPeriod(error.message);
     }
   }
   const scorer = await unitScorerOf(model, groups, { ...options, importance: activation }, context);

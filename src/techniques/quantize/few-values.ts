@@ -7,7 +7,7 @@ import { smallBuffersAmong } from "../../core/analysis/fixed-tables.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { parameterRoots } from "../../core/analysis/parameters.ts";
-import { stopIfAsked } from "../../core/errors.ts";
+import { throwIfAborted } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -40,7 +40,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   for (const value of [...graph.values()]) {
     const { name, tensor, role } = value;
     if (tensor?.type !== "float32" || tensor.bytes < leastSaved || role !== undefined || others.has(value)) continue;
-    stopIfAsked(signal, "Stopped while constants were stored.");
+    throwIfAborted(signal, "Stopped while constants were stored.");
     const found = await fewValues(tensor);
     if (found === undefined) continue;
     const bits = [1, 2, 4, 8].find((one) => found.values.length <= 2 ** one) ?? 8;

@@ -2,7 +2,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { brokenNumbers } from "../../core/analysis/weight.ts";
-import { Miss, PithError, stopIfAsked } from "../../core/errors.ts";
+import { Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { channelRanges, sliceSteps, smallestScale } from "../../core/math/index.ts";
@@ -45,7 +45,7 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   for (const layer of chosen) {
     if (weightMiss(layer) !== undefined) continue;
     const { effective, name } = layer;
-    stopIfAsked(signal);
+    throwIfAborted(signal);
     if (!known.has(name) && !reasons.has(effective)) {
       const dense = await readStoredValue(model, effective, engine);
       const { tensor } = effective;

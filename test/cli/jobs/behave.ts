@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { importModule } from "#platform";
-import { PithError, stopIfAsked } from "../../../src/core/errors.ts";
+import { PithError, throwIfAborted } from "../../../src/core/errors.ts";
 import type { JobContext } from "../../../src/runtime/job/job.ts";
 
 export type Behaviour =
@@ -80,7 +80,7 @@ export default async function behave(input: Behaviour, context: JobContext): Pro
           resolve();
         });
       });
-      stopIfAsked(context.signal);
+      throwIfAborted(context.signal);
       return "never";
     case "keep-what-is-done":
       context.stage("wait");

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Download, JSHandle } from "playwright-core";
 import { delivered, type Engine, wantedNames } from "../../../core/engine/engine.ts";
-import { messageOf, PithError } from "../../../core/errors.ts";
+import { errorMessage, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open, save } from "../../../core/onnx/index.ts";
 import { fromFault } from "../../../core/platform/serialized-error.ts";
@@ -57,7 +57,7 @@ export async function openBrowser(
         return calls.evaluate(({ perform }, given) => perform(given as Order), order as Order);
       })(),
     ).catch((cause) => {
-      throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${messageOf(cause)}`);
+      throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${errorMessage(cause)}`);
     });
     if ("fault" in reply) throw failure(reply);
     return reply.answer as Answers[K];

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { enumerated } from "../../../core/errors.ts";
+import { joinList } from "../../../core/errors.ts";
 import { counted, integer } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import type { ChannelsExplanation } from "../../../search/sensitivity/explain.ts";
@@ -49,7 +49,7 @@ function channelLines({
   reasons,
   one,
 }: ChannelsExplanation): readonly string[] {
-  const coupled = together.length === 0 ? "" : `, together with those of ${enumerated(together, 6)}`;
+  const coupled = together.length === 0 ? "" : `, together with those of ${joinList(together, 6)}`;
   return [
     `channels: ${free} of ${count} can be removed${coupled}`,
     ...reasons.map(({ channels, reason }) => `  ${counted(channels, "channel")} cannot: ${reason}`),

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { Miss, refusalIn } from "../../../core/errors.ts";
+import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/index.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures, FolderOptions } from "../../folder/index.ts";
@@ -28,7 +28,7 @@ export function timer(
           speeds.push({ target, where, factor, low, high, milliseconds });
         }
       } catch (error) {
-        const { code, message } = refusalIn(error);
+        const { code, message } = asPithError(error);
         untimed(`${basename(out)}: ${message}`);
         // The target cannot time any file.
         if (code === "E_UNSUPPORTED") never.add(target);

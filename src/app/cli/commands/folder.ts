@@ -3,7 +3,7 @@ import { readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { temporaryFolder } from "#platform";
-import { capitalized, enumerated, PithError } from "../../../core/errors.ts";
+import { capitalized, joinList, PithError } from "../../../core/errors.ts";
 import { bytes, counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { version } from "../../../core/version.ts";
@@ -130,7 +130,7 @@ export async function variantsOf(
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
   const { targetDownload } = given;
   if (targetDownload !== undefined && bases.length > 1)
-    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${enumerated(bases)}.`, {
+    throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${joinList(bases)}.`, {
       hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
     });
   if (maxDrop !== undefined && samples === undefined)

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import * as v from "valibot";
-import { messageOf } from "../../../core/errors.ts";
+import { errorMessage } from "../../../core/errors.ts";
 import { duration } from "../../../core/numbers.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";
 import type { Job } from "../../../runtime/job/job.ts";
@@ -53,7 +53,7 @@ export default defineCommand({
           done++;
           terminal.note("done", `${name}: ${duration(performance.now() - started)}`);
         } catch (error) {
-          if (!signal.aborted) terminal.note("failed", `${name}: ${messageOf(error)}`, "warning");
+          if (!signal.aborted) terminal.note("failed", `${name}: ${errorMessage(error)}`, "warning");
           throw error;
         }
       },

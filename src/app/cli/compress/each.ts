@@ -1,6 +1,6 @@
 /** Runs the jobs of `pith compress`, one per model. A recipe for several models first runs in parallel. */
 import { join } from "node:path";
-import { PithError, refusalIn } from "../../../core/errors.ts";
+import { asPithError, PithError } from "../../../core/errors.ts";
 import type { Session } from "../command.ts";
 import { withoutLeftovers } from "../files.ts";
 import type compressJob from "../jobs/compress.ts";
@@ -28,7 +28,7 @@ export function compressEach(
       ).catch(async (error: unknown) => {
         throw input.recipe === undefined ? await stoppedSearch(error, input) : error;
       });
-      found.push(await (inputs.length === 1 ? output : output.catch(refusalIn)));
+      found.push(await (inputs.length === 1 ? output : output.catch(asPithError)));
     }
     return found;
   });

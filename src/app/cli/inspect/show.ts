@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import { reasonText } from "../../../core/errors.ts";
+import { formatReason } from "../../../core/errors.ts";
 import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
@@ -185,7 +185,7 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   );
   for (const held of [...reasons.values()].slice(0, shownMisses)) {
     const others = held.length === 1 ? "" : `; so in ${counted(held.length, "layer")}`;
-    terminal.line(`channels that cannot be removed: ${reasonText(held[0])}${others}`);
+    terminal.line(`channels that cannot be removed: ${formatReason(held[0])}${others}`);
   }
 }
 

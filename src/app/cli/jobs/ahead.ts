@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { availableMemory } from "#platform";
 import { moduleOf } from "#root";
-import { enumerated, PithError } from "../../../core/errors.ts";
+import { joinList, PithError } from "../../../core/errors.ts";
 import { storedBytes } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted } from "../../../core/numbers.ts";
@@ -46,7 +46,7 @@ export async function withAhead<I extends SharedInput, T>(
     context.stage("store");
     const stored = new Map<I, I>();
     const onFiles = (names: readonly string[]): void =>
-      context.log({ id: "store", text: `${counted(names.length, "file")} for the workers: ${enumerated(names, 6)}` });
+      context.log({ id: "store", text: `${counted(names.length, "file")} for the workers: ${joinList(names, 6)}` });
     for (const { input } of models) {
       const shared = await shareInput(store, input, onFiles);
       await requireStored(inputIn(store, shared));

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { type Encoding, joinPath, packageVersion } from "#platform";
-import { capitalized, enumerated, stopIfAsked } from "../../../core/errors.ts";
+import { capitalized, joinList, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { bytes, counted, figure } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
@@ -172,7 +172,7 @@ async function write(
     ["report.md", bytesOfText(reportMarkdown(run))],
   ];
   const recipe = candidates[run.chosen ?? -1]?.recipe;
-  stopIfAsked(context.signal, "Stopped before anything was written.");
+  throwIfAborted(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
     // An earlier result keeps its reports; an interim result of a stopped search does not count.
     const isEarlier = (await interimIn(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
@@ -182,7 +182,7 @@ async function write(
   const missing = await sidecarsMissingAt(model, out);
   const links = await outerLinksAmong(missing);
   if (links.length > 0) {
-    const text = `not copied, because these links lead out of their folder: ${enumerated(links.map(([, path]) => path))}`;
+    const text = `not copied, because these links lead out of their folder: ${joinList(links.map(([, path]) => path))}`;
     context.log({ id: "links", text, level: "warning" });
   }
   const contents: readonly (readonly [string, Uint8Array])[] = [

@@ -1,7 +1,7 @@
 /** Job of `pith eval`: measures a model on data and compares it with its original. */
 
 import { createEngine } from "../../../core/engine/index.ts";
-import { Miss, PithError, someOf } from "../../../core/errors.ts";
+import { Miss, PithError, truncateList } from "../../../core/errors.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
@@ -257,7 +257,7 @@ function labelsHint(batch: Batch): string {
 
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
-    const listed = (names: readonly string[]): string => someOf(names.map((name) => `"${name}"`));
+    const listed = (names: readonly string[]): string => truncateList(names.map((name) => `"${name}"`));
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
     const images = holdsImages(batch) ? ", with images" : "";

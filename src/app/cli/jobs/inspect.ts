@@ -3,7 +3,7 @@ import { allLayers } from "../../../core/analysis/layers.ts";
 import { learnedTensors } from "../../../core/analysis/learned.ts";
 import { createEngine } from "../../../core/engine/index.ts";
 import { engineMultiply } from "../../../core/engine/multiply.ts";
-import { stopIfAsked } from "../../../core/errors.ts";
+import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } from "../../../core/math/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
@@ -58,7 +58,7 @@ async function numbersOf(model: Model, context: JobContext): Promise<readonly We
   const products = engineMultiply(engine);
   const rows: WeightNumbers[] = [];
   for (const [index, { name, effective, role }] of found.entries()) {
-    stopIfAsked(context.signal);
+    throwIfAborted(context.signal);
     context.progress(index, found.length);
     // Packed blocks contain codes instead of values.
     if (role.packed !== undefined) continue;

@@ -1,6 +1,6 @@
 /** Compares a command's result on data with the input model, and with the teacher or original if one is given. */
 import * as v from "valibot";
-import { PithError, refusalIn } from "../../../core/errors.ts";
+import { asPithError, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { allowance, figure } from "../../../core/numbers.ts";
 import { open } from "../../../core/onnx/index.ts";
@@ -244,7 +244,7 @@ async function measureBoth(
     const metrics = await PairedMetrics.create(original, task, { ...settings, truth: model }, context);
     return { metrics, aim: { path, metrics: await PairedMetrics.create(model, task, settings, context) } };
   } catch (error) {
-    const { message } = refusalIn(error);
+    const { message } = asPithError(error);
     if (isNeeded) throw error;
     context.log({ id: "reference", text: `${path} was not measured: ${message}`, level: "warning" });
     return alone();

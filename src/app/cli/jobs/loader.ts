@@ -1,7 +1,7 @@
 /** Job of commands on a folder: loads and runs its files in transformers.js. The process contains no other ONNX Runtime. */
 
 import { resolve } from "node:path";
-import { messageOf } from "../../../core/errors.ts";
+import { errorMessage } from "../../../core/errors.ts";
 import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
 
 export interface LoaderInput {
@@ -96,7 +96,7 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     await model.dispose();
     return { answers, sessions: Object.keys(model.sessions), ran: [...ran] };
   } catch (error) {
-    return { failed: stage, reason: messageOf(error) };
+    return { failed: stage, reason: errorMessage(error) };
   }
 }
 

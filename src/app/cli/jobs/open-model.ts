@@ -4,7 +4,7 @@ import { layers } from "../../../core/analysis/layers.ts";
 import { keptKey } from "../../../core/analysis/provenance.ts";
 import { isQuantized } from "../../../core/analysis/weight.ts";
 import type { Engine } from "../../../core/engine/index.ts";
-import { enumerated } from "../../../core/errors.ts";
+import { joinList } from "../../../core/errors.ts";
 import { passKey } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open, save } from "../../../core/onnx/index.ts";
@@ -49,7 +49,7 @@ export async function saveResult(
   await makeFolder(folderOf(out));
   await save(result, out, { fileBytes });
   const outdated = await outdatedCopies(out, encodings);
-  if (outdated.length > 0) log({ id: "outdated", text: outdatedText(out, enumerated(outdated)), level: "warning" });
+  if (outdated.length > 0) log({ id: "outdated", text: outdatedText(out, joinList(outdated)), level: "warning" });
   if (missing.length > 0) log({ id: "sidecars", text: missingText(missing) });
   if (encodings === undefined) return {};
   stage("compress");
@@ -107,7 +107,7 @@ export async function warnOfOrder(
 export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
   const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
   if (header.irVersion < 4 || defaults.length === 0) return;
-  const list = enumerated(defaults.map(({ name }) => `"${name}"`));
+  const list = joinList(defaults.map(({ name }) => `"${name}"`));
   const text = `callers may override the stored value of ${list}: in the result ${defaults.length === 1 ? "it is a constant" : "they are constants"}, not an input`;
   log({ id: "defaults", text, level: "warning" });
 }

@@ -9,7 +9,7 @@ import { selectLayers } from "../../../core/analysis/selection.ts";
 import { type UnevenChannels, unevenChannels } from "../../../core/analysis/uneven-channels.ts";
 import { hasFloatWeights } from "../../../core/analysis/weight.ts";
 import { createEngine } from "../../../core/engine/index.ts";
-import { Miss, PithError, stopIfAsked } from "../../../core/errors.ts";
+import { Miss, PithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { openModules } from "../../../core/pass/modules.ts";
@@ -220,7 +220,7 @@ async function changed(
 function writeJudged(
   ...[step, result, report, judgement, idle, context]: Parameters<typeof write>
 ): Promise<WrittenOutput> {
-  stopIfAsked(context.signal, "Stopped on request.");
+  throwIfAborted(context.signal, "Stopped on request.");
   warnOfLoss(step, judgement, context);
   return write(step, result, report, judgement, idle, context);
 }

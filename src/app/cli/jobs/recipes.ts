@@ -1,5 +1,5 @@
 /** Job: runs a recipe on several models in other processes or by the workers of a queue. */
-import { refusalIn, stopIfAsked } from "../../../core/errors.ts";
+import { asPithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -33,7 +33,7 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
     if (ahead !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(ahead.jobs)} at a time`);
       await ahead.doRound(names, [], context).finally(() => ahead.close());
-      stopIfAsked(context.signal, "Stopped while the recipe ran on several models.");
+      throwIfAborted(context.signal, "Stopped while the recipe ran on several models.");
     }
     return inputs.map((input) => {
       const { resumeFolder, bucket } = here(input);
@@ -47,7 +47,7 @@ async function ready(input: RecipeInput): Promise<{ readonly input: RecipeInput;
   try {
     return { input, model: await openModel(input.model, { log: () => {} }) };
   } catch (error) {
-    refusalIn(error);
+    asPithError(error);
     return undefined;
   }
 }

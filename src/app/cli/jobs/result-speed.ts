@@ -1,4 +1,4 @@
-import { clause, Miss } from "../../../core/errors.ts";
+import { Miss, stripPeriod } from "../../../core/errors.ts";
 import { allNodes, storedBytes } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { bytes } from "../../../core/numbers.ts";
@@ -20,7 +20,7 @@ export async function speedOf(
     storedBytes(model.graph) > largestTimed
       ? new Miss(`the model has more than ${bytes(largestTimed)}`)
       : await relativeTime(model, result, context, await tokensTimed(path));
-  if (times instanceof Miss) return { against: path, found: { unmeasured: clause(times.reason) } };
+  if (times instanceof Miss) return { against: path, found: { unmeasured: stripPeriod(times.reason) } };
   const { before, after } = times;
   return { against: path, found: { factor: before / after, before, milliseconds: after } };
 }

@@ -1,6 +1,6 @@
 /** Job of `pith sensitivity`: measures each layer alone, and writes data, page and recipes with per-layer settings. */
 import { basename } from "node:path";
-import { stopIfAsked } from "../../../core/errors.ts";
+import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer, percent } from "../../../core/numbers.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
@@ -65,7 +65,7 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
     if (over !== undefined) context.log({ id: "budget", text: over, level: "warning" });
     recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, found, cost))]);
   }
-  stopIfAsked(context.signal, "Stopped before anything was written.");
+  throwIfAborted(context.signal, "Stopped before anything was written.");
   const unresolved = unresolvedText(found);
   if (unresolved !== undefined) context.log({ id: "unresolved", text: unresolved, level: "warning" });
   const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;

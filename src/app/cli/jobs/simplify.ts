@@ -1,7 +1,7 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
 import type { Encoding } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import { clause, PithError, refusalIn, stopIfAsked, uncapitalized } from "../../../core/errors.ts";
+import { asPithError, PithError, stripPeriod, throwIfAborted, uncapitalized } from "../../../core/errors.ts";
 import { allGraphs, allValues } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
@@ -75,7 +75,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differs(comparison);
-  stopIfAsked(signal, "Stopped before anything was written.");
+  throwIfAborted(signal, "Stopped before anything was written.");
   context.stage("write");
   await saveResult(model, input, context);
   warnOfDefaults(original, context);
@@ -112,9 +112,9 @@ async function compare(
       progress: (done, total) => context.progress(done, total),
     });
   } catch (error) {
-    const refusal = refusalIn(error);
+    const refusal = asPithError(error);
     if (refusal instanceof ResultFails && refusal.loading) throw error;
-    const reason = clause(refusal.message);
+    const reason = stripPeriod(refusal.message);
     if (force) return uncapitalized(reason);
     throw new PithError(
       refusal.code,

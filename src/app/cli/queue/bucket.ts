@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { Readable } from "node:stream";
 import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
-import { clause, messageOf, PithError } from "../../../core/errors.ts";
+import { errorMessage, PithError, stripPeriod } from "../../../core/errors.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { publicAddress } from "../addresses.ts";
@@ -150,7 +150,7 @@ function failureOf(cause: unknown, bucket: string): PithError {
   if (cause instanceof PithError) return cause;
   const { name = "", code = "", $metadata } = (cause ?? {}) as Described;
   const status = $metadata?.httpStatusCode;
-  const said = /^(unknown.*)?$/i.test(messageOf(cause)) ? "" : `: ${clause(messageOf(cause))}`;
+  const said = /^(unknown.*)?$/i.test(errorMessage(cause)) ? "" : `: ${stripPeriod(errorMessage(cause))}`;
   const url = endpoint();
   const server = url === undefined ? "Amazon S3" : publicAddress(url);
   const failed = (sentence: string, hint?: string): PithError => new PithError("E_FILE", sentence, { hint });

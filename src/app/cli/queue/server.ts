@@ -1,5 +1,5 @@
 import type { Redis, RedisOptions } from "ioredis";
-import { clause, messageOf, PithError } from "../../../core/errors.ts";
+import { errorMessage, PithError, stripPeriod } from "../../../core/errors.ts";
 
 interface Server {
   readonly name: string;
@@ -74,14 +74,14 @@ export async function connect(redis: Redis, name: string): Promise<Redis> {
 
 function reasonOf(cause: unknown, name: string): readonly [sentence: string, hint: string] {
   const { code = "" } = (cause ?? {}) as { readonly code?: string };
-  const text = messageOf(cause);
+  const text = errorMessage(cause);
   if (/WRONGPASS|invalid password/.test(text))
     return [`The server at ${name} rejects the password`, "Check the password in the address, or in REDISCLI_AUTH."];
   if (/NOAUTH/.test(text))
     return [`The server at ${name} requires a password`, "redis://:password@host, or set REDISCLI_AUTH."];
   if (/^(CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|ERR_TLS_CERT)/.test(code))
     return [
-      `The certificate of the server at ${name} is not valid: ${clause(text)}`,
+      `The certificate of the server at ${name} is not valid: ${stripPeriod(text)}`,
       "NODE_EXTRA_CA_CERTS names a file with your own authorities.",
     ];
   if (/^(EPROTO|ERR_SSL)/.test(code))
@@ -96,7 +96,7 @@ function reasonOf(cause: unknown, name: string): readonly [sentence: string, hin
   // The message may repeat the arguments of an unknown command, including a password.
   if (/^(Ready check failed: )?[A-Z]{3,} /.test(text))
     return [
-      `The server at ${name} refuses the connection: ${clause(text.split(", with args")[0] ?? "")}`,
+      `The server at ${name} refuses the connection: ${stripPeriod(text.split(", with args")[0] ?? "")}`,
       "Its settings or its log say more.",
     ];
   return [

@@ -7,7 +7,7 @@ import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts"
 import { parametersOf } from "../../../core/analysis/parameters.ts";
 import { storedForm, weightBits } from "../../../core/analysis/stored-form.ts";
 import { requireStored, weightNeeds } from "../../../core/analysis/weight.ts";
-import { Miss, PithError, reasonText, stopIfAsked } from "../../../core/errors.ts";
+import { formatReason, Miss, PithError, throwIfAborted } from "../../../core/errors.ts";
 import { allGraphs, type Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { bytes, count, counted } from "../../../core/numbers.ts";
@@ -136,7 +136,7 @@ async function plotLayers(
   const seen = new Map<Value, PlottedLayer>();
   const plotted = new Map<Layer, PlottedLayer>();
   for (const layer of shown) {
-    stopIfAsked(signal, `Stopped before layer "${layer.name}".`);
+    throwIfAborted(signal, `Stopped before layer "${layer.name}".`);
     const before = seen.get(layer.weight);
     const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
     const one =
@@ -170,7 +170,7 @@ function plottedLayer(
     picture: found instanceof Miss ? undefined : found,
     reason: (refused ?? (found instanceof Miss ? found : undefined))?.reason,
     order: cuts?.orders.get(layer.name),
-    kept: reasonText(kept),
+    kept: formatReason(kept),
     bytes: tensor?.bytes ?? 0,
     first: true,
   };

@@ -4,7 +4,7 @@ import type { Layer } from "../../../core/analysis/layers.ts";
 import { maskedAt } from "../../../core/analysis/masks.ts";
 import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
 import { brokenNumbers, weightStorage } from "../../../core/analysis/weight.ts";
-import { Miss, refusalIn } from "../../../core/errors.ts";
+import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { cutLeast, type Mask, type Scores } from "../../../core/math/smallest.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
@@ -49,7 +49,7 @@ async function dequantizedPicture(model: Model, { effective, role }: Layer): Pro
     const dense = await readStoredValue(model, effective, completeContext().engine);
     return pictureOf(toFloat32(dense), undefined, dense.dims, role.out);
   } catch (error) {
-    return new Miss(refusalIn(error).message);
+    return new Miss(asPithError(error).message);
   }
 }
 

@@ -9,7 +9,7 @@ const none = matrix(0, 0);
 const together = 128;
 
 /**
- * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`core/math/obs.ts`) and corrects later
+ * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`core/math/optimal-brain-surgeon.ts`) and corrects later
  * columns, in blocks of 128 columns over all outputs, or m columns for n:m. Layers are processed in order on changed inputs.
  * Requires many more rows of inputs than a layer has inputs.
  */

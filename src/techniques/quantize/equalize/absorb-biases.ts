@@ -14,7 +14,7 @@ import { type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
 import { selectLayers } from "../../../core/analysis/selection.ts";
 import { weightMatrices } from "../../../core/analysis/weight.ts";
-import { stopIfAsked } from "../../../core/errors.ts";
+import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
@@ -45,7 +45,7 @@ export const absorbBiases: Transformation = {
     const changes: Change[] = [];
     const trial = trialsOn(model, noise.rounded, leastGain);
     for (const { pair, moments } of found) {
-      stopIfAsked(context.signal, "Stopped on request.");
+      throwIfAborted(context.signal, "Stopped on request.");
       const gain = await trial(async () => {
         await absorb(model, pair, excess(moments), context);
         return true;

@@ -12,7 +12,7 @@ import { infer } from "../../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
 import { ownOptions, selectLayers } from "../../../core/analysis/selection.ts";
-import { stopIfAsked } from "../../../core/errors.ts";
+import { throwIfAborted } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
@@ -132,7 +132,7 @@ export async function equalizingFactors(
   for (let sweep = 0; sweep < mostSweeps; sweep++) {
     let farthest = 0;
     for (const [at, { units, slices, refused }] of groups.entries()) {
-      stopIfAsked(signal);
+      throwIfAborted(signal);
       const [own, counted] = [factors[at], slices.filter(({ value }) => weights.has(value))];
       const [written, read] = [counted.filter(({ power }) => power === 1), counted.filter(({ power }) => power === -1)];
       if (own === undefined || written.length === 0 || read.length === 0) continue;

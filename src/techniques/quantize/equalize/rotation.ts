@@ -4,7 +4,7 @@
  */
 
 import { infer } from "../../../core/analysis/infer.ts";
-import { Miss, stopIfAsked } from "../../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../../core/errors.ts";
 import { type Change, movedFactors } from "../../../core/pass/pass.ts";
 import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
 import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
@@ -26,7 +26,7 @@ export const rotation: Transformation = {
     const trial = trialsOn(model, noise.rounded, leastGain);
     for (const stream of rotationStreams(model, infer(model))) {
       if (stream.units < leastUnits) continue;
-      stopIfAsked(signal, "Stopped on request.");
+      throwIfAborted(signal, "Stopped on request.");
       const gain = await trial(async () => {
         if ((await rotate(model, stream, seed)) instanceof Miss) return false;
         return ((await noise.plain(model)) ?? Number.POSITIVE_INFINITY) < mostNoise;

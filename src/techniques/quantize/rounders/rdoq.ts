@@ -7,7 +7,7 @@
  * by error compensation (GPTQ) and coordinate descent, whose choices include the code length. The step at which the last bit of
  * every weight pays λ (high rate, de/dbits = −2 ln 2 · e, e = h Δ²/12 per weight) is
  *
- *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `core/math/obs.ts`)
+ *     Δ = √(λ / (c h)),     c = ln 2 / 6,     h = det(H)^(1/D), the geometric mean of 1 / U²ⱼⱼ (see `core/math/optimal-brain-surgeon.ts`)
  *
  * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
  */

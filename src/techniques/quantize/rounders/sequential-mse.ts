@@ -1,5 +1,5 @@
 import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } from "../../../core/math/index.ts";
-import { damped } from "../../../core/math/obs.ts";
+import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { roundedTo, scaleFor } from "../grid.ts";

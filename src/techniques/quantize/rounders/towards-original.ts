@@ -1,6 +1,6 @@
 import { Miss } from "../../../core/errors.ts";
 import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../../core/math/index.ts";
-import { damped } from "../../../core/math/obs.ts";
+import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight } from "../../calibrate/solver.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";

@@ -3,7 +3,7 @@ import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { descend } from "./coordinate-descent.ts";
 import { frobenius, identity, type Matrix, matrix, multiply, multiplyHere, subtract, transpose } from "./matrix.ts";
-import { operate, type Surgeon, surgeonFor } from "./obs.ts";
+import { operate, type Surgeon, surgeonFor } from "./optimal-brain-surgeon.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {
   const stream = random(seed);
