@@ -36,9 +36,10 @@ export function checkOperatorNames(
 /** The operators of the generated schema, without their domains; empty if it does not exist. */
 export function operatorsOf(sources: readonly Source[]): ReadonlySet<string> {
   const schema = sources.find(({ file }) => file === "src/core/graph/schema.generated.ts");
-  const table = schema?.syntax.statements
+  const declared = schema?.syntax.statements
     .flatMap((statement) => (ts.isVariableStatement(statement) ? [...statement.declarationList.declarations] : []))
     .find(({ name }) => name.getText() === "schema")?.initializer;
+  const table = declared !== undefined && ts.isAsExpression(declared) ? declared.expression : declared;
   if (table === undefined || !ts.isObjectLiteralExpression(table)) return new Set();
   return new Set(table.properties.flatMap(({ name }) => (name === undefined ? [] : [bareName(memberText(name))])));
 }

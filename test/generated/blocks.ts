@@ -1,7 +1,6 @@
 /** Layers and what stands between them, as blocks of a graph that grows. A block that finds nothing to read asks for an input. */
-import type { Emit } from "../../src/core/graph/emit.ts";
+import type { AttributesOf, Emit } from "../../src/core/graph/emit.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
-import type { EmitAttributes } from "../../src/core/graph/schema.generated.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { sameDims } from "../../src/core/tensor/dims.ts";
 import { typeCodes } from "../../src/core/tensor/types.ts";
@@ -13,8 +12,8 @@ export interface Block {
   grow(g: Grower): void;
 }
 
-type ConvPlaces = EmitAttributes["Conv"];
-type PoolPlaces = EmitAttributes["MaxPool"];
+type ConvPlaces = AttributesOf<"Conv">;
+type PoolPlaces = AttributesOf<"MaxPool">;
 
 const smooth = ["Relu", "Sigmoid", "Tanh", "LeakyRelu", "Elu", "HardSigmoid", "Softplus", "Softsign", "Selu"] as const;
 const newer = ["HardSwish", "Gelu", "Mish", "Celu", "ThresholdedRelu", "Swish"] as const;

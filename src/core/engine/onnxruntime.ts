@@ -28,11 +28,11 @@ export interface EngineOptions {
  * await session.release();
  */
 export function createEngine(options: EngineOptions = {}): Engine {
-  let found: Promise<FoundRuntime> | undefined;
+  let runtimeFound: Promise<FoundRuntime> | undefined;
   return {
     async load(model, loadOptions = {}) {
-      found ??= findRuntime(options.runtime);
-      const runtime = await found;
+      runtimeFound ??= findRuntime(options.runtime);
+      const runtime = await runtimeFound;
       screenModel(model);
       const web = runtime.name !== "native";
       const named = withNames(loadOptions.inPlace === true && !web ? withListFirst(model) : model);

@@ -45,7 +45,7 @@ test.each([
 });
 
 test("what is long ends with a sentence", () => {
-  const said = plainMessage(`${"It is wrong. ".repeat(40)}`);
-  expect(said.length).toBeLessThan(301);
-  expect(said).toMatch(/It is wrong$/);
+  const message = plainMessage(`${"It is wrong. ".repeat(40)}`);
+  expect(message.length).toBeLessThan(301);
+  expect(message).toMatch(/It is wrong$/);
 });

@@ -23,7 +23,7 @@ const around: readonly (readonly [RegExp, string])[] = [
 /** Returns "Reshape: The input tensor cannot be reshaped to the requested shape. Input shape:{2}, requested shape:{3}", without a full stop. */
 export function plainMessage(message: string): string {
   let text = message.replace(/\s+/g, " ").trim();
-  for (const [what, instead] of around) text = text.replace(what, instead);
+  for (const [pattern, instead] of around) text = text.replace(pattern, instead);
   const [, opset, domain, newest] =
     /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
   if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;

@@ -25,13 +25,13 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
   };
   if (wanted === undefined || wanted === "native") {
     await disableTelemetry();
-    const found = await attempt(() => import("#onnxruntime"));
-    if (found !== undefined && found.env.versions.web === undefined) return { ort: found, name: "native" };
-    if (found !== undefined && wanted === undefined) return { ort: found, name: "wasm" };
+    const ort = await attempt(() => import("#onnxruntime"));
+    if (ort !== undefined && ort.env.versions.web === undefined) return { ort, name: "native" };
+    if (ort !== undefined && wanted === undefined) return { ort, name: "wasm" };
   }
   if (wanted !== "native") {
-    const found = await attempt(() => import("onnxruntime-web"));
-    if (found !== undefined) return { ort: found, name: wanted ?? "wasm" };
+    const ort = await attempt(() => import("onnxruntime-web"));
+    if (ort !== undefined) return { ort, name: wanted ?? "wasm" };
   }
   throw missing(wanted, failures[0]);
 }

@@ -40,10 +40,10 @@ export async function handOverFiles(model: Model): Promise<Handover> {
     for (const [tensor, place] of temporary?.places ?? []) lying.set(tensor, place);
     const folder = commonFolder(new Set([...lying.values()].map(({ file }) => file)));
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
-      const found = lying.get(tensor);
-      return found === undefined || folder === undefined
+      const range = lying.get(tensor);
+      return range === undefined || folder === undefined
         ? undefined
-        : { location: below(folder, found.file), offset: found.start, length: found.end - found.start };
+        : { location: below(folder, range.file), offset: range.start, length: range.end - range.start };
     };
     const bytes = await encodeToBytes(model, { place });
     return { bytes, release: temporary?.release ?? nothing, folder };
@@ -71,11 +71,11 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
 
 /** Returns the weights worth keeping external; none if their total is small. */
 function largeWeights(model: Model): Tensor[] {
-  const found = new Set<Tensor>();
+  const tensors = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {
-    if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= leastWeight) found.add(tensor);
+    if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= leastWeight) tensors.add(tensor);
   }
-  return bytesTogether(found) < leastModel ? [] : [...found];
+  return bytesTogether(tensors) < leastModel ? [] : [...tensors];
 }
 
 function bytesTogether(tensors: Iterable<Tensor>): number {

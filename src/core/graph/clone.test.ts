@@ -26,17 +26,17 @@ graph main (x: float32[batch, 2], flag: bool[], w: float32[2] parameter = ones) 
 `;
 
 function everything(model: Model): object[] {
-  const found: object[] = [];
+  const objects: object[] = [];
   const walk = (graph: Graph): void => {
-    found.push(graph);
-    for (const value of graph.values()) found.push(value, ...value.uses);
+    objects.push(graph);
+    for (const value of graph.values()) objects.push(value, ...value.uses);
     for (const node of graph.nodes()) {
-      found.push(node);
+      objects.push(node);
       for (const inner of subgraphs(node)) walk(inner);
     }
   };
   walk(model.graph);
-  return found;
+  return objects;
 }
 
 function first(graph: Graph): Node {

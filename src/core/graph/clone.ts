@@ -58,9 +58,10 @@ export function copyNode(
   );
   carry(node, copy);
   node.outputs.forEach((output, index) => {
-    const made = copy.outputs[index];
+    const copiedOutput = copy.outputs[index];
     // Subgraph values were copied already, and existing replacements of outputs stay.
-    if (output !== undefined && made !== undefined && !copies.has(output)) copyValue(output, made, copies);
+    if (output !== undefined && copiedOutput !== undefined && !copies.has(output))
+      copyValue(output, copiedOutput, copies);
   });
   for (const [name, attribute] of node.attributes) to.setAttribute(copy, name, copyAttribute(attribute, copy, copies));
   return copy;

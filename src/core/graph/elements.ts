@@ -130,13 +130,12 @@ export function nodeName({ name, outputs }: Node): string {
 
 /** Returns the graphs in a node's attributes. */
 export function subgraphs(node: Node): readonly Graph[] {
-  let found = none;
-  if (node.attributes.size === 0) return found;
+  let graphs = none;
   for (const attribute of node.attributes.values()) {
-    const graphs = graphsOf(attribute);
-    if (graphs.length > 0) found = found.length === 0 ? graphs : [...found, ...graphs];
+    const more = graphsOf(attribute);
+    if (more.length > 0) graphs = graphs.length === 0 ? more : [...graphs, ...more];
   }
-  return found;
+  return graphs;
 }
 
 /** One shared empty list: every traversal asks every node. */

@@ -2,11 +2,11 @@ import { describe, expect, expectTypeOf, it } from "vitest";
 import { PithError } from "../errors.ts";
 import { float32, int64 } from "../tensor/dense.ts";
 import type { Attribute } from "./elements.ts";
-import { type Emit, emitInto, emitter, passKey } from "./emit.ts";
+import { type AttributesOf, type Emit, emitInto, emitter, passKey } from "./emit.ts";
 import { Graph, type Node, subgraphs, type Value } from "./graph.ts";
 import { Model } from "./model.ts";
 import { mask } from "./role.ts";
-import { type EmitAttributes, schema } from "./schema.generated.ts";
+import { schema } from "./schema.generated.ts";
 import { latestOpset, schemaAt, schemasOf } from "./schema.ts";
 
 function start(opset = 21): { model: Model; x: Value; y: Value; emit: Emit } {
@@ -99,8 +99,8 @@ describe("the schema table", () => {
 
 describe("types of attributes", () => {
   it("come from the schema, required ones must be given", () => {
-    expectTypeOf<EmitAttributes["Conv"]["strides"]>().toEqualTypeOf<readonly number[] | undefined>();
-    expectTypeOf<EmitAttributes["Concat"]>().toEqualTypeOf<{ axis: number }>();
+    expectTypeOf<AttributesOf<"Conv">["strides"]>().toEqualTypeOf<readonly number[] | undefined>();
+    expectTypeOf<AttributesOf<"Concat">>().toEqualTypeOf<{ axis: number }>();
     expectTypeOf<Parameters<Emit["Relu"]>[1]>().toEqualTypeOf<Record<string, never> | undefined>();
     const { x, y, emit } = start();
     // @ts-expect-error: the attribute is called strides.

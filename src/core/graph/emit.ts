@@ -10,12 +10,61 @@ import type { Attribute } from "./elements.ts";
 import { Graph, type Node, type Value } from "./graph.ts";
 import type { Model } from "./model.ts";
 import type { Role } from "./role.ts";
-import { type EmitAttributes, schema } from "./schema.generated.ts";
+import { schema } from "./schema.generated.ts";
 import { checkForm, schemaAt } from "./schema.ts";
 
 export type OpName = keyof typeof schema;
 
-type AttributesOf<Op extends OpName> = Op extends keyof EmitAttributes ? EmitAttributes[Op] : Record<string, never>;
+/** The types of attribute values by the letters of the schema (`schema.ts`). */
+interface KindTypes {
+  i: number;
+  f: number;
+  s: string;
+  I: readonly number[];
+  F: readonly number[];
+  S: readonly string[];
+  t: Dense;
+  g: Subgraph;
+}
+
+type Split<Text, Separator extends string> = Text extends `${infer First}${Separator}${infer Rest}`
+  ? First | Split<Rest, Separator>
+  : Text;
+
+type Contents<Version, Before> = Version extends `${string} ${string}` ? Version : Before;
+
+/** The versions of a schema line from opset 7 on. A version that is only a number repeats the contents of the one before. */
+type Versions<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
+  ?
+      | (Rest extends `${Old}${" " | "|"}${string}` | Old ? never : Contents<Version, Before>)
+      | Versions<Rest, Contents<Version, Before>>
+  : Contents<Line, Before>;
+type Old = "1" | "2" | "3" | "4" | "5" | "6" | "7";
+
+type Newest<Line, Before = never> = Line extends `${infer Version}|${infer Rest}`
+  ? Newest<Rest, Contents<Version, Before>>
+  : Contents<Line, Before>;
+
+/** Pairs such as "i=axis" and "I=axes!", one per attribute. */
+type Pairs<Words> = Words extends `${infer Kind extends keyof KindTypes}=${infer Names}`
+  ? `${Kind}=${Split<Names, ",">}`
+  : never;
+type TypeOf<Pair> = Pair extends `${infer Kind extends keyof KindTypes}=${string}` ? KindTypes[Kind] : never;
+type NameOf<Pair> = Pair extends `${string}=${infer Name}` ? (Name extends `${infer Bare}!` ? Bare : Name) : never;
+type Required<Pair> = Extract<Pair, `${string}!`>;
+
+/** Required attributes of the newest version, and as optional ones all others, including those of older versions. */
+type SchemaAttributes<New extends string, All extends string> = {
+  [Pair in Required<New> as NameOf<Pair>]: TypeOf<Pair>;
+} & {
+  [Pair in All as Exclude<NameOf<Pair>, NameOf<Required<New>>>]?: TypeOf<Pair>;
+};
+type Flat<T> = keyof T extends never ? Record<string, never> : { [Key in keyof T]: T[Key] };
+
+/** The attributes that `emit` accepts for an operator. */
+export type AttributesOf<Op extends OpName> = Flat<
+  SchemaAttributes<Pairs<Split<Newest<(typeof schema)[Op]>, " ">>, Pairs<Split<Versions<(typeof schema)[Op]>, " ">>>
+>;
 
 /** The metadata key that names the pass that wrote a node. */
 export const passKey = "pith.pass";
@@ -159,18 +208,18 @@ function writeNode(
   const { graph, options } = target;
   const [domain, op] = splitKey(key);
   const version = importedVersion(target, domain);
-  const given = attributes.filter(([, value]) => value !== undefined);
+  const presentAttributes = attributes.filter(([, value]) => value !== undefined);
   // Trailing absent inputs are omitted, except those that the operator counts (Loop).
   const fewest = schemaAt(domain, op, version)?.inputs.min ?? 0;
   const present = operands.slice(0, Math.max(fewest, operands.findLastIndex((input) => input !== undefined) + 1));
-  const form = { inputs: present, outputs, attributes: given.map(([name]) => name) };
-  const found = checkForm(domain, op, version, form);
-  if (found instanceof Miss) throw new PithError("E_UNSUPPORTED", found.reason);
+  const form = { inputs: present, outputs, attributes: presentAttributes.map(([name]) => name) };
+  const operator = checkForm(domain, op, version, form);
+  if (operator instanceof Miss) throw new PithError("E_UNSUPPORTED", operator.reason);
 
   const tagged: [string, Attribute][] = [];
   const subgraphs: [string, Subgraph][] = [];
-  for (const [name, value] of given) {
-    const kind = found.attributes.get(name);
+  for (const [name, value] of presentAttributes) {
+    const kind = operator.attributes.get(name);
     if (kind === "graph" && typeof value === "function") subgraphs.push([name, value as Subgraph]);
     else tagged.push([name, tag(`${key}: attribute ${name}`, kind, value)]);
   }

@@ -17,10 +17,10 @@ import { verify } from "./verify.ts";
 const engine = createEngine();
 
 async function run(model: Model, feeds: Batch): Promise<Batch> {
-  const wanted = model.graph.feeds.map(({ name }) => name);
+  const inputNames = model.graph.feeds.map(({ name }) => name);
   const session = await engine.load(model, { optimize: false });
   try {
-    return await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => wanted.includes(name))));
+    return await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => inputNames.includes(name))));
   } finally {
     await session.release();
   }
@@ -115,8 +115,8 @@ graph (n: int64[], yes: bool[], x: float32[2]) -> (y) {
     const [body] = subgraphs(value(loop, "y").producer ?? fail());
     const inner = body?.value("g") ?? fail();
     expect(() => extract(loop, [inner])).toThrow(expect.objectContaining({ code: "E_MODEL" }));
-    const given = extract(loop, [inner], [body?.value("h") ?? fail()]);
-    expect(given.graph.feeds.map(({ name }) => name)).toEqual(["h"]);
+    const fed = extract(loop, [inner], [body?.value("h") ?? fail()]);
+    expect(fed.graph.feeds.map(({ name }) => name)).toEqual(["h"]);
   });
 
   test.each(topologies.filter(({ integers }) => integers === undefined))(
@@ -161,6 +161,6 @@ graph (x: float32[1, 2]) -> (z) {
   const part = extract(model, [value(model, "z")], [value(model, "y")]);
   expect(verify(part)).toEqual([]);
   expect(value(part, "b").role).toEqual({ kind: "parameter" });
-  const whole = extract(model, [value(model, "z")]);
-  expect(value(whole, "b").role).toEqual({ kind: "tied", name: "a", transposed: true });
+  const complete = extract(model, [value(model, "z")]);
+  expect(value(complete, "b").role).toEqual({ kind: "tied", name: "a", transposed: true });
 });

@@ -57,13 +57,13 @@ interface Inventory {
 const inventories = new WeakMap<Model["functions"], Inventory>();
 
 function inventoryOf(functions: Model["functions"]): Inventory {
-  const known = inventories.get(functions);
-  if (known !== undefined) return known;
+  const cached = inventories.get(functions);
+  if (cached !== undefined) return cached;
   // The first function with a name counts.
   const named = new Map(functions.toReversed().map((one) => [nameOf(one.domain, one.name, one.overload), one]));
-  const made = { named, expanded: expansions(functions, named) };
-  inventories.set(functions, made);
-  return made;
+  const inventory = { named, expanded: expansions(functions, named) };
+  inventories.set(functions, inventory);
+  return inventory;
 }
 
 const nameOf = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
@@ -76,24 +76,24 @@ function expansions(
   /** The number of calls inside a function whose expansion is still unknown. */
   const open = new Map<LocalFunction, number>();
   const callers = new Map(functions.map((one) => [one, [] as LocalFunction[]]));
-  for (const one of functions) {
-    let [own, calls] = [0, 0];
-    for (const { domain, op, overload } of allNodes(one.graph)) {
+  for (const definition of functions) {
+    let [nodeCount, calls] = [0, 0];
+    for (const { domain, op, overload } of allNodes(definition.graph)) {
       const called = named.get(nameOf(domain, op, overload));
-      if (called === undefined) own++;
+      if (called === undefined) nodeCount++;
       else calls++;
-      if (called !== undefined) callers.get(called)?.push(one);
+      if (called !== undefined) callers.get(called)?.push(definition);
     }
-    nodes.set(one, own);
-    open.set(one, calls);
+    nodes.set(definition, nodeCount);
+    open.set(definition, calls);
   }
   const ready = functions.filter((one) => open.get(one) === 0);
-  for (const one of ready) {
-    for (const caller of callers.get(one) ?? []) {
-      nodes.set(caller, (nodes.get(caller) ?? 0) + (nodes.get(one) ?? 0));
-      const left = (open.get(caller) ?? 0) - 1;
-      open.set(caller, left);
-      if (left === 0) ready.push(caller);
+  for (const definition of ready) {
+    for (const caller of callers.get(definition) ?? []) {
+      nodes.set(caller, (nodes.get(caller) ?? 0) + (nodes.get(definition) ?? 0));
+      const openCalls = (open.get(caller) ?? 0) - 1;
+      open.set(caller, openCalls);
+      if (openCalls === 0) ready.push(caller);
     }
   }
   return new Map(ready.map((one) => [one, nodes.get(one) ?? 0]));
@@ -108,8 +108,12 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
     const { value: node } = nodes.next();
     if (node === undefined) break;
     for (const [name, from] of called.references.get(original) ?? []) {
-      const given = call.attributes.get(from) ?? called.attributes.get(from);
-      node.graph.setAttribute(node, name, given?.kind === "graph" || given?.kind === "graphs" ? undefined : given);
+      const attribute = call.attributes.get(from) ?? called.attributes.get(from);
+      node.graph.setAttribute(
+        node,
+        name,
+        attribute?.kind === "graph" || attribute?.kind === "graphs" ? undefined : attribute,
+      );
     }
   }
   return copy;
@@ -122,9 +126,9 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
   if (nodes > mostExpanded) return `the function expands ${excess(nodes)}`;
   const used = domainsOf(graph);
   for (const [domain, version] of opsets) {
-    const own = model.opsets.get(domain);
-    if (own !== undefined && own !== version && used.has(domain))
-      return `the function is written in ${domain || "ai.onnx"} ${version}, the model in ${own}`;
+    const modelVersion = model.opsets.get(domain);
+    if (modelVersion !== undefined && modelVersion !== version && used.has(domain))
+      return `the function is written in ${domain || "ai.onnx"} ${version}, the model in ${modelVersion}`;
   }
   return undefined;
 }
@@ -132,9 +136,9 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
 const domains = new WeakMap<Graph, ReadonlySet<string>>();
 
 function domainsOf(body: Graph): ReadonlySet<string> {
-  const known = domains.get(body);
-  if (known !== undefined) return known;
-  const found = new Set(Array.from(allNodes(body), ({ domain }) => domain));
-  domains.set(body, found);
-  return found;
+  const cached = domains.get(body);
+  if (cached !== undefined) return cached;
+  const domainNames = new Set(Array.from(allNodes(body), ({ domain }) => domain));
+  domains.set(body, domainNames);
+  return domainNames;
 }

@@ -168,8 +168,8 @@ describe("addNode", () => {
     const { graph } = model;
     const other = parseModel(chain).graph;
     const x = value(graph, "x");
-    for (const taken of ["x", "w", "y"]) {
-      expect(refused(model, () => graph.addNode({ op: "Op", inputs: [x], outputs: ["new", taken] }))).toBe("E_NAME");
+    for (const existing of ["x", "w", "y"]) {
+      expect(refused(model, () => graph.addNode({ op: "Op", inputs: [x], outputs: ["new", existing] }))).toBe("E_NAME");
     }
     expect(refused(model, () => graph.addNode({ op: "Op", inputs: [x], outputs: ["new", "new"] }))).toBe("E_NAME");
     expect(refused(model, () => graph.addNode({ op: "Op", inputs: [x, value(other, "a")] }))).toBe("E_MODEL");

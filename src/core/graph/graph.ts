@@ -209,8 +209,8 @@ export class Graph implements Carried {
     const before = "before" in place && place.before !== undefined ? this.#ownNode(place.before) : undefined;
     const after = "after" in place && place.after !== undefined ? this.#ownNode(place.after) : undefined;
     const inputs = spec.inputs.map((value) => (value === undefined ? undefined : this.#reachable(value)));
-    const wanted = spec.outputs ?? 1;
-    const names = typeof wanted === "number" ? new Array<undefined>(wanted).fill(undefined) : wanted;
+    const outputs = spec.outputs ?? 1;
+    const names = typeof outputs === "number" ? new Array<undefined>(outputs).fill(undefined) : outputs;
     // Checks everything before any change.
     const seen = new Set<string>();
     for (const name of names) {
@@ -218,9 +218,9 @@ export class Graph implements Carried {
       this.#producible(name, spec, seen.has(name));
       seen.add(name);
     }
-    for (const given of names) {
+    for (const requestedName of names) {
       // A fresh name is free only until a value takes it.
-      const name = typeof wanted === "number" ? this.freshName(spec.op) : given;
+      const name = typeof outputs === "number" ? this.freshName(spec.op) : requestedName;
       node.outputs.push(name === undefined ? undefined : this.#produced(name, node));
     }
     for (const [index, value] of inputs.entries()) this.#connect(node, index, value);
@@ -366,10 +366,10 @@ export class Graph implements Carried {
   }
 
   #untie(gone: Value): void {
-    const [first, ...others] = this.tiedTo(gone.name);
+    const [first, ...otherTies] = this.tiedTo(gone.name);
     if (first === undefined) return;
     first.value.role = undefined;
-    for (const { value, role } of others)
+    for (const { value, role } of otherTies)
       value.role = { ...role, name: first.value.name, transposed: role.transposed !== first.role.transposed };
   }
 
@@ -395,9 +395,9 @@ export class Graph implements Carried {
 
   #producible(name: string, { op, name: node = "" }: Pick<NodeSpec, "op" | "name">, twice: boolean): void {
     const existing = this.#values.get(name);
-    const taken =
+    const isTaken =
       existing !== undefined && (existing.producer ?? existing.tensor ?? existing.foreign?.sparse) !== undefined;
-    if (twice || taken || (existing !== undefined && this.#inputs.has(existing))) {
+    if (twice || isTaken || (existing !== undefined && this.#inputs.has(existing))) {
       throw new PithError("E_NAME", `${op} "${node}" produces "${name}", which exists already.`);
     }
   }

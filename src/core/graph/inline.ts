@@ -32,13 +32,13 @@ export function inlineGraph(
     // ONNX Runtime rejects two nodes with the same name.
     const name = node.name === "" ? "" : to.freshNodeName(`${prefix}${node.name}`);
     // The outputs of a node are named before any of them exists.
-    const made = new Set<string>();
+    const outputNames = new Set<string>();
     const output = (value: Value): string => {
       const stem = `${prefix}${value.name}`;
-      let found = to.freshName(stem);
-      for (let number = 1; made.has(found); number++) found = to.freshName(`${stem}_${number}`);
-      made.add(found);
-      return found;
+      let candidate = to.freshName(stem);
+      for (let number = 1; outputNames.has(candidate); number++) candidate = to.freshName(`${stem}_${number}`);
+      outputNames.add(candidate);
+      return candidate;
     };
     nodes.push(copyNode(node, to, copies, { node: name, output }, { before }));
   }
@@ -75,9 +75,10 @@ export interface Merged {
  */
 export function mergeGraph(host: Model, guest: Model, prefix: string, given: ReadonlyMap<Value, Value>): Merged | Miss {
   for (const [domain, version] of guest.opsets) {
-    const own = host.opsets.get(domain);
-    if (own === undefined) host.header.opsets.set(domain, version);
-    else if (own !== version) return new Miss(`the models are written in ${domain || "ai.onnx"} ${own} and ${version}`);
+    const hostVersion = host.opsets.get(domain);
+    if (hostVersion === undefined) host.header.opsets.set(domain, version);
+    else if (hostVersion !== version)
+      return new Miss(`the models are written in ${domain || "ai.onnx"} ${hostVersion} and ${version}`);
   }
   const inlined = inlineGraph(guest.graph, host.graph, { given, prefix });
   for (const copy of inlined.names.keys()) copy.role = undefined;

@@ -7,29 +7,29 @@ export function nameApart(model: Model): void {
   if (hasDistinctNames(model)) return;
   const graphs = [...allGraphs(model.graph)];
   const all = new Set(graphs.flatMap((graph) => [...graph.nodes()].map(({ name }) => name)));
-  const taken = new Set<string>();
+  const usedNames = new Set<string>();
   for (const graph of graphs) {
     if (graph.name === "") graph.name = "graph";
     for (const node of graph.nodes()) {
       if (node.name === "") continue;
-      if (taken.has(node.name)) {
+      if (usedNames.has(node.name)) {
         let number = 1;
         while (all.has(`${node.name}_${number}`)) number++;
         node.name = `${node.name}_${number}`;
         all.add(node.name);
       }
-      taken.add(node.name);
+      usedNames.add(node.name);
     }
   }
 }
 
 export function hasDistinctNames(model: Model): boolean {
-  const taken = new Set<string>();
+  const usedNames = new Set<string>();
   for (const graph of allGraphs(model.graph)) {
     if (graph.name === "" && graph.parent !== undefined) return false;
     for (const { name } of graph.nodes()) {
-      if (taken.has(name)) return false;
-      if (name !== "") taken.add(name);
+      if (usedNames.has(name)) return false;
+      if (name !== "") usedNames.add(name);
     }
   }
   return true;

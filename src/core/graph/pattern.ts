@@ -17,10 +17,10 @@ export function pattern<Name extends string>(
   const operands = record(names, (name) => graph.addInput(name, undefined));
   const written = write(emitter(graph, { opsets: new Map([["", newestOpset]]) }), operands);
   return (value) => {
-    const found = new Map<Value, Value>();
-    if (!matches(written, value, found)) return undefined;
+    const operandValues = new Map<Value, Value>();
+    if (!matches(written, value, operandValues)) return undefined;
     return record(names, (name) => {
-      const operand = found.get(operands[name]);
+      const operand = operandValues.get(operands[name]);
       if (operand === undefined) throw new PithError("E_MODEL", `internal: the pattern does not use "${name}".`);
       return operand;
     });

@@ -44,9 +44,9 @@ graph (x: float32[a, 4], z: float32[b, 4]) -> (y: float32[batch, 4]) {
   y = Identity(h)
 }`);
     const { graph } = model;
-    const [output, made] = [graph.value("y"), graph.value("h")];
-    if (output === undefined || made === undefined) throw new Error("the model has no such values");
-    replaceUses(output, made);
+    const [output, replacement] = [graph.value("y"), graph.value("h")];
+    if (output === undefined || replacement === undefined) throw new Error("the model has no such values");
+    replaceUses(output, replacement);
     expect(graph.outputs.map(({ name, type }) => `${name} ${dimsText(type?.dims)}`)).toEqual(["y [batch, 4]"]);
   });
 

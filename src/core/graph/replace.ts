@@ -68,8 +68,8 @@ export function replaceNode(node: Node, values: readonly (Value | undefined)[]):
 /** Returns whether a value can be renamed to an output: inputs, outputs, weights with a role and outer values are known by their names. */
 export function canTakeName(value: Value, graph: Graph): boolean {
   if (value.graph !== graph) return false;
-  const held = value.tensor !== undefined && value.role !== undefined;
-  return !held && !graph.isInput(value) && !graph.isOutput(value);
+  const isNamedWeight = value.tensor !== undefined && value.role !== undefined;
+  return !isNamedWeight && !graph.isInput(value) && !graph.isOutput(value);
 }
 
 /** Adds an Identity from `value` to an output `name` that replaces `old`, right after the producer of `value`. */

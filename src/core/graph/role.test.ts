@@ -49,8 +49,8 @@ test("a surrogate stands in the text of straight-through, each setting at most o
   );
   fc.assert(
     fc.property(setting, setting, setting, (slope, low, high) => {
-      const said = Object.entries({ slope, low, high }).filter(([, value]) => value !== undefined);
-      const role: Role = { kind: "straight-through", ...Object.fromEntries(said) };
+      const stated = Object.entries({ slope, low, high }).filter(([, value]) => value !== undefined);
+      const role: Role = { kind: "straight-through", ...Object.fromEntries(stated) };
       expect(parseRole(roleText(role))).toEqual(role);
     }),
   );

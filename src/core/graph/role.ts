@@ -44,8 +44,8 @@ const settings = ["low", "high", "slope"] as const;
 /** Formats "parameter", "mask", "tied(embedding.weight, transposed)", "straight-through(low=-1, high=1)"; ambiguous names are quoted. */
 export function roleText(role: Role): string {
   if (role.kind === "straight-through") {
-    const said = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
-    return said.length === 0 ? role.kind : `${role.kind}(${said.join(", ")})`;
+    const words = settings.flatMap((name) => (role[name] === undefined ? [] : [`${name}=${role[name]}`]));
+    return words.length === 0 ? role.kind : `${role.kind}(${words.join(", ")})`;
   }
   if (role.kind !== "tied") return role.kind;
   const name = /^"|, transposed$/.test(role.name) ? JSON.stringify(role.name) : role.name;
@@ -84,15 +84,15 @@ export function parseRole(text: string): Role | undefined {
 
 /** Parses `low=-1, high=1, slope=0.5`: each at most once, finite, in any order. */
 function parseSurrogate(text: string): StraightThrough | undefined {
-  const found: { low?: number; high?: number; slope?: number } = {};
+  const values: { low?: number; high?: number; slope?: number } = {};
   for (const part of text.split(",")) {
     const [, name, number] = /^\s*(\w+)\s*=\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*$/i.exec(part) ?? [];
     const setting = settings.find((each) => each === name);
     const value = Number(number);
-    if (setting === undefined || !Number.isFinite(value) || found[setting] !== undefined) return undefined;
-    found[setting] = value;
+    if (setting === undefined || !Number.isFinite(value) || values[setting] !== undefined) return undefined;
+    values[setting] = value;
   }
-  return { kind: "straight-through", ...found };
+  return { kind: "straight-through", ...values };
 }
 
 function unquoted(text: string): string | undefined {

@@ -66,21 +66,21 @@ export function checkForm(domain: string, op: string, version: number, form: Nod
   const standard = domain === "" || domain === "ai.onnx";
   const name = standard ? op : `${domain}.${op}`;
   const set = standard ? "opset" : "version";
-  const found = schemaAt(domain, op, version);
-  if (found === undefined) {
+  const operator = schemaAt(domain, op, version);
+  if (operator === undefined) {
     const [first] = versions;
     if (first === undefined) return new Miss(`There is no operator ${name}.`);
     return new Miss(`${name} exists from ${set} ${first.since} on, the model imports ${version}.`);
   }
-  if (found.deprecated) {
-    return new Miss(`${name} was removed in ${set} ${found.since}, the model imports ${version}.`);
+  if (operator.deprecated) {
+    return new Miss(`${name} was removed in ${set} ${operator.since}, the model imports ${version}.`);
   }
   const place = `${name} in ${set} ${version}`;
   const reason =
-    attributesReason(versions, found, form, place, name, set) ??
-    inputsReason(versions, found, form, place) ??
-    outputsReason(found, form, place);
-  return reason === undefined ? found : new Miss(reason);
+    attributesReason(versions, operator, form, place, name, set) ??
+    inputsReason(versions, operator, form, place) ??
+    outputsReason(operator, form, place);
+  return reason === undefined ? operator : new Miss(reason);
 }
 
 function attributesReason(
@@ -91,24 +91,24 @@ function attributesReason(
   name: string,
   set: string,
 ): string | undefined {
-  const given = new Set(form.attributes);
-  for (const attribute of given) {
+  const names = new Set(form.attributes);
+  for (const attribute of names) {
     if (found.attributes.has(attribute)) continue;
-    const known = (candidate: OperatorSchema): boolean => candidate.attributes.has(attribute);
-    const before = versions.findLast((candidate) => candidate.since < found.since && known(candidate));
+    const isKnown = (candidate: OperatorSchema): boolean => candidate.attributes.has(attribute);
+    const before = versions.findLast((candidate) => candidate.since < found.since && isKnown(candidate));
     if (before !== undefined) {
       const since = versions[versions.indexOf(before) + 1]?.since ?? found.since;
       return found.inputs.max > before.inputs.max
         ? `${place} takes ${attribute} as an input: it is not an attribute since ${set} ${since}.`
         : `${place} has no attribute ${attribute}: it was removed in ${set} ${since}.`;
     }
-    const after = versions.find((candidate) => candidate.since > found.since && known(candidate));
+    const after = versions.find((candidate) => candidate.since > found.since && isKnown(candidate));
     if (after !== undefined) return `${place} has no attribute ${attribute}: it exists from ${set} ${after.since} on.`;
     const names = [...found.attributes.keys()].sort().join(", ");
     return `${name} has no attribute ${attribute}${names === "" ? "" : `, but ${names}`}.`;
   }
   for (const attribute of found.required) {
-    if (!given.has(attribute)) return `${place} needs the attribute ${attribute}.`;
+    if (!names.has(attribute)) return `${place} needs the attribute ${attribute}.`;
   }
   return undefined;
 }

@@ -64,8 +64,8 @@ const edits: Readonly<Record<string, (model: Model) => void>> = {
   "nodes inside a subgraph rewritten": ({ graph }) => {
     for (const inner of [...allGraphs(graph)].slice(1)) {
       for (const node of inner.nodes()) {
-        const [made] = node.outputs;
-        if (made !== undefined) replaceUses(made, inner.addTensor("made", node.inputs[1]?.tensor as never));
+        const [output] = node.outputs;
+        if (output !== undefined) replaceUses(output, inner.addTensor("made", node.inputs[1]?.tensor as never));
         inner.removeNode(node);
       }
     }

@@ -98,13 +98,14 @@ function randomTensor(
   seed: number,
   range: readonly [number, number] | undefined,
 ): Dense {
-  const whole = !/float|complex/.test(type);
-  if (range === undefined && whole) throw new PithError("E_MODEL", `random(seed ${seed}) of ${type} needs a range.`);
+  const isInteger = !/float|complex/.test(type);
+  if (range === undefined && isInteger)
+    throw new PithError("E_MODEL", `random(seed ${seed}) of ${type} needs a range.`);
   // A uniform distribution over ±b has the variance b² / 3.
   const bound = dims.length < 2 ? 1 : Math.sqrt((3 * (dims[0] ?? 1)) / Math.max(1, elementCount(dims)));
   const [from, to] = range ?? [-bound, bound];
   const numbers = random(seed);
-  return filled(type, dims, () => (whole ? from + numbers.integer(to - from) : numbers.uniform(from, to)));
+  return filled(type, dims, () => (isInteger ? from + numbers.integer(to - from) : numbers.uniform(from, to)));
 }
 
 function filled(type: DataType, dims: readonly number[], next: () => number): Dense {

@@ -101,8 +101,8 @@ describe("both directions", () => {
   test("an input that was removed from the model is a fault", () => {
     const broken = model();
     const node = producer(broken.graph, "y");
-    const gone = new Graph().addValue("gone");
-    inputs(node)[0] = gone;
+    const foreign = new Graph().addValue("gone");
+    inputs(node)[0] = foreign;
     expect(verify(broken)).toContain('Neg "y": input 0, "gone", is neither an input, nor stored, nor produced.');
     const removed = broken.graph.addValue("removed");
     broken.graph.removeValue(removed);

@@ -130,8 +130,8 @@ function nodeLinkFaults(node: Node): string[] {
   const faults: string[] = [];
   for (const [index, input] of node.inputs.entries()) {
     if (input === undefined) continue;
-    const known = (use: Use): boolean => use.node === node && use.input === index;
-    if (![...input.uses].some(known)) faults.push(`"${input.name}" does not list ${describe(node)} among its uses.`);
+    const isListed = (use: Use): boolean => use.node === node && use.input === index;
+    if (![...input.uses].some(isListed)) faults.push(`"${input.name}" does not list ${describe(node)} among its uses.`);
   }
   for (const output of node.outputs) {
     if (output === undefined) continue;
@@ -183,13 +183,13 @@ function tiedFaults(value: Value, role: Extract<Value["role"], { kind: "tied" }>
   if (target === undefined) return [`${says}, which does not exist.`];
   if (target === value) return [`${says}: to itself.`];
   if (target.role?.kind === "tied") return [`${says}, which is itself tied.`];
-  const own = value.type?.dims;
+  const ownDims = value.type?.dims;
   const other = target.type?.dims;
-  if (own === undefined || other === undefined) return [];
+  if (ownDims === undefined || other === undefined) return [];
   const expected = role.transposed ? [...other.slice(0, -2), ...other.slice(-2).reverse()] : other;
-  return dimsText(own) === dimsText(expected)
+  return dimsText(ownDims) === dimsText(expected)
     ? []
-    : [`${says}, but has the dimensions ${dimsText(own)}, expected ${dimsText(expected)}.`];
+    : [`${says}, but has the dimensions ${dimsText(ownDims)}, expected ${dimsText(expected)}.`];
 }
 
 function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string[] {
@@ -200,15 +200,15 @@ function operatorFaults(node: Node, opsets: ReadonlyMap<string, number>): string
     return [`${describe(node)}: the model imports no operator set "${standard ? "ai.onnx" : domain}".`];
   // Operators of other domains can be local functions of the model, or known to a custom runtime.
   if (!standard && schemasOf(domain, op).length === 0) return [];
-  const found = checkForm(domain, op, version, {
+  const operator = checkForm(domain, op, version, {
     inputs: node.inputs,
     outputs: node.outputs,
     attributes: attributes.keys(),
   });
-  if (found instanceof Miss) return [`${describe(node)}: ${found.reason}`];
+  if (operator instanceof Miss) return [`${describe(node)}: ${operator.reason}`];
   const faults: string[] = [];
   for (const [name, { kind }] of attributes) {
-    const expected = found.attributes.get(name);
+    const expected = operator.attributes.get(name);
     if (expected !== kind && expected !== "opaque" && kind !== "opaque") {
       faults.push(`${describe(node)}: attribute ${name} is of kind ${kind}, expected ${expected}.`);
     }

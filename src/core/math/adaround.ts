@@ -86,8 +86,9 @@ function* trained(problem: RoundingProblem, steps: number): Steps<Matrix> {
       if (data[at] === 0) continue;
       const side = 2 * (h[at] ?? 0) - 1;
       const pull = share > 0 ? 2 * lambda * beta * Math.sign(side) * Math.abs(side) ** (beta - 1) : 0;
-      const own = (gradient.data[at] ?? 0) + (slope?.data[at] ?? 0);
-      const change = ((2 * (scale[at] ?? 0) * own) / (units[Math.floor(at / columns)] ?? 1) - pull) * (slopes[at] ?? 0);
+      const slopeHere = (gradient.data[at] ?? 0) + (slope?.data[at] ?? 0);
+      const change =
+        ((2 * (scale[at] ?? 0) * slopeHere) / (units[Math.floor(at / columns)] ?? 1) - pull) * (slopes[at] ?? 0);
       const mean = decay * (first[at] ?? 0) + (1 - decay) * change;
       const square = secondDecay * (second[at] ?? 0) + (1 - secondDecay) * change * change;
       first[at] = mean;
@@ -105,8 +106,8 @@ function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): F
   let seen = 0;
   for (let at = 0; at < columns; at++) seen += (gram.data[at * (columns + 1)] ?? 0) / columns;
   return Float64Array.from({ length: rows }, (_, row) => {
-    const own = scale.subarray(row * columns, (row + 1) * columns);
-    return (own.reduce((sum, one) => sum + one * one, 0) / columns) * seen || 1;
+    const rowScales = scale.subarray(row * columns, (row + 1) * columns);
+    return (rowScales.reduce((sum, one) => sum + one * one, 0) / columns) * seen || 1;
   });
 }
 
@@ -118,8 +119,8 @@ function* descended(
   const { weight, scale, gram, slope } = problem;
   const { rows, columns } = weight;
   const codes = start.data.slice();
-  const apart = codes.map((code, at) => code * (scale[at] ?? 0) - (weight.data[at] ?? 0));
-  const gradient = (yield* product(matrix(rows, columns, apart), gram)).data.slice();
+  const errors = codes.map((code, at) => code * (scale[at] ?? 0) - (weight.data[at] ?? 0));
+  const gradient = (yield* product(matrix(rows, columns, errors), gram)).data.slice();
   if (slope !== undefined) axpy(1, slope.data, 0, gradient, 0, gradient.length);
   for (let row = 0; row < rows; row++) descendRow(problem, row, codes, gradient);
   // ε G εᵀ + 2 slope · ε, where the gradient is ε G + slope.

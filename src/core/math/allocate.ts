@@ -27,20 +27,20 @@ export function allocate<T>(
   fixed = 0,
 ): { readonly taken: readonly (Offer<T> | undefined)[]; readonly cost: number } {
   const now = unchanged(items);
-  let left = fixed + items.reduce((sum, { whole }) => sum + whole, 0);
+  let cost = fixed + items.reduce((sum, { whole }) => sum + whole, 0);
   for (const { item, to } of movesOf(items)) {
-    if (left <= budget) break;
-    const others = left - (now[item]?.cost ?? 0);
+    if (cost <= budget) break;
+    const otherCosts = cost - (now[item]?.cost ?? 0);
     // The last move can stop at a more expensive offer within the budget.
-    const enough = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && others + cost <= budget);
+    const enough = (items[item]?.offers ?? []).filter(({ cost }) => cost >= to.cost && otherCosts + cost <= budget);
     const next = enough.reduce(
       (best: Taken<T>, offer) => (offer.loss < best.loss ? { cost: offer.cost, loss: offer.loss, offer } : best),
       to,
     );
     now[item] = next;
-    left = others + next.cost;
+    cost = otherCosts + next.cost;
   }
-  return { taken: now.map(({ offer }) => offer), cost: left };
+  return { taken: now.map(({ offer }) => offer), cost };
 }
 
 /** Returns all choices that `allocate` passes through, one move at a time, for costs that are not additive and must be measured. */

@@ -20,7 +20,7 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
   const { rows: count, data } = source;
   const diagonal = new Float64Array(count);
   const above = new Float64Array(Math.max(0, count - 1));
-  const [left, right]: [Block[], Block[]] = [[], []];
+  const [leftBlocks, rightBlocks]: [Block[], Block[]] = [[], []];
   const scratch = new Float64Array(count);
   for (let from = 0; from < count; from += blockSize) {
     const size = Math.min(blockSize, count - from);
@@ -31,51 +31,52 @@ export function* bidiagonalize(source: Matrix): Steps<Bidiagonal> {
     for (let step = 0; step < size; step++) {
       const at = from + step;
       const rest = width - step;
-      const own = step * width + step;
+      const pivot = step * width + step;
       for (let row = step; row < width; row++) v.data[step * width + row] = data[(from + row) * count + at] ?? 0;
       for (let k = 0; k < step; k++) {
-        axpy(-(y.data[k * width + step] ?? 0), v.data, k * width + step, v.data, own, rest);
-        axpy(-(u.data[k * width + step] ?? 0), x.data, k * width + step, v.data, own, rest);
+        axpy(-(y.data[k * width + step] ?? 0), v.data, k * width + step, v.data, pivot, rest);
+        axpy(-(u.data[k * width + step] ?? 0), x.data, k * width + step, v.data, pivot, rest);
       }
-      tauLeft[step] = reflect(v.data, own, rest - 1);
-      diagonal[at] = v.data[own] ?? 0;
-      v.data[own] = 1;
+      tauLeft[step] = reflect(v.data, pivot, rest - 1);
+      diagonal[at] = v.data[pivot] ?? 0;
+      v.data[pivot] = 1;
       if (rest === 1) break;
       // Y: τ (Aᵀ v - Σ (vₖ · v) yₖ - Σ (xₖ · v) uₖ), without the first entry.
-      addRows(data, at * count + at + 1, count, rest, v.data, own, y.data, own + 1, rest - 1);
+      addRows(data, at * count + at + 1, count, rest, v.data, pivot, y.data, pivot + 1, rest - 1);
       for (let k = 0; k < step; k++) {
         const [a, b] = [
-          dot(v.data, k * width + step, v.data, own, rest),
-          dot(x.data, k * width + step, v.data, own, rest),
+          dot(v.data, k * width + step, v.data, pivot, rest),
+          dot(x.data, k * width + step, v.data, pivot, rest),
         ];
-        axpy(-a, y.data, k * width + step + 1, y.data, own + 1, rest - 1);
-        axpy(-b, u.data, k * width + step + 1, y.data, own + 1, rest - 1);
+        axpy(-a, y.data, k * width + step + 1, y.data, pivot + 1, rest - 1);
+        axpy(-b, u.data, k * width + step + 1, y.data, pivot + 1, rest - 1);
       }
-      for (let column = own + 1; column < own + rest; column++)
+      for (let column = pivot + 1; column < pivot + rest; column++)
         y.data[column] = (tauLeft[step] ?? 0) * (y.data[column] ?? 0);
-      u.data.set(data.subarray(at * count + at + 1, (at + 1) * count), own + 1);
+      u.data.set(data.subarray(at * count + at + 1, (at + 1) * count), pivot + 1);
       for (let k = 0; k <= step; k++) {
-        axpy(-(v.data[k * width + step] ?? 0), y.data, k * width + step + 1, u.data, own + 1, rest - 1);
-        if (k < step) axpy(-(x.data[k * width + step] ?? 0), u.data, k * width + step + 1, u.data, own + 1, rest - 1);
+        axpy(-(v.data[k * width + step] ?? 0), y.data, k * width + step + 1, u.data, pivot + 1, rest - 1);
+        if (k < step) axpy(-(x.data[k * width + step] ?? 0), u.data, k * width + step + 1, u.data, pivot + 1, rest - 1);
       }
-      tauRight[step] = reflect(u.data, own + 1, rest - 2);
-      above[at] = u.data[own + 1] ?? 0;
-      u.data[own + 1] = 1;
+      tauRight[step] = reflect(u.data, pivot + 1, rest - 2);
+      above[at] = u.data[pivot + 1] ?? 0;
+      u.data[pivot + 1] = 1;
       // X: τ (A u - Σ (yₖ · u) vₖ - Σ (uₖ · u) xₖ), without the first entry.
-      dotRows(data, (at + 1) * count + at + 1, count, rest - 1, u.data, own + 1, scratch, 0, rest - 1);
-      x.data.set(scratch.subarray(0, rest - 1), own + 1);
+      dotRows(data, (at + 1) * count + at + 1, count, rest - 1, u.data, pivot + 1, scratch, 0, rest - 1);
+      x.data.set(scratch.subarray(0, rest - 1), pivot + 1);
       for (let k = 0; k <= step; k++) {
         const other = k * width + step + 1;
-        axpy(-dot(y.data, other, u.data, own + 1, rest - 1), v.data, other, x.data, own + 1, rest - 1);
-        if (k < step) axpy(-dot(u.data, other, u.data, own + 1, rest - 1), x.data, other, x.data, own + 1, rest - 1);
+        axpy(-dot(y.data, other, u.data, pivot + 1, rest - 1), v.data, other, x.data, pivot + 1, rest - 1);
+        if (k < step)
+          axpy(-dot(u.data, other, u.data, pivot + 1, rest - 1), x.data, other, x.data, pivot + 1, rest - 1);
       }
-      for (let row = own + 1; row < own + rest; row++) x.data[row] = (tauRight[step] ?? 0) * (x.data[row] ?? 0);
+      for (let row = pivot + 1; row < pivot + rest; row++) x.data[row] = (tauRight[step] ?? 0) * (x.data[row] ?? 0);
     }
-    left.push(yield* blockOf(from, v, tauLeft));
-    right.push(yield* blockOf(from, u, tauRight));
+    leftBlocks.push(yield* blockOf(from, v, tauLeft));
+    rightBlocks.push(yield* blockOf(from, u, tauRight));
     yield* update(source, from + size, size, v, y, x, u);
   }
-  return { diagonal, above, left, right };
+  return { diagonal, above, left: leftBlocks, right: rightBlocks };
 }
 
 /** Updates A ← A - Vᵀ Y - Xᵀ U in the rows and columns from `from` on. */

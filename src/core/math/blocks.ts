@@ -51,12 +51,12 @@ function exactScaleOf(
   if (steps === 0) return 0;
   const step = Math.fround(largest / steps);
   const [below, above] = [Math.round(-Math.min(min, 0) / step), Math.round(Math.max(max, 0) / step)];
-  const wanted = symmetric ? steps : below + above;
+  const usedSteps = symmetric ? steps : below + above;
   // The usual scale has one more quantized value on the side of the largest element.
   const parts = symmetric ? 1 << (bits - 1) : codes;
   const fits = !symmetric || Math.min(below, above) < steps;
-  if (wanted > codes || (parts % wanted === 0 && fits)) return 0;
-  return Math.fround(step / cutsOf(wanted, codes));
+  if (usedSteps > codes || (parts % usedSteps === 0 && fits)) return 0;
+  return Math.fround(step / cutsOf(usedSteps, codes));
 }
 
 /** Rows that are cut into blocks: contiguous, or (`turned`) the columns of the tensor. */
@@ -93,7 +93,7 @@ export function blockScales(
         const steps = Math.min(stretch, end - column);
         widen(below, above, patterns, first * nextRow + column * next, together, nextRow, steps, next);
       }
-      for (let row = 0, own = first * count + block; row < together; row++, own += count) {
+      for (let row = 0, index = first * count + block; row < together; row++, index += count) {
         const least = -(min[row] ?? 0);
         const most = max[row] ?? 0;
         const start = (first + row) * nextRow + block * size * next;
@@ -101,8 +101,8 @@ export function blockScales(
         const exact = turned
           ? exactScaleOf(values, start, width, next, 1, least, most, bits, symmetric)
           : exactScaleOf(values, start, 1, 1, width, least, most, bits, symmetric);
-        scale[own] = exact === 0 ? scaleOf(least, most, bits, symmetric) : exact;
-        zeroPoint[own] = zeroPointOf(least, scale[own] ?? 0, bits, symmetric);
+        scale[index] = exact === 0 ? scaleOf(least, most, bits, symmetric) : exact;
+        zeroPoint[index] = zeroPointOf(least, scale[index] ?? 0, bits, symmetric);
         largest[0] = Math.max(largest[0] ?? 0, below[row] ?? 0, above[row] ?? 0);
       }
     }
@@ -154,9 +154,9 @@ export function blockCodes(
   for (let first = 0; first < rows; first += tile) {
     const together = Math.min(tile, rows - first);
     for (let block = 0; block < count; block++) {
-      for (let row = 0, own = first * count + block; row < together; row++, own += count) {
-        factors[row] = scale[own] === 0 ? 0 : 1 / (scale[own] ?? 0);
-        zeros[row] = zeroPoint[own] ?? 0;
+      for (let row = 0, index = first * count + block; row < together; row++, index += count) {
+        factors[row] = scale[index] === 0 ? 0 : 1 / (scale[index] ?? 0);
+        zeros[row] = zeroPoint[index] ?? 0;
       }
       for (let word = 0, column = block * size; word < words; word++, column += each) {
         const from = first * nextRow + column * next;
@@ -184,7 +184,7 @@ function bundle(
   zeros: Float32Array,
 ): void {
   const most = (1 << bits) - 1;
-  for (let row = 0, start = from, own = 0; row < rows; row++, start += nextRow, own += nextTo) {
+  for (let row = 0, start = from, target = 0; row < rows; row++, start += nextRow, target += nextTo) {
     const factor = factors[row] ?? 0;
     const zero = zeros[row] ?? 0;
     let word = 0;
@@ -193,7 +193,7 @@ function bundle(
       word |= (code >= most ? most : code > -0.5 ? (code + 0.5) | 0 : 0) << shift;
     }
     for (let shift = filled; shift < 32; shift += bits) word |= zero << shift;
-    to[own] = word;
+    to[target] = word;
   }
 }
 
@@ -217,8 +217,8 @@ export interface PackedRows {
 export function packRows(codes: ArrayLike<number>, { width, size, bits, fill = () => 0 }: PackedRows): Uint8Array {
   const each = 8 / bits;
   const rows = width === 0 ? 0 : codes.length / width;
-  const whole = Math.ceil(width / size) * size;
-  const stored = whole / each;
+  const paddedWidth = Math.ceil(width / size) * size;
+  const stored = paddedWidth / each;
   const packed = new Uint8Array(rows * stored);
   for (let row = 0; row < rows; row++)
     for (let byte = 0; byte < stored; byte++) {

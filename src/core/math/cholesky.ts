@@ -31,8 +31,8 @@ export function* factorize(source: Matrix, size = square(source)): Steps<Matrix 
     const width = to - from;
     const columns = sliceColumns(sliceRows(source, from, size), from, to);
     if (from > 0) {
-      const known = sliceColumns(sliceRows(lower, from, size), 0, from);
-      const change = yield* product(known, transpose(sliceRows(known, 0, width)));
+      const solvedColumns = sliceColumns(sliceRows(lower, from, size), 0, from);
+      const change = yield* product(solvedColumns, transpose(sliceRows(solvedColumns, 0, width)));
       axpy(-1, change.data, 0, columns.data, 0, change.data.length);
     }
     const corner = sliceRows(columns, 0, width);
@@ -91,8 +91,8 @@ function* forward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   for (let from = 0; from < size; from += blockSize) {
     const to = Math.min(size, from + blockSize);
     if (from > 0) {
-      const known = sliceColumns(sliceRows(lower, from, to), 0, from);
-      const change = yield* product(known, sliceRows(solution, 0, from));
+      const solvedColumns = sliceColumns(sliceRows(lower, from, to), 0, from);
+      const change = yield* product(solvedColumns, sliceRows(solution, 0, from));
       axpy(-1, change.data, 0, data, from * width, change.data.length);
     }
     for (let row = from; row < to; row++) {
@@ -110,8 +110,8 @@ function* backward(lower: Matrix, solution: Matrix): Steps<Matrix> {
   for (let from = Math.floor(Math.max(0, size - 1) / blockSize) * blockSize; from >= 0; from -= blockSize) {
     const to = Math.min(size, from + blockSize);
     if (to < size) {
-      const known = transpose(sliceColumns(sliceRows(lower, to, size), from, to));
-      const change = yield* product(known, sliceRows(solution, to, size));
+      const solvedColumns = transpose(sliceColumns(sliceRows(lower, to, size), from, to));
+      const change = yield* product(solvedColumns, sliceRows(solution, to, size));
       axpy(-1, change.data, 0, data, from * width, change.data.length);
     }
     for (let row = to - 1; row >= from; row--) {
@@ -144,8 +144,8 @@ export function* invert(lower: Matrix): Steps<Matrix> {
   for (let row = 0; row < half; row++) inverse.data.set(first.data.subarray(row * half, (row + 1) * half), row * size);
   for (let row = half; row < size; row++) {
     axpy(-1, between.data, (row - half) * half, inverse.data, row * size, half);
-    const own = (row - half) * second.columns;
-    inverse.data.set(second.data.subarray(own, own + second.columns), row * size + half);
+    const start = (row - half) * second.columns;
+    inverse.data.set(second.data.subarray(start, start + second.columns), row * size + half);
   }
   return inverse;
 }

@@ -29,13 +29,13 @@ export function commonSteps(
       const share = Math.abs(values[at] ?? 0) / largest;
       if (share !== 0) first = share;
     }
-  let left = mostLooks * outer * inner + more;
+  let budget = mostLooks * outer * inner + more;
   for (let steps = 1; steps <= most; steps++) {
     if (!isWhole(first * steps)) continue;
     const looked = lookedUntilPart(values, from, outer, stride, inner, steps / largest);
     if (looked === outer * inner) return steps;
-    left -= looked;
-    if (left < 0) return 0;
+    budget -= looked;
+    if (budget < 0) return 0;
   }
   return 0;
 }
@@ -55,8 +55,8 @@ function lookedUntilPart(
 }
 
 function isWhole(number: number): boolean {
-  const whole = Math.round(number);
-  return Math.abs(number - whole) <= relative * Math.abs(whole);
+  const nearest = Math.round(number);
+  return Math.abs(number - nearest) <= relative * Math.abs(nearest);
 }
 
 /** Returns the largest power of two that divides steps further, up to `most`: quantized values stay exact, and sums get finer. */

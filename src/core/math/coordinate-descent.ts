@@ -34,18 +34,18 @@ function* descent(
     const to = Math.min(width, from + blockSize);
     const size = to - from;
     const across = sliceRows(gram, from, to);
-    const own = sliceColumns(across, from, to).data;
+    const blockGram = sliceColumns(across, from, to).data;
     const changes = matrix(rows, size);
     for (let row = 0; row < rows; row++)
       for (let column = 0; column < size; column++) {
-        const [at, curvature] = [row * width + from + column, own[column * (size + 1)] ?? 0];
+        const [at, curvature] = [row * width + from + column, blockGram[column * (size + 1)] ?? 0];
         if (curvature <= 0) continue;
         const before = data[at] ?? 0;
         const after = becomes(row, from + column, before + (slopes.data[at] ?? 0) / curvature);
         if (after === before) continue;
         data[at] = after;
         changes.data[row * size + column] = after - before;
-        axpy(before - after, own, column * size, slopes.data, row * width + from, size);
+        axpy(before - after, blockGram, column * size, slopes.data, row * width + from, size);
       }
     if (to === width) continue;
     const change = yield* product(changes, sliceColumns(across, to, width));

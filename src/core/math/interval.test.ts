@@ -39,8 +39,8 @@ test("a loss that is no chance at 95 % is refused, however many are compared wit
   const candidate = rows(8);
   const original = rows(0);
   for (const intervals of [1, 4, 8, 40]) {
-    const found = compareRows(accuracy(), original, candidate, levelOf(intervals));
-    expect(judge(found, { maxDrop: 0.01 }).met, `${intervals}`).toBe(false);
+    const comparison = compareRows(accuracy(), original, candidate, levelOf(intervals));
+    expect(judge(comparison, { maxDrop: 0.01 }).met, `${intervals}`).toBe(false);
   }
 });
 
@@ -95,12 +95,12 @@ describe("intervals", () => {
   it("by bootstrap are near the normal ones for a mean, and repeat with their seed", () => {
     const draw = random(1);
     const rows = Float64Array.from({ length: 400 }, () => draw.normal());
-    const [exact, found] = [meanInterval(rows), bootstrap(rows, 1, mean, 7)];
-    expect(found.value).toBe(exact.value);
-    expect(Math.abs(found.low - exact.low)).toBeLessThan(0.02);
-    expect(Math.abs(found.high - exact.high)).toBeLessThan(0.02);
-    expect(bootstrap(rows, 1, mean, 7)).toEqual(found);
-    expect(bootstrap(rows, 1, mean, 8)).not.toEqual(found);
+    const [exact, resampled] = [meanInterval(rows), bootstrap(rows, 1, mean, 7)];
+    expect(resampled.value).toBe(exact.value);
+    expect(Math.abs(resampled.low - exact.low)).toBeLessThan(0.02);
+    expect(Math.abs(resampled.high - exact.high)).toBeLessThan(0.02);
+    expect(bootstrap(rows, 1, mean, 7)).toEqual(resampled);
+    expect(bootstrap(rows, 1, mean, 8)).not.toEqual(resampled);
   });
 
   it("cover the truth about 95 times in 100", () => {
@@ -123,14 +123,14 @@ describe("intervals", () => {
     ["of eight, by bootstrap", 8, 500, (rows: Float64Array) => bootstrap(rows, 1, mean, 1)],
   ])("of a mean %s hold it 95 times in 100", (_, count, trials, interval) => {
     const draw = random(count, "means");
-    let held = 0;
+    let covered = 0;
     for (let trial = 0; trial < trials; trial++) {
       const { low, high } = interval(Float64Array.from({ length: count }, () => draw.normal()));
-      if (low <= 0 && high >= 0) held++;
+      if (low <= 0 && high >= 0) covered++;
     }
     // 500 trials of 95 % are within 2.5 points of it, 99 times in 100.
-    expect(held / trials).toBeGreaterThan(0.925);
-    expect(held / trials).toBeLessThan(0.975);
+    expect(covered / trials).toBeGreaterThan(0.925);
+    expect(covered / trials).toBeLessThan(0.975);
   });
 
   it.each([
@@ -139,7 +139,7 @@ describe("intervals", () => {
   ])("of pairs hold the difference as often as they say: %o", (level, least) => {
     const draw = random(6, "pairs");
     const [trials, count] = [2000, 200];
-    let held = 0;
+    let covered = 0;
     for (let trial = 0; trial < trials; trial++) {
       let [gained, lost] = [0, 0];
       for (let sample = 0; sample < count; sample++) {
@@ -149,9 +149,9 @@ describe("intervals", () => {
       }
       const { low, high, confidence } = pairedScores(count, gained, lost, level);
       expect(confidence).toBe(level.confidence);
-      if (low <= -0.06 && high >= -0.06) held++;
+      if (low <= -0.06 && high >= -0.06) covered++;
     }
-    expect(held / trials).toBeGreaterThan(least);
+    expect(covered / trials).toBeGreaterThan(least);
   });
 
   it("of a difference end where the original cannot be surpassed: at itself", () => {
@@ -161,9 +161,9 @@ describe("intervals", () => {
     expect(1 + difference.low).toBeCloseTo(candidate.low, 9);
     expect(candidate.low).toBeCloseTo(0.839, 3);
     // Rows of several positions, and vectors whose cosine with themselves is 1 but for rounding.
-    const [whole, most] = [new Float64Array(4).fill(1 - 1e-16), Float64Array.of(1, 1, 0.9, 1)];
+    const [rounded, most] = [new Float64Array(4).fill(1 - 1e-16), Float64Array.of(1, 1, 0.9, 1)];
     for (const metric of [agreement(), cosine()]) {
-      expect(compareRows(metric, whole, most).difference.high).toBe(0);
+      expect(compareRows(metric, rounded, most).difference.high).toBe(0);
       expect(estimate(metric, most).high).toBe(1);
     }
     expect(compareRows(meanKl(), new Float64Array(4), Float64Array.of(0, 0, 0.1, 0)).difference.low).toBe(0);
@@ -191,10 +191,10 @@ describe("intervals", () => {
     [1000, 2, 30, -0.04072, -0.01827],
     [10_000, 20, 30, -0.00247, 0.0004],
   ])("of pairs are Tango's: %i samples, %i gained, %i lost", (count, gained, lost, low, high) => {
-    const found = pairedScores(count, gained, lost);
-    expect(found.low).toBeCloseTo(low, 4);
-    expect(found.high).toBeCloseTo(high, 4);
-    expect(pairedScores(count, lost, gained).low).toBeCloseTo(-found.high, 9);
+    const estimate = pairedScores(count, gained, lost);
+    expect(estimate.low).toBeCloseTo(low, 4);
+    expect(estimate.high).toBeCloseTo(high, 4);
+    expect(pairedScores(count, lost, gained).low).toBeCloseTo(-estimate.high, 9);
     expect(pairedScores(count, 0, 0).high).toBeCloseTo(wilson(0, count).high, 9);
   });
 

@@ -23,8 +23,8 @@ describe("palettes", () => {
         const centroids = kmeans(values, clusters);
         const assignment = assign(values, centroids);
         for (const [index, value] of values.entries()) {
-          const own = Math.abs(value - (centroids[assignment[index] ?? 0] ?? 0));
-          expect(own).toBeLessThanOrEqual(
+          const distance = Math.abs(value - (centroids[assignment[index] ?? 0] ?? 0));
+          expect(distance).toBeLessThanOrEqual(
             Math.min(...Array.from(centroids, (centroid) => Math.abs(value - centroid))) + 1e-13,
           );
         }

@@ -53,9 +53,9 @@ export function transpose(source: Matrix): Matrix {
   const size = 32;
   for (let top = 0; top < rows; top += size) {
     const bottom = Math.min(rows, top + size);
-    for (let left = 0; left < columns; left += size) {
-      const right = Math.min(columns, left + size);
-      for (let column = left; column < right; column++) {
+    for (let firstColumn = 0; firstColumn < columns; firstColumn += size) {
+      const lastColumn = Math.min(columns, firstColumn + size);
+      for (let column = firstColumn; column < lastColumn; column++) {
         for (let row = top; row < bottom; row++) result.data[column * rows + row] = data[row * columns + column] ?? 0;
       }
     }
@@ -77,8 +77,8 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
   const inner = a.columns;
   const width = b.columns;
   const result = matrix(a.rows, width);
-  const left = a.data;
-  const right = b.data;
+  const aData = a.data;
+  const bData = b.data;
   const out = result.data;
   // Result rows are sums of rows of b, four at a time; a panel of b stays in the cache for all rows of a.
   const panel = Math.max(4, Math.min(inner, 4 * Math.ceil(32768 / Math.max(1, 4 * width))));
@@ -89,23 +89,23 @@ export function multiply(a: Matrix, b: Matrix): Matrix {
       let k = from;
       for (; k + 4 <= to; k += 4) {
         const at = row * inner + k;
-        const p = left[at] ?? 0;
-        const q = left[at + 1] ?? 0;
-        const r = left[at + 2] ?? 0;
-        const s = left[at + 3] ?? 0;
+        const p = aData[at] ?? 0;
+        const q = aData[at + 1] ?? 0;
+        const r = aData[at + 2] ?? 0;
+        const s = aData[at + 3] ?? 0;
         let b0 = k * width;
         for (let j = target; j < target + width; j++, b0++) {
           out[j] =
             (out[j] ?? 0) +
-            p * (right[b0] ?? 0) +
-            q * (right[b0 + width] ?? 0) +
-            r * (right[b0 + 2 * width] ?? 0) +
-            s * (right[b0 + 3 * width] ?? 0);
+            p * (bData[b0] ?? 0) +
+            q * (bData[b0 + width] ?? 0) +
+            r * (bData[b0 + 2 * width] ?? 0) +
+            s * (bData[b0 + 3 * width] ?? 0);
         }
       }
       for (; k < to; k++) {
-        const factor = left[row * inner + k] ?? 0;
-        for (let j = 0; j < width; j++) out[target + j] = (out[target + j] ?? 0) + factor * (right[k * width + j] ?? 0);
+        const factor = aData[row * inner + k] ?? 0;
+        for (let j = 0; j < width; j++) out[target + j] = (out[target + j] ?? 0) + factor * (bData[k * width + j] ?? 0);
       }
     }
   }

@@ -94,9 +94,9 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
   for (let output = 0; output < outputs; output++) {
     const kept = Array.from({ length: size }, (_, at) => at).filter((at) => free[at * outputs + output] === 1);
     const key = kept.join();
-    const known = alike.get(key) ?? { kept, outputs: [] };
-    known.outputs.push(output);
-    alike.set(key, known);
+    const system = alike.get(key) ?? { kept, outputs: [] };
+    system.outputs.push(output);
+    alike.set(key, system);
   }
   const work = [...alike.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
   if (work > mostWork) return new Miss("the mask differs by output: too many linear systems to solve");

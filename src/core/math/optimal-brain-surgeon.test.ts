@@ -15,9 +15,9 @@ function normal(rows: number, columns: number, seed: number): Matrix {
 }
 
 async function surgeon(gram: Matrix): Promise<Surgeon> {
-  const found = await surgeonFor(gram, multiplyHere);
-  if (found instanceof Miss) throw new Error(found.reason);
-  return found;
+  const result = await surgeonFor(gram, multiplyHere);
+  if (result instanceof Miss) throw new Error(result.reason);
+  return result;
 }
 
 test.each([1, 7, 130, 300])(
@@ -39,12 +39,12 @@ test("what a column loses the ones after it make good as least squares would", a
   const gram = multiply(transpose(rows), rows);
   const weight = normal(3, 150, 2);
   const becomes = (_: number, __: number, column: number, value: number): number => (column < 20 ? 0 : value);
-  const [found] = await operate([weight], [await surgeon(gram)], { becomes }, multiplyHere);
-  if (found === undefined) throw new Error("There is no answer.");
+  const [result] = await operate([weight], [await surgeon(gram)], { becomes }, multiplyHere);
+  if (result === undefined) throw new Error("There is no answer.");
   // The gradient of ‖x wᵀ − x vᵀ‖² + λ ‖w − v‖² is 0 where numbers are free.
   const mean = Array.from({ length: 150 }, (_, at) => gram.data[at * 151] ?? 0).reduce((a, b) => a + b) / 150;
   for (let at = 0; at < 150; at++) gram.data[at * 151] = (gram.data[at * 151] ?? 0) + 0.01 * mean;
-  const gradient = multiply(subtract(found, weight), gram);
+  const gradient = multiply(subtract(result, weight), gram);
   gradient.data.forEach((value, at) => {
     if (at % 150 >= 20) expect(Math.abs(value)).toBeLessThan(1e-9);
   });

@@ -79,7 +79,7 @@ function* operation(
   for (let from = 0; from < width; from += stride) {
     const to = Math.min(width, from + stride);
     const size = to - from;
-    const own = surgeons.map(({ upper }) => sliceColumns(sliceRows(upper, from, to), from, to).data);
+    const factors = surgeons.map(({ upper }) => sliceColumns(sliceRows(upper, from, to), from, to).data);
     const errors = results.map(({ rows }) => matrix(rows, size));
     for (let start = from; start < to; start += Math.min(step, stride)) {
       const end = Math.min(to, start + step);
@@ -91,8 +91,8 @@ function* operation(
         );
       }
       for (const [group, { rows, data }] of results.entries()) {
-        const [upper, left] = [own[group], errors[group]?.data];
-        if (upper === undefined || left === undefined) continue;
+        const [upper, blockErrors] = [factors[group], errors[group]?.data];
+        if (upper === undefined || blockErrors === undefined) continue;
         for (let row = 0; row < rows; row++)
           for (let column = start; column < end; column++) {
             const [at, place] = [row * width + column, (column - from) * (size + 1)];
@@ -100,7 +100,7 @@ function* operation(
             const after = becomes(group, row, column, value);
             const error = (value - after) / (upper[place] ?? 1);
             data[at] = after;
-            left[row * size + column - from] = error;
+            blockErrors[row * size + column - from] = error;
             if (error !== 0) axpy(-error, upper, place + 1, data, at + 1, to - column - 1);
           }
       }

@@ -27,12 +27,12 @@ export function orthogonalFactors(size: number, source: Random): readonly Matrix
 }
 
 function randomOrthogonal(size: number, source: Random): Matrix {
-  const [left, right] = [basis(size, source), basis(size, source)];
-  const found = matrix(size, size);
+  const [leftBasis, rightBasis] = [basis(size, source), basis(size, source)];
+  const sum = matrix(size, size);
   for (let vector = 0; vector < size; vector++)
     for (let row = 0; row < size; row++)
-      axpy(left[vector * size + row] ?? 0, right, vector * size, found.data, row * size, size);
-  return found;
+      axpy(leftBasis[vector * size + row] ?? 0, rightBasis, vector * size, sum.data, row * size, size);
+  return sum;
 }
 
 /** Returns orthonormal rows, the first with equal entries: random vectors, orthogonalized twice for accuracy. */

@@ -69,8 +69,8 @@ describe("quantized tensors", () => {
     );
     const codes = toNumbers(quantizeTensor(dense, { type: "int8", axis: 1, scale, zeroPoint }).quantized);
     for (const [at, column] of columns.entries()) {
-      const own = { scale: Math.fround(scale[at] ?? 0), zeroPoint: zeroPoint[at] ?? 0 };
-      expect(codes.filter((_, index) => index % 3 === at)).toEqual(codesOf(column, own, "int8"));
+      const parameters = { scale: Math.fround(scale[at] ?? 0), zeroPoint: zeroPoint[at] ?? 0 };
+      expect(codes.filter((_, index) => index % 3 === at)).toEqual(codesOf(column, parameters, "int8"));
     }
     const broken = float32([1, 2], [1, Number.NaN]);
     expect(() => quantizeTensor(broken, { type: "int8", axis: 1, scale: [1, 1], zeroPoint: [0, 0] })).toThrow(
@@ -127,11 +127,11 @@ describe.skipIf(reference === undefined)("weights against ONNX Runtime's quantiz
     ),
   )("%s, symmetric %s, %s", (type, symmetric, _, { weight, axis, per_tensor, per_channel }) => {
     const dense = float32(weight.shape, goldenNumbers(weight));
-    const whole = quantizeWeights({ dense, type, symmetric });
-    expect([...whole.scale.data]).toEqual([Math.fround(per_tensor.scale)]);
-    expect(toNumbers(whole.zeroPoint)).toEqual([per_tensor.zero_point]);
-    expect(toNumbers(whole.quantized)).toEqual(per_tensor.q.data);
-    if (per_tensor.raw_int4_bytes) expect([...whole.quantized.data]).toEqual(per_tensor.raw_int4_bytes.data);
+    const perTensor = quantizeWeights({ dense, type, symmetric });
+    expect([...perTensor.scale.data]).toEqual([Math.fround(per_tensor.scale)]);
+    expect(toNumbers(perTensor.zeroPoint)).toEqual([per_tensor.zero_point]);
+    expect(toNumbers(perTensor.quantized)).toEqual(per_tensor.q.data);
+    if (per_tensor.raw_int4_bytes) expect([...perTensor.quantized.data]).toEqual(per_tensor.raw_int4_bytes.data);
     const channels = quantizeWeights({ dense, type, symmetric, axis });
     expect([...channels.scale.data]).toEqual(per_channel.scales.map(Math.fround));
     expect(toNumbers(channels.zeroPoint)).toEqual(per_channel.zero_points);

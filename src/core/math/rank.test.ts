@@ -24,10 +24,10 @@ test.each([
 ])("shares of %i × %i numbers near %d are the squares of its singular values", async (rows, columns, scale) => {
   const shares = await energyShares(normal(rows, columns, scale));
   const s = singularValues(normal(rows, columns));
-  const whole = s.reduce((sum, value) => sum + value * value, 0);
+  const total = s.reduce((sum, value) => sum + value * value, 0);
   expect(shares).toHaveLength(Math.min(rows, columns));
   shares.forEach((share, index) => {
-    expect(share).toBeCloseTo((s[index] ?? 0) ** 2 / whole, 12);
+    expect(share).toBeCloseTo((s[index] ?? 0) ** 2 / total, 12);
   });
 });
 

@@ -61,10 +61,10 @@ export function rankForEnergy(shares: ArrayLike<number>, energy: number): number
   if (!(energy > 0 && energy <= 1))
     throw new PithError("E_OPTION", `The energy must be above 0 and at most 1, got ${energy}.`);
   // Sums from the small end. 1e-12 of the total is rounding and does not raise the rank.
-  let [rank, left] = [shares.length, 1 - energy + 1e-12];
+  let [rank, excess] = [shares.length, 1 - energy + 1e-12];
   while (rank > 0) {
-    left -= shares[rank - 1] ?? 0;
-    if (left < 0) break;
+    excess -= shares[rank - 1] ?? 0;
+    if (excess < 0) break;
     rank--;
   }
   return rank;

@@ -62,12 +62,12 @@ export function* triangularize(columns: Matrix): Steps<readonly Block[]> {
     const [v, tau] = [matrix(end - from, length), new Float64Array(end - from)];
     for (let at = from; at < end; at += blockSize) {
       const next = Math.min(end, at + blockSize);
-      const own = sliceRows(v, at - from, next - from);
-      tau.set(triangularizeHere(sliceRows(columns, at, next), at, own), at - from);
+      const reflectors = sliceRows(v, at - from, next - from);
+      tau.set(triangularizeHere(sliceRows(columns, at, next), at, reflectors), at - from);
       if (next < end)
         yield* reflectRows(
           sliceRows(columns, next, end),
-          yield* blockOf(0, own, tau.subarray(at - from, next - from)),
+          yield* blockOf(0, reflectors, tau.subarray(at - from, next - from)),
           true,
         );
     }

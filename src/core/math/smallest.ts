@@ -1,4 +1,4 @@
-/** Selects the smallest of many numbers in one pass, without holding them. */
+/** Selects the entries of smallest magnitude in one pass over data that is read in parts and never held in memory. */
 import { PithError } from "../errors.ts";
 import { joined } from "../tensor/dense.ts";
 
@@ -14,12 +14,14 @@ export interface Threshold {
 }
 
 export interface Cut extends Threshold {
+  /** The number of pruned entries. */
   readonly gone: number;
 }
 
 /** Entries that are ranked together; read again for each pass. */
 export interface RankedEntries {
   readonly size: number;
+  /** A result of `sampleOf`; saves a pass. */
   readonly sample?: Scores;
   /** Undefined if all entries are kept. */
   mask(): Promise<Mask | undefined>;
@@ -29,9 +31,10 @@ export interface RankedEntries {
 /** The sampling interval: a prime, so that it does not align with the rows of a matrix. */
 const stride = 251;
 
-/** Fewer entries are sorted instead. */
-const fewestSampled = 2 ** 16;
+/** With fewer entries, all magnitudes are collected. */
+const minSampled = 2 ** 16;
 
+/** Returns every 251st magnitude, without masked entries. */
 export function sampleOf(scores: Scores, mask: Mask | undefined): Scores {
   const sizes = new Float64Array(Math.ceil(scores.length / stride));
   let count = 0;
@@ -47,88 +50,32 @@ interface Bracket {
 
 const everything: Bracket = { low: 0, high: Number.POSITIVE_INFINITY };
 
+/** The number of magnitudes below and at the ends of a bracket, and the magnitudes inside. */
 interface Located {
-  below: number;
-  atLow: number;
-  readonly between: Scores[];
-  atHigh: number;
+  readonly below: number;
+  readonly atLow: number;
+  readonly between: readonly number[];
+  readonly atHigh: number;
 }
-
-/** The number of entries processed together: they fit a core's cache. */
-const blockSize = 2 ** 16;
 
 /** @throws PithError E_DATA if the score of a kept entry is NaN: it has no rank. */
-function locate(scores: Scores, mask: Mask | undefined, bracket: Bracket): Located {
-  const found: Located = { below: 0, atLow: 0, between: [], atHigh: 0 };
-  if (scores instanceof Float32Array && isFloat32(bracket.low) && isFloat32(bracket.high))
-    locateFloats(scores, mask, bracket, found);
-  else locateNumbers(scores, mask, bracket, found);
-  return found;
-}
-
-/** Compares as integers: without the sign, the bits of a float32 increase with its magnitude. */
-function locateFloats(scores: Float32Array, mask: Mask | undefined, bracket: Bracket, found: Located): void {
-  const bits = bitsOf(scores);
-  const [low = 0, high = 0] = bitsOf(Float32Array.of(bracket.low, bracket.high));
-  const between = new Float32Array(blockSize);
-  const sizes = bitsOf(between);
-  for (let start = 0; start < bits.length; start += blockSize) {
-    const [block, kept] = [bits.subarray(start, start + blockSize), mask?.subarray(start, start + blockSize)];
-    const count = collectFloats(
-      kept === undefined ? block : block.filter((_, at) => kept[at] !== 0),
-      low,
-      high,
-      sizes,
-      found,
-    );
-    if (count > 0) found.between.push(between.slice(0, count));
-  }
-}
-
-/** Moves entries within the bracket to the start of `sizes`. @returns their number. */
-function collectFloats(bits: Int32Array, low: number, high: number, sizes: Int32Array, found: Located): number {
-  let [below, broken, within] = [0, 0, 0];
-  const span = high - low;
-  for (let index = 0; index < bits.length; index++) {
-    const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    const over = size - low;
-    // Branch-free: half of the entries are below, which branch prediction cannot handle.
-    below += over >>> 31;
-    broken |= infinity - size;
-    if (over >>> 0 <= span) sizes[within++] = size;
-  }
-  if (broken < 0) throw noRank();
-  found.below += below;
-  let count = 0;
-  for (let index = 0; index < within; index++) {
-    const size = sizes[index] ?? 0;
-    if (size === low) found.atLow++;
-    else if (size === high) found.atHigh++;
-    else sizes[count++] = size;
-  }
-  return count;
-}
-
-function locateNumbers(scores: Scores, mask: Mask | undefined, { low, high }: Bracket, found: Located): void {
+function locate(scores: Scores, mask: Mask | undefined, { low, high }: Bracket): Located {
   const between: number[] = [];
+  let [below, atLow, atHigh] = [0, 0, 0];
   for (let index = 0; index < scores.length; index++) {
     if (mask?.[index] === 0) continue;
     const size = Math.abs(scores[index] ?? 0);
-    if (size < low) found.below++;
-    else if (size === low) found.atLow++;
-    else if (size < high) between.push(size);
-    else if (size === high) found.atHigh++;
-    else if (Number.isNaN(size)) throw noRank();
+    // Counts without a branch: about half of the entries are below, which branch prediction cannot handle.
+    const isBelow = Number(size < low);
+    below += isBelow;
+    if ((isBelow | Number(size > high)) !== 0) continue;
+    if (size === low) atLow++;
+    else if (size === high) atHigh++;
+    else if (Number.isNaN(size)) throw new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
+    else between.push(size);
   }
-  found.between.push(Float64Array.from(between));
+  return { below, atLow, between, atHigh };
 }
-
-/** The bits of an infinite float32 without its sign; those of NaN are greater. */
-const infinity = 0x7f80_0000;
-
-const isFloat32 = (value: number): boolean => Math.fround(value) === value;
-
-const noRank = (): PithError => new PithError("E_DATA", "A score is NaN, so the entries cannot be ranked.");
 
 export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }: Threshold): Mask {
   const result = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
@@ -136,25 +83,25 @@ export function cutMask(mask: Mask | undefined, scores: Scores, { limit, ties }:
   return result;
 }
 
-/** Returns a function that sets pruned entries to 0 in consecutive blocks, since the first of equal entries go. Blocks share a buffer. */
+/** Returns a function that sets pruned entries of consecutive blocks to 0; of equal entries, the first are pruned. Blocks can share a buffer. */
 export function cutter({ limit, ties }: Threshold): (scores: Scores, mask: Mask | undefined) => Scores {
-  let left = ties;
+  let remainingTies = ties;
   let result = new Float32Array();
-  return (scores, present) => {
-    if (present !== undefined || !(scores instanceof Float32Array && isFloat32(limit))) {
-      const mask = present?.slice() ?? new Uint8Array(scores.length).fill(1);
-      left = cutEntries(mask, scores, limit, left);
-      return masked(scores, mask);
+  return (scores, mask) => {
+    if (mask !== undefined || !(scores instanceof Float32Array && Math.fround(limit) === limit)) {
+      const keptEntries = mask?.slice() ?? new Uint8Array(scores.length).fill(1);
+      remainingTies = cutEntries(keptEntries, scores, limit, remainingTies);
+      return masked(scores, keptEntries);
     }
     if (result.length !== scores.length) result = new Float32Array(scores.length);
-    left = zeroFloats(scores, result, limit, left);
+    remainingTies = zeroFloats(scores, result, limit, remainingTies);
     return result;
   };
 }
 
 /** Returns the numbers with zeros where the mask is 0. */
 export function masked(numbers: Scores, mask: Mask): Scores {
-  if (numbers instanceof Float64Array) return numbers.map((value, at) => (mask[at] === 1 ? value : 0));
+  if (numbers instanceof Float64Array) return numbers.map((value, index) => (mask[index] === 1 ? value : 0));
   const result = new Float32Array(numbers.length);
   const [from, to] = [bitsOf(numbers), bitsOf(result)];
   // As integers: −0 has no bits set, −1 has all.
@@ -164,138 +111,86 @@ export function masked(numbers: Scores, mask: Mask): Scores {
 
 const bitsOf = ({ buffer, byteOffset, length }: Float32Array): Int32Array => new Int32Array(buffer, byteOffset, length);
 
-/** @returns the number of equal entries that remain to be pruned. */
+/** Cuts unmasked float32 scores without a mask, in half the time. @returns the number of equal entries that remain to be pruned. */
 function zeroFloats(scores: Float32Array, result: Float32Array, limit: number, ties: number): number {
   const [from, to] = [bitsOf(scores), bitsOf(result)];
-  const [least = 0] = bitsOf(Float32Array.of(limit));
-  let left = ties;
+  const [limitBits = 0] = bitsOf(Float32Array.of(limit));
+  let remainingTies = ties;
   for (let index = 0; index < to.length; index++) {
     const bits = from[index] ?? 0;
+    // Without the sign, the bits of a float32 increase with its magnitude.
     const size = bits & 0x7fff_ffff;
-    // All bits where size ≥ least, branch-free.
-    to[index] = bits & ((least - 1 - size) >> 31);
-    if (size !== least || left === 0) continue;
+    // All bits if size ≥ limit, branch-free.
+    to[index] = bits & ((limitBits - 1 - size) >> 31);
+    if (size !== limitBits || remainingTies === 0) continue;
     to[index] = 0;
-    left--;
+    remainingTies--;
   }
-  return left;
+  return remainingTies;
 }
 
+/** @returns the number of equal entries that remain to be pruned. */
 function cutEntries(mask: Mask, scores: Scores, limit: number, ties: number): number {
-  const ofFloats = scores instanceof Float32Array && isFloat32(limit);
-  return ofFloats ? cutFloats(mask, scores, limit, ties) : cutNumbers(mask, scores, limit, ties);
-}
-
-function cutFloats(mask: Mask, scores: Float32Array, limit: number, ties: number): number {
-  const bits = bitsOf(scores);
-  const [least = 0] = bitsOf(Float32Array.of(limit));
-  let left = ties;
-  for (let index = 0; index < mask.length; index++) {
-    const size = (bits[index] ?? 0) & 0x7fff_ffff;
-    const kept = (mask[index] ?? 0) & ((least - 1 - size) >>> 31);
-    mask[index] = kept;
-    if (size !== least || left === 0 || kept === 0) continue;
-    mask[index] = 0;
-    left--;
-  }
-  return left;
-}
-
-function cutNumbers(mask: Mask, scores: Scores, limit: number, ties: number): number {
-  let left = ties;
+  let remainingTies = ties;
   for (let index = 0; index < mask.length; index++) {
     const size = Math.abs(scores[index] ?? 0);
-    const kept = (mask[index] ?? 0) & Number(size >= limit);
-    mask[index] = kept;
-    if (size !== limit || left === 0 || kept === 0) continue;
+    const isKept = (mask[index] ?? 0) & Number(size >= limit);
+    mask[index] = isKept;
+    if (size !== limit || remainingTies === 0 || isKept === 0) continue;
     mask[index] = 0;
-    left--;
+    remainingTies--;
   }
-  return left;
+  return remainingTies;
 }
 
-/**
- * Computes the cuts that prune `count` entries. A sample brackets the threshold; one pass counts the entries below and collects those between
- * (Floyd & Rivest 1975, "Expected time bounds for selection"). If the bracket misses, which is rare, it is widened.
- */
-function* select(
-  count: number,
-  size: number,
-  samples: readonly Scores[],
-): Generator<Bracket, readonly Cut[], readonly Located[]> {
-  const rising = joined(Float64Array, samples).sort();
-  const place = count / stride;
-  // Four standard deviations of the rank.
-  for (let reach = 4 * Math.sqrt(place * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
-    const [first, last] = [Math.floor(place - reach), Math.ceil(place + reach)];
-    const bracket =
-      size < fewestSampled ? everything : { low: rising[first] ?? 0, high: rising[last] ?? everything.high };
-    const located = yield bracket;
-    const limit = limitAmong(located, bracket, count);
-    if (limit === undefined) continue;
-    let ties = count;
-    const around = located.map((part) => countAround(part, bracket, limit));
-    for (const { below } of around) ties -= below;
-    return around.map(({ below, equal }) => {
-      const own = Math.min(ties, equal);
-      ties -= own;
-      return { limit, ties: own, gone: below + own };
-    });
-  }
-}
-
-/** Returns the `count`-th smallest magnitude, unless it is outside the bracket. */
-function limitAmong(located: readonly Located[], { low, high }: Bracket, count: number): number | undefined {
-  const sum = (of: (part: Located) => number): number => located.reduce((all, part) => all + of(part), 0);
-  const place = count - sum(({ below }) => below);
-  if (place <= 0) return undefined;
-  const within = place - sum(({ atLow }) => atLow);
-  if (within <= 0) return low;
-  const between = joined(
+/** Returns the cuts that prune `count` entries; undefined if the `count`-th smallest magnitude is outside the bracket. */
+function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: number): readonly Cut[] | undefined {
+  const sum = (term: (part: Located) => number): number => parts.reduce((total, part) => total + term(part), 0);
+  const rank = count - sum(({ below }) => below);
+  const rankInside = rank - sum(({ atLow }) => atLow);
+  const inside = joined(
     Float64Array,
-    located.flatMap((part) => part.between),
+    parts.map(({ between }) => between),
   );
-  if (within <= between.length) return nthLeast(between, within - 1);
-  return within - between.length <= sum(({ atHigh }) => atHigh) ? high : undefined;
-}
-
-function countAround(
-  { below, atLow, between, atHigh }: Located,
-  { low, high }: Bracket,
-  limit: number,
-): { readonly below: number; readonly equal: number } {
-  if (limit === low) return { below, equal: atLow };
-  let [less, equal] = [0, limit === high ? atHigh : 0];
-  for (const sizes of between)
-    for (let at = 0; at < sizes.length; at++) {
-      const size = sizes[at] ?? 0;
-      less += Number(size < limit);
-      equal += Number(size === limit);
-    }
-  return { below: below + atLow + less, equal };
+  const rankAbove = rankInside - inside.length;
+  if (rank <= 0 || rankAbove > sum(({ atHigh }) => atHigh)) return undefined;
+  const limit = rankInside <= 0 ? low : rankAbove > 0 ? high : numberAtRank(inside, rankInside - 1);
+  const counts = parts.map(({ below, atLow, between, atHigh }) => {
+    if (limit === low) return { less: below, equal: atLow };
+    const less = between.reduce((total, size) => total + Number(size < limit), below + atLow);
+    return { less, equal: between.reduce((total, size) => total + Number(size === limit), limit === high ? atHigh : 0) };
+  });
+  let remainingTies = counts.reduce((total, { less }) => total - less, count);
+  return counts.map(({ less, equal }) => {
+    const ties = Math.min(remainingTies, equal);
+    remainingTies -= ties;
+    return { limit, ties, gone: less + ties };
+  });
 }
 
 /** Returns the number at a rank, counted from 0; reorders the array (Hoare 1961, "Algorithm 65: Find"). */
-function nthLeast(numbers: Float64Array, place: number): number | undefined {
+function numberAtRank(numbers: Float64Array, rank: number): number {
   for (let [first, last] = [0, numbers.length - 1]; first < last; ) {
-    const pivot = numbers[place] ?? 0;
+    const pivot = numbers[rank] ?? 0;
     let [left, right] = [first, last];
     while (left <= right) {
       while ((numbers[left] ?? 0) < pivot) left++;
       while ((numbers[right] ?? 0) > pivot) right--;
       if (left > right) break;
-      const one = numbers[left] ?? 0;
+      const leftNumber = numbers[left] ?? 0;
       numbers[left++] = numbers[right] ?? 0;
-      numbers[right--] = one;
+      numbers[right--] = leftNumber;
     }
-    if (right < place) first = left;
-    if (place < left) last = right;
+    if (right < rank) first = left;
+    if (rank < left) last = right;
   }
-  return numbers[place];
+  return numbers[rank] ?? 0;
 }
 
 /**
  * Prunes the `count` entries of least |score| over all parts, the first of equal ones: returns one cut per part.
+ * A sample brackets the threshold; one pass counts the entries below and collects those inside (Floyd and Rivest 1975, "Expected time
+ * bounds for selection"). If the bracket misses the threshold, which is rare, it is widened.
  * @throws PithError E_DATA if the score of an entry that is kept is NaN.
  */
 export async function cutSmallest(parts: readonly RankedEntries[], count: number): Promise<readonly Cut[]> {
@@ -303,21 +198,22 @@ export async function cutSmallest(parts: readonly RankedEntries[], count: number
   const size = parts.reduce((sum, part) => sum + part.size, 0);
   const samples: Scores[] = [];
   for (const { sample, mask, scores } of parts) samples.push(sample ?? sampleOf(await scores(), await mask()));
-  const selection = select(count, size, samples);
-  for (let step = selection.next(); ; ) {
-    if (step.done) return step.value;
+  const ascending = joined(Float64Array, samples).sort();
+  const rank = count / stride;
+  // Four standard deviations of the rank.
+  for (let reach = 4 * Math.sqrt(rank * Math.max(0, 1 - count / size)) + 1; ; reach *= 8) {
+    const low = ascending[Math.floor(rank - reach)] ?? everything.low;
+    const high = ascending[Math.ceil(rank + reach)] ?? everything.high;
+    const bracket = size < minSampled ? everything : { low, high };
     const located: Located[] = [];
-    for (const { mask, scores } of parts) located.push(locate(await scores(), await mask(), step.value));
-    step = selection.next(located);
+    for (const { mask, scores } of parts) located.push(locate(await scores(), await mask(), bracket));
+    const cuts = cutsWithin(located, bracket, count);
+    if (cuts !== undefined) return cuts;
   }
 }
 
 /** Returns the mask without the `count` entries of least |score|, the first of equal ones. @throws PithError E_DATA if a kept score is NaN. */
 export function cutLeast(mask: Mask, scores: Scores, count: number): Mask {
-  if (count === 0) return mask.slice();
-  const selection = select(count, scores.length, [sampleOf(scores, mask)]);
-  for (let step = selection.next(); ; ) {
-    if (step.done) return step.value.reduce((kept, cut) => cutMask(kept, scores, cut), mask);
-    step = selection.next([locate(scores, mask, step.value)]);
-  }
+  const [cut] = count === 0 ? [] : (cutsWithin([locate(scores, mask, everything)], everything, count) ?? []);
+  return cut === undefined ? mask.slice() : cutMask(mask, scores, cut);
 }

@@ -104,16 +104,16 @@ interface RowSvd {
 
 function* rowSvd(columns: Matrix, rank: number): Steps<RowSvd> {
   const reduced = yield* reduce(columns);
-  const [left, right] = [identity(columns.rows), identity(columns.rows)];
-  const signed = bidiagonalSvd(reduced, left, right);
+  const [leftVectors, rightVectors] = [identity(columns.rows), identity(columns.rows)];
+  const signed = bidiagonalSvd(reduced, leftVectors, rightVectors);
   const values = signed.map(Math.abs);
   const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[b] ?? 0) - (values[a] ?? 0));
   const chosen = order.subarray(0, rank);
-  const u = rowsOf(left, chosen, columns.columns);
-  const v = rowsOf(right, chosen, columns.rows);
+  const u = rowsOf(leftVectors, chosen, columns.columns);
+  const v = rowsOf(rightVectors, chosen, columns.rows);
   chosen.forEach((row, place) => {
-    const own = v.data.subarray(place * v.columns, (place + 1) * v.columns);
-    if ((signed[row] ?? 0) < 0) own.set(own.map((entry) => -entry));
+    const vector = v.data.subarray(place * v.columns, (place + 1) * v.columns);
+    if ((signed[row] ?? 0) < 0) vector.set(vector.map((entry) => -entry));
   });
   yield* reflectByAll(u, reduced.left);
   yield* reflectByAll(u, reduced.outer);

@@ -99,10 +99,10 @@ describe("randomized truncation", () => {
   ])("%s is truncated as well as can be", async (_, decay) => {
     const { source, s } = decaying(150, 60, decay);
     const [rows, columns] = [source, transpose(source)];
-    for (const one of [rows, columns]) {
-      const result = await truncatedSvd(one, 20, { method: "randomized" });
+    for (const oriented of [rows, columns]) {
+      const result = await truncatedSvd(oriented, 20, { method: "randomized" });
       expect(result.error / truncationError(s, 20)).toBeLessThan(1.01);
-      expect(Math.abs(frobenius(subtract(one, rebuilt(result))) - result.error)).toBeLessThan(
+      expect(Math.abs(frobenius(subtract(oriented, rebuilt(result))) - result.error)).toBeLessThan(
         1e-14 * (s[0] ?? 0) + 1e-7 * result.error,
       );
       for (const basis of [result.u, result.v])

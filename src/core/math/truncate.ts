@@ -72,8 +72,8 @@ async function exactSvd(
 ): Promise<TruncatedSvd> {
   const { u, s, v } = await runWith(leadingTriplets(source, rank), multiply);
   const error = truncationError(s, rank);
-  const whole = truncationError(s, 0);
-  return { u, s: s.slice(0, rank), v, error, relativeError: whole === 0 ? 0 : error / whole, method: "exact" };
+  const norm = truncationError(s, 0);
+  return { u, s: s.slice(0, rank), v, error, relativeError: norm === 0 ? 0 : error / norm, method: "exact" };
 }
 
 /** Extra columns beyond the rank: more make the subspace converge faster (Halko et al., section 4.3). */
@@ -97,7 +97,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   // Prevents overflow and underflow of squares.
   const scale = Math.abs(Math.log2(norm)) < 400 ? 1 : Math.max(norm, 2 ** -1000);
   const unit = scale === 1 ? source : scaleRows(source, new Float64Array(source.rows).fill(1 / scale));
-  const whole = (norm / scale) ** 2;
+  const squaredNorm = (norm / scale) ** 2;
   const wide = source.rows < source.columns;
   const turned = transpose(unit);
   const [a, transposed] = wide ? [turned, unit] : [unit, turned];
@@ -105,7 +105,7 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const stream = random(seed, "truncatedSvd");
   const start = matrix(a.columns, width);
   for (let at = 0; at < start.data.length; at++) start.data[at] = stream.uniform(-1, 1);
-  const parts = { a, transposed, whole, multiply };
+  const parts = { a, transposed, whole: squaredNorm, multiply };
   const gram = a.columns <= 4 * width ? await multiply(transposed, a) : undefined;
   const near = gram === undefined ? { vectors: start, caught: 0 } : await bySquaring(gram, start, multiply);
   const beyondGram = gram === undefined || 1 - near.caught < hiddenInGram;
@@ -119,11 +119,11 @@ async function randomizedSvd(source: Matrix, rank: number, options: TruncationOp
   const v =
     right === undefined ? sliceColumns(small.v, 0, rank) : await multiply(right, sliceColumns(small.v, 0, rank));
   // Uses the energies, or the explicit difference if they would cancel.
-  const left = 1 - s.reduce((sum, value) => sum + value * value, 0) / whole;
+  const missing = 1 - s.reduce((sum, value) => sum + value * value, 0) / squaredNorm;
   const relativeError =
-    left > 1e-8
-      ? Math.sqrt(left)
-      : frobenius(subtract(a, await multiply(scaleColumns(u, s), transpose(v)))) / Math.sqrt(whole);
+    missing > 1e-8
+      ? Math.sqrt(missing)
+      : frobenius(subtract(a, await multiply(scaleColumns(u, s), transpose(v)))) / Math.sqrt(squaredNorm);
   return {
     ...(wide ? { u: v, v: u } : { u, v }),
     s: s.map((value) => value * scale),
@@ -172,8 +172,8 @@ async function byIteration({ a, transposed, whole, multiply }: Parts, near: Subs
 async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
   const { basis: right } = await orthonormalize(vectors, multiply);
   const image = await multiply(a, right);
-  const { basis: left } = await orthonormalize(image, multiply);
-  return { left, right, small: await svd(await multiply(transpose(left), image), multiply) };
+  const { basis: leftBasis } = await orthonormalize(image, multiply);
+  return { left: leftBasis, right, small: await svd(await multiply(transpose(leftBasis), image), multiply) };
 }
 
 /** Below this share of the energy the rest is near the rounding error of G². */
@@ -223,11 +223,11 @@ export async function orthonormalize(source: Matrix, multiply: Multiply, defect 
   let [basis, spread] = [source, 0];
   for (let pass = 0; pass < 2; pass++) {
     const gram = await multiply(transpose(basis), basis);
-    const left = pass === 0 ? 1 : deviationFromIdentity(gram);
-    if (left <= defect) break;
+    const deviation = pass === 0 ? 1 : deviationFromIdentity(gram);
+    if (deviation <= defect) break;
     const factor = await cholesky(gram, multiply);
     // The second pass can only repair a small defect.
-    if (factor instanceof Miss || (pass === 1 && left > 0.1))
+    if (factor instanceof Miss || (pass === 1 && deviation > 0.1))
       return { basis: await runWith(householderBasis(source), multiply), spread: 0 };
     if (pass === 0) spread = pivotSpread(factor);
     basis = await multiply(basis, transpose(await invertLower(factor, multiply)));

@@ -38,8 +38,8 @@ export async function readAttribute(
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
     // The value can change or is not in memory, so only the other fields are remembered.
-    const known = new Set<number>([f.name, f.type, f[kind]]);
-    const rest = fields.filter((field) => !known.has(field.number));
+    const readNumbers = new Set<number>([f.name, f.type, f[kind]]);
+    const rest = fields.filter((field) => !readNumbers.has(field.number));
     const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
     if (carried === undefined) return [name, attribute];
     // Graphs are copied with their outer graph; other attributes are shared by copies and identified as objects.

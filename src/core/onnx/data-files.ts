@@ -42,13 +42,13 @@ export async function chooseDataNames(
   const replaced = await ownDataFiles(path);
   const folder = folderOf(path);
   const names: string[] = [];
-  let others: ReadonlySet<string> | undefined;
+  let filesOfOthers: ReadonlySet<string> | undefined;
   for (let number = 0; names.length < count; number++) {
     const name = dataName(fileNameOf(path), number);
     if (await isThere(joinPath(folder, name))) {
       if (!replaced.has(name)) continue;
-      others ??= await filesReadIn(folder, path);
-      if (await isRead(joinPath(folder, name), others)) continue;
+      filesOfOthers ??= await filesReadIn(folder, path);
+      if (await isRead(joinPath(folder, name), filesOfOthers)) continue;
     }
     names.push(name);
   }
@@ -90,15 +90,15 @@ export async function removeAbandoned(path: string): Promise<void> {
 
 /** Returns the model's own weight files by name, including unfinished ones. */
 export async function ownDataFiles(path: string): Promise<ReadonlySet<string>> {
-  const own = new Set<string>();
+  const names = new Set<string>();
   for (const location of (await locationsOf(path)) ?? []) {
     const leadsTo = fileNameOf(await realPath(joinPath(folderOf(path), location)).catch(() => location));
     for (const name of [location, leadsTo]) {
       const parsed = parseDataName(name);
-      if (parsed?.model === fileNameOf(path)) own.add(name).add(parsed.final);
+      if (parsed?.model === fileNameOf(path)) names.add(name).add(parsed.final);
     }
   }
-  return own;
+  return names;
 }
 
 /** Represents any file, for models that cannot be read completely. */
@@ -107,13 +107,13 @@ const anyFile = "*";
 /** Returns the files, with links resolved, that the models of a folder read, except the model at a path that is about to be replaced. */
 async function filesReadIn(folder: string, except?: string): Promise<ReadonlySet<string>> {
   const read = new Set<string>();
-  const left = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));
+  const replacedModel = except === undefined ? undefined : joinPath(await realPath(folder), fileNameOf(except));
   for (const name of await listFolder(folder)) {
     const model = joinPath(folder, name);
     if (!/\.onnx$/i.test(name)) continue;
     // Links to the replaced model will lead to the new one.
     if (except !== undefined && name === fileNameOf(except)) continue;
-    if (left !== undefined && (await realPath(model).catch(() => undefined)) === left) continue;
+    if (replacedModel !== undefined && (await realPath(model).catch(() => undefined)) === replacedModel) continue;
     for (const location of (await locationsOf(model)) ?? [anyFile])
       read.add(location === anyFile ? anyFile : await realPath(joinPath(folder, location)).catch(() => location));
   }

@@ -38,20 +38,22 @@ export async function decodeModel(
   await readHeaderFields(reading, fields, model.header, warn);
   await decodeGraph(reading, await reading.file.inside(graph), model.graph, 0);
   model.functions = await readFunctions(model.header.functions, (file) => {
-    const own: Reading = {
+    const functionReading: Reading = {
       ...reading,
       file,
-      graph: (fields, inner, depth) => decodeGraph(own, fields, inner, depth),
+      graph: (fields, inner, depth) => decodeGraph(functionReading, fields, inner, depth),
     };
-    return own;
+    return functionReading;
   });
   return model;
 }
 
 export class CutOff extends PithError {
   constructor(bytes: number, least: number) {
-    const [has, of] = [bytes, least].map((number) => number.toLocaleString("en"));
-    super("E_NOT_ONNX", `it is cut off after ${has} bytes, of at least ${of}.`, { hint: "Copy or download it again." });
+    const [available, minimum] = [bytes, least].map((number) => number.toLocaleString("en"));
+    super("E_NOT_ONNX", `it is cut off after ${available} bytes, of at least ${minimum}.`, {
+      hint: "Copy or download it again.",
+    });
   }
 }
 
@@ -186,14 +188,14 @@ async function decodeGraph(reading: Reading, fields: readonly Field[], graph: Gr
   addInputs(graph, inputs);
   const produced = producedNames(graph, nodes);
   for (const { info, field } of declared) {
-    const known = graph.ownValue(info.name) ?? (produced.has(info.name) ? graph.addValue(info.name) : undefined);
-    if (known === undefined) {
+    const value = graph.ownValue(info.name) ?? (produced.has(info.name) ? graph.addValue(info.name) : undefined);
+    if (value === undefined) {
       // The type of a missing value (left by another tool) is ignored and carried.
       unknown.push(await file.loaded(field));
       continue;
     }
-    applyInfo(known, info);
-    known.declared = true;
+    applyInfo(value, info);
+    value.declared = true;
   }
   graph.unknown = joinCarried(unknown);
   // Creates all values before the nodes: nodes need not be sorted, and subgraphs see outer values.

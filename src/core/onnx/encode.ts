@@ -140,11 +140,11 @@ export async function modelPieces(model: Model, options: EncodeOptions): Promise
 
 /** Returns opset imports as the file spelled them: an empty default domain can be explicit. */
 function carriedOpsets(unknown: Uint8Array | undefined): Map<string, Uint8Array> {
-  const found = new Map<string, Uint8Array>();
+  const opsets = new Map<string, Uint8Array>();
   for (const field of unknown === undefined ? [] : splitFields(unknown)) {
-    if (field.number === modelFields.opsetImport) found.set(readOpset(field).join(" "), payload(field));
+    if (field.number === modelFields.opsetImport) opsets.set(readOpset(field).join(" "), payload(field));
   }
-  return found;
+  return opsets;
 }
 
 function writeGraph(writer: Writer, graph: Graph, writing: Writing, options: EncodeOptions): void {

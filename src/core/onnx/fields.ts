@@ -84,11 +84,11 @@ export class FieldList {
     if (this.#fields.length >= fieldLimit) {
       throw new PithError("E_UNSUPPORTED", `at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
     }
-    const held = this.#held(this.#from, this.#end);
+    const memory = this.#held(this.#from, this.#end);
     this.#fields.push(
-      held === undefined
+      memory === undefined
         ? { ...header, from: this.#from, end: this.#end, whole: undefined }
-        : new FieldInMemory(header, this.#from, this.#end, held.bytes, held.base),
+        : new FieldInMemory(header, this.#from, this.#end, memory.bytes, memory.base),
     );
     this.#header = undefined;
     return this.#fields;
@@ -97,8 +97,8 @@ export class FieldList {
 
 /** Returns the fields of a message in memory, which starts at offset `base` of the file. @throws PithError E_NOT_ONNX */
 export function splitFields(bytes: Uint8Array, base = 0): Field[] {
-  const held = { bytes, base };
-  const list = new FieldList(() => held);
+  const memory = { bytes, base };
+  const list = new FieldList(() => memory);
   const messageEnd = base + bytes.byteLength;
   for (let position = base; position < messageEnd; ) {
     const header = readHeader(bytes, base, position, messageEnd);

@@ -76,8 +76,8 @@ async function readDefaults(
     const writer = new Writer(undefined, 256);
     writer.bytes(f.defaults, payload(field));
     const reading = readingOf(new LazyFile(inHand(joined(writer))));
-    for (const own of await reading.file.fields(0, reading.file.source.size)) {
-      const [name, attribute] = await readAttribute(reading, own, owner, 0, "a function");
+    for (const attributeField of await reading.file.fields(0, reading.file.source.size)) {
+      const [name, attribute] = await readAttribute(reading, attributeField, owner, 0, "a function");
       attributes.set(name, attribute);
     }
   }
@@ -86,13 +86,13 @@ async function readDefaults(
 function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, string>> {
   const references = new Map<Node, ReadonlyMap<string, string>>();
   for (const node of allNodes(graph)) {
-    const own = new Map<string, string>();
+    const nodeReferences = new Map<string, string>();
     for (const [name, attribute] of node.attributes) {
       if (attribute.kind !== "opaque") continue;
       const from = splitFields(attribute.value).findLast((field) => field.number === attributeFields.reference);
-      if (from !== undefined) own.set(name, fieldText(from));
+      if (from !== undefined) nodeReferences.set(name, fieldText(from));
     }
-    if (own.size > 0) references.set(node, own);
+    if (nodeReferences.size > 0) references.set(node, nodeReferences);
   }
   return references;
 }

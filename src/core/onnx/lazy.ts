@@ -103,8 +103,8 @@ export class LazyFile {
   }
 
   async #load(start: number, least: number): Promise<void> {
-    const held = this.#base + this.#window.byteLength;
-    const sequential = start <= held && start >= held - wholeBytes;
+    const windowEnd = this.#base + this.#window.byteLength;
+    const sequential = start <= windowEnd && start >= windowEnd - wholeBytes;
     this.#next = sequential ? Math.min(2 * this.#next, lastWindow) : firstWindow;
     const end = Math.min(this.source.size, start + Math.max(least, this.#next));
     this.#window = await this.source.read(start, end);

@@ -23,9 +23,9 @@ export function readMetadata(
   let role: Role | undefined;
   for (const field of fields) {
     const [key, value] = readEntry(field);
-    const found = key === roleKey ? parseRole(value) : undefined;
-    if (found === undefined) metadata.set(key, value);
-    else role = found;
+    const parsedRole = key === roleKey ? parseRole(value) : undefined;
+    if (parsedRole === undefined) metadata.set(key, value);
+    else role = parsedRole;
   }
   return [metadata, role];
 }

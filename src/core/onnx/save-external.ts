@@ -31,9 +31,9 @@ export async function saveOutside(model: Model, path: string, fileBytes = Number
   const first = names.map((name) => `${name}.${ending}`);
   const referringTo = async (locations: readonly string[]): Promise<Parts> => {
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
-      const found = places.get(tensor);
-      const location = locations[found?.file ?? -1];
-      return found === undefined || location === undefined ? undefined : { location, ...found };
+      const entry = places.get(tensor);
+      const location = locations[entry?.file ?? -1];
+      return entry === undefined || location === undefined ? undefined : { location, ...entry };
     };
     return parts(fitting(await modelPieces(model, { place })));
   };

@@ -65,9 +65,9 @@ const endings: typeof beginnings = [
 /** Guesses the format from the first bytes of a file, or from its name. */
 export function sniff(head: Uint8Array, name: string): Guess | undefined {
   const bytes = String.fromCharCode(...head.subarray(0, sniffedBytes).map((byte) => (byte < 32 ? 46 : byte)));
-  const [, what, hint] =
+  const [, format, hint] =
     beginnings.find(([beginning]) => beginning.test(bytes)) ?? endings.find(([ending]) => ending.test(name)) ?? [];
-  if (what !== undefined && hint !== undefined) return { what, hint };
+  if (format !== undefined && hint !== undefined) return { what: format, hint };
   const isText =
     head.length >= 16 && head.every((byte) => (byte >= 32 && byte < 127) || byte === 9 || byte === 10 || byte === 13);
   return isText ? { what: "a text file", hint: other } : undefined;

@@ -69,12 +69,12 @@ async function written({ tensor, name }: ReadTensor): Promise<Uint8Array> {
 
 describe("typed data", () => {
   test.each(typed)("of element type %i equals its raw bytes, and is written as it stood", async (code, bytes, raw) => {
-    const found = await read(fromHex(bytes));
-    expect(found.name).toBe("t");
-    expect(found.tensor.type).toBe(typeOfCode(code));
-    const dense = await found.tensor.read();
+    const result = await read(fromHex(bytes));
+    expect(result.name).toBe("t");
+    expect(result.tensor.type).toBe(typeOfCode(code));
+    const dense = await result.tensor.read();
     expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
-    expect(hex(await written(found))).toBe(bytes);
+    expect(hex(await written(result))).toBe(bytes);
   });
 
   test.each(typed)(
@@ -86,19 +86,19 @@ describe("typed data", () => {
         writer.text(f.name, "t");
         writer.bytes(f.rawData, fromHex(raw));
       });
-      const found = await read(bytes);
-      const dense = await found.tensor.read();
+      const result = await read(bytes);
+      const dense = await result.tensor.read();
       expect(dense.type !== "string" && hex(bytesOf(dense))).toBe(raw);
-      expect(hex(await written(found))).toBe(hex(bytes));
+      expect(hex(await written(result))).toBe(hex(bytes));
     },
   );
 
   test("strings are texts", async () => {
     const bytes = fromHex("0803100832016132003202c3a9420174");
-    const found = await read(bytes);
-    expect(await found.tensor.read()).toEqual({ type: "string", dims: [3], data: ["a", "", "é"] });
-    expect(found.tensor.bytes).toBe(3);
-    expect(hex(await written(found))).toBe(hex(bytes));
+    const result = await read(bytes);
+    expect(await result.tensor.read()).toEqual({ type: "string", dims: [3], data: ["a", "", "é"] });
+    expect(result.tensor.bytes).toBe(3);
+    expect(hex(await written(result))).toBe(hex(bytes));
   });
 
   test("numbers written one by one read as packed ones do", async () => {
@@ -147,11 +147,11 @@ describe("large tensors", () => {
       } else for (const value of values) writer.integer(f.int64Data, value);
       writer.text(f.name, "indices");
     });
-    const found = await read(bytes);
-    expect(found.name).toBe("indices");
-    expect(found.tensor.stored).toBeUndefined();
-    expect((await found.tensor.read()).data).toEqual(BigInt64Array.from(values, BigInt));
-    expect(hex(await written(found))).toBe(hex(bytes));
+    const result = await read(bytes);
+    expect(result.name).toBe("indices");
+    expect(result.tensor.stored).toBeUndefined();
+    expect((await result.tensor.read()).data).toEqual(BigInt64Array.from(values, BigInt));
+    expect(hex(await written(result))).toBe(hex(bytes));
   });
 
   test("of strings are one range", async () => {
@@ -162,10 +162,10 @@ describe("large tensors", () => {
       for (const text of texts) writer.text(f.stringData, text);
       writer.text(f.name, "vocabulary");
     });
-    const found = await read(bytes);
-    expect(originOf(found.tensor)?.pieces?.length).toBe(1);
-    expect((await found.tensor.read()).data).toEqual(texts);
-    expect(hex(await written(found))).toBe(hex(bytes));
+    const result = await read(bytes);
+    expect(originOf(result.tensor)?.pieces?.length).toBe(1);
+    expect((await result.tensor.read()).data).toEqual(texts);
+    expect(hex(await written(result))).toBe(hex(bytes));
   });
 });
 

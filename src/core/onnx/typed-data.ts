@@ -29,9 +29,9 @@ export function typedField(type: DataType): number {
 export function decodeTyped(type: DataType, dims: readonly number[], fields: readonly Field[], place: string): Dense {
   if (type === "string") return { type, dims, data: decodeStrings(dims, fields, place) };
   const number = typedField(type);
-  const own = fields.filter((field) => field.number === number);
+  const typedFields = fields.filter((field) => field.number === number);
   if (number === floatData || number === doubleData) {
-    const parts = own.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
+    const parts = typedFields.map((field) => fixedBytes(field, number === floatData ? 5 : 1));
     const [only] = parts;
     const joined = parts.length === 1 && only !== undefined ? only : concatenated(parts);
     checkCount(bytesFor(type, elementCount(dims)), joined.byteLength, "bytes", place);
@@ -39,20 +39,20 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
   }
   const expected = slotCount(type, dims);
   // Each number takes at least a byte: checked before memory is allocated.
-  const available = own.reduce((size, field) => size + field.end - field.start, 0);
+  const available = typedFields.reduce((size, field) => size + field.end - field.start, 0);
   if (expected > available) checkCount(expected, available, "elements at most", place);
   const dense = zeros(type, dims);
   let count = 0;
   if (dense.type === "int64" || dense.type === "uint64") {
     const { data } = dense;
-    for (const field of own) {
+    for (const field of typedFields) {
       eachVarint(field, (cursor) => {
         data[count++] = cursor.bigint;
       });
     }
   } else if (dense.type !== "string") {
     const { data } = dense;
-    for (const field of own) {
+    for (const field of typedFields) {
       eachVarint(field, (cursor) => {
         data[count++] = cursor.low;
       });
@@ -68,9 +68,9 @@ export function slotCount(type: Exclude<DataType, "string">, dims: readonly numb
 }
 
 function decodeStrings(dims: readonly number[], fields: readonly Field[], place: string): string[] {
-  const own = fields.filter((field) => field.number === stringData);
-  checkCount(elementCount(dims), own.length, "strings", place);
-  return own.map((field) => {
+  const typedFields = fields.filter((field) => field.number === stringData);
+  checkCount(elementCount(dims), typedFields.length, "strings", place);
+  return typedFields.map((field) => {
     const text = decodeText(payload(field));
     if (text === undefined) throw new PithError("E_MODEL", "an element is not UTF-8.", { at: place });
     return text;

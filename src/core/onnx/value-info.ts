@@ -61,9 +61,9 @@ export function readValueInfo(message: Uint8Array, base: number, unknownDims: Un
     }
   }
   const stated = typeField === undefined ? undefined : payload(typeField);
-  const found = stated === undefined ? undefined : readType(stated, typeField?.start ?? 0, name, unknownDims);
-  const container = found !== undefined && isContainer(found) ? found : undefined;
-  const type = found === undefined || isContainer(found) ? undefined : found;
+  const parsed = stated === undefined ? undefined : readType(stated, typeField?.start ?? 0, name, unknownDims);
+  const container = parsed !== undefined && isContainer(parsed) ? parsed : undefined;
+  const type = parsed === undefined || isContainer(parsed) ? undefined : parsed;
   const [metadata, role] = readMetadata(entries);
   return {
     name,
@@ -114,25 +114,25 @@ function readContainer(field: Field, name: string, depth: number): Container | u
   const tensor = (found: Field) => readTensorType(found, name, (axis) => unknownDim(`${name}:element`, axis));
   const inner = (number: number): AnyType | undefined => {
     const message = last(number);
-    const found = message && splitFields(payload(message)).find((part) => part.number !== typeFields.denotation);
-    if (found === undefined) return undefined;
-    return found.number === typeFields.tensor ? tensor(found) : readContainer(found, name, depth + 1);
+    const typeField = message && splitFields(payload(message)).find((part) => part.number !== typeFields.denotation);
+    if (typeField === undefined) return undefined;
+    return typeField.number === typeFields.tensor ? tensor(typeField) : readContainer(typeField, name, depth + 1);
   };
   switch (field.number) {
     case alternatives.sequence:
     case alternatives.optional: {
-      const of = inner(elementField);
-      return of && { kind: field.number === alternatives.sequence ? "sequence" : "optional", of };
+      const element = inner(elementField);
+      return element && { kind: field.number === alternatives.sequence ? "sequence" : "optional", of: element };
     }
     case alternatives.map: {
       const key = last(keyField);
       const type = key && typeOfCode(Number(lastVarint(key)));
-      const of = inner(mapValueField);
-      return type && of && { kind: "map", key: type, of };
+      const element = inner(mapValueField);
+      return type && element && { kind: "map", key: type, of: element };
     }
     case alternatives.sparse: {
-      const of = tensor(field);
-      return of && { kind: "sparse", of };
+      const element = tensor(field);
+      return element && { kind: "sparse", of: element };
     }
     default:
       return undefined;
@@ -177,8 +177,8 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
 
 /** Returns the stated type, or the inferred one if the format requires a type: for new values. */
 function statedType({ stated, inferred, declared, foreign, graph }: Value): ValueType | undefined {
-  const wanted = !declared && foreign?.type === undefined && graph.parent === undefined;
-  return stated ?? (wanted ? inferred : undefined);
+  const needsType = !declared && foreign?.type === undefined && graph.parent === undefined;
+  return stated ?? (needsType ? inferred : undefined);
 }
 
 /** Writes a value into a list of inputs, outputs or value types. Stored tensors keep their metadata with the tensor. */

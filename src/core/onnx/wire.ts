@@ -122,8 +122,8 @@ export class PastEnd extends PithError {
   readonly end: number;
 
   constructor(offset: number, number: number, end: number, messageEnd: number) {
-    const what = `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`;
-    super("E_NOT_ONNX", `at byte ${offset}: ${what}.`, { hint: damaged });
+    const sentence = `field ${number} ends at ${end}, past the end of its message at ${messageEnd}`;
+    super("E_NOT_ONNX", `at byte ${offset}: ${sentence}.`, { hint: damaged });
     this.number = number;
     this.end = end;
   }

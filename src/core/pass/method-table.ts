@@ -17,9 +17,9 @@ export function methodTable<M extends object, const Name extends string>(
   const names = Object.keys(methods) as Name[];
   const shown = names.map((word) => `"${word}", `).join("");
   const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
-  const own = v.custom<M>((value) => isMethod(value, does));
+  const custom = v.custom<M>((value) => isMethod(value, does));
   const named = new Map<string, M>(Object.entries<M>(methods));
-  const known = (given: unknown): M | undefined => {
+  const resolve = (given: unknown): M | undefined => {
     const method = typeof given === "string" ? named.get(given) : given;
     return isMethod(method, does) ? (method as M) : undefined;
   };
@@ -29,19 +29,19 @@ export function methodTable<M extends object, const Name extends string>(
   };
   return {
     /** Accepts a name, a method `{ id, [does] }`, or the path of a module that exports one. */
-    schema: v.union([v.picklist(names), own, modulePath(accepted, names)], accepted),
+    schema: v.union([v.picklist(names), custom, modulePath(accepted, names)], accepted),
     meanings,
     /** Returns the given method; undefined for the path of a module or anything else. */
-    known,
+    known: resolve,
     /** Returns the given method, after modules were opened. */
     of(given: string | M): M {
-      const found = typeof given === "string" ? named.get(given) : given;
-      if (found === undefined) throw new Error(`There is no method "${given}".`);
-      return found;
+      const method = typeof given === "string" ? named.get(given) : given;
+      if (method === undefined) throw new Error(`There is no method "${given}".`);
+      return method;
     },
     /** Returns whether a method needs samples; does not validate it. */
     looksAtSamples(given: unknown): boolean {
-      return memberOf(known(given), "evidence") !== undefined;
+      return memberOf(resolve(given), "evidence") !== undefined;
     },
   };
 }

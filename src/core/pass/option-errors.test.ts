@@ -4,13 +4,13 @@ import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
 import { parseOptions } from "./pass.ts";
 
-const whole = v.pipe(v.number(), v.integer(), v.minValue(1));
+const count = v.pipe(v.number(), v.integer(), v.minValue(1));
 const schema = v.strictObject({
   scheme: v.picklist(["static", "dynamic"]),
   learningRate: v.optional(v.number()),
-  epochs: v.optional(whole),
+  epochs: v.optional(count),
   share: v.optional(v.pipe(v.number(), v.ltValue(1, "must be below 1"))),
-  inner: v.optional(v.strictObject({ crop: v.optional(whole) })),
+  inner: v.optional(v.strictObject({ crop: v.optional(count) })),
   model: v.optional(v.string()),
   kind: v.optional(v.picklist(["a", "b", "c"])),
 });

@@ -97,11 +97,11 @@ function sharpest(issues: readonly [Issue, ...Issue[]], names: readonly string[]
   const [first] = issues;
   const issue = issues.find(isMistyped) ?? issues.find(({ kind }) => kind === "validation") ?? first;
   const inner = (issue.issues ?? []).filter(({ path = [] }) => path.length > 0);
-  const [one, ...more] = inner;
-  if (one === undefined) return issue;
+  const [firstInner, ...more] = inner;
+  if (firstInner === undefined) return issue;
   const missing = inner.filter(({ expected, path }) => path?.at(-1)?.origin === "key" && expected !== "never");
   const chosen = sharpest(
-    [one, ...more],
+    [firstInner, ...more],
     missing.map(({ path }) => String(path?.at(-1)?.key)),
   );
   return { ...chosen, path: [...(issue.path ?? []), ...(chosen.path ?? [])] };
@@ -135,12 +135,12 @@ function readable({ expected, type }: Pick<Issue, "expected" | "type">): string 
   if (type === "integer") return "an integer";
   if (type === "non_empty") return "at least one";
   const parts = (expected ?? "something else").replace(/[()]/g, "").split(" | ");
-  const said = parts
+  const phrases = parts
     .filter((part) => part !== "unknown")
     .map((part) => words.get(part) ?? part.replace(/^>=/, "at least ").replace(/^<=/, "at most "))
     .map((part) => part.replace(/^>/, "more than ").replace(/^</, "less than "));
-  const [last = ""] = said.slice(-1);
-  return said.length > 1 ? `${said.slice(0, -1).join(", ")} or ${last}` : last;
+  const [last = ""] = phrases.slice(-1);
+  return phrases.length > 1 ? `${phrases.slice(0, -1).join(", ")} or ${last}` : last;
 }
 
 /** Formats a value for a message: plain data as truncated JSON, other objects by their keys or type name. */

@@ -46,7 +46,7 @@ describe("a model that a pass is at work on", () => {
 });
 
 describe("models that options name", () => {
-  const given: (Model | undefined)[] = [];
+  const received: (Model | undefined)[] = [];
   const comparing = definePass({
     id: "comparing",
     summary: "",
@@ -57,29 +57,29 @@ describe("models that options name", () => {
       note: v.optional(v.string()),
     }),
     async run(_model, { original, others = [], note }) {
-      given.splice(0, given.length, original, ...others);
+      received.splice(0, received.length, original, ...others);
       return { changes: [], misses: [new Miss(note ?? "")] };
     },
   });
-  const known = new Map(["original", "a.onnx", "b.onnx"].map((name) => [name, network()]));
+  const models = new Map(["original", "a.onnx", "b.onnx"].map((name) => [name, network()]));
   const open = async (name: string): Promise<Model> => {
-    const found = known.get(name);
-    if (found === undefined) throw new PithError("E_FILE", `There is no ${name}.`);
-    return found;
+    const model = models.get(name);
+    if (model === undefined) throw new PithError("E_FILE", `There is no ${name}.`);
+    return model;
   };
 
   it("are opened before the pass is run, other texts are not", async () => {
-    const own = network();
-    await comparing(network(), { original: "a.onnx", others: ["b.onnx", own], note: "a.onnx" }, { open });
-    expect(given).toEqual([known.get("a.onnx"), known.get("b.onnx"), own]);
+    const model = network();
+    await comparing(network(), { original: "a.onnx", others: ["b.onnx", model], note: "a.onnx" }, { open });
+    expect(received).toEqual([models.get("a.onnx"), models.get("b.onnx"), model]);
     await expect(comparing(network(), { original: "c.onnx" }, { open })).rejects.toThrow("There is no c.onnx.");
   });
 
   it("need not be named where the context knows the original", async () => {
     await comparing(network(), {}, { open });
-    expect(given).toEqual([known.get("original")]);
+    expect(received).toEqual([models.get("original")]);
     await comparing(network(), {}, { open: async () => open("") });
-    expect(given).toEqual([undefined]);
+    expect(received).toEqual([undefined]);
   });
 });
 

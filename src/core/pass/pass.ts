@@ -210,10 +210,10 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const parsed = parseOptions(id, options, await openModules(id, options, rest[0] ?? {}));
     const outer: Inside = rest[1] ?? {};
     const context = completeContext(outer);
-    const given = await openModels(options, parsed as OptionValues, context.open);
+    const completed = await openModels(options, parsed as OptionValues, context.open);
     // In a recipe, the name "original" means the recipe's input model.
-    if (description.reference === "original" && given.original === undefined)
-      given.original = await context.open("original").catch((error: unknown) => void asPithError(error));
+    if (description.reference === "original" && completed.original === undefined)
+      completed.original = await context.open("original").catch((error: unknown) => void asPithError(error));
     if (snapshots.has(model.graph) && outer[changing] !== model.graph)
       throw new PithError("E_OPTION", `${id}: another pass is changing this model.`, {
         hint: "Await the first pass. A pass that calls another passes its own context.",
@@ -222,7 +222,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
     const before = new Set(model.graph.nodes());
     const hash = contract.checked ? structureHash(model) : "";
     const faulty = contract.checked && verify(model).length > 0;
-    const outcome = await atomically(model, () => run(model, given as v.InferOutput<S>, inside));
+    const outcome = await atomically(model, () => run(model, completed as v.InferOutput<S>, inside));
     for (const node of model.graph.nodes()) {
       if (!before.has(node) && !node.metadata.has(passKey)) node.metadata = new Map([...node.metadata, [passKey, id]]);
     }

@@ -32,7 +32,7 @@ export function entriesAt(
 ): ReadonlyMap<string, readonly SchemaNode[]> {
   const entries = nodesAt(schema, path).flatMap((node) => Object.entries(node.entries ?? {}));
   const groups = groupBy(entries, ([name]) => name);
-  return new Map([...groups].map(([name, of]) => [name, of.map(([, entry]) => entry)]));
+  return new Map([...groups].map(([name, entriesOfName]) => [name, entriesOfName.map(([, entry]) => entry)]));
 }
 
 export function namesAt(schema: v.GenericSchema, path: readonly (string | number)[] = []): readonly string[] {

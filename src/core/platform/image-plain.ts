@@ -57,19 +57,19 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
   const view = viewOf(bytes);
   const signature = 8;
   const parts = [bytes.subarray(0, signature)];
-  let left = Number.POSITIVE_INFINITY;
+  let remaining = Number.POSITIVE_INFINITY;
   const inflator = new Unzlib((piece) => {
-    left -= piece.length;
+    remaining -= piece.length;
   });
   for (let at = signature; at + 12 <= bytes.length; ) {
     const next = at + 12 + view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const content = bytes.subarray(at + 8, next - 4);
     if (kept.has(type)) parts.push(bytes.subarray(at, next));
-    if (type === "IHDR" && content.length >= 10) left = mostPacked(view, at + 8);
+    if (type === "IHDR" && content.length >= 10) remaining = mostPacked(view, at + 8);
     for (let start = 0; type === "IDAT" && start < content.length; start += atATime) {
       inflator.push(content.subarray(start, start + atATime));
-      if (left < 0) throw new Error("it holds more than its pixels");
+      if (remaining < 0) throw new Error("it holds more than its pixels");
     }
     at = next;
   }

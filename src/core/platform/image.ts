@@ -53,8 +53,8 @@ function imageFormat(bytes: Uint8Array, name: string): ImageFormat {
   if (bytes[0] === 0xff && bytes[1] === 0xd8 && bytes[2] === 0xff) return "JPEG";
   if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "PNG";
   if (textAt(bytes, 0) === "RIFF" && textAt(bytes, 8) === "WEBP") return "WebP";
-  const found = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG nor a WebP image";
-  throw new PithError("E_DATA", `${name} ${found}.`, { hint: "Convert it, or remove it from the data." });
+  const problem = bytes.length === 0 ? "is empty" : "is neither a JPEG nor a PNG nor a WebP image";
+  throw new PithError("E_DATA", `${name} ${problem}.`, { hint: "Convert it, or remove it from the data." });
 }
 
 function textAt(bytes: Uint8Array, start: number): string {

@@ -55,13 +55,13 @@ test("a folder of files goes as a whole, by the last that was written; one that 
 
 test("what a killed process was writing goes, and what a living one is writing stays", async () => {
   const { pid = 0 } = spawnSync(process.execPath, ["--version"]);
-  const own = `.x.${ownedEnding()}.tmp`;
+  const living = `.x.${ownedEnding()}.tmp`;
   const dead = `.x.${ownedEnding().replace(/-\d+\./, `-${pid}.`)}.tmp`;
-  for (const name of [own, dead]) writeFileSync(at(name), "half");
+  for (const name of [living, dead]) writeFileSync(at(name), "half");
   await trimFolder(folder, 1000, isOwn);
-  expect([own, dead].map((name) => existsSync(at(name)))).toEqual([true, false]);
+  expect([living, dead].map((name) => existsSync(at(name)))).toEqual([true, false]);
   await trimFolder(folder, 0, isOwn);
-  expect(readdirSync(folder)).toEqual([own]);
+  expect(readdirSync(folder)).toEqual([living]);
 });
 
 test("the files of others stay, and so do links and what they lead to", async () => {

@@ -76,11 +76,11 @@ async function entryAt(folder: string, name: string, isOwn: (path: string) => bo
   let [bytes, used] = [0, 0];
   for (const file of await namesIn(path)) {
     if (!isOwn(`${name}/${file}`) && temporaryOf(file) === undefined) continue;
-    const found = await lstat(join(path, file)).catch(() => undefined);
-    if (found?.isFile() !== true) continue;
+    const stats = await lstat(join(path, file)).catch(() => undefined);
+    if (stats?.isFile() !== true) continue;
     files.push(file);
-    bytes += found.size;
-    used = Math.max(used, found.mtimeMs);
+    bytes += stats.size;
+    used = Math.max(used, stats.mtimeMs);
   }
   return { name, files, bytes, used };
 }

@@ -14,16 +14,16 @@ import { besideOf, removeLeftovers, temporaryOf } from "./node-leftovers.ts";
 export async function claimFolder(folder: string, shown = folder): Promise<() => void> {
   const name = join(folder, "run.claim");
   await removeLeftovers(name);
-  const own = besideOf(name);
+  const claim = besideOf(name);
   const release = (): void => {
     process.off("exit", release);
-    rmSync(own, { force: true });
+    rmSync(claim, { force: true });
   };
   process.on("exit", release);
   try {
-    const handle = await open(own, "wx");
+    const handle = await open(claim, "wx");
     await handle.close();
-    if (await isFirst(own, name)) return release;
+    if (await isFirst(claim, name)) return release;
   } catch (cause) {
     release();
     throw failure(`"${shown}" cannot be written`, cause);

@@ -62,9 +62,9 @@ export async function removeLeftovers(path: string): Promise<void> {
 
 /** Returns whether the process that made a file with this suffix (`ownedEnding`) has ended. */
 export async function isLeftBehind(path: string, ending: string): Promise<boolean> {
-  const found = await stat(path).catch(() => undefined);
-  if (found === undefined) return false;
-  return isOfDead(found, ending) ?? Date.now() - found.mtimeMs > day;
+  const stats = await stat(path).catch(() => undefined);
+  if (stats === undefined) return false;
+  return isOfDead(stats, ending) ?? Date.now() - stats.mtimeMs > day;
 }
 
 /** Returns undefined for files from other places. */
@@ -88,11 +88,11 @@ export async function removeDeadTemporaries(folder: string): Promise<void> {
     if (!name.startsWith(prefix)) continue;
     const path = join(folder, name);
     // Links are never created here.
-    const found = await lstat(path).catch(() => undefined);
-    if (found === undefined || found.isSymbolicLink()) continue;
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats === undefined || stats.isSymbolicLink()) continue;
     // Root could remove files of other users.
-    if (process.getuid !== undefined && found.uid !== process.getuid()) continue;
-    if (isOfDead(found, name.slice(prefix.length)) === true)
+    if (process.getuid !== undefined && stats.uid !== process.getuid()) continue;
+    if (isOfDead(stats, name.slice(prefix.length)) === true)
       await rm(path, { recursive: true, force: true }).catch(() => {});
   }
 }

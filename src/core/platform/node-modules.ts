@@ -20,8 +20,8 @@ export async function importModule(path: string, code: ErrorCode): Promise<Reado
     throw new PithError("E_OPTION", `"${path}" is code that this worker was not started with.`, {
       hint: "Start the worker with --modules, and name your own file of this content.",
     });
-  const found = await stat(place).catch(() => undefined);
-  if (found?.isFile() !== true) {
+  const stats = await stat(place).catch(() => undefined);
+  if (stats?.isFile() !== true) {
     const hint = place === path ? undefined : `It was looked for as ${place}.`;
     throw new PithError("E_FILE", `"${path}" does not exist.`, { hint });
   }

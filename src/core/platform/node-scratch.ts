@@ -73,8 +73,8 @@ async function scratchFolder(): Promise<string> {
   const usual = tmpdir();
   if (process.env.TMPDIR) return usual;
   for (const folder of [usual, "/var/tmp"]) {
-    const found = await statfs(folder).catch(() => undefined);
-    if (found !== undefined && found.type !== tmpfs) return folder;
+    const system = await statfs(folder).catch(() => undefined);
+    if (system !== undefined && system.type !== tmpfs) return folder;
   }
   return usual;
 }

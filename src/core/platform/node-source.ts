@@ -101,9 +101,9 @@ export async function openFile(place: string | URL | Blob): Promise<ByteSource> 
   let handle: FileHandle | undefined;
   try {
     // Checked before opening: a named pipe would block until someone writes.
-    const found = await stat(path);
-    if (found.isDirectory()) throw await isFolder(path);
-    if (!found.isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
+    const stats = await stat(path);
+    if (stats.isDirectory()) throw await isFolder(path);
+    if (!stats.isFile()) throw new PithError("E_FILE", `"${path}" is not a file.`);
     handle = await open(path, "r");
     return new FileSource(path, handle, await identify(handle));
   } catch (cause) {
@@ -151,9 +151,9 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
     if (!folders.some((folder) => isInside(folder, real)))
       throw refuse("a link that leads neither into the model's folder nor to where the model's own file lies");
-    const found = await lstat(real);
-    if (found.isDirectory()) throw refuse("a folder");
-    if (found.nlink > 1) throw refuse(`the file has ${found.nlink} hard links and may be another file under this name`);
+    const stats = await lstat(real);
+    if (stats.isDirectory()) throw refuse("a folder");
+    if (stats.nlink > 1) throw refuse(`the file has ${stats.nlink} hard links and may be another file under this name`);
   } catch (cause) {
     throw failure(`"${owner}" keeps weights in "${path}", which cannot be opened`, cause);
   }

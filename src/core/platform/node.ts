@@ -54,8 +54,8 @@ export async function listFolder(path: string): Promise<string[]> {
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
   try {
-    const found = await stat(path);
-    return found.isFile() ? "file" : found.isDirectory() ? "folder" : "other";
+    const stats = await stat(path);
+    return stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other";
   } catch {
     return undefined;
   }

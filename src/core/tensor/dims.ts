@@ -26,8 +26,8 @@ const polynomials = new WeakMap<Symbolic, Polynomial>();
 
 /** Returns the dimension with this name, or the polynomial that it spells ("2*seq + 1"), as in files. Other text ("height/2") is one name. */
 export function symbol(text: string): Symbolic {
-  const found = interned.get(text);
-  if (found !== undefined) return found;
+  const existing = interned.get(text);
+  if (existing !== undefined) return existing;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
   if (text.length > longestText) return unwritten(text);
   const parsed = parsePolynomial(text);
@@ -64,9 +64,9 @@ export function addDims(a: Dim, b: Dim): Dim {
 
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text cannot represent
-  const [left, right] = [polynomial(a), polynomial(b)];
-  if (left.size * right.size > mostTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
-  return normal(multiply(left, right));
+  const [first, second] = [polynomial(a), polynomial(b)];
+  if (first.size * second.size > mostTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
+  return normal(multiply(first, second));
 }
 
 /** Returns a / b if it divides exactly: `batch*past + batch*seq` by `past + seq` is `batch`. Nothing divides by 0. */
@@ -95,8 +95,8 @@ export function substituteDim(dim: Dim, name: string, value: Dim): Dim {
 export function solveDims(a: Dim, b: Dim): readonly (readonly [name: string, value: Dim])[] {
   const difference = addDims(a, multiplyDims(-1, b));
   return [...polynomial(difference)].flatMap(([monomial, coefficient]) => {
-    const [name, ...others] = factors(monomial);
-    if (name === undefined || others.length > 0 || Math.abs(coefficient) !== 1 || name.includes("(")) return [];
+    const [name, ...otherFactors] = factors(monomial);
+    if (name === undefined || otherFactors.length > 0 || Math.abs(coefficient) !== 1 || name.includes("(")) return [];
     const rest = addDims(difference, multiplyDims(-coefficient, symbol(name)));
     const value = multiplyDims(-coefficient, rest);
     return dimText(value).includes(name) ? [] : [[name, value] as const];
@@ -114,9 +114,9 @@ export function quotientDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a / b;
   const exact = divideDims(a, b);
   if (exact !== undefined) return exact;
-  const made = symbol(`(${dimText(a)})/(${dimText(b)})`);
-  if (isSymbolic(made)) quotients.set(made, [a, b]);
-  return made;
+  const quotient = symbol(`(${dimText(a)})/(${dimText(b)})`);
+  if (isSymbolic(quotient)) quotients.set(quotient, [a, b]);
+  return quotient;
 }
 
 export function quotientParts(dim: Dim): readonly [Dim, Dim] | undefined {
@@ -192,9 +192,9 @@ function functionValue(text: string, sizes: Readonly<Record<string, number>>): n
   }
   const { parts, separators } = splitOutside(inside, /^[/*]/);
   if (parts.length === 1 && unwrapped(parts[0] ?? "") === text) return undefined;
-  const [first, ...others] = parts.map(value);
+  const [first, ...furtherValues] = parts.map(value);
   let result = first;
-  for (const [at, other] of others.entries()) {
+  for (const [at, other] of furtherValues.entries()) {
     if (result === undefined || other === undefined) return undefined;
     result = separators[at] === "/" ? result / other : result * other;
   }
@@ -239,8 +239,8 @@ export function dimText(dim: Dim): string {
 
 /** Returns 4 and "batch" for "4*batch", 4 and "" for 4; undefined for sums. */
 export function productParts(dim: Dim): readonly [count: number, of: string] | undefined {
-  const [[of, count] = ["", 0], ...others] = polynomial(dim);
-  return others.length === 0 ? [count, of] : undefined;
+  const [[name, count] = ["", 0], ...otherTerms] = polynomial(dim);
+  return otherTerms.length === 0 ? [count, name] : undefined;
 }
 
 /** Formats `[batch, 3, 32, 32]`, or `?` if the rank is unknown. */
@@ -300,23 +300,23 @@ const mostTerms = 4096;
 
 /** Names a dimension that is too long to write: a data-dependent size that equals others of the same text. */
 function unwritten(text: string): Symbolic {
-  const known = longer.get(text);
-  if (known !== undefined) return known;
+  const existing = longer.get(text);
+  if (existing !== undefined) return existing;
   const name = `?long${longer.size}`;
-  const made = intern(new Map([[name, 1]]), name);
-  longer.set(text, made);
-  return made;
+  const dim = intern(new Map([[name, 1]]), name);
+  longer.set(text, dim);
+  return dim;
 }
 
 const longer = new Map<string, Symbolic>();
 
 function intern(terms: Polynomial, text: string): Symbolic {
   if (text.length > longestText) return unwritten(text);
-  let found = interned.get(text);
-  if (found === undefined) {
-    found = Object.freeze({ text });
-    interned.set(text, found);
-    polynomials.set(found, terms);
+  let dim = interned.get(text);
+  if (dim === undefined) {
+    dim = Object.freeze({ text });
+    interned.set(text, dim);
+    polynomials.set(dim, terms);
   }
-  return found;
+  return dim;
 }

@@ -2,9 +2,9 @@
 export function groupBy<T, K>(items: Iterable<T>, key: (item: T) => K): Map<K, [T, ...T[]]> {
   const groups = new Map<K, [T, ...T[]]>();
   for (const item of items) {
-    const of = key(item);
-    const group = groups.get(of);
-    if (group === undefined) groups.set(of, [item]);
+    const groupKey = key(item);
+    const group = groups.get(groupKey);
+    if (group === undefined) groups.set(groupKey, [item]);
     else group.push(item);
   }
   return groups;

@@ -93,8 +93,8 @@ const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
 /** Returns 2^(mantissa - exponent) per exponent of the format, from the lowest: scales a number to units in its last place. */
 function scalesOf(type: SignedFloat): Float64Array {
-  const known = scaleTables.get(type);
-  if (known !== undefined) return known;
+  const cached = scaleTables.get(type);
+  if (cached !== undefined) return cached;
   const { mantissa, lowest, largest } = formats[type];
   const scales = Float64Array.from({ length: (largest >> mantissa) + 1 }, (_, step) => 2 ** (mantissa - lowest - step));
   scaleTables.set(type, scales);
@@ -106,8 +106,8 @@ const scaleTables = new Map<SmallFloat, Float64Array>();
 const tables = new Map<SmallFloat, Float32Array>();
 
 function tableOf(type: SmallFloat): Float32Array {
-  const known = tables.get(type);
-  if (known !== undefined) return known;
+  const cached = tables.get(type);
+  if (cached !== undefined) return cached;
   const table = type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type));
   tables.set(type, table);
   return table;

@@ -11,9 +11,9 @@ export function add(a: Polynomial, b: Polynomial): Polynomial {
 
 export function multiply(a: Polynomial, b: Polynomial): Polynomial {
   const product = new Map<string, number>();
-  for (const [left, p] of a) {
-    for (const [right, q] of b) {
-      const monomial = [...factors(left), ...factors(right)].sort().join("*");
+  for (const [first, p] of a) {
+    for (const [second, q] of b) {
+      const monomial = [...factors(first), ...factors(second)].sort().join("*");
       product.set(monomial, (product.get(monomial) ?? 0) + p * q);
     }
   }
@@ -61,11 +61,11 @@ function leading(terms: Polynomial): readonly [monomial: string, coefficient: nu
 
 /** Graded lexicographic order, which multiplication preserves: highest degree first, then names; the constant comes last. */
 function byDegree(a: string, b: string): number {
-  const left = factors(a);
-  const right = factors(b);
-  if (left.length !== right.length) return right.length - left.length;
-  const at = left.findIndex((factor, index) => factor !== right[index]);
-  return at < 0 ? 0 : (left[at] ?? "") < (right[at] ?? "") ? -1 : 1;
+  const factorsOfA = factors(a);
+  const factorsOfB = factors(b);
+  if (factorsOfA.length !== factorsOfB.length) return factorsOfB.length - factorsOfA.length;
+  const at = factorsOfA.findIndex((factor, index) => factor !== factorsOfB[index]);
+  return at < 0 ? 0 : (factorsOfA[at] ?? "") < (factorsOfB[at] ?? "") ? -1 : 1;
 }
 
 export function factors(monomial: string): string[] {
@@ -80,11 +80,11 @@ export function parsePolynomial(text: string): Polynomial | undefined {
     const sign = index === 0 ? (text.startsWith("-") ? -1 : 1) : separators[index - 1] === " - " ? -1 : 1;
     const names = factors(part);
     const numbers = names.filter((name) => /^\d+$/.test(name));
-    const others = names.filter((name) => !/^\d+$/.test(name));
-    if (part === "" || others.some((name) => !/^[A-Za-z_]/.test(name))) return undefined;
+    const symbols = names.filter((name) => !/^\d+$/.test(name));
+    if (part === "" || symbols.some((name) => !/^[A-Za-z_]/.test(name))) return undefined;
     sum = add(
       sum,
-      new Map([[others.sort().join("*"), numbers.reduce((product, name) => product * Number(name), sign)]]),
+      new Map([[symbols.sort().join("*"), numbers.reduce((product, name) => product * Number(name), sign)]]),
     );
   }
   return sum;
@@ -103,11 +103,11 @@ export function splitOutside(
     const character = text.charAt(at);
     if (character === "(") depth++;
     else if (character === ")") depth--;
-    const found = depth === 0 && at > 0 ? separator.exec(text.slice(at, at + 3))?.[0] : undefined;
-    if (found === undefined) continue;
+    const token = depth === 0 && at > 0 ? separator.exec(text.slice(at, at + 3))?.[0] : undefined;
+    if (token === undefined) continue;
     parts.push(text.slice(start, at));
-    separators.push(found);
-    start = at + found.length;
+    separators.push(token);
+    start = at + token.length;
     at = start - 1;
   }
   parts.push(text.slice(start));

@@ -17,10 +17,10 @@ test.each(["int4", "uint8", "float16", "int64", "bfloat16", "float64"] as const)
   "elements of %s stay what they are",
   (type) => {
     const numbers = [1, 2, 3, 4, 5, 6, 7, 0, 1];
-    const taken = takeIndices(fromNumbers(type, [3, 3], numbers), 1, [0, 2]);
-    expect(taken.type).toBe(type);
-    expect(taken.dims).toEqual([3, 2]);
-    expect(toNumbers(taken)).toEqual([1, 3, 4, 6, 7, 1]);
+    const result = takeIndices(fromNumbers(type, [3, 3], numbers), 1, [0, 2]);
+    expect(result.type).toBe(type);
+    expect(result.dims).toEqual([3, 2]);
+    expect(toNumbers(result)).toEqual([1, 3, 4, 6, 7, 1]);
   },
 );
 
@@ -40,7 +40,7 @@ test("texts too", () => {
 
 test("the source is not shared", () => {
   const dense = float32([2], [1, 2]);
-  const taken = takeIndices(dense, 0, [0, 1]);
+  const result = takeIndices(dense, 0, [0, 1]);
   dense.data[0] = 9;
-  expect(toNumbers(taken)).toEqual([1, 2]);
+  expect(toNumbers(result)).toEqual([1, 2]);
 });
