@@ -1,44 +1,42 @@
 /**
- * Failures as part of the product.
- *
- * `PithError` is thrown: broken input, a broken promise, or a wrong request. `Miss` is returned: a decision that came out as "no",
- * with its reason. An exception that is neither is a fault in Pith itself.
+ * A `PithError` is thrown for broken input or a wrong request. A `Miss` is returned if something cannot be done, with the reason.
+ * Any other exception is a bug in Pith.
  */
 
 /** Every code a `PithError` can carry. Codes are stable: scripts match on them. */
 export const errorCodes = [
-  "E_USAGE", // the command line cannot be understood: an unknown command or flag, or one that needs another
-  "E_OPTION", // the value of an option, or of a flag, does not fit, or one that a technique needs is missing
+  "E_USAGE", // the command line cannot be parsed: an unknown command or flag, or a flag without one that it requires
+  "E_OPTION", // the value of an option or flag is invalid, or a required option is missing
   "E_FILE", // a file cannot be read or written
   "E_NOT_ONNX", // the bytes are not an ONNX model
   "E_MODEL", // the model contradicts itself or the ONNX specification
-  "E_UNSUPPORTED", // legal ONNX that Pith cannot do this with
+  "E_UNSUPPORTED", // valid ONNX that this operation does not support
   "E_SHAPE_MISMATCH", // dimensions do not fit each other
   "E_TYPE_MISMATCH", // element types do not fit each other
   "E_NAME", // no value, layer or operator of this name, or more than one
-  "E_SOURCE_CHANGED", // the file behind a lazy tensor has changed
+  "E_SOURCE_CHANGED", // a file has changed since it was opened
   "E_DATA", // the data set cannot be read or does not fit the model
   "E_ENGINE", // ONNX Runtime refused or failed
   "E_ENGINE_MISSING", // an ONNX Runtime, or the browser that a target needs, is not installed
-  "E_NOT_DIFFERENTIABLE", // a wanted gradient does not exist
+  "E_NOT_DIFFERENTIABLE", // a required gradient does not exist
   "E_DIVERGED", // a loss or weight became NaN or infinite in training
-  "E_ACCURACY_LOST", // the result lost more than was allowed, or does not do what the original did; nothing was written
+  "E_ACCURACY_LOST", // the accuracy drop is too large, or the result computes another function; nothing was written
   "E_STOPPED", // stopped on request
 ] as const;
 
 export type ErrorCode = (typeof errorCodes)[number];
 
-/** A failure that the user can act on: a stable code, one sentence with place, expected and got, and a hint. */
+/** An error that the user can act on: a stable code, a sentence with place, expected and actual value, and a hint. */
 export class PithError extends Error {
   override readonly name = "PithError";
   readonly code: ErrorCode;
-  /** What to do about it. */
+  /** Advice for the user. */
   readonly hint: string | undefined;
-  /** The same in parts, of which each may concern some readers only. */
+  /** The parts of the hint, because some concern only the library or only the command line. */
   readonly advice: readonly string[];
-  /** The place that the message begins with, where it was given apart: a file, a tensor, an option. */
+  /** The file, tensor or option that the message begins with, if it was passed separately. */
   readonly at: string | undefined;
-  /** The message without this place. */
+  /** The message without `at`. */
   readonly sentence: string;
 
   constructor(
@@ -62,18 +60,18 @@ export class PithError extends Error {
     this.sentence = sentence;
   }
 
-  /** This failure at a place around it, or with other advice. */
-  reworded(said: { readonly at?: string; readonly hint?: string | readonly string[] }): PithError {
-    return new PithError(this.code, this.message, { hint: this.advice, ...said, cause: this });
+  /** Returns the error with a place before its message, or with another hint. */
+  reworded(changes: { readonly at?: string; readonly hint?: string | readonly string[] }): PithError {
+    return new PithError(this.code, this.message, { hint: this.advice, ...changes, cause: this });
   }
 }
 
-/** For loops that take long: does nothing unless a stop was requested. @throws PithError E_STOPPED with this sentence */
+/** Call it in long loops. @throws PithError E_STOPPED with this sentence if a stop was requested. */
 export function throwIfAborted(signal: AbortSignal | undefined, sentence = "Stopped on request."): void {
   if (signal?.aborted === true) throw new PithError("E_STOPPED", sentence, { cause: signal.reason });
 }
 
-/** The error, where it is a refusal of this piece of work. Rethrows everything else: bugs, a requested stop, and failures of the machine, such as a full disk. */
+/** Returns an error that concerns only this piece of work. Rethrows all others: bugs, a requested stop, and system errors such as a full disk. */
 export function asPithError(error: unknown): PithError {
   if (!(error instanceof PithError) || error.code === "E_STOPPED" || isSystemError(error)) throw error;
   return error;
@@ -81,19 +79,19 @@ export function asPithError(error: unknown): PithError {
 
 const fatal: readonly unknown[] = ["ENOSPC", "EDQUOT", "EROFS", "EMFILE", "EIO"];
 
-/** Whether an error comes from the state of the machine (full disk, read-only file system), so that other work would fail, too. */
+/** Returns whether an error is caused by the system (full disk, read-only file system), so that other work would fail, too. */
 function isSystemError({ cause }: Error): boolean {
   if (!(cause instanceof Error)) return false;
   return ("code" in cause && fatal.includes(cause.code)) || isSystemError(cause);
 }
 
-/** "No" as an answer: why, and where. Returned, never thrown, and never a bare `false`. */
+/** The reason why something was not done, and the place. It is returned, never thrown. */
 export class Miss {
   readonly reason: string;
   readonly at: string | undefined;
-  /** What was refused, where code has to tell: it never reads the reason. */
+  /** Identifies the reason for code, which does not read the text. */
   readonly kind: string | undefined;
-  /** What stands in the way, where that is another place: a node, an output. */
+  /** The node or output that is the obstacle, if it is not `at`. */
   readonly by: string | undefined;
 
   constructor(reason: string, at?: string, kind?: string, by?: string) {
@@ -104,7 +102,7 @@ export class Miss {
   }
 }
 
-/** "they are an output of the model (logits)" */
+/** Formats "they are an output of the model (logits)". */
 export function formatReason({ reason, at }: Pick<Miss, "reason" | "at">): string {
   return at === undefined ? reason : `${reason} (${at})`;
 }
@@ -119,10 +117,7 @@ export function errorMessage(cause: unknown): string {
   }
 }
 
-/**
- * A failure of code that a user gave: a module, a method, a function.
- * @param whose what the message calls it.
- */
+/** Returns the error for an exception in a user's module, method or function. @param whose The name of this code in the message. */
 export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): PithError {
   if (cause instanceof PithError) return cause;
   const stack = cause instanceof Error ? String(cause.stack) : "";
@@ -135,29 +130,28 @@ export function failureOfCode(code: ErrorCode, whose: string, cause: unknown): P
 export const notFiniteHint =
   "The preprocessing may be wrong, the weights may contain NaN, or the model overflows on this data.";
 
-/** "a, b, c, …": as many names as a sentence holds. */
-export function truncateList(names: readonly string[], most = 8): string {
-  return `${names.slice(0, most).join(", ")}${names.length > most ? ", …" : ""}`;
+/** Formats "a, b, c, …". */
+export function truncateList(names: readonly string[], max = 8): string {
+  return `${names.slice(0, max).join(", ")}${names.length > max ? ", …" : ""}`;
 }
 
-/** "a, b and c"; of more than `most`, "a, b and 17 more". */
-export function joinList(names: readonly string[], most = 3): string {
+/** Formats "a, b and c", or "a, b and 17 more" for more than `max` names. */
+export function joinList(names: readonly string[], max = 3): string {
   // A tensor called 380 would read as a number.
-  const quoted = names.slice(0, most).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
-  const shown = names.length > most ? [...quoted.slice(0, -1), `${names.length - most + 1} more`] : quoted;
+  const quoted = names.slice(0, max).map((name) => (/^\d+$/.test(name) ? `"${name}"` : name));
+  const shown = names.length > max ? [...quoted.slice(0, -1), `${names.length - max + 1} more`] : quoted;
   return [shown.slice(0, -1).join(", "), ...shown.slice(-1)].filter((text) => text !== "").join(" and ");
 }
 
-/** "Prune weights" of "prune weights". */
-export function capitalized(text: string): string {
+export function capitalize(text: string): string {
   return `${text[0]?.toUpperCase() ?? ""}${text.slice(1)}`;
 }
 
-export function uncapitalized(text: string): string {
+export function uncapitalize(text: string): string {
   return `${text[0]?.toLowerCase() ?? ""}${text.slice(1)}`;
 }
 
-/** A sentence as a part of another one: without its full stop. */
+/** Removes the final period, so that a sentence can be part of another one. */
 export function stripPeriod(sentence: string): string {
   return sentence.replace(/\.$/, "");
 }

@@ -1,5 +1,3 @@
-/** A metric value with its unit and confidence interval. */
-
 /** "share" of samples (0 to 1), decibels, nats; "" without a unit. */
 export type Unit = "share" | "dB" | "nats" | "";
 
@@ -9,6 +7,6 @@ export interface Estimate {
   readonly low: number;
   readonly high: number;
   readonly count: number;
-  /** Confidence level: 0.95; 0.9973 if a comparison ended before all samples were used. */
+  /** The confidence level: 0.95, or 0.9973 if a comparison ended before all samples were used. */
   readonly confidence: number;
 }

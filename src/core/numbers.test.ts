@@ -12,10 +12,10 @@ import {
   duration,
   figure,
   figureInterval,
+  formatDistinct,
   integer,
   percent,
   times,
-  told,
 } from "./numbers.ts";
 
 test("counts of one are singular", () => {
@@ -85,16 +85,16 @@ test("a ratio has two decimals, one from ten on, none where it has no meaning", 
   ]);
 });
 
-test("a figure and what it is held against are told apart, in no more digits than that takes", () => {
-  expect(told("share", 0.915, 0.9)).toEqual(["91.5 %", "90.0 %"]);
-  expect(told("share", 0.99885, 0.999)).toEqual(["99.89 %", "99.90 %"]);
-  expect(told("share", 0.99896, 0.999)).toEqual(["99.896 %", "99.900 %"]);
-  expect(told("share", 0.999, 0.9985)).not.toEqual(["99.9 %", "99.9 %"]);
-  expect(told("share", 0.999, 0.999)).toEqual(["99.9 %", "99.9 %"]);
-  expect(told("", 0.98997, 0.99)).toEqual(["0.98997", "0.99000"]);
+test("a figure and what it is held against are formatDistinct apart, in no more digits than that takes", () => {
+  expect(formatDistinct("share", 0.915, 0.9)).toEqual(["91.5 %", "90.0 %"]);
+  expect(formatDistinct("share", 0.99885, 0.999)).toEqual(["99.89 %", "99.90 %"]);
+  expect(formatDistinct("share", 0.99896, 0.999)).toEqual(["99.896 %", "99.900 %"]);
+  expect(formatDistinct("share", 0.999, 0.9985)).not.toEqual(["99.9 %", "99.9 %"]);
+  expect(formatDistinct("share", 0.999, 0.999)).toEqual(["99.9 %", "99.9 %"]);
+  expect(formatDistinct("", 0.98997, 0.99)).toEqual(["0.98997", "0.99000"]);
 });
 
-test("an interval without a finite bound is told in words", () => {
+test("an interval without a finite bound is formatDistinct in words", () => {
   const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   expect(figureInterval("dB", { low, high })).toBe("too few samples for an interval");
   expect(figureInterval("dB", { low: high, high })).toBe("the same for all samples");

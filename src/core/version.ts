@@ -1,2 +1,2 @@
-/** Pith's version, which results say that they were made by, and which decides whether work of an earlier run can be used. */
+/** Pith's version. Results record it, and a run reuses earlier work only of the same version. */
 export const version = "0.1.0";

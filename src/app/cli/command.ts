@@ -2,7 +2,7 @@
 
 import { Argument, Command } from "commander";
 import * as v from "valibot";
-import { capitalized, type PithError } from "../../core/errors.ts";
+import { capitalize, type PithError } from "../../core/errors.ts";
 import { described, option } from "../../core/pass/options.ts";
 import type { Job } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
@@ -92,7 +92,7 @@ export function buildCommand<S extends v.GenericSchema>(
   program = "pith",
 ): Command {
   const command = new Command(definition.name);
-  command.summary(definition.summary).description(`${capitalized(definition.summary)}.`);
+  command.summary(definition.summary).description(`${capitalize(definition.summary)}.`);
   for (const { name, description, several, optional, choices } of definition.arguments) {
     const form = several === true ? `<${name}...>` : optional === true ? `[${name}]` : `<${name}>`;
     const argument = new Argument(form, description);

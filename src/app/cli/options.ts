@@ -1,7 +1,7 @@
 /** Converts between option schemas and flags. Only given flags are passed on, so the schema's defaults apply. */
 import { type Command, Option } from "commander";
 import * as v from "valibot";
-import { capitalized, PithError } from "../../core/errors.ts";
+import { capitalize, PithError } from "../../core/errors.ts";
 import { inWords, misfitOf } from "../../core/pass/option-errors.ts";
 import type { FlagMetadata, Meanings } from "../../core/pass/options.ts";
 import { entriesAt, type SchemaNode } from "../../core/pass/schema.ts";
@@ -62,7 +62,7 @@ export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, 
     key === undefined ? sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word)) : sentence;
   const said = [...inside, asFlags(named, keys)].join(": ");
   const place =
-    key === undefined ? capitalized(said) : `${flagName(key)}${/^(is|takes) /.test(said) ? "" : ":"} ${said}`;
+    key === undefined ? capitalize(said) : `${flagName(key)}${/^(is|takes) /.test(said) ? "" : ":"} ${said}`;
   throw new PithError("E_OPTION", `${place}.`, { hint: own ?? hint });
 }
 

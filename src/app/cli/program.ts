@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { moduleOf } from "#root";
-import { capitalized, type ErrorCode, PithError } from "../../core/errors.ts";
+import { capitalize, type ErrorCode, PithError } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
@@ -189,7 +189,7 @@ async function usageError(
     .join(" ")
     .replace(/^\((.*)\)$/, "$1")
     .trim();
-  return new PithError("E_USAGE", capitalized(sentence), {
+  return new PithError("E_USAGE", capitalize(sentence), {
     hint: (await unknownMeant(error, command)) ?? (hint === "" ? helpOf(command) : hint),
   });
 }

@@ -1,6 +1,6 @@
 /** Makes one variant of one model without a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
-import { capitalized, Miss, PithError } from "../../core/errors.ts";
+import { capitalize, Miss, PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
@@ -48,11 +48,11 @@ export async function makeVariant(
   const outcome = await runner.run({ pass: quantize, options: asked }, store.original);
   const plain = { ...outcome, model: await store.open(outcome.output) };
   const idle = await noSmallerThan(original, plain.model);
-  if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalized(idle)}.`);
+  if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(idle)}.`);
   engine.forget();
   const judged = { test: undefined, answered: 0, trained: "none" as const, output: undefined, forced: false };
   const judge = ({ model }: StepOutput) => keptAndLoads(inside, original, model, judged);
-  const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(lost)}.`);
+  const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(lost)}.`);
   let [made, kept] = [plain as StepOutput, await judge(plain)];
   let spared: readonly string[] = [];
   if ((kept.lost !== undefined && kept.lost.because !== "overflow") || together !== undefined) {

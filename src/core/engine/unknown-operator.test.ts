@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { createEngine } from "./index.ts";
-import { unknownIn, unknownOperator } from "./unknown-operator.ts";
+import { findUnknownOperator, unknownOperator } from "./unknown-operator.ts";
 
 test.each([
   ["opset 21, custom 1", "custom.MyAct", { domain: "custom", op: "MyAct" }],
@@ -19,7 +19,7 @@ test.each([
       code: "E_ENGINE",
       hint: expect.stringMatching(/^This runtime has no kernel for .*do not run the model\.$/),
     });
-    expect(error instanceof Error ? unknownIn(error) : undefined).toEqual(expected);
+    expect(error instanceof Error ? findUnknownOperator(error) : undefined).toEqual(expected);
   },
 );
 

@@ -15,6 +15,6 @@ export function unknownOperator(text: string): UnknownOperator | undefined {
   return op === undefined || domain === undefined ? undefined : { domain, op };
 }
 
-export function unknownIn({ cause }: Error): UnknownOperator | undefined {
+export function findUnknownOperator({ cause }: Error): UnknownOperator | undefined {
   return cause instanceof Error ? unknownOperator(cause.message) : undefined;
 }

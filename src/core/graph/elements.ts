@@ -56,7 +56,7 @@ export interface Value extends Carried {
   role: Role | undefined;
   /** The file lists the type in its value_info, so it is saved there. */
   declared: boolean;
-  /** What the file says about a value that is not a plain tensor; carried without being read. */
+  /** The file's description of a value that is not a plain tensor; carried without being read. */
   foreign: ForeignValue | undefined;
 }
 

@@ -153,9 +153,9 @@ type Inputs = readonly Input[];
 function withName(target: Target, name: string | undefined): Emit {
   let pending = name;
   const takeName = (): string | undefined => {
-    const taken = pending;
+    const next = pending;
     pending = undefined;
-    return taken;
+    return next;
   };
   const write = (key: string, inputs: Inputs, attributes: object, outputs: readonly boolean[]): readonly Value[] =>
     writeNode(target, key, inputs, Object.entries(attributes), outputs, takeName);

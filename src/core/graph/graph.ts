@@ -148,7 +148,7 @@ export class Graph implements Carried {
 
   /** Returns the values, here and in subgraphs, that are tied to this name. */
   tiedTo(name: string): readonly { readonly value: Value; readonly role: Tied }[] {
-    return this.#shared.tiedTo(name).flatMap((value) => {
+    return this.#shared.tiesOf(name).flatMap((value) => {
       const { role, graph } = value;
       const isThere = graph.#values.get(value.name) === value && this.#encloses(graph);
       return role?.kind === "tied" && isThere ? [{ value, role }] : [];
@@ -232,28 +232,28 @@ export class Graph implements Carried {
   }
 
   addNodeOutput(node: Node, name: string): Value {
-    const own = this.#ownNode(node);
-    this.#producible(name, own, false);
-    const value = this.#produced(name, own);
-    own.outputs.push(value);
+    const ownedNode = this.#ownNode(node);
+    this.#producible(name, ownedNode, false);
+    const value = this.#produced(name, ownedNode);
+    ownedNode.outputs.push(value);
     return value;
   }
 
   /** Removes a node and its outputs. @throws PithError E_MODEL if one of them is still used. */
   removeNode(node: Node): void {
-    const own = this.#ownNode(node);
-    for (const output of own.outputs) {
+    const ownedNode = this.#ownNode(node);
+    for (const output of ownedNode.outputs) {
       if (output !== undefined && (output.uses.size > 0 || this.isOutput(output))) {
         throw new PithError("E_MODEL", `${describe(node)}: its output "${output.name}" is still used.`);
       }
     }
-    own.inputs.forEach((_, index) => {
-      this.#connect(own, index, undefined);
+    ownedNode.inputs.forEach((_, index) => {
+      this.#connect(ownedNode, index, undefined);
     });
-    for (const graph of subgraphs(own)) graph.#clear();
-    for (const output of own.outputs) if (output !== undefined) this.#forget(output);
-    this.#nodeNames.release(own.name);
-    this.#nodes.remove(own);
+    for (const graph of subgraphs(ownedNode)) graph.#clear();
+    for (const output of ownedNode.outputs) if (output !== undefined) this.#forget(output);
+    this.#nodeNames.release(ownedNode.name);
+    this.#nodes.remove(ownedNode);
     this.#shared.revision++;
   }
 
@@ -262,49 +262,50 @@ export class Graph implements Carried {
    * @throws PithError E_MODEL if it is used or produced.
    */
   removeValue(value: Value): void {
-    const own = this.#own(value);
-    if (own.uses.size > 0 || own.producer !== undefined || this.isOutput(own)) {
+    const ownedValue = this.#own(value);
+    if (ownedValue.uses.size > 0 || ownedValue.producer !== undefined || this.isOutput(ownedValue)) {
       throw new PithError("E_MODEL", `"${value.name}" cannot be removed: it is still used.`);
     }
-    if (this.#inputs.delete(own)) this.#inputList = undefined;
-    this.#forget(own);
-    if (own.tensor !== undefined) this.#untie(own);
+    if (this.#inputs.delete(ownedValue)) this.#inputList = undefined;
+    this.#forget(ownedValue);
+    if (ownedValue.tensor !== undefined) this.#untie(ownedValue);
   }
 
   setInput(node: Node, input: number, value: Value | undefined): void {
-    const own = this.#ownNode(node);
-    this.#connect(own, input, value);
-    while (own.inputs.length > 0 && own.inputs.at(-1) === undefined) {
-      own.inputs.pop();
-      own.uses.pop();
+    const ownedNode = this.#ownNode(node);
+    this.#connect(ownedNode, input, value);
+    while (ownedNode.inputs.length > 0 && ownedNode.inputs.at(-1) === undefined) {
+      ownedNode.inputs.pop();
+      ownedNode.uses.pop();
     }
     this.#shared.revision++;
   }
 
   /** Sets or removes an attribute. A removed subgraph releases the values that it used. */
   setAttribute(node: Node, name: string, attribute: Attribute | undefined): void {
-    const own = this.#ownNode(node);
+    const ownedNode = this.#ownNode(node);
     const kept = new Set(attribute === undefined ? [] : graphsOf(attribute));
-    const before = own.attributes.get(name);
+    const before = ownedNode.attributes.get(name);
     for (const graph of before === undefined ? [] : graphsOf(before)) if (!kept.has(graph)) graph.#clear();
-    if (attribute === undefined) own.attributes.delete(name);
-    else own.attributes.set(name, attribute);
+    if (attribute === undefined) ownedNode.attributes.delete(name);
+    else ownedNode.attributes.set(name, attribute);
     this.#shared.revision++;
   }
 
   /** Renames a value, also in roles. @throws PithError E_NAME if the name is taken in this or an outer graph. */
   rename(value: Value, name: string): void {
-    const own = this.#own(value);
-    const { name: before } = own;
+    const ownedValue = this.#own(value);
+    const { name: before } = ownedValue;
     if (before === name) return;
     if (this.value(name) !== undefined) {
       throw new PithError("E_NAME", `"${before}" cannot be renamed: "${name}" exists already.`);
     }
-    this.#forget(own);
-    own.name = name;
-    this.#values.set(name, own);
+    this.#forget(ownedValue);
+    ownedValue.name = name;
+    this.#values.set(name, ownedValue);
     this.#shared.names.take(name);
-    if (own.tensor !== undefined) for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
+    if (ownedValue.tensor !== undefined)
+      for (const { value, role } of this.tiedTo(before)) value.role = { ...role, name };
   }
 
   /** Sorts the nodes topologically; the sort is stable. */
@@ -365,8 +366,8 @@ export class Graph implements Carried {
     return at === this;
   }
 
-  #untie(gone: Value): void {
-    const [first, ...otherTies] = this.tiedTo(gone.name);
+  #untie(removed: Value): void {
+    const [first, ...otherTies] = this.tiedTo(removed.name);
     if (first === undefined) return;
     first.value.role = undefined;
     for (const { value, role } of otherTies)

@@ -49,7 +49,7 @@ export class Shared<V> {
     if (values?.size === 0) this.#ties.delete(name);
   }
 
-  tiedTo(name: string): readonly V[] {
+  tiesOf(name: string): readonly V[] {
     return [...(this.#ties.get(name) ?? [])];
   }
 

@@ -115,7 +115,7 @@ test.each(Object.entries(edits))("%s: all is again what it was, down to its part
     restore();
     expect(structureHash(model)).toBe(hash);
     expect(areSame(parts(model), before)).toBe(true);
-    // What was remembered of an earlier revision knows other values.
+    // Results cached for an earlier revision contain other values.
     expect(model.graph.revision).toBeGreaterThan(revision);
     revision = model.graph.revision;
     infer(model);

@@ -38,7 +38,7 @@ describe.skipIf(cases.length === 0)("blocks, by ONNX Runtime's own quantizer", (
           expect([...packRows(zeroPoint, { width, size: 8 / bits, bits, fill: () => 2 ** (bits - 1) })]).toEqual([
             ...goldenNumbers(packedZeros),
           ]);
-        // What fills up the last block may be anything.
+        // The padding of the last block can have any value.
         const kept = K - (K % (8 / bits));
         const rowsOf = (bytes: ArrayLike<number>) =>
           Array.from({ length: N }, (_, row) =>

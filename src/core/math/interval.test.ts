@@ -167,7 +167,7 @@ describe("intervals", () => {
       expect(estimate(metric, most).high).toBe(1);
     }
     expect(compareRows(meanKl(), new Float64Array(4), Float64Array.of(0, 0, 0.1, 0)).difference.low).toBe(0);
-    // What labels say of some samples they need not say of others.
+    // Labeled samples on which both models agree do not show that they agree on others.
     expect(compareRows(accuracy(), same, same).difference.high).toBeCloseTo(0.161, 3);
     expect(compareRows(agreement(), Float64Array.of(1, 0, 1, 1), same.slice(0, 4)).difference.high).toBeGreaterThan(
       0.5,

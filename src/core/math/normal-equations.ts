@@ -101,13 +101,13 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
   const work = [...alike.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
   if (work > mostWork) return new Miss("the mask differs by output: too many linear systems to solve");
   const result = matrix(size, outputs);
-  for (const { kept, outputs: own } of alike.values()) {
+  for (const { kept, outputs: sameOutputs } of alike.values()) {
     const lower = cholesky(pick(damped, kept, kept));
     if (lower instanceof Miss) return lower;
-    const solved = solveCholesky(lower, pick(gradient, kept, own));
+    const solved = solveCholesky(lower, pick(gradient, kept, sameOutputs));
     kept.forEach((at, row) => {
-      own.forEach((output, column) => {
-        result.data[at * outputs + output] = solved.data[row * own.length + column] ?? 0;
+      sameOutputs.forEach((output, column) => {
+        result.data[at * outputs + output] = solved.data[row * sameOutputs.length + column] ?? 0;
       });
     });
   }

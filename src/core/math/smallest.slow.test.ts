@@ -33,8 +33,8 @@ function bySorting(parts: readonly (readonly [Scores, Uint8Array])[], count: num
   const sizes = parts.flatMap(([scores]) => Array.from(scores, Math.abs));
   const kept = parts.flatMap(([, mask]) => [...mask]);
   const order = sizes.map((_, index) => index).filter((index) => kept[index] === 1);
-  const gone = order.sort((a, b) => (sizes[a] ?? 0) - (sizes[b] ?? 0) || a - b).slice(0, count);
-  for (const index of gone) kept[index] = 0;
+  const pruned = order.sort((a, b) => (sizes[a] ?? 0) - (sizes[b] ?? 0) || a - b).slice(0, count);
+  for (const index of pruned) kept[index] = 0;
   return Uint8Array.from(kept);
 }
 

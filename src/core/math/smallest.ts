@@ -158,7 +158,10 @@ function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: nu
   const counts = parts.map(({ below, atLow, between, atHigh }) => {
     if (limit === low) return { less: below, equal: atLow };
     const less = between.reduce((total, size) => total + Number(size < limit), below + atLow);
-    return { less, equal: between.reduce((total, size) => total + Number(size === limit), limit === high ? atHigh : 0) };
+    return {
+      less,
+      equal: between.reduce((total, size) => total + Number(size === limit), limit === high ? atHigh : 0),
+    };
   });
   let remainingTies = counts.reduce((total, { less }) => total - less, count);
   return counts.map(({ less, equal }) => {
@@ -172,17 +175,17 @@ function cutsWithin(parts: readonly Located[], { low, high }: Bracket, count: nu
 function numberAtRank(numbers: Float64Array, rank: number): number {
   for (let [first, last] = [0, numbers.length - 1]; first < last; ) {
     const pivot = numbers[rank] ?? 0;
-    let [left, right] = [first, last];
-    while (left <= right) {
-      while ((numbers[left] ?? 0) < pivot) left++;
-      while ((numbers[right] ?? 0) > pivot) right--;
-      if (left > right) break;
-      const leftNumber = numbers[left] ?? 0;
-      numbers[left++] = numbers[right] ?? 0;
-      numbers[right--] = leftNumber;
+    let [lower, upper] = [first, last];
+    while (lower <= upper) {
+      while ((numbers[lower] ?? 0) < pivot) lower++;
+      while ((numbers[upper] ?? 0) > pivot) upper--;
+      if (lower > upper) break;
+      const lowerNumber = numbers[lower] ?? 0;
+      numbers[lower++] = numbers[upper] ?? 0;
+      numbers[upper--] = lowerNumber;
     }
-    if (right < rank) first = left;
-    if (rank < left) last = right;
+    if (upper < rank) first = lower;
+    if (rank < lower) last = upper;
   }
   return numbers[rank] ?? 0;
 }

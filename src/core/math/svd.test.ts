@@ -30,7 +30,7 @@ function diagonal(values: Float64Array): Matrix {
   return scaleColumns(identity(values.length), values);
 }
 
-/** What every decomposition must satisfy, whatever the matrix. */
+/** Checks the properties of every decomposition: orthonormal columns, ordered singular values, a small residual. */
 function expectDecomposition(source: Matrix, digits = 1e-13) {
   const { u, s, v } = svd(source);
   const count = Math.min(source.rows, source.columns);

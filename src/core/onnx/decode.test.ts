@@ -123,7 +123,7 @@ describe("opening reads the graph, not the weights", () => {
     const again = await encodeToBytes(model);
     const before = await source.read(0, source.size);
     expect(Buffer.compare(again, before)).toBe(0);
-    // What stands beside the graph in its attribute goes with copies too.
+    // Unknown fields beside the graph in its attribute are copied, too.
     expect(Buffer.compare(await encodeToBytes(model.clone()), before)).toBe(0);
   });
 });

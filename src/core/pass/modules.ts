@@ -78,11 +78,11 @@ export async function openModels(
   open: (path: string) => Promise<Model>,
 ): Promise<Record<string, unknown>> {
   const isModel = (path: readonly (string | number)[]) => takes(schema, path, (one) => ofModels.has(one));
-  const one = (value: unknown) => (typeof value === "string" ? open(value) : value);
+  const openPath = (value: unknown) => (typeof value === "string" ? open(value) : value);
   const opened: Record<string, unknown> = { ...options };
   for (const [name, value] of Object.entries(options)) {
-    if (Array.isArray(value) && isModel([name, 0])) opened[name] = await Promise.all(value.map(one));
-    else if (isModel([name])) opened[name] = await one(value);
+    if (Array.isArray(value) && isModel([name, 0])) opened[name] = await Promise.all(value.map(openPath));
+    else if (isModel([name])) opened[name] = await openPath(value);
   }
   return opened;
 }

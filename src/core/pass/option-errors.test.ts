@@ -1,4 +1,4 @@
-/** What a pass says to options that do not fit: the passes take their options through `parseOptions`. */
+/** Messages for invalid options: all passes parse their options with `parseOptions`. */
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { PithError } from "../errors.ts";
@@ -63,7 +63,7 @@ test.each([
   [{ scheme: "static", epochs: 1.5 }, 'tune: "epochs": expected an integer, got 1.5.', undefined],
   [{ scheme: "static", share: 2 }, 'tune: "share": must be below 1, got 2.', undefined],
   [{ scheme: "static", inner: { crop: "4" } }, 'tune: "inner.crop": expected a number, got "4".', undefined],
-  // What JSON does not hold, or holds at length, is said by its kind.
+  // Values that JSON cannot represent, or only at length, are shown by their type.
   [{ scheme: "static", model: new Map() }, 'tune: "model": expected a text, got [object Map].', undefined],
   [{ scheme: "static", model: { big: 1n } }, 'tune: "model": expected a text, got { big }.', undefined],
   [{ scheme: "static", kind: 3 }, 'tune: "kind": expected "a", "b" or "c", got 3.', undefined],

@@ -80,7 +80,7 @@ export interface CalibrationData {
   labelled?(options: OptionValues): boolean;
 }
 
-/** What recipes, the command line and help know about a pass. */
+/** Properties of a pass for recipes, the command line and help. */
 export interface PassDescription {
   /** The name of the command and of the recipe step. */
   readonly id: string;
@@ -128,7 +128,7 @@ export interface PassDescription {
 }
 
 /** Returns the model whose layers compare with those of a result. @param run Runs a pass on the original with the result's options. */
-export async function unroundedBy(
+export async function equalizedReference(
   { unrounded }: AnyPass,
   original: Model,
   changes: readonly Change[],

@@ -30,12 +30,12 @@ const random = "0123456789ab";
 test("what dead processes left of a file goes, and nothing else", async () => {
   const dead = `.m.onnx.${here}-${deadProcess()}.${random}.tmp`;
   const kept = {
-    // By this process, and by one that lives.
+    // Files of this process and of another running process stay.
     [`.m.onnx.${here}-${process.pid}.${random}.tmp`]: 0,
     [`.m.onnx.${here}-${process.ppid}.${random}.tmp`]: 100,
-    // From another machine, but not untouched for long.
+    // A file of another machine stays if it changed less than a day ago.
     [`.m.onnx.00000000-1.${random}.tmp`]: 23,
-    // Of other files, or none of ours.
+    // Temporary files of other targets and foreign files stay.
     [`.other.onnx.${here}-${deadProcess()}.${random}.tmp`]: 100,
     [`.m.onnx_data.${here}-${deadProcess()}.${random}.tmp`]: 100,
     ".m.onnx.tmp": 100,
@@ -87,12 +87,12 @@ describe("folders for temporary files", () => {
   test("of dead processes go with what is in them, and nothing else", async () => {
     const folder = temporaryFolder();
     const kept = [
-      // By this process, and by one that lives.
+      // Folders of this process and of another running process stay.
       `pith-${here}-${process.pid}.${random}`,
       `pith-${here}-${process.ppid}.${random}`,
-      // Of another machine, where the process may live.
+      // A folder of another machine stays, because its process can still be running.
       `pith-00000000-1.${random}`,
-      // Of the user.
+      // Folders of the user stay.
       "pith-models",
       `pith-${here}-${deadProcess()}`,
       `models-${here}-${deadProcess()}.${random}`,

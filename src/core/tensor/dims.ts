@@ -265,10 +265,11 @@ export interface AxisLayout {
  * @throws PithError E_OPTION if there is no such axis.
  */
 export function alongAxis(dims: readonly number[], axis: number, axes = 1): AxisLayout {
-  const at = axis < 0 ? axis + dims.length : axis;
-  if (dims[at] === undefined) throw new PithError("E_OPTION", `${dimsText(dims)} has no axis ${axis}.`);
-  const [before, own, behind] = [dims.slice(0, at), dims.slice(at, at + axes), dims.slice(at + axes)];
-  return { outer: elementCount(before), count: elementCount(own), inner: elementCount(behind) };
+  const start = axis < 0 ? axis + dims.length : axis;
+  const end = start + axes;
+  if (dims[start] === undefined) throw new PithError("E_OPTION", `${dimsText(dims)} has no axis ${axis}.`);
+  const count = elementCount(dims.slice(start, end));
+  return { outer: elementCount(dims.slice(0, start)), count, inner: elementCount(dims.slice(end)) };
 }
 
 /** Returns row-major strides, in elements. */

@@ -2,7 +2,7 @@
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { drawsNumbers } from "../../core/analysis/fixed-draws.ts";
 import type { Engine } from "../../core/engine/engine.ts";
-import { asPithError, capitalized, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
+import { asPithError, capitalize, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -140,8 +140,8 @@ export async function judgedBatch(
     const differs = `The outputs depend on the batch: for ${compared}, ${apart}`;
     const note =
       batch === undefined
-        ? `${differs}. ${capitalized(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
-        : `${differs}. ${capitalized(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
+        ? `${differs}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
+        : `${differs}. ${capitalize(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
     return { batch: batch ?? 1, note, isWarning: !(found.worst >= sameDirection) };
   }
   return plain;

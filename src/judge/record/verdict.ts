@@ -1,4 +1,4 @@
-import { capitalized } from "../../core/errors.ts";
+import { capitalize } from "../../core/errors.ts";
 import type { Unit } from "../../core/estimate.ts";
 import {
   allowance,
@@ -180,14 +180,14 @@ export function accuracySentence(run: Run): string | undefined {
   const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
   const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
-  return `${capitalized(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
+  return `${capitalize(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
 }
 
 /** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
 export function othersSentence(others: Likeness | string): string {
   if (typeof others === "string") return `The other outputs were not compared: ${others}.`;
   const { output = "", outputs = 1, relativeError, samples, lost } = others;
-  if (lost !== undefined) return `${capitalized(lost)}.`;
+  if (lost !== undefined) return `${capitalize(lost)}.`;
   const on = `on ${counted(samples, "sample")}`;
   if (relativeError === 0) return `The other outputs are equal ${on}.`;
   const which = outputs === 1 ? "" : `${integer(outputs)} `;

@@ -1,6 +1,6 @@
 /** Checks what the metric does not measure: other outputs, random inputs without data, and raw outputs if samples are few. */
 
-import { asPithError, stripPeriod, uncapitalized } from "../../core/errors.ts";
+import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/types.ts";
@@ -65,7 +65,7 @@ export async function keptFunction(
     work.catch((error: unknown) => {
       const refusal = asPithError(error);
       if (!forced || refusal instanceof ResultFails) throw error;
-      return uncapitalized(stripPeriod(refusal.message));
+      return uncapitalize(stripPeriod(refusal.message));
     });
   const isFew = answered < fewSamples && trained === "none";
   const values = trained === "labels" ? "none" : isFew ? "all" : "all but the answer";

@@ -2,7 +2,7 @@
 
 import { asPithError, Miss, throwIfAborted } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
-import { type Context, unroundedBy } from "../../core/pass/pass.ts";
+import { type Context, equalizedReference } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { layerErrors } from "../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../runtime/noise/weight-errors.ts";
@@ -31,7 +31,12 @@ export async function errorsOf(
     Number.isNaN(decibels) ? Number.POSITIVE_INFINITY : 10 ** (-decibels / 10);
   if (storedBytes(original.graph) <= largestRun)
     try {
-      const unrounded = await unroundedBy(pass, original, plain.changes, async (of) => (await run(given, of)).model);
+      const unrounded = await equalizedReference(
+        pass,
+        original,
+        plain.changes,
+        async (of) => (await run(given, of)).model,
+      );
       const options = { samples: samplesOfErrors, output, seed, signal };
       const found = await layerErrors(engine, unrounded, plain.model, samples, options);
       for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {

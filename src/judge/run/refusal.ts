@@ -1,5 +1,5 @@
 /** Errors of a run that kept nothing. */
-import { capitalized, PithError } from "../../core/errors.ts";
+import { capitalize, PithError } from "../../core/errors.ts";
 import { bytes, counted, integer } from "../../core/numbers.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Run, Variant } from "../record/data.ts";
@@ -10,7 +10,7 @@ import { whyUnchanged } from "./variant.ts";
 export function refusal(run: Run): PithError {
   const [only, ...more] = run.variants;
   const hint = "Edit the recipe, train longer, or force it.";
-  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalized(text)}.`, { hint });
+  const lost = (text: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(text)}.`, { hint });
   if (only === undefined) return new PithError("E_OPTION", "There was nothing to try.");
   const missed = run.missed === undefined ? undefined : run.variants[run.missed];
   if (missed !== undefined) return lost(missedText(missed, run));
@@ -19,7 +19,7 @@ export function refusal(run: Run): PithError {
   if (more.length > 0) return nothingToDo(run) ?? nothingSmaller(run) ?? lost("No variant meets the goal");
   const { refused, refusedAs, comparison, verdict } = only;
   if (refused !== undefined)
-    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalized(refused)}.`);
+    return refusedAs === "lost" ? lost(refused) : new PithError("E_UNSUPPORTED", `${capitalize(refused)}.`);
   if (comparison === undefined || verdict === undefined || run.goal === undefined) return lost("Nothing was kept");
   return lost(lossText(comparison, verdict, run.goal, run.data));
 }

@@ -1,6 +1,6 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { capitalized, PithError, truncateList } from "../../core/errors.ts";
+import { capitalize, PithError, truncateList } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -167,5 +167,5 @@ export function chanceQuestion(
     preprocessing === undefined ? "the labels and the model" : "the preprocessing, the labels and the model";
   const better = reached > chance ? "not clearly better" : "no better";
   const fresh = learns ? " An untrained network scores like this, too." : "";
-  return `${how === "" ? capitalized(whose) : how + whose} scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+  return `${how === "" ? capitalize(whose) : how + whose} scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
 }

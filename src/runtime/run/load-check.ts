@@ -1,6 +1,6 @@
 /** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
 import type { Engine } from "../../core/engine/index.ts";
-import { unknownIn } from "../../core/engine/unknown-operator.ts";
+import { findUnknownOperator } from "../../core/engine/unknown-operator.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 
@@ -44,7 +44,8 @@ export async function requireLoads(engine: WatchedEngine, model: Model, original
     await session.release();
   } catch (error) {
     if (!(error instanceof PithError)) throw error;
-    if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || unknownIn(error) !== undefined) return;
+    if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || findUnknownOperator(error) !== undefined)
+      return;
     const failed = await notLoaded(engine, model, error);
     if (await loads(engine, original)) throw failed;
     throw new ResultFails(error, `This runtime loads neither the original nor the result: ${error.message}`, true);

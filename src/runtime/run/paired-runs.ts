@@ -9,7 +9,7 @@ import { cost } from "../../core/analysis/cost.ts";
 import { drawAlike, drawsNumbers, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { type UnknownOperator, unknownIn } from "../../core/engine/unknown-operator.ts";
+import { findUnknownOperator, type UnknownOperator } from "../../core/engine/unknown-operator.ts";
 import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -142,7 +142,7 @@ async function runBoth(
     session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
   } catch (error) {
     const refusal = asPithError(error);
-    const found = unknownIn(refusal);
+    const found = findUnknownOperator(refusal);
     if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
       return runBoth(engine, original, result, options, [...unknown, found]);
     if (refusal.code === "E_ENGINE_MISSING") throw error;

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Matching } from "../../core/analysis/match.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
-import { capitalized, PithError } from "../../core/errors.ts";
+import { capitalize, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
@@ -86,7 +86,7 @@ export function distillation(options: DistillationOptions): Loss {
   const settings = { match, teacher: teachers.map(teacherName).join(", ") };
   if (loss !== undefined) {
     if (options.temperature !== undefined || options.alpha !== undefined)
-      throw new PithError("E_OPTION", `${capitalized(settingsOfAnotherLoss)}.`);
+      throw new PithError("E_OPTION", `${capitalize(settingsOfAnotherLoss)}.`);
     return { ...parsed(loss), teachers, settings: { ...settings, loss } };
   }
   const { temperature = 4, alpha = 0.7 } = options;

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { capitalized, type Miss } from "../../../core/errors.ts";
+import { capitalize, type Miss } from "../../../core/errors.ts";
 import { counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
@@ -90,7 +90,7 @@ export default defineCommand({
         const same = layers.length - changed.length;
         if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
         for (const text of notCompared(misses)) terminal.line(text);
-        if (lost !== undefined) terminal.line(`${capitalized(lost)}.`);
+        if (lost !== undefined) terminal.line(`${capitalize(lost)}.`);
         const none = misses.length > 0 ? "No other layer differs." : "No layer differs.";
         terminal.line(blamed === undefined ? none : `${blameText(blamed)}.`);
         if (out !== undefined) terminal.line(`written: ${bold(out)}${replaced ? " (replaced)" : ""}`);

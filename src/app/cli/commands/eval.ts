@@ -2,7 +2,16 @@ import * as v from "valibot";
 import { appendFile } from "#platform";
 import { notFiniteHint, PithError } from "../../../core/errors.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
-import { counted, difference, figure, figureInterval, integer, minus, percent, told } from "../../../core/numbers.ts";
+import {
+  counted,
+  difference,
+  figure,
+  figureInterval,
+  formatDistinct,
+  integer,
+  minus,
+  percent,
+} from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { cosineText, sameDirection } from "../../../judge/compare/batch-dependence.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
@@ -186,10 +195,10 @@ function goalOf(measured: Measurement, kind: string, least: number, strict: bool
   const { unit } = found;
   const { value, low, high, count } = found.estimate;
   const met = (strict ? low : value) >= least;
-  const [own, demanded] = told(unit, value, least);
+  const [own, demanded] = formatDistinct(unit, value, least);
   const interval =
     unit === "share"
-      ? ` (${told(unit, low, least)[0]} … ${told(unit, high, least)[0]}, n = ${integer(count)})`
+      ? ` (${formatDistinct(unit, low, least)[0]} … ${formatDistinct(unit, high, least)[0]}, n = ${integer(count)})`
       : `, n = ${integer(count)}`;
   return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${own}${interval}, ${demanded} required` };
 }

@@ -3,7 +3,7 @@ import { readdir, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import * as v from "valibot";
 import { temporaryFolder } from "#platform";
-import { capitalized, joinList, PithError } from "../../../core/errors.ts";
+import { capitalize, joinList, PithError } from "../../../core/errors.ts";
 import { bytes, counted } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { version } from "../../../core/version.ts";
@@ -189,7 +189,7 @@ export async function variantsOf(
       throw ofOneFile(error);
     });
     if (result.written === undefined)
-      throw new PithError("E_UNSUPPORTED", `${capitalized(result.idle ?? "nothing changed")}.`);
+      throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
     const { after, samples, preprocessing, sparing } = result;
     const spared = sparing === undefined ? {} : { spared: sparing.spared.map(sparedLine) };
     const judgedOn = samples && [

@@ -3,7 +3,7 @@
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import * as v from "valibot";
-import { PithError, uncapitalized } from "../../../core/errors.ts";
+import { PithError, uncapitalize } from "../../../core/errors.ts";
 import { openModules } from "../../../core/pass/modules.ts";
 import { bytesOf, countOption, described, downloadOption, option, sizeOption } from "../../../core/pass/options.ts";
 import type { AnyPass } from "../../../core/pass/pass.ts";
@@ -64,7 +64,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
   const { suffix, results, takes = "the model", takesStudent = false, examples } = command;
   return defineCommand({
     name,
-    summary: uncapitalized(summary),
+    summary: uncapitalize(summary),
     arguments: [{ name: "model.onnx", description: `${takes}; ${folderForFolder}`, optional: takesStudent }],
     options: stepFlags(results ?? outputName("model.onnx", suffix({}))),
     // A pass that discards the weights on purpose has no goal.

@@ -1,5 +1,5 @@
 /** Advice for results that are worse than the original. It names only flags of the command that ran. */
-import { capitalized } from "../../../core/errors.ts";
+import { capitalize } from "../../../core/errors.ts";
 import type { AnyPass, Change, OptionValues } from "../../../core/pass/pass.ts";
 import type { Lost } from "../../../judge/run/judgement.ts";
 import { trains } from "../../../judge/steps/step.ts";
@@ -76,7 +76,7 @@ export function lostAdvice(
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
   const then = next === undefined ? `${shown}.` : `, then pith ${next.replace(/ +#.*$/, "")}`;
   const anyway = `${offers.length === 0 ? "" : "or "}write it anyway: --force`;
-  return `${kept}${capitalized([...offers, anyway].join(", "))}${later}${then}`;
+  return `${kept}${capitalize([...offers, anyway].join(", "))}${later}${then}`;
 }
 
 function exceptText({ except }: OptionValues, layer: string): string {

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { type Encoding, joinPath, packageVersion } from "#platform";
-import { capitalized, joinList, throwIfAborted } from "../../../core/errors.ts";
+import { capitalize, joinList, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { bytes, counted, figure } from "../../../core/numbers.ts";
 import type { Context } from "../../../core/pass/pass.ts";
@@ -75,7 +75,7 @@ async function compressed(
   };
   const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
     ...named(worded(run), others),
-    warnings: [...task.warnings, ...run.warnings].map((text) => capitalized(onCommandLine(text))),
+    warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(onCommandLine(text))),
     original: { ...run.original, ...(await factsOf(run)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {

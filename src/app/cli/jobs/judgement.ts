@@ -1,9 +1,9 @@
 /** Compares a command's result with its input model and decides whether to write it, warn, or fail. */
 import { infer } from "../../../core/analysis/infer.ts";
 import { hasFloatWeights } from "../../../core/analysis/weight.ts";
-import { capitalized, PithError } from "../../../core/errors.ts";
+import { capitalize, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { type Change, unroundedBy } from "../../../core/pass/pass.ts";
+import { type Change, equalizedReference } from "../../../core/pass/pass.ts";
 import { type Comparison, type Goal, isWithin, judge, type Verdict } from "../../../judge/compare/compare.ts";
 import { fewestSame, type Likeness } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/right-on.ts";
@@ -157,20 +157,20 @@ export async function requireKept(
       : undefined;
   const blamed = errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
   const first = blamed === undefined ? "" : ` ${blameText(blamed)}.`;
-  const tried = spared === undefined ? "" : ` ${capitalized(spared)}.`;
+  const tried = spared === undefined ? "" : ` ${capitalize(spared)}.`;
   const lostBefore =
     judged !== undefined &&
     compared?.reference?.judges === true &&
     isWithin(judge(compared.comparison, judged.goal).drop, judged.goal);
   const assumesScores = data?.task.assumesScores;
   const trainable = hasFloatWeights(result, infer(result));
-  throw new PithError("E_ACCURACY_LOST", `${capitalized(text)}.${first}${tried} Nothing was written.`, {
+  throw new PithError("E_ACCURACY_LOST", `${capitalize(text)}.${first}${tried} Nothing was written.`, {
     hint: lostAdvice(pass, input, { unshown, blamed, changes, because, lostBefore, trainable, assumesScores }),
   });
 }
 
 const unrounded = ({ pass, input, original, like, data, running }: OpenStep, changes: readonly Change[]) =>
-  unroundedBy(pass, like, changes, async (by) => {
+  equalizedReference(pass, like, changes, async (by) => {
     const model = original.clone();
     await runStep(by, model, data?.options ?? input.options, data?.task ?? {}, { ...running, log: () => {} });
     return model;

@@ -1,7 +1,7 @@
 /** Job of `pith simplify`: simplifies, compares with the original, and writes the result if it computes the same. */
 import type { Encoding } from "#platform";
 import { createEngine, type Engine } from "../../../core/engine/index.ts";
-import { asPithError, PithError, stripPeriod, throwIfAborted, uncapitalized } from "../../../core/errors.ts";
+import { asPithError, PithError, stripPeriod, throwIfAborted, uncapitalize } from "../../../core/errors.ts";
 import { allGraphs, allValues } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
@@ -115,7 +115,7 @@ async function compare(
     const refusal = asPithError(error);
     if (refusal instanceof ResultFails && refusal.loading) throw error;
     const reason = stripPeriod(refusal.message);
-    if (force) return uncapitalized(reason);
+    if (force) return uncapitalize(reason);
     throw new PithError(
       refusal.code,
       `${reason}. The result could not be compared with the original. Nothing was written.`,

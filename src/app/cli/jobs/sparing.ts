@@ -1,5 +1,5 @@
 /** Precision fallback: keeps the most sensitive layers at higher precision, and evaluates the result on samples that the search did not use. */
-import { capitalized, Miss, PithError } from "../../../core/errors.ts";
+import { capitalize, Miss, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { allowance, counted } from "../../../core/numbers.ts";
 import { downloadBytesOf } from "../../../core/pass/options.ts";
@@ -62,7 +62,7 @@ export async function judgedSparing(
   const spared = await spare({ ...request, search, plain }, told);
   if (spared instanceof Miss) {
     // The model may pass alone, but must not be written.
-    if (together !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalized(spared.reason)}.`);
+    if (together !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(spared.reason)}.`);
     return spared;
   }
   const others: OpenStep =

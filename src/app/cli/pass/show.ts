@@ -1,4 +1,4 @@
-import { capitalized } from "../../../core/errors.ts";
+import { capitalize } from "../../../core/errors.ts";
 import {
   allowance,
   bytes,
@@ -95,7 +95,7 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
     goalMissed: true,
     print(terminal) {
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
-      if (idle !== undefined) return terminal.line(`${capitalized(idle)}. Nothing was written; --force writes it.`);
+      if (idle !== undefined) return terminal.line(`${capitalize(idle)}. Nothing was written; --force writes it.`);
       const further = marked(files.alsoWritten, files);
       const found = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
       terminal.line(`Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`);
