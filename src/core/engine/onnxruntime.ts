@@ -9,9 +9,8 @@ import { withListFirst } from "../graph/list-first.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { delivered, type Engine, isNames, type LoadOptions, type Session, wantedNames } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
-import { plainMessage } from "./runtime-messages.ts";
+import { plainMessage, unknownOperator } from "./runtime-messages.ts";
 import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
-import { unknownOperator } from "./unknown-operator.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {

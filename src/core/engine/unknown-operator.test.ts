@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { createEngine } from "./index.ts";
-import { findUnknownOperator, unknownOperator } from "./unknown-operator.ts";
+import { findUnknownOperator, unknownOperator } from "./runtime-messages.ts";
 
 test.each([
   ["opset 21, custom 1", "custom.MyAct", { domain: "custom", op: "MyAct" }],

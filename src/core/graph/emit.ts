@@ -266,36 +266,20 @@ function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (
 }
 
 function tag(place: string, kind: Attribute["kind"] | undefined, value: unknown): Attribute {
-  switch (kind) {
-    case "int":
-      if (isInteger(value)) return { kind, value };
-      break;
-    case "float":
-      if (typeof value === "number") return { kind, value };
-      break;
-    case "string":
-      if (typeof value === "string") return { kind, value };
-      break;
-    case "ints":
-      if (isListOf(value, isInteger)) return { kind, value: [...value] };
-      break;
-    case "floats":
-      if (isListOf(value, (item) => typeof item === "number")) return { kind, value: [...value] };
-      break;
-    case "strings":
-      if (isListOf(value, (item) => typeof item === "string")) return { kind, value: [...value] };
-      break;
-    case "tensor":
-      if (isDense(value)) return { kind, value: inMemory(value) };
-      break;
-  }
+  if (kind === "int" && isInteger(value)) return { kind, value };
+  if (kind === "float" && isNumber(value)) return { kind, value };
+  if (kind === "string" && isText(value)) return { kind, value };
+  if (kind === "ints" && isListOf(value, isInteger)) return { kind, value: [...value] };
+  if (kind === "floats" && isListOf(value, isNumber)) return { kind, value: [...value] };
+  if (kind === "strings" && isListOf(value, isText)) return { kind, value: [...value] };
+  if (kind === "tensor" && isDense(value)) return { kind, value: inMemory(value) };
   const got = Array.isArray(value) ? `[${value.join(", ")}]` : typeof value === "object" ? "an object" : String(value);
   throw new PithError("E_TYPE_MISMATCH", `${place}: expected ${kind ?? "nothing"}, got ${got}.`);
 }
 
-function isInteger(value: unknown): value is number {
-  return Number.isInteger(value);
-}
+const isInteger = (value: unknown): value is number => Number.isInteger(value);
+const isNumber = (value: unknown): value is number => typeof value === "number";
+const isText = (value: unknown): value is string => typeof value === "string";
 
 function isListOf<T>(value: unknown, is: (item: unknown) => item is T): value is readonly T[] {
   return Array.isArray(value) && value.every(is);

@@ -131,25 +131,22 @@ export function sliceColumns(source: Matrix, from: number, to: number): Matrix {
 
 /** Computes A · diag(factors). */
 export function scaleColumns(source: Matrix, factors: ArrayLike<number>): Matrix {
-  const result = matrix(source.rows, source.columns, source.data.slice());
-  for (let row = 0; row < source.rows; row++) {
-    const start = row * source.columns;
-    for (let column = 0; column < source.columns; column++) {
-      result.data[start + column] = (result.data[start + column] ?? 0) * (factors[column] ?? 0);
-    }
-  }
-  return result;
+  const { rows, columns, data } = source;
+  return matrix(
+    rows,
+    columns,
+    data.map((value, index) => value * (factors[index % columns] ?? 0)),
+  );
 }
 
 /** Computes diag(factors) · A. */
 export function scaleRows(source: Matrix, factors: ArrayLike<number>): Matrix {
-  const result = matrix(source.rows, source.columns, source.data.slice());
-  for (let row = 0; row < source.rows; row++) {
-    const factor = factors[row] ?? 0;
-    for (let at = row * source.columns; at < (row + 1) * source.columns; at++)
-      result.data[at] = (result.data[at] ?? 0) * factor;
-  }
-  return result;
+  const { rows, columns, data } = source;
+  return matrix(
+    rows,
+    columns,
+    data.map((value, index) => value * (factors[Math.floor(index / columns)] ?? 0)),
+  );
 }
 
 export function subtract(a: Matrix, b: Matrix): Matrix {

@@ -7,6 +7,7 @@
 import { Miss } from "../errors.ts";
 import { cholesky, solveCholesky } from "./cholesky.ts";
 import { type Matrix, type Multiply, matrix, subtract, transpose } from "./matrix.ts";
+import { axpy } from "./vector.ts";
 
 /** Sums over rows of features P (n × f) and targets Y (n × o). */
 export interface Sums {
@@ -32,9 +33,7 @@ export async function addRows(sums: Sums, features: Matrix, targets: Matrix, mul
 }
 
 export function addTo(total: Matrix, part: Matrix): void {
-  part.data.forEach((value, at) => {
-    total.data[at] = (total.data[at] ?? 0) + value;
-  });
+  axpy(1, part.data, 0, total.data, 0, part.data.length);
 }
 
 /** Pᵀ r for the weights w (f × o). */

@@ -1,4 +1,5 @@
 /** Reads model-local functions (FunctionProto) as graphs with untyped inputs and outputs. They are saved as the file's bytes. */
+import { bytesSource } from "#platform";
 import { PithError } from "../errors.ts";
 import { defaultDomain } from "../graph/elements.ts";
 import type { LocalFunction } from "../graph/functions.ts";
@@ -48,7 +49,7 @@ async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<
     for (const name of all(from)) writer.message(to, (info) => info.text(valueInfoFields.name, fieldText(name)));
   }
   for (const info of all(f.valueInfo)) writer.bytes(graphFields.valueInfo, payload(info));
-  const reading = readingOf(new LazyFile(inHand(joined(writer))));
+  const reading = readingOf(new LazyFile(sourceOf(writer)));
   const graph = new Graph();
   await reading.graph(await reading.file.fields(0, reading.file.source.size), graph, 0);
   const attributes = new Map<string, Attribute | undefined>();
@@ -75,7 +76,7 @@ async function readDefaults(
   for (const field of defaults) {
     const writer = new Writer(undefined, 256);
     writer.bytes(f.defaults, payload(field));
-    const reading = readingOf(new LazyFile(inHand(joined(writer))));
+    const reading = readingOf(new LazyFile(sourceOf(writer)));
     for (const attributeField of await reading.file.fields(0, reading.file.source.size)) {
       const [name, attribute] = await readAttribute(reading, attributeField, owner, 0, "a function");
       attributes.set(name, attribute);
@@ -132,10 +133,4 @@ function joined(writer: Writer): Uint8Array {
   return concatenated(writer.finish().filter((piece) => piece instanceof Uint8Array));
 }
 
-function inHand(bytes: Uint8Array): ByteSource {
-  return {
-    size: bytes.byteLength,
-    name: "a function of the model",
-    read: async (start, end) => bytes.subarray(start, end),
-  };
-}
+const sourceOf = (writer: Writer): ByteSource => bytesSource(joined(writer), "a function of the model");

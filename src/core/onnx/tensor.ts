@@ -14,28 +14,12 @@ import { type ExternalFiles, readExternal } from "./external.ts";
 import { eachVarint, type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
 import type { LazyFile } from "./lazy.ts";
 import { type DataPiece, type Origin, setOrigin } from "./origin.ts";
-import { tensorFields } from "./schema.ts";
+import { tensorFields as f } from "./schema.ts";
 import { checkCount, decodeTyped, slotCount, typedField } from "./typed-data.ts";
 import { highestRank } from "./value-info.ts";
 
-const {
-  dims: dimsField,
-  type: typeField,
-  segment,
-  name: nameField,
-  rawData,
-  doc,
-  externalData,
-  location: locationField,
-} = tensorFields;
-const typedFields = new Set<number>([
-  tensorFields.floatData,
-  tensorFields.int32Data,
-  tensorFields.stringData,
-  tensorFields.int64Data,
-  tensorFields.doubleData,
-  tensorFields.uint64Data,
-]);
+const { floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data } = f;
+const dataFields = new Set<number>([floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data]);
 
 function tensorOf(known: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
   const tensor = { ...known, read: () => readElements(known, origin, place) };
@@ -97,30 +81,30 @@ export async function readTensor(
   let docText: string | undefined;
   let isExternal = false;
   for (const field of fields) {
-    if (field.number === rawData || typedFields.has(field.number)) {
+    if (dataFields.has(field.number)) {
       data.push(field);
       continue;
     }
-    if (field.number === dimsField) {
+    if (field.number === f.dims) {
       const loaded = await file.loaded(field);
       eachVarint(loaded, (cursor) => {
         if (dims.push(Number(cursor.signed)) > highestRank) {
           throw new PithError("E_MODEL", `${owner}: a tensor has more than ${highestRank} dimensions.`);
         }
       });
-    } else if (field.number === typeField) code = Number(lastVarint(field));
-    else if (field.number === externalData) outside.push(await file.loaded(field));
-    else if (field.number === locationField) {
+    } else if (field.number === f.type) code = Number(lastVarint(field));
+    else if (field.number === f.externalData) outside.push(await file.loaded(field));
+    else if (field.number === f.location) {
       isExternal = lastVarint(field) === 1;
       if (!isExternal) unread.push(field);
-    } else if (field.number === segment)
+    } else if (field.number === f.segment)
       throw new PithError("E_UNSUPPORTED", `${owner}: the tensor is split into segments.`);
     else {
       const loaded = await file.loaded(field);
       shell.push(loaded);
-      if (field.number === nameField) name = fieldText(loaded);
-      else if (field.number === doc) docText = fieldText(loaded);
-      else if (field.number === tensorFields.metadata) metadata.push(loaded);
+      if (field.number === f.name) name = fieldText(loaded);
+      else if (field.number === f.doc) docText = fieldText(loaded);
+      else if (field.number === f.metadata) metadata.push(loaded);
       else unknown.push(loaded);
     }
   }
@@ -170,7 +154,7 @@ function locate(
     return { bytes, stored: undefined };
   }
   const number = typedField(type);
-  const wide = number === tensorFields.floatData || number === tensorFields.doubleData;
+  const wide = number === floatData || number === doubleData;
   const single = raw.length === 1 || (wide && data.length === 1 && only.number === number && only.wire === 2);
   if (!single) {
     const available = data.reduce((size, field) => size + field.end - field.start, 0);

@@ -4,18 +4,8 @@ import { bytesOf } from "../tensor/dense.ts";
 import { type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { writeMetadata } from "./metadata.ts";
 import { originOf } from "./origin.ts";
-import { entryFields, tensorFields } from "./schema.ts";
+import { entryFields, tensorFields as f } from "./schema.ts";
 import type { Piece, Writer } from "./writer.ts";
-
-const {
-  dims: dimsField,
-  type: typeField,
-  name: nameField,
-  rawData,
-  doc,
-  externalData,
-  location: locationField,
-} = tensorFields;
 
 /** The location of a tensor's elements outside the model's file. */
 export interface ExternalPlace {
@@ -36,30 +26,31 @@ export interface Beside {
 
 export function writeTensor(writer: Writer, tensor: Tensor, beside: Beside): void {
   const { name, place } = beside;
-  for (const dim of tensor.dims) writer.integer(dimsField, dim);
-  writer.integer(typeField, typeCodes[tensor.type]);
+  for (const dim of tensor.dims) writer.integer(f.dims, dim);
+  writer.integer(f.type, typeCodes[tensor.type]);
   const pieces = place === undefined ? originOf(tensor)?.pieces : undefined;
-  for (const { number, piece } of pieces ?? []) if (number < nameField) writer.field(number, piece);
+  for (const { number, piece } of pieces ?? []) if (number < f.name) writer.field(number, piece);
   if (pieces === undefined && tensor.type === "string") {
-    for (const text of beside.strings.get(tensor)?.data ?? []) writer.text(tensorFields.stringData, text);
+    for (const text of beside.strings.get(tensor)?.data ?? []) writer.text(f.stringData, text);
   }
-  if (name !== undefined) writer.text(nameField, name);
-  for (const { number, piece } of pieces ?? []) if (number > nameField) writer.field(number, piece);
-  if (pieces === undefined && place === undefined && tensor.type !== "string") writer.piece(rawData, rawPiece(tensor));
-  if (beside.doc !== undefined) writer.text(doc, beside.doc);
+  if (name !== undefined) writer.text(f.name, name);
+  for (const { number, piece } of pieces ?? []) if (number > f.name) writer.field(number, piece);
+  if (pieces === undefined && place === undefined && tensor.type !== "string")
+    writer.piece(f.rawData, rawPiece(tensor));
+  if (beside.doc !== undefined) writer.text(f.doc, beside.doc);
   if (place !== undefined) writeExternal(writer, place);
-  writeMetadata(writer, tensorFields.metadata, beside.metadata ?? new Map(), beside.role);
+  writeMetadata(writer, f.metadata, beside.metadata ?? new Map(), beside.role);
 }
 
 function writeExternal(writer: Writer, { location, offset, length }: ExternalPlace): void {
   const entries = { location, offset: String(offset), length: String(length) };
   for (const [key, value] of Object.entries(entries)) {
-    writer.message(externalData, (entry) => {
+    writer.message(f.externalData, (entry) => {
       entry.text(entryFields.key, key);
       entry.text(entryFields.value, value);
     });
   }
-  writer.integer(locationField, 1);
+  writer.integer(f.location, 1);
 }
 
 export function rawPiece(tensor: Tensor): Piece {

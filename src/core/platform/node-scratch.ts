@@ -6,11 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { PithError } from "../errors.ts";
 import type { ScratchFile } from "./files.ts";
-import { failure } from "./node-failure.ts";
+import { failure, maxSystemCall, readFully } from "./node-failure.ts";
 import { temporaryPrefix } from "./node-leftovers.ts";
-
-/** The maximum bytes of one system call: Linux stops slightly below 2 GiB. */
-const mostAtOnce = 2 ** 30;
 
 /** Opens an unnamed file in TMPDIR, otherwise in the system's temporary folder. @throws PithError E_FILE if it cannot be made. */
 export async function scratchFile(): Promise<ScratchFile> {
@@ -37,7 +34,7 @@ export async function scratchFile(): Promise<ScratchFile> {
       end += bytes.byteLength;
       try {
         for (let done = 0; done < bytes.byteLength; ) {
-          const length = Math.min(mostAtOnce, bytes.byteLength - done);
+          const length = Math.min(maxSystemCall, bytes.byteLength - done);
           done += (await handle.write(bytes, done, length, start + done)).bytesWritten;
         }
       } catch (cause) {
@@ -47,12 +44,7 @@ export async function scratchFile(): Promise<ScratchFile> {
     },
     async fill(bytes, start) {
       try {
-        for (let done = 0; done < bytes.byteLength; ) {
-          const length = Math.min(mostAtOnce, bytes.byteLength - done);
-          const { bytesRead } = await handle.read(bytes, done, length, start + done);
-          if (bytesRead === 0) throw new Error("it ends too early");
-          done += bytesRead;
-        }
+        if (!(await readFully(handle, bytes, start))) throw new Error("it ends too early");
       } catch (cause) {
         throw failure(`A temporary file in "${folder}" cannot be read`, cause);
       }

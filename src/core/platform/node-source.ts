@@ -7,11 +7,8 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PithError } from "../errors.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import { failure } from "./node-failure.ts";
+import { failing, failure, maxSystemCall, readFully } from "./node-failure.ts";
 import { type ByteRange, blobSource, checkRange, readRanges as readOneByOne, urlBeside, urlSource } from "./sources.ts";
-
-/** The maximum bytes of one system read: Linux stops slightly below 2 GiB. */
-const readAtMost = 2 ** 30;
 
 const handles = new FinalizationRegistry<FileHandle>((handle) => void handle.close().catch(() => {}));
 
@@ -41,16 +38,8 @@ export class FileSource implements ByteSource {
   async read(start: number, end: number): Promise<Uint8Array> {
     checkRange(this.name, this.size, start, end);
     const bytes = new Uint8Array(end - start);
-    try {
-      for (let filled = 0; filled < bytes.byteLength; ) {
-        const length = Math.min(readAtMost, bytes.byteLength - filled);
-        const { bytesRead } = await this.#handle.read(bytes, filled, length, start + filled);
-        if (bytesRead === 0) throw changed(this.name);
-        filled += bytesRead;
-      }
-    } catch (cause) {
-      throw failure(`"${this.name}" cannot be read`, cause);
-    }
+    const isComplete = await readFully(this.#handle, bytes, start).catch(failing(`"${this.name}" cannot be read`));
+    if (!isComplete) throw changed(this.name);
     await this.requireUnchanged();
     return bytes;
   }
@@ -60,7 +49,7 @@ export class FileSource implements ByteSource {
     checkRange(this.name, this.size, start, start + bytes.byteLength);
     try {
       for (let filled = 0; filled < bytes.byteLength; ) {
-        const length = Math.min(readAtMost, bytes.byteLength - filled);
+        const length = Math.min(maxSystemCall, bytes.byteLength - filled);
         const count = readSync(this.#handle.fd, bytes, filled, length, start + filled);
         if (count === 0) throw changed(this.name);
         filled += count;
@@ -72,9 +61,7 @@ export class FileSource implements ByteSource {
 
   /** @throws PithError E_SOURCE_CHANGED if earlier reads may have been from another file. */
   async requireUnchanged(): Promise<void> {
-    const now = await identify(this.#handle).catch((cause: unknown) => {
-      throw failure(`"${this.name}" cannot be read`, cause);
-    });
+    const now = await identify(this.#handle).catch(failing(`"${this.name}" cannot be read`));
     if (!same(this.identity, now)) throw changed(this.name);
   }
 }

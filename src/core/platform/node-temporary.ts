@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp, realpath, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { failure } from "./node-failure.ts";
+import { failing, failure } from "./node-failure.ts";
 import { removeDeadTemporaries, temporaryPrefix } from "./node-leftovers.ts";
 
 export interface TemporaryFolder {
@@ -47,10 +47,6 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
 }
 
 /** Returns the absolute path of a file with links resolved. @throws PithError E_FILE if it does not exist. */
-export async function realPath(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (cause) {
-    throw failure(`"${path}" cannot be found`, cause);
-  }
+export function realPath(path: string): Promise<string> {
+  return realpath(path).catch(failing(`"${path}" cannot be found`));
 }

@@ -20,7 +20,7 @@ import { setImmediate } from "node:timers/promises";
 import { PithError } from "../errors.ts";
 import type { StoredBytes } from "../tensor/types.ts";
 import type { Parts } from "./files.ts";
-import { failure } from "./node-failure.ts";
+import { failing } from "./node-failure.ts";
 import { besideOf, removeLeftovers } from "./node-leftovers.ts";
 import { FileSource } from "./node-source.ts";
 
@@ -229,8 +229,4 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close().catch(() => {});
 }
 
-function unwritable(path: string): (cause: unknown) => never {
-  return (cause) => {
-    throw failure(`"${path}" cannot be written`, cause);
-  };
-}
+const unwritable = (path: string): ((cause: unknown) => never) => failing(`"${path}" cannot be written`);

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { availableParallelism, totalmem } from "node:os";
 import { basename, dirname, extname, join, resolve } from "node:path";
 import type { Digest } from "./files.ts";
-import { failure } from "./node-failure.ts";
+import { failing } from "./node-failure.ts";
 
 export type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
 export { imageHeader, type Pixels } from "./image.ts";
@@ -24,12 +24,9 @@ export { renameWhileRead, writeFileAtomically, writeFilesAtomically } from "./no
 export { blobSource, bytesSource, urlSource } from "./sources.ts";
 export type { Answer, Thread } from "./threads.ts";
 
-export async function readFile(path: string): Promise<Uint8Array> {
-  try {
-    return await readWhole(path);
-  } catch (cause) {
-    throw failure(`"${path}" cannot be read`, cause);
-  }
+/** @throws PithError E_FILE */
+export function readFile(path: string): Promise<Uint8Array> {
+  return readWhole(path).catch(failing(`"${path}" cannot be read`));
 }
 
 export async function readText(path: string): Promise<string> {
@@ -37,19 +34,13 @@ export async function readText(path: string): Promise<string> {
 }
 
 /** @throws PithError E_FILE */
-export async function appendFile(path: string, data: string | Uint8Array): Promise<void> {
-  await append(path, data).catch((cause) => {
-    throw failure(`"${path}" cannot be written`, cause);
-  });
+export function appendFile(path: string, data: string | Uint8Array): Promise<void> {
+  return append(path, data).catch(failing(`"${path}" cannot be written`));
 }
 
 /** Returns the names in a folder, sorted. @throws PithError E_FILE */
 export async function listFolder(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).sort();
-  } catch (cause) {
-    throw failure(`The folder "${path}" cannot be read`, cause);
-  }
+  return (await readdir(path).catch(failing(`The folder "${path}" cannot be read`))).sort();
 }
 
 export async function fileKind(path: string): Promise<"file" | "folder" | "other" | undefined> {
@@ -64,20 +55,17 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
 /** Makes a folder and its parents, unless they exist. @throws PithError E_FILE */
 export async function makeFolder(path: string): Promise<void> {
   const folder = resolve(path);
-  // One by one: on a file system that denies a folder ("/proc/a"), Node's recursive mkdir never ends.
+  // Makes parents one by one, because Node's recursive mkdir never ends on a file system that denies a folder ("/proc/a").
   if ((await fileKind(folder)) === "folder") return;
   if (dirname(folder) !== folder) await makeFolder(dirname(folder));
   await mkdir(folder).catch(async (cause) => {
-    if ((await fileKind(folder)) === "folder") return;
-    throw failure(`The folder "${path}" cannot be made`, cause);
+    if ((await fileKind(folder)) !== "folder") failing(`The folder "${path}" cannot be made`)(cause);
   });
 }
 
 /** @throws PithError E_FILE */
-export async function renameFile(from: string, to: string): Promise<void> {
-  await rename(from, to).catch((cause) => {
-    throw failure(`"${to}" cannot be written`, cause);
-  });
+export function renameFile(from: string, to: string): Promise<void> {
+  return rename(from, to).catch(failing(`"${to}" cannot be written`));
 }
 
 export function sha256(): Digest {
@@ -85,10 +73,8 @@ export function sha256(): Digest {
   return { add: (bytes) => void hash.update(bytes), end: async () => hash.digest("hex") };
 }
 
-export async function removeFile(path: string): Promise<void> {
-  await rm(path, { force: true }).catch((cause) => {
-    throw failure(`"${path}" cannot be removed`, cause);
-  });
+export function removeFile(path: string): Promise<void> {
+  return rm(path, { force: true }).catch(failing(`"${path}" cannot be removed`));
 }
 
 export const joinPath = (...parts: readonly string[]): string => join(...parts);
@@ -118,7 +104,7 @@ export function processorTime(): number {
 }
 
 export function availableMemory(): number {
-  // Marked experimental, but the only function that knows containers.
+  // Experimental in Node, but the only function that respects the memory limits of containers.
   return process.availableMemory();
 }
 

@@ -1,6 +1,6 @@
 /** Checks that a result loads in ONNX Runtime with graph optimizations, as its users load it. */
 import type { Engine } from "../../core/engine/index.ts";
-import { findUnknownOperator } from "../../core/engine/unknown-operator.ts";
+import { findUnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 

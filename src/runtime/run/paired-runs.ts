@@ -9,7 +9,7 @@ import { cost } from "../../core/analysis/cost.ts";
 import { drawAlike, drawsNumbers, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Engine, Session } from "../../core/engine/index.ts";
-import { findUnknownOperator, type UnknownOperator } from "../../core/engine/unknown-operator.ts";
+import { findUnknownOperator, type UnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";

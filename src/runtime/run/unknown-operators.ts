@@ -5,7 +5,7 @@
  */
 
 import { infer } from "../../core/analysis/infer.ts";
-import type { UnknownOperator } from "../../core/engine/unknown-operator.ts";
+import type { UnknownOperator } from "../../core/engine/runtime-messages.ts";
 import { extract } from "../../core/graph/extract.ts";
 import type { Value, ValueType } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
