@@ -1,7 +1,7 @@
 /** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
 import type { Encoding } from "#platform";
 import { joinList } from "../../core/errors.ts";
-import { usualLevel } from "../../core/math/interval.ts";
+import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
 import { endings, sizeNames } from "../../data/compressed-copies.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
@@ -38,10 +38,10 @@ export function nearnessText({
   samples,
   low,
   high,
-  confidence = usualLevel.confidence,
+  confidence = defaultLevel.confidence,
 }: Nearness): string {
   const on = samples === undefined ? "" : ` ${unit === "share" ? "of" : "on"} ${integer(samples)}`;
-  const sure = confidence === usualLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
+  const sure = confidence === defaultLevel.confidence ? "" : `${confidenceText({ confidence })}: `;
   const interval = low === undefined || high === undefined ? "" : ` (${sure}${changeInterval(unit, { low, high })})`;
   return `${figure(unit, value)}${on}${interval}`;
 }

@@ -6,7 +6,7 @@ import { symbol } from "../tensor/dims.ts";
 import type { Engine, Session } from "./engine.ts";
 
 /** The minimum number of multiplications for which the runtime's overhead (about 0.1 ms) pays off. */
-const worthTheTrip = 100_000;
+const minEngineMultiplications = 100_000;
 
 export interface EngineMultiply {
   readonly multiply: Multiply;
@@ -17,7 +17,7 @@ export interface EngineMultiply {
 export function engineMultiply(engine: Engine): EngineMultiply {
   let session: Promise<Session> | undefined;
   const multiply: Multiply = async (a, b) => {
-    if (a.rows * a.columns * b.columns < worthTheTrip) return multiplyHere(a, b);
+    if (a.rows * a.columns * b.columns < minEngineMultiplications) return multiplyHere(a, b);
     session ??= engine.load(productModel());
     const loaded = await session;
     const dense = (matrix: Matrix) =>

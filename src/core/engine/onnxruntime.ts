@@ -5,12 +5,11 @@
 import type { InferenceSession, OnnxValue, Tensor as RuntimeTensor } from "onnxruntime-node";
 import { errorMessage, PithError } from "../errors.ts";
 import { operatorName } from "../graph/graph.ts";
-import { withListFirst } from "../graph/list-first.ts";
 import type { Batch, Dense } from "../tensor/types.ts";
 import { delivered, type Engine, isNames, type LoadOptions, type Session, wantedNames } from "./engine.ts";
 import { type FoundRuntime, findRuntime, type RuntimeName, setWebThreads } from "./runtime.ts";
 import { plainMessage, unknownOperator } from "./runtime-messages.ts";
-import { refusedType, requireCarried, screenModel, screenSession, withNames } from "./screen.ts";
+import { refusedType, requireCarried, screenModel, screenSession, withListFirst, withNames } from "./screen.ts";
 import { type Handover, handOverBuffers, handOverFiles } from "./weights.ts";
 
 export interface EngineOptions {

@@ -2,7 +2,7 @@
 import { stripPeriod } from "../errors.ts";
 
 /** Longer texts end with the last sentence that fits. */
-const longest = 300;
+const maxLength = 300;
 
 /** The text around the message, from outside to inside. Function signatures can have one level of nested parentheses. */
 const around: readonly (readonly [RegExp, string])[] = [
@@ -27,7 +27,7 @@ export function plainMessage(message: string): string {
   const [, opset, domain, newest] =
     /Opset (\d+) is under development.* support for domain (\S+) is till opset (\d+)/.exec(text) ?? [];
   if (opset !== undefined) text = `it knows operator sets up to ${newest} of ${domain}, and this one is ${opset}`;
-  if (text.length > longest) text = text.slice(0, text.lastIndexOf(". ", longest) + 1 || longest);
+  if (text.length > maxLength) text = text.slice(0, text.lastIndexOf(". ", maxLength) + 1 || maxLength);
   return stripPeriod(text.trim());
 }
 

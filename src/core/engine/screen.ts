@@ -5,6 +5,7 @@
 import type { InferenceSession } from "onnxruntime-node";
 import { machineMemory } from "#platform";
 import { PithError } from "../errors.ts";
+import { emitInto } from "../graph/emit.ts";
 import { whyNotExpanded } from "../graph/functions.ts";
 import { allValues } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -82,6 +83,20 @@ export function screenModel(model: Model): void {
 export function screenSession(session: InferenceSession): void {
   for (const output of session.outputMetadata) if (output.isTensor) requireCarried(output.name, output.type);
 }
+
+/**
+ * Returns a copy with an empty sequence as its first output. onnxruntime-node copies all outputs, even those in given buffers, which takes up to a
+ * tenth of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
+ */
+export function withListFirst(model: Model): Model {
+  const copy = model.clone();
+  if ((model.opsets.get("") ?? 0) < minSequenceOpset) return copy;
+  const list = emitInto(copy, { by: "engine" }).SequenceEmpty([]);
+  copy.graph.setOutputs([list, ...copy.graph.outputs]);
+  return copy;
+}
+
+const minSequenceOpset = 11;
 
 /** Returns the model with the distinct names that the runtime requires: a copy, if names change. */
 export function withNames(model: Model): Model {

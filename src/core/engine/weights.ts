@@ -14,9 +14,9 @@ import { bytesOf } from "../tensor/dense.ts";
 import type { ByteSource, Tensor } from "../tensor/types.ts";
 
 /** Smaller weights are inline: the runtime's optimizer reads them, and each file range takes a system call. */
-const leastWeight = 2 ** 16;
+const minLargeWeightBytes = 2 ** 16;
 /** The minimum bytes of large weights; below it a copy takes only milliseconds. */
-const leastModel = 2 ** 25;
+const minLargeTotalBytes = 2 ** 25;
 /** The maximum inline bytes: protobuf reads less than 2 GiB, including nodes. */
 const inlineLimit = 2 ** 31 - 2 ** 26;
 
@@ -73,9 +73,9 @@ export async function handOverBuffers(model: Model): Promise<Handover> {
 function largeWeights(model: Model): Tensor[] {
   const tensors = new Set<Tensor>();
   for (const { tensor } of allValues(model.graph)) {
-    if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= leastWeight) tensors.add(tensor);
+    if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= minLargeWeightBytes) tensors.add(tensor);
   }
-  return bytesTogether(tensors) < leastModel ? [] : [...tensors];
+  return bytesTogether(tensors) < minLargeTotalBytes ? [] : [...tensors];
 }
 
 function bytesTogether(tensors: Iterable<Tensor>): number {

@@ -173,7 +173,7 @@ function withName(target: Target, name: string | undefined): Emit {
       if (!Object.hasOwn(schema, key)) return undefined;
       // Mandatory outputs are created even if only the first is used.
       return (inputs: Inputs, attributes: object = {}) =>
-        write(key, inputs, attributes, allOf(fewestOutputs(target, key)))[0];
+        write(key, inputs, attributes, allOf(minOutputs(target, key)))[0];
     },
   });
 }
@@ -185,7 +185,7 @@ function splitKey(key: string): readonly [domain: string, op: string] {
   return dot < 0 ? ["", key] : [key.slice(0, dot), key.slice(dot + 1)];
 }
 
-function fewestOutputs(target: Target, key: string): number {
+function minOutputs(target: Target, key: string): number {
   const [domain, op] = splitKey(key);
   return Math.max(1, schemaAt(domain, op, importedVersion(target, domain))?.outputs.min ?? 1);
 }

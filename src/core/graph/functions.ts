@@ -1,5 +1,6 @@
 /** Model-local functions, called by nodes with their domain and name. `instantiate` fills a call's attributes into the stored body. */
 
+import { memoize } from "../tensor/memoize.ts";
 import { copyGraph } from "./clone.ts";
 import type { Attribute } from "./elements.ts";
 import { allNodes, type Graph, type Node } from "./graph.ts";
@@ -26,7 +27,7 @@ export function functionOf({ functions }: Model, node: Node): LocalFunction | un
 }
 
 /** The maximum number of nodes after expansion, which a runtime performs before it runs. */
-const mostExpanded = 250_000;
+const maxExpandedNodes = 250_000;
 
 /** Returns the number of nodes of a call with nested calls expanded; infinite for a cycle. It can exceed any memory: each level can double it. */
 function expandedNodes({ functions }: Model, called: LocalFunction): number {
@@ -40,13 +41,13 @@ export function whyNotExpanded(model: Model): string | undefined {
     const called = functionOf(model, node);
     if (called !== undefined) nodes += expandedNodes(model, called);
   }
-  return nodes > mostExpanded ? `its functions expand ${excess(nodes)}` : undefined;
+  return nodes > maxExpandedNodes ? `its functions expand ${excess(nodes)}` : undefined;
 }
 
 function excess(nodes: number): string {
   if (nodes === Number.POSITIVE_INFINITY) return "without end: a function calls itself, directly or through others";
   const text = nodes < 1e9 ? nodes.toLocaleString("en") : nodes.toExponential(1).replace("+", "");
-  return `to ${text} nodes, at most ${mostExpanded.toLocaleString("en")} are possible`;
+  return `to ${text} nodes, at most ${maxExpandedNodes.toLocaleString("en")} are possible`;
 }
 
 interface Inventory {
@@ -57,13 +58,11 @@ interface Inventory {
 const inventories = new WeakMap<Model["functions"], Inventory>();
 
 function inventoryOf(functions: Model["functions"]): Inventory {
-  const cached = inventories.get(functions);
-  if (cached !== undefined) return cached;
-  // The first function with a name counts.
-  const named = new Map(functions.toReversed().map((one) => [nameOf(one.domain, one.name, one.overload), one]));
-  const inventory = { named, expanded: expansions(functions, named) };
-  inventories.set(functions, inventory);
-  return inventory;
+  return memoize(inventories, functions, () => {
+    // The first function with a name takes precedence.
+    const named = new Map(functions.toReversed().map((one) => [nameOf(one.domain, one.name, one.overload), one]));
+    return { named, expanded: expansions(functions, named) };
+  });
 }
 
 const nameOf = (...parts: readonly [domain: string, name: string, overload: string]): string => parts.join("\0");
@@ -123,7 +122,7 @@ export function instantiate(called: LocalFunction, call: Node): Graph {
 export function whyNotInlined(model: Model, called: LocalFunction): string | undefined {
   const { opsets, graph } = called;
   const nodes = expandedNodes(model, called);
-  if (nodes > mostExpanded) return `the function expands ${excess(nodes)}`;
+  if (nodes > maxExpandedNodes) return `the function expands ${excess(nodes)}`;
   const used = domainsOf(graph);
   for (const [domain, version] of opsets) {
     const modelVersion = model.opsets.get(domain);
@@ -136,9 +135,5 @@ export function whyNotInlined(model: Model, called: LocalFunction): string | und
 const domains = new WeakMap<Graph, ReadonlySet<string>>();
 
 function domainsOf(body: Graph): ReadonlySet<string> {
-  const cached = domains.get(body);
-  if (cached !== undefined) return cached;
-  const domainNames = new Set(Array.from(allNodes(body), ({ domain }) => domain));
-  domains.set(body, domainNames);
-  return domainNames;
+  return memoize(domains, body, () => new Set(Array.from(allNodes(body), ({ domain }) => domain)));
 }

@@ -3,6 +3,7 @@
  * are comparable only within a process. Clones share tensors, and so their fingerprint.
  */
 import { hexadecimal } from "../tensor/dense.ts";
+import { memoize } from "../tensor/memoize.ts";
 import type { Tensor } from "../tensor/types.ts";
 import { allGraphs, type Carried } from "./graph.ts";
 import type { Model } from "./model.ts";
@@ -13,12 +14,7 @@ let count = 0;
 
 /** Returns a unique number for an immutable object. */
 export function identity(object: object): number {
-  let number = numbers.get(object);
-  if (number === undefined) {
-    number = ++count;
-    numbers.set(object, number);
-  }
-  return number;
+  return memoize(numbers, object, () => ++count);
 }
 
 /**

@@ -7,6 +7,7 @@
  * float16 as well as float32: equal letters must agree, `.` cannot, and a final `+` repeats the last.
  */
 import { Miss } from "../errors.ts";
+import { memoize } from "../tensor/memoize.ts";
 import type { Attribute } from "./elements.ts";
 import { becameInputs, latestOpset, schema } from "./schema.generated.ts";
 
@@ -47,12 +48,7 @@ const parsed = new Map<string, readonly OperatorSchema[]>();
 /** Returns all versions of an operator, oldest first; empty if it does not exist. "" and "ai.onnx" are the default domain. */
 export function schemasOf(domain: string, op: string): readonly OperatorSchema[] {
   const key = domain === "" || domain === "ai.onnx" ? op : `${domain}.${op}`;
-  let versions = parsed.get(key);
-  if (versions === undefined) {
-    versions = Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : [];
-    parsed.set(key, versions);
-  }
-  return versions;
+  return memoize(parsed, key, () => (Object.hasOwn(lines, key) ? parseLine(lines[key] ?? "") : []));
 }
 
 /** Returns the definition in an opset version; undefined if the operator does not exist there. */

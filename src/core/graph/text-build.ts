@@ -3,7 +3,7 @@
  */
 import type { Tensor } from "../tensor/types.ts";
 import type { Attribute } from "./elements.ts";
-import { Graph, type Node, type Value, type ValueType } from "./graph.ts";
+import { Graph, type Value, type ValueType } from "./graph.ts";
 import type { Role } from "./role.ts";
 import type { Scanner } from "./text-scan.ts";
 
@@ -42,82 +42,79 @@ export interface GraphSyntax {
   readonly nodes: readonly NodeSyntax[];
 }
 
-/** Builds graphs from syntax; the scanner only locates errors. */
-export class GraphBuilder {
-  readonly #scanner: Scanner;
-  /** The names that each graph under construction defines: a name can be used before its line. */
-  readonly #defined = new Map<Graph, ReadonlySet<string>>();
+/** The names that each graph under construction defines: a name can be used before its line. */
+type Definitions = Map<Graph, ReadonlySet<string>>;
 
-  constructor(scanner: Scanner) {
-    this.#scanner = scanner;
+/** Fills a graph from its syntax. @param scanner Locates errors. */
+export function buildGraph(
+  scanner: Scanner,
+  syntax: GraphSyntax,
+  graph: Graph,
+  defined: Definitions = new Map(),
+): void {
+  graph.name = syntax.name;
+  defined.set(graph, definitionsOf(scanner, syntax));
+  for (const input of syntax.inputs) declare(graph.addInput(input.name, input.type), input);
+  for (const stored of syntax.stored)
+    declare(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
+  for (const node of syntax.nodes) addNode(scanner, node, graph, defined);
+  for (const output of syntax.outputs) {
+    const value = resolve(scanner, output, graph, defined);
+    if (value.graph === graph) declare(value, output);
+    graph.addOutput(value);
   }
+  // Inputs and outputs are listed with their types anyway.
+  for (const value of graph.values())
+    value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
+}
 
-  build(syntax: GraphSyntax, graph: Graph): void {
-    graph.name = syntax.name;
-    this.#defined.set(graph, this.#definitions(syntax));
-    for (const input of syntax.inputs) this.#describe(graph.addInput(input.name, input.type), input);
-    for (const stored of syntax.stored) {
-      this.#describe(graph.ownValue(stored.name) ?? graph.addValue(stored.name, stored.type), stored);
-    }
-    for (const node of syntax.nodes) this.#addNode(node, graph);
-    for (const output of syntax.outputs) {
-      const value = this.#resolve(output, graph);
-      if (value.graph === graph) this.#describe(value, output);
-      graph.addOutput(value);
-    }
-    // Inputs and outputs are listed with their types anyway.
-    for (const value of graph.values()) {
-      value.declared = value.type !== undefined && value.producer !== undefined && !graph.isOutput(value);
-    }
+function addNode(scanner: Scanner, syntax: NodeSyntax, graph: Graph, defined: Definitions): void {
+  const inputs = syntax.inputs.map((input) => input && resolve(scanner, input, graph, defined));
+  const { attributes, ...spec } = syntax;
+  const node = graph.addNode({
+    ...spec,
+    inputs,
+    outputs: syntax.outputs.map((output) => output?.name),
+    attributes: {},
+  });
+  for (const [index, output] of syntax.outputs.entries()) {
+    const value = node.outputs[index];
+    if (output !== undefined && value !== undefined) declare(value, output);
   }
+  const inner = (graphSyntax: GraphSyntax): Graph => {
+    const subgraph = new Graph(node);
+    buildGraph(scanner, graphSyntax, subgraph, defined);
+    return subgraph;
+  };
+  for (const [name, attribute] of attributes) {
+    if (attribute.kind === "graph") graph.setAttribute(node, name, { kind: "graph", value: inner(attribute.value) });
+    else if (attribute.kind === "graphs")
+      graph.setAttribute(node, name, { kind: "graphs", value: attribute.value.map(inner) });
+    else graph.setAttribute(node, name, attribute);
+  }
+}
 
-  #addNode(syntax: NodeSyntax, graph: Graph): void {
-    const { op, domain, overload, name } = syntax;
-    const inputs = syntax.inputs.map((input) => (input === undefined ? undefined : this.#resolve(input, graph)));
-    const outputs = syntax.outputs.map((output) => output?.name);
-    const node = graph.addNode({ op, domain, overload, name, inputs, outputs });
-    for (const [index, output] of syntax.outputs.entries()) {
-      const value = node.outputs[index];
-      if (output !== undefined && value !== undefined) this.#describe(value, output);
-    }
-    for (const [attribute, value] of syntax.attributes)
-      graph.setAttribute(node, attribute, this.#attribute(value, node));
-  }
+function declare(value: Value, { type, role, tensor }: Declaration): void {
+  value.type = type ?? value.type;
+  value.role = role ?? value.role;
+  value.tensor = tensor ?? value.tensor;
+}
 
-  #attribute(syntax: AttributeSyntax, node: Node): Attribute {
-    const inner = (graphSyntax: GraphSyntax): Graph => {
-      const graph = new Graph(node);
-      this.build(graphSyntax, graph);
-      return graph;
-    };
-    if (syntax.kind === "graph") return { kind: "graph", value: inner(syntax.value) };
-    if (syntax.kind === "graphs") return { kind: "graphs", value: syntax.value.map(inner) };
-    return syntax;
-  }
+function resolve(scanner: Scanner, { name, position }: Name, graph: Graph, defined: Definitions): Value {
+  for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent?.graph)
+    if (defined.get(scope)?.has(name)) return scope.ownValue(name) ?? scope.addValue(name);
+  return scanner.fail(`nothing is called "${name}"`, position);
+}
 
-  #describe(value: Value, declaration: Declaration): void {
-    value.type = declaration.type ?? value.type;
-    value.role = declaration.role ?? value.role;
-    value.tensor = declaration.tensor ?? value.tensor;
-  }
-
-  #resolve(use: Name, graph: Graph): Value {
-    for (let scope: Graph | undefined = graph; scope !== undefined; scope = scope.parent?.graph) {
-      if (this.#defined.get(scope)?.has(use.name)) return scope.ownValue(use.name) ?? scope.addValue(use.name);
-    }
-    return this.#scanner.fail(`nothing is called "${use.name}"`, use.position);
-  }
-
-  #definitions(syntax: GraphSyntax): ReadonlySet<string> {
-    const names = new Set<string>();
-    const add = ({ name, position }: Name): void => {
-      if (names.has(name)) this.#scanner.fail(`"${name}" is defined twice`, position);
-      names.add(name);
-    };
-    syntax.inputs.forEach(add);
-    const inputs = new Set(names);
-    for (const stored of syntax.stored) if (!inputs.delete(stored.name)) add(stored);
-    for (const node of syntax.nodes) for (const output of node.outputs) if (output !== undefined) add(output);
-    return names;
-  }
+function definitionsOf(scanner: Scanner, syntax: GraphSyntax): ReadonlySet<string> {
+  const names = new Set<string>();
+  const add = ({ name, position }: Name): void => {
+    if (names.has(name)) scanner.fail(`"${name}" is defined twice`, position);
+    names.add(name);
+  };
+  syntax.inputs.forEach(add);
+  const inputs = new Set(names);
+  for (const stored of syntax.stored) if (!inputs.delete(stored.name)) add(stored);
+  for (const node of syntax.nodes) for (const output of node.outputs) if (output !== undefined) add(output);
+  return names;
 }

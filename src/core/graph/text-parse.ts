@@ -5,8 +5,8 @@ import { Model } from "./model.ts";
 import { parseRole, type Role, straightThrough } from "./role.ts";
 import {
   type AttributeSyntax,
+  buildGraph,
   type Declaration,
-  GraphBuilder,
   type GraphSyntax,
   type Name,
   type NodeSyntax,
@@ -23,7 +23,7 @@ export function parseModel(text: string): Model {
   const syntax = parseGraph(scanner);
   if (!scanner.done) scanner.fail(`expected the end of the text, got ${scanner.upcoming()}`);
   const graph = new Graph();
-  new GraphBuilder(scanner).build(syntax, graph);
+  buildGraph(scanner, syntax, graph);
   return new Model(graph, {
     ...(irVersion === undefined ? {} : { irVersion }),
     ...(opsets === undefined ? {} : { opsets }),

@@ -83,14 +83,14 @@ function whole(tensor: Tensor): string {
 }
 
 /** The maximum number of characters of tensor contents in a message; longer contents become a fingerprint. */
-const longestInMessage = 60;
+const maxContentsLength = 60;
 
 function abbreviated(tensor: Tensor): string {
   const recipe = recipeOf(tensor);
   if (recipe !== undefined) return recipe;
   if (tensor.small === undefined) return "…";
   const text = elementsText(tensor.small);
-  return text.length <= longestInMessage ? text : `…(${fingerprint(text)})`;
+  return text.length <= maxContentsLength ? text : `…(${fingerprint(text)})`;
 }
 
 function fingerprint(text: string): string {

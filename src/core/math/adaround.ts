@@ -16,7 +16,7 @@ const [firstBeta, lastBeta] = [20, 2];
 const warm = 0.2;
 const rate = 0.05;
 const [decay, secondDecay, tiny] = [0.9, 0.999, 1e-8];
-const mostSweeps = 20;
+const maxSweeps = 20;
 
 export interface RoundingProblem {
   readonly weight: Matrix;
@@ -137,7 +137,7 @@ function descendRow(problem: RoundingProblem, row: number, codes: Float64Array, 
   const { weight, scale, gram } = problem;
   const { columns } = weight;
   const start = row * columns;
-  for (let sweep = 0, changed = true; changed && sweep < mostSweeps; sweep++) {
+  for (let sweep = 0, changed = true; changed && sweep < maxSweeps; sweep++) {
     changed = false;
     for (let column = 0; column < columns; column++) {
       const at = start + column;

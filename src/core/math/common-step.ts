@@ -7,7 +7,7 @@
 /** Half a unit in the last place of float32, for an operand and for the maximum. */
 const relative = 2 ** -22;
 /** The maximum number of complete passes, plus partial ones: each k could need a pass for sparse numbers. */
-const [mostLooks, more] = [8, 1000];
+const [maxPasses, more] = [8, 1000];
 
 /**
  * Returns the least k ≤ `most` for which all numbers are integer multiples of the largest magnitude over k; 0 if there is none, or all are 0.
@@ -29,7 +29,7 @@ export function commonSteps(
       const share = Math.abs(values[at] ?? 0) / largest;
       if (share !== 0) first = share;
     }
-  let budget = mostLooks * outer * inner + more;
+  let budget = maxPasses * outer * inner + more;
   for (let steps = 1; steps <= most; steps++) {
     if (!isWhole(first * steps)) continue;
     const looked = lookedUntilPart(values, from, outer, stride, inner, steps / largest);

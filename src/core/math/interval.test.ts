@@ -9,6 +9,7 @@ import { random } from "../tensor/random.ts";
 import {
   bootstrap,
   bootstrapPairs,
+  defaultLevel,
   earlyLevel,
   levelOf,
   mcnemarExact,
@@ -17,7 +18,6 @@ import {
   neededSamples,
   pairedScores,
   quantile,
-  usualLevel,
   wilson,
   zOf,
 } from "./interval.ts";
@@ -134,7 +134,7 @@ describe("intervals", () => {
   });
 
   it.each([
-    [usualLevel, 0.93],
+    [defaultLevel, 0.93],
     [earlyLevel, 0.994],
   ])("of pairs hold the difference as often as they say: %o", (level, least) => {
     const draw = random(6, "pairs");

@@ -17,30 +17,30 @@ export interface Level {
   readonly z: number;
 }
 
-export const usualLevel: Level = { confidence: 0.95, z: z95 };
+export const defaultLevel: Level = { confidence: 0.95, z: z95 };
 /** 99.73 %: level of interim looks, see docs/verdicts.md (Haybittle-Peto). */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
 /** Level of each of several intervals that are jointly valid at 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
-  const confidence = 1 - (1 - usualLevel.confidence) / intervals;
+  const confidence = 1 - (1 - defaultLevel.confidence) / intervals;
   return { confidence, z: zOf(confidence) };
 }
 
 /** Returns z to within 5 · 10⁻⁴ (Abramowitz and Stegun, Handbook of Mathematical Functions, 26.2.23). */
 export function zOf(confidence: number): number {
-  if (confidence === usualLevel.confidence) return usualLevel.z;
+  if (confidence === defaultLevel.confidence) return defaultLevel.z;
   const t = Math.sqrt(-2 * Math.log((1 - confidence) / 2));
   return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
 /** A bootstrap of fewer samples is not informative. */
-const fewestSamples = 8;
+const minBootstrapSamples = 8;
 
 /** With 2,000 resamples the ends of a 95 % interval are the 50th values from each side. Many samples get fewer resamples. */
-const mostResamples = 2000;
-const fewestResamples = 200;
-const mostDraws = 2e7;
+const maxResamples = 2000;
+const minResamples = 200;
+const maxDraws = 2e7;
 
 /**
  * Returns a proportion with Wilson's 95 % interval, which stays inside 0..1 and is accurate for few samples and for shares near 0 or 1.
@@ -55,11 +55,11 @@ export function wilson(successes: number, count: number): Estimate {
   const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
   const low = successes === 0 ? 0 : centre - half;
   const high = successes === count ? 1 : centre + half;
-  return { value: share, low, high, count, confidence: usualLevel.confidence };
+  return { value: share, low, high, count, confidence: defaultLevel.confidence };
 }
 
 /** Returns a mean with Student's interval. With one sample the interval is unbounded. */
-export function meanInterval(values: Float64Array, level: Level = usualLevel): Estimate {
+export function meanInterval(values: Float64Array, level: Level = defaultLevel): Estimate {
   const { length: count } = values;
   requireSamples(count);
   const { mean, variance } = moments(values);
@@ -92,7 +92,7 @@ export function bootstrap(
   seed: number,
 ): Estimate {
   const [low, high] = resample([rows], columns, ([drawn = rows]) => reduce(drawn), seed);
-  return { value: reduce(rows), low, high, count: rows.length / columns, confidence: usualLevel.confidence };
+  return { value: reduce(rows), low, high, count: rows.length / columns, confidence: defaultLevel.confidence };
 }
 
 /** Returns reduce(second) − reduce(first) with its bootstrap interval. Both are resampled alike, so samples stay paired. */
@@ -102,7 +102,7 @@ export function bootstrapPairs(
   columns: number,
   reduce: (rows: Float64Array) => number,
   seed: number,
-  level: Level = usualLevel,
+  level: Level = defaultLevel,
 ): Estimate {
   const [low, high] = resample(
     [first, second],
@@ -121,15 +121,15 @@ function resample(
   columns: number,
   reduce: (drawn: readonly Float64Array[]) => number,
   seed: number,
-  level: Level = usualLevel,
+  level: Level = defaultLevel,
 ): [low: number, high: number] {
   const count = (series[0]?.length ?? 0) / columns;
   requireSamples(count);
   // Resampling very few samples would give an interval that is narrow by chance.
-  if (count < fewestSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+  if (count < minBootstrapSamples) return [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
   const draw = random(seed, "bootstrap");
   const drawn = series.map((rows) => new Float64Array(rows.length));
-  const values = new Float64Array(Math.max(fewestResamples, Math.min(mostResamples, Math.floor(mostDraws / count))));
+  const values = new Float64Array(Math.max(minResamples, Math.min(maxResamples, Math.floor(maxDraws / count))));
   for (let index = 0; index < values.length; index++) {
     for (let to = 0; to < count * columns; to += columns) {
       const from = draw.integer(count) * columns;
@@ -164,7 +164,7 @@ function difference(first: number, second: number): number {
  *     2 n q² + (−gained − lost + (2 n − gained + lost) d) q − lost d (1 − d) = 0
  * Without disputed samples its ends are Wilson's, z² / (n + z²).
  */
-export function pairedScores(count: number, gained: number, lost: number, level: Level = usualLevel): Estimate {
+export function pairedScores(count: number, gained: number, lost: number, level: Level = defaultLevel): Estimate {
   requireSamples(count);
   const { confidence, z } = level;
   const value = (gained - lost) / count;
@@ -189,7 +189,7 @@ function crossing(falling: (at: number) => number, from: number, to: number, wan
 }
 
 /** Returns second − first, paired by sample. */
-export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = usualLevel): Estimate {
+export function pairedMeans(first: Float64Array, second: Float64Array, level: Level = defaultLevel): Estimate {
   if (first.length !== second.length) {
     throw new PithError("E_DATA", `Pairs need the same samples: got ${first.length} and ${second.length}.`);
   }
@@ -228,7 +228,7 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
  * @param disagree share d of samples on which the two models disagree.
  * @param margin m, as a proportion.
  */
-export function neededSamples(disagree: number, margin: number, { z }: Pick<Level, "z"> = usualLevel): number {
+export function neededSamples(disagree: number, margin: number, { z }: Pick<Level, "z"> = defaultLevel): number {
   if (margin === 0) return Number.POSITIVE_INFINITY;
   // Tables use 3.84 for 95 %.
   const z2 = z === z95 ? 3.84 : z * z;

@@ -1,7 +1,7 @@
 /** One-dimensional k-means (Lloyd 1982). Sorted numbers and prefix sums make an iteration cost k log n instead of n k. */
 import { PithError } from "../errors.ts";
 
-const mostIterations = 300;
+const maxIterations = 300;
 
 /**
  * Returns the centroids of clusters, ascending. They start evenly spaced over the range, which keeps rare large weights (Han et al. 2016).
@@ -23,7 +23,7 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
   for (let index = 0; index < sorted.length; index++) sums[index + 1] = (sums[index] ?? 0) + (sorted[index] ?? 0);
   const centroids = spread(sorted, clusters);
   let bounds = boundaries(sorted, centroids);
-  for (let iteration = 0; iteration < mostIterations && recenter(centroids, bounds, sorted, sums); iteration++)
+  for (let iteration = 0; iteration < maxIterations && recenter(centroids, bounds, sorted, sums); iteration++)
     bounds = boundaries(sorted, centroids);
   return centroids;
 }

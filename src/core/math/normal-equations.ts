@@ -53,7 +53,7 @@ export async function residual(sums: Sums, weights: Matrix, multiply: Multiply):
 }
 
 /** The maximum number of multiplications for separate systems. */
-const mostWork = 2e10;
+const maxMultiplications = 2e10;
 
 /**
  * Returns δ for weights of which some can change.
@@ -98,7 +98,7 @@ function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix |
     alike.set(key, system);
   }
   const work = [...alike.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
-  if (work > mostWork) return new Miss("the mask differs by output: too many linear systems to solve");
+  if (work > maxMultiplications) return new Miss("the mask differs by output: too many linear systems to solve");
   const result = matrix(size, outputs);
   for (const { kept, outputs: sameOutputs } of alike.values()) {
     const lower = cholesky(pick(damped, kept, kept));

@@ -79,7 +79,7 @@ async function exactSvd(
 /** Extra columns beyond the rank: more make the subspace converge faster (Halko et al., section 4.3). */
 const oversampling = 16;
 
-const mostIterations = 12;
+const maxIterations = 12;
 
 /** The iteration stops if it lowers the squared error by less than this share. */
 const standstill = 2e-3;
@@ -159,7 +159,7 @@ async function byIteration({ a, transposed, whole, multiply }: Parts, near: Subs
     const { basis } = await orthonormalize(await multiply(a, vectors), multiply);
     const image = await multiply(transposed, basis);
     const now = energy(image, image) / whole;
-    if (now - caught <= Math.max(standstill * (1 - now), 1e-15) || iteration === mostIterations) {
+    if (now - caught <= Math.max(standstill * (1 - now), 1e-15) || iteration === maxIterations) {
       const { u, s, v } = await svd(image, multiply);
       return { left: basis, small: { u: v, s, v: u } };
     }
@@ -182,7 +182,7 @@ const hiddenInGram = 1e-7;
 /** As `standstill`, for a squaring step, which is worth as many iterations as all before it. */
 const standstillOfSquaring = 2e-2;
 
-const mostSquarings = 5;
+const maxSquarings = 5;
 
 /** Subspace iteration with powers of G = AᵀA, scaled to trace 1, for flat spectra. Directions below the rounding error of G remain for A. */
 async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
@@ -198,7 +198,7 @@ async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Pro
     const now = energy(vectors, await multiply(gram, vectors));
     const done = now - caught <= standstillOfSquaring * (1 - now);
     caught = now;
-    if (done || squarings === mostSquarings) return { vectors, caught };
+    if (done || squarings === maxSquarings) return { vectors, caught };
     // Squaring the power squares the spread, which must stay above the rounding error of a Gram matrix.
     if (spread > 1e-3) power = await multiply(power, power);
   }

@@ -1,5 +1,6 @@
 /** External weights: `external_data` of a TensorProto names a file, an offset and a length. Files are opened once and read only where needed. */
 import { PithError } from "../errors.ts";
+import { memoize } from "../tensor/memoize.ts";
 import type { ByteSource, StoredBytes } from "../tensor/types.ts";
 import type { Field } from "./fields.ts";
 import { readEntry } from "./metadata.ts";
@@ -36,12 +37,8 @@ export class ExternalFiles {
         },
       );
     }
-    let file = this.#files.get(location);
-    if (file === undefined) {
-      file = this.#open(location);
-      this.#files.set(location, file);
-    }
-    return file;
+    const open = this.#open;
+    return memoize(this.#files, location, () => open(location));
   }
 }
 

@@ -19,7 +19,7 @@ export interface SaveOptions {
 }
 
 /** Smaller tensors stay in the model: shape inference of other tools reads them. */
-const leastBytes = 1024;
+const minExternalBytes = 1024;
 /** Runtimes map the file into memory by pages. */
 const alignment = 4096;
 
@@ -64,7 +64,8 @@ function layOut(
   const files: Piece[][] = [[]];
   let offset = 0;
   for (const { tensor } of allValues(model.graph)) {
-    if (tensor === undefined || tensor.type === "string" || tensor.bytes < leastBytes || places.has(tensor)) continue;
+    if (tensor === undefined || tensor.type === "string" || tensor.bytes < minExternalBytes || places.has(tensor))
+      continue;
     const piece = rawPiece(tensor);
     const length = sizeOf(piece);
     const gap = (alignment - (offset % alignment)) % alignment;

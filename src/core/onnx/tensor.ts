@@ -16,7 +16,7 @@ import type { LazyFile } from "./lazy.ts";
 import { type DataPiece, type Origin, setOrigin } from "./origin.ts";
 import { tensorFields as f } from "./schema.ts";
 import { checkCount, decodeTyped, slotCount, typedField } from "./typed-data.ts";
-import { highestRank } from "./value-info.ts";
+import { maxRank } from "./value-info.ts";
 
 const { floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data } = f;
 const dataFields = new Set<number>([floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data]);
@@ -88,8 +88,8 @@ export async function readTensor(
     if (field.number === f.dims) {
       const loaded = await file.loaded(field);
       eachVarint(loaded, (cursor) => {
-        if (dims.push(Number(cursor.signed)) > highestRank) {
-          throw new PithError("E_MODEL", `${owner}: a tensor has more than ${highestRank} dimensions.`);
+        if (dims.push(Number(cursor.signed)) > maxRank) {
+          throw new PithError("E_MODEL", `${owner}: a tensor has more than ${maxRank} dimensions.`);
         }
       });
     } else if (field.number === f.type) code = Number(lastVarint(field));

@@ -27,9 +27,9 @@ export interface ValueInfo {
 }
 
 /** The maximum rank: runtimes support eight to a few dozen axes. */
-export const highestRank = 1024;
+export const maxRank = 1024;
 /** The maximum number of characters of a dimension; longer text is not parsed. */
-const longestName = 1024;
+const maxDimLength = 1024;
 
 export class UnknownDims {
   readonly #counts = new Map<string, number>();
@@ -104,10 +104,10 @@ const alternatives = { sequence: 4, map: 5, sparse: 8, optional: 9 } as const;
 const [elementField, keyField, mapValueField] = [1, 1, 2];
 
 /** The maximum nesting of types: real ones have two or three levels. */
-const deepest = 8;
+const maxTypeDepth = 8;
 
 function readContainer(field: Field, name: string, depth: number): Container | undefined {
-  if (depth > deepest || field.wire !== 2) return undefined;
+  if (depth > maxTypeDepth || field.wire !== 2) return undefined;
   const last = (number: number): Field | undefined =>
     splitFields(payload(field)).findLast((part) => part.number === number);
   /** Elements of a sequence can differ in unstated dimensions, so these are never equal. */
@@ -163,12 +163,12 @@ function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim
         dim = typeof value === "number" && value >= 0 ? value : undefined;
       } else if (part.number === dimFields.parameter) {
         const text = fieldText(part);
-        const named = text === "" || text === "?" || text.length > longestName ? undefined : symbol(text);
+        const named = text === "" || text === "?" || text.length > maxDimLength ? undefined : symbol(text);
         dim = named !== undefined && isUnknownDim(named) ? undefined : named;
       }
     }
-    if (dims.length >= highestRank) {
-      throw new PithError("E_MODEL", `"${name}": it has more than ${highestRank} dimensions.`);
+    if (dims.length >= maxRank) {
+      throw new PithError("E_MODEL", `"${name}": it has more than ${maxRank} dimensions.`);
     }
     dims.push(dim ?? open(dims.length));
   }

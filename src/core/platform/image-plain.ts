@@ -4,7 +4,7 @@ import { Unzlib } from "fflate";
 import { decode as decodeJpeg } from "jpeg-js";
 import { PithError } from "../errors.ts";
 import { concatenated, viewOf } from "../tensor/dense.ts";
-import { damaged, imageHeader, mostPixels, type Pixels, upright } from "./image.ts";
+import { damaged, imageHeader, maxPixels, type Pixels, upright } from "./image.ts";
 
 /**
  * Decodes a JPEG or PNG file. Chroma is upsampled without smoothing, so single values differ slightly from libjpeg's.
@@ -22,7 +22,7 @@ export function decodePlainly(bytes: Uint8Array, name: string): Pixels {
       useTArray: true,
       formatAsRGBA: false,
       tolerantDecoding: false,
-      maxResolutionInMP: mostPixels / 1e6,
+      maxResolutionInMP: maxPixels / 1e6,
       maxMemoryUsageInMB: 4096,
     });
     return upright({ width, height, data }, orientation);
@@ -66,7 +66,7 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const content = bytes.subarray(at + 8, next - 4);
     if (kept.has(type)) parts.push(bytes.subarray(at, next));
-    if (type === "IHDR" && content.length >= 10) remaining = mostPacked(view, at + 8);
+    if (type === "IHDR" && content.length >= 10) remaining = maxInflatedBytes(view, at + 8);
     for (let start = 0; type === "IDAT" && start < content.length; start += atATime) {
       inflator.push(content.subarray(start, start + atATime));
       if (remaining < 0) throw new Error("it holds more than its pixels");
@@ -81,7 +81,7 @@ const atATime = 4096;
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
 /** The bytes of pixel lines with filter bytes; seven interlace passes at most double their number. */
-function mostPacked(header: DataView, at: number): number {
+function maxInflatedBytes(header: DataView, at: number): number {
   const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
   const samples = samplesOfPixel[header.getUint8(at + 9)] ?? 4;
   return 2 * (height + 8) * (2 + Math.ceil((width * samples * depth) / 8));

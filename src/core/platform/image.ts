@@ -14,7 +14,7 @@ export interface Pixels {
 }
 
 /** More than any camera produces: a larger header is a mistake or an attack. */
-export const mostPixels = 2 ** 28;
+export const maxPixels = 2 ** 28;
 
 /** Maximum pixels per byte: DEFLATE expands 1,032 times (8 pixels per byte), JPEG takes a bit per 64 pixels, WebP has no limit but 14-bit sides. */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
@@ -40,11 +40,11 @@ export function imageHeader(bytes: Uint8Array, name: string): ImageHeader {
   const header = { format, ...headers[format](bytes) };
   const { width, height } = header;
   const pixels = width * height;
-  if (pixels <= mostPixels && pixels <= pixelsOfByte[format] * bytes.length) return header;
+  if (pixels <= maxPixels && pixels <= pixelsOfByte[format] * bytes.length) return header;
   const text = `${name} claims to be ${width}×${height} pixels`;
   const limit =
-    pixels > mostPixels
-      ? `: larger images than ${mostPixels / 2 ** 20} megapixels are not read`
+    pixels > maxPixels
+      ? `: larger images than ${maxPixels / 2 ** 20} megapixels are not read`
       : `, and has ${bytes.length} bytes`;
   throw new PithError("E_DATA", `${text}${limit}.`, { hint: "Remove it from the data, or replace it." });
 }

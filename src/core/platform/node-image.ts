@@ -1,6 +1,6 @@
 /** Decodes images in Node: with sharp (libjpeg-turbo, libpng) in threads if it is installed, otherwise in JavaScript. */
 import { errorMessage } from "../errors.ts";
-import { damaged, imageHeader, mostPixels, type Pixels } from "./image.ts";
+import { damaged, imageHeader, maxPixels, type Pixels } from "./image.ts";
 
 type Sharp = typeof import("sharp").default;
 let loaded: Promise<Sharp | undefined> | undefined;
@@ -36,7 +36,7 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
   const inks = format === "JPEG" && components === 4;
   if (sharp === undefined || inks) return (await import("./image-plain.ts")).decodePlainly(bytes, name);
   const decode = (failOn: "error" | "warning") =>
-    sharp(bytes, { failOn, ignoreIcc: true, limitInputPixels: mostPixels })
+    sharp(bytes, { failOn, ignoreIcc: true, limitInputPixels: maxPixels })
       .autoOrient()
       .removeAlpha()
       .toColourspace("srgb")

@@ -4,10 +4,10 @@ import { elementCount } from "./dims.ts";
 import type { DataType, Dense, Tensor } from "./types.ts";
 
 /** Smaller tensors are computed once and kept. */
-const leastDeferred = 2 ** 20;
+const minDeferredBytes = 2 ** 20;
 
 /**
- * Returns storage whose elements are computed on every read; below `leastDeferred` bytes they are computed once and kept.
+ * Returns storage whose elements are computed on every read; below `minDeferredBytes` bytes they are computed once and kept.
  * @param compute Must always return the same elements: it can read immutable tensors, but not a graph.
  */
 export async function deferred(
@@ -16,11 +16,11 @@ export async function deferred(
   compute: () => Promise<Dense>,
 ): Promise<Tensor> {
   const bytes = bytesFor(type, elementCount(dims));
-  if (bytes < leastDeferred) return inMemory(await compute());
+  if (bytes < minDeferredBytes) return inMemory(await compute());
   return { type, dims, bytes, small: undefined, stored: undefined, read: compute };
 }
 
-/** The same in blocks, so that a writer holds one block. */
+/** As `deferred`, computed in blocks, so that a writer needs memory for one block only. */
 export async function deferredInBlocks(
   type: Exclude<DataType, "string">,
   dims: readonly number[],
@@ -35,5 +35,5 @@ export async function deferredInBlocks(
     }
     return viewBytes(type, dims, bytes);
   });
-  return tensor.bytes < leastDeferred ? tensor : { ...tensor, blocks };
+  return tensor.bytes < minDeferredBytes ? tensor : { ...tensor, blocks };
 }

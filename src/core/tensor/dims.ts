@@ -4,6 +4,7 @@
  */
 
 import { PithError } from "../errors.ts";
+import { memoize } from "./memoize.ts";
 import {
   add,
   divide,
@@ -29,7 +30,7 @@ export function symbol(text: string): Symbolic {
   const existing = interned.get(text);
   if (existing !== undefined) return existing;
   if (text === "") throw new PithError("E_NAME", "A named dimension needs a name.");
-  if (text.length > longestText) return unwritten(text);
+  if (text.length > maxTextLength) return unwritten(text);
   const parsed = parsePolynomial(text);
   const dim = parsed === undefined ? undefined : normal(parsed);
   return dim === undefined || typeof dim === "number" ? intern(new Map([[text, 1]]), text) : dim;
@@ -65,7 +66,7 @@ export function addDims(a: Dim, b: Dim): Dim {
 export function multiplyDims(a: Dim, b: Dim): Dim {
   if (typeof a === "number" && typeof b === "number") return a * b + 0; // 0 * -1 is -0, which text cannot represent
   const [first, second] = [polynomial(a), polynomial(b)];
-  if (first.size * second.size > mostTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
+  if (first.size * second.size > maxTerms) return unwritten([`(${dimText(a)})`, `(${dimText(b)})`].sort().join("*"));
   return normal(multiply(first, second));
 }
 
@@ -296,28 +297,21 @@ function normal(terms: Polynomial): Dim {
 }
 
 /** Limits: real networks need some hundred characters, but repeated products of sums grow without bound. */
-const longestText = 4096;
-const mostTerms = 4096;
+const maxTextLength = 4096;
+const maxTerms = 4096;
 
 /** Names a dimension that is too long to write: a data-dependent size that equals others of the same text. */
 function unwritten(text: string): Symbolic {
-  const existing = longer.get(text);
-  if (existing !== undefined) return existing;
-  const name = `?long${longer.size}`;
-  const dim = intern(new Map([[name, 1]]), name);
-  longer.set(text, dim);
-  return dim;
+  return memoize(longDims, text, () => symbol(`?long${longDims.size}`));
 }
 
-const longer = new Map<string, Symbolic>();
+const longDims = new Map<string, Symbolic>();
 
 function intern(terms: Polynomial, text: string): Symbolic {
-  if (text.length > longestText) return unwritten(text);
-  let dim = interned.get(text);
-  if (dim === undefined) {
-    dim = Object.freeze({ text });
-    interned.set(text, dim);
+  if (text.length > maxTextLength) return unwritten(text);
+  return memoize(interned, text, () => {
+    const dim = Object.freeze({ text });
     polynomials.set(dim, terms);
-  }
-  return dim;
+    return dim;
+  });
 }

@@ -3,6 +3,7 @@
  * Encoding scales the double by an exact power of two, rounds half to even once, and adds (max(e, e₀) - e₀) · 2^m: the hidden bit and a rounded-up
  * mantissa carry into the exponent field. Decoding uses a table of at most 2^16 entries.
  */
+import { memoize } from "./memoize.ts";
 import { bitsOf, type DataOf } from "./types.ts";
 
 interface Format {
@@ -93,24 +94,18 @@ const highWord = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1 ? 1 : 0;
 
 /** Returns 2^(mantissa - exponent) per exponent of the format, from the lowest: scales a number to units in its last place. */
 function scalesOf(type: SignedFloat): Float64Array {
-  const cached = scaleTables.get(type);
-  if (cached !== undefined) return cached;
   const { mantissa, lowest, largest } = formats[type];
-  const scales = Float64Array.from({ length: (largest >> mantissa) + 1 }, (_, step) => 2 ** (mantissa - lowest - step));
-  scaleTables.set(type, scales);
-  return scales;
+  const length = (largest >> mantissa) + 1;
+  return memoize(scaleTables, type, () => Float64Array.from({ length }, (_, step) => 2 ** (mantissa - lowest - step)));
 }
 
 const scaleTables = new Map<SmallFloat, Float64Array>();
-
-const tables = new Map<SmallFloat, Float32Array>();
+const valueTables = new Map<SmallFloat, Float32Array>();
 
 function tableOf(type: SmallFloat): Float32Array {
-  const cached = tables.get(type);
-  if (cached !== undefined) return cached;
-  const table = type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type));
-  tables.set(type, table);
-  return table;
+  return memoize(valueTables, type, () =>
+    type === "float8e8m0" ? exponentTable() : floatTable(formats[type], signOf(type)),
+  );
 }
 
 /** float8e8m0 has neither sign nor mantissa: code c is 2^(c - 127), 255 is NaN. */
@@ -137,12 +132,12 @@ function floatTable(format: Format, sign: number): Float32Array {
 }
 
 /** Returns whether a stored number represents infinity if the tensor becomes float16. For `some`. */
-export const endlessInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
+export const isInfiniteInHalf = (number: number, _?: number, all?: ArrayLike<number>): boolean =>
   Math.abs(number) >= 1e9 || (number < -65_504 && all?.length === 1);
 
 /** Half of the largest float16 number, so that a sum of two is finite. */
-export const halfFarAway = 32_752;
+export const halfClampValue = 32_752;
 
 /** Clamps a stored number for float16, before rounding. For `map`. */
-export const withinHalf = (number: number, _: number, all: ArrayLike<number>): number =>
-  Number.isFinite(number) && endlessInHalf(number, 0, all) ? Math.sign(number) * halfFarAway : number;
+export const clampToHalf = (number: number, _: number, all: ArrayLike<number>): number =>
+  Number.isFinite(number) && isInfiniteInHalf(number, 0, all) ? Math.sign(number) * halfClampValue : number;

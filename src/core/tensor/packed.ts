@@ -4,10 +4,11 @@ import { PithError } from "../errors.ts";
 /** Element types that share bytes. */
 export type PackedType = "int4" | "uint4" | "int2" | "uint2" | "float4e2m1";
 
+/** Bits, minimum and maximum per element. For float4e2m1 these are its codes, which half.ts decodes. */
 const layouts = {
   int4: { bits: 4, low: -8, high: 7 },
   uint4: { bits: 4, low: 0, high: 15 },
-  float4e2m1: { bits: 4, low: 0, high: 15 }, // its codes; half.ts decodes them
+  float4e2m1: { bits: 4, low: 0, high: 15 },
   int2: { bits: 2, low: -2, high: 1 },
   uint2: { bits: 2, low: 0, high: 3 },
 } as const;

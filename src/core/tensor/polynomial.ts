@@ -25,9 +25,9 @@ function withoutZeros(terms: Polynomial): Polynomial {
 }
 
 /** The maximum number of terms of a quotient: if b does not divide a, terms can grow with every step. */
-const longestQuotient = 64;
+const maxQuotientTerms = 64;
 
-/** Returns a / b if it divides exactly, into at most `longestQuotient` terms. */
+/** Returns a / b if it divides exactly, into at most `maxQuotientTerms` terms. */
 export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   const [lead, leadCoefficient] = leading(b);
   let rest = a;
@@ -36,7 +36,7 @@ export function divide(a: Polynomial, b: Polynomial): Polynomial | undefined {
   for (let [top, coefficient] = leading(rest); coefficient !== 0; [top, coefficient] = leading(rest)) {
     const monomial = divideMonomials(top, lead);
     const times = coefficient / leadCoefficient;
-    if (monomial === undefined || !Number.isInteger(times) || quotient.size === longestQuotient) return undefined;
+    if (monomial === undefined || !Number.isInteger(times) || quotient.size === maxQuotientTerms) return undefined;
     quotient.set(monomial, times);
     rest = add(rest, multiply(b, new Map([[monomial, -times]])));
   }

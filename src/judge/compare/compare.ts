@@ -6,12 +6,12 @@ import type { Estimate, Unit } from "../../core/estimate.ts";
 import type { Model } from "../../core/graph/model.ts";
 import {
   bootstrapPairs,
+  defaultLevel,
   type Level,
   mcnemarExact,
   moments,
   pairedMeans,
   pairedScores,
-  usualLevel,
   z95,
   zOf,
 } from "../../core/math/interval.ts";
@@ -63,7 +63,7 @@ export function compareRows(
   metric: Metric,
   original: Float64Array,
   candidate: Float64Array,
-  level: Level = usualLevel,
+  level: Level = defaultLevel,
 ): Comparison {
   if (original.length !== candidate.length || original.length === 0) {
     const counts = [original, candidate].map((rows) => rows.length / metric.columns);

@@ -9,7 +9,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { count } from "../../core/numbers.ts";
 import { toFloats, toNumbers } from "../../core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
-import { endlessInHalf, withinHalf } from "../../core/tensor/half.ts";
+import { clampToHalf, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/types.ts";
 import { heldTensor, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
@@ -99,7 +99,7 @@ async function clampConstants({ graph }: Model): Promise<void> {
   const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
     if (tensor?.type !== "float32" || tensor.bytes > mostOfMask) return undefined;
     const numbers = toFloats(await tensor.read());
-    return numbers.some(endlessInHalf) ? float32(tensor.dims, numbers.map(withinHalf)) : undefined;
+    return numbers.some(isInfiniteInHalf) ? float32(tensor.dims, numbers.map(clampToHalf)) : undefined;
   };
   for (const node of [...allNodes(graph)]) {
     const [made] = node.outputs;

@@ -6,7 +6,7 @@
  */
 
 import type { Model } from "../../core/graph/model.ts";
-import { earlyLevel, type Level, usualLevel } from "../../core/math/interval.ts";
+import { defaultLevel, earlyLevel, type Level } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
 import { isIndexed } from "../../data/index.ts";
@@ -94,7 +94,7 @@ export class Looks {
   async look(
     model: Model,
     isSettled: ((found: PairedResult) => boolean) | undefined,
-    early: Level = usualLevel,
+    early: Level = defaultLevel,
     known?: Rows,
   ): Promise<Look> {
     let rows = known;

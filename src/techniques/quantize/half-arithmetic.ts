@@ -36,7 +36,7 @@ import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
-import { endlessInHalf, halfFarAway, withinHalf } from "../../core/tensor/half.ts";
+import { clampToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
 import { foldMask } from "../../rewrite/edit/fold-mask.ts";
@@ -282,11 +282,11 @@ async function unfitNormalizations(nodes: readonly Node[], inference: Inference)
 }
 
 function isEndless(numbers: Float32Array | Float64Array): boolean {
-  return numbers.some((number, at, all) => Number.isFinite(number) && endlessInHalf(number, at, all));
+  return numbers.some((number, at, all) => Number.isFinite(number) && isInfiniteInHalf(number, at, all));
 }
 
 function unfitReason(stored: Float32Array | Float64Array): string | undefined {
-  const numbers = stored.map(withinHalf).filter(Number.isFinite);
+  const numbers = stored.map(clampToHalf).filter(Number.isFinite);
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (largest >= beyond) return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
@@ -295,7 +295,7 @@ function unfitReason(stored: Float32Array | Float64Array): string | undefined {
 }
 
 /** Lower bound of masked scores: sums with −32,752 are below it, scores that matter above it. */
-const lowestScore = -halfFarAway / 2;
+const lowestScore = -halfClampValue / 2;
 
 /** Finds the last sum of scores and mask before each softmax. No product lies between the mask and the softmax. */
 function maskedSums(
@@ -358,9 +358,9 @@ function limitMasked(model: Model, node: Node): Change {
 export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clamped: Change[] = [];
   const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
-    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== withinHalf(number, 0, all));
+    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== clampToHalf(number, 0, all));
     if (beyond === undefined || Number.isNaN(beyond)) return;
-    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * halfFarAway}: float16 ends at 65,504`;
+    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * halfClampValue}: float16 ends at 65,504`;
     clamped.push({ at, what: text, decidedBy: "global" });
   };
   const opsets = model.header.opsets;
@@ -442,6 +442,6 @@ async function storedHalf(value: Value): Promise<Value> {
 function inHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
   return deferred("float16", dims, async () =>
-    fromNumbers("float16", dims, toFloats(await tensor.read()).map(withinHalf)),
+    fromNumbers("float16", dims, toFloats(await tensor.read()).map(clampToHalf)),
   );
 }
