@@ -1,4 +1,4 @@
-"""An event file as the Python package `tensorboard` writes it (pip install tensorboard; TensorFlow is not needed), which src/learn/train/event-file.ts is compared with:
+"""An event file as the Python package `tensorboard` writes it (pip install tensorboard; TensorFlow is not needed), which src/learn/train/training-log.ts is compared with:
 
     python test/golden/events.py > test/golden/events.generated.json
 

@@ -70,13 +70,13 @@ function maskOf(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions
 
 /** Returns (mask - 1) · 1e9 as [batch, 1, 1, tokens]. */
 function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): Value {
-  const given = inputs.get(mask);
-  if (given === undefined) {
+  const maskInput = inputs.get(mask);
+  if (maskInput === undefined) {
     const names = [...inputs.keys()].map((each) => `"${each}"`).join(", ");
     throw new PithError("E_NAME", `attention "${name}": the network has no input "${mask}", only ${names}.`);
   }
   const [batch, tokens] = x.type?.dims ?? [];
-  const dims = given.type?.dims;
+  const dims = maskInput.type?.dims;
   if (dims?.length !== 2 || dims[0] !== batch || dims[1] !== tokens)
     throw mismatch(
       "attention",
@@ -86,7 +86,8 @@ function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): V
       `See "${mask}".`,
     );
   // 1 is TensorProto.FLOAT.
-  const numbers = given.type?.type === "float32" ? given : emit.named(`${name}.mask`).Cast([given], { to: 1 });
+  const numbers =
+    maskInput.type?.type === "float32" ? maskInput : emit.named(`${name}.mask`).Cast([maskInput], { to: 1 });
   const across = emit.named(`${name}.mask.across`).Unsqueeze([numbers, emit.constant(int64([2], [1, 2]))]);
   const less = emit.named(`${name}.mask.less`).Sub([across, emit.constant(float32([], [1]))]);
   return emit.named(`${name}.mask.unseen`).Mul([less, emit.constant(float32([], [-unseen]))]);

@@ -50,21 +50,21 @@ function convolution(
   kernel: number | readonly number[],
   options: ConvOptions,
 ): Module {
-  const what = `conv${axes}d`;
-  const groups = requireCount(`${what}: groups`, options.groups ?? 1);
-  requireCount(`${what}: inputs`, inputs);
-  requireCount(`${what}: outputs`, outputs);
+  const moduleName = `conv${axes}d`;
+  const groups = requireCount(`${moduleName}: groups`, options.groups ?? 1);
+  requireCount(`${moduleName}: inputs`, inputs);
+  requireCount(`${moduleName}: outputs`, outputs);
   if (inputs % groups !== 0 || outputs % groups !== 0)
     throw new PithError(
       "E_OPTION",
-      `${what}: ${inputs} input and ${outputs} output channels are not divisible by ${groups} groups.`,
+      `${moduleName}: ${inputs} input and ${outputs} output channels are not divisible by ${groups} groups.`,
     );
-  const kernels = perAxis(`${what}: kernel`, kernel, axes, 1);
-  const strides = perAxis(`${what}: stride`, options.stride ?? 1, axes, 1);
-  const padding = perAxis(`${what}: padding`, options.padding ?? 0, axes, 0);
-  const dilations = perAxis(`${what}: dilation`, options.dilation ?? 1, axes, 1);
+  const kernels = perAxis(`${moduleName}: kernel`, kernel, axes, 1);
+  const strides = perAxis(`${moduleName}: stride`, options.stride ?? 1, axes, 1);
+  const padding = perAxis(`${moduleName}: padding`, options.padding ?? 0, axes, 0);
+  const dilations = perAxis(`${moduleName}: dilation`, options.dilation ?? 1, axes, 1);
   return (scope, x) => {
-    requireDims(what, scope, x, ["batch", inputs, ...spatialNames(axes)]);
+    requireDims(moduleName, scope, x, ["batch", inputs, ...spatialNames(axes)]);
     const { weight, bias } = layerParameters(scope, [outputs, inputs / groups, ...kernels], options.bias !== false);
     return scope.emit.named(`${scope.name}.output`).Conv([x, weight, bias], {
       kernel_shape: kernels,

@@ -37,7 +37,7 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
   // Copied, because the walk appends nodes.
   for (const node of [...graph.nodesBackwards()]) {
     const upstream = node.outputs.map((output) => (output === undefined ? undefined : sums.sum(output)));
-    const wanted = (input: number): boolean => {
+    const needsGradient = (input: number): boolean => {
       const value = node.inputs[input];
       return value !== undefined && varying.has(value);
     };
@@ -45,27 +45,35 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
     if (arrived === undefined) continue;
     arriving.set(node, arrived);
     // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
-    const taken = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
-    if (taken !== undefined) {
-      const place = `${describe(node)} has no gradient with respect to "${taken.name}"`;
+    const outerValue = usedValues(node).find((value) => varying.has(value) && !node.inputs.includes(value));
+    if (outerValue !== undefined) {
+      const place = `${describe(node)} has no gradient with respect to "${outerValue.name}"`;
       throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: its subgraph reads that value from the outer graph.`, {
         hint: trainTheRest,
       });
     }
-    if (!node.inputs.some((_, input) => wanted(input))) continue;
+    if (!node.inputs.some((_, input) => needsGradient(input))) continue;
     const take = (input: number): Contribution | undefined => {
       const value = node.inputs[input];
-      return value === undefined || !wanted(input) ? undefined : sums.take(value);
+      return value === undefined || !needsGradient(input) ? undefined : sums.take(value);
     };
-    const scope = { emit, inputs: node.inputs, outputs: node.outputs, upstream, wanted, take, channelBlock };
+    const scope = {
+      emit,
+      inputs: node.inputs,
+      outputs: node.outputs,
+      upstream,
+      wanted: needsGradient,
+      take,
+      channelBlock,
+    };
     const role = straightThroughAt(node);
-    const found = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
-    found.forEach((gradient, input) => {
+    const gradients = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
+    gradients.forEach((gradient, input) => {
       const operand = node.inputs[input];
       if (gradient !== undefined && operand !== undefined && varying.has(operand))
         sums.add(operand, sumTo(emit, gradient, operand));
     });
-    if (node.inputs.some((_, input) => wanted(input) && found[input] === undefined)) ends.push(node);
+    if (node.inputs.some((_, input) => needsGradient(input) && gradients[input] === undefined)) ends.push(node);
   }
   return { arriving, ends };
 }
@@ -81,12 +89,14 @@ function throughSurrogate(
   if (up === undefined || more.some((other) => other !== undefined)) {
     throw withoutGradient(node, new Miss("it is straight-through, but the loss depends on other outputs of it too"));
   }
-  const wanted = (input: number): boolean => input > 0 && scope.wanted(input);
-  const others = node.inputs.some((_, input) => wanted(input)) ? ask(node, { ...scope, wanted }, inference) : [];
-  if (!scope.wanted(0)) return others;
+  const needsGradient = (input: number): boolean => input > 0 && scope.wanted(input);
+  const gradients = node.inputs.some((_, input) => needsGradient(input))
+    ? ask(node, { ...scope, wanted: needsGradient }, inference)
+    : [];
+  if (!scope.wanted(0)) return gradients;
   const first = surrogateGradient(scope.emit, node, role, up);
   if (first instanceof Miss) throw withoutGradient(node, first);
-  return [first, ...others.slice(1)];
+  return [first, ...gradients.slice(1)];
 }
 
 function withoutGradient(node: Node, { reason }: Miss): PithError {
@@ -104,9 +114,9 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
     );
   }
   const bound = inference.at(node);
-  const found = bound instanceof Miss ? bound : bound.gradient(scope);
-  if (found instanceof Miss) throw withoutGradient(node, found);
-  return found;
+  const gradients = bound instanceof Miss ? bound : bound.gradient(scope);
+  if (gradients instanceof Miss) throw withoutGradient(node, gradients);
+  return gradients;
 }
 
 interface Contributions {
@@ -132,14 +142,14 @@ export function contributions(emit: Emit): Contributions {
       sums.set(value, sum);
     },
     sum(value) {
-      const found = sums.get(value);
-      return found === undefined ? undefined : scaled(found);
+      const contribution = sums.get(value);
+      return contribution === undefined ? undefined : scaled(contribution);
     },
     isOnly: (value, contribution) => contribution !== undefined && sums.get(value)?.value === contribution,
     take(value) {
-      const found = sums.get(value);
+      const contribution = sums.get(value);
       sums.delete(value);
-      return found;
+      return contribution;
     },
   };
 }
@@ -194,8 +204,8 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
   }
   const bounded = low !== undefined || high !== undefined;
   if (bounded && !(x.type !== undefined && isFloat(x.type.type))) {
-    const found = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
-    return new Miss(`its straight-through bounds need floats, and ${found}`);
+    const actualType = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
+    return new Miss(`its straight-through bounds need floats, and ${actualType}`);
   }
   const number = (value: number, of: Value): Value => emit.constant(fromNumbers(floatOf(of), [], [value]));
   const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
@@ -210,6 +220,6 @@ function repeats(from: readonly number[] | undefined, to: readonly number[] | un
 }
 
 function floatOf({ type }: Value): "float64" | "float32" | "float16" | "bfloat16" {
-  const found = type?.type;
-  return found === "float64" || found === "float16" || found === "bfloat16" ? found : "float32";
+  const elementType = type?.type;
+  return elementType === "float64" || elementType === "float16" || elementType === "bfloat16" ? elementType : "float32";
 }

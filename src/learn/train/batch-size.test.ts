@@ -92,10 +92,10 @@ graph (x: float32[3]) -> (logits) {
   const numbers = (count = 6) => float32([count, 2], new Float32Array(2 * count));
 
   test.each([3, 6])("trains one sample at a time on numbers, of %i samples", async (count) => {
-    const said: string[] = [];
-    const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "batch" && said.push(text);
+    const messages: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "batch" && messages.push(text);
     const { history } = await train(model(), { data: samples(numbers(count), count), loss: "mse", epochs: 1 }, { log });
-    expect(said).toEqual(["batches of 1: the model has no batch axis"]);
+    expect(messages).toEqual(["batches of 1: the model has no batch axis"]);
     expect(history[0]?.steps).toBe(count);
   });
 

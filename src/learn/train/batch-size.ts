@@ -34,16 +34,16 @@ export function batchSize(
 }
 
 function sizeInMemory(model: Model, wanted: number, samples: Batch, teachers: readonly Model[]): BatchSize {
-  const own = atBatchSize(model, wanted, samples);
-  if (own === undefined) return { size: wanted };
-  if (own instanceof PithError) {
+  const sized = atBatchSize(model, wanted, samples);
+  if (sized === undefined) return { size: wanted };
+  if (sized instanceof PithError) {
     const size = statedSize(model);
     return size === undefined ? { size: wanted } : { size, why: "the model was exported with this batch size" };
   }
   const beside = teachers.map((teacher) => atBatchSize(teacher, wanted, samples)).filter((one) => one !== undefined);
   const sum = beside.reduce(
     (total, teacher) => total + (teacher instanceof PithError ? 0 : peakBytes(teacher)),
-    computedBytes(own),
+    computedBytes(sized),
   );
   const size = Math.max(1, Math.floor((wanted * memoryLimit) / Math.max(memoryLimit, sum)));
   if (size === wanted) return { size };
@@ -88,6 +88,6 @@ function atBatchSize(model: Model, size: number, samples: Batch): Model | PithEr
 }
 
 function statedSize(model: Model): number | undefined {
-  const [size, ...others] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
-  return others.length > 0 ? undefined : size;
+  const [size, ...otherSizes] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
+  return otherSizes.length > 0 ? undefined : size;
 }

@@ -11,8 +11,8 @@ import { channelBlock, writeInChannelBlocks } from "./channel-blocks.ts";
 import { differentiate } from "./differentiate.ts";
 
 const engine = createEngine();
-const found = await channelBlock(engine);
-const block = found ?? 16;
+const blockSize = await channelBlock(engine);
+const block = blockSize ?? 16;
 
 const blockedNodes = (model: Model, name = "Conv"): number =>
   [...model.graph.nodes()].filter(({ domain, op }) => domain === "com.microsoft.nchwc" && op === name).length;
@@ -40,7 +40,7 @@ test("the runtime says how many channels a block has; one without blocks has non
   expect(await channelBlock(without)).toBeUndefined();
 });
 
-test.skipIf(found === undefined).each([
+test.skipIf(blockSize === undefined).each([
   { x: [2, 16, 7, 6], w: [32, 16, 3, 3], settings: "pads=[1, 1, 1, 1]" },
   { x: [2, 30, 7, 6], w: [27, 30, 3, 3], settings: "pads=[1, 0, 1, 2]" },
   { x: [16, 32, 9, 8], w: [16, 32, 2, 3], settings: "strides=[2, 1], dilations=[2, 2]" },
@@ -67,7 +67,7 @@ graph (x: float32[${x}]) -> (loss) {
 });
 
 test
-  .skipIf(found === undefined)
+  .skipIf(blockSize === undefined)
   .each([
     "int64[] = 2",
     "int64[1] = [3]",
@@ -89,7 +89,7 @@ graph (x: float32[2, 32, 7, 6]) -> (loss) {
   for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value, 1e-4);
 });
 
-/** What a step of the model gives without blocks and with them, by these stored tensors. */
+/** Runs a training step of the model without and with blocks, differentiated by the named tensors. */
 async function bothWays(model: Model, names: readonly string[], x: Dense) {
   infer(model);
   const wrt = ({ name }: { name: string }): boolean => names.includes(name);
@@ -98,8 +98,8 @@ async function bothWays(model: Model, names: readonly string[], x: Dense) {
   ) as [Model, Model];
   const feeds: Record<string, Dense> = { x };
   for (const name of names) feeds[name] = (await model.graph.value(name)?.tensor?.read()) as Dense;
-  const [wanted, found] = [await results(steps[0], feeds), await results(steps[1], feeds)];
-  return { steps, found, wanted };
+  const [expected, actual] = [await results(steps[0], feeds), await results(steps[1], feeds)];
+  return { steps, found: actual, wanted: expected };
 }
 
 /** Two normalized convolutions and a sum with what went in, as in a residual network. */
@@ -129,24 +129,30 @@ ${["mean0", "mean1", "variance0", "variance1"].map((name) => `  ${name}: float32
 
 const trained = ["w0", "w1", "scale", "bias", "data"];
 
-test.skipIf(found === undefined)("normalization, rectifiers and sums stay in blocks between convolutions", async () => {
-  const { steps, found, wanted } = await bothWays(residual(32, 0), trained, noise([16, 32, 6, 5], "x"));
-  for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value, 1e-4);
-  const [, blocked] = steps;
-  const large = [...blocked.graph.nodes()].filter(({ outputs: [y] }) => y?.type?.dims?.length === 4);
-  const ops = large.map(({ op, domain }) => domain + op);
-  expect(ops).not.toContain("BatchNormalization");
-  expect(ops).not.toContain("Relu");
-  // What goes in, and the gradient of the pooling; what is pooled, and the gradient by the data.
-  expect(blockedNodes(blocked, "ReorderOutput")).toBeLessThanOrEqual(4);
-});
+test.skipIf(blockSize === undefined)(
+  "normalization, rectifiers and sums stay in blocks between convolutions",
+  async () => {
+    const { steps, found, wanted } = await bothWays(residual(32, 0), trained, noise([16, 32, 6, 5], "x"));
+    for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value, 1e-4);
+    const [, blocked] = steps;
+    const large = [...blocked.graph.nodes()].filter(({ outputs: [y] }) => y?.type?.dims?.length === 4);
+    const ops = large.map(({ op, domain }) => domain + op);
+    expect(ops).not.toContain("BatchNormalization");
+    expect(ops).not.toContain("Relu");
+    // Four reorders: the input, the pooling's gradient, the pooled values, and the gradient by the data.
+    expect(blockedNodes(blocked, "ReorderOutput")).toBeLessThanOrEqual(4);
+  },
+);
 
-test.skipIf(found === undefined)("a mean of a hundred deviations costs digits of the statistics, and few", async () => {
-  const { found, wanted } = await bothWays(residual(16, 100), trained, noise([16, 16, 6, 5], "x"));
-  expectNear(found.loss, wanted.loss, 1e-4);
-});
+test.skipIf(blockSize === undefined)(
+  "a mean of a hundred deviations costs digits of the statistics, and few",
+  async () => {
+    const { found, wanted } = await bothWays(residual(16, 100), trained, noise([16, 16, 6, 5], "x"));
+    expectNear(found.loss, wanted.loss, 1e-4);
+  },
+);
 
-test.skipIf(found === undefined)("channels that fill no whole blocks are normalized as they lie", async () => {
+test.skipIf(blockSize === undefined)("channels that fill no whole blocks are normalized as they lie", async () => {
   const { steps, found, wanted } = await bothWays(residual(30, 0), trained, noise([16, 30, 6, 5], "x"));
   for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value, 1e-4);
   expect([...steps[1].graph.nodes()].some(({ op }) => op === "BatchNormalization")).toBe(true);

@@ -20,8 +20,8 @@ const asked = new WeakMap<Engine, Promise<number | undefined>>();
  * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
  */
 export function channelBlock(engine: Engine): Promise<number | undefined> {
-  const known = asked.get(engine);
-  if (known !== undefined) return known;
+  const cached = asked.get(engine);
+  if (cached !== undefined) return cached;
   const answer = ask(engine);
   asked.set(engine, answer);
   return answer;
@@ -68,12 +68,12 @@ function followIntoBlocks(node: Node, emit: Emit, block: number): void {
   const [y] = node.outputs;
   const dims = fixedDims(y?.type?.dims);
   if (y === undefined || dims === undefined || y.type?.type !== "float32" || graph.isOutput(y)) return;
-  const whole = inputs.flatMap((x, input) => (sameDims(fixedDims(x?.type?.dims) ?? [], dims) ? [input] : []));
+  const fullOperands = inputs.flatMap((x, input) => (sameDims(fixedDims(x?.type?.dims) ?? [], dims) ? [input] : []));
   const single = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
-  if (!inputs.every((x, input) => whole.includes(input) || single(x))) return;
-  if (!whole.some((input) => inBlocks(inputs[input], block) !== undefined)) return;
+  if (!inputs.every((x, input) => fullOperands.includes(input) || single(x))) return;
+  if (!fullOperands.some((input) => inBlocks(inputs[input], block) !== undefined)) return;
   const blocks = blocksOf(emit, block);
-  for (const input of whole) graph.setInput(node, input, blocks.of(inputs[input] as Value));
+  for (const input of fullOperands) graph.setInput(node, input, blocks.of(inputs[input] as Value));
   const back = backFromBlocks(emit, y);
   replaceUses(y, back, back.producer);
 }

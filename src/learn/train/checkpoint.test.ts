@@ -1,4 +1,3 @@
-/** What stands in a checkpoint beside the model. */
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { save } from "../../core/onnx/index.ts";
@@ -14,10 +13,10 @@ test("figures that are no finite numbers are read as they were written, and text
   const path = lastFile(temporaryFolder());
   const progress = { figures: [Number.NaN, Infinity, -Infinity, -0.5], name: "loss", none: null, text: "NaN" };
   await writeCheckpoint(path, { model: net(), state: { "fc.weight/first": float32([2], [1, 2]) }, progress });
-  const found = await readCheckpoint(path);
-  expect(found.progress).toEqual(progress);
-  expect(found.state).toEqual({ "fc.weight/first": float32([2], [1, 2]) });
-  expect(found.model.header.metadata.size).toBe(0);
+  const stored = await readCheckpoint(path);
+  expect(stored.progress).toEqual(progress);
+  expect(stored.state).toEqual({ "fc.weight/first": float32([2], [1, 2]) });
+  expect(stored.model.header.metadata.size).toBe(0);
 });
 
 test.each(["", "{", "{}", "null", "3", '{ "counters": {} }'])("of %j no training is continued", async (text) => {

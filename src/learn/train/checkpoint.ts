@@ -10,9 +10,9 @@ import type { Model } from "../../core/graph/model.ts";
 import { writeModel } from "../../core/graph/text.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { bytesOfText, inMemory } from "../../core/tensor/dense.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
+import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense, Tensor } from "../../core/tensor/types.ts";
-import { elementBytes, sha256Text } from "../../data/hash.ts";
+import { elementBytes, haveSameElements, sha256Text } from "../../data/hash.ts";
 import { plainOf, plainText } from "../../data/plain-text.ts";
 
 export interface Checkpoint {
@@ -79,8 +79,8 @@ export function takeState({ graph, header }: Model): ReadonlyMap<string, Tensor>
 }
 
 /**
- * Identifies a training: trained tensors, settings, samples. A checkpoint of another training is rejected. Options are written ``
- * `learningRate` `` in messages; the command line turns them into flags.
+ * Identifies a training: trained tensors, settings, samples. A checkpoint of another training is rejected. Messages write options
+ * in backticks, which the command line turns into flags.
  */
 export interface Identity {
   /** Trained tensors and their sizes: `[64, 3, 3, 3]`. */
@@ -94,16 +94,10 @@ export interface Identity {
   readonly teachers?: readonly string[];
 }
 
-/** The files of a checkpoint: the current state and, with validation, the best weights. */
-export interface CheckpointFiles {
-  readonly path: string;
-  readonly best?: string | undefined;
-}
-
 /** The part of the identity that is known before the first step. */
-export type Beginning = Omit<Identity, "trained">;
+export type InitialIdentity = Omit<Identity, "trained">;
 
-export function trainedOf(model: Model, names: readonly string[]): Identity["trained"] {
+export function trainedSizes(model: Model, names: readonly string[]): Identity["trained"] {
   return Object.fromEntries(
     names.flatMap((name) => {
       const dims = model.graph.value(name)?.tensor?.dims;
@@ -112,14 +106,20 @@ export function trainedOf(model: Model, names: readonly string[]): Identity["tra
   );
 }
 
+/** The files of a checkpoint: the current state and, with validation, the best weights. */
+interface CheckpointFiles {
+  readonly path: string;
+  readonly bestPath?: string | undefined;
+}
+
 /** @throws PithError E_OPTION with the first difference; settings that the checkpoint lacks are not compared. */
 export function requireSameTraining(
-  { path, best }: CheckpointFiles,
+  files: CheckpointFiles,
   before: Identity,
-  now: Beginning,
+  now: InitialIdentity,
   model: Model,
 ): void {
-  const different = otherTraining(path, best);
+  const { path } = files;
   for (const [name, size] of Object.entries(before.trained)) {
     const dims = model.graph.value(name)?.tensor?.dims;
     if (dims === undefined) throw otherModel(path, `it trained "${name}", which this model does not have`);
@@ -129,44 +129,46 @@ export function requireSameTraining(
   for (const [name, value] of Object.entries(now.settings)) {
     const old = before.settings[name];
     if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
-    throw different(said(name, old, value), "settings");
+    throw otherTraining(files, settingDifference(name, old, value), "settings");
   }
   if (before.samples !== now.samples)
-    throw different(`on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`, "data");
-  if (before.first !== now.first) throw different("on other samples: the first sample differs", "data");
+    throw otherTraining(
+      files,
+      `on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`,
+      "data",
+    );
+  if (before.first !== now.first) throw otherTraining(files, "on other samples: the first sample differs", "data");
   if (before.teachers !== undefined && before.teachers.join() !== now.teachers?.join())
-    throw different("with a teacher of other content: its file was changed or replaced", "teacher");
+    throw otherTraining(files, "with a teacher of other content: its file was changed or replaced", "teacher");
 }
 
-export function requireSameTensors(kept: CheckpointFiles, before: Identity, trained: Identity["trained"]): void {
-  const different = otherTraining(kept.path, kept.best);
-  const more = Object.keys(trained).find((name) => before.trained[name] === undefined);
-  const less = Object.keys(before.trained).find((name) => trained[name] === undefined);
-  if (more !== undefined) throw different(`without "${more}", which is trained now`, "model and settings");
-  if (less !== undefined) throw different(`with "${less}", which is not trained now`, "model and settings");
+export function requireSameTensors(files: CheckpointFiles, before: Identity, trained: Identity["trained"]): void {
+  const added = Object.keys(trained).find((name) => before.trained[name] === undefined);
+  const removed = Object.keys(before.trained).find((name) => trained[name] === undefined);
+  if (added !== undefined) throw otherTraining(files, `without "${added}", which is trained now`, "model and settings");
+  if (removed !== undefined)
+    throw otherTraining(files, `with "${removed}", which is not trained now`, "model and settings");
 }
 
-function said(name: string, old: unknown, value: unknown): string {
-  if (old === null) return `without \`${name}\`, not with ${worded(value)}`;
-  return `with \`${name}\` ${worded(old)}, not ${value === null ? "without" : worded(value)}`;
+function settingDifference(name: string, old: unknown, value: unknown): string {
+  const text = (setting: unknown): string => (typeof setting === "string" ? setting : JSON.stringify(setting));
+  if (old === null) return `without \`${name}\`, not with ${text(value)}`;
+  return `with \`${name}\` ${text(old)}, not ${value === null ? "without" : text(value)}`;
 }
 
-function worded(value: unknown): string {
-  return typeof value === "string" ? value : JSON.stringify(value);
+/** @param constant the part of a training that must not change. */
+function otherTraining({ path, bestPath }: CheckpointFiles, difference: string, constant: string): PithError {
+  const best = bestPath === undefined ? "" : `, or from "${bestPath}", the best weights by validation`;
+  return new PithError("E_OPTION", `"${path}" was trained ${difference}.`, {
+    hint:
+      `Training continues only with the ${constant} that it started with; \`epochs\` may be larger. ` +
+      `To train with other settings, start again from the model itself${best}, with another \`checkpoint\`. ` +
+      `"${path}" is an ordinary model too, but its weights may be useless if the training diverged.`,
+  });
 }
 
-function otherTraining(path: string, best: string | undefined): (what: string, kept: string) => PithError {
-  const chosen = best === undefined ? "" : `, or from "${best}", the best weights by validation`;
-  const last = `"${path}" is an ordinary model too, but its weights may be useless if the training diverged`;
-  const anew = `To train with other settings, start again from the model itself${chosen}, with another \`checkpoint\`. ${last}.`;
-  return (what, kept) =>
-    new PithError("E_OPTION", `"${path}" was trained ${what}.`, {
-      hint: `Training continues only with the ${kept} that it started with; \`epochs\` may be larger. ${anew}`,
-    });
-}
-
-function otherModel(path: string, why: string): PithError {
-  return new PithError("E_OPTION", `"${path}" is a checkpoint of another model: ${why}.`, {
+function otherModel(path: string, reason: string): PithError {
+  return new PithError("E_OPTION", `"${path}" is a checkpoint of another model: ${reason}.`, {
     hint: "Training continues only with the model that it started with; name another folder to start over.",
   });
 }
@@ -188,16 +190,12 @@ export async function requireSameFrozen(
   model: Model,
 ): Promise<void> {
   for (const { name, tensor, role } of stored.graph.values()) {
-    const moves = trained[name] !== undefined || role?.kind === "state" || role?.kind === "tied";
-    if (tensor === undefined || moves) continue;
+    const isChanging = trained[name] !== undefined || role?.kind === "state" || role?.kind === "tied";
+    if (tensor === undefined || isChanging) continue;
     const now = model.graph.value(name)?.tensor;
     if (now === undefined) throw otherModel(path, `it has "${name}", which this model does not have`);
-    if (!(await isSame(tensor, now))) throw otherModel(path, `"${name}", which is not trained, has other values here`);
+    const isSameForm = tensor.type === now.type && sameDims(tensor.dims, now.dims);
+    if (!isSameForm || !haveSameElements(await tensor.read(), await now.read()))
+      throw otherModel(path, `"${name}", which is not trained, has other values here`);
   }
-}
-
-async function isSame(a: Tensor, b: Tensor): Promise<boolean> {
-  if (a.type !== b.type || dimsText(a.dims) !== dimsText(b.dims)) return false;
-  const [{ data: one }, { data: other }] = [await a.read(), await b.read()];
-  return one.every((entry: unknown, at: number) => Object.is(entry, other[at]));
 }

@@ -38,11 +38,11 @@ test("a training that was killed as an epoch was evaluated is continued with the
   const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
     if (id === "epoch" && text.startsWith("epoch 2/")) cpSync(checkpoint, killed, { recursive: true });
   };
-  const whole = await trained({ checkpoint, validation }, { log });
+  const uninterrupted = await trained({ checkpoint, validation }, { log });
   const continued = await trained({ checkpoint: killed, validation, resume: true });
-  expect(continued.weights).toEqual(whole.weights);
+  expect(continued.weights).toEqual(uninterrupted.weights);
   expect(continued.history.map(({ epoch, loss }) => [epoch, loss])).toEqual(
-    whole.history.map(({ epoch, loss }) => [epoch, loss]),
+    uninterrupted.history.map(({ epoch, loss }) => [epoch, loss]),
   );
 });
 
@@ -62,10 +62,12 @@ test("of an epoch that is continued only those samples are read that were not tr
 describe("checkpoints", () => {
   test("are ordinary models that answer as what was trained", async () => {
     const checkpoint = temporaryFolder();
-    const { weights: own } = await trained({ checkpoint, validation });
-    expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(own);
+    const { weights: finalWeights } = await trained({ checkpoint, validation });
+    expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(finalWeights);
     const last = await weights(await open(`${checkpoint}/last.onnx`));
-    expect(Object.keys(last)).toEqual(expect.arrayContaining([...Object.keys(own), "pith.training/fc1.weight/first"]));
+    expect(Object.keys(last)).toEqual(
+      expect.arrayContaining([...Object.keys(finalWeights), "pith.training/fc1.weight/first"]),
+    );
   });
 
   test("of other settings are refused by the setting", async () => {
@@ -92,13 +94,13 @@ describe("checkpoints", () => {
   ])("are not continued with %j", async (settings, difference) => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
-    const said: string[] = [];
-    const again = trained({ checkpoint, resume: true, ...settings }, { log: ({ text }) => said.push(text) });
+    const messages: string[] = [];
+    const again = trained({ checkpoint, resume: true, ...settings }, { log: ({ text }) => messages.push(text) });
     await expect(again).rejects.toMatchObject({
       code: "E_OPTION",
       message: `"${checkpoint}/last.onnx" was trained ${difference}`,
     });
-    expect(said).toEqual([]);
+    expect(messages).toEqual([]);
   });
 
   test("of another model are said to be so", async () => {
@@ -140,10 +142,10 @@ describe("checkpoints", () => {
   });
 
   test("that are not there yet are begun, which is said", async () => {
-    const said: string[] = [];
+    const messages: string[] = [];
     const checkpoint = temporaryFolder();
-    await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => said.push(text) });
-    expect(said[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training starts from the model`);
+    await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => messages.push(text) });
+    expect(messages[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training starts from the model`);
   });
 
   test("a training that was through is handed back, not trained on", async () => {
@@ -237,9 +239,11 @@ describe("checkpoints", () => {
         await train(model, { ...gently, checkpoint: kept, resume }, { seed: 1, ...context });
         return model;
       };
-      const whole = await again(temporaryFolder());
-      expect(Object.keys(await weights(whole)).toSorted()).toEqual(Object.keys(await weights(net())).toSorted());
-      expect(whole.header.metadata.has("pith.training")).toBe(false);
+      const uninterrupted = await again(temporaryFolder());
+      expect(Object.keys(await weights(uninterrupted)).toSorted()).toEqual(
+        Object.keys(await weights(net())).toSorted(),
+      );
+      expect(uninterrupted.header.metadata.has("pith.training")).toBe(false);
       const second = temporaryFolder();
       await expect(again(second, stopAfter(13))).rejects.toMatchObject({ code: "E_STOPPED" });
       const names = Object.keys(await weights(await open(`${second}/last.onnx`))).filter((name) => name.includes("/"));
@@ -248,7 +252,7 @@ describe("checkpoints", () => {
           .map((name) => `pith.training/${name}`)
           .toSorted(),
       );
-      expect(await weights(await again(second, {}, true))).toEqual(await weights(whole));
+      expect(await weights(await again(second, {}, true))).toEqual(await weights(uninterrupted));
     });
 
     test("are not there before anything was kept", async () => {

@@ -9,8 +9,8 @@ import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { accuracy } from "../../runtime/metrics/metrics.ts";
-import { addLoss, startCurve } from "./curve.ts";
 import { train } from "./train.ts";
+import { addLoss, startCurve } from "./training-state.ts";
 
 const numbers = random(1, "samples");
 const x = Array.from({ length: 120 }, () => numbers.normal());
@@ -61,11 +61,11 @@ describe("the table of a training", () => {
     const evaluated = history.flatMap(({ evaluations }) => evaluations);
     expect(evaluated.map(({ step }) => step)).toEqual([0, 3, 6, 8]);
     for (const [step, , loss, rate, figure] of rows) {
-      const found = evaluated.find((one) => one.step === Number(step));
-      expect(figure).toBe(found === undefined ? "" : String(found.figure));
+      const evaluation = evaluated.find((one) => one.step === Number(step));
+      expect(figure).toBe(evaluation === undefined ? "" : String(evaluation.figure));
       expect([loss === "", rate === ""]).toEqual([step === "0", step === "0"]);
     }
-    // Of an epoch the mean of its steps; the rate falls along a cosine.
+    // An epoch's loss is the mean of its steps, and the rate decays along a cosine.
     const losses = rows.slice(1).map(([, , loss]) => Number(loss));
     expect(losses.slice(0, 4).reduce((sum, loss) => sum + loss / 4, 0)).toBeCloseTo(history[0]?.loss ?? 0, 6);
     expect(curve).toMatchObject({ first: 0, every: 1, losses });
@@ -85,8 +85,8 @@ describe("the table of a training", () => {
   });
 
   test("is that of a training without a break, wherever it was stopped and continued", async () => {
-    const whole = inFolder();
-    const expected = await train(net(), { ...settings, ...whole });
+    const uninterrupted = inFolder();
+    const expected = await train(net(), { ...settings, ...uninterrupted });
     for (const at of [1, 3, 4, 6, 7]) {
       const broken = inFolder();
       const stop = new AbortController();
@@ -99,7 +99,7 @@ describe("the table of a training", () => {
       // As a process leaves it that was killed after the checkpoint was written.
       appendFileSync(broken.log, `${at + 1},1,0.5,0.001,\n${at + 2},1,0.`);
       const { curve } = await train(net(), { ...settings, ...broken, resume: true });
-      expect(readFileSync(broken.log, "utf8"), `stopped after ${at}`).toBe(readFileSync(whole.log, "utf8"));
+      expect(readFileSync(broken.log, "utf8"), `stopped after ${at}`).toBe(readFileSync(uninterrupted.log, "utf8"));
       expect(curve).toEqual(expected.curve);
     }
   });
@@ -125,9 +125,9 @@ describe("the table of a training", () => {
 test("the event file of a training that was stopped and continued is that of a training without a break", async () => {
   vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
   const eventsIn = () => ({ ...inFolder(), log: join(temporaryFolder(), "run.tfevents") });
-  const whole = eventsIn();
-  await train(net(), { ...settings, ...whole });
-  const expected = readFileSync(whole.log);
+  const uninterrupted = eventsIn();
+  await train(net(), { ...settings, ...uninterrupted });
+  const expected = readFileSync(uninterrupted.log);
   for (const tag of ["loss", "learning_rate", "validation_accuracy"]) expect(expected.includes(tag)).toBe(true);
   const broken = eventsIn();
   const stop = new AbortController();

@@ -15,9 +15,9 @@ import { differentiate, type Training } from "./differentiate.ts";
 const engine = createEngine();
 
 async function run(model: Model, feeds: Batch): Promise<Batch> {
-  const wanted = new Set(model.graph.feeds.map(({ name }) => name));
+  const feedNames = new Set(model.graph.feeds.map(({ name }) => name));
   const session = await engine.load(model, { optimize: false });
-  const outputs = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => wanted.has(name))));
+  const outputs = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => feedNames.has(name))));
   await session.release();
   return outputs;
 }
@@ -38,10 +38,10 @@ const x = float32([2, 3], [1, -2, 0.5, 3, 0.25, -1]);
 const byName = (...names: string[]) => ({ loss: "loss", wrt: (value: { name: string }) => names.includes(value.name) });
 
 async function stored(model: Model): Promise<Batch> {
-  const found: Record<string, Batch[string]> = {};
+  const gradientsByName: Record<string, Batch[string]> = {};
   for (const value of model.graph.values())
-    if (value.tensor !== undefined) found[value.name] = await value.tensor.read();
-  return found;
+    if (value.tensor !== undefined) gradientsByName[value.name] = await value.tensor.read();
+  return gradientsByName;
 }
 
 describe("differentiate", () => {
@@ -186,8 +186,8 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
 
     it("it counts as a parameter, so that nothing is frozen without a word", () => {
       const model = parseModel(bags);
-      const found = [...parametersOf(model, infer(model))].map(({ name }) => name);
-      expect(found.sort()).toEqual(["table", "w"]);
+      const parameterNames = [...parametersOf(model, infer(model))].map(({ name }) => name);
+      expect(parameterNames.sort()).toEqual(["table", "w"]);
     });
 
     it("other parameters are trained beside it, and what is not part of the loss is in nobody's way", async () => {
@@ -195,8 +195,8 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
       const outputs = await run(step, { x, ...(await stored(parseModel(bags))) });
       const column = [0, 1, 2].map((at) => (x.data[at] ?? 0) + (x.data[at + 3] ?? 0));
       expect(numbers(outputs, gradients.get("w"))).toEqual(column.flatMap((sum) => [sum, sum, sum, sum]));
-      const apart = differentiate(parseModel(bags), { ...byName("w", "table"), loss: "l2" });
-      expect([...apart.gradients.keys()]).toEqual(["w"]);
+      const separate = differentiate(parseModel(bags), { ...byName("w", "table"), loss: "l2" });
+      expect([...separate.gradients.keys()]).toEqual(["w"]);
     });
   });
 
@@ -336,10 +336,10 @@ graph (x: float32[2, 3]) -> (loss) {
     const weights = await stored(model);
     const features = frozen === undefined ? {} : await run(frozen, { x });
     const cut = await run(step, { ...features, ...weights });
-    const whole = await run(joint.step, { x, ...weights });
-    expect(numbers(cut, "loss")[0]).toBeCloseTo(numbers(whole, "loss")[0] ?? Number.NaN, 4);
+    const jointResults = await run(joint.step, { x, ...weights });
+    expect(numbers(cut, "loss")[0]).toBeCloseTo(numbers(jointResults, "loss")[0] ?? Number.NaN, 4);
     numbers(cut, gradients.get("head.weight")).forEach((value, index) => {
-      expect(value).toBeCloseTo(numbers(whole, joint.gradients.get("head.weight"))[index] ?? Number.NaN, 4);
+      expect(value).toBeCloseTo(numbers(jointResults, joint.gradients.get("head.weight"))[index] ?? Number.NaN, 4);
     });
   });
 

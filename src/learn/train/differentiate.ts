@@ -109,8 +109,8 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
     if (gradient === undefined) continue;
-    const own = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
-    const output = own ? emit.Identity([gradient]) : gradient;
+    const isShared = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
+    const output = isShared ? emit.Identity([gradient]) : gradient;
     graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
     gradients.set(parameter.name, output.name);
     outputs.push(output);

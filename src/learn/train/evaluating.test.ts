@@ -31,7 +31,7 @@ test("a number is better than none, and infinity than no number", () => {
 });
 
 describe("why weights stay", () => {
-  const said = (figures: readonly number[], by = "accuracy"): string => {
+  const textFor = (figures: readonly number[], by = "accuracy"): string => {
     const best = { step: 0, figure: figures[0] ?? 0 };
     const unit = by === "accuracy" ? "share" : "";
     const chosen = { samples: 60, by, unit, best, evaluations: figures.length } as const;
@@ -42,27 +42,27 @@ describe("why weights stay", () => {
   };
 
   test("where training made them worse, a smaller rate may do; one evaluation is said as one", () => {
-    expect(said([0.9, 0.8])).toBe(
+    expect(textFor([0.9, 0.8])).toBe(
       "the evaluation was no better than that of the initial weights, which are kept. Try a smaller learning rate",
     );
-    expect(said([0.9, 0.8, 0.9])).toMatch(/^none of 2 evaluations was better than .* Try a smaller learning rate/);
-    expect(said([0.2, 0.3], "loss")).toMatch(/Try a smaller learning rate$/);
+    expect(textFor([0.9, 0.8, 0.9])).toMatch(/^none of 2 evaluations was better than .* Try a smaller learning rate/);
+    expect(textFor([0.2, 0.3], "loss")).toMatch(/Try a smaller learning rate$/);
   });
 
   test("where it moved nothing, more steps may do, or what tells smaller differences", () => {
     const still = "the evaluations show no difference to that of the initial weights, which are kept. ";
     const more = "Try more steps, or more validation samples";
-    expect(said([0.8, 0.8, 0.8])).toBe(
+    expect(textFor([0.8, 0.8, 0.8])).toBe(
       `${still}${more}, or \`metric: "cross-entropy"\`, which resolves smaller differences`,
     );
-    expect(said([0.3, 0.3], "loss")).toBe(`${still}${more}`);
+    expect(textFor([0.3, 0.3], "loss")).toBe(`${still}${more}`);
   });
 
   test("where they are right on all, other validation samples are asked for; NaN chooses nothing", () => {
-    expect(said([1, 1])).toContain(
+    expect(textFor([1, 1])).toContain(
       "The initial weights are right on all 60 validation samples, which the model may have been trained on",
     );
-    expect(said([1, 0.9])).not.toContain("learning rate");
-    expect(said([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are NaN/);
+    expect(textFor([1, 0.9])).not.toContain("learning rate");
+    expect(textFor([Number.NaN, Number.NaN])).toMatch(/^all 2 evaluations are NaN/);
   });
 });

@@ -6,7 +6,7 @@ import { validationLoss } from "./forward-loss.ts";
 import type { Plan, Validation } from "./plan.ts";
 import type { Counters, Epoch, TrainingSummary } from "./training-state.ts";
 
-/** @param moment Before a step, at the end of an epoch, or where the training ends inside an epoch. */
+/** @param moment Before a step, at the end of an epoch, or at the end of a training that ends inside an epoch. */
 export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" | "epoch" | "end"): boolean {
   const { steps, epoch, evaluations, history } = counters;
   if (plan.validation === undefined) return false;
@@ -19,14 +19,14 @@ export function isEvaluationDue(counters: Counters, plan: Plan, moment: "step" |
   return steps % every === 0 || moment === "end" || (moment === "epoch" && epoch === plan.epochs);
 }
 
-export async function figureOf(
+export async function evaluateFigure(
   model: Model,
   { data, metric }: Validation,
   { loss, size }: Plan,
   context: Context,
-  own: ReadonlyMap<string, Float32Array>,
+  lossWeights: ReadonlyMap<string, Float32Array>,
 ): Promise<number> {
-  if (metric === undefined) return validationLoss(model, data, loss, size, context, own);
+  if (metric === undefined) return validationLoss(model, data, loss, size, context, lossWeights);
   const { engine, signal } = context;
   return (await evaluate(engine, model, data, metric, { signal })).estimate.value;
 }
@@ -34,19 +34,27 @@ export async function figureOf(
 /** Returns, for example, "after 40 steps: validation accuracy 93.00 %". */
 export function evaluationText({ metric }: Validation, step: number, figure: number): string {
   const shown = metric?.unit === "share" ? `${(100 * figure).toFixed(2)} %` : figure.toPrecision(4);
-  return `${step === 0 ? "before the first step" : `after ${counted(step, "step")}`}: validation ${metric?.name ?? "loss"} ${shown}`;
+  return `${momentText(step)}: validation ${metric?.name ?? "loss"} ${shown}`;
 }
 
-/** Returns whether the evaluation is the best (any number beats NaN). @param only record it: fewer weights will be left. */
-export function countEvaluation(counters: Counters, { metric }: Validation, figure: number, only = false): boolean {
-  const found = { step: counters.steps, figure };
-  counters.evaluations.push(found);
-  if (only) return false;
+/**
+ * Records an evaluation and returns whether it is the best (any number beats NaN).
+ * @param isPruning the evaluation cannot be the best, because more weights will be masked.
+ */
+export function countEvaluation(
+  counters: Counters,
+  { metric }: Validation,
+  figure: number,
+  isPruning = false,
+): boolean {
+  const evaluation = { step: counters.steps, figure };
+  counters.evaluations.push(evaluation);
+  if (isPruning) return false;
   const sign = metric?.better === "higher" ? 1 : -1;
   const { figure: best = Number.NaN } = counters.best ?? {};
   const isBest =
     counters.best === undefined || (Number.isNaN(best) && !Number.isNaN(figure)) || sign * (figure - best) > 0;
-  if (isBest) counters.best = found;
+  if (isBest) counters.best = evaluation;
   counters.worse = isBest ? 0 : counters.worse + 1;
   return isBest;
 }
@@ -56,10 +64,11 @@ export function isPatienceOver({ worse }: Counters, { validation }: Plan): boole
 }
 
 export function patienceText({ steps, worse, best }: Counters): string {
-  const that = best?.step === 0 ? "before the first step" : `after ${counted(best?.step ?? 0, "step")}`;
   const none = worse === 1 ? "the last evaluation was not" : `none of the last ${worse} evaluations was`;
-  return `ended after ${counted(steps, "step")}: ${none} better than the one ${that}`;
+  return `ended after ${counted(steps, "step")}: ${none} better than the one ${momentText(best?.step ?? 0)}`;
 }
+
+const momentText = (step: number): string => (step === 0 ? "before the first step" : `after ${counted(step, "step")}`);
 
 /** Explains why the result is the initial weights. A smaller learning rate can help only if the evaluations changed. */
 export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[]): string {
@@ -67,16 +76,13 @@ export function stayedText({ chosen }: TrainingSummary, history: readonly Epoch[
   const [first, ...later] = history.flatMap((epoch) => epoch.evaluations.map(({ figure }) => figure));
   if (best !== undefined && Number.isNaN(best.figure))
     return `all ${evaluations} evaluations are NaN: check the validation samples. The weights are not changed`;
-  const isStill = later.every((figure) => figure === first);
-  const finer =
+  const otherMetric =
     by === "loss" || by === "cross-entropy" ? "" : ', or `metric: "cross-entropy"`, which resolves smaller differences';
-  const that = "that of the initial weights, which are kept";
-  const none =
-    later.length === 1 ? "the evaluation was no better than" : `none of ${later.length} evaluations was better than`;
-  const right = unit === "share" && best?.figure === 1;
-  const all = `The initial weights are right on all ${samples ?? ""} validation samples, which the model may have been trained on: use others${finer}`;
-  if (right) return `${none} ${that}. ${all}`;
-  if (isStill)
-    return `the evaluations show no difference to ${that}. Try more steps, or more validation samples${finer}`;
-  return `${none} ${that}. Try a smaller learning rate`;
+  const initial = "that of the initial weights, which are kept";
+  const noBetter = `${later.length === 1 ? "the evaluation was no" : `none of ${later.length} evaluations was`} better than ${initial}`;
+  if (unit === "share" && best?.figure === 1)
+    return `${noBetter}. The initial weights are right on all ${samples ?? ""} validation samples, which the model may have been trained on: use others${otherMetric}`;
+  if (later.every((figure) => figure === first))
+    return `the evaluations show no difference to ${initial}. Try more steps, or more validation samples${otherMetric}`;
+  return `${noBetter}. Try a smaller learning rate`;
 }

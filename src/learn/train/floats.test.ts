@@ -1,9 +1,8 @@
 import { describe, expect, it, test } from "vitest";
 import { random } from "../../core/tensor/random.ts";
 import { type Floats, floatMemory, run, zerosLike } from "./floats.ts";
-import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
+import { accumulator, clipByNorm, movingAverage, type OptimizedParameter, type Optimizer } from "./optimizer.ts";
 import { adam, adamW, lion, sgd } from "./optimizers.ts";
-import { accumulator, clipByNorm, movingAverage } from "./updates.ts";
 
 const optimizers: readonly (readonly [string, () => Optimizer])[] = [
   ["sgd", () => sgd({ weightDecay: 0.1 })],
@@ -70,12 +69,12 @@ describe.each(optimizers)("%s", (_, make) => {
       trained(values, zerosLike(values)),
     );
     if (narrow === undefined || wide === undefined) throw new Error("two parameters were made");
-    const [one, other] = [make(), make()];
+    const [first, second] = [make(), make()];
     for (let step = 0; step < 100; step++) {
       narrow.gradient.set(start.map(() => slopes.normal()));
       wide.gradient.set(narrow.gradient);
-      one.update([narrow], 0.01);
-      other.update([wide], 0.01);
+      first.update([narrow], 0.01);
+      second.update([wide], 0.01);
     }
     // Each step rounds the weight once, by at most 2⁻²⁴ of it.
     narrow.values.forEach((value, at) => {

@@ -1,5 +1,6 @@
 /** Arrays that training changes in place, in one WebAssembly memory. Other arrays are copied in pieces, which takes twice the time. */
 import { PithError } from "../../core/errors.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { float32, float64 } from "./kernels.generated.ts";
 
@@ -9,9 +10,13 @@ export function denseOf(data: Floats, dims: readonly number[] = [data.length]): 
   return data instanceof Float32Array ? { type: "float32", dims, data } : { type: "float64", dims, data };
 }
 
-export function floatsOf(dense: Dense | undefined, length: number): Floats | undefined {
-  if (dense?.type !== "float32" && dense?.type !== "float64") return undefined;
-  return dense.data.length === length ? dense.data : undefined;
+/** Returns the floats of a stored state. @throws PithError E_DATA if there are none of this length. */
+export function requireFloats(dense: Dense | undefined, length: number, owner: string, name: string): Floats {
+  if ((dense?.type === "float32" || dense?.type === "float64") && dense.data.length === length) return dense.data;
+  const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
+  throw new PithError("E_DATA", `${owner} needs "${name}" of ${length} floats, got ${got}.`, {
+    hint: "Training resumes only with the same model, layers, pruning and optimizer.",
+  });
 }
 
 /** Returns zeros of the same length and type, in the same memory while it has room. */
@@ -39,18 +44,18 @@ const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
  * for all arrays from the start. Above 4 GiB several memories are used, and ordinary arrays if allocation fails.
  */
 export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
-  const wanted = (size: number): number => arraysEach * aligned(size);
-  let left = bytes.reduce((sum, size) => sum + wanted(size), 0);
+  const bytesFor = (size: number): number => arraysEach * aligned(size);
+  let bytesLeft = bytes.reduce((sum, size) => sum + bytesFor(size), 0);
   let memory: KernelMemory | undefined;
   let room = 0;
   return (values) => {
-    const needed = wanted(values.byteLength);
+    const needed = bytesFor(values.byteLength);
     if (needed > room) {
-      room = Math.min(Math.max(left, needed), mostBytes);
+      room = Math.min(Math.max(bytesLeft, needed), mostBytes);
       memory = createMemory(room);
     }
     room -= needed;
-    left -= needed;
+    bytesLeft -= needed;
     const place = memory?.take(values) ?? zerosLike(values);
     place.set(values);
     return place;
@@ -131,7 +136,7 @@ function createMemory(bytes: number): KernelMemory | undefined {
     new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
   const [ofNarrow, ofWide] = [kernelsOf(narrow), kernelsOf(wide)];
   let used = 0;
-  const made: KernelMemory = {
+  const kernelMemory: KernelMemory = {
     take(like) {
       const place = used;
       if (place + aligned(like.byteLength) > buffer.byteLength) return undefined;
@@ -140,7 +145,7 @@ function createMemory(bytes: number): KernelMemory | undefined {
         like instanceof Float32Array
           ? new Float32Array(buffer, place, like.length)
           : new Float64Array(buffer, place, like.length);
-      memories.set(array, made);
+      memories.set(array, kernelMemory);
       return array;
     },
     clear() {
@@ -154,7 +159,7 @@ function createMemory(bytes: number): KernelMemory | undefined {
       return kernels[kernel](aligned(first.byteLength), ...places, ...numbers) ?? 0;
     },
   };
-  return made;
+  return kernelMemory;
 }
 
 /** Returns an empty list if the runtime lacks required features. */

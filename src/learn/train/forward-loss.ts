@@ -63,8 +63,8 @@ export function forwardLoss(
   return {
     async of(batch) {
       const { value, feeds, session } = await graphs.of(batch);
-      const { [value.name]: found } = await session.run(feeds(batch, trainingEnd));
-      return Number(found?.data[0]);
+      const { [value.name]: lossValue } = await session.run(feeds(batch, trainingEnd));
+      return Number(lossValue?.data[0]);
     },
     release: graphs.release,
   };
@@ -97,29 +97,29 @@ export function bySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,
   release: (one: T) => Promise<void>,
 ): BySizes<T> {
-  const made = new Map<string, T>();
+  const entries = new Map<string, T>();
   const keepsTooMuch = (): boolean => {
-    const total = [...made.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-    return made.size > maxEntries || (made.size > 1 && total > memoryLimit);
+    const total = [...entries.values()].reduce((sum, { bytes }) => sum + bytes, 0);
+    return entries.size > maxEntries || (entries.size > 1 && total > memoryLimit);
   };
   return {
     async of(batch) {
       const sizes = sizesOf(batch);
-      const one = made.get(sizes) ?? (await make(batch));
-      made.delete(sizes);
-      made.set(sizes, one);
+      const entry = entries.get(sizes) ?? (await make(batch));
+      entries.delete(sizes);
+      entries.set(sizes, entry);
       while (keepsTooMuch()) {
-        const [oldest] = made;
+        const [oldest] = entries;
         if (oldest === undefined) break;
-        made.delete(oldest[0]);
+        entries.delete(oldest[0]);
         await release(oldest[1]);
       }
-      return one;
+      return entry;
     },
     async release() {
-      const all = [...made.values()];
-      made.clear();
-      for (const one of all) await release(one);
+      const all = [...entries.values()];
+      entries.clear();
+      for (const entry of all) await release(entry);
     },
   };
 }

@@ -85,11 +85,11 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
       const count = isEnabled ? countOf(feeds) : undefined;
       if (count === undefined) return session.run(feeds);
       const keys = await keysOf(feeds, count);
-      const known = keys.map((key) => places.get(key));
+      const positions = keys.map((key) => places.get(key));
       samplesSeen += count;
-      samplesKnown += known.filter((place) => place !== undefined).length;
-      if (store !== undefined && known.every((place) => place !== undefined))
-        return { ...constants, ...flat(await store.gather(Uint32Array.from(known))) };
+      samplesKnown += positions.filter((place) => place !== undefined).length;
+      if (store !== undefined && positions.every((place) => place !== undefined))
+        return { ...constants, ...flat(await store.gather(Uint32Array.from(positions))) };
       const outputs = await session.run(feeds);
       if (store === undefined) await begin(feeds, outputs, keys);
       if (store === undefined) return outputs;
@@ -97,9 +97,9 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
         only(outputs, (name) => !fixed.has(name)),
         count,
       );
-      const again = known.findIndex((place) => place !== undefined);
+      const again = positions.findIndex((place) => place !== undefined);
       const isOther =
-        again >= 0 && !equal(await store.gather(Uint32Array.of(known[again] ?? 0)), rows(answers, [again]));
+        again >= 0 && !equal(await store.gather(Uint32Array.of(positions[again] ?? 0)), rows(answers, [again]));
       const isRare =
         samplesSeen > patience * (kept.samples ?? Number.POSITIVE_INFINITY) && samplesKnown < leastShare * samplesSeen;
       if (isOther || isRare) {
@@ -133,8 +133,8 @@ const bytesIn = (batch: Batch): number =>
 /** Returns the common first dimension of all inputs; undefined if they differ. */
 function countOf(feeds: Batch): number | undefined {
   if (Object.values(feeds).some(({ type }) => type === "string")) return undefined;
-  const [count, ...others] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
-  return others.length > 0 ? undefined : count;
+  const [count, ...otherCounts] = new Set(Object.values(feeds).map(({ dims }) => dims[0]));
+  return otherCounts.length > 0 ? undefined : count;
 }
 
 async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
@@ -164,15 +164,15 @@ const rows = (batch: Batch, at: readonly number[]): Batch =>
 /** [4 · n, …] as [n, 4, …]: rows of a sample are adjacent. */
 function bySample(batch: Batch, count: number): Batch {
   return mapColumns(batch, (dense) => {
-    const [first = 0, ...others] = dense.dims;
-    return { ...dense, dims: [count, first / count, ...others] } as Dense;
+    const [first = 0, ...innerDims] = dense.dims;
+    return { ...dense, dims: [count, first / count, ...innerDims] } as Dense;
   });
 }
 
 function flat(batch: Batch): Batch {
   return mapColumns(batch, (dense) => {
-    const [count = 0, each = 0, ...others] = dense.dims;
-    return { ...dense, dims: [count * each, ...others] } as Dense;
+    const [count = 0, each = 0, ...innerDims] = dense.dims;
+    return { ...dense, dims: [count * each, ...innerDims] } as Dense;
   });
 }
 

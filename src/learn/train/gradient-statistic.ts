@@ -56,18 +56,18 @@ export async function observeGradients<R>(
   model: Model,
   names: readonly string[],
   statistic: GradientStatistic<R>,
-  { data, samples = 256, batch: given, loss }: GradientOptions,
+  { data, samples = 256, batch: batchOption, loss }: GradientOptions,
   context: Partial<Context> = {},
 ): Promise<ReadonlyMap<string, R>> {
   const complete = completeContext(context);
   const dataset = await trainPart(data);
   const chosen = draw(dataset, samples, complete.seed);
-  const size = given ?? batchSize(model, samplesTogether).size;
+  const size = batchOption ?? batchSize(model, samplesTogether).size;
   const running = new Map<string, RunningGradients<R>>();
-  const told = (name: string, gradient: Floats, count: number): void => {
-    const one = running.get(name) ?? statistic.begin(name);
-    running.set(name, one);
-    one.add(gradient, count);
+  const addGradient = (name: string, gradient: Floats, count: number): void => {
+    const statisticOfTensor = running.get(name) ?? statistic.begin(name);
+    running.set(name, statisticOfTensor);
+    statisticOfTensor.add(gradient, count);
   };
   const options = { loss, parameters: names };
   const each = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
@@ -76,15 +76,15 @@ export async function observeGradients<R>(
     for await (const batch of chosen.batches({ size })) {
       throwIfAborted(complete.signal, "Stopped while gradients were computed.");
       for await (const { gradients } of each?.of(batch) ?? [])
-        for (const [name, gradient] of gradients) told(name, gradient, 1);
+        for (const [name, gradient] of gradients) addGradient(name, gradient, 1);
       if (step === undefined) continue;
       await step.run(batch);
       const count = sampleCount(batch, chosen.name);
-      for (const { name, gradient } of step.parameters) told(name, gradient, count);
+      for (const { name, gradient } of step.parameters) addGradient(name, gradient, count);
     }
   } finally {
     await each?.release();
     await step?.release();
   }
-  return new Map(Array.from(running, ([name, one]) => [name, one.end()]));
+  return new Map(Array.from(running, ([name, statisticOfTensor]) => [name, statisticOfTensor.end()]));
 }

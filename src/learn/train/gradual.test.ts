@@ -5,8 +5,8 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { remove } from "../../techniques/prune/index.ts";
 import { type GradualPruning, gradualPruning } from "./gradual.ts";
-import { gradualOf } from "./gradual-options.ts";
 import { train } from "./index.ts";
+import { gradualOf } from "./train-options.ts";
 
 const read = async (model: Model, name: string): Promise<readonly number[]> =>
   Array.from(((await model.graph.value(name)?.tensor?.read())?.data ?? []) as Float32Array);
@@ -21,13 +21,13 @@ const pair = () => ({
 });
 
 const leftAfter = async (pruning: GradualPruning, mask: Float32Array, steps: number): Promise<readonly number[]> => {
-  const left: number[] = [];
+  const keptCounts: number[] = [];
   for (let step = 1; step <= steps; step++) {
     pruning.observe();
     await pruning.prune(step, steps);
-    if (step % 10 === 0) left.push(mask.filter((one) => one === 1).length);
+    if (step % 10 === 0) keptCounts.push(mask.filter((one) => one === 1).length);
   }
-  return left;
+  return keptCounts;
 };
 
 describe("what is left after each look goes along the curve", () => {
@@ -37,17 +37,17 @@ describe("what is left after each look goes along the curve", () => {
     ["linear", [775, 550, 325, 100, 100]],
     ["exponential", [562, 316, 178, 100, 100]],
   ] as const)("%s", async (curve, expected) => {
-    const one = pair();
-    const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve }, [one]);
-    expect(await leftAfter(pruning, one.mask.values, 50)).toEqual(expected);
-    expect([...one.mask.values.subarray(0, 900)].every((kept) => kept === 0)).toBe(true);
+    const masked = pair();
+    const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve }, [masked]);
+    expect(await leftAfter(pruning, masked.mask.values, 50)).toEqual(expected);
+    expect([...masked.mask.values.subarray(0, 900)].every((kept) => kept === 0)).toBe(true);
   });
 
   test("from what a mask leaves already, never back to more", async () => {
-    const one = pair();
-    one.mask.values.fill(0, 0, 500);
-    const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve: "linear" }, [one]);
-    expect(await leftAfter(pruning, one.mask.values, 50)).toEqual([400, 300, 200, 100, 100]);
+    const masked = pair();
+    masked.mask.values.fill(0, 0, 500);
+    const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve: "linear" }, [masked]);
+    expect(await leftAfter(pruning, masked.mask.values, 50)).toEqual([400, 300, 200, 100, 100]);
     const sparse = pair();
     sparse.mask.values.fill(0, 0, 950);
     const less = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8 }, [sparse]);
@@ -59,20 +59,20 @@ describe("what is left after each look goes along the curve", () => {
     [0.1, 0.2],
     [0.99, 1],
   ])("all at once where the training is too short for a step between %f and %f of it", async (begin, end) => {
-    const one = pair();
-    const pruning = gradualPruning({ ...gradualOf(0.9), begin, end }, [one]);
-    await leftAfter(pruning, one.mask.values, 2);
-    expect(one.mask.values.filter((kept) => kept === 1)).toHaveLength(100);
+    const masked = pair();
+    const pruning = gradualPruning({ ...gradualOf(0.9), begin, end }, [masked]);
+    await leftAfter(pruning, masked.mask.values, 2);
+    expect(masked.mask.values.filter((kept) => kept === 1)).toHaveLength(100);
     expect(pruning.isOver(2, 2)).toBe(true);
   });
 
   test("of all layers together, of which none loses everything", async () => {
-    const [one, two] = [pair(), pair()];
-    two.weight.values.fill(1e-3);
-    const pruning = gradualPruning({ ...gradualOf(0.5), every: 10, end: 1, scope: "global" }, [one, two]);
-    await leftAfter(pruning, one.mask.values, 20);
-    const left = [one, two].map(({ mask }) => mask.values.filter((kept) => kept === 1).length);
-    expect(left).toEqual([1000, 1]);
+    const [firstPair, secondPair] = [pair(), pair()];
+    secondPair.weight.values.fill(1e-3);
+    const pruning = gradualPruning({ ...gradualOf(0.5), every: 10, end: 1, scope: "global" }, [firstPair, secondPair]);
+    await leftAfter(pruning, firstPair.mask.values, 20);
+    const keptCounts = [firstPair, secondPair].map(({ mask }) => mask.values.filter((kept) => kept === 1).length);
+    expect(keptCounts).toEqual([1000, 1]);
   });
 });
 
@@ -105,22 +105,22 @@ describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", 
   });
 
   test("hard: those of least score go, whatever their size, and come back when it rises", async () => {
-    const one = small();
+    const masked = small();
     const movement = { ...gradualOf(0.5), every: 1, end: 0.5, importance: "movement", curve: "linear" } as const;
-    const pruning = gradualPruning(movement, [one]);
+    const pruning = gradualPruning(movement, [masked]);
     for (let step = 1; step <= 2; step++) {
       pruning.observe();
       await pruning.prune(step, 8);
     }
     // Half of the way to half of four.
-    expect([...one.mask.values]).toEqual([0, 1, 1, 1]);
+    expect([...masked.mask.values]).toEqual([0, 1, 1, 1]);
     expect([...((pruning.state()["w/score"]?.data ?? []) as Float32Array)]).toEqual([-6, 2, -4, 8]);
-    one.mask.gradient.set([-30, 0, 0, 0]);
+    masked.mask.gradient.set([-30, 0, 0, 0]);
     for (let step = 3; step <= 4; step++) {
       pruning.observe();
       await pruning.prune(step, 8);
     }
-    expect([...one.mask.values]).toEqual([1, 0, 0, 1]);
+    expect([...masked.mask.values]).toEqual([1, 0, 0, 1]);
   });
 
   test("soft: those stay whose score is above the threshold, of which each step takes a penalty off", async () => {
@@ -132,10 +132,10 @@ describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", 
       end: 1,
       importance: "movement",
     } as const;
-    const [one, two] = [small(), small()];
+    const [firstPair, secondPair] = [small(), small()];
     for (const [pair, penalty] of [
-      [one, 0],
-      [two, 2.5],
+      [firstPair, 0],
+      [secondPair, 2.5],
     ] as const) {
       const pruning = gradualPruning({ ...soft, penalty }, [pair]);
       for (let step = 1; step <= 2; step++) {
@@ -143,8 +143,8 @@ describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", 
         await pruning.prune(step, 2);
       }
     }
-    expect([...one.mask.values]).toEqual([0, 1, 1, 1]);
-    expect([...two.mask.values]).toEqual([0, 1, 0, 1]);
+    expect([...firstPair.mask.values]).toEqual([0, 1, 1, 1]);
+    expect([...secondPair.mask.values]).toEqual([0, 1, 0, 1]);
   });
 });
 

@@ -8,8 +8,8 @@ import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { prune } from "../../techniques/prune/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { groupLasso } from "./group-lasso.ts";
-import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { train } from "./index.ts";
+import { type GroupLasso, groupLassoOf } from "./train-options.ts";
 
 const read = async (model: Model, name: string): Promise<Float32Array> =>
   ((await model.graph.value(name)?.tensor?.read())?.data ?? new Float32Array()) as Float32Array;
@@ -40,7 +40,7 @@ test("each channel shrinks by one factor: its row, its bias and the column that 
   expect([...last]).toEqual([1, 2, 3]);
   const [w = weight, b = bias, n = next] = before;
   for (let unit = 0; unit < 8; unit++) {
-    const of = (values: readonly Float32Array[]): readonly number[] => {
+    const norms = (values: readonly Float32Array[]): readonly number[] => {
       const [rows = w, shifts = b, columns = n] = values;
       return [
         ...rows.subarray(3 * unit, 3 * unit + 3),
@@ -48,11 +48,11 @@ test("each channel shrinks by one factor: its row, its bias and the column that 
         ...[0, 1, 2].map((row) => columns[row * 8 + unit] ?? 0),
       ];
     };
-    const norm = Math.hypot(...of([w, b, n]));
+    const norm = Math.hypot(...norms([w, b, n]));
     // w · (1 − ηλ √n / ‖w‖), η = 0.5, λ = 0.1, n = 7; nothing of nothing.
     const factor = norm === 0 ? 0 : Math.max(0, 1 - (0.05 * Math.sqrt(7)) / norm);
-    of([weight, bias, next]).forEach((value, at) => {
-      expect(value).toBeCloseTo(factor * (of([w, b, n])[at] ?? 0), 6);
+    norms([weight, bias, next]).forEach((value, at) => {
+      expect(value).toBeCloseTo(factor * (norms([w, b, n])[at] ?? 0), 6);
     });
   }
 });
@@ -81,10 +81,10 @@ test("of an amount the weakest channels shrink alone, and less at the beginning 
     return Array.from({ length: 8 }, (_, unit) => (weight[3 * unit] ?? 0) / (1 + unit));
   };
   // 1 − ηλ √n / ‖w‖ = 1 − 0.1 / (1 + unit) of a row whose entries are 1 + unit.
-  const whole = Array.from({ length: 8 }, (_, unit) => 1 - 0.1 / (1 + unit));
+  const expected = Array.from({ length: 8 }, (_, unit) => 1 - 0.1 / (1 + unit));
   const close = (numbers: readonly number[]) => numbers.map((each): unknown => expect.closeTo(each, 6));
-  expect(await factorsOf({}, 0.5)).toEqual(close(whole));
-  expect(await factorsOf({ amount: 0.25 }, 1)).toEqual(close([...whole.slice(0, 2), 1, 1, 1, 1, 1, 1]));
+  expect(await factorsOf({}, 0.5)).toEqual(close(expected));
+  expect(await factorsOf({ amount: 0.25 }, 1)).toEqual(close([...expected.slice(0, 2), 1, 1, 1, 1, 1, 1]));
   expect(await factorsOf({ amount: 0.25, grow: true }, 0.5)).toEqual(close([0.95, 0.975, 1, 1, 1, 1, 1, 1]));
   expect(await factorsOf({ amount: 0.01 }, 1)).toEqual(Array(8).fill(1));
 });
@@ -111,7 +111,7 @@ graph (input: float32[batch, 3]) -> (y, z) {
 
 describe("training with group lasso", () => {
   /** Accuracy before and after nine of ten channels are cut, and how many were zero. */
-  const cutOf = async (settings: Pick<Parameters<typeof train>[1], "groupLasso">, amount = 0.9) => {
+  const pruneAfter = async (settings: Pick<Parameters<typeof train>[1], "groupLasso">, amount = 0.9) => {
     const layers = { fc1: linear(3, 32), relu: relu(), fc2: linear(32, 3) };
     const model = network(layers, { input: ["batch", 3], seed: 2 });
     await train(model, { data, epochs: 40, batch: 24, learningRate: 0.01, ...settings }, { seed: 1 });
@@ -125,7 +125,7 @@ describe("training with group lasso", () => {
   };
 
   test("drives channels to exactly zero: cutting nine of ten loses less than a fifth", async () => {
-    const [dense, sparse] = [await cutOf({}), await cutOf({ groupLasso: 0.5 })];
+    const [dense, sparse] = [await pruneAfter({}), await pruneAfter({ groupLasso: 0.5 })];
     expect(dense.zero).toBe(0);
     expect(sparse.zero).toBeGreaterThanOrEqual(16);
     expect(sparse.before).toBeGreaterThan(dense.before - 0.01);
@@ -133,7 +133,7 @@ describe("training with group lasso", () => {
   });
 
   test("that grows on three quarters of the channels: just these go without a loss", async () => {
-    const { zero, before, after } = await cutOf({ groupLasso: { strength: 3, amount: 0.75, grow: true } }, 0.75);
+    const { zero, before, after } = await pruneAfter({ groupLasso: { strength: 3, amount: 0.75, grow: true } }, 0.75);
     expect(zero).toBe(24);
     expect(after).toBe(before);
     expect(before).toBeGreaterThan(0.9);

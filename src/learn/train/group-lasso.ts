@@ -17,8 +17,8 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type AxisLayout, alongAxis } from "../../core/tensor/dims.ts";
 import type { Floats } from "./floats.ts";
-import type { GroupLasso } from "./group-lasso-options.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
+import type { GroupLasso } from "./train-options.ts";
 
 interface Part {
   readonly values: Floats;

@@ -16,13 +16,14 @@ export function trainedValues(model: Model, { layers, except }: Selection): Read
   const inference = infer(model);
   const parameters = parametersOf(model, inference);
   const all = layersOf(model, inference);
-  const of = (selection: Selection): ReadonlySet<Value> => new Set(selectLayers(all, selection).flatMap(tensorsOf));
+  const selectTensors = (selection: Selection): ReadonlySet<Value> =>
+    new Set(selectLayers(all, selection).flatMap(tensorsOf));
   if (parameters.size === 0) throw nothingToTrain(all.map(({ weight }) => weight));
-  const chosen = layers === undefined ? undefined : of({ layers });
-  const left = except === undefined ? undefined : of({ layers: except });
+  const chosen = layers === undefined ? undefined : selectTensors({ layers });
+  const excluded = except === undefined ? undefined : selectTensors({ layers: except });
   return new Set(
     [...parameters]
-      .filter((value) => (chosen?.has(value) ?? true) && !(left?.has(value) ?? false))
+      .filter((value) => (chosen?.has(value) ?? true) && !(excluded?.has(value) ?? false))
       .map((value) => value.name),
   );
 }
@@ -44,22 +45,22 @@ export function decaysOf(model: Model): (name: string, dims: readonly number[]) 
 
 function nothingToTrain(weights: readonly Value[]): PithError {
   const types = new Set(weights.map(({ tensor }) => tensor?.type ?? "computed"));
-  const found = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
-  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${found}; floats can be trained.`);
+  const reason = types.size === 0 ? "no layer with a weight was found" : `its weights are ${[...types].join(" and ")}`;
+  return new PithError("E_TYPE_MISMATCH", `The model has nothing to train: ${reason}; floats can be trained.`);
 }
 
 /** Returns the stored tensors from which a layer's weight and bias are computed, also through masks and rounding. */
 function tensorsOf({ weight, effective, bias }: Layer): readonly Value[] {
-  const found = new Set<Value>();
+  const tensors = new Set<Value>();
   const visit = (value: Value): void => {
     const { role, tensor, producer, graph } = value;
-    if (role?.kind === "tied") found.add(graph.value(role.name) ?? value);
-    else if (tensor !== undefined) found.add(value);
+    if (role?.kind === "tied") tensors.add(graph.value(role.name) ?? value);
+    else if (tensor !== undefined) tensors.add(value);
     else for (const input of producer?.inputs ?? []) if (input !== undefined) visit(input);
   };
   visit(weight);
   for (const value of [effective, bias]) if (value !== undefined && isStored(value)) visit(value);
-  return [...found];
+  return [...tensors];
 }
 
 interface Reading {
@@ -75,14 +76,17 @@ export function* readings(value: Value, inference: Inference): Generator<Reading
     const [output] = node.outputs;
     const bound = inference.at(node);
     if (output === undefined || bound instanceof Miss) continue;
-    const others = node.inputs.filter((other, at) => other !== undefined && at !== input);
+    const otherInputs = node.inputs.filter((other, at) => other !== undefined && at !== input);
     if (inference.operand(output)?.stored === true) {
       // A tensor smaller than the result is a scale.
       const size = sizeOf(output);
       if (count !== undefined && size !== undefined && count >= size) yield* readings(output, inference);
     } else if (bound.parameters().includes(input) || bound.training()?.states.includes(input) === true) {
       yield { node, bound, input };
-    } else if (others.length > 0 && others.every((other) => other?.type !== undefined && !isFloat(other.type.type))) {
+    } else if (
+      otherInputs.length > 0 &&
+      otherInputs.every((other) => other?.type !== undefined && !isFloat(other.type.type))
+    ) {
       yield* readings(output, inference);
     }
   }

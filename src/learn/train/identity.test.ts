@@ -1,6 +1,12 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
-import { type Beginning, type Identity, requireSameTensors, requireSameTraining, trainedOf } from "./checkpoint.ts";
+import {
+  type Identity,
+  type InitialIdentity,
+  requireSameTensors,
+  requireSameTraining,
+  trainedSizes,
+} from "./checkpoint.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
@@ -8,8 +14,8 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   y = MatMul(x, w)
 }
 `);
-const now: Beginning = { nodes: 1, settings: { clip: null, average: 0.5 }, samples: null, first: "00000000" };
-const trained = trainedOf(model, ["w", "made on the way"]);
+const now: InitialIdentity = { nodes: 1, settings: { clip: null, average: 0.5 }, samples: null, first: "00000000" };
+const trained = trainedSizes(model, ["w", "made on the way"]);
 const same: Identity = { ...now, trained };
 
 describe("what identifies a training", () => {
@@ -21,7 +27,7 @@ describe("what identifies a training", () => {
     expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, settings: {} }, now, model)).not.toThrow();
   });
 
-  test.each<[Partial<Beginning>, string]>([
+  test.each<[Partial<InitialIdentity>, string]>([
     [{ nodes: 2 }, "is a checkpoint of another model: it has 2 nodes, not 1."],
     [{ settings: { clip: 1 } }, "was trained with `clip` 1, not without."],
     [{ settings: { average: null } }, "was trained without `average`, not with 0.5."],

@@ -1,6 +1,5 @@
 export { parametersOf } from "../../core/analysis/parameters.ts";
 export { channelBlock } from "./channel-blocks.ts";
-export type { Curve } from "./curve.ts";
 export { type DifferentiateOptions, differentiate, type Training } from "./differentiate.ts";
 export {
   type GradientOptions,
@@ -10,7 +9,7 @@ export {
 } from "./gradient-statistic.ts";
 export type { BuiltLoss, Loss, LossOptions, LossScope } from "./loss.ts";
 export * from "./losses/index.ts";
-export { defineOptimizer, type OptimizedParameter, type Optimizer, type Rule } from "./optimizer.ts";
+export { clipByNorm, defineOptimizer, type OptimizedParameter, type Optimizer, type Rule } from "./optimizer.ts";
 export { type AdamOptions, adam, adamW, type LionOptions, lion, type SgdOptions, sgd } from "./optimizers.ts";
 export { perSampleGradients, type SampleGradient } from "./per-sample.ts";
 export { reinitialize } from "./reinitialize.ts";
@@ -33,5 +32,4 @@ export { createStep, type Step } from "./step.ts";
 export type { StepOptions } from "./step-graph.ts";
 export { type TrainOutcome, train } from "./train.ts";
 export type { Callback, TrainedStep } from "./train-options.ts";
-export type { Epoch, EvaluationFigure, TrainingSummary } from "./training-state.ts";
-export { clipByNorm } from "./updates.ts";
+export type { Curve, Epoch, EvaluationFigure, TrainingSummary } from "./training-state.ts";

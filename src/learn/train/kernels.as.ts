@@ -137,8 +137,8 @@ function towards(a: v128, b: v128, x: v128): v128 {
 
 /** Keeps zero and NaN. */
 function sign(a: v128): v128 {
-  const one = v128.or(v128.and(a, fill(-0.0)), fill(1));
-  return v128.bitselect(one, a, v128.gt<T>(v128.abs<T>(a), fill(0)));
+  const signedOne = v128.or(v128.and(a, fill(-0.0)), fill(1));
+  return v128.bitselect(signedOne, a, v128.gt<T>(v128.abs<T>(a), fill(0)));
 }
 
 function flush(a: v128, limit: v128): v128 {

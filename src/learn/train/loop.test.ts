@@ -148,19 +148,19 @@ describe("the loop", () => {
 
   test("patience ends it, and the best weights are the result", async () => {
     // It gets better for a while, and then jumps about.
-    const said: string[] = [];
+    const messages: string[] = [];
     const settings = { optimizer: "sgd", learningRate: 2, clip: 1, epochs: 20, schedule: "constant" } as const;
-    const { history, weights: own } = await trained(
+    const { history, weights: finalWeights } = await trained(
       { ...settings, validation, every: 1, patience: 3 },
-      { log: ({ id, text }) => id === "patience" && said.push(text) },
+      { log: ({ id, text }) => id === "patience" && messages.push(text) },
     );
     const figures = history.flatMap(({ evaluations }) => evaluations);
     const best = figures.reduce((least, each) => (each.figure < least.figure ? each : least));
     expect(best.step).toBeGreaterThan(0);
     expect(figures.at(-1)?.step).toBe(best.step + 3);
     const after = `better than the one after ${best.step} steps`;
-    expect(said).toEqual([`ended after ${best.step + 3} steps: none of the last 3 evaluations was ${after}`]);
-    expect(own).not.toEqual(await weights(net()));
+    expect(messages).toEqual([`ended after ${best.step + 3} steps: none of the last 3 evaluations was ${after}`]);
+    expect(finalWeights).not.toEqual(await weights(net()));
   });
 
   describe("that makes good weights worse", () => {
@@ -195,15 +195,15 @@ describe("the loop", () => {
 
     test("ends by patience as soon as that, and is continued to the same end", async () => {
       const model = await good();
-      const own = await weights(model);
-      const said: string[] = [];
+      const initialWeights = await weights(model);
+      const messages: string[] = [];
       const settings = { ...harmful, data, epochs: 20, batch: 24, every: 2, patience: 3 } as const;
       const checkpoint = temporaryFolder();
       const stopped = train(model.clone(), { ...settings, checkpoint }, { seed: 1, ...stopAfter(3) });
       await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
-      const log = ({ id, text }: { id: string; text: string }): void => void (id === "patience" && said.push(text));
+      const log = ({ id, text }: { id: string; text: string }): void => void (id === "patience" && messages.push(text));
       const { changes, training } = await train(model, { ...settings, checkpoint, resume: true }, { seed: 1, log });
-      expect(said).toEqual([
+      expect(messages).toEqual([
         "ended after 6 steps: none of the last 3 evaluations was better than the one before the first step",
       ]);
       expect({ changes, best: training.chosen?.best.step, evaluations: training.chosen?.evaluations }).toEqual({
@@ -211,22 +211,22 @@ describe("the loop", () => {
         best: 0,
         evaluations: 4,
       });
-      expect(await weights(model)).toEqual(own);
-      expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(own);
+      expect(await weights(model)).toEqual(initialWeights);
+      expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(initialWeights);
     });
 
     test("and is continued with a model that is further on gives back the weights that it began with", async () => {
       const model = await good();
-      const own = await weights(model);
+      const initialWeights = await weights(model);
       const checkpoint = temporaryFolder();
       const stopped = train(model, { ...harmful, data, batch: 24, checkpoint }, { seed: 1, ...stopAfter(13) });
       await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
-      expect(await weights(model)).toEqual(own);
+      expect(await weights(model)).toEqual(initialWeights);
       const further = await open(`${checkpoint}/last.onnx`);
-      expect(await weights(further)).not.toEqual(own);
+      expect(await weights(further)).not.toEqual(initialWeights);
       const { changes } = await train(further, { ...harmful, data, batch: 24, checkpoint, resume: true }, { seed: 1 });
       expect(changes.length).toBeGreaterThan(0);
-      expect(await weights(further)).toEqual(own);
+      expect(await weights(further)).toEqual(initialWeights);
     });
   });
 
@@ -308,9 +308,9 @@ graph (input: float32[batch, 3]) -> (y) {
 
     test("and is continued to the bit", async () => {
       const settings = { average: 0.75, validation, every: 2 } as const;
-      const [whole, checkpoint] = [await ended(settings), temporaryFolder()];
+      const [uninterrupted, checkpoint] = [await ended(settings), temporaryFolder()];
       await expect(ended({ ...settings, checkpoint }, stopAfter(3))).rejects.toMatchObject({ code: "E_STOPPED" });
-      expect(await ended({ ...settings, checkpoint, resume: true })).toEqual(whole);
+      expect(await ended({ ...settings, checkpoint, resume: true })).toEqual(uninterrupted);
     });
   });
 });

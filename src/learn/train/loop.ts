@@ -17,12 +17,11 @@ import { createFeed, type Feed, type Round } from "../../data/feed.ts";
 import { firstBatch } from "../../data/select.ts";
 import { keepWeights, takeKeptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
-import { bestFile, type Identity, lastFile, requireFreeFolder, trainedOf, writeCheckpoint } from "./checkpoint.ts";
-import { addLoss } from "./curve.ts";
+import { bestFile, type Identity, lastFile, requireFreeFolder, trainedSizes, writeCheckpoint } from "./checkpoint.ts";
 import {
   countEvaluation,
+  evaluateFigure,
   evaluationText,
-  figureOf,
   isEvaluationDue,
   isPatienceOver,
   patienceText,
@@ -30,13 +29,14 @@ import {
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
 import { type BuiltLoss, inFloat32, type LossScope, scaledSum } from "./loss.ts";
+import { clipByNorm } from "./optimizer.ts";
 import { epochSeed, type Plan, rateFactor, stepsOf } from "./plan.ts";
 import {
-  type Before,
-  beginningOf,
-  checkpointBefore,
+  areUnchanged,
   continueTraining,
-  isAsGiven,
+  initialIdentity,
+  type OpenCheckpoint,
+  openCheckpoint,
   type Progress,
   tensorsOf,
 } from "./resuming.ts";
@@ -44,11 +44,12 @@ import { teacherName } from "./teacher.ts";
 import type { TrainOutcome } from "./train.ts";
 import { openLog, requireLog, type TrainingLog } from "./training-log.ts";
 import {
+  addLoss,
   type Counters,
-  changingIn,
+  changedValues,
   currentEpoch,
   endEpoch,
-  ownWeights,
+  lossWeights,
   startCounters,
   startTraining,
   stateOf,
@@ -56,12 +57,11 @@ import {
   type TrainingState,
   withWeights,
 } from "./training-state.ts";
-import { clipByNorm } from "./updates.ts";
 
 interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve"> {
   readonly names: readonly string[];
   /** No evaluation was better than the initial one, so the model is unchanged. */
-  readonly isAsBefore: boolean;
+  readonly isUnchanged: boolean;
 }
 
 /**
@@ -73,68 +73,70 @@ interface LoopOutcome extends Pick<TrainOutcome, "history" | "training" | "curve
 export async function runLoop(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   if (plan.checkpoint !== undefined) await requireFreeFolder(plan.checkpoint, plan.resume);
   if (plan.log !== undefined) await requireLog(plan.log);
-  const before = await checkpointBefore(model, plan, context);
-  const given = tensorsOf(model);
-  const run = new TrainingLoop(model, plan, context, before);
+  const resumed = await openCheckpoint(model, plan, context);
+  const initial = tensorsOf(model);
+  const loop = new TrainingLoop(model, plan, context, resumed);
   try {
-    await run.train();
-    return await run.outcome();
+    await loop.train();
+    const outcome = loop.outcome();
+    return { ...outcome, isUnchanged: outcome.training.chosen?.best.step === 0 && (await areUnchanged(initial)) };
   } catch (error) {
-    if (error instanceof PithError && error.code === "E_STOPPED") throw await run.stopped(error);
-    // A failure undoes completed epochs, too: the checkpoint has them.
-    else for (const [value, tensor] of given) value.tensor = tensor;
+    if (error instanceof PithError && error.code === "E_STOPPED") throw await loop.saveStopped(error);
+    // A failure also reverts completed epochs, which are in the checkpoint.
+    for (const [value, tensor] of initial) value.tensor = tensor;
     throw error;
   } finally {
-    await run.release();
+    await loop.release();
   }
 }
 
+/** Builds the step and logs the plan of the training without running it. */
 export async function rehearse(model: Model, plan: Plan, context: Context): Promise<LoopOutcome> {
   const { data, size, epochs, accumulate, loss, optimizer, learningRate } = plan;
   const { step } = await startTraining(model, await firstBatch(data, size), plan, context);
   const names = step.parameters.flatMap(({ name }) => (step.own.has(name) ? [] : [name]));
   await step.release();
   const steps = stepsOf(plan);
-  const of = steps === undefined ? "" : ` of ${counted(steps / epochs, "step")}`;
+  const stepsText = steps === undefined ? "" : ` of ${counted(steps / epochs, "step")}`;
   const samples = data.count === undefined ? "a stream of samples" : counted(data.count, "sample");
   const batches = `batches of ${size}${accumulate === 1 ? "" : `, ${accumulate} for a step`}`;
-  const text = `${counted(epochs, "epoch")}${of} over ${samples} (${batches}), ${optimizer.name} at ${learningRate}, loss ${loss.name}`;
+  const text = `${counted(epochs, "epoch")}${stepsText} over ${samples} (${batches}), ${optimizer.name} at ${learningRate}, loss ${loss.name}`;
   context.log({ id: "plan", text });
   const counters = startCounters();
-  return { history: [], training: summaryOf(counters, plan), curve: counters.curve, names, isAsBefore: false };
+  return { history: [], training: summaryOf(counters, plan), curve: counters.curve, names, isUnchanged: false };
 }
 
-/** The loop starts with the first batch, which provides the sizes. */
 class TrainingLoop {
   readonly #model: Model;
   readonly #plan: Plan;
   readonly #context: Context;
-  readonly #before: Before | undefined;
+  readonly #resumed: OpenCheckpoint | undefined;
   readonly #counters: Counters;
-  readonly #given: ReturnType<typeof tensorsOf>;
+  /** Set by the first batch, which provides the sizes. */
   #training: TrainingState | undefined;
   #best: readonly Floats[] | undefined;
   #identity: Identity | undefined;
-  #kept: number | undefined;
+  /** Completed steps in the checkpoint. */
+  #savedSteps: number | undefined;
   #log: TrainingLog | undefined;
+  /** Sum over the batches of the current step. */
   #loss = 0;
   /** The callback that ended the training. */
   #stoppedBy: "onStep" | "onEpoch" | undefined;
 
-  constructor(model: Model, plan: Plan, context: Context, before: Before | undefined) {
+  constructor(model: Model, plan: Plan, context: Context, resumed: OpenCheckpoint | undefined) {
     this.#model = model;
     this.#plan = plan;
     this.#context = context;
-    this.#before = before;
-    this.#counters = before?.counters ?? startCounters();
-    this.#kept = before?.counters.steps;
-    this.#given = plan.validation === undefined ? new Map() : tensorsOf(model);
+    this.#resumed = resumed;
+    this.#counters = resumed?.counters ?? startCounters();
+    this.#savedSteps = resumed?.counters.steps;
   }
 
   async train(): Promise<void> {
     const feed = createFeed(this.#plan.data, this.#rounds());
     try {
-      await this.#epochs(feed);
+      await this.#runEpochs(feed);
       this.#keepWeightsIfDue();
     } finally {
       await feed.close();
@@ -150,21 +152,21 @@ class TrainingLoop {
     }
   }
 
-  async #epochs(feed: Feed): Promise<void> {
+  async #runEpochs(feed: Feed): Promise<void> {
     const { data, size, epochs, accumulate } = this.#plan;
     const counters = this.#counters;
     while (counters.epoch <= epochs && !this.#isDone()) {
       const [began, seconds] = [performance.now(), counters.seconds];
       for await (const batch of feed.batches()) {
-        await this.#begin(batch);
+        const training = await this.#begin(batch);
         if (counters.batches % accumulate === 0) {
-          if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch();
+          if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch(training);
           this.#keepWeightsIfDue();
-          throwIfAborted(this.#context.signal);
-          await this.#evaluateIfDue();
+          stopIfAsked(this.#context.signal);
+          await this.#evaluateIfDue(training, "step");
           if (this.#isDone()) break;
         }
-        await this.#oneBatch(batch);
+        await this.#runBatch(training, batch);
         counters.seconds = seconds + secondsSince(began);
       }
       if (counters.steps === 0)
@@ -172,18 +174,17 @@ class TrainingLoop {
           "E_DATA",
           `${data.name} has fewer than ${size * accumulate} samples, which one step needs${accumulate === 1 ? "" : ` (${accumulate} batches of ${size})`}.`,
         );
-      await this.#beginAnyhow();
-      await this.#endEpoch();
+      await this.#endEpoch(await this.#begin());
     }
-    await this.#beginAnyhow();
+    await this.#begin();
     if (this.#stoppedBy !== undefined) this.#logStop();
     else if (this.#isDone()) this.#context.log({ id: "patience", text: patienceText(counters) });
   }
 
   /** The checkpoint continues inside the epoch. */
-  async #endInsideEpoch(): Promise<void> {
-    await this.#evaluateIfDue("end");
-    await this.keep();
+  async #endInsideEpoch(training: TrainingState): Promise<void> {
+    await this.#evaluateIfDue(training, "end");
+    await this.#save();
     this.#logStop();
   }
 
@@ -192,41 +193,39 @@ class TrainingLoop {
     this.#context.log({ id: "stop", text });
   }
 
-  async #begin(batch: Batch): Promise<void> {
-    if (this.#training !== undefined) return;
+  /** @param example Default: the first batch, for a training that resumes after its last one. */
+  async #begin(example?: Batch): Promise<TrainingState> {
+    if (this.#training !== undefined) return this.#training;
+    const { data, size, log, validation, checkpoint, keepStep } = this.#plan;
+    const batch = example ?? (await firstBatch(data, size));
     const training = await startTraining(this.#model, batch, this.#plan, this.#context);
     this.#training = training;
-    const { log, validation } = this.#plan;
+    const resumed = this.#resumed;
     if (log !== undefined) {
-      const figure = validation && (validation.metric?.name ?? "loss");
-      this.#log = await openLog(log, figure, this.#before?.counters.steps);
+      const metric = validation && (validation.metric?.name ?? "loss");
+      this.#log = await openLog(log, metric, resumed?.counters.steps);
     }
-    if (this.#plan.checkpoint === undefined) return;
+    if (checkpoint === undefined) return training;
     const names = [...training.step.parameters, ...training.step.masks].map(({ name }) => name);
-    const trained = trainedOf(this.#model, names);
-    this.#identity = { trained, ...(await beginningOf(this.#model, this.#plan, this.#context)) };
+    const trained = trainedSizes(this.#model, names);
+    this.#identity = { trained, ...(await initialIdentity(this.#model, this.#plan, this.#context)) };
     // Creates the folder only when the training is known to begin.
-    await makeFolder(this.#plan.checkpoint);
+    await makeFolder(checkpoint);
     // A killed process can leave temporary files, and the best file may never be written again.
-    for (const file of [lastFile, bestFile]) await removeLeftovers(file(this.#plan.checkpoint));
-    if (this.#before === undefined) return;
-    this.#best = await continueTraining(training, this.#plan, this.#before, trained);
-    if (this.#plan.keepStep !== undefined) takeKeptWeights(this.#model, this.#before.model);
-    this.#context.log({ id: "resume", text: `continued after ${counted(this.#before.counters.steps, "step")}` });
+    for (const file of [lastFile, bestFile]) await removeLeftovers(file(checkpoint));
+    if (resumed === undefined) return training;
+    this.#best = await continueTraining(training, this.#plan, resumed, trained);
+    if (keepStep !== undefined) takeKeptWeights(this.#model, resumed.model);
+    this.#context.log({ id: "resume", text: `continued after ${counted(resumed.counters.steps, "step")}` });
+    return training;
   }
 
-  /** A training that resumes after its last batch has no batch to begin with. */
-  async #beginAnyhow(): Promise<void> {
-    if (this.#training === undefined) await this.#begin(await firstBatch(this.#plan.data, this.#plan.size));
-  }
-
-  async #oneBatch(batch: Batch): Promise<void> {
+  async #runBatch({ step, accumulator, pruning, shrink, average }: TrainingState, batch: Batch): Promise<void> {
     const { optimizer, learningRate, clip, accumulate } = this.#plan;
-    const [training, counters] = [this.#training, this.#counters];
-    if (training === undefined) return;
+    const counters = this.#counters;
     const total = stepsOf(this.#plan);
     const moment = { step: counters.steps, total: total ?? Number.POSITIVE_INFINITY };
-    const loss = await training.step.run(batch, [counters.epoch, counters.batches], moment);
+    const loss = await step.run(batch, [counters.epoch, counters.batches], moment);
     if (!Number.isFinite(loss)) {
       requireNumbers(batch, this.#plan.data.name, counters);
       await requireTeachers(this.#model, batch, this.#plan, this.#context);
@@ -235,34 +234,35 @@ class TrainingLoop {
     counters.sum += loss;
     this.#loss += loss;
     counters.batches++;
-    if (!training.accumulator.add()) return;
-    const { parameters } = training.step;
-    training.pruning?.observe();
-    if (clip !== undefined) clipByNorm(parameters, clip);
+    if (!accumulator.add()) return;
+    pruning?.observe();
+    if (clip !== undefined) clipByNorm(step.parameters, clip);
     const rate = learningRate * rateFactor(this.#plan, counters.steps);
-    optimizer.update(parameters, rate);
-    training.shrink?.(rate, total === undefined ? 1 : (counters.steps + 1) / total);
-    training.average?.update();
+    optimizer.update(step.parameters, rate);
+    shrink?.(rate, total === undefined ? 1 : (counters.steps + 1) / total);
+    average?.update();
     counters.steps++;
-    if (total !== undefined) await training.pruning?.prune(counters.steps, total);
-    const { steps: step, epoch } = counters;
-    const mean = this.#loss / accumulate;
+    if (total !== undefined) await pruning?.prune(counters.steps, total);
+    const report = {
+      step: counters.steps,
+      epoch: counters.epoch,
+      loss: this.#loss / accumulate,
+      learningRate: rate,
+    };
     this.#loss = 0;
-    addLoss(counters.curve, mean);
-    const trained = { step, epoch, loss: mean, learningRate: rate };
-    await this.#log?.step(trained);
+    addLoss(counters.curve, report.loss);
+    await this.#log?.step(report);
     this.#context.progress(counters.steps, total, `loss ${(counters.sum / counters.batches).toFixed(4)}`);
-    this.#stopIfReturned("onStep", await this.#plan.onStep?.(trained));
+    this.#stopIfReturned("onStep", await this.#plan.onStep?.(report));
   }
 
-  async #evaluateIfDue(moment: "step" | "epoch" | "end" = "step"): Promise<void> {
+  async #evaluateIfDue(training: TrainingState, moment: "step" | "epoch" | "end"): Promise<void> {
     const { validation, checkpoint } = this.#plan;
-    const [training, counters] = [this.#training, this.#counters];
-    if (validation === undefined || training === undefined) return;
-    if (!isEvaluationDue(counters, this.#plan, moment)) return;
+    const counters = this.#counters;
+    if (validation === undefined || !isEvaluationDue(counters, this.#plan, moment)) return;
     this.#requireFinite(training);
     const candidate = withWeights(this.#model, training, training.weights);
-    const figure = await figureOf(candidate, validation, this.#plan, this.#context, ownWeights(training));
+    const figure = await evaluateFigure(candidate, validation, this.#plan, this.#context, lossWeights(training));
     this.#context.log({ id: "evaluation", text: evaluationText(validation, counters.steps, figure) });
     await this.#log?.evaluated({ step: counters.steps, epoch: counters.epoch }, figure);
     const isPruning = training.pruning?.isOver(counters.steps, stepsOf(this.#plan) ?? 0) === false;
@@ -270,7 +270,7 @@ class TrainingLoop {
       this.#best = training.weights.map((values) => values.slice());
       if (checkpoint !== undefined) await save(candidate, bestFile(checkpoint));
     }
-    if (moment === "step") await this.keep();
+    if (moment === "step") await this.#save();
   }
 
   #keepWeightsIfDue(): void {
@@ -279,16 +279,16 @@ class TrainingLoop {
     keepWeights(this.#model, withWeights(this.#model, training));
   }
 
-  async #endEpoch(): Promise<void> {
+  async #endEpoch(training: TrainingState): Promise<void> {
     // Batches that do not fill a step are dropped, like samples that do not fill a batch.
-    this.#training?.accumulator.clear();
+    training.accumulator.clear();
     this.#loss = 0;
-    await this.#evaluateIfDue("epoch");
+    await this.#evaluateIfDue(training, "epoch");
     const ended = endEpoch(this.#counters, this.#plan.accumulate);
     const { epoch, loss, seconds } = ended;
     const text = `epoch ${epoch}/${this.#plan.epochs}  training loss ${loss.toFixed(4)}  ${seconds.toFixed(1)} s`;
     this.#context.log({ id: "epoch", text });
-    await this.keep();
+    await this.#save();
     this.#stopIfReturned("onEpoch", await this.#plan.onEpoch?.(ended));
   }
 
@@ -299,19 +299,19 @@ class TrainingLoop {
       throw new PithError("E_OPTION", `${callback}: expected "stop" or no result, got ${shown(result)}.`);
   }
 
-  /** Saves the progress. @returns the error to throw. */
-  async stopped(cause: PithError): Promise<PithError> {
-    await this.keep();
+  /** Saves the progress of a stopped training. @returns the error to throw. */
+  async saveStopped(cause: PithError): Promise<PithError> {
+    await this.#save();
     const { checkpoint } = this.#plan;
     const after = `Stopped after ${counted(this.#counters.steps, "step")}`;
-    if (checkpoint === undefined || this.#kept !== this.#counters.steps)
+    if (checkpoint === undefined || this.#savedSteps !== this.#counters.steps)
       return new PithError("E_STOPPED", `${after}.`, { cause });
     const text = `${after}; the weights are in "${lastFile(checkpoint)}".`;
     return new PithError("E_STOPPED", text, { hint: "Run the same training with `resume` to continue.", cause });
   }
 
   /** Writes the progress into the model and the checkpoint. @throws PithError E_DIVERGED if a value is not finite. */
-  async keep(): Promise<void> {
+  async #save(): Promise<void> {
     const training = this.#training;
     if (training === undefined) return;
     this.#requireFinite(training);
@@ -325,20 +325,21 @@ class TrainingLoop {
       state: stateOf(training, this.#plan, this.#model),
       progress,
     });
-    this.#kept = this.#counters.steps;
+    this.#savedSteps = this.#counters.steps;
   }
 
   #requireFinite({ step }: TrainingState): void {
     const { steps } = this.#counters;
-    const lost = changingIn(step).find(({ values }) => !values.every(Number.isFinite));
-    if (lost === undefined) return;
-    if (steps > 0) throw this.#diverged(`"${lost.name}" is no longer finite`, steps);
-    throw new PithError("E_DIVERGED", `"${lost.name}" is not finite, and training has not begun.`, {
+    const broken = changedValues(step).find(({ values }) => !values.every(Number.isFinite));
+    if (broken === undefined) return;
+    if (steps > 0) throw this.#diverged(`"${broken.name}" is no longer finite`, steps);
+    throw new PithError("E_DIVERGED", `"${broken.name}" is not finite, and training has not begun.`, {
       hint: "Check the model: a weight is already NaN or infinite.",
     });
   }
 
-  async outcome(): Promise<LoopOutcome> {
+  /** Stores the best weights in the model. */
+  outcome(): Omit<LoopOutcome, "isUnchanged"> {
     const training = this.#training;
     const { history, batches } = this.#counters;
     training?.step.store(this.#model, this.#best ?? training.weights);
@@ -347,7 +348,6 @@ class TrainingLoop {
       training: summaryOf(this.#counters, this.#plan),
       curve: this.#counters.curve,
       names: training?.step.parameters.map(({ name }) => name) ?? [],
-      isAsBefore: this.#counters.best?.step === 0 && (await isAsGiven(this.#given)),
     };
   }
 
@@ -356,22 +356,20 @@ class TrainingLoop {
     await this.#training?.step.release();
   }
 
-  #diverged(what: string, step: number): PithError {
+  #diverged(problem: string, step: number): PithError {
     const { checkpoint, validation } = this.#plan;
-    const { best } = this.#counters;
-    const kept = checkpoint === undefined ? undefined : this.#kept;
-    const again = `Start again from the original model${kept !== undefined ? ", with another `checkpoint`," : ""} and a smaller \`learningRate\` or \`clip\` 1`;
+    const saved = checkpoint === undefined ? undefined : this.#savedSteps;
+    const folder = saved === undefined ? "" : ", with another `checkpoint`,";
     const hint = [
-      `${again}, and check that the inputs are properly scaled.`,
-      // After 0 steps the weights are those of the model.
-      ...(checkpoint !== undefined && kept !== undefined && kept !== 0
-        ? [`"${lastFile(checkpoint)}" has the weights after ${counted(kept, "step")}, which may be useless.`]
-        : []),
-      ...(checkpoint === undefined || validation === undefined || best === undefined
-        ? []
-        : [`"${bestFile(checkpoint)}" has the best ones, ${evaluationText(validation, best.step, best.figure)}.`]),
+      `Start again from the original model${folder} and a smaller \`learningRate\` or \`clip\` 1, and check that the inputs are properly scaled.`,
     ];
-    return new PithError("E_DIVERGED", `${what} at step ${step}.`, { hint: hint.join(" ") });
+    // After 0 steps the weights are those of the model.
+    if (checkpoint !== undefined && saved !== undefined && saved > 0)
+      hint.push(`"${lastFile(checkpoint)}" has the weights after ${counted(saved, "step")}, which may be useless.`);
+    const { best } = this.#counters;
+    if (checkpoint !== undefined && validation !== undefined && best !== undefined)
+      hint.push(`"${bestFile(checkpoint)}" has the best ones, ${evaluationText(validation, best.step, best.figure)}.`);
+    return new PithError("E_DIVERGED", `${problem} at step ${step}.`, { hint: hint.join(" ") });
   }
 
   #isDone(): boolean {
@@ -392,11 +390,8 @@ function requireNumbers(batch: Batch, name: string, { epoch, batches }: Counters
 /** @throws PithError E_DATA for NaN in a teacher's outputs, which no learning rate can fix. */
 async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, context: Context): Promise<void> {
   for (const teacher of loss.teachers ?? []) {
-    const broken = forwardLoss(
-      model,
-      { name: "broken answers", build: (scope) => brokenAnswers(scope, teacher) },
-      context,
-    );
+    const counter = { name: "broken outputs", build: (scope: LossScope) => countBroken(scope, teacher) };
+    const broken = forwardLoss(model, counter, context);
     const count = await broken.of(batch).finally(broken.release);
     if (count === 0) continue;
     const which = teacher.place === undefined ? "teacher" : `teacher "${teacherName(teacher)}"`;
@@ -407,7 +402,7 @@ async function requireTeachers(model: Model, batch: Batch, { loss }: Plan, conte
 }
 
 /** Counts NaN and infinity in a teacher's outputs; -∞ is allowed as the score of an excluded class. */
-function brokenAnswers(scope: LossScope, teacher: Model): BuiltLoss {
+function countBroken(scope: LossScope, teacher: Model): BuiltLoss {
   const { emit } = scope;
   const { outputs } = scope.teacher(teacher);
   const counts = [...outputs.values()]
@@ -415,5 +410,5 @@ function brokenAnswers(scope: LossScope, teacher: Model): BuiltLoss {
     .map((output) => emit.Not([emit.LessOrEqual([inFloat32(emit, output), 3.4e38])]))
     .map((isBroken) => scaledSum(emit, emit.Cast([isBroken], { to: typeCodes.float32 }), 1));
   const start = emit.constant(float32([], [0]));
-  return { value: counts.reduce((sum, each) => emit.Add([sum, each]), start), feeds: () => ({}) };
+  return { value: counts.reduce((sum, count) => emit.Add([sum, count]), start), feeds: () => ({}) };
 }

@@ -65,8 +65,8 @@ export function namedValues(
     outputs,
     network,
     value(name) {
-      const found = all.get(name);
-      if (found !== undefined) return found;
+      const value = all.get(name);
+      if (value !== undefined) return value;
       const alike = [...all.keys()].filter((other) => other.includes(name)).slice(0, 5);
       const names = alike.length === 0 ? `Its outputs are ${[...outputs.keys()].join(", ")}.` : alike.join(", ");
       throw new PithError("E_NAME", `The ${whose} computes no value "${name}".`, { hint: names });
@@ -102,22 +102,22 @@ export function targetLike(scope: LossScope, value: Value, label: string): Targe
 }
 
 function column(batch: Batch, label: string, dims: readonly number[]): Dense {
-  const found = requireColumn(batch, label);
-  if (found.type === "string" || found.data.length !== elementCount(dims)) {
-    const got = `${found.type}${dimsText(found.dims)}`;
-    const areClasses = /^u?int/.test(found.type) && found.data.length === dims[0];
+  const target = requireColumn(batch, label);
+  if (target.type === "string" || target.data.length !== elementCount(dims)) {
+    const got = `${target.type}${dimsText(target.dims)}`;
+    const areClasses = /^u?int/.test(target.type) && target.data.length === dims[0];
     throw new PithError(
       "E_DATA",
       `"${label}" is ${got}, expected the ${elementCount(dims)} numbers of ${dimsText(dims)}.`,
       areClasses ? { hint: "Labels are classes: use cross-entropy, or give one number for each output." } : {},
     );
   }
-  return float32(dims, found.type === "float32" ? found.data : Float32Array.from(found.data, Number));
+  return float32(dims, target.type === "float32" ? target.data : Float32Array.from(target.data, Number));
 }
 
 export function requireColumn(batch: Batch, label: string): Dense {
-  const found = batch[label];
-  if (found !== undefined) return found;
+  const column = batch[label];
+  if (column !== undefined) return column;
   const names = Object.keys(batch).map((each) => `"${each}"`);
   throw new PithError("E_DATA", `The training samples have no "${label}".`, {
     hint: `Training needs labels; the columns are ${names.join(", ")}.`,
@@ -139,13 +139,15 @@ export function countedTokens(
   return {
     value,
     feeds(batch) {
-      const found = attentionMaskOf(batch);
-      const mask = found?.dims[0] === samples && found.dims[1] === tokens ? found.data : undefined;
-      const given = batch[label];
-      const labels = given !== undefined && /int/.test(given.type) && given.data.length === samples * tokens;
+      const attentionMask = attentionMaskOf(batch);
+      const mask =
+        attentionMask?.dims[0] === samples && attentionMask.dims[1] === tokens ? attentionMask.data : undefined;
+      const labelColumn = batch[label];
+      const labels =
+        labelColumn !== undefined && /int/.test(labelColumn.type) && labelColumn.data.length === samples * tokens;
       const counts = (at: number): boolean => {
         if (mask !== undefined && Number(mask[at]) === 0) return false;
-        return !labels || (mask !== undefined && what === "token") || Number(given.data[at]) !== ignoredLabel;
+        return !labels || (mask !== undefined && what === "token") || Number(labelColumn.data[at]) !== ignoredLabel;
       };
       return {
         [value.name]: float32(

@@ -22,9 +22,9 @@ export function peakBytes({ graph }: Model): number {
     bytes += outputBytes(node);
     peak = Math.max(peak, bytes);
     for (const value of new Set(usedValues(node))) {
-      const left = (uses.get(value) ?? 0) - 1;
-      uses.set(value, left);
-      if (left === 0 && value.producer !== undefined && !graph.isOutput(value)) bytes -= bytesOf(value);
+      const remaining = (uses.get(value) ?? 0) - 1;
+      uses.set(value, remaining);
+      if (remaining === 0 && value.producer !== undefined && !graph.isOutput(value)) bytes -= bytesOf(value);
     }
   }
   return peak;
@@ -33,7 +33,8 @@ export function peakBytes({ graph }: Model): number {
 const outputBytes = ({ outputs }: Node): number =>
   outputs.reduce((sum, output) => sum + (output === undefined ? 0 : bytesOf(output)), 0);
 
-function bytesOf({ type, tensor }: Value): number {
+/** Returns the bytes of a computed value; 0 if its size is unknown. */
+export function bytesOf({ type, tensor }: Value): number {
   const dims = fixedDims(type?.dims);
   if (type === undefined || type.type === "string" || dims === undefined || tensor !== undefined) return 0;
   return bytesFor(type.type, elementCount(dims));

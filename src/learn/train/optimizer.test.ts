@@ -1,8 +1,7 @@
 import { describe, expect, it, test } from "vitest";
 import { type GoldenTensor, golden, goldenNumbers } from "../../../test/shared.ts";
-import type { OptimizedParameter, Optimizer } from "./optimizer.ts";
+import { clipByNorm, type OptimizedParameter, type Optimizer } from "./optimizer.ts";
 import { adam, adamW, lion, sgd } from "./optimizers.ts";
-import { clipByNorm } from "./updates.ts";
 
 interface Run {
   readonly problem: string;
@@ -34,10 +33,10 @@ const oracle = golden("optimizers") as
   | undefined;
 
 /** Options of other rules. */
-const others = new Set(["dampening", "nesterov", "amsgrad"]);
+const unsupportedKeys = new Set(["dampening", "nesterov", "amsgrad"]);
 
 const runs = (oracle?.runs ?? []).filter(
-  (run) => run.problem === "quadratic" && !Object.keys(run.options).some((option) => others.has(option)),
+  (run) => run.problem === "quadratic" && !Object.keys(run.options).some((option) => unsupportedKeys.has(option)),
 );
 
 function build({ optimizer, options }: Run): Optimizer {
@@ -133,8 +132,8 @@ describe.each(all)("%s", (_, make) => {
     trained("x", Float32Array.of(1, -2, 3), new Float32Array(3), more);
 
   test("stopped and continued, it is where it would have been, to the bit", () => {
-    const [whole, first] = [fresh(), fresh()];
-    run(make(), whole, 0, 7);
+    const [uninterrupted, first] = [fresh(), fresh()];
+    run(make(), uninterrupted, 0, 7);
     const before = make();
     run(before, first, 0, 4);
     const state = before.state([first]);
@@ -143,7 +142,7 @@ describe.each(all)("%s", (_, make) => {
     const after = make();
     after.restore([second], state);
     run(after, second, 4, 7);
-    expect(second.values).toEqual(whole.values);
+    expect(second.values).toEqual(uninterrupted.values);
   });
 
   test("what was taken out of it is not changed by its next step", () => {
@@ -168,7 +167,7 @@ describe.each(all)("%s", (_, make) => {
     const other = { ...fresh(), name: "y" };
     const refusal = /^The state of \w+ needs "y\/\w+" of 3 floats, got nothing\.$/;
     const restored = expect(() => make().restore([other], state));
-    // What keeps nothing beside a parameter but the count of steps has nothing to refuse.
+    // An optimizer whose only state is the step count accepts any parameters.
     if (Object.keys(state).length === 1) restored.not.toThrow();
     else restored.toThrow(refusal);
   });

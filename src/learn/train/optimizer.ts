@@ -2,10 +2,8 @@
  * An optimizer is a rule for one parameter and its arrays, changed in place in the parameter's type. The state belongs to the
  * parameter arrays, so it starts from zero for another network.
  */
-import { PithError } from "../../core/errors.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { denseOf, type Floats, floatsOf, zerosLike } from "./floats.ts";
+import { copyOf, denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
 
 export interface OptimizedParameter {
   readonly name: string;
@@ -53,48 +51,96 @@ const counter = "steps";
  *   values.forEach((value, i) => { values[i] = value - rate * Math.sign(gradient[i] ?? 0); }) });
  */
 export function defineOptimizer(rule: Rule): Optimizer {
-  const all = new WeakMap<Floats, ParameterState>();
-  const keptOf = ({ values, carried }: OptimizedParameter): ParameterState => {
-    const found = all.get(values) ?? { count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) };
-    all.set(values, found);
-    return found;
+  const states = new WeakMap<Floats, ParameterState>();
+  const stateOf = ({ values, carried }: OptimizedParameter): ParameterState => {
+    const state = states.get(values) ?? { count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) };
+    states.set(values, state);
+    return state;
   };
-  const named = (parameter: OptimizedParameter): readonly (readonly [string, Floats])[] =>
+  const arraysOf = (parameter: OptimizedParameter): readonly (readonly [string, Floats])[] =>
     parameter.carried
       ? [[carriedSlot, parameter.gradient]]
-      : keptOf(parameter).slots.map((array, at) => [rule.slots[at] ?? "", array]);
+      : stateOf(parameter).slots.map((array, at) => [rule.slots[at] ?? "", array]);
   return {
     name: rule.name,
     ...(rule.carry === undefined ? {} : { carry: rule.carry }),
     update(parameters, learningRate) {
       for (const parameter of parameters) {
-        const kept = keptOf(parameter);
-        kept.count++;
-        rule.step(parameter, kept.slots, learningRate, kept.count);
+        const state = stateOf(parameter);
+        state.count++;
+        rule.step(parameter, state.slots, learningRate, state.count);
       }
     },
     state: (parameters) =>
       Object.fromEntries([
-        [counter, denseOf(Float64Array.of(parameters[0] === undefined ? 0 : keptOf(parameters[0]).count))],
+        [counter, denseOf(Float64Array.of(parameters[0] === undefined ? 0 : stateOf(parameters[0]).count))],
         ...parameters.flatMap((parameter) =>
-          named(parameter).map(([slot, array]) => [`${parameter.name}/${slot}`, denseOf(array.slice())] as const),
+          arraysOf(parameter).map(([slot, array]) => [`${parameter.name}/${slot}`, denseOf(array.slice())] as const),
         ),
       ]),
     restore(parameters, state) {
-      const found = (name: string, length: number): Floats => {
-        const tensor = state[name];
-        const floats = floatsOf(tensor, length);
-        if (floats !== undefined) return floats;
-        const got = tensor === undefined ? "nothing" : `${tensor.type}${dimsText(tensor.dims)}`;
-        throw new PithError("E_DATA", `The state of ${rule.name} needs "${name}" of ${length} floats, got ${got}.`, {
-          hint: "Training resumes only with the same model, layers and optimizer.",
-        });
-      };
-      const [count = 0] = found(counter, 1);
+      const read = (name: string, length: number): Floats =>
+        requireFloats(state[name], length, `The state of ${rule.name}`, name);
+      const [count = 0] = read(counter, 1);
       for (const parameter of parameters) {
-        keptOf(parameter).count = count;
-        for (const [slot, array] of named(parameter)) array.set(found(`${parameter.name}/${slot}`, array.length));
+        stateOf(parameter).count = count;
+        for (const [slot, array] of arraysOf(parameter)) array.set(read(`${parameter.name}/${slot}`, array.length));
       }
+    },
+  };
+}
+
+type WithGradient = Pick<OptimizedParameter, "gradient">;
+
+export interface Accumulator {
+  /** Adds the current gradients. After the last of `count`, the parameters hold their mean, and it returns true. */
+  add(): boolean;
+  clear(): void;
+}
+
+export function accumulator(parameters: readonly WithGradient[], count: number): Accumulator {
+  if (count === 1) return { add: () => true, clear: () => {} };
+  const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
+  let added = 0;
+  const clear = (): void => {
+    added = 0;
+    for (const { sum } of sums) sum.fill(0);
+  };
+  return {
+    add() {
+      for (const { gradient, sum } of sums) run("move", [sum], [gradient], -1 / count, 0);
+      added++;
+      if (added < count) return false;
+      for (const { gradient, sum } of sums) gradient.set(sum);
+      clear();
+      return true;
+    },
+    clear,
+  };
+}
+
+/** As in torch.nn.utils.clip_grad_norm_. */
+const slack = 1e-6;
+
+/** Scales gradients in place by min(1, limit / (norm + 1e-6)) (Pascanu et al. 2013). Returns the global norm before, in float64. */
+export function clipByNorm(parameters: readonly WithGradient[], limit: number): number {
+  const norm = Math.sqrt(parameters.reduce((sum, { gradient }) => sum + run("squares", [], [gradient]), 0));
+  const factor = limit / (norm + slack);
+  if (factor < 1) for (const { gradient } of parameters) run("scale", [gradient], [], factor);
+  return norm;
+}
+
+/**
+ * An exponential moving average (Polyak and Juditsky 1992): a += (1-d)·(w - a) after every step, from the initial w. Running
+ * statistics are averaged, too: those of the last step would not fit the averaged weights.
+ * @param decay d, from 0 (the last step) to below 1.
+ */
+export function movingAverage(arrays: readonly Floats[], decay: number) {
+  const pairs = arrays.map((values) => ({ values, average: copyOf(values) }));
+  return {
+    values: pairs.map(({ average }) => average),
+    update() {
+      for (const { values, average } of pairs) run("move", [average], [values], decay - 1, -1);
     },
   };
 }

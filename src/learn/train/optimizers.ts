@@ -59,8 +59,19 @@ function withMoments(name: string, options: AdamOptions, decoupled: boolean): Op
       const rate = learningRate / (1 - beta1 ** count);
       const spread = 1 / Math.sqrt(1 - beta2 ** count);
       const decay = decays ? weightDecay : 0;
-      const [added, taken] = decoupled ? [0, learningRate * decay] : [decay, 0];
-      run("adam", [values, ...slots], [gradient], rate, 1 - beta1, 1 - beta2, spread, epsilon, added, taken);
+      const [coupledDecay, decoupledDecay] = decoupled ? [0, learningRate * decay] : [decay, 0];
+      run(
+        "adam",
+        [values, ...slots],
+        [gradient],
+        rate,
+        1 - beta1,
+        1 - beta2,
+        spread,
+        epsilon,
+        coupledDecay,
+        decoupledDecay,
+      );
     },
   });
 }

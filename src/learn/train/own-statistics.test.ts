@@ -25,7 +25,7 @@ graph (x: float32[batch, 2]) -> (logits) {
   r = Relu(n)
   logits = MatMul(r, last)
 }`);
-const apart = `mean: float32[3] = [0, 0, 0]
+const separateTensors = `mean: float32[3] = [0, 0, 0]
   variance: float32[3] = [1, 1, 1]`;
 const renamed = `mean = Identity(zeros)
   variance = Identity(ones)`;
@@ -60,15 +60,15 @@ test.each(storedOnce)(
   "statistics that are %s with scale and bias train as if they were stored apart",
   async (_, inputs, more) => {
     for (const batchStatistics of [false, true]) {
-      const [one, two] = [fresh(inputs, more), fresh("ones, zeros, mean, variance", apart)];
+      const [shared, separate] = [fresh(inputs, more), fresh("ones, zeros, mean, variance", separateTensors)];
       const [got, expected] = [
-        await train(one, { ...options, batchStatistics }),
-        await train(two, { ...options, batchStatistics }),
+        await train(shared, { ...options, batchStatistics }),
+        await train(separate, { ...options, batchStatistics }),
       ];
       expect(got.misses).toEqual([]);
       expect(got.history.map(({ loss }) => loss)).toEqual(expected.history.map(({ loss }) => loss));
-      const moved = await meansOf(one);
-      expect(moved).toEqual(await meansOf(two));
+      const moved = await meansOf(shared);
+      expect(moved).toEqual(await meansOf(separate));
       expect(moved.map((number) => number !== 0)).toEqual(Array.from({ length: 3 }, () => batchStatistics));
     }
   },

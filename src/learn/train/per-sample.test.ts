@@ -25,9 +25,9 @@ async function all(
   options: Omit<StepOptions, "carry">,
   seed = 0,
 ): Promise<SampleGradient[]> {
-  const found: SampleGradient[] = [];
-  for await (const one of perSampleGradients(model, batch, options, { seed })) found.push(one);
-  return found;
+  const gradients: SampleGradient[] = [];
+  for await (const gradient of perSampleGradients(model, batch, options, { seed })) gradients.push(gradient);
+  return gradients;
 }
 
 test("of a linear network under squared error: 2 / outputs · x (y - t)ᵀ", async () => {
@@ -37,13 +37,13 @@ graph (x: float32[batch, 2]) -> (y) {
   y = MatMul "fc" (x, w)
 }`);
   const batch = { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) };
-  const found = await all(model, batch, { loss: meanSquaredError() });
+  const samples = await all(model, batch, { loss: meanSquaredError() });
   // x₁ W = (-2, -2), off by (-2, -2); x₂ W = (6.5, 9), off by (5.5, 8).
-  expect(found.map(({ sample, loss }) => [sample, loss])).toEqual([
+  expect(samples.map(({ sample, loss }) => [sample, loss])).toEqual([
     [0, 4],
     [1, (5.5 ** 2 + 8 ** 2) / 2],
   ]);
-  expect(found.map(({ gradients }) => [...(gradients.get("w") ?? [])])).toEqual([
+  expect(samples.map(({ gradients }) => [...(gradients.get("w") ?? [])])).toEqual([
     [-2, -2, 2, 2],
     [2.75, 4, 11, 16],
   ]);
@@ -68,14 +68,14 @@ test("their mean is the gradient of the batch, and the model stays as it is", as
   const model = network(body(layerNorm(8)), shape);
   const before = model.graph.value("conv.weight")?.tensor;
   const batch = images(7);
-  const found = await all(model, batch, { loss: crossEntropy() });
+  const samples = await all(model, batch, { loss: crossEntropy() });
   const step = await createStep(model, batch, { loss: crossEntropy() });
   const loss = await step.run(batch);
-  expect(found.reduce((sum, one) => sum + one.loss, 0) / 7).toBeCloseTo(loss, 5);
+  expect(samples.reduce((sum, one) => sum + one.loss, 0) / 7).toBeCloseTo(loss, 5);
   expect(step.parameters).toHaveLength(8);
   for (const { name, gradient } of step.parameters) {
     const mean = gradient.map(
-      (_, at) => found.reduce((sum, { gradients }) => sum + (gradients.get(name)?.[at] ?? 0), 0) / 7,
+      (_, at) => samples.reduce((sum, { gradients }) => sum + (gradients.get(name)?.[at] ?? 0), 0) / 7,
     );
     const size = Math.max(...gradient.map(Math.abs));
     gradient.forEach((one, at) => {
@@ -88,8 +88,8 @@ test("their mean is the gradient of the batch, and the model stays as it is", as
 
 test("only the selected layers have some; of no samples there are none", async () => {
   const model = network(body(layerNorm(8)), shape);
-  const [one] = await all(model, images(2), { loss: crossEntropy(), layers: "head.out" });
-  expect([...(one?.gradients.keys() ?? [])]).toEqual(["head.out.weight", "head.out.bias"]);
+  const [sample] = await all(model, images(2), { loss: crossEntropy(), layers: "head.out" });
+  expect([...(sample?.gradients.keys() ?? [])]).toEqual(["head.out.weight", "head.out.bias"]);
   const none = { input: float32([0, 2, 5, 5], []), label: int64([0], []) };
   expect(await all(model, none, { loss: crossEntropy() })).toEqual([]);
 });
@@ -103,20 +103,20 @@ test("dropout is drawn for each sample, the same again by the same seed", async 
   };
   const weights = async (seed: number) =>
     (await all(model, twice, { loss: crossEntropy() }, seed)).map(({ gradients }) => gradients.get("fc.weight"));
-  const [one, other] = await weights(1);
-  expect(one).not.toEqual(other);
-  expect(await weights(1)).toEqual([one, other]);
-  expect((await weights(2))[0]).not.toEqual(one);
+  const [first, second] = await weights(1);
+  expect(first).not.toEqual(second);
+  expect(await weights(1)).toEqual([first, second]);
+  expect((await weights(2))[0]).not.toEqual(first);
 });
 
 test("batch after batch by the same graphs, to the bit as each alone", async () => {
-  const own = createEngine();
+  const countingEngine = createEngine();
   let loaded = 0;
   const engine: Engine = {
-    ...own,
+    ...countingEngine,
     load(...given) {
       loaded++;
-      return own.load(...given);
+      return countingEngine.load(...given);
     },
   };
   const model = network(body(layerNorm(8)), shape);
@@ -124,9 +124,9 @@ test("batch after batch by the same graphs, to the bit as each alone", async () 
   const samples = sampleGradients(model, { loss: crossEntropy() }, { engine, seed: 3 });
   const after: number[] = [];
   for (const batch of batches) {
-    const found: SampleGradient[] = [];
-    for await (const one of samples.of(batch)) found.push(one);
-    expect(found).toEqual(await all(model, batch, { loss: crossEntropy() }, 3));
+    const gradients: SampleGradient[] = [];
+    for await (const gradient of samples.of(batch)) gradients.push(gradient);
+    expect(gradients).toEqual(await all(model, batch, { loss: crossEntropy() }, 3));
     after.push(loaded);
   }
   await samples.release();
@@ -164,7 +164,7 @@ describe("where samples mix there is none, and it is said why", () => {
       code: "E_UNSUPPORTED",
       message: expect.stringMatching(/the loss of the first two together is \d.*which is not their mean/),
     });
-    // What is drawn for each sample hides it from the steps themselves.
+    // With dropout, the losses of training steps alone would not reveal that samples mix.
     const drawing = network({ drop: dropout(0.5), fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
     await expect(all(drawing, batch, { loss: infoNce() })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
   });

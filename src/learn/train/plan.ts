@@ -12,14 +12,20 @@ import { draw, setAside } from "../../data/select.ts";
 import type { Dataset } from "../../data/types.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
-import { type Gradual, gradualOf } from "./gradual-options.ts";
-import { type GroupLasso, groupLassoOf } from "./group-lasso-options.ts";
 import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizers, usualRate } from "./optimizers.ts";
 import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
-import { type TrainOptions, trainOptions, usualBatch } from "./train-options.ts";
+import {
+  type Gradual,
+  type GroupLasso,
+  gradualOf,
+  groupLassoOf,
+  type TrainOptions,
+  trainOptions,
+  usualBatch,
+} from "./train-options.ts";
 
 export interface Validation {
   readonly data: Dataset;
@@ -141,13 +147,13 @@ interface BatchRequest {
 }
 
 async function batchOf(model: Model, { given, data, teachers }: BatchRequest, context: Context): Promise<number> {
-  const wanted = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  const requestedSize = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
   if (given !== undefined && given > 1 && (await takesOneSample(model, data)))
     throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${given}.`, {
       hint: `\`accumulate\` ${given} adds up the gradients of ${given} samples.`,
     });
-  if (given !== undefined) return wanted;
-  const { size, why } = await batchSizeFor(model, wanted, data, teachers);
+  if (given !== undefined) return requestedSize;
+  const { size, why } = await batchSizeFor(model, requestedSize, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
   return size;
 }
@@ -165,7 +171,7 @@ function settingsOf(
   { learningRate, optimizer, loss }: Pick<Plan, "learningRate" | "optimizer" | "loss">,
 ): Plan["settings"] {
   const { schedule, validation, metric } = options;
-  const given: Readonly<Record<string, unknown>> = {
+  const values: Readonly<Record<string, unknown>> = {
     ...options,
     loss: typeof options.loss === "string" ? options.loss : loss.name,
     optimizer: optimizer.name,
@@ -176,7 +182,7 @@ function settingsOf(
     ...loss.settings,
   };
   const names = [...Object.keys(trainOptions.entries), ...Object.keys(loss.settings ?? {})];
-  return Object.fromEntries(names.flatMap((name) => (free.has(name) ? [] : [[name, given[name] ?? null]])));
+  return Object.fromEntries(names.flatMap((name) => (free.has(name) ? [] : [[name, values[name] ?? null]])));
 }
 
 function optimizerOf(options: TrainOptions): Optimizer {

@@ -47,9 +47,9 @@ async function gradients(checkpoint: DifferentiateOptions["checkpoint"]) {
     mask: float32([8, 16], noise(128, 2)),
   };
   for (const { name, tensor } of model.graph.values()) if (tensor !== undefined) feeds[name] = await tensor.read();
-  const wanted = new Set(step.graph.feeds.map(({ name }) => name));
+  const feedNames = new Set(step.graph.feeds.map(({ name }) => name));
   const session = await createEngine().load(step, { optimize: false });
-  const outputs = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => wanted.has(name))));
+  const outputs = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => feedNames.has(name))));
   await session.release();
   const again = [...step.graph.values()].flatMap(({ name }) => (name.includes(".again") ? [name] : []));
   return { step, names, values: [...names.values(), "loss"].map((name) => outputs[name]), again };

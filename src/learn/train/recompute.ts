@@ -19,8 +19,8 @@ import { describe, type Graph, type Node, usedValues, type Value } from "../../c
 import type { Model } from "../../core/graph/model.ts";
 import { inOrder } from "../../core/graph/order.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
-import { bytesFor } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import { fixedDims } from "../../core/tensor/dims.ts";
+import { bytesOf } from "./memory.ts";
 
 interface GradientStep {
   readonly model: Model;
@@ -35,7 +35,7 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
   const { model, forward, arriving } = step;
   const parts = partsOf(step, boundaries);
   const fed = downstream(model.graph, model.graph.feeds, step.inference);
-  const kept = keptIn(step, boundaries, parts, fed);
+  const kept = keepTest(step, boundaries, parts, fed);
   const waits = (value: Value): boolean => fed.has(value) && step.inference.operand(value)?.elements === undefined;
   const barriers = new Map<number, Value>();
   for (const node of [...forward].reverse()) {
@@ -50,12 +50,12 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
     for (const [input, value] of user.inputs.entries()) {
       const part = value?.producer === undefined ? undefined : parts.get(value.producer);
       if (value === undefined || part === undefined || kept(value)) continue;
-      const own = copies.get(part) ?? new Map<Value, Value>();
-      copies.set(part, own);
+      const partCopies = copies.get(part) ?? new Map<Value, Value>();
+      copies.set(part, partCopies);
       model.graph.setInput(
         user,
         input,
-        copyBefore(user, value, { step, kept, waits, copies: own, gate: barriers.get(part) }),
+        copyBefore(user, value, { step, kept, waits, copies: partCopies, gate: barriers.get(part) }),
       );
     }
   }
@@ -116,7 +116,7 @@ function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): Rea
   return parts;
 }
 
-function keptIn(
+function keepTest(
   { model, inference, forward, varying }: GradientStep,
   boundaries: ReadonlySet<Value>,
   parts: ReadonlyMap<Node, number>,
@@ -124,7 +124,7 @@ function keptIn(
 ): (value: Value) => boolean {
   const { graph } = model;
   const outputs = new Set(graph.outputs);
-  const known = new Map<Value, boolean>();
+  const results = new Map<Value, boolean>();
   const find = (value: Value): boolean => {
     const { producer } = value;
     const part = producer === undefined ? undefined : parts.get(producer);
@@ -134,11 +134,11 @@ function keptIn(
     return [...value.uses].some(({ node }) => node.graph !== graph || (forward.has(node) && parts.get(node) !== part));
   };
   return (value) => {
-    const before = known.get(value);
+    const before = results.get(value);
     if (before !== undefined) return before;
-    const found = find(value);
-    known.set(value, found);
-    return found;
+    const isKept = find(value);
+    results.set(value, isKept);
+    return isKept;
   };
 }
 
@@ -176,10 +176,10 @@ export function leastMemory(sizes: readonly number[], read: readonly number[]): 
   let least = total;
   let best: readonly number[] = [];
   for (let budget = 1; budget < budgets; budget++) {
-    const found = within((total * budget) / budgets, sizes, read);
-    if (found === undefined || found.memory >= least) continue;
-    least = found.memory;
-    best = found.chosen;
+    const choice = within((total * budget) / budgets, sizes, read);
+    if (choice === undefined || choice.memory >= least) continue;
+    least = choice.memory;
+    best = choice.chosen;
   }
   return best;
 }
@@ -212,13 +212,6 @@ function within(
     if (start > 0) chosen.unshift(start - 1);
   }
   return { memory: sum + largest, chosen };
-}
-
-function bytesOf({ type }: Value): number {
-  const dims = fixedDims(type?.dims);
-  return type === undefined || type.type === "string" || dims === undefined
-    ? 0
-    : bytesFor(type.type, elementCount(dims));
 }
 
 // ONNX Runtime does not run nodes in file order. It starts from the last node that nothing reads and computes depth first what it

@@ -46,10 +46,10 @@ async function layerDeviations(model: Model, feeds: Batch): Promise<readonly num
   const work = model.clone();
   work.graph.setOutputs(names.flatMap((name) => work.graph.value(name) ?? []));
   const session = await engine.load(work);
-  const found = await session.run(feeds);
+  const outputs = await session.run(feeds);
   await session.release();
   return names.map((name) => {
-    const dense = found[name];
+    const dense = outputs[name];
     return dense === undefined ? Number.NaN : deviationOf(toNumbers(dense));
   });
 }
@@ -84,9 +84,9 @@ graph (x: float32[batch, 60]) -> (y) {
 describe("a perceptron", () => {
   it("has weights for what follows them, scales of one and biases of zero", async () => {
     const model = mlp();
-    const said: string[] = [];
-    const { changes, misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
-    expect({ misses, said }).toEqual({ misses: [], said: [] });
+    const messages: string[] = [];
+    const { changes, misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
+    expect({ misses, said: messages }).toEqual({ misses: [], said: [] });
     expect(changes.map(({ at }) => at).sort()).toEqual(
       ["fc1.bias", "fc1.weight", "fc2.bias", "fc2.weight", "fc3.weight", "slope"].sort(),
     );
@@ -102,13 +102,13 @@ describe("a perceptron", () => {
   });
 
   it("is the same for the same seed, and another for another", async () => {
-    const [one, again, other] = [mlp(), mlp(), mlp()];
-    await reinitialize(one, {}, { seed: 1 });
+    const [first, again, otherSeed] = [mlp(), mlp(), mlp()];
+    await reinitialize(first, {}, { seed: 1 });
     await reinitialize(again, {}, { seed: 1 });
-    await reinitialize(other, {}, { seed: 2 });
-    expect(await numbersOf(again, "fc1.weight")).toEqual(await numbersOf(one, "fc1.weight"));
-    expect(await numbersOf(other, "fc1.weight")).not.toEqual(await numbersOf(one, "fc1.weight"));
-    expect(await numbersOf(one, "fc2.weight")).not.toEqual((await numbersOf(one, "fc1.weight")).slice(0, 20000));
+    await reinitialize(otherSeed, {}, { seed: 2 });
+    expect(await numbersOf(again, "fc1.weight")).toEqual(await numbersOf(first, "fc1.weight"));
+    expect(await numbersOf(otherSeed, "fc1.weight")).not.toEqual(await numbersOf(first, "fc1.weight"));
+    expect(await numbersOf(first, "fc2.weight")).not.toEqual((await numbersOf(first, "fc1.weight")).slice(0, 20000));
   });
 
   it("learns from there", async () => {
@@ -211,9 +211,9 @@ graph (x: float32[batch, 4]) -> (y) {
 
 test.skipIf(shared("data/models/resnet20.onnx") === undefined)("ResNet-20: of ordinary size throughout", async () => {
   const model = await open(shared("data/models/resnet20.onnx") ?? "");
-  const said: string[] = [];
-  const { misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
-  expect(said).toEqual([
+  const messages: string[] = [];
+  const { misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
+  expect(messages).toEqual([
     "38 running statistics will be updated from the batches in training, with or without `batchStatistics`",
   ]);
   expect(misses).toEqual([]);
@@ -226,10 +226,10 @@ test.skipIf(shared("data/models/resnet20.onnx") === undefined)("ResNet-20: of or
   expect(new Set(await numbersOf(model, "layer3.2.bn2.running_mean"))).toEqual(new Set([0]));
   expect(new Set(await numbersOf(model, "layer3.2.bn2.weight"))).toEqual(new Set([1]));
   const [input] = model.graph.feeds;
-  const found = await layerDeviations(model, { [input?.name ?? ""]: normal([8, 3, 32, 32]) });
-  expect(found.length).toBe(20);
-  expect(Math.min(...found)).toBeGreaterThan(0.3);
-  expect(Math.max(...found)).toBeLessThan(10);
+  const deviations = await layerDeviations(model, { [input?.name ?? ""]: normal([8, 3, 32, 32]) });
+  expect(deviations.length).toBe(20);
+  expect(Math.min(...deviations)).toBeGreaterThan(0.3);
+  expect(Math.max(...deviations)).toBeLessThan(10);
 });
 
 const bert = "data/models/bert_sst2/onnx/model.onnx";
@@ -263,9 +263,9 @@ test.skipIf(shared(bert) === undefined)("BERT: of ordinary size throughout", asy
           : fromNumbers("int64", [4, 16], new Float64Array(64)),
     ]),
   );
-  const found = await layerDeviations(model, feeds);
-  expect(Math.min(...found)).toBeGreaterThan(0.3);
-  expect(Math.max(...found)).toBeLessThan(10);
+  const deviations = await layerDeviations(model, feeds);
+  expect(Math.min(...deviations)).toBeGreaterThan(0.3);
+  expect(Math.max(...deviations)).toBeLessThan(10);
 });
 
 test("layers inside subgraphs are named as not changed, beside layers that are", async () => {

@@ -57,11 +57,11 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
       continue;
     }
     value.tensor = drawn(type, tensor.dims, start, seed, name);
-    const what =
+    const description =
       typeof start === "number"
         ? `all ${start}`
         : `normal, standard deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
-    changes.push({ at: name, what, decidedBy: "global" });
+    changes.push({ at: name, what: description, decidedBy: "global" });
   }
   const redrawn = new Set(changes.map(({ at }) => at));
   for (const value of values) {
@@ -104,13 +104,13 @@ type Initialization = number | { readonly variance: number };
 
 /** Returns undefined for unclassified parameters, such as quantization scales. */
 function initializationOf(value: Value, inference: Inference): Initialization | undefined {
-  const found = [...readings(value, inference)];
-  for (const { node, bound, input } of found) {
+  const reads = [...readings(value, inference)];
+  for (const { node, bound, input } of reads) {
     const role = rolesOf(bound).find((role) => role.input === input && role.kind !== "lookup");
     if (role !== undefined) return { variance: weightVariance(node, role, inference) };
   }
-  if (found.some(({ bound, input }) => bound.scales().includes(input))) return 1;
-  const [first] = found;
+  if (reads.some(({ bound, input }) => bound.scales().includes(input))) return 1;
+  const [first] = reads;
   if (first === undefined) return undefined;
   const { node, bound, input } = first;
   const long = (value.tensor?.dims ?? []).filter((size) => size > 1);

@@ -4,15 +4,15 @@ import type { Model } from "../../core/graph/model.ts";
 import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
-import { contentHash } from "../../data/hash.ts";
+import { contentHash, haveSameElements } from "../../data/hash.ts";
 import { memory } from "../../data/indexed.ts";
 import { firstBatch } from "../../data/select.ts";
 import type { Dataset } from "../../data/types.ts";
 import {
-  type Beginning,
   bestFile,
   type Checkpoint,
   type Identity,
+  type InitialIdentity,
   lastFile,
   modelHash,
   noTraining,
@@ -21,31 +21,45 @@ import {
   requireSameTensors,
   requireSameTraining,
 } from "./checkpoint.ts";
-import { startCurve } from "./curve.ts";
 import type { Floats } from "./floats.ts";
 import { type Plan, rateFactor } from "./plan.ts";
-import { type Counters, changingIn, restoreTraining, setAll, type TrainingState } from "./training-state.ts";
+import {
+  type Counters,
+  changedValues,
+  restoreTraining,
+  setAll,
+  startCurve,
+  type TrainingState,
+} from "./training-state.ts";
 
+/** The progress that a checkpoint stores. */
 export interface Progress {
   readonly counters: Counters;
   readonly identity: Identity;
   readonly epochs?: number | undefined;
 }
 
-export interface Before extends Omit<Checkpoint, "progress">, Progress {
+/** A checkpoint that belongs to the planned training. */
+export interface OpenCheckpoint extends Omit<Checkpoint, "progress">, Pick<Progress, "counters" | "identity"> {
   readonly path: string;
   readonly bestPath: string | undefined;
   readonly best: Model | undefined;
 }
 
-export async function checkpointBefore(trained: Model, plan: Plan, context: Context): Promise<Before | undefined> {
+/**
+ * Opens the checkpoint from which a training resumes; undefined if it starts from the model.
+ * @throws PithError E_DATA if the file is not a checkpoint, E_OPTION if it belongs to another training.
+ */
+export async function openCheckpoint(
+  trained: Model,
+  plan: Plan,
+  context: Context,
+): Promise<OpenCheckpoint | undefined> {
   if (!plan.resume || plan.checkpoint === undefined) return undefined;
   const path = lastFile(plan.checkpoint);
   if ((await fileKind(path)) === undefined) {
-    context.log({
-      id: "resume",
-      text: `there is no checkpoint in ${plan.checkpoint} yet: training starts from the model`,
-    });
+    const text = `there is no checkpoint in ${plan.checkpoint} yet: training starts from the model`;
+    context.log({ id: "resume", text });
     return undefined;
   }
   const { model, state, progress } = await readCheckpoint(path);
@@ -53,75 +67,83 @@ export async function checkpointBefore(trained: Model, plan: Plan, context: Cont
   const { counters, identity, epochs } = (progress ?? {}) as Partial<Progress>;
   if (counters === undefined || identity === undefined) throw noTraining(path);
   const bestPath = counters.best === undefined ? undefined : bestFile(plan.checkpoint);
-  requireSameTraining({ path, best: bestPath }, identity, await beginningOf(trained, plan, context), trained);
+  requireSameTraining({ path, bestPath }, identity, await initialIdentity(trained, plan, context), trained);
   await requireSameFrozen(path, identity.trained, model, trained);
   const best = bestPath === undefined ? undefined : await open(bestPath);
   if (best !== undefined) best.graph.operators = trained.graph.operators;
   const text = lengthText(counters, epochs, plan);
   if (text !== undefined) context.log({ id: "resume", text, level: "warning" });
   // Older checkpoints have no curve.
-  const whole = { ...counters, curve: counters.curve ?? startCurve(counters.steps) };
-  return { path, bestPath, model, state, counters: whole, identity, epochs, best };
+  const curve = counters.curve ?? startCurve(counters.steps);
+  return { path, bestPath, model, state, counters: { ...counters, curve }, identity, best };
 }
 
 function lengthText({ epoch, steps }: Counters, before: number | undefined, plan: Plan): string | undefined {
   const { epochs } = plan;
   const done = epoch - 1;
-  if (done > epochs)
-    return `the checkpoint has done ${done} epochs, more than the ${epochs} requested: nothing is trained, and its weights are the result`;
-  if (done === epochs)
-    return `the checkpoint has done the ${epochs} epochs that are requested: nothing is trained, and its weights are the result`;
+  if (done >= epochs) {
+    const all =
+      done > epochs ? `${done} epochs, more than the ${epochs} requested` : `the ${epochs} epochs that are requested`;
+    return `the checkpoint has done ${all}: nothing is trained, and its weights are the result`;
+  }
   if (before === undefined || before === epochs) return undefined;
-  const [was, is] = [rateFactor(plan, steps, before), rateFactor(plan, steps)];
-  if (was === is) return undefined;
+  const [rateBefore, rateNow] = [rateFactor(plan, steps, before), rateFactor(plan, steps)];
+  if (rateBefore === rateNow) return undefined;
   const share = (factor: number): string => `${(100 * factor).toFixed(0)} %`;
   return (
-    `started as a training of ${before} epochs, continued as one of ${epochs}: the learning rate continues at ${share(is)} of its peak, ` +
-    `as the new schedule sets at this step, not at ${share(was)}; the result is not that of ${epochs} epochs without a break`
+    `started as a training of ${before} epochs, continued as one of ${epochs}: the learning rate continues at ${share(rateNow)} of its peak, ` +
+    `as the new schedule sets at this step, not at ${share(rateBefore)}; the result is not that of ${epochs} epochs without a break`
   );
 }
 
-export async function beginningOf(model: Model, plan: Plan, { seed }: Pick<Context, "seed">): Promise<Beginning> {
-  const { data, settings, size, validation, loss } = plan;
+export async function initialIdentity(
+  model: Model,
+  { data, settings, size, validation, loss }: Plan,
+  { seed }: Pick<Context, "seed">,
+): Promise<InitialIdentity> {
   // A share is identified by the data that it is drawn from.
   const isShare = typeof settings.validation === "number";
-  const chosenBy = validation === undefined || isShare ? {} : { validation: await contentOf(validation.data) };
+  const content = validation === undefined || isShare ? {} : { validation: await contentText(validation.data) };
   const teachers: string[] = [];
-  for (const one of loss.teachers ?? []) teachers.push(await modelHash(one));
+  for (const teacher of loss.teachers ?? []) teachers.push(await modelHash(teacher));
   return {
     nodes: [...model.graph.nodes()].length,
-    settings: { seed, batch: size, ...settings, ...chosenBy },
+    settings: { seed, batch: size, ...settings, ...content },
     samples: data.count ?? null,
-    first: await printOf(data),
+    first: await firstSampleHash(data),
     teachers,
   };
 }
 
 /** Returns, for example, "200 samples, 1f0c99ab". */
-async function contentOf(data: Dataset): Promise<string> {
+async function contentText(data: Dataset): Promise<string> {
   const count = data.count === undefined ? "a stream" : `${data.count} samples`;
-  return `${count}, ${await printOf(data)}`;
+  return `${count}, ${await firstSampleHash(data)}`;
 }
 
-async function printOf(data: Dataset): Promise<string> {
+async function firstSampleHash(data: Dataset): Promise<string> {
   return (await contentHash(memory(data.name, await firstBatch(data)))).slice(0, 8);
 }
 
-/** @throws PithError E_OPTION if other tensors are trained, E_DATA if the checkpoint belongs to other parameters. */
+/** Restores the state and returns the best weights. @throws PithError E_OPTION or E_DATA if other tensors are trained. */
 export async function continueTraining(
   training: TrainingState,
   plan: Plan,
-  before: Before,
+  checkpoint: OpenCheckpoint,
   trained: Identity["trained"],
 ): Promise<readonly Floats[] | undefined> {
-  requireSameTensors({ path: before.path, best: before.bestPath }, before.identity, trained);
-  await restoreTraining(training, plan, before.model, before.state);
-  if (before.best === undefined) return undefined;
+  requireSameTensors(checkpoint, checkpoint.identity, trained);
+  await restoreTraining(training, plan, checkpoint.model, checkpoint.state);
+  if (checkpoint.best === undefined) return undefined;
   const best = training.weights.map((values) => values.slice());
-  const named = changingIn(training.step).map(({ name }, at) => [name, best[at] ?? new Float32Array()] as const);
+  const arrays = changedValues(training.step).map(({ name }, index) => ({
+    name,
+    values: best[index] ?? new Float32Array(),
+  }));
+  // The file of the best weights does not contain parameters of the loss.
   await setAll(
-    named.filter(([name]) => !training.step.own.has(name)),
-    before.best,
+    arrays.filter(({ name }) => !training.step.own.has(name)),
+    checkpoint.best,
   );
   return best;
 }
@@ -130,12 +152,11 @@ export function tensorsOf({ graph }: Model): ReadonlyMap<Value, Tensor> {
   return new Map([...graph.values()].flatMap((value) => (value.tensor === undefined ? [] : [[value, value.tensor]])));
 }
 
-/** Returns whether the values are unchanged; false if the resumed model was trained further. */
-export async function isAsGiven(given: ReadonlyMap<Value, Tensor>): Promise<boolean> {
-  for (const [{ tensor: now }, before] of given) {
+/** Returns whether the values have their initial tensors; not if the resumed model was trained further. */
+export async function areUnchanged(initial: ReadonlyMap<Value, Tensor>): Promise<boolean> {
+  for (const [{ tensor: now }, before] of initial) {
     if (now === before || now === undefined) continue;
-    const [numbers, others] = [await before.read(), await now.read()];
-    if (!numbers.data.every((number: unknown, at: number) => Object.is(number, others.data[at]))) return false;
+    if (!haveSameElements(await before.read(), await now.read())) return false;
   }
   return true;
 }

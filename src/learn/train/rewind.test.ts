@@ -50,8 +50,8 @@ describe("weights of a step", () => {
     const mask = (await at(model, "fc1.weight_mask")) as Float32Array;
     expect(mask.filter((kept) => kept === 0).length).toBe(12);
     await remove(model);
-    const left = (await at(model, "fc1.weight")) as Float32Array;
-    expect(mask.every((kept, index) => kept === 1 || left[index] === 0)).toBe(true);
+    const remaining = (await at(model, "fc1.weight")) as Float32Array;
+    expect(mask.every((kept, index) => kept === 1 || remaining[index] === 0)).toBe(true);
   });
 
   test("a layer that was cut since is a miss", async () => {

@@ -34,8 +34,8 @@ function rewound(model: Model): Outcome {
   const changes: Change[] = [];
   const misses: Miss[] = [];
   for (const [name, { tensor }] of kept) {
-    const found = model.graph.value(name);
-    const parameter = found && (maskedBy(found)?.parameter ?? found);
+    const value = model.graph.value(name);
+    const parameter = value && (maskedBy(value)?.parameter ?? value);
     if (parameter?.tensor === undefined || tensor === undefined)
       misses.push(new Miss("it is no longer stored as it was when its weights were kept", name));
     else if (!sameDims(parameter.tensor.dims, tensor.dims))

@@ -53,12 +53,12 @@ const once = { data: texts, epochs: 1, batch: 4, optimizer: "sgd" as const, lear
 describe("roles are written where a training starts", () => {
   it("a mask is a buffer, the copy of a matrix is tied to the first, and both stay so in the file", async () => {
     const model = language();
-    const said: string[] = [];
+    const messages: string[] = [];
     const before = await numbersOf(model, "causal");
-    await train(model, once, { log: ({ text }) => said.push(text) });
+    await train(model, once, { log: ({ text }) => messages.push(text) });
     expect(verify(model)).toEqual([]);
     expect(roles(model)).toEqual({ causal: "buffer", "head.weight": "tied(embedding.weight, transposed)" });
-    expect(said).toContain('"causal" is frozen: the values look like a mask or sinusoidal positions');
+    expect(messages).toContain('"causal" is frozen: the values look like a mask or sinusoidal positions');
     expect(await numbersOf(model, "causal")).toEqual(before);
     const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
     expect(embedding[0]).not.toBe(1);
@@ -99,14 +99,14 @@ describe("roles are written where a training starts", () => {
   });
 
   it.each(["head"])("what is told of %s is told of the matrix, stored twice as it is", async (layer) => {
-    const [chosen, left] = [language(), language()];
+    const [chosen, excluded] = [language(), language()];
     await train(chosen, { ...once, layers: layer });
     expect(await numbersOf(chosen, "embedding.weight")).not.toEqual(await numbersOf(language(), "embedding.weight"));
     expect(await numbersOf(chosen, "query")).toEqual(await numbersOf(language(), "query"));
-    await train(left, { ...once, except: layer });
-    expect(await numbersOf(left, "embedding.weight")).toEqual(await numbersOf(language(), "embedding.weight"));
-    expect(await numbersOf(left, "head.weight")).toEqual(await numbersOf(language(), "head.weight"));
-    expect(await numbersOf(left, "query")).not.toEqual(await numbersOf(language(), "query"));
+    await train(excluded, { ...once, except: layer });
+    expect(await numbersOf(excluded, "embedding.weight")).toEqual(await numbersOf(language(), "embedding.weight"));
+    expect(await numbersOf(excluded, "head.weight")).toEqual(await numbersOf(language(), "head.weight"));
+    expect(await numbersOf(excluded, "query")).not.toEqual(await numbersOf(language(), "query"));
   });
 
   it("the halves of a tied matrix may be stored in different types", async () => {
@@ -180,19 +180,19 @@ const images = () => {
   const label = fromNumbers("int64", [8], [0, 1, 0, 1, 0, 1, 0, 1]);
   return { x, label };
 };
-const one = () => ({ data: memory("images", images()), epochs: 1, batch: 8, optimizer: "sgd" as const });
+const oneEpoch = () => ({ data: memory("images", images()), epochs: 1, batch: 8, optimizer: "sgd" as const });
 
 describe("batch statistics", () => {
   it("of an exported network stay as they are, unless asked for", async () => {
     const model = exported();
-    await train(model, one());
+    await train(model, oneEpoch());
     expect(roles(model)).toEqual({});
     expect(await numbersOf(model, "mean")).toEqual(await numbersOf(exported(), "mean"));
   });
 
   it("asked for, follow those of the batches, as states of the model that stay so", async () => {
     const model = exported();
-    const { misses } = await train(model, { ...one(), batchStatistics: true });
+    const { misses } = await train(model, { ...oneEpoch(), batchStatistics: true });
     expect(misses).toEqual([]);
     expect(roles(model)).toEqual({ mean: "state", variance: "state" });
     const kernel = await numbersOf(exported(), "conv.weight");
@@ -210,14 +210,14 @@ describe("batch statistics", () => {
       expect(variance[channel]).toBeCloseTo(0.75 * ([1, 0.5, 2][channel] ?? 0) + 0.25 * spread, 5);
     }
     const again = await open(await encodeToBytes(model));
-    await train(again, one());
+    await train(again, oneEpoch());
     expect(await numbersOf(again, "mean")).not.toEqual(mean);
   });
 
   it("continue from a checkpoint to the bit", async () => {
-    const options = { ...one(), batch: 4, schedule: "constant" as const, batchStatistics: true };
-    const [whole, halved, resumed] = [exported(), exported(), exported()];
-    await train(whole, { ...options, epochs: 2 });
+    const options = { ...oneEpoch(), batch: 4, schedule: "constant" as const, batchStatistics: true };
+    const [uninterrupted, halved, resumed] = [exported(), exported(), exported()];
+    await train(uninterrupted, { ...options, epochs: 2 });
     const checkpoint = join(temporaryFolder(), "run");
     await train(halved, { ...options, checkpoint });
     expect(roles(await open(join(checkpoint, "last.onnx")))).toMatchObject({ mean: "state", variance: "state" });
@@ -226,12 +226,12 @@ describe("batch statistics", () => {
     ).rejects.toMatchObject({ code: "E_OPTION", message: expect.stringContaining("batchStatistics") });
     await train(resumed, { ...options, epochs: 2, checkpoint, resume: true });
     for (const name of ["mean", "variance", "conv.weight", "scale"])
-      expect(await numbersOf(resumed, name)).toEqual(await numbersOf(whole, name));
+      expect(await numbersOf(resumed, name)).toEqual(await numbersOf(uninterrupted, name));
   });
 
   it("are those of layers that are trained", async () => {
     const model = exported();
-    await train(model, { ...one(), layers: "fc", batchStatistics: true });
+    await train(model, { ...oneEpoch(), layers: "fc", batchStatistics: true });
     expect(await numbersOf(model, "mean")).toEqual(await numbersOf(exported(), "mean"));
   });
 

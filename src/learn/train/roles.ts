@@ -42,8 +42,8 @@ export async function declareRoles(
   model: Model,
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
 ): Promise<Declaration> {
-  const given = infer(model);
-  const ownStatistics = giveOwnStatistics(model, given, parametersOf(model, given));
+  const initialInference = infer(model);
+  const ownStatistics = giveOwnStatistics(model, initialInference, parametersOf(model, initialInference));
   const parted = await partConstants(model, infer(model));
   const inference = infer(model);
   const trained = parametersOf(model, inference);
@@ -62,32 +62,32 @@ export async function declareRoles(
 export function hasRunningStatistics(model: Model, inference: Inference): boolean {
   return [...model.graph.nodes()].some((node) => {
     const bound = inference.at(node);
-    const held =
+    const states =
       bound instanceof Miss ? [] : (bound.training()?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
-    return held.length > 0 && held.every((value) => whyNotCarried(value) === undefined);
+    return states.length > 0 && states.every((value) => whyNotCarried(value) === undefined);
   });
 }
 
 /** Declares the float values that nodes carry in training mode. The switch of a dropout is not one. */
 function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
   const misses: Miss[] = [];
-  let found = 0;
+  let statefulNodes = 0;
   for (const node of model.graph.nodes()) {
     const bound = inference.at(node);
     const form = bound instanceof Miss ? undefined : bound.training();
-    const held = (form?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
-    if (held.length === 0 || !held.every(({ type }) => type === undefined || isFloat(type.type))) continue;
-    found++;
-    const reason = held.map(whyNotCarried).find((reason) => reason !== undefined);
+    const states = (form?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
+    if (states.length === 0 || !states.every(({ type }) => type === undefined || isFloat(type.type))) continue;
+    statefulNodes++;
+    const reason = states.map(whyNotCarried).find((reason) => reason !== undefined);
     if (reason !== undefined) misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, describe(node)));
-    else for (const value of held) declared.set(value, { kind: "state" });
-    const readers = new Set(held.flatMap(({ uses }) => [...uses].map((use) => use.node)));
+    else for (const value of states) declared.set(value, { kind: "state" });
+    const readers = new Set(states.flatMap(({ uses }) => [...uses].map((use) => use.node)));
     if (reason === undefined && readers.size > 1) {
       const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store equal tensors only once`;
       misses.push(new Miss(text, describe(node)));
     }
   }
-  if (found === 0)
+  if (statefulNodes === 0)
     misses.push(
       new Miss("it has no running statistics: normalizations may have been folded into the layers before them"),
     );

@@ -3,7 +3,7 @@ import * as v from "valibot";
 import { PithError } from "../../core/errors.ts";
 import { nearest } from "../../core/graph/nearest.ts";
 
-/** Where a schedule is in a training. */
+/** The position of a schedule in a training. */
 export interface ScheduleContext {
   /** Steps of an epoch (1). */
   readonly epoch?: number | undefined;
@@ -112,7 +112,7 @@ export function parseSchedule(text: string): Schedule {
   return stepDecay(readSteps(text));
 }
 
-/** The epochs of "steps(30, 80)"; none for other schedules. */
+/** Returns the epochs of "steps(30, 80)"; none for other schedules. */
 export function milestonesOf(text: string): readonly number[] {
   return isName(text) ? [] : readSteps(text).milestones;
 }

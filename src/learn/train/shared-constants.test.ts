@@ -74,8 +74,8 @@ describe("ones and zeros that are stored once for several layers", () => {
     expect(await lossesOf(model)).toEqual(await lossesOf(network(separate, each)));
     expect(stored(model)).toContain("ones_1");
     expect(verify(model)).toEqual([]);
-    const [one, other] = ["ones", "ones_1"].map((name) => model.graph.value(name)?.tensor);
-    expect(await one?.read()).not.toEqual(await other?.read());
+    const [first, second] = ["ones", "ones_1"].map((name) => model.graph.value(name)?.tensor);
+    expect(await first?.read()).not.toEqual(await second?.read());
   });
 
   test("biases of layers, too, behind what rearranges them, and beside what reads the zeros as numbers", async () => {
@@ -127,10 +127,10 @@ graph (x: float32[batch, 4]) -> (y) {
 
   test("is said", async () => {
     const model = network(ones, rms("ones"));
-    const said: string[] = [];
-    await reinitialize(model, {}, { seed: 1, log: ({ text }) => said.push(text) });
+    const messages: string[] = [];
+    await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
     expect(stored(model)).toContain("ones_1");
-    expect(said).toEqual([expect.stringMatching(/"ones".*per layer: they are trained separately/)]);
+    expect(messages).toEqual([expect.stringMatching(/"ones".*per layer: they are trained separately/)]);
   });
 });
 

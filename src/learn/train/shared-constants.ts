@@ -89,18 +89,18 @@ function partsOf(
   });
   const modules = [...groupBy(uses, ({ module }) => module).values()];
   // Other readers keep the original.
-  const apart = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
-  return apart.flatMap((uses) => {
-    let own = graph.freshName(root.name);
-    for (let count = 2; names.has(own); count++) own = graph.freshName(`${root.name}_${count}`);
-    names.add(own);
+  const separated = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
+  return separated.flatMap((uses) => {
+    let copyName = graph.freshName(root.name);
+    for (let count = 2; names.has(copyName); count++) copyName = graph.freshName(`${root.name}_${count}`);
+    names.add(copyName);
     const { name } = root;
     return uses.map(({ node, input }) => ({
       reader: node.outputs[0]?.name ?? "",
       input,
       before: name,
       stored: name,
-      own,
+      own: copyName,
     }));
   });
 }
@@ -112,8 +112,8 @@ function useBehind({ node, input, root }: ParameterRead): Use | undefined {
   const before = value?.producer;
   if (value === undefined || before === undefined || value.uses.size > 1 || value.graph.isOutput(value))
     return undefined;
-  for (const [index, of] of before.inputs.entries()) {
-    const use = of === undefined ? undefined : useBehind({ node: before, input: index, root });
+  for (const [index, value] of before.inputs.entries()) {
+    const use = value === undefined ? undefined : useBehind({ node: before, input: index, root });
     if (use !== undefined) return use;
   }
   return undefined;
@@ -145,9 +145,9 @@ export function giveOwnStatistics(
       const root = before === undefined ? undefined : storedAs(before, inference);
       if (reader === undefined || before === undefined || root === undefined) continue;
       if (before.role !== undefined || !trained.has(root)) continue;
-      const one = { reader, input, before: before.name, stored: root.name, own: graph.freshName(before.name) };
-      partAlike(model, [one]);
-      parted.push(one);
+      const copy = { reader, input, before: before.name, stored: root.name, own: graph.freshName(before.name) };
+      partAlike(model, [copy]);
+      parted.push(copy);
     }
   }
   return parted;

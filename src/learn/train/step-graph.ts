@@ -43,10 +43,10 @@ export async function loadStepGraph(
 ): Promise<StepGraph> {
   const working = prepared.clone();
   // Taken before the loss adds the teacher's nodes.
-  const own = new Set(working.graph.nodes());
+  const modelNodes = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
   const tensors = written.parameters.flatMap((name) => working.graph.value(name)?.tensor ?? []);
-  const { states, draw } = writeTrainingForms(working, own, wanted);
+  const { states, draw } = writeTrainingForms(working, modelNodes, wanted);
   fuseForStep(working);
   const { frozen, step, gradients, carried, stopped } = differentiate(working, {
     loss: written.value.name,
@@ -120,8 +120,10 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: Read
     const bound = inference.at(node);
     const form = bound instanceof Miss ? undefined : bound.training();
     if (bound instanceof Miss || form === undefined) continue;
-    const held = form.states.map((input) => node.inputs[input]);
-    const asked = held.length > 0 && held.every((value) => value?.tensor !== undefined && value.role?.kind === "state");
+    const stateInputs = form.states.map((input) => node.inputs[input]);
+    const asked =
+      stateInputs.length > 0 &&
+      stateInputs.every((value) => value?.tensor !== undefined && value.role?.kind === "state");
     const parameters = bound.parameters().map((input) => node.inputs[input]);
     const trained = parameters.some((value) => value !== undefined && wanted.has(storedRoot(value)?.name ?? ""));
     if (!form.declared && !(asked && (trained || parameters.length === 0))) continue;

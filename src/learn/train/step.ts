@@ -160,14 +160,14 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
-  const wanted = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
+  const trainedNames = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
   // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
-  for (const name of wanted) {
+  for (const name of trainedNames) {
     asParameter(model, name);
     await widen(model, name);
   }
   await foldConstants(model, {}, context);
-  return { model, wanted, ties, decays };
+  return { model, wanted: trainedNames, ties, decays };
 }
 
 function asParameter(model: Model, name: string): void {
@@ -241,10 +241,10 @@ function storeArrays(
 
 /** Stores values in the type of the model, rounded to 16 bits if necessary. */
 function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
-  const found = model.graph.value(name);
-  if (found === undefined) return;
-  const stored = found.tensor?.type ?? own;
-  found.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
+  const value = model.graph.value(name);
+  if (value === undefined) return;
+  const stored = value.tensor?.type ?? own;
+  value.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
 }
 
 function tensorOf(model: Model, name: string): Tensor {

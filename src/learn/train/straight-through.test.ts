@@ -30,10 +30,10 @@ graph (factor: float32[8]) -> (loss) {
     if (tensor !== undefined) stored[name] = await tensor.read();
   }
   const session = await engine.load(step, { optimize: false });
-  const found = await session.run({ factor: float32([8], [1, 2, 3, 4, 5, 6, 7, 8]), ...stored });
+  const outputs = await session.run({ factor: float32([8], [1, 2, 3, 4, 5, 6, 7, 8]), ...stored });
   await session.release();
   return Object.fromEntries(
-    [...gradients].map(([name, output]) => [name, [...((found[output]?.data ?? []) as Float32Array)]]),
+    [...gradients].map(([name, output]) => [name, [...((outputs[output]?.data ?? []) as Float32Array)]]),
   );
 }
 
@@ -62,12 +62,12 @@ describe.each(Object.entries(surrogates))(
     it.each(["Greater", "GreaterOrEqual"])(
       "behind %s and a choice, whose numbers are trained too",
       async (operator) => {
-        const found = await gradients(`n = Neg(v)
+        const actual = await gradients(`n = Neg(v)
   c: straight-through${settings} = ${operator}(w, zero)
   y: straight-through = Where(c, v, n)`);
-        expect(found.w).toEqual((await expected).w);
+        expect(actual.w).toEqual((await expected).w);
         const above = (x: number): boolean => x > 0 || (x === 0 && operator === "GreaterOrEqual");
-        expect(found.v).toEqual(numbers.map((x, at) => (above(x) ? 1 : -1) * (at + 1)));
+        expect(actual.v).toEqual(numbers.map((x, at) => (above(x) ? 1 : -1) * (at + 1)));
       },
     );
 

@@ -29,18 +29,18 @@ export function teacherBeside(model: Model, emit: Emit, reference: Model): Named
   if (first === undefined || batch === undefined)
     throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
   const shapes = teacher.graph.feeds.flatMap((input) => {
-    const own = fixedDims(feedOf(input, model, teacher)?.type?.dims);
-    if (own === undefined) return [];
+    const studentDims = fixedDims(feedOf(input, model, teacher)?.type?.dims);
+    if (studentDims === undefined) return [];
     const rest = fixedDims(input.type?.dims?.slice(1));
-    return [[input.name, rest === undefined ? own : [batch, ...rest]] as const];
+    return [[input.name, rest === undefined ? studentDims : [batch, ...rest]] as const];
   });
   fixInputs(teacher, { ...Object.fromEntries(shapes), ...ofTheSameSizes(teacher, new Map(shapes)) });
   const inputs = new Map<Value, Value>();
   for (const input of teacher.graph.feeds) {
-    const own = feedOf(input, model, teacher);
+    const studentInput = feedOf(input, model, teacher);
     const dims = fixedDims(input.type?.dims);
     const type = input.type?.type;
-    if (own !== undefined) inputs.set(input, fitted(emit, own, input));
+    if (studentInput !== undefined) inputs.set(input, fitted(emit, studentInput, input));
     // The cache of a layer that the student does not have is empty.
     else if (dims?.includes(0) === true && type !== undefined && type !== "string")
       inputs.set(input, emit.constant(zeros(type, dims)));
@@ -70,9 +70,9 @@ function ofTheSameSizes(
 ): Readonly<Record<string, readonly number[]>> {
   const sizes: Record<string, number> = {};
   for (const { name, type } of graph.feeds) {
-    const found = known.get(name);
+    const dims = known.get(name);
     type?.dims?.forEach((dim, axis) => {
-      if (isSymbolic(dim) && found?.[axis] !== undefined) sizes[dim.text] = found[axis];
+      if (isSymbolic(dim) && dims?.[axis] !== undefined) sizes[dim.text] = dims[axis];
     });
   }
   return Object.fromEntries(
@@ -87,20 +87,21 @@ function ofTheSameSizes(
 /** Returns the student's input for an input of the teacher: of the same name, or else the only one (of its type) for a single input. */
 function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
-  const own = feeds.find(({ name }) => name === input.name);
-  if (own !== undefined || teacher.graph.feeds.length > 1) return own;
-  const [found, ...others] = feeds.length === 1 ? feeds : feeds.filter(({ type }) => type?.type === input.type?.type);
-  return others.length === 0 ? found : undefined;
+  const sameName = feeds.find(({ name }) => name === input.name);
+  if (sameName !== undefined || teacher.graph.feeds.length > 1) return sameName;
+  const [candidate, ...otherCandidates] =
+    feeds.length === 1 ? feeds : feeds.filter(({ type }) => type?.type === input.type?.type);
+  return otherCandidates.length === 0 ? candidate : undefined;
 }
 
 /** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both. */
 export function requireFittingTeacher(student: Model, teacher: Model): void {
-  for (const wanted of teacher.graph.feeds) {
-    const own = feedOf(wanted, student, teacher);
-    if (own === undefined && teacher.graph.feeds.length === 1) throw unfed(wanted, student);
-    if (own === undefined) continue;
-    const [from, to] = [own, wanted].map(({ type }) => fixedDims(type?.dims?.slice(1)));
-    if (from !== undefined && to !== undefined && !holdsTheSame(from, to)) throw misfit(own, wanted);
+  for (const teacherInput of teacher.graph.feeds) {
+    const studentInput = feedOf(teacherInput, student, teacher);
+    if (studentInput === undefined && teacher.graph.feeds.length === 1) throw unfed(teacherInput, student);
+    if (studentInput === undefined) continue;
+    const [from, to] = [studentInput, teacherInput].map(({ type }) => fixedDims(type?.dims?.slice(1)));
+    if (from !== undefined && to !== undefined && !holdsTheSame(from, to)) throw misfit(studentInput, teacherInput);
   }
 }
 
@@ -121,10 +122,11 @@ function holdsTheSame(from: readonly number[], to: readonly number[]): boolean {
 
 function misfit(own: Value, wanted: Value): PithError {
   const isOtherType = own.type?.type !== wanted.type?.type;
-  const said = ({ name, type }: Value): string => `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
+  const describeInput = ({ name, type }: Value): string =>
+    `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
   return new PithError(
     "E_SHAPE_MISMATCH",
-    `The teacher's input ${said(wanted)} does not fit the student's ${said(own)}.`,
+    `The teacher's input ${describeInput(wanted)} does not fit the student's ${describeInput(own)}.`,
     {
       hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes.",
     },
@@ -136,6 +138,7 @@ function fitted(emit: Emit, own: Value, wanted: Value): Value {
   const [type, wantedType] = [own.type?.type, wanted.type?.type];
   const isOtherKind = type !== undefined && wantedType !== undefined && isFloat(type) !== isFloat(wantedType);
   if (from === undefined || to === undefined || !holdsTheSame(from, to) || isOtherKind) throw misfit(own, wanted);
-  const given = wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
-  return sameDims(from, to) ? given : emit.Reshape([given, to]);
+  const converted =
+    wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
+  return sameDims(from, to) ? converted : emit.Reshape([converted, to]);
 }

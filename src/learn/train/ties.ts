@@ -35,22 +35,22 @@ export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
       const sum = sumOf(dense);
-      const known = firsts.get(sum) ?? [];
-      firsts.set(sum, known);
-      const found = await firstLike(known, dense);
-      if (found === undefined) known.push(value);
-      else ties.push({ copy: value, ...found });
+      const candidates = firsts.get(sum) ?? [];
+      firsts.set(sum, candidates);
+      const match = await firstLike(candidates, dense);
+      if (match === undefined) candidates.push(value);
+      else ties.push({ copy: value, ...match });
     }
   }
   return ties;
 }
 
 async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
-  for (const of of firsts) {
-    const first = await of.tensor?.read();
+  for (const original of firsts) {
+    const first = await original.tensor?.read();
     if (first === undefined) continue;
-    if (isSame(first, dense)) return { of, transposed: false };
-    if (isTransposed(first, dense)) return { of, transposed: true };
+    if (isSame(first, dense)) return { of: original, transposed: false };
+    if (isTransposed(first, dense)) return { of: original, transposed: true };
   }
   return undefined;
 }
@@ -85,9 +85,12 @@ function substituteCopy(model: Model, name: string, of: string, transposed: bool
   const [before] = model.graph.nodes();
   const emit = emitInto(model, { by: "train", before });
   const same = transposed ? emit.Transpose([first], { perm: [1, 0] }) : first;
-  const [own, other] = [copy.tensor?.type, first.tensor?.type];
+  const [copyType, firstType] = [copy.tensor?.type, first.tensor?.type];
   // One of the two can be in half precision.
-  replaceUses(copy, own === undefined || own === other ? same : emit.Cast([same], { to: typeCodes[own] }));
+  replaceUses(
+    copy,
+    copyType === undefined || copyType === firstType ? same : emit.Cast([same], { to: typeCodes[copyType] }),
+  );
 }
 
 function isSame(a: Dense, b: Dense): boolean {

@@ -1,4 +1,3 @@
-/** What a training is told, before anything is opened. */
 import { describe, expect, test } from "vitest";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";

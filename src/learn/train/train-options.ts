@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { curves } from "../../core/math/curves.ts";
 import {
   countOption,
   described,
@@ -10,8 +11,6 @@ import {
 import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
 import { datasetObject, datasetOption } from "../../data/option.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { gradualSchema } from "./gradual-options.ts";
-import { groupLassoSchema } from "./group-lasso-options.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { optimizerNames, optimizers } from "./optimizers.ts";
@@ -22,6 +21,7 @@ import type { Epoch } from "./training-state.ts";
 export const usualBatch = 128;
 
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
+const openShare = (message: string) => v.pipe(v.number(message), v.gtValue(0, message), v.ltValue(1, message));
 
 /** An optimizer step that was done. */
 export interface TrainedStep {
@@ -41,8 +41,7 @@ const isFunction = (value: unknown): boolean => typeof value === "function";
 const isOptimizer = (value: unknown): boolean => typeof value === "object" && value !== null && "update" in value;
 const isMetric = (value: unknown): boolean => typeof value === "object" && value !== null && "reduce" in value;
 
-const apart = "takes a share between 0 and 1, like 10%, or a data set";
-const keptApart = v.pipe(v.number(apart), v.gtValue(0, apart), v.ltValue(1, apart));
+const heldOutShare = openShare("takes a share between 0 and 1, like 10%, or a data set");
 /** 10% is 0.1; any other text is a path. */
 const shareOrPath = v.pipe(
   v.string(),
@@ -50,8 +49,69 @@ const shareOrPath = v.pipe(
     const [, percent] = /^(-?\d+(?:\.\d+)?) ?%$/.exec(text) ?? [];
     return percent === undefined ? text : Number(percent) / 100;
   }),
-  v.union([keptApart, v.string()]),
+  v.union([heldOutShare, v.string()]),
 );
+
+const prunedShare = openShare("takes a share above 0 and below 1, like 90%");
+const within = "takes a share of the training from 0 to 1";
+const moment = v.pipe(v.number(within), v.minValue(0, within), v.maxValue(1, within));
+
+const gradualObject = v.pipe(
+  v.strictObject({
+    /** Final share of masked weights. */
+    amount: v.optional(prunedShare),
+    /** For "movement", instead of an amount: weights with a higher score stay ("soft" movement pruning). */
+    threshold: v.optional(v.number()),
+    /** With a threshold: what each step subtracts from every score (0). */
+    penalty: v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+    /** Steps between updates of the masks. */
+    every: v.optional(countOption, 100),
+    /** Shares of the training after which pruning begins and ends. */
+    begin: v.optional(moment, 0),
+    end: v.optional(moment, 0.75),
+    /** How the share of remaining weights decreases. */
+    curve: v.optional(v.picklist(Object.keys(curves) as (keyof typeof curves)[]), "cubic"),
+    /** "magnitude", or "movement": the sum of −w · g over the steps. */
+    importance: v.optional(v.picklist(["magnitude", "movement"]), "magnitude"),
+    /** Whether each layer loses the amount, or all layers together. */
+    scope: v.optional(v.picklist(["uniform", "global"]), "uniform"),
+    /** Layers that are trained but not pruned. */
+    except: v.optional(v.union([v.string(), v.array(v.string())])),
+  }),
+  v.check(
+    ({ amount, threshold }) => (amount === undefined) !== (threshold === undefined),
+    "takes either an amount or a threshold",
+  ),
+  v.check(
+    ({ threshold, importance }) => threshold === undefined || importance === "movement",
+    () => 'a threshold is for importance "movement"',
+  ),
+  v.check(({ threshold, penalty }) => threshold !== undefined || penalty === 0, "a penalty is for a threshold"),
+  v.check(({ begin, end }) => begin < end, "begin is before end"),
+);
+
+const gradualSchema = v.union([prunedShare, gradualObject]);
+
+export type Gradual = v.InferOutput<typeof gradualObject>;
+
+export const gradualOf = (given: number | Gradual): Gradual =>
+  typeof given === "number" ? v.parse(gradualObject, { amount: given }) : given;
+
+const lassoObject = v.strictObject({
+  /** λ. */
+  strength: positiveOption,
+  /** Share of the units of each group that shrinks, the weakest at each step (all). A unit is a channel, or several cut together. */
+  amount: v.optional(openShare("takes a share above 0 and below 1, like 50%")),
+  /** Increase λ linearly from 0 over the training (false). */
+  grow: v.optional(v.boolean(), false),
+});
+
+const groupLassoSchema = v.union([positiveOption, lassoObject]);
+
+export type GroupLasso = v.InferOutput<typeof lassoObject>;
+
+export const groupLassoOf = (given: v.InferOutput<typeof groupLassoSchema>): GroupLasso =>
+  typeof given === "number" ? { strength: given, grow: false } : given;
 
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
@@ -107,7 +167,7 @@ const trainEntries = v.strictObject({
   }),
   ...selectionOptions("train", "freeze"),
   validation: option(
-    v.union([keptApart, shareOrPath, datasetObject]),
+    v.union([heldOutShare, shareOrPath, datasetObject]),
     "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
     { value: "share" },
   ),

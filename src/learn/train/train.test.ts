@@ -95,9 +95,9 @@ graph (input: float32[batch, 3, 2]) -> (y) {
 
   it("one loss serves several trainings, whatever names the models have taken", async () => {
     const loss = crossEntropy();
-    const taken = net();
-    taken.graph.rename(taken.graph.outputs[0] ?? taken.graph.addValue("none"), "target");
-    await train(taken, { data, epochs: 1, batch: 16, loss });
+    const continued = net();
+    continued.graph.rename(continued.graph.outputs[0] ?? continued.graph.addValue("none"), "target");
+    await train(continued, { data, epochs: 1, batch: 16, loss });
     const { history } = await train(net(), { data, epochs: 1, batch: 32, loss });
     expect(history[0]?.steps).toBe(7);
   });
@@ -307,11 +307,11 @@ describe("momentum carried by the step graph", () => {
       await step.release();
       return step.parameters.map(({ values, carried }) => ({ values: Array.from(values), carried }));
     };
-    const [inGraph, apart] = [await trained(sgd({ momentum: 0.9 }).carry), await trained(undefined)];
+    const [inGraph, separate] = [await trained(sgd({ momentum: 0.9 }).carry), await trained(undefined)];
     inGraph.forEach(({ values, carried }, index) => {
-      expect([carried, apart[index]?.carried]).toEqual([true, false]);
+      expect([carried, separate[index]?.carried]).toEqual([true, false]);
       values.forEach((value, at) => {
-        expect(value).toBeCloseTo(apart[index]?.values[at] ?? Number.NaN, 5);
+        expect(value).toBeCloseTo(separate[index]?.values[at] ?? Number.NaN, 5);
       });
     });
   });
@@ -327,11 +327,11 @@ graph (input: float32[batch, 3]) -> (y) {
   open = Greater (g, zero)
   y = Where (open, h, zero)
 }`);
-    const said: string[] = [];
-    const log = ({ id, text }: { id: string; text: string }): void => void (id === "untrained" && said.push(text));
+    const messages: string[] = [];
+    const log = ({ id, text }: { id: string; text: string }): void => void (id === "untrained" && messages.push(text));
     const { changes } = await train(model, { data, epochs: 1, optimizer: "sgd" }, { log });
     expect(changes.map(({ at }) => at)).toEqual(["w"]);
-    expect(said).toEqual([
+    expect(messages).toEqual([
       expect.stringContaining('"gate" is not trained: the loss depends on it only through Where "'),
     ]);
   });

@@ -2,26 +2,27 @@
 import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { maskedAt, plainName } from "../../core/analysis/masks.ts";
-import { Miss } from "../../core/errors.ts";
+import type { Selection } from "../../core/analysis/selection.ts";
+import { enumerated, Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Role } from "../../core/graph/role.ts";
+import { percent } from "../../core/numbers.ts";
 import { type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
-import { toFloats } from "../../core/tensor/convert.ts";
+import { toFloat64, toFloats } from "../../core/tensor/convert.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { stored } from "../../rewrite/edit/fold-mask.ts";
 import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { takeState } from "./checkpoint.ts";
-import type { Curve } from "./curve.ts";
 import { stayedText } from "./evaluating.ts";
 import { maskWithOnes, prunedWeights } from "./gradual.ts";
+import { trainedValues } from "./groups.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
 import { reportParted } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
-import type { Epoch, TrainingSummary } from "./training-state.ts";
-import { unmaskedZeros } from "./unmasked-zeros.ts";
+import type { Curve, Epoch, TrainingSummary } from "./training-state.ts";
 
 export interface TrainOutcome extends Outcome {
   readonly history: readonly Epoch[];
@@ -35,7 +36,7 @@ export const betterTraining = (_options: unknown, lostBefore = false): string =>
 
 /**
  * Trains a model in place. With `validation`, the result has the best weights by `metric` (or by the loss); if the initial
- * weights are best, the model is unchanged, and a miss says so.
+ * weights are best, the model is unchanged, with a miss that gives the reason.
  * @throws PithError E_NOT_DIFFERENTIABLE with the operator that has no gradient, E_DATA if data and model do not fit, E_DIVERGED with the
  * step at which the loss is no longer finite, E_STOPPED on the context's signal (the checkpoint keeps the progress).
  * @example
@@ -73,36 +74,28 @@ export async function trainInPlace(
   const plan = await planOf(model, options, context);
   const roles = await declareRoles(model, options);
   report(roles, context);
-  // Roles first: tied matrices are trained as one and not pruned.
-  const { weights, misses: whole } =
+  // After the roles, because tied matrices are not pruned.
+  const { weights, misses: unprunable } =
     plan.gradual === undefined ? { weights: [], misses: [] } : prunedWeights(model, { ...plan, gradual: plan.gradual });
   await maskWithOnes(model, weights);
   const zeros = await unmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
-  const { history, training, curve, names, isAsBefore } = await (context.dryRun ? rehearse : runLoop)(
-    model,
-    plan,
-    context,
-  );
-  if (isAsBefore)
+  const { names, isUnchanged, ...outcome } = await (context.dryRun ? rehearse : runLoop)(model, plan, context);
+  if (isUnchanged)
     return {
+      ...outcome,
       changes: options.keepStep === undefined ? [] : keptChanges(model, options.keepStep),
-      misses: [...roles.misses, new Miss(stayedText(training, history))],
-      history,
-      training,
-      curve,
+      misses: [...roles.misses, new Miss(stayedText(outcome.training, outcome.history))],
     };
   takeState(model);
   const changed = names.flatMap((name) => model.graph.value(name) ?? []);
   return {
+    ...outcome,
     changes: [
       ...changed.map(({ name: at }) => ({ at, what: "trained", decidedBy: "global" as const })),
       ...(await maskChanges(weights)),
     ],
-    misses: [...roles.misses, ...whole, ...quantizedWeights(model, infer(model), changed)],
-    history,
-    training,
-    curve,
+    misses: [...roles.misses, ...unprunable, ...quantizedWeights(model, infer(model), changed)],
   };
 }
 
@@ -112,26 +105,53 @@ const keptChanges = (model: Model, step: number): Outcome["changes"] =>
 async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"]> {
   const changes: Outcome["changes"][number][] = [];
   for (const { parameter: at, mask } of weights.flatMap((weight) => maskedAt(weight) ?? [])) {
-    const kept = toFloats(await stored(mask).read());
-    const left = kept.filter((one: number) => one !== 0).length.toLocaleString("en-US");
-    const what = `${left} of ${kept.length.toLocaleString("en-US")} left`;
+    const entries = toFloats(await stored(mask).read());
+    const remaining = entries.filter((entry: number) => entry !== 0).length.toLocaleString("en-US");
+    const what = `${remaining} of ${entries.length.toLocaleString("en-US")} left`;
     changes.push({ at: plainName(at), what, kind: "masked", decidedBy: "global" });
   }
   return changes;
 }
 
 function report({ declared, parted }: Declaration, context: Context): void {
-  const of = (kind: Role["kind"]): readonly string[] =>
+  const namesOf = (kind: Role["kind"]): readonly string[] =>
     [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
-  const [[buffer, ...more], states] = [of("buffer"), of("state")];
+  const [[buffer, ...more], states] = [namesOf("buffer"), namesOf("state")];
   reportParted(parted, context);
   if (buffer !== undefined) {
     const text = more.length === 0 ? `${buffer} is frozen` : `${buffer} and ${more.length} more are frozen`;
-    context.log({
-      id: "buffers",
-      text: `${text}: the values look like a mask or sinusoidal positions`,
-    });
+    context.log({ id: "buffers", text: `${text}: the values look like a mask or sinusoidal positions` });
   }
   if (states.length > 0)
     context.log({ id: "states", text: `${states.length} running statistics are updated from the batches` });
+}
+
+/** A share of zeros from which a matrix without a mask counts as pruned. */
+const minZeroShare = 0.1;
+
+/**
+ * Returns a warning about pruned matrices without masks, because the first training step would overwrite their zeros.
+ * Matrices with at most one other value (identity, 0/1 selection) do not count.
+ */
+export async function unmaskedZeros(model: Model, selection: Selection): Promise<string | undefined> {
+  const names: string[] = [];
+  let [zeros, total] = [0, 0];
+  for (const name of trainedValues(model, selection)) {
+    const value = model.graph.value(name);
+    const tensor = value?.tensor;
+    if (value === undefined || tensor === undefined || value.role?.kind === "tied") continue;
+    if (tensor.dims.filter((size) => size > 1).length < 2 || maskedAt(value) !== undefined) continue;
+    const numbers = toFloat64(await tensor.read());
+    const nonzeros = numbers.filter((number) => number !== 0);
+    const zeroCount = numbers.length - nonzeros.length;
+    if (zeroCount < minZeroShare * numbers.length || nonzeros.every((number) => number === nonzeros[0])) continue;
+    names.push(name);
+    zeros += zeroCount;
+    total += numbers.length;
+  }
+  if (names.length === 0) return undefined;
+  return (
+    `${percent(zeros / total)} of ${enumerated(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
+    "to keep them at zero, prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize"
+  );
 }

@@ -1,24 +1,20 @@
 /** The state of a training, which can be stored and restored bit by bit. */
-import { type Masked, maskedAt } from "../../core/analysis/masks.ts";
-import { PithError } from "../../core/errors.ts";
+import { maskedAt } from "../../core/analysis/masks.ts";
 import type { Unit } from "../../core/estimate.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { takeState } from "./checkpoint.ts";
-import { type Curve, startCurve } from "./curve.ts";
-import { denseOf, type Floats, floatsOf } from "./floats.ts";
+import { denseOf, type Floats, requireFloats } from "./floats.ts";
 import { type GradualPruning, gradualPruning, prunedWeights } from "./gradual.ts";
-import type { Gradual } from "./gradual-options.ts";
+import { accumulator, movingAverage } from "./optimizer.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
-import { type Accumulator, type Average, accumulator, movingAverage } from "./updates.ts";
 
 export interface TrainingState {
   readonly step: Step;
-  readonly accumulator: Accumulator;
-  readonly average: Average | undefined;
+  readonly accumulator: ReturnType<typeof accumulator>;
+  readonly average: ReturnType<typeof movingAverage> | undefined;
   readonly pruning: GradualPruning | undefined;
   readonly shrink: ((rate: number, progress: number) => void) | undefined;
   /** Current weights, states and masks in the order of `Step.store`; averages if there are any. */
@@ -31,53 +27,42 @@ export async function startTraining(
   plan: Plan,
   context: Context,
 ): Promise<TrainingState> {
-  const { optimizer, clip, accumulate, gradual } = plan;
+  const { optimizer, clip, accumulate, gradual, groupLasso: lasso } = plan;
   // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
   const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
-  const pairs = gradual === undefined ? [] : pairsOf(model, { ...plan, gradual });
-  const step = await stepOf(model, example, { ...plan, carry, masks: pairs.map(({ mask }) => mask.name) }, context);
+  const pruned = gradual === undefined ? [] : prunedWeights(model, { ...plan, gradual }).weights;
+  const masked = pruned.flatMap((weight) => maskedAt(weight) ?? []);
+  const step = await stepOf(model, example, { ...plan, carry, masks: masked.map(({ mask }) => mask.name) }, context);
   const { parameters, states, masks } = step;
   const arrays = [...parameters, ...states].map(({ values }) => values);
   const average = plan.average === undefined ? undefined : movingAverage(arrays, plan.average);
-  const fed = pairs.flatMap((pair) => {
-    const weight = parameters.find(({ name }) => name === pair.parameter.name);
-    const mask = masks.find(({ name }) => name === pair.mask.name);
+  const pairs = masked.flatMap((names) => {
+    const weight = parameters.find(({ name }) => name === names.parameter.name);
+    const mask = masks.find(({ name }) => name === names.mask.name);
     return weight === undefined || mask === undefined ? [] : [{ weight, mask }];
   });
+  // Loaded on demand, because it includes the code that traces channels.
+  const shrink = lasso && (await import("./group-lasso.ts")).groupLasso(model, parameters, lasso);
   return {
     step,
     accumulator: accumulator([...parameters, ...masks], accumulate),
     average,
-    pruning: gradual === undefined ? undefined : gradualPruning(gradual, fed),
-    shrink: await shrinkerOf(model, parameters, plan),
+    pruning: gradual === undefined ? undefined : gradualPruning(gradual, pairs),
+    shrink,
     weights: [...(average?.values ?? arrays), ...masks.map(({ values }) => values)],
   };
 }
 
-async function shrinkerOf(
-  model: Model,
-  parameters: Step["parameters"],
-  { groupLasso: settings }: Plan,
-): Promise<TrainingState["shrink"]> {
-  if (settings === undefined) return undefined;
-  // Loaded on demand: code that traces channels.
-  const { groupLasso } = await import("./group-lasso.ts");
-  return groupLasso(model, parameters, settings);
-}
-
-function pairsOf(model: Model, plan: Plan & { readonly gradual: Gradual }): readonly Masked[] {
-  return prunedWeights(model, plan).weights.flatMap((weight) => maskedAt(weight) ?? []);
-}
-
 /** Returns the stored values that a step changes, in the order of `Step.store`. */
-export function changingIn({ parameters, states, masks }: Step): readonly State[] {
+export function changedValues({ parameters, states, masks }: Step): readonly State[] {
   return [...parameters, ...states, ...masks];
 }
 
-export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
+/** Returns the trained parameters of the loss itself, by name. */
+export function lossWeights({ step, weights }: TrainingState): ReadonlyMap<string, Float32Array> {
   return new Map(
-    changingIn(step).flatMap(({ name }, at) =>
-      step.own.has(name) ? [[name, Float32Array.from(weights[at] ?? [])] as const] : [],
+    changedValues(step).flatMap(({ name }, index) =>
+      step.own.has(name) ? [[name, Float32Array.from(weights[index] ?? [])] as const] : [],
     ),
   );
 }
@@ -85,12 +70,12 @@ export function ownWeights({ step, weights }: TrainingState): ReadonlyMap<string
 /** Returns all arrays of the state except parameters and states that the model itself stores. */
 export function stateOf({ step, average, pruning }: TrainingState, plan: Plan, model: Model): Batch {
   const state: Record<string, Dense> = { ...plan.optimizer.state(step.parameters), ...pruning?.state() };
-  changingIn(step).forEach(({ name, values }, at) => {
+  for (const [index, { name, values }] of changedValues(step).entries()) {
     const stored = model.graph.value(name)?.tensor?.type;
     if (stored !== "float32" && stored !== "float64") state[`${name}/${master}`] = denseOf(values.slice());
-    const mean = average?.values[at];
+    const mean = average?.values[index];
     if (mean !== undefined) state[`${name}/${averaged}`] = denseOf(mean.slice());
-  });
+  }
   return state;
 }
 
@@ -101,40 +86,27 @@ const averaged = "average";
 /** Restores the arrays of `stateOf` and the parameters. @throws PithError E_DATA if the checkpoint belongs to other parameters. */
 export async function restoreTraining(training: TrainingState, plan: Plan, stored: Model, state: Batch): Promise<void> {
   const { step, average } = training;
-  const changing = changingIn(step);
-  await setAll(
-    changing.map(({ name, values }) => [name, values]),
-    stored,
-    state,
-  );
+  const changing = changedValues(step);
+  await setAll(changing, stored, state);
   plan.optimizer.restore(step.parameters, state);
   training.pruning?.restore(state);
-  average?.values.forEach((values, at) => {
-    const { name = "" } = changing[at] ?? {};
-    values.set(numbersOf(state[`${name}/${averaged}`], name, values.length));
-  });
-}
-
-export async function setAll(
-  arrays: readonly (readonly [name: string, values: Floats])[],
-  stored: Model,
-  state: Batch = {},
-): Promise<void> {
-  for (const [name, values] of arrays) {
-    const found = state[`${name}/${master}`] ?? (await stored.graph.value(name)?.tensor?.read());
-    values.set(numbersOf(found, name, values.length));
+  for (const [index, values] of average?.values.entries() ?? []) {
+    const key = `${changing[index]?.name}/${averaged}`;
+    values.set(requireFloats(state[key], values.length, checkpointOwner, key));
   }
 }
 
-function numbersOf(found: Dense | undefined, name: string, length: number): Floats {
-  const floats = floatsOf(found, length);
-  if (floats !== undefined) return floats;
-  const got = found === undefined ? "nothing" : `${found.type}${dimsText(found.dims)}`;
-  throw new PithError("E_DATA", `The checkpoint has ${got} for "${name}", expected ${length} floats.`, {
-    hint: "Training continues only with the model that it started with.",
-  });
+const checkpointOwner = "The training in the checkpoint";
+
+/** Sets arrays to the values that a checkpoint stores for their names. */
+export async function setAll(arrays: readonly State[], stored: Model, state: Batch = {}): Promise<void> {
+  for (const { name, values } of arrays) {
+    const dense = state[`${name}/${master}`] ?? (await stored.graph.value(name)?.tensor?.read());
+    values.set(requireFloats(dense, values.length, checkpointOwner, name));
+  }
 }
 
+/** Copies the model with the current weights, or the given ones, and without checkpoint state. */
 export function withWeights(model: Model, { step }: TrainingState, weights?: readonly Floats[]): Model {
   const copy = model.clone();
   takeState(copy);
@@ -162,7 +134,7 @@ export function startCounters(): Counters {
 
 const startEpoch = (epoch: number) => ({ epoch, batches: 0, sum: 0, seconds: 0, evaluations: [] });
 
-/** The epoch until now. */
+/** Returns the report of the unfinished epoch. */
 export function currentEpoch(counters: Counters, accumulate: number): Epoch {
   const { epoch, sum, batches, seconds, evaluations } = counters;
   return { epoch, loss: sum / batches, steps: Math.floor(batches / accumulate), seconds, evaluations };
@@ -205,7 +177,7 @@ export interface EvaluationFigure {
 /** The result of a training, besides the weights. */
 export interface TrainingSummary {
   readonly samples: number | undefined;
-  /** What selected the weights; undefined without validation samples. */
+  /** The evaluations that selected the weights; undefined without validation samples. */
   readonly chosen:
     | {
         readonly samples: number | undefined;
@@ -218,4 +190,36 @@ export interface TrainingSummary {
     | undefined;
   /** Decay of the moving average; undefined if the weights are those of a step. */
   readonly average: number | undefined;
+}
+
+/** Mean losses over intervals with the same number of steps; plain data, stored in checkpoints. */
+export interface Curve {
+  /** Steps before the first interval: nonzero after resuming from a checkpoint without a curve. */
+  readonly first: number;
+  every: number;
+  losses: number[];
+  sum: number;
+  count: number;
+}
+
+/** Above this number, pairs of intervals are merged. */
+const maxIntervals = 200;
+
+export function startCurve(first = 0): Curve {
+  return { first, every: 1, losses: [], sum: 0, count: 0 };
+}
+
+export function addLoss(curve: Curve, loss: number): void {
+  curve.sum += loss;
+  curve.count++;
+  if (curve.count < curve.every) return;
+  curve.losses.push(curve.sum / curve.count);
+  [curve.sum, curve.count] = [0, 0];
+  if (curve.losses.length < maxIntervals) return;
+  const { losses } = curve;
+  curve.losses = Array.from(
+    { length: maxIntervals / 2 },
+    (_, index) => ((losses[2 * index] ?? 0) + (losses[2 * index + 1] ?? 0)) / 2,
+  );
+  curve.every *= 2;
 }

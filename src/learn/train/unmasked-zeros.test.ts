@@ -3,8 +3,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { train } from "./train.ts";
-import { unmaskedZeros } from "./unmasked-zeros.ts";
+import { train, unmaskedZeros } from "./train.ts";
 
 const data = memory("some", { x: float32([4, 4], new Float32Array(16).fill(1)), label: int64([4], [0, 1, 0, 1]) });
 
@@ -23,15 +22,15 @@ graph (x: float32[batch, 4]) -> (y) {
 }
 
 async function said(model: Model, options: Partial<Parameters<typeof train>[1]> = {}): Promise<readonly string[]> {
-  const found: string[] = [];
+  const warnings: string[] = [];
   await train(
     model,
     { data, epochs: 1, ...options },
     {
-      log: ({ id, text, level }) => void (id === "unmasked-zeros" && found.push(`${level}: ${text}`)),
+      log: ({ id, text, level }) => void (id === "unmasked-zeros" && warnings.push(`${level}: ${text}`)),
     },
   );
-  return found;
+  return warnings;
 }
 
 test("training says what it does to zeros that no mask keeps", async () => {

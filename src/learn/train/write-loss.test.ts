@@ -52,13 +52,15 @@ describe("a loss over inner values of student and teacher, with a projection of 
   });
 
   test("continues from a checkpoint to the bit", async () => {
-    const given = { ...settings, epochs: 4, validation: data };
-    const [whole, continued] = [net(4, 2), net(4, 2)];
-    await train(whole, { ...given, checkpoint: temporaryFolder() });
+    const options = { ...settings, epochs: 4, validation: data };
+    const [uninterrupted, continued] = [net(4, 2), net(4, 2)];
+    await train(uninterrupted, { ...options, checkpoint: temporaryFolder() });
     const checkpoint = temporaryFolder();
-    await expect(train(net(4, 2), { ...given, checkpoint }, stopAfter(3))).rejects.toMatchObject({ code: "E_STOPPED" });
-    await train(continued, { ...given, checkpoint, resume: true });
-    expect(await weightsOf(continued)).toEqual(await weightsOf(whole));
+    await expect(train(net(4, 2), { ...options, checkpoint }, stopAfter(3))).rejects.toMatchObject({
+      code: "E_STOPPED",
+    });
+    await train(continued, { ...options, checkpoint, resume: true });
+    expect(await weightsOf(continued)).toEqual(await weightsOf(uninterrupted));
   });
 
   test("a value that is not there is refused, with names like it", async () => {

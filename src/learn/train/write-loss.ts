@@ -82,9 +82,9 @@ export async function writeLoss(
     seed: context.seed,
     log: context.log,
     teacher(reference) {
-      const found = teachers.get(reference) ?? teacherBeside(model, emit, reference);
-      teachers.set(reference, found);
-      return found;
+      const values = teachers.get(reference) ?? teacherBeside(model, emit, reference);
+      teachers.set(reference, values);
+      return values;
     },
     parameter(name, start) {
       const free = graph.freshName(`loss/${name}`);

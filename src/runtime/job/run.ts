@@ -201,10 +201,10 @@ function crash(name: string, ending: Ending, lines: readonly string[]): PithErro
   const lastWords = lines.findLast((line) => line.trim() !== "" && !isStackLine(line))?.trim();
   const isHeapFull = /heap out of memory|Array buffer allocation failed|bad_alloc/.test(text);
   if (isHeapFull || how === "SIGKILL") {
-    const what = isHeapFull
+    const cause = isHeapFull
       ? `ran out of memory (${how})`
       : "was killed by the system (SIGKILL), most likely for memory";
-    return new PithError("E_ENGINE", `${name}: its process ${what}.`, { hint: lessMemory });
+    return new PithError("E_ENGINE", `${name}: its process ${cause}.`, { hint: lessMemory });
   }
   const native = how === "SIGABRT" || how === "SIGSEGV" || how === "SIGBUS" || how === "SIGILL" || how === "SIGFPE";
   const where = native ? "crashed in native code" : "ended without a result";

@@ -4,7 +4,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { boxOverlap, detections, suppressOverlaps } from "./boxes.ts";
 
 const boxes = [0, 0, 10, 10, 1, 0, 11, 10, 50, 50, 60, 60];
-const found = (scores: readonly number[], places = boxes): Batch => ({
+const detectorOutputs = (scores: readonly number[], places = boxes): Batch => ({
   scores: float32([1, 3, 2], scores),
   boxes: float32([1, 3, 4], places),
 });
@@ -12,14 +12,14 @@ const found = (scores: readonly number[], places = boxes): Batch => ({
 const sure = [0.1, 0.9, 0.2, 0.8, 0.05, 0.95];
 
 test("what a better box of the class covers is not found twice", () => {
-  const [image] = detections(found(sure));
+  const [image] = detections(detectorOutputs(sure));
   expect(image?.map(({ box }) => box[0])).toEqual([50, 0]);
   const two = { box: [0, 0, 10, 10], score: 0.9, class: 0 } as const;
   expect(suppressOverlaps([two, { ...two, score: 0.8, class: 1 }])).toHaveLength(2);
 });
 
 test("scores that do not add up to 1 have no background among them", () => {
-  const [image] = detections(found([0.9, 0.8, 0.1, 0.2, 0.1, 0.7]));
+  const [image] = detections(detectorOutputs([0.9, 0.8, 0.1, 0.2, 0.1, 0.7]));
   expect(image?.map((one) => [one.class, one.score.toFixed(1)])).toEqual([
     [0, "0.9"],
     [1, "0.7"],
@@ -27,29 +27,32 @@ test("scores that do not add up to 1 have no background among them", () => {
 });
 
 test("the same boxes overlap wholly, a lost one counts as nothing, a moved one for what it still covers", () => {
-  const figure = (outputs: Batch): number => boxOverlap().reduce(boxOverlap().rows(outputs, found(sure)));
-  expect(figure(found(sure))).toBe(1);
-  expect(figure(found([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]))).toBe(0.5);
+  const figure = (outputs: Batch): number => boxOverlap().reduce(boxOverlap().rows(outputs, detectorOutputs(sure)));
+  expect(figure(detectorOutputs(sure))).toBe(1);
+  expect(figure(detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]))).toBe(0.5);
   // Moved by 2 of 10: 80 of 120 in common; the other stays.
-  expect(figure(found(sure, [0, 0, 10, 10, 1, 0, 11, 10, 52, 50, 62, 60]))).toBeCloseTo((1 + 80 / 120) / 2, 6);
+  expect(figure(detectorOutputs(sure, [0, 0, 10, 10, 1, 0, 11, 10, 52, 50, 62, 60]))).toBeCloseTo(
+    (1 + 80 / 120) / 2,
+    6,
+  );
 });
 
 test("boxes as centre and size, and boxes without an area, overlap with themselves", () => {
-  const centres = found(sure, [5, 5, 10, 2, 6, 5, 10, 2, 55, 55, 10, 10]);
+  const centres = detectorOutputs(sure, [5, 5, 10, 2, 6, 5, 10, 2, 55, 55, 10, 10]);
   expect(boxOverlap().reduce(boxOverlap().rows(centres, centres))).toBe(1);
   expect(detections(centres)[0]?.[1]?.box).toEqual([0, 4, 10, 6]);
-  const points = found(sure, [1, 1, 1, 1, 1, 1, 1, 1, 5, 5, 5, 5]);
+  const points = detectorOutputs(sure, [1, 1, 1, 1, 1, 1, 1, 1, 5, 5, 5, 5]);
   expect(boxOverlap().reduce(boxOverlap().rows(points, points))).toBe(1);
 });
 
 test("what counts as background is the original's, also where the other model's scores no longer add up", () => {
-  const drifted = found([0.1, 0.9, 0.2, 0.8, 0.97, 0.08]);
-  const original = found([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]);
+  const drifted = detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.97, 0.08]);
+  const original = detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]);
   expect(boxOverlap().reduce(boxOverlap().rows(drifted, original))).toBe(1);
 });
 
 test("where neither finds anything nothing is lost", () => {
-  const nothing = found([1, 0, 1, 0, 1, 0]);
+  const nothing = detectorOutputs([1, 0, 1, 0, 1, 0]);
   expect(boxOverlap().reduce(boxOverlap().rows(nothing, nothing))).toBe(1);
 });
 

@@ -52,12 +52,12 @@ export function matchBoxes(
 ): readonly BoxMatch[] {
   const used = new Set<number>();
   return byScore(found).flatMap((index): BoxMatch[] => {
-    const own = found[index];
-    if (own === undefined) return [];
+    const detection = found[index];
+    if (detection === undefined) return [];
     let best: BoxMatch | undefined;
     for (const [truth, other] of truths.entries()) {
-      if (used.has(truth) || other.class !== own.class) continue;
-      const overlap = intersectionOverUnion(own.box, other.box);
+      if (used.has(truth) || other.class !== detection.class) continue;
+      const overlap = intersectionOverUnion(detection.box, other.box);
       if (overlap >= least && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
     }
     if (best === undefined) return [];
@@ -70,12 +70,12 @@ export function matchBoxes(
 export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
   const kept: Detection[] = [];
   for (const index of byScore(found)) {
-    const own = found[index];
-    if (own === undefined) continue;
+    const detection = found[index];
+    if (detection === undefined) continue;
     const covered = kept.some(
-      (other) => other.class === own.class && intersectionOverUnion(other.box, own.box) > threshold,
+      (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > threshold,
     );
-    if (!covered) kept.push(own);
+    if (!covered) kept.push(detection);
   }
   return kept;
 }
@@ -121,7 +121,7 @@ function detectionsIn(outputs: Batch, form: BoxForm): readonly (readonly Detecti
   const [places, values] = [toFloat64(boxes), toFloat64(scores)];
   const { first, centres } = form;
   return Array.from({ length: images }, (_, image) => {
-    const found: Detection[] = [];
+    const candidatesFound: Detection[] = [];
     for (let candidate = image * candidates; candidate < (image + 1) * candidates; candidate++) {
       let best = first;
       for (let index = first; index < classes; index++) {
@@ -131,9 +131,9 @@ function detectionsIn(outputs: Batch, form: BoxForm): readonly (readonly Detecti
       if (!(score >= threshold)) continue;
       const [a = 0, b = 0, c = 0, d = 0] = places.subarray(4 * candidate, 4 * candidate + 4);
       const box: Box = centres ? [a - c / 2, b - d / 2, a + c / 2, b + d / 2] : [a, b, c, d];
-      found.push({ box, score, class: best });
+      candidatesFound.push({ box, score, class: best });
     }
-    return suppressOverlaps(found);
+    return suppressOverlaps(candidatesFound);
   });
 }
 
@@ -163,11 +163,11 @@ export function boxOverlap(): Metric {
           `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`,
         );
       const rows = new Float64Array(2 * ours.length);
-      for (const [image, found] of ours.entries()) {
+      for (const [image, detected] of ours.entries()) {
         const truths = theirs[image] ?? [];
-        const matches = matchBoxes(found, truths);
+        const matches = matchBoxes(detected, truths);
         const overlap = matches.reduce((sum, match) => sum + match.overlap, 0);
-        rows.set([overlap, found.length + truths.length - matches.length], 2 * image);
+        rows.set([overlap, detected.length + truths.length - matches.length], 2 * image);
       }
       return rows;
     },

@@ -150,16 +150,16 @@ function perSample(
     });
   }
   // Without a class axis, all elements of a sample are its scores.
-  const whole = named ? width : classes > 1 ? width / classes : 1;
+  const positions = named ? width : classes > 1 ? width / classes : 1;
   const texts = new Map<string, number>();
-  const theirs = scoresFor(reference, samples, samples * whole, texts);
-  const own = prepared(scoresFor(ours, samples, samples * whole, texts), theirs);
-  const other = prepared(theirs, theirs);
+  const theirs = scoresFor(reference, samples, samples * positions, texts);
+  const scores = prepared(scoresFor(ours, samples, samples * positions, texts), theirs);
+  const originalScores = prepared(theirs, theirs);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;
-    for (let position = sample * whole; position < (sample + 1) * whole; position++)
-      sum += measure(own, other, position);
-    return sum / whole;
+    for (let position = sample * positions; position < (sample + 1) * positions; position++)
+      sum += measure(scores, originalScores, position);
+    return sum / positions;
   });
 }
 
@@ -177,14 +177,14 @@ interface Numbers extends Pair<Float64Array> {
 }
 
 function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
-  const found = matched(outputs, original, options);
-  if (found.theirs.type === "string" || found.ours.type === "string") {
-    throw new PithError("E_DATA", `"${found.name}" is text: there are no numbers to compare.`, {
+  const outputPair = matched(outputs, original, options);
+  if (outputPair.theirs.type === "string" || outputPair.ours.type === "string") {
+    throw new PithError("E_DATA", `"${outputPair.name}" is text: there are no numbers to compare.`, {
       hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }
-  const theirs = toFloat64(found.theirs);
-  return { ...found, ours: toFloat64(found.ours), theirs, isFill: fills(theirs, found.theirs.type) };
+  const theirs = toFloat64(outputPair.theirs);
+  return { ...outputPair, ours: toFloat64(outputPair.ours), theirs, isFill: fills(theirs, outputPair.theirs.type) };
 }
 
 function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
@@ -214,11 +214,11 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
 function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
   const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
   for (let at = sample * width; at < (sample + 1) * width; at++) {
-    const [own = 0, other = 0] = [theirs[at], ours[at]];
-    if (isFill(own, other)) continue;
-    error.add(own, other);
+    const [expected = 0, actual = 0] = [theirs[at], ours[at]];
+    if (isFill(expected, actual)) continue;
+    error.add(expected, actual);
     const part = Math.floor(((at - sample * width) * parts) / width);
-    sums[part] = (sums[part] ?? 0) + own;
+    sums[part] = (sums[part] ?? 0) + expected;
     counts[part] = (counts[part] ?? 0) + 1;
   }
   return { error, sums, counts };

@@ -65,8 +65,8 @@ describe("against the original", () => {
         const dot = a.reduce((sum, value, place) => sum + value * (b[place] ?? 0), 0);
         return dot / Math.hypot(...a) / Math.hypot(...b);
       };
-      const others = Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== sample);
-      return others.sort((a, b) => near(b) - near(a)).slice(0, 5);
+      const otherSamples = Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== sample);
+      return otherSamples.sort((a, b) => near(b) - near(a)).slice(0, 5);
     };
     let kept = 0;
     for (let sample = 0; sample < 40; sample++) {
@@ -110,9 +110,9 @@ describe("alone and in a batch", () => {
   u = Unsqueeze(m, axes)
   y = Mul(h, u)
 }`);
-    const found = await batchInvariance(engine, model, tokens, { batch: 4 });
-    expect(found).toMatchObject({ samples: 4 });
-    expect(found instanceof Miss ? 0 : found.worst).toBeCloseTo(1, 6);
+    const invariance = await batchInvariance(engine, model, tokens, { batch: 4 });
+    expect(invariance).toMatchObject({ samples: 4 });
+    expect(invariance instanceof Miss ? 0 : invariance.worst).toBeCloseTo(1, 6);
   });
 
   test("one that subtracts the mean of the batch does not", async () => {
@@ -124,8 +124,8 @@ describe("alone and in a batch", () => {
   u = Unsqueeze(m, axes)
   y = Mul(h, u)
 }`);
-    const found = await batchInvariance(engine, model, tokens, { batch: 4 });
-    expect(found instanceof Miss ? 1 : found.worst).toBeLessThan(0.9);
+    const invariance = await batchInvariance(engine, model, tokens, { batch: 4 });
+    expect(invariance instanceof Miss ? 1 : invariance.worst).toBeLessThan(0.9);
   });
 
   test("samples are drawn from all of the data, by the seed", async () => {
@@ -139,15 +139,15 @@ describe("alone and in a batch", () => {
   z = Sub(x, m)
   y = Where(far, z, x)
 }`);
-    const found = async (options: object) => {
-      const one = await batchInvariance(engine, model, data, options);
-      return one instanceof Miss ? 1 : one.worst;
+    const worstWith = async (options: object) => {
+      const invariance = await batchInvariance(engine, model, data, options);
+      return invariance instanceof Miss ? 1 : invariance.worst;
     };
-    const all = await found({ samples: 200 });
+    const all = await worstWith({ samples: 200 });
     expect(all).toBeLessThan(0.99);
-    const worst = await Promise.all([0, 1, 2, 3, 4, 5].map((seed) => found({ samples: 64, seed })));
+    const worst = await Promise.all([0, 1, 2, 3, 4, 5].map((seed) => worstWith({ samples: 64, seed })));
     expect(Math.min(...worst)).toBeLessThan(0.99);
-    expect(await found({ samples: 64, seed: 3 })).toBe(worst[3]);
+    expect(await worstWith({ samples: 64, seed: 3 })).toBe(worst[3]);
   });
 
   test("a cosine below the limit is not printed as the limit", () => {
@@ -201,7 +201,7 @@ describe("alone and in a batch", () => {
 
   test("a model for one sample at a time has no batch to depend on", async () => {
     const model = parseModel("opset 21 graph (x: float32[1, 2]) -> (y: float32[1, 2]) { y = Relu(x) }");
-    const found = await batchInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
-    expect(found).toBeInstanceOf(Miss);
+    const invariance = await batchInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
+    expect(invariance).toBeInstanceOf(Miss);
   });
 });

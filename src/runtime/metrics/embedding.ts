@@ -27,9 +27,9 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
   }
   const { samples, width, values } = vectors(outputs, batch, options);
   for (let sample = 0; sample < samples; sample++) {
-    const own = values.subarray(sample * width, (sample + 1) * width);
-    const length = Math.sqrt(product(own, 0, own, 0, width));
-    if (length > 0) for (let index = 0; index < width; index++) own[index] = (own[index] ?? 0) / length;
+    const vector = values.subarray(sample * width, (sample + 1) * width);
+    const length = Math.sqrt(product(vector, 0, vector, 0, width));
+    if (length > 0) for (let index = 0; index < width; index++) vector[index] = (vector[index] ?? 0) / length;
   }
   return { samples, width, values };
 }
@@ -42,14 +42,14 @@ export function vectors(outputs: Batch, batch: Batch | undefined, options: Metri
   const positions = rest.length === 2 ? (rest[0] ?? 1) : 1;
   const width = elementCount(rest) / positions;
   const mask = maskOf(batch, samples, positions);
-  const given = toFloat64(dense);
+  const numbers = toFloat64(dense);
   const values = new Float64Array(samples * width);
   for (let sample = 0; sample < samples; sample++) {
-    const own = values.subarray(sample * width, (sample + 1) * width);
+    const vector = values.subarray(sample * width, (sample + 1) * width);
     for (let position = sample * positions; position < (sample + 1) * positions; position++) {
       if (mask?.[position] === 0) continue;
       for (let index = 0; index < width; index++)
-        own[index] = (own[index] ?? 0) + (given[position * width + index] ?? 0);
+        vector[index] = (vector[index] ?? 0) + (numbers[position * width + index] ?? 0);
     }
   }
   return { samples, width, values };
@@ -93,9 +93,9 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       const { samples, width } = ours;
       const rows = new Float64Array(2 * samples * width);
       for (let sample = 0; sample < samples; sample++) {
-        const own = (values: Float64Array) => values.subarray(sample * width, (sample + 1) * width);
-        rows.set(own(ours.values), 2 * sample * width);
-        rows.set(own(theirs.values), (2 * sample + 1) * width);
+        const vectorOf = (values: Float64Array) => values.subarray(sample * width, (sample + 1) * width);
+        rows.set(vectorOf(ours.values), 2 * sample * width);
+        rows.set(vectorOf(theirs.values), (2 * sample + 1) * width);
       }
       return rows;
     },

@@ -46,8 +46,8 @@ describe("evaluate", () => {
   it("feeds models of a fixed batch, padding the last one, and models without a batch axis", async () => {
     const expected = await evaluate(engine, identity("batch, 3"), points(10), crossEntropy());
     for (const dims of ["1, 3", "4, 3", "7, 3", "16, 3", "3", "1, 3, 1", "1, 1, 3"]) {
-      const found = await evaluate(engine, identity(dims), points(10), crossEntropy(), { batch: 6 });
-      expect(Array.from(found.rows)).toEqual(Array.from(expected.rows));
+      const evaluation = await evaluate(engine, identity(dims), points(10), crossEntropy(), { batch: 6 });
+      expect(Array.from(evaluation.rows)).toEqual(Array.from(expected.rows));
     }
   });
 
@@ -105,7 +105,7 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
   });
 
   it("takes no column for the truth that a model is fed with", async () => {
-    const told = (input: string) =>
+    const evaluateWith = (input: string) =>
       parseModel(`opset 21
 graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
   y = Identity(x)
@@ -113,8 +113,10 @@ graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
 `);
     const { label, ...inputs } = await points(8).gather(Uint32Array.from({ length: 8 }, (_, sample) => sample));
     const data = memory("points", { ...inputs, label: label as Dense, class: label as Dense });
-    await expect(evaluate(engine, told("label"), data, accuracy())).rejects.toThrow('The data has no column "label"');
-    const { estimate } = await evaluate(engine, told("class"), data, accuracy());
+    await expect(evaluate(engine, evaluateWith("label"), data, accuracy())).rejects.toThrow(
+      'The data has no column "label"',
+    );
+    const { estimate } = await evaluate(engine, evaluateWith("class"), data, accuracy());
     expect(estimate).toMatchObject({ value: 0.75, count: 8 });
   });
 
@@ -258,7 +260,7 @@ describe("metrics", () => {
       }, 0),
     );
     close(meanKl().rows(scores([2, 3], other), scores([2, 3], shares)), divergences);
-    // What was rounded to 8 bits does not sum to 1, and is what the original's are.
+    // Probabilities rounded to 8 bits do not sum to 1; the form of the original's outputs applies.
     close(
       meanKl().rows(
         scores(
@@ -273,9 +275,9 @@ describe("metrics", () => {
 
   it("a share that was rounded to nothing counts as 1e-7, of codes and of floats", () => {
     const codes = [250, 6, 0, 3, 3, 250].map((code) => code / 256);
-    const found = crossEntropy({ from: "probabilities" }).rows(scores([2, 3], codes), truth([2], 2, 2));
-    expect(found[0]).toBeCloseTo(-Math.log(1e-7), 4);
-    expect(found[1]).toBeCloseTo(-Math.log(250 / 256), 4);
+    const rows = crossEntropy({ from: "probabilities" }).rows(scores([2, 3], codes), truth([2], 2, 2));
+    expect(rows[0]).toBeCloseTo(-Math.log(1e-7), 4);
+    expect(rows[1]).toBeCloseTo(-Math.log(250 / 256), 4);
   });
 
   it("scores stay scores where a row alone sums to 1, one is negative, or somebody says so", () => {
@@ -289,8 +291,8 @@ describe("metrics", () => {
       expect(first).toBeCloseTo(nats([0.5, 0.25, 0.25]) - 0.5, 5);
       expect(other).toBeCloseTo(nats(second) - (second[0] ?? 0), 5);
     }
-    const [said] = crossEntropy({ from: "logits" }).rows(scores([1, 3], [0.5, 0.25, 0.25]), truth([1], 0));
-    expect(said).toBeCloseTo(nats([0.5, 0.25, 0.25]) - 0.5, 5);
+    const [asLogits] = crossEntropy({ from: "logits" }).rows(scores([1, 3], [0.5, 0.25, 0.25]), truth([1], 0));
+    expect(asLogits).toBeCloseTo(nats([0.5, 0.25, 0.25]) - 0.5, 5);
     const [rounded] = crossEntropy({ from: "probabilities" }).rows(scores([1, 3], [0.4, 0.2, 0.2]), truth([1], 0));
     expect(rounded).toBeCloseTo(-Math.log(0.5), 5);
     const [lost, kept] = crossEntropy().rows(scores([2, 2], [Number.NaN, 1, 0.25, 0.75]), truth([2], 0, 0));
@@ -306,16 +308,16 @@ describe("metrics", () => {
   });
 
   it("R² is the share of the original's variance that is left, over all samples", () => {
-    const of = (ours: readonly number[], theirs: readonly number[], samples = 2): number => {
+    const measure = (ours: readonly number[], theirs: readonly number[], samples = 2): number => {
       const dims = [samples, theirs.length / samples];
       return determination().reduce(determination().rows(scores(dims, ours), scores(dims, theirs)));
     };
-    expect(of([1, 2, 3, 4], [1, 2, 3, 4])).toBe(1);
+    expect(measure([1, 2, 3, 4], [1, 2, 3, 4])).toBe(1);
     // Mean 2.5, Σ (x − 2.5)² = 5, Σ (x − y)² = 1.
-    expect(of([1, 2, 3, 5], [1, 2, 3, 4])).toBeCloseTo(0.8);
-    expect(of([2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4], 4)).toBeCloseTo(0);
-    expect(of([4, 3, 2, 1], [1, 2, 3, 4])).toBeCloseTo(-3);
-    expect([of([7, 7], [7, 7]), of([7, 8], [7, 7])]).toEqual([1, 0]);
+    expect(measure([1, 2, 3, 5], [1, 2, 3, 4])).toBeCloseTo(0.8);
+    expect(measure([2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4], 4)).toBeCloseTo(0);
+    expect(measure([4, 3, 2, 1], [1, 2, 3, 4])).toBeCloseTo(-3);
+    expect([measure([7, 7], [7, 7]), measure([7, 8], [7, 7])]).toEqual([1, 0]);
     // Two numbers a sample: the second one's offset of 300 is no variance; constants that know it account for nothing.
     const two = determination({ width: 2 });
     const ofTwo = (ours: readonly number[], theirs: readonly number[]): number =>
@@ -330,7 +332,7 @@ describe("metrics", () => {
     const noisy = stairs.map((value, at) => value + (at % 2));
     const flat = stairs.map((value) => value + 0.5);
     expect(many.reduce(many.rows(scores([2, 64], flat), scores([2, 64], noisy)))).toBeCloseTo(0);
-    expect([of([Number.NaN, 2], [1, 2]), of([1, 2], [Number.NaN, 2])]).toEqual([Number.NaN, Number.NaN]);
+    expect([measure([Number.NaN, 2], [1, 2]), measure([1, 2], [Number.NaN, 2])]).toEqual([Number.NaN, Number.NaN]);
   });
 
   it.each([Number.NEGATIVE_INFINITY, -3e38, -1e9, -1e4])(
@@ -341,10 +343,10 @@ describe("metrics", () => {
           const dims = [2, theirs.length / 2];
           return metric.reduce(metric.rows(scores(dims, ours), scores(dims, theirs)));
         });
-      const known = figures([1, 2, 3, 5], [1, 2, 3, 4]);
+      const figuresWithWidth = figures([1, 2, 3, 5], [1, 2, 3, 4]);
       // Rounding changes a fill as well.
-      expect(figures([1, 2, fill, fill * 0.99, 3, 5], [1, 2, fill, fill, 3, 4])).toEqual(known);
-      expect(figures([1, 2, fill - 3, 3, 5, fill + 2], [1, 2, fill - 2, 3, 4, fill + 1])).toEqual(known);
+      expect(figures([1, 2, fill, fill * 0.99, 3, 5], [1, 2, fill, fill, 3, 4])).toEqual(figuresWithWidth);
+      expect(figures([1, 2, fill - 3, 3, 5, fill + 2], [1, 2, fill - 2, 3, 4, fill + 1])).toEqual(figuresWithWidth);
     },
   );
 

@@ -94,14 +94,14 @@ export async function measure(
     const count = samplesIn(rows);
     for (const [index, outputs] of results.entries())
       for (const [at, metric] of metrics.entries()) {
-        const own = metric.rows(outputs, metric.truth === "original" ? original : judged, judged);
-        if (metric.gathered === undefined && own.length !== metric.columns * count)
+        const metricRows = metric.rows(outputs, metric.truth === "original" ? original : judged, judged);
+        if (metric.gathered === undefined && metricRows.length !== metric.columns * count)
           throw new PithError(
             "E_DATA",
-            `The output has ${own.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
+            `The output has ${metricRows.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
             { hint: "Name an output whose first axis counts samples: `output`." },
           );
-        collected[index]?.[at]?.push(own);
+        collected[index]?.[at]?.push(metricRows);
       }
   });
   return collected.map((ofModel) =>

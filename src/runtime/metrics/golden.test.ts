@@ -177,19 +177,21 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
 
   it("overlap of boxes, and which detection finds which", () => {
     for (const row of cases.boxes.flatMap((group) => group.cases)) {
-      const found = row.boxes.map((box, index) => ({
+      const detectedBoxes = row.boxes.map((box, index) => ({
         box,
         score: row.scores[index] ?? 0,
         class: row.classes[index] ?? 0,
       }));
       const truths = row.truth.map((box, index) => ({ box, class: row.truth_classes[index] ?? 0 }));
-      for (const [index, { box }] of found.entries()) {
+      for (const [index, { box }] of detectedBoxes.entries()) {
         for (const [truth, other] of truths.entries())
           near(intersectionOverUnion(box, other.box), row.iou[index]?.[truth] ?? Number.NaN);
       }
       for (const { iou_threshold: threshold, match_of_box: expected } of row.at) {
-        const matches = new Map(matchBoxes(found, truths, threshold).map(({ found: own, truth }) => [own, truth]));
-        expect(found.map((_, index) => matches.get(index) ?? null)).toEqual(expected);
+        const matches = new Map(
+          matchBoxes(detectedBoxes, truths, threshold).map(({ found: detection, truth }) => [detection, truth]),
+        );
+        expect(detectedBoxes.map((_, index) => matches.get(index) ?? null)).toEqual(expected);
       }
     }
   });

@@ -41,12 +41,12 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
   return shareOfRight(`top-${k} accuracy`, options, (scores, position, label) => {
     requireScores(scores, `top-${k} accuracy`);
     const start = scores.at(position);
-    const own = scores.values[start + label * scores.step] ?? Number.NaN;
+    const labelScore = scores.values[start + label * scores.step] ?? Number.NaN;
     let ahead = 0;
     for (let index = 0; index < scores.classes; index++) {
       const other = scores.values[start + index * scores.step] ?? Number.NaN;
       if (Number.isNaN(other)) return false;
-      if (other > own || (other === own && index < label)) ahead++;
+      if (other > labelScore || (other === labelScore && index < label)) ahead++;
     }
     return ahead < k;
   });
@@ -98,8 +98,8 @@ export function perplexity(options: MetricOptions = {}): Metric {
     better: "lower",
     columns: 2,
     rows(outputs, batch) {
-      const { scores: given, labels } = read(outputs, batch, options);
-      const scores = logScores(given, options.from);
+      const { scores: rawScores, labels } = read(outputs, batch, options);
+      const scores = logScores(rawScores, options.from);
       const rows = new Float64Array(2 * scores.samples);
       for (let sample = 0; sample < scores.samples; sample++) rows.set(surprise(scores, labels, sample), 2 * sample);
       return rows;
@@ -165,17 +165,17 @@ interface LabelledScores {
 function read(outputs: Batch, batch: Batch, options: MetricOptions): LabelledScores {
   const label = labelOf(batch);
   const labels = toFloat64(label);
-  const given = mainOutput(outputs, options.output);
-  if (given.type === "string") {
+  const output = mainOutput(outputs, options.output);
+  if (output.type === "string") {
     throw new PithError("E_DATA", "The model outputs class names, and the labels are numbers.", {
       hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`against`)."],
     });
   }
-  const scores = scoresFor(given, label.dims[0] ?? 0, labels.length);
-  if (scores.positions === 1 && given.dims.slice(1).filter((size) => size > 1).length > 1) {
+  const scores = scoresFor(output, label.dims[0] ?? 0, labels.length);
+  if (scores.positions === 1 && output.dims.slice(1).filter((size) => size > 1).length > 1) {
     throw new PithError(
       "E_DATA",
-      `An output of ${dimsText(given.dims)} has numbers at many positions of a sample, but there is only one label per sample, which is not ground truth for them.`,
+      `An output of ${dimsText(output.dims)} has numbers at many positions of a sample, but there is only one label per sample, which is not ground truth for them.`,
       {
         hint: [
           'Compare it with its original: `metric: "r-squared"`, agreement or box-overlap.',
@@ -245,11 +245,11 @@ function perSample(
   measure: (scores: Scores, labels: Float64Array, sample: number) => number,
   prepared: (scores: Scores) => Scores = (scores) => scores,
 ): Float64Array {
-  const { scores: given, labels } = read(outputs, batch, options);
-  const scores = prepared(given);
+  const { scores: rawScores, labels } = read(outputs, batch, options);
+  const scores = prepared(rawScores);
   return Float64Array.from({ length: scores.samples }, (_, sample) => {
-    const own = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
-    if (own.every((label) => label < 0))
+    const sampleLabels = labels.subarray(sample * scores.positions, (sample + 1) * scores.positions);
+    if (sampleLabels.every((label) => label < 0))
       throw new PithError("E_DATA", `Sample ${sample} of a batch has no valid label (all are below 0).`);
     return measure(scores, labels, sample);
   });

@@ -38,8 +38,8 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
     expect([...rows]).toEqual([0, 1, 1, 0]);
     const [a, b] = await Promise.all(
       [original, other].map(async (model) => {
-        const found = await evaluate(engine, model, data, answers());
-        const pairs = [...found.rows];
+        const evaluation = await evaluate(engine, model, data, answers());
+        const pairs = [...evaluation.rows];
         return { labels: Float64Array.from([]), given: Float64Array.from(pairs.filter((_, at) => at % 2 === 1)) };
       }),
     );

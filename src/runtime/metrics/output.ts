@@ -11,10 +11,10 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
 export function mainOutputName(outputs: Batch, wanted?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (name: string): boolean => isFloat(outputs[name]?.type ?? "string");
-  const found = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
-  if (found === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
-  outputNamed(outputs, found);
-  return found;
+  const name = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
+  if (name === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
+  outputNamed(outputs, name);
+  return name;
 }
 
 /** Returns the evaluated output. @throws PithError E_DATA if there is none. */
@@ -23,8 +23,8 @@ export function mainOutput(outputs: Batch, wanted?: string): Dense {
 }
 
 export function outputNamed(outputs: Batch, name: string): Dense {
-  const found = outputs[name];
-  if (found !== undefined) return found;
+  const output = outputs[name];
+  if (output !== undefined) return output;
   throw new PithError("E_DATA", `The model has no output "${name}", only ${Object.keys(outputs).join(", ")}.`);
 }
 
@@ -108,9 +108,9 @@ export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores
 
 function numbered(names: readonly string[], texts: Map<string, number>): Float64Array {
   return Float64Array.from(names, (name) => {
-    const known = texts.get(name) ?? texts.size;
-    texts.set(name, known);
-    return known;
+    const index = texts.get(name) ?? texts.size;
+    texts.set(name, index);
+    return index;
   });
 }
 
@@ -168,7 +168,7 @@ const sumTolerance = 1e-3;
 /** Returns "probabilities" if the values at every position are at least 0 and sum to 1. Positions with a NaN are skipped. */
 export function formOf(scores: Scores): ScoreForm {
   if (scores.classes < 2) return "logits";
-  let said = false;
+  let hasDistribution = false;
   for (let position = 0; position < scores.samples * scores.positions; position++) {
     const start = scores.at(position);
     let sum = 0;
@@ -179,9 +179,9 @@ export function formOf(scores: Scores): ScoreForm {
     }
     if (Number.isNaN(sum)) continue;
     if (Math.abs(sum - 1) > sumTolerance) return "logits";
-    said = true;
+    hasDistribution = true;
   }
-  return said ? "probabilities" : "logits";
+  return hasDistribution ? "probabilities" : "logits";
 }
 
 /** Replaces probabilities that were rounded to 0; Keras and others clip at the same value. */

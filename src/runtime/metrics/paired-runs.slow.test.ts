@@ -43,16 +43,16 @@ describe("what a comparison costs", () => {
 
   it("dear models are run sample by sample, four of them, on smaller sides where they run so", async () => {
     const { engine, runs } = pretending();
-    const found = await pairedRuns(engine, volume(256), volume(256), options);
-    expect(found).not.toBeInstanceOf(Miss);
+    const result = await pairedRuns(engine, volume(256), volume(256), options);
+    expect(result).not.toBeInstanceOf(Miss);
     expect(runs).toHaveLength(8);
     for (const dims of runs) expect(dims).toEqual([1, 1, 64, 64, 64]);
   });
 
   it("and on their own sides where they do not", async () => {
     const { engine, runs } = pretending((dims) => dims[2] !== 128);
-    const found = await pairedRuns(engine, volume(128), volume(128), options);
-    expect(found).not.toBeInstanceOf(Miss);
+    const result = await pairedRuns(engine, volume(128), volume(128), options);
+    expect(result).not.toBeInstanceOf(Miss);
     expect(new Set(runs.map(String))).toEqual(new Set(["1,1,128,128,128"]));
     expect(runs).toHaveLength(8);
   });
@@ -75,13 +75,13 @@ describe("what a comparison costs", () => {
   it("one model is loaded at a time, and progress counts the runs of both from the beginning", async () => {
     const { engine, loaded } = pretending();
     const [original, result] = [volume(64), volume(64)];
-    const told: (readonly number[])[] = [];
-    const progress = (done: number, total: number): void => void told.push([done, total, loaded.length]);
+    const progressCalls: (readonly number[])[] = [];
+    const progress = (done: number, total: number): void => void progressCalls.push([done, total, loaded.length]);
     await pairedRuns(engine, original, result, { ...options, progress });
     expect(loaded).toEqual([original, "released", result, "released"]);
-    expect(told[0]).toEqual([0, 8, 0]);
-    expect(told.map(([done]) => done)).toEqual(told.map((_, at) => at));
-    expect(told.at(-1)?.[0]).toBe(told.at(-1)?.[1]);
+    expect(progressCalls[0]).toEqual([0, 8, 0]);
+    expect(progressCalls.map(([done]) => done)).toEqual(progressCalls.map((_, at) => at));
+    expect(progressCalls.at(-1)?.[0]).toBe(progressCalls.at(-1)?.[1]);
   });
 });
 
@@ -103,8 +103,8 @@ describe("how many samples judge", () => {
       },
     });
     const fixed = "(x: float32[1, 4]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
-    const found = await pairedRuns(picky(50), model(fixed), model(fixed), options);
-    expect(found).toBeInstanceOf(Miss);
+    const result = await pairedRuns(picky(50), model(fixed), model(fixed), options);
+    expect(result).toBeInstanceOf(Miss);
     runs = 0;
     const some = await pairedRuns(picky(1), model(fixed), model(fixed), options);
     expect(some instanceof Miss ? some.reason : some.pairs.length).toBe(32);
@@ -118,9 +118,9 @@ describe("how many samples judge", () => {
   b = Gather(kinds, types)
   y = Add(a, b)
 }`;
-    const found = await pairedRuns(createEngine(), model(roberta), model(roberta), options);
-    if (found instanceof Miss) throw new Error(found.reason);
-    expect(found.pairs.map(({ expected }) => expected.y?.dims)).toEqual(new Array(4).fill([8, 16, 8]));
+    const runs = await pairedRuns(createEngine(), model(roberta), model(roberta), options);
+    if (runs instanceof Miss) throw new Error(runs.reason);
+    expect(runs.pairs.map(({ expected }) => expected.y?.dims)).toEqual(new Array(4).fill([8, 16, 8]));
   });
 });
 
@@ -139,10 +139,10 @@ describe("operators that the runtime does not have", () => {
     );
 
   it("are cut off, and the rest is compared: what goes in, and what is made of random numbers in the place of what comes out", async () => {
-    const found = await pairedRuns(createEngine(), around(2), around(3), options);
-    if (found instanceof Miss) throw new Error(found.reason);
-    expect(found.without).toEqual(["custom.MyAct"]);
-    const [pair] = found.pairs;
+    const runs = await pairedRuns(createEngine(), around(2), around(3), options);
+    if (runs instanceof Miss) throw new Error(runs.reason);
+    expect(runs.without).toEqual(["custom.MyAct"]);
+    const [pair] = runs.pairs;
     expect(Object.keys(pair?.feeds ?? {}).sort()).toEqual(["m", "x"]);
     expect(pair?.got.h).toEqual(pair?.expected.h);
     expect(pair?.got.y).not.toEqual(pair?.expected.y);
@@ -153,8 +153,8 @@ describe("operators that the runtime does not have", () => {
     ["of a domain of the runtime's", "opset 21, com.microsoft 1", "com.microsoft.NoSuchThing"],
   ])("%s as well", async (_, opsets, name) => {
     const text = `(x: float32[n, 4]) -> (y: float32[n, 4]) {\n  h = Relu(x)\n  m: float32[n, 4] = ${name}(h)\n  y = Add(m, m)\n}`;
-    const found = await pairedRuns(createEngine(), model(text, opsets), model(text, opsets), options);
-    expect(found).toMatchObject({ without: [name] });
+    const runs = await pairedRuns(createEngine(), model(text, opsets), model(text, opsets), options);
+    expect(runs).toMatchObject({ without: [name] });
   });
 
   it("fails if the outputs of such an operator have no known rank, because nothing can be compared", async () => {

@@ -26,9 +26,9 @@ export function answers(output?: string): Metric {
     columns: 2,
     rows(outputs, batch) {
       const samples = samplesIn(batch);
-      const given = mainOutput(outputs, output);
+      const dense = mainOutput(outputs, output);
       const scores =
-        isOneEach(given, samples) && given.type !== "string" ? scoresFor(given, samples, samples) : undefined;
+        isOneEach(dense, samples) && dense.type !== "string" ? scoresFor(dense, samples, samples) : undefined;
       const rows = new Float64Array(2 * samples);
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {

@@ -55,8 +55,8 @@ export function rankCorrelation(options: MetricOptions = {}): Metric {
       return rows;
     },
     reduce: (rows) => {
-      const found = spearman(column(rows, 0), column(rows, 1));
-      return typeof found === "number" ? found : 0;
+      const correlation = spearman(column(rows, 0), column(rows, 1));
+      return typeof correlation === "number" ? correlation : 0;
     },
   };
 }
@@ -89,13 +89,13 @@ interface Pair {
 
 function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   const label = labelOf(batch);
-  const found = mainOutput(outputs, options.output);
+  const output = mainOutput(outputs, options.output);
   const [samples = 0] = label.dims;
-  const [wanted, given] = [toFloat64(label), toFloat64(found)];
+  const [wanted, given] = [toFloat64(label), toFloat64(output)];
   if (given.length !== wanted.length) {
     throw new PithError(
       "E_DATA",
-      `The output is ${dimsText(found.dims)}, the label ${dimsText(label.dims)}: their sizes differ.`,
+      `The output is ${dimsText(output.dims)}, the label ${dimsText(label.dims)}: their sizes differ.`,
     );
   }
   return { given, wanted, samples, width: elementCount(label.dims.slice(1)) };

@@ -29,9 +29,9 @@ export function noiseMeter(
   let inputs: Samples | undefined;
   return async (candidate) => {
     if (inputs === undefined) {
-      const found = await inputsFor(engine, original, candidate, await data(), { seed, signal });
-      if (found instanceof Miss) return undefined;
-      inputs = found.samples;
+      const prepared = await inputsFor(engine, original, candidate, await data(), { seed, signal });
+      if (prepared instanceof Miss) return undefined;
+      inputs = prepared.samples;
     }
     return noiseBetween(original, candidate, inputs, { engine, signal, samples });
   };

@@ -67,45 +67,48 @@ export async function exchange(
     cast.type = { type: to, dims: value.type?.dims };
     return cast;
   };
-  const given = new Map<Value, Value>();
+  const guestInputs = new Map<Value, Value>();
   for (const input of guest.graph.feeds) {
-    const own = graph.feeds.find(({ name }) => name === input.name);
-    if (own === undefined) return new Miss(`the original has no input "${input.name}"`);
-    given.set(input, as(own, input.type?.type));
+    const hostInput = graph.feeds.find(({ name }) => name === input.name);
+    if (hostInput === undefined) return new Miss(`the original has no input "${input.name}"`);
+    guestInputs.set(input, as(hostInput, input.type?.type));
   }
-  const merged = mergeGraph(host, guest, "candidate/", given);
+  const merged = mergeGraph(host, guest, "candidate/", guestInputs);
   if (merged instanceof Miss) return merged;
   const select = graph.addInput(selectName, { type: "bool", dims: [cuts.length] });
   const ends: (readonly [Value, Value])[] = [];
   for (const [index, { before, after }] of cuts.entries()) {
-    const [own, ...alike] = before.flatMap((name) => graph.value(name) ?? []);
+    const [hostValue, ...hostCopies] = before.flatMap((name) => graph.value(name) ?? []);
     const [first, ...equal] = after.flatMap((name) => merged.values.get(name) ?? []);
-    if (own === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
+    if (hostValue === undefined || first === undefined) return new Miss(`"${before[0]}" is not in both models`);
     const isSelected = emit.Gather([select, emit.constant(int64([], [index]))], { axis: 0 });
     // The runtime has no Where for narrower floats.
-    const wide = own.type?.type === "float64" ? "float64" : "float32";
-    const [mine, theirs] = [as(own, wide), as(first, wide)];
+    const wide = hostValue.type?.type === "float64" ? "float64" : "float32";
+    const [mine, theirs] = [as(hostValue, wide), as(first, wide)];
     const chosen = emit.Where([isSelected, theirs, mine]);
-    chosen.type = { type: wide, dims: own.type?.dims };
+    chosen.type = { type: wide, dims: hostValue.type?.dims };
     const reader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
-    const back = as(chosen, own.type?.type);
-    if (graph.isOutput(own)) replaceUses(own, back, reader(own, mine));
-    else replaceReads(own, back, reader(own, mine));
-    for (const one of alike) replaceReads(one, back);
+    const back = as(chosen, hostValue.type?.type);
+    if (graph.isOutput(hostValue)) replaceUses(hostValue, back, reader(hostValue, mine));
+    else replaceReads(hostValue, back, reader(hostValue, mine));
+    for (const copy of hostCopies) replaceReads(copy, back);
     const forward = as(chosen, first.type?.type);
     replaceReads(first, forward, reader(first, theirs));
-    for (const one of equal) replaceReads(one, forward);
+    for (const copy of equal) replaceReads(copy, forward);
     ends.push([mine, theirs]);
   }
-  const wanted = [...new Set([...graph.outputs, ...ends.flat()])];
-  const whole = extract(host, wanted);
-  const names = new Map(wanted.map((value, index) => [value, whole.graph.outputs[index]?.name ?? ""]));
-  const session = await engine.load(whole, { optimize: false });
+  const outputValues = [...new Set([...graph.outputs, ...ends.flat()])];
+  const joined = extract(host, outputValues);
+  const names = new Map(outputValues.map((value, index) => [value, joined.graph.outputs[index]?.name ?? ""]));
+  const session = await engine.load(joined, { optimize: false });
   const outputs = original.graph.outputs.flatMap(({ name, foreign }) =>
     foreign?.type === undefined && foreign?.container === undefined ? [name] : [],
   );
   return {
-    names: ends.map(([own, other]) => ({ original: names.get(own) ?? "", candidate: names.get(other) ?? "" })),
+    names: ends.map(([hostEnd, guestEnd]) => ({
+      original: names.get(hostEnd) ?? "",
+      candidate: names.get(guestEnd) ?? "",
+    })),
     async runner(selected, observed) {
       const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));
       const fetched = [...new Set([...outputs, ...observed])];

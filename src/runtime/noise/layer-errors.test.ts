@@ -51,9 +51,9 @@ function spoiled(layer: string, share: number): Model {
 }
 
 async function errorsOf(candidate: Model, options = {}): Promise<LayerErrors> {
-  const found = await layerErrors(engine, parseModel(network), candidate, data, options);
-  if (found instanceof Miss) throw new Error(found.reason);
-  return found;
+  const errors = await layerErrors(engine, parseModel(network), candidate, data, options);
+  if (errors instanceof Miss) throw new Error(errors.reason);
+  return errors;
 }
 
 test.each(names)("the one layer that was spoiled is to blame, %s, and no other adds anything", async (layer) => {
@@ -63,7 +63,7 @@ test.each(names)("the one layer that was spoiled is to blame, %s, and no other a
   for (const row of layers) {
     const isSpoiled = row.layer === layer;
     expect(row.own).toBeOneOf([isSpoiled ? expect.closeTo(20 * Math.log10(1 / 0.3), -1) : Number.POSITIVE_INFINITY]);
-    // What comes before it is untouched, what comes after carries the error on.
+    // Layers before it have no error; layers after it carry the error on.
     expect(Number.isFinite(row.signalToNoise)).toBe(names.indexOf(row.layer) >= names.indexOf(layer));
   }
 });
@@ -103,7 +103,7 @@ test.each(schemes)(
 );
 
 describe("where channels were cut", () => {
-  const blamedFor = async (options: Parameters<typeof prune>[1], prepared?: (model: Model) => Promise<unknown>) => {
+  const blameAfter = async (options: Parameters<typeof prune>[1], prepared?: (model: Model) => Promise<unknown>) => {
     const candidate = parseModel(network);
     await prune(candidate, options);
     await prepared?.(candidate);
@@ -111,7 +111,7 @@ describe("where channels were cut", () => {
   };
 
   test("the layers that lost them are to blame together, and not the one behind them, which only lost inputs", async () => {
-    const { layers, blamed } = await blamedFor({ structured: 0.5 });
+    const { layers, blamed } = await blameAfter({ structured: 0.5 });
     expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([["e", ["a", "b", "c", "d"]]]);
     expect(blamed).toMatchObject({ layers: ["a", "b", "c", "d"], kind: "layer" });
     expect(blamed && blameText(blamed)).toBe(
@@ -120,7 +120,7 @@ describe("where channels were cut", () => {
   });
 
   test("of one layer alone, it is the one to blame, though the error is measured behind it", async () => {
-    const { layers, blamed } = await blamedFor({ structured: 0.5, layers: "a" });
+    const { layers, blamed } = await blameAfter({ structured: 0.5, layers: "a" });
     expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([
       ["b", ["a"]],
       ["c", []],
@@ -132,7 +132,7 @@ describe("where channels were cut", () => {
   });
 
   test("a layer behind that was changed in another way is found for itself", async () => {
-    const { blamed } = await blamedFor({ structured: 0.1, layers: "a" }, (model) =>
+    const { blamed } = await blameAfter({ structured: 0.1, layers: "a" }, (model) =>
       quantize(model, { scheme: "weights", bits: 2, layers: "d" }),
     );
     expect(blamed?.layers).toEqual(["d"]);
@@ -180,10 +180,10 @@ graph (x: float32[n, 1]) -> (y: float32[n, 1]) {
   y = Div(h1, s)
 }`);
   const rows = memory("rows", { x: float32([4, 1], [1, 2, 3, 4]) });
-  const found = await layerErrors(engine, sum(1, 1), sum(-1, 5), rows);
-  if (found instanceof Miss) throw new Error(found.reason);
-  expect(found.blamed).toMatchObject({ layers: ["c"], share: expect.closeTo(16 / 9, 1) });
-  expect(found.layers.find(({ layer }) => layer === "b")).toMatchObject({ own: undefined, share: undefined });
+  const errors = await layerErrors(engine, sum(1, 1), sum(-1, 5), rows);
+  if (errors instanceof Miss) throw new Error(errors.reason);
+  expect(errors.blamed).toMatchObject({ layers: ["c"], share: expect.closeTo(16 / 9, 1) });
+  expect(errors.layers.find(({ layer }) => layer === "b")).toMatchObject({ own: undefined, share: undefined });
 });
 
 test("an output of zeros has an error that is finite", async () => {
@@ -196,9 +196,9 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2], z: float32[n, 2]) {
   z = MatMul(x, b.weight)
 }`);
   const rows = memory("rows", { x: float32([2, 2], [1, 2, 3, 4]) });
-  const found = await layerErrors(engine, twice(0), twice(0.5), rows);
-  if (found instanceof Miss) throw new Error(found.reason);
-  expect(found.blamed).toMatchObject({ layers: ["b"], share: expect.closeTo(1, 5) });
+  const errors = await layerErrors(engine, twice(0), twice(0.5), rows);
+  if (errors instanceof Miss) throw new Error(errors.reason);
+  expect(errors.blamed).toMatchObject({ layers: ["b"], share: expect.closeTo(1, 5) });
 });
 
 test("a layer that makes infinities is to blame, however noisy others are", async () => {
@@ -214,8 +214,8 @@ test("a layer that makes infinities is to blame, however noisy others are", asyn
 });
 
 test("without data random inputs tell the same", async () => {
-  const found = await layerErrors(engine, parseModel(network), spoiled("d", 0.5), undefined);
-  expect(found).toMatchObject({ blamed: { layers: ["d"], share: expect.closeTo(1, 5) } });
+  const errors = await layerErrors(engine, parseModel(network), spoiled("d", 0.5), undefined);
+  expect(errors).toMatchObject({ blamed: { layers: ["d"], share: expect.closeTo(1, 5) } });
 });
 
 test("of several outputs the error of the one asked for is explained", async () => {
@@ -224,12 +224,12 @@ test("of several outputs the error of the one asked for is explained", async () 
   const changed = network
     .replace("h4 = MatMul(s3, d.weight)", "half: float32[] = 0.5\n  s4 = Mul(s3, half)\n  h4 = MatMul(s4, d.weight)")
     .replace("h1 = MatMul(x, a.weight)", "little: float32[] = 0.9\n  x1 = Mul(x, little)\n  h1 = MatMul(x1, a.weight)");
-  const blamedFor = async (output: string | undefined) => {
-    const found = await layerErrors(engine, outputs(network), outputs(changed), data, { output });
-    return found instanceof Miss ? found.reason : found.blamed?.layers;
+  const blameOnOutput = async (output: string | undefined) => {
+    const errors = await layerErrors(engine, outputs(network), outputs(changed), data, { output });
+    return errors instanceof Miss ? errors.reason : errors.blamed?.layers;
   };
-  expect(await blamedFor("y")).toEqual(["d"]);
-  expect(await blamedFor("h2")).toEqual(["a"]);
+  expect(await blameOnOutput("y")).toEqual(["d"]);
+  expect(await blameOnOutput("h2")).toEqual(["a"]);
 });
 
 test("an operation that is rounded without a weight is blamed by its own name", async () => {

@@ -83,18 +83,18 @@ export async function layerErrors(
   const models = [inputs.original, inputs.result] as const;
   const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
-  const known = placesOf(...models, misses);
+  const layerPlaces = placesOf(...models, misses);
   const compared = await differences(
     { model: models[0], engine },
     { model: models[1], engine },
-    [...known, ...placesBetween(...models, known)],
+    [...layerPlaces, ...placesBetween(...models, layerPlaces)],
     samples,
     options,
     misses,
   );
-  const found = compared.toSorted((a, b) => a.place.at - b.place.at);
+  const ordered = compared.toSorted((a, b) => a.place.at - b.place.at);
   // The values of a recurrent layer are one node.
-  const cuts = new Map(found.map(({ place }) => [place.before[0], place]));
+  const cuts = new Map(ordered.map(({ place }) => [place.before[0], place]));
   const places = [...cuts.values()];
   const indexOf = new Map([...cuts.keys()].map((name, index) => [name, index]));
   const alone = await errorsAlone(engine, models, places, samples, { ...options, output }).catch(
@@ -102,7 +102,7 @@ export async function layerErrors(
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
   const hidden = hiddenBefore(models[0], places);
-  const layers = found.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
+  const layers = ordered.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
     const index = indexOf.get(before[0]) ?? -1;
     const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
     return { layer, kind, operator, ...difference, own, share, hidden: hidden.get(before[0]) ?? [] };
@@ -114,7 +114,7 @@ export async function layerErrors(
 function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
   const compared = new Set(places.map(({ layer }) => layer));
-  const others = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));
+  const uncompared = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));
   return new Map(
     places.map(({ before }) => {
       const between = new Set<Node>();
@@ -125,7 +125,7 @@ function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<strin
         for (const { name, producer } of usedValues(node))
           if (producer !== undefined && !ends.has(name)) open.push(producer);
       }
-      return [before[0], [...new Set(others.flatMap(({ name, node }) => (between.has(node) ? [name] : [])))]];
+      return [before[0], [...new Set(uncompared.flatMap(({ name, node }) => (between.has(node) ? [name] : [])))]];
     }),
   );
 }
@@ -156,8 +156,8 @@ export async function layerToBlame(
 ): Promise<Blame | undefined> {
   if (storedBytes(original.graph) > largestToBlame) return undefined;
   try {
-    const found = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
-    return found instanceof Miss ? undefined : found.blamed;
+    const errors = await layerErrors(engine, original, candidate, data, { samples: samplesToBlame, ...options });
+    return errors instanceof Miss ? undefined : errors.blamed;
   } catch (error) {
     asPithError(error);
     return undefined;
@@ -184,8 +184,8 @@ export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): bo
  */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
-  const what = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };
-  const named = `${what[kind]} "${layer}"`;
+  const nouns = { layer: "layer", output: "output", operation: operator, before: "operations before layer" };
+  const named = `${nouns[kind]} "${layer}"`;
   const first = `The largest error comes from ${named}`;
   if (layers.length > 1)
     return `The largest error comes from ${layers.length} layers that lost channels: ${joinList(layers)}. Their errors can only be measured jointly; prune one alone to see its own`;
@@ -233,16 +233,16 @@ async function errorsAlone(
     );
     let [batches, work] = [0, 0];
     await overBatches(samples, { batch, ...options }, async (rows) => {
-      const found = await plain.run(rows);
+      const observed = await plain.run(rows);
       batches++;
       for (const [index, names] of swap.names.entries()) {
-        const [before, after] = [found[names.original], found[names.candidate]];
+        const [before, after] = [observed[names.original], observed[names.candidate]];
         if (before === undefined || after === undefined) continue;
         sums[index]?.addTensors(before, after);
         work += 2 * (places[index]?.fan ?? 0) * elementCount(before.dims);
       }
     });
-    const own: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
+    const ownErrors: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
     const answers: Batch[] = [];
     const first = await swap.runner(new Set(), []);
     await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
@@ -252,9 +252,9 @@ async function errorsAlone(
       const differences = new Map<string, Difference>();
       let batch = 0;
       await overBatches(samples, someOptions, async (rows) => {
-        const found = await runner.run(rows);
+        const outputs = await runner.run(rows);
         for (const [name, before] of Object.entries(answers[batch++] ?? {})) {
-          const after = found[name];
+          const after = outputs[name];
           if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
           const difference = differences.get(name) ?? new Difference();
           differences.set(name, difference);
@@ -268,18 +268,20 @@ async function errorsAlone(
         0,
       );
     };
-    const whole = await errorWith(new Set(places.keys()));
-    const noisy = [...places.keys()].filter((index) => own[index] !== Number.POSITIVE_INFINITY);
+    const totalError = await errorWith(new Set(places.keys()));
+    const noisy = [...places.keys()].filter((index) => ownErrors[index] !== Number.POSITIVE_INFINITY);
     const affordable = Math.max(leastAlone, Math.floor(alone.work / ((work * answers.length) / batches)));
     const shares = new Map<number, number>();
-    for (const index of noisy.toSorted((a, b) => noise(own[a] ?? 0) - noise(own[b] ?? 0)).slice(0, affordable)) {
+    for (const index of noisy
+      .toSorted((a, b) => noise(ownErrors[a] ?? 0) - noise(ownErrors[b] ?? 0))
+      .slice(0, affordable)) {
       const error = await errorWith(new Set([index]));
-      if (Number.isFinite(error)) shares.set(index, whole > 0 ? error / whole : 0);
+      if (Number.isFinite(error)) shares.set(index, totalError > 0 ? error / totalError : 0);
       // A layer that divides by zero only without the other changes says nothing about the result.
-      else if (Number.isFinite(whole)) own[index] = undefined;
+      else if (Number.isFinite(totalError)) ownErrors[index] = undefined;
       else shares.set(index, Number.POSITIVE_INFINITY);
     }
-    return places.map((_, index) => ({ own: own[index], share: shares.get(index) }));
+    return places.map((_, index) => ({ own: ownErrors[index], share: shares.get(index) }));
   } finally {
     await swap.release();
   }

@@ -148,8 +148,8 @@ graph (x: float32[1, 4], h: float32[1, 4]) -> (y: float32[1, 4], hn: float32[1, 
 }`);
   const quantized = stateful.clone();
   await quantize(quantized, { scheme: "weights" });
-  const own = await compareLayers(engine, stateful, stateful, data);
-  expect(own.layers).toEqual([expect.objectContaining({ layer: "a", maxError: 0 })]);
+  const comparison = await compareLayers(engine, stateful, stateful, data);
+  expect(comparison.layers).toEqual([expect.objectContaining({ layer: "a", maxError: 0 })]);
   const { layers, misses } = await compareLayers(engine, stateful, quantized, data);
   expect(misses).toEqual([]);
   expect(layers[0]?.signalToNoise).toBeGreaterThan(25);

@@ -65,8 +65,8 @@ export async function compareLayersOn(
 ): Promise<LayerComparison> {
   const misses: Miss[] = [];
   const places = placesOf(original.model, candidate.model, misses);
-  const found = await differences(original, candidate, places, samples, options, misses);
-  return { layers: found.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
+  const measured = await differences(original, candidate, places, samples, options, misses);
+  return { layers: measured.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
 }
 
 /** Decibels below which a layer's output is considered wrong. */
@@ -141,19 +141,27 @@ export function placesOf(original: Model, candidate: Model, misses: Miss[]): rea
 /** Operations without a weight whose result the candidate quantizes, and the model outputs, except known places. */
 export function placesBetween(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
-  const taken = new Set(known.flatMap((place) => place.before));
+  const knownValues = new Set(known.flatMap((place) => place.before));
   return [...original.graph.nodes()].flatMap((node, at) =>
     node.outputs.flatMap((value): Place[] => {
       const other = value === undefined ? undefined : candidate.graph.value(value.name);
       if (value === undefined || other === undefined || other.tensor !== undefined) return [];
       if (!isFloat(value, before) || !isFloat(other, after)) return [];
-      const [seen, found] = [asSeen(value, before), asSeen(other, after)].map((all) => all.map(({ name }) => name));
+      const [originalNames, candidateNames] = [asSeen(value, before), asSeen(other, after)].map((all) =>
+        all.map(({ name }) => name),
+      );
       const isOutput = original.graph.isOutput(value);
-      if (seen === undefined || found === undefined || seen.length * found.length === 0) return [];
-      if (seen.some((name) => taken.has(name)) || (!isOutput && found[0] === other.name)) return [];
+      if (
+        originalNames === undefined ||
+        candidateNames === undefined ||
+        originalNames.length * candidateNames.length === 0
+      )
+        return [];
+      if (originalNames.some((name) => knownValues.has(name)) || (!isOutput && candidateNames[0] === other.name))
+        return [];
       const kind = isOutput ? "output" : "operation";
       const layer = isOutput ? value.name : nodeName(node);
-      return [{ layer, kind, operator: node.op, at, fan: 0, before: seen, after: found }];
+      return [{ layer, kind, operator: node.op, at, fan: 0, before: originalNames, after: candidateNames }];
     }),
   );
 }
@@ -177,15 +185,15 @@ function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): 
 
 /** Returns a layer's output and the values of the chain after it, nearest first. */
 function behind({ node }: Layer): ReadonlyMap<string, Value> {
-  const found = new Map<string, Value>();
+  const values = new Map<string, Value>();
   let next: readonly Value[] =
     node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
   for (let step = 0; step <= mostNodesBehind && next.length > 0; step++) {
-    for (const value of next) found.set(value.name, value);
+    for (const value of next) values.set(value.name, value);
     const [value] = next;
     const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];
     next =
       readers.length === 1 && next.length === 1 ? (readers[0]?.outputs.flatMap((output) => output ?? []) ?? []) : [];
   }
-  return found;
+  return values;
 }

@@ -25,10 +25,10 @@ export async function weightErrors(
   await fuseBatchNorm(folded, {}, { engine });
   const numbersOf = counterpartNumbers(candidate, engine);
   const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
-  const found = new Map<string, number>();
+  const errorsByLayer = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
-    throwIfAborted(signal, "Stopped while weights were compared.");
-    if (found.has(layer.name)) continue;
+    stopIfAsked(signal, "Stopped while weights were compared.");
+    if (errorsByLayer.has(layer.name)) continue;
     try {
       const numbers = await numbersOf(layer);
       if (numbers === undefined) continue;
@@ -36,13 +36,13 @@ export async function weightErrors(
       const other = ofFolded.get(layer.name);
       if (other !== undefined && other.weight.tensor !== layer.weight.tensor)
         errors.push(await errorOf(engine, folded, other, numbers));
-      found.set(layer.name, Math.max(...errors));
+      errorsByLayer.set(layer.name, Math.max(...errors));
     } catch (error) {
       // Weights can be computed by operators that this runtime lacks.
       asPithError(error);
     }
   }
-  return found;
+  return errorsByLayer;
 }
 
 /** Returns a function that reads a layer's weight in a changed model in the layer's own order; undefined without a counterpart of equal size. */
@@ -52,11 +52,11 @@ export function counterpartNumbers(candidate: Model, engine: Engine) {
   const counterparts = counterpartsAmong(layersOf(model, infer(model)));
   return async (layer: Layer): Promise<WeightNumbers["values"] | undefined> => {
     const { role, effective } = layer;
-    const own = counterparts(layer).find((one) => one.role.kind === role.kind);
+    const counterpart = counterparts(layer).find((one) => one.role.kind === role.kind);
     const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
-    const isTurned = own?.role.out !== role.out;
-    if (own === undefined || (isTurned && rest.length > 0)) return undefined;
-    const read = await readWeight(model, own, engine);
+    const isTurned = counterpart?.role.out !== role.out;
+    if (counterpart === undefined || (isTurned && rest.length > 0)) return undefined;
+    const read = await readWeight(model, counterpart, engine);
     if (read instanceof Miss || read.values.length !== elementCount([rows, columns, ...rest])) return undefined;
     const { values } = read;
     return isTurned ? values.map((_, at) => values[(at % columns) * rows + Math.floor(at / columns)] ?? 0) : values;

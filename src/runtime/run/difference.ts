@@ -82,7 +82,7 @@ export function largestDifference(expected: Dense, got: Dense | undefined, least
   }
   const [a, b] = [toFloat64(expected), toFloat64(got)];
   const endlessly = isEndless(expected.type);
-  let [largest, apart, apartAtEnd] = [0, 0, 0];
+  let [largest, maxGap, maxFillGap] = [0, 0, 0];
   for (let index = 0; index < a.length; index++) {
     const [x = 0, y = 0] = [a[index], b[index]];
     const isEnd = endlessly(x);
@@ -90,8 +90,8 @@ export function largestDifference(expected: Dense, got: Dense | undefined, least
     if (Object.is(x, y) || x === y) continue;
     const gap = Math.abs(x - y);
     if (!Number.isFinite(gap)) return Number.POSITIVE_INFINITY;
-    if (isEnd) apartAtEnd = Math.max(apartAtEnd, gap / Math.abs(x));
-    else apart = Math.max(apart, gap);
+    if (isEnd) maxFillGap = Math.max(maxFillGap, gap / Math.abs(x));
+    else maxGap = Math.max(maxGap, gap);
   }
-  return Math.max(apartAtEnd, apart / Math.max(least, largest < 1e-6 ? 1 : largest));
+  return Math.max(maxFillGap, maxGap / Math.max(least, largest < 1e-6 ? 1 : largest));
 }

@@ -5,12 +5,12 @@ const maxWait = 2 ** 31 - 1;
 
 /** Aborts a controller after a time of any length. @returns a function that cancels the timer. */
 export function abortAfter(controller: AbortController, seconds: number): () => void {
-  let left = 1000 * seconds;
+  let millisecondsLeft = 1000 * seconds;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const wait = (): void => {
-    const next = Math.min(Math.max(0, left), maxWait);
-    left -= next;
-    timer = setTimeout(() => (left > 0 ? wait() : controller.abort()), next);
+    const next = Math.min(Math.max(0, millisecondsLeft), maxWait);
+    millisecondsLeft -= next;
+    timer = setTimeout(() => (millisecondsLeft > 0 ? wait() : controller.abort()), next);
   };
   if (Number.isFinite(seconds)) wait();
   return () => clearTimeout(timer);

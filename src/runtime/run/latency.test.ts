@@ -38,23 +38,23 @@ function engineTaking(
 
 it("runs that are held up now and then change neither the time of a model nor its speed", async () => {
   const engine = engineTaking((model, run) => (run % 5 === 4 ? 100 : 0.5 / (1 + model)));
-  const { models: found, repeats } = await latency(engine, models, {}, { rounds: 10, threads: 1 });
+  const { models: times, repeats } = await latency(engine, models, {}, { rounds: 10, threads: 1 });
   expect(repeats).toBeGreaterThan(5);
-  expect(found.map(({ runs, milliseconds }) => [runs.p50, milliseconds.median].map((time) => time.toFixed(6)))).toEqual(
+  expect(times.map(({ runs, milliseconds }) => [runs.p50, milliseconds.median].map((time) => time.toFixed(6)))).toEqual(
     [
       ["0.500000", "0.500000"],
       ["0.250000", "0.250000"],
     ],
   );
-  expect(found[1]?.speedup.median).toBeCloseTo(2, 6);
-  expect(found[0]?.runs.p90).toBeCloseTo(100, 6);
-  expect(isUnsteady(found)).toBe(false);
+  expect(times[1]?.speedup.median).toBeCloseTo(2, 6);
+  expect(times[0]?.runs.p90).toBeCloseTo(100, 6);
+  expect(isUnsteady(times)).toBe(false);
 });
 
 it("a machine on which whole rounds take more than twice as long is too busy", async () => {
   const engine = engineTaking((_, run) => (run % 3 === 0 ? 36 : 12));
-  const { models: found } = await latency(engine, models, {}, { rounds: 12, threads: 1 });
-  expect(isUnsteady(found)).toBe(true);
+  const { models: times } = await latency(engine, models, {}, { rounds: 12, threads: 1 });
+  expect(isUnsteady(times)).toBe(true);
   const spread = (low: number, high: number) => [{ milliseconds: { low, median: low, high } }];
   expect(isUnsteady(spread(1, 2.1))).toBe(true);
   expect(isUnsteady(spread(1, 1.9))).toBe(false);
@@ -81,9 +81,9 @@ it("processor time is that of a run, whatever it waits for", async () => {
     (_, run) => (run % 2 === 0 ? 500 : 20),
     (model) => 12 / (1 + model),
   );
-  const { models: found } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
-  expect(found.map(({ processorTime }) => processorTime)).toEqual([expect.closeTo(12, 6), expect.closeTo(6, 6)]);
-  expect(workOf(found, found[1])).toBeCloseTo(0.5, 6);
+  const { models: times } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
+  expect(times.map(({ processorTime }) => processorTime)).toEqual([expect.closeTo(12, 6), expect.closeTo(6, 6)]);
+  expect(workOf(times, times[1])).toBeCloseTo(0.5, 6);
 });
 
 it("processor time that a clock does not show says nothing", async () => {
@@ -91,8 +91,8 @@ it("processor time that a clock does not show says nothing", async () => {
     () => 20,
     () => 0,
   );
-  const { models: found } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
-  expect(workOf(found, found[1])).toBeUndefined();
+  const { models: times } = await latency(engine, models, {}, { rounds: 4, threads: 1 });
+  expect(workOf(times, times[1])).toBeUndefined();
   expect(workOf([{}], {})).toBeUndefined();
   expect(workOf([], undefined)).toBeUndefined();
 });

@@ -95,16 +95,16 @@ export async function latency(
     const singles: number[][] = models.map(() => []);
     /** Median run in milliseconds: an interrupted run does not count. */
     const once = async (index: number, repeats: number, each?: number[]): Promise<number> => {
-      const taken = new Float64Array(repeats);
+      const times = new Float64Array(repeats);
       let before = performance.now();
       for (let run = 0; run < repeats; run++) {
         await sessions[index]?.run(inputs[index] ?? {});
         const now = performance.now();
-        taken[run] = now - before;
+        times[run] = now - before;
         before = now;
       }
-      for (const time of taken) each?.push(time);
-      return quantile(taken.sort(), 0.5);
+      for (const time of times) each?.push(time);
+      return quantile(times.sort(), 0.5);
     };
     let fastest = Number.POSITIVE_INFINITY;
     for (let index = 0; index < models.length; index++) {

@@ -51,8 +51,8 @@ export async function overSamples(
 ): Promise<number> {
   const runners: Runner[] = [];
   try {
-    for (const { model, observed, engine: own = engine } of models)
-      runners.push(await runnerOf(own, model, samples, observed, options));
+    for (const { model, observed, engine: modelEngine = engine } of models)
+      runners.push(await runnerOf(modelEngine, model, samples, observed, options));
     return await overBatches(samples, options, async (rows) => {
       const results: Batch[] = [];
       for (const runner of runners) {

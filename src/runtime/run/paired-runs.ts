@@ -95,11 +95,11 @@ export async function pairedRuns(
   const smaller = withSmallerSides(original, result);
   if (smaller !== undefined) {
     // A failure on smaller images does not count: the model may need its full size.
-    const found = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
+    const runs = await runBoth(engine, ...smaller, options).catch((error: unknown) => {
       if (error instanceof ResultFails) return new Miss(error.message);
       throw error;
     });
-    if (!(found instanceof Miss)) return found;
+    if (!(runs instanceof Miss)) return runs;
   }
   return runBoth(engine, original, result, options);
 }
@@ -141,10 +141,10 @@ async function runBoth(
   try {
     session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
   } catch (error) {
-    const refusal = asPithError(error);
-    const found = findUnknownOperator(refusal);
-    if (found !== undefined && !unknown.some(({ domain, op }) => domain === found.domain && op === found.op))
-      return runBoth(engine, original, result, options, [...unknown, found]);
+    const refusal = refusalIn(error);
+    const operator = unknownIn(refusal);
+    if (operator !== undefined && !unknown.some(({ domain, op }) => domain === operator.domain && op === operator.op))
+      return runBoth(engine, original, result, options, [...unknown, operator]);
     if (refusal.code === "E_ENGINE_MISSING") throw error;
     return new Miss(`the original does not run: ${stripPeriod(refusal.message)}`);
   }
@@ -218,24 +218,24 @@ async function runsOf(
   const names = namesInBoth(model, other);
   const isBatch = hasBatchAxis(model);
   const runs: ModelRun[] = [];
-  let [refused, samples, wanted] = ["the model has no input", 0, fewestSamples];
+  let [reason, samples, targetRuns] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
     throwIfAborted(signal, "The comparison was stopped.");
     let feeds: Batch;
     try {
       feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
     } catch (error) {
-      refused = stripPeriod(asPithError(error).message);
+      reason = clause(refusalIn(error).message);
       return false;
     }
     const expected = await runOrReason(session, feeds, names);
-    if (typeof expected === "string") refused = expected;
+    if (typeof expected === "string") reason = expected;
     else {
       const [first] = Object.values(feeds);
       const run: ModelRun = { feeds, expected, samples: isBatch ? (first?.dims[0] ?? 1) : 1 };
       runs.push(run);
       samples += samplesIn(Object.values(expected)[0], run);
-      progress?.(runs.length, 2 * Math.max(wanted, runs.length));
+      progress?.(runs.length, 2 * Math.max(targetRuns, runs.length));
     }
     return typeof expected !== "string";
   };
@@ -244,16 +244,16 @@ async function runsOf(
   for (const { shapes, work } of candidates(model, inputs, options)) {
     if (!(await attempt(shapes, draws++))) continue;
     good.push(shapes);
-    if (sizes === "one") wanted = Math.ceil(affordable(work / samples, options.samples ?? samplesWanted) / samples);
-    if (sizes === "one" || runs.length === wanted) break;
+    if (sizes === "one") targetRuns = Math.ceil(affordable(work / samples, options.samples ?? samplesWanted) / samples);
+    if (sizes === "one" || runs.length === targetRuns) break;
   }
-  if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${refused}`);
+  if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
   // Some draws may be rejected, because a graph does not state all requirements of its inputs.
-  for (let tries = 0; runs.length < wanted && tries < 2 * wanted; tries++)
+  for (let tries = 0; runs.length < targetRuns && tries < 2 * targetRuns; tries++)
     await attempt(good[tries % good.length] ?? new Map(), draws++);
-  return samples >= fewestSamples || runs.length >= wanted
+  return samples >= fewestSamples || runs.length >= targetRuns
     ? runs
-    : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${refused}`);
+    : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${reason}`);
 }
 
 export function namesInBoth(model: Model, other: Model): readonly string[] {
@@ -316,17 +316,17 @@ export async function whyOtherDraws(
 }
 
 export function fedTo({ graph }: Model, feeds: Batch): Batch {
-  const given = graph.feeds.flatMap(({ name, type }) => {
+  const inputs = graph.feeds.flatMap(({ name, type }) => {
     const dense = feeds[name];
     return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];
   });
-  return Object.fromEntries(given);
+  return Object.fromEntries(inputs);
 }
 
 function retyped(dense: Dense, type: string | undefined): Dense {
   if (type === undefined || type === dense.type || dense.type === "string" || !isFloat(dense.type)) return dense;
-  const known = (["float16", "float32", "float64", "bfloat16"] as const).find((name) => name === type);
-  return known === undefined ? dense : fromNumbers(known, dense.dims, toFloat64(dense));
+  const floatType = (["float16", "float32", "float64", "bfloat16"] as const).find((name) => name === type);
+  return floatType === undefined ? dense : fromNumbers(floatType, dense.dims, toFloat64(dense));
 }
 
 export function samplesIn(output: Dense | undefined, { samples }: ModelRun): number {

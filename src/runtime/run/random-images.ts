@@ -40,12 +40,12 @@ export function images(
   const inner = channel === 1 ? 1 : channels;
   for (let sample = 0; sample < samples; sample++) {
     const grey = field(grid, numbers);
-    for (let own = 0; own < channels; own++) {
+    for (let index = 0; index < channels; index++) {
       const tint = channels === 1 ? undefined : field(grid, numbers);
       const values = grey.map((value, cell) =>
         scaled(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
       );
-      const first = sample * channels * places + (channel === 1 ? own * places : own);
+      const first = sample * channels * places + (channel === 1 ? index * places : index);
       spread(values, grid, result, first, inner);
     }
   }
@@ -92,7 +92,7 @@ const productOf = (numbers: readonly number[]): number => numbers.reduce((produc
 /** Returns the sum of blocks in each cell, with mean 0 and deviation of about 1. */
 function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array {
   const sum = new Float64Array(cells);
-  const one = new Float64Array(cells);
+  const levelValues = new Float64Array(cells);
   for (const [level, weight] of weights.entries()) {
     const counts = lengths.map((length) => Math.min(length, 2 ** level));
     const blocks = Float64Array.from({ length: productOf(counts) }, () => weight * numbers.normal());
@@ -100,8 +100,8 @@ function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array 
       const along = stepsAlong(axis, length, counts);
       return (starts[axis] ?? along).map((place) => along[place] ?? 0);
     });
-    spread(blocks, { steps: rows }, one, 0, 1);
-    for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (one[cell] ?? 0);
+    spread(blocks, { steps: rows }, levelValues, 0, 1);
+    for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (levelValues[cell] ?? 0);
   }
   return sum;
 }

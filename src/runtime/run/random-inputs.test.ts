@@ -73,8 +73,8 @@ describe("whole numbers", () => {
     const { x } = drawn(
       `(x: int32[batch, 4]) -> (y: float32[...]) {\n${between}  t7: float32[7, 2] = random(seed 1)\n  y = Gather(t7, i)\n}`,
     );
-    const found = spread(x);
-    expect(found).toMatchObject({ least: low, greatest: high });
+    const range = spread(x);
+    expect(range).toMatchObject({ least: low, greatest: high });
   });
 
   it.each([
@@ -166,9 +166,9 @@ describe("floats", () => {
     ],
   ])("are as large as the first layer takes them: x %s", (_, between, mean, deviation) => {
     const { x } = drawn(`(x: float32[batch, 8]) -> (y: float32[...]) {\n${between}${layer}`);
-    const found = spread(x);
-    expect(Math.abs(found.mean - mean) / deviation).toBeLessThan(0.5);
-    expect(found.deviation / deviation).toBeCloseTo(1, 0);
+    const range = spread(x);
+    expect(Math.abs(range.mean - mean) / deviation).toBeLessThan(0.5);
+    expect(range.deviation / deviation).toBeCloseTo(1, 0);
   });
 
   it("are as large as a bias tells that is many times what the weights make of other data", () => {
@@ -205,9 +205,12 @@ describe("images", () => {
   const smoothness = (dense: Dense | undefined, side: number): number => {
     const numbers = dense === undefined ? [] : toNumbers(dense).slice(0, side * side);
     const means = Array.from({ length: (side / 4) ** 2 }, (_, block) => {
-      const [top, left] = [4 * Math.floor(block / (side / 4)), 4 * (block % (side / 4))];
-      const own = Array.from({ length: 16 }, (_, at) => numbers[(top + (at >> 2)) * side + left + (at & 3)] ?? 0);
-      return own.reduce((sum, number) => sum + number, 0) / 16;
+      const [top, column] = [4 * Math.floor(block / (side / 4)), 4 * (block % (side / 4))];
+      const blockValues = Array.from(
+        { length: 16 },
+        (_, at) => numbers[(top + (at >> 2)) * side + column + (at & 3)] ?? 0,
+      );
+      return blockValues.reduce((sum, number) => sum + number, 0) / 16;
     });
     const variance = (values: readonly number[]): number => {
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -316,9 +319,9 @@ describe("named sizes", () => {
 });
 
 it("the same seed draws the same numbers, another one others", () => {
-  const one = "(x: float32[n, 3, 8, 8]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
-  expect(drawn(one)).toEqual(drawn(one));
-  expect(drawn(one, 16, { seed: 2 })).not.toEqual(drawn(one));
+  const imageModel = "(x: float32[n, 3, 8, 8]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
+  expect(drawn(imageModel)).toEqual(drawn(imageModel));
+  expect(drawn(imageModel, 16, { seed: 2 })).not.toEqual(drawn(imageModel));
 });
 
 it.each([

@@ -38,12 +38,12 @@ export interface RandomInputs {
 export function randomInputs(model: Model): RandomInputs {
   const copy = model.clone();
   const inference = infer(copy);
-  const wanted = wantedInputs(copy, inference);
+  const rangesByInput = wantedInputs(copy, inference);
   const equal = equalSizes(copy, inference);
   const { feeds } = copy.graph;
   const drawable = feeds.flatMap(({ name, type }) => {
     if (type?.dims === undefined || !isDrawable(type)) return [];
-    return [{ name, type: type.type, dims: type.dims, wanted: wanted.get(name) ?? [] }];
+    return [{ name, type: type.type, dims: type.dims, wanted: rangesByInput.get(name) ?? [] }];
   });
   const size = (dim: Dim, assignment: Assignment): number => {
     const open = equal(dim);
@@ -180,10 +180,10 @@ export function* guesses(
   for (const length of lengths) {
     for (const batch of batches) {
       const assignment = (given: Model): Assignment => guessedSizes(given, known, batch, length);
-      const own = assignment(model);
-      const shapes = inputs.shapes(own);
+      const sizes = assignment(model);
+      const shapes = inputs.shapes(sizes);
       const text = JSON.stringify([...shapes]);
-      if (seen.has(text) || fits?.(own, batch) === false) continue;
+      if (seen.has(text) || fits?.(sizes, batch) === false) continue;
       seen.add(text);
       yield { batch, shapes, assignment };
     }
@@ -234,9 +234,9 @@ function sampleNames({ graph, header }: Model): ReadonlySet<string> {
     dims: type?.dims?.map((dim) => (isSymbolic(dim) ? dim.text : "")) ?? [],
   }));
   const firsts = new Set(symbols.map(({ dims }) => dims[0] ?? ""));
-  const [given] = symbols;
+  const [first] = symbols;
   const states = new Set(
-    findStates({ graph, header }, given === undefined ? [] : [given.name]).map(({ input }) => input),
+    findStates({ graph, header }, first === undefined ? [] : [first.name]).map(({ input }) => input),
   );
   const unnamed = symbols.flatMap(({ name, dims }) =>
     dims.filter((text, axis) => text.startsWith("?") && dims.length > 1 && (axis === 0 || states.has(name))),

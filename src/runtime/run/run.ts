@@ -74,10 +74,10 @@ export async function createRunner(
       for (const { feeds, samples } of feeder.runs(batch)) {
         const outputs = await run(feeds, names, isOnly);
         if (carries) feeder.carry(outputs);
-        const own = answered(outputs);
-        if (size === undefined) parts.push(own);
-        else if (size === 1) parts.push(counted(own));
-        else parts.push(mapColumns(ofSamples(own), (dense) => perSample(dense, size, samples)));
+        const selected = answered(outputs);
+        if (size === undefined) parts.push(selected);
+        else if (size === 1) parts.push(counted(selected));
+        else parts.push(mapColumns(ofSamples(selected), (dense) => perSample(dense, size, samples)));
       }
       return join(parts, owner);
     },
@@ -109,8 +109,10 @@ class Buffers {
     const isFound = this.#dependent;
     const isFilled = ([name, { type }]: readonly [string, Dense]): boolean =>
       type !== "string" && !isFound(name) && this.#model.graph.value(name)?.producer !== undefined;
-    const made = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
-    this.#last = made.every(isFilled) ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(made) } : undefined;
+    const computed = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
+    this.#last = computed.every(isFilled)
+      ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(computed) }
+      : undefined;
     return outputs;
   }
 }
@@ -130,14 +132,14 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
 
 /** A scalar of several samples belongs to none of them. */
 function ofSamples(outputs: Batch): Batch {
-  const own = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
+  const perSampleOutputs = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
   const [single] = Object.keys(outputs);
-  if (own.length === 0 && single !== undefined) {
+  if (perSampleOutputs.length === 0 && single !== undefined) {
     throw new PithError("E_DATA", `The model has one output value for all samples of a batch, "${single}".`, {
       hint: "Only outputs with a batch axis can be evaluated.",
     });
   }
-  return Object.fromEntries(own);
+  return Object.fromEntries(perSampleOutputs);
 }
 
 /** @param isFound whether the first axis depends on the sample's values, so that it cannot count samples. */
@@ -167,9 +169,9 @@ export function explained(error: unknown, model: Model, feeds: Batch): unknown {
       if (!strict || typeof low !== "number" || typeof high !== "number") continue;
       // Negative indices count from the end.
       const first = low - (high - low + 1);
-      const found = numbers.find((number) => number > high || number < first);
-      if (found !== undefined)
-        return new PithError("E_DATA", `Input "${name}" holds ${found}: the model takes ${low} to ${high}.`, {
+      const invalid = numbers.find((number) => number > high || number < first);
+      if (invalid !== undefined)
+        return new PithError("E_DATA", `Input "${name}" holds ${invalid}: the model takes ${low} to ${high}.`, {
           hint: "They index an embedding table of the model: the data or its tokenizer may belong to another model.",
           cause: error,
         });

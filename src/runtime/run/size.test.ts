@@ -55,12 +55,12 @@ describe("size", () => {
         return large.subarray(start, end);
       },
     };
-    const found = await size(source);
-    expect(found).toMatchObject({ bytes: large.length, sampled: true });
+    const sizes = await size(source);
+    expect(sizes).toMatchObject({ bytes: large.length, sampled: true });
     const passes = read.filter(([start]) => start === 0).length;
     expect(read.reduce((sum, [start, end]) => sum + end - start, 0)).toBeLessThanOrEqual(passes * 2 ** 23);
     expect(Math.max(...read.map(([, end]) => end))).toBeGreaterThan(0.9 * large.length);
-    const ratio = (found.gzip ?? 0) / gzipOf(large);
+    const ratio = (sizes.gzip ?? 0) / gzipOf(large);
     expect(ratio).toBeGreaterThan(0.5);
     expect(ratio).toBeLessThan(2);
   });

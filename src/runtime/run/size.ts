@@ -50,11 +50,11 @@ async function totalSize(
   let total = 0;
   for (const source of sources) {
     const length = lengthOf(source);
-    let taken = 0;
-    for (let start = 0; start < length; start += step) taken += Math.min(chunk, length - start);
+    let compressedBytes = 0;
+    for (let start = 0; start < length; start += step) compressedBytes += Math.min(chunk, length - start);
     try {
       const size = await compressedSize(() => chunksOf(source, step), encoding);
-      total += taken === length ? size : Math.round((size * length) / taken);
+      total += compressedBytes === length ? size : Math.round((size * length) / compressedBytes);
     } catch (error) {
       if (error instanceof PithError && error.code === "E_UNSUPPORTED") return undefined;
       throw error;

@@ -34,9 +34,9 @@ describe("sizes that models are timed on", () => {
 }`;
 
   it("are smaller where the model does not run on these, the same for all models", async () => {
-    const [found, other] = await shapesOf([positions, `(x: float32[b, t, 8]) ${body}`]);
-    expect(found).toEqual({ x: [1, 16, 8] });
-    expect(other).toEqual(found);
+    const [shapes, other] = await shapesOf([positions, `(x: float32[b, t, 8]) ${body}`]);
+    expect(shapes).toEqual({ x: [1, 16, 8] });
+    expect(other).toEqual(shapes);
   });
 
   it("are what is said", async () => {
@@ -56,9 +56,9 @@ describe("sizes that models are timed on", () => {
 });
 
 it("the same seed draws the same numbers", () => {
-  const one = model(`(x: float32[n, 4]) ${body}`);
-  expect(timedFeeds(one, { x: [1, 4] }, 1)).toEqual(timedFeeds(one, { x: [1, 4] }, 1));
-  expect(timedFeeds(one, { x: [1, 4] }, 2)).not.toEqual(timedFeeds(one, { x: [1, 4] }, 1));
+  const vectorModel = model(`(x: float32[n, 4]) ${body}`);
+  expect(timedFeeds(vectorModel, { x: [1, 4] }, 1)).toEqual(timedFeeds(vectorModel, { x: [1, 4] }, 1));
+  expect(timedFeeds(vectorModel, { x: [1, 4] }, 2)).not.toEqual(timedFeeds(vectorModel, { x: [1, 4] }, 1));
 });
 
 it.each([

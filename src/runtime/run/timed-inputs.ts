@@ -41,16 +41,16 @@ export async function timedShapes(
   const tried = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
   const shapesOf = (guess: Guess): TimedShapes[] =>
     drawn.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
-  const [only, ...others] = tried;
-  if (only !== undefined && others.length === 0) return shapesOf(only);
+  const [only, ...rest] = tried;
+  if (only !== undefined && rest.length === 0) return shapesOf(only);
   const session = await engine.load(first.model);
   try {
-    const found = await firstThatRuns(session, first.inputs, tried, seed);
-    if (found instanceof PithError) {
+    const result = await firstThatRuns(session, first.inputs, tried, seed);
+    if (result instanceof PithError) {
       const hint = "Set the sizes of named dimensions (`dim`), or the values of inputs (`set`).";
-      throw found.reworded({ hint });
+      throw result.reworded({ hint });
     }
-    return shapesOf(found.guess);
+    return shapesOf(result.guess);
   } finally {
     await session.release();
   }
@@ -71,9 +71,9 @@ export function inputTexts(feeds: Batch): Readonly<Record<string, string>> {
 
 /** Returns the symbols of token positions: open dimensions of integer inputs except the first. */
 export function sequenceNames({ graph }: Model): ReadonlySet<string> {
-  const whole = graph.feeds.filter(({ type }) => type?.type === "int64" || type?.type === "int32");
-  const [batch] = whole.flatMap(({ type }) => type?.dims?.slice(0, 1).filter(isSymbolic) ?? []);
-  const open = whole.flatMap(({ type }) => type?.dims?.slice(1).filter(isSymbolic) ?? []);
+  const integerInputs = graph.feeds.filter(({ type }) => type?.type === "int64" || type?.type === "int32");
+  const [batch] = integerInputs.flatMap(({ type }) => type?.dims?.slice(0, 1).filter(isSymbolic) ?? []);
+  const open = integerInputs.flatMap(({ type }) => type?.dims?.slice(1).filter(isSymbolic) ?? []);
   return new Set(open.map(dimText).filter((name) => name !== batch?.text));
 }
 

@@ -22,10 +22,14 @@ export function withoutOperators(
     const nodes = [...copy.graph.nodes()].filter(({ domain, op }) =>
       unknown.some((other) => other.op === op && other.domain === domain),
     );
-    const taken = nodes.flatMap(({ inputs }) =>
+    const readValues = nodes.flatMap(({ inputs }) =>
       inputs.filter((value) => value !== undefined && inference.operand(value)?.stored !== true),
     ) as Value[];
-    return { copy, taken, given: nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined)) };
+    return {
+      copy,
+      taken: readValues,
+      given: nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined)),
+    };
   });
   // A reader may reveal the type in one of the models only.
   const types = new Map<string, ValueType>();

@@ -97,7 +97,7 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     );
   }
   const data = new Float32Array(rows * classes);
-  let known = 0;
+  let labeledRows = 0;
   for (let row = 0; row < rows; row++) {
     const index = Number(labels.data[row]);
     if (index === ignoredLabel) continue;
@@ -106,9 +106,9 @@ function distributions(labels: Dense, rows: number, classes: number, name: strin
     }
     if (spread > 0) data.fill(spread, row * classes, (row + 1) * classes);
     data[row * classes + index] = kept + spread;
-    known++;
+    labeledRows++;
   }
-  return { rows: float32([rows, classes], data), counted: known };
+  return { rows: float32([rows, classes], data), counted: labeledRows };
 }
 
 function requireDistributions(data: Float32Array, classes: number, name: string): void {

@@ -10,11 +10,11 @@ export function imitation(original: Model, output?: string): Loss {
     name: "imitation",
     build(scope) {
       const { emit } = scope;
-      const own = inFloat32(emit, outputOf(scope, output));
-      const theirs = inFloat32(emit, outputOf(scope.teacher(original), output));
-      const error = emit.Sub([own, theirs]);
-      const sum = (value: typeof own) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
-      return { value: emit.Div([sum(error), sum(theirs)]), feeds: () => ({}) };
+      const outputs = inFloat32(emit, outputOf(scope, output));
+      const expected = inFloat32(emit, outputOf(scope.teacher(original), output));
+      const error = emit.Sub([outputs, expected]);
+      const sum = (value: typeof outputs) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
+      return { value: emit.Div([sum(error), sum(expected)]), feeds: () => ({}) };
     },
   };
 }

@@ -78,9 +78,9 @@ const table: Readonly<Record<string, Loss>> = {
 
 describe.skipIf(cases === undefined)("losses and their gradients are PyTorch's", () => {
   test.each(Object.entries(table))("%s", async (name, loss) => {
-    const found = cases?.find((each) => each.name === name);
-    const [x, t] = found?.inputs ?? [];
-    const [output] = found?.outputs ?? [];
+    const goldenCase = cases?.find((each) => each.name === name);
+    const [x, t] = goldenCase?.inputs ?? [];
+    const [output] = goldenCase?.outputs ?? [];
     if (x?.grad == null || t === undefined || output === undefined) throw new Error(`there is no case "${name}"`);
     const [columns = 0, rows = 1] = x.value.shape.toReversed();
     const numbers = goldenNumbers(t.value);
@@ -103,11 +103,11 @@ const label = float32([2, 3], Float32Array.of(3, 0, 4, 0, 0, 1));
 
 describe("losses", () => {
   test("InfoNCE of two rows at right angles is what the formula says, and is lower the better the pairs fit", async () => {
-    const own = { label: float32([2, 3], Float32Array.of(3, 0, 4, 0, 5, 0)) };
+    const targets = { label: float32([2, 3], Float32Array.of(3, 0, 4, 0, 5, 0)) };
     const swapped = { label: float32([2, 3], Float32Array.of(0, 5, 0, 3, 0, 4)) };
     const loss = infoNce({ temperature: 0.5 });
     // Cosines are 1 and 0: -log(e² / (e² + 1)), and the same with 0 for swapped pairs.
-    expect((await lossOf(loss, 2, 3, vectors, own)).value).toBeCloseTo(Math.log1p(Math.exp(-2)), 5);
+    expect((await lossOf(loss, 2, 3, vectors, targets)).value).toBeCloseTo(Math.log1p(Math.exp(-2)), 5);
     expect((await lossOf(loss, 2, 3, vectors, swapped)).value).toBeCloseTo(Math.log1p(Math.exp(2)), 5);
   });
 
@@ -191,9 +191,9 @@ describe("a model that ends in a softmax", () => {
     "(%s) gets no second one: %s and its gradient are those of the scores behind it",
     async (_, __, last, loss, batch) => {
       const expected = await lossOf(loss, 2, 3, scores, batch);
-      const found = await lossOf(loss, 2, 3, scores, batch, last);
-      expect(found.value).toBeCloseTo(expected.value, 5);
-      for (const [at, entry] of expected.gradient.entries()) expect(found.gradient[at]).toBeCloseTo(entry, 5);
+      const actual = await lossOf(loss, 2, 3, scores, batch, last);
+      expect(actual.value).toBeCloseTo(expected.value, 5);
+      for (const [at, entry] of expected.gradient.entries()) expect(actual.gradient[at]).toBeCloseTo(entry, 5);
     },
   );
 

@@ -141,10 +141,10 @@ export function nearest(
   temperature: number,
   axes: readonly (0 | 1)[],
 ): Value {
-  const others = emit.Transpose([directions(emit, targets)], { perm: [1, 0] });
-  const logits = emit.Div([emit.MatMul([directions(emit, rows), others]), temperature]);
-  const own = emit.constant(float32([count, count], identity(count)));
-  const logs = axes.map((axis) => emit.Mul([own, emit.LogSoftmax([logits], { axis })]));
+  const columns = emit.Transpose([directions(emit, targets)], { perm: [1, 0] });
+  const logits = emit.Div([emit.MatMul([directions(emit, rows), columns]), temperature]);
+  const diagonal = emit.constant(float32([count, count], identity(count)));
+  const logs = axes.map((axis) => emit.Mul([diagonal, emit.LogSoftmax([logits], { axis })]));
   const sum = logs.reduce((total, each) => emit.Add([total, each]));
   return scaledSum(emit, sum, -1 / (axes.length * count));
 }

@@ -130,8 +130,8 @@ function parseTerm<Known extends readonly unknown[]>(
   known: Known,
 ): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
-  const found = declared.find((one) => one.name === name);
-  if (found === undefined) {
+  const definition = declared.find((one) => one.name === name);
+  if (definition === undefined) {
     const all = declared.map((one) => one.name);
     const replacement = replacements.get(name);
     const isReplaced = replacement !== undefined && all.includes(replacement);
@@ -151,7 +151,7 @@ function parseTerm<Known extends readonly unknown[]>(
           : `Did you mean ${meant}?`,
     });
   }
-  const given = Object.fromEntries(
+  const settingTexts = Object.fromEntries(
     settings
       .split(",")
       .map((setting) => setting.trim())
@@ -161,17 +161,17 @@ function parseTerm<Known extends readonly unknown[]>(
         return [key.trim(), value.join("=").trim()];
       }),
   );
-  const unknown = Object.keys(given).find((key) => !found.settings.includes(key));
+  const unknown = Object.keys(settingTexts).find((key) => !definition.settings.includes(key));
   if (unknown !== undefined)
     throw new PithError(
       "E_OPTION",
-      `The loss ${name} has no setting "${unknown}": it has ${found.settings.join(", ")}.`,
+      `The loss ${name} has no setting "${unknown}": it has ${definition.settings.join(", ")}.`,
     );
-  const factor = weight === undefined ? found.weight : Number(weight);
+  const factor = weight === undefined ? definition.weight : Number(weight);
   if (factor !== undefined && !Number.isFinite(factor))
     throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {
-    return { loss: found.make(given, ...known), weight: factor };
+    return { loss: definition.make(settingTexts, ...known), weight: factor };
   } catch (error) {
     if (!(error instanceof v.ValiError)) throw error;
     const [issue] = error.issues;
@@ -217,10 +217,10 @@ export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
         const factor = typeof weight === "function" ? scope.scheduled(weight) : weight;
         parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
       }
-      const [first, ...others] = parts.map(({ value }) => value);
+      const [first, ...rest] = parts.map(({ value }) => value);
       if (first === undefined) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
       return {
-        value: others.reduce((total, value) => emit.Add([total, value]), first),
+        value: rest.reduce((total, value) => emit.Add([total, value]), first),
         feeds: (batch) => Object.assign({}, ...parts.map((part) => part.feeds(batch))),
       };
     },

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { recordsUntil, scalarRecord, versionRecord } from "./event-file.ts";
+import { recordsUntil, scalarRecord, versionRecord } from "./training-log.ts";
 
 interface Golden {
   readonly file: string;
