@@ -17,7 +17,7 @@ import type { Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { isBiasOrScale, readings, rolesOf } from "./groups.ts";
 import { declareRoles, quantizedWeights } from "./roles.ts";
-import { reportParted } from "./shared-constants.ts";
+import { logSeparated } from "./shared-constants.ts";
 import { copyOfTied } from "./ties.ts";
 
 /**
@@ -74,7 +74,7 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
     value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
   }
   misses.push(...quantizedWeights(model, inference), ...layersInside(model, inference));
-  if (changes.length > 0) reportParted(roles.parted, context);
+  if (changes.length > 0) logSeparated(roles.parted, context);
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
   if (changes.length > 0 && states > 0) {
     const text = states === 1 ? "1 running statistic" : `${states} running statistics`;

@@ -8,19 +8,18 @@
  *
  * Tensors that a file shares only because they are equal are separated first (`shared-constants.ts`).
  */
-
 import { downstream } from "../../core/analysis/downstream.ts";
 import { buffersAmong } from "../../core/analysis/fixed-tables.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { Miss } from "../../core/errors.ts";
-import { describe, type Value } from "../../core/graph/graph.ts";
+import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { buffer, type Role, roleWords } from "../../core/graph/role.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
-import { type ConstantCopy, giveOwnStatistics, partConstants } from "./shared-constants.ts";
-import { tiesAmong } from "./ties.ts";
+import { type ConstantCopy, separateConstants, separateStatistics } from "./shared-constants.ts";
+import { findTies } from "./ties.ts";
 
 export interface Declaration {
   readonly declared: ReadonlyMap<Value, Role>;
@@ -43,8 +42,8 @@ export async function declareRoles(
   { batchStatistics = false }: { readonly batchStatistics?: boolean | undefined } = {},
 ): Promise<Declaration> {
   const initialInference = infer(model);
-  const ownStatistics = giveOwnStatistics(model, initialInference, parametersOf(model, initialInference));
-  const parted = await partConstants(model, infer(model));
+  const ownStatistics = separateStatistics(model, initialInference, parametersOf(model, initialInference));
+  const parted = await separateConstants(model, infer(model));
   const inference = infer(model);
   const trained = parametersOf(model, inference);
   const declared = new Map<Value, Role>();
@@ -52,7 +51,7 @@ export async function declareRoles(
   const parameters = [...model.graph.values()].filter((value) => trained.has(value));
   for (const value of await buffersAmong(parameters.filter(({ role }) => role === undefined)))
     declared.set(value, buffer);
-  for (const { copy, of, transposed } of await tiesAmong(parameters.filter((value) => !declared.has(value))))
+  for (const { copy, of, transposed } of await findTies(parameters.filter((value) => !declared.has(value))))
     declared.set(copy, { kind: "tied", name: of.name, transposed });
   const misses = batchStatistics ? declareStates(model, inference, declared) : [];
   for (const [value, role] of declared) value.role = role;
@@ -60,60 +59,69 @@ export async function declareRoles(
 }
 
 export function hasRunningStatistics(model: Model, inference: Inference): boolean {
-  return [...model.graph.nodes()].some((node) => {
-    const bound = inference.at(node);
-    const states =
-      bound instanceof Miss ? [] : (bound.training()?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
-    return states.length > 0 && states.every((value) => whyNotCarried(value) === undefined);
-  });
+  return [...statefulNodes(model, inference)].some(({ states }) =>
+    states.every((value) => frozenReason(value) === undefined),
+  );
 }
 
-/** Declares the float values that nodes carry in training mode. The switch of a dropout is not one. */
-function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
-  const misses: Miss[] = [];
-  let statefulNodes = 0;
+interface StatefulNode {
+  readonly node: Node;
+  /** The inputs that training mode updates. */
+  readonly states: readonly Value[];
+}
+
+function* statefulNodes(model: Model, inference: Inference): Generator<StatefulNode> {
   for (const node of model.graph.nodes()) {
     const bound = inference.at(node);
-    const form = bound instanceof Miss ? undefined : bound.training();
-    const states = (form?.states ?? []).flatMap((input) => node.inputs[input] ?? []);
-    if (states.length === 0 || !states.every(({ type }) => type === undefined || isFloat(type.type))) continue;
-    statefulNodes++;
-    const reason = states.map(whyNotCarried).find((reason) => reason !== undefined);
-    if (reason !== undefined) misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, describe(node)));
-    else for (const value of states) declared.set(value, { kind: "state" });
-    const readers = new Set(states.flatMap(({ uses }) => [...uses].map((use) => use.node)));
-    if (reason === undefined && readers.size > 1) {
-      const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store equal tensors only once`;
-      misses.push(new Miss(text, describe(node)));
-    }
+    const inputs = bound instanceof Miss ? [] : (bound.training()?.states ?? []);
+    const states = inputs.flatMap((input) => node.inputs[input] ?? []);
+    if (states.length > 0) yield { node, states };
   }
-  if (statefulNodes === 0)
-    misses.push(
-      new Miss("it has no running statistics: normalizations may have been folded into the layers before them"),
-    );
-  return misses;
 }
 
-function whyNotCarried({ name, tensor, role }: Value): string | undefined {
+/** Declares the float values that nodes update in training mode; the mode switch of a dropout is not a float. */
+function declareStates(model: Model, inference: Inference, declared: Map<Value, Role>): readonly Miss[] {
+  const misses: Miss[] = [];
+  const nodes = [...statefulNodes(model, inference)].filter(({ states }) =>
+    states.every(({ type }) => type === undefined || isFloat(type.type)),
+  );
+  for (const { node, states } of nodes) {
+    const reason = states.map(frozenReason).find((text) => text !== undefined);
+    if (reason !== undefined) {
+      misses.push(new Miss(`keeps its running statistics frozen: ${reason}`, describe(node)));
+      continue;
+    }
+    for (const value of states) declared.set(value, { kind: "state" });
+    const readers = new Set(states.flatMap(({ uses }) => [...uses].map((use) => use.node)));
+    if (readers.size === 1) continue;
+    const text = `shares its running statistics with ${readers.size - 1} other nodes; exporters store equal tensors only once`;
+    misses.push(new Miss(text, describe(node)));
+  }
+  if (nodes.length > 0) return misses;
+  return [new Miss("it has no running statistics: normalizations may have been folded into the layers before them")];
+}
+
+/** Returns why training cannot update a value; undefined if it can. */
+function frozenReason({ name, tensor, role }: Value): string | undefined {
   if (tensor === undefined) return `"${name}" is computed`;
   if (tensor.type !== "float32" && tensor.type !== "float64") return `"${name}" is ${tensor.type}`;
   return role === undefined || role.kind === "state" ? undefined : `"${name}" is ${roleWords(role)}`;
 }
 
-/** Returns layers with quantized weights, except those whose values `trained` moves, as a palette does. */
+/** Returns layers with quantized weights, except those that read a trained palette or scale. */
 export function quantizedWeights(model: Model, inference: Inference, trained: readonly Value[] = []): readonly Miss[] {
-  const moved = downstream(model.graph, trained, inference);
+  const changing = downstream(model.graph, trained, inference);
   return layers(model, inference).flatMap(({ name, weight }) => {
     const type = weight.tensor?.type;
-    return type === undefined || isFloat(type) || meetsAny(weight, moved)
+    return type === undefined || isFloat(type) || meetsAny(weight, changing)
       ? []
       : [new Miss(`its weight is stored as ${type} and is not changed`, name)];
   });
 }
 
-/** Returns whether a quantized value meets one of these values before it becomes a float. */
-function meetsAny(codes: Value, values: ReadonlySet<Value>): boolean {
-  const integers = new Set([codes]);
+/** Returns whether a node combines a quantized tensor with one of these values before it becomes a float. */
+function meetsAny(quantized: Value, values: ReadonlySet<Value>): boolean {
+  const integers = new Set([quantized]);
   for (const value of integers) {
     for (const { node } of value.uses) {
       if (node.inputs.some((input) => input !== undefined && values.has(input))) return true;

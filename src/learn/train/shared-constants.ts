@@ -4,8 +4,8 @@
  *
  *     ones: norm1, norm2, norm3          ones: norm1     ones_1: norm2     ones_2: norm3
  *
- * Tensors with a role stay shared, and so do tensors with different values and those whose readers share learned tensors, too,
- * like the steps of a recurrent layer.
+ * Tensors with a role or with different values stay shared. So do tensors whose readers share learned tensors, like the steps of
+ * a recurrent layer.
  */
 import type { Inference } from "../../core/analysis/infer.ts";
 import { type ParameterRead, parameterReads } from "../../core/analysis/parameters.ts";
@@ -18,47 +18,49 @@ import { groupBy } from "../../core/tensor/group-by.ts";
 
 /** A separate tensor for input `input` of the node that computes `reader`; by name, because copies of the model share names. */
 export interface ConstantCopy {
+  readonly name: string;
   readonly reader: string;
   readonly input: number;
   readonly before: string;
   /** The shared tensor: `before`, or the tensor of which `before` is an alias. */
   readonly stored: string;
-  readonly own: string;
 }
 
-/** Larger tensors are matrices, which are never ones. */
-const mostBytes = 2 ** 20;
+/** Larger tensors are matrices, which are never constant. */
+const maxBytes = 2 ** 20;
 
-export async function partConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
+/** Gives each layer a separate tensor instead of a shared constant, in place. */
+export async function separateConstants(model: Model, inference: Inference): Promise<readonly ConstantCopy[]> {
   const byRoot = groupBy(parameterReads(model, inference), ({ root }) => root);
+  /** The learned tensors that a node shares with others, as a key. */
   const shared = new Map<Node, string>();
-  const constants: (readonly [root: Value, readers: readonly ParameterRead[]])[] = [];
-  for (const [root, readers] of byRoot) {
+  const constants: (readonly [root: Value, reads: readonly ParameterRead[]])[] = [];
+  for (const [root, reads] of byRoot) {
     if (root.graph !== model.graph) continue;
-    if (await isUnlearnt(root)) constants.push([root, readers]);
-    else if (new Set(readers.map(({ node }) => node)).size > 1)
-      for (const { node } of readers) shared.set(node, `${shared.get(node) ?? ""}${root.name}\n`);
+    if (await isConstant(root)) constants.push([root, reads]);
+    else if (new Set(reads.map(({ node }) => node)).size > 1)
+      for (const { node } of reads) shared.set(node, `${shared.get(node) ?? ""}${root.name}\n`);
   }
   const names = new Set<string>();
-  const parted = constants.flatMap(([root, readers]) => partsOf(model, root, readers, shared, names));
-  partAlike(model, parted);
-  return parted;
+  const copies = constants.flatMap(([root, reads]) => copiesOf(model, root, reads, shared, names));
+  applyCopies(model, copies);
+  return copies;
 }
 
-export function partAlike({ graph, header }: Model, parted: readonly ConstantCopy[]): void {
-  for (const { reader, input, before, stored, own } of parted) {
+export function applyCopies({ graph, header }: Model, copies: readonly ConstantCopy[]): void {
+  for (const { name, reader, input, before, stored } of copies) {
     const node = graph.value(reader)?.producer;
     const { tensor } = graph.value(stored) ?? {};
     if (node?.inputs[input]?.name !== before || tensor === undefined) continue;
-    const value = graph.value(own) ?? graph.addTensor(own, tensor);
+    const value = graph.value(name) ?? graph.addTensor(name, tensor);
     // Up to IR 3 a stored tensor must be an input.
     if (header.irVersion < 4 && !graph.inputs.includes(value)) graph.setInputs([...graph.inputs, value]);
     graph.setInput(node, input, value);
   }
 }
 
-export function reportParted(parted: readonly ConstantCopy[], { log }: Pick<Context, "log">): void {
-  const names = [...new Set(parted.map(({ before }) => before))];
+export function logSeparated(copies: readonly ConstantCopy[], { log }: Pick<Context, "log">): void {
+  const names = [...new Set(copies.map(({ before }) => before))];
   const [first] = names;
   if (first === undefined) return;
   const more = names.length === 1 ? "" : ` (and ${names.length - 1} more)`;
@@ -67,97 +69,100 @@ export function reportParted(parted: readonly ConstantCopy[], { log }: Pick<Cont
 }
 
 /** Returns whether all elements are equal. A single element must be 0 or 1, since learned values can be equal, too. */
-async function isUnlearnt({ tensor, role }: Value): Promise<boolean> {
-  if (role !== undefined || tensor === undefined || !isFloat(tensor.type) || tensor.bytes > mostBytes) return false;
+async function isConstant({ tensor, role }: Value): Promise<boolean> {
+  if (role !== undefined || tensor === undefined || !isFloat(tensor.type) || tensor.bytes > maxBytes) return false;
   const numbers = toFloat64(await tensor.read());
   const [first] = numbers;
   if (numbers.length === 1) return first === 0 || first === 1;
   return first !== undefined && numbers.every((entry) => entry === first);
 }
 
-function partsOf(
+function copiesOf(
   { graph }: Model,
   root: Value,
-  readers: readonly ParameterRead[],
+  reads: readonly ParameterRead[],
   shared: ReadonlyMap<Node, string>,
   names: Set<string>,
 ): readonly ConstantCopy[] {
-  const uses = readers.flatMap((read) => {
-    const use = useBehind(read);
+  const uses = reads.flatMap((read) => {
+    const use = firstUse(read);
     if (use === undefined || use.node.graph !== graph || use.node.outputs[0] === undefined) return [];
-    return [{ ...use, module: sharedWith(read.node, shared) ?? read }];
+    return [{ ...use, module: sharedKey(read.node, shared) ?? read }];
   });
   const modules = [...groupBy(uses, ({ module }) => module).values()];
-  // Other readers keep the original.
+  // The first module keeps the original, unless it has other readers.
   const separated = root.uses.size > uses.length || graph.isOutput(root) ? modules : modules.slice(1);
   return separated.flatMap((uses) => {
-    let copyName = graph.freshName(root.name);
-    for (let count = 2; names.has(copyName); count++) copyName = graph.freshName(`${root.name}_${count}`);
-    names.add(copyName);
-    const { name } = root;
+    let name = graph.freshName(root.name);
+    for (let count = 2; names.has(name); count++) name = graph.freshName(`${root.name}_${count}`);
+    names.add(name);
+    const { name: before } = root;
     return uses.map(({ node, input }) => ({
+      name,
       reader: node.outputs[0]?.name ?? "",
       input,
-      before: name,
-      stored: name,
-      own: copyName,
+      before,
+      stored: before,
     }));
   });
 }
 
-/** Returns where a reader's path from the stored tensor begins, if the path has no other reader. */
-function useBehind({ node, input, root }: ParameterRead): Use | undefined {
+/** Returns the first use on a reader's path from the stored tensor, if the path has no other reader. */
+function firstUse({ node, input, root }: ParameterRead): Use | undefined {
   const value = node.inputs[input];
   if (value === root) return { node, input };
   const before = value?.producer;
   if (value === undefined || before === undefined || value.uses.size > 1 || value.graph.isOutput(value))
     return undefined;
-  for (const [index, value] of before.inputs.entries()) {
-    const use = value === undefined ? undefined : useBehind({ node: before, input: index, root });
+  for (const [index, source] of before.inputs.entries()) {
+    const use = source === undefined ? undefined : firstUse({ node: before, input: index, root });
     if (use !== undefined) return use;
   }
   return undefined;
 }
 
-function sharedWith(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
+/** Returns the learned tensors that a node, or a node before it, shares; undefined if there are none. */
+function sharedKey(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
   const near = node.inputs.flatMap((value) =>
     value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),
   );
   return shared.get(node) ?? (near.length === 0 ? undefined : near.join(""));
 }
 
-// Separates running statistics from trained parameters: in an untrained network the mean of a batch normalization equals its bias
-// (0), and the variance its scale (1). A shared mean would move with the bias, or overwrite it.
-
-export function giveOwnStatistics(
+/**
+ * Separates running statistics from trained parameters, in place: in an untrained network the mean of a batch normalization
+ * equals its bias (0), and the variance its scale (1). A shared mean would move with the bias, or overwrite it.
+ */
+export function separateStatistics(
   model: Model,
   inference: Inference,
   trained: ReadonlySet<Value>,
 ): readonly ConstantCopy[] {
   const { graph } = model;
-  const parted: ConstantCopy[] = [];
+  const copies: ConstantCopy[] = [];
   for (const node of graph.nodes()) {
     const bound = inference.at(node);
     const states = bound instanceof Miss ? [] : (bound.training()?.states ?? []);
     const reader = node.outputs[0]?.name;
     for (const input of states) {
       const before = node.inputs[input];
-      const root = before === undefined ? undefined : storedAs(before, inference);
+      const root = before === undefined ? undefined : aliasedTensor(before, inference);
       if (reader === undefined || before === undefined || root === undefined) continue;
       if (before.role !== undefined || !trained.has(root)) continue;
-      const copy = { reader, input, before: before.name, stored: root.name, own: graph.freshName(before.name) };
-      partAlike(model, [copy]);
-      parted.push(copy);
+      const name = graph.freshName(before.name);
+      const copy = { name, reader, input, before: before.name, stored: root.name };
+      applyCopies(model, [copy]);
+      copies.push(copy);
     }
   }
-  return parted;
+  return copies;
 }
 
-function storedAs(value: Value, inference: Inference): Value | undefined {
+function aliasedTensor(value: Value, inference: Inference): Value | undefined {
   const { producer } = value;
   if (producer === undefined) return value;
   const bound = inference.at(producer);
   const same = bound instanceof Miss ? undefined : bound.unchanged();
   const before = same === undefined ? undefined : producer.inputs[same];
-  return before === undefined ? undefined : storedAs(before, inference);
+  return before === undefined ? undefined : aliasedTensor(before, inference);
 }

@@ -20,7 +20,7 @@ import { cacheBytes } from "./frozen-cache.ts";
 import { decaysOf, trainedValues } from "./groups.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
 import { declareRoles } from "./roles.ts";
-import { partAlike } from "./shared-constants.ts";
+import { applyCopies } from "./shared-constants.ts";
 import { loadStepGraph, releaseStepGraph, type StepOptions } from "./step-graph.ts";
 import { copyOfTied, type Tie, tie } from "./ties.ts";
 import { type Progress, trainingEnd } from "./write-loss.ts";
@@ -68,7 +68,7 @@ export async function createStep(
     ...step,
     store(target, weights) {
       storeWeights(target);
-      partAlike(target, [...ownStatistics, ...parted]);
+      applyCopies(target, [...ownStatistics, ...parted]);
       step.store(target, weights);
     },
   };

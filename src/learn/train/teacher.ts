@@ -24,27 +24,25 @@ export function teacherBeside(model: Model, emit: Emit, reference: Model): Named
   const version = Math.max(model.opsets.get("") ?? 1, teacher.opsets.get("") ?? 1);
   raiseOpset(model, version);
   raiseOpset(teacher, version);
-  const [first] = model.graph.feeds;
-  const batch = fixedDims(first?.type?.dims)?.[0];
-  if (first === undefined || batch === undefined)
-    throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
+  const batch = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0];
+  if (batch === undefined) throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
   const shapes = teacher.graph.feeds.flatMap((input) => {
-    const studentDims = fixedDims(feedOf(input, model, teacher)?.type?.dims);
+    const studentDims = fixedDims(studentInputFor(input, model, teacher)?.type?.dims);
     if (studentDims === undefined) return [];
     const rest = fixedDims(input.type?.dims?.slice(1));
     return [[input.name, rest === undefined ? studentDims : [batch, ...rest]] as const];
   });
-  fixInputs(teacher, { ...Object.fromEntries(shapes), ...ofTheSameSizes(teacher, new Map(shapes)) });
+  fixInputs(teacher, { ...Object.fromEntries(shapes), ...impliedShapes(teacher, new Map(shapes)) });
   const inputs = new Map<Value, Value>();
   for (const input of teacher.graph.feeds) {
-    const studentInput = feedOf(input, model, teacher);
+    const studentInput = studentInputFor(input, model, teacher);
     const dims = fixedDims(input.type?.dims);
     const type = input.type?.type;
-    if (studentInput !== undefined) inputs.set(input, fitted(emit, studentInput, input));
+    if (studentInput !== undefined) inputs.set(input, fitInput(emit, studentInput, input));
     // The cache of a layer that the student does not have is empty.
     else if (dims?.includes(0) === true && type !== undefined && type !== "string")
       inputs.set(input, emit.constant(zeros(type, dims)));
-    else throw unfed(input, model);
+    else throw missingInput(input, model);
   }
   infer(teacher);
   const merged = mergeGraph(model, teacher, "teacher.", inputs);
@@ -64,7 +62,8 @@ function freeze(teacher: Model): void {
   }
 }
 
-function ofTheSameSizes(
+/** Returns the shapes of the other inputs, from symbolic dimensions that they share with known ones. */
+function impliedShapes(
   { graph }: Model,
   known: ReadonlyMap<string, readonly number[]>,
 ): Readonly<Record<string, readonly number[]>> {
@@ -85,7 +84,7 @@ function ofTheSameSizes(
 }
 
 /** Returns the student's input for an input of the teacher: of the same name, or else the only one (of its type) for a single input. */
-function feedOf(input: Value, student: Model, teacher: Model): Value | undefined {
+function studentInputFor(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
   const sameName = feeds.find(({ name }) => name === input.name);
   if (sameName !== undefined || teacher.graph.feeds.length > 1) return sameName;
@@ -97,15 +96,15 @@ function feedOf(input: Value, student: Model, teacher: Model): Value | undefined
 /** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both. */
 export function requireFittingTeacher(student: Model, teacher: Model): void {
   for (const teacherInput of teacher.graph.feeds) {
-    const studentInput = feedOf(teacherInput, student, teacher);
-    if (studentInput === undefined && teacher.graph.feeds.length === 1) throw unfed(teacherInput, student);
+    const studentInput = studentInputFor(teacherInput, student, teacher);
+    if (studentInput === undefined && teacher.graph.feeds.length === 1) throw missingInput(teacherInput, student);
     if (studentInput === undefined) continue;
     const [from, to] = [studentInput, teacherInput].map(({ type }) => fixedDims(type?.dims?.slice(1)));
-    if (from !== undefined && to !== undefined && !holdsTheSame(from, to)) throw misfit(studentInput, teacherInput);
+    if (from !== undefined && to !== undefined && !canReshape(from, to)) throw misfit(studentInput, teacherInput);
   }
 }
 
-function unfed({ name }: Value, { graph }: Model): PithError {
+function missingInput({ name }: Value, { graph }: Model): PithError {
   const names = graph.feeds.map((feed) => `"${feed.name}"`).join(", ");
   return new PithError("E_NAME", `The teacher has an input "${name}", and the student's inputs are ${names}.`, {
     hint: "Both get the same samples: use a teacher with the student's inputs.",
@@ -113,32 +112,36 @@ function unfed({ name }: Value, { graph }: Model): PithError {
 }
 
 /** Returns whether a reshape converts the shape: 784 to 1×28×28, but not 3×32×32 to 32×32×3, which would mix channels. */
-function holdsTheSame(from: readonly number[], to: readonly number[]): boolean {
+function canReshape(from: readonly number[], to: readonly number[]): boolean {
   const a = from.filter((dim) => dim !== 1);
   const b = to.filter((dim) => dim !== 1);
   const isPermuted = a.length === b.length && a.some((dim, axis) => dim !== b[axis]);
   return elementCount(from) === elementCount(to) && !isPermuted;
 }
 
-function misfit(own: Value, wanted: Value): PithError {
-  const isOtherType = own.type?.type !== wanted.type?.type;
+function misfit(studentInput: Value, teacherInput: Value): PithError {
+  const isOtherType = studentInput.type?.type !== teacherInput.type?.type;
   const describeInput = ({ name, type }: Value): string =>
     `"${name}" ${isOtherType ? type?.type : ""}${dimsText(type?.dims)}`;
   return new PithError(
     "E_SHAPE_MISMATCH",
-    `The teacher's input ${describeInput(wanted)} does not fit the student's ${describeInput(own)}.`,
+    `The teacher's input ${describeInput(teacherInput)} does not fit the student's ${describeInput(studentInput)}.`,
     {
       hint: "Both get the same samples: use a teacher with inputs of the same size and order of axes.",
     },
   );
 }
 
-function fitted(emit: Emit, own: Value, wanted: Value): Value {
-  const [from, to] = [fixedDims(own.type?.dims), fixedDims(wanted.type?.dims)];
-  const [type, wantedType] = [own.type?.type, wanted.type?.type];
-  const isOtherKind = type !== undefined && wantedType !== undefined && isFloat(type) !== isFloat(wantedType);
-  if (from === undefined || to === undefined || !holdsTheSame(from, to) || isOtherKind) throw misfit(own, wanted);
+/** Casts and reshapes a student input for the teacher. @throws PithError E_SHAPE_MISMATCH if it does not fit. */
+function fitInput(emit: Emit, studentInput: Value, teacherInput: Value): Value {
+  const [from, to] = [fixedDims(studentInput.type?.dims), fixedDims(teacherInput.type?.dims)];
+  const [type, teacherType] = [studentInput.type?.type, teacherInput.type?.type];
+  const isOtherKind = type !== undefined && teacherType !== undefined && isFloat(type) !== isFloat(teacherType);
+  if (from === undefined || to === undefined || !canReshape(from, to) || isOtherKind)
+    throw misfit(studentInput, teacherInput);
   const converted =
-    wantedType === undefined || type === wantedType ? own : emit.Cast([own], { to: typeCodes[wantedType] });
+    teacherType === undefined || type === teacherType
+      ? studentInput
+      : emit.Cast([studentInput], { to: typeCodes[teacherType] });
   return sameDims(from, to) ? converted : emit.Reshape([converted, to]);
 }

@@ -1,6 +1,6 @@
 /**
- * Ties matrices that a file stores twice, perhaps transposed, such as the embedding and output of a language model. Trained
- * separately, they would drift apart. Equal matrices count as tied unless all elements are equal (zeros, ones). The role
+ * Ties matrices that a file stores twice, perhaps transposed, such as the embedding and output of a language model. Separate
+ * training would make them differ. Equal matrices count as tied unless all elements are equal (zeros, ones). The role
  * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
  */
 import { emitInto } from "../../core/graph/emit.ts";
@@ -24,14 +24,14 @@ interface Copy {
 }
 
 /** Returns matrices that are copies of an earlier one. Only matrices whose sizes occur twice are read. */
-export async function tiesAmong(values: readonly Value[]): Promise<readonly Copy[]> {
+export async function findTies(values: readonly Value[]): Promise<readonly Copy[]> {
   const ties: Copy[] = [];
   const matrices = values.filter(({ tensor }) => tensor?.dims.length === 2 && Math.min(...tensor.dims) >= 2);
   const sizes = ({ tensor }: Value): string => `${tensor?.type} ${tensor?.dims.toSorted((a, b) => a - b)}`;
-  for (const alike of groupBy(matrices, sizes).values()) {
-    if (alike.length < 2) continue;
+  for (const sameSize of groupBy(matrices, sizes).values()) {
+    if (sameSize.length < 2) continue;
     const firsts = new Map<number, Value[]>();
-    for (const value of alike) {
+    for (const value of sameSize) {
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
       const sum = sumOf(dense);
@@ -59,8 +59,8 @@ async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<C
 function sumOf({ data }: Dense): number {
   if (!ArrayBuffer.isView(data)) return 0;
   const { buffer, byteOffset, byteLength } = data;
-  const inWords = byteLength / data.length >= 4;
-  const words = inWords
+  const isWide = byteLength / data.length >= 4;
+  const words = isWide
     ? new Int32Array(buffer, byteOffset, byteLength / 4)
     : new Uint8Array(buffer, byteOffset, byteLength);
   let sum = 0;
@@ -68,18 +68,17 @@ function sumOf({ data }: Dense): number {
   return sum;
 }
 
-/** Redirects readers of a copy to the first matrix, in place; returns the copies. `wanted` names the trained tensors. */
-export function tie(model: Model, wanted: ReadonlySet<string>): readonly Tie[] {
-  const ties: Tie[] = [];
-  for (const { name, role, tensor } of model.graph.values()) {
-    if (tensor === undefined || role?.kind !== "tied" || !wanted.has(role.name)) continue;
-    ties.push({ name, of: role.name, transposed: role.transposed });
-  }
-  for (const { name, of, transposed } of ties) substituteCopy(model, name, of, transposed);
+/** Redirects readers of a copy to the first matrix, in place; returns the copies. `trained` names the trained tensors. */
+export function tie(model: Model, trained: ReadonlySet<string>): readonly Tie[] {
+  const ties = [...model.graph.values()].flatMap(({ name, role, tensor }): Tie[] => {
+    const isTied = tensor !== undefined && role?.kind === "tied" && trained.has(role.name);
+    return isTied ? [{ name, of: role.name, transposed: role.transposed }] : [];
+  });
+  for (const each of ties) substituteCopy(model, each);
   return ties;
 }
 
-function substituteCopy(model: Model, name: string, of: string, transposed: boolean): void {
+function substituteCopy(model: Model, { name, of, transposed }: Tie): void {
   const [copy, first] = [model.graph.value(name), model.graph.value(of)];
   if (copy === undefined || first === undefined) return;
   const [before] = model.graph.nodes();
@@ -94,7 +93,7 @@ function substituteCopy(model: Model, name: string, of: string, transposed: bool
 }
 
 function isSame(a: Dense, b: Dense): boolean {
-  return sameDims(a.dims, b.dims) && a.data.every((entry: unknown, at: number) => entry === b.data[at]);
+  return sameDims(a.dims, b.dims) && a.data.every((entry: unknown, index: number) => entry === b.data[index]);
 }
 
 function isTransposed(a: Dense, b: Dense): boolean {
@@ -106,6 +105,7 @@ function isTransposed(a: Dense, b: Dense): boolean {
   return true;
 }
 
+/** Returns the elements of a tied copy: transposed ones in the order of the copy. */
 export function copyOfTied<Data extends Float32Array | Float64Array>(
   data: Data,
   [rows = 0, columns = 0]: readonly number[],

@@ -20,7 +20,7 @@ import { trainedValues } from "./groups.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
 import { type Declaration, declareRoles, quantizedWeights } from "./roles.ts";
-import { reportParted } from "./shared-constants.ts";
+import { logSeparated } from "./shared-constants.ts";
 import { trainOptions } from "./train-options.ts";
 import type { Curve, Epoch, TrainingSummary } from "./training-state.ts";
 
@@ -117,7 +117,7 @@ function report({ declared, parted }: Declaration, context: Context): void {
   const namesOf = (kind: Role["kind"]): readonly string[] =>
     [...declared].flatMap(([{ name }, role]) => (role.kind === kind ? [`"${name}"`] : []));
   const [[buffer, ...more], states] = [namesOf("buffer"), namesOf("state")];
-  reportParted(parted, context);
+  logSeparated(parted, context);
   if (buffer !== undefined) {
     const text = more.length === 0 ? `${buffer} is frozen` : `${buffer} and ${more.length} more are frozen`;
     context.log({ id: "buffers", text: `${text}: the values look like a mask or sinusoidal positions` });
