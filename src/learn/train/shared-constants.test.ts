@@ -92,7 +92,7 @@ graph (x: float32[batch, 4]) -> (y) {
   y = Add(k, moved)
 }`);
     const { parted } = await declareRoles(model);
-    expect(parted.map(({ reader, own }) => [reader, own])).toEqual([
+    expect(parted.map(({ reader, name }) => [reader, name])).toEqual([
       ["h", "zeros_1"],
       ["moved", "zeros_2"],
     ]);

@@ -44,21 +44,19 @@ export interface BoxMatch {
   readonly overlap: number;
 }
 
-/** By falling score, each detection takes the unused box of its class with the largest IoU ≥ `least` (PASCAL VOC and COCO). */
+/** By falling score, each detection takes the unused box of its class with the largest IoU ≥ `minOverlap` (PASCAL VOC and COCO). */
 export function matchBoxes(
   found: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],
-  least = threshold,
+  minOverlap = threshold,
 ): readonly BoxMatch[] {
   const used = new Set<number>();
-  return byScore(found).flatMap((index): BoxMatch[] => {
-    const detection = found[index];
-    if (detection === undefined) return [];
+  return byScore(found).flatMap(([index, detection]): BoxMatch[] => {
     let best: BoxMatch | undefined;
     for (const [truth, other] of truths.entries()) {
       if (used.has(truth) || other.class !== detection.class) continue;
       const overlap = intersectionOverUnion(detection.box, other.box);
-      if (overlap >= least && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
+      if (overlap >= minOverlap && overlap > (best?.overlap ?? -1)) best = { found: index, truth, overlap };
     }
     if (best === undefined) return [];
     used.add(best.truth);
@@ -69,9 +67,7 @@ export function matchBoxes(
 /** Non-maximum suppression within each class. Returns the kept detections by falling score. */
 export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
   const kept: Detection[] = [];
-  for (const index of byScore(found)) {
-    const detection = found[index];
-    if (detection === undefined) continue;
+  for (const [, detection] of byScore(found)) {
     const covered = kept.some(
       (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > threshold,
     );
@@ -80,34 +76,35 @@ export function suppressOverlaps(found: readonly Detection[]): readonly Detectio
   return kept;
 }
 
-function byScore(found: readonly Detection[]): number[] {
-  return [...found.keys()].sort((a, b) => (found[b]?.score ?? 0) - (found[a]?.score ?? 0) || a - b);
+/** Sorts detections by falling score, equal ones by index. */
+function byScore(found: readonly Detection[]): [index: number, detection: Detection][] {
+  return [...found.entries()].sort(([i, a], [j, b]) => b.score - a.score || i - j);
 }
 
 interface BoxForm {
-  readonly centres: boolean;
-  readonly first: number;
+  /** Whether boxes are given by center and size. */
+  readonly isCentered: boolean;
+  readonly firstClass: number;
 }
 
 function formOf(outputs: Batch): BoxForm {
-  const boxes = outputNamed(outputs, "boxes");
+  const corners = toFloat64(outputNamed(outputs, "boxes"));
   const scores = outputNamed(outputs, "scores");
-  const [places, values] = [toFloat64(boxes), toFloat64(scores)];
   const classes = scores.dims[2] ?? 1;
-  let centres = false;
-  for (let at = 0; at + 3 < places.length; at += 4) {
-    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = places.subarray(at, at + 4);
-    centres ||= x2 < x1 || y2 < y1;
+  let isCentered = false;
+  for (let start = 0; start + 3 < corners.length; start += 4) {
+    const [x1 = 0, y1 = 0, x2 = 0, y2 = 0] = corners.subarray(start, start + 4);
+    isCentered ||= x2 < x1 || y2 < y1;
   }
-  return { centres, first: classes > 1 && addUpToOne(values, classes) ? 1 : 0 };
+  return { isCentered, firstClass: classes > 1 && areProbabilities(toFloat64(scores), classes) ? 1 : 0 };
 }
 
 /** Returns the detections of each image of a batch. @throws PithError E_DATA if the model lacks these outputs. */
 export function detections(outputs: Batch): readonly (readonly Detection[])[] {
-  return detectionsIn(outputs, formOf(outputs));
+  return detectionsOf(outputs, formOf(outputs));
 }
 
-function detectionsIn(outputs: Batch, form: BoxForm): readonly (readonly Detection[])[] {
+function detectionsOf(outputs: Batch, { isCentered, firstClass }: BoxForm): readonly (readonly Detection[])[] {
   const boxes = outputNamed(outputs, "boxes");
   const scores = outputNamed(outputs, "scores");
   const [images = 0, candidates = 0, corners] = boxes.dims;
@@ -118,26 +115,24 @@ function detectionsIn(outputs: Batch, form: BoxForm): readonly (readonly Detecti
       `Boxes of ${dimsText(boxes.dims)} and scores of ${dimsText(scores.dims)} are not detections: expected [images, candidates, 4] and [images, candidates, classes].`,
     );
   }
-  const [places, values] = [toFloat64(boxes), toFloat64(scores)];
-  const { first, centres } = form;
+  const [coordinates, values] = [toFloat64(boxes), toFloat64(scores)];
   return Array.from({ length: images }, (_, image) => {
-    const candidatesFound: Detection[] = [];
+    const accepted: Detection[] = [];
     for (let candidate = image * candidates; candidate < (image + 1) * candidates; candidate++) {
-      let best = first;
-      for (let index = first; index < classes; index++) {
+      let best = firstClass;
+      for (let index = firstClass; index < classes; index++)
         if ((values[candidate * classes + index] ?? 0) > (values[candidate * classes + best] ?? 0)) best = index;
-      }
       const score = values[candidate * classes + best] ?? 0;
       if (!(score >= threshold)) continue;
-      const [a = 0, b = 0, c = 0, d = 0] = places.subarray(4 * candidate, 4 * candidate + 4);
-      const box: Box = centres ? [a - c / 2, b - d / 2, a + c / 2, b + d / 2] : [a, b, c, d];
-      candidatesFound.push({ box, score, class: best });
+      const [a = 0, b = 0, c = 0, d = 0] = coordinates.subarray(4 * candidate, 4 * candidate + 4);
+      const box: Box = isCentered ? [a - c / 2, b - d / 2, a + c / 2, b + d / 2] : [a, b, c, d];
+      accepted.push({ box, score, class: best });
     }
-    return suppressOverlaps(candidatesFound);
+    return suppressOverlaps(accepted);
   });
 }
 
-function addUpToOne(values: Float64Array, classes: number): boolean {
+function areProbabilities(values: Float64Array, classes: number): boolean {
   for (let start = 0; start < values.length; start += classes) {
     let sum = 0;
     for (let index = start; index < start + classes; index++) sum += values[index] ?? 0;
@@ -156,12 +151,11 @@ export function boxOverlap(): Metric {
     truth: "original",
     rows(outputs, original) {
       const form = formOf(original);
-      const [ours, theirs] = [detectionsIn(outputs, form), detectionsIn(original, form)];
-      if (ours.length !== theirs.length)
-        throw new PithError(
-          "E_DATA",
-          `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`,
-        );
+      const [ours, theirs] = [detectionsOf(outputs, form), detectionsOf(original, form)];
+      if (ours.length !== theirs.length) {
+        const text = `The original outputs boxes for ${theirs.length} images, the model for ${ours.length}.`;
+        throw new PithError("E_DATA", text);
+      }
       const rows = new Float64Array(2 * ours.length);
       for (const [image, detected] of ours.entries()) {
         const truths = theirs[image] ?? [];
@@ -174,13 +168,10 @@ export function boxOverlap(): Metric {
     gathered(rows, samples) {
       const [, boxes = 0] = columnSums(rows, 2);
       if (boxes > 0) return rows;
-      throw new PithError(
-        "E_DATA",
-        `Neither model detects anything on ${samples} samples: there are no boxes to compare.`,
-        {
-          hint: "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.",
-        },
-      );
+      const text = `Neither model detects anything on ${samples} samples: there are no boxes to compare.`;
+      const hint =
+        "The preprocessing may be wrong (`preprocess`), or the samples contain nothing that the model detects.";
+      throw new PithError("E_DATA", text, { hint });
     },
     detail(rows) {
       const [, boxes = 0] = columnSums(rows, 2);

@@ -28,9 +28,9 @@ export function agreement(options: MetricOptions = {}): Metric {
     truth: "original",
     interval: "proportion",
     rows: (outputs, original) =>
-      perSample(outputs, original, options, (own, other, position) => {
-        const best = bestClass(own, position);
-        return Number(best >= 0 && best === bestClass(other, position));
+      perSample(outputs, original, options, (ours, theirs, position) => {
+        const best = bestClass(ours, position);
+        return Number(best >= 0 && best === bestClass(theirs, position));
       }),
   });
 }
@@ -70,7 +70,7 @@ export function signalToNoise(options: MetricOptions = {}): Metric {
 const roundingShare = 1e-12;
 
 /** Maximum number of means per sample in R²; more values are averaged in this number of equal parts. */
-const mostMeans = 32;
+const maxMeans = 32;
 
 /**
  * Share of the original's variance that the model explains: R² = 1 − Σ (x − y)² / Σ (x − mean)². It is 1 if nothing changed.
@@ -79,12 +79,13 @@ const mostMeans = 32;
  * between two outputs, such as 5 and 300, as explained variance. A constant original yields 1 or 0.
  */
 export function determination(options: MetricOptions = {}): Metric {
-  const means = Math.min(mostMeans, Math.max(1, options.width ?? 1));
+  const means = Math.min(maxMeans, Math.max(1, options.width ?? 1));
   const columns = 2 + 2 * means;
   const figure = (rows: Float64Array): number => {
     const [noise = 0, squares = 0, ...sums] = columnSums(rows, columns);
     const [totals, counts] = [sums.slice(0, means), sums.slice(means)];
-    const groups = rows.length > columns ? [totals, counts] : [totals, counts].map((all) => [all.reduce(added, 0)]);
+    // A single sample has one mean over all of its values.
+    const groups = rows.length > columns ? [totals, counts] : [totals, counts].map((values) => [values.reduce(add, 0)]);
     const variance = variation(squares, groups[0] ?? [], groups[1] ?? []);
     if (Number.isNaN(noise) || Number.isNaN(variance)) return Number.NaN;
     return variance > roundingShare * squares ? 1 - noise / variance : Number(noise === 0);
@@ -96,7 +97,7 @@ export function determination(options: MetricOptions = {}): Metric {
   return ofPowers({ name: "R²", unit: "", best: 1, columns }, options, numbers, figure);
 }
 
-const added = (a: number, b: number): number => a + b;
+const add = (a: number, b: number): number => a + b;
 
 function ofPowers(
   metric: Pick<Metric, "name" | "unit" | "best" | "columns">,
@@ -119,13 +120,12 @@ function ofPowers(
   };
 }
 
-function divergence(own: Scores, original: Scores, position: number): number {
-  const ownSum = logSumExp(own, position);
-  const originalSum = logSumExp(original, position);
+function divergence(ours: Scores, theirs: Scores, position: number): number {
+  const [sumP, sumQ] = [logSumExp(theirs, position), logSumExp(ours, position)];
   let sum = 0;
-  for (let index = 0; index < original.classes; index++) {
-    const logP = (original.values[original.at(position) + index * original.step] ?? 0) - originalSum;
-    const logQ = (own.values[own.at(position) + index * own.step] ?? 0) - ownSum;
+  for (let index = 0; index < theirs.classes; index++) {
+    const logP = (theirs.values[theirs.at(position) + index * theirs.step] ?? 0) - sumP;
+    const logQ = (ours.values[ours.at(position) + index * ours.step] ?? 0) - sumQ;
     const p = Math.exp(logP);
     // p log p → 0 as p → 0.
     if (p > 0 || Number.isNaN(p)) sum += p * (logP - logQ);
@@ -141,7 +141,7 @@ function perSample(
   measure: (own: Scores, original: Scores, position: number) => number,
   prepared: (scores: Scores, original: Scores) => Scores = (scores) => scores,
 ): Float64Array {
-  const { name, ours, theirs: reference, samples, width, classes } = matched(outputs, original, options);
+  const { name, ours, theirs: reference, samples, width, classes } = matchOutputs(outputs, original, options);
   const named = namesClasses(reference, samples);
   // With one value per sample there are no classes, so any two models would agree.
   if (width === 1 && !named) {
@@ -177,30 +177,28 @@ interface Numbers extends Pair<Float64Array> {
 }
 
 function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
-  const outputPair = matched(outputs, original, options);
-  if (outputPair.theirs.type === "string" || outputPair.ours.type === "string") {
-    throw new PithError("E_DATA", `"${outputPair.name}" is text: there are no numbers to compare.`, {
+  const { ours, theirs, ...rest } = matchOutputs(outputs, original, options);
+  if (theirs.type === "string" || ours.type === "string") {
+    throw new PithError("E_DATA", `"${rest.name}" is text: there are no numbers to compare.`, {
       hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }
-  const theirs = toFloat64(outputPair.theirs);
-  return { ...outputPair, ours: toFloat64(outputPair.ours), theirs, isFill: fills(theirs, outputPair.theirs.type) };
+  const expected = toFloat64(theirs);
+  return { ...rest, ours: toFloat64(ours), theirs: expected, isFill: fills(expected, theirs.type) };
 }
 
-function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
+/** Returns the compared output of both models. @throws PithError E_DATA if their sizes or kinds differ. */
+function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
   const name = mainOutputName(original, options.output);
   const theirs = mainOutput(original, name);
   const ours = outputs[name];
   if (ours === undefined) throw new PithError("E_DATA", `The original's output "${name}" is missing in the model.`);
   const [samples = 1] = theirs.dims;
   if (ours.data.length !== theirs.data.length || (ours.type === "string") !== (theirs.type === "string")) {
-    throw new PithError(
-      "E_DATA",
-      `"${name}" is ${theirs.type}${dimsText(theirs.dims)} in the original and ${ours.type}${dimsText(ours.dims)} in the model.`,
-      {
-        hint: 'If the size of the output varies with the input, use `metric: "box-overlap"`, or another output (`output`).',
-      },
-    );
+    const [before, after] = [theirs, ours].map(({ type, dims }) => `${type}${dimsText(dims)}`);
+    throw new PithError("E_DATA", `"${name}" is ${before} in the original and ${after} in the model.`, {
+      hint: 'If the size of the output varies with the input, use `metric: "box-overlap"`, or another output (`output`).',
+    });
   }
   if (theirs.data.length === 0)
     throw new PithError(
@@ -213,11 +211,11 @@ function matched(outputs: Batch, original: Batch, options: MetricOptions): Pair<
 
 function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {
   const [error, sums, counts] = [new Difference(), new Float64Array(parts), new Float64Array(parts)];
-  for (let at = sample * width; at < (sample + 1) * width; at++) {
-    const [expected = 0, actual = 0] = [theirs[at], ours[at]];
+  for (let index = 0; index < width; index++) {
+    const [expected = 0, actual = 0] = [theirs[sample * width + index], ours[sample * width + index]];
     if (isFill(expected, actual)) continue;
     error.add(expected, actual);
-    const part = Math.floor(((at - sample * width) * parts) / width);
+    const part = Math.floor((index * parts) / width);
     sums[part] = (sums[part] ?? 0) + expected;
     counts[part] = (counts[part] ?? 0) + 1;
   }

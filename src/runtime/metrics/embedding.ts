@@ -25,13 +25,13 @@ export function embeddings(outputs: Batch, batch: Batch | undefined, options: Me
       `An output of ${dimsText(dims)} is not an embedding: expected [samples, width] or [samples, positions, width].`,
     );
   }
-  const { samples, width, values } = vectors(outputs, batch, options);
-  for (let sample = 0; sample < samples; sample++) {
-    const vector = values.subarray(sample * width, (sample + 1) * width);
-    const length = Math.sqrt(product(vector, 0, vector, 0, width));
-    if (length > 0) for (let index = 0; index < width; index++) vector[index] = (vector[index] ?? 0) / length;
+  const sums = vectors(outputs, batch, options);
+  for (let sample = 0; sample < sums.samples; sample++) {
+    const vector = rowOf(sums, sample);
+    const length = Math.sqrt(product(vector, vector));
+    if (length > 0) for (const [index, value] of vector.entries()) vector[index] = value / length;
   }
-  return { samples, width, values };
+  return sums;
 }
 
 /** Returns each sample's vector; for [samples, positions, width] the sum over the counted positions. */
@@ -43,17 +43,20 @@ export function vectors(outputs: Batch, batch: Batch | undefined, options: Metri
   const width = elementCount(rest) / positions;
   const mask = maskOf(batch, samples, positions);
   const numbers = toFloat64(dense);
-  const values = new Float64Array(samples * width);
+  const sums = { samples, width, values: new Float64Array(samples * width) };
   for (let sample = 0; sample < samples; sample++) {
-    const vector = values.subarray(sample * width, (sample + 1) * width);
+    const vector = rowOf(sums, sample);
     for (let position = sample * positions; position < (sample + 1) * positions; position++) {
       if (mask?.[position] === 0) continue;
       for (let index = 0; index < width; index++)
         vector[index] = (vector[index] ?? 0) + (numbers[position * width + index] ?? 0);
     }
   }
-  return { samples, width, values };
+  return sums;
 }
+
+const rowOf = ({ values, width }: Pick<Embeddings, "values" | "width">, row: number): Float64Array =>
+  values.subarray(row * width, (row + 1) * width);
 
 function maskOf(batch: Batch | undefined, samples: number, positions: number): Float64Array | undefined {
   const mask = batch === undefined ? undefined : attentionMaskOf(batch);
@@ -91,11 +94,11 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
     rows(outputs, original, batch) {
       const { ours, theirs } = pair(outputs, original, batch, options);
       const { samples, width } = ours;
+      // Each sample has two rows: the model's vector, then the original's.
       const rows = new Float64Array(2 * samples * width);
       for (let sample = 0; sample < samples; sample++) {
-        const vectorOf = (values: Float64Array) => values.subarray(sample * width, (sample + 1) * width);
-        rows.set(vectorOf(ours.values), 2 * sample * width);
-        rows.set(vectorOf(theirs.values), (2 * sample + 1) * width);
+        rows.set(rowOf(ours, sample), 2 * sample * width);
+        rows.set(rowOf(theirs, sample), (2 * sample + 1) * width);
       }
       return rows;
     },
@@ -106,11 +109,11 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
           `The ${k} nearest neighbors of a sample need at least ${leastSamples(k)} samples, got ${samples}.`,
         );
       const width = collected.length / samples / 2;
+      const rows = { values: collected, width };
       return Float64Array.from({ length: samples }, (_, sample) => {
-        const at = 2 * sample * width;
-        if (collected.subarray(at, at + 2 * width).some(Number.isNaN)) return 0;
-        const before = new Set(nearest(collected, sample, k, width, 1));
-        return nearest(collected, sample, k, width, 0).filter((other) => before.has(other)).length / k;
+        if ([0, 1].some((which) => rowOf(rows, 2 * sample + which).some(Number.isNaN))) return 0;
+        const before = new Set(nearest(rows, sample, k, 1));
+        return nearest(rows, sample, k, 0).filter((other) => before.has(other)).length / k;
       });
     },
   });
@@ -121,26 +124,22 @@ export function leastSamples(k: number): number {
   return 4 * k;
 }
 
-export function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
-  const { width } = ours;
-  const start = sample * width;
-  const isZero = ({ values }: Embeddings): boolean =>
-    values.subarray(start, start + width).every((value) => value === 0);
-  if (isZero(ours) && isZero(theirs)) return 1;
-  return product(ours.values, start, theirs.values, start, width);
+function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
+  const [a, b] = [rowOf(ours, sample), rowOf(theirs, sample)];
+  return [a, b].every((vector) => vector.every((value) => value === 0)) ? 1 : product(a, b);
 }
 
 /** Returns the k nearest samples; ties go to the first. `which`: 0 for the model's vectors, 1 for the original's. */
-function nearest(collected: Float64Array, sample: number, k: number, width: number, which: 0 | 1): number[] {
-  const place = (index: number): number => (2 * index + which) * width;
+function nearest(rows: Pick<Embeddings, "values" | "width">, sample: number, k: number, which: 0 | 1): number[] {
+  const vectorOf = (index: number): Float64Array => rowOf(rows, 2 * index + which);
   const best: { readonly index: number; readonly near: number }[] = [];
-  for (let index = 0; index < collected.length / width / 2; index++) {
+  for (let index = 0; index < rows.values.length / rows.width / 2; index++) {
     if (index === sample) continue;
-    const cosine = product(collected, place(sample), collected, place(index), width);
+    const cosine = product(vectorOf(sample), vectorOf(index));
     const near = Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine;
     if (best.length === k && near <= (best.at(-1)?.near ?? 0)) continue;
-    const at = best.findIndex((other) => near > other.near);
-    best.splice(at < 0 ? best.length : at, 0, { index, near });
+    const position = best.findIndex((other) => near > other.near);
+    best.splice(position < 0 ? best.length : position, 0, { index, near });
     if (best.length > k) best.pop();
   }
   return best.map(({ index }) => index);
@@ -162,8 +161,8 @@ function pair(
   return { ours, theirs };
 }
 
-function product(a: Float64Array, startA: number, b: Float64Array, startB: number, width: number): number {
+function product(a: Float64Array, b: Float64Array): number {
   let sum = 0;
-  for (let index = 0; index < width; index++) sum += (a[startA + index] ?? 0) * (b[startB + index] ?? 0);
+  for (let index = 0; index < a.length; index++) sum += (a[index] ?? 0) * (b[index] ?? 0);
   return sum;
 }

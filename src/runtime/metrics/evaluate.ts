@@ -73,41 +73,36 @@ export async function measure(
 ): Promise<readonly (readonly Float64Array[])[]> {
   const needsOriginal = metrics.find((metric) => metric.truth === "original");
   if (needsOriginal !== undefined && options.held === false) {
-    throw new PithError(
-      "E_OPTION",
-      `"${needsOriginal.name}" compares a model with its original, and no original is given.`,
-      {
-        hint: "Give the original model: option `original`.",
-      },
-    );
+    const text = `"${needsOriginal.name}" compares a model with its original, and no original is given.`;
+    throw new PithError("E_OPTION", text, { hint: "Give the original model: option `original`." });
   }
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
   // A label that the model reads as an input is not a ground truth.
-  const inputLabel = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
+  const isLabelInput = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
   const { batch = usualBatch(models), threads, signal, progress } = options;
   const running = { batch, threads, optimize: true, signal, progress };
   const observed = models.map((model) => ({ model }));
-  const done = await overSamples(engine, observed, dataset, running, (results, rows) => {
-    const { label: _, ...unlabelled } = rows;
-    const judged = inputLabel ? unlabelled : rows;
+  const samples = await overSamples(engine, observed, dataset, running, (results, columns) => {
+    const { label: _, ...withoutLabel } = columns;
+    const truth = isLabelInput ? withoutLabel : columns;
     const [original = {}] = results;
-    const count = samplesIn(rows);
-    for (const [index, outputs] of results.entries())
-      for (const [at, metric] of metrics.entries()) {
-        const metricRows = metric.rows(outputs, metric.truth === "original" ? original : judged, judged);
-        if (metric.gathered === undefined && metricRows.length !== metric.columns * count)
+    const count = samplesIn(columns);
+    for (const [model, outputs] of results.entries())
+      for (const [index, metric] of metrics.entries()) {
+        const rows = metric.rows(outputs, metric.truth === "original" ? original : truth, truth);
+        if (metric.gathered === undefined && rows.length !== metric.columns * count)
           throw new PithError(
             "E_DATA",
-            `The output has ${metricRows.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
+            `The output has ${rows.length / metric.columns} entries along its first axis, and the batch ${counted(count, "sample")}: ${metric.name} cannot be computed for each sample.`,
             { hint: "Name an output whose first axis counts samples: `output`." },
           );
-        collected[index]?.[at]?.push(metricRows);
+        collected[model]?.[index]?.push(rows);
       }
   });
-  return collected.map((ofModel) =>
-    ofModel.map((parts, at) => {
+  return collected.map((rowsOfModel) =>
+    rowsOfModel.map((parts, index) => {
       const rows = joined(Float64Array, parts);
-      return metrics[at]?.gathered?.(rows, done) ?? rows;
+      return metrics[index]?.gathered?.(rows, samples) ?? rows;
     }),
   );
 }
@@ -115,26 +110,22 @@ export async function measure(
 /** Reduces rows to the metric's value with its confidence interval. */
 export function estimate(metric: Metric, rows: Float64Array, seed = 0): Estimate {
   if (metric.interval === "proportion" && rows.every((row) => row === 0 || row === 1)) {
-    return wilson(
-      rows.reduce((sum, row) => sum + row, 0),
-      rows.length,
-    );
+    const successes = rows.reduce((sum, row) => sum + row, 0);
+    return wilson(successes, rows.length);
   }
-  if (metric.interval !== undefined) return within(metric, meanInterval(rows));
-  return within(
-    metric,
-    bootstrap(rows, metric.columns, (drawn) => metric.reduce(drawn), seed),
-  );
+  if (metric.interval !== undefined) return clipInterval(metric, meanInterval(rows));
+  const reduce = (sample: Float64Array): number => metric.reduce(sample);
+  return clipInterval(metric, bootstrap(rows, metric.columns, reduce, seed));
 }
 
 /** Clips the interval to the metric's best value, and a share to at least 0. */
-function within(metric: Metric, { low, high, ...found }: Estimate): Estimate {
+function clipInterval(metric: Metric, { low, high, ...rest }: Estimate): Estimate {
   const best = bestOf(metric);
-  const [least, most] = metric.better === "lower" ? [best, undefined] : [metric.unit === "share" ? 0 : undefined, best];
+  const [min, max] = metric.better === "lower" ? [best, undefined] : [metric.unit === "share" ? 0 : undefined, best];
   return {
-    ...found,
-    low: least === undefined ? low : Math.min(found.value, Math.max(least, low)),
-    high: most === undefined ? high : Math.max(found.value, Math.min(most, high)),
+    ...rest,
+    low: min === undefined ? low : Math.min(rest.value, Math.max(min, low)),
+    high: max === undefined ? high : Math.max(rest.value, Math.min(max, high)),
   };
 }
 
@@ -144,13 +135,13 @@ export function bestOf({ best, unit, better }: Metric): number | undefined {
   return unit === "share" ? Number(better === "higher") : unit === "nats" && better === "lower" ? 0 : undefined;
 }
 
-const mostSamples = 64;
+const maxSamples = 64;
 /** Bytes of the inputs of a run; activations take many times as much. */
-const mostBytes = 8 * 2 ** 20;
+const maxBytes = 8 * 2 ** 20;
 
 export function usualBatch(models: readonly Model[]): number {
   const bytes = models.map(({ graph }) =>
     graph.feeds.reduce((sum, { type }) => sum + 4 * elementCount(fixedDims(type?.dims?.slice(1)) ?? []), 0),
   );
-  return Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / Math.max(1, ...bytes))));
+  return Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / Math.max(1, ...bytes))));
 }

@@ -1,5 +1,4 @@
 /** Metrics for class labels, from the column "label": one class per sample or per position. Labels below 0 (often −100) are not counted. */
-
 import { PithError } from "../../core/errors.ts";
 import { moments } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
@@ -31,24 +30,24 @@ export interface MetricOptions {
 
 /** Share of samples whose highest score is the label's (top-1). NaN counts as wrong; of equal scores the first wins. */
 export function accuracy(options: MetricOptions = {}): Metric {
-  return shareOfRight("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
+  return shareCorrect("accuracy", options, (scores, position, label) => bestClass(scores, position) === label);
 }
 
 /** Share of samples whose label is among the k highest scores; of equal scores the first wins. */
 export function topK(k: number, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `topK: k: expected an integer of at least 1, got ${k}.`);
-  return shareOfRight(`top-${k} accuracy`, options, (scores, position, label) => {
+  return shareCorrect(`top-${k} accuracy`, options, (scores, position, label) => {
     requireScores(scores, `top-${k} accuracy`);
     const start = scores.at(position);
     const labelScore = scores.values[start + label * scores.step] ?? Number.NaN;
-    let ahead = 0;
+    let higher = 0;
     for (let index = 0; index < scores.classes; index++) {
       const other = scores.values[start + index * scores.step] ?? Number.NaN;
       if (Number.isNaN(other)) return false;
-      if (other > labelScore || (other === labelScore && index < label)) ahead++;
+      if (other > labelScore || (other === labelScore && index < label)) higher++;
     }
-    return ahead < k;
+    return higher < k;
   });
 }
 
@@ -64,8 +63,8 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
         batch,
         options,
         (scores, labels, sample) => {
-          const [sum, counted] = surprise(scores, labels, sample);
-          return sum / counted;
+          const [sum, count] = natsOf(scores, labels, sample);
+          return sum / count;
         },
         (scores) => logScores(scores, options.from),
       ),
@@ -101,7 +100,7 @@ export function perplexity(options: MetricOptions = {}): Metric {
       const { scores: rawScores, labels } = read(outputs, batch, options);
       const scores = logScores(rawScores, options.from);
       const rows = new Float64Array(2 * scores.samples);
-      for (let sample = 0; sample < scores.samples; sample++) rows.set(surprise(scores, labels, sample), 2 * sample);
+      for (let sample = 0; sample < scores.samples; sample++) rows.set(natsOf(scores, labels, sample), 2 * sample);
       return rows;
     },
     reduce(rows) {
@@ -115,13 +114,13 @@ export function perplexity(options: MetricOptions = {}): Metric {
 export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
   return confusionMetric("macro F1", options, (rows) => {
     const classes = options.classes ?? classesIn(rows);
-    const { right, said, is } = confusion(rows, classes);
+    const { correct, predicted, labeled } = confusion(rows, classes);
     let sum = 0;
     let counted = 0;
     for (let index = 0; index < classes; index++) {
-      const below = (said[index] ?? 0) + (is[index] ?? 0);
-      if (below > 0 || options.classes !== undefined) counted++;
-      sum += below === 0 ? 0 : (2 * (right[index] ?? 0)) / below;
+      const denominator = (predicted[index] ?? 0) + (labeled[index] ?? 0);
+      if (denominator > 0 || options.classes !== undefined) counted++;
+      sum += denominator === 0 ? 0 : (2 * (correct[index] ?? 0)) / denominator;
     }
     return sum / counted;
   });
@@ -130,22 +129,14 @@ export function macroF1(options: MetricOptions & { readonly classes?: number } =
 /** Matthews' correlation: 1 is perfect, 0 is chance level or a constant prediction. */
 export function matthews(options: MetricOptions = {}): Metric {
   return confusionMetric("Matthews correlation", options, (rows) => {
-    const classes = classesIn(rows);
-    const { right, said, is } = confusion(rows, classes);
-    const count = is.reduce((sum, times) => sum + times, 0);
-    let correct = 0;
-    let chance = 0;
-    let saidSquares = 0;
-    let isSquares = 0;
-    for (let index = 0; index < classes; index++) {
-      const [a = 0, b = 0] = [said[index], is[index]];
-      correct += right[index] ?? 0;
-      chance += a * b;
-      saidSquares += a * a;
-      isSquares += b * b;
-    }
-    const below = Math.sqrt((count * count - saidSquares) * (count * count - isSquares));
-    return below === 0 ? 0 : (correct * count - chance) / below;
+    const { correct, predicted, labeled } = confusion(rows, classesIn(rows));
+    const product = (a: Float64Array, b: Float64Array): number =>
+      a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
+    const total = (counts: Float64Array): number => counts.reduce((sum, count) => sum + count, 0);
+    const count = total(labeled);
+    const squares = [predicted, labeled].map((counts) => count * count - product(counts, counts));
+    const denominator = Math.sqrt((squares[0] ?? 0) * (squares[1] ?? 0));
+    return denominator === 0 ? 0 : (total(correct) * count - product(predicted, labeled)) / denominator;
   });
 }
 
@@ -156,13 +147,13 @@ export function columnSums(rows: Float64Array, columns: number): Float64Array {
   return sums;
 }
 
-interface LabelledScores {
+interface LabeledScores {
   readonly scores: Scores;
   /** One per position; negative ones are not counted. */
   readonly labels: Float64Array;
 }
 
-function read(outputs: Batch, batch: Batch, options: MetricOptions): LabelledScores {
+function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScores {
   const label = labelOf(batch);
   const labels = toFloat64(label);
   const output = mainOutput(outputs, options.output);
@@ -211,10 +202,10 @@ export function labelOf(batch: Batch): Dense {
   });
 }
 
-function shareOfRight(
+function shareCorrect(
   name: string,
   options: MetricOptions,
-  right: (scores: Scores, position: number, label: number) => boolean,
+  isCorrect: (scores: Scores, position: number, label: number) => boolean,
 ): Metric {
   return averaged({
     name,
@@ -224,9 +215,9 @@ function shareOfRight(
     rows: (outputs, batch) =>
       perSample(outputs, batch, options, (scores, labels, sample) => {
         let [hits, counted] = [0, 0];
-        for (const [position, label] of labelled(scores, labels, sample)) {
+        for (const [position, label] of labeledPositions(scores, labels, sample)) {
           counted++;
-          if (right(scores, position, label)) hits++;
+          if (isCorrect(scores, position, label)) hits++;
         }
         return hits / counted;
       }),
@@ -237,7 +228,7 @@ export function averaged(metric: Omit<Metric, "columns" | "reduce">): Metric {
   return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
-/** Rejects NaN (no label counted), which would spoil every mean. */
+/** Returns one value per sample. @throws PithError E_DATA for a sample without a valid label, whose NaN would spoil every mean. */
 function perSample(
   outputs: Batch,
   batch: Batch,
@@ -255,7 +246,8 @@ function perSample(
   });
 }
 
-function* labelled(
+/** Yields the positions of a sample that have a label. */
+function* labeledPositions(
   { positions }: Scores,
   labels: Float64Array,
   sample: number,
@@ -266,9 +258,10 @@ function* labelled(
   }
 }
 
-function surprise(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
+/** Returns the sum of −log p over the labels of a sample, and their number. */
+function natsOf(scores: Scores, labels: Float64Array, sample: number): [nats: number, counted: number] {
   let [sum, counted] = [0, 0];
-  for (const [position, label] of labelled(scores, labels, sample)) {
+  for (const [position, label] of labeledPositions(scores, labels, sample)) {
     sum += logSumExp(scores, position) - (scores.values[scores.at(position) + label * scores.step] ?? Number.NaN);
     counted++;
   }
@@ -298,16 +291,19 @@ function classesIn(rows: Float64Array): number {
   return rows.reduce((most, value) => Math.max(most, value + 1), 1);
 }
 
-/** A NaN prediction counts for no class. */
-function confusion(rows: Float64Array, classes: number): Record<"right" | "said" | "is", Float64Array> {
-  const [right, said, is] = [new Float64Array(classes), new Float64Array(classes), new Float64Array(classes)];
-  for (let at = 0; at < rows.length; at += 2) {
-    const label = rows[at] ?? -1;
-    const guess = rows[at + 1] ?? -1;
+/** Counts samples per class. A NaN prediction counts for no class. */
+function confusion(rows: Float64Array, classes: number): Record<"correct" | "predicted" | "labeled", Float64Array> {
+  const [correct, predicted] = [new Float64Array(classes), new Float64Array(classes)];
+  const labeled = new Float64Array(classes);
+  const increment = (counts: Float64Array, index: number): void => {
+    if (index >= 0 && index < classes) counts[index] = (counts[index] ?? 0) + 1;
+  };
+  for (let start = 0; start < rows.length; start += 2) {
+    const [label = -1, prediction = -1] = rows.subarray(start, start + 2);
     if (label < 0) continue;
-    if (label >= 0 && label < classes) is[label] = (is[label] ?? 0) + 1;
-    if (guess >= 0 && guess < classes) said[guess] = (said[guess] ?? 0) + 1;
-    if (label === guess && label >= 0 && label < classes) right[label] = (right[label] ?? 0) + 1;
+    increment(labeled, label);
+    increment(predicted, prediction);
+    if (label === prediction) increment(correct, label);
   }
-  return { right, said, is };
+  return { correct, predicted, labeled };
 }

@@ -10,7 +10,7 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
  */
 export function mainOutputName(outputs: Batch, wanted?: string): string {
   const names = Object.keys(outputs);
-  const hasFloats = (name: string): boolean => isFloat(outputs[name]?.type ?? "string");
+  const hasFloats = (output: string): boolean => isFloat(outputs[output]?.type ?? "string");
   const name = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
   if (name === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
   outputNamed(outputs, name);
@@ -76,9 +76,8 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
       `An output of ${dimsText(dense.dims)} does not have ${samples} samples along its first axis.`,
     );
   }
-  if (classes === 1 && namesClasses(dense, labels)) {
+  if (classes === 1 && namesClasses(dense, labels))
     return { samples, positions, classes, named: true, values, step: 1, at: (position) => position };
-  }
   const last = dense.dims.at(-1);
   // An image with as many columns as classes is ambiguous; class planes are the common layout.
   if (positions > 1 && dense.dims[1] === classes && (last !== classes || dense.dims.length > 3)) {
@@ -99,10 +98,8 @@ export function scoresFor(dense: Dense, samples: number, labels: number, texts =
 /** Returns scores of two classes from one value per position: [1 − p, p] for a probability, [0, x] for a logit. */
 export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores {
   const values = new Float64Array(2 * scores.values.length);
-  scores.values.forEach((value, at) => {
-    values[2 * at] = form === "probabilities" ? 1 - value : 0;
-    values[2 * at + 1] = value;
-  });
+  for (const [index, value] of scores.values.entries())
+    values.set([form === "probabilities" ? 1 - value : 0, value], 2 * index);
   return { ...scores, classes: 2, values, step: 1, at: (position) => 2 * position };
 }
 
@@ -184,11 +181,11 @@ export function formOf(scores: Scores): ScoreForm {
   return hasDistribution ? "probabilities" : "logits";
 }
 
-/** Replaces probabilities that were rounded to 0; Keras and others clip at the same value. */
-const leastShare = 1e-7;
+/** Replaces probabilities of 0, which have no logarithm; Keras and others clip at the same value. */
+const minProbability = 1e-7;
 
 /** Returns scores whose softmax is the model's distribution: the logarithms of probabilities. */
 export function logScores(scores: Scores, form: ScoreForm = formOf(scores)): Scores {
   if (form === "logits") return scores;
-  return { ...scores, values: scores.values.map((share) => Math.log(share <= 0 ? leastShare : share)) };
+  return { ...scores, values: scores.values.map((share) => Math.log(share <= 0 ? minProbability : share)) };
 }

@@ -19,7 +19,7 @@ export function meanSquaredError(options: MetricOptions = {}): Metric {
 }
 
 /** Cap for an image without error, because an infinite value would hide all others in the mean. */
-const mostDecibels = 100;
+const maxDecibels = 100;
 
 /**
  * Peak signal to noise 10 log10(peak² / mean squared error) in decibels, at most 100 per image, averaged over images. Outputs are clipped to 0 …
@@ -34,7 +34,7 @@ export function peakSignalToNoise(options: MetricOptions & { readonly peak?: num
     better: "higher",
     rows: (outputs, batch) =>
       squaredErrors(outputs, batch, options, (value) => Math.min(peak, Math.max(0, value))).map((error) =>
-        Math.min(mostDecibels, 10 * Math.log10((peak * peak) / error)),
+        Math.min(maxDecibels, 10 * Math.log10((peak * peak) / error)),
       ),
   });
 }
@@ -47,11 +47,11 @@ export function rankCorrelation(options: MetricOptions = {}): Metric {
     better: "higher",
     columns: 2,
     rows(outputs, batch) {
-      const { given, wanted, samples, width } = pair(outputs, batch, options);
+      const { predicted, expected, samples, width } = pair(outputs, batch, options);
       if (width !== 1) throw new PithError("E_DATA", `A rank correlation takes one number per sample, got ${width}.`);
       const rows = new Float64Array(2 * samples);
       for (let sample = 0; sample < samples; sample++)
-        rows.set([given[sample] ?? Number.NaN, wanted[sample] ?? Number.NaN], 2 * sample);
+        rows.set([predicted[sample] ?? Number.NaN, expected[sample] ?? Number.NaN], 2 * sample);
       return rows;
     },
     reduce: (rows) => {
@@ -69,20 +69,20 @@ function squaredErrors(
   outputs: Batch,
   batch: Batch,
   options: MetricOptions,
-  shown: (value: number) => number = (value) => value,
+  clip: (value: number) => number = (value) => value,
 ): Float64Array {
-  const { given, wanted, samples, width } = pair(outputs, batch, options);
+  const { predicted, expected, samples, width } = pair(outputs, batch, options);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;
-    for (let at = sample * width; at < (sample + 1) * width; at++)
-      sum += (shown(given[at] ?? 0) - (wanted[at] ?? 0)) ** 2;
+    for (let index = sample * width; index < (sample + 1) * width; index++)
+      sum += (clip(predicted[index] ?? 0) - (expected[index] ?? 0)) ** 2;
     return sum / width;
   });
 }
 
 interface Pair {
-  readonly given: Float64Array;
-  readonly wanted: Float64Array;
+  readonly predicted: Float64Array;
+  readonly expected: Float64Array;
   readonly samples: number;
   readonly width: number;
 }
@@ -91,14 +91,14 @@ function pair(outputs: Batch, batch: Batch, options: MetricOptions): Pair {
   const label = labelOf(batch);
   const output = mainOutput(outputs, options.output);
   const [samples = 0] = label.dims;
-  const [wanted, given] = [toFloat64(label), toFloat64(output)];
-  if (given.length !== wanted.length) {
+  const [expected, predicted] = [toFloat64(label), toFloat64(output)];
+  if (predicted.length !== expected.length) {
     throw new PithError(
       "E_DATA",
       `The output is ${dimsText(output.dims)}, the label ${dimsText(label.dims)}: their sizes differ.`,
     );
   }
-  return { given, wanted, samples, width: elementCount(label.dims.slice(1)) };
+  return { predicted, expected, samples, width: elementCount(label.dims.slice(1)) };
 }
 
 /** Ranks start at 1; equal values share their mean rank. */
@@ -110,7 +110,7 @@ export function ranks(values: ArrayLike<number>): Float64Array {
     const value = values[order[start] ?? 0];
     let end = start + 1;
     while (end < order.length && values[order[end] ?? 0] === value) end++;
-    for (let place = start; place < end; place++) result[order[place] ?? 0] = (start + 1 + end) / 2;
+    for (let position = start; position < end; position++) result[order[position] ?? 0] = (start + 1 + end) / 2;
     start = end;
   }
   return result;

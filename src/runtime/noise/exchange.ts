@@ -20,9 +20,8 @@ import { replaceReads, replaceUses } from "../../core/graph/replace.ts";
 import { int64 } from "../../core/tensor/dense.ts";
 import { type Batch, type DataType, typeCodes } from "../../core/tensor/types.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { isFeeds, type Samples } from "../run/over-samples.ts";
-import { fedTo } from "../run/paired-runs.ts";
-import { createRunner, type Runner } from "../run/run.ts";
+import { runnerOf, type Samples } from "../run/over-samples.ts";
+import type { Runner } from "../run/run.ts";
 
 /** Equal values of the original, and the values of the candidate that correspond to them. */
 export interface ExchangePoint {
@@ -115,9 +114,7 @@ export async function exchange(
       const run = (feeds: Batch): Promise<Batch> =>
         session.run({ ...feeds, [selectName]: { type: "bool", dims: [data.length], data } }, fetched);
       // Each choice carries its own recurrent states through the one session.
-      if (!isFeeds(samples))
-        return createRunner({ load: async () => ({ run, release: async () => {} }) }, original, samples.name);
-      return { run: (feeds) => run(fedTo(original, feeds)), release: async () => {} };
+      return runnerOf({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
     },
     release: () => session.release(),
   };

@@ -14,7 +14,7 @@ import { Difference } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";
 import { exchange } from "./exchange.ts";
-import { differences, type LayerDifference, type Place, placesBetween, placesOf } from "./layers.ts";
+import { type LayerDifference, layerPlaces, measureDifferences, type Place, placesBetween } from "./layers.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {
@@ -51,9 +51,9 @@ export interface LayerErrorOptions extends ObserveOptions {
 }
 
 const randomRuns = 2;
-const usualAlone = { samples: 8, work: 1e11 };
-/** Minimum number of layers to run. */
-const leastAlone = 8;
+const defaultAlone = { samples: 8, work: 1e11 };
+/** Minimum number of layers that run alone. */
+const minLayersAlone = 8;
 
 /**
  * Measures the error at each layer's output, each layer's own contribution, and the layer that explains most of the output error.
@@ -83,11 +83,11 @@ export async function layerErrors(
   const models = [inputs.original, inputs.result] as const;
   const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
-  const layerPlaces = placesOf(...models, misses);
-  const compared = await differences(
+  const known = layerPlaces(...models, misses);
+  const compared = await measureDifferences(
     { model: models[0], engine },
     { model: models[1], engine },
-    [...layerPlaces, ...placesBetween(...models, layerPlaces)],
+    [...known, ...placesBetween(...models, known)],
     samples,
     options,
     misses,
@@ -107,10 +107,11 @@ export async function layerErrors(
     const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
     return { layer, kind, operator, ...difference, own, share, hidden: hidden.get(before[0]) ?? [] };
   });
-  const most = mostOf(layers);
-  return { layers, blamed: most && blameOf(most, ...models), misses };
+  const largest = largestError(layers);
+  return { layers, blamed: largest && blameOf(largest, ...models), misses };
 }
 
+/** Returns, for each place, the layers before it that are not compared. */
 function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
   const compared = new Set(places.map(({ layer }) => layer));
@@ -164,23 +165,22 @@ export async function layerToBlame(
   }
 }
 
-/** Restricts a finding to the changed layers. Without a measured share, another layer cannot be the cause. */
+/** Restricts a finding to the changed layers; undefined if the layer is unchanged and its share was not measured. */
 export function blameAmong(blame: Blame, changed: ReadonlySet<string>): Blame | undefined {
   if (blame.kind !== "layer" || blame.layers.some((layer) => changed.has(layer))) return blame;
   return blame.share === undefined ? undefined : { ...blame, kind: "before" };
 }
 
 /** A layer with a smaller share improves the error by at most −10 log10(1 − share) = 1.2 dB. */
-const leastShare = 0.25;
+const minDominantShare = 0.25;
 
-/** Whether no single layer dominates the output error. */
+/** Returns whether no single layer dominates the output error. */
 export function isSpread({ layers, share }: Pick<Blame, "layers" | "share">): boolean {
-  return layers.length > 1 || (share !== undefined && share < leastShare);
+  return layers.length > 1 || (share !== undefined && share < minDominantShare);
 }
 
 /**
- * `The largest error comes from layer "conv_9" (alone 96 % of the error)`; `The largest error comes from 19 layers that lost
- * channels: a, b and 17 more. Their errors can only be measured jointly; prune one alone to see its own`
+ * Returns, for example: `The largest error comes from layer "conv_9" (alone 96 % of the error)`.
  */
 export function blameText({ layers, kind, operator, share }: Blame): string {
   const [layer = ""] = layers;
@@ -197,16 +197,17 @@ export function blameText({ layers, kind, operator, share }: Blame): string {
     : `${first} (alone ${percent} of the error)`;
 }
 
-/** If no layer could run alone, the noisiest one is chosen; later layers carry its error on. */
-function mostOf(layers: readonly LayerError[]): LayerError | undefined {
-  const decibels = ({ own, signalToNoise }: LayerError): number => noise(own ?? signalToNoise);
-  const [most] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
-  if ((most?.share ?? 0) > 0) return most;
+/** Returns the layer with the largest share. If no layer could run alone, returns the noisiest one. */
+function largestError(layers: readonly LayerError[]): LayerError | undefined {
+  const decibels = ({ own, signalToNoise }: LayerError): number => sortable(own ?? signalToNoise);
+  const [largest] = layers.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0));
+  if ((largest?.share ?? 0) > 0) return largest;
   const [noisiest] = layers.toSorted((a, b) => decibels(a) - decibels(b));
   return noisiest === undefined || decibels(noisiest) === Number.POSITIVE_INFINITY ? undefined : noisiest;
 }
 
-function noise(signalToNoise: number): number {
+/** Returns decibels with NaN as the noisiest value. */
+function sortable(signalToNoise: number): number {
   return Number.isNaN(signalToNoise) ? Number.NEGATIVE_INFINITY : signalToNoise;
 }
 
@@ -217,25 +218,24 @@ async function errorsAlone(
   [original, candidate]: readonly [Model, Model],
   places: readonly Place[],
   samples: Samples,
-  { output, alone = usualAlone, ...options }: Omit<LayerErrorOptions, "seed">,
+  { output, alone = defaultAlone, ...options }: Omit<LayerErrorOptions, "seed">,
 ): Promise<readonly Alone[] | Miss> {
   if (places.length === 0) return [];
-  const swap = await exchange(engine, original, candidate, places, samples);
-  if (swap instanceof Miss) return swap;
-  const { signal, samples: most = alone.samples, batch = 4, shuffle } = options;
-  const order = { batch, shuffle, signal };
-  const someOptions = { ...order, samples: Math.min(alone.samples, most) };
+  const exchanged = await exchange(engine, original, candidate, places, samples);
+  if (exchanged instanceof Miss) return exchanged;
+  const { signal, samples: count = alone.samples, batch = 4, shuffle } = options;
+  const aloneOptions = { batch, shuffle, signal, samples: Math.min(alone.samples, count) };
   try {
     const sums = places.map(() => new Difference());
-    const plain = await swap.runner(
+    const plain = await exchanged.runner(
       new Set(),
-      swap.names.flatMap(({ original, candidate }) => [original, candidate]),
+      exchanged.names.flatMap(({ original, candidate }) => [original, candidate]),
     );
     let [batches, work] = [0, 0];
     await overBatches(samples, { batch, ...options }, async (rows) => {
       const observed = await plain.run(rows);
       batches++;
-      for (const [index, names] of swap.names.entries()) {
+      for (const [index, names] of exchanged.names.entries()) {
         const [before, after] = [observed[names.original], observed[names.candidate]];
         if (before === undefined || after === undefined) continue;
         sums[index]?.addTensors(before, after);
@@ -243,17 +243,17 @@ async function errorsAlone(
       }
     });
     const ownErrors: (number | undefined)[] = sums.map((sum) => sum.signalToNoise);
-    const answers: Batch[] = [];
-    const first = await swap.runner(new Set(), []);
-    await overBatches(samples, someOptions, async (rows) => void answers.push(await first.run(rows)));
+    const originalOutputs: Batch[] = [];
+    const first = await exchanged.runner(new Set(), []);
+    await overBatches(samples, aloneOptions, async (rows) => void originalOutputs.push(await first.run(rows)));
     /** Returns Σ noise / signal over the outputs with the selected places replaced. */
     const errorWith = async (selected: ReadonlySet<number>): Promise<number> => {
-      const runner = await swap.runner(selected, []);
+      const runner = await exchanged.runner(selected, []);
       const differences = new Map<string, Difference>();
       let batch = 0;
-      await overBatches(samples, someOptions, async (rows) => {
+      await overBatches(samples, aloneOptions, async (rows) => {
         const outputs = await runner.run(rows);
-        for (const [name, before] of Object.entries(answers[batch++] ?? {})) {
+        for (const [name, before] of Object.entries(originalOutputs[batch++] ?? {})) {
           const after = outputs[name];
           if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
           const difference = differences.get(name) ?? new Difference();
@@ -270,10 +270,10 @@ async function errorsAlone(
     };
     const totalError = await errorWith(new Set(places.keys()));
     const noisy = [...places.keys()].filter((index) => ownErrors[index] !== Number.POSITIVE_INFINITY);
-    const affordable = Math.max(leastAlone, Math.floor(alone.work / ((work * answers.length) / batches)));
+    const affordable = Math.max(minLayersAlone, Math.floor(alone.work / ((work * originalOutputs.length) / batches)));
     const shares = new Map<number, number>();
     for (const index of noisy
-      .toSorted((a, b) => noise(ownErrors[a] ?? 0) - noise(ownErrors[b] ?? 0))
+      .toSorted((a, b) => sortable(ownErrors[a] ?? 0) - sortable(ownErrors[b] ?? 0))
       .slice(0, affordable)) {
       const error = await errorWith(new Set([index]));
       if (Number.isFinite(error)) shares.set(index, totalError > 0 ? error / totalError : 0);
@@ -283,6 +283,6 @@ async function errorsAlone(
     }
     return places.map((_, index) => ({ own: ownErrors[index], share: shares.get(index) }));
   } finally {
-    await swap.release();
+    await exchanged.release();
   }
 }

@@ -64,9 +64,9 @@ export async function compareLayersOn(
   options: ObserveOptions,
 ): Promise<LayerComparison> {
   const misses: Miss[] = [];
-  const places = placesOf(original.model, candidate.model, misses);
-  const measured = await differences(original, candidate, places, samples, options, misses);
-  return { layers: measured.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
+  const places = layerPlaces(original.model, candidate.model, misses);
+  const differences = await measureDifferences(original, candidate, places, samples, options, misses);
+  return { layers: differences.map(({ place, ...sums }) => ({ layer: place.layer, ...sums })), misses };
 }
 
 /** Decibels below which a layer's output is considered wrong. */
@@ -85,7 +85,7 @@ export interface Place extends ExchangePoint {
   readonly fan: number;
 }
 
-export async function differences(
+export async function measureDifferences(
   original: ModelOnEngine,
   candidate: ModelOnEngine,
   places: readonly Place[],
@@ -95,7 +95,10 @@ export async function differences(
 ): Promise<readonly (Omit<LayerDifference, "layer"> & { readonly place: Place })[]> {
   if (places.length === 0) return [];
   const pairs = places.flatMap((place) => {
-    const [before, after] = [place.before[0], place.after[0]];
+    const {
+      before: [before],
+      after: [after],
+    } = place;
     return before === undefined || after === undefined ? [] : [{ place, before, after, sum: new Difference() }];
   });
   const models = [
@@ -116,9 +119,10 @@ export async function differences(
 }
 
 /** Nodes that a layer can be split into or fused with: scales, casts, a bias, normalization, an activation. */
-const mostNodesBehind = 8;
+const maxNodesAfter = 8;
 
-export function placesOf(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
+/** Returns where the layers of both models can be compared; the others are added to `misses`. */
+export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
   const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
@@ -138,57 +142,54 @@ export function placesOf(original: Model, candidate: Model, misses: Miss[]): rea
   });
 }
 
-/** Operations without a weight whose result the candidate quantizes, and the model outputs, except known places. */
+/** Returns operations without a weight whose result the candidate quantizes, and model outputs, except known places. */
 export function placesBetween(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
-  const knownValues = new Set(known.flatMap((place) => place.before));
+  const knownNames = new Set(known.flatMap((place) => place.before));
   return [...original.graph.nodes()].flatMap((node, at) =>
     node.outputs.flatMap((value): Place[] => {
       const other = value === undefined ? undefined : candidate.graph.value(value.name);
       if (value === undefined || other === undefined || other.tensor !== undefined) return [];
-      if (!isFloat(value, before) || !isFloat(other, after)) return [];
-      const [originalNames, candidateNames] = [asSeen(value, before), asSeen(other, after)].map((all) =>
-        all.map(({ name }) => name),
-      );
+      const point = exchangePoint(value, other, before, after);
+      if (point === undefined || point.before.length * point.after.length === 0) return [];
       const isOutput = original.graph.isOutput(value);
-      if (
-        originalNames === undefined ||
-        candidateNames === undefined ||
-        originalNames.length * candidateNames.length === 0
-      )
-        return [];
-      if (originalNames.some((name) => knownValues.has(name)) || (!isOutput && candidateNames[0] === other.name))
-        return [];
+      if (point.before.some((name) => knownNames.has(name)) || (!isOutput && point.after[0] === other.name)) return [];
       const kind = isOutput ? "output" : "operation";
-      const layer = isOutput ? value.name : nodeName(node);
-      return [{ layer, kind, operator: node.op, at, fan: 0, before: originalNames, after: candidateNames }];
+      return [{ layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, at, fan: 0, ...point }];
     }),
   );
+}
+
+/** Returns the values that readers see in place of two float values; undefined for other types. */
+function exchangePoint(value: Value, other: Value, before: Inference, after: Inference): ExchangePoint | undefined {
+  if (!isFloat(value, before) || !isFloat(other, after)) return undefined;
+  const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
+  return { before: names(asSeen(value, before)), after: names(asSeen(other, after)) };
 }
 
 function isFloat(value: Value, inference: Inference): boolean {
   return floats.has(inference.operand(value)?.type ?? "string");
 }
 
-function pairOf(layer: Layer, own: Layer, before: Inference, after: Inference): ExchangePoint | Miss {
-  const [theirs, ours] = [behind(layer), behind(own)];
-  for (const [name, value] of ours) {
-    const same = theirs.get(name);
-    if (same === undefined || !isFloat(value, after) || !isFloat(same, before)) continue;
-    const seen = { before: asSeen(same, before), after: asSeen(value, after) };
-    if (seen.before.length * seen.after.length === 0)
-      return new Miss("the next node computes on the layer's quantized values", layer.name);
-    return { before: seen.before.map(({ name }) => name), after: seen.after.map(({ name }) => name) };
+function pairOf(layer: Layer, counterpart: Layer, before: Inference, after: Inference): ExchangePoint | Miss {
+  const originalValues = valuesAfter(layer);
+  for (const [name, value] of valuesAfter(counterpart)) {
+    const same = originalValues.get(name);
+    const point = same && exchangePoint(same, value, before, after);
+    if (point === undefined) continue;
+    return point.before.length * point.after.length === 0
+      ? new Miss("the next node computes on the layer's quantized values", layer.name)
+      : point;
   }
   return new Miss("none of the layer's float values has the same name in both models", layer.name);
 }
 
 /** Returns a layer's output and the values of the chain after it, nearest first. */
-function behind({ node }: Layer): ReadonlyMap<string, Value> {
+function valuesAfter({ node }: Layer): ReadonlyMap<string, Value> {
   const values = new Map<string, Value>();
   let next: readonly Value[] =
     node.graph.parent === undefined ? node.outputs.slice(0, 1).flatMap((value) => value ?? []) : [];
-  for (let step = 0; step <= mostNodesBehind && next.length > 0; step++) {
+  for (let step = 0; step <= maxNodesAfter && next.length > 0; step++) {
     for (const value of next) values.set(value.name, value);
     const [value] = next;
     const readers = value === undefined ? [] : [...new Set([...value.uses].map((use) => use.node))];

@@ -7,8 +7,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { prefetched } from "../../data/feed.ts";
 import { sampleCount, sliceBatch } from "../../data/rows.ts";
 import type { Dataset } from "../../data/types.ts";
-import { fedTo } from "./paired-runs.ts";
-import { createRunner, type Runner, withOutputs } from "./run.ts";
+import { createRunner, feedsFor, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {
   /** Maximum number of samples (default: all). */
@@ -93,7 +92,8 @@ export async function overBatches(
   return done;
 }
 
-async function runnerOf(
+/** Loads a model to run on samples. */
+export async function runnerOf(
   engine: Engine,
   model: Model,
   samples: Samples,
@@ -103,11 +103,9 @@ async function runnerOf(
   // Results are processed on one thread between runs, so the runtime's threads must not spin.
   const load = { optimize, threads, spinning: false };
   if (!isFeeds(samples)) return createRunner(engine, model, samples.name, { ...load, observed, overwrites });
-  const session = await engine.load(
-    withFixedDraws(observed === undefined ? model : withOutputs(model, observed)),
-    load,
-  );
-  return { run: (feeds) => session.run(fedTo(model, feeds), observed), release: () => session.release() };
+  const loaded = withFixedDraws(observed === undefined ? model : withOutputs(model, observed));
+  const session = await engine.load(loaded, load);
+  return { run: (feeds) => session.run(feedsFor(model, feeds), observed), release: () => session.release() };
 }
 
 export function isFeeds(samples: Samples): samples is readonly Batch[] {

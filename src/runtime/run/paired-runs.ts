@@ -13,7 +13,6 @@ import { findUnknownOperator, type UnknownOperator } from "../../core/engine/run
 import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../../core/errors.ts";
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import type { Dim } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
@@ -30,6 +29,7 @@ import {
   randomInputs,
   type Shapes,
 } from "./random-inputs.ts";
+import { feedsFor } from "./run.ts";
 import { withoutOperators } from "./unknown-operators.ts";
 
 export interface ModelRun {
@@ -72,13 +72,13 @@ export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= la
 const largeBytes = 2 ** 28;
 
 export const fewestSamples = 4;
-const samplesWanted = 32;
+const defaultSamples = 32;
 /** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
 const [workInRun, workInAll] = [1e10, 1e11];
 /** Cost of writing a computed value, drawing one and reading a stored one, in multiply-accumulates. Reading dominates in large models. */
 const [workToWrite, workToDraw, workToRead] = [20, 5000, 40];
 /** Image sides above this are halved while a sample exceeds the work of a run, if the network allows it. */
-const leastSide = 64;
+const minSide = 64;
 const growingLengths = lengthsOf([1, 2, 3, 4, 7, 8, 16, 32, 64, 128, 224, 256, 512, 576]);
 
 /**
@@ -155,9 +155,20 @@ async function runBoth(
     await session.release();
   }
   if (runs instanceof Miss) return runs;
-  const pairs = await runResult(engine, second, runs, options);
-  const otherDraws = await whyOtherDraws(engine, first, second, runs, options);
-  return { pairs, without: unknown.map(operatorName), original: first, result: second, otherDraws };
+  return { ...(await pairWithResult(engine, first, second, runs, options)), without: unknown.map(operatorName) };
+}
+
+/** Runs the result on the inputs of the original's runs. @throws ResultFails if it does not load or run. */
+export async function pairWithResult(
+  engine: Engine,
+  original: Model,
+  result: Model,
+  runs: readonly ModelRun[],
+  options: Pick<PairOptions, "optimize" | "signal" | "progress">,
+): Promise<PairedRuns> {
+  const pairs = await runResult(engine, result, runs, options);
+  const otherDraws = await whyOtherDraws(engine, original, result, runs, options);
+  return { pairs, without: [], original, result, otherDraws };
 }
 
 interface Candidate {
@@ -220,31 +231,27 @@ async function runsOf(
   const runs: ModelRun[] = [];
   let [reason, samples, targetRuns] = ["the model has no input", 0, fewestSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
-    throwIfAborted(signal, "The comparison was stopped.");
-    let feeds: Batch;
+    stopIfAsked(signal, "The comparison was stopped.");
     try {
-      feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
+      const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
+      const expected = await session.run(feeds, names);
+      const run: ModelRun = { feeds, expected, samples: isBatch ? (Object.values(feeds)[0]?.dims[0] ?? 1) : 1 };
+      runs.push(run);
+      samples += samplesIn(Object.values(expected)[0], run);
     } catch (error) {
       reason = clause(refusalIn(error).message);
       return false;
     }
-    const expected = await runOrReason(session, feeds, names);
-    if (typeof expected === "string") reason = expected;
-    else {
-      const [first] = Object.values(feeds);
-      const run: ModelRun = { feeds, expected, samples: isBatch ? (first?.dims[0] ?? 1) : 1 };
-      runs.push(run);
-      samples += samplesIn(Object.values(expected)[0], run);
-      progress?.(runs.length, 2 * Math.max(targetRuns, runs.length));
-    }
-    return typeof expected !== "string";
+    progress?.(runs.length, 2 * Math.max(targetRuns, runs.length));
+    return true;
   };
   let draws = 0;
   const good: Shapes[] = [];
   for (const { shapes, work } of candidates(model, inputs, options)) {
     if (!(await attempt(shapes, draws++))) continue;
     good.push(shapes);
-    if (sizes === "one") targetRuns = Math.ceil(affordable(work / samples, options.samples ?? samplesWanted) / samples);
+    if (sizes === "one")
+      targetRuns = Math.ceil(affordable(work / samples, options.samples ?? defaultSamples) / samples);
     if (sizes === "one" || runs.length === targetRuns) break;
   }
   if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
@@ -263,14 +270,6 @@ export function namesInBoth(model: Model, other: Model): readonly string[] {
   );
 }
 
-async function runOrReason(session: Session, feeds: Batch, names: readonly string[]): Promise<Batch | string> {
-  try {
-    return await session.run(feeds, names);
-  } catch (error) {
-    return stripPeriod(asPithError(error).message);
-  }
-}
-
 /** @throws ResultFails if it does not load, or does not run. */
 export async function runResult(
   engine: Engine,
@@ -285,9 +284,9 @@ export async function runResult(
     const pairs: Pair[] = [];
     for (const run of runs) {
       const { feeds, expected } = run;
-      throwIfAborted(signal, "The comparison was stopped.");
-      const got = await session.run(fedTo(model, feeds), Object.keys(expected)).catch((error: unknown) => {
-        const refusal = asPithError(error);
+      stopIfAsked(signal, "The comparison was stopped.");
+      const got = await session.run(feedsFor(model, feeds), Object.keys(expected)).catch((error: unknown) => {
+        const refusal = refusalIn(error);
         throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
       });
       pairs.push({ ...run, got });
@@ -299,34 +298,19 @@ export async function runResult(
   }
 }
 
-export async function whyOtherDraws(
+async function whyOtherDraws(
   engine: Engine,
   original: Model,
   result: Model,
   runs: readonly ModelRun[],
-  options: Pick<PairOptions, "optimize" | "signal"> = {},
+  { optimize = true, signal }: Pick<PairOptions, "optimize" | "signal">,
 ): Promise<string | undefined> {
   if (!drawAlike(original, result)) return "the model draws random numbers, and the result draws other ones";
   if (!drawsNumbers(original)) return undefined;
-  const { optimize, signal } = options;
-  const again = await runResult(engine, original, runs, { ...(optimize === undefined ? {} : { optimize }), signal });
+  const again = await runResult(engine, original, runs, { optimize, signal });
   const differs = ({ expected, got }: Pair): boolean =>
     Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
   return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
-}
-
-export function fedTo({ graph }: Model, feeds: Batch): Batch {
-  const inputs = graph.feeds.flatMap(({ name, type }) => {
-    const dense = feeds[name];
-    return dense === undefined ? [] : [[name, retyped(dense, type?.type)] as const];
-  });
-  return Object.fromEntries(inputs);
-}
-
-function retyped(dense: Dense, type: string | undefined): Dense {
-  if (type === undefined || type === dense.type || dense.type === "string" || !isFloat(dense.type)) return dense;
-  const floatType = (["float16", "float32", "float64", "bfloat16"] as const).find((name) => name === type);
-  return floatType === undefined ? dense : fromNumbers(floatType, dense.dims, toFloat64(dense));
 }
 
 export function samplesIn(output: Dense | undefined, { samples }: ModelRun): number {
@@ -355,8 +339,7 @@ function halved(model: Model): Model | undefined {
     const dims = feed.type?.dims?.map((dim, axis) =>
       sides[at]?.includes(axis) === true && typeof dim === "number" ? dim / 2 : dim,
     );
-    if (sides[at]?.some((axis) => !Number.isInteger(dims?.[axis]) || Number(dims?.[axis]) < leastSide))
-      return undefined;
+    if (sides[at]?.some((axis) => !Number.isInteger(dims?.[axis]) || Number(dims?.[axis]) < minSide)) return undefined;
     if (feed.type !== undefined) feed.type = { ...feed.type, dims };
   }
   // Stated shapes of other values apply to the original size only.

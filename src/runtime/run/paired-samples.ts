@@ -7,8 +7,8 @@ import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/types.ts";
 import { Feeder } from "./feeding.ts";
 import { type ObserveOptions, overBatches } from "./over-samples.ts";
-import { isLarge, type ModelRun, namesInBoth, type PairedRuns, runResult, whyOtherDraws } from "./paired-runs.ts";
-import { explained } from "./run.ts";
+import { isLarge, type ModelRun, namesInBoth, type PairedRuns, pairWithResult } from "./paired-runs.ts";
+import { explainRunError } from "./run.ts";
 
 /** Maximum bytes of the original's outputs, which are kept until the result has run. */
 const maxBytes = 2 ** 28;
@@ -38,7 +38,7 @@ export async function pairedSamples(
       for (const { feeds, samples } of feeder.runs(rows)) {
         if (bytes > maxBytes) return;
         const expected = await session.run(feeds, fetched).catch((error: unknown) => {
-          throw explained(error, original, feeds);
+          throw explainRunError(error, original, feeds);
         });
         feeder.carry(expected);
         runs.push({ feeds, expected, samples: size ?? samples });
@@ -48,10 +48,7 @@ export async function pairedSamples(
   } finally {
     await session.release();
   }
-  const { signal } = options;
-  const pairs = await runResult(engine, result, runs, { signal });
-  const otherDraws = await whyOtherDraws(engine, original, result, runs, { signal });
-  return { pairs, without: [], original, result, otherDraws };
+  return pairWithResult(engine, original, result, runs, { signal: options.signal });
 }
 
 function bytesIn(outputs: Batch): number {

@@ -6,8 +6,8 @@ import { wantedInputs } from "../../core/analysis/wanted-inputs.ts";
 import type { Engine, LoadOptions } from "../../core/engine/engine.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { isFloat, toNumbers } from "../../core/tensor/convert.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { fromNumbers, isFloat, toFloat64, toNumbers } from "../../core/tensor/convert.ts";
+import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
 import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/rows.ts";
 import { Feeder } from "./feeding.ts";
 
@@ -42,11 +42,11 @@ export async function createRunner(
   const session = await engine.load(loaded, { ...load, inPlace: overwrites });
   let feeder: Feeder | undefined;
   let dependent: ReturnType<typeof dataDependentSizes> | undefined;
-  const counted = (outputs: Batch): Batch => {
+  const withSampleAxis = (outputs: Batch): Batch => {
     // Deferred, because it requires an inference that other models do not need.
     dependent ??= dataDependentSizes(model);
-    const isFound = dependent;
-    return mapColumns(outputs, (dense, name) => ofOne(dense, isFound(name, 0)));
+    const isDependent = dependent;
+    return mapColumns(outputs, (dense, name) => addSampleAxis(dense, isDependent(name, 0)));
   };
   const buffers = overwrites ? new Buffers(loaded, observed ?? []) : undefined;
   /** @param isOnly whether the outputs are not joined with those of other runs. */
@@ -56,10 +56,10 @@ export async function createRunner(
       const outputs = await session.run(feeds, filled ?? names);
       return isOnly && buffers !== undefined ? buffers.keep(feeds, outputs) : outputs;
     } catch (error) {
-      throw explained(error, model, feeds);
+      throw explainRunError(error, model, feeds);
     }
   };
-  const answered = (outputs: Batch): Batch =>
+  const selectObserved = (outputs: Batch): Batch =>
     observed === undefined
       ? outputs
       : Object.fromEntries(observed.flatMap((name) => (outputs[name] === undefined ? [] : [[name, outputs[name]]])));
@@ -74,10 +74,10 @@ export async function createRunner(
       for (const { feeds, samples } of feeder.runs(batch)) {
         const outputs = await run(feeds, names, isOnly);
         if (carries) feeder.carry(outputs);
-        const selected = answered(outputs);
+        const selected = selectObserved(outputs);
         if (size === undefined) parts.push(selected);
-        else if (size === 1) parts.push(counted(selected));
-        else parts.push(mapColumns(ofSamples(selected), (dense) => perSample(dense, size, samples)));
+        else if (size === 1) parts.push(withSampleAxis(selected));
+        else parts.push(mapColumns(perSampleOutputsOf(selected), (dense) => withoutPadding(dense, size, samples)));
       }
       return join(parts, owner);
     },
@@ -106,9 +106,9 @@ class Buffers {
     const fed = Object.entries(feeds).filter(([name]) => this.#observed.has(name));
     if (this.#last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
     this.#dependent ??= dataDependentSizes(this.#model);
-    const isFound = this.#dependent;
+    const isDependent = this.#dependent;
     const isFilled = ([name, { type }]: readonly [string, Dense]): boolean =>
-      type !== "string" && !isFound(name) && this.#model.graph.value(name)?.producer !== undefined;
+      type !== "string" && !isDependent(name) && this.#model.graph.value(name)?.producer !== undefined;
     const computed = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
     this.#last = computed.every(isFilled)
       ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(computed) }
@@ -130,8 +130,22 @@ export function withOutputs(model: Model, names: readonly string[]): Model {
   return work;
 }
 
-/** A scalar of several samples belongs to none of them. */
-function ofSamples(outputs: Batch): Batch {
+/** Returns the feeds of a model by name, converted to its float types. */
+export function feedsFor({ graph }: Model, feeds: Batch): Batch {
+  const inputs = graph.feeds.flatMap(({ name, type }) => {
+    const dense = feeds[name];
+    return dense === undefined ? [] : [[name, convertFloats(dense, type?.type)] as const];
+  });
+  return Object.fromEntries(inputs);
+}
+
+function convertFloats(dense: Dense, type: DataType | undefined): Dense {
+  if (type === undefined || type === dense.type || !isFloat(type) || !isFloat(dense.type)) return dense;
+  return fromNumbers(type, dense.dims, toFloat64(dense));
+}
+
+/** Drops scalars, which belong to no single sample. @throws PithError E_DATA if nothing remains. */
+function perSampleOutputsOf(outputs: Batch): Batch {
   const perSampleOutputs = Object.entries(outputs).filter(([, { dims }]) => dims.length > 0);
   const [single] = Object.keys(outputs);
   if (perSampleOutputs.length === 0 && single !== undefined) {
@@ -142,12 +156,12 @@ function ofSamples(outputs: Batch): Batch {
   return Object.fromEntries(perSampleOutputs);
 }
 
-/** @param isFound whether the first axis depends on the sample's values, so that it cannot count samples. */
-function ofOne(dense: Dense, isFound: boolean): Dense {
-  return dense.dims[0] === 1 && !isFound ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
+/** @param isDependent whether the first axis depends on the sample's values, so that it cannot count samples. */
+function addSampleAxis(dense: Dense, isDependent: boolean): Dense {
+  return dense.dims[0] === 1 && !isDependent ? dense : ({ ...dense, dims: [1, ...dense.dims] } as Dense);
 }
 
-function perSample(dense: Dense, size: number, count: number): Dense {
+function withoutPadding(dense: Dense, size: number, count: number): Dense {
   return dense.dims[0] === size && count < size ? sliceRows(dense, 0, count) : dense;
 }
 
@@ -158,7 +172,7 @@ function join(parts: readonly Batch[], owner: string): Batch {
 }
 
 /** Explains the failure of a run if an input contains a value that the model cannot accept. */
-export function explained(error: unknown, model: Model, feeds: Batch): unknown {
+export function explainRunError(error: unknown, model: Model, feeds: Batch): unknown {
   if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
   const copy = model.clone();
   for (const [name, intervals] of wantedInputs(copy, infer(copy))) {
