@@ -5,7 +5,7 @@ import type { Emit } from "../../core/graph/emit.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../../core/graph/graph.ts";
 import type { StraightThrough } from "../../core/graph/role.ts";
 import type { Contribution, GradientScope } from "../../core/ops/index.ts";
-import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
+import { type FloatType, fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { dimsText, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 
 export const trainTheRest = "Train only the layers after this node (`layers`), or leave it out of the loss.";
@@ -22,6 +22,7 @@ interface Walk {
 }
 
 interface BackwardPass {
+  /** Node → the gradient of one of its outputs. */
   readonly arriving: ReadonlyMap<Node, Value>;
   /** Nodes that pass no gradient to any varying input. */
   readonly ends: readonly Node[];
@@ -41,7 +42,7 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
       const value = node.inputs[input];
       return value !== undefined && varying.has(value);
     };
-    const arrived = upstream.find((up) => up !== undefined);
+    const arrived = upstream.find((gradient) => gradient !== undefined);
     if (arrived === undefined) continue;
     arriving.set(node, arrived);
     // Operator definitions provide gradients of inputs, not of outer values that a subgraph reads.
@@ -67,7 +68,8 @@ export function backwards({ graph, loss, varying, inference, emit, sums, channel
       channelBlock,
     };
     const role = straightThroughAt(node);
-    const gradients = role === undefined ? ask(node, scope, inference) : throughSurrogate(node, role, scope, inference);
+    const gradients =
+      role === undefined ? operatorGradients(node, scope, inference) : throughSurrogate(node, role, scope, inference);
     gradients.forEach((gradient, input) => {
       const operand = node.inputs[input];
       if (gradient !== undefined && operand !== undefined && varying.has(operand))
@@ -91,7 +93,7 @@ function throughSurrogate(
   }
   const needsGradient = (input: number): boolean => input > 0 && scope.wanted(input);
   const gradients = node.inputs.some((_, input) => needsGradient(input))
-    ? ask(node, { ...scope, wanted: needsGradient }, inference)
+    ? operatorGradients(node, { ...scope, wanted: needsGradient }, inference)
     : [];
   if (!scope.wanted(0)) return gradients;
   const first = surrogateGradient(scope.emit, node, role, up);
@@ -103,7 +105,8 @@ function withoutGradient(node: Node, { reason }: Miss): PithError {
   return new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no gradient: ${reason}.`, { hint: trainTheRest });
 }
 
-function ask(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
+/** Returns the gradients by the operator definition. */
+function operatorGradients(node: Node, scope: GradientScope, inference: Inference): readonly (Value | undefined)[] {
   const open = [...node.inputs, ...node.outputs].find(
     (value) => value !== undefined && fixedDims(value.type?.dims) === undefined,
   );
@@ -119,15 +122,10 @@ function ask(node: Node, scope: GradientScope, inference: Inference): readonly (
   return gradients;
 }
 
-interface Contributions {
-  add(value: Value, gradient: Value, factor?: number): void;
-  sum(value: Value): Value | undefined;
-  isOnly(value: Value, contribution: Value | undefined): boolean;
-  /** Removes and returns the sum so far, for an operator that adds to it. */
-  take(value: Value): Contribution | undefined;
-}
+type Contributions = ReturnType<typeof contributions>;
 
-export function contributions(emit: Emit): Contributions {
+/** Collects the gradients of values, whose sums are written when they are needed. */
+export function contributions(emit: Emit) {
   const sums = new Map<Value, Contribution>();
   const scaled = ({ value, factor }: Contribution): Value => {
     if (factor === 1) return value;
@@ -135,18 +133,20 @@ export function contributions(emit: Emit): Contributions {
     return emit.Mul([value, emit.constant(fromNumbers(type, [], [factor]), "factor")]);
   };
   return {
-    add(value, gradient, factor = 1) {
+    add(value: Value, gradient: Value, factor = 1): void {
       const before = sums.get(value);
       const sum =
         before === undefined ? { value: gradient, factor } : { value: emit.Add([scaled(before), gradient]), factor: 1 };
       sums.set(value, sum);
     },
-    sum(value) {
+    sum(value: Value): Value | undefined {
       const contribution = sums.get(value);
-      return contribution === undefined ? undefined : scaled(contribution);
+      return contribution && scaled(contribution);
     },
-    isOnly: (value, contribution) => contribution !== undefined && sums.get(value)?.value === contribution,
-    take(value) {
+    isOnly: (value: Value, contribution: Value | undefined): boolean =>
+      contribution !== undefined && sums.get(value)?.value === contribution,
+    /** Removes and returns the sum so far, for an operator that adds to it. */
+    take(value: Value): Contribution | undefined {
       const contribution = sums.get(value);
       sums.delete(value);
       return contribution;
@@ -154,7 +154,7 @@ export function contributions(emit: Emit): Contributions {
   };
 }
 
-/** Adds an input per parameter at which its gradient starts. */
+/** Adds an input per parameter, whose value the gradient starts from. */
 export function carriedInputs(
   graph: Graph,
   parameters: readonly Value[],
@@ -198,7 +198,7 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
   const { low, high, slope } = role;
   const [[x], [y]] = [node.inputs, node.outputs];
   if (x === undefined) return new Miss("it is straight-through, and has no first input");
-  if (!repeats(fixedDims(x.type?.dims), fixedDims(y?.type?.dims))) {
+  if (!canBroadcast(fixedDims(x.type?.dims), fixedDims(y?.type?.dims))) {
     const sizes = `${dimsText(x.type?.dims)} and ${dimsText(y?.type?.dims)}`;
     return new Miss(`it is straight-through, but its first input and its output have different shapes: ${sizes}`);
   }
@@ -207,19 +207,19 @@ function surrogateGradient(emit: Emit, node: Node, role: StraightThrough, up: Va
     const actualType = `"${x.name}" is ${x.type?.type ?? "of unknown type"}`;
     return new Miss(`its straight-through bounds need floats, and ${actualType}`);
   }
-  const number = (value: number, of: Value): Value => emit.constant(fromNumbers(floatOf(of), [], [value]));
+  const number = (value: number, like: Value): Value => emit.constant(fromNumbers(floatOf(like), [], [value]));
   const passed = slope === undefined ? up : emit.Mul([up, number(slope, up)]);
   const zero = bounded ? number(0, up) : undefined;
   const above = high === undefined ? passed : emit.Where([emit.LessOrEqual([x, number(high, x)]), passed, zero]);
   return low === undefined ? above : emit.Where([emit.GreaterOrEqual([x, number(low, x)]), above, zero]);
 }
 
-function repeats(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
+/** Returns whether an operand broadcasts to the output. */
+function canBroadcast(from: readonly number[] | undefined, to: readonly number[] | undefined): boolean {
   if (from === undefined || to === undefined || from.length > to.length) return false;
   return from.every((size, axis) => size === 1 || size === to[to.length - from.length + axis]);
 }
 
-function floatOf({ type }: Value): "float64" | "float32" | "float16" | "bfloat16" {
-  const elementType = type?.type;
-  return elementType === "float64" || elementType === "float16" || elementType === "bfloat16" ? elementType : "float32";
+function floatOf({ type }: Value): FloatType {
+  return type !== undefined && isFloat(type.type) ? type.type : "float32";
 }

@@ -12,7 +12,7 @@ import { backFromBlocks, blocksOf, inBlocks, oneBlock } from "../../core/ops/sha
 import { float32 } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 
-const asked = new WeakMap<Engine, Promise<number | undefined>>();
+const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 
 /**
  * Returns the channels per block on this machine; undefined if the runtime has no such operators (WebAssembly).
@@ -20,14 +20,15 @@ const asked = new WeakMap<Engine, Promise<number | undefined>>();
  * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
  */
 export function channelBlock(engine: Engine): Promise<number | undefined> {
-  const cached = asked.get(engine);
+  const cached = blockSizes.get(engine);
   if (cached !== undefined) return cached;
-  const answer = ask(engine);
-  asked.set(engine, answer);
-  return answer;
+  const size = measureBlock(engine);
+  blockSizes.set(engine, size);
+  return size;
 }
 
-async function ask(engine: Engine): Promise<number | undefined> {
+/** Runs one operator in blocks, whose output shows the channels per block. */
+async function measureBlock(engine: Engine): Promise<number | undefined> {
   const model = new Model();
   const x = model.graph.addInput("x", { type: "float32", dims: [1, 4, 1, 1] });
   const y = oneBlock(emitInto(model), x);
@@ -48,7 +49,7 @@ async function ask(engine: Engine): Promise<number | undefined> {
   }
 }
 
-/** Moves nodes that are faster in blocks there, and indifferent nodes whose operands are there already. */
+/** Writes nodes that are faster in channel blocks in this form, and element-wise nodes whose operands are in blocks already. */
 export function writeInChannelBlocks(model: Model, inference: Inference, block: number): void {
   for (const node of [...model.graph.nodes()]) {
     const bound = inference.at(node);
@@ -62,15 +63,15 @@ export function writeInChannelBlocks(model: Model, inference: Inference, block: 
   model.graph.sort();
 }
 
-/** Moves a node if one operand is in blocks and the others have the same shape or are scalars. */
+/** Writes an element-wise node in blocks if one operand is in blocks and the others have the same shape or are scalars. */
 function followIntoBlocks(node: Node, emit: Emit, block: number): void {
   const { graph, inputs } = node;
   const [y] = node.outputs;
   const dims = fixedDims(y?.type?.dims);
   if (y === undefined || dims === undefined || y.type?.type !== "float32" || graph.isOutput(y)) return;
   const fullOperands = inputs.flatMap((x, input) => (sameDims(fixedDims(x?.type?.dims) ?? [], dims) ? [input] : []));
-  const single = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
-  if (!inputs.every((x, input) => fullOperands.includes(input) || single(x))) return;
+  const isScalar = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
+  if (!inputs.every((x, input) => fullOperands.includes(input) || isScalar(x))) return;
   if (!fullOperands.some((input) => inBlocks(inputs[input], block) !== undefined)) return;
   const blocks = blocksOf(emit, block);
   for (const input of fullOperands) graph.setInput(node, input, blocks.of(inputs[input] as Value));

@@ -33,9 +33,9 @@ export function copyOf(values: Floats): Floats {
 }
 
 /** A parameter, its gradient, two moments, an average, and a gradient sum. */
-const arraysEach = 6;
+const arraysPerParameter = 6;
 /** 4 GiB: all that WebAssembly can address. */
-const mostBytes = 2 ** 32;
+const maxBytes = 2 ** 32;
 const pageBytes = 2 ** 16;
 const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
@@ -44,28 +44,28 @@ const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
  * for all arrays from the start. Above 4 GiB several memories are used, and ordinary arrays if allocation fails.
  */
 export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
-  const bytesFor = (size: number): number => arraysEach * aligned(size);
-  let bytesLeft = bytes.reduce((sum, size) => sum + bytesFor(size), 0);
+  const bytesOf = (size: number): number => arraysPerParameter * aligned(size);
+  let bytesLeft = bytes.reduce((sum, size) => sum + bytesOf(size), 0);
   let memory: KernelMemory | undefined;
   let room = 0;
   return (values) => {
-    const needed = bytesFor(values.byteLength);
+    const needed = bytesOf(values.byteLength);
     if (needed > room) {
-      room = Math.min(Math.max(bytesLeft, needed), mostBytes);
+      room = Math.min(Math.max(bytesLeft, needed), maxBytes);
       memory = createMemory(room);
     }
     room -= needed;
     bytesLeft -= needed;
-    const place = memory?.take(values) ?? zerosLike(values);
-    place.set(values);
-    return place;
+    const copy = memory?.take(values) ?? zerosLike(values);
+    copy.set(values);
+    return copy;
   };
 }
 
 type Kernel = "move" | "roll" | "adam" | "lion" | "scale" | "squares";
 type Kernels = Readonly<Record<Kernel, (bytes: number, ...more: number[]) => number | undefined>>;
 
-/** In elements: four arrays of this length stay in a core's cache. Squares are summed per piece in every memory. */
+/** Elements that a kernel processes at once: four arrays of this length stay in a core's cache. Squares are summed per piece in every memory. */
 const piece = 2 ** 16;
 
 /**
@@ -80,18 +80,18 @@ export function run(kernel: Kernel, changed: readonly Floats[], read: readonly F
   const other = arrays.find((array) => array.length !== length);
   if (other !== undefined)
     throw new PithError("E_SHAPE_MISMATCH", `${length} parameters have as many gradients, got ${other.length}.`);
-  const memory = memories.get(first);
-  const alike = arrays.every((a) => memories.get(a) === memory && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT);
+  const common = memories.get(first);
+  const isShared = arrays.every((a) => memories.get(a) === common && a.BYTES_PER_ELEMENT === first.BYTES_PER_ELEMENT);
+  const memory = isShared ? common : undefined;
   let sum = 0;
   for (let from = 0; from < length; from += piece) {
     const pieces = arrays.map((array) => array.subarray(from, from + piece));
-    sum +=
-      (alike ? memory : undefined)?.run(kernel, pieces, numbers) ??
-      throughScratch(kernel, pieces, changed.length, numbers);
+    sum += memory?.run(kernel, pieces, numbers) ?? throughScratch(kernel, pieces, changed.length, numbers);
   }
   return sum;
 }
 
+/** Runs a kernel on copies, for arrays outside a common memory. */
 function throughScratch(
   kernel: Kernel,
   pieces: readonly Floats[],
@@ -109,9 +109,7 @@ function throughScratch(
     return copy;
   });
   const result = run(kernel, copies, numbers);
-  pieces.slice(0, changed).forEach((array, at) => {
-    array.set(copies[at] ?? array);
-  });
+  for (const [index, array] of pieces.slice(0, changed).entries()) array.set(copies[index] ?? array);
   return result;
 }
 
@@ -134,17 +132,17 @@ function createMemory(bytes: number): KernelMemory | undefined {
   const { buffer } = memory;
   const kernelsOf = (module: WebAssembly.Module): Kernels =>
     new WebAssembly.Instance(module, { env: { memory } }).exports as Kernels;
-  const [ofNarrow, ofWide] = [kernelsOf(narrow), kernelsOf(wide)];
+  const [float32Kernels, float64Kernels] = [kernelsOf(narrow), kernelsOf(wide)];
   let used = 0;
   const kernelMemory: KernelMemory = {
     take(like) {
-      const place = used;
-      if (place + aligned(like.byteLength) > buffer.byteLength) return undefined;
+      const offset = used;
+      if (offset + aligned(like.byteLength) > buffer.byteLength) return undefined;
       used += aligned(like.byteLength);
       const array =
         like instanceof Float32Array
-          ? new Float32Array(buffer, place, like.length)
-          : new Float64Array(buffer, place, like.length);
+          ? new Float32Array(buffer, offset, like.length)
+          : new Float64Array(buffer, offset, like.length);
       memories.set(array, kernelMemory);
       return array;
     },
@@ -154,9 +152,9 @@ function createMemory(bytes: number): KernelMemory | undefined {
     },
     run(kernel, arrays, numbers) {
       const [first = new Float32Array()] = arrays;
-      const places = arrays.map(({ byteOffset }) => byteOffset);
-      const kernels = first instanceof Float32Array ? ofNarrow : ofWide;
-      return kernels[kernel](aligned(first.byteLength), ...places, ...numbers) ?? 0;
+      const offsets = arrays.map(({ byteOffset }) => byteOffset);
+      const kernels = first instanceof Float32Array ? float32Kernels : float64Kernels;
+      return kernels[kernel](aligned(first.byteLength), ...offsets, ...numbers) ?? 0;
     },
   };
   return kernelMemory;

@@ -18,7 +18,8 @@ interface LossSession extends LossGraph {
 }
 
 /**
- * @param own Trained values of the loss's parameters, by name.
+ * Returns the mean loss over the samples of a data set.
+ * @param parameters Trained values of the loss's parameters, by name.
  * @throws PithError E_DATA if the data does not fit the model or is empty, E_STOPPED on the context's signal.
  */
 export async function validationLoss(
@@ -27,10 +28,10 @@ export async function validationLoss(
   loss: Loss,
   size: number,
   context: Context,
-  own?: ReadonlyMap<string, Float32Array>,
+  parameters?: ReadonlyMap<string, Float32Array>,
 ): Promise<number> {
   let [sum, samples] = [0, 0];
-  const losses = forwardLoss(model, loss, context, own);
+  const losses = forwardLoss(model, loss, context, parameters);
   try {
     for await (const batch of prefetched(data, { size })) {
       throwIfAborted(context.signal, "Training was stopped while it was evaluated.");
@@ -45,23 +46,25 @@ export async function validationLoss(
   return sum / samples;
 }
 
-export interface ForwardLoss {
-  of(batch: Batch): Promise<number>;
-  release(): Promise<void>;
-}
+export type ForwardLoss = ReturnType<typeof forwardLoss>;
 
+/** Computes losses of batches without gradients. */
 export function forwardLoss(
   model: Model,
   loss: Loss,
   context: Context,
-  own?: ReadonlyMap<string, Float32Array>,
-): ForwardLoss {
-  const graphs = bySizes(
-    (batch) => load(model, batch, loss, context, own),
-    ({ session }) => session.release(),
-  );
+  parameters?: ReadonlyMap<string, Float32Array>,
+) {
+  const load = async (example: Batch): Promise<LossSession> => {
+    const working = model.clone();
+    raiseOpset(working, gradientOpset);
+    const written = await writeLoss(working, example, loss, { ...context, log: () => {} }, parameters);
+    working.graph.setOutputs([written.value]);
+    return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
+  };
+  const graphs = bySizes(load, ({ session }) => session.release());
   return {
-    async of(batch) {
+    async of(batch: Batch): Promise<number> {
       const { value, feeds, session } = await graphs.of(batch);
       const { [value.name]: lossValue } = await session.run(feeds(batch, trainingEnd));
       return Number(lossValue?.data[0]);
@@ -70,40 +73,23 @@ export function forwardLoss(
   };
 }
 
-async function load(
-  model: Model,
-  example: Batch,
-  loss: Loss,
-  context: Context,
-  own?: ReadonlyMap<string, Float32Array>,
-): Promise<LossSession> {
-  const working = model.clone();
-  raiseOpset(working, gradientOpset);
-  const written = await writeLoss(working, example, loss, { ...context, log: () => {} }, own);
-  working.graph.setOutputs([written.value]);
-  return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
-}
-
-/** Caches by batch sizes. The least recently used entries are released if there are too many or they keep too much memory. */
-interface BySizes<T> {
-  of(batch: Batch): Promise<T>;
-  release(): Promise<void>;
-}
-
 const maxEntries = 16;
 
-/** @param make `bytes` is the memory of one run's values, which a session keeps for the next run. */
+/**
+ * Caches by batch sizes. The least recently used entries are released if there are too many or they keep too much memory.
+ * @param make `bytes` is the memory of one run's values, which a session keeps for the next run.
+ */
 export function bySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,
-  release: (one: T) => Promise<void>,
-): BySizes<T> {
+  release: (entry: T) => Promise<void>,
+) {
   const entries = new Map<string, T>();
   const keepsTooMuch = (): boolean => {
     const total = [...entries.values()].reduce((sum, { bytes }) => sum + bytes, 0);
     return entries.size > maxEntries || (entries.size > 1 && total > memoryLimit);
   };
   return {
-    async of(batch) {
+    async of(batch: Batch): Promise<T> {
       const sizes = sizesOf(batch);
       const entry = entries.get(sizes) ?? (await make(batch));
       entries.delete(sizes);
@@ -116,7 +102,7 @@ export function bySizes<T extends { readonly bytes: number }>(
       }
       return entry;
     },
-    async release() {
+    async release(): Promise<void> {
       const all = [...entries.values()];
       entries.clear();
       for (const entry of all) await release(entry);

@@ -7,7 +7,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { memory } from "../../data/index.ts";
 import { distill, distillation } from "../../techniques/distill/index.ts";
 import { flatten, linear, network, relu } from "../nn/index.ts";
-import { withAnswersKept } from "./frozen-cache.ts";
+import { withOutputCache } from "./frozen-cache.ts";
 import { createStep } from "./step.ts";
 
 /** Runs a graph with and without keeping its answers, on rows of `numbers`, and counts the runs. */
@@ -23,7 +23,7 @@ async function tried(text: string, batches: readonly (readonly number[])[], { by
     async release() {},
   };
   const kept = { bytesLeft, samples };
-  const part = withAnswersKept(counting, model, kept);
+  const part = withOutputCache(counting, model, kept);
   const counts: number[] = [];
   for (const rows of batches) {
     const feeds = {

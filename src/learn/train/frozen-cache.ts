@@ -2,19 +2,20 @@
  * Caches the outputs of a frozen part (a teacher, a backbone) per sample during a training, by a hash of the sample's inputs.
  *
  * Results must be bit-identical without the cache, so outputs must not depend on other samples of the batch. The first batch is
- * run again, shifted by one sample. If outputs differ (batch statistics, contrastive outputs, position-dependent rounding), or a
- * later run differs from a cached output, the cache is disabled.
+ * run again, shifted by one sample. The cache is disabled if outputs differ (batch statistics, contrastive outputs,
+ * position-dependent rounding), or if a later run differs from a cached output.
  */
 import { cost } from "../../core/analysis/cost.ts";
 import { downstream } from "../../core/analysis/downstream.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { bytesFor } from "../../core/tensor/dense.ts";
-import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
+import { fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { elementBytes, haveSameElements, sha256Text } from "../../data/hash.ts";
 import { gatherRows, mapColumns } from "../../data/rows.ts";
 import { type BatchStore, openStorage } from "../../data/store.ts";
+
+import { bytesOf } from "./memory.ts";
 
 export interface CacheBudget {
   bytesLeft: number;
@@ -22,9 +23,9 @@ export interface CacheBudget {
   readonly samples: number | undefined;
 }
 
-/** The cache is disabled if fewer than `leastShare` of the samples were cached after this many epochs. */
+/** The cache is disabled if fewer than this share of the samples was cached after `patience` epochs. */
+const minCachedShare = 0.1;
 const patience = 3;
-const leastShare = 0.1;
 
 /** Bytes of cached outputs during a training. */
 export const cacheBytes = 2 ** 30;
@@ -32,17 +33,16 @@ export const cacheBytes = 2 ** 30;
 /** The hash of an input byte takes about as long as 150 multiply-accumulates: 15 ns on one thread. */
 const macsPerHashedByte = 150;
 
-/** Whether a part runs longer than the hash of its inputs, so that cached outputs save time. @param frozen Its graph, with fixed sizes. */
-export function isDearerThanHash(frozen: Model): boolean {
-  const inference = infer(frozen);
-  const { macs } = cost(frozen, inference);
-  let bytes = 0;
-  for (const { type } of frozen.graph.feeds) {
-    const dims = fixedDims(type?.dims);
-    if (type === undefined || type.type === "string" || dims === undefined) return true;
-    bytes += bytesFor(type.type, elementCount(dims));
-  }
-  return typeof macs !== "number" || macs > macsPerHashedByte * bytes;
+/**
+ * Returns whether a part runs longer than the hash of its inputs, so that cached outputs save time.
+ * @param frozen Its graph, with fixed sizes.
+ */
+export function isSlowerThanHash(frozen: Model): boolean {
+  const { macs } = cost(frozen, infer(frozen));
+  const { feeds } = frozen.graph;
+  const isUnknown = feeds.some(({ type }) => type?.type === "string" || fixedDims(type?.dims) === undefined);
+  const bytes = feeds.reduce((sum, input) => sum + bytesOf(input), 0);
+  return isUnknown || typeof macs !== "number" || macs > macsPerHashedByte * bytes;
 }
 
 export interface FrozenPart {
@@ -51,20 +51,21 @@ export interface FrozenPart {
 }
 
 /** Wraps a session of a frozen part with a cache. @param frozen Its graph, with fixed sizes. */
-export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheBudget): FrozenPart {
+export function withOutputCache(session: FrozenPart, frozen: Model, budget: CacheBudget): FrozenPart {
   const { graph } = frozen;
   const varying = downstream(graph, graph.feeds, infer(frozen));
-  const fixed = new Set(graph.outputs.flatMap((output) => (varying.has(output) ? [] : [output.name])));
-  const places = new Map<string, number>();
+  const constantNames = new Set(graph.outputs.flatMap((output) => (varying.has(output) ? [] : [output.name])));
+  const varyingOf = (outputs: Batch): Batch => selectTensors(outputs, (name) => !constantNames.has(name));
+  const positions = new Map<string, number>();
   const storage = openStorage();
   let store: BatchStore | undefined;
   let constants: Batch = {};
-  let [isEnabled, samplesSeen, samplesKnown, bytesUsed] = [true, 0, 0, 0];
+  let [isEnabled, samplesSeen, samplesCached, bytesUsed] = [true, 0, 0, 0];
 
-  const stop = async (): Promise<void> => {
+  const disable = async (): Promise<void> => {
     isEnabled = false;
-    places.clear();
-    kept.bytesLeft += bytesUsed;
+    positions.clear();
+    budget.bytesLeft += bytesUsed;
     bytesUsed = 0;
     await storage.release();
   };
@@ -73,11 +74,11 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
   const begin = async (feeds: Batch, outputs: Batch, keys: readonly string[]): Promise<void> => {
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
-    const answers = only(outputs, (name) => !fixed.has(name));
-    const isMany = (bytesIn(answers) / count) * (kept.samples ?? 0) > kept.bytesLeft;
-    if (isMany || !(await areOfSamples(session, feeds, answers, count))) return stop();
-    constants = only(outputs, (name) => fixed.has(name));
-    store = storage.store("frozen answers");
+    const values = varyingOf(outputs);
+    const isTooLarge = (bytesIn(values) / count) * (budget.samples ?? 0) > budget.bytesLeft;
+    if (isTooLarge || !(await arePerSample(session, feeds, values, count))) return disable();
+    constants = selectTensors(outputs, (name) => constantNames.has(name));
+    store = storage.store("frozen outputs");
   };
 
   return {
@@ -85,43 +86,41 @@ export function withAnswersKept(session: FrozenPart, frozen: Model, kept: CacheB
       const count = isEnabled ? countOf(feeds) : undefined;
       if (count === undefined) return session.run(feeds);
       const keys = await keysOf(feeds, count);
-      const positions = keys.map((key) => places.get(key));
+      const cached = keys.map((key) => positions.get(key));
       samplesSeen += count;
-      samplesKnown += positions.filter((place) => place !== undefined).length;
-      if (store !== undefined && positions.every((place) => place !== undefined))
-        return { ...constants, ...flat(await store.gather(Uint32Array.from(positions))) };
+      samplesCached += cached.filter((position) => position !== undefined).length;
+      if (store !== undefined && cached.every((position) => position !== undefined))
+        return { ...constants, ...joinSamples(await store.gather(Uint32Array.from(cached))) };
       const outputs = await session.run(feeds);
       if (store === undefined) await begin(feeds, outputs, keys);
       if (store === undefined) return outputs;
-      const answers = bySample(
-        only(outputs, (name) => !fixed.has(name)),
-        count,
-      );
-      const again = positions.findIndex((place) => place !== undefined);
-      const isOther =
-        again >= 0 && !equal(await store.gather(Uint32Array.of(positions[again] ?? 0)), rows(answers, [again]));
+      const values = splitSamples(varyingOf(outputs), count);
+      const again = cached.findIndex((position) => position !== undefined);
+      const isDifferent =
+        again >= 0 && !areEqual(await store.gather(Uint32Array.of(cached[again] ?? 0)), rows(values, [again]));
       const isRare =
-        samplesSeen > patience * (kept.samples ?? Number.POSITIVE_INFINITY) && samplesKnown < leastShare * samplesSeen;
-      if (isOther || isRare) {
-        await stop();
+        samplesSeen > patience * (budget.samples ?? Number.POSITIVE_INFINITY) &&
+        samplesCached < minCachedShare * samplesSeen;
+      if (isDifferent || isRare) {
+        await disable();
         return outputs;
       }
-      const missing = [...new Map(keys.map((key, at) => [key, at]))].filter(([key]) => !places.has(key));
+      const missing = [...new Map(keys.map((key, index) => [key, index]))].filter(([key]) => !positions.has(key));
       if (missing.length === 0) return outputs;
       const added = rows(
-        answers,
-        missing.map(([, at]) => at),
+        values,
+        missing.map(([, index]) => index),
       );
       const bytes = bytesIn(added);
-      if (bytes > kept.bytesLeft) return outputs;
-      kept.bytesLeft -= bytes;
+      if (bytes > budget.bytesLeft) return outputs;
+      budget.bytesLeft -= bytes;
       bytesUsed += bytes;
-      for (const [at, [key]] of missing.entries()) places.set(key, store.count + at);
+      for (const [index, [key]] of missing.entries()) positions.set(key, store.count + index);
       await store.add(added);
       return outputs;
     },
     async release() {
-      await stop();
+      await disable();
       await session.release();
     },
   };
@@ -139,44 +138,43 @@ function countOf(feeds: Batch): number | undefined {
 
 async function keysOf(feeds: Batch, count: number): Promise<readonly string[]> {
   const columns = Object.values(feeds).map(elementBytes);
-  const row = (at: number) =>
-    columns.map((bytes) => bytes.subarray((at * bytes.length) / count, ((at + 1) * bytes.length) / count));
-  return Promise.all(Array.from({ length: count }, (_, at) => sha256Text(row(at))));
+  const row = (index: number) =>
+    columns.map((bytes) => bytes.subarray((index * bytes.length) / count, ((index + 1) * bytes.length) / count));
+  return Promise.all(Array.from({ length: count }, (_, index) => sha256Text(row(index))));
 }
 
-async function areOfSamples(session: FrozenPart, feeds: Batch, answers: Batch, count: number): Promise<boolean> {
-  if (
-    Object.values(answers).some(({ dims, type }) => type === "string" || (dims[0] ?? 0) % count !== 0 || dims[0] === 0)
-  )
-    return false;
+/** Returns whether a second run with shifted samples yields the same outputs, shifted. */
+async function arePerSample(session: FrozenPart, feeds: Batch, values: Batch, count: number): Promise<boolean> {
+  const isCounted = ({ dims: [first = 0], type }: Dense): boolean =>
+    type !== "string" && first > 0 && first % count === 0;
+  if (!Object.values(values).every(isCounted)) return false;
   if (count === 1) return true;
-  const moved = Array.from({ length: count }, (_, at) => Math.max(0, at - 1));
-  const again = only(await session.run(rows(feeds, moved)), (name) => name in answers);
-  return equal(bySample(again, count), rows(bySample(answers, count), moved));
+  const shifted = Array.from({ length: count }, (_, index) => Math.max(0, index - 1));
+  const again = selectTensors(await session.run(rows(feeds, shifted)), (name) => name in values);
+  return areEqual(splitSamples(again, count), rows(splitSamples(values, count), shifted));
 }
 
-export const only = (batch: Batch, wanted: (name: string) => boolean): Batch =>
-  Object.fromEntries(Object.entries(batch).filter(([name]) => wanted(name)));
+export const selectTensors = (batch: Batch, isSelected: (name: string) => boolean): Batch =>
+  Object.fromEntries(Object.entries(batch).filter(([name]) => isSelected(name)));
 
-const rows = (batch: Batch, at: readonly number[]): Batch =>
-  mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(at)));
+const rows = (batch: Batch, positions: readonly number[]): Batch =>
+  mapColumns(batch, (dense) => gatherRows(dense, Uint32Array.from(positions)));
 
 /** [4 · n, …] as [n, 4, …]: rows of a sample are adjacent. */
-function bySample(batch: Batch, count: number): Batch {
-  return mapColumns(batch, (dense) => {
+const splitSamples = (batch: Batch, count: number): Batch =>
+  mapColumns(batch, (dense) => {
     const [first = 0, ...innerDims] = dense.dims;
     return { ...dense, dims: [count, first / count, ...innerDims] } as Dense;
   });
-}
 
-function flat(batch: Batch): Batch {
-  return mapColumns(batch, (dense) => {
-    const [count = 0, each = 0, ...innerDims] = dense.dims;
-    return { ...dense, dims: [count * each, ...innerDims] } as Dense;
+/** The inverse of `splitSamples`. */
+const joinSamples = (batch: Batch): Batch =>
+  mapColumns(batch, (dense) => {
+    const [count = 0, rowsOfSample = 0, ...innerDims] = dense.dims;
+    return { ...dense, dims: [count * rowsOfSample, ...innerDims] } as Dense;
   });
-}
 
-function equal(some: Batch, others: Batch): boolean {
+function areEqual(some: Batch, others: Batch): boolean {
   return Object.entries(some).every(([name, dense]) => {
     const other = others[name];
     return other !== undefined && sameDims(dense.dims, other.dims) && haveSameElements(dense, other);

@@ -15,13 +15,14 @@ import type { Batch, Tensor } from "../../core/tensor/types.ts";
 import { fuseForStep } from "../../rewrite/clean-up/fuse-pairs.ts";
 import { channelBlock } from "./channel-blocks.ts";
 import { differentiate, type Training } from "./differentiate.ts";
-import { type CacheBudget, type FrozenPart, isDearerThanHash, only, withAnswersKept } from "./frozen-cache.ts";
+import { type CacheBudget, type FrozenPart, isSlowerThanHash, selectTensors, withOutputCache } from "./frozen-cache.ts";
 import type { Loss } from "./loss.ts";
 import { peakBytes } from "./memory.ts";
 import { type Progress, writeLoss } from "./write-loss.ts";
 
 interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> {
   readonly loss: string;
+  /** Trained parameters of the loss. */
   readonly own: ReadonlyMap<string, Tensor>;
   readonly states: ReadonlyMap<string, string>;
   readonly draws: boolean;
@@ -36,44 +37,41 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
 export async function loadStepGraph(
   prepared: Model,
   example: Batch,
-  wanted: ReadonlySet<string>,
+  trained: ReadonlySet<string>,
   { loss, carry, threads, checkpointing = false }: StepOptions,
-  kept: CacheBudget | undefined,
+  budget: CacheBudget | undefined,
   context: Context,
 ): Promise<StepGraph> {
   const working = prepared.clone();
-  // Taken before the loss adds the teacher's nodes.
+  // The loss adds nodes of the teacher, which keep their inference form.
   const modelNodes = new Set(working.graph.nodes());
   const written = await writeLoss(working, example, loss, context);
-  const tensors = written.parameters.flatMap((name) => working.graph.value(name)?.tensor ?? []);
-  const { states, draw } = writeTrainingForms(working, modelNodes, wanted);
+  const lossTensors = new Map(
+    written.parameters.flatMap((name) => {
+      const tensor = working.graph.value(name)?.tensor;
+      return tensor === undefined ? [] : [[name, tensor] as const];
+    }),
+  );
+  const { states, draw } = writeTrainingForms(working, modelNodes, trained);
   fuseForStep(working);
   const { frozen, step, gradients, carried, stopped } = differentiate(working, {
     loss: written.value.name,
-    wrt: ({ name }) => wanted.has(name) || written.parameters.includes(name),
+    wrt: ({ name }) => trained.has(name) || written.parameters.includes(name),
     states,
     checkpoint: checkpointing,
     channelBlock: await channelBlock(context.engine),
     carry,
   });
-  const limit = { threads };
-  const session = await context.engine.load(step, { optimize: false, inPlace: true, ...limit });
-  const frozenSession =
-    frozen === undefined
-      ? undefined
-      : await context.engine.load(frozen, limit).catch(async (error: unknown) => {
-          await session.release();
-          throw error;
-        });
-  const frozenPart =
-    kept === undefined || frozen === undefined || frozenSession === undefined || !isDearerThanHash(frozen)
-      ? frozenSession
-      : withAnswersKept(frozenSession, frozen, kept);
+  const session = await context.engine.load(step, { optimize: false, inPlace: true, threads });
+  const frozenPart = await loadFrozen(frozen, threads, budget, context).catch(async (error: unknown) => {
+    await session.release();
+    throw error;
+  });
   const stepInputs = new Set(step.graph.feeds.map(({ name }) => name));
   const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
   return {
     loss: written.value.name,
-    own: new Map(written.parameters.flatMap((name, at) => (tensors[at] === undefined ? [] : [[name, tensors[at]]]))),
+    own: lossTensors,
     gradients,
     carried,
     stopped,
@@ -85,10 +83,22 @@ export async function loadStepGraph(
     async feeds(batch, drawn, progress) {
       const draws = draw === undefined ? {} : { [draw]: int64([], [drawn]) };
       const feeds = { ...written.feeds(batch, progress), ...draws };
-      const fixed = frozenPart === undefined ? {} : await frozenPart.run(only(feeds, (name) => frozenInputs.has(name)));
-      return only({ ...feeds, ...fixed }, (name) => stepInputs.has(name));
+      const fixed =
+        frozenPart === undefined ? {} : await frozenPart.run(selectTensors(feeds, (name) => frozenInputs.has(name)));
+      return selectTensors({ ...feeds, ...fixed }, (name) => stepInputs.has(name));
     },
   };
+}
+
+async function loadFrozen(
+  frozen: Model | undefined,
+  threads: number | undefined,
+  budget: CacheBudget | undefined,
+  { engine }: Context,
+): Promise<FrozenPart | undefined> {
+  if (frozen === undefined) return undefined;
+  const session = await engine.load(frozen, { threads });
+  return budget === undefined || !isSlowerThanHash(frozen) ? session : withOutputCache(session, frozen, budget);
 }
 
 export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<void> {
@@ -106,31 +116,30 @@ interface TrainingForms {
   readonly draw: string | undefined;
 }
 
-/** @param wanted the trained tensors. @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written. */
-function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: ReadonlySet<string>): TrainingForms {
+/** @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written. */
+function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: ReadonlySet<string>): TrainingForms {
   const inference = infer(model);
   const { graph } = model;
   const states = new Map<string, Value>();
-  let drawn: Value | undefined;
+  let drawInput: Value | undefined;
   const draw = (): Value => {
-    drawn ??= graph.addInput(graph.freshName("draw"), { type: "int64", dims: [] });
-    return drawn;
+    drawInput ??= graph.addInput(graph.freshName("draw"), { type: "int64", dims: [] });
+    return drawInput;
   };
   for (const node of [...graph.nodes()].filter((node) => nodes.has(node))) {
     const bound = inference.at(node);
     const form = bound instanceof Miss ? undefined : bound.training();
     if (bound instanceof Miss || form === undefined) continue;
     const stateInputs = form.states.map((input) => node.inputs[input]);
-    const asked =
-      stateInputs.length > 0 &&
-      stateInputs.every((value) => value?.tensor !== undefined && value.role?.kind === "state");
+    const hasStates =
+      stateInputs.length > 0 && stateInputs.every((value) => value?.tensor && value.role?.kind === "state");
     const parameters = bound.parameters().map((input) => node.inputs[input]);
-    const trained = parameters.some((value) => value !== undefined && wanted.has(storedRoot(value)?.name ?? ""));
-    if (!form.declared && !(asked && (trained || parameters.length === 0))) continue;
+    const isTrained = parameters.some((value) => value !== undefined && trained.has(storedRoot(value)?.name ?? ""));
+    if (!form.declared && !(hasStates && (isTrained || parameters.length === 0))) continue;
     // A second node with the same state reads the output of the first.
-    const now = node.inputs.map((value) => (value === undefined ? value : (states.get(value.name) ?? value)));
+    const inputs = node.inputs.map((value) => (value === undefined ? value : (states.get(value.name) ?? value)));
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
-    const written = form.write(emit, now, draw);
+    const written = form.write(emit, inputs, draw);
     if (written instanceof Miss)
       throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no training form: ${written.reason}.`);
     for (const [input, next] of written.next) {
@@ -139,10 +148,7 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, wanted: Read
     }
     replaceNode(node, written.outputs);
   }
-  return {
-    states: new Map([...states].map(([name, next]) => [name, next.name])),
-    draw: drawn?.name,
-  };
+  return { states: new Map([...states].map(([name, next]) => [name, next.name])), draw: drawInput?.name };
 }
 
 export interface StepOptions extends Selection {

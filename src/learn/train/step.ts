@@ -75,11 +75,11 @@ export async function createStep(
 }
 
 export async function stepOf(model: Model, example: Batch, options: StepOptions, context: Context): Promise<Step> {
-  const { model: working, wanted, ties, decays } = await trainableCopy(model, options, context);
+  const { model: working, trained, ties, decays } = await trainableCopy(model, options, context);
   const { cachesFrozen = false, samples } = options;
-  const kept = cachesFrozen ? { bytesLeft: cacheBytes, samples } : undefined;
+  const budget = cachesFrozen ? { bytesLeft: cacheBytes, samples } : undefined;
   let { log } = context;
-  const load = (batch: Batch) => loadStepGraph(working, batch, wanted, options, kept, { ...context, log });
+  const load = (batch: Batch) => loadStepGraph(working, batch, trained, options, budget, { ...context, log });
   const graphs = bySizes(load, releaseStepGraph);
   const first = await graphs.of(example);
   // Graphs for other batch sizes make the same decisions.
@@ -92,27 +92,26 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
     (name) => [name, first.own.get(name) ?? tensorOf(working, name)] as const,
   );
   const stored = await storedArrays(tensors);
-  const states = stored.splice(first.gradients.size);
-  const next = states.map(({ values }) => emptyLike(values));
-  const arrays = stored.map(({ name, values }): Arrays => {
-    return {
+  const states = stored.splice(first.gradients.size).map((state) => ({ ...state, next: emptyLike(state.values) }));
+  const arrays = stored.map(
+    ({ name, values }): Arrays => ({
       name,
       decays: decays(name, values.dims),
       values,
       gradient: emptyLike(values),
       carried: first.carried.has(name),
-    };
-  });
+    }),
+  );
   const fed = Object.fromEntries([...arrays, ...states].map(({ name, values }) => [name, values]));
-  const masks = new Set(options.masks);
-  const fedMasks = arrays.filter(({ name }) => masks.has(name));
-  const parameters = arrays.filter(({ name }) => !masks.has(name));
+  const maskNames = new Set(options.masks);
+  const masks = arrays.filter(({ name }) => maskNames.has(name));
+  const parameters = arrays.filter(({ name }) => !maskNames.has(name));
   let runs = 0;
   const lossBuffer: Dense = { type: "float32", dims: [], data: new Float32Array(1) };
 
   return {
     parameters: parameters.map(trainedView),
-    masks: fedMasks.map(trainedView),
+    masks: masks.map(trainedView),
     own: new Set(first.own.keys()),
     states: states.map(({ name, values }) => ({ name, values: values.data })),
     draws: first.draws,
@@ -126,18 +125,17 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
         if (output !== undefined) buffers[output] = gradient;
         if (input !== undefined) carriedFeeds[input] = gradient;
       }
-      states.forEach(({ name }, at) => {
-        const [output, buffer] = [graph.states.get(name), next[at]];
-        if (output !== undefined && buffer !== undefined) buffers[output] = buffer;
-      });
-      // Odd, and below 2³¹.
-      const drawn = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
-      const feeds = await graph.feeds(batch, drawn, progress);
+      for (const { name, next } of states) {
+        const output = graph.states.get(name);
+        if (output !== undefined) buffers[output] = next;
+      }
+      const oddNumber = random(context.seed, "draw", ...place).integer(2 ** 30) * 2 + 1;
+      const feeds = await graph.feeds(batch, oddNumber, progress);
       await graph.session.run({ ...feeds, ...fed, ...carriedFeeds }, buffers);
-      for (const [at, { values }] of states.entries()) values.data.set(next[at]?.data ?? []);
+      for (const { values, next } of states) values.data.set(next.data);
       return lossBuffer.data[0] ?? Number.NaN;
     },
-    store: (target, weights) => storeArrays(target, [...parameters, ...states, ...fedMasks], ties, weights),
+    store: (target, weights) => storeArrays(target, [...parameters, ...states, ...masks], ties, weights),
     release: graphs.release,
   };
 }
@@ -145,14 +143,14 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
 interface Trainable {
   readonly model: Model;
   /** Names of the stored tensors to train; only the first of tied ones. */
-  readonly wanted: ReadonlySet<string>;
+  readonly trained: ReadonlySet<string>;
   readonly ties: readonly Tie[];
   readonly decays: ReturnType<typeof decaysOf>;
 }
 
 /** @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train. */
-async function trainableCopy(given: Model, options: StepOptions, context: Context): Promise<Trainable> {
-  const model = given.clone();
+async function trainableCopy(original: Model, options: StepOptions, context: Context): Promise<Trainable> {
+  const model = original.clone();
   raiseOpset(model, gradientOpset);
   const decays = decaysOf(model);
   const selected = options.parameters === undefined ? trainedValues(model, options) : new Set(options.parameters);
@@ -160,19 +158,15 @@ async function trainableCopy(given: Model, options: StepOptions, context: Contex
   for (const { name, of } of ties)
     context.log({ id: "tied", text: `"${name}" and "${of}" hold the same matrix and are trained as one` });
   const copies = new Set(ties.map(({ name }) => name));
-  const trainedNames = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
-  // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
-  for (const name of trainedNames) {
-    asParameter(model, name);
+  const trained = new Set([...[...selected].filter((name) => !copies.has(name)), ...(options.masks ?? [])]);
+  for (const name of trained) {
+    const value = model.graph.value(name);
+    // The role prevents folding of trained tensors into computed ones, such as a transposed copy or a masked product.
+    if (value !== undefined) value.role ??= parameter;
     await widen(model, name);
   }
   await foldConstants(model, {}, context);
-  return { model, wanted: trainedNames, ties, decays };
-}
-
-function asParameter(model: Model, name: string): void {
-  const value = model.graph.value(name);
-  if (value !== undefined) value.role ??= parameter;
+  return { model, trained, ties, decays };
 }
 
 /** Converts 16-bit parameters to float32 so that small steps add up (Micikevicius et al. 2018, "Mixed precision training"). */
@@ -209,13 +203,13 @@ const trainedView = ({ values, gradient, ...rest }: Arrays): OptimizedParameter 
 
 /** Copies stored tensors into memory with room for the optimizer state. @throws PithError E_TYPE_MISMATCH if one is not of floats. */
 async function storedArrays(tensors: readonly (readonly [name: string, tensor: Tensor])[]): Promise<NamedWeight[]> {
-  const place = floatMemory(tensors.map(([, { bytes }]) => bytes));
+  const copyToMemory = floatMemory(tensors.map(([, { bytes }]) => bytes));
   const arrays: NamedWeight[] = [];
   for (const [name, tensor] of tensors) {
     const dense = await tensor.read();
     if (dense.type !== "float32" && dense.type !== "float64")
       throw new PithError("E_TYPE_MISMATCH", `"${name}" is ${dense.type}; floats can be trained.`);
-    arrays.push({ name, values: denseOf(place(dense.data), dense.dims) });
+    arrays.push({ name, values: denseOf(copyToMemory(dense.data), dense.dims) });
   }
   return arrays;
 }
@@ -230,21 +224,27 @@ function storeArrays(
   ties: readonly Tie[],
   weights: readonly Floats[] | undefined,
 ): void {
-  for (const [at, { name, values }] of arrays.entries()) {
+  for (const [index, { name, values }] of arrays.entries()) {
     const { type, dims } = values;
-    const numbers = weights?.[at] ?? values.data;
-    put(model, name, type, dims, numbers);
+    const numbers = weights?.[index] ?? values.data;
+    storeValues(model, name, type, dims, numbers);
     for (const { name: copy, transposed } of ties.filter(({ of }) => of === name))
-      put(model, copy, type, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
+      storeValues(model, copy, type, transposed ? dims.toReversed() : dims, copyOfTied(numbers, dims, transposed));
   }
 }
 
 /** Stores values in the type of the model, rounded to 16 bits if necessary. */
-function put(model: Model, name: string, own: Floating["type"], dims: readonly number[], numbers: Floats): void {
+function storeValues(
+  model: Model,
+  name: string,
+  type: Floating["type"],
+  dims: readonly number[],
+  numbers: Floats,
+): void {
   const value = model.graph.value(name);
   if (value === undefined) return;
-  const stored = value.tensor?.type ?? own;
-  value.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : own, dims, numbers));
+  const stored = value.tensor?.type ?? type;
+  value.tensor = inMemory(fromNumbers(isHalf(stored) ? stored : type, dims, numbers));
 }
 
 function tensorOf(model: Model, name: string): Tensor {

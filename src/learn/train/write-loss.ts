@@ -38,7 +38,7 @@ export function sizesOf(batch: Batch): string {
 
 /**
  * Adds a loss to a model, in place, and fixes its inputs to the sizes of `example`.
- * @param own Current values of the loss's parameters, by name; others get their initial ones.
+ * @param values Current values of the loss's parameters, by name; others get their initial ones.
  * @throws PithError E_DATA if the data does not fit the model, E_UNSUPPORTED if the model carries states without a column, and
  * the errors of the loss.
  */
@@ -47,18 +47,12 @@ export async function writeLoss(
   example: Batch,
   loss: Loss,
   context: Pick<Context, "seed" | "log">,
-  own: ReadonlyMap<string, Float32Array> = new Map(),
+  values: ReadonlyMap<string, Float32Array> = new Map(),
 ): Promise<LossGraph> {
   const binding = feedingOf(model, example, "training data");
   if (binding.states.length > 0) {
-    const carried = statesText(binding.states);
-    throw new PithError(
-      "E_UNSUPPORTED",
-      `The model carries states (${carried}), and backpropagation through time is not supported.`,
-      {
-        hint: "Provide a column per state to train single steps.",
-      },
-    );
+    const text = `The model carries states (${statesText(binding.states)}), and backpropagation through time is not supported.`;
+    throw new PithError("E_UNSUPPORTED", text, { hint: "Provide a column per state to train single steps." });
   }
   const fed = binding.feeds(example);
   fixInputs(model, Object.fromEntries(Object.entries(fed).map(([name, { dims }]) => [name, dims])));
@@ -66,11 +60,11 @@ export async function writeLoss(
   const emit = emitInto(model, { by: "loss", onNode: inference.visit });
   const { graph } = model;
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
-  const values = new Map(Array.from(graph.values(), (value) => [value.name, value]));
-  let alone: Model | undefined;
-  const named = namedValues("model", outputs, values, () => {
-    alone ??= extract(model, [...outputs.values()]);
-    return alone;
+  const valuesByName = new Map(Array.from(graph.values(), (value) => [value.name, value]));
+  let withoutLoss: Model | undefined;
+  const named = namedValues("model", outputs, valuesByName, () => {
+    withoutLoss ??= extract(model, [...outputs.values()]);
+    return withoutLoss;
   });
   const teachers = new Map<Model, NamedValues>();
   const parameters: string[] = [];
@@ -82,14 +76,14 @@ export async function writeLoss(
     seed: context.seed,
     log: context.log,
     teacher(reference) {
-      const values = teachers.get(reference) ?? teacherBeside(model, emit, reference);
-      teachers.set(reference, values);
-      return values;
+      const teacher = teachers.get(reference) ?? teacherBeside(model, emit, reference);
+      teachers.set(reference, teacher);
+      return teacher;
     },
     parameter(name, start) {
-      const free = graph.freshName(`loss/${name}`);
-      parameters.push(free);
-      return graph.addTensor(free, inMemory(float32(start.dims, own.get(free) ?? start.data)), parameter);
+      const fullName = graph.freshName(`loss/${name}`);
+      parameters.push(fullName);
+      return graph.addTensor(fullName, inMemory(float32(start.dims, values.get(fullName) ?? start.data)), parameter);
     },
     scheduled(factor) {
       const input = graph.addInput(graph.freshName("scheduled"), { type: "float32", dims: [] });

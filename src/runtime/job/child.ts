@@ -4,8 +4,7 @@ import { PithError } from "../../core/errors.ts";
 import { permitModules } from "../../core/platform/node-modules.ts";
 import { disableTelemetry } from "../../core/platform/node-telemetry.ts";
 import { toFault } from "../../core/platform/serialized-error.ts";
-import type { Job, JobContext, JobEvent } from "./job.ts";
-import { isOurs, type ToChild, type ToParent } from "./messages.ts";
+import { isJobMessage, type Job, type JobContext, type JobEvent, type ToChild, type ToParent } from "./job.ts";
 
 /** Milliseconds between progress messages: a terminal shows no more. */
 const progressInterval = 50;
@@ -21,7 +20,7 @@ process.on("uncaughtException", (error) => finish({ pith: "fault", fault: toFaul
 // Without this handler, Node replaces a rejection that is not an Error by one of its own.
 process.on("unhandledRejection", (reason) => finish({ pith: "fault", fault: toFault(reason) }));
 process.on("message", (message) => {
-  if (!isOurs<ToChild>(message)) return;
+  if (!isJobMessage<ToChild>(message)) return;
   if (message.pith === "stop") controller.abort();
   else void start(message);
 });
@@ -58,18 +57,18 @@ function context(temporary: string): JobContext {
   return {
     signal: controller.signal,
     temporary,
-    stage: (name) => tell({ kind: "stage", name }),
+    stage: (name) => sendEvent({ kind: "stage", name }),
     progress: (done, total, figures) => {
       const now = performance.now();
       if (now - shown < progressInterval && done !== total) return;
       shown = now;
-      tell({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) });
+      sendEvent({ kind: "progress", done, total, ...(figures === undefined ? {} : { figures }) });
     },
-    log: ({ id, text, level = "note" }) => tell({ kind: "log", id, text, level }),
+    log: ({ id, text, level = "note" }) => sendEvent({ kind: "log", id, text, level }),
   };
 }
 
-function tell(event: JobEvent): void {
+function sendEvent(event: JobEvent): void {
   send({ pith: "event", event });
 }
 

@@ -2,6 +2,7 @@
  * A job is a function that runs in a separate process: ONNX Runtime is synchronous and would block progress and Ctrl-C, some graphs abort the
  * process, and native memory is freed only when a process ends. A job's module has it as default export.
  */
+import type { Fault } from "../../core/platform/serialized-error.ts";
 
 export interface JobContext {
   /** Aborts when the job should stop. It then has half a second to end, or ten seconds if it saves its progress. */
@@ -24,3 +25,25 @@ export type JobEvent =
   | { readonly kind: "log"; readonly id: string; readonly text: string; readonly level: "note" | "warning" }
   /** A line that the job or native code wrote to standard output or error. */
   | { readonly kind: "output"; readonly text: string };
+
+export type ToChild =
+  | {
+      readonly pith: "start";
+      readonly module: string;
+      readonly input: unknown;
+      readonly temporary: string;
+      /** The only user modules that the process may import; undefined: any. */
+      readonly modules: readonly string[] | undefined;
+    }
+  | { readonly pith: "stop" };
+
+export type ToParent =
+  | { readonly pith: "begun" }
+  | { readonly pith: "event"; readonly event: JobEvent }
+  | { readonly pith: "result"; readonly output: unknown }
+  | { readonly pith: "fault"; readonly fault: Fault };
+
+/** Returns whether a message is of these types: loaders and libraries use the channel, too. */
+export function isJobMessage<M extends ToChild | ToParent>(message: unknown): message is M {
+  return typeof message === "object" && message !== null && "pith" in message;
+}

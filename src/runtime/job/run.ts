@@ -11,8 +11,7 @@ import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { temporaryFolder } from "../../core/platform/node-temporary.ts";
 import { fromFault } from "../../core/platform/serialized-error.ts";
 import { loaderOfSources, sourceCondition } from "../../core/platform/source-modules.ts";
-import type { Job, JobEvent } from "./job.ts";
-import { isOurs, type ToChild, type ToParent } from "./messages.ts";
+import { isJobMessage, type Job, type JobEvent, type ToChild, type ToParent } from "./job.ts";
 
 export interface RunOptions {
   /** The name in messages: `quantize model.onnx`. */
@@ -35,13 +34,13 @@ export interface RunOptions {
 const { getCompileCacheDir } = nodeModule as { getCompileCacheDir?: () => string | undefined };
 
 /** The default grace in milliseconds: a stopped job ends within a second. */
-const usualGrace = 500;
+const defaultGrace = 500;
 /** Long enough for a training step and its checkpoint. */
 const keepingGrace = 10_000;
 /** Milliseconds after which Pith prints what a stop waits for. */
-const unnoticed = 500;
+const noticeDelay = 500;
 /** Modules load in a second; after this time they never will. */
-const usualStartLimit = 120_000;
+const defaultStartLimit = 120_000;
 /** Milliseconds to read output after a process ended: its children can hold the stream open. */
 const outputGrace = 2000;
 /** Lines of output that are kept to explain a crash. */
@@ -62,8 +61,8 @@ export async function runJob<J extends Job>(
   options: RunOptions = {},
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
-  const { grace = keeps ? keepingGrace : usualGrace, startLimit = usualStartLimit } = options;
-  throwIfAborted(signal);
+  const { grace = keeps ? keepingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
+  stopIfAsked(signal);
   const temporary = await temporaryFolder();
   const child = start(module);
   if (options.isBackground === true) yieldToOthers(child);
@@ -92,7 +91,7 @@ export async function runJob<J extends Job>(
     send(child, { pith: "stop" });
     stopping.push(setTimeout(kill, grace));
     const text = "what was done so far is being written; Ctrl-C again ends without";
-    if (keeps) stopping.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), unnoticed));
+    if (keeps) stopping.push(setTimeout(() => onEvent({ kind: "log", id: "stop", text, level: "note" }), noticeDelay));
   };
   signal?.addEventListener("abort", stop, { once: true });
   if (signal?.aborted === true) stop();
@@ -108,7 +107,7 @@ export async function runJob<J extends Job>(
       let answered: Answer | undefined;
       child.on("error", reject);
       child.on("message", (message) => {
-        if (!isOurs<ToParent>(message)) return;
+        if (!isJobMessage<ToParent>(message)) return;
         clearTimeout(starting);
         flush();
         if (message.pith === "event") onEvent(message.event);
@@ -194,23 +193,27 @@ function eachLine(stream: Readable | null, onLine: (text: string) => void): Prom
   });
 }
 
-/** Returns the error for a process that ended without an answer. A shell's exit code 128 + n means signal n. */
-function crash(name: string, ending: Ending, lines: readonly string[]): PithError {
+/** Returns the error for a process that ended without a result. A shell's exit code 128 + n means signal n. */
+function crash(name: string, { code, signal }: Ending, lines: readonly string[]): PithError {
   const text = lines.join("\n");
-  const how = ending.signal ?? signalOfCode.get(ending.code ?? 0) ?? `exit code ${ending.code}`;
+  const ending =
+    signal ??
+    [...crashSignals, "SIGKILL" as const].find((each) => 128 + constants.signals[each] === code) ??
+    `exit code ${code}`;
   const lastWords = lines.findLast((line) => line.trim() !== "" && !isStackLine(line))?.trim();
   const isHeapFull = /heap out of memory|Array buffer allocation failed|bad_alloc/.test(text);
-  if (isHeapFull || how === "SIGKILL") {
+  if (isHeapFull || ending === "SIGKILL") {
     const cause = isHeapFull
-      ? `ran out of memory (${how})`
+      ? `ran out of memory (${ending})`
       : "was killed by the system (SIGKILL), most likely for memory";
-    return new PithError("E_ENGINE", `${name}: its process ${cause}.`, { hint: lessMemory });
+    const hint = "A smaller `batch` or fewer `samples` take less memory.";
+    return new PithError("E_ENGINE", `${name}: its process ${cause}.`, { hint });
   }
-  const native = how === "SIGABRT" || how === "SIGSEGV" || how === "SIGBUS" || how === "SIGILL" || how === "SIGFPE";
-  const where = native ? "crashed in native code" : "ended without a result";
-  const message = `${name}: its process ${where} (${how})${lastWords === undefined ? "." : `; its last line: ${lastWords}`}`;
+  const isNative = crashSignals.some((each) => each === ending);
+  const failure = isNative ? "crashed in native code" : "ended without a result";
+  const message = `${name}: its process ${failure} (${ending})${lastWords === undefined ? "." : `; its last line: ${lastWords}`}`;
   return new PithError("E_ENGINE", message, {
-    hint: native
+    hint: isNative
       ? "ONNX Runtime cannot run this model as it is; `pith inspect` shows what is in it."
       : "Nothing was written.",
   });
@@ -220,13 +223,4 @@ function isStackLine(line: string): boolean {
   return /^\s*(\d+: 0x|#\d+ |at )|Native stack trace|JavaScript stack trace|core dumped/.test(line);
 }
 
-const lessMemory = "A smaller `batch` or fewer `samples` take less memory.";
-
-const signalOfCode: ReadonlyMap<number, NodeJS.Signals> = new Map([
-  [132, "SIGILL"],
-  [134, "SIGABRT"],
-  [135, "SIGBUS"],
-  [136, "SIGFPE"],
-  [137, "SIGKILL"],
-  [139, "SIGSEGV"],
-]);
+const crashSignals = ["SIGABRT", "SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE"] as const;

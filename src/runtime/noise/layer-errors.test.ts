@@ -10,7 +10,7 @@ import { prune } from "../../techniques/prune/index.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { exchange } from "./exchange.ts";
 import { blameAmong, blameText, type LayerErrors, layerErrors } from "./layer-errors.ts";
-import { compareLayers, placesOf } from "./layers.ts";
+import { compareLayers, layerPlaces } from "./layers.ts";
 
 const engine = createEngine();
 const draw = random(5, "network");
@@ -252,7 +252,7 @@ test.each(schemes)(
   async (options) => {
     const [original, candidate] = [parseModel(network), parseModel(network)];
     await quantize(candidate, options);
-    const places = placesOf(original, candidate, []);
+    const places = layerPlaces(original, candidate, []);
     const feeds = {
       x: float32(
         [4, 32],

@@ -9,6 +9,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { isEndless } from "./mask-values.ts";
 
 export class Difference {
+  /** Why the outputs cannot be compared. */
   apart: string | undefined;
   /** Σ x² */
   signal = 0;
@@ -71,8 +72,8 @@ export function variation(squares: number, sums: ArrayLike<number>, counts: Arra
   return squares - ofMeans;
 }
 
-/** Largest difference relative to max(|expected|, `least`), or to 1 if all are below 1e-6. Infinite for other types, dimensions, integers or NaN. */
-export function largestDifference(expected: Dense, got: Dense | undefined, least = 0): number {
+/** Largest difference relative to max(|expected|, `minScale`), or to 1 if all are below 1e-6. Infinite for other types, dimensions, integers or NaN. */
+export function largestDifference(expected: Dense, got: Dense | undefined, minScale = 0): number {
   if (got === undefined || got.type !== expected.type || !sameDims(got.dims, expected.dims))
     return Number.POSITIVE_INFINITY;
   if (expected.type === "string" || got.type === "string" || !isFloat(expected.type)) {
@@ -93,5 +94,5 @@ export function largestDifference(expected: Dense, got: Dense | undefined, least
     if (isEnd) maxFillGap = Math.max(maxFillGap, gap / Math.abs(x));
     else maxGap = Math.max(maxGap, gap);
   }
-  return Math.max(maxFillGap, maxGap / Math.max(least, largest < 1e-6 ? 1 : largest));
+  return Math.max(maxFillGap, maxGap / Math.max(minScale, largest < 1e-6 ? 1 : largest));
 }

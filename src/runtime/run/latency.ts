@@ -14,13 +14,13 @@ import { quantile } from "../../core/math/interval.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 
 /** Milliseconds. Shorter runs are repeated within a round, because interruptions would outweigh them. */
-const shortestStretch = 10;
+const minStretch = 10;
 
 /** Milliseconds after which a slow model is warm, and its minimum number of warm-up runs. */
-const longestWarmUp = 3000;
-const leastWarmUp = 2;
+const maxWarmUp = 3000;
+const minWarmUpRuns = 2;
 
-const fewestRounds = 3;
+const minRounds = 3;
 
 export interface LatencyOptions {
   readonly rounds?: number;
@@ -79,8 +79,8 @@ export async function latency(
   feeds: Batch | readonly Batch[],
   options: LatencyOptions = {},
 ): Promise<LatencyReport> {
-  const { rounds: most = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
-  if (models.length === 0 || !(most >= 1))
+  const { rounds: maxRounds = 30, seconds = Number.POSITIVE_INFINITY, warmUp = 5, signal } = options;
+  if (models.length === 0 || !(maxRounds >= 1))
     throw new PithError("E_OPTION", "Timing needs at least one model and one round.");
   const inputs = models.map((_, index) => (isList(feeds) ? feeds[index] : feeds) ?? {});
   const threads = options.threads ?? threadCount();
@@ -93,8 +93,8 @@ export async function latency(
       loads.push(performance.now() - start);
     }
     const singles: number[][] = models.map(() => []);
-    /** Median run in milliseconds: an interrupted run does not count. */
-    const once = async (index: number, repeats: number, each?: number[]): Promise<number> => {
+    /** Returns the median run in milliseconds, which interrupted runs do not affect. */
+    const timeRuns = async (index: number, repeats: number, singleTimes?: number[]): Promise<number> => {
       const times = new Float64Array(repeats);
       let before = performance.now();
       for (let run = 0; run < repeats; run++) {
@@ -103,41 +103,41 @@ export async function latency(
         times[run] = now - before;
         before = now;
       }
-      for (const time of times) each?.push(time);
+      singleTimes?.push(...times);
       return quantile(times.sort(), 0.5);
     };
     let fastest = Number.POSITIVE_INFINITY;
     for (let index = 0; index < models.length; index++) {
       const start = performance.now();
       for (let run = 0; run < Math.max(1, warmUp); run++) {
-        throwIfAborted(signal, "The timing was stopped.");
-        if (run >= leastWarmUp && performance.now() - start > longestWarmUp) break;
-        fastest = Math.min(fastest, await once(index, 1));
+        stopIfAsked(signal, "The timing was stopped.");
+        if (run >= minWarmUpRuns && performance.now() - start > maxWarmUp) break;
+        fastest = Math.min(fastest, await timeRuns(index, 1));
       }
     }
-    const repeats = Math.max(1, Math.min(1000, Math.ceil(shortestStretch / Math.max(fastest, 1e-3))));
+    const repeats = Math.max(1, Math.min(1000, Math.ceil(minStretch / Math.max(fastest, 1e-3))));
     const times = models.map((): number[] => []);
     const work = new Float64Array(models.length);
     const began = performance.now();
     let rounds = 0;
-    for (let round = 0; round < most; round++) {
-      if (round >= fewestRounds && performance.now() - began > 1000 * seconds) break;
+    for (let round = 0; round < maxRounds; round++) {
+      if (round >= minRounds && performance.now() - began > 1000 * seconds) break;
       const step = round % 2 === 0 ? 1 : models.length - 1;
-      for (let place = 0; place < models.length; place++) {
-        throwIfAborted(signal, "The timing was stopped.");
-        const index = (round + place * step) % models.length;
+      for (let position = 0; position < models.length; position++) {
+        stopIfAsked(signal, "The timing was stopped.");
+        const index = (round + position * step) % models.length;
         const before = processorTime() ?? Number.NaN;
-        times[index]?.push(await once(index, repeats, singles[index]));
+        times[index]?.push(await timeRuns(index, repeats, singles[index]));
         work[index] = (work[index] ?? 0) + (processorTime() ?? Number.NaN) - before;
       }
       rounds++;
-      options.progress?.(rounds, most);
+      options.progress?.(rounds, maxRounds);
     }
     const [reference = []] = times;
     return {
-      models: times.map((own, index) => ({
-        milliseconds: spread(Float64Array.from(own)),
-        speedup: spread(Float64Array.from(own, (time, round) => (reference[round] ?? 0) / time)),
+      models: times.map((modelTimes, index) => ({
+        milliseconds: spread(Float64Array.from(modelTimes)),
+        speedup: spread(Float64Array.from(modelTimes, (time, round) => (reference[round] ?? 0) / time)),
         load: loads[index] ?? Number.NaN,
         runs: percentiles(singles[index] ?? []),
         ...processorTimeOf((work[index] ?? Number.NaN) / (rounds * repeats)),
@@ -165,7 +165,7 @@ export function workOf(
   return Number.isFinite(share) && share > 0 ? share : undefined;
 }
 
-/** Whether a model's 90th percentile is more than twice its 10th: the machine was too busy. */
+/** Returns whether a model's 90th percentile is more than twice its 10th, which shows that the machine was too busy. */
 export function isUnsteady(models: readonly Pick<Latency, "milliseconds">[]): boolean {
   return models.some(({ milliseconds: { low, high } }) => high > 2 * low);
 }

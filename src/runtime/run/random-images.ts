@@ -35,8 +35,8 @@ export function images(
   const [samples = 0] = dims;
   const channels = dims[channel] ?? 1;
   const grid = gridOf(sides.map((axis) => dims[axis] ?? 1));
-  const { places } = grid;
-  const result = new Float64Array(samples * channels * places);
+  const { positions } = grid;
+  const result = new Float64Array(samples * channels * positions);
   const inner = channel === 1 ? 1 : channels;
   for (let sample = 0; sample < samples; sample++) {
     const grey = field(grid, numbers);
@@ -45,7 +45,7 @@ export function images(
       const values = grey.map((value, cell) =>
         scaled(tint === undefined ? value : 0.8 * value + 0.6 * (tint[cell] ?? 0), scale, sample),
       );
-      const first = sample * channels * places + (channel === 1 ? index * places : index);
+      const first = sample * channels * positions + (channel === 1 ? index * positions : index);
       spread(values, grid, result, first, inner);
     }
   }
@@ -62,29 +62,29 @@ function scaled(value: number, scale: readonly [number, number] | undefined, sam
 /** Cells that no block boundary crosses: the smallest blocks, or the positions of a shorter side. */
 interface Grid {
   readonly lengths: readonly number[];
-  readonly places: number;
+  readonly positions: number;
   readonly starts: readonly Uint32Array[];
   readonly cells: number;
   /** Index of the cell at each position of a side, times the side's stride in the row-major grid of cells. */
   readonly steps: readonly Uint32Array[];
 }
 
-const mostBlocks = 2 ** (weights.length - 1);
+const maxBlocks = 2 ** (weights.length - 1);
 
 function gridOf(lengths: readonly number[]): Grid {
-  const counts = lengths.map((length) => Math.min(length, mostBlocks));
+  const counts = lengths.map((length) => Math.min(length, maxBlocks));
   const starts = lengths.map((length, axis) => {
     const count = counts[axis] ?? 1;
     return Uint32Array.from({ length: count }, (_, cell) => Math.ceil((cell * length) / count));
   });
   const steps = lengths.map((length, axis) => stepsAlong(axis, length, counts));
-  return { lengths, places: productOf(lengths), starts, cells: productOf(counts), steps };
+  return { lengths, positions: productOf(lengths), starts, cells: productOf(counts), steps };
 }
 
 /** Returns the index of the block at each position of a side, times the side's stride in the row-major grid of blocks. */
 function stepsAlong(axis: number, length: number, counts: readonly number[]): Uint32Array {
   const stride = productOf(counts.slice(axis + 1));
-  return Uint32Array.from({ length }, (_, at) => Math.floor((at * (counts[axis] ?? 1)) / length) * stride);
+  return Uint32Array.from({ length }, (_, index) => Math.floor((index * (counts[axis] ?? 1)) / length) * stride);
 }
 
 const productOf = (numbers: readonly number[]): number => numbers.reduce((product, number) => product * number, 1);
@@ -98,7 +98,7 @@ function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array 
     const blocks = Float64Array.from({ length: productOf(counts) }, () => weight * numbers.normal());
     const rows = lengths.map((length, axis) => {
       const along = stepsAlong(axis, length, counts);
-      return (starts[axis] ?? along).map((place) => along[place] ?? 0);
+      return (starts[axis] ?? along).map((position) => along[position] ?? 0);
     });
     spread(blocks, { steps: rows }, levelValues, 0, 1);
     for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (levelValues[cell] ?? 0);
@@ -106,22 +106,22 @@ function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array 
   return sum;
 }
 
-/** Writes the value of its block to each position, found by adding `steps` along the sides. */
+/** Writes the value of its block to each position, whose offset is the sum of one step per side. */
 function spread(
   blocks: Float64Array,
   { steps }: Pick<Grid, "steps">,
-  to: Float64Array,
-  first: number,
-  inner: number,
+  target: Float64Array,
+  start: number,
+  stride: number,
 ): void {
   const last = steps.at(-1) ?? new Uint32Array(1);
   const outer = steps
     .slice(0, -1)
     .reduce<readonly number[]>((sums, row) => sums.flatMap((sum) => Array.from(row, (step) => sum + step)), [0]);
-  let place = first;
+  let position = start;
   for (const offset of outer)
-    for (let at = 0; at < last.length; at++) {
-      to[place] = blocks[offset + (last[at] ?? 0)] ?? 0;
-      place += inner;
+    for (const step of last) {
+      target[position] = blocks[offset + step] ?? 0;
+      position += stride;
     }
 }

@@ -76,10 +76,10 @@ export function randomInputs(model: Model): RandomInputs {
             return from === undefined || to === undefined ? [] : [{ low: from, high: to, strict }];
           });
           const dims = shapes.get(name) ?? [];
-          if (elementCount(dims) > mostDrawn)
+          if (elementCount(dims) > maxDrawn)
             throw new PithError(
               "E_UNSUPPORTED",
-              `Input "${name}" is ${type}${dimsText(dims)}: random numbers are drawn for at most ${mostDrawn.toLocaleString("en")} elements.`,
+              `Input "${name}" is ${type}${dimsText(dims)}: random numbers are drawn for at most ${maxDrawn.toLocaleString("en")} elements.`,
             );
           return [name, drawn(type, dims, intervals, numbers)];
         }),
@@ -134,15 +134,15 @@ function drawn(type: Drawable, dims: readonly number[], intervals: readonly Inte
 }
 
 /** A gigabyte of float32. */
-const mostDrawn = 2 ** 28;
+const maxDrawn = 2 ** 28;
 
 const unit = { low: -2, high: 2 } as const;
 /** A divisor above this marks pixels of 0 … 255. */
-const leastDivisor = 16;
+const minPixelDivisor = 16;
 
 function scaleOf(hint: Interval | undefined): readonly [number, number] | undefined {
   if (hint === undefined) return undefined;
-  return (hint.high - hint.low) / 4 > leastDivisor ? [0, 255] : [hint.low, hint.high];
+  return (hint.high - hint.low) / 4 > minPixelDivisor ? [0, 255] : [hint.low, hint.high];
 }
 
 export interface Guess {
@@ -203,8 +203,8 @@ export async function firstThatRuns(
       await session.run(feeds);
       return { guess, feeds };
     } catch (error) {
-      const refusal = asPithError(error);
-      first ??= refusal;
+      const reason = refusalIn(error);
+      first ??= reason;
     }
   }
   return first ?? new PithError("E_UNSUPPORTED", "There are no sizes to try.");

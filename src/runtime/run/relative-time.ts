@@ -32,8 +32,8 @@ interface TimingContext {
   readonly signal: AbortSignal;
 }
 
-/** Milliseconds of the longest run that is timed: a timing takes about 15 runs. */
-const slowest = 200;
+/** Maximum milliseconds of a run that is timed: a timing takes about 15 runs. */
+const maxRunTime = 200;
 
 /**
  * Returns a Miss if the models do not run on random inputs, a run takes too long, or processor time cannot be read.
@@ -49,7 +49,7 @@ export async function relativeTime(
   try {
     timer = await relativeTimer(original, context, length);
     const first = await timer.run();
-    if (first > slowest) return new Miss(`a run takes ${runTime(first)}`);
+    if (first > maxRunTime) return new Miss(`a run takes ${runTime(first)}`);
     const times = await timer.beside(changed);
     return Number.isFinite(times.after / times.before) ? times : new Miss("processor time cannot be read here");
   } catch (error) {
@@ -87,12 +87,12 @@ export async function relativeTimer(
   };
 }
 
-/** Processor time of a run on one thread, as a share of the original's. */
+/** Returns the processor time of a run on one thread, as a share of the original's. */
 export const shareOfTime = ({ before, after }: RunTimesBeside): number => after / before;
 
 /** Milliseconds of processor time of one stretch (the clock counts in microseconds), and of all stretches. */
-const [stretch, enough] = [0.2, 40];
-const fewest = 3;
+const [stretchTime, totalTime] = [0.2, 40];
+const minStretches = 3;
 
 /**
  * Returns each session's fastest processor time per run in milliseconds; NaN if it cannot be read (browsers). Runs are interleaved.
@@ -111,15 +111,15 @@ export async function leastTimes(
   };
   let runs = 1;
   for (const session of sessions) {
-    await timed(session, fewest);
-    runs = Math.max(runs, Math.min(1000, Math.ceil(stretch / (await timed(session, 1)))));
+    await timed(session, minStretches);
+    runs = Math.max(runs, Math.min(1000, Math.ceil(stretchTime / (await timed(session, 1)))));
   }
-  const least = sessions.map(() => Number.POSITIVE_INFINITY);
+  const minTimes = sessions.map(() => Number.POSITIVE_INFINITY);
   const began = now();
-  for (let count = 0; count < fewest || now() - began < sessions.length * enough; count++) {
-    throwIfAborted(signal);
-    for (const [at, session] of sessions.entries())
-      least[at] = Math.min(least[at] ?? Number.NaN, await timed(session, runs));
+  for (let count = 0; count < minStretches || now() - began < sessions.length * totalTime; count++) {
+    stopIfAsked(signal);
+    for (const [index, session] of sessions.entries())
+      minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timed(session, runs));
   }
-  return least;
+  return minTimes;
 }

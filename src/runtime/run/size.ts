@@ -6,10 +6,10 @@ import type { ByteSource } from "../../core/tensor/types.ts";
 const chunk = 2 ** 18;
 
 /** Bytes that are compressed. Brotli takes two seconds per megabyte, so evenly spaced chunks represent larger files. */
-const mostCompressed = 2 ** 23;
+const maxCompressed = 2 ** 23;
 
 /** Returns whether the compressed sizes of a file are estimated. */
-export const isEstimated = (bytes: number): boolean => bytes > mostCompressed;
+export const isEstimated = (bytes: number): boolean => bytes > maxCompressed;
 
 /** Sizes after compression; undefined without a compressor (in browsers). */
 export interface CompressedSize {
@@ -34,7 +34,7 @@ export type SizedPart = string | ByteSource | Uint8Array;
 export async function size(...parts: readonly SizedPart[]): Promise<Size> {
   const sources = await Promise.all(parts.map((part) => (typeof part === "string" ? openFile(part) : part)));
   const bytes = sources.reduce((sum, source) => sum + lengthOf(source), 0);
-  const step = Math.max(chunk, Math.ceil((bytes * chunk) / mostCompressed));
+  const step = Math.max(chunk, Math.ceil((bytes * chunk) / maxCompressed));
   const [gzip, brotli] = await Promise.all([totalSize(sources, step, "gzip"), totalSize(sources, step, "br")]);
   return { bytes, gzip, brotli, sampled: isEstimated(bytes) };
 }

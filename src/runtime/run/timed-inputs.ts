@@ -79,10 +79,10 @@ export function sequenceNames({ graph }: Model): ReadonlySet<string> {
 
 function drawable(model: Model, fixed: Batch = {}): RandomInputs {
   const all = randomInputs(model);
-  const inputs = { ...all, draw: (...given: Parameters<typeof all.draw>) => ({ ...all.draw(...given), ...fixed }) };
-  const strange = model.graph.feeds.find(({ name }) => name === inputs.undrawable);
-  if (strange === undefined) return inputs;
-  const { name, type } = strange;
+  const undrawable = model.graph.feeds.find(({ name }) => name === all.undrawable);
+  if (undrawable === undefined)
+    return { ...all, draw: (shapes, numbers) => ({ ...all.draw(shapes, numbers), ...fixed }) };
+  const { name, type } = undrawable;
   throw new PithError(
     "E_UNSUPPORTED",
     `Input "${name}" is ${type?.type ?? "of unknown type"} ${dimsText(type?.dims)}: no random numbers can be drawn for it.`,
