@@ -38,18 +38,22 @@ export function attention(width: number, heads: number, options: AttentionOption
   return (scope, x) => {
     const { emit, name } = scope;
     requireDims("attention", scope, x, ["batch", "tokens", width]);
-    const seen = maskOf(scope, x, options);
+    const masks = maskTerms(scope, x, options);
     const split = emit.constant(int64([4], [0, 0, heads, depth]), `${name}.heads`);
-    const part = (own: string, perm: readonly number[]): Value =>
+    const splitHeads = (part: string, perm: readonly number[]): Value =>
       emit
-        .named(`${name}.${own}.heads`)
-        .Transpose([emit.named(`${name}.${own}.split`).Reshape([applyInside(scope, own, layer, x), split])], {
+        .named(`${name}.${part}.heads`)
+        .Transpose([emit.named(`${name}.${part}.split`).Reshape([applyInside(scope, part, layer, x), split])], {
           perm,
         });
-    const [query, key, value] = [part("query", [0, 2, 1, 3]), part("key", [0, 2, 3, 1]), part("value", [0, 2, 1, 3])];
+    const [query, key, value] = [
+      splitHeads("query", [0, 2, 1, 3]),
+      splitHeads("key", [0, 2, 3, 1]),
+      splitHeads("value", [0, 2, 1, 3]),
+    ];
     const product = emit.named(`${name}.product`).MatMul([query, key]);
     const scores = emit.named(`${name}.scores`).Mul([product, emit.constant(float32([], [1 / Math.sqrt(depth)]))]);
-    const masked = seen.reduce((sum, term) => emit.named(`${name}.masked`).Add([sum, term]), scores);
+    const masked = masks.reduce((sum, mask) => emit.named(`${name}.masked`).Add([sum, mask]), scores);
     const weights = emit.named(`${name}.weights`).Softmax([masked], { axis: -1 });
     const mixed = emit.named(`${name}.mixed`).MatMul([weights, value]);
     const together = emit.named(`${name}.together`).Transpose([mixed], { perm: [0, 2, 1, 3] });
@@ -61,15 +65,15 @@ export function attention(width: number, heads: number, options: AttentionOption
 }
 
 /** Returns the terms to add to the scores [batch, heads, tokens, tokens]: 0 for visible positions. */
-function maskOf(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions): readonly Value[] {
-  const terms: Value[] = [];
-  if (mask !== undefined) terms.push(padding(scope, x, mask));
-  if (causal === true) terms.push(future(scope, x));
-  return terms;
+function maskTerms(scope: ModuleScope, x: Value, { mask, causal }: AttentionOptions): readonly Value[] {
+  return [
+    ...(mask === undefined ? [] : [paddingMask(scope, x, mask)]),
+    ...(causal === true ? [causalMask(scope, x)] : []),
+  ];
 }
 
 /** Returns (mask - 1) · 1e9 as [batch, 1, 1, tokens]. */
-function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): Value {
+function paddingMask({ emit, name, inputs }: ModuleScope, x: Value, mask: string): Value {
   const maskInput = inputs.get(mask);
   if (maskInput === undefined) {
     const names = [...inputs.keys()].map((each) => `"${each}"`).join(", ");
@@ -94,7 +98,7 @@ function padding({ emit, name, inputs }: ModuleScope, x: Value, mask: string): V
 }
 
 /** Returns -1e9 above the diagonal, as [tokens, tokens]. */
-function future({ emit, name }: ModuleScope, x: Value): Value {
+function causalMask({ emit, name }: ModuleScope, x: Value): Value {
   const tokens = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });
   const square = emit.named(`${name}.square`).Concat([tokens, tokens], { axis: 0 });
   const all = emit.named(`${name}.all`).Expand([emit.constant(float32([], [unseen])), square]);

@@ -1,15 +1,13 @@
 /** Convolutions of [batch, channels, length] and [batch, channels, height, width]. */
 import { PithError } from "../../core/errors.ts";
-import { layerParameters } from "./initial.ts";
-import { type Module, requireCount, requireDims } from "./module.ts";
-import { perAxis, spatialNames } from "./window.ts";
+import { layerParameters, type Module, perAxis, requireCount, requireDims } from "./module.ts";
 
 export interface ConvOptions {
   /** Default 1; one number for all axes, or one per axis. */
   readonly stride?: number | readonly number[];
   /** Zeros before and after each axis (0). */
   readonly padding?: number | readonly number[];
-  /** Distance of the entries of a window (1). */
+  /** Distance between kernel positions (1). */
   readonly dilation?: number | readonly number[];
   /** Number of channel groups (1); with one channel per group the convolution is depthwise. */
   readonly groups?: number;
@@ -64,7 +62,7 @@ function convolution(
   const padding = perAxis(`${moduleName}: padding`, options.padding ?? 0, axes, 0);
   const dilations = perAxis(`${moduleName}: dilation`, options.dilation ?? 1, axes, 1);
   return (scope, x) => {
-    requireDims(moduleName, scope, x, ["batch", inputs, ...spatialNames(axes)]);
+    requireDims(moduleName, scope, x, ["batch", inputs, ...(axes === 1 ? ["length"] : ["height", "width"])]);
     const { weight, bias } = layerParameters(scope, [outputs, inputs / groups, ...kernels], options.bias !== false);
     return scope.emit.named(`${scope.name}.output`).Conv([x, weight, bias], {
       kernel_shape: kernels,

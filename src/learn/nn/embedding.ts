@@ -1,7 +1,6 @@
 import { int64 } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
-import { stored } from "./initial.ts";
-import { type Module, mismatch, requireCount, requireWidth } from "./module.ts";
+import { type Module, mismatch, requireCount, requireWidth, stored } from "./module.ts";
 
 /**
  * Looks up the row of a table for each integer: int64 […] → […, width]. The table "weight" is [count, width], normally
@@ -39,13 +38,8 @@ export function positionEmbedding(most: number, width: number): Module {
     const [, tokens] = requireWidth("positionEmbedding", scope, x, width, 3);
     if (x.type?.dims?.length !== 3 || (typeof tokens === "number" && tokens > most)) {
       const expected = `[batch, at most ${most} tokens, ${width}]`;
-      throw mismatch(
-        "positionEmbedding",
-        name,
-        expected,
-        dimsText(x.type?.dims),
-        "Truncate longer texts, or allow more tokens.",
-      );
+      const hint = "Truncate longer texts, or allow more tokens.";
+      throw mismatch("positionEmbedding", name, expected, dimsText(x.type?.dims), hint);
     }
     const weight = stored(scope, "weight", [most, width], () => random.normal());
     const count = emit.named(`${name}.tokens`).Shape([x], { start: 1, end: 2 });

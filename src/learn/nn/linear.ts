@@ -1,6 +1,5 @@
 import { dimsText } from "../../core/tensor/dims.ts";
-import { layerParameters } from "./initial.ts";
-import { type Module, mismatch } from "./module.ts";
+import { layerParameters, type Module, mismatch } from "./module.ts";
 
 /**
  * y = x · Wᵀ + b for x of shape […, inputs], with W [outputs, inputs], b [outputs] and initial values as in PyTorch: uniform in

@@ -2,7 +2,9 @@
 import { PithError } from "../../core/errors.ts";
 import type { Emit } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
-import { type Dim, dimsText } from "../../core/tensor/dims.ts";
+import { parameter, type Role } from "../../core/graph/role.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { type Dim, dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Random } from "../../core/tensor/random.ts";
 
 export interface ModuleScope {
@@ -47,8 +49,8 @@ export function requireDims(
   hint = "Check the layer before it.",
 ): readonly Dim[] {
   const dims = x.type?.dims;
-  const fits = (dim: Dim, at: number): boolean => {
-    const size = expected[at];
+  const fits = (dim: Dim, axis: number): boolean => {
+    const size = expected[axis];
     return typeof size !== "number" || typeof dim !== "number" || dim === size;
   };
   if (dims === undefined || dims.length !== expected.length || !dims.every(fits))
@@ -74,8 +76,49 @@ export function mismatch(what: string, name: string, expected: string, got: stri
   return new PithError("E_SHAPE_MISMATCH", `${what} "${name}": expected ${expected}, got ${got}.`, { hint });
 }
 
-/** @throws PithError E_OPTION unless it is an integer of at least `least`. */
-export function requireCount(what: string, value: number, least = 1): number {
-  if (Number.isInteger(value) && value >= least) return value;
-  throw new PithError("E_OPTION", `${what} must be a whole number of at least ${least}, got ${value}.`);
+/** @throws PithError E_OPTION unless it is an integer of at least `min`. */
+export function requireCount(what: string, value: number, min = 1): number {
+  if (Number.isInteger(value) && value >= min) return value;
+  throw new PithError("E_OPTION", `${what} must be a whole number of at least ${min}, got ${value}.`);
+}
+
+/** Returns one number per axis. @throws PithError E_OPTION for another count, or a number below `min`. */
+export function perAxis(what: string, option: number | readonly number[], axes: number, min: number): number[] {
+  const sizes = typeof option === "number" ? new Array<number>(axes).fill(option) : [...option];
+  if (sizes.length !== axes)
+    throw new PithError("E_OPTION", `${what} must be one number or ${axes}, got ${sizes.length}.`);
+  return sizes.map((size) => requireCount(what, size, min));
+}
+
+// Initial values from PyTorch's distributions, with Pith's random generator.
+
+/** Weight and bias uniform in ±1/√(inputs per output): He et al. 2015 with a = √5. */
+export function layerParameters(
+  scope: ModuleScope,
+  dims: readonly number[],
+  bias: boolean,
+): { readonly weight: Value; readonly bias: Value | undefined } {
+  const [outputs = 1, ...rest] = dims;
+  const bound = 1 / Math.sqrt(elementCount(rest));
+  const draw = (): number => scope.random.uniform(-bound, bound);
+  return {
+    weight: stored(scope, "weight", dims, draw),
+    bias: bias ? stored(scope, "bias", [outputs], draw) : undefined,
+  };
+}
+
+export function affineParameters(scope: ModuleScope, size: number): { readonly weight: Value; readonly bias: Value } {
+  return { weight: stored(scope, "weight", [size], () => 1), bias: stored(scope, "bias", [size], () => 0) };
+}
+
+/** Adds a stored tensor, named after the module. */
+export function stored(
+  { emit, name }: ModuleScope,
+  ownName: string,
+  dims: readonly number[],
+  entry: () => number,
+  role: Role = parameter,
+): Value {
+  const data = Float32Array.from({ length: elementCount(dims) }, entry);
+  return emit.constant(float32(dims, data), `${name}.${ownName}`, role);
 }

@@ -3,9 +3,9 @@ import { PithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { Model } from "../../core/graph/model.ts";
-import { type Dim, symbol } from "../../core/tensor/dims.ts";
+import { type Dim, dimsText, sameDims, symbol } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
-import { applyAll, type ModuleScope, type Modules } from "./module.ts";
+import { applyAll, applyInside, type Module, type ModuleScope, type Modules, mismatch } from "./module.ts";
 
 /** Dimensions of an input; a name is a symbolic dimension: ["batch", 784]. */
 export type InputDims = readonly (number | string)[];
@@ -63,4 +63,35 @@ function inputsOf(input: NetworkOptions["input"]): Readonly<Record<string, Netwo
 /** `Array.isArray` does not narrow readonly arrays. */
 function isDims(input: NetworkOptions["input"]): input is InputDims {
   return Array.isArray(input);
+}
+
+/**
+ * Combines consecutive modules. Parameters are nested: "encoder.fc1.weight", or by number "encoder.0.weight".
+ * @example
+ * const net = network({ body: sequential([linear(8, 8), relu()]), head: linear(8, 2) }, { input: ["batch", 8], seed: 1 });
+ */
+export function sequential(modules: Modules): Module {
+  return (scope, x) => applyAll(modules, scope, x);
+}
+
+/**
+ * y = x + block(x) (He et al. 2016). Parameters of named or numbered modules are directly under the residual's name, as in
+ * PyTorch: "layer1.0.conv1.weight".
+ * @param options.shortcut Module applied to x if the block changes its shape; its parameters are named "shortcut".
+ * @throws PithError E_SHAPE_MISMATCH if block and shortcut differ in shape.
+ * @example
+ * const block = residual({ norm: layerNorm(64), fc: linear(64, 64), relu: relu() });
+ */
+export function residual(block: Modules | Module, options: { readonly shortcut?: Module } = {}): Module {
+  return (scope, x) => {
+    const { emit, name } = scope;
+    const processed = typeof block === "function" ? block(scope, x) : applyAll(block, scope, x);
+    const skipped = options.shortcut === undefined ? x : applyInside(scope, "shortcut", options.shortcut, x);
+    const [expected, got] = [skipped.type?.dims, processed.type?.dims];
+    if (expected !== undefined && got !== undefined && !sameDims(expected, got)) {
+      const hint = "Give it a shortcut that maps its input to the shape of the block's output.";
+      throw mismatch("residual", name, dimsText(expected), dimsText(got), hint);
+    }
+    return emit.named(`${name}.output`).Add([processed, skipped]);
+  };
 }

@@ -1,6 +1,5 @@
 import { dimsText } from "../../core/tensor/dims.ts";
-import { affineParameters, stored } from "./initial.ts";
-import { type Module, mismatch, requireCount, requireWidth } from "./module.ts";
+import { affineParameters, type Module, mismatch, requireCount, requireWidth, stored } from "./module.ts";
 
 export interface BatchNormOptions {
   /** Added to the variance (1e-5). */

@@ -1,8 +1,7 @@
 import { PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
-import { type Module, type ModuleScope, mismatch } from "./module.ts";
-import { perAxis } from "./window.ts";
+import { type Module, type ModuleScope, mismatch, perAxis } from "./module.ts";
 
 export interface PoolOptions {
   /** Default: the window size. */

@@ -21,16 +21,11 @@ interface Walk {
   readonly channelBlock: number | undefined;
 }
 
-interface BackwardPass {
-  /** Node → the gradient of one of its outputs. */
-  readonly arriving: ReadonlyMap<Node, Value>;
-  /** Nodes that pass no gradient to any varying input. */
-  readonly ends: readonly Node[];
-}
-
 /** Accumulates all gradients. @throws PithError E_NOT_DIFFERENTIABLE with the node, E_SHAPE_MISMATCH if a dimension is not fixed. */
-export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk): BackwardPass {
+export function backwards({ graph, loss, varying, inference, emit, sums, channelBlock }: Walk) {
+  /** Node → the gradient of one of its outputs. */
   const arriving = new Map<Node, Value>();
+  /** Nodes that pass no gradient to any varying input. */
   const ends: Node[] = [];
   const type = loss.type?.type === "float64" ? "float64" : "float32";
   const dims = fixedDims(loss.type?.dims) ?? [];

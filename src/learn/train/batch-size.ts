@@ -1,6 +1,6 @@
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { PithError } from "../../core/errors.ts";
-import type { Model } from "../../core/graph/model.ts";
+import { Model } from "../../core/graph/model.ts";
 import { bytes } from "../../core/numbers.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
@@ -19,57 +19,55 @@ export interface BatchSize {
 }
 
 /**
- * Returns the batch size to train with: `wanted`, or less if the model fixes it, or if the values of model and teachers exceed
+ * Returns the batch size to train with: `requested`, or less if the model fixes it, or if the values of model and teachers exceed
  * `memoryLimit`. It does not depend on the machine's memory, so results are the same everywhere.
  * @param samples Inputs by name, which provide the sizes of symbolic dimensions.
  * @param teachers Models that run on the same batch, without gradients.
  */
 export function batchSize(
   model: Model,
-  wanted: number,
+  requested: number,
   samples: Batch = {},
   teachers: readonly Model[] = [],
 ): BatchSize {
-  return hasBatchAxis(model) ? sizeInMemory(model, wanted, samples, teachers) : { size: 1, why: noBatchAxis };
+  return hasBatchAxis(model) ? sizeInMemory(model, requested, samples, teachers) : { size: 1, why: noBatchAxis };
 }
 
-function sizeInMemory(model: Model, wanted: number, samples: Batch, teachers: readonly Model[]): BatchSize {
-  const sized = atBatchSize(model, wanted, samples);
-  if (sized === undefined) return { size: wanted };
+function sizeInMemory(model: Model, requested: number, samples: Batch, teachers: readonly Model[]): BatchSize {
+  const sized = atBatchSize(model, requested, samples);
+  if (sized === undefined) return { size: requested };
   if (sized instanceof PithError) {
-    const size = statedSize(model);
-    return size === undefined ? { size: wanted } : { size, why: "the model was exported with this batch size" };
+    const size = fixedSize(model);
+    return size === undefined ? { size: requested } : { size, why: "the model was exported with this batch size" };
   }
-  const beside = teachers.map((teacher) => atBatchSize(teacher, wanted, samples)).filter((one) => one !== undefined);
-  const sum = beside.reduce(
-    (total, teacher) => total + (teacher instanceof PithError ? 0 : peakBytes(teacher)),
-    computedBytes(sized),
-  );
-  const size = Math.max(1, Math.floor((wanted * memoryLimit) / Math.max(memoryLimit, sum)));
-  if (size === wanted) return { size };
-  return { size, why: `${wanted} samples would need ${bytes(sum)} for the values of the layers` };
+  const sum = teachers
+    .map((teacher) => atBatchSize(teacher, requested, samples))
+    .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes(sized));
+  const size = Math.max(1, Math.floor((requested * memoryLimit) / Math.max(memoryLimit, sum)));
+  if (size === requested) return { size };
+  return { size, why: `${requested} samples would need ${bytes(sum)} for the values of the layers` };
 }
 
 export async function batchSizeFor(
   model: Model,
-  wanted: number,
+  requested: number,
   data: Dataset,
   teachers: readonly Model[] = [],
 ): Promise<BatchSize> {
   if (await takesOneSample(model, data)) return { size: 1, why: noBatchAxis };
   const isFixed = model.graph.feeds.every(({ type }) => fixedDims(type?.dims?.slice(1)) !== undefined);
-  return sizeInMemory(model, wanted, isFixed ? {} : await firstBatch(data, wanted), teachers);
+  return sizeInMemory(model, requested, isFixed ? {} : await firstBatch(data, requested), teachers);
 }
 
 /** Returns whether no axis of the inputs counts samples: an input [3] for samples of 3 numbers. */
 export async function takesOneSample(model: Model, data: Dataset): Promise<boolean> {
   if (!hasBatchAxis(model)) return true;
-  const stated = statedSize(model);
+  const stated = fixedSize(model);
   if (stated === undefined || stated === 1) return false;
   return feedingOf(model, await firstBatch(data, 1), "training data").size === 1;
 }
 
-/** Returns undefined if a dimension is unknown, and the error if the model fixes another batch size. */
+/** Copies a model with a batch size; undefined if a dimension is unknown, and an error if the model fixes another batch size. */
 function atBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
   const shapes: [string, readonly number[]][] = [];
   for (const { name, type } of model.graph.feeds) {
@@ -87,7 +85,7 @@ function atBatchSize(model: Model, size: number, samples: Batch): Model | PithEr
   }
 }
 
-function statedSize(model: Model): number | undefined {
+function fixedSize(model: Model): number | undefined {
   const [size, ...otherSizes] = new Set(model.graph.feeds.map(({ type }) => fixedDims(type?.dims)?.[0]));
   return otherSizes.length > 0 ? undefined : size;
 }

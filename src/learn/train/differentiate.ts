@@ -1,10 +1,11 @@
 /**
  * Reverse-mode differentiation that outputs an ordinary ONNX graph: parameters and a batch in, loss and gradients out.
  *
- * 1. Lower fused operators without a gradient. 2. Walk backwards and accumulate gradients by operator definition
- * (`backwards.ts`). 3. Turn parameters into inputs. 4. Split off the part that no parameter influences (teacher, frozen backbone)
- * if it multiplies matrices. There, the runtime
- *      optimizes it with stored weights, and its outputs can be cached.
+ * 1. Lower fused operators without a gradient.
+ * 2. Walk backwards and accumulate gradients by operator definition (`backwards.ts`).
+ * 3. Turn parameters into inputs.
+ * 4. Split off the part that no parameter influences (teacher, frozen backbone) if it multiplies matrices. The runtime optimizes
+ *    it with stored weights, and its outputs can be cached.
  *
  * Dimensions must be fixed: gradients are written for one batch size.
  */
@@ -75,10 +76,8 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   const inference = lowerForGradients(step);
   const dims = fixedDims(loss.type?.dims);
   if (dims === undefined || dims.some((dim) => dim !== 1)) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `The loss "${loss.name}" must be a scalar, got ${dimsText(loss.type?.dims)}.`,
-    );
+    const text = `The loss "${loss.name}" must be a scalar, got ${dimsText(loss.type?.dims)}.`;
+    throw new PithError("E_SHAPE_MISMATCH", text);
   }
 
   const inside = storedInside(graph, options.wrt);
@@ -93,10 +92,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     throw new PithError("E_NAME", "There is nothing to differentiate with respect to: no parameter is selected.");
   const varying = downstream(graph, parameters, inference);
   const forward = new Set(graph.nodes());
-  const emit = emitInto(step, {
-    by: "differentiate",
-    onNode: inference.visit,
-  });
+  const emit = emitInto(step, { by: "differentiate", onNode: inference.visit });
   const sums = contributions(emit);
   const inputs = carriedInputs(graph, parameters, options.carry, sums);
   const { channelBlock } = options;
@@ -109,15 +105,15 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     if (sums.isOnly(parameter, inputs.get(parameter))) continue;
     const gradient = sums.sum(parameter);
     if (gradient === undefined) continue;
-    const isShared = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
-    const output = isShared ? emit.Identity([gradient]) : gradient;
+    const needsCopy = gradient.producer === undefined || forward.has(gradient.producer) || outputs.includes(gradient);
+    const output = needsCopy ? emit.Identity([gradient]) : gradient;
     graph.rename(output, graph.freshName(`gradient(${parameter.name})`));
     gradients.set(parameter.name, output.name);
     outputs.push(output);
   }
-  const lost = parameters.filter(({ name }) => !gradients.has(name));
+  const untrained = parameters.filter(({ name }) => !gradients.has(name));
   const stopped = new Map(
-    lost.flatMap((parameter): [string, Node][] => {
+    untrained.flatMap((parameter): [string, Node][] => {
       const reached = downstream(graph, [parameter], inference);
       const end = ends.find((node) => node.inputs.some((input) => input !== undefined && reached.has(input)));
       return end === undefined ? [] : [[parameter.name, end]];
@@ -125,18 +121,24 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   );
   const [first] = stopped;
   if (gradients.size === 0) {
-    const why =
+    const text =
       first === undefined
         ? "The loss depends on nothing that is trained."
         : `The loss depends on "${first[0]}" only through ${describe(first[1])}, which passes no gradient on.`;
-    throw new PithError("E_NOT_DIFFERENTIABLE", why, { hint: trainTheRest });
+    throw new PithError("E_NOT_DIFFERENTIABLE", text, { hint: trainTheRest });
   }
   graph.setOutputs(outputs);
   removeUnused(graph);
   const { checkpoint = false } = options;
   if (checkpoint !== false) {
-    const differentiated = { model: step, inference, forward: new Set(remaining(graph, forward)), varying, arriving };
-    const kept = checkpoint === true ? chooseBoundaries(differentiated, parameters) : named(graph, checkpoint);
+    const differentiated = {
+      model: step,
+      inference,
+      forward: new Set([...graph.nodes()].filter((node) => forward.has(node))),
+      varying,
+      arriving,
+    };
+    const kept = checkpoint === true ? chooseBoundaries(differentiated, parameters) : keptValues(graph, checkpoint);
     recompute(differentiated, kept);
     removeUnused(graph);
   }
@@ -148,17 +150,14 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
   graph.setInputs([...graph.inputs.filter((input) => !fed.includes(input) && !idle.has(input)), ...fed]);
   const carried = new Map<string, string>();
   for (const [parameter, input] of inputs) if (!idle.has(input)) carried.set(parameter.name, input.name);
-  const frozen = cutFrozen(step, forward, fed, inference);
+  const frozen = splitFrozen(step, forward, fed, inference);
   if (channelBlock !== undefined) writeInChannelBlocks(step, inference, channelBlock);
   runInOrder(step.graph);
   return { frozen, step, gradients, carried, stopped };
 }
 
-function remaining(graph: Graph, nodes: ReadonlySet<Node>): readonly Node[] {
-  return [...graph.nodes()].filter((node) => nodes.has(node));
-}
-
-function named(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
+/** @throws PithError E_NAME for a name that no node computes. */
+function keptValues(graph: Graph, names: readonly string[]): ReadonlySet<Value> {
   return new Set(
     names.map((name) => {
       const value = graph.value(name);
@@ -189,7 +188,7 @@ function storedInside(
 }
 
 /** Splits off the forward nodes that some input reaches, but no parameter or state (`trained`). */
-function cutFrozen(
+function splitFrozen(
   step: Model,
   forward: ReadonlySet<Node>,
   trained: readonly Value[],
@@ -202,21 +201,19 @@ function cutFrozen(
     forward.has(node) &&
     node.outputs.every((output) => output === undefined || (!varying.has(output) && fed.has(output)));
   const nodes = [...graph.nodes()].filter(isFrozen);
-  const multiplies = nodes.some((node) => {
+  const hasProducts = nodes.some((node) => {
     const bound = inference.at(node);
     const cost = bound instanceof Miss ? bound : bound.cost();
     return !(cost instanceof Miss) && cost.macs !== 0;
   });
-  if (!multiplies) return undefined;
+  if (!hasProducts) return undefined;
   const frozenNodes = new Set(nodes);
   const boundary = nodes
     .flatMap((node) => node.outputs)
     .filter(
       (value): value is Value => value !== undefined && [...value.uses].some((use) => !frozenNodes.has(use.node)),
     );
-
   const frozen = extract(step, boundary);
-
   const outputs = graph.outputs;
   for (const value of boundary) {
     const input = graph.addInput(graph.freshName(`${value.name}.frozen`), value.type);

@@ -35,10 +35,10 @@ export interface GradientOptions {
   readonly loss: Loss;
 }
 
-const samplesTogether = 64;
+const defaultBatch = 64;
 
 /**
- * A statistic of the gradient of a loss by each of some stored tensors, in one pass over samples. The model is not changed.
+ * Collects a statistic of the gradient of a loss by each of some stored tensors, in one pass over samples. The model is not changed.
  * @param names of stored tensors. @returns by name; without those that no gradient reaches.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate gradients.
  * @example
@@ -61,30 +61,31 @@ export async function observeGradients<R>(
 ): Promise<ReadonlyMap<string, R>> {
   const complete = completeContext(context);
   const dataset = await trainPart(data);
-  const chosen = draw(dataset, samples, complete.seed);
-  const size = batchOption ?? batchSize(model, samplesTogether).size;
+  const selected = draw(dataset, samples, complete.seed);
+  const size = batchOption ?? batchSize(model, defaultBatch).size;
   const running = new Map<string, RunningGradients<R>>();
   const addGradient = (name: string, gradient: Floats, count: number): void => {
-    const statisticOfTensor = running.get(name) ?? statistic.begin(name);
-    running.set(name, statisticOfTensor);
-    statisticOfTensor.add(gradient, count);
+    const collector = running.get(name) ?? statistic.begin(name);
+    running.set(name, collector);
+    collector.add(gradient, count);
   };
   const options = { loss, parameters: names };
-  const each = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
-  const step = each === undefined ? await createStep(model, await firstBatch(chosen), options, complete) : undefined;
+  const perSample = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
+  const step =
+    perSample === undefined ? await createStep(model, await firstBatch(selected), options, complete) : undefined;
   try {
-    for await (const batch of chosen.batches({ size })) {
-      throwIfAborted(complete.signal, "Stopped while gradients were computed.");
-      for await (const { gradients } of each?.of(batch) ?? [])
+    for await (const batch of selected.batches({ size })) {
+      stopIfAsked(complete.signal, "Stopped while gradients were computed.");
+      for await (const { gradients } of perSample?.of(batch) ?? [])
         for (const [name, gradient] of gradients) addGradient(name, gradient, 1);
       if (step === undefined) continue;
       await step.run(batch);
-      const count = sampleCount(batch, chosen.name);
+      const count = sampleCount(batch, selected.name);
       for (const { name, gradient } of step.parameters) addGradient(name, gradient, count);
     }
   } finally {
-    await each?.release();
+    await perSample?.release();
     await step?.release();
   }
-  return new Map(Array.from(running, ([name, statisticOfTensor]) => [name, statisticOfTensor.end()]));
+  return new Map(Array.from(running, ([name, collector]) => [name, collector.end()]));
 }

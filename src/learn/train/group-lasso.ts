@@ -23,16 +23,14 @@ import type { GroupLasso } from "./train-options.ts";
 interface Part {
   readonly values: Floats;
   readonly layout: AxisLayout;
-  /** Index along the axis → unit, or -1 for those that stay. */
+  /** Index along the axis → unit; -1 for units that cannot be removed. */
   readonly unitOf: Int32Array;
 }
-
-type Trained = Pick<OptimizedParameter, "name" | "values">;
 
 /** Returns a function that shrinks channels after each step. @throws PithError E_OPTION if no channel can be cut. */
 export function groupLasso(
   model: Model,
-  parameters: readonly Trained[],
+  parameters: readonly Pick<OptimizedParameter, "name" | "values">[],
   { strength, amount = 1, grow }: GroupLasso,
 ): (rate: number, progress: number) => void {
   const trained = new Map(parameters.map(({ name, values }) => [name, values]));
@@ -53,22 +51,22 @@ export function groupLasso(
       for (const part of parts)
         eachRun(part, (unit, start, end) => {
           let sum = 0;
-          for (let at = start; at < end; at++) sum += (part.values[at] ?? 0) ** 2;
+          for (let index = start; index < end; index++) sum += (part.values[index] ?? 0) ** 2;
           squares[unit] = (squares[unit] ?? 0) + sum;
           counts[unit] = (counts[unit] ?? 0) + end - start;
         });
       const means = squares.map((sum, unit) => sum / Math.max(1, counts[unit] ?? 0));
       // Units that cannot be cut have no weights here and do not count among the weakest.
       const ascending = means.filter((_, unit) => (counts[unit] ?? 0) > 0).sort();
-      const most = weakest < ascending.length ? (ascending[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
+      const maxShrunk = weakest < ascending.length ? (ascending[weakest - 1] ?? -1) : Number.POSITIVE_INFINITY;
       const factors = means.map((mean) => {
-        if (mean > most) return 1;
+        if (mean > maxShrunk) return 1;
         return mean === 0 ? 0 : Math.max(0, 1 - (rate * lambda) / Math.sqrt(mean));
       });
       for (const part of parts)
         eachRun(part, (unit, start, end) => {
           const factor = factors[unit] ?? 1;
-          for (let at = start; at < end; at++) part.values[at] = (part.values[at] ?? 0) * factor;
+          for (let index = start; index < end; index++) part.values[index] = (part.values[index] ?? 0) * factor;
         });
     }
   };
@@ -76,19 +74,22 @@ export function groupLasso(
 
 /** Returns the axes of trained tensors that belong to removable units of a group. */
 function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly Part[] {
-  const free = new Set(removable(group));
-  if (free.size === 0) return [];
+  const removableUnits = new Set(removable(group));
+  if (removableUnits.size === 0) return [];
   // The units of a masked weight reach the weight, its mask and their product.
   const seen = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
     const parameter = maskedBy(value)?.parameter ?? value;
-    const [values, dims, place] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
-    if (values === undefined || dims === undefined || seen.has(place)) return [];
-    seen.add(place);
-    return [{ values, layout: alongAxis(dims, axis), unitOf: unitOf.map((unit) => (free.has(unit) ? unit : -1)) }];
+    const [values, dims, key] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
+    if (values === undefined || dims === undefined || seen.has(key)) return [];
+    seen.add(key);
+    return [
+      { values, layout: alongAxis(dims, axis), unitOf: unitOf.map((unit) => (removableUnits.has(unit) ? unit : -1)) },
+    ];
   });
 }
 
+/** Visits the consecutive entries of each unit. */
 function eachRun({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
   const { outer, count, inner } = layout;
   for (let block = 0; block < outer; block++)

@@ -38,8 +38,8 @@ export function decaysOf(model: Model): (name: string, dims: readonly number[]) 
   return (name, dims) => {
     const value = model.graph.value(name);
     const reads = value === undefined ? [] : [...readings(value, inference)];
-    const isNone = reads.length > 0 && reads.every(isBiasOrScale);
-    return weights.has(name) || (!isNone && dims.filter((size) => size > 1).length > 1);
+    const isExempt = reads.length > 0 && reads.every(isBiasOrScale);
+    return weights.has(name) || (!isExempt && dims.filter((size) => size > 1).length > 1);
   };
 }
 
@@ -92,7 +92,7 @@ export function* readings(value: Value, inference: Inference): Generator<Reading
   }
 }
 
-/** Returns whether a tensor is a normalization's scale or shift, or a bias, including the two-dimensional ones of recurrent layers. */
+/** Returns whether a tensor is a normalization's scale or shift, or a bias (recurrent layers have two-dimensional biases). */
 export function isBiasOrScale({ node, bound, input }: Reading): boolean {
   const roles = rolesOf(bound);
   if (roles.length > 0) return roles.every((role) => role.input !== input);

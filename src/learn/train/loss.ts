@@ -54,9 +54,9 @@ export interface LossOptions {
   readonly label?: string | undefined;
 }
 
-/** @param whose "model" or "teacher", for messages. */
+/** @param owner "model" or "teacher", for messages. */
 export function namedValues(
-  whose: string,
+  owner: string,
   outputs: ReadonlyMap<string, Value>,
   all: ReadonlyMap<string, Value>,
   network: () => Model,
@@ -67,9 +67,9 @@ export function namedValues(
     value(name) {
       const value = all.get(name);
       if (value !== undefined) return value;
-      const alike = [...all.keys()].filter((other) => other.includes(name)).slice(0, 5);
-      const names = alike.length === 0 ? `Its outputs are ${[...outputs.keys()].join(", ")}.` : alike.join(", ");
-      throw new PithError("E_NAME", `The ${whose} computes no value "${name}".`, { hint: names });
+      const similar = [...all.keys()].filter((other) => other.includes(name)).slice(0, 5);
+      const hint = similar.length === 0 ? `Its outputs are ${[...outputs.keys()].join(", ")}.` : similar.join(", ");
+      throw new PithError("E_NAME", `The ${owner} computes no value "${name}".`, { hint });
     },
   };
 }
@@ -127,34 +127,31 @@ export function requireColumn(batch: Batch, label: string): Dense {
 /** The label of rows without a class (padding of a text), as in PyTorch. */
 export const ignoredLabel = -100;
 
-/** Returns [samples, tokens]: 0 for padding by the attention mask and for labels of −100, else 1. */
+/**
+ * Returns [samples, tokens]: 0 for padding by the attention mask and for labels of −100, else 1.
+ * @param unit With a mask, every token counts; a prediction needs a label, too.
+ */
 export function countedTokens(
   { model }: Pick<LossScope, "model">,
   dims: readonly [samples: number, tokens: number],
   label: string,
-  what: "token" | "prediction",
+  unit: "token" | "prediction",
 ): Target {
   const [samples, tokens] = dims;
   const value = model.graph.addInput(model.graph.freshName("counted"), { type: "float32", dims });
   return {
     value,
     feeds(batch) {
-      const attentionMask = attentionMaskOf(batch);
-      const mask =
-        attentionMask?.dims[0] === samples && attentionMask.dims[1] === tokens ? attentionMask.data : undefined;
-      const labelColumn = batch[label];
-      const labels =
-        labelColumn !== undefined && /int/.test(labelColumn.type) && labelColumn.data.length === samples * tokens;
-      const counts = (at: number): boolean => {
-        if (mask !== undefined && Number(mask[at]) === 0) return false;
-        return !labels || (mask !== undefined && what === "token") || Number(labelColumn.data[at]) !== ignoredLabel;
-      };
-      return {
-        [value.name]: float32(
-          dims,
-          Float32Array.from({ length: samples * tokens }, (_, at) => (counts(at) ? 1 : 0)),
-        ),
-      };
+      const attention = attentionMaskOf(batch);
+      const mask = attention?.dims[0] === samples && attention.dims[1] === tokens ? attention.data : undefined;
+      const column = batch[label];
+      const hasLabels = column !== undefined && /int/.test(column.type) && column.data.length === samples * tokens;
+      const labels = hasLabels && (mask === undefined || unit === "prediction") ? column.data : undefined;
+      const isCounted = (index: number): boolean =>
+        (mask === undefined || Number(mask[index]) !== 0) &&
+        (labels === undefined || Number(labels[index]) !== ignoredLabel);
+      const counts = Float32Array.from({ length: samples * tokens }, (_, index) => Number(isCounted(index)));
+      return { [value.name]: float32(dims, counts) };
     },
   };
 }

@@ -92,14 +92,9 @@ export function defineOptimizer(rule: Rule): Optimizer {
 
 type WithGradient = Pick<OptimizedParameter, "gradient">;
 
-export interface Accumulator {
-  /** Adds the current gradients. After the last of `count`, the parameters hold their mean, and it returns true. */
-  add(): boolean;
-  clear(): void;
-}
-
-export function accumulator(parameters: readonly WithGradient[], count: number): Accumulator {
-  if (count === 1) return { add: () => true, clear: () => {} };
+/** Accumulates gradients over `count` batches. */
+export function accumulator(parameters: readonly WithGradient[], count: number) {
+  if (count === 1) return { add: (): boolean => true, clear: (): void => {} };
   const sums = parameters.map(({ gradient }) => ({ gradient, sum: zerosLike(gradient) }));
   let added = 0;
   const clear = (): void => {
@@ -107,7 +102,8 @@ export function accumulator(parameters: readonly WithGradient[], count: number):
     for (const { sum } of sums) sum.fill(0);
   };
   return {
-    add() {
+    /** Adds the current gradients. Returns whether they were the last; then the parameters have the mean gradient. */
+    add(): boolean {
       for (const { gradient, sum } of sums) run("move", [sum], [gradient], -1 / count, 0);
       added++;
       if (added < count) return false;

@@ -98,22 +98,18 @@ export function lion({ beta1 = 0.9, beta2 = 0.99, weightDecay = 0 }: LionOptions
   });
 }
 
-interface OptimizerSettings {
-  readonly momentum: number;
-  readonly decay: { readonly weightDecay?: number };
-}
-
+/** The optimizers by name, with their default learning rates; all but sgd have no momentum option. */
 export const optimizers = {
-  adam: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adam(decay) },
-  adamw: { rate: 0.001, make: ({ decay }: OptimizerSettings) => adamW(decay) },
+  adam: { rate: 0.001, make: adam },
+  adamw: { rate: 0.001, make: adamW },
   // A tenth of Adam's rate, because the steps are larger (Chen et al. 2023).
-  lion: { rate: 0.0001, make: ({ decay }: OptimizerSettings) => lion(decay) },
-  sgd: { rate: 0.05, make: ({ momentum, decay }: OptimizerSettings) => sgd({ momentum, ...decay }) },
+  lion: { rate: 0.0001, make: lion },
+  sgd: { rate: 0.05, make: sgd },
 } as const;
 type OptimizerName = keyof typeof optimizers;
 export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...OptimizerName[]];
 
 /** Returns the default rate; that of Adam for custom optimizers. */
-export function usualRate({ name }: Optimizer): number {
-  return optimizers[optimizerNames.find((each) => each === name) ?? "adam"].rate;
+export function defaultRate({ name }: Optimizer): number {
+  return optimizers[optimizerNames.find((known) => known === name) ?? "adam"].rate;
 }

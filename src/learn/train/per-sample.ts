@@ -52,33 +52,24 @@ export async function* perSampleGradients(
 }
 
 /** Yields gradients for several batches with the graphs of the first. */
-export interface SampleGradients {
-  of(batch: Batch): AsyncGenerator<SampleGradient>;
-  release(): Promise<void>;
-}
-
-export function sampleGradients(
-  model: Model,
-  options: Omit<StepOptions, "carry">,
-  context: Partial<Context> = {},
-): SampleGradients {
+export function sampleGradients(model: Model, options: Omit<StepOptions, "carry">, context: Partial<Context> = {}) {
   const losses = forwardLoss(model, options.loss, completeContext(context));
   let step: Step | undefined;
   return {
-    async *of(batch) {
+    async *of(batch: Batch): AsyncGenerator<SampleGradient> {
       const count = sampleCount(batch, "The batch");
       const rows = (start: number, end: number): Batch => mapColumns(batch, (dense) => sliceRows(dense, start, end));
       if (count === 0) return;
       step ??= await createStep(model, rows(0, 1), options, context);
       requireStateless(step);
-      if (count > 1) await requireApart(losses, rows);
+      if (count > 1) await requireSeparate(losses, rows);
       for (let sample = 0; sample < count; sample++) {
         const loss = await step.run(rows(sample, sample + 1), [sample]);
         const gradients = new Map(step.parameters.map(({ name, gradient }) => [name, gradient.slice()]));
         yield { sample, loss, gradients };
       }
     },
-    async release() {
+    async release(): Promise<void> {
       await losses.release();
       await step?.release();
     },
@@ -94,7 +85,7 @@ function requireStateless({ states: [state] }: Step): void {
 }
 
 /** Compares losses in inference mode. @throws PithError E_UNSUPPORTED if samples mix, E_DATA if a loss is not finite. */
-async function requireApart(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
+async function requireSeparate(losses: ForwardLoss, rows: (start: number, end: number) => Batch): Promise<void> {
   const [first, second, both] = [await losses.of(rows(0, 1)), await losses.of(rows(1, 2)), await losses.of(rows(0, 2))];
   const broken = [first, second].findIndex((loss) => !Number.isFinite(loss));
   if (broken >= 0)

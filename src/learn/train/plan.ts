@@ -14,7 +14,7 @@ import type { Metric } from "../../runtime/metrics/types.ts";
 import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
 import { parseLoss } from "./losses/index.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { optimizers, usualRate } from "./optimizers.ts";
+import { defaultRate, optimizers } from "./optimizers.ts";
 import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
 import {
@@ -37,29 +37,20 @@ export interface Validation {
   readonly patience: number | undefined;
 }
 
-export interface Plan extends StepOptions {
+type KeptOptions = "epochs" | "accumulate" | "clip" | "average" | "keepStep" | "checkpoint" | "resume" | "log";
+
+/** The options of a training with their defaults, and the objects that they name. */
+export interface Plan extends StepOptions, Pick<TrainOptions, KeptOptions | "onStep" | "onEpoch"> {
   readonly data: Dataset;
-  readonly epochs: number;
   readonly size: number;
-  readonly accumulate: number;
   readonly optimizer: Optimizer;
   readonly learningRate: number;
   readonly schedule: Schedule;
-  readonly clip: number | undefined;
-  /** Decay of a moving average, which replaces the last weights. */
-  readonly average: number | undefined;
   readonly validation: Validation | undefined;
   readonly gradual: Gradual | undefined;
   readonly groupLasso: GroupLasso | undefined;
-  /** The step whose weights the model keeps. */
-  readonly keepStep: number | undefined;
   /** Options as plain data: a resumed training must have the same. */
   readonly settings: Readonly<Record<string, unknown>>;
-  readonly checkpoint: string | undefined;
-  readonly resume: boolean;
-  readonly log: string | undefined;
-  readonly onStep: TrainOptions["onStep"];
-  readonly onEpoch: TrainOptions["onEpoch"];
 }
 
 export function stepsOf({ data, size, accumulate, epochs }: Plan): number | undefined {
@@ -79,11 +70,10 @@ export function epochSeed(seed: number, epoch: number): number {
 }
 
 export async function planOf(model: Model, options: TrainOptions, context: Context): Promise<Plan> {
-  const { schedule, warmup, metric, every, patience, augment, layers, except, threads } = options;
-  const { epochs, accumulate, clip, average, keepStep, checkpoint, resume, log, checkpointing } = options;
+  const { schedule, warmup, metric, every, patience, augment, epochs, keepStep } = options;
   const loss = typeof options.loss === "string" ? parseLoss(options.loss) : options.loss;
   const optimizer = optimizerOf(options);
-  const learningRate = options.learningRate ?? usualRate(optimizer);
+  const learningRate = options.learningRate ?? defaultRate(optimizer);
   const { views = 1 } = augment === undefined ? {} : parseAugmentation(augment);
   const shape = typeof schedule === "function" ? schedule : parseSchedule(schedule);
   const { data: all, validation } =
@@ -91,7 +81,7 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
       ? { data: await trainPart(options.data), validation: undefined }
       : await openData(options.data, options.validation, context.seed);
   const samples = options.samples === undefined ? all : draw(all, options.samples, context.seed);
-  const data = augment === undefined ? samples : seenAnew(samples, augment, model, context.seed);
+  const data = augment === undefined ? samples : withAugmentation(samples, augment, model, context.seed);
   if (data.count === undefined && !(schedule === "constant" && warmup === 0)) {
     const text = `${data.name} has an unknown number of samples: the learning rate stays ${learningRate}, without schedule and warm-up`;
     context.log({ id: "no-schedule", text, level: "warning" });
@@ -102,32 +92,19 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
     context.log({ id: "late-milestones", text, level: "warning" });
   }
   const plan: Plan = {
+    ...options,
     data,
-    epochs,
-    size: await batchOf(model, { given: options.batch, data, teachers: loss.teachers ?? [] }, context),
-    accumulate,
+    size: await batchOf(model, options.batch, data, loss.teachers ?? [], context),
     optimizer,
     learningRate,
     schedule: warmup === 0 ? shape : warmUp(shape, warmup),
-    clip,
-    average,
     loss,
     validation: validation === undefined ? undefined : { data: validation, metric, every, patience },
     gradual: options.prune === undefined ? undefined : gradualOf(options.prune),
     groupLasso: options.groupLasso === undefined ? undefined : groupLassoOf(options.groupLasso),
-    keepStep,
     settings: settingsOf(options, { learningRate, optimizer, loss }),
-    checkpoint,
-    resume,
-    log,
-    onStep: options.onStep,
-    onEpoch: options.onEpoch,
-    layers,
-    except,
-    threads,
     cachesFrozen: epochs > 1,
     samples: data.count === undefined ? undefined : data.count * views,
-    checkpointing,
   };
   const steps = stepsOf(plan);
   if (steps === undefined && plan.gradual !== undefined)
@@ -140,26 +117,27 @@ export async function planOf(model: Model, options: TrainOptions, context: Conte
   return plan;
 }
 
-interface BatchRequest {
-  readonly given: number | undefined;
-  readonly data: Dataset;
-  readonly teachers: readonly Model[];
-}
-
-async function batchOf(model: Model, { given, data, teachers }: BatchRequest, context: Context): Promise<number> {
-  const requestedSize = Math.min(given ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
-  if (given !== undefined && given > 1 && (await takesOneSample(model, data)))
-    throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${given}.`, {
-      hint: `\`accumulate\` ${given} adds up the gradients of ${given} samples.`,
+/** @param requested `batch`; undefined selects the size by memory. */
+async function batchOf(
+  model: Model,
+  requested: number | undefined,
+  data: Dataset,
+  teachers: readonly Model[],
+  context: Context,
+): Promise<number> {
+  const limited = Math.min(requested ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  if (requested !== undefined && requested > 1 && (await takesOneSample(model, data)))
+    throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${requested}.`, {
+      hint: `\`accumulate\` ${requested} adds up the gradients of ${requested} samples.`,
     });
-  if (given !== undefined) return requestedSize;
-  const { size, why } = await batchSizeFor(model, requestedSize, data, teachers);
+  if (requested !== undefined) return limited;
+  const { size, why } = await batchSizeFor(model, limited, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
   return size;
 }
 
 /** Options that can differ from the checkpoint's in a resumed training. */
-const free: ReadonlySet<string> = new Set([
+const changeable: ReadonlySet<string> = new Set([
   ...["epochs", "every", "patience", "checkpoint", "resume", "log", "onStep", "onEpoch", "threads", "checkpointing"],
   // Compared by content and by the actual batch size.
   ...["data", "batch"],
@@ -182,34 +160,38 @@ function settingsOf(
     ...loss.settings,
   };
   const names = [...Object.keys(trainOptions.entries), ...Object.keys(loss.settings ?? {})];
-  return Object.fromEntries(names.flatMap((name) => (free.has(name) ? [] : [[name, values[name] ?? null]])));
+  return Object.fromEntries(names.flatMap((name) => (changeable.has(name) ? [] : [[name, values[name] ?? null]])));
 }
 
 function optimizerOf(options: TrainOptions): Optimizer {
   const { optimizer, momentum, weightDecay } = options;
   if (typeof optimizer !== "string") return optimizer;
-  return optimizers[optimizer].make({ momentum, decay: weightDecay === undefined ? {} : { weightDecay } });
+  return optimizers[optimizer].make({ momentum, ...(weightDecay === undefined ? {} : { weightDecay }) });
 }
 
-function seenAnew(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
-  const how = parseAugmentation(augment);
-  if ((how.mixup ?? 0) === 0) return augmented(data, how, { seed });
+/** @throws PithError E_OPTION for mixup without a known number of classes. */
+function withAugmentation(data: Dataset, augment: string | Augmentation, model: Model, seed: number): Dataset {
+  const settings = parseAugmentation(augment);
+  if ((settings.mixup ?? 0) === 0) return augmented(data, settings, { seed });
   infer(model);
   const [output] = model.graph.outputs;
   const classes = output?.type?.dims?.at(-1);
-  if (typeof classes === "number") return augmented(data, how, { seed, classes });
+  if (typeof classes === "number") return augmented(data, settings, { seed, classes });
   throw new PithError(
     "E_OPTION",
     `augment, mixup: "${output?.name}" is ${dimsText(output?.type?.dims)}, which does not show the number of classes.`,
   );
 }
 
-/** Returns training and validation samples: the latter as given, or a share, at most `most`, drawn by the seed. */
+/**
+ * Returns training and validation samples.
+ * @param validation A data set or path, or a share that is drawn by the seed.
+ */
 export async function openData(
   data: Dataset | string,
   validation: Dataset | string | number,
   seed: number,
-  most = Number.POSITIVE_INFINITY,
+  maxValidation = Number.POSITIVE_INFINITY,
 ): Promise<{ readonly data: Dataset; readonly validation: Dataset }> {
   const all = await trainPart(data);
   if (typeof validation !== "number") return { data: all, validation: await trainPart(validation) };
@@ -218,12 +200,12 @@ export async function openData(
       hint: "Give the validation samples as a separate data set.",
     });
   }
-  const kept = Math.min(Math.round(validation * all.count), most);
-  if (kept === 0 || kept === all.count)
+  const count = Math.min(Math.round(validation * all.count), maxValidation);
+  if (count === 0 || count === all.count)
     throw new PithError(
       "E_DATA",
       `${all.name} has ${all.count} samples: a share of ${validation} of them leaves none.`,
     );
-  const { drawn, rest } = setAside(all, kept, seed);
+  const { drawn, rest } = setAside(all, count, seed);
   return { data: rest, validation: drawn };
 }

@@ -7,7 +7,7 @@ import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { type DifferentiateOptions, differentiate } from "./differentiate.ts";
-import { leastMemory } from "./recompute.ts";
+import { minimizeMemory } from "./recompute.ts";
 
 /** Residual layers around a scale of the batch's own, with a mask that all of them read. */
 function network(depth: number): string {
@@ -135,7 +135,7 @@ describe("the order of a run", () => {
 describe("the least memory", () => {
   it("of equal layers is kept at about the square root of their number", () => {
     const count = 100;
-    const chosen = leastMemory(
+    const chosen = minimizeMemory(
       Array.from({ length: count - 1 }, () => 1),
       Array.from({ length: count + 1 }, (_, at) => at),
     );
@@ -144,11 +144,11 @@ describe("the least memory", () => {
   });
 
   it("prefers small cut points", () => {
-    expect(leastMemory([60, 1, 60], [0, 50, 100, 150, 200])).toEqual([1]);
+    expect(minimizeMemory([60, 1, 60], [0, 50, 100, 150, 200])).toEqual([1]);
   });
 
   it("is everything where cut points are as large as what lies between them", () => {
-    expect(leastMemory([100, 100, 100], [0, 50, 100, 150, 200])).toEqual([]);
-    expect(leastMemory([], [0, 10])).toEqual([]);
+    expect(minimizeMemory([100, 100, 100], [0, 50, 100, 150, 200])).toEqual([]);
+    expect(minimizeMemory([], [0, 10])).toEqual([]);
   });
 });

@@ -35,7 +35,7 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
   const { model, forward, arriving } = step;
   const parts = partsOf(step, boundaries);
   const fed = downstream(model.graph, model.graph.feeds, step.inference);
-  const kept = keepTest(step, boundaries, parts, fed);
+  const isKept = keepTest(step, boundaries, parts, fed);
   const waits = (value: Value): boolean => fed.has(value) && step.inference.operand(value)?.elements === undefined;
   const barriers = new Map<number, Value>();
   for (const node of [...forward].reverse()) {
@@ -49,35 +49,32 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
   for (const user of [...model.graph.nodes()].filter((node) => !forward.has(node))) {
     for (const [input, value] of user.inputs.entries()) {
       const part = value?.producer === undefined ? undefined : parts.get(value.producer);
-      if (value === undefined || part === undefined || kept(value)) continue;
+      if (value === undefined || part === undefined || isKept(value)) continue;
       const partCopies = copies.get(part) ?? new Map<Value, Value>();
       copies.set(part, partCopies);
-      model.graph.setInput(
-        user,
-        input,
-        copyBefore(user, value, { step, kept, waits, copies: partCopies, gate: barriers.get(part) }),
-      );
+      const copying = { step, isKept, waits, copies: partCopies, gate: barriers.get(part) };
+      model.graph.setInput(user, input, copyBefore(user, value, copying));
     }
   }
 }
 
 interface Copying {
   readonly step: GradientStep;
-  readonly kept: (value: Value) => boolean;
+  readonly isKept: (value: Value) => boolean;
   /** Returns whether a kept value is read after the barrier: values without inputs are there from the start. */
   readonly waits: (value: Value) => boolean;
   readonly copies: Copies;
   readonly gate: Value | undefined;
 }
 
-function copyBefore(user: Node, value: Value, { step, kept, waits, copies, gate }: Copying): Value {
+function copyBefore(user: Node, value: Value, { step, isKept, waits, copies, gate }: Copying): Value {
   const { model, inference } = step;
   const emit = emitInto(model, { by: "differentiate", before: user, onNode: inference.visit });
-  const makers = (values: readonly Value[]): Node[] =>
-    values.flatMap((used) => (copies.has(used) || kept(used) || used.producer === undefined ? [] : [used.producer]));
-  for (const node of inOrder(makers([value]), (each) => makers(usedValues(each)), describe)) {
+  const producersOf = (values: readonly Value[]): Node[] =>
+    values.flatMap((used) => (copies.has(used) || isKept(used) || used.producer === undefined ? [] : [used.producer]));
+  for (const node of inOrder(producersOf([value]), (each) => producersOf(usedValues(each)), describe)) {
     for (const used of usedValues(node))
-      if (gate !== undefined && !copies.has(used) && waits(used)) copies.set(used, behind(emit, used, gate));
+      if (gate !== undefined && !copies.has(used) && waits(used)) copies.set(used, waitFor(emit, used, gate));
     copyNode(
       node,
       model.graph,
@@ -94,7 +91,8 @@ function copyBefore(user: Node, value: Value, { step, kept, waits, copies, gate 
   return copies.get(value) ?? value;
 }
 
-function behind(emit: Emit, value: Value, gate: Value): Value {
+/** Returns the value after a barrier: a reshape to the same dimensions that waits for the gate. */
+function waitFor(emit: Emit, value: Value, gate: Value): Value {
   const dims = fixedDims(value.type?.dims);
   if (dims === undefined || dims.includes(0)) return value;
   const nothing = emit.Shape([gate], { start: 0, end: 0 });
@@ -116,6 +114,7 @@ function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): Rea
   return parts;
 }
 
+/** Returns a test for values that the backward pass reads instead of recomputing them. */
 function keepTest(
   { model, inference, forward, varying }: GradientStep,
   boundaries: ReadonlySet<Value>,
@@ -124,8 +123,7 @@ function keepTest(
 ): (value: Value) => boolean {
   const { graph } = model;
   const outputs = new Set(graph.outputs);
-  const results = new Map<Value, boolean>();
-  const find = (value: Value): boolean => {
+  const mustKeep = (value: Value): boolean => {
     const { producer } = value;
     const part = producer === undefined ? undefined : parts.get(producer);
     if (producer === undefined || part === undefined || boundaries.has(value) || outputs.has(value)) return true;
@@ -133,10 +131,9 @@ function keepTest(
     if (inference.operand(value)?.stored === true || value.type === undefined) return true;
     return [...value.uses].some(({ node }) => node.graph !== graph || (forward.has(node) && parts.get(node) !== part));
   };
+  const results = new Map<Value, boolean>();
   return (value) => {
-    const before = results.get(value);
-    if (before !== undefined) return before;
-    const isKept = find(value);
+    const isKept = results.get(value) ?? mustKeep(value);
     results.set(value, isKept);
     return isKept;
   };
@@ -147,7 +144,7 @@ function keepTest(
 // dynamic programming minimizes the first.
 
 /** Number of budgets, as fractions of the memory without checkpointing. */
-const budgets = 64;
+const budgetCount = 64;
 
 /** Returns the values to keep; none if keeping everything needs less. */
 export function chooseBoundaries(step: GradientStep, parameters: readonly Value[]): ReadonlySet<Value> {
@@ -166,25 +163,26 @@ export function chooseBoundaries(step: GradientStep, parameters: readonly Value[
       if (output !== undefined && [...output.uses].some((use) => !forward.has(use.node))) sum += bytesOf(output);
     if (ends.has(node)) read.push(sum);
   }
-  const chosen = leastMemory(cuts.map(bytesOf), [...read, sum]);
-  return new Set(chosen.flatMap((at) => cuts[at] ?? []));
+  const chosen = minimizeMemory(cuts.map(bytesOf), [...read, sum]);
+  return new Set(chosen.flatMap((index) => cuts[index] ?? []));
 }
 
 /** @param sizes Bytes of each cut point. @param read Bytes read of all before: the start, each cut point, and the end. */
-export function leastMemory(sizes: readonly number[], read: readonly number[]): readonly number[] {
+export function minimizeMemory(sizes: readonly number[], read: readonly number[]): readonly number[] {
   const total = read.at(-1) ?? 0;
-  let least = total;
+  let minimum = total;
   let best: readonly number[] = [];
-  for (let budget = 1; budget < budgets; budget++) {
-    const choice = within((total * budget) / budgets, sizes, read);
-    if (choice === undefined || choice.memory >= least) continue;
-    least = choice.memory;
+  for (let budget = 1; budget < budgetCount; budget++) {
+    const choice = chooseWithin((total * budget) / budgetCount, sizes, read);
+    if (choice === undefined || choice.memory >= minimum) continue;
+    minimum = choice.memory;
     best = choice.chosen;
   }
   return best;
 }
 
-function within(
+/** Returns the cut points with the least kept memory if no part reads more than `limit` bytes. */
+function chooseWithin(
   limit: number,
   sizes: readonly number[],
   read: readonly number[],

@@ -1,5 +1,4 @@
 /** Roles stay. Running statistics become mean 0 and variance 1 with the role `state`, so that a later training updates them. */
-
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { layersInside } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
@@ -34,10 +33,10 @@ export const reinitialize = definePass({
   options: noOptions,
   beginsAnew: true,
   command: { suffix: () => ".fresh", examples: ["reinitialize model.onnx -o fresh.onnx --seed 1"] },
-  run: (model, _, context) => drawAnew(model, context),
+  run: (model, _, context) => drawInitialValues(model, context),
 });
 
-async function drawAnew(model: Model, context: Context): Promise<Outcome> {
+async function drawInitialValues(model: Model, context: Context): Promise<Outcome> {
   const { seed, log } = context;
   storeWeights(model);
   const roles = await declareRoles(model, { batchStatistics: true });
@@ -56,20 +55,20 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
       misses.push(new Miss("no operator defines its initial value: it is not changed", name));
       continue;
     }
-    value.tensor = drawn(type, tensor.dims, start, seed, name);
+    value.tensor = drawTensor(type, tensor.dims, start, seed, name);
     const description =
       typeof start === "number"
         ? `all ${start}`
         : `normal, standard deviation ${Math.sqrt(start.variance).toPrecision(3)}`;
     changes.push({ at: name, what: description, decidedBy: "global" });
   }
-  const redrawn = new Set(changes.map(({ at }) => at));
+  const reinitialized = new Set(changes.map(({ at }) => at));
   for (const value of values) {
     const { role, tensor } = value;
-    const first = role?.kind === "tied" && redrawn.has(role.name) ? model.graph.value(role.name)?.tensor : undefined;
-    const type = tensor?.type;
-    if (role?.kind !== "tied" || first === undefined || tensor === undefined || type === undefined || !isFloat(type))
-      continue;
+    if (role?.kind !== "tied" || tensor === undefined || !reinitialized.has(role.name)) continue;
+    const first = model.graph.value(role.name)?.tensor;
+    const { type } = tensor;
+    if (first === undefined || !isFloat(type)) continue;
     const numbers = copyOfTied(toFloat64(await first.read()), first.dims, role.transposed);
     value.tensor = inMemory(fromNumbers(type, tensor.dims, numbers));
   }
@@ -78,15 +77,19 @@ async function drawAnew(model: Model, context: Context): Promise<Outcome> {
   const states = [...model.graph.values()].filter(({ role }) => role?.kind === "state").length;
   if (changes.length > 0 && states > 0) {
     const text = states === 1 ? "1 running statistic" : `${states} running statistics`;
-    log({
-      id: "states",
-      text: `${text} will be updated from the batches in training, with or without \`batchStatistics\``,
-    });
+    const mode = "with or without `batchStatistics`";
+    log({ id: "states", text: `${text} will be updated from the batches in training, ${mode}` });
   }
   return { changes, misses };
 }
 
-function drawn(type: FloatType, dims: readonly number[], start: Initialization, seed: number, name: string): Tensor {
+function drawTensor(
+  type: FloatType,
+  dims: readonly number[],
+  start: Initialization,
+  seed: number,
+  name: string,
+): Tensor {
   const numbers = random(seed, "reinitialize", name);
   const deviation = typeof start === "number" ? 0 : Math.sqrt(start.variance);
   const entry = typeof start === "number" ? () => start : () => deviation * numbers.normal();
@@ -113,8 +116,8 @@ function initializationOf(value: Value, inference: Inference): Initialization | 
   const [first] = reads;
   if (first === undefined) return undefined;
   const { node, bound, input } = first;
-  const long = (value.tensor?.dims ?? []).filter((size) => size > 1);
-  return isBiasOrScale({ node, bound, input }) || long.length < 2 ? 0 : { variance: 1 / (long.at(-1) ?? 1) };
+  const longAxes = (value.tensor?.dims ?? []).filter((size) => size > 1);
+  return isBiasOrScale({ node, bound, input }) || longAxes.length < 2 ? 0 : { variance: 1 / (longAxes.at(-1) ?? 1) };
 }
 
 function weightVariance(node: Node, role: WeightRole, inference: Inference): number {
@@ -145,6 +148,6 @@ function isElementwise(bound: Bound, rank: number | undefined): boolean {
   if (rule instanceof Miss || rank === undefined) return false;
   const links = rule.links.filter((link) => "from" in link && link.from[0] === "in0" && link.to[0] === "out0");
   const kept = links.filter((link) => "from" in link && link.from[1] === link.to[1] && link.map === undefined);
-  const refused = rule.links.some((link) => "refuses" in link && link.refuses[0] === "in0");
-  return !refused && links.length === rank && kept.length === rank;
+  const isRefused = rule.links.some((link) => "refuses" in link && link.refuses[0] === "in0");
+  return !isRefused && links.length === rank && kept.length === rank;
 }

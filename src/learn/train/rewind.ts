@@ -22,10 +22,10 @@ export const rewind = definePass({
   summary: "Rewind the weights to the step that train kept; masks stay",
   options: noOptions,
   beginsAnew: true,
-  run: async (model) => rewound(model),
+  run: async (model) => restoreWeights(model),
 });
 
-function rewound(model: Model): Outcome {
+function restoreWeights(model: Model): Outcome {
   const kept = keptWeights(model);
   if (kept.size === 0)
     throw new PithError("E_OPTION", "rewind: the model contains no weights of an earlier step.", {

@@ -110,14 +110,11 @@ export async function releaseStepGraph({ session, frozen }: StepGraph): Promise<
 // drops values. They do so if a stored tensor that they read has the role `state`, or if the file says training_mode = 1. Nodes
 // whose parameters are not trained stay in inference mode.
 
-interface TrainingForms {
-  readonly states: ReadonlyMap<string, string>;
-  /** The input with a random odd number below 2³¹ per step, if any node draws. */
-  readonly draw: string | undefined;
-}
-
-/** @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written. */
-function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: ReadonlySet<string>): TrainingForms {
+/**
+ * Returns the next value of each state, and the input of a random odd number below 2³¹ per step, if any node draws.
+ * @throws PithError E_NOT_DIFFERENTIABLE for a node whose training form cannot be written.
+ */
+function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: ReadonlySet<string>) {
   const inference = infer(model);
   const { graph } = model;
   const states = new Map<string, Value>();

@@ -140,16 +140,11 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   };
 }
 
-interface Trainable {
-  readonly model: Model;
-  /** Names of the stored tensors to train; only the first of tied ones. */
-  readonly trained: ReadonlySet<string>;
-  readonly ties: readonly Tie[];
-  readonly decays: ReturnType<typeof decaysOf>;
-}
-
-/** @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train. */
-async function trainableCopy(original: Model, options: StepOptions, context: Context): Promise<Trainable> {
+/**
+ * Returns a copy with its trained tensors by name; only the first of tied ones is trained.
+ * @throws PithError E_NAME for layers that do not exist, E_TYPE_MISMATCH if there is nothing to train.
+ */
+async function trainableCopy(original: Model, options: StepOptions, context: Context) {
   const model = original.clone();
   raiseOpset(model, gradientOpset);
   const decays = decaysOf(model);

@@ -29,13 +29,6 @@ export interface ExchangePoint {
   readonly after: readonly string[];
 }
 
-export interface Exchange {
-  readonly names: readonly { readonly original: string; readonly candidate: string }[];
-  /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
-  runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner>;
-  release(): Promise<void>;
-}
-
 const selectName = "pith.select";
 const whereOpset = 9;
 
@@ -49,7 +42,7 @@ export async function exchange(
   candidate: Model,
   cuts: readonly ExchangePoint[],
   samples: Samples,
-): Promise<Exchange | Miss> {
+) {
   // Fixed draws keep the random numbers equal although values are renamed in the joined graph.
   const [host, guest] = [withFixedDraws(original).clone(), withFixedDraws(candidate).clone()];
   const version = Math.max(whereOpset, ...[host, guest].map(({ opsets }) => opsets.get("") ?? 1));
@@ -108,7 +101,8 @@ export async function exchange(
       original: names.get(hostEnd) ?? "",
       candidate: names.get(guestEnd) ?? "",
     })),
-    async runner(selected, observed) {
+    /** Runs with the selected cuts computed by the candidate. Observed values are returned in addition to the outputs. */
+    async runner(selected: ReadonlySet<number>, observed: readonly string[]): Promise<Runner> {
       const data = Uint8Array.from(cuts, (_, index) => Number(selected.has(index)));
       const fetched = [...new Set([...outputs, ...observed])];
       const run = (feeds: Batch): Promise<Batch> =>
@@ -116,6 +110,6 @@ export async function exchange(
       // Each choice carries its own recurrent states through the one session.
       return runnerOf({ load: async () => ({ run, release: async () => {} }) }, original, samples, undefined, {});
     },
-    release: () => session.release(),
+    release: (): Promise<void> => session.release(),
   };
 }

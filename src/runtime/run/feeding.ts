@@ -35,16 +35,11 @@ export function feedingOf(model: Model, batch: Batch, owner: string): Feeding {
   return { ...bound, size, states, zeros };
 }
 
-export interface FedRun {
-  readonly feeds: Batch;
-  readonly samples: number;
-}
-
 export class Feeder {
   readonly feeding: Feeding;
   readonly size: number | undefined;
   readonly #owner: string;
-  #held: Batch;
+  #states: Batch;
 
   /**
    * @param other a model with the same inputs, whose fixed batch size applies too.
@@ -55,12 +50,12 @@ export class Feeder {
     this.feeding = feedingOf(model, batch, owner);
     const { size, states, zeros } = this.feeding;
     this.size = states.length > 0 ? 1 : (size ?? (other === model ? undefined : feedingOf(other, batch, owner).size));
-    this.#held = zeros;
+    this.#states = zeros;
     this.#owner = owner;
   }
 
   /** Splits a batch into runs. For a model with states, pass each run's outputs to `carry` before the next run. */
-  *runs(batch: Batch): Generator<FedRun, void, undefined> {
+  *runs(batch: Batch): Generator<{ readonly feeds: Batch; readonly samples: number }, void, undefined> {
     const { feeds, states, zeros } = this.feeding;
     const { size } = this;
     if (size === undefined) {
@@ -71,15 +66,15 @@ export class Feeder {
     for (let start = 0; start < count; start += size) {
       const samples = Math.min(size, count - start);
       const rows = window(batch, start, samples, size);
-      if (states.length > 0 && startsAnew(rows)) this.#held = zeros;
-      yield { feeds: { ...feeds(rows), ...this.#held }, samples };
+      if (states.length > 0 && startsSequence(rows)) this.#states = zeros;
+      yield { feeds: { ...feeds(rows), ...this.#states }, samples };
     }
   }
 
   carry(outputs: Batch): void {
     const { states } = this.feeding;
-    this.#held = Object.fromEntries(
-      states.map((state) => [state.input, carried(outputs, state, this.#held[state.input] ?? missingState(state))]),
+    this.#states = Object.fromEntries(
+      states.map((state) => [state.input, carried(outputs, state, this.#states[state.input] ?? missingState(state))]),
     );
   }
 }
@@ -91,7 +86,7 @@ function window(batch: Batch, start: number, count: number, size: number): Batch
   return mapColumns(batch, (dense) => gatherRows(dense, positions));
 }
 
-function startsAnew(sample: Batch): boolean {
+function startsSequence(sample: Batch): boolean {
   const mark = sample[beginColumn];
   return mark?.type === "bool" && mark.data[0] === 1;
 }

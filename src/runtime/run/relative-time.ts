@@ -18,14 +18,6 @@ export interface RunTimesBeside {
   readonly after: number;
 }
 
-export interface RelativeTimer {
-  /** Runs both interleaved. */
-  beside(changed: Model): Promise<RunTimesBeside>;
-  /** Runs the original once and returns the milliseconds. */
-  run(): Promise<number>;
-  release(): Promise<void>;
-}
-
 interface TimingContext {
   readonly engine: Engine;
   readonly seed: number;
@@ -45,7 +37,7 @@ export async function relativeTime(
   context: TimingContext,
   length?: number,
 ): Promise<RunTimesBeside | Miss> {
-  let timer: RelativeTimer | undefined;
+  let timer: Awaited<ReturnType<typeof relativeTimer>> | undefined;
   try {
     timer = await relativeTimer(original, context, length);
     const first = await timer.run();
@@ -60,16 +52,13 @@ export async function relativeTime(
 }
 
 /** @throws PithError E_UNSUPPORTED, E_ENGINE if the model cannot be run on random inputs. */
-export async function relativeTimer(
-  original: Model,
-  { engine, seed, signal }: TimingContext,
-  length?: number,
-): Promise<RelativeTimer> {
+export async function relativeTimer(original: Model, { engine, seed, signal }: TimingContext, length?: number) {
   const [shapes = {}] = await timedShapes(engine, [original], { sizes: new Map(), length, seed });
   const feeds = timedFeeds(original, shapes, seed);
   const session = await engine.load(original, { threads: 1 });
   return {
-    async beside(model) {
+    /** Runs both models interleaved. */
+    async beside(model: Model): Promise<RunTimesBeside> {
       const changed = await engine.load(model, { threads: 1 });
       try {
         const [before = Number.NaN, after = Number.NaN] = await leastTimes([session, changed], feeds, signal);
@@ -78,12 +67,13 @@ export async function relativeTimer(
         await changed.release();
       }
     },
-    async run() {
+    /** Runs the original once and returns the milliseconds. */
+    async run(): Promise<number> {
       const began = performance.now();
       await session.run(feeds);
       return performance.now() - began;
     },
-    release: () => session.release(),
+    release: (): Promise<void> => session.release(),
   };
 }
 

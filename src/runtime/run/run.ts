@@ -48,7 +48,7 @@ export async function createRunner(
     const isDependent = dependent;
     return mapColumns(outputs, (dense, name) => addSampleAxis(dense, isDependent(name, 0)));
   };
-  const buffers = overwrites ? new Buffers(loaded, observed ?? []) : undefined;
+  const buffers = overwrites ? outputBuffers(loaded, observed ?? []) : undefined;
   /** @param isOnly whether the outputs are not joined with those of other runs. */
   const run = async (feeds: Batch, names: readonly string[] | undefined, isOnly: boolean): Promise<Batch> => {
     const filled = isOnly ? buffers?.of(feeds) : undefined;
@@ -86,35 +86,25 @@ export async function createRunner(
 }
 
 /** Reuses the outputs of a run as buffers of the next run if the input sizes are equal. */
-class Buffers {
-  readonly #model: Model;
-  readonly #observed: ReadonlySet<string>;
-  #last: { readonly sizes: string; readonly outputs: Batch } | undefined;
-  #dependent: ReturnType<typeof dataDependentSizes> | undefined;
-
-  constructor(model: Model, observed: readonly string[]) {
-    this.#model = model;
-    this.#observed = new Set(observed);
-  }
-
-  of(feeds: Batch): Batch | undefined {
-    return this.#last?.sizes === sizesOf(feeds) ? this.#last.outputs : undefined;
-  }
-
-  /** @returns all outputs. An observed input is not computed by a node and cannot be a buffer. */
-  keep(feeds: Batch, outputs: Batch): Batch {
-    const fed = Object.entries(feeds).filter(([name]) => this.#observed.has(name));
-    if (this.#last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
-    this.#dependent ??= dataDependentSizes(this.#model);
-    const isDependent = this.#dependent;
-    const isFilled = ([name, { type }]: readonly [string, Dense]): boolean =>
-      type !== "string" && !isDependent(name) && this.#model.graph.value(name)?.producer !== undefined;
-    const computed = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
-    this.#last = computed.every(isFilled)
-      ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(computed) }
-      : undefined;
-    return outputs;
-  }
+function outputBuffers(model: Model, observed: readonly string[]) {
+  let last: { readonly sizes: string; readonly outputs: Batch } | undefined;
+  let isDependent: ReturnType<typeof dataDependentSizes> | undefined;
+  return {
+    of: (feeds: Batch): Batch | undefined => (last?.sizes === sizesOf(feeds) ? last.outputs : undefined),
+    /** @returns all outputs. An observed input is not computed by a node and cannot be a buffer. */
+    keep(feeds: Batch, outputs: Batch): Batch {
+      const fed = Object.entries(feeds).filter(([name]) => observed.includes(name));
+      if (last?.outputs === outputs) return { ...outputs, ...Object.fromEntries(fed) };
+      isDependent ??= dataDependentSizes(model);
+      const computed = Object.entries(outputs).filter(([name]) => feeds[name] === undefined);
+      const canReuse = computed.every(
+        ([name, { type }]) =>
+          type !== "string" && isDependent?.(name) === false && model.graph.value(name)?.producer !== undefined,
+      );
+      last = canReuse ? { sizes: sizesOf(feeds), outputs: Object.fromEntries(computed) } : undefined;
+      return outputs;
+    },
+  };
 }
 
 const sizesOf = (feeds: Batch): string => JSON.stringify(Object.entries(feeds).map(([name, { dims }]) => [name, dims]));

@@ -17,7 +17,7 @@ import type { RecipeSamples } from "../../../judge/recipe/recipe.ts";
 import { partFor } from "../../../judge/steps/step.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
 import { outputOf } from "../../../learn/train/loss.ts";
-import { outputsNamedIn } from "../../../learn/train/losses/parse.ts";
+import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { fewestSamples } from "../../../search/parts.ts";
 import type { Recipe } from "../../../search/recipes.ts";
@@ -159,7 +159,7 @@ function requireLossOutputs({ graph }: Model, recipes: readonly Recipe[]): void 
   const outputs = new Map(graph.outputs.map((output) => [output.name, output]));
   for (const { options } of recipes.flatMap((recipe) => stepsOf(recipe))) {
     if (typeof options.loss !== "string") continue;
-    for (const name of outputsNamedIn(options.loss)) outputOf({ outputs }, name);
+    for (const name of outputNames(options.loss)) outputOf({ outputs }, name);
   }
 }
 

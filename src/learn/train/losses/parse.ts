@@ -37,7 +37,7 @@ export function declareLoss<const Entries extends v.ObjectEntries, Known extends
   return {
     ...definition,
     settings: Object.keys(definition.settings),
-    make: (given, ...known) => definition.make(v.parse(schema, given), ...known),
+    make: (settings, ...known) => definition.make(v.parse(schema, settings), ...known),
   };
 }
 
@@ -102,13 +102,13 @@ export function parseLossOf<Known extends readonly unknown[]>(
   text: string,
   ...known: Known
 ): Loss {
-  const parts = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), known));
-  const [only] = parts;
-  return parts.length === 1 && only?.weight === undefined && only !== undefined ? only.loss : sumOfLosses(parts);
+  const terms = text.split(/\s*\+\s*(?![^(]*\))/).map((part) => parseTerm(declared, part.trim(), known));
+  const [first, ...rest] = terms;
+  return first !== undefined && rest.length === 0 && first.weight === undefined ? first.loss : sumOfLosses(terms);
 }
 
 /** Returns the model outputs that a text of losses names, so that they can be checked before anything runs. */
-export function outputsNamedIn(text: string): readonly string[] {
+export function outputNames(text: string): readonly string[] {
   return [...text.matchAll(/[(,]\s*output\s*=([^,()]*)/g)].map(([, name = ""]) => name.trim());
 }
 
@@ -130,48 +130,22 @@ function parseTerm<Known extends readonly unknown[]>(
   known: Known,
 ): WeightedLoss {
   const { weight, name = "", settings = "" } = term.exec(text)?.groups ?? {};
-  const definition = declared.find((one) => one.name === name);
-  if (definition === undefined) {
-    const all = declared.map((one) => one.name);
-    const replacement = replacements.get(name);
-    const isReplaced = replacement !== undefined && all.includes(replacement);
-    const meant = isReplaced ? replacement : nearest(name, all);
-    const names = meant === undefined ? `; the losses are ${all.join(", ")}` : "";
-    const wrong =
-      text === ""
-        ? "A loss is missing beside a +"
-        : /\([^)]*$/.test(text)
-          ? `"${text}" lacks a closing bracket`
-          : `"${name === "" ? text : name}" is not a loss${names}`;
-    throw new PithError("E_OPTION", `${wrong}.`, {
-      hint: isReplaced
-        ? `It was removed: use ${replacement}.`
-        : meant === undefined
-          ? 'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".'
-          : `Did you mean ${meant}?`,
-    });
+  const definition = declared.find((loss) => loss.name === name);
+  if (definition === undefined) throw unknownLoss(text, name, declared);
+  const pairs = settings.split(",").flatMap((setting) => {
+    const [key = "", ...value] = setting.split("=");
+    return setting.trim() === "" ? [] : [[key.trim(), value.join("=").trim()] as const];
+  });
+  const unknown = pairs.find(([key]) => !definition.settings.includes(key))?.[0];
+  if (unknown !== undefined) {
+    const message = `The loss ${name} has no setting "${unknown}": it has ${definition.settings.join(", ")}.`;
+    throw new PithError("E_OPTION", message);
   }
-  const settingTexts = Object.fromEntries(
-    settings
-      .split(",")
-      .map((setting) => setting.trim())
-      .filter((setting) => setting !== "")
-      .map((setting) => {
-        const [key = "", ...value] = setting.split("=");
-        return [key.trim(), value.join("=").trim()];
-      }),
-  );
-  const unknown = Object.keys(settingTexts).find((key) => !definition.settings.includes(key));
-  if (unknown !== undefined)
-    throw new PithError(
-      "E_OPTION",
-      `The loss ${name} has no setting "${unknown}": it has ${definition.settings.join(", ")}.`,
-    );
   const factor = weight === undefined ? definition.weight : Number(weight);
   if (factor !== undefined && !Number.isFinite(factor))
     throw new PithError("E_OPTION", `The weight of "${text}" is not a number.`);
   try {
-    return { loss: definition.make(settingTexts, ...known), weight: factor };
+    return { loss: definition.make(Object.fromEntries(pairs), ...known), weight: factor };
   } catch (error) {
     if (!(error instanceof v.ValiError)) throw error;
     const [issue] = error.issues;
@@ -179,9 +153,22 @@ function parseTerm<Known extends readonly unknown[]>(
   }
 }
 
-function isLoss(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "build" in value;
+function unknownLoss(text: string, name: string, declared: readonly Pick<DeclaredLoss, "name">[]): PithError {
+  const all = declared.map((loss) => loss.name);
+  const replacement = all.find((loss) => loss === replacements.get(name));
+  const similar = replacement ?? nearest(name, all);
+  let problem = `"${name === "" ? text : name}" is not a loss`;
+  if (text === "") problem = "A loss is missing beside a +";
+  else if (/\([^)]*$/.test(text)) problem = `"${text}" lacks a closing bracket`;
+  else if (similar === undefined) problem += `; the losses are ${all.join(", ")}`;
+  let hint =
+    'Losses can be added with weights and settings: "cross-entropy(smoothing=0.1) + 0.5 * mse(output=boxes, label=box)".';
+  if (replacement !== undefined) hint = `It was removed: use ${replacement}.`;
+  else if (similar !== undefined) hint = `Did you mean ${similar}?`;
+  return new PithError("E_OPTION", `${problem}.`, { hint });
 }
+
+const isLoss = (value: unknown): boolean => typeof value === "object" && value !== null && "build" in value;
 
 export const lossOption = v.union([
   v.pipe(v.string(), understood(parseLoss)),
@@ -217,10 +204,8 @@ export function sumOfLosses(losses: readonly WeightedLoss[]): Loss {
         const factor = typeof weight === "function" ? scope.scheduled(weight) : weight;
         parts.push({ ...built, value: weight === 1 ? built.value : emit.Mul([built.value, factor]) });
       }
-      const [first, ...rest] = parts.map(({ value }) => value);
-      if (first === undefined) throw new PithError("E_OPTION", "The loss is empty: expected at least one term.");
       return {
-        value: rest.reduce((total, value) => emit.Add([total, value]), first),
+        value: parts.map(({ value }) => value).reduce((total, value) => emit.Add([total, value])),
         feeds: (batch) => Object.assign({}, ...parts.map((part) => part.feeds(batch))),
       };
     },
