@@ -57,7 +57,7 @@ const classifier = (seed = 1) =>
   );
 
 describe("network", () => {
-  it("names parameters as PyTorch names those of nested modules", () => {
+  it("names nested parameters as PyTorch does", () => {
     const names = stored(classifier());
     expect(names.slice(0, 4)).toEqual([
       "embeddings.word.weight",
@@ -72,7 +72,7 @@ describe("network", () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  it("same seed, same initial weights; another seed, and another place, others", async () => {
+  it("draws initial weights by seed and module name", async () => {
     const read = async (model: ReturnType<typeof network>, name: string) =>
       (await model.graph.value(name)?.tensor?.read())?.data;
     const [first, second] = ["encoder.layer.0.attention.query.weight", "encoder.layer.1.attention.query.weight"];
@@ -81,7 +81,7 @@ describe("network", () => {
     expect(await read(classifier(), first)).not.toEqual(await read(classifier(), second));
   });
 
-  it("is the same after it is saved and opened", async () => {
+  it("writes the same file again after it is saved and opened", async () => {
     const model = classifier();
     const file = await encodeToBytes(model);
     const again = await open(file);
@@ -89,7 +89,7 @@ describe("network", () => {
     expect(stored(again)).toEqual(stored(model));
   });
 
-  it("knows the shapes of what it makes, with the sizes that are left open", () => {
+  it("infers output shapes with symbolic sizes", () => {
     const dims = (module: Module, input: InputDims) =>
       network({ m: module }, { input, seed: 1 }).graph.outputs[0]?.type?.dims?.map((dim) =>
         typeof dim === "number" ? dim : dim.text,
@@ -107,7 +107,7 @@ describe("network", () => {
   });
 });
 
-describe("a module that does not fit is refused with place, expected and got", () => {
+describe("modules reject an input that does not fit, with name, expected and actual shape", () => {
   const build = (module: Module, input: InputDims | Readonly<Record<string, NetworkInput>>) => () =>
     network({ body: sequential({ it: module }) }, { input, seed: 1 });
   const f = "float32" as const;
@@ -133,7 +133,7 @@ describe("a module that does not fit is refused with place, expected and got", (
     expect(build(module, input)).toThrow(message);
   });
 
-  it("a mask of other dimensions", () => {
+  it("attention rejects a mask of other dimensions", () => {
     const input = { x: { type: f, dims: ["batch", "tokens", 6] }, m: { type: "int64", dims: ["batch", 9] } } as const;
     expect(build(attention(6, 2, { mask: "m" }), input)).toThrow(
       'attention "body.it": expected a mask [batch, tokens], got [batch, 9]',

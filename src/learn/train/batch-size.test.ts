@@ -21,18 +21,18 @@ test.each([
   ["N, 3, 32, 32", {}, 128],
   ["N, 3, H, W", {}, 128],
   ["N, 64, H, W", { x: zeros("float32", [1, 64, 256, 256]) }, 39],
-])("two layers of values for inputs [%s] take 1.25 GiB at most", (input, sample, expected) => {
+])("limits two layers of values for inputs [%s] to 1.25 GiB", (input, sample, expected) => {
   expect(batchSize(pooled(input), 128, sample).size).toBe(expected);
 });
 
-test("one sample is run, however large it is, and the size is explained", () => {
+test("uses at least one sample and explains the size", () => {
   expect(batchSize(pooled("N, 64, 2048, 2048"), 64)).toEqual({
     size: 1,
     why: "64 samples would need 137 GB for the values of the layers",
   });
 });
 
-test("a size in a constant inside is the model's own", () => {
+test("uses the batch size that a constant of the model fixes", () => {
   const fixed = parseModel(`opset 18
 graph (x: float32[8, 4]) -> (y: float32[8, 2, 2]) {
   shape: int64[3] = [8, 2, 2]
@@ -41,7 +41,7 @@ graph (x: float32[8, 4]) -> (y: float32[8, 2, 2]) {
   expect(batchSize(fixed, 128)).toEqual({ size: 8, why: "the model was exported with this batch size" });
 });
 
-test("a teacher counts with the values that it needs at the same time", () => {
+test("counts the peak memory of a teacher", () => {
   const [small, large] = [pooled("N, 1, 8, 8"), pooled("N, 64, 256, 256")];
   expect(batchSize(small, 128).size).toBe(128);
   // Two of its maps are needed at once.
@@ -49,7 +49,7 @@ test("a teacher counts with the values that it needs at the same time", () => {
   expect(batchSize(small, 128, {}, [large, large]).size).toBe(19);
 });
 
-test("the sizes of symbolic dimensions are those of a whole batch, whose first samples may be smaller", async () => {
+test("reads symbolic sizes from a whole batch", async () => {
   const data: Dataset = {
     name: "maps",
     count: 128,
@@ -60,7 +60,7 @@ test("the sizes of symbolic dimensions are those of a whole batch, whose first s
   expect(await batchSizeFor(pooled("N, 64, H, W"), 128, data)).toMatchObject({ size: 39 });
 });
 
-test("a model without a batch axis is trained on one sample at a time", async () => {
+test("uses one sample for a model without a batch axis", async () => {
   const pooledSteps = () =>
     parseModel(`opset 18
 graph (x: float32[n, 3]) -> (y) {
@@ -91,7 +91,7 @@ graph (x: float32[3]) -> (logits) {
     memory("samples", { x: float32([count, 3], new Float32Array(3 * count).fill(1)), label });
   const numbers = (count = 6) => float32([count, 2], new Float32Array(2 * count));
 
-  test.each([3, 6])("trains one sample at a time on numbers, of %i samples", async (count) => {
+  test.each([3, 6])("trains one sample at a time on numbers (%i samples)", async (count) => {
     const messages: string[] = [];
     const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "batch" && messages.push(text);
     const { history } = await train(model(), { data: samples(numbers(count), count), loss: "mse", epochs: 1 }, { log });

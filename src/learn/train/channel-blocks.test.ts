@@ -34,7 +34,7 @@ function expectNear(found: Dense | undefined, wanted: Dense | undefined, toleran
   });
 }
 
-test("the runtime says how many channels a block has; one without blocks has none", async () => {
+test("channelBlock returns the block size, or undefined without blocked operators", async () => {
   expect([8, 16, undefined]).toContain(await channelBlock(engine));
   const without: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel of that name.")) };
   expect(await channelBlock(without)).toBeUndefined();
@@ -48,7 +48,7 @@ test.skipIf(blockSize === undefined).each([
   { x: [2, 16, 9, 8], w: [16, 1, 3, 3], settings: "group=16, strides=[2, 2], pads=[1, 1, 1, 1]" },
   { x: [2, 18, 8, 8], w: [18, 1, 3, 3], settings: "group=18, strides=[2, 1], pads=[1, 1, 1, 1]" },
   { x: [1, 16, 11, 8], w: [16, 1, 3, 3], settings: "group=16, strides=[3, 2]" },
-])("in blocks, $x by $w with $settings is the same, and so are its gradients", async ({ x, w, settings }) => {
+])("computes $x by $w with $settings equally in blocks, with its gradients", async ({ x, w, settings }) => {
   const outputs = w[0] ?? 1;
   const model = parseModel(`opset 18
 graph (x: float32[${x}]) -> (loss) {
@@ -72,7 +72,7 @@ test
     "int64[] = 2",
     "int64[1] = [3]",
     `int64[32, 1, 1] = [${Array.from({ length: 32 }, (_, at) => 1 + (at % 3))}]`,
-  ])("powers between convolutions may have whole exponents of a type of their own: %s", async (exponent) => {
+  ])("accepts integer exponents of another type between convolutions: %s", async (exponent) => {
   const model = parseModel(`opset 18
 graph (x: float32[2, 32, 7, 6]) -> (loss) {
   w0: float32[32, 32, 3, 3] = random(seed 1)
@@ -144,15 +144,12 @@ test.skipIf(blockSize === undefined)(
   },
 );
 
-test.skipIf(blockSize === undefined)(
-  "a mean of a hundred deviations costs digits of the statistics, and few",
-  async () => {
-    const { found, wanted } = await bothWays(residual(16, 100), trained, noise([16, 16, 6, 5], "x"));
-    expectNear(found.loss, wanted.loss, 1e-4);
-  },
-);
+test.skipIf(blockSize === undefined)("loses few digits of statistics with a mean of a hundred deviations", async () => {
+  const { found, wanted } = await bothWays(residual(16, 100), trained, noise([16, 16, 6, 5], "x"));
+  expectNear(found.loss, wanted.loss, 1e-4);
+});
 
-test.skipIf(blockSize === undefined)("channels that fill no whole blocks are normalized as they lie", async () => {
+test.skipIf(blockSize === undefined)("normalizes channels that do not fill blocks without blocks", async () => {
   const { steps, found, wanted } = await bothWays(residual(30, 0), trained, noise([16, 30, 6, 5], "x"));
   for (const [name, value] of Object.entries(wanted)) expectNear(found[name], value, 1e-4);
   expect([...steps[1].graph.nodes()].some(({ op }) => op === "BatchNormalization")).toBe(true);
@@ -163,7 +160,7 @@ test.each([
   { x: "float32[2, 16, 8, 8]", w: "float32[5, 16, 3, 3]", why: "blocks that would be mostly empty" },
   { x: "float32[2, 16, 8]", w: "float32[16, 16, 3]", why: "one spatial axis" },
   { x: "float64[2, 16, 8, 8]", w: "float64[16, 16, 3, 3]", why: "doubles" },
-])("$why stays as it is", ({ x, w }) => {
+])("does not block $why", ({ x, w }) => {
   const model = parseModel(`opset 18
 graph (x: ${x}, w: ${w}) -> (y) {
   y = Conv (x, w)

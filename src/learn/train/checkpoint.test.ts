@@ -9,7 +9,7 @@ import { train } from "./train.ts";
 
 const net = () => network({ fc: linear(3, 2) }, { input: ["batch", 3], seed: 1 });
 
-test("figures that are no finite numbers are read as they were written, and texts that look like them stay texts", async () => {
+test("reads and writes non-finite numbers and texts that look like them", async () => {
   const path = lastFile(temporaryFolder());
   const progress = { figures: [Number.NaN, Infinity, -Infinity, -0.5], name: "loss", none: null, text: "NaN" };
   await writeCheckpoint(path, { model: net(), state: { "fc.weight/first": float32([2], [1, 2]) }, progress });
@@ -19,7 +19,7 @@ test("figures that are no finite numbers are read as they were written, and text
   expect(stored.model.header.metadata.size).toBe(0);
 });
 
-test.each(["", "{", "{}", "null", "3", '{ "counters": {} }'])("of %j no training is continued", async (text) => {
+test.each(["", "{", "{}", "null", "3", '{ "counters": {} }'])("rejects progress %j", async (text) => {
   const checkpoint = temporaryFolder();
   const broken = net();
   broken.header.metadata.set("pith.training", text);

@@ -12,6 +12,6 @@ const settings: readonly (readonly [string, Settings])[] = [
   ["with evaluations in between", { optimizer: "lion", validation, every: 4 }],
 ];
 
-test.each(settings)("%s it ends where it would have ended, to the bit", async (_, given) => {
+test.each(settings)("%s it ends with the same bits as an uninterrupted training", async (_, given) => {
   await expectContinued(given);
 });

@@ -23,17 +23,17 @@ import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import { train } from "./index.ts";
 
-describe("a training that was stopped and is continued ends where it would have ended, to the bit", () => {
-  test("with adam, clipped, averaged and warmed up", async () => {
+describe("a resumed training ends with the same bits as an uninterrupted one", () => {
+  test("resumes Adam with clipping, averaging and warm-up", async () => {
     await expectContinued({ clip: 0.5, average: 0.9, warmup: 5 });
   });
 
-  test("with evaluations by a metric", async () => {
+  test("resumes evaluations by a metric", async () => {
     await expectContinued({ validation, metric: accuracy(), schedule: "one-cycle" });
   });
 });
 
-test("a training that was killed as an epoch was evaluated is continued with the next one, to the bit", async () => {
+test("continues with the next epoch after a kill during an evaluation, with the same bits", async () => {
   const [checkpoint, killed] = [temporaryFolder(), temporaryFolder()];
   const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
     if (id === "epoch" && text.startsWith("epoch 2/")) cpSync(checkpoint, killed, { recursive: true });
@@ -46,7 +46,7 @@ test("a training that was killed as an epoch was evaluated is continued with the
   );
 });
 
-test("of an epoch that is continued only those samples are read that were not trained on", async () => {
+test("reads only the remaining samples of a resumed epoch", async () => {
   const checkpoint = temporaryFolder();
   await expect(trained({ checkpoint }, stopAfter(14))).rejects.toMatchObject({ code: "E_STOPPED" });
   const counts: number[] = [];
@@ -60,7 +60,7 @@ test("of an epoch that is continued only those samples are read that were not tr
 });
 
 describe("checkpoints", () => {
-  test("are ordinary models that answer as what was trained", async () => {
+  test("are ordinary models with the trained outputs", async () => {
     const checkpoint = temporaryFolder();
     const { weights: finalWeights } = await trained({ checkpoint, validation });
     expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(finalWeights);
@@ -70,7 +70,7 @@ describe("checkpoints", () => {
     );
   });
 
-  test("of other settings are refused by the setting", async () => {
+  test("are rejected for other settings, with the name of the setting", async () => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
     const again = trained({ checkpoint, resume: true, batch: 12 });
@@ -91,7 +91,7 @@ describe("checkpoints", () => {
     [{ validation: 0.25 }, "without `validation`, not with 0.25."],
     [{ data: corners(120, 1) }, "on 240 samples, not 120."],
     [{ data: corners(240, 3) }, "on other samples: the first sample differs."],
-  ])("are not continued with %j", async (settings, difference) => {
+  ])("are not resumed with %j", async (settings, difference) => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
     const messages: string[] = [];
@@ -103,7 +103,7 @@ describe("checkpoints", () => {
     expect(messages).toEqual([]);
   });
 
-  test("of another model are said to be so", async () => {
+  test("are rejected for another model", async () => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
     const wider = network({ fc1: linear(3, 9), relu: relu(), fc2: linear(9, 3) }, { input: ["batch", 3], seed: 1 });
@@ -121,7 +121,7 @@ describe("checkpoints", () => {
     );
   });
 
-  test("are not overwritten by a training that does not continue them", async () => {
+  test("are not overwritten without resume", async () => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
     const before = await weights(await open(`${checkpoint}/last.onnx`));
@@ -132,7 +132,7 @@ describe("checkpoints", () => {
     expect(await weights(await open(`${checkpoint}/last.onnx`))).toEqual(before);
   });
 
-  test("a start that fails makes no folder for them", async () => {
+  test("are not created if the training fails to start", async () => {
     const checkpoint = joinPath(temporaryFolder(), "later");
     const short = memory("short", { input: float32([4, 2], new Float32Array(8)), label: int64([4], [0, 1, 2, 0]) });
     await expect(trained({ checkpoint, data: short })).rejects.toThrow();
@@ -141,14 +141,14 @@ describe("checkpoints", () => {
     expect(await fileKind(checkpoint)).toBe("folder");
   });
 
-  test("that are not there yet are begun, which is said", async () => {
+  test("are created with a message if resume finds none", async () => {
     const messages: string[] = [];
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, resume: true, epochs: 1 }, { log: ({ text }) => messages.push(text) });
     expect(messages[0]).toBe(`there is no checkpoint in ${checkpoint} yet: training starts from the model`);
   });
 
-  test("a training that was through is handed back, not trained on", async () => {
+  test("return the result of a finished training without more steps", async () => {
     const checkpoint = temporaryFolder();
     const first = await trained({ checkpoint });
     const again = await trained({ checkpoint, resume: true });
@@ -156,7 +156,7 @@ describe("checkpoints", () => {
     expect(again.history).toEqual(first.history);
   });
 
-  test("what a killed training left half-written is gone once it is through", async () => {
+  test("temporary files of a killed training are removed", async () => {
     const checkpoint = temporaryFolder();
     await expect(trained({ checkpoint, validation }, stopAfter(10))).rejects.toMatchObject({ code: "E_STOPPED" });
     const killed = ownedEnding().replace(/-\d+/, `-${spawnSync(process.execPath, ["-e", ""]).pid}`);
@@ -175,14 +175,14 @@ describe("checkpoints", () => {
     expect(notes).toEqual([]);
   });
 
-  describe("of a training that diverged", () => {
+  describe("after a divergence", () => {
     const settings = { optimizer: "sgd", learningRate: 0.01 } as const;
     const diverged = async (checkpoint: string, after: number): Promise<unknown> => {
       const schedule = (step: number): number => (step < after ? 1 : 1e30);
       return trained({ ...settings, schedule, checkpoint }).catch((error: unknown) => error);
     };
 
-    test("hold the last weights that were finite, and the error says to begin again without them", async () => {
+    test("contain the last finite weights, and the error advises to start without them", async () => {
       const checkpoint = temporaryFolder();
       expect(await diverged(checkpoint, 12)).toMatchObject({
         code: "E_DIVERGED",
@@ -205,7 +205,7 @@ describe("checkpoints", () => {
       });
     });
 
-    test("say which weights were best by validation", async () => {
+    test("name the best weights by validation", async () => {
       const checkpoint = temporaryFolder();
       const schedule = (step: number): number => (step < 12 ? 1 : 1e30);
       const again = { ...settings, schedule, checkpoint, validation } as const;
@@ -219,7 +219,7 @@ describe("checkpoints", () => {
       });
     });
 
-    test("say so where none were better than those that training began with", async () => {
+    test("report if no weights are better than the initial ones", async () => {
       const checkpoint = temporaryFolder();
       const harmful = { ...settings, schedule: () => 1e30, checkpoint, validation };
       await expect(trained(harmful)).rejects.toMatchObject({
@@ -230,7 +230,7 @@ describe("checkpoints", () => {
       });
     });
 
-    test("are trained as the model that they are, without what is left in them, and continued to the bit", async () => {
+    test("can be trained as models, without their stored state", async () => {
       const checkpoint = temporaryFolder();
       await diverged(checkpoint, 12);
       const gently = { data, epochs: 2, batch: 24, ...settings, learningRate: 0.001 } as const;
@@ -255,13 +255,13 @@ describe("checkpoints", () => {
       expect(await weights(await again(second, {}, true))).toEqual(await weights(uninterrupted));
     });
 
-    test("are not there before anything was kept", async () => {
+    test("are not mentioned before the first save", async () => {
       const error = await diverged(temporaryFolder(), 3);
       expect(error).toMatchObject({ code: "E_DIVERGED", hint: expect.stringMatching(/properly scaled\.$/) });
     });
   });
 
-  test("resume without a folder is refused", async () => {
+  test("resume without a checkpoint folder is rejected", async () => {
     await expect(trained({ resume: true })).rejects.toMatchObject({ code: "E_OPTION" });
   });
 });

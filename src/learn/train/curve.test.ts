@@ -41,8 +41,8 @@ const rowsOf = (path: string): string[][] =>
     .split("\n")
     .map((line) => line.split(","));
 
-describe("the table of a training", () => {
-  test("has a row for each step with what it came to, and the evaluations beside the steps that they are of", async () => {
+describe("the CSV log", () => {
+  test("has a row per step with its loss, rate and evaluation", async () => {
     const { log } = inFolder();
     const { history, curve } = await train(net(), { ...settings, log });
     const [header, ...rows] = rowsOf(log);
@@ -74,7 +74,7 @@ describe("the table of a training", () => {
     expect(rates[0]).toBe(0.001);
   });
 
-  test("of accumulated batches a row is a step, with their mean loss; without validation there is no column for it", async () => {
+  test("has the mean loss of accumulated batches, and no validation column without validation", async () => {
     const { log } = inFolder();
     const { history } = await train(net(), { data, batch: 10, epochs: 1, accumulate: 2, log });
     const [header, ...rows] = rowsOf(log);
@@ -84,7 +84,7 @@ describe("the table of a training", () => {
     expect(mean).toBeCloseTo(history[0]?.loss ?? 0, 6);
   });
 
-  test("is that of a training without a break, wherever it was stopped and continued", async () => {
+  test("is equal for a resumed and an uninterrupted training", async () => {
     const uninterrupted = inFolder();
     const expected = await train(net(), { ...settings, ...uninterrupted });
     for (const at of [1, 3, 4, 6, 7]) {
@@ -104,7 +104,7 @@ describe("the table of a training", () => {
     }
   });
 
-  test("begins anew with a training, and a file that is none is left alone", async () => {
+  test("starts from scratch for a new training, and other files are not overwritten", async () => {
     const { log } = inFolder();
     await train(net(), { ...settings, log });
     const before = readFileSync(log, "utf8");
@@ -122,7 +122,7 @@ describe("the table of a training", () => {
   });
 });
 
-test("the event file of a training that was stopped and continued is that of a training without a break", async () => {
+test("the event file is equal for a resumed and an uninterrupted training", async () => {
   vi.useFakeTimers({ toFake: ["Date"], now: 1_700_000_000_000 });
   const eventsIn = () => ({ ...inFolder(), log: join(temporaryFolder(), "run.tfevents") });
   const uninterrupted = eventsIn();
@@ -145,7 +145,7 @@ test("the event file of a training that was stopped and continued is that of a t
   await expect(train(net(), { ...settings, log: broken.log })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
-test("a curve keeps means over stretches that grow, so that it stays small", () => {
+test("the curve stores means over growing intervals", () => {
   const curve = startCurve();
   for (let step = 0; step < 1000; step++) addLoss(curve, step);
   expect(curve.every).toBe(8);

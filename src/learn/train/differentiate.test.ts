@@ -45,7 +45,7 @@ async function stored(model: Model): Promise<Batch> {
 }
 
 describe("differentiate", () => {
-  it("writes a legal graph: parameters in, loss and gradients out", () => {
+  it("writes a valid graph from parameters to loss and gradients", () => {
     const { step, gradients, frozen } = differentiate(squares, byName("w", "b"));
     expect(verify(step)).toEqual([]);
     expect(frozen).toBeUndefined();
@@ -53,14 +53,14 @@ describe("differentiate", () => {
     expect(step.graph.outputs.map(({ name }) => name)).toEqual(["loss", gradients.get("w"), gradients.get("b")]);
   });
 
-  it("leaves the model that it is given as it was", () => {
+  it("does not change the model", () => {
     const before = [...squares.graph.values()].map(({ name }) => name);
     differentiate(squares, byName("w"));
     expect([...squares.graph.values()].map(({ name }) => name)).toEqual(before);
     expect(squares.graph.value("w")?.tensor).toBeDefined();
   });
 
-  it("sums over the axes along which an operand was repeated", async () => {
+  it("sums over broadcast axes", async () => {
     const { step, gradients } = differentiate(squares, byName("b"));
     const weights = await stored(squares);
     const outputs = await run(step, { x, ...weights });
@@ -71,7 +71,7 @@ describe("differentiate", () => {
     });
   });
 
-  it("adds up what several consumers contribute", async () => {
+  it("adds the contributions of several consumers", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2]) -> (loss) {
   w: float32[2] = [3, 5]
@@ -85,7 +85,7 @@ graph (x: float32[2]) -> (loss) {
     expect(numbers(outputs, gradients.get("w"))).toEqual([2 * 3 * 1 + 1, 2 * 5 * 2 + 1]);
   });
 
-  it("goes through a mask: a masked entry gets no gradient", async () => {
+  it("passes no gradient to masked entries", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[1, 3]) -> (loss) {
   w_orig: float32[3, 2] parameter = random(seed 1)
@@ -100,7 +100,7 @@ graph (x: float32[1, 3]) -> (loss) {
     expect(step.graph.value("w_mask")?.tensor).toBeDefined();
   });
 
-  it("goes through a rounding only where its role says so", async () => {
+  it("passes through a rounding only with the straight-through role", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[3]) -> (loss) {
   w: float32[3] = [0.2, 1.7, -0.6]
@@ -117,7 +117,7 @@ graph (x: float32[3]) -> (loss) {
     expect(numbers(outputs, gradients.get("w"))).toEqual([1, 2, 3]);
   });
 
-  it("lowers what has no gradient of its own", async () => {
+  it("lowers operators without a gradient", async () => {
     const model = parseModel(`opset 21, com.microsoft 1
 graph (x: float32[2, 3]) -> (loss) {
   w: float32[2, 3] = random(seed 3)
@@ -130,7 +130,7 @@ graph (x: float32[2, 3]) -> (loss) {
     expect(numbers(outputs, gradients.get("w"))).toEqual([...sums, ...sums]);
   });
 
-  describe("graphs inside nodes", () => {
+  describe("subgraphs", () => {
     // As EmbeddingBag is exported: each step looks up a row of a table from outside.
     const bags = `opset 21
 graph (x: float32[2, 3]) -> (loss) {
@@ -148,14 +148,14 @@ graph (x: float32[2, 3]) -> (loss) {
   loss = Add (l1, l2)
 }`;
 
-    it("a parameter that a graph inside a node takes from outside is refused by name", () => {
+    it("rejects a parameter that a subgraph reads, by name", () => {
       expect(() => differentiate(parseModel(bags), byName("table"))).toThrow(
         /Loop "rows" has no gradient with respect to "table": its subgraph reads that value from the outer graph/,
       );
       expect(() => differentiate(parseModel(bags), byName("w", "table"))).toThrow(/with respect to "table"/);
     });
 
-    it("so is what is computed from one, several graphs deep", () => {
+    it("rejects values that depend on a parameter in nested subgraphs", () => {
       const deep = `opset 21
 graph (x: float32[2], flag: bool[]) -> (loss) {
   w: float32[2] = [3, 5]
@@ -170,7 +170,7 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
       );
     });
 
-    it("so is a parameter that is stored in one", () => {
+    it("rejects a parameter that is stored in a subgraph", () => {
       const branch = `opset 21
 graph (x: float32[2], flag: bool[]) -> (loss) {
   v: float32[2] = [1, 2]
@@ -184,13 +184,13 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
       expect([...differentiate(parseModel(branch), byName("v")).gradients.keys()]).toEqual(["v"]);
     });
 
-    it("it counts as a parameter, so that nothing is frozen without a word", () => {
+    it("counts parameters of subgraphs", () => {
       const model = parseModel(bags);
       const parameterNames = [...parametersOf(model, infer(model))].map(({ name }) => name);
       expect(parameterNames.sort()).toEqual(["table", "w"]);
     });
 
-    it("other parameters are trained beside it, and what is not part of the loss is in nobody's way", async () => {
+    it("trains other parameters and ignores nodes outside the loss", async () => {
       const { step, gradients } = differentiate(parseModel(bags), byName("w"));
       const outputs = await run(step, { x, ...(await stored(parseModel(bags))) });
       const column = [0, 1, 2].map((at) => (x.data[at] ?? 0) + (x.data[at + 3] ?? 0));
@@ -200,7 +200,7 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
     });
   });
 
-  it("a number that is made of dimensions is constant: attention's scale, as it is exported", async () => {
+  it("treats values computed from dimensions as constant (the scale of attention)", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[2, 3]) -> (loss) {
   w: float32[3, 4] = random(seed 1)
@@ -217,7 +217,7 @@ graph (x: float32[2, 3]) -> (loss) {
     expect(numbers(outputs, gradients.get("w"))).toEqual(halves.flatMap((sum) => [sum, sum, sum, sum]));
   });
 
-  it("a number that is rounded on its way is none, nor is one whose contents the file tells", () => {
+  it("reports parameters behind a rounding as untrained", () => {
     for (const rounded of ["Mul (x, w)", "Mul (w, w)", "Identity (w)"]) {
       const model = parseModel(`opset 17
 graph (x: float32[2]) -> (loss) {
@@ -234,7 +234,7 @@ graph (x: float32[2]) -> (loss) {
     }
   });
 
-  it("what is constant almost everywhere adds nothing, and who depends on it alone is named", async () => {
+  it("names parameters whose only path is constant almost everywhere", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[3]) -> (loss) {
   w: float32[3] = [0.2, -1.7, 0.6]
@@ -258,7 +258,7 @@ graph (x: float32[3]) -> (loss) {
     expect([...stopped].map(([name, node]) => `${name}: ${named(node)}`)).toEqual(['gate: Sign "step"']);
   });
 
-  it("a mask that is made of truth values passes no gradient on", async () => {
+  it("passes no gradient through a Boolean mask", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[3]) -> (loss) {
   w: float32[3] = [0.2, -1.7, 0.6]
@@ -274,7 +274,7 @@ graph (x: float32[3]) -> (loss) {
     expect(numbers(outputs, gradients.get("w"))).toEqual([1, 0, 3]);
   });
 
-  it("an operator without a gradient is refused with its name and reason", () => {
+  it("rejects an operator without a gradient, with name and reason", () => {
     const model = parseModel(`opset 21
 graph (x: float32[2, 3]) -> (loss) {
   w: float32[3] = random(seed 1)
@@ -285,12 +285,12 @@ graph (x: float32[2, 3]) -> (loss) {
     expect(() => differentiate(model, byName("w"))).toThrow(PithError);
   });
 
-  it("a loss that is no scalar, or does not exist, is refused", () => {
+  it("rejects a loss that is not a scalar or does not exist", () => {
     expect(() => differentiate(squares, { loss: "h", wrt: () => true })).toThrow(/must be a scalar, got \[2, 4\]/);
     expect(() => differentiate(squares, { loss: "lost", wrt: () => true })).toThrow(/no value "lost"/);
   });
 
-  it("a dimension that is not fixed is refused, naming the value", () => {
+  it("rejects a symbolic dimension with the name of the value", () => {
     const open = parseModel(`opset 21
 graph (x: float32[batch, 3]) -> (loss) {
   w: float32[3] = random(seed 1)
@@ -308,7 +308,7 @@ function parseModelOutput(model: Model, output: string): Model {
   return copy;
 }
 
-describe("what no parameter influences", () => {
+describe("the part that no parameter influences", () => {
   const model = parseModel(`opset 21
 graph (x: float32[2, 3]) -> (loss) {
   backbone.weight: float32[5, 3] = random(seed 1)
@@ -321,7 +321,7 @@ graph (x: float32[2, 3]) -> (loss) {
 }`);
   const split = (): Training => differentiate(model, byName("head.weight"));
 
-  it("is cut off as a graph of its own, with its weights stored", () => {
+  it("becomes a separate graph with stored weights", () => {
     const { frozen, step } = split();
     expect(frozen?.graph.outputs.map(({ name }) => name)).toEqual(["r"]);
     expect(frozen?.graph.value("backbone.weight")?.tensor).toBeDefined();
@@ -330,7 +330,7 @@ graph (x: float32[2, 3]) -> (loss) {
     expect([verify(step), frozen === undefined ? [] : verify(frozen)]).toEqual([[], []]);
   });
 
-  it("gives the same loss and gradient as the joint graph", async () => {
+  it("yields the same loss and gradient as the joint graph", async () => {
     const { frozen, step, gradients } = split();
     const joint = differentiate(model, byName("head.weight", "backbone.weight"));
     const weights = await stored(model);
@@ -343,7 +343,7 @@ graph (x: float32[2, 3]) -> (loss) {
     });
   });
 
-  it("stays in the step where it multiplies no matrices", () => {
+  it("stays in the step if it has no matrix products", () => {
     const flat = parseModel(`opset 21
 graph (x: float32[2, 3, 1]) -> (loss) {
   w: float32[3, 2] = random(seed 1)

@@ -19,18 +19,18 @@ function bestOf(validation: Validation, figures: readonly number[]) {
   return [counters.best?.step, counters.worse];
 }
 
-test("the least loss is best, the greatest accuracy; of equal ones the first", () => {
+test("selects the lowest loss or the highest accuracy, and the first of equal ones", () => {
   expect(bestOf(byLoss, [3, 1, 2, 1])).toEqual([1, 2]);
   expect(bestOf({ ...byLoss, metric: accuracy() }, [0.3, 0.1, 0.5, 0.5])).toEqual([2, 1]);
 });
 
-test("a number is better than none, and infinity than no number", () => {
+test("prefers any number to NaN", () => {
   const { NaN: none, POSITIVE_INFINITY: endless } = Number;
   expect(bestOf(byLoss, [none, none, 4, none])).toEqual([2, 1]);
   expect(bestOf(byLoss, [none, endless, 4])).toEqual([2, 0]);
 });
 
-describe("why weights stay", () => {
+describe("stayedText", () => {
   const textFor = (figures: readonly number[], by = "accuracy"): string => {
     const best = { step: 0, figure: figures[0] ?? 0 };
     const unit = by === "accuracy" ? "share" : "";
@@ -41,7 +41,7 @@ describe("why weights stay", () => {
     ]);
   };
 
-  test("where training made them worse, a smaller rate may do; one evaluation is said as one", () => {
+  test("suggests a smaller learning rate if training made the weights worse", () => {
     expect(textFor([0.9, 0.8])).toBe(
       "the evaluation was no better than that of the initial weights, which are kept. Try a smaller learning rate",
     );
@@ -49,7 +49,7 @@ describe("why weights stay", () => {
     expect(textFor([0.2, 0.3], "loss")).toMatch(/Try a smaller learning rate$/);
   });
 
-  test("where it moved nothing, more steps may do, or what tells smaller differences", () => {
+  test("suggests more steps or a finer metric if evaluations are equal", () => {
     const still = "the evaluations show no difference to that of the initial weights, which are kept. ";
     const more = "Try more steps, or more validation samples";
     expect(textFor([0.8, 0.8, 0.8])).toBe(
@@ -58,7 +58,7 @@ describe("why weights stay", () => {
     expect(textFor([0.3, 0.3], "loss")).toBe(`${still}${more}`);
   });
 
-  test("where they are right on all, other validation samples are asked for; NaN chooses nothing", () => {
+  test("suggests other validation samples if all are right or all figures are NaN", () => {
     expect(textFor([1, 1])).toContain(
       "The initial weights are right on all 60 validation samples, which the model may have been trained on",
     );

@@ -16,7 +16,7 @@ function trained(values: Floats, gradient: Floats): OptimizedParameter {
   return { name: "x", values, gradient, carried: false, decays: true };
 }
 
-describe("in the memory of a step and through a scratch memory the same bits come out", () => {
+describe("common and scratch memory yield the same bits", () => {
   // Does not fill the last vector, and takes two pieces.
   const length = 70_003;
   const numbers = random(1, "floats");
@@ -46,7 +46,7 @@ describe("in the memory of a step and through a scratch memory the same bits com
     });
   });
 
-  test("gradients added up and clipped, averages", () => {
+  test("accumulation, clipping and averages", () => {
     everywhere((parameter) => {
       const [sums, average] = [accumulator([parameter], 3), movingAverage([parameter.values], 0.9)];
       for (const gradient of gradients) {
@@ -62,7 +62,7 @@ describe("in the memory of a step and through a scratch memory the same bits com
 });
 
 describe.each(optimizers)("%s", (_, make) => {
-  it("in float32 stays within a few roundings of float64", () => {
+  it("differs in float32 from float64 by a few roundings only", () => {
     const slopes = random(2, "slopes");
     const start = Array.from({ length: 30 }, () => slopes.normal());
     const [narrow, wide] = [Float32Array.from(start), Float64Array.from(start)].map((values) =>
@@ -82,7 +82,7 @@ describe.each(optimizers)("%s", (_, make) => {
     });
   });
 
-  it("keeps no denormal numbers of a gradient that has died away", () => {
+  it("flushes denormal numbers of a vanished gradient", () => {
     const parameter = trained(Float32Array.of(1), Float32Array.of(1e-3));
     const optimizer = make();
     for (let step = 0; step < 30_000; step++) {
@@ -94,29 +94,29 @@ describe.each(optimizers)("%s", (_, make) => {
       for (const value of data as Float32Array) expect(value === 0 || Math.abs(value) > 1e-37).toBe(true);
   });
 
-  it("does not hide a gradient that is no number", () => {
+  it("propagates a gradient of NaN", () => {
     const parameter = trained(Float32Array.of(1, 2), Float32Array.of(Number.NaN, 0.5));
     make().update([parameter], 0.1);
     expect([...parameter.values].map(Number.isNaN)).toEqual([true, false]);
   });
 
-  it("refuses a gradient of another length", () => {
+  it("rejects a gradient of another length", () => {
     expect(() => make().update([trained(new Float32Array(3), new Float32Array(2))], 0.1)).toThrow(
       "3 parameters have as many gradients, got 2.",
     );
   });
 });
 
-describe("an average", () => {
-  it("stays where the weights stay, whatever its decay rounds to", () => {
+describe("movingAverage", () => {
+  it("does not move if the weights do not move", () => {
     const average = movingAverage([Float32Array.of(0.1, -3)], 0.9999);
     for (let step = 0; step < 10_000; step++) average.update();
     expect(average.values).toEqual([Float32Array.of(0.1, -3)]);
   });
 });
 
-describe("memory of floats", () => {
-  it("holds what it was given, and what is kept beside it", () => {
+describe("floatMemory", () => {
+  it("stores parameters and further arrays", () => {
     const place = floatMemory([12, 16]);
     const [first, second] = [place(Float32Array.of(1, 2, 3)), place(Float64Array.of(4, 5))];
     expect([first, second]).toEqual([Float32Array.of(1, 2, 3), Float64Array.of(4, 5)]);
@@ -124,7 +124,7 @@ describe("memory of floats", () => {
     expect(second.buffer).toBe(first.buffer);
   });
 
-  it("that has no room is no hindrance", () => {
+  it("falls back to ordinary arrays without room", () => {
     const place = floatMemory([4]);
     const first = place(Float32Array.of(1));
     const more = place(new Float32Array(100_000).fill(2));

@@ -9,7 +9,7 @@ import { bySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/index.ts";
 import { memoryLimit } from "./memory.ts";
 
-test("of batches of several lengths, as texts have, each counts by its samples", async () => {
+test("weights batches of several lengths by their number of samples", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, length]) -> (y) {
   two: float32[] = 2
@@ -33,7 +33,7 @@ graph (x: float32[batch, length]) -> (y) {
   expect(await validationLoss(model, data, meanSquaredError(), 2, context)).toBeCloseTo(76 / 5, 6);
 });
 
-test("graphs for batches of other sizes are released, the oldest first, if they keep more memory than a step may", async () => {
+test("releases the oldest graphs first if all exceed the memory limit", async () => {
   const released: number[] = [];
   const shares = [0, 0.4, 0.4, 0.4, 2];
   const graphs = bySizes(

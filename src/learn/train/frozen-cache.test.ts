@@ -56,15 +56,15 @@ const [first, second, mixed] = [
   [7, 0, 5, 2],
 ];
 
-describe("answers of a frozen part", () => {
-  test("are kept by sample: a batch of known ones is not run, and what depends on no input is there as well", async () => {
+describe("withOutputCache", () => {
+  test("caches outputs per sample and returns constant outputs, too", async () => {
     // The first batch is run once more, to see whether its answers are of samples.
     const { counts, taken } = await tried(teacher, [first, second, mixed, first, [0, 1, 2, 8], [8, 0, 8, 4]]);
     expect(counts).toEqual([2, 1, 0, 0, 1, 0]);
     expect(taken).toBe(9 * 3 * 4);
   });
 
-  test("may have several rows a sample, as texts have", async () => {
+  test("caches several rows per sample", async () => {
     const rows = `shape: int64[2] = [8, 1]\n  flat = Reshape(x, shape)\n  v: float32[1, 3] = [1, 2, 3]\n  y = MatMul(flat, v)`;
     expect((await tried(graph(rows, "float32[8, 3]"), [first, second, mixed])).counts).toEqual([2, 1, 0]);
   });
@@ -78,18 +78,18 @@ describe("answers of a frozen part", () => {
     ["similarities between samples", "t = Transpose(x) {perm=[1, 0]}\n  y = MatMul(x, t)", "float32[4, 4]"],
     ["sums over the batch", "y = ReduceSum(x) {keepdims=0}", "float32[]"],
     ["places of a transposed text", "y = Transpose(x) {perm=[1, 0]}", "float32[2, 4]"],
-  ])("are not kept where they are %s", async (_, lines, output) => {
+  ])("is disabled if outputs are %s", async (_, lines, output) => {
     const { counts, taken } = await tried(graph(lines, output), [first, second, first, mixed]);
     expect(counts.slice(1)).toEqual([1, 1, 1]);
     expect(taken).toBe(0);
   });
 
-  test("are not kept where the budget does not hold those of an epoch", async () => {
+  test("is disabled if the budget does not hold an epoch", async () => {
     expect((await tried(teacher, [first, first], { bytesLeft: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
     expect((await tried(teacher, [first, first], { bytesLeft: 8 * 3 * 4 })).counts).toEqual([2, 0]);
   });
 
-  test("are given up where samples do not come again, as under augmentation", async () => {
+  test("is disabled if samples do not recur", async () => {
     const batches = Array.from({ length: 9 }, (_, at) => [4 * at, 4 * at + 1, 4 * at + 2, 4 * at + 3]);
     const { counts, taken } = await tried(teacher, [...batches, first]);
     expect(counts.at(-1)).toBe(1);
@@ -156,7 +156,7 @@ describe("distill", () => {
     expect(await countRuns({}, ofWidth(32))).toBe(5 * 4);
   });
 
-  test("runs the teacher for as many epochs as images have views, and in every one where the views are new", async () => {
+  test("runs the teacher once per view, and in every epoch if views are new", async () => {
     expect(await countRuns({ augment: "noise=0.1 views=2" })).toBe(2 * 4 + 1);
     expect(await countRuns({ augment: "noise=0.1" })).toBe(5 * 4 + 1);
   });

@@ -30,7 +30,7 @@ const leftAfter = async (pruning: GradualPruning, mask: Float32Array, steps: num
   return keptCounts;
 };
 
-describe("what is left after each look goes along the curve", () => {
+describe("the remaining share follows the curve", () => {
   // 1000 · (0.1 + 0.9 (1 − t)³), t = 0.25, 0.5, 0.75, 1 of 40 steps, and no change behind.
   test.each([
     ["cubic", [480, 213, 114, 100, 100]],
@@ -43,7 +43,7 @@ describe("what is left after each look goes along the curve", () => {
     expect([...masked.mask.values.subarray(0, 900)].every((kept) => kept === 0)).toBe(true);
   });
 
-  test("from what a mask leaves already, never back to more", async () => {
+  test("starts from the share of an existing mask and never increases", async () => {
     const masked = pair();
     masked.mask.values.fill(0, 0, 500);
     const pruning = gradualPruning({ ...gradualOf(0.9), every: 10, end: 0.8, curve: "linear" }, [masked]);
@@ -58,7 +58,7 @@ describe("what is left after each look goes along the curve", () => {
     [0.5, 0.52],
     [0.1, 0.2],
     [0.99, 1],
-  ])("all at once where the training is too short for a step between %f and %f of it", async (begin, end) => {
+  ])("prunes at once if the training has no step between %f and %f", async (begin, end) => {
     const masked = pair();
     const pruning = gradualPruning({ ...gradualOf(0.9), begin, end }, [masked]);
     await leftAfter(pruning, masked.mask.values, 2);
@@ -66,7 +66,7 @@ describe("what is left after each look goes along the curve", () => {
     expect(pruning.isOver(2, 2)).toBe(true);
   });
 
-  test("of all layers together, of which none loses everything", async () => {
+  test("prunes all layers jointly and keeps an entry of each", async () => {
     const [firstPair, secondPair] = [pair(), pair()];
     secondPair.weight.values.fill(1e-3);
     const pruning = gradualPruning({ ...gradualOf(0.5), every: 10, end: 1, scope: "global" }, [firstPair, secondPair]);
@@ -76,7 +76,7 @@ describe("what is left after each look goes along the curve", () => {
   });
 });
 
-test("what is stored twice is trained as one and not pruned, with the reason; the rest is", async () => {
+test("trains tied matrices without pruning, with the reason", async () => {
   const w = Array.from({ length: 24 }, (_, at) => Math.sin(1.7 * at));
   const turned = w.map((_, at) => w[(at % 3) * 8 + Math.floor(at / 3)]);
   const model = parseModel(`opset 21
@@ -97,14 +97,14 @@ graph (input: float32[batch, 3]) -> (y) {
   ]);
 });
 
-describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", () => {
+describe("movement scores S = −Σ ∂L/∂m, also of masked entries", () => {
   const gradients = [3, -1, 2, -4];
   const small = () => ({
     weight: { name: "w", values: Float32Array.of(9, 1, 8, 1) },
     mask: { values: new Float32Array(4).fill(1), gradient: Float32Array.from(gradients) },
   });
 
-  test("hard: those of least score go, whatever their size, and come back when it rises", async () => {
+  test("hard pruning masks the lowest scores, which can return", async () => {
     const masked = small();
     const movement = { ...gradualOf(0.5), every: 1, end: 0.5, importance: "movement", curve: "linear" } as const;
     const pruning = gradualPruning(movement, [masked]);
@@ -123,7 +123,7 @@ describe("movement: S = −Σ ∂L/∂m over the steps, of masked entries too", 
     expect([...masked.mask.values]).toEqual([1, 0, 0, 1]);
   });
 
-  test("soft: those stay whose score is above the threshold, of which each step takes a penalty off", async () => {
+  test("soft pruning keeps scores above a threshold that rises by the penalty", async () => {
     const soft = {
       ...gradualOf(0.5),
       amount: undefined,
@@ -172,12 +172,12 @@ describe("train with prune", () => {
     { amount: 0.75, every: 4 },
     { amount: 0.75, every: 4, importance: "movement" },
     { threshold: -1e-3, penalty: 1e-4, every: 4, importance: "movement" },
-  ] as const)("%j: a training that was stopped ends to the bit where it would have", async (prune) => {
+  ] as const)("%j: resumes with the same bits", async (prune) => {
     await expectContinued({ prune, validation, average: 0.9, accumulate: 2 });
     await expectContinued({ prune, clip: 0.5, optimizer: "sgd" });
   });
 
-  test("layers that are named are trained and not pruned, and frozen ones neither", async () => {
+  test("does not prune excluded or frozen layers", async () => {
     const { model } = await trained({ ...options, prune: { amount: 0.5, every: 2, except: "fc2" } });
     expect([...model.graph.values()].filter(({ role }) => role?.kind === "mask").map(({ name }) => name)).toEqual([
       "fc1.weight_mask",
@@ -186,13 +186,13 @@ describe("train with prune", () => {
     expect(frozen.model.graph.value("fc1.weight_mask")).toBeUndefined();
   });
 
-  test("the best weights are among those that were evaluated when pruning was over", async () => {
+  test("selects the best weights after pruning has finished", async () => {
     const { training, model } = await trained({ ...options, validation, every: 5, prune: { amount: 0.9, every: 5 } });
     expect(training.chosen?.best.step).toBeGreaterThanOrEqual(Math.round(0.75 * 30));
     expect(await kept(model, "fc1.weight")).toBe(2);
   });
 
-  test("a mask that is there is carried on, and a dry run changes nothing", async () => {
+  test("continues an existing mask, and a dry run changes nothing", async () => {
     const { model } = await trained({ ...options, prune: { amount: 0.5, every: 2 } });
     await train(model, { data, ...options, prune: { amount: 0.75, every: 2 } });
     expect(await kept(model, "fc1.weight")).toBe(6);
@@ -207,7 +207,7 @@ describe("train with prune", () => {
     [{ prune: { amount: 0.5, penalty: 1 } }, "a penalty is for a threshold"],
     [{ prune: { amount: 0.5, begin: 0.8 } }, "begin is before end"],
     [{ prune: { amount: 0.5, except: "fc9" } }, "fc9"],
-  ])("%j is refused", async (settings, text) => {
+  ])("%j is rejected", async (settings, text) => {
     await expect(trained(settings as object)).rejects.toThrow(text);
   });
 });

@@ -14,7 +14,7 @@ import { type GroupLasso, groupLassoOf } from "./train-options.ts";
 const read = async (model: Model, name: string): Promise<Float32Array> =>
   ((await model.graph.value(name)?.tensor?.read())?.data ?? new Float32Array()) as Float32Array;
 
-test("each channel shrinks by one factor: its row, its bias and the column that reads it", async () => {
+test("shrinks the row, the bias and the reading column of a channel by one factor", async () => {
   const model = net();
   const [weight, bias, next] = [
     await read(model, "fc1.weight"),
@@ -57,7 +57,7 @@ test("each channel shrinks by one factor: its row, its bias and the column that 
   }
 });
 
-test("a masked weight shrinks once, though its channels reach its mask and the product, too", async () => {
+test("shrinks a masked weight only once", async () => {
   const model = net();
   await prune(model, { amount: 0.5, keepMasks: true });
   const weight = await read(model, "fc1.weight_orig");
@@ -72,7 +72,7 @@ test("a masked weight shrinks once, though its channels reach its mask and the p
   }
 });
 
-test("of an amount the weakest channels shrink alone, and less at the beginning where λ grows", async () => {
+test("shrinks only the weakest channels by an amount, and less at first if λ grows", async () => {
   const factorsOf = async (settings: Partial<GroupLasso>, progress: number): Promise<number[]> => {
     const model = net();
     const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + Math.floor(at / 3));
@@ -89,7 +89,7 @@ test("of an amount the weakest channels shrink alone, and less at the beginning 
   expect(await factorsOf({ amount: 0.01 }, 1)).toEqual(Array(8).fill(1));
 });
 
-test("channels that cannot be removed are none of the weakest", () => {
+test("does not count irremovable channels among the weakest", () => {
   const model = parseModel(`opset 21
 graph (input: float32[batch, 3]) -> (y, z) {
   w: float32[3, 8] = random(seed 1)
@@ -124,7 +124,7 @@ describe("training with group lasso", () => {
     return { before, after: await right(), zero };
   };
 
-  test("drives channels to exactly zero: cutting nine of ten loses less than a fifth", async () => {
+  test("drives channels to zero, so that removing 9 of 10 loses less than a fifth", async () => {
     const [dense, sparse] = [await pruneAfter({}), await pruneAfter({ groupLasso: 0.5 })];
     expect(dense.zero).toBe(0);
     expect(sparse.zero).toBeGreaterThanOrEqual(16);
@@ -132,19 +132,19 @@ describe("training with group lasso", () => {
     expect(sparse.before - sparse.after).toBeLessThan(0.2 * (dense.before - dense.after));
   });
 
-  test("that grows on three quarters of the channels: just these go without a loss", async () => {
+  test("lets the penalized three quarters of the channels be removed without loss", async () => {
     const { zero, before, after } = await pruneAfter({ groupLasso: { strength: 3, amount: 0.75, grow: true } }, 0.75);
     expect(zero).toBe(24);
     expect(after).toBe(before);
     expect(before).toBeGreaterThan(0.9);
   });
 
-  test("that was stopped ends to the bit where it would have", async () => {
+  test("resumes with the same bits", async () => {
     await expectContinued({ groupLasso: { strength: 0.05, amount: 0.5, grow: true } });
     await expectContinued({ groupLasso: 0.05, optimizer: "sgd", prune: { amount: 0.5, every: 4 } });
   });
 
-  test("is refused where no channel could be cut", async () => {
+  test("fails if no channel can be removed", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[batch, 3]) -> (y) {
   w: float32[3, 3] = random(seed 1)

@@ -31,7 +31,7 @@ test.each([
   }
 });
 
-test("scales and shifts of normalizations over several axes do not decay; matrices, tables and positions do", () => {
+test("matrices, tables and positions decay, but not scales and shifts over several axes", () => {
   expect(
     decaying(`graph (ids: int64[batch, 5]) -> (y) {
   table: float32[7, 4] = random(seed 1)

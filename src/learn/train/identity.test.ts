@@ -18,8 +18,8 @@ const now: InitialIdentity = { nodes: 1, settings: { clip: null, average: 0.5 },
 const trained = trainedSizes(model, ["w", "made on the way"]);
 const same: Identity = { ...now, trained };
 
-describe("what identifies a training", () => {
-  test("the same is the same, also as it is written", () => {
+describe("the identity of a training", () => {
+  test("accepts an equal identity, also after JSON", () => {
     expect(trained).toEqual({ w: "[2, 2]" });
     const written = JSON.parse(JSON.stringify(same)) as Identity;
     expect(() => requireSameTraining({ path: "last.onnx" }, written, now, model)).not.toThrow();
@@ -33,11 +33,11 @@ describe("what identifies a training", () => {
     [{ settings: { average: null } }, "was trained without `average`, not with 0.5."],
     [{ samples: 20 }, "was trained on 20 samples, not a stream."],
     [{ first: "ffffffff" }, "was trained on other samples: the first sample differs"],
-  ])("%j is another training", (before, message) => {
+  ])("rejects %j", (before, message) => {
     expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, ...before }, now, model)).toThrow(message);
   });
 
-  test("more tensors, or fewer, are another training", () => {
+  test("rejects more or fewer tensors", () => {
     expect(() => requireSameTensors({ path: "last.onnx" }, { ...same, trained: {} }, trained)).toThrow(
       'without "w", which is trained now',
     );

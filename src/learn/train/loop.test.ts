@@ -11,7 +11,7 @@ import { accuracy } from "../../runtime/metrics/metrics.ts";
 import { adam, train } from "./index.ts";
 
 describe("the loop", () => {
-  test("two batches a step move as one of both would", async () => {
+  test("accumulates two batches to the step of one joint batch", async () => {
     const settings = { optimizer: "sgd", epochs: 1, learningRate: 0.1 } as const;
     const once = await trained({ ...settings, batch: 240 });
     const twice = await trained({ ...settings, batch: 120, accumulate: 2 });
@@ -22,7 +22,7 @@ describe("the loop", () => {
     expect(twice.history[0]?.steps).toBe(1);
   });
 
-  test("batches that fill no step at the end of an epoch are left out; where none is ever filled, that is refused", async () => {
+  test("drops batches that do not fill a step, and fails if none is ever filled", async () => {
     const steps: number[] = [];
     const { history } = await trained({ batch: 24, accumulate: 4 }, { progress: (done) => steps.push(done) });
     // Ten batches an epoch.
@@ -33,7 +33,7 @@ describe("the loop", () => {
     );
   });
 
-  test("data that holds NaN is named, instead of a learning rate", async () => {
+  test("names data with NaN instead of suggesting a learning rate", async () => {
     const broken = memory("broken", {
       input: float32([4, 3], [1, 2, 3, 4, 5, 6, 7, 8, Number.NaN, 1, 2, 3]),
       label: int64([4], [0, 1, 2, 0]),
@@ -44,12 +44,12 @@ describe("the loop", () => {
     });
   });
 
-  test("before the first step and where it ends it is evaluated, however rarely else", async () => {
+  test("evaluates before the first step and at the end", async () => {
     const { history } = await trained({ validation, every: 1000 });
     expect(history.map(({ evaluations }) => evaluations.map(({ step }) => step))).toEqual([[0], [], [30]]);
   });
 
-  test("an optimizer that has trained one network begins anew with the next", async () => {
+  test("starts an optimizer from zero for another network", async () => {
     const [used, fresh] = [adam(), adam()];
     await trained({ optimizer: used });
     expect((await trained({ optimizer: used })).weights).toEqual((await trained({ optimizer: fresh })).weights);
@@ -106,7 +106,7 @@ describe("the loop", () => {
       ["onStep", "Stop", '"Stop"'],
       ["onStep", false, "false"],
       ["onEpoch", null, "null"],
-    ])("%s is rejected if it returns %o, and the model stays as it was", async (name, result, text) => {
+    ])("%s is rejected if it returns %o, and the model is unchanged", async (name, result, text) => {
       const model = net();
       const before = await weights(model);
       // A program in JavaScript can return anything.
@@ -119,7 +119,7 @@ describe("the loop", () => {
       expect(await weights(model)).toEqual(before);
     });
 
-    test("that throw leave the model as it was", async () => {
+    test("leave the model unchanged if they throw", async () => {
       const model = net();
       const before = await weights(model);
       const fail = () => {
@@ -130,7 +130,7 @@ describe("the loop", () => {
     });
   });
 
-  test("a schedule of epochs changes the rate at the end of each of them, and warns of epochs after the training", async () => {
+  test("applies epoch milestones and warns of those after the training", async () => {
     const rates: number[] = [];
     const notes: string[] = [];
     await trained(
@@ -146,7 +146,7 @@ describe("the loop", () => {
     expect(notes).toEqual(["schedule: the training ends after 3 epochs, before the learning rate falls at 7"]);
   });
 
-  test("patience ends it, and the best weights are the result", async () => {
+  test("ends by patience with the best weights", async () => {
     // It gets better for a while, and then jumps about.
     const messages: string[] = [];
     const settings = { optimizer: "sgd", learningRate: 2, clip: 1, epochs: 20, schedule: "constant" } as const;
@@ -163,7 +163,7 @@ describe("the loop", () => {
     expect(finalWeights).not.toEqual(await weights(net()));
   });
 
-  describe("that makes good weights worse", () => {
+  describe("a training that makes good weights worse", () => {
     const harmful = { optimizer: "sgd", learningRate: 30, clip: 1, schedule: "constant", validation } as const;
     const good = async (): Promise<Model> => {
       const { model } = await trained({ learningRate: 0.05, validation, metric: accuracy() });
@@ -186,14 +186,14 @@ describe("the loop", () => {
       }
     });
 
-    test("is said of one evaluation as of one", async () => {
+    test("reports a single evaluation in the singular", async () => {
       const { misses } = await train(await good(), { data, ...harmful, epochs: 1 });
       expect(misses.map(({ reason }) => reason)).toEqual([
         "the evaluation was no better than that of the initial weights, which are kept. Try a smaller learning rate",
       ]);
     });
 
-    test("ends by patience as soon as that, and is continued to the same end", async () => {
+    test("ends by patience and resumes to the same result", async () => {
       const model = await good();
       const initialWeights = await weights(model);
       const messages: string[] = [];
@@ -215,7 +215,7 @@ describe("the loop", () => {
       expect(await weights(await open(`${checkpoint}/best.onnx`))).toEqual(initialWeights);
     });
 
-    test("and is continued with a model that is further on gives back the weights that it began with", async () => {
+    test("restores the initial weights if it resumes with a model that was trained further", async () => {
       const model = await good();
       const initialWeights = await weights(model);
       const checkpoint = temporaryFolder();
@@ -230,7 +230,7 @@ describe("the loop", () => {
     });
   });
 
-  test("a weight that is no number is refused before anything is judged by it", async () => {
+  test("rejects a weight of NaN before the first evaluation", async () => {
     const model = net();
     const weight = model.graph.value("fc1.weight");
     if (weight === undefined) throw new Error("no weight");
@@ -241,7 +241,7 @@ describe("the loop", () => {
     });
   });
 
-  test("clipping bounds what one step moves", async () => {
+  test("clipping limits the change of a step", async () => {
     const before = await weights(net());
     const { weights: after } = await trained({
       optimizer: "sgd",
@@ -259,14 +259,14 @@ describe("the loop", () => {
     expect(Math.sqrt(sum)).toBeCloseTo(1e-3, 5);
   });
 
-  test("weight decay shrinks matrices, and leaves biases to their gradients", async () => {
+  test("weight decay shrinks matrices but not biases", async () => {
     const settings = { optimizer: "sgd", momentum: 0, epochs: 1, batch: 240, learningRate: 0.1 } as const;
     const [plain, decayed] = [await trained(settings), await trained({ ...settings, weightDecay: 0.5 })];
     expect(decayed.weights["fc1.bias"]).toEqual(plain.weights["fc1.bias"]);
     expect(decayed.weights["fc1.weight"]).not.toEqual(plain.weights["fc1.weight"]);
   });
 
-  test("an average lies between where it began and where the steps ended", async () => {
+  test("the average is between the initial and the final weights", async () => {
     const settings = { optimizer: "sgd", epochs: 1, batch: 240, schedule: "constant", momentum: 0 } as const;
     const before = await weights(net());
     const [last, averaged] = [await trained(settings), await trained({ ...settings, average: 0.75 })];
@@ -295,7 +295,7 @@ graph (input: float32[batch, 3]) -> (y) {
       return (await weights(model)) as Record<string, Float32Array>;
     };
 
-    test("an average is one of the running statistics too", async () => {
+    test("averages running statistics, too", async () => {
       const settings = { epochs: 1, batch: 240, average: 0.75 } as const;
       const before = (await weights(normalized())) as Record<string, Float32Array>;
       const [last, averaged] = [await ended({ ...settings, average: undefined }), await ended(settings)];
@@ -306,7 +306,7 @@ graph (input: float32[batch, 3]) -> (y) {
         });
     });
 
-    test("and is continued to the bit", async () => {
+    test("resumes with the same bits", async () => {
       const settings = { average: 0.75, validation, every: 2 } as const;
       const [uninterrupted, checkpoint] = [await ended(settings), temporaryFolder()];
       await expect(ended({ ...settings, checkpoint }, stopAfter(3))).rejects.toMatchObject({ code: "E_STOPPED" });

@@ -59,7 +59,7 @@ function trained(
 }
 
 describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float64", () => {
-  it("there are runs to compare with, of every optimizer", () => {
+  it("has reference runs for every optimizer", () => {
     expect(new Set(runs.map(({ optimizer }) => optimizer))).toEqual(new Set(["SGD", "Adam", "AdamW", "Lion"]));
   });
 
@@ -96,7 +96,7 @@ describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float6
     }
   });
 
-  it("several gradients are clipped as one", () => {
+  it("clips the joint norm of several gradients", () => {
     const { gradients, cases } = oracle?.clip_grad_norm ?? { gradients: [], cases: [] };
     const euclidean = cases.filter(({ norm_type }) => Number(norm_type) === 2);
     expect(euclidean.length).toBeGreaterThan(0);
@@ -131,7 +131,7 @@ describe.each(all)("%s", (_, make) => {
   const fresh = (more: Partial<OptimizedParameter> = {}) =>
     trained("x", Float32Array.of(1, -2, 3), new Float32Array(3), more);
 
-  test("stopped and continued, it is where it would have been, to the bit", () => {
+  test("resumes with the same bits", () => {
     const [uninterrupted, first] = [fresh(), fresh()];
     run(make(), uninterrupted, 0, 7);
     const before = make();
@@ -145,7 +145,7 @@ describe.each(all)("%s", (_, make) => {
     expect(second.values).toEqual(uninterrupted.values);
   });
 
-  test("what was taken out of it is not changed by its next step", () => {
+  test("returns a state that the next step does not change", () => {
     const [optimizer, parameter] = [make(), fresh()];
     run(optimizer, parameter, 0, 2);
     const state = optimizer.state([parameter]);
@@ -154,13 +154,13 @@ describe.each(all)("%s", (_, make) => {
     expect(state).toEqual(before);
   });
 
-  test("weight decay leaves alone what does not decay", () => {
+  test("applies weight decay only to parameters that decay", () => {
     const parameter = fresh({ decays: false });
     make().update([parameter], 0.1);
     expect([...parameter.values]).toEqual([1, -2, 3]);
   });
 
-  test("the state of another parameter is refused by its name", () => {
+  test("rejects the state of another parameter by name", () => {
     const [optimizer, parameter] = [make(), fresh()];
     run(optimizer, parameter, 0, 1);
     const state = optimizer.state([parameter]);
@@ -183,13 +183,13 @@ describe("optimizers", () => {
     expect([...a.values, ...b.values]).toEqual([-2.9, 0]);
   });
 
-  it("store what they computed in the parameter's own precision", () => {
+  it("compute in the precision of the parameter", () => {
     const values = Float32Array.of(1);
     adam().update([trained("x", values, Float32Array.of(3))], 0.1);
     expect(values[0]).toBe(Math.fround(0.9));
   });
 
-  it("a carried gradient is the momentum, and is put back as such", () => {
+  it("store and restore a carried gradient as momentum", () => {
     const optimizer = sgd({ momentum: 0.9 });
     const parameter = trained("x", Float32Array.of(1), Float32Array.of(3), { carried: true });
     optimizer.update([parameter], 0.1);

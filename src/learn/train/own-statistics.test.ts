@@ -74,7 +74,7 @@ test.each(storedOnce)(
   },
 );
 
-test.each(storedOnce)("what a step has learnt leaves statistics that are %s alone", async (_, inputs, more) => {
+test.each(storedOnce)("training does not change statistics that are %s", async (_, inputs, more) => {
   const model = fresh(inputs, more);
   const step = await createStep(model, samples, { loss: crossEntropy() });
   const before = await step.run(samples);

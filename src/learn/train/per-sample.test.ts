@@ -30,7 +30,7 @@ async function all(
   return gradients;
 }
 
-test("of a linear network under squared error: 2 / outputs · x (y - t)ᵀ", async () => {
+test("computes 2 / outputs · x (y - t)ᵀ for a linear network with squared error", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
   w: float32[2, 2] = [[1, 2], [3, 4]]
@@ -64,7 +64,7 @@ const body = (norm: ReturnType<typeof layerNorm>) => ({
 });
 const shape = { input: ["batch", 2, 5, 5], seed: 1 } as const;
 
-test("their mean is the gradient of the batch, and the model stays as it is", async () => {
+test("averages to the batch gradient without changing the model", async () => {
   const model = network(body(layerNorm(8)), shape);
   const before = model.graph.value("conv.weight")?.tensor;
   const batch = images(7);
@@ -86,7 +86,7 @@ test("their mean is the gradient of the batch, and the model stays as it is", as
   expect(model.graph.value("conv.weight")?.tensor).toBe(before);
 });
 
-test("only the selected layers have some; of no samples there are none", async () => {
+test("yields gradients of the selected layers only, and nothing for an empty batch", async () => {
   const model = network(body(layerNorm(8)), shape);
   const [sample] = await all(model, images(2), { loss: crossEntropy(), layers: "head.out" });
   expect([...(sample?.gradients.keys() ?? [])]).toEqual(["head.out.weight", "head.out.bias"]);
@@ -94,7 +94,7 @@ test("only the selected layers have some; of no samples there are none", async (
   expect(await all(model, none, { loss: crossEntropy() })).toEqual([]);
 });
 
-test("dropout is drawn for each sample, the same again by the same seed", async () => {
+test("draws dropout per sample by the seed", async () => {
   const model = network({ flat: flatten(), drop: dropout(0.5), fc: linear(50, 3) }, shape);
   const image = images(1);
   const twice = {
@@ -109,7 +109,7 @@ test("dropout is drawn for each sample, the same again by the same seed", async 
   expect((await weights(2))[0]).not.toEqual(first);
 });
 
-test("batch after batch by the same graphs, to the bit as each alone", async () => {
+test("reuses graphs for several batches with the same bits", async () => {
   const countingEngine = createEngine();
   let loaded = 0;
   const engine: Engine = {
@@ -134,7 +134,7 @@ test("batch after batch by the same graphs, to the bit as each alone", async () 
   expect(after).toEqual([after[0], after[0], after[0]]);
 });
 
-test("a loss that is no number is said to be none", async () => {
+test("rejects a loss of NaN", async () => {
   const model = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
   const batch = { input: float32([2, 4], [1, 2, 3, 4, NaN, 0, 0, 0]), label: int64([2], [0, 1]) };
   await expect(all(model, batch, { loss: crossEntropy() })).rejects.toMatchObject({
@@ -143,8 +143,8 @@ test("a loss that is no number is said to be none", async () => {
   });
 });
 
-describe("where samples mix there is none, and it is said why", () => {
-  test("batch normalization by the statistics of the batch", async () => {
+describe("models that mix samples are rejected with the reason", () => {
+  test("rejects batch normalization with batch statistics", async () => {
     const model = network({ conv: conv2d(2, 4, 3), norm: batchNorm(4), flat: flatten(), fc: linear(36, 3) }, shape);
     await expect(all(model, images(4), { loss: crossEntropy() })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
@@ -157,7 +157,7 @@ describe("where samples mix there is none, and it is said why", () => {
     expect(await all(model, images(4), { loss: crossEntropy() })).toHaveLength(4);
   });
 
-  test("a loss of contrast between samples", async () => {
+  test("rejects a contrastive loss", async () => {
     const model = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
     const batch = { input: normal([4, 4]), label: normal([4, 3]) };
     await expect(all(model, batch, { loss: infoNce() })).rejects.toMatchObject({
@@ -169,7 +169,7 @@ describe("where samples mix there is none, and it is said why", () => {
     await expect(all(drawing, batch, { loss: infoNce() })).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
   });
 
-  test("a network that looks from one sample at the other", async () => {
+  test("rejects attention between samples", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
   w: float32[2, 2] = [[1, 2], [3, 4]]

@@ -56,7 +56,7 @@ async function gradients(checkpoint: DifferentiateOptions["checkpoint"]) {
 }
 
 describe("checkpointing", () => {
-  it("gives the same loss and gradients to the bit, with less kept", async () => {
+  it("computes the same bits with fewer kept values", async () => {
     const [plain, chosen] = [await gradients(false), await gradients(true)];
     expect(chosen.values).toEqual(plain.values);
     expect([...chosen.names.keys()]).toEqual([...plain.names.keys()]);
@@ -64,7 +64,7 @@ describe("checkpointing", () => {
     expect(chosen.again.length).toBeGreaterThan(10);
   });
 
-  it("keeps the values that are named, and what follows the last of them", async () => {
+  it("keeps the named values and everything after the last of them", async () => {
     const plain = await gradients(false);
     const some = await gradients(["c2", "c5"]);
     expect(some.values).toEqual(plain.values);
@@ -72,7 +72,7 @@ describe("checkpointing", () => {
     for (const name of ["c2", "c5", "a6", "b6", "b8", "shown"]) expect(some.again, name).not.toContain(`${name}.again`);
   });
 
-  it("nothing of the forward pass but kept values is read by the backward pass of a part", async () => {
+  it("reads only kept values of the forward pass in the backward pass", async () => {
     const { step } = await gradients(["c3"]);
     const readers = (name: string): readonly string[] =>
       [...(step.graph.value(name)?.uses ?? [])].map(({ node }) => node.outputs[0]?.name ?? "");
@@ -82,28 +82,28 @@ describe("checkpointing", () => {
     }
   });
 
-  it("no value to keep: everything is", async () => {
+  it("keeps everything without boundaries", async () => {
     const [plain, none] = [await gradients(false), await gradients([])];
     expect(none.values).toEqual(plain.values);
     expect(none.again).toEqual([]);
   });
 
-  it("a value that does not lie on the way to the loss is refused", () => {
+  it("rejects a boundary that is not between parameters and loss", () => {
     for (const name of ["nothing", "x", "w0"])
       expect(() => differentiate(model, { loss: "loss", wrt, checkpoint: [name] })).toThrow(
         `There is no value "${name}" between the parameters and the loss to keep.`,
       );
   });
 
-  it("leaves the model as it was", () => {
+  it("does not change the model", () => {
     const before = structureHash(model);
     differentiate(model, { loss: "loss", wrt, checkpoint: true });
     expect(structureHash(model)).toBe(before);
   });
 });
 
-describe("what is drawn at random is not drawn again", () => {
-  it("but kept", () => {
+describe("random values", () => {
+  it("are kept instead of drawn again", () => {
     const drawn = parseModel(`opset 18
 graph (x: float32[4, 4]) -> (loss) {
   w: float32[4, 4] = random(seed 1)
@@ -122,8 +122,8 @@ graph (x: float32[4, 4]) -> (loss) {
   });
 });
 
-describe("the order of a run", () => {
-  it("what nothing reads stands at the end, the loss last, the gradients of the first layer first", async () => {
+describe("runInOrder", () => {
+  it("moves unread nodes to the end: gradients of the first layer first, the loss last", async () => {
     const { step, names } = await gradients(false);
     const last = [...step.graph.nodes()].slice(-names.size - 1).map(({ outputs }) => outputs[0]?.name);
     expect(last.at(-1)).toBe("loss");
@@ -132,8 +132,8 @@ describe("the order of a run", () => {
   });
 });
 
-describe("the least memory", () => {
-  it("of equal layers is kept at about the square root of their number", () => {
+describe("minimizeMemory", () => {
+  it("keeps about the square root of the number of equal layers", () => {
     const count = 100;
     const chosen = minimizeMemory(
       Array.from({ length: count - 1 }, () => 1),
@@ -147,7 +147,7 @@ describe("the least memory", () => {
     expect(minimizeMemory([60, 1, 60], [0, 50, 100, 150, 200])).toEqual([1]);
   });
 
-  it("is everything where cut points are as large as what lies between them", () => {
+  it("keeps everything if cut points are as large as the values between them", () => {
     expect(minimizeMemory([100, 100, 100], [0, 50, 100, 150, 200])).toEqual([]);
     expect(minimizeMemory([], [0, 10])).toEqual([]);
   });

@@ -82,7 +82,7 @@ graph (x: float32[batch, 60]) -> (y) {
 }`);
 
 describe("a perceptron", () => {
-  it("has weights for what follows them, scales of one and biases of zero", async () => {
+  it("initializes weights by the next activation, scales to 1 and biases to 0", async () => {
     const model = mlp();
     const messages: string[] = [];
     const { changes, misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
@@ -101,7 +101,7 @@ describe("a perceptron", () => {
     expect(verify(model)).toEqual([]);
   });
 
-  it("is the same for the same seed, and another for another", async () => {
+  it("draws by the seed", async () => {
     const [first, again, otherSeed] = [mlp(), mlp(), mlp()];
     await reinitialize(first, {}, { seed: 1 });
     await reinitialize(again, {}, { seed: 1 });
@@ -111,7 +111,7 @@ describe("a perceptron", () => {
     expect(await numbersOf(first, "fc2.weight")).not.toEqual((await numbersOf(first, "fc1.weight")).slice(0, 20000));
   });
 
-  it("learns from there", async () => {
+  it("can be trained afterwards", async () => {
     const model = mlp();
     await reinitialize(model, {}, { seed: 1 });
     const x = normal([64, 60]);
@@ -131,7 +131,7 @@ describe("a perceptron", () => {
   });
 });
 
-test("grouped, transposed and depthwise kernels count the inputs and outputs of a group", async () => {
+test("counts inputs and outputs per group of grouped, transposed and depthwise kernels", async () => {
   const model = parseModel(`opset 18
 graph (x: float32[batch, 32, 9, 9]) -> (y) {
   grouped: float32[64, 8, 3, 3] = random(seed 1)
@@ -148,7 +148,7 @@ graph (x: float32[batch, 32, 9, 9]) -> (y) {
   await expectDrawn(model, "depthwise", 2 / (25 + 25));
 });
 
-test("what is tied stays tied, and buffers, masks and what nothing is known of stay as they are", async () => {
+test("keeps ties, buffers, masks and unclassified tensors", async () => {
   const text = `opset 18
 graph (ids: int64[batch, 3]) -> (logits) {
   embedding.weight: float32[5, 4] = [[1, 2, 3, 4], [5, 6, 7, 8], [9, 1, 2, 3], [4, 5, 6, 7], [8, 9, 1, 2]]
@@ -176,7 +176,7 @@ graph (ids: int64[batch, 3]) -> (logits) {
   expect(await numbersOf(model, "query_orig")).not.toEqual(await numbersOf(before, "query_orig"));
 });
 
-test("trained scales of roundings stay, and are Misses", async () => {
+test("keeps trained quantization scales and reports them", async () => {
   const model = mlp();
   await fakeQuantize(model, { bits: 4, learnScales: true });
   const range = await numbersOf(model, "fc1.weight_range");
@@ -186,7 +186,7 @@ test("trained scales of roundings stay, and are Misses", async () => {
   await expectDrawn(model, "fc1.weight", 2 / 60);
 });
 
-test("weights that are stored as codes stay, and are Misses", async () => {
+test("keeps quantized weights and reports them", async () => {
   const model = mlp();
   await quantize(model, { scheme: "weights", layers: "fc1" });
   const codes = layers(model, infer(model))[0]?.weight.name ?? "";
@@ -197,7 +197,7 @@ test("weights that are stored as codes stay, and are Misses", async () => {
   await expectDrawn(model, "fc2.weight", 2 / 200);
 });
 
-test("a model without parameters is left as it is", async () => {
+test("does not change a model without parameters", async () => {
   const model = parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (y) {
   b: float32[2, 2] buffer = [[0, 1], [1, 0]]
@@ -268,7 +268,7 @@ test.skipIf(shared(bert) === undefined)("BERT: of ordinary size throughout", asy
   expect(Math.max(...deviations)).toBeLessThan(10);
 });
 
-test("layers inside subgraphs are named as not changed, beside layers that are", async () => {
+test("reports layers inside subgraphs as unchanged", async () => {
   const branch = `y = If "branch" (flag) {then_branch=graph () -> (a) {
     w: float32[4, 4] = random(seed 1)
     a = MatMul(h, w)

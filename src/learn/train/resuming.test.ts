@@ -41,7 +41,7 @@ const numbersOf = async ({ graph }: Model): Promise<readonly number[]> => {
   return read.flatMap((dense) => (dense === undefined ? [] : toNumbers(dense)));
 };
 
-test("a checkpoint is not continued with a model of another mask, or of other weights that are not trained", async () => {
+test("rejects a checkpoint if masks or frozen weights differ", async () => {
   const checkpoint = temporaryFolder();
   const options = { data, batch: 10, epochs: 1, schedule: "constant", checkpoint } as const;
   await train(masked(half), options);
@@ -65,7 +65,7 @@ test("a checkpoint is not continued with a model of another mask, or of other we
   await expect(other).rejects.toMatchObject({ message: expect.stringContaining('"first", which is not trained') });
 });
 
-test("a checkpoint is not continued with other samples to choose weights by", async () => {
+test("rejects a checkpoint if the validation samples differ", async () => {
   const checkpoint = temporaryFolder();
   const options = { data, batch: 10, epochs: 1, checkpoint, validation: samples(2) } as const;
   await train(masked(half), options);

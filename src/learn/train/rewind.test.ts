@@ -20,15 +20,15 @@ async function after(steps: number): Promise<Model> {
   return open(`${checkpoint}/last.onnx`);
 }
 
-describe("weights of a step", () => {
-  test.each([0, 4, 10, 30])("step %i: they are what a training of so many steps leaves", async (keepStep) => {
+describe("kept weights", () => {
+  test.each([0, 4, 10, 30])("equal those of a training of %i steps", async (keepStep) => {
     const { model } = await trained({ schedule: "constant", keepStep });
     await rewind(model);
     const then = await after(keepStep);
     for (const name of names) expect(await at(model, name)).toEqual(await at(then, name));
   });
 
-  test("are no part of what the model computes, and stay for the next round until the masks are folded in", async () => {
+  test("do not affect outputs, and stay until masks are folded in", async () => {
     const { model } = await trained({ keepStep: 0 });
     for (let round = 0; round < 2; round++) {
       await prune(model, { amount: 0.5, keepMasks: true });
@@ -40,7 +40,7 @@ describe("weights of a step", () => {
     await expect(rewind(model)).rejects.toMatchObject({ code: "E_OPTION" });
   });
 
-  test("a winning ticket is trained from where it began: rewound weights under the mask are the dense start times the mask", async () => {
+  test("rewound weights under a mask equal the initial weights times the mask", async () => {
     const { model } = await trained({ keepStep: 0 });
     await prune(model, { amount: 0.5, keepMasks: true });
     const { changes, misses } = await rewind(model);
@@ -54,7 +54,7 @@ describe("weights of a step", () => {
     expect(mask.every((kept, index) => kept === 1 || remaining[index] === 0)).toBe(true);
   });
 
-  test("a layer that was cut since is a miss", async () => {
+  test("skip a layer that was pruned since", async () => {
     const { model } = await trained({ keepStep: 0 });
     await prune(model, { structured: 0.5, layers: "fc1" });
     const { misses } = await rewind(model);
@@ -63,11 +63,11 @@ describe("weights of a step", () => {
     );
   });
 
-  test("are kept in a checkpoint too", async () => {
+  test("are stored in checkpoints", async () => {
     await expectContinued({ keepStep: 5 });
   });
 
-  test("a step that the training does not have is refused, and so is rewinding to nothing", async () => {
+  test("fail for a step after the training, and without kept weights", async () => {
     await expect(trained({ keepStep: 31 })).rejects.toMatchObject({
       code: "E_OPTION",
       message: "keepStep: expected at most 30, the number of steps, got 31.",

@@ -50,8 +50,8 @@ const texts = memory("texts", {
 });
 const once = { data: texts, epochs: 1, batch: 4, optimizer: "sgd" as const, learningRate: 0.1 };
 
-describe("roles are written where a training starts", () => {
-  it("a mask is a buffer, the copy of a matrix is tied to the first, and both stay so in the file", async () => {
+describe("declareRoles", () => {
+  it("declares a mask a buffer and ties a copied matrix, also in the saved file", async () => {
     const model = language();
     const messages: string[] = [];
     const before = await numbersOf(model, "causal");
@@ -66,7 +66,7 @@ describe("roles are written where a training starts", () => {
     expect(roles(await open(await encodeToBytes(model)))).toEqual(roles(model));
   });
 
-  it("are believed afterwards, whatever the numbers are", async () => {
+  it("keeps existing roles whatever the values are", async () => {
     const model = language();
     await train(model, once);
     for (const name of ["causal", "head.weight"]) {
@@ -87,7 +87,7 @@ describe("roles are written where a training starts", () => {
     expect(head[1]).toBe(embedding[4]);
   });
 
-  it("a matrix that is a parameter by its role is no buffer, and equal ones that are buffers are not tied", async () => {
+  it("does not make a declared parameter a buffer, and does not tie buffers", async () => {
     const model = language();
     const [causal, embedding, head] = ["causal", "embedding.weight", "head.weight"].map((name) =>
       model.graph.value(name),
@@ -98,7 +98,7 @@ describe("roles are written where a training starts", () => {
     expect([...(await declareRoles(model)).declared]).toEqual([]);
   });
 
-  it.each(["head"])("what is told of %s is told of the matrix, stored twice as it is", async (layer) => {
+  it.each(["head"])("applies the selection of %s to the tied matrix", async (layer) => {
     const [chosen, excluded] = [language(), language()];
     await train(chosen, { ...once, layers: layer });
     expect(await numbersOf(chosen, "embedding.weight")).not.toEqual(await numbersOf(language(), "embedding.weight"));
@@ -109,7 +109,7 @@ describe("roles are written where a training starts", () => {
     expect(await numbersOf(excluded, "query")).not.toEqual(await numbersOf(language(), "query"));
   });
 
-  it("the halves of a tied matrix may be stored in different types", async () => {
+  it("ties copies of different float types", async () => {
     const model = language();
     await train(model, once);
     const value = model.graph.value("embedding.weight");
@@ -128,7 +128,7 @@ describe("roles are written where a training starts", () => {
       expect(entry).toBeCloseTo(embedding[(at % 5) * 4 + Math.floor(at / 5)] ?? Number.NaN, 2);
   });
 
-  it("are taken back where training fails", async () => {
+  it("reverts roles if training fails", async () => {
     const model = language();
     const before = structureHash(model);
     await expect(train(model, { ...once, layers: "nothing" })).rejects.toMatchObject({ code: "E_NAME" });
@@ -136,7 +136,7 @@ describe("roles are written where a training starts", () => {
     expect(structureHash(model)).toBe(before);
   });
 
-  it("a model without masks and copies gets none", async () => {
+  it("declares nothing in a model without masks and copies", async () => {
     const model = parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (y) {
   a: float32[4, 4] = random(seed 1)
@@ -183,14 +183,14 @@ const images = () => {
 const oneEpoch = () => ({ data: memory("images", images()), epochs: 1, batch: 8, optimizer: "sgd" as const });
 
 describe("batch statistics", () => {
-  it("of an exported network stay as they are, unless asked for", async () => {
+  it("keep the statistics of an exported network by default", async () => {
     const model = exported();
     await train(model, oneEpoch());
     expect(roles(model)).toEqual({});
     expect(await numbersOf(model, "mean")).toEqual(await numbersOf(exported(), "mean"));
   });
 
-  it("asked for, follow those of the batches, as states of the model that stay so", async () => {
+  it("update running statistics, which become states of the model", async () => {
     const model = exported();
     const { misses } = await train(model, { ...oneEpoch(), batchStatistics: true });
     expect(misses).toEqual([]);
@@ -214,7 +214,7 @@ describe("batch statistics", () => {
     expect(await numbersOf(again, "mean")).not.toEqual(mean);
   });
 
-  it("continue from a checkpoint to the bit", async () => {
+  it("resume from a checkpoint with the same bits", async () => {
     const options = { ...oneEpoch(), batch: 4, schedule: "constant" as const, batchStatistics: true };
     const [uninterrupted, halved, resumed] = [exported(), exported(), exported()];
     await train(uninterrupted, { ...options, epochs: 2 });
@@ -229,7 +229,7 @@ describe("batch statistics", () => {
       expect(await numbersOf(resumed, name)).toEqual(await numbersOf(uninterrupted, name));
   });
 
-  it("are those of layers that are trained", async () => {
+  it("update only layers that are trained", async () => {
     const model = exported();
     await train(model, { ...oneEpoch(), layers: "fc", batchStatistics: true });
     expect(await numbersOf(model, "mean")).toEqual(await numbersOf(exported(), "mean"));
@@ -261,14 +261,14 @@ describe("batch statistics", () => {
       /shares its running statistics with 1 other nodes/,
       { mean: "state", variance: "state" },
     ],
-  ])("%s: a miss says what is not so", async (_, change, reason, left) => {
+  ])("%s: reports the reason as a miss", async (_, change, reason, left) => {
     const model = exported(change);
     const { misses } = await declareRoles(model, { batchStatistics: true });
     expect(misses.map(({ at, reason }) => `${at ?? ""} ${reason}`).join("\n")).toMatch(reason);
     expect(roles(model)).toEqual(left);
   });
 
-  it("a switch of dropout is no statistic", async () => {
+  it("ignore the mode switch of dropout", async () => {
     const model = exported((text) =>
       text
         .replace("fc.weight:", "ratio: float32[] = 0.5\n training: bool[] = [0]\n fc.weight:")

@@ -42,7 +42,7 @@ describe.skipIf(oracle === undefined)("schedules are PyTorch's", () => {
   });
 });
 
-test("warm-up takes a number of steps, or a share of the training", () => {
+test("warms up over a number of steps or a share of the training", () => {
   const factors = (length: number) => Array.from({ length: 8 }, (_, step) => warmUp(constantRate(), length)(step, 8));
   expect(factors(4)).toEqual([0.25, 0.5, 0.75, 1, 1, 1, 1, 1]);
   expect(factors(0.5)).toEqual(factors(4));
@@ -63,7 +63,7 @@ describe("steps with milestones", () => {
     expect(rates(schedule)).toEqual([0.5, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]);
   });
 
-  test("falls at shares of the training if no epochs are given", () => {
+  test("decays at shares of the training without epochs", () => {
     expect(rates(parseSchedule("steps"))).toEqual([1, 1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01, 0.01]);
   });
 

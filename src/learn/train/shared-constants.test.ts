@@ -59,7 +59,7 @@ async function lossesOf(model: Model): Promise<readonly number[]> {
 const stored = (model: Model): readonly string[] =>
   [...model.graph.values()].filter(({ tensor }) => tensor !== undefined).map(({ name }) => name);
 
-describe("ones and zeros that are stored once for several layers", () => {
+describe("constants that several layers share", () => {
   test.each([
     ["scales of RMSNormalization", ones, rms("ones"), `${ones}\n own: float32[4] = ones`, rms("own")],
     [
@@ -69,7 +69,7 @@ describe("ones and zeros that are stored once for several layers", () => {
       `${ones}\n zeros: float32[4] = zeros\n own: float32[4] = ones\n shift: float32[4] = zeros`,
       layerNorm("own", "shift"),
     ],
-  ] as const)("%s learn apart, as where each has its own", async (_, merged, both, separate, each) => {
+  ] as const)("%s train as if each layer had a separate tensor", async (_, merged, both, separate, each) => {
     const model = network(merged, both);
     expect(await lossesOf(model)).toEqual(await lossesOf(network(separate, each)));
     expect(stored(model)).toContain("ones_1");
@@ -78,7 +78,7 @@ describe("ones and zeros that are stored once for several layers", () => {
     expect(await first?.read()).not.toEqual(await second?.read());
   });
 
-  test("biases of layers, too, behind what rearranges them, and beside what reads the zeros as numbers", async () => {
+  test("separates biases, also before a reshape, and keeps other readers", async () => {
     const model = parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (y) {
   a: float32[4, 4] = random(seed 1)
@@ -104,14 +104,14 @@ graph (x: float32[batch, 4]) -> (y) {
     ["has learnt", "ones: float32[4] = [1, 1, 1, 0.9]", rms("ones")],
     ["has a role", "ones: float32[4] parameter = ones", rms("ones")],
     ["one layer reads", `${ones}\n own: float32[4] = ones`, rms("own")],
-  ] as const)("what %s stays as it is", async (_, numbers, both) => {
+  ] as const)("a tensor that %s stays shared", async (_, numbers, both) => {
     const model = network(numbers, both);
     const before = stored(model);
     expect((await declareRoles(model)).parted).toEqual([]);
     expect(stored(model)).toEqual(before);
   });
 
-  test("steps of one layer, which share its weight, share its bias", async () => {
+  test("keeps one bias for the steps of a layer that share its weight", async () => {
     const model = parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (y) {
   w: float32[4, 4] = random(seed 1)
@@ -125,7 +125,7 @@ graph (x: float32[batch, 4]) -> (y) {
     expect((await declareRoles(model)).parted.map(({ reader }) => reader)).toEqual(["y"]);
   });
 
-  test("is said", async () => {
+  test("are reported", async () => {
     const model = network(ones, rms("ones"));
     const messages: string[] = [];
     await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
@@ -134,7 +134,7 @@ graph (x: float32[batch, 4]) -> (y) {
   });
 });
 
-describe("a step of one's own trains what `train` trains", () => {
+describe("createStep trains the same tensors as `train`", () => {
   const inNodes = (): Model =>
     parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (logits: float32[batch, 4]) {
@@ -148,7 +148,7 @@ graph (x: float32[batch, 4]) -> (logits: float32[batch, 4]) {
   logits = Mul(k, scale)
 }`);
 
-  test("weights in Constant nodes, and each its own scale, and stores them", async () => {
+  test("trains and stores weights in Constant nodes and separate scales", async () => {
     const model = inNodes();
     const step = await createStep(model, samples, { loss: crossEntropy() }, { seed: 1 });
     const names = step.parameters.map(({ name }) => name).sort();

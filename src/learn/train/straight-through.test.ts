@@ -54,7 +54,7 @@ describe.each(Object.entries(surrogates))(
   "straight-through%s has the gradient of its surrogate",
   (settings, surrogate) => {
     const expected = gradients(surrogate);
-    it.each(["Round", "Floor", "Ceil", "Sign"])("behind %s", async (operator) => {
+    it.each(["Round", "Floor", "Ceil", "Sign"])("passes the gradient through %s", async (operator) => {
       const { w } = await gradients(`y: straight-through${settings} = ${operator}(w)`);
       expect(w).toEqual((await expected).w);
     });
@@ -71,7 +71,7 @@ describe.each(Object.entries(surrogates))(
       },
     );
 
-    it("behind a comparison and a cast", async () => {
+    it("passes the gradient through a comparison and a cast", async () => {
       const { w } = await gradients(`c: straight-through${settings} = Less(w, zero)
   y: straight-through = Cast(c) {to=1}`);
       expect(w).toEqual((await expected).w);
@@ -79,7 +79,7 @@ describe.each(Object.entries(surrogates))(
   },
 );
 
-it("behind codes: QuantizeLinear and DequantizeLinear hand on what lies in their range", async () => {
+it("passes gradients of values inside the range through QuantizeLinear and DequantizeLinear", async () => {
   const { w } = await gradients(`scale: float32[] = 0.01
   q: straight-through(low=-1.28, high=1.27) = QuantizeLinear(w, scale, point)
   point: int8[] = 0
@@ -87,7 +87,7 @@ it("behind codes: QuantizeLinear and DequantizeLinear hand on what lies in their
   expect(w).toEqual([0, 2, 3, 4, 5, 6, 0, 0]);
 });
 
-it("what is broadcast is summed", async () => {
+it("sums the gradient of a broadcast input", async () => {
   const { w } = await gradients(`row: float32[2, 1] = [[0], [100]]
   c: straight-through = Greater(w, row)
   f: straight-through = Cast(c) {to=1}
@@ -112,14 +112,14 @@ it.each([
     "c = Greater(w, zero)\n y: straight-through = Where(c, zero, factor)",
     /Greater "c" has no gradient/,
   ],
-])("refused with its reason: %s", async (_, body, message) => {
+])("rejects with the reason: %s", async (_, body, message) => {
   await expect(gradients(body)).rejects.toMatchObject({
     code: "E_NOT_DIFFERENTIABLE",
     message: expect.stringMatching(message),
   });
 });
 
-it("the surrogate is written into the text of a model and read from it", () => {
+it("writes and reads the surrogate in the text format", () => {
   const text = "h: straight-through(low=-1, high=1, slope=0.5) = Sign(x)";
   const model = parseModel(`opset 18\ngraph (x: float32[2]) -> (y) {\n  ${text}\n  y = Neg(h)\n}`);
   expect(printModel(model)).toContain(text);

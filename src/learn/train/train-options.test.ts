@@ -7,11 +7,11 @@ import { train } from "./train.ts";
 const nowhere = "there/is/no/such/place";
 const net = () => network({ fc: linear(3, 2) }, { input: ["batch", 3], seed: 1 });
 
-test("a place without data is told to be one", async () => {
+test("rejects a path without data", async () => {
   await expect(train(net(), { data: nowhere })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
-describe("what is not understood is refused before any data is looked for", () => {
+describe("invalid options are rejected before data is opened", () => {
   test.each([
     [{ loss: "hinge" }, '"hinge" is not a loss; the losses are cross-entropy, ', /^Losses can be added/],
     [{ loss: "mse(delta=2)" }, "The loss mse has no setting", undefined],
@@ -31,7 +31,7 @@ describe("what is not understood is refused before any data is looked for", () =
   });
 });
 
-test("a percentage is the share that is kept apart, as on the command line; any other text is a path", async () => {
+test("a percentage is a held-out share, and other text is a path", async () => {
   const labels = Array.from({ length: 20 }, (_, row) => row % 2);
   const data = memory("twenty", {
     input: float32(

@@ -32,12 +32,12 @@ describe("train", () => {
     expect(history[7]?.loss).toBeLessThan(0.4 * (history[0]?.loss ?? 0));
   });
 
-  it("takes so many of the samples", async () => {
+  it("uses the requested number of samples", async () => {
     const { training } = await train(net(), { data, samples: 64, epochs: 1, batch: 16 });
     expect(training?.samples).toBe(64);
   });
 
-  it("same seed, same weights; another seed, others", async () => {
+  it("is reproducible by the seed", async () => {
     const weights = async (seed: number) => {
       const model = net();
       await train(model, { data, epochs: 2, batch: 32 }, { seed });
@@ -56,7 +56,7 @@ describe("train", () => {
     expect(model.graph.value("fc1.weight")?.tensor).toBe(before);
   });
 
-  it("trains a weight in a Constant node as one that is stored", async () => {
+  it("trains a weight in a Constant node", async () => {
     const text = (weight: string) => `opset 21
 graph (input: float32[batch, 3]) -> (y) {
   ${weight}
@@ -71,7 +71,7 @@ graph (input: float32[batch, 3]) -> (y) {
     expect([...inNode.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul"]);
   });
 
-  it("except leaves out the weights and biases of layers, and goes on with normalization", async () => {
+  it("excludes layers by except but trains their normalization", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[batch, 3, 2]) -> (y) {
   conv.weight: float32[3, 3, 1] = random(seed 1)
@@ -93,7 +93,7 @@ graph (input: float32[batch, 3, 2]) -> (y) {
     expect(changes.map(({ at }) => at).toSorted()).toEqual(["bn.scale", "bn.shift", "fc.weight"]);
   });
 
-  it("one loss serves several trainings, whatever names the models have taken", async () => {
+  it("reuses one loss for several models", async () => {
     const loss = crossEntropy();
     const continued = net();
     continued.graph.rename(continued.graph.outputs[0] ?? continued.graph.addValue("none"), "target");
@@ -102,7 +102,7 @@ graph (input: float32[batch, 3, 2]) -> (y) {
     expect(history[0]?.steps).toBe(7);
   });
 
-  it("a weight that is read twice, once transposed, is trained as one", async () => {
+  it("trains a weight that is read twice, once transposed, as one", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[batch, 3]) -> (y) {
   w: float32[3, 3] = random(seed 1)
@@ -116,7 +116,7 @@ graph (input: float32[batch, 3]) -> (y) {
     expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Transpose", "MatMul"]);
   });
 
-  it("float64 networks are trained in float64", async () => {
+  it("trains float64 networks in float64", async () => {
     const model = parseModel(`opset 21
 graph (input: float64[batch, 3]) -> (y) {
   w: float64[3, 3] = random(seed 1)
@@ -127,7 +127,7 @@ graph (input: float64[batch, 3]) -> (y) {
     expect(model.graph.value("w")?.tensor?.type).toBe("float64");
   });
 
-  it("a network that computes in halves learns, and stays one", async () => {
+  it("trains a float16 network and stores float16 weights", async () => {
     const model = parseModel(`opset 21
 graph (input: float16[batch, 3]) -> (y) {
   w: float16[3, 3] = zeros
@@ -138,7 +138,7 @@ graph (input: float16[batch, 3]) -> (y) {
     expect(model.graph.value("w")?.tensor?.type).toBe("float16");
   });
 
-  it("weights that are integers are refused by their type", async () => {
+  it("rejects integer weights by type", async () => {
     const model = parseModel(`opset 21
 graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
   w: int32[3, 3] = zeros
@@ -150,7 +150,7 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     });
   });
 
-  it("a checkpoint is an ordinary model: opened, it goes on", async () => {
+  it("trains a checkpoint as an ordinary model", async () => {
     const model = net();
     await train(model, { data, epochs: 1 });
     const reopened = await open(await encodeToBytes(model));
@@ -159,7 +159,7 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     expect(history[0]?.loss).toBeGreaterThan(0);
   });
 
-  it("says what progress it makes", async () => {
+  it("reports progress", async () => {
     const seen: (readonly [number, number | undefined])[] = [];
     const texts: string[] = [];
     await train(
@@ -171,7 +171,7 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     expect(texts).toHaveLength(2);
   });
 
-  it("stops on request, between steps", async () => {
+  it("stops between steps on the signal", async () => {
     const controller = new AbortController();
     const progress = () => controller.abort();
     await expect(train(net(), { data, epochs: 9 }, { signal: controller.signal, progress })).rejects.toMatchObject({
@@ -179,13 +179,13 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     });
   });
 
-  it("a loss that is no number stops it, with the step", async () => {
+  it("fails with the step if the loss is NaN", async () => {
     await expect(train(net(), { data, epochs: 5, optimizer: "sgd", learningRate: 1e30 })).rejects.toMatchObject({
       code: "E_DIVERGED",
     });
   });
 
-  it("a loss that is no number in a later epoch leaves the model as it was", async () => {
+  it("leaves the model unchanged if the loss becomes NaN in a later epoch", async () => {
     const model = net();
     const before = structureHash(model);
     const schedule = (step: number): number => (step < 4 ? 1 : 1e30);
@@ -194,7 +194,7 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     expect(structureHash(model)).toBe(before);
   });
 
-  it("labels beyond the classes are refused", async () => {
+  it("rejects labels outside the classes", async () => {
     const wrong = memory("wrong", { input: float32([2, 3], [1, 2, 3, 4, 5, 6]), label: int64([2], [0, 3]) });
     await expect(train(net(), { data: wrong })).rejects.toMatchObject({
       code: "E_DATA",
@@ -202,12 +202,12 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
     });
   });
 
-  it("data without labels is refused", async () => {
+  it("rejects data without labels", async () => {
     const bare = memory("bare", { input: float32([2, 3], [1, 2, 3, 4, 5, 6]) });
     await expect(train(net(), { data: bare })).rejects.toMatchObject({ code: "E_DATA" });
   });
 
-  it("a batch size that a constant inside fixes is refused", async () => {
+  it("rejects a batch size that a constant of the model contradicts", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[1, 3]) -> (y: float32[1, 3]) {
   shape: int64[2] = [1, 3]
@@ -218,7 +218,7 @@ graph (input: float32[1, 3]) -> (y: float32[1, 3]) {
     await expect(train(model, { data, batch: 4 })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
   });
 
-  it("old models of batch 1 without such a constant are trained at any batch size", async () => {
+  it("trains old models with batch 1 at any batch size", async () => {
     const model = parseModel(`opset 9
 graph (input: float32[1, 3, 1]) -> (y: float32[1, 3]) {
   w: float32[3, 3] = random(seed 1)
@@ -243,7 +243,7 @@ interface MaskedRun {
 const masked = golden<{ training: MaskedRun }>("prune-compat")?.training;
 
 describe.skipIf(masked === undefined)("a masked weight trained with momentum and decay", () => {
-  it("moves as in PyTorch: the gradient is masked, decay still moves what the mask hides", async () => {
+  it("moves as in PyTorch: the mask applies to the gradient but not to the decay", async () => {
     if (masked === undefined) return;
     const model = parseModel(`opset 21
 graph (x: float32[3, 7]) -> (y) {
@@ -284,7 +284,7 @@ graph (x: float32[3, 7]) -> (y) {
 });
 
 describe("momentum carried by the step graph", () => {
-  it("gives the same weights as momentum in the optimizer", async () => {
+  it("yields the same weights as momentum in the optimizer", async () => {
     const [batch] = [
       {
         input: float32(
@@ -316,7 +316,7 @@ describe("momentum carried by the step graph", () => {
     });
   });
 
-  it("makes no gradient for a parameter that only decides between others", async () => {
+  it("computes no gradient for a parameter that only selects between others", async () => {
     const model = parseModel(`opset 21
 graph (input: float32[batch, 3]) -> (y) {
   w: float32[3, 3] = random(seed 1)
@@ -336,7 +336,7 @@ graph (input: float32[batch, 3]) -> (y) {
     ]);
   });
 
-  it("is left to the optimizer where weight decay belongs to it", () => {
+  it("is applied by the optimizer with weight decay", () => {
     expect(sgd({ momentum: 0.9, weightDecay: 0.01 }).carry).toBeUndefined();
     expect(sgd().carry).toBeUndefined();
   });

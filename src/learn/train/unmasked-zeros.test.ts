@@ -33,18 +33,18 @@ async function said(model: Model, options: Partial<Parameters<typeof train>[1]> 
   return warnings;
 }
 
-test("training says what it does to zeros that no mask keeps", async () => {
+test("warns that training overwrites zeros without a mask", async () => {
   expect(await said(zerosIn(8))).toEqual([
     'warning: 50.0 % of "fc1.weight" are exact zeros without a mask, which training overwrites: to keep them at zero, ' +
       "prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize",
   ]);
 });
 
-test("it says nothing of a dense network, of few zeros, of what has not learnt yet and of biases", async () => {
+test("does not warn of dense weights, few zeros, untrained tensors and biases", async () => {
   for (const count of [0, 1, 16]) expect(await said(zerosIn(count)), `${count}`).toEqual([]);
 });
 
-test("it says nothing of a matrix of zeros and ones, as a selection or an identity is", async () => {
+test("does not warn of matrices of zeros and ones", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 3]) -> (y) {
   picks: float32[3, 2] parameter = [[1, 0], [0, 0], [0, 1]]
@@ -53,11 +53,11 @@ graph (x: float32[batch, 3]) -> (y) {
   expect(await unmaskedZeros(model, {})).toBeUndefined();
 });
 
-test("it says nothing of what is not trained", async () => {
+test("does not warn of frozen weights", async () => {
   expect(await said(zerosIn(8), { layers: "fc2" })).toEqual([]);
 });
 
-test("zeros behind a mask stay, so nothing is said of them", async () => {
+test("does not warn of masked zeros", async () => {
   const masked = parseModel(`opset 21
 graph (x: float32[batch, 4]) -> (y) {
   fc.weight_orig: float32[4, 2] parameter = [[0, 0], [0, 0], [3, 1], [1, 2]]
@@ -68,7 +68,7 @@ graph (x: float32[batch, 4]) -> (y) {
   expect(await said(masked)).toEqual([]);
 });
 
-test("several matrices are said together, with the share of all of them", async () => {
+test("reports several matrices in one warning with their joint share", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
   a: float32[2, 2] parameter = [[0, 0], [2, 1]]

@@ -33,10 +33,10 @@ async function weightsOf(model: Model): Promise<unknown> {
   return Promise.all(stored.map(async ({ name, tensor }) => [name, (await tensor?.read())?.data]));
 }
 
-describe("a loss over inner values of student and teacher, with a projection of its own", () => {
+describe("a loss over inner values with a trained projection", () => {
   const settings = { data, loss: hint, epochs: 30, batch: 20, learningRate: 0.03 };
 
-  test("trains both, and leaves the student as it was but for its weights", async () => {
+  test("trains student and projection without changing the student's graph", async () => {
     const model = net(4, 2);
     const before = [...model.graph.values()].map(({ name }) => name);
     const { history, changes } = await train(model, settings);
@@ -45,13 +45,13 @@ describe("a loss over inner values of student and teacher, with a projection of 
     expect(changes.map(({ at }) => at)).toEqual(["fc1.weight", "fc1.bias"]);
   });
 
-  test("validates with the projection as it is by then", async () => {
+  test("validates with the current projection", async () => {
     const { history } = await train(net(4, 2), { ...settings, validation: data });
     const last = history.at(-1);
     expect(last?.evaluations.at(-1)?.figure).toBeLessThan(1.05 * (last?.loss ?? 0));
   });
 
-  test("continues from a checkpoint to the bit", async () => {
+  test("resumes from a checkpoint with the same bits", async () => {
     const options = { ...settings, epochs: 4, validation: data };
     const [uninterrupted, continued] = [net(4, 2), net(4, 2)];
     await train(uninterrupted, { ...options, checkpoint: temporaryFolder() });
@@ -63,7 +63,7 @@ describe("a loss over inner values of student and teacher, with a projection of 
     expect(await weightsOf(continued)).toEqual(await weightsOf(uninterrupted));
   });
 
-  test("a value that is not there is refused, with names like it", async () => {
+  test("rejects a missing value and lists similar names", async () => {
     const wrong: Loss = { name: "wrong", build: (scope) => ({ value: scope.value("fc"), feeds: () => ({}) }) };
     await expect(train(net(4, 2), { ...settings, loss: wrong })).rejects.toMatchObject({
       code: "E_NAME",
@@ -73,7 +73,7 @@ describe("a loss over inner values of student and teacher, with a projection of 
   });
 });
 
-test("a teacher may have branches, with names that the student has too", async () => {
+test("accepts a teacher with subgraphs and names of the student", async () => {
   const branching = parseModel(`opset 18
 graph (input: float32[batch, 6]) -> (y: float32[batch, 3]) {
   w: float32[6, 3] parameter = ones
@@ -100,7 +100,7 @@ graph (input: float32[batch, 6]) -> (y: float32[batch, 3]) {
   expect(history.at(-1)?.loss).toBeLessThan(0.5 * (history[0]?.loss ?? 0));
 });
 
-test("a factor follows the step, and is that of the end where nothing is said", async () => {
+test("a scheduled factor follows the step, by default the last one", async () => {
   const loss: Loss = {
     name: "growing",
     build(scope) {

@@ -11,14 +11,14 @@ const detectorOutputs = (scores: readonly number[], places = boxes): Batch => ({
 /** Background first, as softmax gives it. */
 const sure = [0.1, 0.9, 0.2, 0.8, 0.05, 0.95];
 
-test("what a better box of the class covers is not found twice", () => {
+test("suppresses boxes that a better box of the class covers", () => {
   const [image] = detections(detectorOutputs(sure));
   expect(image?.map(({ box }) => box[0])).toEqual([50, 0]);
   const two = { box: [0, 0, 10, 10], score: 0.9, class: 0 } as const;
   expect(suppressOverlaps([two, { ...two, score: 0.8, class: 1 }])).toHaveLength(2);
 });
 
-test("scores that do not add up to 1 have no background among them", () => {
+test("assumes no background class if scores do not sum to 1", () => {
   const [image] = detections(detectorOutputs([0.9, 0.8, 0.1, 0.2, 0.1, 0.7]));
   expect(image?.map((one) => [one.class, one.score.toFixed(1)])).toEqual([
     [0, "0.9"],
@@ -26,7 +26,7 @@ test("scores that do not add up to 1 have no background among them", () => {
   ]);
 });
 
-test("the same boxes overlap wholly, a lost one counts as nothing, a moved one for what it still covers", () => {
+test("scores equal boxes 1, missing ones 0 and moved ones their IoU", () => {
   const figure = (outputs: Batch): number => boxOverlap().reduce(boxOverlap().rows(outputs, detectorOutputs(sure)));
   expect(figure(detectorOutputs(sure))).toBe(1);
   expect(figure(detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]))).toBe(0.5);
@@ -37,7 +37,7 @@ test("the same boxes overlap wholly, a lost one counts as nothing, a moved one f
   );
 });
 
-test("boxes as centre and size, and boxes without an area, overlap with themselves", () => {
+test("matches boxes in center form and boxes without an area with themselves", () => {
   const centres = detectorOutputs(sure, [5, 5, 10, 2, 6, 5, 10, 2, 55, 55, 10, 10]);
   expect(boxOverlap().reduce(boxOverlap().rows(centres, centres))).toBe(1);
   expect(detections(centres)[0]?.[1]?.box).toEqual([0, 4, 10, 6]);
@@ -45,18 +45,18 @@ test("boxes as centre and size, and boxes without an area, overlap with themselv
   expect(boxOverlap().reduce(boxOverlap().rows(points, points))).toBe(1);
 });
 
-test("what counts as background is the original's, also where the other model's scores no longer add up", () => {
+test("reads the background class from the original", () => {
   const drifted = detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.97, 0.08]);
   const original = detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]);
   expect(boxOverlap().reduce(boxOverlap().rows(drifted, original))).toBe(1);
 });
 
-test("where neither finds anything nothing is lost", () => {
+test("reports no loss for an image without boxes in either model", () => {
   const nothing = detectorOutputs([1, 0, 1, 0, 1, 0]);
   expect(boxOverlap().reduce(boxOverlap().rows(nothing, nothing))).toBe(1);
 });
 
-test("where nothing is found on all samples there is nothing to compare", () => {
+test("fails if no sample has a box", () => {
   const metric = boxOverlap();
   expect(() => metric.gathered?.(Float64Array.of(0, 0, 0, 0), 2)).toThrow(
     "Neither model detects anything on 2 samples",
@@ -65,7 +65,7 @@ test("where nothing is found on all samples there is nothing to compare", () => 
   expect(metric.gathered?.(rows, 2)).toBe(rows);
 });
 
-test("other outputs are named or refused", () => {
+test("rejects outputs that are not detections", () => {
   expect(() => detections({ y: float32([1], [0]) })).toThrow('no output "boxes", only y');
   expect(() => detections({ boxes: float32([1, 3, 4], boxes), scores: float32([1, 2], [0, 1]) })).toThrow(
     "are not detections",

@@ -14,20 +14,20 @@ import { evaluate } from "./evaluate.ts";
 const engine = createEngine();
 const integers = (dims: readonly number[], values: readonly number[]) => fromNumbers("int64", dims, values);
 
-describe("the vector of a sample", () => {
-  test("has length 1; one of zeros stays", () => {
+describe("embeddings", () => {
+  test("scales vectors to length 1, except zeros", () => {
     const { values } = embeddings({ y: float32([2, 2], [3, 4, 0, 0]) }, undefined);
     expect([...values].map((value) => Number(value.toFixed(6)))).toEqual([0.6, 0.8, 0, 0]);
   });
 
-  test("is the mean over positions that the attention mask counts", () => {
+  test("averages over the positions of the attention mask", () => {
     const output = { y: float32([1, 3, 2], [1, 0, 0, 1, 50, 60]) };
     const counted = embeddings(output, { attention_mask: integers([1, 3], [1, 1, 0]) });
     expect(counted.values[0]).toBeCloseTo(Math.SQRT1_2, 6);
     expect(embeddings(output, {}).values[0]).toBeCloseTo(51 / Math.hypot(51, 61), 6);
   });
 
-  test("is refused where there is no axis of features", () => {
+  test("rejects an output without a feature axis", () => {
     expect(() => embeddings({ y: float32([2], [1, 2]) }, undefined)).toThrow("is not an embedding");
   });
 });
@@ -43,14 +43,14 @@ describe("against the original", () => {
 }`);
   const original = scaled("[1, 1, 1, 1, 1, 1, 1, 1]");
 
-  test("a vector that is only longer is the same direction, with the same neighbours", async () => {
+  test("ignores the length of vectors", async () => {
     const longer = scaled("[3, 3, 3, 3, 3, 3, 3, 3]");
     expect((await evaluate(engine, longer, data, cosine(), { original })).estimate.value).toBeCloseTo(1, 6);
     const kept = await evaluate(engine, longer, data, neighbourOverlap(5), { original });
     expect(kept.estimate).toMatchObject({ value: 1, count: 40 });
   });
 
-  test("neighbours are those that a search over all samples finds, whatever the batch", async () => {
+  test("finds neighbors among all samples, whatever the batch size", async () => {
     const other = scaled("[1, 1, 1, 1, 0, 0, 0, 0]");
     const shares = await Promise.all(
       [3, 40].map(async (batch) => {
@@ -77,7 +77,7 @@ describe("against the original", () => {
     for (const share of shares) expect(share).toBeCloseTo(kept, 9);
   });
 
-  test("vectors of NaN keep no neighbours, not even beside themselves", async () => {
+  test("counts no neighbors for vectors of NaN", async () => {
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
     const { estimate } = await evaluate(engine, broken, data, neighbourOverlap(5), { original: broken });
     expect(estimate.value).toBe(0);
@@ -85,7 +85,7 @@ describe("against the original", () => {
     expect(answersWithNaN(neighbourOverlap(5), estimate, none)).toBe(true);
   });
 
-  test("too few samples have no nearest neighbours to speak of", async () => {
+  test("rejects too few samples for neighbors", async () => {
     const few = memory("few", { x: float32([6, 8], values.slice(0, 48)) });
     // A model that says NaN keeps nobody's neighbours but by chance.
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
@@ -95,14 +95,14 @@ describe("against the original", () => {
   });
 });
 
-describe("alone and in a batch", () => {
+describe("batchInvariance", () => {
   const tokens = memory("tokens", {
     input: float32([4, 3, 2], [1, 2, 3, 4, 0, 0, 5, 1, 0, 0, 0, 0, 1, 1, 2, 9, 7, 1, 2, 2, 8, 3, 0, 0]),
     attention_mask: integers([4, 3], [1, 1, 0, 1, 0, 0, 1, 1, 1, 1, 1, 0]),
   });
   const header = "opset 21 graph (input: float32[n, t, 2], attention_mask: int64[n, t]) -> (y: float32[n, t, 2])";
 
-  test("a model that treats every sample by itself answers the same", async () => {
+  test("finds no difference for a model that treats samples independently", async () => {
     const model = parseModel(`${header} {
   h = Relu(input)
   m = Cast(attention_mask) {to=1}
@@ -115,7 +115,7 @@ describe("alone and in a batch", () => {
     expect(invariance instanceof Miss ? 0 : invariance.worst).toBeCloseTo(1, 6);
   });
 
-  test("one that subtracts the mean of the batch does not", async () => {
+  test("finds a model that subtracts the batch mean", async () => {
     const model = parseModel(`${header} {
   c = ReduceMean(input) {keepdims=1}
   h = Sub(input, c)
@@ -128,7 +128,7 @@ describe("alone and in a batch", () => {
     expect(invariance instanceof Miss ? 1 : invariance.worst).toBeLessThan(0.9);
   });
 
-  test("samples are drawn from all of the data, by the seed", async () => {
+  test("draws samples from all of the data by the seed", async () => {
     // Behind the first hundred lies one sample that changes what is said of its batch.
     const values = Float32Array.from({ length: 200 * 2 }, (_, at) => (at === 300 ? 50 : 1 + (at % 7)));
     const data = memory("far behind", { x: float32([200, 2], values) });
@@ -150,7 +150,7 @@ describe("alone and in a batch", () => {
     expect(await worstWith({ samples: 64, seed: 3 })).toBe(worst[3]);
   });
 
-  test("a cosine below the limit is not printed as the limit", () => {
+  test("does not round a cosine up to the limit", () => {
     expect([0.99989, 0.9999, 0.99998, -0.5, Number.NaN].map(cosineText)).toEqual([
       "0.9998",
       "0.9999",
@@ -160,7 +160,7 @@ describe("alone and in a batch", () => {
     ]);
   });
 
-  test("figures of a model that depends on its batch say of which batch they are", async () => {
+  test("reports the batch size for a model that depends on its batch", async () => {
     const model = (nodes: string) => parseModel(`opset 21 graph (x: float32[n, 4]) -> (y: float32[n, 4]) { ${nodes} }`);
     const data = memory("x", {
       x: float32(
@@ -199,7 +199,7 @@ describe("alone and in a batch", () => {
     expect(await noteOn(lists)).toBeUndefined();
   });
 
-  test("a model for one sample at a time has no batch to depend on", async () => {
+  test("skips a model for one sample at a time", async () => {
     const model = parseModel("opset 21 graph (x: float32[1, 2]) -> (y: float32[1, 2]) { y = Relu(x) }");
     const invariance = await batchInvariance(engine, model, memory("x", { x: float32([2, 2], [1, 2, 3, 4]) }));
     expect(invariance).toBeInstanceOf(Miss);

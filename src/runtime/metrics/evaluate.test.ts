@@ -35,7 +35,7 @@ function points(count: number): ReturnType<typeof memory> {
 }
 
 describe("evaluate", () => {
-  it("counts exactly, whatever the number of samples a run", async () => {
+  it("counts exactly for every batch size", async () => {
     for (const batch of [1, 4, 7, 64]) {
       const { estimate, rows } = await evaluate(engine, identity("batch, 3"), points(10), accuracy(), { batch });
       expect([estimate.value, estimate.count]).toEqual([0.8, 10]);
@@ -43,7 +43,7 @@ describe("evaluate", () => {
     }
   });
 
-  it("feeds models of a fixed batch, padding the last one, and models without a batch axis", async () => {
+  it("runs models with a fixed batch size and without a batch axis", async () => {
     const expected = await evaluate(engine, identity("batch, 3"), points(10), crossEntropy());
     for (const dims of ["1, 3", "4, 3", "7, 3", "16, 3", "3", "1, 3, 1", "1, 1, 3"]) {
       const evaluation = await evaluate(engine, identity(dims), points(10), crossEntropy(), { batch: 6 });
@@ -51,7 +51,7 @@ describe("evaluate", () => {
     }
   });
 
-  it("a number that a model of a fixed batch tells of all its samples together is no answer", async () => {
+  it("rejects one output value for all samples of a fixed batch", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[4, 3]) -> (scale: float32[], y: float32[4, 3]) {
   scale = ReduceMax (x) {keepdims=0}
@@ -86,7 +86,7 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
     ]);
   });
 
-  it("is the same on a stream, whose batches have their own sizes", async () => {
+  it("yields the same result on a stream with other batch sizes", async () => {
     const source = points(10);
     const stream: Dataset = {
       name: "stream",
@@ -104,7 +104,7 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
     expect((await evaluate(engine, identity("2, 3"), stream, accuracy())).estimate.value).toBe(0.8);
   });
 
-  it("takes no column for the truth that a model is fed with", async () => {
+  it("does not use a model input as ground truth", async () => {
     const evaluateWith = (input: string) =>
       parseModel(`opset 21
 graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
@@ -120,7 +120,7 @@ graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
     expect(estimate).toMatchObject({ value: 0.75, count: 8 });
   });
 
-  it("needs an original for agreement, and finds a model in full agreement with itself", async () => {
+  it("requires an original for agreement, which is 1 for the same model", async () => {
     const model = identity("batch, 3");
     await expect(evaluate(engine, model, points(10), agreement())).rejects.toMatchObject({ code: "E_OPTION" });
     const { estimate } = await evaluate(engine, model, points(10), agreement(), { original: identity("1, 3") });
@@ -130,7 +130,7 @@ graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
     );
   });
 
-  it("stops on the signal, and refuses an empty set", async () => {
+  it("stops on the signal and rejects an empty data set", async () => {
     await expect(
       evaluate(engine, identity("batch, 3"), points(10), accuracy(), { signal: AbortSignal.abort() }),
     ).rejects.toMatchObject({ code: "E_STOPPED" });
@@ -138,7 +138,7 @@ graph (x: float32[batch, 3], ${input}: int64[batch]) -> (y: float32[batch, 3]) {
     await expect(evaluate(engine, identity("batch, 3"), empty, accuracy())).rejects.toThrow("empty has no samples");
   });
 
-  it("releases its sessions, also when it fails", async () => {
+  it("releases its sessions if it fails", async () => {
     let open = 0;
     const counting: Engine = {
       async load(model, options) {
@@ -176,13 +176,13 @@ describe("metrics", () => {
     label: { type: "int64", dims, data: BigInt64Array.from(values, BigInt) },
   });
 
-  it("take a NaN among the scores as a wrong answer, even for class 0", () => {
+  it("count a NaN among the scores as wrong, even for class 0", () => {
     expect(Array.from(accuracy().rows(scores([2, 2], [Number.NaN, Number.NaN, 1, 0]), truth([2], 0, 0)))).toEqual([
       0, 1,
     ]);
   });
 
-  it("read one label a position along the last axis, and in images along axis 1", () => {
+  it("read class scores along the last axis, and along axis 1 of images", () => {
     // Two positions, three classes.
     expect(Array.from(accuracy().rows(scores([1, 2, 3], [9, 0, 0, 0, 0, 9]), truth([1, 2], 0, 1)))).toEqual([0.5]);
     // N×C×H×W, two classes, 1×3 pixels: planes (1 0 0) and (0 1 1) answer 0 1 1.
@@ -191,13 +191,13 @@ describe("metrics", () => {
     ).toBeCloseTo(2 / 3);
   });
 
-  it("leave labels below 0 out, and refuse a sample without any that counts", () => {
+  it("ignore labels below 0 and reject a sample without valid labels", () => {
     expect(Array.from(accuracy().rows(scores([1, 2, 3], [9, 0, 0, 0, 0, 9]), truth([1, 2], 0, -100)))).toEqual([1]);
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], -100))).toThrow("no valid label");
     expect(Array.from(perplexity().rows(scores([1, 3], [1, 0, 0]), truth([1], -100)))).toEqual([0, 0]);
   });
 
-  it("read one number and labels of 0 and 1 as two classes, by its sign or, of a share, by a half", () => {
+  it("read one value with labels 0 and 1 as two classes", () => {
     const labels = truth([4], 0, 1, 0, 1);
     expect([...accuracy().rows(scores([4, 1], [-3, 2, 0.4, -0.1]), labels)]).toEqual([1, 1, 0, 0]);
     const shares = scores([4, 1], [0.1, 0.9, 0.4, 0.2]);
@@ -207,7 +207,7 @@ describe("metrics", () => {
     expect([...crossEntropy().rows(scores([1, 1], [2]), truth([1], 1))][0]).toBeCloseTo(Math.log(1 + Math.exp(-2)));
   });
 
-  it("refuse labels beyond the classes, data without labels, and outputs that count something else", () => {
+  it("reject invalid labels, missing labels and outputs of another size", () => {
     expect(() => accuracy().rows(scores([1, 3], [1, 0, 0]), truth([1], 3))).toThrow(
       "A label is 3, and the model has 3 classes (0 to 2).",
     );
@@ -230,13 +230,13 @@ describe("metrics", () => {
     expect(() => accuracy().rows({}, truth([1], 0))).toThrow("no output that is a tensor");
   });
 
-  it("find logits before other outputs of floats", () => {
+  it("select the output `logits` first", () => {
     const outputs: Batch = { hidden: scores([1, 2], [1, 0]).y as Dense, logits: scores([1, 2], [0, 1]).y as Dense };
     expect(Array.from(accuracy().rows(outputs, truth([1], 1)))).toEqual([1]);
     expect(Array.from(accuracy({ output: "hidden" }).rows(outputs, truth([1], 1)))).toEqual([0]);
   });
 
-  it("figures in nats take the logarithm of probabilities, and no second softmax", () => {
+  it("metrics in nats take the logarithm of probabilities", () => {
     const shares = [0.5, 0.25, 0.25, 0.1, 0.1, 0.8];
     const expected = [-Math.log(0.5), -Math.log(0.8)];
     const close = (found: Float64Array, wanted: readonly number[]): void => {
@@ -273,14 +273,14 @@ describe("metrics", () => {
     );
   });
 
-  it("a share that was rounded to nothing counts as 1e-7, of codes and of floats", () => {
+  it("replace a probability of 0 by 1e-7", () => {
     const codes = [250, 6, 0, 3, 3, 250].map((code) => code / 256);
     const rows = crossEntropy({ from: "probabilities" }).rows(scores([2, 3], codes), truth([2], 2, 2));
     expect(rows[0]).toBeCloseTo(-Math.log(1e-7), 4);
     expect(rows[1]).toBeCloseTo(-Math.log(250 / 256), 4);
   });
 
-  it("scores stay scores where a row alone sums to 1, one is negative, or somebody says so", () => {
+  it("treat outputs as scores if not all rows are distributions", () => {
     const nats = (row: readonly number[]): number => Math.log(row.reduce((sum, x) => sum + Math.exp(x), 0));
     for (const second of [
       [0.5, 0.25, 0.26],
@@ -300,14 +300,14 @@ describe("metrics", () => {
     expect(kept).toBeCloseTo(-Math.log(0.25), 6);
   });
 
-  it("cross-entropy does not overflow, and mean squared error reads numbers", () => {
+  it("compute cross-entropy without overflow, and mean squared error", () => {
     expect(crossEntropy().rows(scores([1, 2], [1000, 0]), truth([1], 1))[0]).toBe(1000);
     const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 2, 3, 4) };
     expect(Array.from(meanSquaredError().rows(scores([2, 2], [1, 4, 3, 5]), { label }))).toEqual([2, 0.5]);
     expect(() => meanSquaredError().rows(scores([2, 1], [1, 4]), { label })).toThrow("their sizes differ");
   });
 
-  it("R² is the share of the original's variance that is left, over all samples", () => {
+  it("compute R² over all samples", () => {
     const measure = (ours: readonly number[], theirs: readonly number[], samples = 2): number => {
       const dims = [samples, theirs.length / samples];
       return determination().reduce(determination().rows(scores(dims, ours), scores(dims, theirs)));
@@ -350,7 +350,7 @@ describe("metrics", () => {
     },
   );
 
-  it("a fill that becomes a score is a change, and so is any of a wide distribution", () => {
+  it("count a changed fill, and every value of a wide distribution", () => {
     const r2 = (ours: readonly number[], theirs: readonly number[]): number =>
       determination().reduce(
         determination().rows(scores([1, theirs.length], ours), scores([1, theirs.length], theirs)),
@@ -359,7 +359,7 @@ describe("metrics", () => {
     expect(r2([-9000, -1000, 10], [-10_000, -1000, 10])).toBeLessThan(0.99);
   });
 
-  it("peak signal-to-noise ratio takes pixels as they are shown", () => {
+  it("compute the peak signal-to-noise ratio of clipped pixels", () => {
     const label: Dense = { type: "float32", dims: [2, 2], data: Float32Array.of(1, 0, 0.5, 0.5) };
     const rows = peakSignalToNoise().rows(scores([2, 2], [3, -1, 0.6, 0.4]), { label });
     expect(rows[0]).toBe(100);
@@ -371,7 +371,7 @@ describe("metrics", () => {
     );
   });
 
-  it("rank correlation asks for the order alone; one number a sample", () => {
+  it("compute the rank correlation of one value per sample", () => {
     const label: Dense = { type: "float32", dims: [4], data: Float32Array.of(1, 2, 3, 4) };
     const figure = (answers: number[]): number => {
       const metric = rankCorrelation();
@@ -403,7 +403,7 @@ describe("compare", () => {
 });
 
 describe("latency", () => {
-  it("refuses no models, and stops on the signal", async () => {
+  it("rejects an empty list of models and stops on the signal", async () => {
     await expect(latency(engine, [], {})).rejects.toMatchObject({ code: "E_OPTION" });
     await expect(latency(engine, [identity("1, 3")], {}, { signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: "E_STOPPED",

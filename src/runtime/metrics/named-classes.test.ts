@@ -23,7 +23,7 @@ const label = int64([4], [0n, 1n, 2n, 1n]);
 const data = memory("rows", { x, label });
 
 describe.each([0, 1])("keepdims %i", (keepdims) => {
-  test("the class is held against the label", async () => {
+  test("compares the class with the label", async () => {
     const right = await evaluate(engine, classifier(keepdims), data, accuracy());
     expect([...right.rows]).toEqual([1, 1, 1, 0]);
     const f1 = await evaluate(engine, classifier(keepdims), data, macroF1());
@@ -31,7 +31,7 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
     expect(f1.estimate.value).toBeCloseTo(7 / 9, 12);
   });
 
-  test("and against the original's", async () => {
+  test("compares the class with the original's", async () => {
     const original = classifier(keepdims);
     const other = classifier(keepdims, "[0, 1, 1]");
     const { rows } = await evaluate(engine, other, data, agreement(), { original });
@@ -47,7 +47,7 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
   });
 });
 
-test("figures that need scores say so", async () => {
+test("metrics that need scores reject class outputs", async () => {
   const model = classifier(0);
   const refused = { code: "E_DATA", message: expect.stringContaining("names a class for each sample") };
   await expect(evaluate(engine, model, data, crossEntropy())).rejects.toMatchObject(refused);
@@ -55,7 +55,7 @@ test("figures that need scores say so", async () => {
   await expect(evaluate(engine, model, data, meanKl(), { original: model })).rejects.toMatchObject(refused);
 });
 
-test("a class for each pixel is held against the label of the pixel", async () => {
+test("compares the class of each pixel with its label", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[n, 2, 2, 2]) -> (y: int64[n, 2, 2]) {
   y = ArgMax(x) {axis=1, keepdims=0}
@@ -68,7 +68,7 @@ graph (x: float32[n, 2, 2, 2]) -> (y: int64[n, 2, 2]) {
   expect((await evaluate(engine, model, pixels, agreement(), { original: model })).estimate.value).toBe(1);
 });
 
-test("rounded scores are scores, names of classes agree by their text", async () => {
+test("treats integer scores as scores, and compares class names as text", async () => {
   const scores = parseModel("opset 21\ngraph (x: float32[n, 3]) -> (y: uint8[n, 3]) {\n  y = Cast(x) {to=2}\n}");
   expect([...(await evaluate(engine, scores, data, accuracy())).rows]).toEqual([1, 1, 1, 0]);
   const names = (words: string) =>
@@ -91,14 +91,14 @@ graph (x: float32[n, 3]) -> (y: string[n]) {
   });
 });
 
-test("one number a sample is no class", async () => {
+test("rejects one float per sample as a class", async () => {
   const model = parseModel("opset 21\ngraph (x: float32[n, 3]) -> (y) {\n  y = ReduceSum(x) {keepdims=0}\n}");
   await expect(
     evaluate(engine, model, memory("one", { x: float32([1, 3], [1, 2, 3]) }), agreement(), { original: model }),
   ).rejects.toMatchObject({ code: "E_DATA" });
 });
 
-test("a sequence beside the class is left out", async () => {
+test("ignores a sequence output next to the class", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[n, 3]) -> (list, y: int64[n]) {
   list = SequenceConstruct(x)

@@ -13,7 +13,7 @@ graph (ids: int64[batch, s]) -> (y: float32[...]) {
 test.each([
   [102, /^Input "ids" holds 102: the model takes 0 to 99\.$/],
   [-101, /^Input "ids" holds -101: /],
-])("a token %d that the table has no row for is named with its input", async (token, message) => {
+])("names a token %d outside the table and its input", async (token, message) => {
   const runner = await createRunner(createEngine(), table, "data");
   await expect(runner.run({ ids: int64([1, 3], [1, 99, token]) })).rejects.toMatchObject({
     code: "E_DATA",
@@ -23,7 +23,7 @@ test.each([
   await runner.release();
 });
 
-test("other failures are told as they are", async () => {
+test("passes other failures on", async () => {
   const model = parseModel("opset 21\ngraph (x: float32[n, 4]) -> (y) {\n  s: int64[1] = [7]\n  y = Reshape(x, s)\n}");
   const runner = await createRunner(createEngine(), model, "data");
   const x = { type: "float32", dims: [1, 4], data: new Float32Array(4) } as const;

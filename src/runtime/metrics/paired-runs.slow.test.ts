@@ -9,7 +9,7 @@ import { pairedRuns } from "../run/paired-runs.ts";
 const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngraph ${text}`);
 const options = { sizes: "one", seed: 1 } as const;
 
-describe("what a comparison costs", () => {
+describe("the cost of a comparison", () => {
   /** Answers with zeros, remembers what it was fed and which model was loaded when. */
   const pretending = (refuses: (dims: readonly number[]) => boolean = () => false) => {
     const runs: (readonly number[])[] = [];
@@ -41,7 +41,7 @@ describe("what a comparison costs", () => {
   y = Conv(a, w) {pads=[1,1,1,1,1,1]}
 }`);
 
-  it("dear models are run sample by sample, four of them, on smaller sides where they run so", async () => {
+  it("runs expensive models on four single samples of smaller sides", async () => {
     const { engine, runs } = pretending();
     const result = await pairedRuns(engine, volume(256), volume(256), options);
     expect(result).not.toBeInstanceOf(Miss);
@@ -49,7 +49,7 @@ describe("what a comparison costs", () => {
     for (const dims of runs) expect(dims).toEqual([1, 1, 64, 64, 64]);
   });
 
-  it("and on their own sides where they do not", async () => {
+  it("runs expensive models at full size if smaller sides fail", async () => {
     const { engine, runs } = pretending((dims) => dims[2] !== 128);
     const result = await pairedRuns(engine, volume(128), volume(128), options);
     expect(result).not.toBeInstanceOf(Miss);
@@ -57,7 +57,7 @@ describe("what a comparison costs", () => {
     expect(runs).toHaveLength(8);
   });
 
-  it("values of many bytes are written sample by sample, too, whatever is multiplied", async () => {
+  it("runs models with large values sample by sample", async () => {
     const { engine, runs } = pretending();
     const large =
       "(x: float32[n, 1, 64]) -> (y: float32[...]) {\n  s: int64[3] = [1, 8388608, 64]\n  y = Expand(x, s)\n}";
@@ -65,14 +65,14 @@ describe("what a comparison costs", () => {
     expect(runs.map(([batch]) => batch)).toEqual(new Array(18).fill(1));
   });
 
-  it("small models are run on 32 samples at once eight", async () => {
+  it("runs small models on 32 samples in batches of eight", async () => {
     const { engine, runs } = pretending();
     const small = "(x: float32[n, 4]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
     await pairedRuns(engine, model(small), model(small), options);
     expect(runs.map(([batch]) => batch)).toEqual(new Array(8).fill(8));
   });
 
-  it("one model is loaded at a time, and progress counts the runs of both from the beginning", async () => {
+  it("loads one model at a time and counts the runs of both as progress", async () => {
     const { engine, loaded } = pretending();
     const [original, result] = [volume(64), volume(64)];
     const progressCalls: (readonly number[])[] = [];
@@ -85,8 +85,8 @@ describe("what a comparison costs", () => {
   });
 });
 
-describe("how many samples judge", () => {
-  it("never fewer than four: what is refused is drawn again", async () => {
+describe("the number of samples", () => {
+  it("is at least four: rejected inputs are drawn again", async () => {
     // Each third run or so fails.
     let runs = 0;
     const real = createEngine();
@@ -110,7 +110,7 @@ describe("how many samples judge", () => {
     expect(some instanceof Miss ? some.reason : some.pairs.length).toBe(32);
   });
 
-  it("a table of one row beside a long one leaves all of them", async () => {
+  it("is not reduced by an input with one row", async () => {
     const roberta = `(ids: int64[batch, s], types: int64[batch, s]) -> (y: float32[...]) {
   words: float32[100, 8] = random(seed 1)
   kinds: float32[1, 8] = random(seed 2)
@@ -124,7 +124,7 @@ describe("how many samples judge", () => {
   });
 });
 
-describe("operators that the runtime does not have", () => {
+describe("operators that the runtime lacks", () => {
   const around = (weight: number, type = ": float32[n, 8]") =>
     model(
       `(x: float32[n, 4]) -> (y: float32[n, 2]) {
@@ -138,7 +138,7 @@ describe("operators that the runtime does not have", () => {
       "opset 21, custom 1",
     );
 
-  it("are cut off, and the rest is compared: what goes in, and what is made of random numbers in the place of what comes out", async () => {
+  it("are removed, and their inputs and the rest are compared", async () => {
     const runs = await pairedRuns(createEngine(), around(2), around(3), options);
     if (runs instanceof Miss) throw new Error(runs.reason);
     expect(runs.without).toEqual(["custom.MyAct"]);
@@ -151,7 +151,7 @@ describe("operators that the runtime does not have", () => {
   it.each([
     ["of the default domain", "opset 21", "RequantShift"],
     ["of a domain of the runtime's", "opset 21, com.microsoft 1", "com.microsoft.NoSuchThing"],
-  ])("%s as well", async (_, opsets, name) => {
+  ])("%s are removed, too", async (_, opsets, name) => {
     const text = `(x: float32[n, 4]) -> (y: float32[n, 4]) {\n  h = Relu(x)\n  m: float32[n, 4] = ${name}(h)\n  y = Add(m, m)\n}`;
     const runs = await pairedRuns(createEngine(), model(text, opsets), model(text, opsets), options);
     expect(runs).toMatchObject({ without: [name] });

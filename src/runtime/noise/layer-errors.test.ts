@@ -56,7 +56,7 @@ async function errorsOf(candidate: Model, options = {}): Promise<LayerErrors> {
   return errors;
 }
 
-test.each(names)("the one layer that was spoiled is to blame, %s, and no other adds anything", async (layer) => {
+test.each(names)("attributes the whole error to the only changed layer, %s", async (layer) => {
   const { layers, blamed, misses } = await errorsOf(spoiled(layer, 0.3));
   expect(misses).toEqual([]);
   expect(blamed).toMatchObject({ layers: [layer], kind: "layer", operator: "MatMul", share: expect.closeTo(1, 5) });
@@ -77,7 +77,7 @@ const schemes = [
   { dtype: "fp16" },
 ] as const;
 
-test.each(schemes)("a spoiled layer is found among quantized ones: $scheme $bits", async (options) => {
+test.each(schemes)("finds a broken layer among quantized ones: $scheme $bits", async (options) => {
   const candidate = spoiled("c", 1);
   await quantize(candidate, options);
   const { layers, blamed, misses } = await errorsOf(candidate);
@@ -102,7 +102,7 @@ test.each(schemes)(
   },
 );
 
-describe("where channels were cut", () => {
+describe("after channel pruning", () => {
   const blameAfter = async (options: Parameters<typeof prune>[1], prepared?: (model: Model) => Promise<unknown>) => {
     const candidate = parseModel(network);
     await prune(candidate, options);
@@ -110,7 +110,7 @@ describe("where channels were cut", () => {
     return errorsOf(candidate);
   };
 
-  test("the layers that lost them are to blame together, and not the one behind them, which only lost inputs", async () => {
+  test("attributes the error to the pruned layers jointly", async () => {
     const { layers, blamed } = await blameAfter({ structured: 0.5 });
     expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([["e", ["a", "b", "c", "d"]]]);
     expect(blamed).toMatchObject({ layers: ["a", "b", "c", "d"], kind: "layer" });
@@ -119,7 +119,7 @@ describe("where channels were cut", () => {
     );
   });
 
-  test("of one layer alone, it is the one to blame, though the error is measured behind it", async () => {
+  test("attributes the error to a single pruned layer", async () => {
     const { layers, blamed } = await blameAfter({ structured: 0.5, layers: "a" });
     expect(layers.map(({ layer, hidden }) => [layer, hidden])).toEqual([
       ["b", ["a"]],
@@ -131,7 +131,7 @@ describe("where channels were cut", () => {
     expect(blamed && blameText(blamed)).toBe('The largest error comes from layer "a" (alone 100 % of the error)');
   });
 
-  test("a layer behind that was changed in another way is found for itself", async () => {
+  test("finds a later layer that was changed in another way", async () => {
     const { blamed } = await blameAfter({ structured: 0.1, layers: "a" }, (model) =>
       quantize(model, { scheme: "weights", bits: 2, layers: "d" }),
     );
@@ -139,7 +139,7 @@ describe("where channels were cut", () => {
   });
 });
 
-test("a layer that was not changed is not to blame: what is computed before it is, or nothing is known", () => {
+test("blameAmong does not blame an unchanged layer", () => {
   const blame = { layers: ["a"], kind: "layer", operator: "Conv", share: 1 } as const;
   expect(blameAmong(blame, new Set(["a", "b"]))).toEqual(blame);
   const before = blameAmong(blame, new Set(["b"]));
@@ -149,7 +149,7 @@ test("a layer that was not changed is not to blame: what is computed before it i
   expect(blameAmong({ ...blame, share: undefined }, new Set(["b"]))).toBeUndefined();
 });
 
-test("a loss of which no layer has a quarter is spread", () => {
+test("reports a spread error if no layer has a quarter", () => {
   const blame = { layers: ["a"], kind: "layer", operator: "Conv" } as const;
   expect(blameText({ ...blame, share: 0.24 })).toBe(
     'The error is spread over many layers: the largest share, of layer "a", is 24 %',
@@ -159,13 +159,13 @@ test("a loss of which no layer has a quarter is spread", () => {
   expect(blameText({ ...blame, share: undefined })).toBe('The largest error comes from layer "a"');
 });
 
-test("a model is not to blame for anything against itself", async () => {
+test("finds no error between a model and itself", async () => {
   const { blamed, layers } = await errorsOf(parseModel(network));
   expect(blamed).toBeUndefined();
   expect(new Set(layers.map(({ own }) => own))).toEqual(new Set([Number.POSITIVE_INFINITY]));
 });
 
-test("a layer is not to blame for numbers that are not finite if it makes them only without the other changes", async () => {
+test("ignores non-finite values that occur only without the other changes", async () => {
   // Σ of both is 0 where b alone is the candidate's, and 4 x next to the candidate's c.
   const sum = (b: number, c: number) =>
     parseModel(`opset 17
@@ -186,7 +186,7 @@ graph (x: float32[n, 1]) -> (y: float32[n, 1]) {
   expect(errors.layers.find(({ layer }) => layer === "b")).toMatchObject({ own: undefined, share: undefined });
 });
 
-test("an output of zeros has an error that is finite", async () => {
+test("computes a finite error for an output of zeros", async () => {
   const twice = (weight: number) =>
     parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y: float32[n, 2], z: float32[n, 2]) {
@@ -201,7 +201,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2], z: float32[n, 2]) {
   expect(errors.blamed).toMatchObject({ layers: ["b"], share: expect.closeTo(1, 5) });
 });
 
-test("a layer that makes infinities is to blame, however noisy others are", async () => {
+test("attributes the error to a layer that outputs infinities", async () => {
   const candidate = spoiled("b", 2);
   const broken = parseModel(
     network
@@ -213,12 +213,12 @@ test("a layer that makes infinities is to blame, however noisy others are", asyn
   expect(blamed).toMatchObject({ layers: ["e"], share: Number.POSITIVE_INFINITY });
 });
 
-test("without data random inputs tell the same", async () => {
+test("finds the same layer on random inputs", async () => {
   const errors = await layerErrors(engine, parseModel(network), spoiled("d", 0.5), undefined);
   expect(errors).toMatchObject({ blamed: { layers: ["d"], share: expect.closeTo(1, 5) } });
 });
 
-test("of several outputs the error of the one asked for is explained", async () => {
+test("explains the error of the requested output", async () => {
   const outputs = (text: string): Model =>
     parseModel(text.replace("-> (y: float32[n, 32])", "-> (h2: float32[n, 32], y: float32[n, 32])"));
   const changed = network
@@ -232,7 +232,7 @@ test("of several outputs the error of the one asked for is explained", async () 
   expect(await blameOnOutput("h2")).toEqual(["a"]);
 });
 
-test("an operation that is rounded without a weight is blamed by its own name", async () => {
+test("names an operation without a weight that is quantized", async () => {
   const rounded = parseModel(
     network.replace(
       "h4 = MatMul(s3, d.weight)",
@@ -274,7 +274,7 @@ test.each(schemes)(
   },
 );
 
-test("models that cannot be one graph are a Miss: another version of a domain, an input more", async () => {
+test("returns a Miss if the models cannot be joined", async () => {
   const other = (from: string, to: string): Model => parseModel(network.replace(from, to));
   const more = other("(x: float32[n, 32])", "(x: float32[n, 32], more: float32[n, 32])");
   const swap = await exchange(engine, parseModel(network), more, [], []);

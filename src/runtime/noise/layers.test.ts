@@ -28,7 +28,7 @@ const data = memory("rows", {
   ),
 });
 
-test("a model is its own equal in every layer", async () => {
+test("finds no difference between a model and itself", async () => {
   const { layers, misses } = await compareLayers(engine, parseModel(network), parseModel(network), data);
   expect(misses).toEqual([]);
   expect(layers).toEqual([
@@ -37,7 +37,7 @@ test("a model is its own equal in every layer", async () => {
   ]);
 });
 
-test("noise at a layer is told in decibels, whatever the batch, and carried on", async () => {
+test("measures noise in decibels, which later layers carry on", async () => {
   // Half as much of everything at a: noise is a quarter of the signal's power.
   const changed = parseModel(
     network
@@ -58,7 +58,7 @@ test.each([
   { scheme: "weights" },
   // Sums of products with int8 saturate on x86 processors without VNNI.
   { scheme: "dynamic", weights: "uint8" },
-] as const)("layers are found again after quantization: $scheme", async (options) => {
+] as const)("finds layers after quantization: $scheme", async (options) => {
   const quantized = parseModel(network);
   await quantize(quantized, options);
   const { layers, misses } = await compareLayers(engine, parseModel(network), quantized, data);
@@ -70,7 +70,7 @@ test.each([
   }
 });
 
-test("a layer that took in what followed it is compared behind that", async () => {
+test("compares a layer after the nodes that were fused into it", async () => {
   const before = parseModel(`opset 17
 graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
   a.weight: float32[4, 3] = ${numbers(4, 3)}
@@ -104,7 +104,7 @@ test.each(["Relu(h)", "Clip(h, low, high)"])(
   },
 );
 
-test("a layer of which codes alone are read is left out, with the reason", async () => {
+test("skips a layer if only its quantized values are read", async () => {
   const codes = parseModel(
     network.replace(
       "r = Relu(h)",
@@ -120,14 +120,14 @@ test("a layer of which codes alone are read is left out, with the reason", async
   expect(misses).toMatchObject([{ at: "a", reason: "the next node computes on the layer's quantized values" }]);
 });
 
-test("values of the same name at other layers are no pairs", async () => {
+test("does not pair values of the same name at other layers", async () => {
   const renamed = parseModel(network.replaceAll(/\bh\b/g, "q").replaceAll(/\by\b/g, "h").replaceAll(/\bq\b/g, "y"));
   const { layers, misses } = await compareLayers(engine, parseModel(network), renamed, data);
   expect(layers).toEqual([]);
   expect(misses.map(({ at }) => at).sort()).toEqual(["a", "b"]);
 });
 
-test("a layer that was cut cannot be compared, and says so", async () => {
+test("skips a pruned layer with the reason", async () => {
   const cut = parseModel(
     network
       .replace(/float32\[4, 6\] = .*/, `float32[4, 5] = ${numbers(4, 5)}`)
@@ -138,7 +138,7 @@ test("a layer that was cut cannot be compared, and says so", async () => {
   expect(misses).toMatchObject([{ at: "a", reason: "its output is [4, 6] in the original and [4, 5] in the model" }]);
 });
 
-test("layers of a model that carries states are compared step by step", async () => {
+test("compares layers of a model with states step by step", async () => {
   const stateful = parseModel(`opset 17
 graph (x: float32[1, 4], h: float32[1, 4]) -> (y: float32[1, 4], hn: float32[1, 4]) {
   a.weight: float32[4, 4] = ${numbers(4, 4)}
@@ -156,7 +156,7 @@ graph (x: float32[1, 4], h: float32[1, 4]) -> (y: float32[1, 4], hn: float32[1, 
   expect(layers[0]?.signalToNoise).toBeLessThan(80);
 });
 
-test("a layer that became several in a row is the last of them", async () => {
+test("compares a layer that was split with the last of its parts", async () => {
   const factorized = parseModel(network);
   await factorize(factorized, { layers: "a", rank: 2, timing: false });
   const { layers, misses } = await compareLayers(engine, parseModel(network), factorized, data);

@@ -17,24 +17,24 @@ const fed = async (dims: string) => {
   return { dims: feeds.x?.dims, data: [...(feeds.x?.data ?? [])], size };
 };
 
-test("a model that takes any number of samples is run on the first", async () => {
+test("runs a model with a free batch size on the first sample", async () => {
   expect(await fed("batch, 2")).toEqual({ dims: [1, 2], data: [0, 1], size: 1 });
 });
 
-test("a model that fixes how many samples it takes is run on so many", async () => {
+test("runs a model with a fixed batch size on this number of samples", async () => {
   expect(await fed("4, 2")).toEqual({ dims: [4, 2], data: [0, 1, 2, 3, 4, 5, 6, 7], size: 4 });
 });
 
-test("a model for one sample, without an axis that counts them, is run on the first", async () => {
+test("runs a model without a batch axis on the first sample", async () => {
   expect(await fed("2")).toEqual({ dims: [2], data: [0, 1], size: 1 });
 });
 
-test("without samples there is no run", async () => {
+test("fails without samples", async () => {
   const none = memory("none", { x: float32([0, 2], new Float32Array(0)) });
   await expect(oneRun(taking("4, 2"), none)).rejects.toThrow(/no samples/);
 });
 
-test("states are zeros, of one sample", async () => {
+test("starts states with zeros for one sample", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2], state: float32[1, batch, 2]) -> (y: float32[batch, 2], stateN: float32[1, batch, 2]) {
   stateN = Add(x, state)

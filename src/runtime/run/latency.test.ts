@@ -36,7 +36,7 @@ function engineTaking(
   };
 }
 
-it("runs that are held up now and then change neither the time of a model nor its speed", async () => {
+it("occasional delays change neither time nor speed", async () => {
   const engine = engineTaking((model, run) => (run % 5 === 4 ? 100 : 0.5 / (1 + model)));
   const { models: times, repeats } = await latency(engine, models, {}, { rounds: 10, threads: 1 });
   expect(repeats).toBeGreaterThan(5);
@@ -51,7 +51,7 @@ it("runs that are held up now and then change neither the time of a model nor it
   expect(isUnsteady(times)).toBe(false);
 });
 
-it("a machine on which whole rounds take more than twice as long is too busy", async () => {
+it("reports a machine as too busy if whole rounds take twice as long", async () => {
   const engine = engineTaking((_, run) => (run % 3 === 0 ? 36 : 12));
   const { models: times } = await latency(engine, models, {}, { rounds: 12, threads: 1 });
   expect(isUnsteady(times)).toBe(true);
@@ -60,7 +60,7 @@ it("a machine on which whole rounds take more than twice as long is too busy", a
   expect(isUnsteady(spread(1, 1.9))).toBe(false);
 });
 
-it("ends after its seconds, and of slow models does three rounds all the same", async () => {
+it("ends after its time limit but runs at least three rounds", async () => {
   const rounds = async (milliseconds: number, seconds?: number) =>
     (
       await latency(
@@ -76,7 +76,7 @@ it("ends after its seconds, and of slow models does three rounds all the same", 
   expect(await rounds(1, 20)).toBe(15);
 });
 
-it("processor time is that of a run, whatever it waits for", async () => {
+it("measures processor time per run without waiting", async () => {
   const engine = engineTaking(
     (_, run) => (run % 2 === 0 ? 500 : 20),
     (model) => 12 / (1 + model),
@@ -86,7 +86,7 @@ it("processor time is that of a run, whatever it waits for", async () => {
   expect(workOf(times, times[1])).toBeCloseTo(0.5, 6);
 });
 
-it("processor time that a clock does not show says nothing", async () => {
+it("omits processor time if the clock is too coarse", async () => {
   const engine = engineTaking(
     () => 20,
     () => 0,

@@ -6,7 +6,7 @@ import { requireLoads, watchLoads } from "./load-check.ts";
 
 const net = () => parseModel("opset 21\ngraph (x: float32[n]) -> (y: float32[n]) {\n  y = Relu(x)\n}");
 
-test("a model is loaded once, with all optimizations, and again once it has changed", async () => {
+test("loads a model once with optimizations, and again after a change", async () => {
   const loads: (boolean | undefined)[] = [];
   const engine = watchLoads({
     load: async (_, options) => {
@@ -25,7 +25,7 @@ test("a model is loaded once, with all optimizations, and again once it has chan
   expect(loads).toHaveLength(4);
 });
 
-test("one that failed to load was not loaded; one with an operator that the runtime lacks cannot be tried", async () => {
+test("retries a failed load and skips a model with an operator that the runtime lacks", async () => {
   const failing = (cause: string): Engine => ({
     load: () => Promise.reject(new PithError("E_ENGINE", "No.", { cause: new Error(cause) })),
   });
@@ -38,7 +38,7 @@ test("one that failed to load was not loaded; one with an operator that the runt
   await requireLoads(unknown, net(), net());
 });
 
-test("a result that does not load is told from an original that does not either", async () => {
+test("distinguishes a broken result from a broken original", async () => {
   const [original, result] = [net(), net()];
   const engine = watchLoads({
     load: async (model) => {

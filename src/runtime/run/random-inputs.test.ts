@@ -23,8 +23,8 @@ const spread = (dense: Dense | undefined) => {
   return { least: Math.min(...numbers), greatest: Math.max(...numbers), mean, deviation };
 };
 
-describe("whole numbers", () => {
-  it("index within their tables, of each the shortest", () => {
+describe("integers", () => {
+  it("index inside the shortest table", () => {
     const { ids, types, both } =
       drawn(`(ids: int64[batch, s], types: int64[batch, s], both: int32[batch]) -> (y: float32[...]) {
   words: float32[100, 4] = random(seed 1)
@@ -47,7 +47,7 @@ describe("whole numbers", () => {
     expect(spread(both).deviation).toBeGreaterThan(0.5);
   });
 
-  it("lie in the image that boxes are cut from", () => {
+  it("stay inside the image that boxes are cropped from", () => {
     const { boxes, images } = drawn(`(x: float32[2, 3, 20, 30], boxes: float32[9, 4], images: int64[9]) -> (y) {
   y = RoiAlign(x, boxes, images) {output_height=2, output_width=2, spatial_scale=0.5}
 }`);
@@ -69,7 +69,7 @@ describe("whole numbers", () => {
       [0, 6],
     ],
     ["a Concat", "  z: int32[1, 4] = [0, 1, 2, 3]\n  i = Concat(x, z) {axis=0}\n", [0, 6]],
-  ])("are told through %s", (_, between, [low, high]) => {
+  ])("are found through %s", (_, between, [low, high]) => {
     const { x } = drawn(
       `(x: int32[batch, 4]) -> (y: float32[...]) {\n${between}  t7: float32[7, 2] = random(seed 1)\n  y = Gather(t7, i)\n}`,
     );
@@ -86,12 +86,12 @@ describe("whole numbers", () => {
       "  t: float32[9, 4] = random(seed 1)\n  u: float32[8, 4] = random(seed 2)\n  y = ScatterElements(t, x, u)\n",
       [0, 8],
     ],
-  ])("lie where %s takes them", (_, body, [low, high]) => {
+  ])("stay in the range that %s accepts", (_, body, [low, high]) => {
     const { x } = drawn(`(x: int64[8, 4]) -> (y: float32[...]) {\n${body}}`);
     expect(spread(x)).toMatchObject({ least: low, greatest: high });
   });
 
-  it("follow a named axis, and are 0 where the graph says nothing", () => {
+  it("follow a named axis, and are 0 without other information", () => {
     const { at, other } = drawn(
       `(x: float32[s, 4], at: int64[batch], other: int64[batch]) -> (y: float32[...], z: int64[...]) {
   y = Gather(x, at)
@@ -103,7 +103,7 @@ describe("whole numbers", () => {
     expect(spread(other)).toMatchObject({ least: 0, greatest: 0 });
   });
 
-  it("are flags, most of them set, where they are computed with as floats", () => {
+  it("are mostly set flags if the graph converts them to floats", () => {
     const { mask } = drawn(`(mask: int64[batch, s]) -> (y: float32[...]) {
   one: float32[] = 1
   low: float32[] = -10000
@@ -119,7 +119,7 @@ describe("whole numbers", () => {
     ["become truth values", "k = Cast(mask) {to=9}"],
     ["are compared with 0", "zero: int64[] = 0\n  k = Greater(mask, zero)"],
     ["are compared with 1", "one: int64[] = 1\n  k = Equal(one, mask)"],
-  ])("are flags, most of them set, where they %s", (_, keeps) => {
+  ])("are mostly set flags if they %s", (_, keeps) => {
     const { mask } = drawn(`(mask: int64[batch, s]) -> (y: float32[...]) {
   ${keeps}
   all: float32[] = 0
@@ -130,7 +130,7 @@ describe("whole numbers", () => {
     expect(spread(mask).mean).toBeGreaterThan(0.6);
   });
 
-  it("are the number that they are compared with", () => {
+  it("equal the number that they are compared with", () => {
     const { rate } = drawn(`(rate: int64[], x: float32[4]) -> (y: float32[4]) {
   wide: int64[] = 16000
   isWide = Equal(rate, wide)
@@ -140,7 +140,7 @@ describe("whole numbers", () => {
     expect(spread(rate)).toMatchObject({ least: 16000, greatest: 16000 });
   });
 
-  it("are the lengths that a cache asks for", () => {
+  it("equal the lengths that a cache requires", () => {
     const { seqlens, total } = drawn(
       `(q: float32[batch, s, 16], k: float32[batch, s, 16], v: float32[batch, s, 16], past_k: float32[batch, 2, past, 8], past_v: float32[batch, 2, past, 8], seqlens: int32[batch], total: int32[]) -> (y: float32[...]) {
   y = com.microsoft.GroupQueryAttention(q, k, v, past_k, past_v, seqlens, total) {num_heads=2, kv_num_heads=2}
@@ -164,21 +164,21 @@ describe("floats", () => {
       50,
       5,
     ],
-  ])("are as large as the first layer takes them: x %s", (_, between, mean, deviation) => {
+  ])("have the range that the first layer expects: x %s", (_, between, mean, deviation) => {
     const { x } = drawn(`(x: float32[batch, 8]) -> (y: float32[...]) {\n${between}${layer}`);
     const range = spread(x);
     expect(Math.abs(range.mean - mean) / deviation).toBeLessThan(0.5);
     expect(range.deviation / deviation).toBeCloseTo(1, 0);
   });
 
-  it("are as large as a bias tells that is many times what the weights make of other data", () => {
+  it("have the range that a large bias implies", () => {
     const text = (size: number): string =>
       `(x: float32[batch, 4]) -> (y: float32[...]) {\n  w: float32[4, 1] = [[${size}], [0], [0], [0]]\n  b: float32[1] = [5]\n  y = Gemm(x, w, b)\n}`;
     expect(spread(drawn(text(0.1)).x).deviation).toBeGreaterThan(20);
     expect(spread(drawn(text(1)).x).deviation).toBeLessThan(2);
   });
 
-  it("are what a normalization was trained on", () => {
+  it("have the statistics of a normalization", () => {
     const { x } = drawn(`(x: float32[batch, 2, 50]) -> (y: float32[...]) {
   s: float32[2] = [1, 1]
   b: float32[2] = [0, 0]
@@ -190,7 +190,7 @@ describe("floats", () => {
     expect(spread(x).deviation).toBeCloseTo(20, -1);
   });
 
-  it("lie between the bounds of a clip", () => {
+  it("stay between the bounds of a clip", () => {
     const { x } = drawn(`(x: float32[batch, 50]) -> (y: float32[...]) {
   a: float32[] = 10
   b: float32[] = 20
@@ -220,7 +220,7 @@ describe("images", () => {
   };
   const conv = "  w: float32[4, 1, 3, 3] = random(seed 1)\n  y = Conv(n, w)\n}";
 
-  it("are smooth: from 0 to 1 and normalized in turn", () => {
+  it("are smooth, alternately from 0 to 1 and normalized", () => {
     const { x } = drawn(`(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  n = Identity(x)\n${conv}`);
     expect(smoothness(x, 32)).toBeGreaterThan(0.5);
     expect(spread(x).least).toBeLessThan(-1);
@@ -233,7 +233,7 @@ describe("images", () => {
     ["divided by 255", "float32", "  c: float32[] = 255\n  n = Div(x, c)\n"],
     ["less 127.5, over 127.5", "float32", "  c: float32[] = 127.5\n  a = Sub(x, c)\n  n = Div(a, c)\n"],
     ["bytes", "uint8", "  a = Cast(x) {to=1}\n  c: float32[] = 255\n  n = Div(a, c)\n"],
-  ])("are 0 … 255 where they are %s", (_, type, between) => {
+  ])("are 0 … 255 if they are %s", (_, type, between) => {
     const { x } = drawn(`(x: ${type}[batch, 1, 32, 32]) -> (y: float32[...]) {\n${between}${conv}`);
     expect(smoothness(x, 32)).toBeGreaterThan(0.5);
     expect(spread(x).least).toBeGreaterThanOrEqual(0);
@@ -252,7 +252,7 @@ describe("images", () => {
   y = BatchNormalization(c, s, m, m, v)
 }`,
     ],
-  ])("are 0 … 255 where %s behind the first layer is too large for anything else", (_, rest) => {
+  ])("are 0 … 255 if %s after the first layer requires it", (_, rest) => {
     const weights = (size: number): string => `[${new Array(2).fill(`[[[0, ${size}], [${size}, 0]]]`).join(", ")}]`;
     const image = (size: number): string =>
       `(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  w: float32[2, 1, 2, 2] = ${weights(size)}\n${rest}`;
@@ -260,7 +260,7 @@ describe("images", () => {
     expect(spread(drawn(image(0.5)).x).deviation).toBeLessThan(2);
   });
 
-  it("may have their channels last, and a third side", () => {
+  it("can have channels last and a third side", () => {
     const { x } = drawn("(x: float32[batch, 16, 16, 3]) -> (y: float32[...]) {\n  y = Relu(x)\n}");
     const { v } = drawn("(v: float32[batch, 1, 16, 16, 16]) -> (y: float32[...]) {\n  y = Relu(v)\n}");
     for (const [dense, step] of [
@@ -313,12 +313,12 @@ describe("named sizes", () => {
         [8, 6],
       ],
     ],
-  ])("are what %s asks for", (_, text, dims) => {
+  ])("have the values that %s requires", (_, text, dims) => {
     expect(Object.values(drawn(text, 4)).map((dense) => dense.dims)).toEqual(dims);
   });
 });
 
-it("the same seed draws the same numbers, another one others", () => {
+it("draws inputs by the seed", () => {
   const imageModel = "(x: float32[n, 3, 8, 8]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
   expect(drawn(imageModel)).toEqual(drawn(imageModel));
   expect(drawn(imageModel, 16, { seed: 2 })).not.toEqual(drawn(imageModel));
@@ -327,6 +327,6 @@ it("the same seed draws the same numbers, another one others", () => {
 it.each([
   ["texts", "x: string[n]"],
   ["unknown ranks", "x: float32[...]"],
-])("%s cannot be drawn", (_, input) => {
+])("reports that %s cannot be drawn", (_, input) => {
   expect(randomInputs(model(`(${input}) -> (y) {\n  y = Identity(x)\n}`)).undrawable).toBe("x");
 });

@@ -26,7 +26,7 @@ graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, fou
 const data = memory("rows", { x: float32([3, 3], [0.9, 0, 0, 0.8, 0.7, 0, 0, 0.6, 0]) });
 const engine = createEngine();
 
-test("smaller samples are padded, so that all lie in one tensor", async () => {
+test("pads smaller samples to one tensor", async () => {
   const runner = await createRunner(engine, detector(), "data");
   const { boxes, scores } = await runner.run(await data.gather(Uint32Array.of(0, 1, 2)));
   await runner.release();
@@ -35,7 +35,7 @@ test("smaller samples are padded, so that all lie in one tensor", async () => {
   expect([...(boxes?.data ?? [])].slice(16, 20)).toEqual([1, 1, 2, 2]);
 });
 
-test("boxes are compared whatever their number; numbers one by one are not", async () => {
+test("compares boxes of any number, but not single values", async () => {
   const original = detector();
   // The second box of the second sample is not found.
   const result = detector("[1, 0, 1]");
@@ -51,7 +51,7 @@ test.each([
   ["two and one", [0.9, 0.8, 0, 0.7, 0, 0], [2, 2]],
   ["one and one", [0.9, 0, 0, 0.7, 0, 0], [2, 1]],
   ["one and none", [0.9, 0, 0, 0, 0, 0], [2, 1]],
-])("boxes without an axis that counts images, %s", async (_, numbers, dims) => {
+])("handles boxes without an image axis, %s", async (_, numbers, dims) => {
   const model = parseModel(`opset 21
 graph (x: float32[1, 3]) -> (boxes: float32[found, 4], scores: float32[found]) {
   places: float32[3, 4] = [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
@@ -71,7 +71,7 @@ graph (x: float32[1, 3]) -> (boxes: float32[found, 4], scores: float32[found]) {
   expect((await evaluate(engine, model, images, boxOverlap(), { original: model })).estimate.value).toBe(1);
 });
 
-test("padding leaves the classes of a detector with a background as they are", async () => {
+test("padding does not change classes of a detector with a background", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, found, 2]) {
   places: float32[1, 3, 4] = [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3]
@@ -93,7 +93,7 @@ graph (x: float32[1, 3]) -> (boxes: float32[1, found, 4], scores: float32[1, fou
   await runner.release();
 });
 
-test("one number for all samples of a run says nothing of each", async () => {
+test("rejects one value for all samples", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[3, 3]) -> (y: float32[]) {
   y = Det(x)
@@ -109,7 +109,7 @@ graph (x: float32[3, 3]) -> (y: float32[]) {
   );
 });
 
-test("answers without elements are not compared", async () => {
+test("rejects outputs without elements", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[3, 3]) -> (y: float32[3, 0]) {
   none: int64[1] = [0]

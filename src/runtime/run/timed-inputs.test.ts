@@ -8,7 +8,7 @@ const shapesOf = async (texts: readonly string[], sizes: Readonly<Record<string,
   timedShapes(createEngine(), texts.map(model), { sizes: new Map(Object.entries(sizes)), seed: 1 });
 const body = "-> (y: float32[...]) {\n  y = Relu(x)\n}";
 
-describe("sizes that models are timed on", () => {
+describe("timedShapes", () => {
   it.each([
     ["sequences of 128", `(x: float32[batch, sequence, 4]) ${body}`, [1, 128, 4]],
     ["images of 224 by 224", `(x: float32[n, 3, height, width]) ${body}`, [1, 3, 224, 224]],
@@ -18,7 +18,7 @@ describe("sizes that models are timed on", () => {
     expect(await shapesOf([text])).toEqual([{ x: dims }]);
   });
 
-  it("are one sample of what is carried from run to run, too", async () => {
+  it("uses one sample for states, too", async () => {
     const stateful = `(x: float32["?x.0", "?x.1"], state: float32[2, "?state.1", 8]) -> (y: float32[...], stateN: float32[2, "?stateN.1", 8]) {\n  y = Relu(x)\n  stateN = Relu(state)\n}`;
     expect(await shapesOf([stateful])).toEqual([{ x: [1, 128], state: [2, 1, 8] }]);
   });
@@ -33,13 +33,13 @@ describe("sizes that models are timed on", () => {
   y = Add(x, own)
 }`;
 
-  it("are smaller where the model does not run on these, the same for all models", async () => {
+  it("selects smaller sizes for all models if the first one fails", async () => {
     const [shapes, other] = await shapesOf([positions, `(x: float32[b, t, 8]) ${body}`]);
     expect(shapes).toEqual({ x: [1, 16, 8] });
     expect(other).toEqual(shapes);
   });
 
-  it("are what is said", async () => {
+  it("uses the given sizes", async () => {
     expect(await shapesOf([positions], { s: 40, batch: 3 })).toEqual([{ x: [3, 40, 8] }]);
     expect(await shapesOf([positions, `(x: float32[1, 40, 8]) ${body}`], { s: 40 })).toEqual([
       { x: [1, 40, 8] },
@@ -48,14 +48,14 @@ describe("sizes that models are timed on", () => {
     await expect(shapesOf([positions], { length: 7 })).rejects.toMatchObject({ code: "E_NAME" });
   });
 
-  it("are an error where none runs, with what would help, or where nothing can be drawn", async () => {
+  it("fails with a hint if no size runs or an input cannot be drawn", async () => {
     const never = "(x: float32[n, s]) -> (y: float32[...]) {\n  d: int64[1] = [1031]\n  y = Reshape(x, d)\n}";
     await expect(shapesOf([never])).rejects.toMatchObject({ code: "E_ENGINE", hint: expect.stringContaining("`dim`") });
     await expect(shapesOf([`(x: float32[...]) ${body}`])).rejects.toMatchObject({ code: "E_UNSUPPORTED" });
   });
 });
 
-it("the same seed draws the same numbers", () => {
+it("draws the same numbers for the same seed", () => {
   const vectorModel = model(`(x: float32[n, 4]) ${body}`);
   expect(timedFeeds(vectorModel, { x: [1, 4] }, 1)).toEqual(timedFeeds(vectorModel, { x: [1, 4] }, 1));
   expect(timedFeeds(vectorModel, { x: [1, 4] }, 2)).not.toEqual(timedFeeds(vectorModel, { x: [1, 4] }, 1));
@@ -66,7 +66,7 @@ it.each([
   ["a cache beside them", "ids: int64[n, s], past: float32[n, 2, p, 8], mask: int64[n, total]", ["s", "total"]],
   ["images and a whole number", "x: float32[n, 3, height, width], rate: int64[]", []],
   ["tokens of a fixed number", "ids: int64[batch, 128]", []],
-])("sequences are named by their lengths: %s", (_, inputs, names) => {
+])("sequenceNames finds token dimensions: %s", (_, inputs, names) => {
   expect([...sequenceNames(model(`(${inputs}) -> (y) {\n  y = Identity(${inputs.split(":")[0]})\n}\n`))]).toEqual(
     names,
   );

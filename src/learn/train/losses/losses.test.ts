@@ -102,7 +102,7 @@ const vectors = [3, 0, 4, 0, 5, 0];
 const label = float32([2, 3], Float32Array.of(3, 0, 4, 0, 0, 1));
 
 describe("losses", () => {
-  test("InfoNCE of two rows at right angles is what the formula says, and is lower the better the pairs fit", async () => {
+  test("InfoNCE of two orthogonal rows equals its formula and decreases with better pairs", async () => {
     const targets = { label: float32([2, 3], Float32Array.of(3, 0, 4, 0, 5, 0)) };
     const swapped = { label: float32([2, 3], Float32Array.of(0, 5, 0, 3, 0, 4)) };
     const loss = infoNce({ temperature: 0.5 });
@@ -111,7 +111,7 @@ describe("losses", () => {
     expect((await lossOf(loss, 2, 3, vectors, swapped)).value).toBeCloseTo(Math.log1p(Math.exp(2)), 5);
   });
 
-  test("a sum has each loss by its weight, about the output that it names", async () => {
+  test("a sum weights each loss on its named output", async () => {
     const parts = [meanSquaredError(), meanAbsoluteError({ output: "twice" })] as const;
     const [first, second] = [
       await lossOf(parts[0], 2, 3, vectors, { label }),
@@ -126,7 +126,7 @@ describe("losses", () => {
     });
   });
 
-  test("text says the same as functions do", async () => {
+  test("text and functions build the same losses", async () => {
     const text = parseLoss(" mse(label=box) + 0.5 * huber(output=twice, label=box, delta=0.25)");
     expect(text.name).toBe("mse + 0.5 * huber");
     const functions = sumOfLosses([
@@ -137,7 +137,7 @@ describe("losses", () => {
     expect(await lossOf(text, 2, 3, vectors, batch)).toEqual(await lossOf(functions, 2, 3, vectors, batch));
   });
 
-  test("an output may be compared with another output", async () => {
+  test("a label can be another output", async () => {
     const { value } = await lossOf(meanSquaredError({ output: "twice", label: "y" }), 2, 3, vectors, {});
     expect(value).toBeCloseTo((9 + 16 + 25) / 6, 5);
   });
@@ -153,11 +153,11 @@ describe("losses", () => {
     ["", "A loss is missing beside a +."],
     ["mse + ", "A loss is missing beside a +."],
     ["0.5 * huber(delta=1", '"0.5 * huber(delta=1" lacks a closing bracket.'],
-  ])("%s is refused", (text, message) => {
+  ])("%s is rejected", (text, message) => {
     expect(() => parseLoss(text)).toThrow(message);
   });
 
-  test("a column of another size, one that is not there and an output that is not there are refused by name", async () => {
+  test("missing columns and outputs, and columns of another size, are rejected by name", async () => {
     const wrong = { label: float32([2, 2], new Float32Array(4)) };
     const data = lossOf(meanSquaredError(), 2, 3, vectors, wrong);
     await expect(data).rejects.toThrow('"label" is float32[2, 2], expected the 6 numbers of [2, 3].');
@@ -197,7 +197,7 @@ describe("a model that ends in a softmax", () => {
     },
   );
 
-  test("is corrected where it is wrong and all but sure", async () => {
+  test("has a gradient if it is wrong with probability near 1", async () => {
     // p of the right class is e^-40: the gradient is that of the scores, -1 and 1 by row.
     const [, last] = endings[0];
     const { value, gradient } = await lossOf(crossEntropy(), 1, 2, [40, 0], { label: int64([1], [1]) }, last);
@@ -206,7 +206,7 @@ describe("a model that ends in a softmax", () => {
     expect(gradient[1]).toBeCloseTo(-1, 4);
   });
 
-  test("and scores that are called probabilities are taken as such", async () => {
+  test("treats scores as probabilities if `from` declares them", async () => {
     const values = [0.5, 0.25, 0.25, 0.1, 0.1, 0.8];
     const { value } = await lossOf(crossEntropy({ from: "probabilities" }), 2, 3, values, classes);
     expect(value).toBeCloseTo((-Math.log(0.5) - Math.log(0.8)) / 2, 5);
