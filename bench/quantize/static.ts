@@ -11,7 +11,7 @@ import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { agreement, type Estimate, meanInterval, meanKl, measure } from "../../src/judge/index.ts";
-import { leastTimes } from "../../src/runtime/run/relative-time.ts";
+import { minTimesPerRun } from "../../src/runtime/run/relative-time.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { heading, line, points, table, target } from "../lib/print.ts";
 import { peer, pythonWith } from "../lib/python.ts";
@@ -232,7 +232,7 @@ async function speedsOf(
   for (let turn = 0; turn < sessions; turn++) {
     const loaded = [];
     for (const file of paths) loaded.push(await engine.load(await open(file), { threads: 1, amongOthers: true }));
-    const times = await leastTimes(loaded, feeds, new AbortController().signal);
+    const times = await minTimesPerRun(loaded, feeds, new AbortController().signal);
     for (const [at, time] of times.entries()) least[at] = Math.min(least[at] ?? time, time);
     for (const session of loaded) await session.release();
   }

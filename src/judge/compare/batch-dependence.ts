@@ -14,7 +14,7 @@ import { firstBatch } from "../../data/select.ts";
 import { findStates } from "../../data/states.ts";
 import type { Dataset } from "../../data/types.ts";
 import { vectors } from "../../runtime/metrics/embedding.ts";
-import { usualBatch } from "../../runtime/metrics/evaluate.ts";
+import { defaultBatch } from "../../runtime/metrics/evaluate.ts";
 import type { MetricOptions } from "../../runtime/metrics/metrics.ts";
 import { Difference } from "../../runtime/run/difference.ts";
 import { Feeder } from "../../runtime/run/feeding.ts";
@@ -114,7 +114,7 @@ export interface JudgedBatch extends BatchNote {
 }
 
 /**
- * Returns the batch size for evaluation: the requested one, else `usualBatch`, or 1 if an output depends on the other samples of its batch.
+ * Returns the batch size for evaluation: the requested one, else `defaultBatch`, or 1 if an output depends on the other samples of its batch.
  * @param metric name of the metric, for the note.
  */
 export async function judgedBatch(
@@ -124,7 +124,7 @@ export async function judgedBatch(
   metric: string,
   { batch, ...options }: InvarianceOptions = {},
 ): Promise<JudgedBatch> {
-  const size = batch ?? usualBatch(models);
+  const size = batch ?? defaultBatch(models);
   const plain = { batch: size, note: await noteOfInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch.
   if (size < 2 || models.some(drawsNumbers)) return plain;

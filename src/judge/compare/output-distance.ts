@@ -13,7 +13,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { answers, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { Difference, decibels, variation } from "../../runtime/run/difference.ts";
 import { fills } from "../../runtime/run/mask-values.ts";
-import { fewestSamples, type Pair, samplesIn } from "../../runtime/run/paired-runs.ts";
+import { minSamples, type Pair, samplesIn } from "../../runtime/run/paired-runs.ts";
 import { Variety } from "./variety.ts";
 
 /** The inputs hardly move the output, so equality shows little. */
@@ -171,7 +171,7 @@ export class OutputComparison {
     if (broken > 0) return `${on} the result is not a number where the original is`;
     if (noise === 0) return undefined;
     const apart = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
-    if (samples < fewestSamples)
+    if (samples < minSamples)
       return this.isBeside || !this.#isNumbers || noise < power / 2 ? undefined : `${on} ${apart} the original`;
     if (unmoved !== undefined) {
       if (this.isBeside || !this.#isNumbers || noise < farApart ** 2 * power) return undefined;

@@ -6,7 +6,7 @@ import { described, option } from "../../core/pass/options.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt, numbersAt } from "../../core/pass/schema.ts";
 import { isObject } from "../../data/plain-object.ts";
-import { type Course, valueIn } from "./curves.ts";
+import { type OptionSchedule, valueIn } from "./curves.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));
 
@@ -42,16 +42,16 @@ export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path
 /** Integer options are rounded. @param options whose schedules fit `courseSchema`. */
 export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
   return replaced(pass, options, [], (given, path) => {
-    const value = valueIn(number, of, given as Course);
+    const value = valueIn(number, of, given as OptionSchedule);
     return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
   }) as OptionValues;
 }
 
 /** Replaces module paths by the functions that they export. @throws PithError E_OPTION if one exports none. */
 export async function withCurves(pass: AnyPass, options: OptionValues): Promise<OptionValues> {
-  const opened = new Map<unknown, Course>();
+  const opened = new Map<unknown, OptionSchedule>();
   for (const { given } of coursesIn(pass, options)) {
-    const course = given as Course;
+    const course = given as OptionSchedule;
     if (typeof course.curve !== "string" || course.curve in curves) continue;
     const at = `${pass.id}: "curve"`;
     const curve = await defaultExport(course.curve, at);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { type Course, valueIn } from "./curves.ts";
+import { type OptionSchedule, valueIn } from "./curves.ts";
 
-const values = (rounds: number, course: Course) =>
+const values = (rounds: number, course: OptionSchedule) =>
   Array.from({ length: rounds }, (_, before) => valueIn(before + 1, rounds, course));
 
 describe("a value goes", () => {

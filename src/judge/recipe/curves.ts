@@ -2,7 +2,7 @@ import { PithError } from "../../core/errors.ts";
 import { type Curve, curves, withoutLastDigits } from "../../core/math/curves.ts";
 
 /** A value that changes from round to round. */
-export interface Course {
+export interface OptionSchedule {
   readonly from: number;
   readonly to: number;
   /** A name ("linear"), a function from progress to the share of the way (both 0 to 1), or the path of a module with such a default export. */
@@ -10,7 +10,7 @@ export interface Course {
 }
 
 /** Rounds count from 1 to `rounds`. @throws PithError E_OPTION if the curve has no value. */
-export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: Course): number {
+export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: OptionSchedule): number {
   const t = round / rounds;
   const along = typeof curve === "string" ? named(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
   const value = along(t, from, to);

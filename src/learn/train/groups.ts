@@ -76,7 +76,7 @@ export function* readings(value: Value, inference: Inference): Generator<Reading
     const [output] = node.outputs;
     const bound = inference.at(node);
     if (output === undefined || bound instanceof Miss) continue;
-    const otherInputs = node.inputs.filter((other, at) => other !== undefined && at !== input);
+    const otherInputs = node.inputs.filter((other, index) => other !== undefined && index !== input);
     if (inference.operand(output)?.stored === true) {
       // A tensor smaller than the result is a scale.
       const size = sizeOf(output);

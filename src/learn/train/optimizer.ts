@@ -60,7 +60,7 @@ export function defineOptimizer(rule: Rule): Optimizer {
   const arraysOf = (parameter: OptimizedParameter): readonly (readonly [string, Floats])[] =>
     parameter.carried
       ? [[carriedSlot, parameter.gradient]]
-      : stateOf(parameter).slots.map((array, at) => [rule.slots[at] ?? "", array]);
+      : stateOf(parameter).slots.map((array, index) => [rule.slots[index] ?? "", array]);
   return {
     name: rule.name,
     ...(rule.carry === undefined ? {} : { carry: rule.carry }),

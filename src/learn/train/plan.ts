@@ -18,13 +18,13 @@ import { defaultRate, optimizers } from "./optimizers.ts";
 import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";
 import type { StepOptions } from "./step-graph.ts";
 import {
+  defaultBatch,
   type Gradual,
   type GroupLasso,
   gradualOf,
   groupLassoOf,
   type TrainOptions,
   trainOptions,
-  usualBatch,
 } from "./train-options.ts";
 
 export interface Validation {
@@ -125,7 +125,7 @@ async function batchOf(
   teachers: readonly Model[],
   context: Context,
 ): Promise<number> {
-  const limited = Math.min(requested ?? usualBatch, data.count ?? Number.POSITIVE_INFINITY);
+  const limited = Math.min(requested ?? defaultBatch, data.count ?? Number.POSITIVE_INFINITY);
   if (requested !== undefined && requested > 1 && (await takesOneSample(model, data)))
     throw new PithError("E_OPTION", `batch: ${noBatchAxis}: expected 1, got ${requested}.`, {
       hint: `\`accumulate\` ${requested} adds up the gradients of ${requested} samples.`,

@@ -192,12 +192,12 @@ function chooseWithin(
   const kept: number[] = [0];
   const before: number[] = [-1];
   for (let end = 1; end <= count + 1; end++) {
-    let [least, from] = [Number.POSITIVE_INFINITY, -1];
+    let [minimum, from] = [Number.POSITIVE_INFINITY, -1];
     for (let start = end - 1; start >= 0 && (read[end] ?? 0) - (read[start] ?? 0) <= limit; start--) {
       const sum = kept[start] ?? 0;
-      if (sum < least) [least, from] = [sum, start];
+      if (sum < minimum) [minimum, from] = [sum, start];
     }
-    kept.push(least + (sizes[end - 1] ?? 0));
+    kept.push(minimum + (sizes[end - 1] ?? 0));
     before.push(from);
   }
   const sum = kept[count + 1] ?? Number.POSITIVE_INFINITY;

@@ -131,7 +131,7 @@ function weightVariance(node: Node, role: WeightRole, inference: Inference): num
 function reachesActivation(value: Value | undefined, inference: Inference): boolean {
   return [...(value?.uses ?? [])].some(({ node, input }) => {
     const bound = inference.at(node);
-    if (bound instanceof Miss || node.inputs.some((other, at) => at !== input && isComputed(other, inference)))
+    if (bound instanceof Miss || node.inputs.some((other, index) => index !== input && isComputed(other, inference)))
       return false;
     if (bound.unchanged() !== undefined || !(bound.affine() instanceof Miss))
       return reachesActivation(node.outputs[0], inference);

@@ -18,7 +18,7 @@ import { parseSchedule, type Schedule, schedules } from "./schedule.ts";
 import type { Epoch } from "./training-state.ts";
 
 /** The default batch size of models with a symbolic batch dimension. */
-export const usualBatch = 128;
+export const defaultBatch = 128;
 
 const share = v.pipe(v.number(), v.minValue(0), v.ltValue(1));
 const openShare = (message: string) => v.pipe(v.number(message), v.gtValue(0, message), v.ltValue(1, message));
@@ -123,7 +123,7 @@ const trainEntries = v.strictObject({
   epochs: described(v.optional(countOption, 5), "passes over the data"),
   batch: option(
     countOption,
-    `samples per batch (default: ${usualBatch}, fewer of large inputs, or the fixed size of the model)`,
+    `samples per batch (default: ${defaultBatch}, fewer of large inputs, or the fixed size of the model)`,
   ),
   accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
   optimizer: described(

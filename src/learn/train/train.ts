@@ -107,8 +107,8 @@ async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"
   for (const { parameter: at, mask } of weights.flatMap((weight) => maskedAt(weight) ?? [])) {
     const entries = toFloats(await stored(mask).read());
     const remaining = entries.filter((entry: number) => entry !== 0).length.toLocaleString("en-US");
-    const what = `${remaining} of ${entries.length.toLocaleString("en-US")} left`;
-    changes.push({ at: plainName(at), what, kind: "masked", decidedBy: "global" });
+    const counts = `${remaining} of ${entries.length.toLocaleString("en-US")} left`;
+    changes.push({ at: plainName(at), what: counts, kind: "masked", decidedBy: "global" });
   }
   return changes;
 }

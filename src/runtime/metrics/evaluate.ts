@@ -79,7 +79,7 @@ export async function measure(
   const collected = models.map(() => metrics.map((): Float64Array[] => []));
   // A label that the model reads as an input is not a ground truth.
   const isLabelInput = models.some(({ graph }) => graph.feeds.some(({ name }) => name === "label"));
-  const { batch = usualBatch(models), threads, signal, progress } = options;
+  const { batch = defaultBatch(models), threads, signal, progress } = options;
   const running = { batch, threads, optimize: true, signal, progress };
   const observed = models.map((model) => ({ model }));
   const samples = await overSamples(engine, observed, dataset, running, (results, columns) => {
@@ -139,7 +139,7 @@ const maxSamples = 64;
 /** Bytes of the inputs of a run; activations take many times as much. */
 const maxBytes = 8 * 2 ** 20;
 
-export function usualBatch(models: readonly Model[]): number {
+export function defaultBatch(models: readonly Model[]): number {
   const bytes = models.map(({ graph }) =>
     graph.feeds.reduce((sum, { type }) => sum + 4 * elementCount(fixedDims(type?.dims?.slice(1)) ?? []), 0),
   );

@@ -108,20 +108,20 @@ export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
 /** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */
 export function lostKnowledge({ name, truth, given, original, chance }: Knowledge, other: Answers): string | undefined {
   // A constant prediction of the original can still be contradicted.
-  const alike = name === "agreement" && chance === 1;
-  if (original <= chance && !alike) return undefined;
+  const isConstant = name === "agreement" && chance === 1;
+  if (original <= chance && !isConstant) return undefined;
   const [was, is] = [rightOnes(given, truth), rightOnes(other.given, truth)];
   const right = is.reduce((sum, one) => sum + one, 0);
   const score = right / known(truth);
-  const least = alike ? lostShare : chance + lostShare * (original - chance);
-  if (score >= least) return undefined;
+  const minScore = isConstant ? lostShare : chance + lostShare * (original - chance);
+  if (score >= minScore) return undefined;
   let [worse, better] = [0, 0];
   for (const [sample, before] of was.entries()) {
     if (before > (is[sample] ?? 0)) worse++;
     if (before < (is[sample] ?? 0)) better++;
   }
   if (mcnemarExact(worse, better) >= significance) return undefined;
-  const baseline = alike
+  const baseline = isConstant
     ? "the original predicts one class for all of them"
     : `always the most frequent class: ${figure("share", chance)}`;
   if (name === "agreement")

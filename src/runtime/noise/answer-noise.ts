@@ -38,7 +38,7 @@ export function noiseMeter(
 }
 
 /** Returns Σ noise / signal over the float outputs; infinite if an output is not finite. */
-export async function noiseBetween(
+async function noiseBetween(
   original: Model,
   candidate: Model,
   samples: Samples,

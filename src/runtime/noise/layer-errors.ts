@@ -83,11 +83,11 @@ export async function layerErrors(
   const models = [inputs.original, inputs.result] as const;
   const samples = isFeeds(inputs.samples) ? inputs.samples.slice(0, randomRuns) : inputs.samples;
   const misses: Miss[] = [];
-  const known = layerPlaces(...models, misses);
+  const placesOfLayers = layerPlaces(...models, misses);
   const compared = await measureDifferences(
     { model: models[0], engine },
     { model: models[1], engine },
-    [...known, ...placesBetween(...models, known)],
+    [...placesOfLayers, ...placesBetween(...models, placesOfLayers)],
     samples,
     options,
     misses,

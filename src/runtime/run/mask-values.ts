@@ -10,7 +10,7 @@ import type { DataType } from "../../core/tensor/types.ts";
 const endless: Readonly<Record<FloatType, number>> = { float16: 65504, bfloat16: 1e30, float32: 1e30, float64: 1e30 };
 
 const highestFill = -9000;
-const leastRatio = 100;
+const minRatio = 100;
 
 export function isEndless(type: DataType): (value: number) => boolean {
   const end = isFloat(type) ? endless[type] : Number.POSITIVE_INFINITY;
@@ -30,7 +30,7 @@ export function fills(original: Float64Array, type: DataType): (own: number, oth
     if (value <= highestFill) smallestFill = Math.min(smallestFill, -value);
     else largestScore = Math.max(largestScore, Math.abs(value));
   }
-  const isFilled = largestScore > 0 && smallestFill >= leastRatio * largestScore;
+  const isFilled = largestScore > 0 && smallestFill >= minRatio * largestScore;
   const bound = isFilled ? highestFill : Number.NEGATIVE_INFINITY;
   return (own, other) => endlessly(own) || (own <= bound && other <= bound / 2);
 }

@@ -68,7 +68,7 @@ export async function overSamples(
 /** @returns the number of samples. @throws PithError as `overSamples`. */
 export async function overBatches(
   samples: Samples,
-  { batch = 16, samples: most = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
+  { batch = 16, samples: maxSamples = Number.POSITIVE_INFINITY, signal, progress, shuffle }: ObserveOptions,
   use: (rows: Batch) => Promise<void>,
 ): Promise<number> {
   let done = 0;
@@ -82,11 +82,11 @@ export async function overBatches(
     for (const feeds of samples) await each(feeds, 1, samples.length);
     return done;
   }
-  const total = samples.count === undefined ? undefined : Math.min(samples.count, most);
-  for await (const read of prefetched(samples, { size: Math.min(batch, most), shuffle })) {
-    const count = Math.min(sampleCount(read, samples.name), most - done);
+  const total = samples.count === undefined ? undefined : Math.min(samples.count, maxSamples);
+  for await (const read of prefetched(samples, { size: Math.min(batch, maxSamples), shuffle })) {
+    const count = Math.min(sampleCount(read, samples.name), maxSamples - done);
     await each(sliceBatch(read, 0, count), count, total);
-    if (done >= most) break;
+    if (done >= maxSamples) break;
   }
   if (done === 0) throw new PithError("E_DATA", `${samples.name} has no samples.`);
   return done;

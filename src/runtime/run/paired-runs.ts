@@ -71,7 +71,7 @@ export interface PairOptions {
 export const isLarge = (model: Model): boolean => storedBytes(model.graph) >= largeBytes;
 const largeBytes = 2 ** 28;
 
-export const fewestSamples = 4;
+export const minSamples = 4;
 const defaultSamples = 32;
 /** Maximum work of one run, which also bounds memory, and of all runs of a model; in multiply-accumulates. */
 const [workInRun, workInAll] = [1e10, 1e11];
@@ -91,7 +91,7 @@ export async function pairedRuns(
   result: Model,
   options: PairOptions,
 ): Promise<PairedRuns | Miss> {
-  options.progress?.(0, 2 * fewestSamples);
+  options.progress?.(0, 2 * minSamples);
   const smaller = withSmallerSides(original, result);
   if (smaller !== undefined) {
     // A failure on smaller images does not count: the model may need its full size.
@@ -192,7 +192,7 @@ function* candidates(
 }
 
 function affordable(work: number, wanted: number): number {
-  return Math.max(fewestSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
+  return Math.max(minSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
 }
 
 function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
@@ -229,7 +229,7 @@ async function runsOf(
   const names = namesInBoth(model, other);
   const isBatch = hasBatchAxis(model);
   const runs: ModelRun[] = [];
-  let [reason, samples, targetRuns] = ["the model has no input", 0, fewestSamples];
+  let [reason, samples, targetRuns] = ["the model has no input", 0, minSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
     stopIfAsked(signal, "The comparison was stopped.");
     try {
@@ -258,7 +258,7 @@ async function runsOf(
   // Some draws may be rejected, because a graph does not state all requirements of its inputs.
   for (let tries = 0; runs.length < targetRuns && tries < 2 * targetRuns; tries++)
     await attempt(good[tries % good.length] ?? new Map(), draws++);
-  return samples >= fewestSamples || runs.length >= targetRuns
+  return samples >= minSamples || runs.length >= targetRuns
     ? runs
     : new Miss(`the original ran on ${runs.length} of ${draws} random inputs, too few for a comparison: ${reason}`);
 }

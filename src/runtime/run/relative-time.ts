@@ -61,7 +61,7 @@ export async function relativeTimer(original: Model, { engine, seed, signal }: T
     async beside(model: Model): Promise<RunTimesBeside> {
       const changed = await engine.load(model, { threads: 1 });
       try {
-        const [before = Number.NaN, after = Number.NaN] = await leastTimes([session, changed], feeds, signal);
+        const [before = Number.NaN, after = Number.NaN] = await minTimesPerRun([session, changed], feeds, signal);
         return { before, after };
       } finally {
         await changed.release();
@@ -88,7 +88,7 @@ const minStretches = 3;
  * Returns each session's fastest processor time per run in milliseconds; NaN if it cannot be read (browsers). Runs are interleaved.
  * @throws PithError E_STOPPED on the signal.
  */
-export async function leastTimes(
+export async function minTimesPerRun(
   sessions: readonly Session[],
   feeds: Batch,
   signal: AbortSignal,

@@ -17,7 +17,7 @@ import { lossNames } from "../../learn/train/losses/index.ts";
 import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";
-import { unmet, usualBatch } from "../../learn/train/train-options.ts";
+import { defaultBatch, unmet } from "../../learn/train/train-options.ts";
 import { keptLayers } from "../prune/index.ts";
 import { distillation, hintonText, imitations, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
@@ -168,7 +168,7 @@ export const distill = definePass({
     const batchStatistics =
       options.batchStatistics &&
       hasRunningStatistics(model, infer(model)) &&
-      (options.batch ?? batchSize(model, usualBatch, {}, teachers).size) >= fewestForStatistics;
+      (options.batch ?? batchSize(model, defaultBatch, {}, teachers).size) >= fewestForStatistics;
     const answers = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
     const why = usual === undefined ? "" : `, because ${usual.why} (\`loss\` sets another)`;
     const without =

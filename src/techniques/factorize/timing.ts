@@ -6,7 +6,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import { Model } from "../../core/graph/model.ts";
 import { inMemory, zeros } from "../../core/tensor/dense.ts";
 import type { DataType } from "../../core/tensor/types.ts";
-import { leastTimes } from "../../runtime/run/relative-time.ts";
+import { minTimesPerRun } from "../../runtime/run/relative-time.ts";
 import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
 
@@ -59,7 +59,11 @@ async function timed(
       sessions.push(await engine.load(alone(source, layer, pieces, { type, dims }), { threads: 1 }));
     const found: number[] = [];
     for (let time = 0; time < times; time++) {
-      const [whole = Number.NaN, chain = Number.NaN] = await leastTimes(sessions, { data: zeros(type, dims) }, signal);
+      const [whole = Number.NaN, chain = Number.NaN] = await minTimesPerRun(
+        sessions,
+        { data: zeros(type, dims) },
+        signal,
+      );
       found.push(whole / chain);
     }
     const speedup = found.sort((a, b) => a - b)[(times - 1) / 2] ?? Number.NaN;

@@ -3,7 +3,7 @@ import { storedBytes } from "../../core/graph/graph.ts";
 import type { Move, Moves } from "../../core/pass/moves.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
 import { distortions } from "./milder.ts";
-import { runsOfSample } from "./options.ts";
+import { runsPerSample } from "./options.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
 /** Runs per sample that measuring the layers' errors takes. */
@@ -40,7 +40,7 @@ export const quantizeMoves: Moves = (request) => {
       family: name,
       left: fixed + (share * bits) / 32,
       fixed,
-      runs: runsOfSample(options) * calibrate,
+      runs: runsPerSample(options) * calibrate,
       spares: true,
     };
   };
@@ -52,7 +52,7 @@ export const quantizeMoves: Moves = (request) => {
   const fitting = (most: number): Move => ({
     ...move(`mixed precision in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
     left: most / whole,
-    runs: runsOfErrors + runsOfSample({ scheme: "weights", bits: 4 }) * calibrate,
+    runs: runsOfErrors + runsPerSample({ scheme: "weights", bits: 4 }) * calibrate,
     bytes: most,
   });
   const int8 = move("int8 weights", 8, { scheme: "weights" });

@@ -226,7 +226,7 @@ export const calibrationNeed = {
  */
 const [measuring, answering] = [35, 140];
 
-export const runsOfSample = (options: OptionValues): number =>
+export const runsPerSample = (options: OptionValues): number =>
   roundsByAnswers(options) || rounders.looksAtSamples(options.rounder)
     ? answering
     : options.scheme === "static"

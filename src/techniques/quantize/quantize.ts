@@ -18,7 +18,7 @@ import {
   type QuantizeOptions,
   type QuantizeSettings,
   quantizeOptions,
-  runsOfSample,
+  runsPerSample,
   settingsOfSteps,
 } from "./options.ts";
 import { quantizeBy, storeForm } from "./round-model.ts";
@@ -72,7 +72,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
   milderSettings,
   downloadSettings,
   moves: quantizeMoves,
-  sampleWork: { name: "calibration and rounding", runs: runsOfSample },
+  sampleWork: { name: "calibration and rounding", runs: runsPerSample },
   unrounded: equalize,
   command: {
     suffix: ({ scheme = "<scheme>", dtype, weights, bits = 8 }) =>

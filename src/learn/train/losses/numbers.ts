@@ -151,6 +151,6 @@ export function nearest(
 
 export function identity(size: number): Float32Array {
   const matrix = new Float32Array(size * size);
-  for (let at = 0; at < size; at++) matrix[at * size + at] = 1;
+  for (let index = 0; index < size; index++) matrix[index * size + index] = 1;
   return matrix;
 }
