@@ -75,7 +75,7 @@ export async function observeGradients<R>(
     perSample === undefined ? await createStep(model, await firstBatch(selected), options, complete) : undefined;
   try {
     for await (const batch of selected.batches({ size })) {
-      stopIfAsked(complete.signal, "Stopped while gradients were computed.");
+      throwIfAborted(complete.signal, "Stopped while gradients were computed.");
       for await (const { gradients } of perSample?.of(batch) ?? [])
         for (const [name, gradient] of gradients) addGradient(name, gradient, 1);
       if (step === undefined) continue;

@@ -162,7 +162,7 @@ class TrainingLoop {
         if (counters.batches % accumulate === 0) {
           if (this.#stoppedBy !== undefined) return await this.#endInsideEpoch(training);
           this.#keepWeightsIfDue();
-          stopIfAsked(this.#context.signal);
+          throwIfAborted(this.#context.signal);
           await this.#evaluateIfDue(training, "step");
           if (this.#isDone()) break;
         }

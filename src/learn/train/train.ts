@@ -3,7 +3,7 @@ import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { maskedAt, plainName } from "../../core/analysis/masks.ts";
 import type { Selection } from "../../core/analysis/selection.ts";
-import { enumerated, Miss } from "../../core/errors.ts";
+import { joinList, Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Role } from "../../core/graph/role.ts";
@@ -151,7 +151,7 @@ export async function unmaskedZeros(model: Model, selection: Selection): Promise
   }
   if (names.length === 0) return undefined;
   return (
-    `${percent(zeros / total)} of ${enumerated(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
+    `${percent(zeros / total)} of ${joinList(names.map((name) => `"${name}"`))} are exact zeros without a mask, which training overwrites: ` +
     "to keep them at zero, prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize"
   );
 }

@@ -62,7 +62,7 @@ export async function runJob<J extends Job>(
 ): Promise<Awaited<ReturnType<J>>> {
   const { signal, onEvent = () => {}, name = "The job", keeps = false } = options;
   const { grace = keeps ? keepingGrace : defaultGrace, startLimit = defaultStartLimit } = options;
-  stopIfAsked(signal);
+  throwIfAborted(signal);
   const temporary = await temporaryFolder();
   const child = start(module);
   if (options.isBackground === true) yieldToOthers(child);

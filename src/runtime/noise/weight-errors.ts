@@ -27,7 +27,7 @@ export async function weightErrors(
   const ofFolded = new Map(layersOf(folded, infer(folded)).map((layer) => [layer.name, layer]));
   const errorsByLayer = new Map<string, number>();
   for (const layer of layersOf(before, infer(before))) {
-    stopIfAsked(signal, "Stopped while weights were compared.");
+    throwIfAborted(signal, "Stopped while weights were compared.");
     if (errorsByLayer.has(layer.name)) continue;
     try {
       const numbers = await numbersOf(layer);

@@ -110,7 +110,7 @@ export async function latency(
     for (let index = 0; index < models.length; index++) {
       const start = performance.now();
       for (let run = 0; run < Math.max(1, warmUp); run++) {
-        stopIfAsked(signal, "The timing was stopped.");
+        throwIfAborted(signal, "The timing was stopped.");
         if (run >= minWarmUpRuns && performance.now() - start > maxWarmUp) break;
         fastest = Math.min(fastest, await timeRuns(index, 1));
       }
@@ -124,7 +124,7 @@ export async function latency(
       if (round >= minRounds && performance.now() - began > 1000 * seconds) break;
       const step = round % 2 === 0 ? 1 : models.length - 1;
       for (let position = 0; position < models.length; position++) {
-        stopIfAsked(signal, "The timing was stopped.");
+        throwIfAborted(signal, "The timing was stopped.");
         const index = (round + position * step) % models.length;
         const before = processorTime() ?? Number.NaN;
         times[index]?.push(await timeRuns(index, repeats, singles[index]));

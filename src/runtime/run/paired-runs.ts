@@ -141,8 +141,8 @@ async function runBoth(
   try {
     session = await engine.load(withFixedDraws(first), { optimize, lean: isLarge(first) });
   } catch (error) {
-    const refusal = refusalIn(error);
-    const operator = unknownIn(refusal);
+    const refusal = asPithError(error);
+    const operator = findUnknownOperator(refusal);
     if (operator !== undefined && !unknown.some(({ domain, op }) => domain === operator.domain && op === operator.op))
       return runBoth(engine, original, result, options, [...unknown, operator]);
     if (refusal.code === "E_ENGINE_MISSING") throw error;
@@ -231,7 +231,7 @@ async function runsOf(
   const runs: ModelRun[] = [];
   let [reason, samples, targetRuns] = ["the model has no input", 0, minSamples];
   const attempt = async (shapes: Shapes, draw: number): Promise<boolean> => {
-    stopIfAsked(signal, "The comparison was stopped.");
+    throwIfAborted(signal, "The comparison was stopped.");
     try {
       const feeds = { ...inputs.draw(shapes, random(seed, "random inputs", draw)), ...set };
       const expected = await session.run(feeds, names);
@@ -239,7 +239,7 @@ async function runsOf(
       runs.push(run);
       samples += samplesIn(Object.values(expected)[0], run);
     } catch (error) {
-      reason = clause(refusalIn(error).message);
+      reason = stripPeriod(asPithError(error).message);
       return false;
     }
     progress?.(runs.length, 2 * Math.max(targetRuns, runs.length));
@@ -284,9 +284,9 @@ export async function runResult(
     const pairs: Pair[] = [];
     for (const run of runs) {
       const { feeds, expected } = run;
-      stopIfAsked(signal, "The comparison was stopped.");
+      throwIfAborted(signal, "The comparison was stopped.");
       const got = await session.run(feedsFor(model, feeds), Object.keys(expected)).catch((error: unknown) => {
-        const refusal = refusalIn(error);
+        const refusal = asPithError(error);
         throw new ResultFails(refusal, `The original runs, the result does not: ${refusal.message}`, false);
       });
       pairs.push({ ...run, got });

@@ -203,7 +203,7 @@ export async function firstThatRuns(
       await session.run(feeds);
       return { guess, feeds };
     } catch (error) {
-      const reason = refusalIn(error);
+      const reason = asPithError(error);
       first ??= reason;
     }
   }

@@ -107,7 +107,7 @@ export async function minTimesPerRun(
   const minTimes = sessions.map(() => Number.POSITIVE_INFINITY);
   const began = now();
   for (let count = 0; count < minStretches || now() - began < sessions.length * totalTime; count++) {
-    stopIfAsked(signal);
+    throwIfAborted(signal);
     for (const [index, session] of sessions.entries())
       minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timed(session, runs));
   }
