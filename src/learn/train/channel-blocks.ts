@@ -1,4 +1,5 @@
 /** ONNX Runtime's optimizer uses channel blocks only for stored kernels, so they are written here for the fed kernels of a step. */
+
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { Miss, PithError } from "../../core/errors.ts";
@@ -11,6 +12,7 @@ import { entryOf } from "../../core/ops/index.ts";
 import { backFromBlocks, blocksOf, inBlocks, oneBlock } from "../../core/ops/shared/channel-blocks.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 
 const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
 
@@ -20,11 +22,7 @@ const blockSizes = new WeakMap<Engine, Promise<number | undefined>>();
  * const { step } = differentiate(model, { loss: "loss", wrt: () => true, channelBlock: await channelBlock(engine) });
  */
 export function channelBlock(engine: Engine): Promise<number | undefined> {
-  const cached = blockSizes.get(engine);
-  if (cached !== undefined) return cached;
-  const size = measureBlock(engine);
-  blockSizes.set(engine, size);
-  return size;
+  return memoize(blockSizes, engine, () => measureBlock(engine));
 }
 
 /** Runs one operator in blocks, whose output shows the channels per block. */

@@ -1,6 +1,7 @@
 import { throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import { trainPart } from "../../data/open.ts";
 import { sampleCount } from "../../data/rows.ts";
 import { draw, firstBatch } from "../../data/select.ts";
@@ -64,11 +65,8 @@ export async function observeGradients<R>(
   const selected = draw(dataset, samples, complete.seed);
   const size = batchOption ?? batchSize(model, defaultBatch).size;
   const running = new Map<string, RunningGradients<R>>();
-  const addGradient = (name: string, gradient: Floats, count: number): void => {
-    const collector = running.get(name) ?? statistic.begin(name);
-    running.set(name, collector);
-    collector.add(gradient, count);
-  };
+  const addGradient = (name: string, gradient: Floats, count: number): void =>
+    memoize(running, name, () => statistic.begin(name)).add(gradient, count);
   const options = { loss, parameters: names };
   const perSample = statistic.each === "sample" ? sampleGradients(model, options, complete) : undefined;
   const step =

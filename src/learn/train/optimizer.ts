@@ -2,6 +2,7 @@
  * An optimizer is a rule for one parameter and its arrays, changed in place in the parameter's type. The state belongs to the
  * parameter arrays, so it starts from zero for another network.
  */
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { copyOf, denseOf, type Floats, requireFloats, run, zerosLike } from "./floats.ts";
 
@@ -52,11 +53,8 @@ const counter = "steps";
  */
 export function defineOptimizer(rule: Rule): Optimizer {
   const states = new WeakMap<Floats, ParameterState>();
-  const stateOf = ({ values, carried }: OptimizedParameter): ParameterState => {
-    const state = states.get(values) ?? { count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) };
-    states.set(values, state);
-    return state;
-  };
+  const stateOf = ({ values, carried }: OptimizedParameter): ParameterState =>
+    memoize(states, values, () => ({ count: 0, slots: carried ? [] : rule.slots.map(() => zerosLike(values)) }));
   const arraysOf = (parameter: OptimizedParameter): readonly (readonly [string, Floats])[] =>
     parameter.carried
       ? [[carriedSlot, parameter.gradient]]

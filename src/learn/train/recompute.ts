@@ -10,6 +10,7 @@
  * because they would merge copies and originals. Values that depend on no parameter or no input, that several parts read (masks,
  * positions), or that are random are kept.
  */
+
 import { computedFrom, cutPoints } from "../../core/analysis/cut-points.ts";
 import { downstream } from "../../core/analysis/downstream.ts";
 import { type Inference, isRandom } from "../../core/analysis/infer.ts";
@@ -20,6 +21,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { inOrder } from "../../core/graph/order.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import { bytesOf } from "./memory.ts";
 
 interface GradientStep {
@@ -50,8 +52,7 @@ export function recompute(step: GradientStep, boundaries: ReadonlySet<Value>): v
     for (const [input, value] of user.inputs.entries()) {
       const part = value?.producer === undefined ? undefined : parts.get(value.producer);
       if (value === undefined || part === undefined || isKept(value)) continue;
-      const partCopies = copies.get(part) ?? new Map<Value, Value>();
-      copies.set(part, partCopies);
+      const partCopies = memoize(copies, part, () => new Map<Value, Value>());
       const copying = { step, isKept, waits, copies: partCopies, gate: barriers.get(part) };
       model.graph.setInput(user, input, copyBefore(user, value, copying));
     }
@@ -132,11 +133,7 @@ function keepTest(
     return [...value.uses].some(({ node }) => node.graph !== graph || (forward.has(node) && parts.get(node) !== part));
   };
   const results = new Map<Value, boolean>();
-  return (value) => {
-    const isKept = results.get(value) ?? mustKeep(value);
-    results.set(value, isKept);
-    return isKept;
-  };
+  return (value) => memoize(results, value, () => mustKeep(value));
 }
 
 // Chooses the cut points with the least memory (Chen et al. 2016, algorithm 3). For cut points c₁ … cₘ the memory of a choice is

@@ -3,12 +3,14 @@
  * training would make them differ. Equal matrices count as tied unless all elements are equal (zeros, ones). The role
  * `tied(embedding.weight, transposed)` stores the decision (`roles.ts`).
  */
+
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import { type Dense, typeCodes } from "../../core/tensor/types.ts";
 
 export interface Tie {
@@ -34,9 +36,7 @@ export async function findTies(values: readonly Value[]): Promise<readonly Copy[
     for (const value of sameSize) {
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
-      const sum = sumOf(dense);
-      const candidates = firsts.get(sum) ?? [];
-      firsts.set(sum, candidates);
+      const candidates = memoize(firsts, sumOf(dense), () => []);
       const match = await firstLike(candidates, dense);
       if (match === undefined) candidates.push(value);
       else ties.push({ copy: value, ...match });

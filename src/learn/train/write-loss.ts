@@ -8,6 +8,7 @@ import { parameter } from "../../core/graph/role.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { statesText } from "../../data/states.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
@@ -76,9 +77,7 @@ export async function writeLoss(
     seed: context.seed,
     log: context.log,
     teacher(reference) {
-      const teacher = teachers.get(reference) ?? teacherBeside(model, emit, reference);
-      teachers.set(reference, teacher);
-      return teacher;
+      return memoize(teachers, reference, () => teacherBeside(model, emit, reference));
     },
     parameter(name, start) {
       const fullName = graph.freshName(`loss/${name}`);

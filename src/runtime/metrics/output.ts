@@ -1,7 +1,9 @@
 /** Finds the output to evaluate and the scores of a sample in it. */
+
 import { PithError } from "../../core/errors.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 
 /**
@@ -104,11 +106,7 @@ export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores
 }
 
 function numbered(names: readonly string[], texts: Map<string, number>): Float64Array {
-  return Float64Array.from(names, (name) => {
-    const index = texts.get(name) ?? texts.size;
-    texts.set(name, index);
-    return index;
-  });
+  return Float64Array.from(names, (name) => memoize(texts, name, () => texts.size));
 }
 
 export function requireScores({ named }: Scores, figure: string): void {

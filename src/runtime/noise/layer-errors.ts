@@ -8,6 +8,7 @@ import { type Node, storedBytes, usedValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/types.ts";
 import { Difference } from "../run/difference.ts";
@@ -256,9 +257,7 @@ async function errorsAlone(
         for (const [name, before] of Object.entries(originalOutputs[batch++] ?? {})) {
           const after = outputs[name];
           if (after === undefined || !isFloat(before.type) || (output !== undefined && name !== output)) continue;
-          const difference = differences.get(name) ?? new Difference();
-          differences.set(name, difference);
-          difference.addTensors(before, after);
+          memoize(differences, name, () => new Difference()).addTensors(before, after);
         }
       });
       const comparable = [...differences.values()].filter(({ apart }) => apart === undefined);

@@ -4,6 +4,7 @@
  * The cost of a sample decides the numbers of samples and runs. Unknown sizes are tried from the most to the least likely; sizes that the original
  * rejects are skipped. Operators that the runtime lacks are removed from both (`unknown-operators.ts`).
  */
+
 import { hasBatchAxis } from "../../core/analysis/batch-axis.ts";
 import { cost } from "../../core/analysis/cost.ts";
 import { drawAlike, drawsNumbers, withFixedDraws } from "../../core/analysis/fixed-draws.ts";
@@ -14,6 +15,7 @@ import { asPithError, Miss, PithError, stripPeriod, throwIfAborted } from "../..
 import { operatorName, storedBytes, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Dim } from "../../core/tensor/dims.ts";
+import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/types.ts";
@@ -202,11 +204,7 @@ function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => 
   const written = [...copy.graph.nodes()].flatMap(({ outputs }) => outputs.filter((value) => value !== undefined));
   return (assignment) => {
     const sizes = new Map<Dim, number>();
-    const sizeOf = (dim: Dim): number => {
-      const size = sizes.get(dim) ?? inputs.size(dim, assignment);
-      sizes.set(dim, size);
-      return size;
-    };
+    const sizeOf = (dim: Dim): number => memoize(sizes, dim, () => inputs.size(dim, assignment));
     const countOf = (value: Value): number =>
       inference.operand(value)?.dims?.reduce<number>((product, dim) => product * sizeOf(dim), 1) ?? 0;
     const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
