@@ -14,7 +14,7 @@ import { createEngine } from "../src/core/engine/index.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { bytes, figure, percent, times } from "../src/core/numbers.ts";
 import { encodedSource, open } from "../src/core/onnx/index.ts";
-import { draw } from "../src/data/select.ts";
+import { draw } from "../src/data/batches/select.ts";
 import { latency, type Spread, size } from "../src/judge/index.ts";
 import type { HoldoutComparison } from "../src/judge/run/holdout.ts";
 import { PairedMetrics, type PairedResult } from "../src/judge/run/paired-metrics.ts";

@@ -10,9 +10,9 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "../src/core/engine/index.ts";
 import type { Model } from "../src/core/graph/model.ts";
-import { isIndexed } from "../src/data/indexed.ts";
-import { draw } from "../src/data/select.ts";
-import { openStorage } from "../src/data/store.ts";
+import { isIndexed } from "../src/data/batches/indexed.ts";
+import { draw } from "../src/data/batches/select.ts";
+import { openStorage } from "../src/data/batches/store.ts";
 import { accuracy, evaluateAll, signalToNoise } from "../src/judge/index.ts";
 import { storeWeights } from "../src/rewrite/clean-up/store-constants.ts";
 import { completeContext } from "../src/rewrite/index.ts";

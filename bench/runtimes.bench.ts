@@ -21,7 +21,7 @@ import { PithError } from "../src/core/errors.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { open, save } from "../src/core/onnx/index.ts";
 import type { Batch } from "../src/core/tensor/types.ts";
-import { memory } from "../src/data/indexed.ts";
+import { memory } from "../src/data/batches/indexed.ts";
 import { type OnTarget, rightOn } from "../src/judge/compare/right-on.ts";
 import type { RunTarget } from "../src/runtime/run/run-target.ts";
 import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";

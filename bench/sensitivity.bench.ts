@@ -8,7 +8,7 @@
 import { parseArgs } from "node:util";
 import { percent } from "../src/core/numbers.ts";
 import { open } from "../src/core/onnx/index.ts";
-import { take } from "../src/data/select.ts";
+import { take } from "../src/data/batches/select.ts";
 import { allocationFrom, sensitivity } from "../src/search/recipes.ts";
 import { sensitivityCosts, sensitivityKinds } from "../src/search/sensitivity/sensitivity-record.ts";
 import { filesOf, networks } from "./compress/networks.ts";

@@ -19,7 +19,7 @@ import { fromNumbers } from "../src/core/tensor/convert.ts";
 import { dimValue, elementCount, isSymbolic } from "../src/core/tensor/dims.ts";
 import { random } from "../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
-import { parseNpz } from "../src/data/npy.ts";
+import { parseNpz } from "../src/data/files/npy.ts";
 import { resolveConditions } from "../src/rewrite/clean-up/resolve-conditions.ts";
 import { backendTests } from "../test/laws/archive.ts";
 import {

@@ -6,7 +6,7 @@ import { accuracy, evaluate } from "pith/evaluate";
 import { dropout, flatten, linear, type Modules, network, relu } from "pith/nn";
 import { float32, inMemory } from "pith/tensor";
 import { integer } from "../../src/core/numbers.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { shared } from "../../test/shared.ts";
 import { line, table, target } from "../lib/print.ts";
 import { engine, type Part, type Settings, seedsOf, trained } from "./kept.ts";

@@ -6,7 +6,7 @@ import { openDataset, openTokenizer, split, take, tokenize } from "pith/data";
 import { type DistillationOptions, distillation } from "pith/distill";
 import { accuracy, crossEntropy, evaluate, type Metric, pairedMeans } from "pith/evaluate";
 import { keepLayers } from "pith/prune";
-import type { IndexedDataset } from "../../src/data/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { shared } from "../../test/shared.ts";
 import { shakespeare } from "../learn/disturbed.ts";
 import { figureOf, line, target } from "../lib/print.ts";

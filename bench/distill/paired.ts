@@ -6,7 +6,7 @@ import type { IndexedDataset } from "pith/data";
 import { evaluate, type Metric, meanInterval, moments, pairedMeans } from "pith/evaluate";
 import type { Model } from "pith/graph";
 import type { Loss } from "pith/train";
-import type { Dataset } from "../../src/data/types.ts";
+import type { Dataset } from "../../src/data/batches/types.ts";
 import { figureOf, line, points, target } from "../lib/print.ts";
 import { engine, type Settings, type Training, trained } from "./kept.ts";
 

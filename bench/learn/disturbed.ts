@@ -20,7 +20,7 @@ import {
 import type { Model } from "pith/graph";
 import { random } from "pith/tensor";
 import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train";
-import type { Dataset } from "../../src/data/types.ts";
+import type { Dataset } from "../../src/data/batches/types.ts";
 import { shared } from "../../test/shared.ts";
 import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./scratch.ts";

@@ -12,7 +12,7 @@ import { accuracy, compareRows, type Estimate, estimate, evaluate } from "pith/e
 import type { Model } from "pith/graph";
 import type { Batch } from "pith/tensor";
 import { train } from "pith/train";
-import type { Dataset } from "../../src/data/types.ts";
+import type { Dataset } from "../../src/data/batches/types.ts";
 import { writeNpz } from "../lib/npz.ts";
 import { line, points, share } from "../lib/print.ts";
 

@@ -9,7 +9,7 @@ import { type PruneOptions, prune } from "pith/prune";
 import { recover } from "pith/recover";
 import { fixedMacs } from "../../src/core/analysis/fixed-macs.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { take } from "../../src/data/select.ts";
+import { take } from "../../src/data/batches/select.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
 import { completeContext } from "../../src/rewrite/index.ts";
 import { relativeTimer } from "../../src/runtime/run/relative-time.ts";

@@ -2,8 +2,8 @@
 
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { setAside } from "../../src/data/batches/select.ts";
 import { isIndexed, take } from "../../src/data/index.ts";
-import { setAside } from "../../src/data/select.ts";
 import { boxOverlap, estimate, measure } from "../../src/judge/index.ts";
 import { openTask } from "../../src/judge/task/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";

@@ -2,6 +2,7 @@
 
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import {
   type Dataset,
   isIndexed,
@@ -12,7 +13,6 @@ import {
   take,
   tokenize,
 } from "../../src/data/index.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";

@@ -39,7 +39,7 @@ const started = [
   "app/cli/browser/page",
   "runtime/job/child",
   "core/platform/thread-entry",
-  "data/preparing",
+  "data/prefetch/preparing",
 ];
 
 /** What package.json hands out under the condition of the sources. */

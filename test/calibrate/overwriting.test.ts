@@ -7,7 +7,7 @@ import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
-import { mapColumns } from "../../src/data/rows.ts";
+import { mapColumns } from "../../src/data/batches/rows.ts";
 import { createRunner } from "../../src/judge/index.ts";
 import { topologies } from "../zoo/topologies.ts";
 

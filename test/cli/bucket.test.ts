@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { bucketPlace, openBucket, textOf, triedBucket } from "../../src/app/cli/queue/bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/bucket-inputs.ts";
-import { bytesHash, textHash } from "../../src/data/file-hash.ts";
+import { bytesHash, textHash } from "../../src/core/files/hash.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { asking, type S3Server, startS3 } from "./s3-server.ts";
 

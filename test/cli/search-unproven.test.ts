@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { random } from "../../src/core/tensor/random.ts";
-import { indexed, range } from "../../src/data/indexed.ts";
+import { indexed, range } from "../../src/data/batches/indexed.ts";
 import { searchParts } from "../../src/search/parts.ts";
 import { compiled, pith } from "./run.ts";
 import { smallModels } from "./small-models.ts";

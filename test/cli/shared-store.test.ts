@@ -13,7 +13,7 @@ import {
 } from "../../src/app/cli/queue/shared-store.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { openSource } from "../../src/data/open.ts";
+import { openSource } from "../../src/data/sources/open.ts";
 import { outliers } from "../outliers.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { dataAt } from "./data-request.ts";

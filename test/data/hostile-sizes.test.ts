@@ -7,11 +7,11 @@ import { bytesSource } from "#platform";
 import { decodePlainly } from "../../src/core/platform/image-plain.ts";
 import { decodeImage } from "../../src/core/platform/node-image.ts";
 import { random } from "../../src/core/tensor/random.ts";
-import { archiveMemory, readAll } from "../../src/data/bytes.ts";
-import { idxColumn } from "../../src/data/idx.ts";
+import { archiveMemory, readAll } from "../../src/data/files/bytes.ts";
+import { idxColumn } from "../../src/data/files/idx.ts";
+import { npzColumns } from "../../src/data/files/npy.ts";
 import { csv, jsonl, openWav, parseNpz } from "../../src/data/index.ts";
-import { npzColumns } from "../../src/data/npy.ts";
-import { readSettings } from "../../src/data/tokenizer.ts";
+import { readSettings } from "../../src/data/text/tokenizer.ts";
 import { counting } from "../counting.ts";
 import { temporaryFolder } from "../temporary.ts";
 

@@ -5,8 +5,8 @@ import sharp from "sharp";
 import { expect, test } from "vitest";
 import { imageHeader } from "../../src/core/platform/image.ts";
 import { decodePlainly } from "../../src/core/platform/image-plain.ts";
+import { firstBatch } from "../../src/data/batches/select.ts";
 import { openDataset, preprocess, presets } from "../../src/data/index.ts";
-import { firstBatch } from "../../src/data/select.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const root = temporaryFolder();

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import type { Pixels } from "../../src/core/platform/image.ts";
 import { decodePlainly } from "../../src/core/platform/image-plain.ts";
 import { decodeImage } from "../../src/core/platform/node-image.ts";
-import { resample } from "../../src/data/resample.ts";
+import { resample } from "../../src/data/images/resample.ts";
 
 interface Image {
   readonly name: string;

@@ -5,7 +5,7 @@ import { generate, generatorOf } from "../../src/app/folder/generate.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import type { TextTokenizer } from "../../src/data/tokenizer.ts";
+import type { TextTokenizer } from "../../src/data/text/tokenizer.ts";
 
 /** Its answer depends on all tokens so far, which it knows of the cache alone; it ignores the mask. */
 const decoder = (seed = 1): Model =>

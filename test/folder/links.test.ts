@@ -6,7 +6,7 @@ import { type FolderOptions, quantizeFolder } from "../../src/app/folder/index.t
 import { copyBeside } from "../../src/app/folder/originals.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { outerLinksAmong, sidecarsMissingAt } from "../../src/data/sidecars.ts";
+import { outerLinksAmong, sidecarsMissingAt } from "../../src/data/sidecars/sidecars.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = parseModel(`opset 17

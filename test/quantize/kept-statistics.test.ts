@@ -5,8 +5,8 @@ import { encodeToBytes } from "../../src/core/onnx/index.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
+import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
-import type { Dataset } from "../../src/data/types.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
 const model = parseModel(`opset 21

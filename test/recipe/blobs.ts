@@ -1,8 +1,8 @@
 /** A task small enough to train in a second: points around class centres, in parts that do not overlap. */
 
 import { random } from "../../src/core/tensor/random.ts";
+import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
 import { accuracy, type Task } from "../../src/judge/index.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";

@@ -8,7 +8,7 @@ import { reportMarkdown, reportPage } from "../../src/app/report/index.ts";
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
-import type { Dataset } from "../../src/data/types.ts";
+import type { Dataset } from "../../src/data/batches/types.ts";
 import type { Measured } from "../../src/judge/record/data.ts";
 import { definePass } from "../../src/rewrite/index.ts";
 import { parseRecipe, recipeFrom, recipeName, recipeText, runRecipe } from "../../src/search/recipes.ts";

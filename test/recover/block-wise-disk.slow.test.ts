@@ -1,7 +1,7 @@
 /** Parts of a network that are trained by themselves, with what does not fit in memory on disk. */
 import { expect, test } from "vitest";
 import { type ScratchFile, scratchFile } from "../../src/core/platform/node.ts";
-import { openStorage, type Storage } from "../../src/data/store.ts";
+import { openStorage, type Storage } from "../../src/data/batches/store.ts";
 import { blockWise } from "../../src/techniques/recover/block-wise.ts";
 import { chain, data, spoiled } from "./chain.ts";
 import { numbers, scopeOf } from "./networks.ts";

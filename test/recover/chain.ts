@@ -1,7 +1,7 @@
 /** A chain of layers, data for it, and what is wrong with a copy of it: for tests of blocks that are trained by themselves. */
 
 import type { Model } from "../../src/core/graph/model.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
+import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { evaluate, signalToNoise } from "../../src/judge/index.ts";
 import { change, engine, network, samples } from "./networks.ts";
 

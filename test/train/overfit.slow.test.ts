@@ -12,6 +12,8 @@ import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { firstBatch } from "../../src/data/batches/select.ts";
+import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import {
   isIndexed,
   memory,
@@ -23,8 +25,6 @@ import {
   take,
   tokenize,
 } from "../../src/data/index.ts";
-import { firstBatch } from "../../src/data/select.ts";
-import type { IndexedDataset } from "../../src/data/types.ts";
 import { accuracy, evaluate, imageInput } from "../../src/judge/index.ts";
 import {
   adam,

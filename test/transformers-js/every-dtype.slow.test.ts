@@ -7,7 +7,7 @@ import { generate, generatorOf } from "../../src/app/folder/generate.ts";
 import { quantizeFolder } from "../../src/app/folder/index.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { openTokenizer } from "../../src/data/tokenizer.ts";
+import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { usualDtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { browser, inBrowser } from "../browser.ts";
 import { shared } from "../shared.ts";

@@ -9,7 +9,7 @@ import { type FolderFile, type Loader, quantizeFolder } from "../../src/app/fold
 import { type FileDtype, fileOf } from "../../src/app/folder/run.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { openTokenizer } from "../../src/data/tokenizer.ts";
+import { openTokenizer } from "../../src/data/text/tokenizer.ts";
 import { type DtypeName, usualDtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { imageToken, imageToText, texts, textToText } from "./small-folders.ts";

@@ -5,7 +5,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { root } from "#root";
 import { Miss, PithError } from "../../core/errors.ts";
-import { readSettings } from "../../data/tokenizer.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
 import { type Loader, usualTexts } from "../folder/index.ts";
 import { chunksOf } from "../folder/layout.ts";
 import type { Session } from "./command.ts";

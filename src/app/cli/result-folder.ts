@@ -4,8 +4,8 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { joinPath, makeFolder, removeFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { copiesOf, encodings } from "../../data/compressed-copies.ts";
-import { textHash } from "../../data/file-hash.ts";
+import { copiesOf, encodings } from "../../core/files/compressed-copies.ts";
+import { textHash } from "../../core/files/hash.ts";
 import {
   type FileHashes,
   fileOfBytes,
@@ -14,8 +14,8 @@ import {
   parseWritten,
   planWrites,
   writeOwned,
-} from "../../data/own-files.ts";
-import { readSettings } from "../../data/tokenizer.ts";
+} from "../../core/files/own-files.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
 import type { JobContext } from "../../runtime/job/job.ts";
 import { sensitivityKinds } from "../../search/sensitivity/sensitivity-record.ts";
 import { requireOther } from "./files.ts";

@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
+import { firstBatch } from "../../data/batches/select.ts";
 import { memory } from "../../data/index.ts";
-import { firstBatch } from "../../data/select.ts";
 import { contents, withContents } from "../../judge/task/contents.ts";
 import { settings } from "./set.ts";
 

@@ -1,9 +1,9 @@
 /** Writes a folder's descriptions: the record, config.json for the loader, and the card for people. */
 
 import { fileKind, fileNameOf, joinPath, leavesFolder, listFolder, openFile, readText, realPath } from "#platform";
+import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../../core/files/own-files.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
-import { fileOfBytes, isAuthored, jsonText, type NewFile, planWrites, writeOwned } from "../../data/own-files.ts";
-import { readSettings } from "../../data/tokenizer.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withCard } from "./card.ts";
 import { chunksOf, dataFilesOf } from "./layout.ts";

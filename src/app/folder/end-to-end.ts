@@ -8,7 +8,7 @@ import { counted, percent } from "../../core/numbers.ts";
 import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
-import { openTokenizer, readSettings, type TextTokenizer } from "../../data/tokenizer.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
 import { batchInvariance, sameDirection } from "../../judge/compare/batch-dependence.ts";
 import { type Comparison, compare } from "../../judge/compare/compare.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

@@ -1,5 +1,5 @@
 import { dataName, parseDataName } from "../../core/onnx/data-files.ts";
-import { sidecarNames } from "../../data/sidecars.ts";
+import { sidecarNames } from "../../data/sidecars/sidecars.ts";
 import { dtypes } from "../../techniques/quantize/dtypes.ts";
 
 const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];

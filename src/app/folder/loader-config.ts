@@ -1,4 +1,4 @@
-import { isObject, type PlainObject } from "../../data/plain-object.ts";
+import { isObject, type PlainObject } from "../../core/plain.ts";
 import { type DtypeName, dtypeNames, dtypes } from "../../techniques/quantize/dtypes.ts";
 import { chunksOf } from "./layout.ts";
 

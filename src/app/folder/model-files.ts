@@ -1,12 +1,12 @@
 import { fileKind, fileNameOf, joinPath, listFolder, removeFile } from "#platform";
 import { Miss, PithError } from "../../core/errors.ts";
+import { fileHash } from "../../core/files/hash.ts";
+import { type FileHashes, isAuthored } from "../../core/files/own-files.ts";
 import { passKey } from "../../core/graph/emit.ts";
 import { allNodes, allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseDataName, removeUnread } from "../../core/onnx/data-files.ts";
 import { open } from "../../core/onnx/index.ts";
-import { fileHash } from "../../data/file-hash.ts";
-import { type FileHashes, isAuthored } from "../../data/own-files.ts";
 import { dataFilesOf, mostChunks } from "./layout.ts";
 
 export function isOf(file: string, path: string): boolean {

@@ -9,14 +9,21 @@ import {
   writeFileAtomically,
 } from "#platform";
 import { joinList, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
+import { bytesOfFile, fileHash, textHash } from "../../core/files/hash.ts";
+import {
+  type FileHashes,
+  fileOfBytes,
+  jsonText,
+  keptText,
+  type NewFile,
+  planWrites,
+} from "../../core/files/own-files.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open } from "../../core/onnx/index.ts";
 import { sniff } from "../../core/onnx/sniff.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
-import { bytesOfFile, fileHash, textHash } from "../../data/file-hash.ts";
-import { type FileHashes, fileOfBytes, jsonText, keptText, type NewFile, planWrites } from "../../data/own-files.ts";
-import { readSettings } from "../../data/tokenizer.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
 import { cardName, configName, writeRecorded } from "./describe.ts";
 import { basesIn, dataFilesOf, isCopied, isVariant } from "./layout.ts";
 import { configuredAlone } from "./loader-config.ts";

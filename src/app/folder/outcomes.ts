@@ -1,9 +1,9 @@
 /** Makes, finds or rejects each file of a folder, and records the outcome. */
 import { fileNameOf, folderOf, joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
+import { textHash } from "../../core/files/hash.ts";
+import { keptText } from "../../core/files/own-files.ts";
 import { open } from "../../core/onnx/index.ts";
-import { textHash } from "../../data/file-hash.ts";
-import { keptText } from "../../data/own-files.ts";
 import { type Size, size } from "../../runtime/run/size.ts";
 import type { DtypeName } from "../../techniques/quantize/dtypes.ts";
 import { describe, writeRecorded } from "./describe.ts";

@@ -1,10 +1,10 @@
 /** Compressed copies of a folder's files, which are recorded like the files. */
 import { fileKind, joinPath, listFolder, removeFile } from "#platform";
 import { joinList } from "../../core/errors.ts";
+import { copiesOf, encodings, outdatedText, precompress } from "../../core/files/compressed-copies.ts";
+import { fileHash } from "../../core/files/hash.ts";
+import { isAuthored, keptText } from "../../core/files/own-files.ts";
 import { bytes } from "../../core/numbers.ts";
-import { copiesOf, encodings, outdatedText, precompress } from "../../data/compressed-copies.ts";
-import { fileHash } from "../../data/file-hash.ts";
-import { isAuthored, keptText } from "../../data/own-files.ts";
 import { describe, writeRecorded } from "./describe.ts";
 import { isOf } from "./model-files.ts";
 import type { FolderRun } from "./run.ts";

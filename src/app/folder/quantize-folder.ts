@@ -8,7 +8,7 @@
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
 import { throwIfAborted } from "../../core/errors.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
-import { readSettings } from "../../data/tokenizer.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
 import { type DtypeName, usualDtypes } from "../../techniques/quantize/dtypes.ts";

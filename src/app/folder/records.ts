@@ -1,9 +1,9 @@
 /** quantize_config.json: the variants, their sources and settings, and their similarity to the originals. */
 import * as v from "valibot";
 import { joinPath } from "#platform";
-import { encodings } from "../../data/compressed-copies.ts";
-import { type FileHashes, parseWritten } from "../../data/own-files.ts";
-import { readSettings } from "../../data/tokenizer.ts";
+import { encodings } from "../../core/files/compressed-copies.ts";
+import { type FileHashes, parseWritten } from "../../core/files/own-files.ts";
+import { readSettings } from "../../data/text/tokenizer.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { endToEnd, nearness } from "./end-to-end.ts";
 import { loaderOutcome } from "./loader.ts";

@@ -1,7 +1,7 @@
 import type { Encoding } from "#platform";
 import type { Miss } from "../../core/errors.ts";
+import type { FileHashes } from "../../core/files/own-files.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { FileHashes } from "../../data/own-files.ts";
 import type { Purpose } from "../../judge/run/objective.ts";
 import type { Size } from "../../runtime/run/size.ts";
 import { type DtypeName, dtypes } from "../../techniques/quantize/dtypes.ts";

@@ -8,8 +8,8 @@
  */
 
 import { PithError, throwIfAborted } from "../../core/errors.ts";
-import { bytesOfFile, fileHash } from "../../data/file-hash.ts";
-import { keptText, planWrites } from "../../data/own-files.ts";
+import { bytesOfFile, fileHash } from "../../core/files/hash.ts";
+import { keptText, planWrites } from "../../core/files/own-files.ts";
 import { sizeFor } from "../../judge/run/objective.ts";
 import { describe, originalBytes, writeRecorded } from "./describe.ts";
 import { hashesOf, isOf, isWhole } from "./model-files.ts";

@@ -1,9 +1,9 @@
 /** The table of a folder's files for terminal and README.md, without empty columns and with notes. */
 import type { Encoding } from "#platform";
 import { joinList } from "../../core/errors.ts";
+import { endings, sizeNames } from "../../core/files/compressed-copies.ts";
 import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
-import { endings, sizeNames } from "../../data/compressed-copies.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";

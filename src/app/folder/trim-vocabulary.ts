@@ -5,21 +5,22 @@
  */
 import { fileKind, joinPath, listFolder, makeFolder, readText, writeFileAtomically } from "#platform";
 import { asPithError, formatReason, PithError, throwIfAborted } from "../../core/errors.ts";
+import { jsonText } from "../../core/files/own-files.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { type Change, type Context, completeContext } from "../../core/pass/pass.ts";
+import type { PlainObject } from "../../core/plain.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import { takeIndices } from "../../core/tensor/take.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { openDataset } from "../../data/open.ts";
-import { jsonText } from "../../data/own-files.ts";
-import type { PlainObject } from "../../data/plain-object.ts";
-import { take } from "../../data/select.ts";
-import { textColumns, tokenize } from "../../data/sequences.ts";
-import { createTokenizer, readSettings, type TextTokenizer } from "../../data/tokenizer.ts";
-import { pieces } from "../../data/tokens.ts";
+import { take } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { openDataset } from "../../data/sources/open.ts";
+import { textColumns, tokenize } from "../../data/text/sequences.ts";
+import { createTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
+import { pieces } from "../../data/text/tokens.ts";
 import {
   configuredIds,
   configuredSizes,
@@ -29,8 +30,7 @@ import {
   type TokenizerContents,
   trimmedConfig,
   trimmedTokenizer,
-} from "../../data/trimmed-tokenizer.ts";
-import type { Dataset } from "../../data/types.ts";
+} from "../../data/text/trimmed-tokenizer.ts";
 import { toleranceOf } from "../../judge/compare/equivalence.ts";
 import { dropNotes } from "../../rewrite/clean-up/drop-notes.ts";
 import { createRunner } from "../../runtime/run/run.ts";

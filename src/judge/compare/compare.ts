@@ -15,7 +15,7 @@ import {
   z95,
   zOf,
 } from "../../core/math/interval.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { bestOf, type EvaluateOptions, estimate, measure } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, isAllNaN } from "../../runtime/metrics/predictions.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

@@ -5,7 +5,7 @@ import { asPithError, Miss, stripPeriod } from "../../core/errors.ts";
 import { allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted, figure } from "../../core/numbers.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { compareLayersOn, fewDecibels, firstToBlame } from "../../runtime/noise/layers.ts";
 import { type PairedRuns, pairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
 import { pairedSamples } from "../../runtime/run/paired-samples.ts";

@@ -5,7 +5,7 @@ import { defaultExport, modulePath } from "../../core/pass/modules.ts";
 import { described, option } from "../../core/pass/options.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt, numbersAt } from "../../core/pass/schema.ts";
-import { isObject } from "../../data/plain-object.ts";
+import { isObject } from "../../core/plain.ts";
 import { type OptionSchedule, valueIn } from "./curves.ts";
 
 const end = v.pipe(v.number(), v.finite("expected a finite number"));

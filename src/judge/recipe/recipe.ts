@@ -21,7 +21,7 @@ import { integer } from "../../core/numbers.ts";
 import { inWords, misfitOf, shown, unknownName } from "../../core/pass/option-errors.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
-import { isDeeper, isObject } from "../../data/plain-object.ts";
+import { isDeeper, isObject } from "../../core/plain.ts";
 import { filledIn, standIns } from "../steps/step.ts";
 import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
 import { valueIn } from "./curves.ts";

@@ -2,8 +2,8 @@
 import { encode } from "fast-png";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { samplesIn, sliceBatch } from "../../data/batches/rows.ts";
 import { type Dataset, findImages, isIndexed } from "../../data/index.ts";
-import { samplesIn, sliceBatch } from "../../data/rows.ts";
 import type { SampleView } from "./data.ts";
 
 const mostPixels = 96;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { memory, range, view } from "../../data/indexed.ts";
+import { memory, range, view } from "../../data/batches/indexed.ts";
 import { samplesKey } from "./data-parts.ts";
 
 const rows = memory("rows", { x: { type: "float32", dims: [1000], data: Float32Array.from(range(1000)) } });

@@ -1,10 +1,10 @@
 /** Identifies the samples of a run, because stored results depend on them. */
 import { fileKind } from "#platform";
+import { fileHash } from "../../core/files/hash.ts";
 import { openModules } from "../../core/pass/modules.ts";
 import { bytesOf } from "../../core/tensor/dense.ts";
-import { fileHash } from "../../data/file-hash.ts";
+import { range, view } from "../../data/batches/indexed.ts";
 import { contentHash, type Dataset, type IndexedDataset, isIndexed } from "../../data/index.ts";
-import { range, view } from "../../data/indexed.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { Run, Samples } from "../record/data.ts";
 import { partFor } from "../steps/step.ts";

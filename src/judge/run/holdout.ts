@@ -4,7 +4,7 @@ import type { Estimate } from "../../core/estimate.ts";
 import type { Level } from "../../core/math/interval.ts";
 import { joined } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
-import { range } from "../../data/indexed.ts";
+import { range } from "../../data/batches/indexed.ts";
 import { agreement } from "../../runtime/metrics/comparison-metrics.ts";
 import { estimate } from "../../runtime/metrics/evaluate.ts";
 import { type Answers, type Knowledge, knowledgeOf, sameAnswers } from "../../runtime/metrics/predictions.ts";

@@ -3,7 +3,7 @@
 import { asPithError, stripPeriod, uncapitalize } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
 import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../compare/compare-function.ts";
 import { halfOverflow } from "../compare/half-overflow.ts";

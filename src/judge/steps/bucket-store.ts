@@ -1,9 +1,9 @@
 /** A folder store that several machines share through a bucket: each finds the results of the others. */
 import { fileKind, joinPath, makeFolder, writeFileAtomically } from "#platform";
 import { PithError } from "../../core/errors.ts";
+import { bytesOfFile } from "../../core/files/hash.ts";
+import { plainText } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
-import { bytesOfFile } from "../../data/file-hash.ts";
-import { plainText } from "../../data/plain-text.ts";
 import { folderStore } from "./folder-store.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

@@ -14,10 +14,10 @@ import {
   writeFileAtomically,
 } from "#platform";
 import { PithError } from "../../core/errors.ts";
+import { bytesOfFile } from "../../core/files/hash.ts";
 import { encode, open } from "../../core/onnx/index.ts";
+import { plainOf, plainText } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
-import { bytesOfFile } from "../../data/file-hash.ts";
-import { plainOf, plainText } from "../../data/plain-text.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";

@@ -1,9 +1,9 @@
 /** Names in a store: the SHA-256 of a file, or of all inputs of a record. */
 import { packageVersion, sha256 } from "#platform";
+import { sha256Text } from "../../core/files/hash.ts";
+import { plainText } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { version } from "../../core/version.ts";
-import { sha256Text } from "../../data/hash.ts";
-import { plainText } from "../../data/plain-text.ts";
 
 /** Other versions of Pith or the runtime can compute other results. */
 export const computedBy = { pith: version, runtime: packageVersion("onnxruntime-node") };

@@ -1,8 +1,8 @@
 import { bytesSource } from "#platform";
+import { sha256Text } from "../../core/files/hash.ts";
 import { encodeToBytes, open } from "../../core/onnx/index.ts";
+import { plainOf, plainText } from "../../core/plain.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
-import { sha256Text } from "../../data/hash.ts";
-import { plainOf, plainText } from "../../data/plain-text.ts";
 import { keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 

@@ -4,12 +4,12 @@
  */
 import { readFile } from "#platform";
 import type { Miss } from "../../core/errors.ts";
+import { sha256Text } from "../../core/files/hash.ts";
 import { Model } from "../../core/graph/model.ts";
 import { isModule, openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
-import { sha256Text } from "../../data/hash.ts";
-import { isObject } from "../../data/plain-object.ts";
+import { isObject } from "../../core/plain.ts";
 import type { Curve, Epoch, TrainingSummary } from "../../learn/train/index.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";

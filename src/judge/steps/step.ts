@@ -14,7 +14,7 @@ import {
 import { namesAt } from "../../core/pass/schema.ts";
 import { zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { trainedKey } from "../../data/trained-on.ts";
+import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import type { TrainOutcome } from "../../learn/train/index.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 

@@ -7,7 +7,10 @@ import type { Model } from "../../core/graph/model.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
-import { type Geometry, geometryText } from "../../data/geometry.ts";
+import { samplesIn } from "../../data/batches/rows.ts";
+import { collect, draw, take } from "../../data/batches/select.ts";
+import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
+import { type Geometry, geometryText } from "../../data/images/geometry.ts";
 import {
   geometryUsed,
   type ImageInput,
@@ -15,11 +18,8 @@ import {
   imageGeometries,
   preprocess,
   withStoredImages,
-} from "../../data/preprocess.ts";
-import { candidates, contrastOf, type Preprocessing } from "../../data/presets.ts";
-import { samplesIn } from "../../data/rows.ts";
-import { collect, draw, take } from "../../data/select.ts";
-import type { Dataset, IndexedDataset } from "../../data/types.ts";
+} from "../../data/images/preprocess.ts";
+import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
 import { type EvaluateOptions, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, scoresFor } from "../../runtime/metrics/output.ts";

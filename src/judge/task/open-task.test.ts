@@ -10,11 +10,11 @@ import { parseModel } from "../../core/graph/text.ts";
 import { open, save } from "../../core/onnx/index.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import { npzBytes } from "../../data/files/npy.ts";
 import { type Dataset, presets, sampleCount } from "../../data/index.ts";
-import { npzBytes } from "../../data/npy.ts";
-import { preprocessingKey } from "../../data/preprocessing-spec.ts";
-import { firstBatch } from "../../data/select.ts";
-import { trainedKey } from "../../data/trained-on.ts";
+import { preprocessingKey } from "../../data/sidecars/preprocessing-spec.ts";
+import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { openTask, type TaskOptions } from "./open-task.ts";
 

@@ -6,6 +6,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
+import { firstBatch, setAside } from "../../data/batches/select.ts";
 import {
   type Dataset,
   draw,
@@ -22,11 +23,10 @@ import {
   type Sidecars,
   setStates,
 } from "../../data/index.ts";
-import { leastToCalibrate } from "../../data/parts.ts";
-import { preprocessingKey, recordedPrepared, statedText } from "../../data/preprocessing-spec.ts";
-import { firstBatch, setAside } from "../../data/select.ts";
-import { missingSidecars, readingFor } from "../../data/sidecars.ts";
-import { trainedEntry, trainedKey, trainedOn } from "../../data/trained-on.ts";
+import { preprocessingKey, recordedPrepared, statedText } from "../../data/sidecars/preprocessing-spec.ts";
+import { missingSidecars, readingFor } from "../../data/sidecars/sidecars.ts";
+import { trainedEntry, trainedKey, trainedOn } from "../../data/sidecars/trained-on.ts";
+import { leastToCalibrate } from "../../data/sources/parts.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Settings } from "./contents.ts";

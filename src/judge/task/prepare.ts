@@ -7,6 +7,9 @@ import type { Context } from "../../core/pass/pass.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import { inputsLikeLabels } from "../../data/files/labels.ts";
+import { rangeOf } from "../../data/images/presets.ts";
 import {
   type Dataset,
   findStates,
@@ -24,10 +27,7 @@ import {
   tokenInput,
   tokenize,
 } from "../../data/index.ts";
-import { inputsLikeLabels } from "../../data/labels.ts";
-import { rangeOf } from "../../data/presets.ts";
-import { firstBatch } from "../../data/select.ts";
-import { unknownShare, unusualTextColumn } from "../../data/sequences.ts";
+import { unknownShare, unusualTextColumn } from "../../data/text/sequences.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 

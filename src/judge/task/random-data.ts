@@ -4,9 +4,9 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
-import { indexed } from "../../data/indexed.ts";
-import { joinBatches } from "../../data/rows.ts";
-import type { IndexedDataset } from "../../data/types.ts";
+import { indexed } from "../../data/batches/indexed.ts";
+import { joinBatches } from "../../data/batches/rows.ts";
+import type { IndexedDataset } from "../../data/batches/types.ts";
 import { firstThatRuns, guesses, type Length, likelyLengths, randomInputs } from "../../runtime/run/random-inputs.ts";
 
 /** Selects random inputs instead of a path. */

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { presets } from "../../data/index.ts";
-import { preprocessingKey } from "../../data/preprocessing-spec.ts";
+import { preprocessingKey } from "../../data/sidecars/preprocessing-spec.ts";
 import { statedFor } from "./open-task.ts";
 
 const prepared = (how?: string): Model => {

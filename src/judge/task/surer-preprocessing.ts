@@ -3,10 +3,10 @@
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { pairedMeans } from "../../core/math/interval.ts";
-import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../../data/preprocess.ts";
-import { candidates, contrastOf, type Preprocessing } from "../../data/presets.ts";
-import { collect, draw, firstBatch } from "../../data/select.ts";
-import type { Dataset } from "../../data/types.ts";
+import { collect, draw, firstBatch } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../../data/images/preprocess.ts";
+import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
 import { type EvaluateOptions, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { confidence } from "../../runtime/metrics/metrics.ts";
 import { mean } from "../../runtime/metrics/regression.ts";

@@ -5,15 +5,16 @@
 
 import { fileKind, joinPath } from "#platform";
 import { PithError } from "../../core/errors.ts";
+import { sha256Text } from "../../core/files/hash.ts";
 import { allTensors } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { writeModel } from "../../core/graph/text.ts";
 import { open, save } from "../../core/onnx/index.ts";
+import { plainOf, plainText } from "../../core/plain.ts";
 import { bytesOfText, inMemory } from "../../core/tensor/dense.ts";
 import { dimsText, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense, Tensor } from "../../core/tensor/types.ts";
-import { elementBytes, haveSameElements, sha256Text } from "../../data/hash.ts";
-import { plainOf, plainText } from "../../data/plain-text.ts";
+import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
 
 export interface Checkpoint {
   readonly model: Model;

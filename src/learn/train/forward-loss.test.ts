@@ -4,7 +4,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { bySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/index.ts";
 import { memoryLimit } from "./memory.ts";

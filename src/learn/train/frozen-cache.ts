@@ -8,12 +8,13 @@
 import { cost } from "../../core/analysis/cost.ts";
 import { downstream } from "../../core/analysis/downstream.ts";
 import { infer } from "../../core/analysis/infer.ts";
+import { sha256Text } from "../../core/files/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { elementBytes, haveSameElements, sha256Text } from "../../data/hash.ts";
-import { gatherRows, mapColumns } from "../../data/rows.ts";
-import { type BatchStore, openStorage } from "../../data/store.ts";
+import { elementBytes, haveSameElements } from "../../data/batches/content-hash.ts";
+import { gatherRows, mapColumns } from "../../data/batches/rows.ts";
+import { type BatchStore, openStorage } from "../../data/batches/store.ts";
 
 import { bytesOf } from "./memory.ts";
 

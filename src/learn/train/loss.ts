@@ -8,7 +8,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { attentionMaskOf } from "../../data/rows.ts";
+import { attentionMaskOf } from "../../data/batches/rows.ts";
 
 export interface NamedValues {
   readonly outputs: ReadonlyMap<string, Value>;

@@ -11,7 +11,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { mapColumns, sampleCount, sliceRows } from "../../data/rows.ts";
+import { mapColumns, sampleCount, sliceRows } from "../../data/batches/rows.ts";
 import type { Floats } from "./floats.ts";
 import { type ForwardLoss, forwardLoss } from "./forward-loss.ts";
 import { createStep, type Step } from "./step.ts";

@@ -12,7 +12,7 @@ import { open } from "../../core/onnx/index.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { memory } from "../../data/indexed.ts";
+import { memory } from "../../data/batches/indexed.ts";
 import { fakeQuantize } from "../../techniques/quantize/fake.ts";
 import { quantize } from "../../techniques/quantize/quantize.ts";
 import { reinitialize } from "./reinitialize.ts";

@@ -4,10 +4,10 @@ import type { Model } from "../../core/graph/model.ts";
 import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
-import { contentHash, haveSameElements } from "../../data/hash.ts";
-import { memory } from "../../data/indexed.ts";
-import { firstBatch } from "../../data/select.ts";
-import type { Dataset } from "../../data/types.ts";
+import { contentHash, haveSameElements } from "../../data/batches/content-hash.ts";
+import { memory } from "../../data/batches/indexed.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import {
   bestFile,
   type Checkpoint,

@@ -8,8 +8,8 @@ import {
   selectionOptions,
   understood,
 } from "../../core/pass/options.ts";
-import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
-import { datasetObject, datasetOption } from "../../data/option.ts";
+import { datasetObject, datasetOption } from "../../data/batches/option.ts";
+import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { losses, lossOption } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";

@@ -10,7 +10,7 @@ import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { statesText } from "../../data/states.ts";
+import { statesText } from "../../data/batches/states.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { type Loss, type NamedValues, namedValues } from "./loss.ts";

@@ -4,7 +4,7 @@ import { PithError } from "../../core/errors.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { attentionMaskOf } from "../../data/rows.ts";
+import { attentionMaskOf } from "../../data/batches/rows.ts";
 import { averaged, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";

@@ -6,8 +6,8 @@ import { bootstrap, meanInterval, wilson } from "../../core/math/interval.ts";
 import { counted } from "../../core/numbers.ts";
 import { joined } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
-import { samplesIn } from "../../data/rows.ts";
-import type { Dataset } from "../../data/types.ts";
+import { samplesIn } from "../../data/batches/rows.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { overSamples } from "../run/over-samples.ts";
 import type { Metric } from "./types.ts";
 

@@ -4,7 +4,7 @@ import { moments } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { samplesIn } from "../../data/rows.ts";
+import { samplesIn } from "../../data/batches/rows.ts";
 import {
   bestClass,
   binaryScores,

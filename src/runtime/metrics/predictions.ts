@@ -5,7 +5,7 @@ import { counted, figure, integer } from "../../core/numbers.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { samplesIn } from "../../data/rows.ts";
+import { samplesIn } from "../../data/batches/rows.ts";
 import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
 import type { Metric } from "./types.ts";
 

@@ -2,7 +2,7 @@
 
 import type { Unit } from "../../core/estimate.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 
 export interface Metric {
   readonly name: string;

@@ -5,7 +5,7 @@ import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { overSamples, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";

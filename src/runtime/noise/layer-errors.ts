@@ -10,7 +10,7 @@ import { isFloat } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { Difference } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";

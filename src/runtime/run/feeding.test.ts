@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { memory } from "../../data/indexed.ts";
+import { memory } from "../../data/batches/indexed.ts";
 import { oneRun } from "./feeding.ts";
 
 const samples = memory("samples", {

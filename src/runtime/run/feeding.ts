@@ -6,11 +6,11 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { type Binding, bindInputs } from "../../data/bind.ts";
-import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../../data/rows.ts";
-import { firstBatch } from "../../data/select.ts";
-import { beginColumn, carried, findStates, initialState, type State } from "../../data/states.ts";
-import type { Dataset } from "../../data/types.ts";
+import { type Binding, bindInputs } from "../../data/batches/bind.ts";
+import { gatherRows, mapColumns, rowLength, sampleCount, samplesIn, sliceBatch } from "../../data/batches/rows.ts";
+import { firstBatch } from "../../data/batches/select.ts";
+import { beginColumn, carried, findStates, initialState, type State } from "../../data/batches/states.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 
 export interface Feeding extends Binding {
   /** Samples per run: the model's fixed number, or one if no axis counts them; undefined if any number works. */

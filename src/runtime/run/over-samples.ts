@@ -4,9 +4,9 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { prefetched } from "../../data/feed.ts";
-import { sampleCount, sliceBatch } from "../../data/rows.ts";
-import type { Dataset } from "../../data/types.ts";
+import { sampleCount, sliceBatch } from "../../data/batches/rows.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { prefetched } from "../../data/prefetch/feed.ts";
 import { createRunner, feedsFor, type Runner, withOutputs } from "./run.ts";
 
 export interface ObserveOptions {

@@ -18,7 +18,7 @@ import type { Dim } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { largestDifference } from "./difference.ts";
 import { notLoaded, ResultFails } from "./load-check.ts";
 import { imageSides } from "./random-images.ts";

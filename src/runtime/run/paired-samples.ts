@@ -4,7 +4,7 @@ import type { Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytesOf } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { Feeder } from "./feeding.ts";
 import { type ObserveOptions, overBatches } from "./over-samples.ts";
 import { isLarge, type ModelRun, namesInBoth, type PairedRuns, pairWithResult } from "./paired-runs.ts";

@@ -17,7 +17,7 @@ import { zeros } from "../../core/tensor/dense.ts";
 import { type Dim, dimsText, dimText, dimValue, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { findStates } from "../../data/states.ts";
+import { findStates } from "../../data/batches/states.ts";
 import { imageSides, images } from "./random-images.ts";
 
 export type Assignment = (name: string) => number;

@@ -8,7 +8,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fromNumbers, isFloat, toFloat64, toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/rows.ts";
+import { joinBatches, mapColumns, padded, sampleCount, sliceRows } from "../../data/batches/rows.ts";
 import { Feeder } from "./feeding.ts";
 
 export interface RunnerOptions extends LoadOptions {

@@ -10,7 +10,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import type { Calibration } from "./calibration.ts";
 import { type KeptSamples, observeOnce } from "./kept.ts";
 import type { LayerMatch, Match } from "./match.ts";

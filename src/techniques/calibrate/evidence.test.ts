@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { numbersFor } from "../../../test/quantize/networks.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { memory } from "../../data/indexed.ts";
+import { memory } from "../../data/batches/indexed.ts";
 import { nearest, quantize } from "../quantize/index.ts";
 import type { Solver } from "./solver.ts";
 import type { Statistic } from "./statistic.ts";

@@ -7,7 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { statisticOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import type { Calibration } from "./calibration.ts";
 import { featuresOf } from "./features.ts";
 import type { LayerContext, Solver } from "./solver.ts";

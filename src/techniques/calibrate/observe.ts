@@ -11,8 +11,8 @@ import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
-import { findStates } from "../../data/states.ts";
-import type { Dataset } from "../../data/types.ts";
+import { findStates } from "../../data/batches/states.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
 import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
 

@@ -3,7 +3,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { parsePreprocessingSpec, recordPrepared } from "../../data/preprocessing-spec.ts";
+import { parsePreprocessingSpec, recordPrepared } from "../../data/sidecars/preprocessing-spec.ts";
 import { flatten, gelu, linear, network, relu, residual, sequential } from "../../learn/nn/index.ts";
 import { train } from "../../learn/train/index.ts";
 import { distill } from "./distill.ts";

@@ -8,7 +8,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { bytes, count, percent } from "../../core/numbers.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { dimValue } from "../../core/tensor/dims.ts";
-import { haveSameElements } from "../../data/hash.ts";
+import { haveSameElements } from "../../data/batches/content-hash.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
 

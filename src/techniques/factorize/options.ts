@@ -8,7 +8,7 @@ import {
   positiveOption,
   selectionOptions,
 } from "../../core/pass/options.ts";
-import { datasetOption } from "../../data/option.ts";
+import { datasetOption } from "../../data/batches/option.ts";
 import { activations } from "./activations.ts";
 import { decompositions, methods } from "./decompositions.ts";
 

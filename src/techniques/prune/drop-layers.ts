@@ -4,7 +4,7 @@ import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { blockInfluence } from "./block-influence.ts";
 import { type Bypass, bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 

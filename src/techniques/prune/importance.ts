@@ -16,7 +16,7 @@ import type { Scores } from "../../core/math/smallest.ts";
 import { answerOf, areMatrices, statisticOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random as stream } from "../../core/tensor/random.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { withEvidence } from "../calibrate/evidence.ts";

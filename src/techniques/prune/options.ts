@@ -9,7 +9,7 @@ import {
   selectionOptions,
   sizeOption,
 } from "../../core/pass/options.ts";
-import { datasetOption } from "../../data/option.ts";
+import { datasetOption } from "../../data/batches/option.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import type { Pattern } from "../calibrate/solver.ts";
 import { allocations } from "./allocations/index.ts";

@@ -17,7 +17,7 @@ import { Miss, PithError } from "../../core/errors.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
-import { tokenInput } from "../../data/sequences.ts";
+import { tokenInput } from "../../data/text/sequences.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 
 interface Vocabulary {

@@ -2,8 +2,8 @@
 
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { trainPart } from "../../data/open.ts";
-import { draw } from "../../data/select.ts";
+import { draw } from "../../data/batches/select.ts";
+import { trainPart } from "../../data/sources/open.ts";
 import { type NoiseMeter, noiseMeter } from "../../runtime/noise/answer-noise.ts";
 import type { QuantizeSettings } from "./options.ts";
 import { rounders } from "./rounders/index.ts";

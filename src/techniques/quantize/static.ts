@@ -12,7 +12,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { quantizeWeights } from "../../core/math/index.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { trainPart } from "../../data/open.ts";
+import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";

@@ -25,7 +25,7 @@ import { inMemory } from "../../core/tensor/dense.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import { isPacked } from "../../core/tensor/packed.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { readStoredValue, storedReader } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
 import { type Along, centerOf, gridOf, mostSteps, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";

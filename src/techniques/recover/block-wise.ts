@@ -15,7 +15,7 @@ import { type Node, usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
 import { meanSquaredError } from "../../learn/train/losses/index.ts";
 import { train } from "../../learn/train/train.ts";

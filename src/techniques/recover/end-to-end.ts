@@ -9,7 +9,7 @@
 
 import { PithError } from "../../core/errors.ts";
 import { parseOptions } from "../../core/pass/pass.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { batchSizeFor } from "../../learn/train/batch-size.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { imitation } from "../../learn/train/losses/imitation.ts";

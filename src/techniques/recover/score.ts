@@ -4,7 +4,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { minus } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Dataset } from "../../data/types.ts";
+import type { Dataset } from "../../data/batches/types.ts";
 import { agreement, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
 import { evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";

@@ -1,8 +1,8 @@
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import type { Storage } from "../../data/store.ts";
-import type { IndexedDataset } from "../../data/types.ts";
+import type { Storage } from "../../data/batches/store.ts";
+import type { IndexedDataset } from "../../data/batches/types.ts";
 import { Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import type { Match } from "../calibrate/match.ts";
 

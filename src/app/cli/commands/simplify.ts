@@ -1,7 +1,7 @@
 import * as v from "valibot";
+import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
-import { copiesOf } from "../../../data/compressed-copies.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, requireOther, withoutLeftovers } from "../files.ts";
 import type simplifyJob from "../jobs/simplify.ts";

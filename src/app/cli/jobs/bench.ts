@@ -3,7 +3,7 @@
 import { createEngine, type RuntimeName } from "../../../core/engine/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { isSymbolic } from "../../../core/tensor/dims.ts";
-import { tokenizerBeside } from "../../../data/tokenizer.ts";
+import { tokenizerBeside } from "../../../data/text/tokenizer.ts";
 import type { Settings } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";

@@ -5,7 +5,7 @@ import { PithError } from "../../../core/errors.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
-import { npzBytes } from "../../../data/npy.ts";
+import { npzBytes } from "../../../data/files/npy.ts";
 import type { Settings } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { capturedInputs } from "../../folder/captured-inputs.ts";

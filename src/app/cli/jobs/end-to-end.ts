@@ -3,7 +3,7 @@
 import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
-import { textsIn } from "../../../data/texts.ts";
+import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
 import type { DataRequest } from "../data.ts";

@@ -7,7 +7,7 @@ import { createEngine, runtimeName } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
-import { openTokenizer, readSettings } from "../../../data/tokenizer.ts";
+import { openTokenizer, readSettings } from "../../../data/text/tokenizer.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { oneRun } from "../../../runtime/run/feeding.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";

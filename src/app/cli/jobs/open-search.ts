@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { createEngine } from "../../../core/engine/index.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import type { Context } from "../../../core/pass/pass.ts";
-import { trainedKey } from "../../../data/trained-on.ts";
+import { trainedKey } from "../../../data/sidecars/trained-on.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
 import type { SearchOptions } from "../../../search/index.ts";

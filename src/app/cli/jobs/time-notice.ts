@@ -4,8 +4,8 @@ import { storedBytes } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, waiting } from "../../../core/numbers.ts";
 import type { AnyPass, Context, OptionValues } from "../../../core/pass/pass.ts";
+import { take } from "../../../data/batches/select.ts";
 import type { Dataset } from "../../../data/index.ts";
-import { take } from "../../../data/select.ts";
 import { createRunner, type Runner } from "../../../runtime/run/run.ts";
 
 /** Calibration runs batches of this size, which take less time per sample than single samples. */

@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { writeFileAtomically } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { bytesOfFile, fileHash, textHash } from "../../../data/file-hash.ts";
+import { bytesOfFile, fileHash, textHash } from "../../../core/files/hash.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { textOf } from "./bucket.ts";
 import { wholeFolder } from "./whole-folder.ts";

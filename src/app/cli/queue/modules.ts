@@ -2,7 +2,7 @@
 import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
-import { sha256Text } from "../../../data/hash.ts";
+import { sha256Text } from "../../../core/files/hash.ts";
 
 export type Rename = (module: string) => Promise<string>;
 

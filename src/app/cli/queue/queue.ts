@@ -3,7 +3,7 @@ import { once } from "node:events";
 import type { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { PithError } from "../../../core/errors.ts";
-import { textHash } from "../../../data/file-hash.ts";
+import { textHash } from "../../../core/files/hash.ts";
 import { computedBy } from "../../../judge/steps/keys.ts";
 import type { PoolJob } from "../../../judge/steps/pool.ts";
 import type { Work } from "./inputs.ts";

@@ -2,7 +2,7 @@
 
 import { PithError } from "../../../core/errors.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
-import { isObject } from "../../../data/plain-object.ts";
+import { isObject } from "../../../core/plain.ts";
 import { withOptions } from "../../../judge/recipe/pass-steps.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
 import { parseRecipe, type RecipeStep, recipeText } from "../../../search/recipes.ts";

@@ -2,10 +2,10 @@
 import { copyFile, mkdir, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { locationsOf } from "../../../core/onnx/data-files.ts";
-import { fileHash, textHash } from "../../../data/file-hash.ts";
-import { dataFiles } from "../../../data/open.ts";
-import { sidecarsOf } from "../../../data/sidecars.ts";
+import { sidecarsOf } from "../../../data/sidecars/sidecars.ts";
+import { dataFiles } from "../../../data/sources/open.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
 import { requireWritableFolder } from "../writable.ts";
 import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";

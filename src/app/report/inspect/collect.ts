@@ -21,7 +21,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { isFloat } from "../../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import type { Tensor } from "../../../core/tensor/types.ts";
-import { preprocessingKey } from "../../../data/preprocessing-spec.ts";
+import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { channelsIn, payingRank } from "../applicable-techniques.ts";

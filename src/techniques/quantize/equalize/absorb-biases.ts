@@ -18,7 +18,7 @@ import { throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
-import { trainPart } from "../../../data/open.ts";
+import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
 import { observeOnce } from "../../calibrate/kept.ts";

@@ -12,7 +12,7 @@ import { type Matrix, matrix, scaleColumns } from "../../../core/math/index.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
 import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
 import { fixedDims } from "../../../core/tensor/dims.ts";
-import { trainPart } from "../../../data/open.ts";
+import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";

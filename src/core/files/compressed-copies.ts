@@ -1,0 +1,100 @@
+/** Compressed copies of models: `model.onnx.gz`, `model.onnx.br`. Servers of static files send them instead of the model. */
+import { type Chunks, compressed, type Encoding, fileKind, openFile, writeFileAtomically } from "#platform";
+import { throwIfAborted } from "../errors.ts";
+import { concatenated } from "../tensor/dense.ts";
+import { bytesOfFile } from "./hash.ts";
+
+export const encodings = ["gzip", "br"] as const;
+export const endings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
+export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
+
+export const copiesOf = (path: string, wanted: readonly Encoding[] = []): readonly string[] =>
+  encodings.filter((encoding) => wanted.includes(encoding)).map((encoding) => `${path}${endings[encoding]}`);
+
+/** Returns the copies of an earlier model at this path, which a server would send instead of the new one. */
+export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
+  const others = encodings.filter((encoding) => !written.includes(encoding));
+  const found = await Promise.all(copiesOf(path, others).map(async (copy) => ((await fileKind(copy)) ? [copy] : [])));
+  return found.flat();
+}
+
+export const outdatedText = (path: string, outdated: string): string =>
+  `copies of an earlier model stay, and servers send them instead of ${path}: ${outdated}; remove them, or write new ones with \`--precompress\``;
+
+interface CopySizes {
+  readonly gzip?: number;
+  readonly brotli?: number;
+  /** Both sizes are known. */
+  readonly sampled?: false;
+}
+
+interface CopySource {
+  readonly name: string;
+  readonly chunks: () => Chunks;
+}
+
+/**
+ * Writes a copy of each source in each encoding, and returns their total sizes.
+ * @param write returns the number of bytes.
+ * @throws PithError E_STOPPED on the signal.
+ */
+async function writeCopies(
+  sources: readonly CopySource[],
+  wanted: readonly Encoding[],
+  write: (name: string, bytes: AsyncIterable<Uint8Array>) => Promise<number>,
+  signal?: AbortSignal,
+): Promise<CopySizes> {
+  const sizes: { gzip?: number; brotli?: number } = {};
+  for (const encoding of new Set(wanted)) {
+    let total = 0;
+    for (const { name, chunks } of sources)
+      total += await write(`${name}${endings[encoding]}`, stoppable(compressed(chunks, encoding), signal));
+    sizes[sizeNames[encoding]] = total;
+  }
+  return sizes.gzip === undefined || sizes.brotli === undefined ? sizes : { ...sizes, sampled: false };
+}
+
+async function* stoppable(
+  pieces: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncIterable<Uint8Array> {
+  for await (const piece of pieces) {
+    throwIfAborted(signal, "Stopped on request.");
+    yield piece;
+  }
+}
+
+/** Writes the copies next to the files. */
+export function precompress(
+  files: readonly string[],
+  wanted: readonly Encoding[] = [],
+  signal?: AbortSignal,
+): Promise<CopySizes> {
+  const sources = files.map((file) => ({ name: file, chunks: () => bytesOfFile(file) }));
+  const write = async (copy: string, bytes: AsyncIterable<Uint8Array>): Promise<number> => {
+    await writeFileAtomically(copy, bytes);
+    return (await openFile(copy)).size;
+  };
+  return writeCopies(sources, wanted, write, signal);
+}
+
+/** Compresses a file in memory: the name and bytes of each copy. */
+export async function copiesInMemory(
+  name: string,
+  bytes: Uint8Array,
+  wanted: readonly Encoding[] = [],
+): Promise<{
+  readonly copies: readonly (readonly [name: string, bytes: Uint8Array])[];
+  readonly sizes: CopySizes;
+}> {
+  const copies: (readonly [string, Uint8Array])[] = [];
+  const collect = async (copy: string, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
+    const parts: Uint8Array[] = [];
+    for await (const piece of pieces) parts.push(piece);
+    const whole = concatenated(parts);
+    copies.push([copy, whole]);
+    return whole.length;
+  };
+  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], wanted, collect);
+  return { copies, sizes };
+}

@@ -1,0 +1,82 @@
+/** Tracks which files of a folder Pith wrote, by recorded content hashes. All other files belong to the author and stay unchanged. */
+
+import * as v from "valibot";
+import { fileKind, folderOf, joinPath, writeFilesAtomically } from "#platform";
+import type { Parts } from "../platform/files.ts";
+import { bytesOfText } from "../tensor/dense.ts";
+import { bytesHash, fileHash } from "./hash.ts";
+
+/**
+ * Hashes by relative path. Two while a file is replaced: they are recorded first, so a killed process leaves one of them. None while a file is
+ * written whose contents are not known before.
+ */
+export type FileHashes = Map<string, readonly string[]>;
+
+const hashes = v.record(v.string(), v.array(v.string()));
+
+/** Returns an empty map for an invalid record. */
+export function parseWritten(value: unknown): FileHashes {
+  const parsed = v.safeParse(hashes, value);
+  return new Map(parsed.success ? Object.entries(parsed.output) : []);
+}
+
+export interface NewFile {
+  /** Relative to the folder. */
+  readonly path: string;
+  readonly hash: string;
+  readonly parts: () => Parts;
+}
+
+export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewFile> {
+  return { path, hash: await bytesHash(bytes), parts: () => [bytes] };
+}
+
+/** Plans the files to write: never an author's. @param written receives their hashes; record it first. @returns also authors' paths. */
+export async function planWrites(
+  folder: string,
+  files: readonly NewFile[],
+  written: FileHashes,
+): Promise<{ readonly writes: readonly NewFile[]; readonly kept: readonly string[] }> {
+  const writes: NewFile[] = [];
+  const kept: string[] = [];
+  for (const file of files) {
+    const { path, hash } = file;
+    const now = await hashAt(folder, path);
+    if (now !== undefined && now !== hash && !isWritten(written, path, now)) kept.push(path);
+    else {
+      written.set(path, now === undefined || now === hash ? [hash] : [now, hash]);
+      if (now !== hash) writes.push(file);
+    }
+  }
+  return { writes, kept };
+}
+
+/** Writes files and the record of their folder atomically, the record (at `path`) first. */
+export function writeOwned(path: string, said: object, written: FileHashes, files: readonly NewFile[]): Promise<void> {
+  return writeFilesAtomically([
+    [path, [bytesOfText(jsonText({ ...said, written: Object.fromEntries(written) }))]],
+    ...files.map((file) => [joinPath(folderOf(path), file.path), file.parts()] as const),
+  ]);
+}
+
+export const jsonText = (content: object): string => `${JSON.stringify(content, null, 2)}\n`;
+
+/** Returns whether a file exists that Pith did not write, or that was changed since. */
+export async function isAuthored(folder: string, path: string, written: FileHashes): Promise<boolean> {
+  const now = await hashAt(folder, path);
+  return now !== undefined && !isWritten(written, path, now);
+}
+
+export function keptText(path: string): string {
+  return `${path} stays as it is: Pith did not write it, or it was changed since`;
+}
+
+function isWritten(written: FileHashes, path: string, hash: string): boolean {
+  const hashes = written.get(path);
+  return hashes !== undefined && (hashes.length === 0 || hashes.includes(hash));
+}
+
+async function hashAt(folder: string, path: string): Promise<string | undefined> {
+  const file = joinPath(folder, path);
+  return (await fileKind(file)) === "file" ? fileHash(file) : undefined;
+}

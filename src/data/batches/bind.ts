@@ -1,0 +1,145 @@
+/**
+ * Binds columns of a data set to model inputs: by name, or the only non-label column to the only input. Types are converted
+ * (integers widen or narrow, floats round), and dimensions with the same elements: [N, 784] fits an input of [1, 784, 1].
+ */
+import { PithError, truncateList } from "../../core/errors.ts";
+import type { ValueType } from "../../core/graph/graph.ts";
+import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { type Dim, dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { rowLength } from "./rows.ts";
+import { beginColumn } from "./states.ts";
+
+export interface ModelInput {
+  readonly name: string;
+  readonly type: ValueType | undefined;
+}
+
+export function plainInput({ name, type }: ModelInput): ModelInput {
+  return { name, type };
+}
+
+export interface Binding {
+  /** Number of samples per run, if the model fixes it. */
+  readonly size: number | undefined;
+  /** Returns the model's inputs for a batch; with a fixed size, the batch must have that many samples. */
+  feeds(batch: Batch): Batch;
+}
+
+/** Binds batches with this layout to inputs. @throws PithError E_DATA if an input has no column, or its column does not fit. */
+export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
+  const links = inputs.map((input) => link(input, inputs.length, batch, owner));
+  const sizes = new Map(links.flatMap((one) => (one.size === undefined ? [] : [[one.size, one.input.name] as const])));
+  if (sizes.size > 1) {
+    const listed = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
+    throw new PithError("E_DATA", `${owner}: the inputs have different fixed batch sizes: ${listed}.`);
+  }
+  const [size] = sizes.keys();
+  return {
+    size,
+    feeds: (given) =>
+      Object.fromEntries(
+        links.map(({ input, column, shape }) => {
+          const dense = given[column];
+          if (dense === undefined) throw new PithError("E_DATA", `${owner}: a batch has no "${column}".`);
+          return [input.name, converted({ ...dense, dims: shape(dense) } as Dense, input, column, owner)];
+        }),
+      ),
+  };
+}
+
+interface Link {
+  readonly input: ModelInput;
+  readonly column: string;
+  readonly size: number | undefined;
+  readonly shape: (dense: Dense) => readonly number[];
+}
+
+function link(input: ModelInput, inputs: number, batch: Batch, owner: string): Link {
+  const others = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
+  const only = inputs === 1 && others.length === 1 ? others[0] : undefined;
+  const column = batch[input.name] === undefined ? only : input.name;
+  const dense = column === undefined ? undefined : batch[column];
+  if (column === undefined || dense === undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${owner} has no column "${input.name}" for the model's input, only ${truncateList(Object.keys(batch))}.`,
+      { hint: takesHint(input) },
+    );
+  }
+  const declared = input.type?.dims;
+  const link = { input, column };
+  if (declared === undefined) return { ...link, size: undefined, shape: (given) => given.dims };
+  const sample = dense.dims.slice(1);
+  const [first, ...rest] = declared;
+  const size = typeof first === "number" ? first : undefined;
+  if (first !== undefined && fits(rest, sample)) return { ...link, size, shape: (given) => given.dims };
+  const elements = rowLength(dense);
+  const fixed = fixedDims(rest);
+  if (first !== undefined && fixed !== undefined && elementCount(fixed) === elements) {
+    return { ...link, size, shape: (given) => [given.dims[0] ?? 0, ...fixed] };
+  }
+  // A model for one sample, without a batch axis.
+  if (fits(declared, sample)) return { ...link, size: 1, shape: (given) => given.dims.slice(1) };
+  const whole = fixedDims(declared);
+  if (whole !== undefined && elementCount(whole) === elements) return { ...link, size: 1, shape: () => whole };
+  throw new PithError(
+    "E_DATA",
+    `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
+    dense.type === "string" ? textHint(input) : {},
+  );
+}
+
+function takesHint({ name, type }: ModelInput): string {
+  const dims = type?.dims;
+  const what = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
+  if (dims?.length === 4 && type !== undefined && (isFloat(type.type) || type.type === "uint8"))
+    return `The input takes images or other planes (${what}): a folder of images, .npy or .npz. A table needs one numeric column per value.`;
+  if (dims?.length === 2 && (type?.type === "int64" || type?.type === "int32"))
+    return `The input takes whole numbers (${what}), such as tokens of texts: a .txt, or a table with a column "text".`;
+  return `The input takes ${what}: .npy, .npz with an array "${name}", or a table with one numeric column per value.`;
+}
+
+function textHint({ type }: ModelInput): { readonly hint?: string } {
+  if (type?.type === "string") return {};
+  const what = `The column contains text, and the input takes numbers (${type?.type ?? "of some type"})`;
+  return { hint: `${what}: is this the data for this model? Text requires a model with token inputs.` };
+}
+
+export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
+  return (
+    declared.length === dims.length && declared.every((dim, axis) => typeof dim !== "number" || dim === dims[axis])
+  );
+}
+
+function converted(dense: Dense, input: ModelInput, column: string, owner: string): Dense {
+  const type = input.type?.type ?? dense.type;
+  if (dense.type === type) return dense;
+  if (dense.type === "uint8" && isFloat(type)) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "${column}" holds stored bytes, input "${input.name}" takes ${type}: preprocessing is missing.`,
+      {
+        hint: "Open the data with openTask(model, { data }) of pith/task, which finds it. Or apply one: preprocess(dataset, input, presets.unit) of pith/data; presets.raw feeds the bytes unchanged.",
+      },
+    );
+  }
+  if (
+    type === "string" ||
+    dense.type === "string" ||
+    type === "complex64" ||
+    type === "complex128" ||
+    type === "float8e8m0"
+  ) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "${column}" is ${dense.type}, input "${input.name}" takes ${type}.`,
+      dense.type === "string" ? textHint(input) : {},
+    );
+  }
+  const numbers = toFloat64(dense);
+  if (!isFloat(type) && !numbers.every(Number.isInteger)) {
+    throw new PithError("E_DATA", `${owner}: "${column}" has non-integer values, input "${input.name}" takes ${type}.`);
+  }
+  return fromNumbers(type, dense.dims, numbers);
+}

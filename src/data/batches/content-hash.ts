@@ -1,0 +1,34 @@
+/** Content hashes of data sets: equal if and only if two runs used the same samples. */
+import { sha256, sha256Text } from "../../core/files/hash.ts";
+import { bytesOf, bytesOfText } from "../../core/tensor/dense.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { sampleCount } from "./rows.ts";
+import type { Dataset } from "./types.ts";
+
+/** Samples per digest. Part of the definition: another number gives other hashes. */
+const chunk = 256;
+
+/** Returns the SHA-256 over digests of batches of 256: names, types, dimensions and elements, but not the data set's name or place. */
+export async function contentHash(dataset: Dataset): Promise<string> {
+  const digests: Uint8Array[] = [];
+  for await (const batch of dataset.batches({ size: chunk })) {
+    const parts: Uint8Array[] = [bytesOfText(`${sampleCount(batch, dataset.name)};`)];
+    for (const name of Object.keys(batch).sort()) {
+      const dense = batch[name];
+      if (dense === undefined) continue;
+      const elements = elementBytes(dense);
+      parts.push(bytesOfText(JSON.stringify([name, dense.type, dense.dims, elements.length])), elements);
+    }
+    digests.push(await sha256(parts));
+  }
+  return sha256Text(digests);
+}
+
+export function haveSameElements(some: Dense, others: Dense): boolean {
+  const [a, b] = [elementBytes(some), elementBytes(others)];
+  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+}
+
+export function elementBytes(dense: Dense): Uint8Array {
+  return dense.type === "string" ? bytesOfText(JSON.stringify(dense.data)) : bytesOf(dense);
+}

@@ -1,0 +1,158 @@
+import { describe, expect, it } from "vitest";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { collect, contentHash, type Dataset, indexed, memory, split, take } from "../index.ts";
+import { ownArrays } from "./rows.ts";
+
+function numbered(count: number): Dataset & ReturnType<typeof memory> {
+  return memory("numbers", {
+    x: { type: "float32", dims: [count, 2], data: Float32Array.from({ length: 2 * count }, (_, index) => index) },
+    label: { type: "int64", dims: [count], data: BigInt64Array.from({ length: count }, (_, index) => BigInt(index)) },
+    text: { type: "string", dims: [count], data: Array.from({ length: count }, (_, index) => `t${index}`) },
+  });
+}
+
+/** The same samples, but as a stream. */
+function stream(count: number): Dataset {
+  const source = numbered(count);
+  return { name: "stream", count: undefined, batches: (options) => source.batches(options) };
+}
+
+async function all(batches: AsyncIterable<Batch>): Promise<Batch[]> {
+  const result: Batch[] = [];
+  for await (const batch of batches) result.push(batch);
+  return result;
+}
+
+function labels(batches: readonly Batch[]): number[] {
+  return batches.flatMap((batch) => Array.from((batch.label as Dense<"int64">).data, Number));
+}
+
+describe("memory", () => {
+  it("slices batches in order, the last one shorter", async () => {
+    const batches = await all(numbered(5).batches({ size: 2 }));
+    expect(batches.map((batch) => batch.x?.dims)).toEqual([
+      [2, 2],
+      [2, 2],
+      [1, 2],
+    ]);
+    expect(Array.from(batches[1]?.x?.data as Float32Array)).toEqual([4, 5, 6, 7]);
+    expect(batches[2]?.text?.data).toEqual(["t4"]);
+  });
+
+  it("leaves out a last batch that is not full when told, and keeps one that is", async () => {
+    expect(labels(await all(numbered(5).batches({ size: 2, dropLast: true })))).toEqual([0, 1, 2, 3]);
+    expect(labels(await all(numbered(4).batches({ size: 2, dropLast: true })))).toEqual([0, 1, 2, 3]);
+  });
+
+  it("shuffles by seed: every sample once, columns together, the same order for the same seed", async () => {
+    const first = await all(numbered(100).batches({ size: 7, shuffle: 3 }));
+    const order = labels(first);
+    expect(order.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, index) => index));
+    expect(order).not.toEqual(order.toSorted((a, b) => a - b));
+    expect(first.flatMap((batch) => Array.from(batch.x?.data as Float32Array))).toEqual(
+      order.flatMap((at) => [2 * at, 2 * at + 1]),
+    );
+    expect(first.flatMap((batch) => [...(batch.text as Dense<"string">).data])).toEqual(order.map((at) => `t${at}`));
+    expect(labels(await all(numbered(100).batches({ size: 50, shuffle: 3 })))).toEqual(order);
+    expect(labels(await all(numbered(100).batches({ size: 7, shuffle: 4 })))).not.toEqual(order);
+  });
+
+  it("shares no memory with a Node Buffer that is a column, once samples are copied", async () => {
+    const bytes = Buffer.from([1, 2, 3, 4]);
+    const [batch] = await all(memory("m", { x: { type: "uint8", dims: [4, 1], data: bytes } }).batches({ size: 4 }));
+    const copy = ownArrays(batch ?? {}).x;
+    (copy?.data as Uint8Array)[0] = 9;
+    expect([...bytes]).toEqual([1, 2, 3, 4]);
+  });
+
+  it("refuses columns that differ in their number of samples, a scalar, and none at all", () => {
+    const x: Dense = { type: "float32", dims: [2, 1], data: new Float32Array(2) };
+    const label: Dense = { type: "int64", dims: [3], data: new BigInt64Array(3) };
+    expect(() => memory("m", { x, label })).toThrow('m: "label" has 3 samples, "x" has 2.');
+    expect(() => memory("m", { x: { type: "float32", dims: [], data: new Float32Array(1) } })).toThrow("single number");
+    expect(() => memory("m", {})).toThrow("no tensors");
+  });
+
+  it("refuses a batch size that is no positive whole number", async () => {
+    for (const size of [0, -1, 1.5, Number.NaN]) {
+      await expect(all(numbered(3).batches({ size }))).rejects.toMatchObject({ code: "E_OPTION" });
+    }
+  });
+});
+
+describe("take", () => {
+  it("takes the first samples, shuffled or not, of memory and of a stream", async () => {
+    expect(labels(await all(take(numbered(10), 3).batches({ size: 2 })))).toEqual([0, 1, 2]);
+    expect(labels(await all(take(numbered(10), 3).batches({ size: 2, shuffle: 1 }))).toSorted()).toEqual([0, 1, 2]);
+    expect(labels(await all(take(stream(10), 3).batches({ size: 2 })))).toEqual([0, 1, 2]);
+    expect(labels(await all(take(stream(10), 3).batches({ size: 2, dropLast: true })))).toEqual([0, 1]);
+    expect(take(numbered(2), 5).count).toBe(2);
+    expect(await all(take(stream(10), 0).batches({ size: 2 }))).toEqual([]);
+  });
+});
+
+describe("split", () => {
+  it("gives disjoint parts that together are the whole, the same for the same seed", async () => {
+    const parts = split(numbered(101), [0.7, 0.2, 0.1], 5);
+    const found = await Promise.all(parts.map(async (part) => labels(await all(part.batches({ size: 10 })))));
+    expect(parts.map((part) => part.count)).toEqual([71, 20, 10]);
+    expect(found.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 101 }, (_, index) => index));
+    const again = split(numbered(101), [0.7, 0.2, 0.1], 5);
+    expect(await Promise.all(again.map(contentHash))).toEqual(await Promise.all(parts.map(contentHash)));
+    const other = split(numbered(101), [0.7, 0.2, 0.1], 6);
+    expect(labels(await all((other[0] ?? numbered(1)).batches({ size: 200 })))).not.toEqual(found[0]);
+  });
+
+  it("leaves samples out where fractions sum to less than 1, and refuses more", () => {
+    expect(split(numbered(10), [0.5, 0.2], 1).map((part) => part.count)).toEqual([5, 2]);
+    expect(() => split(numbered(10), [0.8, 0.3], 1)).toThrow("sum to at most 1");
+    expect(() => split(numbered(10), [-0.1], 1)).toThrow("at least 0");
+  });
+
+  it("refuses a stream until it has been collected", async () => {
+    expect(() => split(stream(10), [0.5], 1)).toThrow("is a stream");
+    expect(split(await collect(stream(10)), [0.5], 1)[0]?.count).toBe(5);
+  });
+});
+
+describe("collect", () => {
+  it("joins batches, text included, up to a limit", async () => {
+    const whole = await collect(stream(600));
+    expect(whole.count).toBe(600);
+    expect(await contentHash(whole)).toBe(await contentHash(numbered(600)));
+    expect((await collect(stream(600), 300)).count).toBe(300);
+  });
+
+  it("refuses an empty set, and batches that do not fit each other", async () => {
+    await expect(collect(stream(0))).rejects.toThrow("no samples");
+    const uneven: Dataset = {
+      name: "uneven",
+      count: undefined,
+      async *batches() {
+        yield { x: { type: "float32", dims: [1, 2], data: new Float32Array(2) } };
+        yield { x: { type: "float32", dims: [1, 3], data: new Float32Array(3) } };
+      },
+    };
+    await expect(collect(uneven)).rejects.toThrow(
+      'uneven: "x" is float32[1, 2] in the first batch and float32[1, 3] in batch 2.',
+    );
+  });
+});
+
+describe("contentHash", () => {
+  it("does not depend on the name, and depends on every element, type and column name", async () => {
+    const data = (value: number, name: string, type: "uint8" | "bool" = "uint8"): Dataset =>
+      memory("a", { [name]: { type, dims: [2, 1], data: Uint8Array.of(1, value) } });
+    const hash = await contentHash(data(2, "x"));
+    expect(hash).toMatch(/^[0-9a-f]{64}$/);
+    expect(await contentHash({ ...data(2, "x"), name: "b" })).toBe(hash);
+    expect(await contentHash(data(3, "x"))).not.toBe(hash);
+    expect(await contentHash(data(2, "y"))).not.toBe(hash);
+    expect(await contentHash(data(2, "x", "bool"))).not.toBe(hash);
+  });
+
+  it("is the same for the same samples made on demand", async () => {
+    const source = numbered(300);
+    expect(await contentHash(indexed("lazy", 300, async (at) => source.gather(at)))).toBe(await contentHash(source));
+  });
+});

@@ -1,0 +1,189 @@
+/** Slices, gathers and joins tensors along axis 0, which counts samples. */
+import { PithError } from "../../core/errors.ts";
+import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
+import { plainBytes } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount, sameDims, stridesOf } from "../../core/tensor/dims.ts";
+import { type Batch, bitsOf, type Dense } from "../../core/tensor/types.ts";
+
+/** Returns the number of samples in named tensors. @throws PithError E_DATA if there is none to count, or the tensors disagree. */
+export function sampleCount(batch: Batch, owner: string): number {
+  let count: number | undefined;
+  let first = "";
+  for (const [name, dense] of Object.entries(batch)) {
+    const [rows] = dense.dims;
+    if (rows === undefined)
+      throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
+    if (count !== undefined && rows !== count) {
+      throw new PithError("E_DATA", `${owner}: "${name}" has ${rows} samples, "${first}" has ${count}.`);
+    }
+    if (count === undefined) first = name;
+    count = rows;
+  }
+  if (count === undefined) throw new PithError("E_DATA", `${owner} has no tensors.`);
+  return count;
+}
+
+/** Counts samples by the first column, because states have them along another axis. */
+export function samplesIn(batch: Batch): number {
+  const [first] = Object.values(batch);
+  return first?.dims[0] ?? 0;
+}
+
+/** Returns rows `start` to `end` (exclusive); numbers share memory. */
+export function sliceRows(dense: Dense, start: number, end: number): Dense {
+  const width = rowLength(dense);
+  const dims = [Math.max(0, Math.min(end, dense.dims[0] ?? 0) - start), ...dense.dims.slice(1)];
+  const data =
+    dense.type === "string"
+      ? dense.data.slice(start * width, end * width)
+      : dense.data.subarray(start * width, end * width);
+  return { type: dense.type, dims, data } as Dense;
+}
+
+/** Returns copied rows; consecutive ones share memory. */
+export function gatherRows(dense: Dense, positions: Uint32Array): Dense {
+  const [first] = positions;
+  if (first !== undefined && positions.every((position, index) => position === first + index)) {
+    return sliceRows(dense, first, first + positions.length);
+  }
+  const width = rowLength(dense);
+  const dims = [positions.length, ...dense.dims.slice(1)];
+  if (dense.type === "string") {
+    const data = [...positions].flatMap((position) => dense.data.slice(position * width, (position + 1) * width));
+    return { type: "string", dims, data };
+  }
+  const data = empty(dense, positions.length * width);
+  positions.forEach((position, index) => {
+    copy(dense, position * width, (position + 1) * width, data, index * width);
+  });
+  return { type: dense.type, dims, data } as Dense;
+}
+
+/** Concatenates rows. @throws PithError E_DATA if types or other dimensions differ, or a tensor is a scalar. */
+export function joinRows(name: string, parts: readonly (Dense | undefined)[], owner: string): Dense {
+  const [first] = parts;
+  if (first === undefined) throw new PithError("E_DATA", `${owner}: "${name}" is missing in the first batch.`);
+  if (first.dims.length === 0)
+    throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
+  const width = rowLength(first);
+  const whole: Dense[] = parts.map((part, index) => {
+    if (
+      part !== undefined &&
+      part.dims.length > 0 &&
+      part.type === first.type &&
+      sameDims(part.dims.slice(1), first.dims.slice(1))
+    )
+      return part;
+    const got = part === undefined ? "nothing" : `${part.type}${dimsText(part.dims)}`;
+    const expected = `${first.type}${dimsText(first.dims)}`;
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "${name}" is ${expected} in the first batch and ${got} in batch ${index + 1}.`,
+    );
+  });
+  const rows = whole.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
+  const dims = [rows, ...first.dims.slice(1)];
+  if (first.type === "string") {
+    return { type: "string", dims, data: whole.flatMap((part) => (part.type === "string" ? [...part.data] : [])) };
+  }
+  const data = empty(first, rows * width);
+  let at = 0;
+  for (const part of whole) {
+    copy(part, 0, part.data.length, data, at);
+    at += part.data.length;
+  }
+  return { type: first.type, dims, data } as Dense;
+}
+
+/** Pads samples of different sizes (such as numbers of boxes): floats with NaN, integers with 0. Text and other ranks stay. */
+export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense | undefined)[] {
+  const [first] = parts;
+  const largest = (first?.dims ?? []).map((_, axis) => Math.max(...parts.map((part) => part?.dims[axis] ?? 0)));
+  return parts.map((part) => {
+    const dims = [part?.dims[0] ?? 0, ...largest.slice(1)];
+    if (part === undefined || part.type === "string" || part.dims.length !== largest.length) return part;
+    return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : enlarged(part, dims);
+  });
+}
+
+function enlarged(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
+  const data = empty(dense, elementCount(dims));
+  if (isFloat(dense.type))
+    copy(
+      fromNumbers(dense.type, [data.length], new Float64Array(data.length).fill(Number.NaN)),
+      0,
+      data.length,
+      data,
+      0,
+    );
+  const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
+  const run = dense.dims.at(-1) ?? 1;
+  for (let start = 0; start < dense.data.length; start += run) {
+    const place = to.reduce(
+      (sum, step, axis) => sum + (Math.floor(start / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
+      0,
+    );
+    copy(dense, start, start + run, data, place);
+  }
+  return { type: dense.type, dims, data } as Dense;
+}
+
+export function sliceBatch(batch: Batch, start: number, end: number): Batch {
+  return mapColumns(batch, (dense) => sliceRows(dense, start, end));
+}
+
+/** Concatenates batches. @param change applied to the parts of a column first. @throws as `joinRows` */
+export function joinBatches(
+  parts: readonly Batch[],
+  owner: string,
+  change: (parts: readonly (Dense | undefined)[]) => readonly (Dense | undefined)[] = (same) => same,
+): Batch {
+  const names = Object.keys(parts[0] ?? {});
+  const columns = names.map((name) => [name, joinRows(name, change(parts.map((part) => part[name])), owner)] as const);
+  return Object.fromEntries(columns);
+}
+
+export function mapColumns(batch: Batch, change: (dense: Dense, name: string) => Dense): Batch {
+  return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
+}
+
+export function rowLength(dense: Dense): number {
+  if (dense.type !== "string" && bitsOf[dense.type] < 8) {
+    throw new PithError("E_DATA", `A data set cannot hold ${dense.type}: its elements are packed.`);
+  }
+  const elements = elementCount(dense.dims.slice(1));
+  return dense.type === "complex64" || dense.type === "complex128" ? 2 * elements : elements;
+}
+
+type Numeric = Exclude<Dense, Dense<"string">>["data"];
+
+function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
+  const made = like.data.constructor as new (length: number) => Numeric;
+  return new made(length);
+}
+
+function copy(from: Dense, start: number, end: number, to: Numeric, at: number): void {
+  if (from.type === "string") return;
+  // Both arrays have the same class; TypeScript sees only the union.
+  (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, at);
+}
+
+/** Copies the arrays: a data set can reuse its arrays for the next batch. */
+export function ownArrays(batch: Batch): Batch {
+  return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
+}
+
+/** Converts users' columns: removes Node Buffers. */
+export function plainArrays(batch: Batch): Batch {
+  return mapColumns(batch, (dense) =>
+    dense.data instanceof Uint8Array ? ({ ...dense, data: plainBytes(dense.data) } as Dense) : dense,
+  );
+}
+
+export const attentionMask = /attention_?mask/i;
+
+/** Returns the column of a text batch that is 1 for tokens and 0 for padding. */
+export function attentionMaskOf(batch: Batch): Dense | undefined {
+  const name = Object.keys(batch).find((column) => attentionMask.test(column));
+  return name === undefined ? undefined : batch[name];
+}

@@ -1,0 +1,124 @@
+/** Subsets of samples: the first ones, disjoint splits, or a stream read into memory. */
+import { PithError } from "../../core/errors.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { isIndexed, memory, range, view } from "./indexed.ts";
+import { pendingBatches, register } from "./pending-batch.ts";
+import { joinBatches, sampleCount, sliceBatch } from "./rows.ts";
+import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
+
+/** Returns the first `count` samples, or all if there are fewer. */
+export function take(dataset: IndexedDataset, count: number): IndexedDataset;
+export function take(dataset: Dataset, count: number): Dataset;
+export function take(dataset: Dataset, count: number): Dataset {
+  if (isIndexed(dataset)) return view(dataset, dataset.name, range(Math.min(count, dataset.count)));
+  return {
+    name: dataset.name,
+    count: dataset.count === undefined ? undefined : Math.min(count, dataset.count),
+    classes: dataset.classes,
+    async *batches(options) {
+      let left = count;
+      if (left <= 0) return;
+      for await (const batch of dataset.batches(options)) {
+        const size = sampleCount(batch, dataset.name);
+        const cut = size > left;
+        if (cut && options.dropLast === true) return;
+        yield cut ? sliceBatch(batch, 0, left) : batch;
+        left -= size;
+        if (left <= 0) return;
+      }
+    },
+  };
+}
+
+/** Returns the samples without random access, for sequences in which order matters. */
+export function streamOf(dataset: Dataset): Dataset {
+  if (!isIndexed(dataset)) return dataset;
+  const { name, count, classes, batches } = dataset;
+  const inOrder = ({ size, dropLast = false }: BatchOptions): BatchOptions => ({ size, dropLast });
+  const stream: Dataset = { name, count, classes, batches: (options) => batches(inOrder(options)) };
+  return register(stream, (options, skip) => pendingBatches(dataset, inOrder(options), skip));
+}
+
+/** Draws up to `count` samples in random order; all in original order if there are no more; of a stream the first ones. */
+export function draw(dataset: IndexedDataset, count: number, seed: number): IndexedDataset;
+export function draw(dataset: Dataset, count: number, seed: number): Dataset;
+export function draw(dataset: Dataset, count: number, seed: number): Dataset {
+  if (!isIndexed(dataset)) return take(dataset, count);
+  return count >= dataset.count ? dataset : setAside(dataset, count, seed).drawn;
+}
+
+/** Draws `count` samples in random order and returns the others in original order; reproducible by the seed. */
+export function setAside(
+  dataset: IndexedDataset,
+  count: number,
+  seed: number,
+): { readonly drawn: IndexedDataset; readonly rest: IndexedDataset } {
+  const order = random(seed, "draw").permutation(dataset.count);
+  return {
+    drawn: view(dataset, dataset.name, order.slice(0, count)),
+    rest: view(dataset, dataset.name, order.slice(count).sort()),
+  };
+}
+
+export function skip(dataset: Dataset, count: number): Dataset {
+  return {
+    name: dataset.name,
+    count: dataset.count === undefined ? undefined : Math.max(0, dataset.count - count),
+    classes: dataset.classes,
+    async *batches(options) {
+      let left = count;
+      for await (const batch of dataset.batches(options)) {
+        const size = sampleCount(batch, dataset.name);
+        const skipped = Math.min(left, size);
+        left -= skipped;
+        if (skipped === size || (skipped > 0 && options.dropLast === true)) continue;
+        yield skipped === 0 ? batch : sliceBatch(batch, skipped, size);
+      }
+    },
+  };
+}
+
+/**
+ * Draws disjoint splits whose sizes are fractions of the whole; the remainder is in none. Same data, fractions and seed give the
+ * same splits. Each split keeps the original order.
+ * @throws PithError E_DATA for a stream (`collect` it first), E_OPTION if a fraction is negative or they sum to more than 1.
+ * @example
+ * const [train, calibrate] = split(dataset, [0.9, 0.1], 1);
+ */
+export function split(dataset: Dataset, fractions: readonly number[], seed: number): IndexedDataset[] {
+  if (!isIndexed(dataset)) {
+    throw new PithError("E_DATA", `${dataset.name} is a stream, which cannot be split.`, {
+      hint: 'Read it into memory first: await collect(dataset), from "pith/data".',
+    });
+  }
+  const total = fractions.reduce((sum, fraction) => sum + fraction, 0);
+  if (fractions.some((fraction) => !(fraction >= 0)) || total > 1 + 1e-9) {
+    throw new PithError("E_OPTION", `Fractions must be at least 0 and sum to at most 1, got ${fractions.join(", ")}.`);
+  }
+  const order = random(seed, "split").permutation(dataset.count);
+  let sum = 0;
+  let start = 0;
+  return fractions.map((fraction, index) => {
+    sum += fraction;
+    // Rounding the running sum assigns every sample to exactly one split.
+    const end = Math.min(dataset.count, Math.round(sum * dataset.count));
+    const positions = order.slice(start, end).sort();
+    start = end;
+    return view(dataset, `${dataset.name} (part ${index + 1} of ${fractions.length})`, positions);
+  });
+}
+
+/** Reads a data set into memory, up to `limit` samples. @throws PithError E_DATA if it is empty, or its batches differ in layout. */
+export async function collect(dataset: Dataset, limit = Number.POSITIVE_INFINITY): Promise<IndexedDataset> {
+  const batches: Batch[] = [];
+  for await (const batch of take(dataset, limit).batches({ size: 256 })) batches.push(batch);
+  if (batches.length === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+  return memory(dataset.name, joinBatches(batches, dataset.name), dataset.classes);
+}
+
+/** Returns the first samples, up to `size`. @throws PithError E_DATA if there is none. */
+export async function firstBatch(dataset: Dataset, size = 1): Promise<Batch> {
+  for await (const batch of dataset.batches({ size })) return batch;
+  throw new PithError("E_DATA", `${dataset.name} has no samples.`);
+}

@@ -1,0 +1,164 @@
+/**
+ * Stateful models: an output is fed as an input at the next step. The pairs are stored in the model or guessed: an input without
+ * data takes an output of its type and shape, by name if several fit (state and stateN, h0 and hn, past.0 and present.0), then by
+ * order. A single output is the prediction unless its name matches. States are zero at the first sample and where "begin" is
+ * true.
+ */
+import { PithError } from "../../core/errors.ts";
+import type { ValueType } from "../../core/graph/graph.ts";
+import { bytesFor, viewBytes } from "../../core/tensor/dense.ts";
+import { type Dim, dimsText, elementCount } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+
+/** The column that marks samples at which states are reset: bool [N]. */
+export const beginColumn = "begin";
+
+/** An output that is fed as an input at the next step. */
+export interface State {
+  readonly input: string;
+  readonly output: string;
+}
+
+interface Port {
+  readonly name: string;
+  readonly type: ValueType | undefined;
+}
+
+/** The part of a `Model` that finding states needs. */
+export interface StatefulModel {
+  readonly graph: { readonly feeds: readonly Port[]; readonly outputs: readonly Port[] };
+  readonly header: { readonly metadata: Map<string, string> };
+}
+
+const statesKey = "pith.states";
+
+/**
+ * Stores which outputs of a model are fed as which inputs at the next step.
+ * @throws PithError E_NAME for an unknown input or output.
+ */
+export function setStates(model: StatefulModel, states: readonly State[]): void {
+  const { feeds, outputs } = model.graph;
+  for (const { input, output } of states) {
+    requireNamed(feeds, input, "input");
+    requireNamed(outputs, output, "output");
+  }
+  model.header.metadata.set(statesKey, JSON.stringify(states.map(({ output, input }) => [output, input])));
+}
+
+function requireNamed(ports: readonly Port[], name: string, kind: string): void {
+  if (ports.some((port) => port.name === name)) return;
+  const known = ports.map((port) => port.name).join(", ");
+  throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${known}.`);
+}
+
+/** Parses "stateN=state": the output, then the input. @throws PithError E_OPTION */
+export function parseState(text: string): State {
+  const at = text.indexOf("=");
+  const [output, input] = [text.slice(0, at), text.slice(at + 1)];
+  if (at > 0 && input !== "") return { output, input };
+  throw new PithError("E_OPTION", `"${text}" is not a state: expected output=input.`, {
+    hint: "For instance stateN=state.",
+  });
+}
+
+/** Returns the stored states, and guesses for inputs that the data (columns `given`) does not provide. */
+export function findStates(model: StatefulModel, given: readonly string[]): readonly State[] {
+  const { feeds, outputs } = model.graph;
+  const stored = storedStates(model).filter(({ input }) => !given.includes(input));
+  const open = feeds.filter(({ name }) => !given.includes(name) && !stored.some(({ input }) => input === name));
+  // The only input is fed from the data.
+  if (feeds.length < 2 || open.length === 0) return stored;
+  const free = outputs.filter(({ name }) => !stored.some(({ output }) => output === name));
+  const fits = open.map((input) => free.filter((output) => matches(input.type, output.type)));
+  const taken = new Set<string>();
+  const found: State[] = [];
+  const take = (input: Port, output: Port | undefined): void => {
+    if (output === undefined || taken.has(output.name) || found.some((state) => state.input === input.name)) return;
+    taken.add(output.name);
+    found.push({ input: input.name, output: output.name });
+  };
+  open.forEach((input, index) => {
+    const named = fits[index]?.filter((output) => alike(input.name, output.name)) ?? [];
+    if (named.length === 1) take(input, named[0]);
+  });
+  open.forEach((input, index) => {
+    const left = fits[index]?.filter((output) => !taken.has(output.name)) ?? [];
+    const rivals = open.filter(
+      (other, at) => !found.some((state) => state.input === other.name) && sameFits(fits[at], fits[index]),
+    );
+    // Equal numbers of inputs and outputs with one shape have the same order.
+    if (outputs.length > 1 && left.length === rivals.length) take(input, left[0]);
+  });
+  return [...stored, ...found];
+}
+
+function storedStates(model: StatefulModel): readonly State[] {
+  const text = model.header.metadata.get(statesKey);
+  if (text === undefined) return [];
+  const parsed: unknown = JSON.parse(text);
+  if (!Array.isArray(parsed)) return [];
+  return parsed.flatMap((pair: unknown) =>
+    Array.isArray(pair) && typeof pair[0] === "string" && typeof pair[1] === "string"
+      ? [{ output: pair[0], input: pair[1] }]
+      : [],
+  );
+}
+
+function sameFits(a: readonly Port[] | undefined, b: readonly Port[] | undefined): boolean {
+  return a !== undefined && b !== undefined && a.length === b.length && a.every((port, index) => port === b[index]);
+}
+
+/** Returns whether type and rank match and no fixed sizes differ. States have at least two axes. */
+function matches(input: ValueType | undefined, output: ValueType | undefined): boolean {
+  if (input === undefined || output === undefined || input.type !== output.type) return false;
+  const [a, b] = [input.dims, output.dims];
+  if (a === undefined || a.length < 2) return false;
+  return b === undefined || (a.length === b.length && a.every((dim, axis) => compatible(dim, b[axis])));
+}
+
+function compatible(a: Dim, b: Dim | undefined): boolean {
+  return typeof a !== "number" || typeof b !== "number" || a === b;
+}
+
+/** Words for before and after, which do not identify a state. */
+const beforeAndAfter =
+  /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
+
+/** Matches "state" and "stateN", "h0" and "hn", "past_key_values.0.key" and "present.0.key". */
+function alike(input: string, output: string): boolean {
+  const bare = (name: string): string => name.replaceAll(beforeAndAfter, "").replaceAll(/[^a-z0-9]/gi, "");
+  const [a, b] = [bare(input), bare(output)];
+  if (a.toLowerCase() === b.toLowerCase() && a !== "") return true;
+  return a !== "" && a.replace(/0$/, "").toLowerCase() === b.replace(/[nN]$/, "").toLowerCase();
+}
+
+export function statesText(states: readonly State[]): string {
+  return states.map(({ input, output }) => `${input} from ${output}`).join(", ");
+}
+
+/** Returns zeros for one sample. @param size resolves a dimension that the model fixes; others count samples. */
+export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
+  const { type, dims } = input.type ?? { type: "float32" as const, dims: undefined };
+  if (dims === undefined || type === "string") {
+    throw new PithError("E_DATA", `The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
+  }
+  const fixed = dims.map((dim) => {
+    const known = size(dim);
+    return typeof known === "number" ? known : 1;
+  });
+  return viewBytes(type, fixed, new Uint8Array(bytesFor(type, elementCount(fixed))));
+}
+
+/** Returns an output as the next input. @throws PithError E_DATA if its shape has changed. */
+export function carried(outputs: Batch, { output, input }: State, before: Dense): Dense {
+  const dense = outputs[output];
+  if (dense !== undefined && dense.type === before.type && dense.data.length === before.data.length) {
+    return { ...dense, dims: before.dims } as Dense;
+  }
+  const got = dense === undefined ? "nothing" : `${dense.type}${dimsText(dense.dims)}`;
+  throw new PithError(
+    "E_DATA",
+    `The state "${input}" is ${before.type}${dimsText(before.dims)}, "${output}" gives ${got}.`,
+    { hint: 'Set the states: `states: "output=input"`.' },
+  );
+}

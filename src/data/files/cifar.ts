@@ -1,0 +1,75 @@
+/**
+ * CIFAR binary records: label bytes and three 32×32 planes (red, green, blue). CIFAR-10 has one label byte, CIFAR-100 two
+ * (coarse, fine; the fine one is used). Source: https://www.cs.toronto.edu/~kriz/cifar.html.
+ */
+import { bytesSource } from "#platform";
+import { PithError } from "../../core/errors.ts";
+import type { Batch, ByteSource } from "../../core/tensor/types.ts";
+import { indexed } from "../batches/indexed.ts";
+import type { IndexedDataset, Part } from "../batches/types.ts";
+import { isGzip, readAll } from "./bytes.ts";
+import { heldAtMost, readRows } from "./columns.ts";
+
+const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
+const side = 32;
+const pixels = 3 * side * side;
+
+/** CIFAR-10: data_batch_1.bin, test_batch.bin.gz; CIFAR-100: train.bin, test.bin. */
+const pattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(test))\.bin(?:\.gz)?$/i;
+
+/** Returns the split and the label bytes per record by file name; undefined for other names. */
+export function cifarFile(name: string): { readonly part: Part; readonly labels: 1 | 2 } | undefined {
+  const found = pattern.exec(name);
+  if (found === null) return undefined;
+  const part = found[1] !== undefined || found[3] !== undefined ? "train" : "test";
+  return { part, labels: found[1] !== undefined || found[2] !== undefined ? 1 : 2 };
+}
+
+/** Opens "image", uint8 N×3×32×32 RGB, and "label", int64. @throws PithError E_DATA if a file is not a whole number of records. */
+export async function cifar(name: string, files: readonly ByteSource[], labels: 1 | 2): Promise<IndexedDataset> {
+  const record = labels + pixels;
+  const parts = await Promise.all(files.map((file) => recordsOf(file, record)));
+  const ends: number[] = [];
+  for (const { count } of parts) ends.push((ends.at(-1) ?? 0) + count);
+  const gather = async (positions: Uint32Array): Promise<Batch> => {
+    const image = new Uint8Array(positions.length * pixels);
+    const label = new BigInt64Array(positions.length);
+    for (let at = 0; at < positions.length; ) {
+      const part = ends.findIndex((end) => (positions[at] ?? 0) < end);
+      const first = ends[part - 1] ?? 0;
+      const last = ends[part] ?? 0;
+      let next = at + 1;
+      while (next < positions.length && (positions[next] ?? 0) >= first && (positions[next] ?? 0) < last) next++;
+      const own = positions.slice(at, next).map((position) => position - first);
+      const bytes = (await parts[part]?.rows(own)) ?? new Uint8Array();
+      for (let start = 0; start < bytes.length; start += record, at++) {
+        label[at] = BigInt(bytes[start + labels - 1] ?? 0);
+        image.set(bytes.subarray(start + labels, start + record), at * pixels);
+      }
+      at = next;
+    }
+    return {
+      image: { type: "uint8", dims: [positions.length, 3, side, side], data: image },
+      label: { type: "int64", dims: [positions.length], data: label },
+    };
+  };
+  return indexed(name, ends.at(-1) ?? 0, gather, labels === 1 ? classes : undefined);
+}
+
+interface Records {
+  readonly count: number;
+  rows(positions: Uint32Array): Promise<Uint8Array>;
+}
+
+/** Records of a large file are read on demand. */
+async function recordsOf(file: ByteSource, record: number): Promise<Records> {
+  const whole = file.size <= heldAtMost || (await isGzip(file));
+  const source = whole ? bytesSource(await readAll(file), file.name) : file;
+  if (source.size === 0 || source.size % record !== 0) {
+    throw new PithError(
+      "E_DATA",
+      `${file.name}: ${source.size} bytes are not a whole number of CIFAR records of ${record} bytes.`,
+    );
+  }
+  return { count: source.size / record, rows: (positions) => readRows(source, 0, record, positions) };
+}

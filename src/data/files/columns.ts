@@ -1,0 +1,95 @@
+/** Columns of a data set in memory, or as ranges of a file that are read on demand. */
+import { readRanges } from "#platform";
+import { PithError } from "../../core/errors.ts";
+import { viewBytes } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types.ts";
+import { indexed } from "../batches/indexed.ts";
+import { gatherRows, sampleCount } from "../batches/rows.ts";
+import type { IndexedDataset } from "../batches/types.ts";
+import { swapBytes } from "./bytes.ts";
+
+/** One value or tensor per sample; axis 0 of `dims` counts the samples. */
+export interface Column {
+  readonly type: DataType;
+  readonly dims: readonly number[];
+  rows(positions: Uint32Array): Dense | Promise<Dense>;
+}
+
+/** Files up to this size are read at once: many small reads cost more than the memory. */
+export const heldAtMost = 2 ** 25;
+
+/** Maximum bytes of one sample: no runtime accepts such a large input. */
+const mostOfSample = 2 ** 30;
+
+export function held(dense: Dense): Column {
+  return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
+}
+
+/** Returns the column with rows of another shape: N×28×28 as N×1×28×28. */
+export function reshaped(column: Column, sample: readonly number[]): Column {
+  return {
+    type: column.type,
+    dims: [column.dims[0] ?? 0, ...sample],
+    async rows(positions) {
+      const dense = await column.rows(positions);
+      return { ...dense, dims: [positions.length, ...sample] } as Dense;
+    },
+  };
+}
+
+export interface FiledRows {
+  readonly start: number;
+  readonly type: Exclude<DataType, "string">;
+  readonly dims: readonly number[];
+  readonly width: number;
+  readonly bigEndian?: boolean;
+}
+
+/** Returns fixed-size rows of a file: row-major from `start`, little-endian by default. */
+export function filed(source: ByteSource, { start, type, dims, width, bigEndian = false }: FiledRows): Column {
+  const sample = dims.slice(1);
+  const pitch = elementCount(sample) * width;
+  if (pitch > mostOfSample)
+    throw new PithError(
+      "E_DATA",
+      `${source.name}: a sample ${type}${dimsText(sample)} takes ${pitch} bytes: expected at most 1 GiB.`,
+    );
+  return {
+    type,
+    dims,
+    async rows(positions) {
+      const bytes = await readRows(source, start, pitch, positions);
+      return viewBytes(type, [positions.length, ...sample], bigEndian ? swapBytes(bytes, width) : bytes);
+    },
+  };
+}
+
+/** Reads rows of `pitch` bytes; consecutive ones in one read. */
+export async function readRows(
+  source: ByteSource,
+  start: number,
+  pitch: number,
+  positions: Uint32Array,
+): Promise<Uint8Array> {
+  const ranges: { start: number; end: number }[] = [];
+  for (const position of positions) {
+    const from = start + position * pitch;
+    const last = ranges.at(-1);
+    if (last?.end === from) last.end += pitch;
+    else ranges.push({ start: from, end: from + pitch });
+  }
+  return readRanges(source, ranges);
+}
+
+/** Creates a data set of columns. @throws PithError E_DATA if their numbers of samples differ. */
+export function fromColumns(name: string, columns: Readonly<Record<string, Column>>): IndexedDataset {
+  const entries = Object.entries(columns);
+  // Only the dimensions matter here.
+  const shapes = entries.map(([key, { dims }]) => [key, { type: "uint8", dims, data: new Uint8Array() }] as const);
+  const count = sampleCount(Object.fromEntries(shapes), name);
+  return indexed(name, count, async (positions): Promise<Batch> => {
+    const rows = await Promise.all(entries.map(async ([key, column]) => [key, await column.rows(positions)] as const));
+    return Object.fromEntries(rows);
+  });
+}

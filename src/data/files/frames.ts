@@ -1,0 +1,83 @@
+/**
+ * Splits sound for streaming models. A sample is a frame: `context` previous values, then `frame` new ones. Frames of a file come
+ * in order, so models can carry states; "begin" marks the first frame of a file. The last frame is padded with silence.
+ */
+import { PithError } from "../../core/errors.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { requireSize } from "../batches/indexed.ts";
+import type { Dataset } from "../batches/types.ts";
+import type { Sound } from "./wav.ts";
+
+export interface FrameOptions {
+  readonly frame: number;
+  /** Number of previous values repeated in each frame (0). */
+  readonly context?: number;
+  /** Required sample rate in Hz; other rates are rejected. */
+  readonly rate?: number;
+}
+
+/**
+ * Returns the frames of sounds, file by file: "audio" float32 [N, context + frame], "begin" bool [N], "rate" int64 [N]. Shuffling
+ * changes the order of files, never of frames.
+ * @throws PithError E_DATA if a sound has another rate: Pith does not resample.
+ */
+export function frames(name: string, sounds: readonly Sound[], options: FrameOptions): Dataset {
+  const { frame, context = 0, rate } = options;
+  const wrong = sounds.find((sound) => rate !== undefined && sound.rate !== rate);
+  if (wrong !== undefined) {
+    throw new PithError("E_DATA", `${wrong.name} has a sample rate of ${wrong.rate} Hz: the model takes ${rate} Hz.`, {
+      hint: `Resample it: ffmpeg -i in.wav -ar ${rate} -ac 1 out.wav`,
+    });
+  }
+  const framesOf = (sound: Sound): number => Math.ceil(sound.length / frame);
+  const count = sounds.reduce((sum, sound) => sum + framesOf(sound), 0);
+  if (count === 0) throw new PithError("E_DATA", `${name} holds no sound.`);
+  return {
+    name,
+    count,
+    async *batches({ size, shuffle, dropLast }) {
+      requireSize(size, name);
+      const order = shuffle === undefined ? sounds.keys() : random(shuffle, "shuffle").permutation(sounds.length);
+      let rows: Row[] = [];
+      for (const index of order) {
+        const sound = sounds[index];
+        if (sound === undefined) continue;
+        for (let at = 0; at < framesOf(sound); at++) {
+          rows.push({ values: await frameAt(sound, at, frame, context), begin: at === 0, rate: sound.rate });
+          if (rows.length < size) continue;
+          yield batchOf(rows, context + frame);
+          rows = [];
+        }
+      }
+      if (rows.length > 0 && dropLast !== true) yield batchOf(rows, context + frame);
+    },
+  };
+}
+
+interface Row {
+  readonly values: Float32Array;
+  readonly begin: boolean;
+  readonly rate: number;
+}
+
+async function frameAt(sound: Sound, index: number, frame: number, context: number): Promise<Float32Array> {
+  const values = new Float32Array(context + frame);
+  const start = index * frame - context;
+  const from = Math.max(0, start);
+  values.set(await sound.read(from, Math.min(sound.length, start + context + frame)), from - start);
+  return values;
+}
+
+function batchOf(rows: readonly Row[], width: number): Batch {
+  const count = rows.length;
+  const audio = new Float32Array(count * width);
+  rows.forEach(({ values }, row) => {
+    audio.set(values, row * width);
+  });
+  return {
+    audio: { type: "float32", dims: [count, width], data: audio },
+    begin: { type: "bool", dims: [count], data: Uint8Array.from(rows, ({ begin }) => Number(begin)) },
+    rate: { type: "int64", dims: [count], data: BigInt64Array.from(rows, (row) => BigInt(row.rate)) },
+  };
+}

@@ -1,0 +1,109 @@
+/**
+ * The idx format of MNIST: two zero bytes, element type, rank, dimensions and elements, all big-endian. Source:
+ * http://yann.lecun.com/exdb/mnist/.
+ */
+import { PithError } from "../../core/errors.ts";
+import { viewBytes } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import type { ByteSource, Dense } from "../../core/tensor/types.ts";
+import type { IndexedDataset, Part } from "../batches/types.ts";
+import { archiveMemory, gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
+import { type Column, type FiledRows, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
+import { classLabels } from "./labels.ts";
+
+const types = new Map([
+  [0x08, { type: "uint8", width: 1 }],
+  [0x09, { type: "int8", width: 1 }],
+  [0x0b, { type: "int16", width: 2 }],
+  [0x0c, { type: "int32", width: 4 }],
+  [0x0d, { type: "float32", width: 4 }],
+  [0x0e, { type: "float64", width: 8 }],
+] as const);
+
+/** @throws PithError E_DATA without a valid header. */
+function readHeader(bytes: Uint8Array, name: string): FiledRows {
+  const format = types.get((bytes[2] ?? 0) as 0x08);
+  const rank = bytes[3] ?? 0;
+  const start = 4 + 4 * rank;
+  if (bytes[0] !== 0 || bytes[1] !== 0 || format === undefined || rank === 0 || bytes.length < start) {
+    throw new PithError("E_DATA", `${name} is not an idx file: it starts with ${hex(bytes.subarray(0, 4))}.`);
+  }
+  const header = new DataView(bytes.buffer, bytes.byteOffset, start);
+  const dims = Array.from({ length: rank }, (_, axis) => header.getUint32(4 + 4 * axis));
+  return { ...format, dims, start };
+}
+
+function sizeOf({ dims, width }: FiledRows): number {
+  return elementCount(dims) * width;
+}
+
+function requireSize(header: FiledRows, size: number, name: string): void {
+  const expected = sizeOf(header);
+  const got = size - header.start;
+  if (got === expected) return;
+  const array = `${header.type}${dimsText(header.dims)}`;
+  throw new PithError("E_DATA", `${name}: ${array} takes ${expected} bytes, the file has ${got}.`);
+}
+
+/** Parses an idx file. @throws PithError E_DATA if the header is invalid or the length does not match. */
+export function parseIdx(bytes: Uint8Array, name: string): Dense {
+  const header = readHeader(bytes, name);
+  requireSize(header, bytes.length, name);
+  const { type, width, dims, start } = header;
+  const data = bytes.subarray(start);
+  return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
+}
+
+/** With at most 255 dimensions. */
+const longestHeader = 4 + 4 * 255;
+
+/** Opens an idx file as a column; rows of a large one are read on demand. @throws as `parseIdx` */
+export async function idxColumn(source: ByteSource): Promise<Column> {
+  const { name } = source;
+  const packed = await isGzip(source);
+  const head = packed
+    ? await gzipHead(source, longestHeader)
+    : await source.read(0, Math.min(longestHeader, source.size));
+  const header = readHeader(head, name);
+  const { type, width, dims, start } = header;
+  // The header gives the uncompressed size.
+  const bytes = packed ? unpacked(source, start + sizeOf(header), archiveMemory(name)) : source;
+  requireSize(header, bytes.size, name);
+  if (bytes.size <= heldAtMost) return held(parseIdx(await bytes.read(0, bytes.size), name));
+  return filed(bytes, { start, type, dims, width, bigEndian: width > 1 });
+}
+
+/** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
+const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ubyte(\.gz)?$/i;
+
+export function idxFile(
+  name: string,
+): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {
+  const found = pattern.exec(name);
+  if (found === null) return undefined;
+  const [, family = "", part = "", holds = ""] = found;
+  return {
+    family,
+    part: part.toLowerCase() === "train" ? "train" : "test",
+    holds: holds.toLowerCase() === "images" ? "images" : "labels",
+  };
+}
+
+/** Opens "image", uint8 N×1×H×W, and "label", int64. @throws PithError E_DATA if a file is damaged, or they differ in number. */
+export async function idx(name: string, images: ByteSource, labels: ByteSource): Promise<IndexedDataset> {
+  const image = await idxColumn(images);
+  const label = await idxColumn(labels);
+  const [count, ...shape] = image.dims;
+  if (image.type !== "uint8" || count === undefined || shape.length !== 2) {
+    throw new PithError(
+      "E_DATA",
+      `${images.name} should hold uint8 images [N, height, width], got ${image.type}${dimsText(image.dims)}.`,
+    );
+  }
+  const rows: Column["rows"] = async (positions) => classLabels(await label.rows(positions), labels.name);
+  return fromColumns(name, { image: reshaped(image, [1, ...shape]), label: { type: "int64", dims: label.dims, rows } });
+}
+
+function hex(bytes: Uint8Array): string {
+  return bytes.length === 0 ? "nothing" : Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join(" ");
+}

@@ -1,0 +1,123 @@
+/** Labels: the column "label" is the class of a sample as int64, under any common name in the file. */
+import { PithError, truncateList } from "../../core/errors.ts";
+import { toFloat64, toInt64 } from "../../core/tensor/convert.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+
+/** Column names of the label, by priority. */
+export const labelNames: readonly string[] = [
+  "label",
+  "labels",
+  "target",
+  "targets",
+  "class",
+  "score",
+  "sentiment",
+  "similarity",
+  "y",
+];
+
+/** Rejects duplicate column names and label columns, of which one would be ignored. @throws PithError E_DATA naming the column. */
+export function requireDistinct(titles: readonly string[], owner: string): void {
+  const read = titles.map((title) => {
+    const lower = title.trim().toLowerCase();
+    return labelNames.includes(lower) ? lower : title.trim();
+  });
+  const firsts = new Map<string, number>();
+  const second = read.findIndex((title, column) => {
+    if (firsts.has(title)) return true;
+    firsts.set(title, column);
+    return false;
+  });
+  const first = firsts.get(read[second] ?? "");
+  if (first === undefined) return;
+  throw new PithError(
+    "E_DATA",
+    `${owner}: the columns ${first + 1} and ${second + 1} are both called "${read[second]}".`,
+    { hint: "Rename one of them, or leave it out." },
+  );
+}
+
+/** Converts integers to int64 classes. @throws PithError E_DATA if a label is not an integer. */
+export function classLabels(labels: Dense, owner: string): Dense<"int64"> {
+  if (labels.type === "int64") return labels;
+  if (labels.type === "string") throw new PithError("E_DATA", `${owner}: labels are text; give each class its number.`);
+  const numbers = toFloat64(labels);
+  const wrong = numbers.findIndex((value) => !Number.isInteger(value));
+  if (wrong >= 0)
+    throw new PithError("E_DATA", `${owner}: label ${wrong} is ${numbers[wrong]}, not the number of a class.`);
+  return { type: "int64", dims: labels.dims, data: BigInt64Array.from(Array.from(numbers, toInt64)) };
+}
+
+/** Returns the label column. @param inputs of the model: a column with an input's name is not the label. */
+export function labelName(columns: readonly string[], inputs: readonly NamedInput[] = []): string | undefined {
+  return labelNames.find((name) => columns.includes(name) && !inputs.some((input) => input.name === name));
+}
+
+export function inputsLikeLabels(inputs: readonly NamedInput[]): readonly string[] {
+  return inputs.flatMap(({ name }) => (labelNames.includes(name) ? [name] : []));
+}
+
+interface NamedInput {
+  readonly name: string;
+}
+
+/** Renames the label column to "label", with int64 classes for integers. @throws PithError E_DATA if a model input has that name. */
+export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
+  const found = labelName(Object.keys(columns), inputs);
+  const label = found === undefined ? undefined : columns[found];
+  if (found === undefined || label === undefined) return columns;
+  if (found !== "label" && columns.label !== undefined) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "label" is an input of the model, and "${found}" cannot be the label under the same name.`,
+      { hint: [`Leave "${found}" out.`, "Without labels the model can be compared with its original (`against`)."] },
+    );
+  }
+  const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== found));
+  return { ...rest, label: isClass(label) ? flat(classLabels(label, owner)) : label };
+}
+
+function isClass(label: Dense): boolean {
+  if (label.type === "string" || label.type === "int64") return true;
+  return toFloat64(label).every((value) => Number.isInteger(value));
+}
+
+/** Flattens N×1 labels to N. */
+function flat(label: Dense<"int64">): Dense<"int64"> {
+  const [count, width, ...rest] = label.dims;
+  return count !== undefined && width === 1 && rest.length === 0 ? { ...label, dims: [count] } : label;
+}
+
+/** @throws PithError E_DATA for an unknown class. */
+export function classNumber(name: string, classes: readonly string[], place: string): number {
+  const exact = classes.indexOf(name);
+  if (exact >= 0) return exact;
+  const folded = classes.findIndex((one) => fold(one) === fold(name));
+  if (folded >= 0) return folded;
+  if (/^\d+$/.test(name)) return Number(name);
+  throw new PithError(
+    "E_DATA",
+    `${place}: class "${name}" is not one of the ${classes.length} classes ${truncateList(classes, 4)}.`,
+    {
+      hint: "List the classes in names.txt in the folder, one per line in the model's order, or use class numbers.",
+    },
+  );
+}
+
+function fold(name: string): string {
+  return name
+    .toLowerCase()
+    .replaceAll(/[\s_-]+/g, " ")
+    .trim();
+}
+
+/** Returns class names in the order of their numbers: sorted by default. */
+export function classOrder(names: readonly string[], classes: readonly string[] | undefined): readonly string[] {
+  return classes ?? [...new Set(names)].sort();
+}
+
+/** @param order from `classOrder`. @throws PithError E_DATA for an unknown class. */
+export function classNumbers(names: readonly string[], order: readonly string[], owner: string): Dense<"int64"> {
+  const data = BigInt64Array.from(names, (name) => BigInt(classNumber(name, order, owner)));
+  return { type: "int64", dims: [names.length], data };
+}

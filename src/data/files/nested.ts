@@ -1,0 +1,107 @@
+import { PithError, truncateList } from "../../core/errors.ts";
+import { sameDims } from "../../core/tensor/dims.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+
+export interface Nested {
+  readonly dims: readonly number[];
+  /** Row-major. */
+  readonly values: readonly (number | string)[];
+}
+
+/** Maximum nesting depth. */
+const maxAxes = 32;
+
+/** @throws PithError E_DATA for values other than numbers and texts, more than 32 levels, or ragged rows. */
+export function nested(value: unknown, place: string): Nested {
+  const dims: number[] = [];
+  for (let inner = value; isArray(inner); inner = inner[0]) {
+    if (dims.length === maxAxes)
+      throw new PithError("E_DATA", `${place}: the array is nested deeper than ${maxAxes} arrays.`);
+    dims.push(inner.length);
+  }
+  const values: (number | string)[] = [];
+  const collect = (part: unknown, axis: number): void => {
+    if (isArray(part)) {
+      if (part.length !== dims[axis]) throw uneven(place);
+      for (let index = 0; index < part.length; index++) collect(part[index], axis + 1);
+      return;
+    }
+    const isValue = typeof part === "number" || typeof part === "string";
+    if (!isValue && typeof part !== "boolean" && typeof part !== "bigint") {
+      const got = typeof part === "object" && part !== null ? `{${truncateList(Object.keys(part))}}` : String(part);
+      throw new PithError("E_DATA", `${place}: expected numbers or text, got ${got}.`);
+    }
+    if (axis !== dims.length) throw uneven(place);
+    values.push(isValue ? part : Number(part));
+  };
+  collect(value, 0);
+  return { dims, values };
+}
+
+const uneven = (place: string): PithError =>
+  new PithError("E_DATA", `${place}: the rows of an array differ in length.`);
+
+export function isArray(value: unknown): value is ArrayLike<unknown> {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
+
+/** Returns a tensor of strings, of int64 if all numbers are integers, else of float32. @throws PithError E_DATA if both kinds occur. */
+export function tensorOf({ dims, values }: Nested, place: string): Dense {
+  const texts = values.filter((value) => typeof value === "string");
+  if (values.length > 0 && texts.length === values.length) return { type: "string", dims, data: texts };
+  if (texts.length > 0) throw new PithError("E_DATA", `${place}: some values are text, some are numbers.`);
+  return numbersOf(dims, Float64Array.from(values, Number));
+}
+
+function numbersOf(dims: readonly number[], numbers: Float64Array): Dense {
+  if (!numbers.every(Number.isSafeInteger)) return { type: "float32", dims, data: Float32Array.from(numbers) };
+  const integers = new BigInt64Array(numbers.length);
+  for (let index = 0; index < numbers.length; index++) integers[index] = BigInt(numbers[index] ?? 0);
+  return { type: "int64", dims, data: integers };
+}
+
+/** Builds a tensor row by row to save memory. The first row decides the dimensions. */
+export class TensorBuilder {
+  readonly #name: string;
+  #dims: readonly number[] | undefined;
+  readonly #texts: string[] = [];
+  #numbers = new Float64Array();
+  #count = 0;
+  #rows = 0;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /** @throws PithError E_DATA if the row does not fit the first one. */
+  add({ dims, values }: Nested, place: string): void {
+    this.#dims ??= dims;
+    if (!sameDims(dims, this.#dims))
+      throw new PithError(
+        "E_DATA",
+        `${place}: expected the dimensions [${this.#dims}] of the first line, got [${dims}].`,
+      );
+    this.#rows++;
+    this.#reserve(values.length);
+    for (const value of values) {
+      if (typeof value === "string") this.#texts.push(value);
+      else this.#numbers[this.#count++] = value;
+    }
+    if (this.#texts.length > 0 && this.#count > 0)
+      throw new PithError("E_DATA", `${this.#name}: some values are text, some are numbers.`);
+  }
+
+  build(): Dense {
+    const dims = [this.#rows, ...(this.#dims ?? [])];
+    if (this.#texts.length > 0) return { type: "string", dims, data: this.#texts };
+    return numbersOf(dims, this.#numbers.subarray(0, this.#count));
+  }
+
+  #reserve(more: number): void {
+    const needed = this.#count + more;
+    if (needed <= this.#numbers.length) return;
+    const grown = new Float64Array(Math.max(needed, Math.ceil(1.5 * this.#numbers.length)));
+    grown.set(this.#numbers.subarray(0, this.#count));
+    this.#numbers = grown;
+  }
+}

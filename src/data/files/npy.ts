@@ -1,0 +1,180 @@
+/**
+ * NumPy's .npy (a Python dictionary as header, then the elements) and .npz (a zip of them). Source:
+ * https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html.
+ */
+
+import { zipSync } from "fflate";
+import { bytesSource } from "#platform";
+import { PithError } from "../../core/errors.ts";
+import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from "../../core/tensor/dense.ts";
+import { dimsText, elementCount, stridesOf } from "../../core/tensor/dims.ts";
+import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types.ts";
+import { swapBytes } from "./bytes.ts";
+import { type Column, type FiledRows, filed, held, heldAtMost } from "./columns.ts";
+import { zipEntries } from "./zip.ts";
+
+const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
+  f2: "float16",
+  f4: "float32",
+  f8: "float64",
+  i1: "int8",
+  i2: "int16",
+  i4: "int32",
+  i8: "int64",
+  u1: "uint8",
+  u2: "uint16",
+  u4: "uint32",
+  u8: "uint64",
+  b1: "bool",
+  c8: "complex64",
+  c16: "complex128",
+};
+
+interface NpyHeader extends Required<FiledRows> {
+  readonly part: number;
+  /** Whether the first axis is contiguous. */
+  readonly fortran: boolean;
+}
+
+/** Maximum header bytes; longer headers belong to records with many fields, which are not supported. */
+const longestHeader = 65536;
+
+/** Maximum bytes of an array in Fortran order, which is read whole and reordered. */
+const mostReordered = 2 ** 30;
+
+function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
+  const magic = String.fromCharCode(...bytes.subarray(1, 6));
+  const major = bytes[6];
+  if (bytes[0] !== 0x93 || magic !== "NUMPY" || major === undefined || major < 1 || major > 3 || bytes.length < 12) {
+    throw new PithError("E_DATA", `${name} is not a .npy file.`);
+  }
+  const view = viewOf(bytes);
+  const headerStart = major === 1 ? 10 : 12;
+  const start = headerStart + (major === 1 ? view.getUint16(8, true) : view.getUint32(8, true));
+  const header = new TextDecoder("latin1").decode(bytes.subarray(headerStart, start));
+  const descriptor = /'descr'\s*:\s*'([<>|=])([a-zA-Z]\d+)'/.exec(header);
+  const shape = /'shape'\s*:\s*\(([\d,\s]*)\)/.exec(header)?.[1];
+  const order = /'fortran_order'\s*:\s*(True|False)/.exec(header)?.[1];
+  const type = types[descriptor?.[2] ?? ""];
+  if (type === undefined || shape === undefined || order === undefined) {
+    const shown = header.length > 200 ? `${header.slice(0, 200)}…` : header.trim();
+    throw new PithError("E_DATA", `${name}: its header ${shown} is not that of an array of numbers.`);
+  }
+  const dims = shape
+    .split(",")
+    .filter((dim) => dim.trim() !== "")
+    .map(Number);
+  const expected = bytesFor(type, elementCount(dims));
+  if (size - start !== expected) {
+    const got = size - start;
+    throw new PithError("E_DATA", `${name}: ${type}${dimsText(dims)} takes ${expected} bytes, the file has ${got}.`);
+  }
+  const width = Number(descriptor?.[2]?.slice(1));
+  const complex = type === "complex64" || type === "complex128";
+  return {
+    type,
+    dims,
+    width,
+    part: complex ? width / 2 : width,
+    bigEndian: descriptor?.[1] === ">",
+    fortran: order === "True" && dims.length > 1,
+    start,
+  };
+}
+
+/** Parses a .npy file as row-major. @throws PithError E_DATA if it is damaged, or its elements are text, objects or records. */
+export function parseNpy(bytes: Uint8Array, name: string): Dense {
+  const { type, dims, width, part, bigEndian, fortran, start } = readHeader(bytes, bytes.length, name);
+  const elements = bytes.subarray(start);
+  const ordered = fortran ? rowMajor(elements, dims, width) : elements;
+  return viewBytes(type, dims, bigEndian ? swapBytes(ordered, part) : ordered);
+}
+
+/** Opens a .npy file as a column; rows of a large one are read on demand. @throws as `parseNpy` */
+export function npyColumn(source: ByteSource): Promise<Column> {
+  return columnOf(source, source.size <= heldAtMost);
+}
+
+async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
+  const { name, size } = source;
+  // Checked before more than the header is read or decompressed.
+  const header = readHeader(await source.read(0, Math.min(longestHeader, size)), size, name);
+  const { start, type, dims, part: width, bigEndian, fortran } = header;
+  const complex = type === "complex64" || type === "complex128";
+  if (!hold && !fortran && !complex) return filed(source, { start, type, dims, width, bigEndian });
+  if (size > mostReordered)
+    throw new PithError(
+      "E_DATA",
+      `${name}: ${type}${dimsText(dims)} is stored in column-major order, which is supported up to 1 GiB.`,
+      { hint: "Store it row by row: np.ascontiguousarray(array)." },
+    );
+  return held(parseNpy(await source.read(0, size), name));
+}
+
+/** Opens the arrays of a .npz file in file order; large ones are read on demand. @throws PithError E_DATA if it is damaged. */
+export async function npzColumns(source: ByteSource): Promise<Record<string, Column>> {
+  const arrays = await arraysIn(source);
+  const all = arrays.reduce((sum, [, { size }]) => sum + size, 0);
+  const columns: Record<string, Column> = {};
+  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, all <= heldAtMost);
+  return columns;
+}
+
+async function arraysIn(source: ByteSource): Promise<readonly (readonly [name: string, npy: ByteSource])[]> {
+  const files = [...(await zipEntries(source))];
+  return files.flatMap(([file, npy]) => (file.endsWith(".npy") ? [[file.slice(0, -".npy".length), npy] as const] : []));
+}
+
+export function npzBytes(arrays: Batch): Uint8Array {
+  const files = Object.entries(arrays).map(([name, dense]) => [`${name}.npy`, npyBytes(dense)] as const);
+  // A fixed time keeps the bytes reproducible.
+  return zipSync(Object.fromEntries(files), { level: 0, mtime: Date.UTC(2000, 0, 2) });
+}
+
+function npyBytes(dense: Dense): Uint8Array {
+  const code = Object.entries(types).find(([, type]) => type === dense.type)?.[0];
+  if (code === undefined || dense.type === "string")
+    throw new PithError("E_UNSUPPORTED", `NumPy files cannot store ${dense.type}.`);
+  const shape = `(${dense.dims.map((dim) => `${dim},`).join(" ")})`;
+  const header = `{'descr': '${code.endsWith("1") ? "|" : "<"}${code}', 'fortran_order': False, 'shape': ${shape}, }`;
+  // Elements are aligned to 64 bytes.
+  const length = Math.ceil((10 + header.length + 1) / 64) * 64;
+  const start = new Uint8Array(length).fill(0x20);
+  start.set([0x93, ...bytesOfText("NUMPY"), 1, 0, (length - 10) & 0xff, (length - 10) >> 8]);
+  start.set(bytesOfText(header), 10);
+  start[length - 1] = 0x0a;
+  const elements = plainBytes(bytesOf(dense));
+  const bytes = new Uint8Array(length + elements.length);
+  bytes.set(start);
+  bytes.set(elements, length);
+  return bytes;
+}
+
+/** Parses the arrays of a .npz file. @throws as `npzColumns` */
+export async function parseNpz(bytes: Uint8Array, name: string): Promise<Record<string, Dense>> {
+  const arrays: Record<string, Dense> = {};
+  for (const [array, npy] of await arraysIn(bytesSource(bytes, name)))
+    arrays[array] = parseNpy(await npy.read(0, npy.size), npy.name);
+  return arrays;
+}
+
+/** Converts Fortran order to row-major order. */
+function rowMajor(bytes: Uint8Array, dims: readonly number[], width: number): Uint8Array<ArrayBuffer> {
+  const result = new Uint8Array(bytes.length);
+  const strides = stridesOf([...dims].reverse()).reverse();
+  const count = elementCount(dims);
+  const index = new Array<number>(dims.length).fill(0);
+  let from = 0;
+  for (let to = 0; to < count; to++) {
+    result.set(bytes.subarray(from * width, (from + 1) * width), to * width);
+    for (let axis = dims.length - 1; axis >= 0; axis--) {
+      const next = (index[axis] ?? 0) + 1;
+      from += strides[axis] ?? 0;
+      index[axis] = next;
+      if (next < (dims[axis] ?? 0)) break;
+      from -= next * (strides[axis] ?? 0);
+      index[axis] = 0;
+    }
+  }
+  return result;
+}

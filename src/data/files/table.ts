@@ -1,0 +1,157 @@
+import { PithError } from "../../core/errors.ts";
+import { isObject, type PlainObject } from "../../core/plain.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import type { ModelInput } from "../batches/bind.ts";
+import { memory } from "../batches/indexed.ts";
+import type { IndexedDataset } from "../batches/types.ts";
+import { records, type TextRecord } from "./delimited.ts";
+import { classNumbers, classOrder, labelName, requireDistinct, withLabel } from "./labels.ts";
+import { linesOf, requireShortLines } from "./lines.ts";
+import { nested, TensorBuilder } from "./nested.ts";
+
+export interface TableOptions {
+  /** Class names in the model's order; by default label names are sorted. */
+  readonly classes?: readonly string[] | undefined;
+  /** Inputs of the model: a column with the name of a scalar input is fed to it and is not a label. */
+  readonly inputs?: readonly ModelInput[];
+}
+
+/**
+ * Reads a .csv or .tsv table. The column label, target, class, score, y or the like is the label: a number or a class name. In a
+ * numeric table the other columns are "features", float32 N×F, except those of model inputs; with text, each column is separate.
+ * The first line is a header, unless it has a number beside text: then columns are "text", "text_pair" and the label.
+ * @throws PithError E_DATA with line and column of missing or invalid values, and for duplicate column names.
+ */
+export function csv(name: string, text: string, options: TableOptions = {}): IndexedDataset {
+  const { titles, rows } = table(name, text);
+  const inputs = (options.inputs ?? []).filter(takesOne);
+  const fed = titles.map((title) => inputs.some((input) => input.name === title));
+  const label = labelName(titles.flatMap((title, column) => (fed[column] ? [] : [title.toLowerCase()])));
+  const labelAt = titles.findIndex((title, column) => !fed[column] && title.toLowerCase() === label);
+  const isText = titles.map((_, column) => {
+    const first = rows.find(({ fields }) => fields[column]?.trim() !== "");
+    return first !== undefined && !isNumber(first.fields[column] ?? "");
+  });
+  for (const { fields, line } of rows) {
+    if (fields.length !== titles.length) {
+      throw new PithError("E_DATA", `${name}, line ${line}: expected ${titles.length} fields, got ${fields.length}.`);
+    }
+  }
+  const cells = (column: number): readonly string[] => rows.map(({ fields }) => fields[column] ?? "");
+  const numbers = (column: number): Float64Array =>
+    Float64Array.from(rows, ({ fields, line }) => {
+      const field = fields[column] ?? "";
+      if (isNumber(field)) return Number(field);
+      const place = `${name}, line ${line}, column "${titles[column]}"`;
+      throw new PithError("E_DATA", `${place}: expected a number, got "${field}".`);
+    });
+  const columns: Record<string, Dense> = {};
+  const others = titles.flatMap((_, column) => (column === labelAt ? [] : [column]));
+  const mixed = others.some((column) => isText[column]);
+  const apart = others.filter((column) => mixed || fed[column]);
+  const together = others.filter((column) => !mixed && !fed[column]);
+  for (const column of apart) {
+    const dims = [rows.length];
+    columns[titles[column] ?? ""] = isText[column]
+      ? { type: "string", dims, data: cells(column) }
+      : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
+  }
+  if (together.length > 0) {
+    const features = new Float32Array(rows.length * together.length);
+    together.forEach((column, at) => {
+      numbers(column).forEach((value, row) => {
+        features[row * together.length + at] = value;
+      });
+    });
+    columns.features = { type: "float32", dims: [rows.length, together.length], data: features };
+  }
+  const named = label !== undefined && isText[labelAt] === true;
+  const classes = named ? classOrder(cells(labelAt), options.classes) : options.classes;
+  if (label !== undefined) {
+    columns[label] = named
+      ? classNumbers(cells(labelAt), classes ?? [], name)
+      : { type: "float64", dims: [rows.length], data: numbers(labelAt) };
+  }
+  return memory(name, withLabel(columns, name, inputs), classes);
+}
+
+/** Returns whether an input takes one value per sample. */
+function takesOne({ type }: ModelInput): boolean {
+  return type?.dims?.slice(1).every((dim) => dim === 1) === true;
+}
+
+function table(
+  name: string,
+  text: string,
+): { readonly titles: readonly string[]; readonly rows: readonly TextRecord[] } {
+  const [header, ...below] = records(text, name);
+  const numeric = header?.fields.map(isNumber) ?? [];
+  if (header !== undefined && numeric.includes(true) && numeric.includes(false)) {
+    return { titles: untitled(numeric, name), rows: [header, ...below] };
+  }
+  if (header === undefined || below.length === 0) throw new PithError("E_DATA", `${name} has no rows below a header.`);
+  if (!numeric.includes(false)) {
+    throw new PithError("E_DATA", `${name}: its first line holds numbers, not the names of the columns.`, {
+      hint: 'Add a header line; call the label column "label".',
+    });
+  }
+  requireDistinct(header.fields, name);
+  return { titles: header.fields.map((title) => title.trim()), rows: below };
+}
+
+/** Returns the titles of a table without header: one or two texts, and a label. */
+function untitled(numeric: readonly boolean[], name: string): readonly string[] {
+  const texts = ["text", "text_pair"];
+  const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
+  if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
+  const found = `its first line holds numbers beside text in ${numeric.length} columns`;
+  throw new PithError("E_DATA", `${name}: ${found}, which need names.`, {
+    hint: 'Add a header line, like "sentence1,sentence2,label".',
+  });
+}
+
+function isNumber(field: string): boolean {
+  return field.trim() !== "" && !Number.isNaN(Number(field));
+}
+
+/**
+ * Parses JSON lines: each key is a column. Numbers and (nested, rectangular) arrays become tensors, int64 if all are integers,
+ * else float32; text becomes a string tensor, and class names in the label become numbers.
+ * @throws PithError E_DATA with the line that is not an object or does not fit the first.
+ */
+export function jsonl(name: string, text: string, options: TableOptions = {}): IndexedDataset {
+  requireShortLines(text, name);
+  let builders: ReadonlyMap<string, TensorBuilder> | undefined;
+  for (const { line, number } of linesOf(text)) {
+    if (line.trim() === "") continue;
+    const place = `${name}, line ${number}`;
+    const row = parseObject(line, place);
+    builders ??= new Map(Object.keys(row).map((key) => [key, new TensorBuilder(`${name}, "${key}"`)]));
+    for (const [key, builder] of builders) {
+      const cell = `${place}, "${key}"`;
+      builder.add(nested(row[key], cell), cell);
+    }
+  }
+  if (builders === undefined) throw new PithError("E_DATA", `${name} has no lines.`);
+  const columns: Record<string, Dense> = {};
+  for (const [key, builder] of builders) columns[key] = builder.build();
+  const label = labelName(Object.keys(columns), options.inputs);
+  const named = label === undefined ? undefined : columns[label];
+  let { classes } = options;
+  if (label !== undefined && named?.type === "string" && named.dims.length === 1) {
+    classes = classOrder(named.data, classes);
+    columns[label] = classNumbers(named.data, classes, name);
+  }
+  return memory(name, withLabel(columns, name, options.inputs), classes);
+}
+
+function parseObject(line: string, place: string): PlainObject {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(line);
+  } catch (cause) {
+    throw new PithError("E_DATA", `${place}: not JSON.`, { cause });
+  }
+  if (isObject(parsed)) return parsed;
+  throw new PithError("E_DATA", `${place}: expected an object, {"name": numbers, …}.`);
+}

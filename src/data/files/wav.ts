@@ -1,0 +1,121 @@
+/**
+ * Reads WAV files (RIFF): integers of 8 (unsigned), 16, 24 and 32 bits and floats of 32 and 64 bits; channels are averaged;
+ * values are −1 to 1. Source: Microsoft, Multimedia Programming Interface and Data Specifications 1.0; WAVE_FORMAT_EXTENSIBLE.
+ */
+
+import { PithError } from "../../core/errors.ts";
+import { viewOf } from "../../core/tensor/dense.ts";
+import type { ByteSource } from "../../core/tensor/types.ts";
+
+export interface Sound {
+  readonly name: string;
+  /** In Hz. */
+  readonly rate: number;
+  /** Samples of one channel. */
+  readonly length: number;
+  /** Returns samples `start` to `end` (exclusive) of the mean channel. */
+  read(start: number, end: number): Promise<Float32Array>;
+}
+
+const pcm = 1;
+const float = 3;
+const extensible = 0xfffe;
+/** Maximum number of chunks before the samples. */
+const mostChunks = 64;
+/** Bytes of the extended format chunk. */
+const longestFormat = 40;
+
+/** @throws PithError E_DATA for a file that is not a WAV file, is truncated, or has an unsupported format. */
+export async function openWav(source: ByteSource): Promise<Sound> {
+  const { name, size } = source;
+  const head = viewOf(await source.read(0, Math.min(12, size)));
+  if (head.byteLength < 12 || textAt(head, 0) !== "RIFF" || textAt(head, 8) !== "WAVE") {
+    throw new PithError("E_DATA", `${name} is not a WAV file.`, {
+      hint: "Convert other formats: ffmpeg -i sound.mp3 sound.wav",
+    });
+  }
+  let format: Format | undefined;
+  let at = 12;
+  for (let chunk = 0; chunk < mostChunks && at + 8 <= size; chunk++) {
+    const header = viewOf(await source.read(at, at + 8));
+    const [id, length] = [textAt(header, 0), header.getUint32(4, true)];
+    const start = at + 8;
+    if (id === "fmt ")
+      format = readFormat(
+        viewOf(await source.read(start, Math.min(size, start + Math.min(length, longestFormat)))),
+        name,
+      );
+    if (id === "data") {
+      if (format === undefined) throw new PithError("E_DATA", `${name}: its data chunk comes before its fmt chunk.`);
+      // Streaming writers leave 0 or the maximum for an unknown length.
+      const open = length === 0 || length === 0xffffffff;
+      if (!open && start + length > size) {
+        throw new PithError(
+          "E_DATA",
+          `${name} is truncated: its header declares ${length} bytes of samples, the file has ${size - start}.`,
+        );
+      }
+      return soundAt(source, format, start, open ? size - start : length);
+    }
+    // Chunks are padded to an even length.
+    at = start + length + (length % 2);
+  }
+  throw new PithError("E_DATA", `${name} has no samples.`);
+}
+
+interface Format {
+  readonly kind: "unsigned" | "signed" | "float";
+  readonly channels: number;
+  readonly rate: number;
+  readonly width: number;
+}
+
+function readFormat(view: DataView, name: string): Format {
+  if (view.byteLength < 16) throw new PithError("E_DATA", `${name} is truncated: its fmt chunk is incomplete.`);
+  const tag = view.getUint16(0, true);
+  const channels = view.getUint16(2, true);
+  const rate = view.getUint32(4, true);
+  const bits = view.getUint16(14, true);
+  // The extended format's GUID starts with the format tag.
+  const kind = tag === extensible && view.byteLength >= 26 ? view.getUint16(24, true) : tag;
+  const known = (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
+  if (!known || channels === 0 || rate === 0) {
+    const found = known ? `${channels} channels at ${rate} Hz` : `${bits} bits in format ${kind}`;
+    throw new PithError("E_DATA", `${name}: samples of ${found} are not supported.`, {
+      hint: "ffmpeg -i in.wav -c:a pcm_s16le out.wav writes 16 bits.",
+    });
+  }
+  return { kind: kind === float ? "float" : bits === 8 ? "unsigned" : "signed", channels, rate, width: bits / 8 };
+}
+
+function soundAt(source: ByteSource, format: Format, start: number, bytes: number): Sound {
+  const { channels, width, rate } = format;
+  const pitch = channels * width;
+  const value = reader(format);
+  return {
+    name: source.name,
+    rate,
+    length: Math.floor(bytes / pitch),
+    async read(from, to) {
+      const view = viewOf(await source.read(start + from * pitch, start + to * pitch));
+      return Float32Array.from({ length: to - from }, (_, sample) => {
+        let sum = 0;
+        for (let channel = 0; channel < channels; channel++) sum += value(view, sample * pitch + channel * width);
+        return sum / channels;
+      });
+    },
+  };
+}
+
+function reader({ kind, width }: Format): (view: DataView, at: number) => number {
+  if (kind === "float")
+    return width === 4 ? (view, at) => view.getFloat32(at, true) : (view, at) => view.getFloat64(at, true);
+  if (kind === "unsigned") return (view, at) => (view.getUint8(at) - 128) / 128;
+  if (width === 2) return (view, at) => view.getInt16(at, true) / 2 ** 15;
+  if (width === 3) return (view, at) => (view.getInt8(at + 2) * 2 ** 16 + view.getUint16(at, true)) / 2 ** 23;
+  return (view, at) => view.getInt32(at, true) / 2 ** 31;
+}
+
+function textAt(view: DataView, at: number): string {
+  return String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
+}

@@ -1,0 +1,146 @@
+/** Lists a zip archive by its directory, without decompressing. Source: PKWARE, APPNOTE.TXT 6.3.10, 4.3 and 4.5.3 (zip64). */
+
+import { PithError } from "../../core/errors.ts";
+import { viewOf } from "../../core/tensor/dense.ts";
+import type { ByteSource } from "../../core/tensor/types.ts";
+import { archiveMemory, unpacked } from "./bytes.ts";
+
+const endMark = 0x06054b50;
+const end64Mark = 0x06064b50;
+const entryMark = 0x02014b50;
+const localMark = 0x04034b50;
+/** The end record, and the longest comment after it. */
+const endLength = 22;
+const longestComment = 65535;
+/** Bytes of a local file header before the name. */
+const localLength = 30;
+/** Marks 64-bit values, which are stored in an extra field. */
+const overflown = 0xffffffff;
+const zip64Field = 1;
+const stored = 0;
+const deflated = 8;
+
+/**
+ * Returns the contents of each file by name, in directory order.
+ * @throws PithError E_DATA if `archive` is not a zip archive, or two files overlap: a small archive could contain one large file
+ * many times.
+ */
+export async function zipEntries(archive: ByteSource): Promise<ReadonlyMap<string, ByteSource>> {
+  const { start: directoryStart, end } = await directoryOf(archive);
+  const memory = archiveMemory(archive.name);
+  const view = viewOf(await archive.read(directoryStart, end));
+  const entries = new Map<string, ByteSource>();
+  const extents: Extent[] = [];
+  let at = 0;
+  while (at + 46 <= view.byteLength && view.getUint32(at, true) === entryMark) {
+    const lengths = [28, 30, 32].map((place) => view.getUint16(at + place, true));
+    const [nameLength = 0, extraLength = 0, commentLength = 0] = lengths;
+    const extraStart = at + 46 + nameLength;
+    const next = extraStart + extraLength + commentLength;
+    if (next > view.byteLength) throw noArchive(archive);
+    const name = new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + at + 46, nameLength));
+    const extra = new DataView(view.buffer, view.byteOffset + extraStart, extraLength);
+    const [size = 0, packedSize = 0, place = 0] = completed(
+      [24, 20, 42].map((field) => view.getUint32(at + field, true)),
+      extra,
+    );
+    const packing = view.getUint16(at + 10, true);
+    if (packing === stored && size !== packedSize) throw noArchive(archive);
+    extents.push({ name, start: place, end: place + localLength + nameLength + packedSize });
+    const packed = fileAt(archive, `${archive.name}: ${name}`, place, packedSize);
+    if (packing === stored) entries.set(name, packed);
+    else if (packing === deflated) entries.set(name, unpacked(packed, size, memory, view.getUint32(at + 16, true)));
+    else throw new PithError("E_DATA", `${archive.name}: ${name} uses an unsupported compression (${packing}).`);
+    at = next;
+  }
+  if (at !== view.byteLength) throw noArchive(archive);
+  requireSeparate(archive, extents, directoryStart);
+  return entries;
+}
+
+/** The minimum bytes of an archive that a file with its header takes. */
+interface Extent {
+  readonly name: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit: number): void {
+  const ordered = extents.toSorted((a, b) => a.start - b.start);
+  for (const [index, { name, end }] of ordered.entries()) {
+    const next = ordered[index + 1];
+    if (end <= (next?.start ?? limit)) continue;
+    const other = next === undefined ? "the directory" : `"${next.name}"`;
+    throw new PithError("E_DATA", `${archive.name}: "${name}" and ${other} overlap in the zip archive.`, {
+      hint: "The file is damaged, or made to fill memory: get it again, or write it with numpy.savez.",
+    });
+  }
+}
+
+async function directoryOf(archive: ByteSource): Promise<{ readonly start: number; readonly end: number }> {
+  const from = Math.max(0, archive.size - endLength - longestComment);
+  const tail = viewOf(await archive.read(from, archive.size));
+  let at = tail.byteLength - endLength;
+  while (at >= 0 && tail.getUint32(at, true) !== endMark) at--;
+  if (at < 0) throw noArchive(archive);
+  const [length, start] = [tail.getUint32(at + 12, true), tail.getUint32(at + 16, true)];
+  if (length !== overflown && start !== overflown) return within(archive, start, start + length);
+  // The zip64 locator precedes the end record.
+  if (at < 20) throw noArchive(archive);
+  const record = within(archive, number(tail, at - 12), number(tail, at - 12) + 56);
+  const wide = viewOf(await archive.read(record.start, record.end));
+  if (wide.getUint32(0, true) !== end64Mark) throw noArchive(archive);
+  const wideStart = number(wide, 48);
+  return within(archive, wideStart, wideStart + number(wide, 40));
+}
+
+function within(archive: ByteSource, start: number, end: number): { readonly start: number; readonly end: number } {
+  if (end > archive.size) throw noArchive(archive);
+  return { start, end };
+}
+
+/** Replaces overflowed 32-bit values by the 64-bit ones in order. */
+function completed(numbers: readonly number[], extra: DataView): readonly number[] {
+  if (!numbers.includes(overflown)) return numbers;
+  for (let at = 0; at + 4 <= extra.byteLength; ) {
+    const length = extra.getUint16(at + 2, true);
+    if (extra.getUint16(at, true) === zip64Field) {
+      let next = at + 4;
+      return numbers.map((value) => {
+        if (value !== overflown || next + 8 > extra.byteLength) return value;
+        next += 8;
+        return number(extra, next - 8);
+      });
+    }
+    at += 4 + length;
+  }
+  return numbers;
+}
+
+/** Returns a file's bytes; the length of its local header is read on first access. */
+function fileAt(archive: ByteSource, name: string, place: number, size: number): ByteSource {
+  let first: Promise<number> | undefined;
+  const begin = async (): Promise<number> => {
+    const header = viewOf(await archive.read(place, Math.min(archive.size, place + localLength)));
+    if (header.byteLength < localLength || header.getUint32(0, true) !== localMark) throw noArchive(archive);
+    const start = place + localLength + header.getUint16(26, true) + header.getUint16(28, true);
+    return within(archive, start, start + size).start;
+  };
+  return {
+    name,
+    size,
+    async read(start, end) {
+      first ??= begin();
+      const offset = await first;
+      return archive.read(offset + start, offset + end);
+    },
+  };
+}
+
+function noArchive({ name }: ByteSource): PithError {
+  return new PithError("E_DATA", `${name} is not a zip archive, as .npz files are, or it is damaged or truncated.`);
+}
+
+function number(view: DataView, at: number): number {
+  return Number(view.getBigUint64(at, true));
+}

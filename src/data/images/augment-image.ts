@@ -1,0 +1,109 @@
+/** Augments one image. Brightness and noise are in standard deviations of the image, so settings do not depend on its value range. */
+import type { Random } from "../../core/tensor/random.ts";
+import type { Augmentation } from "./augment-options.ts";
+import type { StoredImages } from "./preprocess.ts";
+
+export type ImageShape = Omit<StoredImages, "name">;
+
+export type Draws = (what: string) => Random;
+
+/** Shares of the area, and aspect ratio, of an erased rectangle (Zhong et al. 2020). */
+const holes = { least: 0.02, most: 0.33, narrowest: 0.3, tries: 10 };
+
+export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation, draws: Draws): Float64Array {
+  const { crop = 0, flip = false, jitter = 0, noise = 0, erase = 0 } = how;
+  const seen = moved(image, shape, crop, flip, draws);
+  if (jitter > 0) {
+    const { mean, deviation } = spread(seen);
+    const numbers = draws("jitter");
+    const contrast = 1 + numbers.uniform(-jitter, jitter);
+    const light = deviation * numbers.uniform(-jitter, jitter);
+    for (let at = 0; at < seen.length; at++) seen[at] = mean + contrast * ((seen[at] ?? 0) - mean) + light;
+  }
+  if (noise > 0) {
+    const { deviation } = spread(seen);
+    const numbers = draws("noise");
+    for (let at = 0; at < seen.length; at++) seen[at] = (seen[at] ?? 0) + numbers.normal(0, noise * deviation);
+  }
+  if (erase > 0) {
+    const numbers = draws("erase");
+    if (numbers.uniform() < erase) punch(seen, shape, numbers);
+  }
+  return seen;
+}
+
+function stepsOf({ layout, channels, height, width }: ImageShape): readonly [number, number, number] {
+  return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
+}
+
+function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
+  const numbers = draws("crop");
+  const [down, right] =
+    crop > 0 ? [numbers.integer(2 * crop + 1) - crop, numbers.integer(2 * crop + 1) - crop] : [0, 0];
+  const mirrored = flip && draws("flip").uniform() < 0.5;
+  if (down === 0 && right === 0 && !mirrored) return from.slice();
+  const to = new Float64Array(from.length);
+  const { channels, height, width } = shape;
+  const [perChannel, perRow, perColumn] = stepsOf(shape);
+  const rows = [Math.max(0, -down), Math.min(height, height - down)] as const;
+  if (!mirrored) {
+    const [first, last] = [Math.max(0, -right), Math.min(width, width - right)];
+    // The values of a row that stay in the image are adjacent: of one channel, or of all.
+    const [planes, unit] = perColumn === 1 ? [channels, 1] : [1, channels];
+    for (let row = rows[0]; row < rows[1] && first < last; row++)
+      for (let plane = 0; plane < planes; plane++) {
+        const target = plane * perChannel + row * perRow + first * unit;
+        const origin = target + down * perRow + right * unit;
+        to.set(from.subarray(origin, origin + (last - first) * unit), target);
+      }
+    return to;
+  }
+  for (let row = rows[0]; row < rows[1]; row++) {
+    for (let column = 0; column < width; column++) {
+      const source = width - 1 - column + right;
+      if (source < 0 || source >= width) continue;
+      const [target, origin] = [row * perRow + column * perColumn, (row + down) * perRow + source * perColumn];
+      for (let channel = 0; channel < channels; channel++)
+        to[target + channel * perChannel] = from[origin + channel * perChannel] ?? 0;
+    }
+  }
+  return to;
+}
+
+function punch(image: Float64Array, shape: ImageShape, numbers: Random): void {
+  const { channels, height, width } = shape;
+  for (let attempt = 0; attempt < holes.tries; attempt++) {
+    const area = height * width * numbers.uniform(holes.least, holes.most);
+    const narrow = numbers.uniform(holes.narrowest, 1);
+    const ratio = numbers.uniform() < 0.5 ? narrow : 1 / narrow;
+    const [tall, wide] = [Math.round(Math.sqrt(area * ratio)), Math.round(Math.sqrt(area / ratio))];
+    if (tall < 1 || wide < 1 || tall > height || wide > width) continue;
+    const [top, left] = [numbers.integer(height - tall + 1), numbers.integer(width - wide + 1)];
+    const [perChannel, perRow, perColumn] = stepsOf(shape);
+    for (let channel = 0; channel < channels; channel++) {
+      const mean = channelMean(image, shape, channel);
+      for (let row = top; row < top + tall; row++)
+        for (let column = left; column < left + wide; column++)
+          image[channel * perChannel + row * perRow + column * perColumn] = mean;
+    }
+    return;
+  }
+}
+
+function channelMean(image: Float64Array, shape: ImageShape, channel: number): number {
+  const { height, width } = shape;
+  const [perChannel, , perColumn] = stepsOf(shape);
+  // Rows are contiguous in both layouts.
+  let sum = 0;
+  for (let place = 0; place < height * width; place++) sum += image[channel * perChannel + place * perColumn] ?? 0;
+  return sum / (height * width);
+}
+
+function spread(numbers: Float64Array): { readonly mean: number; readonly deviation: number } {
+  let sum = 0;
+  for (const entry of numbers) sum += entry;
+  const mean = sum / numbers.length;
+  let squares = 0;
+  for (const entry of numbers) squares += (entry - mean) ** 2;
+  return { mean, deviation: Math.sqrt(squares / numbers.length) };
+}

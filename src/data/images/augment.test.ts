@@ -1,0 +1,397 @@
+import { describe, expect, it, test } from "vitest";
+import { PithError } from "../../core/errors.ts";
+import { float32, int64 } from "../../core/tensor/dense.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import {
+  type Augmentation,
+  augmented,
+  type Dataset,
+  memory,
+  parseAugmentation,
+  preprocess,
+  presets,
+  split,
+} from "../index.ts";
+
+/** Images of 1 … 24 in each: [count, 2, 3, 4], or with channels last. */
+function counting(count: number, dims: readonly number[] = [3, 2, 4]) {
+  const each = dims.reduce((size, dim) => size * dim, 1);
+  const data = Float32Array.from({ length: count * each }, (_, at) => (at % each) + 1);
+  return memory("counting", {
+    image: float32([count, ...dims], data),
+    label: int64(
+      [count],
+      Array.from({ length: count }, (_, row) => row % 3),
+    ),
+  });
+}
+
+async function batches(data: Dataset, shuffle?: number, size = 64): Promise<readonly Batch[]> {
+  const found: Batch[] = [];
+  for await (const batch of data.batches({ size, ...(shuffle === undefined ? {} : { shuffle }) })) found.push(batch);
+  return found;
+}
+
+async function rows(data: Dataset, shuffle?: number): Promise<readonly (readonly number[])[]> {
+  return (await batches(data, shuffle)).flatMap(({ image }) => {
+    const count = image?.dims[0] ?? 1;
+    const numbers = Array.from(image?.data ?? [], Number);
+    const width = numbers.length / count;
+    return Array.from({ length: count }, (_, row) => numbers.slice(row * width, (row + 1) * width));
+  });
+}
+
+/** An image of [channels, height, width] cut out of a frame of zeros, and mirrored: written as the definition has it. */
+function cut(
+  image: readonly number[],
+  dims: readonly [number, number, number],
+  down: number,
+  right: number,
+  mirror: boolean,
+) {
+  const [channels, height, width] = dims;
+  const at = (channel: number, row: number, column: number): number =>
+    row < 0 || row >= height || column < 0 || column >= width
+      ? 0
+      : (image[(channel * height + row) * width + column] ?? 0);
+  const found: number[] = [];
+  for (let channel = 0; channel < channels; channel++)
+    for (let row = 0; row < height; row++)
+      for (let column = 0; column < width; column++)
+        found.push(at(channel, row + down, (mirror ? width - 1 - column : column) + right));
+  return found;
+}
+
+const transposed = (image: readonly number[], [channels, height, width]: readonly [number, number, number]) =>
+  Array.from({ length: image.length }, (_, at) => {
+    const [channel, place] = [at % channels, Math.floor(at / channels)];
+    return image[channel * height * width + place] ?? 0;
+  });
+
+const image = Array.from({ length: 24 }, (_, at) => at + 1);
+const text = (numbers: readonly number[]): string => numbers.join();
+const seen = (data: Dataset, how: Augmentation, seed = 1, classes?: number) => augmented(data, how, { seed, classes });
+
+describe("crop and flip", () => {
+  const shape = [3, 2, 4] as const;
+  const places = [-1, 0, 1].flatMap((down) =>
+    [-1, 0, 1].flatMap((right) => [false, true].map((mirror) => ({ down, right, mirror }))),
+  );
+
+  test("give exactly the pixels of one of the cuts, and all of them in time", async () => {
+    const all = new Set(places.map(({ down, right, mirror }) => text(cut(image, shape, down, right, mirror))));
+    expect(all.size).toBe(18);
+    const found = await rows(seen(counting(600), { crop: 1, flip: true }), 1);
+    expect(new Set(found.map(text))).toEqual(all);
+  });
+
+  test("are the same for channels that come last", async () => {
+    const all = new Set(
+      places.map(({ down, right, mirror }) => text(transposed(cut(image, shape, down, right, mirror), shape))),
+    );
+    const last = memory("last", {
+      image: float32([300, 2, 4, 3], Array.from({ length: 300 }, () => transposed(image, shape)).flat()),
+    });
+    expect(new Set((await rows(seen(last, { crop: 1, flip: true }), 1)).map(text))).toEqual(all);
+  });
+
+  test("flip mirrors half of the images, and nothing else", async () => {
+    const mirrored = text(cut(image, shape, 0, 0, true));
+    const found = (await rows(seen(counting(2000), { flip: true }), 1)).map(text);
+    expect(new Set(found)).toEqual(new Set([mirrored, text(image)]));
+    // Four standard deviations of 2000 draws are 89.
+    const count = found.filter((row) => row === mirrored).length;
+    expect(Math.abs(count - 1000)).toBeLessThan(90);
+  });
+
+  test("crop takes each place equally often", async () => {
+    const found = (await rows(seen(counting(1800), { crop: 1 }), 3)).map(text);
+    for (const down of [-1, 0, 1])
+      for (const right of [-1, 0, 1]) {
+        const count = found.filter((row) => row === text(cut(image, shape, down, right, false))).length;
+        // Of 1800 draws 200, with a standard deviation of 13.3.
+        expect(Math.abs(count - 200)).toBeLessThan(54);
+      }
+  });
+});
+
+describe("light, noise and holes", () => {
+  const statistics = (row: readonly number[]) => {
+    const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
+    return { mean, deviation: Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length) };
+  };
+  const own = statistics(image);
+
+  test("jitter scales around the mean and shifts, each evenly within its bounds", async () => {
+    const found = await rows(seen(counting(1000), { jitter: 0.2 }), 1);
+    const contrasts = found.map((row) => statistics(row).deviation / own.deviation);
+    const lights = found.map((row) => (statistics(row).mean - own.mean) / own.deviation);
+    for (const row of found.slice(0, 20)) {
+      const { mean, deviation } = statistics(row);
+      row.forEach((x, at) => {
+        expect(x).toBeCloseTo(mean + (deviation / own.deviation) * ((image[at] ?? 0) - own.mean), 4);
+      });
+    }
+    for (const [values, low] of [
+      [contrasts, 0.8],
+      [lights, -0.2],
+    ] as const) {
+      expect(Math.min(...values)).toBeGreaterThanOrEqual(low - 1e-5);
+      expect(Math.max(...values)).toBeLessThanOrEqual(low + 0.4 + 1e-5);
+      // The deviation of a uniform distribution of this width is 0.4 / √12; of the mean of 1000 a 32nd of it.
+      expect(Math.abs(statistics(values).mean - low - 0.2)).toBeLessThan(0.015);
+      expect(statistics(values).deviation).toBeCloseTo(0.4 / Math.sqrt(12), 2);
+    }
+  });
+
+  test("noise is normal, in deviations of the image", async () => {
+    const found = await rows(seen(counting(1000), { noise: 0.1 }), 1);
+    const noise = found.flatMap((row) => row.map((x, at) => (x - (image[at] ?? 0)) / own.deviation));
+    expect(statistics(noise).mean).toBeCloseTo(0, 2);
+    expect(statistics(noise).deviation).toBeCloseTo(0.1, 2);
+    expect(Math.abs(noise.filter((x) => Math.abs(x) < 0.1).length / noise.length - 0.683)).toBeLessThan(0.015);
+  });
+
+  test("erase makes a rectangle in that share of images the mean of its channel", async () => {
+    const data = counting(1000, [3, 8, 8]);
+    const found = await rows(seen(data, { erase: 0.3 }), 1);
+    const plain = Array.from({ length: 192 }, (_, at) => at + 1);
+    const changed = found.filter((row) => text(row) !== text(plain));
+    // 1000 draws: four standard deviations are 58.
+    expect(Math.abs(changed.length - 300)).toBeLessThan(60);
+    for (const row of changed) {
+      const holes = row.flatMap((x, at) => (x === plain[at] ? [] : [at]));
+      const [ys, xs] = [holes.map((at) => Math.floor((at % 64) / 8)), holes.map((at) => at % 8)];
+      const [tall, wide] = [ys, xs].map((places) => Math.max(...places) - Math.min(...places) + 1) as [number, number];
+      expect(holes.length).toBe(3 * tall * wide);
+      expect(tall * wide).toBeLessThanOrEqual(0.45 * 64);
+      for (const at of holes) expect(row[at]).toBe(Math.floor(at / 64) * 64 + 32.5);
+    }
+  });
+
+  test("bytes stay bytes: rounded, and not around the corner", async () => {
+    const bytes = memory("bytes", {
+      image: {
+        type: "uint8",
+        dims: [50, 1, 2, 2],
+        data: Uint8Array.from({ length: 200 }, (_, at) => [0, 250, 255, 3][at % 4] ?? 0),
+      },
+    });
+    const found = await batches(seen(bytes, { jitter: 1, noise: 0.5 }), 1);
+    expect(found[0]?.image?.type).toBe("uint8");
+    const numbers = Array.from(found[0]?.image?.data ?? [], Number);
+    expect(numbers).toContain(0);
+    expect(numbers).toContain(255);
+    expect(new Set(numbers).size).toBeGreaterThan(20);
+  });
+});
+
+describe("what is drawn", () => {
+  const how: Augmentation = { crop: 1, flip: true, jitter: 0.2, noise: 0.1, erase: 0.5 };
+
+  test("follows from seed, epoch and sample", async () => {
+    const data = counting(50);
+    const first = await rows(seen(data, how), 1);
+    expect(await rows(seen(data, how), 1)).toEqual(first);
+    expect(await rows(seen(data, how), 2)).not.toEqual(first);
+    expect(await rows(seen(data, how, 2), 1)).not.toEqual(first);
+    expect(new Set(first.map(text)).size).toBe(50);
+  });
+
+  test("comes again after as many epochs as there are views, in whatever order the samples are", async () => {
+    const data = seen(counting(50), { ...how, views: 3 });
+    const views = async (epoch: number, shuffle: number) => {
+      const found: string[] = [];
+      for await (const { image } of data.batches({ size: 1, shuffle, epoch }))
+        found.push(text(Array.from(image?.data ?? [], Number)));
+      return found.toSorted();
+    };
+    expect(await views(5, 8)).toEqual(await views(2, 9));
+    expect(await views(5, 8)).not.toEqual(await views(6, 8));
+  });
+
+  test("is the same for a sample wherever it stands in a batch", async () => {
+    const data = augmented(counting(50), how, { seed: 1 });
+    const of = async (...positions: number[]) => (await data.gather(Uint32Array.from(positions), 7)).image?.data;
+    const [both, turned, alone] = [await of(3, 9), await of(9, 3), await of(9)];
+    expect([...(both ?? [])].slice(24)).toEqual([...(alone ?? [])]);
+    expect([...(turned ?? [])].slice(0, 24)).toEqual([...(alone ?? [])]);
+  });
+
+  test("one thing more does not change the others", async () => {
+    const flipped = await rows(seen(counting(50), { flip: true }), 1);
+    const both = await rows(seen(counting(50), { flip: true, jitter: 1e-9 }), 1);
+    both.forEach((row, at) => {
+      row.forEach((x, place) => {
+        expect(x).toBeCloseTo(flipped[at]?.[place] ?? Number.NaN, 5);
+      });
+    });
+  });
+
+  test("is new in each epoch through preparation and views too", async () => {
+    const bytes = memory("bytes", {
+      image: { type: "uint8", dims: [20, 1, 4, 4], data: Uint8Array.from({ length: 320 }, (_, at) => at % 251) },
+    });
+    const [part] = split(seen(bytes, { crop: 2 }), [0.8, 0.2], 1);
+    if (part === undefined) throw new Error("no part");
+    const ready = preprocess(part, { name: "image", type: { type: "float32", dims: [1, 1, 4, 4] } }, presets.unit);
+    const sorted = async (epoch: number) => (await rows(ready, epoch)).map(text).toSorted();
+    expect(await sorted(1)).toEqual(await sorted(1));
+    expect(await sorted(1)).not.toEqual(await sorted(2));
+  });
+
+  test("in a stream follows from the place in it", async () => {
+    const source = counting(10);
+    const stream: Dataset = {
+      name: "stream",
+      count: undefined,
+      batches: (options) => source.batches({ size: options.size }),
+    };
+    const whole = await rows(seen(stream, how), 1);
+    const parts = (await batches(seen(stream, how), 1, 3)).flatMap(({ image }) =>
+      Array.from(image?.data ?? [], Number),
+    );
+    expect(parts).toEqual(whole.flat());
+    expect(await rows(seen(stream, how), 2)).not.toEqual(whole);
+  });
+
+  test("leaves what it is made of alone", async () => {
+    const data = counting(10);
+    const before = await rows(data);
+    await rows(seen(data, { ...how, mixup: 0.5 }, 1, 3), 1);
+    expect(await rows(data)).toEqual(before);
+  });
+});
+
+describe("mixup", () => {
+  /** Every image holds its own number; its label is that. */
+  const numbered = memory("numbered", {
+    image: float32(
+      [8, 1, 2, 2],
+      Array.from({ length: 32 }, (_, at) => Math.floor(at / 4)),
+    ),
+    label: int64([8], [0, 1, 2, 3, 4, 5, 6, 7]),
+  });
+
+  test("mixes images and labels alike, and shares add up to one", async () => {
+    const [batch] = await batches(seen(numbered, { mixup: 1 }, 1, 8), 1);
+    expect(batch?.label).toMatchObject({ type: "float32", dims: [8, 8] });
+    const [pixels, shares] = [
+      Array.from(batch?.image?.data ?? [], Number),
+      Array.from(batch?.label?.data ?? [], Number),
+    ];
+    for (let row = 0; row < 8; row++) {
+      const own = shares.slice(row * 8, row * 8 + 8);
+      expect(own.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 5);
+      expect(own.filter((share) => share > 0).length).toBeLessThanOrEqual(2);
+      // A mean of numbers is the number of the mean.
+      const expected = own.reduce((sum, share, index) => sum + share * index, 0);
+      for (const pixel of pixels.slice(row * 4, row * 4 + 4)) expect(pixel).toBeCloseTo(expected, 4);
+    }
+    expect(shares.some((share) => share > 0.05 && share < 0.95)).toBe(true);
+  });
+
+  test("draws shares as Beta(α, α) does", async () => {
+    const data = memory("many", {
+      image: float32(
+        [2000, 1, 1, 1],
+        Array.from({ length: 2000 }, (_, row) => row),
+      ),
+    });
+    for (const alpha of [0.2, 1]) {
+      const shares: number[] = [];
+      for await (const batch of seen(data, { mixup: alpha }, 1, 2000).batches({ size: 2 })) {
+        const [a = 0] = Array.from(batch.image?.data ?? [], Number);
+        shares.push(a % 1 === 0 ? 0 : a % 1);
+      }
+      // Where partners are themselves the share is not seen; the variance of the others is 1 / (4 (2α + 1)).
+      const others = shares.filter((share) => share > 0);
+      const variance = others.reduce((sum, share) => sum + (share - 0.5) ** 2, 0) / others.length;
+      expect(Math.abs(variance - 1 / (4 * (2 * alpha + 1)))).toBeLessThan(0.02);
+    }
+  });
+
+  test("takes shares that are there already, and batches without labels", async () => {
+    const soft = memory("soft", { image: float32([2, 1, 1, 1], [0, 1]), label: float32([2, 2], [0.5, 0.5, 1, 0]) });
+    const [batch] = await batches(seen(soft, { mixup: 1 }, 5, 2), 1);
+    expect(batch?.label?.dims).toEqual([2, 2]);
+    const bare = memory("bare", { image: float32([2, 1, 1, 1], [0, 1]) });
+    expect(Object.keys((await batches(seen(bare, { mixup: 1 }, 5, 2), 1))[0] ?? {})).toEqual(["image"]);
+  });
+});
+
+describe("what cannot be done is refused", () => {
+  it.each([
+    ["an unknown word", "blur=3", /augment: "blur" is not known, only crop/],
+    ["a share of more than all", "erase=2", /augment: erase: must be a share from 0 to 1\./],
+    ["half a pixel", "crop=1.5", /augment: crop: must be a whole number\./],
+    ["a number where there is none", "flip=3", /augment: flip: .*boolean.* received 3/],
+    ["a word where a number is expected", "crop=big", /augment: crop: .*number.* received "big"/],
+    ["no number", "jitter", /augment: jitter takes a share: jitter=0\.2\./],
+    ["a setting given twice", "crop=2 crop=3", /"crop" is given twice/],
+    ["views alone", "views=3", /views requires an image change: add crop, flip,/],
+    ["views of mixed images", "mixup=0.2 views=3", /views and mixup cannot be combined/],
+    ["no views", "flip views=0", /augment: views: must be at least 1\./],
+    ["nothing", "", /no augmentation is given/],
+    ["nothing, in words", "crop=0 layout=NCHW", /no augmentation is given/],
+  ])("%s", (_, words, message) => {
+    expect(() => parseAugmentation(words)).toThrow(message);
+    expect(() => parseAugmentation(words)).toThrow(PithError);
+  });
+
+  it("text says what an object says", () => {
+    const words = "crop=4 flip, jitter=20% noise=.05 erase=0.1 mixup=0.2 layout=NHWC";
+    const all = { crop: 4, flip: true, jitter: 0.2, noise: 0.05, erase: 0.1, mixup: 0.2, layout: "NHWC" } as const;
+    expect(parseAugmentation(words)).toEqual(all);
+    expect(parseAugmentation(all)).toEqual(all);
+  });
+
+  it("mixup without a number of classes", () => {
+    expect(() => seen(counting(4), { mixup: 0.2 })).toThrow(/mixup: the number of classes is unknown/);
+  });
+
+  const image = float32([2, 1, 2, 2], new Float32Array(8));
+  it.each<readonly [string, Readonly<Record<string, Dense>>, Augmentation, RegExp]>([
+    [
+      "vectors",
+      { x: float32([2, 4], new Float32Array(8)) },
+      { flip: true },
+      /one column of images.* got "x" float32\[2, 4\]/,
+    ],
+    ["images of two kinds", { a: image, b: image }, { flip: true }, /one column of images/],
+    [
+      "doubles",
+      { a: { type: "float64", dims: [2, 1, 2, 2], data: new Float64Array(8) } },
+      { flip: true },
+      /float32 or uint8/,
+    ],
+    [
+      "labels that are images",
+      { a: image, label: float32([2, 2, 2], new Float32Array(8)) },
+      { flip: true },
+      /"label" is \[2, 2, 2\]/,
+    ],
+    [
+      "channels on no side",
+      { a: float32([1, 7, 8, 9], new Float32Array(504)) },
+      { flip: true },
+      /the channel axis of .* is ambiguous/,
+    ],
+    [
+      "a label outside the classes",
+      { a: image, label: int64([2], [0, 9]) },
+      { mixup: 1 },
+      /"label" contains 9: expected a class from 0 to 2/,
+    ],
+    [
+      "a label that is no class",
+      { a: image, label: float32([2, 5], new Float32Array(10)) },
+      { mixup: 1 },
+      /"label" is float32\[2, 5\], and mixup takes one class per sample: \[2\]/,
+    ],
+  ])("%s", async (_, columns, how, message) => {
+    const data = seen(memory("data", columns), how, 1, 3);
+    await expect(batches(data, 1)).rejects.toThrow(message);
+    await expect(batches(data, 1)).rejects.toMatchObject({ code: "E_DATA" });
+  });
+});

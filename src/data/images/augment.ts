@@ -1,0 +1,168 @@
+/** The augmentation depends only on seed, epoch and sample position, so resumed trainings, teachers and students see the same images. */
+import { PithError } from "../../core/errors.ts";
+import { float32 } from "../../core/tensor/dense.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import { type Random, random } from "../../core/tensor/random.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { mapBatches } from "../batches/indexed.ts";
+import type { BatchChange } from "../batches/pending-batch.ts";
+import { rowLength } from "../batches/rows.ts";
+import type { Dataset, IndexedDataset } from "../batches/types.ts";
+import { type ImageShape, viewOf } from "./augment-image.ts";
+import { type Augmentation, parseAugmentation } from "./augment-options.ts";
+
+export interface AugmentedOptions {
+  readonly seed: number;
+  /** Number of classes, which mixed labels require. */
+  readonly classes?: number | undefined;
+}
+
+type Images = Dense<"float32" | "uint8">;
+
+/**
+ * Returns the samples with their images (the only column of four axes, float32 or uint8) augmented. With `mixup` the column
+ * "label" becomes [samples, classes] shares.
+ * @throws PithError E_OPTION for impossible options, and for `mixup` without a number of classes; on reading, E_DATA without
+ * images or with a second image column.
+ * @example
+ * const seen = augmented(await openDataset("cifar10/"), parseAugmentation("crop=4 flip"), { seed: 1 });
+ * for await (const batch of seen.batches({ size: 128, shuffle: 1 })) console.log(batch.image?.dims);
+ */
+export function augmented(dataset: IndexedDataset, how: Augmentation, options: AugmentedOptions): IndexedDataset;
+export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;
+export function augmented(dataset: Dataset, given: Augmentation, options: AugmentedOptions): Dataset {
+  const how = parseAugmentation(given);
+  if ((how.mixup ?? 0) > 0 && options.classes === undefined)
+    throw new PithError("E_OPTION", "augment, mixup: the number of classes is unknown.");
+  const settings = { owner: dataset.name, how, seed: options.seed, classes: options.classes };
+  return mapBatches(dataset, augmentation(settings), { kind: "augment", settings });
+}
+
+export interface AugmentationSettings extends AugmentedOptions {
+  readonly owner: string;
+  readonly how: Augmentation;
+}
+
+export function augmentation({ owner, how, seed, classes = 0 }: AugmentationSettings): BatchChange {
+  const { mixup = 0, views = Number.POSITIVE_INFINITY } = how;
+  return (batch, { samples, epoch }) => {
+    const draws = (sample: number, what: string): Random => random(seed, "augment", epoch % views, sample, what);
+    const seen = seenBatch(batch, samples, how, draws, owner);
+    return mixup > 0 ? mixed(seen, samples, mixup, classes, draws, owner) : seen.batch;
+  };
+}
+
+type SampleDraws = (sample: number, what: string) => Random;
+
+interface Views {
+  readonly batch: Batch;
+  readonly name: string;
+  readonly images: Images;
+}
+
+function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Views {
+  const { name, images } = findImages(batch, owner);
+  const shape = shapeOf(images, how.layout, owner);
+  const width = rowLength(images);
+  const data = images.data.slice();
+  samples.forEach((sample, row) => {
+    const image = new Float64Array(data.subarray(row * width, (row + 1) * width));
+    write(
+      data,
+      row * width,
+      viewOf(image, shape, how, (what) => draws(sample, what)),
+    );
+  });
+  const changed = { type: images.type, dims: images.dims, data } as Images;
+  return { batch: { ...batch, [name]: changed }, name, images: changed };
+}
+
+function write(data: Images["data"], start: number, numbers: Float64Array): void {
+  data.set(data instanceof Uint8Array ? Uint8ClampedArray.from(numbers) : numbers, start);
+}
+
+/** Computes λ · x + (1 - λ) · x′ with another sample of the batch, also for labels. */
+function mixed(
+  { batch, name, images }: Views,
+  samples: Uint32Array,
+  alpha: number,
+  classes: number,
+  draws: SampleDraws,
+  owner: string,
+): Batch {
+  const partners = draws(samples[0] ?? 0, "partners").permutation(samples.length);
+  const shares = Array.from(samples, (sample) => beta(alpha, draws(sample, "mixup")));
+  const mix = (from: ArrayLike<number>, width: number, set: (start: number, numbers: Float64Array) => void): void => {
+    shares.forEach((share, row) => {
+      const other = (partners[row] ?? row) * width;
+      const numbers = Float64Array.from(
+        { length: width },
+        (_, at) => share * (from[row * width + at] ?? 0) + (1 - share) * (from[other + at] ?? 0),
+      );
+      set(row * width, numbers);
+    });
+  };
+  const data = images.data.slice();
+  mix(images.data, rowLength(images), (start, numbers) => write(data, start, numbers));
+  const result: Record<string, Dense> = { ...batch, [name]: { ...images, data } as Images };
+  const { label } = batch;
+  if (label === undefined) return result;
+  const soft = sharesOf(label, samples.length, classes, owner);
+  const targets = new Float32Array(soft.length);
+  mix(soft, classes, (start, numbers) => targets.set(numbers, start));
+  return { ...result, label: float32([samples.length, classes], targets) };
+}
+
+function sharesOf(label: Dense, rows: number, classes: number, owner: string): Float32Array {
+  if (label.type === "float32" && label.data.length === rows * classes) return label.data;
+  if (label.type === "string" || label.data.length !== rows) {
+    const got = `${label.type}${dimsText(label.dims)}`;
+    throw new PithError("E_DATA", `${owner}: "label" is ${got}, and mixup takes one class per sample: [${rows}].`);
+  }
+  const shares = new Float32Array(rows * classes);
+  Array.from(label.data, Number).forEach((index, row) => {
+    if (!Number.isInteger(index) || index < 0 || index >= classes)
+      throw new PithError("E_DATA", `${owner}: "label" contains ${index}: expected a class from 0 to ${classes - 1}.`);
+    shares[row * classes + index] = 1;
+  });
+  return shares;
+}
+
+/** Draws from Beta(α, α), α ≤ 1, by Jöhnk's method: two powers of uniform numbers until their sum is at most 1. */
+function beta(alpha: number, numbers: Random): number {
+  for (;;) {
+    const [a, b] = [numbers.uniform() ** (1 / alpha), numbers.uniform() ** (1 / alpha)];
+    if (a + b > 0 && a + b <= 1) return a / (a + b);
+  }
+}
+
+function findImages(batch: Batch, owner: string): { readonly name: string; readonly images: Images } {
+  const found = Object.entries(batch).filter(([name, { dims }]) => name !== "label" && dims.length === 4);
+  const [[name, images] = ["", undefined]] = found;
+  const columns = Object.entries(batch).map(([column, { type, dims }]) => `"${column}" ${type}${dimsText(dims)}`);
+  if (found.length !== 1 || (images?.type !== "float32" && images?.type !== "uint8")) {
+    throw new PithError(
+      "E_DATA",
+      `${owner}: expected one column of images, float32 or uint8 with four axes, got ${columns.join(", ")}.`,
+    );
+  }
+  const { label } = batch;
+  if (label !== undefined && label.dims.length > 2)
+    throw new PithError(
+      "E_DATA",
+      `${owner}: "label" is ${dimsText(label.dims)}, which augmentation cannot transform with the image.`,
+      { hint: "Augment such images before they become a data set." },
+    );
+  return { name, images };
+}
+
+function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string): ImageShape {
+  const [, a = 0, b = 0, c = 0] = dims;
+  const few = (size: number): boolean => size === 1 || size === 3 || size === 4;
+  const said = layout ?? (few(a) ? "NCHW" : few(c) ? "NHWC" : undefined);
+  if (said === "NCHW") return { layout: said, channels: a, height: b, width: c };
+  if (said === "NHWC") return { layout: said, channels: c, height: a, width: b };
+  throw new PithError("E_DATA", `${owner}: the channel axis of ${dimsText(dims)} is ambiguous.`, {
+    hint: "Set layout=NCHW or layout=NHWC.",
+  });
+}

@@ -1,0 +1,246 @@
+/** Folders of image files. The column "image" contains paths; `preprocess` reads the pixels, so a data set takes little memory. */
+import { extensionOf, fileKind, imageExtensions, joinPath, listFolder, readText } from "#platform";
+import { joinList, PithError, truncateList } from "../../core/errors.ts";
+import { nearest } from "../../core/graph/nearest.ts";
+import type { Dense } from "../../core/tensor/types.ts";
+import { memory } from "../batches/indexed.ts";
+import { firstBatch } from "../batches/select.ts";
+import type { IndexedDataset } from "../batches/types.ts";
+import { records } from "../files/delimited.ts";
+import { classNumber, classOrder, labelName, requireDistinct } from "../files/labels.ts";
+
+const extensions = [".jpg", ".jpeg", ".png", ".webp"];
+const others = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
+
+export function isUnreadImage(name: string): boolean {
+  return others.includes(extensionOf(name));
+}
+
+export function isImageFile(name: string): boolean {
+  return extensions.includes(extensionOf(name));
+}
+
+export interface ImagesOptions {
+  /** Class names in the model's order; default: names.txt or classes.txt (one per line), or the sorted class folders. */
+  readonly classes?: readonly string[] | undefined;
+  /** Receives warnings about skipped files, as sentences. */
+  readonly warn?: ((text: string) => void) | undefined;
+  /** Receives the classes if the folder names are the only list of them. */
+  readonly note?: ((text: string) => void) | undefined;
+}
+
+/**
+ * Opens JPEG and PNG files: one folder per class; or files with a table labels.csv (file, label); or files without labels.
+ * "image" contains paths, "label" classes as int64. Labels are numbers, or names of classes.
+ * @throws PithError E_DATA without images, for an unknown class, or if labels.csv names a missing file.
+ * @example
+ * const photos = await images("photos/");
+ * const [input] = model.graph.feeds;
+ * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
+ */
+export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
+  const found = await findImageFiles(folder);
+  if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
+  if (found.skipped.length > 0) options.warn?.(skippedText(folder, found.skipped));
+  const warnOfUnused = (unused: readonly string[], why: string): void => {
+    if (unused.length > 0) options.warn?.(unusedText(folder, unused, why));
+  };
+  const names = await listFolder(folder);
+  const listed = names.find((name) => name === "names.txt" || name === "classes.txt");
+  const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
+  const table = names.find((name) => /^labels\.(csv|tsv)$/i.test(name));
+  const all = await readableImages(folder);
+  if (found.kind === "folders") {
+    const used = new Set(found.folders);
+    const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
+    warnOfUnused(deeper, "they are in subfolders of class folders");
+    const { dataset, counts } = await fromFolders(folder, found.folders, classes);
+    if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
+    return dataset;
+  }
+  if (table !== undefined) {
+    const { dataset, used } = await fromTable(folder, joinPath(folder, table), new Set(names), classes);
+    warnOfUnused(
+      all.filter((file) => !used.has(file)),
+      `${table} does not name them`,
+    );
+    return dataset;
+  }
+  warnOfUnused(
+    all.filter((file) => file.includes("/")),
+    "they are in folders beside images without classes",
+  );
+  return imageFiles(
+    folder,
+    found.files.map((file) => joinPath(folder, file)),
+  );
+}
+
+const maxClassesShown = 8;
+
+export async function filesOfImages(folder: string): Promise<readonly string[]> {
+  const dataset = await images(folder);
+  const lists = (await listFolder(folder)).filter((name) => /^(names|classes)\.txt$|^labels\.(csv|tsv)$/i.test(name));
+  const { image } = await firstBatch(dataset, dataset.count);
+  const paths = image?.type === "string" ? image.data : [];
+  return [...lists.map((name) => joinPath(folder, name)), ...new Set(paths)];
+}
+
+export function imageFiles(
+  name: string,
+  paths: readonly string[],
+  labels?: readonly number[],
+  classes?: readonly string[],
+): IndexedDataset {
+  const image: Dense = { type: "string", dims: [paths.length], data: paths };
+  if (labels === undefined) return memory(name, { image });
+  const data = BigInt64Array.from(labels, BigInt);
+  return memory(name, { image, label: { type: "int64", dims: [labels.length], data } }, classes);
+}
+
+/** Levels of subfolders searched for unused images. */
+const maxDepth = 3;
+
+async function readableImages(folder: string, inside = "", depth = maxDepth): Promise<readonly string[]> {
+  const readable = await imageExtensions();
+  const files: string[] = [];
+  for (const name of await listFolder(joinPath(folder, inside))) {
+    if (name.startsWith(".")) continue;
+    const path = inside === "" ? name : `${inside}/${name}`;
+    if (readable.includes(extensionOf(name))) files.push(path);
+    // File names mostly have an extension, folder names do not.
+    else if (depth > 0 && (await fileKind(joinPath(folder, path))) === "folder")
+      files.push(...(await readableImages(folder, path, depth - 1)));
+  }
+  return files;
+}
+
+function unusedText(folder: string, files: readonly string[], why: string): string {
+  const count = files.length === 1 ? "1 image" : `${files.length} images`;
+  return `${count} of ${folder} ${files.length === 1 ? "is" : "are"} not used, because ${why}: ${joinList(files, 4)}`;
+}
+
+function skippedText(folder: string, skipped: readonly string[]): string {
+  const kinds = [...new Set(skipped.map(extensionOf))].sort();
+  const files = skipped.length === 1 ? "1 image is" : `${skipped.length} images are`;
+  const sharp = kinds.includes(".webp") ? "; .webp requires sharp (npm install sharp)" : "";
+  const why = `${kinds.join(", ")} ${kinds.length === 1 ? "is" : "are"} not read${sharp}`;
+  return `${files} skipped in ${folder}, because ${why}: convert ${joinList(skipped, 4)} to .jpg or .png`;
+}
+
+type ImageFiles = { readonly skipped: readonly string[] } & (
+  | { readonly kind: "files"; readonly files: readonly string[] }
+  | { readonly kind: "folders"; readonly folders: readonly string[] }
+);
+
+/** Returns the images in a folder, or its subfolders with images; undefined without any. */
+export async function findImageFiles(folder: string): Promise<ImageFiles | undefined> {
+  const names = await listFolder(folder);
+  const readable = await imageExtensions();
+  const isRead = (name: string): boolean => readable.includes(extensionOf(name));
+  const isSkipped = (name: string): boolean => !isRead(name) && others.includes(extensionOf(name));
+  const files = names.filter(isRead);
+  const skipped = names.filter(isSkipped);
+  if (files.length > 0) return { kind: "files", files, skipped };
+  const table = names.some((name) => /^labels\.(csv|tsv)$/i.test(name));
+  const folders: string[] = [];
+  for (const name of names) {
+    const path = joinPath(folder, name);
+    if (name.startsWith(".") || (await fileKind(path)) !== "folder") continue;
+    const inside = await listFolder(path);
+    if (!inside.some(isRead)) continue;
+    folders.push(name);
+    skipped.push(...inside.filter(isSkipped).map((file) => `${name}/${file}`));
+  }
+  if (folders.length === 0) return undefined;
+  return table ? { kind: "files", files: [], skipped: [] } : { kind: "folders", folders, skipped };
+}
+
+async function fromFolders(
+  folder: string,
+  folders: readonly string[],
+  classes: readonly string[] | undefined,
+): Promise<{ readonly dataset: IndexedDataset; readonly counts: readonly string[] }> {
+  // Numeric folder names are class numbers; torchvision would sort "10" before "2".
+  const readable = await imageExtensions();
+  const numbered = folders.every((name) => /^\d+$/.test(name));
+  const order = classes ?? (numbered ? undefined : folders);
+  const paths: string[] = [];
+  const labels: number[] = [];
+  const counts: string[] = [];
+  for (const name of folders) {
+    const before = paths.length;
+    const label = order === undefined ? Number(name) : classNumber(name, order, `"${folder}"`);
+    for (const file of await listFolder(joinPath(folder, name))) {
+      if (!readable.includes(extensionOf(file))) continue;
+      paths.push(joinPath(folder, name, file));
+      labels.push(label);
+    }
+    counts.push(`${name} (${paths.length - before})`);
+  }
+  return { dataset: imageFiles(folder, paths, labels, order), counts };
+}
+
+async function fromTable(
+  folder: string,
+  path: string,
+  names: ReadonlySet<string>,
+  classes: readonly string[] | undefined,
+): Promise<{ readonly dataset: IndexedDataset; readonly used: ReadonlySet<string> }> {
+  const rows = records(await readText(path), path);
+  const [first] = rows;
+  if (first === undefined) throw new PithError("E_DATA", `${path} has no rows.`);
+  const titles = first.fields.map((title) => title.trim().toLowerCase());
+  const titled = !first.fields.some((field) => isImageFile(field.trim()));
+  if (titled) requireDistinct(first.fields, path);
+  const fileAt = titled ? titles.findIndex((title) => fileTitles.includes(title)) : 0;
+  const label = labelName(titles);
+  const labelAt = titled ? (label === undefined ? -1 : titles.indexOf(label)) : 1;
+  if (fileAt < 0 || labelAt < 0) {
+    throw new PithError("E_DATA", `${path} has the columns ${truncateList(first.fields)}: expected file and label.`, {
+      hint: "Write the column names file,label in the first line, and rows such as photo.jpg,3 below.",
+    });
+  }
+  const body = titled ? rows.slice(1) : rows;
+  const order = classOrder(
+    body.flatMap(({ fields }) => fields[labelAt]?.trim() ?? []),
+    classes,
+  );
+  const files: string[] = [];
+  const labels: number[] = [];
+  for (const { fields, line } of body) {
+    const [file, text] = [fields[fileAt]?.trim(), fields[labelAt]?.trim()];
+    const place = `${path}, line ${line}`;
+    if (file === undefined || text === undefined || file === "" || text === "") {
+      throw new PithError("E_DATA", `${place}: expected a file and a label, got "${fields.join(",")}".`);
+    }
+    if (file.split(/[/\\]/).includes(".."))
+      throw new PithError("E_DATA", `${place}: "${file}" is outside the folder of the table.`);
+    // Files in subfolders are only checked when read.
+    if (!file.includes("/") && !names.has(file)) throw missingFile(file, place, names);
+    files.push(file);
+    labels.push(/^\d+$/.test(text) ? Number(text) : classNumber(text, order, place));
+  }
+  // Numeric labels are not class names.
+  const named = classes !== undefined || !order.every((name) => /^\d+$/.test(name));
+  const paths = files.map((file) => joinPath(folder, file));
+  const used = new Set(files.map((file) => file.replace(/^(\.\/)+/, "")));
+  return { dataset: imageFiles(folder, paths, labels, named ? order : undefined), used };
+}
+
+function missingFile(file: string, place: string, names: ReadonlySet<string>): PithError {
+  const meant = nearest(file, names);
+  const hint =
+    meant === undefined
+      ? "Add the file, or remove the row. Names are relative to the folder of the table."
+      : `Did you mean "${meant}"?`;
+  return new PithError("E_DATA", `${place}: there is no file "${file}".`, { hint });
+}
+
+const fileTitles = ["file", "filename", "file_name", "image", "path", "name"];
+
+async function linesOf(path: string): Promise<readonly string[]> {
+  const lines = (await readText(path)).split(/\r?\n/).map((line) => line.trim());
+  while (lines.at(-1) === "") lines.pop();
+  return lines;
+}

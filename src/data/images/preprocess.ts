@@ -1,0 +1,253 @@
+/** Converts images to model inputs: x = (byte · scale − mean) / std per channel, by a table of 256 values that is rounded once. */
+import { PithError, truncateList } from "../../core/errors.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { dimsText, elementCount, fixedDims, isSymbolic } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { fits, type ModelInput, plainInput } from "../batches/bind.ts";
+import { mapBatches } from "../batches/indexed.ts";
+import type { BatchChange } from "../batches/pending-batch.ts";
+import type { Dataset, IndexedDataset } from "../batches/types.ts";
+import { type Extent, type Geometry, geometryText, usualGeometries } from "./geometry.ts";
+import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
+import { type Preprocessing, parsePreprocessing } from "./presets.ts";
+
+/** The declared image input of a model. */
+export type ImageInput = ModelInput;
+
+export interface StoredImages {
+  readonly name: string;
+  readonly layout: "NCHW" | "NHWC";
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+}
+
+/**
+ * Converts the image column (stored bytes, or paths of JPEG and PNG files) to the model's input, in its name, shape and type.
+ * Image files are resized and cropped as stated, or as usual for the model's size. The layout is detected if the input's shape
+ * shows it (N×3×H×W, N×H×W×3, N×784, 1×784×1, …).
+ * @throws PithError E_DATA, on reading, if a batch has no images or their size is not the input's.
+ * @example
+ * const [input] = model.graph.feeds;
+ * if (input) preprocess(await openDataset("cifar10/"), input, presets.imagenet);
+ */
+export function preprocess(dataset: IndexedDataset, input: ImageInput, how: Preprocessing): IndexedDataset;
+export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset;
+export function preprocess(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
+  const settings = { owner: dataset.name, input: plainInput(input), how };
+  return mapBatches(dataset, preprocessing(settings), { kind: "preprocess", settings });
+}
+
+export interface PreprocessSettings {
+  readonly owner: string;
+  readonly input: ImageInput;
+  readonly how: Preprocessing;
+}
+
+export function preprocessing({ owner, input, how }: PreprocessSettings): BatchChange {
+  return async (batch) => preprocessBatch(await storedImages(batch, input, how), input, how, owner);
+}
+
+/** Returns the batch with its images as bytes in the model's size. */
+export async function storedImages(batch: Batch, input: ImageInput, how: Preprocessing): Promise<Batch> {
+  const target = imageTarget(input.type, how.layout);
+  const files = imageFiles(batch);
+  if (files !== undefined) {
+    return { ...batch, image: await readImages(files.data, target, geometryFor(how, target)) };
+  }
+  if (how.resize === undefined && how.crop === undefined) return batch;
+  const images = findImages(batch);
+  const stored = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || stored?.type !== "uint8") return batch;
+  return { ...batch, [images.name]: fitStored(stored, images, geometryFor(how, target)) };
+}
+
+/** Returns the samples with images as bytes in the model's size (N×H×W×C), for repeated preprocessing. */
+export function withStoredImages(dataset: Dataset, input: ImageInput, how: Preprocessing): Dataset {
+  return mapBatches(dataset, (batch) => storedImages(batch, input, how));
+}
+
+/** Returns the usual geometries of image files for a model, likeliest first; none for stored images. */
+export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
+  const { size } = imageTarget(input.type, undefined);
+  return imageFiles(batch) === undefined || size === undefined ? [] : usualGeometries(size);
+}
+
+/** Returns the number of image channels that a model is fed with; undefined without images. */
+export function imageChannels(batch: Batch, input: ImageInput): number | undefined {
+  if (imageFiles(batch) !== undefined) return imageTarget(input.type, undefined).channels;
+  return findImages(batch)?.channels;
+}
+
+/** Returns the effective geometry of image files in the syntax of `parsePreprocessing`; "" for none. */
+export function geometryUsed(batch: Batch, input: ImageInput, how: Preprocessing): string {
+  if (imageFiles(batch) === undefined) return geometryText(how);
+  return geometryText(geometryFor(how, imageTarget(input.type, how.layout)));
+}
+
+export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocessing, owner: string): Batch {
+  const images = findImages(batch);
+  const stored = images === undefined ? undefined : batch[images.name];
+  if (images === undefined || stored === undefined || stored.type !== "uint8") {
+    const found = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
+    throw new PithError(
+      "E_DATA",
+      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${truncateList(found)}.`,
+    );
+  }
+  const count = stored.dims[0] ?? 0;
+  const tables = Array.from({ length: images.channels }, (_, channel) => valueTable(how, channel, images.channels));
+  const target = targetOf(images, input, how);
+  const numbers = normalize(stored.data, count, images, target.layout, how, tables);
+  const others = Object.entries(batch).filter(([name]) => name !== images.name);
+  return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(others) };
+}
+
+/** Finds the stored images: the column "image", else the first uint8 column with image dimensions. */
+export function findImages(batch: Batch): StoredImages | undefined {
+  const names = Object.keys(batch).filter((name) => name !== "label");
+  for (const name of names.includes("image") ? ["image"] : names) {
+    const dense = batch[name];
+    if (dense?.type !== "uint8") continue;
+    const [, a = 0, b = 0, c = 0] = dense.dims;
+    if (dense.dims.length === 2) return { name, layout: "NCHW", channels: 1, height: 1, width: a };
+    if (dense.dims.length === 3) return { name, layout: "NCHW", channels: 1, height: a, width: b };
+    if (dense.dims.length !== 4) continue;
+    if (a === 1 || a === 3) return { name, layout: "NCHW", channels: a, height: b, width: c };
+    if (c === 1 || c === 3) return { name, layout: "NHWC", channels: c, height: a, width: b };
+  }
+  return undefined;
+}
+
+interface Target {
+  readonly dims: readonly number[];
+  readonly layout: "NCHW" | "NHWC";
+}
+
+function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): Target {
+  const { channels, height, width } = images;
+  const planes: Target = { dims: [channels, height, width], layout: "NCHW" };
+  const pixels: Target = { dims: [height, width, channels], layout: "NHWC" };
+  const wanted = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
+  const declared = input.type?.dims;
+  if (declared === undefined) return wanted[0] ?? planes;
+  // First with a batch axis, then for a model for one image without one.
+  for (const rest of [declared.slice(1), declared]) {
+    const exact = wanted.find((target) => fits(rest, target.dims));
+    if (exact !== undefined) return exact;
+    const fixed = fixedDims(rest);
+    if (
+      fixed !== undefined &&
+      elementCount(fixed) === channels * height * width &&
+      rest.length < 3 + Number(channels === 1)
+    ) {
+      return { dims: fixed, layout: how.layout ?? "NCHW" };
+    }
+  }
+  const size = `${height}×${width} with ${channelsText(channels)}`;
+  // Neither image planes nor flat pixels.
+  if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
+    const takes = `${input.type?.type}${dimsText(declared)}`;
+    throw new PithError(
+      "E_DATA",
+      `Input "${input.name}" takes ${takes}, which is not the shape of an image: the images are ${size}.`,
+      { hint: "Is this the data for this model?" },
+    );
+  }
+  const place = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
+  const wantedChannels = declared.at(place);
+  if (declared.length > 2 && isChannels(wantedChannels) && wantedChannels !== channels) {
+    throw new PithError(
+      "E_DATA",
+      `Input "${input.name}" takes ${dimsText(declared)}, images of ${channelsText(wantedChannels)}; the images are ${size}.`,
+      {
+        hint: "Is this the data for this model? Image files (.png, .jpg) are converted to gray or color for the model; stored images are not.",
+      },
+    );
+  }
+  throw new PithError("E_DATA", `Input "${input.name}" takes ${dimsText(declared)}, the images are ${size}.`, {
+    hint: `Resize or crop them: \`preprocess: "${fittingText(how, imageTarget(input.type, how.layout).size)}"\`.`,
+  });
+}
+
+/** Returns preprocessing text with a geometry for this size: "caffe crop=224" becomes "caffe crop=227" for 227 × 227. */
+function fittingText(how: Preprocessing, size: Extent | undefined): string {
+  const isGeometry = (word: string): boolean => /^(resize|crop)=/.test(word);
+  const words = how.name.split(" ");
+  const values = words.filter((word) => !isGeometry(word));
+  // Stored images already have their size in trials: only the name contains the geometry.
+  const stated = { ...parsePreprocessing(words.filter(isGeometry).join(" ")), ...how };
+  const geometry = size === undefined ? "resize=…" : geometryText(fittingGeometry(stated, size));
+  return [...values, geometry].join(" ");
+}
+
+function fittingGeometry({ resize, crop }: Preprocessing, size: Extent): Geometry {
+  if (typeof resize === "object") return { resize: size };
+  if (resize === undefined && crop !== undefined) return { crop: size };
+  if (resize !== undefined && resize >= Math.max(size.height, size.width)) return { resize, crop: size };
+  return usualGeometries(size)[0] ?? { resize: size };
+}
+
+function normalize(
+  bytes: Uint8Array,
+  count: number,
+  images: StoredImages,
+  layout: "NCHW" | "NHWC",
+  how: Preprocessing,
+  tables: readonly Float32Array[],
+): Float32Array {
+  const { channels, height, width } = images;
+  const pixels = height * width;
+  const result = new Float32Array(count * channels * pixels);
+  const step = (order: "NCHW" | "NHWC"): readonly [pixel: number, channel: number] =>
+    order === "NCHW" ? [1, pixels] : [channels, 1];
+  const [fromPixel, fromChannel] = step(images.layout);
+  const [toPixel, toChannel] = step(layout);
+  for (const [channel, table] of tables.entries()) {
+    const place = how.channels === "BGR" ? channels - 1 - channel : channel;
+    for (let sample = 0; sample < count; sample++) {
+      let from = sample * channels * pixels + channel * fromChannel;
+      let to = sample * channels * pixels + place * toChannel;
+      for (let pixel = 0; pixel < pixels; pixel++) {
+        result[to] = table[bytes[from] ?? 0] ?? 0;
+        from += fromPixel;
+        to += toPixel;
+      }
+    }
+  }
+  return result;
+}
+
+const channelsText = (number: number): string => (number === 1 ? "one channel" : `${number} channels`);
+
+/** Returns the 256 values of a channel; mean and deviation are in the order of the stored channels. */
+function valueTable(how: Preprocessing, channel: number, channels: number): Float32Array {
+  const pick = (values: readonly number[], what: string): number => {
+    const value = values.length === 1 ? values[0] : values.length === channels ? values[channel] : undefined;
+    if (value !== undefined) return value;
+    throw new PithError(
+      "E_DATA",
+      `Preprocessing "${how.name}" has ${values.length} values of ${what}, the images have ${channelsText(channels)}.`,
+      { hint: `Give one value of ${what}${channels === 1 ? "" : `, or ${channels} separated by commas`}.` },
+    );
+  };
+  const mean = pick(how.mean, "mean");
+  const std = pick(how.std, "std");
+  return Float32Array.from({ length: 256 }, (_, byte) => (byte * how.scale - mean) / std);
+}
+
+function typed(numbers: Float32Array, dims: readonly number[], input: ImageInput, how: Preprocessing): Dense {
+  const type = input.type?.type ?? "float32";
+  if (type === "float32") return { type, dims, data: numbers };
+  if (type === "float16" || type === "float64") return fromNumbers(type, dims, numbers);
+  if (type === "uint8" && numbers.every((value) => value === Math.round(value) && value >= 0 && value <= 255)) {
+    return fromNumbers(type, dims, numbers);
+  }
+  throw new PithError(
+    "E_DATA",
+    `Input "${input.name}" takes ${type}, which preprocessing "${how.name}" cannot produce.`,
+    {
+      hint: type === "uint8" ? 'Use the bytes unchanged: `preprocess: "raw"`.' : "",
+    },
+  );
+}

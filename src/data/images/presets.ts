@@ -1,0 +1,174 @@
+import { PithError } from "../../core/errors.ts";
+import { nearest } from "../../core/graph/nearest.ts";
+import { isObject, type PlainObject } from "../../core/plain.ts";
+import type { Extent, Geometry } from "./geometry.ts";
+
+/** Resize, center crop, then x = (byte · scale − mean) / std. */
+export interface Preprocessing extends Geometry {
+  readonly name: string;
+  readonly scale: number;
+  /** Per stored channel (red, green, blue), or one number for all. */
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+  readonly channels: "RGB" | "BGR";
+  /** Needed only if the input's shape is ambiguous; flat images are planes by default. */
+  readonly layout?: "NCHW" | "NHWC";
+}
+
+/** Returns the difference between white and black in model units, for the channel with the largest. */
+export function contrastOf({ scale, std }: Preprocessing): number {
+  return Math.max(...std.map((one) => Math.abs((255 * scale) / one)));
+}
+
+/** Returns the smallest and largest model values of black and white over all channels. */
+export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: number; readonly high: number } {
+  const channels = Math.max(mean.length, std.length);
+  const ends = Array.from({ length: channels }, (_, channel) =>
+    [0, 255 * scale].map((value) => (value - (mean[channel] ?? mean[0] ?? 0)) / (std[channel] ?? std[0] ?? 1)),
+  ).flat();
+  return { low: Math.min(...ends), high: Math.max(...ends) };
+}
+
+/** Returns whether a mean is implausible: a mean in 0 … 255 for pixels in 0 … 1, or the reverse. */
+export function hasOddMean({ scale, mean }: Preprocessing): boolean {
+  const shares = mean.map((one) => one / (255 * scale));
+  return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));
+}
+
+const plain = { scale: 1 / 255, mean: [0], std: [1], channels: "RGB" } as const;
+
+export const presets = {
+  unit: { ...plain, name: "unit" },
+  raw: { ...plain, name: "raw", scale: 1 },
+  /** −1..1, as in TensorFlow. */
+  symmetric: { ...plain, name: "symmetric", mean: [0.5], std: [0.5] },
+  /** ImageNet statistics, as in PyTorch. */
+  imagenet: { ...plain, name: "imagenet", mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] },
+  cifar10: { ...plain, name: "cifar10", mean: [0.4914, 0.4822, 0.4465], std: [0.2471, 0.2435, 0.2616] },
+  mnist: { ...plain, name: "mnist", mean: [0.1307], std: [0.3081] },
+  /** BGR with ImageNet's mean subtracted from the bytes. */
+  caffe: { name: "caffe", scale: 1, mean: [123, 117, 104], std: [1], channels: "BGR" },
+} as const satisfies Readonly<Record<string, Preprocessing>>;
+
+export type PresetName = keyof typeof presets;
+
+/** Returns the presets to try for a number of channels, likeliest first. */
+export function candidates(channels: number): readonly Preprocessing[] {
+  const { unit, raw, symmetric, imagenet, cifar10, mnist, caffe } = presets;
+  return channels === 3 ? [imagenet, cifar10, unit, symmetric, raw, caffe] : [unit, mnist, raw, symmetric];
+}
+
+/**
+ * Parses preprocessing: a preset ("imagenet"), or settings on top of "unit", separated by spaces: `scale=1 mean=123,117,104 std=1
+ * channels=BGR layout=NHWC`. A preset can come first: `cifar10 channels=BGR`. For other image sizes: `resize=256` (the short
+ * side), `resize=240x320` (height × width), `crop=224`, `filter=bicubic`.
+ * @throws PithError E_OPTION with the unknown word.
+ */
+export function parsePreprocessing(text: string): Preprocessing {
+  const words = text.split(/\s+/).filter((word) => word !== "");
+  let result: Preprocessing = presets.unit;
+  words.forEach((word, index) => {
+    const [key = "", value] = word.split("=", 2);
+    if (value === undefined) {
+      if (index > 0 || !isPreset(key)) throw unknownWord(word);
+      result = presets[key];
+    } else result = { ...result, ...setting(key, value, word) };
+  });
+  checkPreprocessing(result);
+  return words.length === 1 && words[0] === result.name ? result : { ...result, name: words.join(" ") || result.name };
+}
+
+/** Returns the preprocessing of a preprocessor_config.json (transformers). @throws PithError E_DATA if it has another form. */
+export function fromPreprocessorConfig(config: unknown): Preprocessing {
+  if (!isObject(config)) throw new PithError("E_DATA", "preprocessor_config.json should hold an object.");
+  const list = (key: string, otherwise: readonly number[]): readonly number[] => {
+    const value = config[key];
+    if (typeof value === "number") return [value];
+    return Array.isArray(value) && value.every((entry) => typeof entry === "number") ? value : otherwise;
+  };
+  const factor = config.rescale_factor;
+  const rescaled = config.do_rescale !== false;
+  const normalized = config.do_normalize !== false;
+  const result: Preprocessing = {
+    name: "preprocessor_config.json",
+    scale: !rescaled ? 1 : typeof factor === "number" ? factor : 1 / 255,
+    mean: normalized ? list("image_mean", [0]) : [0],
+    std: normalized ? list("image_std", [1]) : [1],
+    channels: config.do_flip_channel_order === true ? "BGR" : "RGB",
+    ...declaredGeometry(config),
+  };
+  checkPreprocessing(result);
+  return result;
+}
+
+/** Sizes are a number, { height, width } or { shortest_edge }; filters are Pillow's numbers: 2 is bilinear, 3 bicubic. */
+function declaredGeometry(settings: PlainObject): Geometry {
+  const declared = (value: unknown): number | Extent | undefined => {
+    if (typeof value === "number") return value;
+    if (typeof value !== "object" || value === null) return undefined;
+    const { shortest_edge: short, height, width } = value as Readonly<Record<string, unknown>>;
+    if (typeof short === "number") return short;
+    return typeof height === "number" && typeof width === "number" ? { height, width } : undefined;
+  };
+  const size = settings.do_resize === false ? undefined : declared(settings.size);
+  const crop = settings.do_center_crop === true ? declared(settings.crop_size) : undefined;
+  const square = (one: number | Extent): Extent => (typeof one === "number" ? { height: one, width: one } : one);
+  // A number is the short side before a crop, and both sides otherwise.
+  const resize =
+    typeof size === "number" && crop === undefined && typeof settings.size === "number" ? square(size) : size;
+  return {
+    ...(resize === undefined ? {} : { resize }),
+    ...(crop === undefined ? {} : { crop: square(crop) }),
+    ...(settings.resample === 3 ? { filter: "bicubic" as const } : {}),
+  };
+}
+
+function setting(key: string, value: string, word: string): Partial<Preprocessing> {
+  if (key === "scale") return { scale: fraction(value, word) };
+  if (key === "mean") return { mean: value.split(",").map((part) => fraction(part, word)) };
+  if (key === "std") return { std: value.split(",").map((part) => fraction(part, word)) };
+  if (key === "channels" && (value === "RGB" || value === "BGR")) return { channels: value };
+  if (key === "layout" && (value === "NCHW" || value === "NHWC")) return { layout: value };
+  if (key === "resize") return { resize: /^\d+$/.test(value) ? side(value, word) : extent(value, word) };
+  if (key === "crop") return { crop: extent(value, word) };
+  if (key === "filter" && (value === "bilinear" || value === "bicubic")) return { filter: value };
+  throw unknownWord(word);
+}
+
+function extent(text: string, word: string): Extent {
+  const [height = "", width = height, ...more] = text.split(/[x×]/);
+  if (more.length > 0) throw unknownWord(word);
+  return { height: side(height, word), width: side(width, word) };
+}
+
+function side(text: string, word: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > 2 ** 14) throw unknownWord(word);
+  return value;
+}
+
+function fraction(text: string, word: string): number {
+  const [above = "", below = "1"] = text.split("/", 2);
+  const value = Number(above) / Number(below);
+  if (above.trim() === "" || below.trim() === "" || !Number.isFinite(value)) throw unknownWord(word);
+  return value;
+}
+
+function checkPreprocessing({ name, std, scale }: Preprocessing): void {
+  if (scale !== 0 && Number.isFinite(scale) && std.every((value) => value > 0 && Number.isFinite(value))) return;
+  throw new PithError(
+    "E_OPTION",
+    `Preprocessing "${name}": the scale must not be 0 and every std must be greater than 0.`,
+  );
+}
+
+function isPreset(name: string): name is PresetName {
+  return Object.hasOwn(presets, name);
+}
+
+function unknownWord(word: string): PithError {
+  const meant = nearest(word, Object.keys(presets));
+  return new PithError("E_OPTION", `Preprocessing: "${word}" is not understood.`, {
+    hint: `${meant === undefined ? "" : `Did you mean ${meant}? `}Presets: ${Object.keys(presets).join(", ")}. Settings: scale=1/255 mean=0.5,0.5,0.5 std=0.5 channels=RGB|BGR layout=NCHW|NHWC resize=256 crop=224 filter=bilinear|bicubic.`,
+  });
+}

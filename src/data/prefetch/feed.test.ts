@@ -1,0 +1,338 @@
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { encode } from "fast-png";
+import { describe, expect, test, vi } from "vitest";
+import { temporaryFolder } from "../../../test/temporary.ts";
+import { PithError } from "../../core/errors.ts";
+import { random } from "../../core/tensor/random.ts";
+import type { Batch } from "../../core/tensor/types.ts";
+import { streamOf } from "../batches/select.ts";
+import {
+  augmented,
+  createTokenizer,
+  type Dataset,
+  type IndexedDataset,
+  imageFiles,
+  indexed,
+  mapBatches,
+  memory,
+  preprocess,
+  presets,
+  split,
+  take,
+  tokenize,
+} from "../index.ts";
+import { createFeed, prefetched, type Round } from "./feed.ts";
+import { endWorkers, readyWorkers } from "./worker-pool.ts";
+
+const folder = temporaryFolder();
+mkdirSync(join(folder, "images"));
+/** Images of noise; the one at `broken` is cut off. */
+function images(count: number, broken = -1): IndexedDataset {
+  const numbers = random(1, "images");
+  const paths = Array.from({ length: count }, (_, at) => {
+    const path = join(folder, "images", `${at === broken ? "broken" : ""}${at}.png`);
+    const data = Uint8Array.from({ length: 3 * 12 * 10 }, () => numbers.integer(256));
+    const file = encode({ width: 12, height: 10, data, channels: 3 });
+    writeFileSync(path, at === broken ? file.subarray(0, 60) : file);
+    return path;
+  });
+  const labels = paths.map((_, at) => at % 3);
+  return imageFiles("images", paths, labels);
+}
+
+const input = (...dims: readonly number[]) => ({ name: "x", type: { type: "float32" as const, dims } });
+const seen = preprocess(images(23), input(4, 3, 8, 8), { ...presets.imagenet, resize: 8 });
+
+const vocabulary = Object.fromEntries(
+  ["[UNK]", "[PAD]", "the", "cat", "sat", "on", "mat"].map((word, at) => [word, at]),
+);
+const tokenizer = createTokenizer(
+  "words",
+  {
+    model: { type: "WordLevel", vocab: vocabulary, unk_token: "[UNK]" },
+    normalizer: null,
+    pre_tokenizer: { type: "Whitespace" },
+    post_processor: null,
+    decoder: null,
+    added_tokens: [],
+  },
+  { pad_token: "[PAD]" },
+  {},
+);
+const texts = memory("texts", {
+  text: { type: "string", dims: [5], data: ["the cat", "sat on the mat", "the dog", "", "mat mat mat"] },
+  label: { type: "int64", dims: [5], data: BigInt64Array.of(0n, 1n, 0n, 1n, 1n) },
+});
+const ids = { name: "input_ids", type: { type: "int64" as const, dims: [2, 6] } };
+
+/** All batches of some rounds, round by round. */
+async function read(data: Dataset, rounds: readonly Round[], threads?: number): Promise<Batch[][]> {
+  const feed = createFeed(data, rounds, threads === undefined ? {} : { threads });
+  const found: Batch[][] = [];
+  try {
+    for (const _ of rounds) {
+      const batches: Batch[] = [];
+      for await (const batch of feed.batches()) batches.push(batch);
+      found.push(batches);
+    }
+  } finally {
+    await feed.close();
+  }
+  return found;
+}
+
+const cases: readonly (readonly [string, Dataset])[] = [
+  ["images that are decoded, resized and normalized", seen],
+  [
+    "images that are augmented and mixed",
+    augmented(seen, { crop: 2, flip: true, noise: 0.1, erase: 0.5, mixup: 0.3 }, { seed: 5, classes: 3 }),
+  ],
+  ["a part of them, changed by a function in between", augmentedPart()],
+  ["texts that are tokenized", tokenize(texts, [ids], { tokenizer })],
+  ["tokens without a tokenizer", tokenize(memory("ids", { tokens: tokensOf(7) }), [ids], { language: true })],
+  ["a stream", augmented(streamOf(seen), { flip: true, jitter: 0.2 }, { seed: 2 })],
+  ["arrays that nothing is done to", texts],
+];
+
+function augmentedPart(): Dataset {
+  const [part] = split(seen, [0.7], 3);
+  const changed = mapBatches(part ?? seen, ({ label: _, ...batch }) => batch);
+  return augmented(changed, { flip: true, jitter: 0.3 }, { seed: 9 });
+}
+
+function tokensOf(rows: number) {
+  return {
+    type: "int64" as const,
+    dims: [rows, 6],
+    data: BigInt64Array.from({ length: rows * 6 }, (_, at) => BigInt(at)),
+  };
+}
+
+describe.each(cases)("%s", (_, data) => {
+  const rounds: readonly Round[] = [
+    { size: 4, shuffle: 1 },
+    { size: 4, shuffle: 2, dropLast: true },
+    { size: 4, shuffle: 2, skip: 1 },
+  ];
+
+  test("are the same to the bit with any number of threads, and as the data set gives them", async () => {
+    const own: Batch[][] = [];
+    for (const { skip = 0, ...round } of rounds) {
+      const batches: Batch[] = [];
+      for await (const batch of data.batches(round)) batches.push(batch);
+      own.push(batches.slice(skip));
+    }
+    expect(own.flat().length).toBeGreaterThan(2);
+    for (const threads of [0, 1, 2]) {
+      expect(await read(data, rounds, threads), `${threads} threads`).toEqual(own);
+      expect(readyWorkers()).toBeGreaterThanOrEqual(threads);
+    }
+  });
+});
+
+describe("what is left out", () => {
+  test("is not read of samples that can be had by position", async () => {
+    const asked: number[][] = [];
+    const data = indexed("counted", 10, (positions) => {
+      asked.push([...positions]);
+      return { x: { type: "float32", dims: [positions.length], data: Float32Array.from(positions) } };
+    });
+    const [batches] = await read(
+      take(
+        mapBatches(data, (batch) => batch),
+        9,
+      ),
+      [{ size: 3, skip: 2 }],
+      0,
+    );
+    expect(asked).toEqual([[6, 7, 8]]);
+    expect(batches).toHaveLength(1);
+  });
+
+  test("is not prepared of a stream, whose later samples still stand where they stand", async () => {
+    const prepared: number[] = [];
+    const numbers: Dataset = {
+      name: "numbers",
+      count: undefined,
+      async *batches({ size }) {
+        for (let at = 0; at < 4; at++)
+          yield { x: { type: "float32", dims: [size], data: new Float32Array(size).fill(at) } };
+      },
+    };
+    const data = mapBatches(numbers, (batch, { samples }) => {
+      prepared.push(samples[0] ?? -1);
+      return batch;
+    });
+    const [batches] = await read(data, [{ size: 2, skip: 3 }], 0);
+    expect(prepared).toEqual([6]);
+    expect(batches?.map(({ x }) => x?.data[0])).toEqual([3]);
+  });
+});
+
+describe("a failure", () => {
+  const damaged = preprocess(images(9, 6), input(2, 3, 8, 8), { ...presets.unit, resize: 8 });
+
+  test.each([0, 2])("comes where its batch would have come, as the same error, with %i threads", async (threads) => {
+    const found: Batch[] = [];
+    const run = async (): Promise<void> => {
+      for await (const batch of prefetched(damaged, { size: 2 }, { threads })) found.push(batch);
+    };
+    const error: unknown = await run().catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(PithError);
+    expect(error).toMatchObject({
+      code: "E_DATA",
+      message: expect.stringMatching(/broken6\.png: the PNG image is damaged or cut off/),
+      hint: "Remove it from the data, or replace it.",
+    });
+    expect(found).toHaveLength(3);
+  });
+
+  test("of the source comes where its batch would have come, and the source is closed", async () => {
+    const diary: string[] = [];
+    const failing: Dataset = {
+      name: "failing",
+      count: undefined,
+      async *batches() {
+        try {
+          yield { x: { type: "float32", dims: [1], data: Float32Array.of(1) } };
+          throw new Error("broken");
+        } finally {
+          diary.push("closed");
+        }
+      },
+    };
+    const used: Batch[] = [];
+    const run = async (): Promise<void> => {
+      for await (const batch of prefetched(failing, { size: 1 })) used.push(batch);
+    };
+    await expect(run()).rejects.toThrow("broken");
+    expect(used).toHaveLength(1);
+    expect(diary).toEqual(["closed"]);
+  });
+});
+
+test("a source whose user stops early is closed, and what threads still do is nobody's", async () => {
+  const diary: string[] = [];
+  const source: Dataset = {
+    name: "source",
+    count: undefined,
+    async *batches({ size }) {
+      try {
+        for (let at = 0; at < 50; at++) {
+          diary.push(`read ${at}`);
+          yield { image: { type: "uint8", dims: [size, 3, 8, 8], data: new Uint8Array(size * 192).fill(at) } };
+        }
+      } finally {
+        diary.push("closed");
+      }
+    },
+  };
+  const data = preprocess(source, input(2, 3, 8, 8), presets.unit);
+  for await (const _ of prefetched(data, { size: 2 }, { threads: 1 })) break;
+  expect(diary.at(-1)).toBe("closed");
+  expect(diary.length).toBeLessThan(8);
+});
+
+test("a source may use its arrays again: what threads are given is what it held", async () => {
+  const held = new Uint8Array(2 * 192);
+  const source: Dataset = {
+    name: "source",
+    count: undefined,
+    async *batches() {
+      for (let at = 0; at < 12; at++) yield { image: { type: "uint8", dims: [2, 3, 8, 8], data: held.fill(at) } };
+    },
+  };
+  const data = preprocess(source, input(2, 3, 8, 8), presets.raw);
+  const [batches = []] = await read(data, [{ size: 2 }], 2);
+  expect(batches.map(({ x }) => x?.data[0])).toEqual(Array.from({ length: 12 }, (_, at) => at));
+});
+
+test("what holds a function cannot go to a thread, and is done here", async () => {
+  const own = { ...presets.unit, note: () => "mine" };
+  const data = preprocess(images(4), input(2, 3, 8, 8), { ...own, resize: 8 });
+  expect(await read(data, [{ size: 2 }], 1)).toEqual(await read(data, [{ size: 2 }], 0));
+});
+
+describe("threads", () => {
+  /** One sample at a time, the reading of which takes so long by the clock. */
+  function slow(milliseconds: number, advance: (by: number) => void): Dataset {
+    const images = memory("slow", { image: { type: "uint8", dims: [9, 3, 8, 8], data: new Uint8Array(9 * 192) } });
+    const read = mapBatches(images, (batch) => {
+      advance(milliseconds);
+      return batch;
+    });
+    return preprocess(read, input(1, 3, 8, 8), presets.unit);
+  }
+
+  /** Uses samples, a second each by the clock, until there are threads, and at most so many. */
+  async function threadsAfter(milliseconds: number, most: number): Promise<number> {
+    endWorkers();
+    let time = 0;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => time);
+    try {
+      const endless = Array.from({ length: most }, () => ({ size: 1 }));
+      const data = slow(milliseconds, (by) => {
+        time += by;
+      });
+      const feed = createFeed(data, endless);
+      for (let used = 0; used < most && readyWorkers() === 0; ) {
+        for await (const _ of feed.batches()) {
+          time += 1000;
+          used++;
+          await new Promise((resolve) => setTimeout(resolve, 2));
+        }
+      }
+      await feed.close();
+      return readyWorkers();
+    } finally {
+      clock.mockRestore();
+    }
+  }
+
+  test("are started where reading takes long beside the use of a batch", async () => {
+    expect(await threadsAfter(500, 20_000)).toBeGreaterThan(0);
+  });
+
+  test("are not started where it takes less than 2 % of the time", async () => {
+    expect(await threadsAfter(15, 60)).toBe(0);
+  });
+
+  test("do what they can, and nothing of it is done here", async () => {
+    const settings = { owner: "images", input: input(2, 3, 8, 8), how: { ...presets.unit, resize: 8 } };
+    const here = (): Batch => {
+      throw new Error("done here");
+    };
+    const data = mapBatches(images(4), here, { kind: "preprocess", settings });
+    expect(await read(data, [{ size: 2 }], 1)).toEqual(
+      await read(preprocess(images(4), settings.input, settings.how), [{ size: 2 }], 0),
+    );
+  });
+
+  test("that end are missed by nobody: what they were asked is done here", async () => {
+    const expected = await read(seen, [{ size: 4 }], 0);
+    const feed = createFeed(seen, [{ size: 4 }], { threads: 2 });
+    const found: Batch[] = [];
+    for await (const batch of feed.batches()) {
+      if (found.length === 1) endWorkers();
+      found.push(batch);
+    }
+    await feed.close();
+    expect([found]).toEqual(expected);
+  });
+});
+
+test("a function that fetches samples may use its arrays again, also where a batch is fetched ahead of its use", async () => {
+  const array = new Float32Array(1);
+  const slow = indexed("mine", 20, async (positions) => {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    array.set(positions);
+    return { x: { type: "float32", dims: [positions.length], data: array } };
+  });
+  const found: number[] = [];
+  for await (const { x } of prefetched(slow, { size: 1 })) {
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    found.push(Number(x?.data[0]));
+  }
+  expect(found).toEqual(Array.from({ length: 20 }, (_, at) => at));
+});

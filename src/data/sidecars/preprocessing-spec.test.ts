@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import { Model } from "../../core/graph/model.ts";
+import { fromPreprocessorConfig, presets } from "../images/presets.ts";
+import {
+  parsePreprocessingSpec,
+  preprocessingKey,
+  recordedPrepared,
+  recordPrepared,
+  statedText,
+} from "./preprocessing-spec.ts";
+
+describe("what is recorded in a model", () => {
+  it.each([
+    "imagenet",
+    "caffe",
+    "raw layout=NHWC",
+    "imagenet resize=256 crop=224",
+    "scale=0.5 mean=0.1,1e-7,3 std=0.3333333333333333,2,4 channels=BGR layout=NCHW resize=240x320 filter=bicubic",
+    "length=64",
+    "frame=512 context=64 rate=16000",
+  ])("is read as it was stated: %s", (text) => {
+    const model = new Model();
+    const stated = parsePreprocessingSpec(text);
+    recordPrepared(model, stated);
+    const { images, ...rest } = recordedPrepared(model);
+    expect({ ...rest, images: { ...images, name: "" } }).toEqual({
+      ...stated,
+      images: { ...stated.images, name: "" },
+    });
+  });
+
+  it("needs no file beside the model any more", () => {
+    const config = {
+      do_rescale: true,
+      rescale_factor: 0.0039,
+      image_mean: [0.4, 0.5, 0.6],
+      image_std: [0.2, 0.3, 0.4],
+    };
+    const found = fromPreprocessorConfig(config);
+    const { images } = parsePreprocessingSpec(statedText({ images: found, length: undefined, frames: undefined }));
+    expect({ ...images, name: found.name }).toEqual(found);
+  });
+
+  it("is short where a preset says it, whatever it was called", () => {
+    const own = { ...presets.cifar10, name: "mine" };
+    expect(statedText({ images: own, length: undefined, frames: undefined })).toBe("cifar10");
+  });
+
+  it("stays where nothing is said, and is refused where it is not understood", () => {
+    const model = new Model();
+    recordPrepared(model, { images: undefined, length: undefined, frames: undefined });
+    expect(model.header.metadata.size).toBe(0);
+    model.header.metadata.set(preprocessingKey, "as usual");
+    expect(() => recordedPrepared(model)).toThrow(
+      'The model\'s metadata entry pith.preprocessing is invalid: "as usual".',
+    );
+  });
+});

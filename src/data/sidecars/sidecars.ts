@@ -1,0 +1,151 @@
+/** Reads the files beside a model (configuration, tokenizer) that determine how its data is read. */
+import { fileKind, fileNameOf, folderOf, joinPath, leavesFolder, realPath } from "#platform";
+import type { Model } from "../../core/graph/model.ts";
+import type { ModelInput } from "../batches/bind.ts";
+import { findStates } from "../batches/states.ts";
+import type { FrameOptions } from "../files/frames.ts";
+import { fromPreprocessorConfig, type Preprocessing } from "../images/presets.ts";
+import type { OpenDatasetOptions } from "../sources/open.ts";
+import { isLanguageModel, tokenInput } from "../text/sequences.ts";
+import { openTokenizer, readSettings, type TextTokenizer } from "../text/tokenizer.ts";
+import type { PreprocessingSpec, Recording } from "./preprocessing-spec.ts";
+
+export interface Sidecars {
+  readonly preprocessing: Preprocessing | undefined;
+  readonly tokenizer: TextTokenizer | undefined;
+  /** id2label of config.json, in the order of ids. */
+  readonly classes: readonly string[] | undefined;
+  /** Architecture in config.json: "BertForSequenceClassification". */
+  readonly architecture: string | undefined;
+  /** The files that were not copied with the model, with their folder. */
+  readonly missingFiles?: string | undefined;
+}
+
+/** Reads the files that exporters put beside a model, or into the folder above. @throws PithError E_DATA with the invalid file. */
+export async function readSidecars(modelPath: string): Promise<Sidecars> {
+  const own = folderOf(modelPath);
+  const folders = [own, joinPath(own, "..")];
+  const first = async <T>(read: (folder: string) => Promise<T | undefined>): Promise<T | undefined> => {
+    for (const folder of folders) {
+      const found = await read(folder);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  };
+  const config = await first((folder) => readSettings(joinPath(folder, "config.json")));
+  const images = await first((folder) => readSettings(joinPath(folder, "preprocessor_config.json")));
+  const { architectures } = config ?? {};
+  return {
+    // Feature extractors of sound have the same file name.
+    preprocessing:
+      images === undefined || images.sampling_rate !== undefined ? undefined : fromPreprocessorConfig(images),
+    tokenizer: await first(openTokenizer),
+    classes: classNames(config?.id2label),
+    architecture: Array.isArray(architectures) && typeof architectures[0] === "string" ? architectures[0] : undefined,
+  };
+}
+
+/** Files that are read here, or by transformers.js. */
+export const sidecarNames: readonly string[] = [
+  "chat_template.jinja",
+  "config.json",
+  "generation_config.json",
+  "preprocessor_config.json",
+  "processor_config.json",
+  "special_tokens_map.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+];
+
+export const sidecarsOf = (modelPath: string): Promise<readonly Named[]> => sidecarsAt(folderOf(modelPath));
+
+/** Returns the sidecar files that the same search would not find from another folder. */
+export async function sidecarsMissingAt(modelPath: string, folder: string): Promise<readonly Named[]> {
+  const there = new Map(await sidecarsAt(folder));
+  return (await sidecarsOf(modelPath)).filter(([name]) => !there.has(name));
+}
+
+/** Returns links that lead out of their folder: their targets can be private, and results are published. */
+export async function outerLinksAmong(files: readonly Named[]): Promise<readonly Named[]> {
+  const areOuter = await Promise.all(files.map(([name, path]) => leavesFolder(folderOf(path), name)));
+  return files.filter((_, index) => areOuter[index]);
+}
+
+/** Metadata key of sidecar files that were not copied: "minilm/config.json, minilm/tokenizer.json". */
+const missingKey = "pith.sidecars";
+
+export const missingSidecars = ({ header }: Recording): string | undefined => header.metadata.get(missingKey);
+
+/** Records the sidecar files that a model's new folder lacks, by folder name, not path. @returns The paths of the files. */
+export async function recordMissingSidecars(model: Recording, source: string, out: string): Promise<readonly string[]> {
+  const missing = await sidecarsMissingAt(source, folderOf(out));
+  const folders = await Promise.all(missing.map(async ([, path]) => fileNameOf(folderOf(await realPath(path)))));
+  const text = missing.map(([name], index) => joinPath(folders[index] ?? "", name)).join(", ");
+  if (text !== "") model.header.metadata.set(missingKey, text);
+  return missing.map(([, path]) => path);
+}
+
+type Named = readonly [name: string, path: string];
+
+async function sidecarsAt(folder: string): Promise<readonly Named[]> {
+  const found: Named[] = [];
+  for (const name of sidecarNames)
+    for (const path of [joinPath(folder, name), joinPath(folder, "..", name)])
+      if (found.at(-1)?.[0] !== name && (await fileKind(path)) === "file") found.push([name, path]);
+  return found;
+}
+
+/** Placeholder names ("LABEL_0") do not count. */
+function classNames(id2label: unknown): readonly string[] | undefined {
+  if (typeof id2label !== "object" || id2label === null) return undefined;
+  const names = Object.entries(id2label)
+    .map(([id, name]) => ({ id: Number(id), name: String(name) }))
+    .sort((a, b) => a.id - b.id);
+  const usable = names.every(({ id, name }, index) => id === index && !/^LABEL_\d+$/.test(name));
+  return usable && names.length > 0 ? names.map(({ name }) => name) : undefined;
+}
+
+/** Returns how a model's data sets are opened. */
+export function readingFor(
+  model: Model,
+  beside: Sidecars,
+  stated: PreprocessingSpec,
+): Omit<OpenDatasetOptions, "part"> {
+  const { feeds, outputs } = model.graph;
+  const { tokenizer, classes, architecture, missingFiles } = beside;
+  const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
+  const { length } = stated;
+  const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
+  const frames = stated.frames ?? fixedFrames(model);
+  // A cache of tokens is also a state, but it is empty at the start of each sequence.
+  const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
+  return {
+    inputs: feeds,
+    classes,
+    ...(language ? { running: { tokenizer, length: window, missingFiles } } : {}),
+    frames,
+    ...(stateful ? { inOrder: true } : {}),
+  };
+}
+
+const usualWindow = 128;
+
+/** Returns the sound input: a float input that is not a state. */
+export function soundInput(model: Model): ModelInput | undefined {
+  const states = findStates(model, []).map(({ input }) => input);
+  const floats = model.graph.feeds.filter(({ type }) => type?.type === "float32" || type?.type === "float16");
+  return floats.find(({ name }) => !states.includes(name)) ?? floats[0];
+}
+
+export function rateInput(inputs: readonly ModelInput[]): ModelInput | undefined {
+  return inputs.find(({ name, type }) => /^(?:sr|(?:sample|sampling)_?rate)$/i.test(name) && type?.type !== "string");
+}
+
+/** Returns frames as long as the sound input, if the model fixes its length. */
+function fixedFrames(model: Model): FrameOptions | undefined {
+  const dims = soundInput(model)?.type?.dims;
+  const last = dims?.at(-1);
+  const before = dims?.slice(0, -1) ?? [];
+  const flat = before.every((dim, axis) => dim === 1 || (axis === 0 && typeof dim !== "number"));
+  return flat && typeof last === "number" && last > 1 && before.length <= 2 ? { frame: last } : undefined;
+}

@@ -1,0 +1,96 @@
+/**
+ * Records in a model on which data sets it was trained, so that later tests exclude those samples.
+ *
+ *     pith.trained-on = [["reviews.tsv",872,"5f0c9a…"]]
+ */
+import * as v from "valibot";
+import { fileNameOf } from "#platform";
+import { fileHash } from "../../core/files/hash.ts";
+import { contentHash } from "../batches/content-hash.ts";
+import { memory } from "../batches/indexed.ts";
+import type { IndexedDataset } from "../batches/types.ts";
+import { imageFiles } from "../images/image-batches.ts";
+import type { Parts } from "../sources/parts.ts";
+import type { Recording } from "./preprocessing-spec.ts";
+
+export const trainedKey = "pith.trained-on";
+
+/** File name, number of samples, their `printOf`, and "all" if none were left for a test. */
+const entry = v.looseTuple([v.string(), v.number(), v.string()]);
+type Entry = v.InferOutput<typeof entry>;
+
+export async function trainedEntry(
+  model: Recording,
+  path: string,
+  { whole, trainSource }: Pick<Parts, "whole" | "trainSource">,
+): Promise<string | undefined> {
+  if (trainSource === undefined) return undefined;
+  const samples = await entryOf(path, trainSource);
+  const entries = recorded(model);
+  const isAll = whole === undefined || entries.some((one) => isSame(one, samples) && usesAll(one));
+  const others = entries.filter((one) => !isSame(one, samples));
+  return JSON.stringify([...others, isAll ? [...samples, "all"] : samples]);
+}
+
+export interface TrainedOn {
+  /** Whether all samples were used, so that none are left for a test. */
+  readonly all: boolean;
+  readonly text: string;
+}
+
+/** Returns which of the samples one of the models was trained on, with the file if its name differs; undefined for none. */
+export async function trainedOn(
+  models: readonly Recording[],
+  path: string,
+  { testSource }: Pick<Parts, "testSource">,
+): Promise<TrainedOn | undefined> {
+  const entries = models.flatMap(recorded);
+  if (testSource === undefined || entries.length === 0) return undefined;
+  const samples = await entryOf(path, testSource);
+  const same = entries.filter((one) => isSame(one, samples));
+  const found = same.find(usesAll) ?? same[0];
+  if (found === undefined) return undefined;
+  const all = usesAll(found);
+  const file = found[0] === samples[0] ? "" : ` (in ${found[0]})`;
+  const trained = `${models.length === 1 ? "the model" : "one of the models"} was trained on`;
+  return { all, text: `${trained} ${all ? "these samples" : "the others"}${file}` };
+}
+
+const entryOf = async (path: string, samples: IndexedDataset): Promise<Entry> => [
+  fileNameOf(path),
+  samples.count,
+  await printOf(samples),
+];
+
+const usesAll = (found: Entry): boolean => found[3] === "all";
+
+function isSame([, count, print]: Entry, [, otherCount, otherPrint]: Entry): boolean {
+  return count === otherCount && print === otherPrint;
+}
+
+/** Number of hashed samples, because files can be large. */
+const most = 64;
+
+/** Hashes evenly spread samples: images by their files, and without labels, whose numbers depend on the model. */
+async function printOf(all: IndexedDataset): Promise<string> {
+  const count = Math.min(most, all.count);
+  const positions = Uint32Array.from({ length: count }, (_, at) =>
+    Math.round((at * (all.count - 1)) / Math.max(1, count - 1)),
+  );
+  const { label, ...columns } = await all.gather(positions);
+  const images = imageFiles(columns);
+  const image = images && { ...images, data: await Promise.all(images.data.map(fileHash)) };
+  const inputs = image === undefined ? columns : { ...columns, image };
+  const hashed = Object.keys(inputs).length === 0 && label !== undefined ? { label } : inputs;
+  return (await contentHash(memory(all.name, hashed))).slice(0, 16);
+}
+
+/** Other tools can write any metadata, so invalid entries are ignored. */
+function recorded({ header }: Recording): readonly Entry[] {
+  try {
+    const found: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");
+    return Array.isArray(found) ? found.filter((one) => v.is(entry, one)) : [];
+  } catch {
+    return [];
+  }
+}

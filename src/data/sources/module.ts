@@ -1,0 +1,193 @@
+/**
+ * Reads a user's ES module as a data set. It exports `train` and `test`, or `batches`, or a default: a data set, a function that
+ * returns one, or a generator of batches. Functions receive `{ part, size, shuffle, dropLast }`, once per pass. A column of a
+ * batch is a nested array or a tensor `{ type, dims, data }`.
+ */
+
+import { errorMessage, failureOfCode, PithError, truncateList } from "../../core/errors.ts";
+import { isObject } from "../../core/plain.ts";
+import { toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText, elementCount } from "../../core/tensor/dims.ts";
+import { type Batch, bitsOf, type DataType, type Dense } from "../../core/tensor/types.ts";
+import type { ModelInput } from "../batches/bind.ts";
+import { isIndexed } from "../batches/indexed.ts";
+import { isDataset } from "../batches/option.ts";
+import { isRegistered } from "../batches/pending-batch.ts";
+import { plainArrays, sampleCount } from "../batches/rows.ts";
+import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
+import { labelName, withLabel } from "../files/labels.ts";
+import { isArray, nested, tensorOf } from "../files/nested.ts";
+import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
+
+export interface ModuleOptions extends BatchOptions {
+  readonly part: Part | undefined;
+}
+
+/**
+ * Returns the data set that a loaded module exports, or a split of it.
+ * @param inputs of the model: a column with an input's name is not a label.
+ * @throws PithError E_DATA if there is none, or not the requested split.
+ */
+export async function fromModule(
+  name: string,
+  exports: Readonly<Record<string, unknown>>,
+  part?: Part,
+  inputs: readonly ModelInput[] = [],
+): Promise<Dataset> {
+  const source = moduleSource(name, exports, inputs);
+  return readPart(source, source.divisible ? undefined : part);
+}
+
+/** Returns what a loaded module exports: splits, a function for either split, or one data set. @throws as `fromModule` */
+export function moduleSource(
+  name: string,
+  exports: Readonly<Record<string, unknown>>,
+  inputs: readonly ModelInput[] = [],
+): Source {
+  try {
+    return sourceOf(name, exports, inputs);
+  } catch (cause) {
+    throw failureOfCode("E_DATA", name, cause);
+  }
+}
+
+function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inputs: readonly ModelInput[]): Source {
+  const standard = exports.default;
+  const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
+  const split = named.train !== undefined || named.test !== undefined;
+  const whole = exports.batches ?? standard;
+  if (!split && isDataset(whole)) return ofSamples(checkedDataset(name, whole));
+  const read = (part: Part | undefined) => async (): Promise<Dataset> => {
+    const wanted = part ?? "test";
+    const found = split ? named[wanted] : whole;
+    if (isDataset(found)) return checkedDataset(name, found);
+    if (typeof found === "function" && !isClass(found)) return fromFunction(name, found, part, inputs);
+    const names = Object.keys(exports);
+    const others = found === undefined ? `only ${truncateList(names) || "nothing"}` : `but ${describe(found)}`;
+    throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
+      hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
+    });
+  };
+  const parts = partsOf(split ? named : { train: whole, test: whole }, (_, part) => read(part));
+  return { owner: name, usual: read(undefined), parts, divisible: false };
+}
+
+/** @param inputs of the model; undefined: labels are named already. @throws PithError E_DATA for any error of the code. */
+async function* guardedBatches(
+  name: string,
+  code: () => unknown,
+  inputs: readonly ModelInput[] | undefined,
+): AsyncGenerator<Batch> {
+  let index = 0;
+  try {
+    for await (const batch of requireIterable(await code(), name))
+      yield checkedBatch(batch, `${name}, batch ${++index}`, inputs);
+  } catch (cause) {
+    throw failureOfCode("E_DATA", name, cause);
+  }
+}
+
+async function fromFunction(
+  name: string,
+  found: CallableFunction,
+  part: Part | undefined,
+  inputs: readonly ModelInput[],
+): Promise<Dataset> {
+  const call = (options: ModuleOptions): unknown => Reflect.apply(found, undefined, [options]);
+  let first: unknown;
+  try {
+    first = await call({ part, size: 64 });
+    if (isDataset(first)) return checkedDataset(name, first);
+  } catch (cause) {
+    throw failureOfCode("E_DATA", name, cause);
+  }
+  requireIterable(first, name);
+  return {
+    name,
+    count: undefined,
+    batches: (options) => guardedBatches(name, () => call({ ...options, part }), inputs),
+  };
+}
+
+/** One checked data set per object: the same object for all splits shows that a module has no splits. */
+const checkedDatasets = new WeakMap<Dataset, Dataset>();
+
+/** Returns a data set that checks a user's object. Data sets that Pith created need no check. */
+function checkedDataset(module: string, dataset: Dataset): Dataset {
+  if (isRegistered(dataset)) return dataset;
+  const known = checkedDatasets.get(dataset) ?? checking(module, dataset);
+  checkedDatasets.set(dataset, known);
+  return known;
+}
+
+function checking(module: string, dataset: Dataset): Dataset {
+  const { name, count, classes } = dataset;
+  const batches: Dataset["batches"] = (options) => guardedBatches(module, () => dataset.batches(options), undefined);
+  if (!isIndexed(dataset)) return { name, count, classes, batches };
+  const gather: IndexedDataset["gather"] = async (...place) => {
+    try {
+      return checkedBatch(await dataset.gather(...place), module, undefined);
+    } catch (cause) {
+      throw failureOfCode("E_DATA", module, cause);
+    }
+  };
+  const indexed: IndexedDataset = { name, count: dataset.count, classes, batches, gather };
+  return indexed;
+}
+
+function requireIterable(value: unknown, name: string): AsyncIterable<unknown> | Iterable<unknown> {
+  if (typeof value === "object" && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value)) {
+    return value as AsyncIterable<unknown> | Iterable<unknown>;
+  }
+  throw new PithError(
+    "E_DATA",
+    `${name}: its function must return a data set or yield batches, got ${describe(value)}.`,
+  );
+}
+
+/** Unlike a function's, the prototype of a class is not writable. */
+const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(value, "prototype")?.writable === false;
+
+function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
+  if (!isObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
+  const label = inputs === undefined ? "label" : labelName(Object.keys(value), inputs);
+  const tensors = Object.entries(value).map(([name, given]) => {
+    const at = `${place}, "${name}"`;
+    if (isArray(given)) return [name, columnOf(given, at, name === label)] as const;
+    checkTensor(given, at);
+    return [name, given] as const;
+  });
+  const plain = plainArrays(Object.fromEntries(tensors));
+  const batch = inputs === undefined ? plain : withLabel(plain, place, inputs);
+  sampleCount(batch, place);
+  return batch;
+}
+
+/** Integers are classes in a label; other columns have one type in all batches, and inputs convert it. */
+function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
+  const tensor = tensorOf(nested(given, place), place);
+  if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);
+  if (tensor.type === "string" || isLabel) return tensor;
+  return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };
+}
+
+function checkTensor(value: unknown, place: string): asserts value is Dense {
+  const { type, dims, data }: { type?: unknown; dims?: unknown; data?: unknown } = Object(value);
+  const known = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
+  const shaped = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
+  if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
+    throw new PithError("E_DATA", `${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`);
+  }
+  const length = "length" in data ? Number(data.length) : 0;
+  const bits = type === "string" ? 8 : bitsOf[type as Exclude<DataType, "string">];
+  const expected = type === "complex64" || type === "complex128" ? 2 * elementCount(dims) : elementCount(dims);
+  if (bits < 8 || length === expected) return;
+  throw new PithError("E_DATA", `${place}: ${type}${dimsText(dims)} takes ${expected} elements, got ${length}.`);
+}
+
+function describe(value: unknown): string {
+  if (value === undefined) return "nothing";
+  const isNamed = typeof value === "object" && value !== null && !isArray(value);
+  if (isNamed) return `{ ${Object.keys(value).slice(0, 5).join(", ")} }`;
+  return typeof value === "function" ? (isClass(value) ? "a class" : "a function") : errorMessage(value);
+}

@@ -1,0 +1,109 @@
+import { extensionOf, importModule, openFile } from "#platform";
+import { PithError } from "../../core/errors.ts";
+import type { ByteSource } from "../../core/tensor/types.ts";
+import type { ModelInput } from "../batches/bind.ts";
+import { mapBatches } from "../batches/indexed.ts";
+import type { Dataset, Part } from "../batches/types.ts";
+import { readAll } from "../files/bytes.ts";
+import { type Column, fromColumns } from "../files/columns.ts";
+import { type FrameOptions, frames } from "../files/frames.ts";
+import { idxColumn } from "../files/idx.ts";
+import { withLabel } from "../files/labels.ts";
+import { textLines, textOf } from "../files/lines.ts";
+import { npyColumn, npzColumns } from "../files/npy.ts";
+import { csv, jsonl } from "../files/table.ts";
+import { openWav } from "../files/wav.ts";
+import { noTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
+import { type TokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
+import { moduleSource } from "./module.ts";
+import { ofPart, ofParts, ofSamples, partsOf, type Source } from "./source.ts";
+
+export interface Reading {
+  /** Inputs of the model: a column with an input's name is fed to it, even "y" or "score", which otherwise is the label. */
+  readonly inputs?: readonly ModelInput[];
+  /** Class names for labels that are names. */
+  readonly classes?: readonly string[] | undefined;
+  /** For language models: text is one running text in windows of `length` tokens (128). */
+  readonly running?: {
+    readonly tokenizer: TextTokenizer | undefined;
+    readonly length?: number;
+    /** Sidecar files that were not copied to the model. */
+    readonly missingFiles?: string | undefined;
+  };
+  readonly frames?: FrameOptions | undefined;
+  /** Receives warnings about skipped contents, as sentences. */
+  readonly warn?: ((text: string) => void) | undefined;
+  /** Receives how contents were understood. */
+  readonly note?: ((text: string) => void) | undefined;
+}
+
+export const accepted =
+  "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
+
+/** Default window: small language models were trained with it, and it suffices to compare large ones. */
+const usualWindow = 128;
+
+export async function openSingle(path: string, reading: Reading): Promise<Source> {
+  const extension = extensionOf(path);
+  if ([".mjs", ".js", ".ts", ".mts"].includes(extension))
+    return moduleSource(path, await importModule(path, "E_DATA"), reading.inputs);
+  const source = await openFile(path);
+  const text = async (): Promise<string> => textOf(await readAll(source), path);
+  switch (extension === ".gz" ? extensionOf(path.slice(0, -".gz".length)) : extension) {
+    case ".npz":
+      return openArrays(path, await npzColumns(source), reading);
+    case ".npy":
+      return ofSamples(fromColumns(path, { data: await npyColumn(source) }));
+    case ".csv":
+    case ".tsv":
+      return ofSamples(csv(path, await text(), reading));
+    case ".jsonl":
+      return ofSamples(jsonl(path, await text(), reading));
+    case ".wav":
+      return ofPart(path, "test", () => openSounds(path, [path], reading));
+    case ".txt":
+      return ofPart(path, "test", () => openText(source, reading));
+  }
+  const head = await source.read(0, Math.min(4, source.size));
+  // An idx file under another name still has its header.
+  if (head[0] === 0 && head[1] === 0 && head.length === 4)
+    return ofSamples(fromColumns(path, { data: await idxColumn(source) }));
+  throw new PithError("E_DATA", `"${path}" is not a data set in a known format.`, { hint: accepted });
+}
+
+async function openText(source: ByteSource, { running }: Reading): Promise<Dataset> {
+  if (running === undefined) return textLines(source);
+  const { tokenizer, length = usualWindow, missingFiles } = running;
+  const { name } = source;
+  if (tokenizer !== undefined) return tokensOfText(name, textOf(await readAll(source), name), tokenizer, length);
+  throw noTokenizer(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
+}
+
+export async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {
+  return tokensInFile(await openFile(path), format, running?.length ?? usualWindow);
+}
+
+export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {
+  if (reading.frames === undefined) {
+    throw new PithError("E_DATA", `${name} is sound, and the frame length of the model is unknown.`, {
+      hint: 'Set the samples per frame and of context, and the sample rate: `preprocess: "frame=512 context=64 rate=16000"`.',
+    });
+  }
+  const sounds = await Promise.all(paths.map(async (path) => openWav(await openFile(path))));
+  return frames(name, sounds, reading.frames);
+}
+
+/** Opens arrays of a .npz file; x_train, y_train, x_test, y_test are two splits. */
+function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { inputs }: Reading): Source {
+  const labelled = (name: string, columns: Readonly<Record<string, Column>>): Dataset =>
+    mapBatches(fromColumns(name, columns), (batch) => withLabel(batch, path, inputs));
+  const named = (part: Part) =>
+    Object.entries(arrays).flatMap(([name, array]) =>
+      name.endsWith(`_${part}`) ? [[name.slice(0, -part.length - 1), array] as const] : [],
+    );
+  const found = { train: named("train"), test: named("test") };
+  const parts = partsOf(found, (columns, part) =>
+    columns.length === 0 ? undefined : async () => labelled(`${path} (${part})`, Object.fromEntries(columns)),
+  );
+  return parts.train || parts.test ? ofParts(path, parts) : ofSamples(labelled(path, arrays));
+}

@@ -1,0 +1,70 @@
+import { PithError } from "../../core/errors.ts";
+import { isIndexed } from "../batches/indexed.ts";
+import { split } from "../batches/select.ts";
+import type { Dataset, Part } from "../batches/types.ts";
+
+export interface Source {
+  /** Name for error messages. */
+  readonly owner: string;
+  usual(): Promise<Dataset>;
+  readonly parts: { readonly [part in Part]?: () => Promise<Dataset> };
+  /** Whether there are no splits and any sample can be used to train or test; other data without splits is for testing. */
+  readonly divisible: boolean;
+}
+
+const partNames = ["train", "test"] as const;
+
+export function partsOf<A, B>(
+  found: { readonly [part in Part]?: A | undefined },
+  change: (one: A, part: Part) => B | undefined,
+): { readonly [part in Part]?: B } {
+  const parts = partNames.flatMap((part) => {
+    const { [part]: one } = found;
+    const made = one === undefined ? undefined : change(one, part);
+    return made === undefined ? [] : [[part, made] as const];
+  });
+  return Object.fromEntries(parts);
+}
+
+/** Creates a source of splits; the default is the test split. */
+export function ofParts(owner: string, parts: Source["parts"], wanted?: Part): Source {
+  const usual = parts[wanted ?? "test"] ?? parts.train;
+  if (usual === undefined) throw new Error(`${owner} has no parts.`);
+  return { owner, usual, parts, divisible: false };
+}
+
+export function ofPart(owner: string, part: Part, read: () => Promise<Dataset>): Source {
+  return ofParts(owner, { [part]: read });
+}
+
+export function ofSamples(dataset: Dataset): Source {
+  return { owner: dataset.name, usual: async () => dataset, parts: {}, divisible: true };
+}
+
+/** Returns a split, or the default one. @param tested returns the number of test samples of a divided set. @throws PithError E_DATA */
+export async function readPart(
+  { owner, usual, parts, divisible }: Source,
+  part: Part | undefined,
+  tested: (count: number) => number = usuallyTested,
+): Promise<Dataset> {
+  if (part === undefined) return usual();
+  const { [part]: read } = parts;
+  if (read !== undefined) return read();
+  if (divisible) return portion(await usual(), part, tested);
+  const found = partNames.filter((one) => parts[one] !== undefined).join(" and ");
+  throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${found}.`);
+}
+
+/** Number of test samples of a divided set: a fifth, drawn with seed 0. */
+export const usuallyTested = (count: number): number => 0.2 * count;
+
+/** @throws PithError E_DATA for the training split of too few samples, which are all test samples. */
+function portion(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {
+  if (!isIndexed(dataset)) return dataset;
+  const share = tested(dataset.count) / Math.max(1, dataset.count);
+  const [train = dataset, test = dataset] = split(dataset, [1 - share, share], 0);
+  if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
+  if (part === "test") return dataset;
+  const found = `${dataset.name} has ${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;
+  throw new PithError("E_DATA", `${found}, too few to split into training and test samples.`);
+}

@@ -1,0 +1,29 @@
+/** Reads the texts of a file for generative models: lines of a .txt, or a column of a table. */
+import { fileKind, readText } from "#platform";
+import { textColumns, unusualTextColumn } from "../text/sequences.ts";
+import { openDataset } from "./open.ts";
+
+export interface Texts {
+  readonly texts: readonly string[];
+  /** The column, if its name does not say that it is text. */
+  readonly column?: string | undefined;
+}
+
+const rows = 1024;
+
+/** @returns no texts for other files. @throws PithError E_DATA as `openDataset`, and for ambiguous columns. */
+export async function textsIn(path: string): Promise<Texts> {
+  if ((await fileKind(path)) !== "file") return { texts: [] };
+  if (path.endsWith(".txt")) return { texts: (await readText(path)).split("\n").filter((line) => line.trim() !== "") };
+  if (!/\.(csv|tsv|jsonl)(\.gz)?$/i.test(path)) return { texts: [] };
+  const dataset = await openDataset(path);
+  const texts: string[] = [];
+  let column: string | undefined;
+  for await (const batch of dataset.batches({ size: rows })) {
+    const [name = ""] = textColumns(batch, dataset.name) ?? [];
+    const dense = batch[name];
+    if (texts.length === 0) column = unusualTextColumn(batch, dataset.name);
+    if (dense?.type === "string") texts.push(...dense.data);
+  }
+  return { texts, column };
+}

@@ -1,0 +1,244 @@
+/**
+ * Converts texts and tokens to transformer inputs. Texts are padded to the longest of the batch, or to the model's fixed length.
+ * attention_mask is 1 for tokens; position_ids count them from 0; token_type_ids distinguish the texts of a pair; the cache
+ * (past_key_values) is empty. For language models the label of a token is the next one, −100 without one.
+ */
+import { PithError, truncateList } from "../../core/errors.ts";
+import { type Dim, dimsText } from "../../core/tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
+import { type ModelInput, plainInput } from "../batches/bind.ts";
+import { mapBatches } from "../batches/indexed.ts";
+import type { BatchChange } from "../batches/pending-batch.ts";
+import { attentionMask } from "../batches/rows.ts";
+import { take } from "../batches/select.ts";
+import type { Dataset, IndexedDataset } from "../batches/types.ts";
+import { imageFiles } from "../images/image-batches.ts";
+import { createTokenizer, type Encoding, noTokenizer, type TextTokenizer, type TokenizerFiles } from "./tokenizer.ts";
+
+export interface SequenceOptions {
+  /** Undefined for data that is already tokenized. */
+  readonly tokenizer?: TextTokenizer | undefined;
+  /** Maximum tokens of a text, beyond which it is truncated; default: the model's maximum. */
+  readonly length?: number | undefined;
+  readonly missingFiles?: string | undefined;
+  /** Whether the model predicts the next token, so that labels follow from the tokens. */
+  readonly language?: boolean;
+}
+
+/**
+ * Converts texts (columns of text, see `textColumns`) or tokens ("tokens", int64 N×T) to a model's inputs.
+ * @throws PithError E_DATA, on reading, if neither text nor a column of its name provides an input.
+ * @example
+ * const tokenizer = await openTokenizer("minilm");
+ * if (tokenizer === undefined) throw new Error("minilm has no tokenizer.json");
+ * const ready = tokenize(await openDataset("queries.txt"), model.graph.feeds, { tokenizer });
+ */
+export function tokenize(
+  dataset: IndexedDataset,
+  inputs: readonly ModelInput[],
+  options: SequenceOptions,
+): IndexedDataset;
+export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset;
+export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset {
+  const { tokenizer, ...others } = options;
+  const settings = { owner: dataset.name, inputs: inputs.map(plainInput), others, files: tokenizer?.files };
+  const portable = tokenizer !== undefined && settings.files === undefined ? undefined : { kind: "tokenize", settings };
+  return mapBatches(dataset, tokenization(settings, tokenizer), portable);
+}
+
+export interface TokenizeSettings {
+  readonly owner: string;
+  readonly inputs: readonly ModelInput[];
+  readonly others: Omit<SequenceOptions, "tokenizer">;
+  readonly files: TokenizerFiles | undefined;
+}
+
+export function tokenization(
+  { owner, inputs, others, files }: TokenizeSettings,
+  tokenizer = files && createTokenizer(...files),
+): BatchChange {
+  const options = tokenizer === undefined ? others : { ...others, tokenizer };
+  return (batch) => tokenizeBatch(batch, inputs, options, owner);
+}
+
+/** Column names of text pairs in public data sets. */
+const pairs = [
+  ["text", "text_pair"],
+  ["sentence1", "sentence2"],
+  ["premise", "hypothesis"],
+  ["question1", "question2"],
+  ["question", "sentence"],
+  ["question", "context"],
+  ["query", "passage"],
+  ["query", "document"],
+] as const;
+const singles = ["text", "sentence", "content", "review", "query", "question", "prompt", "input"] as const;
+
+/** Returns the one or two text columns of a batch; undefined without text. @throws PithError E_DATA if they are ambiguous. */
+export function textColumns(batch: Batch, owner: string): readonly [string] | readonly [string, string] | undefined {
+  const files = imageFiles(batch);
+  const texts = Object.keys(batch).filter(
+    (name) => batch[name]?.type === "string" && batch[name] !== files && name !== "label",
+  );
+  const [first, second] = texts;
+  if (first === undefined) return undefined;
+  const lower = new Map(texts.map((name) => [name.toLowerCase(), name]));
+  for (const [one, other] of pairs) {
+    const [a, b] = [lower.get(one), lower.get(other)];
+    if (a !== undefined && b !== undefined) return [a, b];
+  }
+  for (const name of singles) {
+    const found = lower.get(name);
+    if (found !== undefined) return [found];
+  }
+  if (second === undefined) return [first];
+  throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${truncateList(texts)}.`, {
+    hint: 'Name the column to use "text", or two "text" and "text_pair".',
+  });
+}
+
+/** Returns the only text column if its name does not say that it is text. @throws PithError E_DATA as `textColumns`, or for numbers. */
+export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
+  const [column, pair] = textColumns(batch, owner) ?? [];
+  if (column === undefined || pair !== undefined || singles.some((name) => name === column.toLowerCase()))
+    return undefined;
+  const dense = batch[column];
+  const cells = dense?.type === "string" ? dense.data : [];
+  if (cells.every((cell) => cell.trim() === "" || Number.isFinite(Number(cell))))
+    throw new PithError("E_DATA", `${owner} has no texts: its only column of text, "${column}", holds numbers.`, {
+      hint: 'Texts are read from a column called "text", or two "text" and "text_pair".',
+    });
+  return column;
+}
+
+/** Returns the input of token ids: by name, or the only integer input N×T. */
+export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
+  const named = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
+  if (named !== undefined) return named;
+  const whole: readonly DataType[] = ["int64", "int32"];
+  const fitting = inputs.filter(
+    ({ type }) => type !== undefined && whole.includes(type.type) && type.dims?.length === 2,
+  );
+  return fitting.length === 1 ? fitting[0] : undefined;
+}
+
+/** Returns whether a model scores all next tokens at every token. `architecture` comes from config.json. */
+export function isLanguageModel(
+  inputs: readonly ModelInput[],
+  outputs: readonly ModelInput[],
+  vocabularySize: number | undefined,
+  architecture: string | undefined,
+): boolean {
+  const takes = tokenInput(inputs)?.type?.dims;
+  if (takes?.length !== 2 || (architecture !== undefined && !/CausalLM|LMHead/.test(architecture))) return false;
+  const answer = outputs.find(({ name }) => name === "logits") ?? outputs[0];
+  const dims = answer?.type?.dims;
+  const classes = dims?.[2];
+  if (dims?.length !== 3 || typeof classes !== "number") return false;
+  // With few classes, the model is a tagger.
+  return vocabularySize === undefined ? classes > 64 : classes >= vocabularySize;
+}
+
+function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: SequenceOptions, owner: string): Batch {
+  const target = tokenInput(inputs);
+  if (target === undefined) {
+    const names = inputs.map(({ name }) => `"${name}"`).join(", ");
+    throw new PithError("E_DATA", `None of the inputs ${names} takes token ids, and ${owner} is text.`);
+  }
+  const rows = encodings(batch, target, options, owner);
+  const declared = target.type?.dims?.[1];
+  const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 1);
+  const length = typeof declared === "number" ? declared : longest;
+  if (longest > length) {
+    throw new PithError(
+      "E_DATA",
+      `${owner} has samples of ${longest} tokens, input "${target.name}" takes ${length}.`,
+      { hint: `Set it: \`preprocess: "length=${length}"\`.` },
+    );
+  }
+  const { padding = 0, paddingSide = "right" } = options.tokenizer ?? {};
+  const grid = (value: (row: Encoding, at: number) => number, filler: number): Dense<"int64"> => {
+    const data = new BigInt64Array(rows.length * length).fill(BigInt(filler));
+    rows.forEach((row, index) => {
+      const start = index * length + (paddingSide === "left" ? length - row.ids.length : 0);
+      for (let at = 0; at < row.ids.length; at++) data[start + at] = BigInt(value(row, at));
+    });
+    return { type: "int64", dims: [rows.length, length], data };
+  };
+  const made: Record<string, Dense> = {};
+  for (const input of inputs) {
+    const given = batch[input.name];
+    if (input === target) made[input.name] = grid(({ ids }, at) => ids[at] ?? 0, padding);
+    else if (attentionMask.test(input.name)) made[input.name] = grid(() => 1, 0);
+    else if (/position_?ids/i.test(input.name)) made[input.name] = grid((_, at) => at, 0);
+    else if (/token_?type|segment_?ids/i.test(input.name))
+      made[input.name] = grid(({ types }, at) => types[at] ?? 0, 0);
+    else if (/^past|past_key|cache/i.test(input.name)) made[input.name] = emptyCache(input, rows.length);
+    else if (given !== undefined) made[input.name] = given;
+  }
+  const given = batch.tokens === undefined && options.language === true ? undefined : batch.label;
+  const label = options.language === true ? (given ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : given;
+  return label === undefined ? made : { ...made, label };
+}
+
+function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, owner: string): readonly Encoding[] {
+  const { tokens } = batch;
+  if (tokens?.type === "int64" && tokens.dims.length === 2) {
+    const [count = 0, width = 0] = tokens.dims;
+    return Array.from({ length: count }, (_, row) => {
+      const ids = Array.from(tokens.data.subarray(row * width, (row + 1) * width), Number);
+      return { ids, types: ids.map(() => 0) };
+    });
+  }
+  const columns = textColumns(batch, owner);
+  const { tokenizer } = options;
+  if (columns === undefined) throw new PithError("E_DATA", `${owner} contains no text.`);
+  if (tokenizer === undefined) throw noTokenizer(owner, options.missingFiles);
+  const declared = target.type?.dims?.[1];
+  const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
+  const [first, second] = columns.map((name) => batch[name]);
+  const texts = first?.type === "string" ? first.data : [];
+  const others = second?.type === "string" ? second.data : [];
+  return texts.map((text, row) => tokenizer.encode(text, others[row], longest));
+}
+
+/** Returns an empty cache: the first of two free axes counts samples, the other tokens. */
+function emptyCache(input: ModelInput, count: number): Dense {
+  const dims = input.type?.dims;
+  const type = input.type?.type ?? "float32";
+  if (type === "bool") return { type, dims: [count, 1], data: new Uint8Array(count) };
+  if (dims === undefined || (type !== "float32" && type !== "float16")) {
+    throw new PithError("E_DATA", `Input "${input.name}" is a cache of ${type}, which cannot be left empty.`);
+  }
+  const empty = dims.map((dim: Dim, axis) => (axis === 0 ? count : typeof dim === "number" ? dim : 0));
+  if (!empty.includes(0)) {
+    throw new PithError(
+      "E_DATA",
+      `Input "${input.name}" ${dimsText(dims)} is a cache of a fixed length: it cannot be empty.`,
+    );
+  }
+  return type === "float32"
+    ? { type, dims: empty, data: new Float32Array() }
+    : { type, dims: empty, data: new Uint16Array() };
+}
+
+const samplesSeen = 256;
+
+/** Returns the share of tokens that a tokenizer does not know in the first samples, without marks; 0 without tokens. */
+export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
+  let [unknown, all] = [0, 0];
+  if (tokenizer.unknown === undefined) return 0;
+  const count = (ids: readonly number[]): void => {
+    for (const id of ids) unknown += Number(id === tokenizer.unknown);
+    all += ids.length;
+  };
+  for await (const batch of take(dataset, samplesSeen).batches({ size: 64 })) {
+    const { tokens } = batch;
+    if (tokens?.type === "int64") count(Array.from(tokens.data, Number));
+    for (const name of tokens === undefined ? (textColumns(batch, dataset.name) ?? []) : []) {
+      const column = batch[name];
+      if (column?.type === "string") for (const text of column.data) count(tokenizer.plain(text));
+    }
+  }
+  return all === 0 ? 0 : unknown / all;
+}

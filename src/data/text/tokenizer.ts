@@ -1,0 +1,198 @@
+/** Tokenizes text by tokenizer.json (Hugging Face). Truncation keeps the marks ([CLS] … [SEP]) and cuts the longer of two texts. */
+
+import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { fileKind, folderOf, joinPath, readText } from "#platform";
+import { errorMessage, PithError } from "../../core/errors.ts";
+import { isDeeper, isObject, type PlainObject } from "../../core/plain.ts";
+
+export interface Encoding {
+  readonly ids: readonly number[];
+  /** 0 for the first text of a pair, 1 for the second. */
+  readonly types: readonly number[];
+}
+
+export interface TextTokenizer {
+  readonly name: string;
+  readonly vocabularySize: number;
+  /** Maximum tokens of the model; undefined if no file specifies it. */
+  readonly longest: number | undefined;
+  readonly padding: number;
+  readonly paddingSide: "left" | "right";
+  /** The id of unknown tokens; undefined if the vocabulary covers all text. */
+  readonly unknown?: number | undefined;
+  /** Arguments of `createTokenizer`; absent for custom tokenizers, which stay in their thread. */
+  readonly files?: TokenizerFiles;
+  /** Encodes one or two texts with their marks, in at most `longest` tokens. */
+  encode(text: string, pair?: string, longest?: number): Encoding;
+  /** Encodes a text without marks. */
+  plain(text: string): readonly number[];
+}
+
+/** The name of tokenizer.json, and the contents of tokenizer.json, tokenizer_config.json and config.json. */
+export type TokenizerFiles = readonly [name: string, file: PlainObject, settings: PlainObject, model: PlainObject];
+
+/** transformers writes 10^30 for an unlimited length. */
+const noLimit = 1e6;
+
+/**
+ * Opens the tokenizer in a folder; undefined without tokenizer.json.
+ * @throws PithError E_DATA if it is invalid.
+ * @example const tokenizer = await openTokenizer("minilm");
+ */
+export async function openTokenizer(folder: string): Promise<TextTokenizer | undefined> {
+  const path = joinPath(folder, "tokenizer.json");
+  if ((await fileKind(path)) !== "file") return undefined;
+  const [file, settings, model] = await Promise.all([
+    readSettings(path),
+    readSettings(joinPath(folder, "tokenizer_config.json")),
+    readSettings(joinPath(folder, "config.json")),
+  ]);
+  return createTokenizer(path, file ?? {}, settings ?? {}, model ?? {});
+}
+
+/** Opens the tokenizer beside a model or in the folder above (`minilm/onnx/model.onnx`, `minilm/tokenizer.json`). */
+export async function tokenizerBeside(modelPath: string): Promise<TextTokenizer | undefined> {
+  const folder = folderOf(modelPath);
+  return (await openTokenizer(folder)) ?? (await openTokenizer(joinPath(folder, "..")));
+}
+
+/** @param missingFiles the sidecar files that were not copied to the model, as it records them. */
+export function noTokenizer(
+  name: string,
+  missingFiles: string | undefined,
+  otherAdvice: readonly string[] = [],
+): PithError {
+  const advice =
+    missingFiles === undefined
+      ? "Put the tokenizer.json of the model beside it, or in the folder above."
+      : `Copy the files of the original to the folder of the model: ${missingFiles}.`;
+  return new PithError("E_DATA", `${name} is text, and there is no tokenizer.json beside the model.`, {
+    hint: [advice, ...otherAdvice].join(" "),
+  });
+}
+
+/** Maximum nesting of settings: code that reads them is recursive. */
+const maxDepth = 100;
+
+/** Reads a JSON object; undefined if the file does not exist. @throws PithError E_DATA for other contents. */
+export async function readSettings(path: string): Promise<PlainObject | undefined> {
+  if ((await fileKind(path)) !== "file") return undefined;
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(await readText(path));
+  } catch (cause) {
+    if (cause instanceof PithError) throw cause;
+    throw new PithError("E_DATA", `${path} is not JSON.`, { cause });
+  }
+  if (isDeeper(parsed, maxDepth))
+    throw new PithError("E_DATA", `${path}: expected at most ${maxDepth} levels of arrays and objects, got more.`);
+  if (isObject(parsed)) return parsed;
+  throw new PithError("E_DATA", `${path} should hold an object.`);
+}
+
+/** Creates a tokenizer from its files. @throws PithError E_DATA for an unknown kind. */
+export function createTokenizer(
+  name: string,
+  file: PlainObject,
+  settings: PlainObject,
+  model: PlainObject,
+): TextTokenizer {
+  const { model: vocabularyModel } = file;
+  if (!isObject(vocabularyModel) || vocabularyModel.vocab === undefined) {
+    throw new PithError("E_DATA", `${name} is not a tokenizer: its "model" has no vocabulary.`, {
+      hint: "Use the tokenizer.json that was exported with the model.",
+    });
+  }
+  let library: LibraryTokenizer;
+  try {
+    library = new LibraryTokenizer(file, settings);
+  } catch (cause) {
+    const text = `${name}: this kind of tokenizer is not supported (${errorMessage(cause)}).`;
+    throw new PithError("E_DATA", text, { cause });
+  }
+  const unknown = unknownId(library, vocabularyModel);
+  // The library returns no id for words that a whole-word vocabulary lacks.
+  const known = (ids: readonly (number | undefined)[]): readonly number[] =>
+    ids.map((id) => {
+      const found = id ?? unknown ?? 0;
+      if (Number.isSafeInteger(found)) return found;
+      throw new PithError("E_DATA", `${name}: ids of tokens are whole numbers, got ${JSON.stringify(found)}.`);
+    });
+  const plain = (text: string): readonly number[] => known(library.encode(text, { add_special_tokens: false }).ids);
+  const whole = (text: string, pair: string | undefined): Encoding => {
+    const options = { add_special_tokens: true, return_token_type_ids: true as const };
+    const found = library.encode(text, pair === undefined ? options : { ...options, text_pair: pair });
+    return { ids: known(found.ids), types: found.token_type_ids ?? found.ids.map(() => 0) };
+  };
+  const limits = [settings.model_max_length, model.max_position_embeddings].filter(
+    (value): value is number => typeof value === "number" && value > 0 && value < noLimit,
+  );
+  return {
+    name,
+    vocabularySize: sizeOf(vocabularyModel.vocab, file.added_tokens),
+    longest: limits.length === 0 ? undefined : Math.min(...limits),
+    padding: paddingId(library, settings, model),
+    paddingSide: settings.padding_side === "left" ? "left" : "right",
+    unknown,
+    files: [name, file, settings, model],
+    plain,
+    encode(text, pair, longest) {
+      const encoding = whole(text, pair);
+      if (longest === undefined || encoding.ids.length <= longest) return encoding;
+      return shortened(encoding, plain(text), pair === undefined ? [] : plain(pair), longest);
+    },
+  };
+}
+
+/** Truncates the texts inside their marks. */
+function shortened(
+  { ids, types }: Encoding,
+  first: readonly number[],
+  second: readonly number[],
+  longest: number,
+): Encoding {
+  const marks = ids.length - first.length - second.length;
+  const firstAt = positionOf(ids, first, 0);
+  const secondAt = second.length === 0 ? ids.length : positionOf(ids, second, firstAt + first.length);
+  // Marks between the texts require plain truncation.
+  if (marks < 0 || marks > longest || firstAt < 0 || secondAt < 0) {
+    return { ids: ids.slice(0, longest), types: types.slice(0, longest) };
+  }
+  let [keptFirst, keptSecond] = [first.length, second.length];
+  for (let left = first.length + second.length + marks - longest; left > 0; left--) {
+    if (keptFirst >= keptSecond) keptFirst--;
+    else keptSecond--;
+  }
+  const stays = (_: number, at: number): boolean => {
+    if (at >= firstAt && at < firstAt + first.length) return at < firstAt + keptFirst;
+    return at < secondAt + keptSecond || at >= secondAt + second.length;
+  };
+  return { ids: ids.filter(stays), types: types.filter(stays) };
+}
+
+function positionOf(whole: readonly number[], part: readonly number[], from: number): number {
+  for (let at = from; at + part.length <= whole.length; at++) {
+    if (part.every((id, index) => whole[at + index] === id)) return at;
+  }
+  return -1;
+}
+
+function paddingId(library: LibraryTokenizer, settings: PlainObject, model: PlainObject): number {
+  const { pad_token: token } = settings;
+  const content = isObject(token) ? token.content : token;
+  const id = typeof content === "string" ? library.token_to_id(content) : undefined;
+  if (id !== undefined) return id;
+  return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
+}
+
+/** By token, or by index if the vocabulary is a list. */
+function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place }: PlainObject): number | undefined {
+  if (typeof place === "number") return place;
+  return typeof token === "string" ? library.token_to_id(token) : undefined;
+}
+
+function sizeOf(vocabulary: unknown, added: unknown): number {
+  const own = Array.isArray(vocabulary) ? vocabulary.length : isObject(vocabulary) ? Object.keys(vocabulary).length : 0;
+  const more = Array.isArray(added) ? added.map((token) => (isObject(token) ? Number(token.id) + 1 : 0)) : [];
+  return Math.max(own, ...more);
+}

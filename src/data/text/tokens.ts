@@ -1,0 +1,123 @@
+/**
+ * Running text for language models: consecutive windows of n tokens, labeled with the next token. The remainder is dropped. File
+ * names of independent sequences contain their size (`_64x120_u16le.bin`); their last tokens have no label (−100).
+ */
+
+import { PithError } from "../../core/errors.ts";
+import { viewOf } from "../../core/tensor/dense.ts";
+import type { ByteSource } from "../../core/tensor/types.ts";
+import { indexed } from "../batches/indexed.ts";
+import type { IndexedDataset } from "../batches/types.ts";
+import type { TextTokenizer } from "./tokenizer.ts";
+
+export interface TokenFile {
+  readonly width: 2 | 4;
+  /** Number and length of independent sequences. */
+  readonly sequences: readonly [count: number, length: number] | undefined;
+}
+
+/** train_u16le.bin, val_uint16.bin, eval_64x120_u16le.bin: token ids as little-endian numbers. */
+const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
+
+export function tokenFile(name: string): TokenFile | undefined {
+  const found = pattern.exec(name);
+  if (found === null) return undefined;
+  const [, count, length, bits] = found;
+  const sequences =
+    count === undefined || length === undefined ? undefined : ([Number(count), Number(length)] as const);
+  return { width: bits === "16" ? 2 : 4, sequences };
+}
+
+interface Tokens {
+  readonly count: number;
+  read(start: number, end: number): ArrayLike<number> | Promise<ArrayLike<number>>;
+}
+
+const noLabel = -100n;
+
+/**
+ * Returns the windows of a file of token ids: "tokens", int64 [N, length], and "label", the next token of each.
+ * @throws PithError E_DATA if the file is too short, or its size does not match its name.
+ */
+export function tokensInFile(source: ByteSource, format: TokenFile, length: number): IndexedDataset {
+  const { width, sequences } = format;
+  const count = source.size / width;
+  if (!Number.isInteger(count)) {
+    throw new PithError(
+      "E_DATA",
+      `${source.name}: ${source.size} bytes are not a whole number of tokens of ${width} bytes.`,
+    );
+  }
+  const tokens: Tokens = {
+    count,
+    async read(start, end) {
+      const bytes = await source.read(start * width, end * width);
+      const view = viewOf(bytes);
+      return Array.from({ length: end - start }, (_, at) =>
+        width === 2 ? view.getUint16(2 * at, true) : view.getUint32(4 * at, true),
+      );
+    },
+  };
+  if (sequences === undefined) return windows(source.name, tokens, length, true);
+  const [rows, columns] = sequences;
+  if (rows * columns === count) return windows(source.name, tokens, columns, false);
+  throw new PithError("E_DATA", `${source.name} holds ${count} tokens, its name says ${rows} × ${columns}.`);
+}
+
+/** Returns windows as `tokensInFile`, at four bytes per token. @throws PithError E_DATA if the text is too short for a window. */
+export function tokensOfText(name: string, text: string, tokenizer: TextTokenizer, length: number): IndexedDataset {
+  let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
+  let count = 0;
+  for (const piece of pieces(text)) {
+    const found = tokenizer.plain(piece);
+    if (count + found.length > ids.length) {
+      const grown = new Uint32Array(2 * (count + found.length));
+      grown.set(ids);
+      ids = grown;
+    }
+    ids.set(found, count);
+    count += found.length;
+  }
+  return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
+}
+
+/** Characters tokenized at a time, so that a tokenizer need not process a whole book. */
+const pieceLength = 2 ** 16;
+
+/** Yields pieces that begin at line starts, where tokens begin, too. */
+export function* pieces(text: string): Iterable<string> {
+  let start = 0;
+  while (start < text.length) {
+    const line = /[^\s]\n(?=[^\s])/g;
+    line.lastIndex = start + pieceLength;
+    const end = start + pieceLength < text.length ? line.exec(text)?.index : undefined;
+    const next = end === undefined ? text.length : end + 2;
+    yield text.slice(start, next);
+    start = next;
+  }
+}
+
+/** Returns windows of `length` tokens; `followed`: the next token labels the last one. */
+function windows(name: string, tokens: Tokens, length: number, followed: boolean): IndexedDataset {
+  const count = Math.floor((tokens.count - (followed ? 1 : 0)) / length);
+  if (count < 1) {
+    throw new PithError("E_DATA", `${name} has ${tokens.count} tokens, too few for a window of ${length}.`, {
+      hint: 'Shorter windows: `preprocess: "length=32"`.',
+    });
+  }
+  return indexed(name, count, async (positions) => {
+    const ids = new BigInt64Array(positions.length * length);
+    const label = new BigInt64Array(positions.length * length).fill(noLabel);
+    for (const [row, position] of positions.entries()) {
+      const start = position * length;
+      const found = await tokens.read(start, start + length + (followed ? 1 : 0));
+      for (let at = 0; at < length; at++) {
+        ids[row * length + at] = BigInt(found[at] ?? 0);
+        const next = at + 1 < length || followed ? found[at + 1] : undefined;
+        if (next !== undefined) label[row * length + at] = BigInt(next);
+      }
+    }
+    const dims = [positions.length, length];
+    return { tokens: { type: "int64", dims, data: ids }, label: { type: "int64", dims, data: label } };
+  });
+}

@@ -1,0 +1,276 @@
+/**
+ * Reduces a tokenizer's vocabulary without changing the tokens of given texts. Kept are the tokens that occur, added and special
+ * ones, and single characters and bytes; they keep their order and get the ids 0, 1, 2, …
+ *
+ * Longest match (WordPiece) and best split (Unigram) do not depend on unused tokens. Byte pair encoding merges the pair of lowest
+ * rank repeatedly. The merges that build the kept tokens stay in order, so each step finds the same lowest one.
+ */
+import { PithError } from "../../core/errors.ts";
+import { isObject, type PlainObject } from "../../core/plain.ts";
+import type { TextTokenizer } from "./tokenizer.ts";
+
+/** The kept ids in order: the index is the new id. */
+export type KeptIds = readonly number[];
+
+export interface TokenizerContents {
+  readonly file: PlainObject;
+  readonly settings: PlainObject;
+}
+
+/** @param used ids of the texts' tokens, and others to keep. @throws PithError E_UNSUPPORTED for other kinds of tokenizers. */
+export function keptIds({ file, settings }: TokenizerContents, used: Iterable<number>): KeptIds {
+  const { model } = file;
+  const tokens = tokensOf(model);
+  const idOf = new Map([...tokens].map(([id, token]) => [token, id]));
+  const kept = new Set(used);
+  const keepToken = (token: unknown): void => {
+    const id = typeof token === "string" ? idOf.get(token) : undefined;
+    if (id !== undefined) kept.add(id);
+  };
+  for (const id of [...addedIds(file.added_tokens), ...addedIds(settings.added_tokens_decoder)]) kept.add(id);
+  mapIds(file.post_processor, (id) => {
+    kept.add(id);
+    return id;
+  });
+  for (const value of Object.values(settings)) keepToken(isObject(value) ? value.content : value);
+  if (isObject(model)) {
+    keepToken(model.unk_token);
+    if (typeof model.unk_id === "number") kept.add(model.unk_id);
+    const affixes = [model.continuing_subword_prefix, model.end_of_word_suffix].flatMap((text) =>
+      typeof text === "string" && text !== "" ? [text] : [],
+    );
+    if (model.type !== "WordLevel") for (const [id, token] of tokens) if (isSingle(token, affixes)) kept.add(id);
+    // An unknown token costs ten more than the piece with the lowest score.
+    if (model.type === "Unigram") for (const id of leastPiece(model.vocab)) kept.add(id);
+    for (const id of [...kept])
+      for (const merge of mergesOf(model, tokens.get(id)))
+        for (const token of [...merge, merge.join("")]) keepToken(token);
+  }
+  return [...kept].sort((a, b) => a - b);
+}
+
+export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
+  const to = new Map(kept.map((id, place) => [id, place]));
+  const { model } = file;
+  if (!isObject(model)) return { file, settings };
+  const tokens = tokensOf(model);
+  const texts = new Set(kept.flatMap((id) => tokens.get(id) ?? []));
+  const needed = new Set(kept.flatMap((id) => mergesOf(model, tokens.get(id)).map(mergeKey)));
+  const merges = (Array.isArray(model.merges) ? model.merges : []).filter((merge) => {
+    const pair = pairOf(merge);
+    return pair !== undefined && needed.has(mergeKey(pair)) && texts.has(pair.join(""));
+  });
+  const vocab = Array.isArray(model.vocab)
+    ? kept.flatMap((id) => (tokens.has(id) && Array.isArray(model.vocab) ? [model.vocab[id]] : []))
+    : Object.fromEntries(kept.flatMap((id, place) => (tokens.has(id) ? [[tokens.get(id), place]] : [])));
+  const moved = (id: number): number => to.get(id) ?? id;
+  const trimmed = {
+    ...model,
+    vocab,
+    ...(model.merges === undefined ? {} : { merges }),
+    ...(typeof model.unk_id === "number" ? { unk_id: moved(model.unk_id) } : {}),
+  };
+  const added = Array.isArray(file.added_tokens) ? file.added_tokens : [];
+  const padding = isObject(file.padding) && typeof file.padding.pad_id === "number" ? file.padding : undefined;
+  const decoder = settings.added_tokens_decoder;
+  return {
+    file: {
+      ...file,
+      ...(file.added_tokens === undefined
+        ? {}
+        : {
+            added_tokens: added.map((token) => (isObject(token) ? { ...token, id: moved(Number(token.id)) } : token)),
+          }),
+      ...(file.post_processor === undefined ? {} : { post_processor: mapIds(file.post_processor, moved) }),
+      ...(padding === undefined ? {} : { padding: { ...padding, pad_id: moved(Number(padding.pad_id)) } }),
+      model: trimmed,
+    },
+    settings: isObject(decoder)
+      ? {
+          ...settings,
+          added_tokens_decoder: Object.fromEntries(
+            Object.entries(decoder).map(([id, token]) => [String(moved(Number(id))), token]),
+          ),
+        }
+      : settings,
+  };
+}
+
+/** Compares both tokenizers on a text. @throws PithError E_DATA if the tokens differ. */
+export function requireSameTokens(
+  [before, after]: readonly [TextTokenizer, TextTokenizer],
+  kept: KeptIds,
+  { text, pair, at }: { readonly text: string; readonly pair?: string | undefined; readonly at: string },
+): void {
+  const same = (found: readonly number[], wanted: readonly number[]): boolean =>
+    found.length === wanted.length && found.every((id, place) => kept[id] === wanted[place]);
+  const [wanted, found] = [before.encode(text, pair), after.encode(text, pair)];
+  if (same(found.ids, wanted.ids) && found.types.every((type, place) => type === wanted.types[place])) return;
+  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  throw new PithError("E_DATA", `${at}: the smaller tokenizer reads ${JSON.stringify(shown)} as other tokens.`, {
+    hint: "This tokenizer cannot be made smaller for these texts.",
+  });
+}
+
+const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
+
+export function configuredSizes(config: unknown): readonly number[] {
+  const found: number[] = [];
+  mapConfig(config, (key, value) => {
+    if (key === "vocab_size" && typeof value === "number") found.push(value);
+    return value;
+  });
+  return found;
+}
+
+/** Returns the token ids in a configuration; some can be invalid leftovers of a larger model. */
+export function configuredIds(config: unknown): readonly number[] {
+  const found: number[] = [];
+  mapConfig(config, (key, value) => {
+    if (!idKey.test(key)) return value;
+    // Suppressed tokens can be dropped; pairs of position and token have the token last.
+    if (/suppress|bad_words/.test(key)) return value;
+    for (const id of [value].flat()) {
+      const last = Array.isArray(id) ? id.at(-1) : id;
+      if (typeof last === "number" && last >= 0) found.push(last);
+    }
+    return value;
+  });
+  return found;
+}
+
+/** Adapts sizes and ids of a configuration. @param sizes the present vocabulary sizes: tokens, or rows of the table. */
+export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
+  const to = new Map(kept.map((id, place) => [id, place]));
+  const moved = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);
+  const trimmed = mapConfig(config, (key, value) => {
+    if (key === "vocab_size") return typeof value === "number" && sizes.includes(value) ? kept.length : value;
+    if (!idKey.test(key)) return value;
+    if (!Array.isArray(value)) return moved(value);
+    if (/suppress/.test(key)) return value.filter((id) => to.has(Number(id))).map(moved);
+    if (key === "bad_words_ids")
+      return value
+        .filter((ids) => Array.isArray(ids) && ids.every((id) => to.has(id)))
+        .map((ids: unknown[]) => ids.map(moved));
+    return value.map((id) => (Array.isArray(id) ? [...id.slice(0, -1), moved(id.at(-1))] : moved(id)));
+  });
+  return isObject(trimmed) ? trimmed : config;
+}
+
+/** Maps the values of nested objects by key; tables of ids ("lang_to_id") as ids. */
+function mapConfig(config: unknown, change: (key: string, value: unknown) => unknown): unknown {
+  if (!isObject(config)) return config;
+  const entries = Object.entries(config).map(([key, value]) => {
+    if (!isObject(value)) return [key, change(key, value)];
+    const ids = /_to_id$/.test(key);
+    return [key, mapConfig(value, ids ? (_, id) => change("token_id", id) : change)];
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The index in a list is the id. @throws PithError E_UNSUPPORTED for unknown kinds */
+function tokensOf(model: unknown): ReadonlyMap<number, string> {
+  const kinds = ["WordPiece", "BPE", "Unigram", "WordLevel"];
+  const vocab = isObject(model) ? model.vocab : undefined;
+  const kind = isObject(model) ? (model.type ?? (model.merges === undefined ? undefined : "BPE")) : undefined;
+  if (typeof kind !== "string" || !kinds.includes(kind))
+    throw new PithError("E_UNSUPPORTED", `A tokenizer of the kind ${JSON.stringify(kind)} cannot be made smaller.`, {
+      hint: `Those of ${kinds.join(", ")} can.`,
+    });
+  if (Array.isArray(vocab))
+    return new Map(vocab.map((entry: unknown, id) => [id, String(Array.isArray(entry) ? entry[0] : entry)]));
+  return new Map(Object.entries(isObject(vocab) ? vocab : {}).map(([token, id]) => [Number(id), token]));
+}
+
+function addedIds(added: unknown): readonly number[] {
+  if (Array.isArray(added)) return added.flatMap((token) => (isObject(token) ? [Number(token.id)] : []));
+  return isObject(added) ? Object.keys(added).map(Number) : [];
+}
+
+/** Returns whether a token is one character or byte, apart from word affixes. */
+function isSingle(token: string, affixes: readonly string[]): boolean {
+  if (/^<0x[0-9A-Fa-f]{2}>$/.test(token)) return true;
+  const bare = affixes.reduce(
+    (text, affix) =>
+      text.startsWith(affix) && text !== affix
+        ? text.slice(affix.length)
+        : text.endsWith(affix) && text !== affix
+          ? text.slice(0, -affix.length)
+          : text,
+    token,
+  );
+  return [...bare].length === 1;
+}
+
+function leastPiece(vocab: unknown): readonly number[] {
+  if (!Array.isArray(vocab) || vocab.length === 0) return [];
+  const scores = vocab.map((piece: unknown) => (Array.isArray(piece) ? Number(piece[1]) : 0));
+  return [scores.reduce((least, score, id) => (score < (scores[least] ?? 0) ? id : least), 0)];
+}
+
+type Pair = readonly [string, string];
+
+const mergeKey = ([a, b]: Pair): string => `${a} ${b}`;
+
+/** A merge is two texts, or one with a space. */
+function pairOf(merge: unknown): Pair | undefined {
+  const [a, b] = Array.isArray(merge) ? merge : typeof merge === "string" ? merge.split(" ") : [];
+  return typeof a === "string" && typeof b === "string" ? [a, b] : undefined;
+}
+
+const ranksOf = new WeakMap<object, ReadonlyMap<string, number>>();
+
+/** Returns the merges that build a token from single characters, in order. */
+function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[] {
+  const { merges, end_of_word_suffix: suffix } = model;
+  if (!Array.isArray(merges) || token === undefined) return [];
+  let ranks = ranksOf.get(merges);
+  if (ranks === undefined) {
+    ranks = new Map(
+      merges.flatMap((merge: unknown, rank) => {
+        const pair = pairOf(merge);
+        return pair === undefined ? [] : [[mergeKey(pair), rank] as const];
+      }),
+    );
+    ranksOf.set(merges, ranks);
+  }
+  const ends = typeof suffix === "string" && suffix !== "" && token.endsWith(suffix);
+  let parts = [...(ends ? token.slice(0, -suffix.length) : token)];
+  if (ends) parts = [...parts.slice(0, -1), `${parts.at(-1) ?? ""}${suffix}`];
+  const found: Pair[] = [];
+  for (;;) {
+    let best: { readonly pair: Pair; readonly rank: number } | undefined;
+    for (let at = 0; at + 1 < parts.length; at++) {
+      const pair: Pair = [parts[at] ?? "", parts[at + 1] ?? ""];
+      const rank = ranks.get(mergeKey(pair));
+      if (rank !== undefined && (best === undefined || rank < best.rank)) best = { pair, rank };
+    }
+    if (best === undefined) return found;
+    const {
+      pair: [a, b],
+    } = best;
+    found.push([a, b]);
+    const next: string[] = [];
+    for (let at = 0; at < parts.length; at++) {
+      const isPair = parts[at] === a && parts[at + 1] === b;
+      next.push(isPair ? a + b : (parts[at] ?? ""));
+      if (isPair) at++;
+    }
+    parts = next;
+  }
+}
+
+/** Post-processors contain token ids: [["</s>", 2]] under `sep` and `cls`, `ids` of a template. */
+function mapIds(processor: unknown, change: (id: number) => number): unknown {
+  if (Array.isArray(processor)) {
+    const [token, id] = processor;
+    if (processor.length === 2 && typeof token === "string" && typeof id === "number") return [token, change(id)];
+    return processor.map((one) => mapIds(one, change));
+  }
+  if (!isObject(processor)) return processor;
+  const entries = Object.entries(processor).map(([key, value]) => [
+    key,
+    key === "ids" && Array.isArray(value) ? value.map((id) => change(Number(id))) : mapIds(value, change),
+  ]);
+  return Object.fromEntries(entries);
+}
