@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileBytes, filesOf } from "../src/app/cli/files.ts";
+import { fileBytes, filesOf } from "../src/app/cli/files/files.ts";
 import { parseModel } from "../src/core/graph/text.ts";
 import { bytes, duration } from "../src/core/numbers.ts";
 import { open, save } from "../src/core/onnx/index.ts";

@@ -17,7 +17,7 @@ import { open, save } from "pith";
 import { createEngine } from "pith/engine";
 import { allGraphs, type Model, verify } from "pith/graph";
 import { simplify } from "pith/passes";
-import { filesOf } from "../src/app/cli/files.ts";
+import { filesOf } from "../src/app/cli/files/files.ts";
 import { compareOutputs, type Sameness } from "../src/judge/compare/equivalence.ts";
 
 const { values: options } = parseArgs({

@@ -1,5 +1,5 @@
 /** Job of the engine's bench: loads a model, runs it, tells time and memory. */
-import { startMeter } from "../../src/app/cli/jobs/meter.ts";
+import { startMeter } from "../../src/app/cli/jobs/memory.ts";
 import { startRuntime } from "../../src/app/cli/jobs/runtime.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";

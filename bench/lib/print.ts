@@ -1,6 +1,6 @@
 /** What benches print: headings, tables, figures with interval and number. */
 import { cpus, loadavg } from "node:os";
-import { type Column, tableLines } from "../../src/app/cli/table.ts";
+import { type Column, tableLines } from "../../src/app/cli/print/table.ts";
 import { percent } from "../../src/core/numbers.ts";
 import type { Comparison, Estimate, Metric } from "../../src/judge/index.ts";
 

@@ -1,7 +1,7 @@
 /** Job of experiment "peers": half of the channels of a file, with what the processor and the memory of this process say to it. */
 import { open, save } from "pith";
 import { prune } from "pith/prune";
-import { startMeter } from "../../src/app/cli/jobs/meter.ts";
+import { startMeter } from "../../src/app/cli/jobs/memory.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 
 export interface CutInput {

@@ -1,5 +1,5 @@
 /** Job: GPTQ of one layer on correlated inputs, from its samples to its codes. */
-import { startMeter } from "../../src/app/cli/jobs/meter.ts";
+import { startMeter } from "../../src/app/cli/jobs/memory.ts";
 import { encodeToBytes } from "../../src/core/onnx/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { startMeter } from "../../src/app/cli/jobs/meter.ts";
+import { startMeter } from "../../src/app/cli/jobs/memory.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { type NetworkName, openSamples } from "./samples.ts";

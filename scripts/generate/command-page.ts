@@ -1,8 +1,7 @@
 /** docs/cli.md: every command with its arguments, options and examples, from the definitions that also make `--help`. */
-import type { Command, Help } from "commander";
-import { buildCommand, type CommandDefinition } from "../../src/app/cli/command.ts";
-import { guideOf } from "../../src/app/cli/guides.ts";
-import { meaningsOf } from "../../src/app/cli/options.ts";
+import type { Command, Option } from "commander";
+import { buildCommand, type CommandDefinition, guideOf } from "../../src/app/cli/command.ts";
+import { Flag, meaningsOf } from "../../src/app/cli/flags/options.ts";
 import type { Meanings } from "../../src/core/pass/options.ts";
 import { type Generator, generatedFrom } from "./generator.ts";
 
@@ -15,14 +14,31 @@ export const commandPage: Generator = {
 };
 
 /** Options of every command: the introduction describes them. */
-const common: ReadonlySet<string> = new Set(["--help", "--json"]);
+const introduced: ReadonlySet<string> = new Set(["--help", "--help-all", "--json"]);
+
+interface BuiltCommand {
+  readonly definition: CommandDefinition;
+  readonly command: Command;
+  /** Rows of options by heading. */
+  readonly groups: ReadonlyMap<string, readonly OptionRow[]>;
+  readonly meanings: readonly (readonly [key: string, meanings: Meanings])[];
+}
+
+interface OptionRow {
+  readonly key: string;
+  readonly flag: string;
+  /** The row of the table. */
+  readonly text: string;
+}
 
 export function renderCommands(definitions: readonly CommandDefinition[]): string {
+  const built = definitions.map(build);
+  const shared = sharedGroups(built);
   return `${generatedFrom("src/app/cli/commands/ and the passes")}
 
 # Commands
 
-\`npx pith <command> --help\` prints what this page says about a command.
+\`npx pith <command> --help\` prints the options in bold, or all if none is; \`--help-all\` prints all.
 
 ${table(
   ["command", "what it does"],
@@ -33,16 +49,67 @@ Every command accepts \`--help\` and \`--json\`. With \`--json\`, standard outpu
 
 Shares are written as \`30%\` or \`0.3\`. Lists are separated by commas. [completion](#completion) completes commands, options and values in a shell, if \`pith\` is on the PATH.
 
-${definitions.map(renderCommand).join("\n\n")}
+${[...built.map((command) => renderCommand(command, shared)), ...renderShared(built, shared)].join("\n\n")}
 `;
 }
 
-function renderCommand(definition: CommandDefinition): string {
-  const { name, arguments: words, examples, passed, options } = definition;
+function build(definition: CommandDefinition): BuiltCommand {
+  const { passed, options } = definition;
   const command = buildCommand(definition, async () => {});
   const help = command.createHelp();
-  const meanings = [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(options)];
+  const flags = command.options.filter(({ long }) => long === undefined || !introduced.has(long));
+  const grouped = help.groupItems(flags, flags, ({ helpGroupHeading = "Options:" }) => helpGroupHeading);
+  const rowOf = (option: Option): OptionRow => ({
+    key: option.attributeName(),
+    flag: option.long ?? option.flags,
+    text: row([
+      bold(code(option.flags), option instanceof Flag && option.isCommon),
+      cell(help.optionDescription(option)),
+    ]),
+  });
+  return {
+    definition,
+    command,
+    groups: new Map([...grouped].map(([heading, members]) => [heading, members.map(rowOf)])),
+    meanings: [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(options)],
+  };
+}
+
+/** Returns the options that several commands have with the same meaning, by heading; these are described once. */
+function sharedGroups(built: readonly BuiltCommand[]): ReadonlyMap<string, readonly OptionRow[]> {
+  const headings = new Set(built.flatMap(({ groups }) => [...groups.keys()]));
+  headings.delete("Options:");
+  const shared = [...headings].map((heading) => {
+    const rows = new Map<string, OptionRow[]>();
+    for (const { groups } of built)
+      for (const option of groups.get(heading) ?? []) rows.set(option.text, [...(rows.get(option.text) ?? []), option]);
+    return [
+      heading,
+      [...rows.values()].flatMap(([first, ...others]) => (first && others.length > 0 ? [first] : [])),
+    ] as const;
+  });
+  return new Map(shared.filter(([, rows]) => rows.length > 1));
+}
+
+function renderCommand(
+  { definition, command, groups, meanings }: BuiltCommand,
+  shared: ReadonlyMap<string, readonly OptionRow[]>,
+): string {
+  const { name, arguments: words, examples } = definition;
+  const help = command.createHelp();
   const guide = guideOf(name)?.replace("docs/", "");
+  const sharedKeys = new Set<string>();
+  const sections = [...groups].flatMap(([heading, rows]) => {
+    const texts = new Set((shared.get(heading) ?? []).map(({ text }) => text));
+    const [once, own] = [rows.filter(({ text }) => texts.has(text)), rows.filter(({ text }) => !texts.has(text))];
+    for (const { key } of once) sharedKeys.add(key);
+    const title = cell(titleOf(heading));
+    const list = once.map(({ flag }) => code(flag)).join(", ");
+    return [
+      ...(once.length === 0 ? [] : [`**[${title}](#${anchor(title)})**: ${list}`]),
+      ...(own.length === 0 ? [] : [`**${cell(heading.replace(/:$/, ""))}**\n\n${optionTable(own)}`]),
+    ];
+  });
   return [
     `## ${name}`,
     `${cell(command.description())}${guide === undefined ? "" : ` Guide: [${guide}](${guide}).`}`,
@@ -58,23 +125,47 @@ function renderCommand(definition: CommandDefinition): string {
             ]),
           ),
         ]),
-    ...optionTables(command, help),
-    ...meanings.map(meaningTable),
+    ...sections,
+    ...meanings.flatMap(([key, described]) => (sharedKeys.has(key) ? [] : [meaningTable(described)])),
     `Examples:\n\n\`\`\`sh\n${examples.map((line) => `npx pith ${line}`).join("\n")}\n\`\`\``,
   ].join("\n\n");
 }
 
-/** A table for each heading of the help. */
-function optionTables(command: Command, help: Help): readonly string[] {
-  const shown = command.options.filter(({ long }) => long === undefined || !common.has(long));
-  const groups = help.groupItems(shown, shown, ({ helpGroupHeading = "Options:" }) => helpGroupHeading);
-  return [...groups].map(
-    ([heading, options]) =>
-      `**${cell(heading.replace(/:$/, ""))}**\n\n${table(
-        ["option", "meaning"],
-        options.map((option) => [code(option.flags), cell(help.optionDescription(option))]),
-      )}`,
-  );
+function renderShared(
+  built: readonly BuiltCommand[],
+  shared: ReadonlyMap<string, readonly OptionRow[]>,
+): readonly string[] {
+  if (shared.size === 0) return [];
+  const meanings = new Map(built.flatMap((command) => command.meanings));
+  return [
+    "## Shared options",
+    ...[...shared].flatMap(([heading, rows]) => {
+      const [, guide] = /docs\/([\w-]+\.md)/.exec(heading) ?? [];
+      return [
+        `### ${titleOf(heading)}`,
+        ...(guide === undefined ? [] : [`Guide: [${guide}](${guide}).`]),
+        optionTable(rows),
+        ...rows.flatMap(({ key }) => {
+          const described = meanings.get(key);
+          return described === undefined ? [] : [meaningTable(described)];
+        }),
+      ];
+    }),
+  ];
+}
+
+/** "Data (docs/data.md):" → "Data" */
+const titleOf = (heading: string): string => heading.replace(/ \(.*|:$/g, "");
+
+/** Returns the anchor that GitHub gives a heading. */
+const anchor = (title: string): string =>
+  title
+    .toLowerCase()
+    .replace(/[^\w -]/g, "")
+    .replaceAll(" ", "-");
+
+function optionTable(rows: readonly OptionRow[]): string {
+  return [row(["option", "meaning"]), row(["---", "---"]), ...rows.map(({ text }) => text)].join("\n");
 }
 
 function meaningTable({ title, rows }: Meanings): string {
@@ -85,16 +176,18 @@ function meaningTable({ title, rows }: Meanings): string {
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
+  return [head, head.map(() => "---"), ...rows].map(row).join("\n");
 }
 
-/** Text of a cell: what Markdown would take for its own is escaped, and pages are links. */
+const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+
+/** Escapes what Markdown would interpret, and links pages. */
 function cell(text: string): string {
   return text
     .replaceAll(/[|<*]/g, (sign) => `\\${sign}`)
     .replaceAll(/docs\/([\w-]+\.md)/g, (_, page: string) => `[${page}](${page})`);
 }
 
-function code(text: string): string {
-  return `\`${text.replaceAll("|", "\\|")}\``;
-}
+const code = (text: string): string => `\`${text.replaceAll("|", "\\|")}\``;
+
+const bold = (text: string, isBold: boolean): string => (isBold ? `**${text}**` : text);

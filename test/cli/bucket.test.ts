@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { bucketPlace, openBucket, textOf, triedBucket } from "../../src/app/cli/queue/bucket.ts";
+import { bucketPlace, markOf, openBucket, textOf } from "../../src/app/cli/queue/bucket.ts";
 import { type HashedFile, listText, receiveFolder, sendFolder } from "../../src/app/cli/queue/bucket-inputs.ts";
 import { bytesHash, textHash } from "../../src/core/files/hash.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -63,18 +63,18 @@ test("an answer that breaks off goes on where it did; one that always does is a 
 
 test("a bucket that was emptied is another one", async () => {
   const bucket = await openBucket("s3://models/a");
-  const mark = await triedBucket(bucket);
-  expect(await triedBucket(bucket)).toBe(mark);
+  const mark = await markOf(bucket);
+  expect(await markOf(bucket)).toBe(mark);
   server.objects.clear();
-  expect(await triedBucket(bucket)).not.toBe(mark);
+  expect(await markOf(bucket)).not.toBe(mark);
   server.objects.set("models/a/store", Buffer.from("../../elsewhere"));
-  await expect(triedBucket(bucket)).rejects.toThrow("is not one that Pith wrote");
+  await expect(markOf(bucket)).rejects.toThrow("is not one that Pith wrote");
 });
 
 test("a missing bucket, keys that may not write, and none at all are told apart, with what to do; no secret is printed", async () => {
   const failure = async (address: string): Promise<string> => {
     try {
-      return await triedBucket(await openBucket(address));
+      return await markOf(await openBucket(address));
     } catch (error) {
       const { message, hint, cause } = error as { message: string; hint?: string; cause?: unknown };
       expect(cause).toBeUndefined();
@@ -91,10 +91,10 @@ test("a missing bucket, keys that may not write, and none at all are told apart,
   as({ ...asking(server.url, ""), AWS_SECRET_ACCESS_KEY: "", AWS_EC2_METADATA_DISABLED: "true", HOME: "/nowhere" });
   found.push(await failure("s3://models/a"));
   expect(found).toEqual([
-    expect.stringMatching(/^There is no bucket "other" at http:.* Make it first/),
+    expect.stringMatching(/^There is no bucket "other" at http:.* Create it first/),
     expect.stringMatching(/^The bucket "models" denies access: AccessDenied, said in words\. .*s3:PutObject/),
-    expect.stringMatching(/^The bucket "models" denies access\. AWS_ACCESS_KEY_ID/),
-    expect.stringMatching(/^No server answers at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)\. AWS_ENDPOINT_URL/),
+    expect.stringMatching(/^The bucket "models" denies access\. Set AWS_ACCESS_KEY_ID/),
+    expect.stringMatching(/^No server answers at http:\/\/127\.0\.0\.1:1 \(ECONNREFUSED\)\. Set AWS_ENDPOINT_URL/),
     expect.stringMatching(/^The bucket "models" denies access: Could not load credentials.* AWS_ACCESS_KEY_ID/),
   ]);
   expect(found.join()).not.toContain("hidden-from-all");
@@ -105,9 +105,9 @@ test("addresses are of a bucket and a path; others with a scheme are refused, fo
   expect(bucketPlace("s3://models")).toEqual({ bucket: "models", prefix: "" });
   for (const folder of ["/mnt/shared", "store", "C:\\store", "s3:store"]) expect(bucketPlace(folder)).toBeUndefined();
   for (const wrong of ["s3://", "s3://A", "s3://models/../b", "s3://models//b", "gs://models/a", "s3://models/a?b"])
-    expect(() => bucketPlace(wrong)).toThrow("is no address of a store");
+    expect(() => bucketPlace(wrong)).toThrow("is not the address of a store");
   vi.stubEnv("AWS_ENDPOINT_URL", "localhost:9000");
-  await expect(openBucket("s3://models")).rejects.toThrow("is no address of a server");
+  await expect(openBucket("s3://models")).rejects.toThrow("is not the address of a server");
 });
 
 test("a folder arrives with its names and contents; a second one sends only what is new", async () => {

@@ -180,7 +180,7 @@ describe("train of a model that was pruned", () => {
   });
 
   test("the original is no file to overwrite, and no flag of passes that do not train", async () => {
-    const { out } = await pith("prune", "--help");
+    const { out } = await pith("prune", "--help-all");
     expect(out).not.toContain("--original");
     expect(await pith(...words.slice(0, 4), ...original, "-o", at("hidden.onnx"))).toMatchObject({ code: 2 });
   });
@@ -425,7 +425,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
   });
 
   test("help names what each flag takes", async () => {
-    const { out } = await pith("train", "--help");
+    const { out } = await pith("train", "--help-all");
     expect(out).toMatch(/--checkpoint <folder>/);
     expect(out).toMatch(/--validation <share>/);
     expect(out).toMatch(/--metric <choice>/);

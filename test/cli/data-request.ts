@@ -1,4 +1,4 @@
-import type { DataRequest } from "../../src/app/cli/data.ts";
+import type { DataRequest } from "../../src/app/cli/flags/data.ts";
 
 /** `--data` with nothing else said. */
 export const dataAt = (path: string): DataRequest => ({

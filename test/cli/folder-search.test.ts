@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { searcherOf } from "../../src/app/cli/commands/folder-search.ts";
 import type { CompressInput, CompressOutput } from "../../src/app/cli/jobs/compress.ts";
-import { Terminal } from "../../src/app/cli/terminal.ts";
+import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { leastSpeed } from "../../src/app/folder/index.ts";
 import type { Choice } from "../../src/judge/record/data.ts";
 import { exampleRun } from "../report/example-run.ts";

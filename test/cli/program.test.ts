@@ -4,7 +4,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type CommandDefinition, defineCommand } from "../../src/app/cli/command.ts";
 import { commands, type Listed } from "../../src/app/cli/commands.ts";
-import { metricNames } from "../../src/app/cli/metrics.ts";
+import { metricNames } from "../../src/app/cli/flags/metrics.ts";
 import { exitCode, runProgram, stoppedDuring } from "../../src/app/cli/program.ts";
 import { PithError, throwIfAborted } from "../../src/core/errors.ts";
 import type behave from "./jobs/behave.ts";
@@ -86,9 +86,9 @@ async function pith(
   return { code, ...text };
 }
 
-/** The help of one of Pith's own commands, as it is printed. */
-async function help(name: string): Promise<string> {
-  return (await pith(`${name} --help`, undefined, commands)).out;
+/** Returns the help of one of Pith's commands as it is printed. */
+async function help(name: string, flag = "--help-all"): Promise<string> {
+  return (await pith(`${name} ${flag}`, undefined, commands)).out;
 }
 
 test.each(["--version", "-v", "-V"])("%s prints the version", async (flag) => {
@@ -149,12 +149,32 @@ test("help and hints name the program as the user starts it", async () => {
 });
 
 describe("help of the commands", () => {
-  test.each(commands.map(({ name }) => name))("%s: at most two lines an option, data options last", async (name) => {
-    const sections = (await help(name)).split("\n\n").filter((section) => /^.*:\n +-/.test(section));
-    const titles = sections.map((section) => section.split("\n")[0]);
-    expect(["Options:", "Options:,Evaluation:,Data (docs/data.md):"]).toContain(titles.join());
-    const options = sections.flatMap((section) => section.split(/\n(?= {2}-)/).slice(1));
-    expect(options.filter((option) => option.split("\n").length > 2)).toEqual([]);
+  const sectionsOf = (text: string): readonly string[] =>
+    text.split("\n\n").filter((section) => /^.*:\n +-/.test(section));
+  const optionsOf = (section: string): readonly string[] => section.split(/\n(?= {2}-)/).slice(1);
+  const names = commands.map(({ name }) => name);
+
+  test.each(names)("%s --help-all has at most two lines per option, evaluation and data last", async (name) => {
+    const sections = sectionsOf(await help(name));
+    const titles = sections.map((section) => section.split("\n")[0] ?? "");
+    const last = titles.filter((title) => /^(Evaluation|Data)/.test(title));
+    expect(titles[0]).toBe("Options:");
+    expect(titles.slice(titles.length - last.length)).toEqual(last);
+    expect(sections.flatMap(optionsOf).filter((option) => option.split("\n").length > 2)).toEqual([]);
+  });
+
+  test.each(names)("%s --help shows at most 16 options in one list, and how many more there are", async (name) => {
+    const [short, full] = [await help(name, "--help"), await help(name)];
+    const sections = sectionsOf(short);
+    const [shown, all] = [sections, sectionsOf(full)].map((each) => each.flatMap(optionsOf).length);
+    expect(shown).toBeLessThanOrEqual(16);
+    const count = Number(/More options: (\d+)\. See pith [\w-]+ --help-all\.\n/.exec(short)?.[1] ?? 0);
+    expect((shown ?? 0) + count).toBe(all);
+    if (count > 0) expect(sections).toHaveLength(1);
+  });
+
+  test("--help-all of the program is its help", async () => {
+    expect(await pith("--help-all")).toEqual(await pith("--help"));
   });
 
   test("on a terminal that says it is 0 columns wide is as wide as on one of 80", async () => {
@@ -184,7 +204,7 @@ describe("help of the commands", () => {
 describe("wrong usage exits with 2, prints no result, and says what was meant", () => {
   test.each([
     ["scale 1 --bts 4", "E_USAGE: Unknown option '--bts'.\nhint: Did you mean --bits?\n"],
-    ["scale 1 --bits 5", 'E_OPTION: --bits: expected 4, 8, got "5".\n'],
+    ["scale 1 --bits 5", "E_OPTION: --bits: expected 4 or 8, got 5.\n"],
     ["scale 1 --bits", "E_USAGE: Option '--bits <choice>' argument missing.\nhint: See pith scale --help.\n"],
     ["scale", "E_USAGE: Missing required argument 'numbers'.\nhint: See pith scale --help.\n"],
     ["scale 1 --seed -3", "E_OPTION: --seed: "],

@@ -348,7 +348,7 @@ export function* batches({ size }) {
     [["--queue", "redis://localhost:1"], "--queue needs --store"],
     [["--store", "somewhere"], "--store is for --queue"],
     [["--queue", "localhost", "--store", "somewhere"], "The address of the queue is not valid"],
-    [["--queue", "redis://localhost:1", "--store", "gs://models"], "is no address of a store"],
+    [["--queue", "redis://localhost:1", "--store", "gs://models"], "is not the address of a store"],
   ])("refuses %j", async (more, message) => {
     expect(await pith(...searching(at("none"), ...more))).toMatchObject({
       code: 2,

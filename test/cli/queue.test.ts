@@ -27,7 +27,7 @@ test.skipIf(noServer !== "")(
     const work = { kind: "candidate", name: "int8", input: {} } as never;
     const job = { stop: new AbortController().signal, isWanted: () => true };
     const ended = queue.doOne(work, job);
-    await queue.look();
+    await queue.countWorkers();
     await stopServer();
     expect(await ended).toBe(true);
     expect(queue).toMatchObject({ isLost: true, room: 0 });
@@ -46,7 +46,7 @@ test.skipIf(noServer !== "")(`queued jobs whose server is lost end if they are s
   const work = { kind: "candidate", name: "int8", input: {} } as never;
   // Node warns of more than ten listeners of one signal.
   const jobs = Array.from({ length: 12 }, () => queue.doOne(work, { stop: controller.signal, isWanted: () => true }));
-  await queue.look();
+  await queue.countWorkers();
   await stopServer();
   // The client notices the end of the connection later than the server's process ends.
   await new Promise((resolve) => setTimeout(resolve, 200));

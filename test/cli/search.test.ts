@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
-import { runFolder, writeResults } from "../../src/app/cli/result-folder.ts";
+import { runFolder, writeResults } from "../../src/app/cli/files/result-folder.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { outliers } from "../outliers.ts";

@@ -130,7 +130,7 @@ describe("what answers instead of a Redis server", () => {
     expect(await worker(`redis://:secret@127.0.0.1:${port}`)).toEqual({
       code: 1,
       out: "",
-      err: `E_FILE: The server at redis://127.0.0.1:${port} does not answer as Redis or Valkey do.\nhint: Check host and port; with TLS the address begins with rediss://.\n`,
+      err: `E_FILE: The server at redis://127.0.0.1:${port} does not answer as Redis or Valkey do.\nhint: Check host and port; begin the address with rediss:// for TLS.\n`,
     });
   });
 
@@ -138,14 +138,14 @@ describe("what answers instead of a Redis server", () => {
     const reply = "-ERR unknown command 'auth', with args beginning with: 'secret' \r\n";
     const port = await answering((socket) => socket.on("data", () => socket.write(reply)));
     const { err } = await worker(`redis://:secret@127.0.0.1:${port}`);
-    expect(err).toContain(`refuses the connection: ERR unknown command 'auth'.`);
+    expect(err).toContain(`rejects the connection: ERR unknown command 'auth'.`);
     expect(err).not.toContain("secret");
   });
 
   test("a server without TLS is named as such", async () => {
     const port = await answering((socket) => socket.on("data", () => socket.write("-ERR Protocol error\r\n")));
     expect((await worker(`rediss://:secret@127.0.0.1:${port}`)).err).toBe(
-      `E_FILE: The server at rediss://127.0.0.1:${port} does not speak TLS.\nhint: Without TLS the address begins with redis://.\n`,
+      `E_FILE: The server at rediss://127.0.0.1:${port} does not speak TLS.\nhint: Begin the address with redis:// for a connection without TLS.\n`,
     );
   });
 

@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { withSteps } from "../../src/app/cli/steps-folder.ts";
-import { Terminal } from "../../src/app/cli/terminal.ts";
+import { withSteps } from "../../src/app/cli/files/steps-folder.ts";
+import { Terminal } from "../../src/app/cli/print/terminal.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";

@@ -124,12 +124,12 @@ describe("the command lines", () => {
   test.each(lines)("%s: npx pith %s", async (_, __, words, comment) => {
     expect(await understood(words)).toBe("");
     const flags = comment.match(/--[\w-]+/g) ?? [];
-    const help = flags.length === 0 ? "" : (await pith(words[0] ?? "", "--help")).out;
+    const help = flags.length === 0 ? "" : (await pith(words[0] ?? "", "--help-all")).out;
     for (const flag of flags) expect(help, `${flag} in the comment`).toContain(flag);
   });
 
   test("every flag that a guide names is one of some command", async () => {
-    const helps = await Promise.all(commands.map(async ({ name }) => (await pith(name, "--help")).out));
+    const helps = await Promise.all(commands.map(async ({ name }) => (await pith(name, "--help-all")).out));
     const flags = new Set(helps.join("\n").match(/--[a-z][\w-]*/g));
     for (const { name, text } of pages) {
       const named = (text.match(/(?<![\w-])--[a-z][\w-]*/g) ?? []).filter(

@@ -2,14 +2,15 @@
 
 import { Argument, Command } from "commander";
 import * as v from "valibot";
-import { capitalize, type PithError } from "../../core/errors.ts";
+import { capitalize, PithError } from "../../core/errors.ts";
 import { described, option } from "../../core/pass/options.ts";
+import { quoted } from "../../judge/record/shell-command.ts";
 import type { Job } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
-import { guideOf } from "./guides.ts";
-import { modelAt, modelsOfFlags, saidOn } from "./model-folder.ts";
-import { addFlags, givenFlags, keysOf, meaningsOf, readFlags } from "./options.ts";
-import type { Terminal } from "./terminal.ts";
+import { findModel, withModelFiles } from "./files/model-folder.ts";
+import { addFlags, Flag, givenFlags, keysOf, meaningsOf, readFlags } from "./flags/options.ts";
+import type loadableJob from "./jobs/loadable.ts";
+import type { Terminal } from "./print/terminal.ts";
 
 export interface CommandArgument {
   readonly name: string;
@@ -23,7 +24,7 @@ export interface CommandDefinition<S extends v.GenericSchema = v.GenericSchema> 
   readonly name: string;
   readonly summary: string;
   readonly arguments: readonly CommandArgument[];
-  /** An object schema: each entry is a flag (`options.ts`). */
+  /** An object schema: each entry is a flag (`flags/options.ts`). */
   readonly options: S;
   /** Options of the underlying operation. They have flags too and are passed on unchecked. */
   readonly passed?: v.GenericSchema;
@@ -71,25 +72,51 @@ export interface Result {
 /** Larger integers are not exact. */
 export const seedSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(Number.MAX_SAFE_INTEGER));
 
-const common = v.object({
+const sharedOptions = v.object({
   json: option(v.boolean(), "print the result as JSON"),
   seed: v.optional(described(seedSchema, "random seed", { value: "n" }), 0),
 });
 
-export interface CommonOptions {
+export interface SharedOptions {
   readonly json: boolean;
   readonly seed: number;
   readonly passed: Readonly<Record<string, unknown>>;
+}
+
+/** Maximum number of flags that `--help` shows; a command with more shows the common ones. */
+const maxFlags = 16;
+
+/** The guide of a command in the package's folder docs/. */
+const guides: ReadonlyMap<string, string> = new Map([
+  ["plot", "plot.md"],
+  ["eval", "data.md"],
+  ["compress", "compress.md"],
+  ["explain", "pruning.md"],
+  ["sensitivity", "sensitivity.md"],
+  ["train", "training.md"],
+  ["prune", "pruning.md"],
+  ["quantize", "quantization.md"],
+  ["factorize", "low-rank.md"],
+  ["lora", "low-rank.md"],
+  ["distill", "distillation.md"],
+  ["recover", "pruning.md"],
+  ["reinitialize", "training.md"],
+]);
+
+export function guideOf(command: string): string | undefined {
+  const page = guides.get(command);
+  return page === undefined ? undefined : `docs/${page}`;
 }
 
 export function defineCommand<S extends v.GenericSchema>(definition: CommandDefinition<S>): CommandDefinition<S> {
   return definition;
 }
 
+/** @param isFullHelp whether the help shows every flag. */
 export function buildCommand<S extends v.GenericSchema>(
   definition: CommandDefinition<S>,
-  execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
-  program = "pith",
+  execute: (options: SharedOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
+  { program = "pith", isFullHelp = true }: { readonly program?: string; readonly isFullHelp?: boolean } = {},
 ): Command {
   const command = new Command(definition.name);
   command.summary(definition.summary).description(`${capitalize(definition.summary)}.`);
@@ -98,48 +125,80 @@ export function buildCommand<S extends v.GenericSchema>(
     const argument = new Argument(form, description);
     command.addArgument(choices === undefined ? argument : argument.choices(choices));
   }
-  const { passed, options: own, reserved = [], without = [] } = definition;
-  // If both have a flag, the description of `passed` is used.
-  const described = passed === undefined ? new Set<string>() : keysOf(passed);
-  if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(common)]));
-  addFlags(command, own, new Set([...without, ...[...described].filter((key) => !reserved.includes(key))]));
-  addFlags(command, common, new Set(definition.deterministic === true ? ["seed"] : []));
-  for (const { title, rows } of [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(own)]) {
-    const wide = Math.max(...rows.map(([name]) => name.length));
-    command.addHelpText("after", ({ command: shown }) => {
-      const help = shown.createHelp();
-      help.prepareContext({ helpWidth: shown.configureOutput().getOutHelpWidth?.() ?? 80 });
-      return `\n${title}\n${rows.map(([name, meaning]) => help.formatItem(name, wide, meaning, help)).join("\n")}`;
-    });
-  }
-  command.addHelpText(
-    "after",
-    `\nExamples:\n${definition.examples.map((line) => `  $ ${program} ${line}`).join("\n")}`,
-  );
-  const guide = guideOf(definition.name);
-  if (guide !== undefined) command.addHelpText("after", `\nGuide: ${guide}`);
+  const { passed, options: ownSchema, reserved = [], without = [] } = definition;
+  // If both schemas have an option, the description of `passed` is used.
+  const passedKeys = passed === undefined ? [] : [...keysOf(passed)].filter((key) => !reserved.includes(key));
+  if (passed !== undefined) addFlags(command, passed, new Set([...reserved, ...keysOf(sharedOptions)]));
+  addFlags(command, ownSchema, new Set([...without, ...passedKeys]));
+  addFlags(command, sharedOptions, new Set(definition.deterministic === true ? ["seed"] : []));
+  addHelp(command, definition, { program, isFullHelp });
   return command.action(async () => {
     const words = command.processedArgs.flat().flatMap((word) => (word === undefined ? [] : String(word)));
-    const { json = false, seed } = readFlags(command, common);
-    const given = passed === undefined ? {} : givenFlags(command, passed);
-    for (const key of reserved) delete given[key];
-    await execute({ json, seed, passed: given }, async (session) => {
+    const { json = false, seed } = readFlags(command, sharedOptions);
+    const passedOptions = passed === undefined ? {} : givenFlags(command, passed);
+    for (const key of reserved) delete passedOptions[key];
+    await execute({ json, seed, passed: passedOptions }, async (session) => {
       const folders = new Map<string, string>();
       const fileOf = async (path: string): Promise<string> => {
-        const file = await modelAt(path, saidOn(session.terminal));
+        const file = await findModel(path, session.terminal);
         if (file !== path) folders.set(file, path);
         return file;
       };
       const models: string[] = [];
-      const options = await modelsOfFlags(readFlags(command, own), fileOf);
+      const options = await withModelFiles(readFlags(command, ownSchema), fileOf);
       for (const word of words) models.push(definition.folders?.(options) === true ? word : await fileOf(word));
-      const passed = await modelsOfFlags(session.passed, fileOf);
       try {
-        return await definition.run(models, options, { ...session, folders, passed });
+        return await definition.run(models, options, {
+          ...session,
+          folders,
+          passed: await withModelFiles(session.passed, fileOf),
+        });
       } catch (error) {
-        const { adviseOnLoading } = await import("./loading-advice.ts");
         throw await adviseOnLoading(error, models, session);
       }
     });
   });
+}
+
+/** Shows the common flags, or all in groups; then the meanings of words, the examples and the guide. */
+function addHelp(
+  command: Command,
+  { name, passed, options, examples }: CommandDefinition,
+  { program, isFullHelp }: { readonly program: string; readonly isFullHelp: boolean },
+): void {
+  const total = command.options.length;
+  const isFull = isFullHelp || total <= maxFlags;
+  for (const flag of command.options) {
+    if (isFull || !(flag instanceof Flag)) continue;
+    flag.hideHelp(!flag.isCommon).helpGroup("Options:");
+  }
+  const visible = command.options.filter(({ hidden }) => !hidden);
+  if (total > maxFlags) command.option("--help-all", "print help of all options");
+  const keys = new Set(visible.map((flag) => flag.attributeName()));
+  for (const [key, { title, rows }] of [...(passed === undefined ? [] : meaningsOf(passed)), ...meaningsOf(options)]) {
+    if (!keys.has(key)) continue;
+    const width = Math.max(...rows.map(([word]) => word.length));
+    command.addHelpText("after", ({ command: shown }) => {
+      const help = shown.createHelp();
+      help.prepareContext({ helpWidth: shown.configureOutput().getOutHelpWidth?.() ?? 80 });
+      return `\n${title}\n${rows.map(([word, meaning]) => help.formatItem(word, width, meaning, help)).join("\n")}`;
+    });
+  }
+  const guide = guideOf(name);
+  command.addHelpText(
+    "after",
+    [
+      ...(isFull ? [] : ["", `More options: ${total - visible.length}. See ${program} ${name} --help-all.`]),
+      ...["", "Examples:", ...examples.map((line) => `  $ ${program} ${line}`)],
+      ...(guide === undefined ? [] : ["", `Guide: ${guide}`]),
+    ].join("\n"),
+  );
+}
+
+/** Suggests `pith simplify` for a model that ONNX Runtime rejects, if the simplified model loads. */
+export async function adviseOnLoading(error: unknown, models: readonly string[], { job }: Pick<Session, "job">) {
+  if (!(error instanceof PithError) || error.code !== "E_ENGINE") return error;
+  const model = await job<typeof loadableJob>("loadable", { models }, "simplify").catch(() => undefined);
+  if (model === undefined) return error;
+  return error.reworded({ hint: `Run pith simplify ${quoted(model)} first, and use its result: it loads.` });
 }

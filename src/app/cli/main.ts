@@ -5,10 +5,7 @@ import * as module from "node:module";
 // Node 22 and newer cache compiled code; only later imports benefit.
 const { enableCompileCache } = module as { enableCompileCache?: () => unknown };
 enableCompileCache?.();
-const [{ exitCode, runProgram }, { invocation }] = await Promise.all([
-  import("./program.ts"),
-  import("./invocation.ts"),
-]);
+const { exitCode, invocation, runProgram } = await import("./program.ts");
 
 const controller = new AbortController();
 /** 128 + signal number, as for a program that the signal killed. */

@@ -1,3 +1,6 @@
+/** Runs a command line: finds the command, parses its flags, runs it, and prints its result or its error. */
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { moduleOf } from "#root";
@@ -5,11 +8,10 @@ import { capitalize, type ErrorCode, PithError } from "../../core/errors.ts";
 import { version } from "../../core/version.ts";
 import type { Job, JobEvent } from "../../runtime/job/job.ts";
 import type { RunOptions } from "../../runtime/job/run.ts";
-import { publicWords, secretsHidden } from "./addresses.ts";
-import type { CommonOptions, Result, Session } from "./command.ts";
+import type { Result, Session, SharedOptions } from "./command.ts";
 import { commands, type Listed } from "./commands.ts";
-import { asTyped } from "./invocation.ts";
-import { type Environment, type Stream, Terminal, widthOf } from "./terminal.ts";
+import { publicWords, secretsHidden } from "./print/addresses.ts";
+import { type Environment, type Stream, Terminal, widthOf } from "./print/terminal.ts";
 
 /** Errors that a different command line avoids: a wrong flag, an invalid setting, an unknown layer. */
 const usageCodes: ReadonlySet<ErrorCode> = new Set(["E_USAGE", "E_OPTION", "E_NAME"]);
@@ -28,9 +30,9 @@ export interface Surroundings {
 }
 
 /** Runs a command line and returns the exit code: 0 done, 1 failed or a goal missed, 2 wrong usage. */
-export async function runProgram(typed: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {
   const { signal } = surroundings;
-  const words = typed.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
+  const words = line.map((word) => (word.startsWith("file://") ? fileURLToPath(word) : word));
   // Programs use either for the version.
   if (words[0] === "-V") words[0] = "-v";
   const terminal = openTerminal(surroundings, words);
@@ -43,48 +45,46 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     how: Pick<RunOptions, "keeps" | "modules"> = {},
   ): Promise<Awaited<ReturnType<J>>> => {
     const run = surroundings.runJob ?? (await import("../../runtime/job/run.ts")).runJob;
-    const { onCommandLine } = await import("./invalid-options.ts");
-    const flags = asked === undefined ? undefined : flagsOf(asked);
+    const { onCommandLine } = await import("./flags/invalid-options.ts");
+    const flags = command === undefined ? undefined : flagsOf(command);
     let stage = "";
     const onEvent = (event: JobEvent): void => {
       if (event.kind === "stage") stage = event.name;
       terminal.event(event.kind === "log" ? { ...event, text: onCommandLine(event.text, flags) } : event);
     };
+    const url = typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module;
     try {
-      return await run<J>(typeof module === "string" ? moduleOf(`app/cli/jobs/${module}`) : module, input, {
-        ...how,
-        name,
-        signal,
-        onEvent,
-      });
+      return await run<J>(url, input, { ...how, name, signal, onEvent });
     } catch (error) {
       throw stoppedDuring(error, words[0] ?? "", stage);
     }
   };
-  const execute = async (options: CommonOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
+  const execute = async (options: SharedOptions, body: (session: Session) => Promise<Result>): Promise<void> => {
     const { seed, passed } = options;
     const session: Session = { terminal, signal, seed, line: publicWords(words), passed, folders: new Map(), job };
     const result = await body(session);
     terminal.close();
     if (options.json) terminal.document(result.data);
     else result.print(terminal);
-    if (result.failure !== undefined) terminal.fail(await advised(result.failure, asked, words));
+    if (result.failure !== undefined) terminal.fail(await withAdvice(result.failure, command, words));
     if (result.goalMissed === true || result.failure !== undefined) code = exitCode.failed;
   };
-  let asked: Command | undefined;
+  let command: Command | undefined;
   try {
     // A shell completes a word; it ignores errors.
     if (words[0] === "complete" && words[1] === "--") {
-      const { candidates } = await import("./completion/complete.ts");
+      const { candidates } = await import("./flags/complete.ts");
       const typed = words.slice(2);
-      const found = candidates(await buildProgram(typed, surroundings, execute), typed);
-      terminal.text(found.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
+      const completions = candidates(await buildProgram(typed, surroundings, execute, true), typed);
+      terminal.text(completions.map(({ word, meaning }) => `${word}\t${meaning}\n`).join(""));
       return exitCode.ok;
     }
-    const program = await buildProgram(words, surroundings, execute);
-    asked = program.commands.find((command) => command.name() === words[0]);
-    const settled = asked === undefined ? words : (await import("./options.ts")).settleFlags(asked, words);
-    await requireCommand(program, words);
+    const isFullHelp = words.includes(fullHelp);
+    const parsed = words.map((word) => (word === fullHelp ? "--help" : word));
+    const program = await buildProgram(parsed, surroundings, execute, isFullHelp);
+    command = program.commands.find((candidate) => candidate.name() === parsed[0]);
+    const settled = command === undefined ? parsed : (await import("./flags/options.ts")).settleFlags(command, parsed);
+    await requireCommand(program, parsed);
     await program.parseAsync([...settled], { from: "user" });
     return code;
   } catch (error) {
@@ -93,40 +93,47 @@ export async function runProgram(typed: readonly string[], surroundings: Surroun
     // Help was shown because the command is missing.
     if (error instanceof CommanderError && error.code === "commander.help") return exitCode.usage;
     const failure =
-      error instanceof CommanderError ? await usageError(error, asked, words) : await advised(error, asked, words);
+      error instanceof CommanderError
+        ? await usageError(error, command, words)
+        : await withAdvice(error, command, words);
     terminal.fail(failure);
     return failure instanceof PithError && usageCodes.has(failure.code) ? exitCode.usage : exitCode.failed;
   }
 }
+
+const fullHelp = "--help-all";
 
 /** Commander would print the help for an unknown command. @throws PithError E_USAGE */
 async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
   const [first, second] = words;
   const typed = first === "help" ? second : first;
   const names = program.commands.map((command) => command.name());
-  if (typed === undefined || typed === "help" || isFlag(typed) || names.includes(typed)) return;
+  if (typed === undefined || typed === "help" || /^--?[a-z]/i.test(typed) || names.includes(typed)) return;
   const { nearest } = await import("../../core/graph/nearest.ts");
-  const meant = nearest(typed, names);
-  const hint = meant === undefined ? "See pith --help." : `Did you mean ${meant}?`;
+  const similar = nearest(typed, names);
+  const hint = similar === undefined ? "See pith --help." : `Did you mean ${similar}?`;
   throw new PithError("E_USAGE", `Unknown command '${typed}'.`, { hint });
 }
 
-async function advised(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
+/** Names failed modules of the user, suggests existing paths, and words advice as flags. */
+async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
   const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blamed(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
-  const { withPathMeant } = await import("./path-meant.ts");
-  const { ownAdvice } = await import("./invalid-options.ts");
-  return ownAdvice(await withPathMeant(failure, words), flagsOf(command));
+  const { suggestPath } = await import("./files/suggest-path.ts");
+  const { ownAdvice } = await import("./flags/invalid-options.ts");
+  return ownAdvice(await suggestPath(failure, words), flagsOf(command));
 }
 
 function flagsOf(command: Command): ReadonlySet<string> {
   return new Set(["--help", ...command.options.flatMap(({ long }) => long ?? [])]);
 }
 
+/** Loads only the command that the words name. */
 async function buildProgram(
   words: readonly string[],
   { out, err, commands: listing = commands, program: name = "pith" }: Surroundings,
-  execute: (options: CommonOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
+  execute: (options: SharedOptions, body: (session: Session) => Promise<Result>) => Promise<void>,
+  isFullHelp: boolean,
 ): Promise<Command> {
   const program = new Command(name);
   program
@@ -134,14 +141,13 @@ async function buildProgram(
       "Make ONNX models smaller, and check that they still work: prune, quantize, distill, factorize, measure.",
     )
     .version(version, "-v, --version", "print the version")
-    .helpOption("-h, --help", "print help")
     .helpCommand("help [command]", "print help of a command")
     .showSuggestionAfterError(true);
-  const asked = words.slice(0, words[0] === "help" ? 2 : 1);
+  const named = words.slice(0, words[0] === "help" ? 2 : 1);
   for (const listed of listing) {
-    if (asked.includes(listed.name)) {
+    if (named.includes(listed.name)) {
       const [{ buildCommand }, { default: definition }] = await Promise.all([import("./command.ts"), listed.load()]);
-      program.addCommand(buildCommand(definition, execute, name));
+      program.addCommand(buildCommand(definition, execute, { program: name, isFullHelp }));
     } else program.command(listed.name).summary(listed.summary);
   }
   for (const command of [program, ...program.commands]) {
@@ -165,72 +171,47 @@ async function usageError(
   command: Command | undefined,
   words: readonly string[],
 ): Promise<PithError> {
+  const help = `See pith ${command === undefined ? "" : `${command.name()} `}--help.`;
   if (error.code === "commander.excessArguments" && command !== undefined) {
-    const refused = (await import("./options.ts")).strayWord(command, words);
-    if (refused instanceof PithError) return refused.reworded({ hint: refused.hint ?? helpOf(command) });
-  }
-  // A missing flag may be present but mistyped.
-  const isMissing = error.code === "commander.missingMandatoryOptionValue";
-  const strange = isMissing ? command?.args.find(isFlag) : undefined;
-  if (strange !== undefined) {
-    const hint = (await flagMeant(strange, command)) ?? helpOf(command);
-    return new PithError("E_USAGE", `Unknown option '${strange}'.`, { hint });
-  }
-  if (isMissing) {
-    const { RequiredFlag } = await import("./options.ts");
-    for (const option of command?.options ?? []) {
-      if (!(option instanceof RequiredFlag) || command?.getOptionValue(option.attributeName()) !== undefined) continue;
-      return new PithError("E_USAGE", `${option.long} is needed: ${option.meaning}.`, { hint: helpOf(command) });
-    }
+    const rejection = (await import("./flags/options.ts")).strayWord(command, words);
+    if (rejection instanceof PithError) return rejection.reworded({ hint: rejection.hint ?? help });
   }
   const [first = "", ...rest] = error.message.split("\n");
   const sentence = first.replace(/^error: /, "").replace(/[.]?$/, ".");
-  const hint = rest
+  const suggestion = rest
     .join(" ")
     .replace(/^\((.*)\)$/, "$1")
     .trim();
-  return new PithError("E_USAGE", capitalize(sentence), {
-    hint: (await unknownMeant(error, command)) ?? (hint === "" ? helpOf(command) : hint),
-  });
+  const hint = (await suggestFlag(error, command)) ?? (suggestion === "" ? help : suggestion);
+  return new PithError("E_USAGE", capitalize(sentence), { hint });
 }
 
 /** Commander suggests similar spellings, but not synonyms. */
-async function unknownMeant(
+async function suggestFlag(
   { code, message }: CommanderError,
   command: Command | undefined,
 ): Promise<string | undefined> {
   const typed = code === "commander.unknownOption" ? /'(--[^']+)'/.exec(message)?.[1] : undefined;
-  return typed === undefined ? undefined : flagMeant(typed, command);
-}
-
-async function flagMeant(typed: string, command: Command | undefined): Promise<string | undefined> {
+  if (typed === undefined) return undefined;
   const { unknownOptionHint } = await import("../../core/pass/suggest-option.ts");
   const flags = (command?.options ?? []).flatMap(({ long }) => long ?? []);
   return unknownOptionHint(typed, flags);
 }
 
-function helpOf(command: Command | undefined): string {
-  return `See pith ${command === undefined ? "" : `${command.name()} `}--help.`;
-}
-
-function isFlag(word: string): boolean {
-  return /^--?[a-z]/i.test(word);
-}
-
-const besides = new Map([
+const stageTexts = new Map([
   ["preprocessing", "guessing the preprocessing of images"],
   ["original", "measuring the original"],
   ["evaluate", "measuring the result"],
   ["compare", "comparing the result with the original"],
 ]);
 
+/** Names the command if it was stopped in a stage around its own work. */
 export function stoppedDuring(error: unknown, command: string, stage: string): unknown {
-  const doing = besides.get(stage);
-  if (!(error instanceof PithError) || error.code !== "E_STOPPED" || doing === undefined || command === "eval")
+  const activity = stageTexts.get(stage);
+  if (!(error instanceof PithError) || error.code !== "E_STOPPED" || activity === undefined || command === "eval")
     return error;
-  const { hint } = error;
-  const options = { cause: error, hint };
-  return new PithError("E_STOPPED", `${command} was stopped while ${doing}.`, options);
+  const options = { cause: error, hint: error.hint };
+  return new PithError("E_STOPPED", `${command} was stopped while ${activity}.`, options);
 }
 
 function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, words: readonly string[]): Terminal {
@@ -240,4 +221,22 @@ function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, wo
     typed: (text) => asTyped(text, program),
     withoutSecrets: secretsHidden(words),
   });
+}
+
+/** npx and scripts of npm, pnpm and yarn add this folder to the PATH; the user's shell does not have it. */
+const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
+
+/** Detects how the user starts Pith: an install into a project puts no `pith` on the PATH. */
+export function invocation({ PATH = "" }: { readonly PATH?: string | undefined }): "pith" | "npx pith" {
+  const folders = PATH.split(delimiter).filter((folder) => folder !== "" && !projectFolder.test(folder));
+  const isInstalled = folders.some((folder) => ["pith", "pith.cmd"].some((name) => existsSync(join(folder, name))));
+  return isInstalled ? "pith" : "npx pith";
+}
+
+const names = commands.map(({ name }) => name).join("|");
+const commandLine = new RegExp(`(?<![\\w./-]|npx )pith (?=(?:${names}|help|--help)\\b)`, "g");
+
+/** Replaces `pith eval …` by `npx pith eval …` if needed, so that command lines can be typed. */
+export function asTyped(text: string, program: string): string {
+  return program === "pith" ? text : text.replace(commandLine, `${program} `);
 }

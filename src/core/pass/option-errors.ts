@@ -2,7 +2,7 @@
 
 import * as v from "valibot";
 import { stripPeriod } from "../errors.ts";
-import { nearest } from "../graph/nearest.ts";
+import { allNearest } from "../graph/nearest.ts";
 import { hintOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
 import { unknownOptionHint } from "./suggest-option.ts";
@@ -85,10 +85,10 @@ export function unknownName(
   };
 }
 
-const meant = (typed: string, names: readonly string[]): string | undefined => question(nearest(typed, names), typed);
-
-function question(name: string | undefined, typed: string): string | undefined {
-  return name === undefined || name === typed ? undefined : `Did you mean "${name}"?`;
+/** Asks for the accepted words that are most similar to the typed one. */
+function meant(typed: string, names: readonly string[]): string | undefined {
+  const similar = allNearest(typed, names).filter((name) => name !== typed);
+  return similar.length === 0 ? undefined : `Did you mean ${similar.map((name) => `"${name}"`).join(" or ")}?`;
 }
 
 /** Returns the most informative issue: a mistyped name rather than a missing one, and of a union the member that looked inside the value. */

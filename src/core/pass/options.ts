@@ -11,6 +11,8 @@ export interface FlagMetadata {
   readonly perLayer?: boolean;
   /** Rejects 1 without a percent sign, because it could mean 1 % or all. If false, a number up to 1 is not a share. */
   readonly percent?: boolean;
+  /** Whether `--help` shows the flag; `--help-all` shows every flag. */
+  readonly common?: boolean;
   /** The help heading of the flag; default: "Options:". */
   readonly group?: string;
   /** The meanings of the accepted words: a section of the help after the flags. */
@@ -90,6 +92,9 @@ export function hintOf({
   return typeof requirement === "function" ? readers.get(requirement)?.(input)?.hint : undefined;
 }
 
+/** The help heading of flags that select layers. */
+const layersGroup = "Layers:";
+
 const names = v.optional(
   v.union([v.string(), v.array(v.string())], "takes the name of a layer, or a list of names and patterns"),
 );
@@ -100,11 +105,11 @@ export const overridesOption = <E extends v.ObjectEntries>(entries: E) => {
   return described(
     v.optional(v.record(v.string(), v.strictObject(entries))),
     `rules such as "fc*:${names[0]}=…": ${names.join(", ")}`,
-    { value: "rule", perLayer: true },
+    { value: "rule", perLayer: true, group: layersGroup },
   );
 };
 
-const listed = { value: "layer,…" };
+const listed = { value: "layer,…", group: layersGroup };
 
 /** The type of `selectionOptions` with descriptions: editors show none for spread entries. */
 export interface LayerSelection {

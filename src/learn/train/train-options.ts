@@ -112,6 +112,11 @@ export type GroupLasso = v.InferOutput<typeof lassoObject>;
 
 export const groupLassoOf = (given: v.InferOutput<typeof groupLassoSchema>): GroupLasso =>
   typeof given === "number" ? { strength: given, grow: false } : given;
+/** Help headings of flags of `train`, `distill` and other passes that train. */
+const optimization = "Optimization:";
+const validation = "Validation:";
+const sparsity = "Sparse training:";
+const resources = "Checkpoints, logs and resources:";
 
 const trainEntries = v.strictObject({
   data: described(datasetOption, "training samples"),
@@ -120,27 +125,33 @@ const trainEntries = v.strictObject({
     v.pipe(augmentationOption, understood(parseAugmentation)),
     'augmentation of images: "crop=4 flip jitter=0.2 noise=0.05 erase=0.25 mixup=0.2 views=8"',
   ),
-  epochs: described(v.optional(countOption, 5), "passes over the data"),
+  epochs: described(v.optional(countOption, 5), "passes over the data", { common: true }),
   batch: option(
     countOption,
     `samples per batch (default: ${defaultBatch}, fewer of large inputs, or the fixed size of the model)`,
+    { group: optimization },
   ),
-  accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update"),
+  accumulate: described(v.optional(countOption, 1), "gradient accumulation: batches per update", {
+    group: optimization,
+  }),
   optimizer: described(
     v.optional(
       v.union([v.picklist(optimizerNames), v.custom<Optimizer>(isOptimizer, 'must be "adam", "sgd" or an optimizer')]),
       "adam",
     ),
     "optimization algorithm",
+    { group: optimization },
   ),
   learningRate: option(
     positiveOption,
     `learning rate (default: ${optimizerNames.map((name) => `${optimizers[name].rate} for ${name}`).join(", ")})`,
+    { common: true },
   ),
-  momentum: described(v.optional(share, 0.9), "momentum of sgd"),
+  momentum: described(v.optional(share, 0.9), "momentum of sgd", { group: optimization }),
   weightDecay: option(
     v.pipe(v.number(), v.minValue(0)),
     "weight decay, except for biases and norms (default: 0.01 for adamw, else 0)",
+    { group: optimization },
   ),
   schedule: described(
     v.optional(
@@ -152,14 +163,19 @@ const trainEntries = v.strictObject({
       "cosine",
     ),
     'rate schedule, or "steps(30, 80)"',
+    { group: optimization },
   ),
   warmup: described(
     v.optional(v.pipe(v.number(), v.minValue(0)), 0),
     "warm-up steps, or a fraction of all steps if below 1",
+    { group: optimization },
   ),
-  clip: option(positiveOption, "clip the global gradient norm to this value"),
-  average: option(share, "exponential moving average of the weights, with this decay: 0.999"),
+  clip: option(positiveOption, "clip the global gradient norm to this value", { group: optimization }),
+  average: option(share, "exponential moving average of the weights, with this decay: 0.999", {
+    group: optimization,
+  }),
   loss: described(v.optional(lossOption, "cross-entropy"), 'loss, or a sum: "mse + 0.5 * kl(label=teacher)"', {
+    common: true,
     meanings: {
       title: 'Losses (--loss), all with output=name and label=column or output: "huber(delta=0.5, label=price)"',
       rows: losses.map(({ name, meaning }) => [name, meaning] as const),
@@ -169,39 +185,49 @@ const trainEntries = v.strictObject({
   validation: option(
     v.union([heldOutShare, shareOrPath, datasetObject]),
     "held-out share for evaluation, such as 10%, or other data; the best weights are kept",
-    { value: "share" },
+    { value: "share", group: validation },
   ),
   metric: v.optional(v.custom<Metric>(isMetric, "must be a metric")),
   onStep: v.optional(v.custom<Callback<TrainedStep>>(isFunction, "must be a function")),
   onEpoch: v.optional(v.custom<Callback<Epoch>>(isFunction, "must be a function")),
-  every: option(countOption, "steps between evaluations (default: an epoch)"),
-  patience: option(countOption, "early stopping: evaluations without improvement"),
+  every: option(countOption, "steps between evaluations (default: an epoch)", { group: validation }),
+  patience: option(countOption, "early stopping: evaluations without improvement", { group: validation }),
   batchStatistics: described(
     v.optional(v.boolean(), false),
     "use batch statistics in batch normalization (default: those of the file)",
+    { group: optimization },
   ),
   prune: option(
     gradualSchema,
     "prune gradually: the share of weights masked in the end, or as JSON with when and by what",
-    { value: "amount" },
+    { value: "amount", group: sparsity },
   ),
   groupLasso: option(
     groupLassoSchema,
     "sparse training: group lasso on whole channels, to cut them with less loss: 0.02, or JSON",
-    { value: "strength" },
+    { value: "strength", group: sparsity },
   ),
   keepStep: option(
     v.pipe(v.number(), v.integer("is the number of a step"), v.minValue(0, "is the number of a step")),
     "keep the weights of this step in the model, for `rewind` (0: those before the first)",
-    { value: "step" },
+    { value: "step", group: sparsity },
   ),
-  threads: option(countOption, "threads of the runtime"),
-  checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time"),
-  checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", { value: "folder" }),
+  threads: option(countOption, "threads of the runtime", { group: resources }),
+  checkpointing: described(v.optional(v.boolean(), false), "gradient checkpointing: less memory, a third more time", {
+    group: resources,
+  }),
+  checkpoint: option(v.string(), "folder for checkpoints, last.onnx and best.onnx", {
+    value: "folder",
+    group: resources,
+    common: true,
+  }),
   log: option(v.string(), "log of each step: a CSV file, or TensorBoard events if named *tfevents*", {
     value: "run.csv",
+    group: resources,
   }),
-  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder"),
+  resume: described(v.optional(v.boolean(), false), "continue with the checkpoint in this folder", {
+    group: resources,
+  }),
 });
 
 type Dependent = Partial<

@@ -95,17 +95,18 @@ export const distill = definePass({
   },
   options: v.pipe(
     v.strictObject({
-      teacher: option(modelOption(), "the model to learn from", { value: "teacher.onnx" }),
+      teacher: option(modelOption(), "the model to learn from", { value: "teacher.onnx", common: true }),
       otherTeachers: option(v.array(modelOption()), "further teachers: all have the same weight", {
         value: "b.onnx,…",
       }),
       shrink: option(
         v.pipe(v.number(), v.gtValue(0, "must be above 0 %"), v.ltValue(1, "must be below 1 (100 %)"), v.maxValue(1)),
         "make the student narrower first: share of the channels to cut from each layer",
-        { value: "share" },
+        { value: "share", common: true },
       ),
       keepLayers: option(keptLayers, "make the student shallower first: how many repeated layers stay, or which", {
         value: "n",
+        common: true,
       }),
       temperature: option(temperatureOf, "softens the distributions of teacher and student (default: 4)"),
       alpha: option(
@@ -120,6 +121,7 @@ export const distill = definePass({
         ),
         'weighted sum of losses in place of the default: "hinton + 100 * fitnets"',
         {
+          common: true,
           meanings: {
             title: "Losses (--loss): formulas, settings and papers are in docs/distillation.md",
             rows: [
@@ -137,7 +139,7 @@ export const distill = definePass({
       batchStatistics: described(
         v.optional(v.boolean(), true),
         `use batch statistics in batch normalization, with batches of ${fewestForStatistics} samples or more`,
-        { negated: "keep the statistics of the file in batch normalization" },
+        { negated: "keep the statistics of the file in batch normalization", group: "Optimization:" },
       ),
     }),
     v.check(

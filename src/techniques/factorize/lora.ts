@@ -54,19 +54,25 @@ import { insertErrors } from "./error-adapters.ts";
 
 const loraOptions = v.pipe(
   v.strictObject({
-    rank: option(countOption, "rank of the adapters (default 8)"),
-    alpha: option(positiveOption, "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)"),
+    rank: option(countOption, "rank of the adapters (default 8)", { common: true }),
+    alpha: option(positiveOption, "scale adapters by alpha / rank (default: alpha = rank, a scale of 1)", {
+      common: true,
+    }),
     from: option(
       modelOption("takes the path of saved adapters, or a model"),
       "insert these adapters, written by `save`, instead of new ones",
-      { value: "adapters.onnx" },
+      { value: "adapters.onnx", common: true },
     ),
     errorOf: option(modelOption(), "begin with what rounding took from the weights of this model", {
       value: "original.onnx",
+      common: true,
     }),
-    merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights"),
+    merge: described(v.optional(v.boolean(), false), "add the adapters of the model to its weights", {
+      common: true,
+    }),
     save: option(v.string(), "with `merge`: also write the adapters to a file of their own", {
       value: "adapters.onnx",
+      common: true,
     }),
     ...selectionOptions("adapt"),
   }),

@@ -25,13 +25,17 @@ export const factorizeOptions = v.pipe(
     budget: option(
       fraction,
       "keep this share of the weights of the model, spread over its layers so that the least is lost",
+      { common: true },
     ),
     /** Keep this many singular values of each layer. */
-    rank: described(rank, "keep this many singular values of each layer"),
+    rank: described(rank, "keep this many singular values of each layer", { common: true }),
     /** Cost of which `budget` is a share, and at which methods are compared ("weights"). */
-    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of"),
+    cost: described(v.optional(v.picklist(["weights", "macs"]), "weights"), "what `budget` is a share of", {
+      common: true,
+    }),
     /** Kind of chain; "auto" (default) minimizes the loss at equal cost. */
     method: described(v.optional(method, "auto"), "which thinner layers replace a layer", {
+      common: true,
       meanings: {
         title: "Methods",
         rows: [

@@ -40,12 +40,12 @@ const lossSchema = v.union(
 
 const fields = v.strictObject({
   /** Share of the remaining weights or channels to remove: 0.5. Required unless `structured` is a number. */
-  amount: option(share, "share of the remaining weights or channels to remove"),
+  amount: option(share, "share of the remaining weights or channels to remove", { common: true }),
   /** Removes whole channels instead of setting individual weights to zero. A number is the amount (false). */
   structured: described(
     v.optional(v.union([v.boolean(), share], "takes true, false or a number from 0 to 1"), false),
     "remove whole channels and heads instead of individual weights",
-    { value: "amount" },
+    { value: "amount", common: true },
   ),
   /**
    * How the amount is spread over the layers. Weights: "uniform" (default), "uniform+", "global", "global-normalized", "erk", "lamp". Channels: "isomorphic"
@@ -70,6 +70,7 @@ const fields = v.strictObject({
    */
   importance: option(criteria.schema, "criterion or module (default: magnitude; --structured with --data: taylor)", {
     value: "criterion",
+    common: true,
     meanings: criteria.meanings,
   }),
   /**
@@ -88,7 +89,10 @@ const fields = v.strictObject({
    * Instead of everything else: removes n of the repeated layers, those that change their input least (block influence), with their part of a key-value
    * cache. Needs samples. `keepLayers` removes layers by position.
    */
-  dropLayers: option(countOption, "remove n repeated layers: those that change their input least", { value: "n" }),
+  dropLayers: option(countOption, "remove n repeated layers: those that change their input least", {
+    value: "n",
+    common: true,
+  }),
   /** Samples for a criterion or solver, or the path of a data set, whose training split is used. */
   data: option(datasetOption, "samples for a criterion or solver"),
   /** Number of samples for the criterion or solver (256). */
@@ -98,17 +102,19 @@ const fields = v.strictObject({
   /** Structured: rank channels by the sum of |score| (1) or of its squares (2). */
   norm: described(v.optional(v.picklist([1, 2], "is 1 or 2"), 2), "structured: rank channels by L1 or L2 norm"),
   /** Structured, instead of an amount: remove channels until this share of the multiply-accumulates is left, for instance 0.5. */
-  macs: option(share, "structured: remove channels until this share of the MACs is left"),
+  macs: option(share, "structured: remove channels until this share of the MACs is left", { common: true }),
   /** Structured, instead of an amount: remove channels until this share of the parameters is left. */
   parameters: option(share, "structured: remove channels until this share of the parameters is left"),
   /** Structured, instead of an amount: remove channels until the file is at most this large, as a number of bytes or as "300kB". */
   targetSize: option(bytesOption, "structured: remove channels until the file is at most this large", {
     value: "300kB",
+    common: true,
   }),
   /** Structured, instead of an amount: remove channels until a run on one thread of this machine is this many times as fast. */
   faster: option(
     v.pipe(v.number(), v.gtValue(1, "takes a number above 1")),
     "structured: remove channels until the model is this many times as fast here",
+    { common: true },
   ),
   /**
    * Structured: the number of channels left in each layer is a multiple of this. By default 16 in layers of 64 channels or more, 8 from 32 on, 4 from 16 on, because

@@ -48,6 +48,11 @@ const integers =
 const fourBits = "4 bits: --scheme weights --bits 4; for transformers.js --dtype q4.";
 const halves = "16 bits: --scheme float16, or bfloat16.";
 
+/** Help headings of the flags. */
+const formats = "Formats:";
+const lowEntropy = "Rounding method rdoq (docs/download.md):";
+const accuracy = "Ranges and corrections:";
+
 const entries = v.strictObject({
   /** "weights": float arithmetic. "dynamic", "static": integer arithmetic, with ranges found at run time or measured on `data`. */
   scheme: option(
@@ -57,6 +62,7 @@ const entries = v.strictObject({
     ),
     "what to store and compute in fewer bits",
     {
+      common: true,
       meanings: {
         title: "Schemes (--scheme)",
         rows: [
@@ -88,43 +94,58 @@ const entries = v.strictObject({
    */
   bits: option(bits, "bits per weight, 8 to 2 (integer arithmetic: 8, 7 or 4; palettes: any)", {
     value: "n",
+    common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, at) => [String(9 + at), halves])),
   }),
   /** Weights per row that share a scale: 16, 32, 64, 128 or 256 (32 below 8 bits; else one scale per output channel). */
   block: option(block, "weights of a row that share a scale (default below 8 bits: 32)", {
     value: "n",
+    group: formats,
   }),
   /** Standard ONNX operators only (false): blocks use DequantizeLinear, also for convolutions with 4 or 8 bits. */
-  onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions"),
+  onnxOnly: described(v.optional(v.boolean(), false), "standard ONNX operators only, also for blocks of convolutions", {
+    group: formats,
+  }),
   /** Store a zero point per block (false). Rounding methods that compute zero points always store them. */
-  zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block (k-quant always does)"),
+  zeroPoints: described(v.optional(v.boolean(), false), "store a zero point per block (k-quant always does)", {
+    group: formats,
+  }),
   /** Rounding method: a name, a custom method, or the path of a module. Default: "gptaq" below 8 bits with `data`, else "nearest". */
   rounder: option(rounders.schema, "rounding method, or a module (default: nearest; low-bit with --data: gptaq)", {
     value: "rounder",
+    common: true,
     meanings: rounders.meanings,
   }),
   /** Rounding method "rdoq": error of the outputs that rounding weights may add, relative to their power (0.0025). */
   distortion: option(
     v.pipe(v.number(), v.gtValue(0)),
     `rdoq: error of the outputs, relative to their power (default: ${defaultDistortion})`,
-    { value: "share" },
+    { value: "share", group: lowEntropy },
   ),
   /** Rounding method "rdoq": epochs of training of the quantized values towards the original's outputs, which needs no labels (none). */
   epochs: option(countOption, "rdoq: train the quantized values on the original's outputs, for smaller files", {
     value: "n",
+    group: lowEntropy,
   }),
   /** Augmentation of the images that the values are trained on, as of `train`: "crop=4 flip" (none). */
   augment: option(
     v.pipe(augmentationOption, understood(parseAugmentation)),
     'rdoq: augment the images of the training, such as "crop=4 flip"',
+    { group: lowEntropy },
   ),
   /** Rounding method "rdoq": folder with checkpoints of the training, in a subfolder named by the distortion (none). */
-  checkpoint: option(v.string(), "rdoq: folder for checkpoints of the training", { value: "folder" }),
+  checkpoint: option(v.string(), "rdoq: folder for checkpoints of the training", {
+    value: "folder",
+    group: lowEntropy,
+  }),
   /** Rounding method "rdoq": continue the training with its checkpoint (false). */
-  resume: described(v.optional(v.boolean(), false), "rdoq: continue the training with the checkpoint in this folder"),
+  resume: described(v.optional(v.boolean(), false), "rdoq: continue the training with the checkpoint in this folder", {
+    group: lowEntropy,
+  }),
   /** One scale per output channel, instead of one per weight (true). */
   perChannel: described(v.optional(v.boolean(), true), "one scale per output channel, instead of one per weight", {
     negated: "per-tensor weight scales, instead of one scale per output channel",
+    group: formats,
   }),
   ...selectionOptions("quantize"),
   /** Options of single layers: { "layer4*": { perChannel: false }, head: { float: true } }. */
@@ -140,6 +161,7 @@ const entries = v.strictObject({
   }),
   /** Type of quantized weights (int8; dynamic: the faster type). Scheme "weights" adds "nf4" and "palette". */
   weights: option(weights, "type of quantized weights (default: int8; dynamic: the faster type)", {
+    group: formats,
     meanings: {
       title: "Codes (--weights)",
       rows: [
@@ -150,9 +172,10 @@ const entries = v.strictObject({
     },
   }),
   /** Type of activations ("uint8"). With 16 bits, ONNX Runtime's CPU provider computes in float. */
-  activations: described(v.optional(activationTypes, "uint8"), "type of activations"),
+  activations: described(v.optional(activationTypes, "uint8"), "type of activations", { group: formats }),
   /** Static: how ranges are chosen. "min-max" covers all values; the others clip rare ones. */
   ranges: described(v.optional(v.picklist(rangeMethods), "min-max"), "static: ranges of activations", {
+    group: accuracy,
     meanings: {
       title: "Ranges (--ranges)",
       rows: [
@@ -170,6 +193,7 @@ const entries = v.strictObject({
     "migrate outliers between layers before quantizing, if it lowers the output error",
     {
       negated: "skip equalization, rotation and bias absorption (docs/quantization.md)",
+      group: accuracy,
     },
   ),
   /** Correct biases layer by layer for the mean quantization error if that helps held-out samples: "full" (default) or "none". */
@@ -178,6 +202,7 @@ const entries = v.strictObject({
     "with data: correct biases for the mean quantization error",
     {
       value: "how",
+      group: accuracy,
       meanings: {
         title: "Bias correction (--bias-correction)",
         rows: [

@@ -7,6 +7,7 @@ import type { WeightedRule } from "./target.ts";
 
 export const targetOption = (text: string) =>
   described(v.pipe(v.array(v.picklist(targetNames)), v.nonEmpty()), text, {
+    common: true,
     meanings: {
       title: "Targets (--target)",
       rows: [

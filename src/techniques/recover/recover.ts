@@ -45,21 +45,25 @@ const stageMeanings = [
 ] satisfies readonly (readonly [(typeof stageNames)[number], string])[];
 
 const recoverEntries = v.strictObject({
-  original: option(modelOption(), "the original model", { value: "original.onnx" }),
+  original: option(modelOption(), "the original model", { value: "original.onnx", common: true }),
   data: described(datasetOption, "samples, which need no labels"),
   until: option(
     v.picklist(stageNames, `is one of ${stageNames.join(", ")}`),
     "last stage (default: least-squares; with minutes: end-to-end)",
-    { meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } },
+    { common: true, meanings: { title: "Stages (--until), cheapest first", rows: stageMeanings } },
   ),
-  minutes: option(minutesOption, "time limit in minutes: after it, no stage starts and training stops"),
+  minutes: option(minutesOption, "time limit in minutes: after it, no stage starts and training stops", {
+    common: true,
+  }),
   samples: described(
     v.optional(v.pipe(countOption, v.minValue(2, "must be at least 2")), 256),
     "samples that the stages before training are fitted on",
   ),
-  epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs"),
+  epochs: described(v.optional(countOption, 1), "end-to-end: maximum number of epochs", { common: true }),
   batch: option(countOption, "blocks and end-to-end: samples per batch (default: 64, fewer of large inputs)"),
-  learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam"),
+  learningRate: described(v.optional(positiveOption, 0.0005), "blocks and end-to-end: learning rate of Adam", {
+    common: true,
+  }),
   loss: option(lossOption, "end-to-end: a loss on labels instead of the original's outputs"),
   log: option(v.string(), "end-to-end: log of each step, CSV or TensorBoard events (*tfevents*)", { value: "run.csv" }),
   output: option(v.string(), "output to recover (default: logits, else the first float output)"),

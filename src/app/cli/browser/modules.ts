@@ -48,7 +48,7 @@ export async function provideModules(
   await page.goto(origin);
 }
 
-export const pageModule = `${origin}code/cli/browser/page${extension}`;
+export const pageModule = `${origin}code/app/cli/browser/page${extension}`;
 
 /** Looks in the current project, then next to its transformers.js, then next to Pith. */
 function runtimeFolder(): string {
@@ -68,8 +68,8 @@ function runtimeFolder(): string {
 function pageText(runtime: ModulesOptions["runtime"]): string {
   const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
   const imports = {
-    "#platform": `./code/platform/browser${extension}`,
-    "#root": `./code/platform/root${extension}`,
+    "#platform": `./code/core/platform/browser${extension}`,
+    "#root": `./code/core/platform/root${extension}`,
     "#onnxruntime": ort,
     "onnxruntime-web": ort,
     ...Object.fromEntries(libraries.map((name) => [name, `./lib/${name}`])),

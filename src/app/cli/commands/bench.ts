@@ -9,13 +9,13 @@ import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
 import { defineCommand, type Session } from "../command.ts";
-import { requireOther } from "../files.ts";
+import { requireOther } from "../files/files.ts";
+import { requireAppendable } from "../files/writable.ts";
+import { settings } from "../flags/set.ts";
 import type benchJob from "../jobs/bench.ts";
 import type { BenchOutput } from "../jobs/bench.ts";
 import type memoryJob from "../jobs/memory.ts";
 import type sizesJob from "../jobs/sizes.ts";
-import { settings } from "../set.ts";
-import { requireAppendable } from "../writable.ts";
 
 const options = v.object({
   target: v.optional(targetOption("runtimes to measure"), ["node"]),

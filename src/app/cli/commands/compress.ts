@@ -6,37 +6,38 @@ import { searchedPasses } from "../../../judge/recipe/steps.ts";
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { compressEach } from "../compress/each.ts";
-import { show, showEach } from "../compress/show.ts";
-import { dataFlags, dataRequest } from "../data.ts";
-import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
-import { isSamePlace, isThere } from "../files.ts";
-import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { modelAt, requireModel, saidOn } from "../model-folder.ts";
-import { precompressFlag } from "../precompress.ts";
-import { recipeFileName, requireFreeFolder, runFolder } from "../result-folder.ts";
-import { freshFlag, withSteps } from "../steps-folder.ts";
+import { isSamePlace, isThere } from "../files/files.ts";
+import { findModel, requireModel } from "../files/model-folder.ts";
+import { recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
+import { freshFlag, withSteps } from "../files/steps-folder.ts";
+import { dataFlags, dataRequest } from "../flags/data.ts";
+import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
+import { precompressFlag } from "../flags/precompress.ts";
+import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
+import { show, showEach } from "../print/compress-result.ts";
+import { compressEach } from "./compress-each.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 
 const flags = v.object({
   out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
     short: "-o",
     value: "out/",
+    common: true,
   }),
   recipe: option(v.string(), "recipe with the steps, YAML or JSON (default: search)", {
     short: "-r",
     value: "recipe.yaml",
+    common: true,
   }),
   modules: option(v.array(v.string()), "code that the recipe may run: criteria, rounders, curves", {
     value: "mine.mjs",
   }),
-  minutes: option(minutesOption, "search time in minutes (default: 10)", {
-    value: "n",
-  }),
+  minutes: option(minutesOption, "search time in minutes (default: 10)", { value: "n", common: true }),
   steps: option(countOption, "candidates to try, instead of a time limit (reproducible with --for size)", {
     value: "n",
   }),
   for: option(v.picklist(purposes), "objective (default: smallest that is about as fast as the original)", {
+    common: true,
     meanings: {
       title: "Purposes (--for)",
       rows: [
@@ -46,15 +47,19 @@ const flags = v.object({
       ],
     },
   }),
-  targetSize: option(sizeOption, "the most accurate model of at most this size", { value: "300kB" }),
-  faster: option(positiveOption, "the most accurate model with this speedup, such as 2", { value: "n" }),
+  targetSize: option(sizeOption, "the most accurate model of at most this size", {
+    value: "300kB",
+    common: true,
+  }),
+  faster: option(positiveOption, "the most accurate model with this speedup, such as 2", { value: "n", common: true }),
   techniques: option(v.array(v.string()), `techniques to combine: ${searchedPasses.map(({ id }) => id).join(", ")}`, {
     value: "a,b",
+    common: true,
   }),
   keep: option(v.picklist(["front"]), "also write other finalists on the Pareto front of bytes, accuracy and speed", {
     value: "front",
   }),
-  ...elsewhereFlags("candidates, or models of a recipe,"),
+  ...workerFlags("candidates, or models of a recipe,"),
   ...freshFlag,
   ...precompressFlag,
   target: v.optional(targetOption("runtimes of the result: checked on all, timed on the first")),
@@ -93,7 +98,7 @@ export default defineCommand({
     const [path = ""] = words;
     if (recipe === undefined && words.length === 1 && (await isFolder(join(path, "onnx"))))
       return compressFolder(path, options, session);
-    const models = await Promise.all(words.map((word) => modelAt(word, saidOn(session.terminal))));
+    const models = await Promise.all(words.map((word) => findModel(word, session.terminal)));
     requireSingle(models, options);
     const data = dataRequest(options);
     if (data === undefined)
@@ -124,7 +129,7 @@ export default defineCommand({
         front: keep === "front",
         targetSize: targetSize === undefined ? undefined : bytesOf(targetSize),
       },
-      ...elsewhereOf(options),
+      ...workerOptionsOf(options),
       precompress: options.precompress,
     };
     const inputs = places.map((place) => ({ ...shared, ...place }));
@@ -198,7 +203,7 @@ function compressFolder(path: string, options: Options, session: Session): Promi
   const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
   const passed = target === undefined ? {} : { target };
   const how = { dtypes: "all", keepSmallest: true, purpose } as const;
-  const elsewhere = elsewhereOf(options);
+  const elsewhere = workerOptionsOf(options);
   return withTexts(options, (texts) =>
     hasSamples
       ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {

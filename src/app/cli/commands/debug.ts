@@ -6,12 +6,12 @@ import { groupBy } from "../../../core/tensor/group-by.ts";
 import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { decibelsText, placeName, shareText, togetherNote } from "../../report/debug.ts";
 import { defineCommand } from "../command.ts";
-import { dataFlags, dataRequest } from "../data.ts";
-import { isThere, requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, requireOther, withoutLeftovers } from "../files/files.ts";
+import { requireWritable } from "../files/writable.ts";
+import { dataFlags, dataRequest } from "../flags/data.ts";
+import { metricFlags } from "../flags/metrics.ts";
 import type debugJob from "../jobs/debug.ts";
-import { metricFlags } from "../metrics.ts";
-import { columns } from "../table.ts";
-import { requireWritable } from "../writable.ts";
+import { columns } from "../print/table.ts";
 
 const layersShown = 20;
 

@@ -19,13 +19,13 @@ import { othersSentence, targetLines, verdictSentence } from "../../../judge/rec
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
 import { defineCommand } from "../command.ts";
-import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
-import { requireOther } from "../files.ts";
+import { requireOther } from "../files/files.ts";
+import { requireAppendable } from "../files/writable.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/data.ts";
+import { metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import type evalJob from "../jobs/eval.ts";
 import type { EvalOutput, Measurement } from "../jobs/eval.ts";
-import { metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { columns } from "../table.ts";
-import { requireAppendable } from "../writable.ts";
+import { columns } from "../print/table.ts";
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 
@@ -38,23 +38,29 @@ export default defineCommand({
   summary: "score a model on data, and compare it with its original",
   arguments: [{ name: "model.onnx", description: "the model" }],
   options: v.object({
-    against: option(v.string(), "the original, to measure agreement and paired difference", { value: "original.onnx" }),
+    against: option(v.string(), "the original, to measure agreement and paired difference", {
+      value: "original.onnx",
+      common: true,
+    }),
     maxDrop: option(
       v.pipe(v.number(), v.minValue(0)),
       "largest allowed drop of the metric compared with the original, such as 1%",
+      { common: true },
     ),
-    strict: option(v.boolean(), "require the whole 95 % confidence interval to meet the goals"),
-    minAccuracy: option(share, "minimum accuracy, such as 90%", { percent: true }),
-    minAgreement: option(share, "minimum agreement with the original, such as 97%", { percent: true }),
+    strict: option(v.boolean(), "require the whole 95 % confidence interval to meet the goals", { common: true }),
+    minAccuracy: option(share, "minimum accuracy, such as 90%", { percent: true, common: true }),
+    minAgreement: option(share, "minimum agreement with the original, such as 97%", { percent: true, common: true }),
     minCosine: option(
       v.pipe(v.number(), v.maxValue(1)),
       "minimum mean cosine similarity to the original's vectors, such as 0.99",
+      { common: true },
     ),
     score: option(v.string(), "your own metric: a module whose default export is a function (model file) => number", {
       value: "score.mjs",
+      common: true,
     }),
     target: v.optional(targetOption("runtimes on which it is compared with the original, natively in float")),
-    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file" }),
+    markdown: option(v.string(), "append the result to this file as Markdown", { value: "file", common: true }),
     ...metricFlags,
     ...dataFlags,
   }),

@@ -19,12 +19,12 @@ import {
 } from "../../folder/index.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Session } from "../command.ts";
-import type { DataRequest } from "../data.ts";
-import type { Elsewhere } from "../jobs/ahead.ts";
+import type { DataRequest } from "../flags/data.ts";
 import type capturedInputsJob from "../jobs/captured-inputs.ts";
 import type { CapturedFile } from "../jobs/captured-inputs.ts";
 import type compressJob from "../jobs/compress.ts";
-import { samplesLine } from "../samples.ts";
+import type { WorkerOptions } from "../jobs/job-pool.ts";
+import { samplesLine } from "../print/samples.ts";
 
 export interface FolderSearch {
   readonly folder: string;
@@ -32,7 +32,7 @@ export interface FolderSearch {
   readonly minutes: number | undefined;
   readonly steps: number | undefined;
   readonly techniques: string[] | undefined;
-  readonly elsewhere: Elsewhere;
+  readonly elsewhere: WorkerOptions;
 }
 
 interface Judging {

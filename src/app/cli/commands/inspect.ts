@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { option } from "../../../core/pass/options.ts";
 import { defineCommand } from "../command.ts";
-import { show } from "../inspect/show.ts";
 import type inspectJob from "../jobs/inspect.ts";
+import { show } from "../print/inspection.ts";
 
 export default defineCommand({
   name: "inspect",

@@ -12,31 +12,35 @@ import { quoted } from "../../../judge/record/shell-command.ts";
 import { partFor } from "../../../judge/steps/step.ts";
 import { requireFreeFolder } from "../../../learn/train/checkpoint.ts";
 import { type CommandDefinition, defineCommand, type Session } from "../command.ts";
-import { type DataRequest, dataFlags, dataRequest, dataWords } from "../data.ts";
-import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files.ts";
-import { flagName } from "../invalid-options.ts";
-import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
-import { goalFlags, metricFlags, requireMeaningfulDrop } from "../metrics.ts";
-import { modelAt, requireModel, saidOn } from "../model-folder.ts";
-import { fitting, keysOf, requiredKeys } from "../options.ts";
-import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../pass/show.ts";
-import { precompressFlag } from "../precompress.ts";
+import { isThere, nextFiles, outputName, requireOther, withoutLeftovers } from "../files/files.ts";
+import { findModel, requireModel } from "../files/model-folder.ts";
 import {
   completePlace,
   folderForFolder,
   type ResultPlace,
   requireWritablePlace,
   resultPlace,
-} from "../result-place.ts";
-import { requireWritable, requireWritableFolder } from "../writable.ts";
+} from "../files/result-place.ts";
+import { requireWritable, requireWritableFolder } from "../files/writable.ts";
+import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/data.ts";
+import { flagName } from "../flags/invalid-options.ts";
+import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
+import { fitting, keysOf, requiredKeys } from "../flags/options.ts";
+import { precompressFlag } from "../flags/precompress.ts";
+import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
+import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
 
 const stepFlags = (fallback: string) =>
   v.object({
     original: option(v.string(), "model before pruning, to compare the result with (default: model.onnx)", {
       value: "original.onnx",
     }),
-    out: option(v.string(), `file to write (default: ${fallback})`, { short: "-o", value: "out.onnx" }),
-    dryRun: option(v.boolean(), "print the planned change of each layer, and write nothing"),
+    out: option(v.string(), `file to write (default: ${fallback})`, {
+      short: "-o",
+      value: "out.onnx",
+      common: true,
+    }),
+    dryRun: option(v.boolean(), "print the planned change of each layer, and write nothing", { common: true }),
     ...precompressFlag,
     ...metricFlags,
     ...goalFlags,
@@ -50,9 +54,11 @@ const stepFlags = (fallback: string) =>
     ),
     targetSize: option(sizeOption, "maximum file size; bits per layer (8 to 2) are chosen for the lowest total error", {
       value: "300kB",
+      common: true,
     }),
     targetDownload: option(downloadOption, "maximum size after brotli, or bits per weight (2.5bpw); chooses rdoq", {
       value: "100kB",
+      common: true,
     }),
     ...dataFlags,
     calibrationSamples: option(countOption, "samples for choosing options; the others are for testing", { value: "n" }),
@@ -97,7 +103,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
         precompress,
       } = options;
       const aim = reference === undefined ? original : passed[reference];
-      const found = word === undefined ? undefined : await modelAt(word, saidOn(session.terminal));
+      const found = word === undefined ? undefined : await findModel(word, session.terminal);
       const model = modelIn(found, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);

@@ -3,10 +3,10 @@ import * as v from "valibot";
 import { bytes } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
 import { defineCommand } from "../command.ts";
-import { besideFolder, isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files.ts";
+import { besideFolder, isThere, requireOther, requireOwnPage, withoutLeftovers } from "../files/files.ts";
+import { findModel } from "../files/model-folder.ts";
+import { requireWritable } from "../files/writable.ts";
 import type plotJob from "../jobs/plot.ts";
-import { modelAt, saidOn } from "../model-folder.ts";
-import { requireWritable } from "../writable.ts";
 
 export default defineCommand({
   name: "plot",
@@ -30,7 +30,7 @@ export default defineCommand({
     "plot small.onnx --against original.onnx",
   ],
   async run([word = ""], { out: named, amount, against }, session) {
-    const model = await modelAt(word, saidOn(session.terminal));
+    const model = await findModel(word, session.terminal);
     const out = named ?? pageOf(word, model);
     await requireOther(out, [
       ["the model itself", model],

@@ -4,11 +4,11 @@ import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { prune } from "../../../techniques/prune/index.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { besideFolder, requireOther } from "../files.ts";
+import { besideFolder, requireOther } from "../files/files.ts";
+import { requireWritableFolder } from "../files/writable.ts";
 import type vocabularyJob from "../jobs/vocabulary.ts";
 import type { VocabularyOutput } from "../jobs/vocabulary.ts";
-import { columns } from "../table.ts";
-import { requireWritableFolder } from "../writable.ts";
+import { columns } from "../print/table.ts";
 import { isFolder } from "./folder.ts";
 import { passCommand } from "./pass.ts";
 

@@ -7,7 +7,7 @@ import { quoted } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/index.ts";
 import { defineCommand } from "../command.ts";
-import { besideFolder } from "../files.ts";
+import { besideFolder } from "../files/files.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand, withCalibration, withDownload } from "./pass.ts";
 
@@ -19,6 +19,7 @@ const options = v.object({
   ...single.options.entries,
   dtype: option(v.array(v.picklist([...dtypeNames, "all"])), "variant for transformers.js; folders: several", {
     value: "dtype",
+    common: true,
     instead: {
       ...{
         int4: fourBits,

@@ -22,15 +22,15 @@ import {
   sweptBy,
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
-import { dataFlags, dataGroup, dataRequest, dataWords } from "../data.ts";
-import { elsewhereFlags, elsewhereOf } from "../elsewhere.ts";
-import { withoutLeftovers } from "../files.ts";
+import { withoutLeftovers } from "../files/files.ts";
+import { requireFreeFolder, sweptFolder } from "../files/result-folder.ts";
+import { freshFlag, withSteps } from "../files/steps-folder.ts";
+import { dataFlags, dataGroup, dataRequest, dataWords } from "../flags/data.ts";
+import { metricFlags } from "../flags/metrics.ts";
+import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
 import type sensitivityJob from "../jobs/sensitivity.ts";
-import { metricFlags } from "../metrics.ts";
-import { requireFreeFolder, sweptFolder } from "../result-folder.ts";
-import { freshFlag, withSteps } from "../steps-folder.ts";
-import { columns } from "../table.ts";
-import type { Terminal } from "../terminal.ts";
+import { columns } from "../print/table.ts";
+import type { Terminal } from "../print/terminal.ts";
 
 const layersShown = 20;
 
@@ -41,28 +41,39 @@ export default defineCommand({
   summary: "measure how sensitive each layer is, and write recipes that protect the sensitive ones",
   arguments: [{ name: "model.onnx", description: "the model (not changed)" }],
   options: v.object({
-    out: option(v.string(), "folder to write (default: model.sensitivity)", { short: "-o", value: "out/" }),
+    out: option(v.string(), "folder to write (default: model.sensitivity)", {
+      short: "-o",
+      value: "out/",
+      common: true,
+    }),
     kinds: option(v.array(v.picklist(sensitivityKinds)), "techniques to measure (default: all)", {
+      common: true,
       meanings: { title: "Kinds (--kinds)", rows: sensitivityKinds.map((kind) => [kind, kindWords[kind].title]) },
     }),
     ...selectionOptions("measure"),
-    alike: option(v.boolean(), "group layers whose names differ only in numbers"),
+    alike: option(v.boolean(), "group layers whose names differ only in numbers", { common: true }),
     budget: option(
       share,
       "share of --cost that recipes leave (default: as 40 % pruned, 4 bits, half of the rank leave)",
+      { common: true },
     ),
     cost: described(
       v.optional(v.picklist(sensitivityCosts), "bytes"),
       "what --budget is a share of: bytes, MACs, or time on one thread",
+      { common: true },
     ),
-    minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", { value: "n" }),
-    ...elsewhereFlags("measurements"),
+    minutes: option(minutesOption, "time limit in minutes: after it, no measurement starts", {
+      value: "n",
+      common: true,
+    }),
+    ...workerFlags("measurements"),
     ...freshFlag,
     ...metricFlags,
     ...dataFlags,
     samples: option(countOption, "use at most n test samples, drawn by --seed (default: 1024)", {
       value: "n",
       group: dataGroup,
+      common: true,
     }),
   }),
   examples: [
@@ -98,7 +109,7 @@ export default defineCommand({
       cost,
       timed: cost === "time",
       seed: session.seed,
-      ...elsewhereOf(options),
+      ...workerOptionsOf(options),
     };
     const { found, preprocessing, written } = await withSteps(
       out,

@@ -3,15 +3,15 @@ import { copiesOf } from "../../../core/files/compressed-copies.ts";
 import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { described, option } from "../../../core/pass/options.ts";
 import { defineCommand, type Result } from "../command.ts";
-import { isThere, requireOther, withoutLeftovers } from "../files.ts";
+import { isThere, requireOther, withoutLeftovers } from "../files/files.ts";
+import { findModel, requireModel } from "../files/model-folder.ts";
+import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../files/result-place.ts";
+import { precompressFlag } from "../flags/precompress.ts";
+import { namedSizes, settings } from "../flags/set.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { modelAt, requireModel, saidOn } from "../model-folder.ts";
-import { constantNote, withoutNote } from "../notes.ts";
-import { precompressFlag } from "../precompress.ts";
-import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../result-place.ts";
-import { namedSizes, settings } from "../set.ts";
-import { columns } from "../table.ts";
+import { constantNote, withoutNote } from "../print/notes.ts";
+import { columns } from "../print/table.ts";
 
 const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
 
@@ -37,7 +37,7 @@ export default defineCommand({
   ],
   folders: () => true,
   async run([word = ""], options, session) {
-    const model = await modelAt(word, saidOn(session.terminal));
+    const model = await findModel(word, session.terminal);
     const place = resultPlace(
       { model, folders: new Map(model === word ? [] : [[model, word]]) },
       options.out,

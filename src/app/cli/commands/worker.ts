@@ -4,12 +4,12 @@ import { errorMessage } from "../../../core/errors.ts";
 import { duration } from "../../../core/numbers.ts";
 import { countOption, described, option } from "../../../core/pass/options.ts";
 import type { Job } from "../../../runtime/job/job.ts";
-import { publicAddress } from "../addresses.ts";
 import { defineCommand } from "../command.ts";
-import { foundAmong } from "../queue/modules.ts";
+import { publicAddress } from "../print/addresses.ts";
+import { findAmong } from "../queue/modules.ts";
 import { serve } from "../queue/queue.ts";
 import { readJob } from "../queue/read-job.ts";
-import { openSharedStore, receivedInput } from "../queue/shared-store.ts";
+import { openSharedStore, receiveInput } from "../queue/shared-store.ts";
 
 export default defineCommand({
   name: "worker",
@@ -36,7 +36,7 @@ export default defineCommand({
   ],
   async run([url = ""], { store, modules = [], jobs = 1 }, session) {
     const { terminal, signal } = session;
-    const ownModule = await foundAmong(modules);
+    const rename = await findAmong(modules);
     const shared = await openSharedStore(store);
     let done = 0;
     const onReady = (): void => terminal.note("worker", `takes work from ${publicAddress(url)} until it is stopped`);
@@ -48,7 +48,7 @@ export default defineCommand({
         try {
           const work = readJob(data);
           name = `${work.name} of ${basename(work.input.model)}`;
-          const received = await receivedInput(shared, work.input, ownModule);
+          const received = await receiveInput(shared, work.input, rename);
           await session.job<Job>(work.kind, received as never, name, { keeps: true, modules });
           done++;
           terminal.note("done", `${name}: ${duration(performance.now() - started)}`);

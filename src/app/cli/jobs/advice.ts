@@ -4,9 +4,9 @@ import type { AnyPass, Change, OptionValues } from "../../../core/pass/pass.ts";
 import type { Lost } from "../../../judge/run/judgement.ts";
 import { trains } from "../../../judge/steps/step.ts";
 import { type Blame, isSpread } from "../../../runtime/noise/layer-errors.ts";
-import { nextFiles } from "../files.ts";
-import { asFlags } from "../invalid-options.ts";
-import { keysOf } from "../options.ts";
+import { nextFiles } from "../files/files.ts";
+import { asFlags } from "../flags/invalid-options.ts";
+import { keysOf } from "../flags/options.ts";
 import type { PassInput } from "./pass.ts";
 
 interface Advised extends Pick<PassInput, "model" | "out" | "options"> {

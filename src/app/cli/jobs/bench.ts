@@ -16,7 +16,7 @@ import {
   timedLength,
   timedShapes,
 } from "../../../runtime/run/timed-inputs.ts";
-import { namedSizes } from "../set.ts";
+import { namedSizes } from "../flags/set.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
 import { contentsOfEach } from "./set.ts";
 import { openTarget } from "./target.ts";

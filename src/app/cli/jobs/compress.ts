@@ -19,20 +19,20 @@ import type { SearchOptions } from "../../../search/index.ts";
 import { type Candidate, type Compressed, compress, recipeName, recipeText } from "../../../search/recipes.ts";
 import { searchAhead } from "../../../search/search.ts";
 import { type Machine, type Measured, type Run, reportMarkdown, reportPage } from "../../report/index.ts";
-import { filesOf, isThere } from "../files.ts";
-import { onCommandLine } from "../invalid-options.ts";
+import { filesOf, isThere } from "../files/files.ts";
+import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
+import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
+import { mostKept } from "../files/steps-folder.ts";
+import { onCommandLine } from "../flags/invalid-options.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
-import { type RecipeFile, readRecipe } from "../recipe-file.ts";
-import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../result-folder.ts";
-import { mostKept } from "../steps-folder.ts";
-import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
+import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { warnOfDefaults } from "./open-model.ts";
 import { type OpenedSearch, withSearch } from "./open-search.ts";
 
 /** Folder of the reports if nothing is kept and an earlier result exists. */
 const refusedFolder = "refused";
 
-export interface CompressInput extends SearchInput, Elsewhere {
+export interface CompressInput extends SearchInput, WorkerOptions {
   readonly out: string;
   readonly recipe: RecipeFile | undefined;
   readonly command: readonly string[];
@@ -120,7 +120,7 @@ function searched(
     name,
     input: { ...its(shared), combination: name },
   });
-  return withAhead([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, here) =>
+  return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, here) =>
     searchAhead(model, task, { ...options, ahead, ...(await storeOf(here(shared))) }, running),
   );
 }

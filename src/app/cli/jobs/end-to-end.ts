@@ -6,7 +6,7 @@ import { completeContext } from "../../../core/pass/pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
-import type { DataRequest } from "../data.ts";
+import type { DataRequest } from "../flags/data.ts";
 import { openRequest } from "./task.ts";
 
 export interface EndToEndInput {

@@ -12,7 +12,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { oneRun } from "../../../runtime/run/feeding.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { generatorOf, mainOf } from "../../folder/index.ts";
-import type { DataRequest } from "../data.ts";
+import type { DataRequest } from "../flags/data.ts";
 import { withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 

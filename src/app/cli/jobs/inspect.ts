@@ -11,8 +11,8 @@ import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { zeroShare } from "../../../rewrite/edit/zeros.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Inspection, inspect } from "../../report/index.ts";
-import { fileBytes, filesOf } from "../files.ts";
-import { energies } from "../inspect/energies.ts";
+import { fileBytes, filesOf } from "../files/files.ts";
+import { energies } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";
 
 /** Larger square matrices take more than about ten seconds to decompose. */

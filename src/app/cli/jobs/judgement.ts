@@ -17,7 +17,7 @@ import { blameAmong, blameText, layerToBlame } from "../../../runtime/noise/laye
 import { fewDecibels } from "../../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../../runtime/run/load-check.ts";
 import type { RunTarget } from "../../../runtime/run/run-target.ts";
-import { keysOf } from "../options.ts";
+import { keysOf } from "../flags/options.ts";
 import { gentlerAdvice, lostAdvice } from "./advice.ts";
 import { type Compared, mayLose } from "./judging.ts";
 import type { OpenStep } from "./pass.ts";

@@ -15,7 +15,7 @@ import { recordMissingSidecars } from "../../../data/sidecars/sidecars.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { CompressedSize } from "../../../runtime/run/size.ts";
-import { filesOf } from "../files.ts";
+import { filesOf } from "../files/files.ts";
 
 export async function openModel(path: string, { log }: Pick<JobContext, "log">): Promise<Model> {
   const model = await open(path, {

@@ -6,7 +6,7 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import type { SensitivityOptions } from "../../../search/recipes.ts";
 import type { SweepInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
-import { storeOf } from "./ahead.ts";
+import { storeOf } from "./job-pool.ts";
 import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 

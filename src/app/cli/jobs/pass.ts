@@ -34,9 +34,9 @@ import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts"
 import { isPruned } from "../../../techniques/prune/index.ts";
 import type { Together } from "../../folder/index.ts";
 import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
-import type { DataRequest } from "../data.ts";
-import { requireOtherThanWeights, requireOutputs } from "../files.ts";
-import { computesOther, largestTimed, type Weight } from "../weight.ts";
+import { requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import type { DataRequest } from "../flags/data.ts";
+import { computesOther, largestTimed, type Weight } from "../print/weight.ts";
 import { fasterAdvice } from "./advice.ts";
 import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
 import {

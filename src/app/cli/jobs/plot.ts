@@ -5,7 +5,7 @@ import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { plotPage } from "../../report/index.ts";
-import { requireOtherThanWeights } from "../files.ts";
+import { requireOtherThanWeights } from "../files/files.ts";
 import { openModel } from "./open-model.ts";
 
 export interface PlotInput {

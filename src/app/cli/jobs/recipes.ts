@@ -4,12 +4,12 @@ import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { recipeName } from "../../../search/recipes.ts";
+import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";
-import { type RecipeFile, readRecipe } from "../recipe-file.ts";
-import { type Elsewhere, withAhead } from "./ahead.ts";
+import { type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { openModel } from "./open-model.ts";
 
-export interface RecipesInput extends Elsewhere {
+export interface RecipesInput extends WorkerOptions {
   readonly recipe: RecipeFile;
   readonly models: readonly SearchInput[];
   readonly outs: readonly string[];
@@ -29,7 +29,7 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
     if (one === undefined) throw new RangeError(`there is no model ${at}`);
     return { kind: "recipe", name, input: its(one.input) };
   };
-  return withAhead(opened, { jobs, queue }, workOf, context, async (ahead, here) => {
+  return withJobPool(opened, { jobs, queue }, workOf, context, async (ahead, here) => {
     if (ahead !== undefined) {
       context.stage(`${counted(names.length, "model")}, ${integer(ahead.jobs)} at a time`);
       await ahead.doRound(names, [], context).finally(() => ahead.close());

@@ -6,7 +6,7 @@ import type { Context } from "../../../core/pass/pass.ts";
 import { dimsText } from "../../../core/tensor/dims.ts";
 import { relativeTime } from "../../../runtime/run/relative-time.ts";
 import type { Timed } from "../../report/speed.ts";
-import { largestTimed } from "../weight.ts";
+import { largestTimed } from "../print/weight.ts";
 import { tokensTimed } from "./bench.ts";
 
 /** Undefined if both run the same operators on weights of the same sizes. */

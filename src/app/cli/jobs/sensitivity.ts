@@ -17,14 +17,14 @@ import {
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import type { Measurement } from "../../../search/sensitivity/sweep-units.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
-import { onCommandLine } from "../invalid-options.ts";
+import { sweptFolder, writeResults } from "../files/result-folder.ts";
+import { mostKept } from "../files/steps-folder.ts";
+import { onCommandLine } from "../flags/invalid-options.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
-import { sweptFolder, writeResults } from "../result-folder.ts";
-import { mostKept } from "../steps-folder.ts";
-import { type Elsewhere, storeOf, withAhead } from "./ahead.ts";
+import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
 import { openSweep } from "./open-sweep.ts";
 
-export interface SensitivityInput extends SweepInput, Elsewhere {
+export interface SensitivityInput extends SweepInput, WorkerOptions {
   readonly out: string;
   readonly kinds: readonly SensitivityKind[] | undefined;
   readonly layers: string | string[] | undefined;
@@ -88,7 +88,7 @@ function measuredFor(
     input: { ...its(shared), measurements: portions.get(name) ?? [] },
   });
   const models = [{ input: shared, model }];
-  return withAhead(models, { jobs, queue }, workOf, context, async (pool, here) => {
+  return withJobPool(models, { jobs, queue }, workOf, context, async (pool, here) => {
     const ahead: SweepOptions["ahead"] = async (all, signal) => {
       if (pool === undefined) return;
       for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);

@@ -13,7 +13,7 @@ import { setInputs } from "../../../rewrite/clean-up/set-inputs.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
-import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files.ts";
+import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
 import { refusingUnloadable } from "./unloadable.ts";
 

@@ -3,7 +3,7 @@
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type Size, size } from "../../../runtime/run/size.ts";
-import { filesOf } from "../files.ts";
+import { filesOf } from "../files/files.ts";
 
 export default async function sizesJob(
   { models }: { readonly models: readonly string[] },

@@ -22,8 +22,8 @@ import type { JobContext } from "../../../runtime/job/job.ts";
 import { fewestSamples } from "../../../search/parts.ts";
 import type { Recipe } from "../../../search/recipes.ts";
 import type { Samples } from "../../report/index.ts";
-import type { DataRequest } from "../data.ts";
-import { onCommandLine } from "../invalid-options.ts";
+import type { DataRequest } from "../flags/data.ts";
+import { onCommandLine } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface TaskRequest {

@@ -4,7 +4,7 @@ import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TrimmedFolder, trimFolder } from "../../folder/index.ts";
-import { fileBytes, filesOf } from "../files.ts";
+import { fileBytes, filesOf } from "../files/files.ts";
 import { contextOf } from "./open-model.ts";
 
 export interface VocabularyInput {

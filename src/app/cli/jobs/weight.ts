@@ -7,8 +7,8 @@ import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { zeroShare } from "../../../rewrite/edit/zeros.ts";
 import { type CompressedSize, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
-import { fileBytes, filesOf } from "../files.ts";
-import type { Weight } from "../weight.ts";
+import { fileBytes, filesOf } from "../files/files.ts";
+import type { Weight } from "../print/weight.ts";
 
 /** Counts bytes without the exporter's metadata, which results do not contain. */
 export async function weightOf(model: Model, path: string): Promise<Weight> {

@@ -1,15 +1,15 @@
 /** Stores folders in a bucket: files under their content hash, and the list of a folder's files under the hash of the list. */
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm } from "node:fs/promises";
 import { dirname, join, resolve, sep } from "node:path";
 import { writeFileAtomically } from "#platform";
 import { PithError } from "../../../core/errors.ts";
 import { bytesOfFile, fileHash, textHash } from "../../../core/files/hash.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
+import { isThere } from "../files/files.ts";
 import { textOf } from "./bucket.ts";
-import { wholeFolder } from "./whole-folder.ts";
 
-/** Concurrent transfers: data may be tens of thousands of images. */
-const atATime = 16;
+/** Number of concurrent transfers: data can be tens of thousands of images. */
+const concurrency = 16;
 const objectName = (hash: string): string => `files/${hash}`;
 const listName = (place: string): string => `${place}.json`;
 
@@ -26,8 +26,8 @@ export async function sendFolder(
   paths: readonly string[],
 ): Promise<void> {
   if (await bucket.has(listName(place))) return;
-  await forAll([...files.entries()], async ([at, [, hash]]) => {
-    if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[at] ?? ""));
+  await forAll([...files.entries()], async ([index, [, hash]]) => {
+    if (!(await bucket.has(objectName(hash)))) await bucket.write(objectName(hash), bytesOfFile(paths[index] ?? ""));
   });
   // Written last, because it marks the folder as complete.
   await bucket.write(listName(place), [new TextEncoder().encode(listText(files))]);
@@ -38,7 +38,7 @@ export async function sendFolder(
  * @throws PithError E_DATA if a file is missing or does not match its hash.
  */
 export async function receiveFolder(bucket: Bucket, folder: string, place: string): Promise<void> {
-  await wholeFolder(join(folder, place), async (unfinished) => {
+  await createFolder(join(folder, place), async (unfinished) => {
     await forAll(await listOf(bucket, place), async ([name, hash]) => {
       const path = resolve(unfinished, name);
       if (!path.startsWith(unfinished + sep))
@@ -66,10 +66,27 @@ const damaged = (name: string): PithError =>
     hint: "Remove it there, and run the same command again.",
   });
 
-async function forAll<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
-  const left = all.values();
+async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const remaining = items.values();
   const next = async (): Promise<void> => {
-    for (const one of left) await work(one);
+    for (const item of remaining) await work(item);
   };
-  await Promise.all(Array.from({ length: atATime }, next));
+  await Promise.all(Array.from({ length: concurrency }, next));
+}
+
+/** Fills a temporary folder and renames it, so that the folder is complete. The first of several processes wins. */
+export async function createFolder(target: string, fill: (folder: string) => Promise<void>): Promise<void> {
+  if (await isThere(target)) return;
+  await mkdir(dirname(target), { recursive: true });
+  const unfinished = await mkdtemp(`${target}.`);
+  try {
+    await fill(unfinished);
+    // Workers of other users may need to read it.
+    await chmod(unfinished, 0o755);
+    await rename(unfinished, target).catch(async (error: unknown) => {
+      if (!(await isThere(target))) throw error;
+    });
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
 }

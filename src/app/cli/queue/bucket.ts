@@ -5,12 +5,12 @@ import type { GetObjectCommandOutput, S3Client } from "@aws-sdk/client-s3";
 import { errorMessage, PithError, stripPeriod } from "../../../core/errors.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
-import { publicAddress } from "../addresses.ts";
+import { publicAddress } from "../print/addresses.ts";
 
 /** Part size of uploads; four parts are in memory at a time, and an object has at most 10,000. */
 const partSize = 16 * 2 ** 20;
 const [connectionTimeout, socketTimeout] = [10_000, 60_000];
-const [maxAttempts, mostBreaks] = [6, 5];
+const [maxAttempts, maxBreaks] = [6, 5];
 
 interface Place {
   readonly bucket: string;
@@ -24,8 +24,8 @@ export function bucketPlace(store: string): Place | undefined {
   const [, bucket = "", path = ""] = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(store) ?? [];
   const parts = path.replace(/\/$/, "").split("/");
   if (bucket === "" || (path !== "" && !parts.every((part) => /^(?!\.{1,2}$)[\w!.*'()=@+ -]+$/.test(part))))
-    throw new PithError("E_USAGE", `"${publicAddress(store)}" is no address of a store.`, {
-      hint: "A folder, or s3://bucket/prefix; AWS_ENDPOINT_URL names a server that is not Amazon's.",
+    throw new PithError("E_USAGE", `"${publicAddress(store)}" is not the address of a store.`, {
+      hint: "Use a folder, or s3://bucket/prefix; set AWS_ENDPOINT_URL for a server that is not Amazon's.",
     });
   return { bucket, prefix: path === "" ? "" : `${parts.join("/")}/` };
 }
@@ -34,58 +34,59 @@ export function bucketPlace(store: string): Place | undefined {
 export async function openBucket(address: string): Promise<Bucket> {
   const place = bucketPlace(address);
   if (place === undefined) throw new RangeError(`"${address}" is a folder`);
-  const { sdk, Upload } = await driver();
+  const { sdk, Upload } = await loadDriver();
   const client = clientOf(sdk);
-  const at = (name: string) => ({ Bucket: place.bucket, Key: `${place.prefix}${name}` });
-  const asked = async <T>(work: Promise<T>): Promise<T> =>
-    work.catch((cause: unknown) => {
+  const addressOf = (name: string) => ({ Bucket: place.bucket, Key: `${place.prefix}${name}` });
+  const explained = <T>(request: Promise<T>): Promise<T> =>
+    request.catch((cause: unknown) => {
       throw failureOf(cause, place.bucket);
     });
-  const unlessMissing = async <T>(work: Promise<T>): Promise<T | undefined> =>
-    work.catch((cause: unknown) => {
-      if (cause instanceof sdk.NoSuchKey || cause instanceof sdk.NotFound) return undefined;
-      throw failureOf(cause, place.bucket);
-    });
+  const unlessMissing = <T>(request: Promise<T>): Promise<T | undefined> =>
+    explained(
+      request.catch((cause: unknown) => {
+        if (cause instanceof sdk.NoSuchKey || cause instanceof sdk.NotFound) return undefined;
+        throw cause;
+      }),
+    );
   const get = (name: string, Range?: string, IfMatch?: string) =>
-    client.send(new sdk.GetObjectCommand({ ...at(name), Range, IfMatch }));
+    client.send(new sdk.GetObjectCommand({ ...addressOf(name), Range, IfMatch }));
   const bytesOf = async function* (name: string, first: GetObjectCommandOutput): AsyncIterable<Uint8Array> {
     let start = 0;
-    for (let [breaks, answer] = [0, first]; ; breaks++) {
-      if (!(answer.Body instanceof Readable)) throw new RangeError("the SDK answers without a stream");
+    for (let [breaks, response] = [0, first]; ; breaks++) {
+      if (!(response.Body instanceof Readable)) throw new RangeError("the SDK responded without a stream");
       try {
-        for await (const chunk of answer.Body) {
+        for await (const chunk of response.Body) {
           const bytes: Uint8Array = chunk;
           start += bytes.length;
           yield bytes;
         }
         return;
       } catch (cause) {
-        if (breaks === mostBreaks) throw failureOf(cause, place.bucket);
+        if (breaks === maxBreaks) throw failureOf(cause, place.bucket);
       }
-      answer = await asked(get(name, `bytes=${start}-`, first.ETag));
+      response = await explained(get(name, `bytes=${start}-`, first.ETag));
     }
   };
   return {
-    has: async (name) => (await unlessMissing(client.send(new sdk.HeadObjectCommand(at(name))))) !== undefined,
+    has: async (name) => (await unlessMissing(client.send(new sdk.HeadObjectCommand(addressOf(name))))) !== undefined,
     async read(name) {
       const first = await unlessMissing(get(name));
       return first && bytesOf(name, first);
     },
     async write(name, bytes) {
       const Body = Readable.from(bytes, { objectMode: true });
-      await asked(new Upload({ client, partSize, params: { ...at(name), Body } }).done());
+      await explained(new Upload({ client, partSize, params: { ...addressOf(name), Body } }).done());
     },
   };
 }
 
-const markName = "store";
-
 /**
  * Tries every required operation, so that no work begins whose results could not be stored.
- * @returns the mark of the bucket, which is different for another bucket or an emptied one.
+ * @returns the mark that identifies the bucket; an emptied bucket gets a new one.
  * @throws PithError E_FILE
  */
-export async function triedBucket(bucket: Bucket): Promise<string> {
+export async function markOf(bucket: Bucket): Promise<string> {
+  const markName = "store";
   // Without permission to list, a missing object is reported as access denied.
   await bucket.has(randomUUID());
   await bucket.write(markName, [bytesOfText((await textOf(bucket, markName)) ?? randomUUID())]);
@@ -105,15 +106,9 @@ export async function textOf(bucket: Bucket, name: string): Promise<string | und
   return Buffer.concat(parts).toString("utf8");
 }
 
-interface Driver {
-  readonly sdk: typeof import("@aws-sdk/client-s3");
-  readonly Upload: typeof import("@aws-sdk/lib-storage").Upload;
-}
-
-async function driver(): Promise<Driver> {
+async function loadDriver() {
   try {
-    const [sdk, { Upload }] = [await import("@aws-sdk/client-s3"), await import("@aws-sdk/lib-storage")];
-    return { sdk, Upload };
+    return { sdk: await import("@aws-sdk/client-s3"), Upload: (await import("@aws-sdk/lib-storage")).Upload };
   } catch (cause) {
     throw new PithError("E_ENGINE_MISSING", "A store in a bucket needs the AWS SDK, which is not installed.", {
       hint: "npm install @aws-sdk/client-s3 @aws-sdk/lib-storage",
@@ -124,11 +119,11 @@ async function driver(): Promise<Driver> {
 
 const endpoint = (): string | undefined => process.env.AWS_ENDPOINT_URL_S3 || process.env.AWS_ENDPOINT_URL || undefined;
 
-function clientOf({ S3Client }: Driver["sdk"]): S3Client {
+function clientOf({ S3Client }: typeof import("@aws-sdk/client-s3")): S3Client {
   const url = endpoint();
   if (url !== undefined && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol)))
-    throw new PithError("E_USAGE", `AWS_ENDPOINT_URL is no address of a server: "${publicAddress(url)}".`, {
-      hint: "http://host:9000, or https://host.",
+    throw new PithError("E_USAGE", `AWS_ENDPOINT_URL is not the address of a server: "${publicAddress(url)}".`, {
+      hint: "Use http://host:9000, or https://host.",
     });
   const region = process.env.AWS_REGION || process.env.AWS_DEFAULT_REGION || (url && "us-east-1");
   return new S3Client({
@@ -143,31 +138,32 @@ function clientOf({ S3Client }: Driver["sdk"]): S3Client {
 }
 
 const keysHint =
-  "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile, or the machine's role) say who asks; s3:GetObject, s3:PutObject and s3:ListBucket have to be allowed.";
+  "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a profile, or the machine's role), and allow s3:GetObject, s3:PutObject and s3:ListBucket.";
 
 /** Uses only the server's message: requests contain signatures, which must not be printed. */
 function failureOf(cause: unknown, bucket: string): PithError {
   if (cause instanceof PithError) return cause;
-  const { name = "", code = "", $metadata } = (cause ?? {}) as Described;
+  const { name = "", code = "", $metadata } = (cause ?? {}) as ServiceError;
   const status = $metadata?.httpStatusCode;
-  const said = /^(unknown.*)?$/i.test(errorMessage(cause)) ? "" : `: ${stripPeriod(errorMessage(cause))}`;
+  const detail = /^(unknown.*)?$/i.test(errorMessage(cause)) ? "" : `: ${stripPeriod(errorMessage(cause))}`;
   const url = endpoint();
   const server = url === undefined ? "Amazon S3" : publicAddress(url);
   const failed = (sentence: string, hint?: string): PithError => new PithError("E_FILE", sentence, { hint });
   if (name === "NoSuchBucket")
     return failed(
       `There is no bucket "${bucket}" at ${server}.`,
-      "Make it first; AWS_ENDPOINT_URL names another server.",
+      "Create it first, or set AWS_ENDPOINT_URL for another server.",
     );
   if (/Credentials|ExpiredToken/.test(name) || status === 401 || status === 403)
-    return failed(`The bucket "${bucket}" denies access${said}.`, keysHint);
-  if (/region is missing/i.test(said)) return failed("The region of the bucket is not known.", "AWS_REGION names it.");
+    return failed(`The bucket "${bucket}" denies access${detail}.`, keysHint);
+  if (/region is missing/i.test(detail)) return failed("The region of the bucket is not known.", "Set AWS_REGION.");
   if (/^(E[A-Z_]+)$/.test(code) || name === "TimeoutError")
-    return failed(`No server answers at ${server} (${code || name}).`, "AWS_ENDPOINT_URL names another server.");
-  return failed(`The bucket "${bucket}" at ${server} cannot be used${said || ` (${name} ${status ?? ""})`}.`);
+    return failed(`No server answers at ${server} (${code || name}).`, "Set AWS_ENDPOINT_URL for another server.");
+  return failed(`The bucket "${bucket}" at ${server} cannot be used${detail || ` (${name} ${status ?? ""})`}.`);
 }
 
-interface Described {
+/** The fields of the SDK's errors in use. */
+interface ServiceError {
   readonly name?: string;
   readonly code?: string;
   readonly $metadata?: { readonly httpStatusCode?: number };

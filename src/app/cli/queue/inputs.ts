@@ -5,8 +5,8 @@ import { purposes } from "../../../judge/run/objective.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
 import { sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
 import { seedSchema } from "../command.ts";
-import { dataRequestSchema } from "../data.ts";
-import { metricNames } from "../metrics.ts";
+import { dataRequestSchema } from "../flags/data.ts";
+import { metricNames } from "../flags/metrics.ts";
 
 const positive = v.pipe(v.number(), v.gtValue(0));
 const list = <S extends v.GenericSchema>(entry: S) => v.pipe(v.array(entry), v.readonly());

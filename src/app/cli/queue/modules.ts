@@ -3,6 +3,12 @@ import { basename, resolve } from "node:path";
 import { readFile } from "#platform";
 import { PithError } from "../../../core/errors.ts";
 import { sha256Text } from "../../../core/files/hash.ts";
+import type { OptionValues } from "../../../core/pass/pass.ts";
+import { isObject } from "../../../core/plain.ts";
+import { withOptions } from "../../../judge/recipe/pass-steps.ts";
+import { steps } from "../../../judge/recipe/steps.ts";
+import { parseRecipe, type RecipeStep, recipeText } from "../../../search/recipes.ts";
+import type { SharedInput } from "./inputs.ts";
 
 export type Rename = (module: string) => Promise<string>;
 
@@ -15,15 +21,68 @@ export async function nameInJobs(path: string): Promise<string> {
 }
 
 /** Looks up modules by their names in jobs. @throws PithError E_FILE; the returned function E_OPTION for an unknown module. */
-export async function foundAmong(paths: readonly string[]): Promise<Rename> {
-  const found = new Map(await Promise.all(paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const)));
+export async function findAmong(paths: readonly string[]): Promise<Rename> {
+  const names = paths.map(async (path) => [await nameInJobs(path), resolve(path)] as const);
+  const pathByName = new Map(await Promise.all(names));
   return async (name) => {
-    const path = found.get(name);
+    const path = pathByName.get(name);
     if (path !== undefined) return path;
     throw new PithError(
       "E_OPTION",
       `"${name}" is code that this worker was not started with: --modules ${basename(name)}.`,
-      { hint: "Name and content (SHA-256) have to be those of the file where the command runs." },
+      { hint: "Name and content (SHA-256) must be those of the file where the command runs." },
     );
   };
+}
+
+/**
+ * Renames the modules in an input.
+ * @throws PithError E_OPTION for a recipe that names other local files, which workers do not have; whatever `rename` throws.
+ */
+export async function withModules<I extends SharedInput>(input: I, rename: Rename): Promise<I> {
+  const { path } = input.data;
+  const renamed = isCode(path) ? { ...input, data: { ...input.data, path: await rename(path) } } : input;
+  return "recipe" in renamed && typeof renamed.recipe === "string"
+    ? { ...renamed, recipe: await withRecipeModules(renamed.recipe, rename) }
+    : renamed;
+}
+
+export async function modulesOf(input: SharedInput): Promise<readonly string[]> {
+  const modules = new Set<string>();
+  await withModules(input, async (path) => {
+    modules.add(path);
+    return path;
+  });
+  return [...modules];
+}
+
+/** @throws PithError E_OPTION for a text that is not a recipe, or that names another file. */
+async function withRecipeModules(text: string, rename: Rename): Promise<string> {
+  const recipe = await withOptions(parseRecipe(text), async (step) => {
+    requireNoFiles(step);
+    return (await renameModules(step.options, rename)) as OptionValues;
+  });
+  return recipeText(recipe);
+}
+
+function requireNoFiles({ id, options }: RecipeStep): void {
+  const { reference, restores, furtherReferences, command } = steps.get(id) ?? {};
+  const names = [reference, restores, furtherReferences, ...(command?.reads ?? []), ...(command?.writes ?? [])];
+  const texts = names.flatMap((name) => (name === undefined ? [] : [options[name]].flat()));
+  const file = texts.find((text) => typeof text === "string" && text !== "original");
+  if (file === undefined) return;
+  throw new PithError("E_OPTION", `${id}: "${file}" is a file of this machine: workers of a queue do not have it.`, {
+    hint: "Run the recipe without --queue.",
+  });
+}
+
+/** Renames modules in plain data of any depth. */
+export async function renameModules(value: unknown, rename: Rename): Promise<unknown> {
+  if (typeof value === "string") return isCode(value) ? rename(value) : value;
+  if (Array.isArray(value)) return Promise.all(value.map((element) => renameModules(element, rename)));
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).map(
+    async ([name, inner]) => [name, await renameModules(inner, rename)] as const,
+  );
+  return Object.fromEntries(await Promise.all(entries));
 }

@@ -16,13 +16,14 @@ interface QueuedJob extends Work {
 const queueName = "pith";
 /** Milliseconds until the job of a silent process is reassigned, and between checks. */
 const [lockDuration, stalledInterval] = [30_000, 10_000];
-/** Processes that may die during one job before it fails, because the job may be the cause. */
-const mostDeaths = 5;
-const lookEvery = 500;
+/** Number of processes that can die during one job before it fails, because the job may be the cause. */
+const maxDeaths = 5;
+/** Milliseconds between checks of a job's state. */
+const pollInterval = 500;
 /** Milliseconds without any worker until a waiting job is given up. */
-const mostAlone = 60_000;
+const maxWait = 60_000;
 /** Reconnections, one per second, until the commands to a lost server fail. */
-const mostReconnections = 60;
+const maxReconnections = 60;
 
 interface Connection {
   readonly bull: typeof import("bullmq");
@@ -50,20 +51,21 @@ export interface OpenedQueue {
   readonly room: number;
   /** Whether the server has not responded for a minute, since when jobs are not queued. */
   readonly isLost: boolean;
-  look(): Promise<void>;
+  /** Updates `room`, at most twice a second. */
+  countWorkers(): Promise<void>;
   /**
    * Queues a job and waits until it completes or fails. The wait ends early if `job` stops, or after a minute without workers or server.
-   * @returns false if the job was no longer wanted and was removed before a worker began it.
+   * @returns false if the job became unnecessary and was removed before a worker began it.
    */
   doOne(work: Work, job: PoolJob): Promise<boolean>;
   close(): Promise<void>;
 }
 
-export async function openQueue(url: string, reconnections = mostReconnections): Promise<OpenedQueue> {
+export async function openQueue(url: string, reconnections = maxReconnections): Promise<OpenedQueue> {
   const { bull, redis } = await openConnection(url, reconnections);
   const queue: Queue<QueuedJob, void, string> = new bull.Queue(queueName, { connection: redis });
   queue.on("error", () => {});
-  const isOver = async (id: string): Promise<boolean> => {
+  const hasEnded = async (id: string): Promise<boolean> => {
     const state = await queue.getJobState(id);
     return state === "completed" || state === "failed" || state === "unknown";
   };
@@ -73,10 +75,10 @@ export async function openQueue(url: string, reconnections = mostReconnections):
     isLost = false;
   });
   let aloneSince = performance.now();
-  let looked = Number.NEGATIVE_INFINITY;
-  const look = async (): Promise<void> => {
-    if (performance.now() - looked < lookEvery) return;
-    looked = performance.now();
+  let countedAt = Number.NEGATIVE_INFINITY;
+  const countWorkers = async (): Promise<void> => {
+    if (performance.now() - countedAt < pollInterval) return;
+    countedAt = performance.now();
     const workers = await queue.getWorkers();
     room = workers.reduce((sum, { rawname }) => sum + (Number(rawname?.split(":w:")[1]) || 1), 0);
     if (room > 0) aloneSince = performance.now();
@@ -85,20 +87,20 @@ export async function openQueue(url: string, reconnections = mostReconnections):
     const queued: QueuedJob = { version: ownVersion, ...work };
     const jobId = await textHash(JSON.stringify(queued));
     // The result of an earlier equal job may have been removed from the store.
-    if (await isOver(jobId)) await queue.remove(jobId);
+    if (await hasEnded(jobId)) await queue.remove(jobId);
     // The latest job runs first, because it is the most urgent.
-    const kept = { removeOnFail: { age: 86_400 }, removeOnComplete: { age: 86_400 } };
-    await queue.add(work.kind, queued, { jobId, lifo: true, ...kept });
+    const seconds = { age: 86_400 };
+    await queue.add(work.kind, queued, { jobId, lifo: true, removeOnFail: seconds, removeOnComplete: seconds });
     // A job that a worker has begun is locked and is not removed.
     const remove = async (): Promise<boolean> => (await queue.remove(jobId).catch(() => 0)) === 1;
-    while (!(await isOver(jobId))) {
-      await look();
-      if (stop.aborted || performance.now() - aloneSince > mostAlone) {
+    while (!(await hasEnded(jobId))) {
+      await countWorkers();
+      if (stop.aborted || performance.now() - aloneSince > maxWait) {
         await remove();
         break;
       }
       if (!isWanted() && (await remove())) return false;
-      await new Promise((resolve) => setTimeout(resolve, lookEvery));
+      await new Promise((resolve) => setTimeout(resolve, pollInterval));
     }
     return true;
   };
@@ -115,7 +117,7 @@ export async function openQueue(url: string, reconnections = mostReconnections):
     get isLost() {
       return isLost;
     },
-    look,
+    countWorkers,
     async doOne(work, job) {
       if (isLost) return true;
       try {
@@ -127,7 +129,7 @@ export async function openQueue(url: string, reconnections = mostReconnections):
       }
     },
     async close() {
-      // Without a server, closing in order would wait for its answer forever.
+      // Without a server, an orderly close would wait forever for its reply.
       if (redis.status === "ready") await queue.close();
       redis.disconnect();
     },
@@ -162,7 +164,7 @@ export async function serve(
       concurrency: jobs,
       lockDuration,
       stalledInterval,
-      maxStalledCount: mostDeaths,
+      maxStalledCount: maxDeaths,
     },
   );
   worker.on("error", () => {});

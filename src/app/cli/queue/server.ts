@@ -47,8 +47,8 @@ function decoded(text: string): string | undefined {
   }
 }
 
-/** Milliseconds that a server may take to respond after the connection is accepted. */
-const patience = 10_000;
+/** Milliseconds until a server must respond after it accepted the connection. */
+const responseTimeout = 10_000;
 
 /** Waits until the client is ready. @throws PithError E_FILE with the reason if it cannot be used. */
 export async function connect(redis: Redis, name: string): Promise<Redis> {
@@ -60,7 +60,7 @@ export async function connect(redis: Redis, name: string): Promise<Redis> {
   let timer: NodeJS.Timeout | undefined;
   const silence = new Promise<never>((_, reject) => {
     redis.once("connect", () => {
-      timer = setTimeout(reject, patience, new Error("no answer"));
+      timer = setTimeout(reject, responseTimeout, new Error("no answer"));
     });
   });
   const [outcome] = await Promise.allSettled([Promise.race([redis.connect(), silence])]);
@@ -78,14 +78,17 @@ function reasonOf(cause: unknown, name: string): readonly [sentence: string, hin
   if (/WRONGPASS|invalid password/.test(text))
     return [`The server at ${name} rejects the password`, "Check the password in the address, or in REDISCLI_AUTH."];
   if (/NOAUTH/.test(text))
-    return [`The server at ${name} requires a password`, "redis://:password@host, or set REDISCLI_AUTH."];
+    return [`The server at ${name} requires a password`, "Write redis://:password@host, or set REDISCLI_AUTH."];
   if (/^(CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO|ERR_TLS_CERT)/.test(code))
     return [
       `The certificate of the server at ${name} is not valid: ${stripPeriod(text)}`,
-      "NODE_EXTRA_CA_CERTS names a file with your own authorities.",
+      "Set NODE_EXTRA_CA_CERTS to a file with your certificate authorities.",
     ];
   if (/^(EPROTO|ERR_SSL)/.test(code))
-    return [`The server at ${name} does not speak TLS`, "Without TLS the address begins with redis://."];
+    return [
+      `The server at ${name} does not speak TLS`,
+      "Begin the address with redis:// for a connection without TLS.",
+    ];
   if (/^E[A-Z_]+$/.test(code) && code !== "ECONNRESET" && code !== "EPIPE") {
     const [kind, other] = name.startsWith("rediss") ? ["with TLS ", "; without TLS it begins with redis://"] : ["", ""];
     return [
@@ -96,11 +99,11 @@ function reasonOf(cause: unknown, name: string): readonly [sentence: string, hin
   // The message may repeat the arguments of an unknown command, including a password.
   if (/^(Ready check failed: )?[A-Z]{3,} /.test(text))
     return [
-      `The server at ${name} refuses the connection: ${stripPeriod(text.split(", with args")[0] ?? "")}`,
-      "Its settings or its log say more.",
+      `The server at ${name} rejects the connection: ${stripPeriod(text.split(", with args")[0] ?? "")}`,
+      "Check the settings and the log of the server.",
     ];
   return [
     `The server at ${name} does not answer as Redis or Valkey do`,
-    "Check host and port; with TLS the address begins with rediss://.",
+    "Check host and port; begin the address with rediss:// for TLS.",
   ];
 }

@@ -1,20 +1,19 @@
 /** A folder or bucket shared by several machines. It contains models and data under content hashes, and finished work. */
-import { copyFile, mkdir, stat } from "node:fs/promises";
+import type { Dirent } from "node:fs";
+import { copyFile, mkdir, readdir, realpath, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { PithError } from "../../../core/errors.ts";
 import { fileHash, textHash } from "../../../core/files/hash.ts";
 import { locationsOf } from "../../../core/onnx/data-files.ts";
 import { sidecarsOf } from "../../../data/sidecars/sidecars.ts";
 import { dataFiles } from "../../../data/sources/open.ts";
 import type { Bucket } from "../../../judge/steps/bucket-store.ts";
-import { requireWritableFolder } from "../writable.ts";
-import { bucketPlace, openBucket, triedBucket } from "./bucket.ts";
-import { type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
-import { withModules } from "./input-modules.ts";
+import { requireWritableFolder } from "../files/writable.ts";
+import { bucketPlace, markOf, openBucket } from "./bucket.ts";
+import { createFolder, type HashedFile, listText, receiveFolder, sendFolder } from "./bucket-inputs.ts";
 import type { SharedInput } from "./inputs.ts";
-import { isCode, nameInJobs, type Rename } from "./modules.ts";
-import { requireNoLinks, storedFolder } from "./stored-files.ts";
-import { wholeFolder } from "./whole-folder.ts";
+import { isCode, nameInJobs, type Rename, withModules } from "./modules.ts";
 
 export interface SharedStore {
   /** The shared folder; for a bucket, a local cache of it. */
@@ -30,7 +29,7 @@ export async function openSharedStore(place: string): Promise<SharedStore> {
   }
   const objects = await openBucket(place);
   const caches = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-  const folder = join(caches, "pith", "stores", await triedBucket(objects));
+  const folder = join(caches, "pith", "stores", await markOf(objects));
   await requireWritableFolder(folder, []);
   return { folder, bucket: { address: place.replace(/\/$/, ""), objects } };
 }
@@ -46,10 +45,10 @@ type NamedFile = readonly [name: string, path: string];
  */
 export async function shareInput<I extends SharedInput>(
   store: SharedStore,
-  given: I,
+  local: I,
   onFiles: (names: readonly string[]) => void,
 ): Promise<I> {
-  const input = await withModules(given, nameInJobs);
+  const input = await withModules(local, nameInJobs);
   const modelFiles = await filesOfModel(input.model);
   const data = isCode(input.data.path) ? undefined : await filesOfData(input.data.path);
   onFiles([...modelFiles, ...(data?.files ?? [])].map(([name]) => name));
@@ -85,7 +84,7 @@ const inputFolders = ({ model, data }: SharedInput): readonly string[] =>
   [model, ...(isCode(data.path) ? [] : [data.path])].map((path) => storedFolder(path, "inputs"));
 
 /** Makes paths absolute, except modules. @throws PithError E_DATA for a path that is not in the store. */
-export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
+export function resolveInput<I extends SharedInput>({ folder, bucket }: SharedStore, input: I): I {
   inputFolders(input);
   const { model, data } = input;
   const resumeFolder = storedFolder(input.resumeFolder, "runs");
@@ -102,12 +101,12 @@ export function inputIn<I extends SharedInput>({ folder, bucket }: SharedStore, 
 
 /**
  * Prepares a job on a worker: downloads model and data and makes paths absolute.
- * @param ownModule maps a module of a job to a local file. @throws PithError for an unknown module.
- * @throws PithError as `withModules` and `inputIn`; E_DATA, E_FILE if a bucket lacks the files.
+ * @param rename maps a module of a job to a local file. @throws PithError for an unknown module.
+ * @throws PithError as `withModules` and `resolveInput`; E_DATA, E_FILE if a bucket lacks the files.
  */
-export async function receivedInput<I extends SharedInput>(store: SharedStore, job: I, ownModule: Rename): Promise<I> {
-  const input = await withModules(job, ownModule);
-  const received = inputIn(store, input);
+export async function receiveInput<I extends SharedInput>(store: SharedStore, job: I, rename: Rename): Promise<I> {
+  const input = await withModules(job, rename);
+  const received = resolveInput(store, input);
   if (store.bucket !== undefined)
     for (const folder of inputFolders(input)) await receiveFolder(store.bucket.objects, store.folder, folder);
   await requireStored(received);
@@ -129,11 +128,56 @@ async function share({ folder, bucket }: SharedStore, named: readonly NamedFile[
     await sendFolder(bucket.objects, place, hashed, files);
     return place;
   }
-  await wholeFolder(join(folder, place), async (unfinished) => {
-    for (const [at, [name]] of hashed.entries()) {
+  await createFolder(join(folder, place), async (unfinished) => {
+    for (const [index, [name]] of hashed.entries()) {
       await mkdir(dirname(join(unfinished, name)), { recursive: true });
-      await copyFile(files[at] ?? "", join(unfinished, name));
+      await copyFile(files[index] ?? "", join(unfinished, name));
     }
   });
   return place;
+}
+
+const namePattern = "(?!\\.{1,2}$)[^/\\\\\\p{Cc}]+";
+/** Valid paths relative to a store: models and data, and finished work. */
+const forms = {
+  inputs: new RegExp(`^(inputs/[0-9a-f]{64})(?:/${namePattern})?$`, "u"),
+  runs: /^(runs\/[0-9a-f]{64})$/,
+};
+
+/** @throws PithError E_DATA for a path that Pith would not create. */
+function storedFolder(path: string, kind: keyof typeof forms): string {
+  const [, folder] = forms[kind].exec(path) ?? [];
+  if (folder !== undefined) return folder;
+  throw new PithError("E_DATA", `The queue names "${path}", which is not in the store.`);
+}
+
+/**
+ * Rejects links, which could lead to any file of this machine.
+ * @param paths absolute. Paths that do not exist or are outside the store are not checked.
+ * @throws PithError E_DATA
+ */
+async function requireNoLinks(store: string, paths: readonly string[]): Promise<void> {
+  const within = resolve(store);
+  // The cache of a bucket is created on demand.
+  const root = await realpath(store).catch(() => within);
+  const refuse = (path: string): never => {
+    throw new PithError("E_DATA", `The store has a link: expected a file or a folder, got "${relative(root, path)}".`, {
+      hint: "Pith writes no links into a store: remove the link, and find out who created it.",
+    });
+  };
+  const check = async (folder: string, isDeep: boolean): Promise<void> => {
+    for (const entry of await readdir(folder, { withFileTypes: true }).catch((): Dirent[] => [])) {
+      const path = join(folder, entry.name);
+      if (entry.isDirectory()) {
+        if (isDeep) await check(path, true);
+      } else if (!entry.isFile()) refuse(path);
+    }
+  };
+  const stored = paths.filter((path) => path.startsWith(within + sep)).map((path) => relative(within, path));
+  for (const folder of new Set(stored.map((path) => join(root, ...path.split(sep).slice(0, 2))))) {
+    if ((await realpath(folder).catch(() => folder)) !== folder) refuse(folder);
+    await check(folder, true);
+    // Sidecar files of a model can be in the parent folder.
+    await check(dirname(folder), false);
+  }
 }

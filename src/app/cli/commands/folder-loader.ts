@@ -1,0 +1,65 @@
+/** Finds transformers.js next to the user's program, the models, or Pith. */
+import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { root } from "#root";
+import { Miss, PithError } from "../../../core/errors.ts";
+import { readSettings } from "../../../data/text/tokenizer.ts";
+import { type Loader, usualTexts } from "../../folder/index.ts";
+import { chunksOf } from "../../folder/layout.ts";
+import type { Session } from "../command.ts";
+import type loaderJob from "../jobs/loader.ts";
+
+const packageName = "@huggingface/transformers";
+const mostTexts = 4;
+/** Maximum bytes of originals that are loaded together with their variants. */
+const largestCompared = 2 ** 29;
+
+export async function openLoader(
+  folder: string,
+  out: string,
+  texts: readonly string[],
+  originalBytes: number,
+  session: Session,
+): Promise<Loader | Miss> {
+  const config = await readSettings(join(folder, "config.json"));
+  if (config?.model_type === undefined) return new Miss("config.json does not say which kind of model it is");
+  const library = [process.cwd(), resolve(folder), fileURLToPath(root())].map(libraryFrom).find((path) => path);
+  if (library === undefined) return new Miss(`it is not installed here (npm install ${packageName})`);
+  // The input config.json may lack the number of external data files.
+  const chunks = Object.fromEntries(chunksOf(await readdir(join(folder, "onnx"))));
+  const { version } = JSON.parse(await readFile(join(dirname(library), "..", "package.json"), "utf8"));
+  return {
+    version,
+    judges: texts.length > 0,
+    compares: originalBytes <= largestCompared,
+    async ask(dtypes, forced) {
+      const lean = originalBytes > largestCompared;
+      const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
+      const named = Object.entries(dtypes).map(
+        ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
+      );
+      const place = areOriginals ? { folder, chunks } : { folder: out };
+      const files = { ...place, dtypes: Object.fromEntries(named) };
+      const input = { library: pathToFileURL(library).href, ...files, forced, lean };
+      const lines = texts.length > 0 ? texts.slice(0, mostTexts) : usualTexts;
+      const what = [...new Set(Object.values(dtypes))].join(", ");
+      const name = `try ${what} in transformers.js`;
+      try {
+        return await session.job<typeof loaderJob>("loader", { ...input, texts: lines }, name);
+      } catch (error) {
+        if (error instanceof PithError && error.code === "E_ENGINE") return { failed: "load", reason: error.message };
+        throw error;
+      }
+    },
+  };
+}
+
+function libraryFrom(folder: string): string | undefined {
+  try {
+    return createRequire(join(folder, "_")).resolve(packageName);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,15 @@
+import { basename } from "node:path";
+import { expect, test } from "vitest";
+import { besideFolder } from "./files.ts";
+
+const here = basename(process.cwd());
+
+test.each([
+  ["minilm", "minilm.quantized"],
+  ["models/minilm/", "models/minilm.quantized"],
+  ["/models/minilm", "/models/minilm.quantized"],
+  [".", `../${here}.quantized`],
+  [`../${here}/`, `../${here}.quantized`],
+])("what is written beside the folder %s is %s", (folder, written) => {
+  expect(besideFolder(folder, ".quantized")).toBe(written);
+});

@@ -1,0 +1,126 @@
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { readFile, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { PithError } from "../../../core/errors.ts";
+import { allValues } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { parseDataName } from "../../../core/onnx/data-files.ts";
+import type { NextFiles } from "../../../core/pass/pass.ts";
+import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { pageMark } from "../../report/page.ts";
+
+export function filesOf(model: Model, path: string): readonly string[] {
+  const files = new Set([resolve(path)]);
+  for (const { tensor } of allValues(model.graph))
+    if (tensor?.stored !== undefined) files.add(resolve(tensor.stored.source.name));
+  return [...files];
+}
+
+export async function fileBytes(files: readonly string[]): Promise<number> {
+  const sizes = await Promise.all(files.map(async (file) => (await stat(file)).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+/** `models/resnet20.onnx` and ".pruned" → `models/resnet20.pruned.onnx`. */
+export function outputName(path: string, suffix: string): string {
+  return join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}${suffix}.onnx`);
+}
+
+export function nextFiles(
+  { model, original, out }: { readonly model: string; readonly original?: unknown; readonly out: string },
+  data: { readonly path: string } | undefined,
+  { trainable, holds }: Pick<NextFiles, "trainable" | "holds">,
+): NextFiles {
+  return {
+    trainable,
+    holds,
+    model: quoted(model),
+    original: typeof original === "string" ? quoted(original) : undefined,
+    written: quoted(out),
+    data: data === undefined ? "SAMPLES" : quoted(data.path),
+  };
+}
+
+/** `minilm/` and ".quantized" → `minilm.quantized`; `.` → `../minilm.quantized`, with the folder's real name. */
+export function besideFolder(folder: string, suffix: string): string {
+  return join(folder, "..", `${basename(resolve(folder))}${suffix}`);
+}
+
+/** Follows links. @throws PithError E_OPTION if the output would overwrite an input. */
+export async function requireOther(
+  out: string,
+  inputs: readonly (readonly [what: string, path: unknown])[],
+): Promise<void> {
+  for (const [what, path] of inputs) {
+    if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
+    throw new PithError("E_OPTION", `"${out}" is ${what}: the result would overwrite it.`, {
+      hint: "Choose another file.",
+    });
+  }
+}
+
+/** @throws PithError E_OPTION if the default output file exists and was not written by Pith. */
+export async function requireOwnPage(out: string): Promise<void> {
+  if (!(await isThere(out)) || (await readFile(out, "utf8").catch(() => pageMark)).includes(pageMark)) return;
+  throw new PithError("E_OPTION", `"${out}" exists, and was not written by Pith.`, {
+    hint: "Choose another file with -o.",
+  });
+}
+
+/** @throws PithError E_MODEL for a model without outputs, because all of it would be removed as unused. */
+export function requireOutputs(model: Model, path: string): void {
+  if (model.graph.outputs.length > 0) return;
+  throw new PithError("E_MODEL", `"${path}" has no outputs: there is nothing to compute.`, {
+    hint: "The file may have been extracted from a larger model; name the outputs when you export it.",
+  });
+}
+
+export async function requireOtherThanWeights(out: string, model: Model, path: string): Promise<void> {
+  const [, ...weights] = filesOf(model, path);
+  await requireOther(
+    out,
+    weights.map((file) => ["a file of the model's weights", file] as const),
+  );
+}
+
+export async function isThere(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+export async function isSamePlace(a: string, b: string): Promise<boolean> {
+  return (await placeOf(a)) === (await placeOf(b));
+}
+
+async function placeOf(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
+}
+
+/** Removes the temporary files that writing leaves if it fails or is killed. */
+export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
+  const there = new Set(paths.flatMap(temporaries));
+  const sweep = (): void => {
+    for (const file of paths.flatMap(temporaries)) if (!there.has(file)) rmSync(file, { force: true });
+  };
+  const work = body();
+  // Exit listeners run in order of registration, so the job is killed first.
+  process.on("exit", sweep);
+  try {
+    return await work;
+  } catch (error) {
+    sweep();
+    throw error;
+  } finally {
+    process.off("exit", sweep);
+  }
+}
+
+function temporaries(path: string): string[] {
+  const [folder, name] = [dirname(path), basename(path)];
+  if (!existsSync(folder)) return [];
+  const files = readdirSync(folder).filter((file) => {
+    const of = temporaryOf(file)?.name;
+    return of !== undefined && (of === name || parseDataName(of)?.model === name);
+  });
+  return files.map((file) => join(folder, file));
+}

@@ -1,0 +1,49 @@
+/** Finds the model in a folder as downloaded from a hub: at its top or in `onnx/`, next to configuration and tokenizer. */
+import { readdir, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { failure } from "../../../core/platform/node-failure.ts";
+import type { Terminal } from "../print/terminal.ts";
+
+/** Options of commands and passes that name models. */
+const modelFlags = ["against", "original", "teacher", "otherTeachers", "errorOf", "from"];
+
+/** Returns the path, or the model in the named folder if there is exactly one, with a note; with variants, the original. */
+export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
+  if ((await stat(path).catch(() => undefined))?.isDirectory() !== true) return path;
+  const models: string[] = [];
+  for (const file of [join(path, "model.onnx"), join(path, "onnx", "model.onnx")])
+    if ((await stat(file).catch(() => undefined))?.isFile() === true) models.push(file);
+  const [file] = models;
+  if (file === undefined || models.length > 1) return path;
+  const { basesIn } = await import("../../folder/layout.ts");
+  const names = await readdir(dirname(file));
+  const bases = new Set(basesIn(names).map((base) => `${base}.onnx`));
+  const variants = names.filter((name) => name.endsWith(".onnx") && !bases.has(name)).sort();
+  const text =
+    variants.length === 0
+      ? `a folder: the model in it is ${file}`
+      : `a folder: the original in it is ${file}; to use a variant next to it, give its file: ${variants.join(", ")}`;
+  terminal.note("model", text);
+  return file;
+}
+
+/** Runs before the checks of results, whose default names derive from the model. @throws PithError E_FILE if the model does not exist. */
+export async function requireModel(path: string): Promise<void> {
+  if (/^(https?|file):/i.test(path)) return;
+  await stat(path).catch((cause) => {
+    throw failure(`"${path}" cannot be opened`, cause);
+  });
+}
+
+/** Replaces folders by the models in them, in options that name models. */
+export async function withModelFiles<T>(options: T, fileOf: (path: string) => Promise<string>): Promise<T> {
+  if (typeof options !== "object" || options === null) return options;
+  const files: Record<string, unknown> = {};
+  const isPath = (value: unknown): value is string => typeof value === "string";
+  for (const [name, value] of Object.entries(options)) {
+    if (!modelFlags.includes(name)) continue;
+    if (isPath(value)) files[name] = await fileOf(value);
+    else if (Array.isArray(value) && value.every(isPath)) files[name] = await Promise.all(value.map(fileOf));
+  }
+  return { ...options, ...files };
+}

@@ -1,0 +1,77 @@
+/** Recipe files can be untrusted: they import only modules from the command line, and write only into the output folder. */
+import { readFile, realpath } from "node:fs/promises";
+import { basename, dirname, join, relative, resolve, sep } from "node:path";
+import { joinList, PithError } from "../../../core/errors.ts";
+import { isRepeat, parseRecipe, type Recipe, type RecipeStep } from "../../../judge/recipe/recipe.ts";
+import { steps } from "../../../judge/recipe/steps.ts";
+import { renameModules } from "../queue/modules.ts";
+import { isSamePlace } from "./files.ts";
+
+export interface RecipeFile {
+  readonly path: string;
+  readonly modules: readonly string[];
+}
+
+/**
+ * @param outs output folders.
+ * @throws PithError E_FILE; E_OPTION as `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
+ */
+export async function readRecipe(
+  { path, modules }: RecipeFile,
+  outs: readonly string[],
+): Promise<{ readonly text: string; readonly recipe: Recipe }> {
+  const text = await readFile(path, "utf8").catch((cause: unknown) => {
+    throw new PithError("E_FILE", `The recipe "${path}" cannot be read.`, { cause });
+  });
+  const recipe = parseRecipe(text, path);
+  await requireModules(recipe, path, modules);
+  for (const step of recipe.steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])))
+    for (const file of filesWritten(step))
+      for (const out of outs) await requireInside(out, file, `${path}: ${step.id}`);
+  return { text, recipe };
+}
+
+async function requireModules({ steps: all }: Recipe, owner: string, allowed: readonly string[]): Promise<void> {
+  const missing = new Set<string>();
+  await renameModules(all, async (module) => {
+    const matches = await Promise.all(allowed.map((path) => isSamePlace(path, module)));
+    if (!matches.includes(true)) missing.add(module);
+    return module;
+  });
+  if (missing.size === 0) return;
+  const names = [...missing];
+  const what = names.length === 1 ? "is code" : "are code";
+  throw new PithError(
+    "E_OPTION",
+    `${owner}: ${joinList(names.map((name) => `"${name}"`))} ${what} that the command line does not name.`,
+    {
+      hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}`,
+    },
+  );
+}
+
+function filesWritten({ id, options }: RecipeStep): readonly string[] {
+  const written = (steps.get(id)?.command?.writes ?? []).map((name) => options[name]);
+  return written.filter((file) => typeof file === "string");
+}
+
+async function requireInside(out: string, file: string, at: string): Promise<void> {
+  const [folder, path] = [await withoutLinks(resolve(out)), await withoutLinks(resolve(file))];
+  if (path.startsWith(folder + sep)) return;
+  const inside = join(out, basename(file));
+  throw new PithError(
+    "E_OPTION",
+    `${at}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
+    {
+      hint: `Write "${inside}" in the recipe.`,
+    },
+  );
+}
+
+/** Follows links of an absolute path as far as it exists. */
+async function withoutLinks(path: string): Promise<string> {
+  const above = dirname(path);
+  return realpath(path).catch(async () =>
+    above === path ? path : join(await withoutLinks(above), relative(above, path)),
+  );
+}

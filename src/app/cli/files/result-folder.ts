@@ -1,0 +1,143 @@
+/** Output folders of `pith compress` and `pith sensitivity`, with a record of the files that Pith wrote. */
+import { rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { joinPath, makeFolder, removeFile } from "#platform";
+import { PithError } from "../../../core/errors.ts";
+import { copiesOf, encodings } from "../../../core/files/compressed-copies.ts";
+import { textHash } from "../../../core/files/hash.ts";
+import {
+  type FileHashes,
+  fileOfBytes,
+  isAuthored,
+  keptText,
+  parseWritten,
+  planWrites,
+  writeOwned,
+} from "../../../core/files/own-files.ts";
+import { readSettings } from "../../../data/text/tokenizer.ts";
+import type { JobContext } from "../../../runtime/job/job.ts";
+import { sensitivityKinds } from "../../../search/sensitivity/sensitivity-record.ts";
+import { requireOther } from "./files.ts";
+import { requireWritableFolder } from "./writable.ts";
+
+const modelName = "model.onnx";
+export const recipeFileName = "recipe.yaml";
+
+export function frontNames(place: number): readonly [model: string, recipe: string] {
+  return [`front-${place + 1}.onnx`, `front-${place + 1}.yaml`];
+}
+
+interface ResultFolder {
+  readonly record: string;
+  readonly needed?: string;
+  readonly names: readonly string[];
+}
+
+export const runFolder: ResultFolder = {
+  record: "run.json",
+  needed: modelName,
+  names: [
+    modelName,
+    ...copiesOf(modelName, encodings),
+    "report.html",
+    "report.md",
+    "run.json",
+    recipeFileName,
+    ...[0, 1, 2].flatMap(frontNames),
+  ],
+};
+
+export const sweptFolder: ResultFolder = {
+  record: "sensitivity.json",
+  names: ["sensitivity.json", "sensitivity.html", ...sensitivityKinds.map((kind) => `${kind}.yaml`)],
+};
+
+/** @throws PithError E_OPTION if results would overwrite inputs or files of the user; E_FILE if they cannot be written. */
+export async function requireFreeFolder(
+  out: string,
+  folder: ResultFolder,
+  inputs: readonly (readonly [what: string, path: string | undefined])[],
+): Promise<void> {
+  for (const name of folder.names) await requireOther(join(out, name), inputs);
+  await requireWritableFolder(out, folder.names);
+  await requireOwnResults(out, folder);
+}
+
+async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
+  const written = await writtenIn(out, record);
+  const isTaken = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
+  const name = written === undefined ? record : isTaken ? needed : undefined;
+  if (name !== undefined)
+    throw new PithError(
+      "E_OPTION",
+      `"${join(out, name)}" was not written by Pith, or was changed since, and would be overwritten.`,
+      { hint: "Choose another folder with -o." },
+    );
+}
+
+/**
+ * Writes a record and its files, all or none. Reports and recipes that the user edited are kept with a note; other files of an earlier run are
+ * removed.
+ * @returns the paths of Pith's files.
+ */
+export async function writeResults(
+  out: string,
+  said: object,
+  contents: readonly (readonly [name: string, bytes: Uint8Array])[],
+  { log }: Pick<JobContext, "log">,
+  folder: ResultFolder,
+): Promise<readonly string[]> {
+  const { record, names } = folder;
+  await requireOwnResults(out, folder);
+  const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
+  const written = (await writtenIn(out, record)) ?? new Map();
+  const { writes, kept } = await planWrites(out, files, written);
+  for (const path of kept) log({ id: "kept", text: keptText(join(out, path)), level: "warning" });
+  written.set(record, [await textHash(JSON.stringify(said))]);
+  await makeFolder(out);
+  await writeOwned(joinPath(out, record), said, written, writes);
+  const all = new Set([...contents.map(([name]) => name), record]);
+  for (const name of names)
+    if (written.has(name) && !all.has(name) && !(await isAuthored(out, name, written)))
+      await removeFile(joinPath(out, name));
+  const inOrder = [...names.filter((name) => all.delete(name)), ...all];
+  return inOrder.filter((name) => !kept.includes(name)).map((name) => joinPath(out, name));
+}
+
+/** Removes files that are unchanged since Pith wrote them, and the folder if it is then empty. */
+export async function removeResults(out: string, { record, names }: ResultFolder): Promise<void> {
+  const written = await writtenIn(out, record);
+  if (written === undefined || !written.has(record)) return;
+  for (const name of names)
+    if (name === record || (written.has(name) && !(await isAuthored(out, name, written))))
+      await removeFile(joinPath(out, name));
+  await rmdir(out).catch(() => {});
+}
+
+const interim = v.object({
+  command: v.array(v.string()),
+  variants: v.array(v.object({ name: v.string() })),
+  chosen: v.number(),
+  search: v.object({ isInterim: v.literal(true) }),
+});
+
+/** Returns command and best result of an unfinished search; undefined for a finished one. */
+export async function interimIn(
+  out: string,
+): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {
+  const { success, output } = v.safeParse(
+    interim,
+    await readSettings(joinPath(out, runFolder.record)).catch(() => null),
+  );
+  const name = success ? output.variants[output.chosen]?.name : undefined;
+  return name === undefined || !success ? undefined : { command: output.command, name };
+}
+
+async function writtenIn(out: string, record: string): Promise<FileHashes | undefined> {
+  const found = await readSettings(joinPath(out, record)).catch(() => null);
+  if (found === undefined) return new Map();
+  const { written: recorded, ...said } = found ?? {};
+  const written = parseWritten(recorded);
+  return written.get(record)?.[0] === (await textHash(JSON.stringify(said))) ? written : undefined;
+}

@@ -1,0 +1,104 @@
+/**
+ * Decides whether a result is a file or a folder. It is a folder if the model is given as one that transformers.js loads, or `--out` is a folder.
+ *
+ *     minilm/config.json  minilm/onnx/model.onnx   →   minilm.pruned/config.json  minilm.pruned/onnx/model.onnx
+ */
+import { statSync } from "node:fs";
+import { realpath } from "node:fs/promises";
+import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { PithError } from "../../../core/errors.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { isVariant } from "../../folder/layout.ts";
+import type { Session } from "../command.ts";
+import type { Terminal } from "../print/terminal.ts";
+import { besideFolder, outputName } from "./files.ts";
+import { requireWritable, requireWritableFolder } from "./writable.ts";
+
+export const folderForFolder = "a folder that transformers.js loads gives a folder";
+
+export interface ResultPlace {
+  readonly out: string;
+  /** Output folder, and the input folder whose other files are copied. */
+  readonly folder?: { readonly out: string } & SourceFolder;
+}
+
+interface SourceFolder {
+  readonly source: string;
+  readonly file: string;
+}
+
+interface NamedModels {
+  readonly model: string;
+  readonly aim?: unknown;
+  /** Model file → the folder that the user named. */
+  readonly folders: Session["folders"];
+}
+
+/**
+ * @param named value of `--out`: a file, or a folder if the model is in one.
+ * @param suffix of the default name: ".pruned".
+ */
+export function resultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
+  const found = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
+  const isLoaded = found !== undefined && dirname(found.file) === "onnx";
+  if (found === undefined || (named === undefined && !isLoaded))
+    return { out: named ?? outputName(models.model, suffix) };
+  const out = named ?? besideFolder(found.source, suffix);
+  return { out: join(out, found.file), folder: { ...found, out } };
+}
+
+function sourceFolder({ model, aim, folders }: NamedModels, named: string | undefined): SourceFolder | undefined {
+  const namedFolder = folders.get(model);
+  if (namedFolder !== undefined) return { source: namedFolder, file: relative(namedFolder, model) };
+  if (named === undefined || !isFolderName(named)) return undefined;
+  const [inside, name] = [dirname(model), basename(model)];
+  if (basename(inside) === "onnx" && !isVariant(name)) return { source: dirname(inside), file: join("onnx", name) };
+  const aimFolder = typeof aim === "string" ? folders.get(aim) : undefined;
+  return aimFolder === undefined ? undefined : { source: aimFolder, file: relative(aimFolder, String(aim)) };
+}
+
+function isFolderName(path: string): boolean {
+  return /[/\\]$/.test(path) || statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+export async function requireWritablePlace(
+  { out, folder }: ResultPlace,
+  copies: readonly string[] = [],
+): Promise<void> {
+  if (folder === undefined) {
+    requireModelName(out);
+    for (const path of [out, ...copies]) await requireWritable(path);
+    return;
+  }
+  await requireOutside(folder.source, folder.out);
+  await requireWritableFolder(folder.out, []);
+  await requireWritableFolder(
+    dirname(out),
+    [out, ...copies].map((path) => basename(path)),
+  );
+}
+
+/** @throws PithError E_OPTION for a new file without the extension .onnx. */
+function requireModelName(out: string): void {
+  const isOther = out === "-" || out === "" || /[/\\]$|\.onnx$/i.test(out);
+  if (isOther || statSync(out, { throwIfNoEntry: false }) !== undefined) return;
+  throw new PithError("E_OPTION", `--out: "${out}" is not the name of a model: expected a file that ends in .onnx.`, {
+    hint: `-o ${quoted(`${out}.onnx`)}`,
+  });
+}
+
+export async function completePlace({ folder }: ResultPlace, terminal: Terminal): Promise<void> {
+  if (folder === undefined) return;
+  const { copyBeside } = await import("../../folder/originals.ts");
+  await copyBeside(folder.source, folder.out, folder.file, {
+    log: ({ id, text, level }) => terminal.note(id, text, level),
+  });
+}
+
+export async function requireOutside(folder: string, out: string): Promise<void> {
+  const path = relative(await realpath(folder), resolve(out));
+  if (path === "" || path.startsWith("..") || isAbsolute(path)) return;
+  throw new PithError("E_OPTION", `--out: "${out}" is inside "${folder}", which is copied into it.`, {
+    hint: `Choose a folder next to it, or write into "${folder}" itself.`,
+  });
+}

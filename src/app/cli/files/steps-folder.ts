@@ -1,0 +1,100 @@
+/** The folder in which a command saves its finished steps, so that a later run can continue, even with another goal. */
+import { rmdirSync } from "node:fs";
+import { lstat, readdir } from "node:fs/promises";
+import { join } from "node:path";
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { storedBytes } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { bytes } from "../../../core/numbers.ts";
+import { option } from "../../../core/pass/options.ts";
+import { claimFolder, makeFolder } from "../../../core/platform/node.ts";
+import { folderBytes, trimFolder } from "../../../core/platform/node-bounded.ts";
+import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
+import { isStoreName } from "../../../judge/steps/keys.ts";
+import type { Terminal } from "../print/terminal.ts";
+import { isThere } from "./files.ts";
+
+const folderName = "pith-steps";
+
+export const freshFlag = {
+  fresh: option(v.boolean(), "start again: remove steps kept from earlier runs"),
+};
+
+/** Maximum bytes of saved steps: some hundred candidates of a small model, and twenty of a large one. */
+export const mostKept = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
+
+/**
+ * Creates the folder inside the output folder and removes it afterwards if it is empty.
+ * @param fresh whether the steps of earlier runs are removed first.
+ * @throws PithError of the work, with a hint about saved steps; E_FILE for a symbolic link, or if another process uses the folder.
+ */
+export async function withSteps<T>(
+  out: string,
+  { fresh = false, terminal }: { readonly fresh: boolean | undefined; readonly terminal: Terminal },
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = join(out, folderName);
+  const isOurs = !(await isThere(out)) || (await isThere(folder));
+  if ((await lstat(folder).catch(() => undefined))?.isSymbolicLink() === true)
+    throw new PithError(
+      "E_FILE",
+      `"${folder}" is a symbolic link. Pith keeps and removes steps only in a folder that it made.`,
+      { hint: "Remove the link, or name another folder with -o." },
+    );
+  await makeFolder(folder);
+  const release = await claimFolder(folder, out);
+  const sweep = (): void => {
+    try {
+      rmdirSync(folder);
+      if (isOurs) rmdirSync(out);
+    } catch {
+      // It is not empty.
+    }
+  };
+  // Exit listeners run in order of registration, so the claim ends first.
+  process.on("exit", sweep);
+  try {
+    if (fresh) await trimFolder(folder, 0, isStoreName);
+    const before = await stepsIn(folder);
+    try {
+      const result = await work(folder);
+      const kept = await folderBytes(folder, isStoreName);
+      if (kept > 0) terminal.note("steps", `steps kept: ${bytes(kept)} in ${folder}; --fresh starts again`);
+      return result;
+    } catch (error) {
+      const kept = await stepsIn(folder);
+      // Finished steps and trainings are always kept; metrics of the original only if the run was stopped.
+      const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
+      const isWorthIt = error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
+      if (isWorthIt) throw continued(error, folder);
+      if (before.length === 0) await trimFolder(folder, 0, isStoreName);
+      throw error;
+    }
+  } finally {
+    release();
+    process.off("exit", sweep);
+    sweep();
+  }
+}
+
+export function withStepsOfEach<T>(
+  [out, ...more]: readonly string[],
+  how: Parameters<typeof withSteps>[1],
+  work: (folders: readonly string[]) => Promise<T>,
+): Promise<T> {
+  if (out === undefined) return work([]);
+  return withSteps(out, how, (folder) => withStepsOfEach(more, how, (others) => work([folder, ...others])));
+}
+
+async function stepsIn(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch(() => []);
+  return names.filter((name) => temporaryOf(name) === undefined);
+}
+
+function continued(error: PithError, folder: string): PithError {
+  // The advice of a stopped step concerns that step alone.
+  const advice = error.code === "E_STOPPED" ? [] : error.advice;
+  const hint = [...advice, `Completed work is kept in ${folder}: the same command continues from there.`];
+  return error.reworded({ hint });
+}

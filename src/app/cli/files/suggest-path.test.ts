@@ -1,0 +1,82 @@
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { temporaryFolder } from "../../../../test/temporary.ts";
+import { PithError } from "../../../core/errors.ts";
+import { similarPaths, suggestPath } from "./suggest-path.ts";
+
+const root = temporaryFolder();
+const at = (path: string): string => join(root, path);
+
+beforeAll(() => {
+  const files = [
+    "data/cifar10/test.bin",
+    "models/resnet20.onnx",
+    "recipes/a.yaml",
+    "deep/b/c/rows.csv",
+    "x/same.txt",
+    "y/same.txt",
+    ".git/hidden.txt",
+    "node_modules/package.txt",
+  ];
+  for (const file of files) {
+    mkdirSync(join(at(file), ".."), { recursive: true });
+    writeFileSync(at(file), "");
+  }
+  symlinkSync(root, at("x/loop"));
+});
+
+test("a path that cannot be written keeps the advice of its error", async () => {
+  const full = new PithError("E_FILE", `"${at("data/cifar")}" cannot be written: the disk is full.`, {
+    hint: "Free space.",
+  });
+  expect((await suggestPath(full, [at("data/cifar")])).hint).toBe("Free space.");
+});
+
+describe("a path that does not exist", () => {
+  test.each([
+    ["data/cifar", ["data/cifar10/"]],
+    ["data/Cifar01", ["data/cifar10/"]],
+    ["dat/cifar10/test.bin", ["data/cifar10/test.bin"]],
+    ["dta/cifar1/test.bin", ["data/cifar10/test.bin"]],
+    ["resnet20.onnx", ["models/resnet20.onnx"]],
+    ["models/resnet2.onnx", ["models/resnet20.onnx"]],
+    ["models/resnet20", ["models/resnet20.onnx"]],
+    ["recipes/a.yml", ["recipes/a.yaml"]],
+    ["rows.csv", ["deep/b/c/rows.csv"]],
+    ["same.txt", ["x/same.txt", "y/same.txt"]],
+  ])("%s may mean %j", async (typed, meant) => {
+    expect((await similarPaths(at(typed))).toSorted()).toEqual(
+      meant.map((path) => (path.endsWith("/") ? `${at(path)}` : at(path))),
+    );
+  });
+
+  test.each(["wholly-other.onnx", "hidden.txt", "package.txt", "none/of/these"])("%s means no other", async (typed) => {
+    expect(await similarPaths(at(typed))).toEqual([]);
+  });
+});
+
+describe("an error", () => {
+  const path = at("data/cifar");
+  const missing = new PithError("E_FILE", `There is no data at "${path}".`, { hint: "Accepted: a folder." });
+
+  test.each([[["--data", path]], [[`--data=${path}`]], [["--modules", `a.mjs,${path}`]]])(
+    "gets the hint for %j",
+    async (words) => {
+      const error = await suggestPath(missing, words);
+      expect(error).toMatchObject({
+        code: "E_FILE",
+        message: missing.message,
+        hint: `Did you mean "${at("data/cifar10/")}"?`,
+      });
+    },
+  );
+
+  test("stays as it is if it is about another path, another fault, or a path that exists", async () => {
+    expect(await suggestPath(missing, ["--data", "data"])).toBe(missing);
+    const other = new PithError("E_DATA", `"${path}" is empty.`);
+    expect(await suggestPath(other, [path])).toBe(other);
+    const there = new PithError("E_FILE", `"${at("data")}" cannot be read.`);
+    expect(await suggestPath(there, [at("data")])).toBe(there);
+  });
+});

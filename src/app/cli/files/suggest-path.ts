@@ -1,0 +1,75 @@
+/** Suggests existing paths if a path of the command line does not exist. */
+import { readdir, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import type { PithError } from "../../../core/errors.ts";
+import { nearest } from "../../../core/graph/nearest.ts";
+import { isThere } from "./files.ts";
+
+export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
+  // An output path need not exist, and errors of jobs arrive without their cause.
+  if (error.code !== "E_FILE" || error.message.includes("cannot be written")) return error;
+  // `--data=cifar10`, `--modules a.mjs,b.mjs`
+  const typed = words.flatMap((word) => [word, ...word.replace(/^--?[^=]+=/, "").split(",")]);
+  const path = typed.find((word) => word !== "" && error.message.includes(`"${word}"`));
+  if (path === undefined || (await isThere(path))) return error;
+  const similar = await similarPaths(path);
+  if (similar.length === 0) return hubId.test(path) ? error.reworded({ hint: downloadHint(path) }) : error;
+  return error.reworded({ hint: `Did you mean ${similar.map((candidate) => `"${candidate}"`).join(" or ")}?` });
+}
+
+/** "Xenova/all-MiniLM-L6-v2" */
+const hubId = /^[\w-][\w.-]*\/[\w.-]+(?<!\.(onnx|npz|npy|csv|tsv|jsonl|txt|json|ya?ml|mjs|js|ts))$/i;
+
+function downloadHint(id: string): string {
+  const folder = id.slice(id.indexOf("/") + 1);
+  return `Pith downloads nothing. For a model of the Hugging Face Hub: hf download ${id} --local-dir ${folder}`;
+}
+
+/** Finds files of the same name in subfolders, or corrects the first missing part of the path. */
+export async function similarPaths(path: string): Promise<readonly string[]> {
+  let [folder, missing, rest] = [dirname(path), basename(path), ""];
+  while (!(await isThere(folder))) {
+    if (dirname(folder) === folder) return [];
+    [folder, missing, rest] = [dirname(folder), basename(folder), join(missing, rest)];
+  }
+  const matches = await findBelow(folder, basename(path));
+  if (matches.length > 0) return matches.slice(0, maxShown);
+  const names = await namesIn(folder);
+  const typed = missing.toLowerCase();
+  const longer = names.filter((name) => name.toLowerCase().startsWith(typed)).sort((a, b) => a.length - b.length);
+  const name = nearest(missing, names) ?? longer[0];
+  if (name === undefined) return [];
+  const candidate = join(folder, name, rest);
+  if (await isThere(candidate)) return [await shown(candidate)];
+  return rest === "" ? [] : similarPaths(candidate);
+}
+
+const maxShown = 3;
+/** Limits of the search in subfolders. */
+const [maxDepth, maxFolders] = [3, 500];
+
+async function findBelow(folder: string, name: string): Promise<readonly string[]> {
+  const matches: string[] = [];
+  let visited = 0;
+  let level = [folder];
+  for (let depth = 0; depth <= maxDepth; depth++) {
+    const next: string[] = [];
+    for (const path of level) {
+      if (++visited > maxFolders) return matches;
+      for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
+        if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+        if (depth > 0 && entry.name === name) matches.push(await shown(join(path, entry.name)));
+        if (entry.isDirectory()) next.push(join(path, entry.name));
+      }
+    }
+    level = next;
+  }
+  return matches;
+}
+
+const namesIn = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder).catch((): string[] => [])).filter((name) => !name.startsWith("."));
+
+async function shown(path: string): Promise<string> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true ? `${path}/` : path;
+}

@@ -1,0 +1,90 @@
+/** Checks before long work that its results can be written, by trying it. Leaves nothing behind. */
+import { open, rm, rmdir, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { makeFolder } from "#platform";
+import { PithError } from "../../../core/errors.ts";
+import { failure } from "../../../core/platform/node-failure.ts";
+import { tryToWrite } from "../../../core/platform/node-write.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import { isThere } from "./files.ts";
+
+export async function requireWritable(path: string): Promise<void> {
+  await requirePlace(path);
+  await tryToWrite(path);
+}
+
+export async function requireAppendable(path: string): Promise<void> {
+  await requirePlace(path);
+  const isNew = !(await isThere(path));
+  const handle = await open(path, "a").catch((cause) => {
+    throw failure(`"${path}" cannot be written`, cause);
+  });
+  await handle.close();
+  if (isNew) await rm(path, { force: true });
+}
+
+/** @throws PithError E_FILE if the folder, which is created if missing, could not contain files of these names. */
+export async function requireWritableFolder(path: string, names: readonly string[]): Promise<void> {
+  requireFile(path);
+  const missing = await missingFolders(path);
+  if (missing.length > 0 && /\.onnx$/i.test(path))
+    throw new PithError("E_FILE", `"${path}" is the name of a file: the results go into a folder.`, {
+      hint: `Name the folder: ${path.slice(0, -".onnx".length)}.`,
+    });
+  try {
+    await makeFolder(path);
+    try {
+      for (const name of names) await tryToWrite(join(path, name));
+    } catch (error) {
+      if (await isThere(path)) throw error;
+      // Another process that tried the same removed it.
+      await requireWritableFolder(path, names);
+    }
+  } finally {
+    // Removes only empty folders: another process may use them already.
+    for (const folder of missing) await rmdir(folder).catch(() => {});
+  }
+}
+
+/** Returns the folders to create, innermost first. @throws PithError E_FILE if a file is in the way. */
+async function missingFolders(path: string): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (let folder = resolve(path); ; folder = dirname(folder)) {
+    const found = await stat(folder).catch(() => undefined);
+    if (found?.isDirectory() === true) return missing;
+    if (found === undefined && dirname(folder) !== folder) {
+      missing.push(folder);
+      continue;
+    }
+    const what = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
+    throw new PithError("E_FILE", `${what} is a file: the results go into a folder.`);
+  }
+}
+
+function requireFile(path: string): void {
+  if (path !== "-") return;
+  throw new PithError("E_OPTION", "Results are written to files, not to standard output (-).", {
+    hint: "Name a file.",
+  });
+}
+
+async function requirePlace(path: string): Promise<void> {
+  requireFile(path);
+  if (path === "") throw new PithError("E_FILE", "A file without a name cannot be written.");
+  const folder = dirname(path);
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() !== true)
+    throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`, {
+      hint: `Make the folder first: mkdir -p ${quoted(folder)}.`,
+    });
+  const old = await stat(path).catch(() => undefined);
+  if (old?.isDirectory() === true) {
+    throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {
+      hint: `Name the file: ${join(path, "model.onnx")}.`,
+    });
+  }
+  if (/[/\\]$/.test(path))
+    throw new PithError("E_FILE", `"${path}" cannot be written: that is the name of a folder, not of a file.`, {
+      hint: `There is no such folder; a file in this one would be ${join(folder, basename(path))}.onnx.`,
+    });
+}

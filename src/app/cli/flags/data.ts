@@ -1,0 +1,77 @@
+/** The flags of `--data`, shared by all commands. */
+
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { countOption, option } from "../../../core/pass/options.ts";
+import { parsePreprocessingSpec, parseState } from "../../../data/index.ts";
+import { settings } from "./set.ts";
+
+export const dataGroup = "Data (docs/data.md):";
+const group = dataGroup;
+
+export const dataFlags = {
+  data: option(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
+    value: "path",
+    group,
+    common: true,
+  }),
+  part: option(
+    v.picklist(["test", "train", "all"]),
+    "split to test on (default: test; all samples if there are no splits)",
+    { group },
+  ),
+  preprocess: option(
+    v.string(),
+    'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
+    { value: "how", group, common: true },
+  ),
+  set: option(v.array(v.string()), "value of an input that is not in the data: sr=16000", {
+    value: "input=value",
+    group,
+  }),
+  states: option(v.array(v.string()), "output fed back as an input: stateN=state (default: guessed)", {
+    value: "output=input",
+    group,
+  }),
+  samples: option(countOption, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
+  batch: option(countOption, "samples per run (default: 64, or 1 if outputs depend on the batch)", {
+    value: "n",
+    group,
+  }),
+};
+
+const dataSchema = v.object(dataFlags);
+export type DataFlags = v.InferOutput<typeof dataSchema>;
+
+export const dataRequestSchema = v.object({
+  path: v.string(),
+  part: dataFlags.part,
+  /** In the syntax of `parsePreprocessingSpec`; undefined: detected. */
+  preprocess: v.optional(v.string()),
+  /** Values of inputs that the data does not contain. */
+  set: v.record(v.string(), v.union([v.number(), v.array(v.number())])),
+  /** Outputs that are fed as inputs at the next step, "stateN=state". */
+  states: v.pipe(v.array(v.string()), v.readonly()),
+  samples: dataFlags.samples,
+  batch: dataFlags.batch,
+});
+export type DataRequest = Readonly<v.InferOutput<typeof dataRequestSchema>>;
+
+/** Returns the flags of a command that reads the same data with the same preprocessing. */
+export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] => [
+  ...["--data", path],
+  ...(preprocess === undefined ? [] : ["--preprocess", preprocess]),
+];
+
+export function dataRequest(flags: DataFlags): DataRequest | undefined {
+  const { data, part, preprocess, set, states, samples, batch } = flags;
+  if (data === undefined) {
+    const said = { part, preprocess, states, samples };
+    const alone = Object.entries(said).find(([, value]) => value !== undefined);
+    if (alone === undefined) return undefined;
+    throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
+  }
+  if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
+  for (const state of states ?? []) parseState(state);
+  return { path: data, part, preprocess, set: settings(set ?? []), states: states ?? [], samples, batch };
+}

@@ -1,0 +1,44 @@
+import * as v from "valibot";
+import { expect, test } from "vitest";
+import { PithError } from "../../../core/errors.ts";
+import { understood } from "../../../core/pass/options.ts";
+import { flagName, ownAdvice } from "./invalid-options.ts";
+import { fitting } from "./options.ts";
+
+test("an option's flag is its name in lower case, with dashes", () => {
+  expect(["maxDrop", "out", "keepOutput"].map(flagName)).toEqual(["--max-drop", "--out", "--keep-output"]);
+});
+
+test("what stands between backquotes and is an option is its flag; other words are as they were", () => {
+  const cause = new Error("because");
+  const error = new PithError("E_OPTION", "With `learningRate` and `seed`, not `rate` or resume.", {
+    hint: "`resume` continues, `perChannel: false` is coarser, and so is `amount: 0.8`.",
+    cause,
+  });
+  expect(
+    ownAdvice(error, new Set(["--learning-rate", "--resume", "--no-per-channel", "--seed", "--amount"])),
+  ).toMatchObject({
+    code: "E_OPTION",
+    message: "With --learning-rate and --seed, not `rate` or resume.",
+    hint: "--resume continues, --no-per-channel is coarser, and so is --amount 0.8.",
+    cause,
+  });
+  expect(ownAdvice(new PithError("E_DATA", "None."), new Set()).hint).toBeUndefined();
+});
+
+test("what an option does not understand keeps its words and its hint, and what is asked of several names their flags", () => {
+  const read = (text: string): void => {
+    throw new PithError("E_OPTION", `"${text}" is no loss.`, { at: "loss", hint: "Take another loss." });
+  };
+  const schema = v.pipe(
+    v.object({ loss: v.optional(v.pipe(v.string(), understood(read))), every: v.optional(v.number()) }),
+    v.check(({ every }) => every === undefined, "every needs loss"),
+  );
+  const asked = (given: unknown) => () => fitting(schema, given, "See --help.");
+  expect(asked({ loss: "every" })).toThrow(
+    expect.objectContaining({ message: '--loss: "every" is no loss.', hint: "Take another loss." }),
+  );
+  expect(asked({ every: 1 })).toThrow(
+    expect.objectContaining({ message: "--every needs --loss.", hint: "See --help." }),
+  );
+});

@@ -1,0 +1,74 @@
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { described, type Meanings, option } from "../../../core/pass/options.ts";
+import { heldAgainst, type MetricName, namedMetrics } from "../../../judge/task/index.ts";
+import type { Metric } from "../../../runtime/metrics/types.ts";
+
+export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];
+
+const meanings: Meanings = {
+  title: "Metrics (--metric), explained in docs/data.md",
+  rows: [
+    ["of classes", "accuracy, top-5, cross-entropy, perplexity, f1, matthews"],
+    ["of numbers", "mean-squared-error, rank-correlation; for images psnr"],
+    ["without labels", "agreement, r-squared, signal-to-noise, cosine, same-top-10, box-overlap"],
+  ],
+};
+
+const group = "Evaluation:";
+
+export const metricFlags = {
+  metric: v.optional(
+    described(v.picklist(metricNames), "metric; without labels, a comparison with the original", {
+      group,
+      meanings,
+      common: true,
+    }),
+    "accuracy",
+  ),
+  output: option(v.string(), 'output to evaluate (default: "logits", else the first float output)', {
+    value: "name",
+    group,
+  }),
+};
+
+/** Schema entries of commands that reject results by the common rule (`judge`). */
+export const goalFlags = {
+  maxDrop: option(v.pipe(v.number(), v.minValue(0)), "largest drop of the metric (default: 1%; docs/verdicts.md)", {
+    group,
+    common: true,
+  }),
+  strict: option(v.boolean(), "require the whole 95 % confidence interval to stay within --max-drop", { group }),
+  force: option(v.boolean(), "write the result regardless of its metrics", { group, common: true }),
+};
+
+/** @throws PithError E_OPTION for a drop that would allow any loss, such as 1 for a share. */
+export function requireMeaningfulDrop(maxDrop: number | undefined, metric: MetricName): void {
+  if (maxDrop === undefined || maxDrop < 1 || namedMetrics[metric]({}).unit !== "share") return;
+  const points = maxDrop === 1 ? "one point" : `${maxDrop} points`;
+  throw new PithError(
+    "E_OPTION",
+    `--max-drop ${maxDrop} would allow any loss: write ${maxDrop}% (${points}) or ${maxDrop / 100}.`,
+  );
+}
+
+export function requireMeasured(
+  original: Model,
+  path: string,
+  asked: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
+): void {
+  const { demanded = [] } = asked;
+  const held: readonly Metric[] =
+    demanded.length === 0 ? [] : heldAgainst(original, asked.output, { metric: asked.metric });
+  for (const kind of demanded) {
+    const measured = kind === "accuracy" || kind === asked.metric || held.some(({ name }) => name === kind);
+    if (measured) continue;
+    const names = held.map(({ name }) => name).join(", ");
+    throw new PithError(
+      "E_OPTION",
+      `--min-${kind} cannot be checked: the output of "${path}" is measured by ${names}.`,
+      { hint: `--metric ${kind} measures it, regardless of the name of the output.` },
+    );
+  }
+}

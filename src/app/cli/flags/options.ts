@@ -1,0 +1,278 @@
+/** Converts between option schemas and flags. Only flags on the command line are passed on, so the schema's defaults apply. */
+import { type Command, Option } from "commander";
+import * as v from "valibot";
+import { capitalize, PithError } from "../../../core/errors.ts";
+import { inWords, misfitOf } from "../../../core/pass/option-errors.ts";
+import type { FlagMetadata, Meanings } from "../../../core/pass/options.ts";
+import { entriesAt, type SchemaNode } from "../../../core/pass/schema.ts";
+import {
+  choicesNote,
+  convertWord,
+  isExpressible,
+  isWord,
+  pipeOf,
+  readNumber,
+  requirePercent,
+  valueForm,
+  valueName,
+} from "./flag-values.ts";
+import { asFlags, flagName } from "./invalid-options.ts";
+
+/** A flag that stores its value under the name of the option. */
+export class Flag extends Option {
+  /** Whether `--help` shows the flag; `--help-all` shows every flag. */
+  readonly isCommon: boolean;
+  /** Accepted words, for completion. */
+  readonly words: readonly string[];
+  readonly isList: boolean;
+  readonly #key: string;
+
+  constructor(
+    usage: string,
+    description: string,
+    key: string,
+    facts: FlagMetadata,
+    words: readonly string[] = [],
+    isList = false,
+  ) {
+    super(usage, description);
+    this.#key = key;
+    this.words = words;
+    this.isList = isList;
+    this.isCommon = facts.common === true;
+    if (facts.group !== undefined) this.helpGroup(facts.group);
+  }
+
+  override attributeName(): string {
+    return this.#key;
+  }
+}
+
+/** Adds a flag for each entry of an object schema (or of all members of a union), except those in `without`. */
+export function addFlags(command: Command, schema: v.GenericSchema, without: ReadonlySet<string> = new Set()): void {
+  for (const [key, alternatives] of entriesAt(schema)) {
+    const flag = without.has(key) ? undefined : flagOf(key, alternatives, command);
+    if (flag === undefined) continue;
+    flag.description = asFlags(flag.description, keysOf(schema));
+    command.addOption(flag);
+  }
+}
+
+/** Returns the explanations of accepted words, by option. */
+export function meaningsOf(schema: v.GenericSchema): readonly (readonly [key: string, meanings: Meanings])[] {
+  return [...entriesAt(schema)].flatMap(([key, [first]]) => {
+    const meanings = first && factsOf(first).meanings;
+    return meanings === undefined ? [] : [[key, meanings] as const];
+  });
+}
+
+export function givenFlags(command: Command, schema: v.GenericSchema): Record<string, unknown> {
+  const keys = keysOf(schema);
+  const values = command.options.map((option) => {
+    const key = option.attributeName();
+    return [key, command.getOptionValue(key)] as const;
+  });
+  return Object.fromEntries(values.filter(([key, value]) => value !== undefined && keys.has(key)));
+}
+
+/** @throws PithError E_USAGE for a missing flag, E_OPTION naming the flag that does not fit. */
+export function readFlags<S extends v.GenericSchema>(command: Command, schema: S): v.InferOutput<S> {
+  const options = givenFlags(command, schema);
+  const hint = helpHint(command);
+  for (const [key, [first]] of entriesAt(schema))
+    if (requiredKeys(schema).has(key) && !(key in options) && first !== undefined && isExpressible(valueForm([first])))
+      throw new PithError("E_USAGE", `${flagName(key)} is needed: ${factsOf(first).description}.`, { hint });
+  return fitting(schema, options, hint);
+}
+
+/** @throws PithError E_OPTION in the words of flags. */
+export function fitting<S extends v.GenericSchema>(schema: S, options: unknown, hint: string): v.InferOutput<S> {
+  const result = v.safeParse(schema, options, inWords);
+  if (result.success) return result.output;
+  throw misfitError(schema, result.issues, hint);
+}
+
+function misfitError(
+  schema: v.GenericSchema,
+  issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]],
+  hint: string,
+): PithError {
+  const keys = keysOf(schema);
+  const misfit = misfitOf(schema, issues, { owner: "" });
+  const [key, ...inside] = misfit.path.map(String);
+  // A constraint on several options names them without dashes.
+  const sentence =
+    key === undefined
+      ? misfit.sentence.replace(/\w+/g, (word) => (keys.has(word) ? flagName(word) : word))
+      : misfit.sentence;
+  const text = [...inside.filter((part) => !/^\d+$/.test(part)), asFlags(sentence, keys)].join(": ");
+  const place =
+    key === undefined ? capitalize(text) : `${flagName(key)}${/^(is|takes) /.test(text) ? "" : ":"} ${text}`;
+  return new PithError("E_OPTION", `${place}.`, { hint: misfit.hint ?? hint });
+}
+
+/** Separates words that are not values of an optional-value flag: `--structured model.onnx` → `--structured=true model.onnx`. */
+export function settleFlags(command: Command, words: readonly string[]): string[] {
+  const settled: string[] = [];
+  const end = words.indexOf("--");
+  for (let index = 0; index < words.length; index++) {
+    const [word = "", next] = words.slice(index);
+    const flag = end >= 0 && index > end ? undefined : optionalValueFlag(command, word);
+    if (flag === undefined || next === undefined) settled.push(word);
+    else if (readNumber(next) !== undefined) settled.push(`${flag.long}=${words[++index]}`);
+    else settled.push(rejectionOf(flag, next) === undefined ? word : `${flag.long}=true`);
+  }
+  return settled;
+}
+
+/** Returns why an excess word is not the value of the optional-value flag before it. */
+export function strayWord(command: Command, words: readonly string[]): unknown {
+  for (const [index, word] of words.entries()) {
+    const [flag, next] = [optionalValueFlag(command, word), words[index + 1]];
+    const rejection = flag && next !== undefined && !next.startsWith("-") ? rejectionOf(flag, next) : undefined;
+    if (rejection !== undefined) return rejection;
+  }
+  return undefined;
+}
+
+function optionalValueFlag(command: Command, word: string): Option | undefined {
+  return command.options.find(({ optional, long, short }) => optional && (word === long || word === short));
+}
+
+function rejectionOf({ parseArg }: Option, word: string): unknown {
+  try {
+    parseArg?.(word, undefined);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+export function keysOf(schema: v.GenericSchema): ReadonlySet<string> {
+  return new Set(entriesAt(schema).keys());
+}
+
+export function requiredKeys(schema: v.GenericSchema): ReadonlySet<string> {
+  const isOptional = ({ type }: SchemaNode): boolean => /^(optional|exact_optional|nullish|undefinedable)$/.test(type);
+  const entries = [...entriesAt(schema)];
+  return new Set(entries.flatMap(([key, alternatives]) => (alternatives.some(isOptional) ? [] : [key])));
+}
+
+function helpHint(command: Command): string {
+  const names: string[] = [];
+  for (let current: Command | null = command; current !== null; current = current.parent) names.unshift(current.name());
+  return `See ${names.join(" ")} --help.`;
+}
+
+function flagOf(key: string, alternatives: readonly SchemaNode[], command: Command): Flag | undefined {
+  const [first] = alternatives;
+  const form = valueForm(alternatives);
+  if (first === undefined || !isExpressible(form)) return undefined;
+
+  const facts = factsOf(first);
+  const name = flagName(key);
+  const fallback = defaultOf(first);
+  const isToggle = form.toggle && !form.text && !form.number && form.choices.size === 0;
+  const stem = isToggle && fallback === true ? name.replace("--", "--no-") : name;
+  const flags = `${facts.short === undefined ? "" : `${facts.short}, `}${stem}`;
+  const notes = [
+    facts.meanings === undefined ? choicesNote(form) : "see below",
+    isToggle || isNothing(fallback) ? "" : `default ${showDefault(fallback)}`,
+  ];
+  const note = notes.filter((text) => text !== "").join("; ");
+  const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
+  const description =
+    meaning.includes("(default") && note !== ""
+      ? meaning.replace("(default", `(${note}; default`)
+      : `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
+  if (isToggle) return new Flag(flags, description, key, facts);
+
+  const value = facts.value ?? valueName(form);
+  // The value is optional: --structured, or --structured 0.3.
+  const usage = `${flags} ${form.toggle ? `[${value}]` : `<${value}>`}`;
+  const choices = [...form.choices, ...(form.list?.choices ?? [])].map(String);
+  const listed = (facts.meanings?.rows ?? []).flatMap(([word]) => (/^[\w-]+$/.test(word) ? [word] : []));
+  const words = choices.length > 0 ? choices : listed;
+  const flag = new Flag(usage, description, key, facts, words, form.list !== undefined);
+  const accepted = { ...form, share: form.share && facts.percent !== false };
+  flag.argParser((text: string, before: unknown) => {
+    if (facts.perLayer === true) return readOverride(text, before);
+    if (facts.percent === true) requirePercent(name, text);
+    const isSingle = form.number && readNumber(text) !== undefined && before === undefined;
+    const element = isSingle ? undefined : form.list;
+    const parts = element === undefined ? [text] : text.split(",").map((word) => word.trim());
+    const values = parts.map((part) => convertWord(name, part, element ?? accepted));
+    const converted = element === undefined ? values[0] : values;
+    const instead = parts.map((part) => facts.instead?.[part]).find((advice) => advice !== undefined);
+    requireFit(key, alternatives, converted, { instead, help: helpHint(command) });
+    return element === undefined || before === undefined ? converted : [before, converted].flat();
+  });
+  return flag;
+}
+
+/** Checks one option. Constraints between options are checked when all are known. @throws PithError E_OPTION */
+function requireFit(
+  key: string,
+  alternatives: readonly SchemaNode[],
+  value: unknown,
+  { instead, help }: { readonly instead: string | undefined; readonly help: string },
+): void {
+  const schemas = alternatives.filter(isGenericSchema);
+  const [first] = schemas;
+  if (first === undefined) return;
+  const schema = v.object({ [key]: schemas.length === 1 ? first : v.union(schemas) });
+  const { issues } = v.safeParse(schema, { [key]: value }, inWords);
+  if (issues === undefined) return;
+  const error = misfitError(schema, issues, help);
+  throw instead === undefined ? error : error.reworded({ hint: instead });
+}
+
+const isGenericSchema = (node: SchemaNode): node is SchemaNode & v.GenericSchema => "~run" in node;
+
+/** Parses `layer4*:bits=8,per-channel=false` and merges it with earlier overrides. */
+function readOverride(text: string, before: unknown): Record<string, object> {
+  const [, pattern = "", settings = ""] = /^(.+):([^:=]+=.*)$/.exec(text) ?? [];
+  if (pattern === "")
+    throw new PithError("E_OPTION", `--override: expected layer:option=value, got "${text}".`, {
+      hint: "For instance --override 'layer4*:bits=8'.",
+    });
+  const entries = settings.split(",").map((setting) => {
+    const [, name = setting, value = ""] = /^([^=]+)=(.*)$/.exec(setting) ?? [];
+    const key = name.trim().replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+    const word = value.trim();
+    return [key, readNumber(word) ?? (word === "true" ? true : word === "false" ? false : word)];
+  });
+  const rules: Record<string, object> = typeof before === "object" ? { ...before } : {};
+  return { ...rules, [pattern]: { ...rules[pattern], ...Object.fromEntries(entries) } };
+}
+
+/** Returns a schema and the schemas that it wraps. */
+function layersOf(schema: SchemaNode): readonly SchemaNode[] {
+  return [schema, ...(schema.wrapped === undefined ? [] : layersOf(schema.wrapped))];
+}
+
+/** Merges description and metadata; the outermost schema wins. */
+function factsOf(schema: SchemaNode): FlagMetadata & { readonly description: string } {
+  const items = layersOf(schema).flatMap(pipeOf).toReversed();
+  return Object.assign(
+    { description: "" },
+    ...items.map(({ description, metadata }) => ({
+      ...metadata,
+      ...(description === undefined ? {} : { description }),
+    })),
+  );
+}
+
+function defaultOf(schema: SchemaNode): unknown {
+  const value = layersOf(schema).find((node) => node.default !== undefined)?.default;
+  return typeof value === "function" ? value() : value;
+}
+
+function isNothing(fallback: unknown): boolean {
+  return fallback === undefined || fallback === false || (Array.isArray(fallback) && fallback.length === 0);
+}
+
+function showDefault(value: unknown): string {
+  if (Array.isArray(value) && value.every(isWord)) return value.join(",");
+  return isWord(value) ? String(value) : JSON.stringify(value);
+}

@@ -1,0 +1,39 @@
+import { PithError } from "../../../core/errors.ts";
+import type { Settings } from "../../../judge/task/index.ts";
+
+/**
+ * Joins the words of --set, which is split at commas: a word without a name continues the values of the previous one.
+ * @throws PithError E_OPTION for a word that assigns no numbers.
+ */
+export function settings(words: readonly string[]): Settings {
+  const joined: string[] = [];
+  for (const word of words) {
+    const before = joined.at(-1);
+    if (before === undefined || word.includes("=")) joined.push(word);
+    else joined[joined.length - 1] = `${before},${word}`;
+  }
+  return Object.fromEntries(joined.map(setting));
+}
+
+function setting(word: string): [name: string, given: number | number[]] {
+  const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
+  const numbers = given
+    ?.split(/[,;]/)
+    .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part.trim() || "none")));
+  if (name === undefined || numbers === undefined || !numbers.every(Number.isFinite))
+    throw new PithError("E_OPTION", `--set: expected input=number, got "${word}".`);
+  const [only = 0] = numbers;
+  return [name, numbers.length === 1 ? only : numbers];
+}
+
+/** `batch=8` → name and size. @throws PithError E_OPTION, with the flag that was wrong. */
+export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
+  return new Map(
+    words.map((word) => {
+      const [, name, digits] = /^(.+)=(\d+)$/.exec(word) ?? [];
+      if (name === undefined || Number(digits) < 1)
+        throw new PithError("E_OPTION", `${flag}: expected name=size, got "${word}".`);
+      return [name, Number(digits)];
+    }),
+  );
+}

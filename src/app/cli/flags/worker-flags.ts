@@ -1,0 +1,38 @@
+/** Flags of commands that can use other processes or machines (docs/scaling.md). */
+import * as v from "valibot";
+import { PithError } from "../../../core/errors.ts";
+import { countOption, option } from "../../../core/pass/options.ts";
+import type { WorkerOptions } from "../jobs/job-pool.ts";
+
+const group = "Parallel work (docs/scaling.md):";
+
+/** @param units plural noun for the work of one process, for the help. */
+export const workerFlags = (units: string) => ({
+  jobs: option(countOption, `${units} in parallel, each in its own process (default: 1)`, { value: "n", group }),
+  queue: option(v.string(), "run the work on other machines (`pith worker`)", { value: "redis://host", group }),
+  store: option(
+    v.string(),
+    "folder or bucket (s3://bucket/prefix) shared by these machines, for models, data and results",
+    { value: "folder/", group },
+  ),
+});
+
+interface WorkerFlags {
+  readonly jobs?: number | undefined;
+  readonly queue?: string | undefined;
+  readonly store?: string | undefined;
+  readonly fresh?: boolean | undefined;
+}
+
+export function workerOptionsOf({ jobs = 1, queue, store, fresh }: WorkerFlags): WorkerOptions {
+  if ((queue === undefined) !== (store === undefined))
+    throw new PithError(
+      "E_USAGE",
+      "--queue needs --store, and --store is for --queue: a folder or bucket that all workers reach.",
+    );
+  if (queue !== undefined && fresh === true)
+    throw new PithError("E_USAGE", "--fresh is for work without --queue: other commands may use what is in --store.", {
+      hint: "To start again, remove its folder runs/ while no command runs.",
+    });
+  return { jobs, queue: queue === undefined || store === undefined ? undefined : { url: queue, store } };
+}

@@ -1,0 +1,97 @@
+import { expect, test } from "vitest";
+import { PithError } from "../../../core/errors.ts";
+import type { OptionValues } from "../../../core/pass/pass.ts";
+import { steps } from "../../../judge/recipe/steps.ts";
+import { passCommand } from "../commands/pass.ts";
+import { flagName, ownAdvice } from "../flags/invalid-options.ts";
+import { keysOf } from "../flags/options.ts";
+import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
+
+const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
+
+const commands = [...steps.values()].filter(({ command }) => command !== undefined);
+
+test.each(commands.map((pass) => [pass.id, pass] as const))(
+  "all advice of pith %s names flags that it has",
+  (_, pass) => {
+    const definition = passCommand(pass);
+    const keys = [definition.options, definition.passed ?? definition.options].flatMap((schema) => [...keysOf(schema)]);
+    const flags = new Set(keys.map(flagName));
+    const settings = [{}, { until: "end-to-end" }, { scheme: "dynamic" }, { scheme: "static" }];
+    for (const data of [undefined, "data/"]) {
+      for (const options of [...settings, ...(keys.includes("checkpoint") ? [{ checkpoint: "run/" }] : [])]) {
+        const input = {
+          model: "m.onnx",
+          out: "out.onnx",
+          options,
+          data: data === undefined ? undefined : { path: data },
+        };
+        const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
+        const said = [keepingAdvice(pass, input), ...lost, gentlerAdvice(pass, input)];
+        expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
+      }
+    }
+  },
+);
+
+test("hints are of what can help: layers that were changed, what makes up for a loss that is spread, another metric", () => {
+  const prune = steps.get("prune");
+  if (prune === undefined) throw new Error("There is no prune.");
+  const advice = (
+    layers: readonly string[],
+    changed: readonly string[],
+    share = 0.9,
+    options: OptionValues = {},
+    trainable = true,
+  ) =>
+    lostAdvice(
+      prune,
+      { model: "m.onnx", out: "thin.onnx", options, data: { path: "data/" } },
+      {
+        blamed: { layers, kind: "layer", operator: "Conv", share },
+        trainable,
+        changes: changed.map((at) => ({ at, what: "", decidedBy: "global" })),
+      },
+    );
+  const anyway = "or write it anyway: --force";
+  expect(advice(["b"], ["a", "b"], 0.9, { except: "c" })).toBe(
+    `Use a smaller amount, skip that layer: --except c,b, allow more (--max-drop), ${anyway} (before fine-tuning, for instance); then pith debug shows every layer.`,
+  );
+  expect(advice(["linear"], ["a", "b"], 0.9, { except: "linear" })).not.toContain("--except");
+  const judged = (because: "goal" | "function" | "target", assumesScores: boolean) =>
+    lostAdvice(
+      prune,
+      { model: "m.onnx", out: "thin.onnx", options: {}, data: { path: "data/" } },
+      { because, assumesScores },
+    );
+  expect(judged("goal", true)).toContain(
+    "use --metric r-squared if the outputs are not class scores, allow more (--max-drop)",
+  );
+  expect(judged("goal", false)).not.toContain("--metric");
+  expect(judged("function", true)).not.toMatch(/--metric|--max-drop/);
+  expect(judged("target", true)).toBe(
+    "Use a smaller amount, try another version of ONNX Runtime, or write it anyway: --force.",
+  );
+  for (const spread of [
+    advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }),
+    advice(["a"], ["a", "b"], 0.1, { structured: 0.3 }),
+  ])
+    expect(spread).toMatch(
+      /^Use a smaller amount, allow more \(--max-drop\), or write it anyway: --force, then pith recover thin\.onnx --original m\.onnx --data /,
+    );
+  expect(advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }, false)).not.toContain("recover");
+});
+
+test("a hint that is written for several commands is left without what another command alone has", () => {
+  const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });
+  const flags = new Set(["--output", "--force"]);
+  const left = (...hint: string[]) => ownAdvice(error(...hint), flags).hint;
+  expect(left("Name an output: `output`.", "Or compare it with its original (`against`).")).toBe(
+    "Name an output: --output.",
+  );
+  expect(left("Compare it with its original (`against`).")).toBeUndefined();
+  expect(left("--force writes it; judge it then (pith eval --against).")).toBe(
+    "--force writes it; judge it then (pith eval --against).",
+  );
+  expect(ownAdvice(error("Export it again."), flags).hint).toBe("Export it again.");
+});

@@ -1,0 +1,127 @@
+/** Runs jobs of a command in parallel: in several local processes, or by the workers of a queue. */
+import { basename } from "node:path";
+import { availableMemory } from "#platform";
+import { moduleOf } from "#root";
+import { joinList, PithError } from "../../../core/errors.ts";
+import { storedBytes } from "../../../core/graph/graph.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import { counted } from "../../../core/numbers.ts";
+import { type Ahead, Pool } from "../../../judge/steps/pool.ts";
+import type { Job, JobContext } from "../../../runtime/job/job.ts";
+import { runJob } from "../../../runtime/job/run.ts";
+import { publicAddress } from "../print/addresses.ts";
+import { openBucket } from "../queue/bucket.ts";
+import type { SharedInput, Work } from "../queue/inputs.ts";
+import { modulesOf } from "../queue/modules.ts";
+import { type OpenedQueue, openQueue } from "../queue/queue.ts";
+import { openSharedStore, requireStored, resolveInput, shareInput } from "../queue/shared-store.ts";
+
+export interface WorkerOptions {
+  readonly jobs: number;
+  /** Workers of this queue share this folder or bucket. */
+  readonly queue: { readonly url: string; readonly store: string } | undefined;
+}
+
+/**
+ * Opens the processes or the queue for the time of some work.
+ * @param models the models of the jobs, with the common input of each.
+ * @param workOf returns the job of a name; `toStored` maps an input to its representation in the queue's store.
+ * @param work receives the pool, if any, and `toLocal`, which maps an input to the one that locates the results locally.
+ */
+export async function withJobPool<I extends SharedInput, T>(
+  models: readonly { readonly input: I; readonly model: Model }[],
+  { jobs, queue: address }: WorkerOptions,
+  workOf: (name: string, toStored: (input: I) => I) => Work,
+  context: JobContext,
+  work: (pool: Ahead | undefined, toLocal: (input: I) => I) => Promise<T>,
+): Promise<T> {
+  if (address === undefined) {
+    const bytes = Math.max(0, ...models.map(({ model }) => storedBytes(model.graph)));
+    const unchanged = (input: I): I => input;
+    return work(jobs > 1 ? inProcesses(jobs, bytes, (name) => workOf(name, unchanged)) : undefined, unchanged);
+  }
+  const store = await openSharedStore(address.store);
+  const queue = await openQueue(address.url);
+  try {
+    context.stage("store");
+    const storedInputs = new Map<I, I>();
+    const onFiles = (names: readonly string[]): void =>
+      context.log({ id: "store", text: `${counted(names.length, "file")} for the workers: ${joinList(names, 6)}` });
+    for (const { input } of models) {
+      const stored = await shareInput(store, input, onFiles);
+      await requireStored(resolveInput(store, stored));
+      storedInputs.set(input, stored);
+    }
+    const [first] = models;
+    const modules = first === undefined ? [] : await modulesOf(first.input);
+    const toStored = (input: I): I => storedInputs.get(input) ?? input;
+    const pool = await onQueue(queue, address.url, (name) => workOf(name, toStored), modules, context);
+    return await work(pool, (input) => (storedInputs.has(input) ? resolveInput(store, toStored(input)) : input));
+  } finally {
+    await queue.close();
+  }
+}
+
+export const storeOf = async ({ resumeFolder, bucket }: SharedInput) => ({
+  resumeFolder,
+  bucket: bucket === undefined ? undefined : await openBucket(bucket),
+});
+
+/** Approximate memory of a process: bytes without a model, and the multiple of the model's bytes. */
+const [processBytes, modelCopies] = [400e6, 20];
+
+/** Limits the processes by the free memory. @param bytes size of the weights of the largest model. */
+export function inProcesses(jobs: number, bytes: number, workOf: (name: string) => Work): Ahead {
+  const maxJobs = Math.max(1, Math.min(jobs, Math.floor(availableMemory() / (processBytes + modelCopies * bytes))));
+  return new Pool({
+    room: () => maxJobs,
+    async doOne(jobName, { stop: signal }) {
+      const { kind, name, input } = workOf(jobName);
+      const options = { name, signal, keeps: true, isBackground: true };
+      try {
+        await runJob<Job>(moduleOf(`app/cli/jobs/${kind}`), input as never, options);
+      } catch (error) {
+        // The command repeats the work itself and reports the error.
+        if (!(error instanceof PithError)) throw error;
+      }
+      return true;
+    },
+  });
+}
+
+async function onQueue(
+  queue: OpenedQueue,
+  url: string,
+  workOf: (name: string) => Work,
+  modules: readonly string[],
+  { log }: Pick<JobContext, "log">,
+): Promise<Ahead> {
+  await queue.countWorkers();
+  const server = publicAddress(url);
+  const flag = modules.length === 0 ? "" : ` --modules ${modules.map((path) => basename(path)).join()}`;
+  const none = `no worker yet: pith worker ${server} --store …${flag}`;
+  log({ id: "queue", text: `${server}: ${queue.room === 0 ? none : `${counted(queue.room, "job")} at a time`}` });
+  if (modules.length > 0)
+    log({ id: "modules", text: `only workers started with${flag} run these jobs; the rest runs here` });
+  let isLossLogged = false;
+  const pool = new Pool({
+    // All jobs of a round are queued at once, because more workers may join.
+    room: (isOfRound) => (isOfRound ? Number.POSITIVE_INFINITY : queue.room),
+    async doOne(name, job) {
+      const hasEnded = await queue.doOne(workOf(name), job);
+      if (queue.isLost && !isLossLogged) {
+        isLossLogged = true;
+        log({ id: "queue", text: `${server} has not responded for a minute: the rest runs here` });
+      }
+      return hasEnded;
+    },
+  });
+  return {
+    get jobs() {
+      return pool.jobs;
+    },
+    // A worker takes the job that was queued last.
+    doRound: (round, others, within) => pool.doRound(round.toReversed(), others, within),
+    close: () => pool.close(),
+  };
+}

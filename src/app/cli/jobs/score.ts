@@ -1,0 +1,34 @@
+/** `--score ./score.mjs`: a user-defined metric of a model file. */
+import { resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { errorMessage, PithError } from "../../../core/errors.ts";
+
+/**
+ * Calls the module's default export, `(model file) => number` or a promise, in the process of the job.
+ * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
+ */
+export async function scoreOf(module: string, model: string): Promise<number> {
+  const own = await load(module);
+  let score: unknown;
+  try {
+    score = await own(resolve(model));
+  } catch (cause) {
+    throw new PithError("E_DATA", `${module} failed on ${model}: ${errorMessage(cause)}`, { cause });
+  }
+  if (typeof score === "number" && !Number.isNaN(score)) return score;
+  throw new PithError("E_DATA", `${module} returned ${errorMessage(score)} for ${model}: a score must be a number.`);
+}
+
+async function load(module: string): Promise<(model: string) => unknown> {
+  const found: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
+    throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${errorMessage(cause)}`, { cause });
+  });
+  if (isFunction(found.default)) return found.default;
+  throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
+    hint: "export default async (modelFile) => 0.93;",
+  });
+}
+
+function isFunction(value: unknown): value is (model: string) => unknown {
+  return typeof value === "function";
+}

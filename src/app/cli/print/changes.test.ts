@@ -1,0 +1,110 @@
+import { describe, expect, test } from "vitest";
+import type { Change } from "../../../core/pass/pass.ts";
+import { changedLines, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
+
+const plain = (text: string): string => text;
+const change = (at: string, what: string, speed?: number): Change => ({
+  at,
+  what,
+  decidedBy: "global",
+  ...(speed === undefined ? {} : { speed }),
+});
+
+test("quotes names that look like numbers", () => {
+  const change = { kind: "rounded", what: "weight in 8 bits", decidedBy: "global" } as const;
+  const lines = (...names: string[]) =>
+    changedLines(
+      names.map((at) => ({ at, ...change })),
+      (text) => text,
+    );
+  expect(lines("380", "388")).toEqual(["changed (2):", '  "380" and "388": weight in 8 bits']);
+  expect(lines("conv1", "380", "388", "5")).toEqual(["changed (4):", '  conv1, "380" and 2 more: weight in 8 bits']);
+});
+
+test("layers that got slower come first, the slowest one first, and those that are not shown are in the range", () => {
+  const fast = Array.from({ length: 5 }, (_, at) => change(`fast${at}`, `rank ${at}`, 1 + at / 10));
+  const slow = [0.72, 0.59, 0.79, 0.65, 0.7, 0.71].map((speed) => change(`slow${speed}`, `to ${speed}`, speed));
+  expect(changedLines([...fast, ...slow], plain)).toEqual([
+    "changed (11), 6 of them slower than before (0.59 to 0.79 × as fast):",
+    "  slow0.59: to 0.59",
+    "  slow0.65: to 0.65",
+    "  slow0.7: to 0.7",
+    "  slow0.71: to 0.71",
+    "  slow0.72: to 0.72",
+    "  and 6 more (--json has all)",
+  ]);
+});
+
+test("one that prints as 1.00 × as fast is not slower; others keep their order, and what is said of several is said once", () => {
+  expect(changedLines([change("b", "x", 0.996), change("a", "y", 1.2)], plain)).toEqual([
+    "changed (2):",
+    "  b: x",
+    "  a: y",
+  ]);
+  expect(changedLines([change("a", "x"), change("b", "x"), change("c", "x"), change("d", "x")], plain)).toEqual([
+    "changed (4):",
+    "  a, b and 2 more: x",
+  ]);
+  expect(changedLines([change("a", "x", 0.5)], plain)).toEqual([
+    "changed (1), 1 of them slower than before (0.50 × as fast):",
+    "  a: x",
+  ]);
+  expect(changedLines([], plain)).toEqual([]);
+  expect(unchangedLines([{ at: undefined, reason: "none" }], plain)).toEqual(["unchanged (1):", "  none"]);
+});
+
+test("layers kept at higher precision are listed by error, the largest first", () => {
+  const layer = (name: string, share: number | undefined, bytes: number) => ({ layer: name, bits: 8, share, bytes });
+  const spared = [layer("big", 0.01, 9000), layer("last", undefined, 5000), layer("worst", 0.6, 1000)];
+  expect(
+    sparedLines({ spared: [...spared, { ...layer("nan", Infinity, 1), bits: undefined }], attempts: [] }, plain),
+  ).toEqual([
+    "kept at higher precision (4) to meet the goal: +15.0 kB, found in 0 attempts:",
+    "  nan: kept in float; it causes values that are not finite (+1 byte)",
+    "  worst: kept at 8 bits; it causes 60 % of the error (+1.00 kB)",
+    "  big: kept at 8 bits; it causes 1 % of the error (+9.00 kB)",
+    "  last: kept at 8 bits; needed to meet the goal (+5.00 kB)",
+  ]);
+});
+
+test("layers that stay for one reason are one line, whatever stands in the way of each", () => {
+  const norms = ["a", "b", "c", "d"].map((at) => ({ at, reason: "no", by: `norm of ${at}` }));
+  expect(unchangedLines([...norms, { at: "e", reason: "no" }, { at: "f", reason: "other", by: "y" }], plain)).toEqual([
+    "unchanged (6):",
+    "  a, b and 3 more: no (norm of a, norm of b and 2 more)",
+    "  f: other (y)",
+  ]);
+});
+
+describe("a plan", () => {
+  test("has a row for each of a few layers, and one for many of which the same is said", () => {
+    const few = Array.from({ length: 8 }, (_, at) => change(`layer.${at}.conv`, "8 of 16 channels cut"));
+    expect(plannedRows(few)).toEqual({ rows: few.map(({ at, what }) => [at, what, ""]), more: 0 });
+    const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));
+    const own: Change = { at: "fc", what: "trained", decidedBy: "layer" };
+    expect(plannedRows([change("a", "x"), ...trained, own]).rows).toEqual([
+      ["a", "x", ""],
+      ["w0, w1 and 7 more", "trained", ""],
+      ["fc", "trained", "layer"],
+    ]);
+  });
+
+  test("of repeated blocks has a row for the layers to which the same is done, in the order of the network", () => {
+    const blocks = Array.from({ length: 12 }, (_, at) => [
+      change(`h.${at}.q`, "1,152 of 2,304 pruned"),
+      change(`h.${at}.up`, at === 3 ? "4 pruned" : "4,608 of 9,216 pruned"),
+    ]);
+    expect(plannedRows([...blocks.flat(), change("head", "5 pruned")]).rows).toEqual([
+      ["h.0…11.q", "1,152 of 2,304 pruned", ""],
+      ["h.0…2,4…11.up", "4,608 of 9,216 pruned", ""],
+      ["h.3.up", "4 pruned", ""],
+      ["head", "5 pruned", ""],
+    ]);
+  });
+
+  test("of many layers that differ shows the first of them, and counts the others", () => {
+    const many = Array.from({ length: 81 }, (_, at) => change(`h.${at}.q`, `${at} pruned`));
+    const { rows, more } = plannedRows(many);
+    expect([rows.length, rows.at(-1), more]).toEqual([40, ["h.39.q", "39 pruned", ""], 41]);
+  });
+});

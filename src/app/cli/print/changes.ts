@@ -1,0 +1,89 @@
+/** Formats what a pass changed and skipped; equal texts are merged. */
+import { joinList } from "../../../core/errors.ts";
+import { bytes as bytesText, counted, integer, isSlower, times } from "../../../core/numbers.ts";
+import { type Change, changeText } from "../../../core/pass/pass.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
+import { type Sparing, settingsText, sparedAs } from "../../../judge/run/sparing.ts";
+import { onCommandLine } from "../flags/invalid-options.ts";
+import { mergeRows } from "./table.ts";
+
+type Paint = (text: string) => string;
+
+const mostShown = 5;
+
+/** Layers that became slower come first, the slowest one at the top. */
+export function changedLines(changes: readonly Change[], dim: Paint): string[] {
+  const speedOf = ({ speed = 1 }: Change): number => speed;
+  const slower = changes.filter((change) => isSlower(speedOf(change))).sort((a, b) => speedOf(a) - speedOf(b));
+  const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map((change) => ({
+    at: change.at,
+    text: changeText(change),
+  }));
+  return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
+}
+
+const [mostAlike, mostPlanned] = [8, 40];
+
+/** Lists planned changes in network order; in long plans, equal layers of repeated blocks share a row. @returns also the number of hidden rows. */
+export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
+  const each = changes.map(({ at, what, decidedBy }) => ({
+    name: at,
+    cells: [what, decidedBy === "global" ? "" : decidedBy],
+  }));
+  const merged = each.length > mostAlike ? mergeRows(each) : each;
+  const alike = groupBy(merged, ({ cells }) => cells.join());
+  const rows = merged.flatMap((row) => {
+    const of = alike.get(row.cells.join()) ?? [row];
+    if (of.length <= mostAlike) return [[row.name, ...row.cells]];
+    return row === of[0] ? [[joinList(of.map(({ name }) => name)), ...row.cells]] : [];
+  });
+  return { rows: rows.slice(0, mostPlanned), more: Math.max(0, rows.length - mostPlanned) };
+}
+
+export function unchangedLines(
+  misses: readonly { readonly at: string | undefined; readonly reason: string; readonly by?: string | undefined }[],
+  dim: Paint,
+): string[] {
+  const lines = misses.map(({ at, reason, by }) => ({ at, text: onCommandLine(reason), by }));
+  return listed(`unchanged (${integer(misses.length)})`, lines, dim);
+}
+
+/** Largest error contribution first. */
+export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint): string[] {
+  if (settings !== undefined)
+    return [`${settingsText(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];
+  const sorted = spared.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
+  const lines = sorted.map((one) => ({
+    at: one.layer,
+    text: sparedAs(one),
+  }));
+  const bytes = spared.reduce((sum, one) => sum + one.bytes, 0);
+  const title = `kept at higher precision (${integer(spared.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
+  return listed(title, lines, dim);
+}
+
+function slowerText(speeds: readonly number[]): string {
+  const [slowest, fastest] = [speeds[0], speeds.at(-1)];
+  if (slowest === undefined || fastest === undefined) return "";
+  const range = speeds.length === 1 ? times(slowest) : `${slowest.toFixed(2)} to ${times(fastest)}`;
+  return `, ${integer(speeds.length)} of them slower than before (${range} as fast)`;
+}
+
+function listed(
+  title: string,
+  lines: readonly { readonly at: string | undefined; readonly text: string; readonly by?: string | undefined }[],
+  dim: Paint,
+): string[] {
+  if (lines.length === 0) return [];
+  const groups = [...groupBy(lines, ({ text }) => text)];
+  const shown = groups.slice(0, mostShown).map(([text, of]) => {
+    const places = of.flatMap(({ at }) => at ?? []);
+    const by = [...new Set(of.flatMap((line) => line.by ?? []))];
+    return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${by.length === 0 ? "" : ` (${joinList(by)})`}`;
+  });
+  const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
+  const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
+  return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(moreText(more))}`] : [])];
+}
+
+export const moreText = (count: number): string => `and ${integer(count)} more (--json has all)`;

@@ -1,0 +1,200 @@
+import { PithError } from "../../../core/errors.ts";
+import {
+  allowance,
+  bytes,
+  count,
+  counted,
+  difference,
+  figure,
+  integer,
+  percent,
+  sparsityMatters,
+  times,
+} from "../../../core/numbers.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
+import { isWithin } from "../../../judge/compare/compare.ts";
+import type { Measured, Run, StepRecord, Variant } from "../../../judge/record/data.ts";
+import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
+import {
+  accuracySentence,
+  chosenOf,
+  downloadSentence,
+  gainSentence,
+  goalSentence,
+  markOf,
+  passedOver,
+  searchMissSentence,
+  speedOf,
+  targetLines,
+  timesOf,
+  timingText,
+} from "../../../judge/record/verdict.ts";
+import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
+import type { Result } from "../command.ts";
+import type { CompressOutput } from "../jobs/compress.ts";
+import { samplesLine } from "./samples.ts";
+import { columns } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface ResultDetails {
+  /** Whether a missed goal sets the exit code to 1; with --force only if --max-drop is given. */
+  readonly demanded: boolean;
+  readonly replaced: boolean;
+}
+
+export function show({ run, written }: CompressOutput, { demanded, replaced }: ResultDetails): Result {
+  const { refused } = run;
+  const report = written.find((path) => path.endsWith(".html")) ?? written[0];
+  const hint = hintOf(run);
+  return {
+    data: run,
+    failure:
+      refused &&
+      new PithError(refused.code, `${refused.message} No model was written; ${report} shows what was tried.`, { hint }),
+    goalMissed: chosenOf(run) === undefined || (demanded && chosenOf(run)?.verdict?.met === false),
+    print(terminal) {
+      printVariants(terminal, run);
+      const timing = timesOf(run);
+      if (timing !== undefined) terminal.line(`timed: ${timingText(timing)}`);
+      const { search } = run;
+      const compared = search?.apart === true && search.isInterim !== true ? search.samples : undefined;
+      terminal.line(samplesLine({ ...run.data, compared }));
+      if (run.data.preprocessing !== undefined) terminal.line(`preprocessing: ${run.data.preprocessing}`);
+      const chosen = chosenOf(run);
+      if (chosen === undefined) return;
+      if (chosen.targets !== undefined) for (const line of targetLines(chosen.targets)) terminal.line(line);
+      terminal.line(`written: ${written.join("  ")}${replaced ? " (replaced)" : ""}`);
+      const reason = choiceClause(run);
+      const kept = `${terminal.color.bold(chosen.name)}${reason === undefined ? "" : `, ${reason}`}`;
+      const gain = [`${gainSentence(run)}${slowerText(run)}`, downloadSentence(run) ?? ""].join(" ").trimEnd();
+      terminal.line(`kept: ${kept}. ${gain}`);
+      const cost = [accuracySentence(run), goalSentence(run), searchMissSentence(run), sameSamplesWarning(run)];
+      if (cost.some((text) => text !== undefined)) terminal.line(cost.filter((text) => text !== undefined).join(" "));
+      terminal.line(`next: ${benchCommand(filesOf(run), run.targets)}`);
+    },
+  };
+}
+
+function hintOf({ refused, search, variants }: Run): string {
+  const isOffTarget = variants.some(({ refusedAs }) => refusedAs === "off target");
+  if (search !== undefined && isOffTarget)
+    return "Search longer (--minutes, or more --steps), or choose an easier target.";
+  if (refused?.code === "E_UNSUPPORTED") return "pith inspect shows what is possible; a recipe (-r) lists the steps.";
+  const other = search === undefined ? "edit the recipe (-r)" : "search longer (--minutes)";
+  return `Allow more (--max-drop), ${other}, or write it anyway: --force.`;
+}
+
+export function showEach(
+  results: readonly { readonly model: string; readonly out: string; readonly result: Result | PithError }[],
+): Result {
+  const refused = results.flatMap(({ model, result }) => {
+    const failure = result instanceof PithError ? result : result.failure;
+    return failure === undefined ? [] : [{ model, failure }];
+  });
+  const [first] = refused;
+  return {
+    data: {
+      models: results.map(({ model, out, result }) =>
+        result instanceof PithError
+          ? { model, out, refused: { code: result.code, message: result.message } }
+          : { model, out, run: result.data },
+      ),
+    },
+    failure:
+      first &&
+      new PithError(
+        first.failure.code,
+        `${integer(refused.length)} of ${counted(results.length, "model")}: ${refused.map(({ model, failure }) => `"${model}": ${failure.message}`).join(" ")}`,
+        { hint: first.failure.advice },
+      ),
+    goalMissed: results.some(({ result }) => !(result instanceof PithError) && result.goalMissed === true),
+    print(terminal) {
+      for (const { model, result } of results) {
+        if (result instanceof PithError) continue;
+        terminal.line(terminal.color.bold(model));
+        result.print(terminal);
+      }
+    },
+  };
+}
+
+function printVariants(terminal: Terminal, run: Run): void {
+  const { name: metric, unit } = run.metric;
+  const timed = timesOf(run) !== undefined;
+  const withZeros = run.variants.some(({ result }) => sparsityMatters(result?.zeros, run.original.zeros));
+  const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
+    mark,
+    name,
+    measured === undefined ? "" : bytes(measured.bytes),
+    measured?.brotli === undefined ? "" : bytes(measured.brotli),
+    ...(withZeros ? [measured?.zeros === undefined ? "" : percent(measured.zeros)] : []),
+    measured?.macs === undefined ? "" : count(measured.macs),
+    measured === undefined ? "" : figure(unit, measured.estimate.value),
+    ...(timed ? [speed] : []),
+    note,
+  ];
+  const { green, red, yellow, dim } = terminal.color;
+  const coloured = { "✓": green, "?": yellow, "✗": red, "": dim };
+  terminal.table(
+    [
+      { title: "" },
+      ...columns("", "bytes", "brotli", ...(withZeros ? ["zeros"] : []), "MACs", metric, ...(timed ? ["speed"] : [])),
+      { title: "" },
+    ],
+    [
+      row("", run.original.name, run.original, times(1), ""),
+      ...run.variants.map((variant, place) => {
+        const mark = markOf(variant, run.goal);
+        const spread = speedOf(run, place);
+        const kept = mark === "✗" ? "← written (--force)" : "← kept";
+        const other = variant.file === undefined ? (passedOver(variant, run.goal) ?? "") : `← ${variant.file}`;
+        const notes = [noteOf(variant, run), place === run.chosen ? kept : other];
+        return row(
+          coloured[mark](mark),
+          variant.name,
+          variant.result,
+          spread === undefined ? "" : times(spread.median),
+          notes.filter((note) => note !== "").join("  "),
+        );
+      }),
+    ],
+  );
+  for (const { name, steps } of run.variants) {
+    const missed = steps.flatMap((step) => step.misses);
+    const misses = [...groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values()].flatMap(
+      ([first]) => first ?? [],
+    );
+    if (misses.length === 0) continue;
+    terminal.line(
+      dim(
+        `${name} left ${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}: ${reasonsOf(misses)}`,
+      ),
+    );
+  }
+}
+
+/** "softmax (stays in float: no quantized kernel)" */
+function reasonsOf(misses: StepRecord["misses"]): string {
+  const groups = [...groupBy(misses, ({ reason }) => reason)];
+  const texts = groups.slice(0, mostReasons).map(([reason, of]) => {
+    const [name, ...more] = of.flatMap(({ at }) => at ?? []);
+    if (name === undefined) return reason;
+    return `${name}${more.length === 0 ? "" : ` and ${integer(more.length)} more`} (${reason})`;
+  });
+  const rest = groups.length - mostReasons;
+  return `${texts.join(", ")}${rest > 0 ? `, and for ${counted(rest, "other reason")} (report.html)` : ""}`;
+}
+
+const mostReasons = 2;
+
+function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
+  if (refused !== undefined) return refused;
+  if (comparison === undefined) return "";
+  const { unit } = comparison;
+  const { value } = comparison.difference;
+  const text = value === 0 ? "unchanged" : difference(unit, value);
+  if (goal === undefined || verdict === undefined) return text;
+  const allowed = allowance(unit, goal.maxDrop);
+  if (!isWithin(verdict.drop, goal)) return `${text}, ${allowed} allowed${verdict.met ? ", not significant" : ""}`;
+  return verdict.met ? text : `${text}, not shown to be within ${allowed} (--strict)`;
+}

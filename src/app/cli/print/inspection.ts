@@ -1,0 +1,215 @@
+import { basename } from "node:path";
+import { formatReason } from "../../../core/errors.ts";
+import { bytes, count, counted, integer, percent, times } from "../../../core/numbers.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
+import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
+import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
+import { operationsText } from "../../report/operation-count.ts";
+import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
+import { columns, mergeRows } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Shares of a weight's sum of squared singular values; for each, `inspect` shows how many of the largest values are needed. */
+export const energies = [0.9, 0.95, 0.99] as const;
+
+const shownMisses = 5;
+const mostRows = 24;
+const shownBlocks = 8;
+const leastShare = 0.01;
+
+export function show(
+  data: InspectedFile,
+  { numbers, zeros }: { readonly numbers: InspectOutput["weights"]; readonly zeros: number | undefined },
+  terminal: Terminal,
+): void {
+  showFile(data, terminal);
+  showLayers(data, zeros, terminal);
+  if (numbers !== undefined) showNumbers(numbers, terminal);
+  showSavings(data, terminal);
+  const roles = Object.entries(data.roles).map(([role, number]) => `${integer(number)} ${role}`);
+  if (roles.length > 0) terminal.line(`roles: ${roles.join(", ")}`);
+  showInside(data, terminal);
+  showMisses(data, terminal);
+}
+
+/** Reports what the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
+function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
+  if (inside.graphs > 0) {
+    const held = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
+    terminal.line(
+      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; only quantize changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
+    );
+  }
+  const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
+  for (const { name, sharedWith } of shared.slice(0, shownMisses)) {
+    terminal.line(
+      `shared: the weight of ${name} is that of ${sharedWith.slice(0, 2).join(", ")}${sharedWith.length > 2 ? ", …" : ""} too`,
+    );
+  }
+  if (shared.length > shownMisses)
+    terminal.line(`shared: and ${integer(shared.length - shownMisses)} more (--json has all)`);
+  if (replaceable.length > 0) {
+    terminal.line(`${integer(replaceable.length)} initializers are also graph inputs: callers can override them`);
+  }
+}
+
+function showFile(data: InspectedFile, terminal: Terminal): void {
+  const { bold, dim } = terminal.color;
+  const opsets = Object.entries(data.opsets).map(([domain, version]) => `${domain} ${version}`);
+  const nodes = Object.values(data.operators).reduce((sum, number) => sum + number, 0);
+  terminal.line(`${bold(basename(data.file))}  ${bytes(data.bytes)}`);
+  terminal.line(`${opsets.join(", ")}; IR ${data.irVersion}${data.producer === "" ? "" : `; by ${data.producer}`}`);
+  if (data.prepared !== undefined) terminal.line(`preprocessing: ${data.prepared}`);
+  terminal.line();
+  const ports = (kind: string, list: readonly Port[]): string[][] =>
+    list.map(({ name, type, dims }, index) => [index === 0 ? dim(kind) : "", name, `${type ?? "?"} ${dims}`]);
+  terminal.table(
+    [{ title: "" }, { title: "" }, { title: "" }],
+    [...ports("inputs", data.inputs), ...ports("outputs", data.outputs)],
+  );
+  terminal.line();
+  terminal.line(counted(nodes, "node"));
+  const operators = Object.entries(data.operators).map(([name, number]) => [integer(number), name]);
+  terminal.table([{ title: "", align: "right" }, { title: "" }], operators, "  ");
+  terminal.line();
+  terminal.table(
+    columns("stored", "tensors", "elements", "size"),
+    data.stored.map((row) => [row.type, integer(row.tensors), count(row.elements), bytes(row.bytes)]),
+  );
+  terminal.line();
+}
+
+function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Terminal): void {
+  const macs = operationsText(data.macs);
+  const operations = macs.startsWith("depends on") ? macs.replace("depends", "MACs depend") : `${macs} MACs`;
+  const sparse = zeros === undefined ? "" : ` (${percent(zeros)} zeros)`;
+  terminal.line(
+    `${counted(data.layers.length, "layer")}; ${count(data.parameters)} parameters${sparse}; ${operations}`,
+  );
+  if (data.layers.length === 0) return;
+  const left = ["layer", "operator", "weight"].map((title) => ({ title }));
+  const rows = data.layers.map((layer) => ({
+    name: layer.name,
+    cells: [
+      layer.operator + (layer.groups === 1 ? "" : ` (${integer(layer.groups)} groups)`),
+      weightText(layer),
+      integer(layer.parameters),
+      operationsText(layer.macs),
+      `${integer(layer.cuttable)} of ${integer(layer.outputs)}`,
+      rankText(layer),
+    ],
+  }));
+  const shown = rows.length > mostRows ? mergeRows(rows) : rows;
+  terminal.table(
+    [...left, ...columns("", "parameters", "MACs", "can be removed", "rank").slice(1)],
+    shown.map(({ name, cells }) => [name, ...cells]),
+  );
+  if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
+    terminal.line(terminal.color.dim("rank: maximum rank at which factorizing still saves bytes"));
+  if (shown.length < rows.length) {
+    terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
+  }
+  const lines = blockLines(data.blocks);
+  for (const line of lines.slice(0, shownBlocks)) terminal.line(line);
+  if (lines.length > shownBlocks)
+    terminal.line(`and ${integer(lines.length - shownBlocks)} more groups of blocks (--json has all)`);
+}
+
+/** "int8 [64, 64], 64 scales, shared" */
+function weightText({ weight, scales, sharedWith }: InspectedLayer): string {
+  const scaled = scales === undefined ? "" : `, ${counted(scales, "scale")}`;
+  return `${weight}${scaled}${sharedWith.length === 0 ? "" : ", shared"}`;
+}
+
+function rankText({ payingRank }: InspectedLayer): string {
+  if (payingRank === undefined) return "";
+  return payingRank === 0 ? "none" : `≤ ${integer(payingRank)}`;
+}
+
+function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): void {
+  terminal.line();
+  const ranks = energies.map((energy) => `rank ${percent(energy, 0)}`);
+  terminal.table(
+    columns("weights", "zeros", "least", "greatest", ...ranks, "of"),
+    numbers.map(({ name, zeros, least, greatest, ranks: found }) => [
+      name,
+      percent(zeros),
+      least.toPrecision(3),
+      greatest.toPrecision(3),
+      ...energies.map((_, index) => (found === undefined ? "–" : integer(found.holding[index] ?? 0))),
+      found === undefined ? "too large" : integer(found.of),
+    ]),
+  );
+  terminal.line(
+    terminal.color.dim("rank 95 %: the number of singular values that contain 95 % of the energy (sum of squares)"),
+  );
+}
+
+/** "embedding table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)" */
+export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, file: number): string {
+  const shared =
+    tied.length === 0 ? "" : `, also the weight of ${tied.slice(0, 2).join(" and ")}, which shares its codes`;
+  const few = int4 === undefined ? "" : `, ${bytes(int4)} in 4 (quantize --scheme weights --bits 4)`;
+  return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
+}
+
+function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: Terminal): void {
+  const { int8, float16, channels, lowRank } = savings;
+  const among = (some: number): string => `${integer(some)} of ${integer(layers.length)} layers`;
+  const sizes = (saving: Saving): string[] => [
+    bytes(saving.before),
+    bytes(saving.after),
+    times(saving.before / saving.after),
+  ];
+  const rows = [
+    int8.layers > 0 ? ["quantize --scheme weights", ...sizes(int8), among(int8.layers)] : [],
+    float16.layers > 0 ? ["quantize --scheme float16", ...sizes(float16), among(float16.layers)] : [],
+    channels.cuttable > 0
+      ? [
+          `prune --structured ${percent(channels.share, 0).replace(" ", "")}`,
+          ...sizes(channels),
+          `${among(channels.layers)}: ${integer(channels.cuttable)} of ${integer(channels.channels)} channels can be removed`,
+        ]
+      : [],
+    lowRank.layers > 0
+      ? ["factorize --budget 70%", "", "", "", `possible in ${among(lowRank.layers)} (--weights shows the ranks)`]
+      : [],
+  ].filter((row) => row.length > 0);
+  if (rows.length === 0) return;
+  terminal.line();
+  terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
+  const large = savings.tables.filter((table) => table.bytes >= leastShare * file);
+  for (const table of large.slice(0, shownMisses)) terminal.line(tableLine(table, file));
+  const reasons = groupBy(
+    layers.flatMap(({ kept }) => kept ?? []),
+    ({ reason }) => reason,
+  );
+  for (const held of [...reasons.values()].slice(0, shownMisses)) {
+    const others = held.length === 1 ? "" : `; so in ${counted(held.length, "layer")}`;
+    terminal.line(`channels that cannot be removed: ${formatReason(held[0])}${others}`);
+  }
+}
+
+function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void {
+  if (notUnderstood.length === 0) return;
+  terminal.line();
+  terminal.line(`not understood (${integer(notUnderstood.length)}):`);
+  const groups = groupBy(notUnderstood, ({ at, reason }) => `${at?.replace(/ ".*/, "")} ${reason}`);
+  const lines = [...groups.values()].map(([{ at, reason }, ...others]) => {
+    const first = at === undefined ? reason : `${at}: ${reason}`;
+    return others.length === 0 ? first : `${first}; and ${integer(others.length)} more nodes of this operator`;
+  });
+  for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
+  if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);
+}
+
+/** "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)" */
+export function blockLines({ all, repeats }: Inspection["blocks"]): readonly string[] {
+  return repeats.flatMap(({ first, count: blocks }) => {
+    const [row, last] = [all[first], all[first + blocks - 1]];
+    if (row === undefined || last === undefined || row.layers.length === 0) return [];
+    const layers = `${counted(row.layers.length, "layer")}`;
+    const names = `${row.name} … ${last.name}`;
+    return [`${integer(blocks)} blocks of one kind: ${names} (${layers}, ${count(row.parameters)} parameters each)`];
+  });
+}

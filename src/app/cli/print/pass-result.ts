@@ -1,0 +1,309 @@
+import { capitalize } from "../../../core/errors.ts";
+import {
+  allowance,
+  bytes,
+  confidenceText,
+  count,
+  counted,
+  difference,
+  differenceWithInterval,
+  figure,
+  integer,
+  percent,
+  sparsityMatters,
+  times,
+} from "../../../core/numbers.ts";
+import { isWithin, judge } from "../../../judge/compare/compare.ts";
+import type { Likeness } from "../../../judge/compare/compare-function.ts";
+import { quoted } from "../../../judge/record/shell-command.ts";
+import {
+  apartText,
+  distanceText,
+  metadataNote,
+  othersSentence,
+  targetLines,
+  verdictSentence,
+} from "../../../judge/record/verdict.ts";
+import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
+import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
+import type { Result } from "../command.ts";
+import type { Reference } from "../jobs/judging.ts";
+import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
+import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
+import { withoutNote } from "./notes.ts";
+import { samplesLine } from "./samples.ts";
+import { columns } from "./table.ts";
+import { type Weight, weightRecord } from "./weight.ts";
+
+export function showPlan(result: PassOutput): Result {
+  const { changes, misses } = result;
+  const planned = result.written === undefined ? result.planned : undefined;
+  const cost = planned && { ...planned, macs: planned.macs && operationsFormula(planned.macs) };
+  return {
+    data: { changes, misses, ...(cost === undefined ? {} : { planned: cost }) },
+    print(terminal) {
+      const { rows, more } = plannedRows(changes);
+      const deciders = rows.some(([, , by]) => by !== "") ? [{ title: "set by" }] : [];
+      const shown = [{ title: "layer" }, { title: "change" }, ...deciders];
+      terminal.table(
+        shown,
+        rows.map((row) => row.slice(0, shown.length)),
+      );
+      if (more > 0) terminal.line(terminal.color.dim(moreText(more)));
+      for (const line of unchangedLines(misses, terminal.color.dim)) terminal.line(line);
+      if (planned !== undefined) for (const line of plannedLines(result, planned)) terminal.line(line);
+      terminal.line("Nothing was written (--dry-run).");
+    },
+  };
+}
+
+/** "result: 128,017 parameters (2.11 × fewer), 19.3 M MACs (2.10 × fewer), about as fast on one thread here", and why it is no faster. */
+function plannedLines({ before, changes }: PassOutput, { parameters, macs, time, uneven }: PlannedCost): string[] {
+  const counts = comparableCounts(before.macs, macs);
+  const parts = [
+    `${count(parameters)} parameters (${times(before.parameters / parameters)} fewer)`,
+    ...(counts === undefined ? [] : [`${count(counts[1])} MACs (${times(counts[0] / counts[1])} fewer)`]),
+    ...(time === undefined ? [] : [`${factorText(1 / time)} on one thread here`]),
+  ];
+  const slow = time === undefined ? undefined : noFasterText(1 / time, { before, changes, uneven }, { macs });
+  return [`result: ${parts.join(", ")}`, ...(slow === undefined ? [] : [`speed: ${slow}`])];
+}
+
+export interface OutputFiles {
+  readonly replaced: ReadonlySet<string>;
+  /** Compressed copies of the result. */
+  readonly copies: readonly string[];
+  /** Files that are written even if the model does not change. */
+  readonly alsoWritten: readonly string[];
+}
+
+const mark = (path: string, { replaced }: OutputFiles): string => (replaced.has(path) ? " (replaced)" : "");
+
+const marked = (paths: readonly string[], files: OutputFiles): readonly string[] =>
+  paths.map((path) => `${path}${mark(path, files)}`);
+
+export function showUnwritten(model: string, result: UnwrittenOutput, files: OutputFiles): Result {
+  const { misses, idle } = result;
+  return {
+    data: {
+      model,
+      ...result,
+      before: weightRecord(result.before),
+      replaced: false,
+      ...furtherRecord({ ...files, copies: [] }),
+    },
+    goalMissed: true,
+    print(terminal) {
+      for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
+      if (idle !== undefined) return terminal.line(`${capitalize(idle)}. Nothing was written; --force writes it.`);
+      const further = marked(files.alsoWritten, files);
+      const found = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
+      terminal.line(`Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`);
+    },
+  };
+}
+
+export interface ResultDetails {
+  /** Whether a missed goal sets the exit code to 1; with --force only if a goal is given. */
+  readonly demanded: boolean;
+  readonly files: OutputFiles;
+  /** Pruned weights are stored as zeros. */
+  readonly zeros: boolean;
+  readonly next: string | undefined;
+  /** Command that compares the result with another model. */
+  readonly comparing: string;
+}
+
+export function showWritten(model: string, result: WrittenOutput, shown: ResultDetails): Result {
+  const { demanded, files, zeros, next, comparing } = shown;
+  const { before, after, samples, comparison, reference, verdict, training, written } = result;
+  const { likeness, others, targets, preprocessing, lost, speed } = result;
+  return {
+    data: {
+      model,
+      ...result,
+      before: weightRecord(before),
+      after: weightRecord(after),
+      replaced: files.replaced.has(written),
+      ...furtherRecord(files),
+      ...speedRecord(speed),
+    },
+    goalMissed: demanded && (verdict?.met === false || lost !== undefined),
+    print(terminal) {
+      for (const line of reportLines(result, terminal.color.dim, comparison === undefined)) terminal.line(line);
+      terminal.table(
+        [...columns("", "before", "after"), { title: "" }],
+        [
+          ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
+          ...compressedRow("gzip", before, after),
+          ...compressedRow("brotli", before, after),
+          [
+            "parameters",
+            count(before.parameters),
+            count(after.parameters),
+            times(before.parameters / after.parameters),
+          ],
+          ...zerosRow(before, after),
+          ...macsRow(before, after),
+          ...timeRow(model, speed),
+          ...(comparison === undefined
+            ? []
+            : [
+                [
+                  comparison.metric,
+                  figure(comparison.unit, comparison.original.value),
+                  figure(comparison.unit, comparison.candidate.value),
+                  // The line about the goal shows the interval.
+                  verdict !== undefined && reference === undefined
+                    ? difference(comparison.unit, comparison.difference.value)
+                    : differenceWithInterval(comparison.unit, comparison.difference),
+                ],
+              ]),
+        ],
+      );
+      const uncounted = metadataNote(before);
+      if (uncounted !== undefined) terminal.line(`not counted: ${uncounted} (pith simplify drops it, too)`);
+      for (const line of speedLines(model, written, speed)) terminal.line(line);
+      if (reference !== undefined) terminal.line(referenceLine(reference));
+      if (isTold(likeness)) terminal.line(likenessLine(likeness));
+      if (isTold(others)) terminal.line(othersSentence(others));
+      if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
+      if (comparison === undefined) terminal.line("accuracy: not measured (add --data)");
+      if (training?.chosen !== undefined || training?.average !== undefined)
+        terminal.line(`trained: ${trainingText(training)}`);
+      if (zeros)
+        terminal.line(
+          `The zeros are stored. For a smaller file: --structured, or pith quantize.${result.masked ? "" : " Training overwrites them: prune with --keep-masks before it."}`,
+        );
+      if (samples !== undefined) terminal.line(samplesLine(samples));
+      if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
+      const names = [
+        `${terminal.color.bold(written)}${mark(written, files)}`,
+        ...marked([...files.copies, ...files.alsoWritten], files),
+      ];
+      terminal.line(`written: ${names.join("  ")}`);
+      const cost = lost === undefined ? goalLine(model, result, comparing) : `lost: ${lost}; written anyway (--force)`;
+      if (cost !== undefined) terminal.line(cost);
+      const line = next ?? (result.masked ? foldingMasks(written) : undefined);
+      if (line !== undefined) terminal.line(`next: pith ${line}`);
+    },
+  };
+}
+
+const foldingMasks = (file: string): string =>
+  `simplify ${quoted(file)} --finalize  # folds in the masks, which double the file until then`;
+
+function reportLines(
+  { changes, misses, sparing }: PassOutput,
+  dim: (text: string) => string,
+  isUnmeasured = false,
+): string[] {
+  const { spared = [] } = sparing ?? {};
+  const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
+  const others = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
+    all.filter((one) => !isSpared(one));
+  return [
+    ...changedLines(others(changes), dim),
+    ...unchangedLines(others(misses), dim),
+    ...(sparing === undefined ? [] : sparedLines(sparing, dim)),
+    ...(spared.length > 0 && others(changes).every(({ kind }) => kind !== "quantized")
+      ? [allSpared(isUnmeasured)]
+      : []),
+  ];
+}
+
+const allSpared = (isUnmeasured: boolean): string =>
+  `Every layer is kept at higher precision: no attempt with fewer met the goal by two standard errors.${isUnmeasured ? " With --data, samples guide the rounding, and more layers meet it." : ""}`;
+
+const furtherRecord = ({ copies, alsoWritten }: OutputFiles): object => ({
+  ...(copies.length === 0 ? {} : { copies }),
+  ...(alsoWritten.length === 0 ? {} : { alsoWritten }),
+});
+
+function referenceLine({ model, isTruth, comparison }: Reference): string {
+  return isTruth ? `${comparison.metric}: with ${model}` : distanceText(model, comparison);
+}
+
+function goalLine(
+  model: string,
+  { goal, verdict, comparison, reference, samples, training, pruned, continues }: WrittenOutput,
+  comparing: string,
+): string | undefined {
+  if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
+  const { unit, original } = comparison;
+  const sentence = (of?: string): string => verdictSentence(goal, verdict, unit, samples?.test, of);
+  if (reference === undefined && pruned === true)
+    return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
+  if (continues === true) return `${sentence(model)} Compare with the first original: ${comparing}`;
+  // A trained model may have been pruned before, so its original may be another model.
+  if (reference === undefined) return sentence(training === undefined ? undefined : model);
+  if (reference.judges) return sentence(reference.model);
+  const isBetter = verdict.drop.high <= 0;
+  const loss = isBetter
+    ? `No loss compared with ${model}, at ${confidenceText(verdict.drop)} confidence.`
+    : sentence(model);
+  const { drop } = judge(reference.comparison, goal);
+  if (isWithin(drop, goal)) return loss;
+  return `${loss} But the result is still ${allowance(unit, drop.value)} worse than ${reference.model}: --max-drop judges that loss.`;
+}
+
+function isTold(likeness: Likeness | string | undefined): likeness is Likeness | string {
+  return typeof likeness === "object" ? likeness.lost === undefined : likeness !== undefined;
+}
+
+function likenessLine(likeness: Likeness | string): string {
+  if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
+  const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
+  const apart = apartText(likeness);
+  const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
+  const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
+  const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
+  const count = counted(samples, ofData ? "sample" : "random input");
+  const better = ofData ? "" : "; use --data for a better test";
+  const moved =
+    unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${better}`;
+  return `${which}: ${found}, on ${count}${moved}${rest}${withoutNote(without)}`;
+}
+
+const unmovedNote = {
+  equal: "the model's output is the same",
+  "nearly equal": "the model's output is nearly the same",
+  "one class": "the original predicts one class",
+} as const;
+
+/** `on 9,000 samples; the weights are those after 421 steps: validation loss 0.03256 on 1,000 samples, the best of 3 evaluations` */
+function trainingText({ samples, chosen, average }: NonNullable<PassOutput["training"]>): string {
+  const on = samples === undefined ? "on a stream of samples" : `on ${counted(samples, "sample")}`;
+  const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
+  if (chosen === undefined) return averaged === "" ? on : `${on}; the weights are${averaged}`;
+  const { best, by, unit, evaluations } = chosen;
+  const found = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
+  const of = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
+  const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
+  const weights = averaged === "" ? "those" : `${averaged.trim()},`;
+  return `${on}; the weights are ${weights} after ${counted(best.step, "step")}: ${found}${of}, ${among}`;
+}
+
+function nothingFound(model: string): string {
+  return ` No layer can be changed: pith inspect ${quoted(model)} shows what is in the model.`;
+}
+
+function compressedRow(name: "gzip" | "brotli", before: Weight, after: Weight): string[][] {
+  const sizes = [before[name], after[name]] as const;
+  if (sizes[0] === undefined || sizes[1] === undefined) return [];
+  const title = `${name}${before.sampled || after.sampled ? " (estimated)" : ""}`;
+  return [[title, bytes(sizes[0]), bytes(sizes[1]), times(sizes[0] / sizes[1])]];
+}
+
+function zerosRow({ zeros: before }: Weight, { zeros: after }: Weight): string[][] {
+  if (before === undefined || after === undefined || !sparsityMatters(before, after)) return [];
+  return [["zeros", percent(before), percent(after), ""]];
+}
+
+function macsRow(before: Weight, after: Weight): string[][] {
+  const macs = comparableCounts(before.macs, after.macs);
+  if (macs !== undefined) return [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
+  // Sums of products of several sizes have no ratio.
+  const formulas = [before, after].map((one) => operationsText(one.macs));
+  return formulas.includes("?") ? [] : [["MACs", ...formulas, ""]];
+}

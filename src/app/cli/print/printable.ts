@@ -1,0 +1,42 @@
+/** Escapes text for terminals: names in a file may contain escape sequences, forged lines or bidirectional controls. */
+import { randomUUID } from "node:crypto";
+import picocolors from "picocolors";
+import { escapeUnprintable } from "../../report/printable.ts";
+
+/** Marks the command's own color codes. It is random, so that no name in a file can contain it. */
+const mark = randomUUID();
+const styled = new RegExp(`(${mark}\\u001b\\[\\d+m)`);
+
+type Style = "bold" | "dim" | "green" | "red" | "yellow";
+
+export type Colors = Readonly<Record<Style, (text: string) => string>>;
+
+/** Colors whose codes `printable` can keep. */
+export function markedColors(enabled: boolean): Colors {
+  const plain = picocolors.createColors(enabled);
+  const marked = (style: Style) => (text: string) => {
+    const [open = "", close = ""] = plain[style]("|").split("|");
+    return open === "" ? text : `${mark}${open}${text}${mark}${close}`;
+  };
+  return {
+    bold: marked("bold"),
+    dim: marked("dim"),
+    green: marked("green"),
+    red: marked("red"),
+    yellow: marked("yellow"),
+  };
+}
+
+export interface PrintableOptions {
+  readonly colors?: boolean;
+  readonly lines?: boolean;
+}
+
+export function printable(text: string, { colors = false, lines = false }: PrintableOptions = {}): string {
+  const pieces = colors ? text.split(styled) : [text];
+  return pieces.map((piece, index) => (index % 2 === 1 ? piece : escapeUnprintable(piece, lines))).join("");
+}
+
+export function unmarked(text: string): string {
+  return text.replaceAll(mark, "");
+}

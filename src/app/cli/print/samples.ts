@@ -1,0 +1,57 @@
+import { integer } from "../../../core/numbers.ts";
+import type { Part, SampleUse } from "../jobs/task.ts";
+
+/**
+ * `trained on: cifar10 (train, 19,800) calibrated on: cifar10 (train, 200) tested on: cifar10 (test, 1,000)`; `(test, 1,024 of 10,000, drawn at
+ * random, were enough to decide; --samples 10000 takes all)`
+ */
+export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & Choosing): string {
+  const said = Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test });
+  return said
+    .flatMap(([use, part]) =>
+      part === undefined
+        ? []
+        : [
+            learntText(part) ??
+              `${use}: ${partText(part, part === test ? { validation, compared, beside: { train, calibrate } } : {})}`,
+          ],
+    )
+    .join("  ");
+}
+
+interface Choosing {
+  /** Number of the test samples that chose the variant. */
+  readonly validation?: number | undefined;
+  /** Number of other samples on which a search compared its candidates. */
+  readonly compared?: number | undefined;
+}
+
+/** `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined if all were trained on. */
+function learntText(part: Part): string | undefined {
+  const { count, fitted, checked } = part;
+  if (fitted === undefined || fitted === count) return undefined;
+  const other = checked === undefined ? "" : `, checked on ${integer(checked)},`;
+  return `fitted on ${integer(fitted)}${other} of ${partText(part)}`;
+}
+
+function partText(
+  { name = "samples", count, of, searched }: SampleUse["test"],
+  { validation, compared, beside = {} }: Choosing & { readonly beside?: Partial<SampleUse> } = {},
+): string {
+  // "data/cifar10 (train)": a name can contain a path, and the split in parentheses.
+  const [, path = name, brackets] = /^(.*?)(?: \(([^()]*)\))?$/.exec(name) ?? [];
+  const file = path.replace(/[/\\]+$/, "").replace(/^.*[/\\]/, "");
+  const all = count === undefined ? "a stream" : integer(count);
+  const samples =
+    count === undefined || validation === undefined
+      ? all
+      : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
+  const chose = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
+  const compares = compared === undefined ? "" : `; ${integer(compared)} others compared the candidates`;
+  const others = Object.entries({ trained: beside.train, calibrated: beside.calibrate }).map(([use, part]) =>
+    part?.count === undefined || part.name !== name ? "" : `; ${integer(part.count)} others ${use}`,
+  );
+  const settled =
+    of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
+  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled}${compares}${others.join("")})`;
+}

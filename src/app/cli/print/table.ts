@@ -1,0 +1,76 @@
+import { stripVTControlCharacters } from "node:util";
+import { printable, unmarked } from "./printable.ts";
+
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+}
+
+export function columns(first: string, ...others: readonly string[]): Column[] {
+  return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];
+}
+
+const gap = "  ";
+
+/** Aligns columns to their widest cell, without frames and trailing spaces. Color codes have no width. */
+export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+  const titles = columns.map((column) => column.title);
+  const cells = rows.map((row) => row.map((cell) => printable(cell, { colors: true })));
+  const all = titles.some((title) => title !== "") ? [titles, ...cells] : cells;
+  const widths = columns.map((_, index) => Math.max(0, ...all.map((row) => width(row[index] ?? ""))));
+  return all.map((row) =>
+    columns
+      .map((column, index) => {
+        const cell = row[index] ?? "";
+        const space = " ".repeat((widths[index] ?? 0) - width(cell));
+        return column.align === "right" ? space + cell : cell + space;
+      })
+      .join(gap)
+      .trimEnd(),
+  );
+}
+
+function width(text: string): number {
+  return [...stripVTControlCharacters(unmarked(text))].length;
+}
+
+export interface NamedRow {
+  readonly name: string;
+  readonly cells: readonly string[];
+}
+
+/** Merges equal rows of layers that differ only in their block number: "layers.0.attn.q" to "layers.11.attn.q" → "layers.0…11.attn.q". */
+export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
+  const groups = new Map<
+    string,
+    { readonly parts: readonly [string, string]; readonly numbers: number[]; readonly row: NamedRow }
+  >();
+  for (const row of rows) {
+    const number = /(?<=^|[./_-])\d+(?=$|[./])/.exec(row.name);
+    const parts: readonly [string, string] =
+      number === null
+        ? [row.name, ""]
+        : [row.name.slice(0, number.index), row.name.slice(number.index + number[0].length)];
+    const key = JSON.stringify([...parts, number === null, ...row.cells]);
+    const group = groups.get(key) ?? { parts, numbers: [], row };
+    groups.set(key, group);
+    if (number !== null) group.numbers.push(Number(number[0]));
+  }
+  return [...groups.values()].map(({ parts: [before, after], numbers, row }) =>
+    numbers.length < 2 ? row : { name: `${before}${rangeText(numbers)}${after}`, cells: row.cells },
+  );
+}
+
+/** [0, 1, 2, 5] → "0…2,5" */
+function rangeText(numbers: readonly number[]): string {
+  const sorted = [...new Set(numbers)].sort((a, b) => a - b);
+  const runs: [number, number][] = [];
+  for (const number of sorted) {
+    const last = runs.at(-1);
+    if (last !== undefined && last[1] === number - 1) last[1] = number;
+    else runs.push([number, number]);
+  }
+  return runs
+    .map(([from, to]) => (from === to ? `${from}` : to === from + 1 ? `${from},${to}` : `${from}…${to}`))
+    .join(",");
+}

@@ -1,0 +1,231 @@
+/**
+ * Prints results to standard output and everything else to standard error, so that a pipe receives only the result.
+ *
+ * A terminal shows a progress bar, a log occasional lines. With `json`, standard output is one JSON document and standard error one object per line.
+ * All text passes through `printable`, so that no name in a model can control the terminal.
+ */
+import picocolors from "picocolors";
+import { PithError } from "../../../core/errors.ts";
+import { clock, count, integer } from "../../../core/numbers.ts";
+import type { JobEvent } from "../../../runtime/job/job.ts";
+import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
+import { type Column, tableLines } from "./table.ts";
+
+export interface Stream {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+/** NO_COLOR overrides FORCE_COLOR, which overrides the terminal's capabilities. */
+export type Environment = Readonly<Partial<Record<"NO_COLOR" | "FORCE_COLOR" | "TERM", string | undefined>>>;
+
+export interface TerminalOptions {
+  readonly out: Stream;
+  readonly err: Stream;
+  readonly json: boolean;
+  readonly env: Environment;
+  readonly about: string;
+  /** Rewrites command lines as the user must type them. */
+  readonly typed?: (text: string) => string;
+  /** Removes passwords of the command line from a message. */
+  readonly withoutSecrets?: (text: string) => string;
+}
+
+const redraw = 100;
+const relog = 20_000;
+/** Seconds before a remaining time is shown: earlier estimates jump. */
+const shownAfter = 2;
+const barWidth = 24;
+const usualWidth = 80;
+
+export class Terminal {
+  readonly json: boolean;
+  readonly color: Colors;
+  /** The current one of several files: "q4 (2 of 7)". */
+  part = "";
+  readonly #options: TerminalOptions;
+  readonly #errorColor: ReturnType<typeof picocolors.createColors>;
+  #stage = "";
+  #began = 0;
+  #drawn = 0;
+  /** A continued training does not begin at 0. */
+  #first: { readonly done: number; readonly at: number } | undefined;
+  #shows = false;
+
+  constructor(options: TerminalOptions) {
+    this.#options = options;
+    this.json = options.json;
+    this.color = markedColors(isColored(options.out, options.env));
+    this.#errorColor = picocolors.createColors(isColored(options.err, options.env));
+  }
+
+  line(text = ""): void {
+    this.#clear();
+    this.#options.out.write(`${unmarked(printable(this.#typed(text), { colors: true }))}\n`);
+  }
+
+  /** Prints unescaped, so only for Pith's own words. */
+  text(text: string): void {
+    this.#clear();
+    this.#options.out.write(text);
+  }
+
+  table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ""): void {
+    for (const line of tableLines(columns, rows)) this.line(indent + line);
+  }
+
+  document(value: unknown): void {
+    this.#clear();
+    this.#options.out.write(`${printable(JSON.stringify(value, plain, 2), { lines: true })}\n`);
+  }
+
+  event(event: JobEvent): void {
+    switch (event.kind) {
+      case "stage":
+        this.#clear();
+        this.#stage = event.name;
+        this.#began = performance.now();
+        this.#drawn = 0;
+        this.#first = undefined;
+        break;
+      case "progress":
+        this.#progress(event.done, event.total, event.figures);
+        break;
+      case "log":
+        this.note(event.id, event.text, event.level);
+        break;
+      case "output":
+        if (!this.json) this.#error(printable(event.text, { lines: true }));
+        break;
+    }
+  }
+
+  /** Warnings show their id, so that they can be looked up. */
+  note(id: string, given: string, level: "note" | "warning" = "note"): void {
+    const text = this.#withoutSecrets(given);
+    const shown = printable(this.#typed(text));
+    if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
+    else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
+  }
+
+  /** A log gets a line per file; on a terminal the progress shows it. */
+  finished(text: string): void {
+    if (!this.json && !draws(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
+  }
+
+  fail(error: unknown): void {
+    if (error instanceof PithError) {
+      const { code } = error;
+      const message = this.#typed(this.#withoutSecrets(error.message));
+      const hint = error.hint === undefined ? undefined : this.#typed(this.#withoutSecrets(error.hint));
+      const more = hint === undefined ? "" : `\nhint: ${printable(hint)}`;
+      const text = `${this.#errorColor.red(code)}: ${printable(message)}${more}`;
+      this.#error(this.json ? printable(JSON.stringify({ error: { code, message, hint } })) : text);
+    } else {
+      const thrown = error instanceof Error ? error : new Error(String(error));
+      const { name } = thrown;
+      const message = this.#withoutSecrets(thrown.message);
+      const stack = this.#withoutSecrets(thrown.stack ?? `${name}: ${message}`);
+      const about = this.#options.about;
+      const request = `This is a bug in Pith. Please report it, with the lines above and: ${about}.`;
+      const trace = printable(stack, { lines: true });
+      const text = `${this.#errorColor.red("internal")}: ${trace}\n${request}`;
+      const document = { error: { code: "internal", message, name, stack, about } };
+      this.#error(this.json ? printable(JSON.stringify(document)) : text);
+    }
+  }
+
+  close(): void {
+    this.#clear();
+  }
+
+  #typed(text: string): string {
+    return this.#options.typed?.(text) ?? text;
+  }
+
+  #withoutSecrets(text: string): string {
+    return this.#options.withoutSecrets?.(text) ?? text;
+  }
+
+  #error(text: string): void {
+    this.#clear();
+    this.#options.err.write(`${text}\n`);
+  }
+
+  #progress(done: number, total: number | undefined, figures: string | undefined): void {
+    const { err, env } = this.#options;
+    if (this.json) return;
+    const isLog = !draws(err, env);
+    const now = performance.now();
+    if (this.#began === 0) this.#began = now;
+    // Work of a stage may restart: samples, then layers.
+    const first = this.#first === undefined || done < this.#first.done ? { done, at: now } : this.#first;
+    this.#first = first;
+    const last = isLog && this.#drawn === 0 ? this.#began : this.#drawn;
+    if (now - last < (isLog ? relog : redraw)) return;
+    this.#drawn = now;
+    const seconds = (now - first.at) / 1000;
+    const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");
+    const known = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
+    const bar = progressLine({ ...known, bar: !isLog });
+    const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
+    if (isLog) return void err.write(`${line}\n`);
+    err.write(`\r\u001b[2K${[...line].slice(0, widthOf(err) - 1).join("")}`);
+    this.#shows = true;
+  }
+
+  #clear(): void {
+    if (this.#shows) this.#options.err.write("\r\u001b[2K");
+    this.#shows = false;
+  }
+}
+
+/** Some terminals report a width of 0. */
+export function widthOf({ columns = 0 }: Stream): number {
+  return columns > 0 ? columns : usualWidth;
+}
+
+function isColored(stream: Stream, env: Environment): boolean {
+  const { NO_COLOR: no = "", FORCE_COLOR: force = "" } = env;
+  if (no !== "") return false;
+  return force === "" ? draws(stream, env) : force !== "0" && force !== "false";
+}
+
+function draws({ isTTY = false }: Stream, { TERM }: Environment): boolean {
+  return isTTY && TERM !== "dumb";
+}
+
+export interface Progress {
+  readonly stage: string;
+  readonly done: number;
+  readonly total: number | undefined;
+  readonly rate: number;
+  readonly seconds: number;
+  readonly bar: boolean;
+}
+
+/** `calibrate ━━━━━━━━━━━━──────────── 250/500  45/s  0:06 left` */
+export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: Progress): string {
+  const speed =
+    rate === 0
+      ? ""
+      : rate >= 1
+        ? `  ${rate >= 10 ? count(rate) : rate.toFixed(1)}/s`
+        : `  ${(1 / rate).toFixed(1)} s each`;
+  const label = stage === "" ? "" : `${stage} `;
+  if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
+  const filled = Math.round(barWidth * Math.min(1, done / total));
+  const bar = drawn ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
+  const left = rate > 0 && seconds >= shownAfter && done < total ? `  ${clock((total - done) / rate)} left` : "";
+  return `${label}${bar}${integer(done)}/${integer(total)}${speed}${left}`;
+}
+
+/** Converts big integers, maps, sets and typed arrays, which JSON lacks. */
+function plain(_key: string, value: unknown): unknown {
+  if (typeof value === "bigint") return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
+  if (value instanceof Map) return Object.fromEntries(value);
+  if (value instanceof Set) return [...value];
+  if (ArrayBuffer.isView(value) && Symbol.iterator in value) return [...(value as Iterable<unknown> & ArrayBufferView)];
+  return value;
+}

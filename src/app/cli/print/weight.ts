@@ -1,0 +1,24 @@
+import type { CompressedSize } from "../../../runtime/run/size.ts";
+import { type OperationCount, operationsFormula } from "../../report/operation-count.ts";
+
+export interface Weight extends Partial<CompressedSize> {
+  readonly bytes: number;
+  /** Bytes of the exporter's metadata, which the size does not count; undefined if there is none. */
+  readonly metadata?: number;
+  readonly parameters: number;
+  /** Share of zeros; undefined for codes and weights above 64 MiB. */
+  readonly zeros: number | undefined;
+  readonly macs: OperationCount | undefined;
+}
+
+export function computesOther(before: Pick<Weight, "macs">, after: Pick<Weight, "macs">): boolean {
+  if (before.macs === undefined || after.macs === undefined) return before.macs !== after.macs;
+  return operationsFormula(before.macs) !== operationsFormula(after.macs);
+}
+
+/** Maximum bytes of a timed model, which is loaded together with its original. */
+export const largestTimed = 2 ** 29;
+
+export function weightRecord(weight: Weight): object {
+  return { ...weight, macs: weight.macs && operationsFormula(weight.macs) };
+}

@@ -1,0 +1,104 @@
+/** Code that a job names, which a worker runs only if it was started with it. */
+import { createHash } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { dataAt } from "../../../../test/cli/data-request.ts";
+import { temporaryFolder } from "../../../../test/temporary.ts";
+import { parseRecipe } from "../../../search/recipes.ts";
+
+import type { SharedInput } from "./inputs.ts";
+import { findAmong, modulesOf, nameInJobs, withModules } from "./modules.ts";
+
+const data = dataAt("inputs/x/points.csv");
+const input = { model: "inputs/x/net.onnx", resumeFolder: "runs/x", data, seed: 0 };
+/** Reads an input as a worker that was started without modules does. */
+const withoutModules = async (given: SharedInput) => withModules(given, await findAmong([]));
+const recipe = (step: string) => ({ ...input, recipe: `steps:\n  - ${step}\n` });
+
+test.each(["points.mjs", "points.mjs/", "points.mjs/.", "points.mjs//./", "folder/../points.CTS"])(
+  "refuses a data set that is a module: %s",
+  async (path) => {
+    await expect(withoutModules({ ...input, data: { ...data, path: `inputs/x/${path}` } })).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("is code that this worker was not started with: --modules "),
+    });
+  },
+);
+
+describe("modules that a worker was started with", () => {
+  const folder = temporaryFolder();
+  const [here, there] = ["here", "there"].map((name) => {
+    mkdirSync(join(folder, name));
+    writeFileSync(join(folder, name, "mine.mjs"), "export default {};\n");
+    return join(folder, name, "mine.mjs");
+  }) as [string, string];
+  const job = {
+    ...input,
+    data: { ...data, path: here },
+    recipe: `steps:\n  - repeat: 2\n    steps: [{ prune: { importance: ${here}, amount: { from: 0, to: 50%, curve: ${here} } } }]\n`,
+  };
+
+  test("take the place of what the job names by the hash of their content", async () => {
+    const queued = await withModules(job, nameInJobs);
+    const sha256 = createHash("sha256").update(readFileSync(here)).digest("hex");
+    expect(queued.data.path).toBe(`modules/${sha256}/mine.mjs`);
+    expect(JSON.stringify(queued)).not.toContain(folder);
+    expect(await modulesOf(queued)).toEqual([queued.data.path]);
+    const received = await withModules(queued, await findAmong([there]));
+    expect(received.data.path).toBe(there);
+    expect(parseRecipe(received.recipe)).toEqual(parseRecipe(job.recipe.replaceAll(here, there)));
+  });
+
+  test("are no others of that name, and none that lie where the job says", async () => {
+    const queued = await withModules(job, nameInJobs);
+    writeFileSync(join(folder, "mine.mjs"), "export default { id: 'another' };\n");
+    const others = await findAmong([join(folder, "mine.mjs")]);
+    const refused = "is code that this worker was not started with: --modules mine.mjs.";
+    await expect(withModules(queued, others)).rejects.toThrow(refused);
+    await expect(withModules(job, await findAmong([here]))).rejects.toThrow(refused);
+  });
+
+  test("have to be there when it starts, and those of a command when it asks", async () => {
+    const missing = join(folder, "missing.mjs");
+    await expect(findAmong([missing])).rejects.toMatchObject({ code: "E_FILE" });
+    const asked: SharedInput = { ...input, data: { ...data, path: missing } };
+    await expect(withModules(asked, nameInJobs)).rejects.toMatchObject({
+      code: "E_FILE",
+    });
+  });
+});
+
+describe("a recipe", () => {
+  test.each([
+    "prune: { amount: 30% }",
+    "distill: { teacher: original, epochs: 1 }",
+    "train: { epochs: 1, validation: 10% }",
+    'quantize: { scheme: dynamic, layers: ["/layer1/conv1.weight", "a.js/Conv"] }',
+  ])("with techniques by their names is taken: %s", async (step) => {
+    await expect(withoutModules(recipe(step))).resolves.toMatchObject(input);
+  });
+
+  test.each([
+    ["distill: { teacher: big.onnx, epochs: 1 }", "big.onnx"],
+    ["distill: { teacher: original, otherTeachers: [a.onnx], epochs: 1 }", "a.onnx"],
+    ["train: { epochs: 1, log: run.csv }", "run.csv"],
+    ["lora: { merge: true, save: adapters.onnx }", "adapters.onnx"],
+  ])("that names a file is refused: %s", async (step, file) => {
+    await expect(withoutModules(recipe(step))).rejects.toThrow(`"${file}" is a file of this machine`);
+    await expect(withModules(recipe(step), nameInJobs)).rejects.toThrow(`"${file}" is a file of this machine`);
+  });
+
+  test.each([
+    "prune: { amount: 30%, importance: ./mine.mjs }",
+    "repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 0.5, curve: ./mine.mjs } } }]",
+  ])("that names a module is refused by a worker that was not started with it: %s", async (step) => {
+    await expect(withoutModules(recipe(step))).rejects.toThrow(
+      '"./mine.mjs" is code that this worker was not started with',
+    );
+  });
+
+  test("that has a step that does not exist is refused", async () => {
+    await expect(withoutModules(recipe("shrink: {}"))).rejects.toThrow("shrink");
+  });
+});

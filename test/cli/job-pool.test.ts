@@ -1,0 +1,49 @@
+/** Jobs in processes of their own, ahead of the command that needs their results. */
+import { readdirSync } from "node:fs";
+import { expect, test } from "vitest";
+import { inProcesses } from "../../src/app/cli/jobs/job-pool.ts";
+import type { MeasurementsInput, Work } from "../../src/app/cli/queue/inputs.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { dataAt } from "./data-request.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+const poolOf = (model: string, resumeFolder: string) =>
+  inProcesses(
+    1,
+    0,
+    (name): Work<MeasurementsInput> => ({
+      kind: "measurements",
+      name,
+      input: {
+        model,
+        resumeFolder,
+        data: dataAt(at("points.csv")),
+        seed: 0,
+        metric: "accuracy",
+        output: undefined,
+        timed: false,
+        measurements: [{ unit: { kind: "prune", layers: ["fc1"], bytes: 16 }, setting: 0.4 }],
+      },
+    }),
+  );
+
+test("leave their results in the folder", async () => {
+  const folder = temporaryFolder();
+  const pool = poolOf(at("hidden.onnx"), folder);
+  await pool.doRound(["one"], [], new AbortController());
+  await pool.close();
+  expect(readdirSync(folder)).toEqual([expect.stringMatching(/^[0-9a-f]{64}\.json$/)]);
+});
+
+test("that are stopped, or fail, are no failure of the command", async () => {
+  const stop = new AbortController();
+  const stopped = poolOf(at("hidden.onnx"), temporaryFolder());
+  const round = stopped.doRound(["one"], [], stop);
+  stop.abort();
+  await round;
+  await expect(stopped.close()).resolves.toBeUndefined();
+  const failed = poolOf(at("missing.onnx"), temporaryFolder());
+  await expect(failed.doRound(["one"], [], new AbortController())).resolves.toBeUndefined();
+});
