@@ -219,8 +219,8 @@ export const BatchNormalization = defineOp<Settings>({
       { from: [`in${at}`, 0], to: ["out0", 1] },
       { from: [`out${at}`, 0], to: ["out0", 1] },
     ]);
-    const but = (axis: number): boolean => s.training && axis !== 1;
-    return [...sameAxes(dims, { but, why: "the statistics are taken over this axis" }), ...vectors];
+    const refused = (axis: number): boolean => s.training && axis !== 1;
+    return [...sameAxes(dims, { refused, reason: "the statistics are taken over this axis" }), ...vectors];
   },
   lower: (s, emit, inputs) => {
     if (s.training) return s.ownForm ? primitive : lowerTraining(s, emit, inputs);

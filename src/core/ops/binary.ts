@@ -1,4 +1,4 @@
-/** Elementwise arithmetic and comparison of two operands, and Max, Min, Sum, Mean of any number, with broadcasting. */
+/** Elementwise operators with broadcasting: arithmetic, comparison, logic and bits, and Max, Min, Sum, Mean of any number of operands. */
 import { Miss } from "../errors.ts";
 import { isFloat, toFloat64, toNumbers } from "../tensor/convert.ts";
 import {
@@ -12,25 +12,33 @@ import {
   multiplyDims,
   sameDims,
 } from "../tensor/dims.ts";
-import type { Op, Operand, QuantizeRule, Site, Wanted } from "./define.ts";
-import { integer } from "./shared/attributes.ts";
+import { defineOp, type Op, type Operand, type QuantizeRule, type Site, type Wanted } from "./define.ts";
+import { elementType, flag, text } from "./shared/attributes.ts";
 import { backFromBlocks, blocksOf, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
-import { type BinaryDerivative, type BinaryRow, binary, channelVectors, variadic } from "./shared/elementwise.ts";
-import { runsInFloat } from "./shared/misses.ts";
-import { fixed, need, typeOf } from "./shared/rules.ts";
+import {
+  type BinaryDerivative,
+  type BinaryRow,
+  binary,
+  channelVectors,
+  unary,
+  variadic,
+} from "./shared/elementwise.ts";
+import { computesIntegers, runsInFloat } from "./shared/misses.ts";
+import { fixed, need, sameAxes, typeOf } from "./shared/rules.ts";
 
 const joins = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
-const leavesHalf = "its squares and powers can exceed the range of float16";
+const exceedsHalf = "its squares and powers can exceed the range of float16";
 const flat = new Miss("is constant almost everywhere");
+const onBits = new Miss("reinterprets bits");
 const both = (f: BinaryDerivative): readonly [BinaryDerivative, BinaryDerivative] => [f, f];
 
 /** A stored operand with several elements that is added to an activation is a bias. */
-function bias(_: unknown, site: Site): readonly number[] {
-  return site.inputs.flatMap((operand, input) =>
-    operand?.stored === true && operand.dims?.some((dim) => dim !== 1) ? [input] : [],
-  );
-}
+const bias = (_: unknown, site: Site): readonly number[] =>
+  [...site.inputs.keys()].filter((input) => {
+    const operand = site.inputs[input];
+    return operand?.stored === true && operand.dims?.some((dim) => dim !== 1) === true;
+  });
 
 /** A stored vector that scales the channels of an activation is a normalization's weight. */
 const scale = (_: unknown, site: Site): readonly number[] => channelVectors(site);
@@ -90,9 +98,9 @@ export const binaryOperators: readonly Op[] = [
     parameters: bias,
     // Shares a pass over memory with a preceding normalization.
     inChannelBlocks: (_, emit, inputs, block) => {
-      for (const [at, y] of inputs.entries()) {
+      for (const [input, y] of inputs.entries()) {
         const scaled = y === undefined ? undefined : scaledInBlocks(y, block);
-        const other = inputs[1 - at];
+        const other = inputs[1 - input];
         if (scaled === undefined || scaled.sum !== undefined || y === undefined || other === undefined) continue;
         if (!sameDims(fixed(y), fixed(other))) continue;
         const sum = blocksOf(emit, block).of(other);
@@ -113,7 +121,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Mul",
-    needsFloat32: ({ inputs: [a, b] }) => (a === b ? leavesHalf : undefined),
+    needsFloat32: ({ inputs: [a, b] }) => (a === b ? exceedsHalf : undefined),
     neutral: { left: 1, right: 1 },
     affine: (c) => [c, 0],
     homogeneous: [[0, 1]],
@@ -138,7 +146,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary({
     name: "Pow",
-    needsFloat32: () => leavesHalf,
+    needsFloat32: () => exceedsHalf,
     neutral: { right: 1 },
     // d(aᵇ)/da = b · aᵇ⁻¹; d(aᵇ)/db = y · ln a, defined as 0 for a = 0. The exponent can have another type than the base.
     derivatives: [
@@ -154,7 +162,7 @@ export const binaryOperators: readonly Op[] = [
   }),
   binary<{ readonly fmod: boolean }>({
     name: "Mod",
-    read: (site) => ({ fmod: integer(site, "fmod", 0) !== 0 }),
+    read: (site) => ({ fmod: flag(site, "fmod") }),
     // y = a - b · q, with the quotient q rounded down, or toward 0 with `fmod`.
     derivatives: [
       ({ up }) => up,
@@ -174,9 +182,9 @@ export const binaryOperators: readonly Op[] = [
   }),
   comparison("Equal", { onDims: (a = 0, b = 0) => equalElements(a, b) }),
   comparison("Greater", { onDims: (a = 0, b = 0) => isLess(b, a) }),
-  comparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => opposite(isLess(a, b)) }),
+  comparison("GreaterOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(a, b)) }),
   comparison("Less", { onDims: (a = 0, b = 0) => isLess(a, b) }),
-  comparison("LessOrEqual", { onDims: (a = 0, b = 0) => opposite(isLess(b, a)) }),
+  comparison("LessOrEqual", { onDims: (a = 0, b = 0) => negate(isLess(b, a)) }),
   extremum("Max"),
   extremum("Min"),
   variadic({
@@ -204,8 +212,8 @@ function quotient(a: Dim, b: Dim): Dim | undefined {
 /** a - b · q with a rounded quotient q; undefined if the signs differ, because rounding modes differ then. */
 function remainder(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a * b < 0 || b === 0 ? undefined : a % b;
-  const times = quotient(a, b);
-  return times === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, times)));
+  const rounded = quotient(a, b);
+  return rounded === undefined ? undefined : addDims(a, multiplyDims(-1, multiplyDims(b, rounded)));
 }
 
 /** Returns 1, 0 or undefined. A dimension is never negative. */
@@ -216,6 +224,49 @@ function isLess(a: Dim, b: Dim): 0 | 1 | undefined {
   return !isSymbolic(a) && a < 0 && isDimension(b) ? 1 : undefined;
 }
 
-function opposite(known: 0 | 1 | undefined): 0 | 1 | undefined {
-  return known === undefined ? undefined : known === 0 ? 1 : 0;
-}
+const negate = (truth: 0 | 1 | undefined): 0 | 1 | undefined => (truth === undefined ? undefined : truth === 0 ? 1 : 0);
+
+export const BitCast = defineOp({
+  name: "BitCast",
+  needsFloat32: () => "it reinterprets the bits of float32",
+  read: (site) => {
+    const to = elementType(site, "to");
+    return to === undefined ? new Miss("casts to a type that is not known") : { to };
+  },
+  infer: (s, site) => [{ type: s.to, dims: need(site, 0).dims }],
+  unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
+  axes: (_, __, dims) => sameAxes(dims),
+  gradient: onBits,
+  quantize: onBits,
+});
+
+/** And, Or, Xor: `onDims` computes with 0 and 1, and with undefined for an unknown operand. */
+const logical = (name: string, neutral: number, onDims: NonNullable<BinaryRow<undefined>["onDims"]>): Op =>
+  binary({ name, derivatives: flat, type: "bool", neutral: { left: neutral, right: neutral }, onDims });
+
+export const logicOperators: readonly Op[] = [
+  logical("And", 1, (a, b) => (a === 0 || b === 0 ? 0 : a === 1 && b === 1 ? 1 : undefined)),
+  logical("Or", 0, (a, b) => (a === 1 || b === 1 ? 1 : a === 0 && b === 0 ? 0 : undefined)),
+  logical("Xor", 0, (a, b) => (typeof a === "number" && typeof b === "number" ? (a === b ? 0 : 1) : undefined)),
+  unary({ name: "Not", derivative: flat, onDims: (a) => (a === 0 ? 1 : a === 1 ? 0 : undefined) }),
+  unary({ name: "IsNaN", derivative: flat, type: "bool" }),
+  unary<{ readonly negative: boolean; readonly positive: boolean }>({
+    name: "IsInf",
+    read: (site) => ({
+      negative: flag(site, "detect_negative", true),
+      positive: flag(site, "detect_positive", true),
+    }),
+    derivative: flat,
+    type: "bool",
+  }),
+  binary({ name: "BitwiseAnd", derivatives: computesIntegers }),
+  binary({ name: "BitwiseOr", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
+  binary({ name: "BitwiseXor", derivatives: computesIntegers, neutral: { left: 0, right: 0 } }),
+  unary({ name: "BitwiseNot", derivative: computesIntegers }),
+  binary<{ readonly direction: string }>({
+    name: "BitShift",
+    read: (site) => ({ direction: text(site, "direction", "") }),
+    derivatives: computesIntegers,
+    neutral: { right: 0 },
+  }),
+];

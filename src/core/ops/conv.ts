@@ -25,7 +25,7 @@ import { inferenceOnly, onIntegers } from "./shared/misses.ts";
 import { perChannel, picked, unpicked } from "./shared/products.ts";
 import { countAttribute, fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
-import { bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
+import { bothPads, bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
 
 const withoutIntegers = new Miss("ONNX Runtime has no integer kernel for it on CPU");
 
@@ -49,28 +49,28 @@ function inputGradient(
       const { value, factor = 1 } = take() ?? {};
       return value === undefined || factor === 1 ? value : emit.Mul([value, factor]);
     };
-    const fits = typeOf(x) === "float32" && fasterInBlocks(s, outputs, channels, blocks.size);
-    const found = fits ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, before) : undefined;
-    if (found !== undefined) return found;
+    const isFaster = typeOf(x) === "float32" && fasterInBlocks(s, outputs, channels, blocks.size);
+    const blocked = isFaster ? spreadInBlocks(s, emit, { up, w, sizes: spatial, pads }, blocks, before) : undefined;
+    if (blocked !== undefined) return blocked;
   }
   const flipPads = [0, 1].flatMap((side) =>
     spatial.map((_, axis) => (reach[axis] ?? 1) - 1 - (pads[side * rank + axis] ?? 0)),
   );
-  if (group === 1 && channels >= fewest && !strided && flipPads.every((pad) => pad >= 0)) {
-    const axes = spatial.map((_, axis) => axis + 2);
-    const all = (bound: number): readonly number[] => axes.map(() => bound);
+  if (group === 1 && channels >= minOutputs && !strided && flipPads.every((pad) => pad >= 0)) {
+    const axes = range(rank, 2);
+    const repeat = (bound: number): readonly number[] => axes.map(() => bound);
     const flipped = kernel.every((size) => size === 1)
       ? w
-      : emit.Slice([w, all(-1), all(Number.MIN_SAFE_INTEGER), axes, all(-1)]);
-    const turned = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
-    return emit.Conv([up, turned], { kernel_shape: kernel, dilations, pads: flipPads, strides });
+      : emit.Slice([w, repeat(-1), repeat(Number.MIN_SAFE_INTEGER), axes, repeat(-1)]);
+    const swapped = emit.Transpose([flipped], { perm: [1, 0, ...axes] });
+    return emit.Conv([up, swapped], { kernel_shape: kernel, dilations, pads: flipPads, strides });
   }
   const spread = spreadSettings(s, spatial, out);
   return emit.ConvTranspose([up, w], { kernel_shape: kernel, strides, dilations, group, ...spread });
 }
 
 /** The minimum number of outputs for which Conv is faster than ConvTranspose: with 6 it takes four times as long. */
-const fewest = 12;
+const minOutputs = 12;
 
 function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly { input: number; type: ValueType }[] {
   const weight = site.inputs[1];
@@ -140,9 +140,10 @@ export const ConvInteger = defineOp<ConvSettings>({
     { input: 0, zeroPoint: 2 },
     { input: 1, zeroPoint: 3 },
   ],
+  // The bias of Conv would be input 4, which no node has.
   axes: (s, site) => {
-    const scales = perChannel(site, [3], 1);
-    return scales instanceof Miss ? scales : unpicked(convAxes(s, site), [0, 1], scales);
+    const zeroPoints = perChannel(site, [3], 1);
+    return zeroPoints instanceof Miss ? zeroPoints : unpicked(convAxes(s, site), [0, 1, 4], zeroPoints);
   },
   cost: convCost,
   ...onIntegers,
@@ -154,32 +155,27 @@ interface TransposedSettings extends ConvSettings {
 }
 
 function transposedDims(s: TransposedSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] {
-  const rank = s.kernel.length;
   const spatial = x.slice(2).map((size, axis): Dim => {
     const stride = s.strides[axis] ?? 1;
     if (s.outputShape !== undefined) return s.outputShape[axis] ?? 1;
     if (s.autoPad.startsWith("SAME")) return multiplyDims(size, stride);
-    const pads = (s.pads[axis] ?? 0) + (s.pads[rank + axis] ?? 0);
-    return addDims(multiplyDims(addDims(size, -1), stride), (s.outputPadding[axis] ?? 0) + extent(s, axis) - pads);
+    const end = (s.outputPadding[axis] ?? 0) + extent(s, axis) - bothPads(s, axis);
+    return addDims(multiplyDims(addDims(size, -1), stride), end);
   });
   return [x[0] as Dim, multiplyDims(w[1] as Dim, s.group), ...spatial];
 }
 
-/** The crop on both sides. A given size (`output_shape`, SAME) determines the total. */
+/** Returns the crop on both sides. A specified size (`output_shape`, SAME) determines the total. */
 function transposedPads(s: TransposedSettings, spatial: readonly number[], out: readonly number[]): readonly number[] {
   if (s.outputShape === undefined && !s.autoPad.startsWith("SAME")) return s.pads;
-  return bothSides(
-    s.autoPad,
-    spatial.map((size, axis) =>
-      Math.max(
-        0,
-        (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis) - (out[axis] ?? 1),
-      ),
-    ),
-  );
+  const total = spatial.map((size, axis) => {
+    const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis);
+    return Math.max(0, uncropped - (out[axis] ?? 1));
+  });
+  return bothSides(s.autoPad, total);
 }
 
-/** As `convAxes`, with a weight of C × M/groups × kernel. */
+/** Links the same axes as `convAxes`, with a weight of C × M/groups × kernel. */
 function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
   return withDims(site, [1], ([channels, perGroupOut]) => {
     const common: AxisLink[] = [
@@ -226,9 +222,8 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   },
   parameters: [1, 2],
   weight: (s, site) => {
-    if (site.inputs[1]?.stored !== true) return new Miss("the kernel is an activation");
-    const bias = site.inputs[2]?.stored === true ? { bias: 2 } : {};
-    return { input: 1, out: 1, in: 0, groups: s.group, data: 0, dataAxis: 1, outputAxis: 1, biasInput: 2, ...bias };
+    const role = convWeight(s, site);
+    return role instanceof Miss ? role : { ...role, out: 1, in: 0, biasInput: 2 };
   },
   homogeneous: [[0, 1], [2]],
   axes: transposedAxes,
@@ -249,8 +244,8 @@ export const ConvTranspose = defineOp<TransposedSettings>({
 const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
 
 /**
- * Each tap reads the data at an offset with linear interpolation, optionally weighted by a mask. The channels stay: only the axes of the batch
- * are linked. Offsets are N × (offset groups · taps · 2) × out.
+ * Each kernel position reads the data at an offset with linear interpolation, optionally weighted by a mask. Offsets are
+ * N × (offset groups · kernel positions · 2) × out.
  */
 export const DeformConv = defineOp({
   name: "DeformConv",
@@ -265,11 +260,7 @@ export const DeformConv = defineOp({
     const role = convWeight(s, asConv(site));
     return role instanceof Miss || role.bias === undefined ? role : { ...role, bias: 3 };
   },
-  axes: () => [
-    { from: ["in0", 0], to: ["out0", 0] },
-    { from: ["in0", 0], to: ["in2", 0] },
-    { from: ["in0", 0], to: ["in4", 0] },
-  ],
+  axes: inferenceOnly,
   gradient: inferenceOnly,
   cost: (s, site) => convCost(s, asConv(site)),
   quantize: withoutIntegers,

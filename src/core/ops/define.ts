@@ -10,10 +10,10 @@ import { noWeight, primitive, runsInFloat } from "./shared/misses.ts";
 export type * from "./entry.ts";
 
 /** The facets that no definition can omit: a gradient or a lowering; with a weight also parameters, cost and quantization. */
-export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Said<S, "gradient">) &
-  ({ readonly weight?: Miss | undefined } | Said<S, "parameters" | "cost" | "quantize">) &
-  (null extends S ? unknown : undefined extends S ? unknown : Said<S, "read">);
-type Said<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
+export type Complete<S> = ({ readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined> } | Defined<S, "gradient">) &
+  ({ readonly weight?: Miss | undefined } | Defined<S, "parameters" | "cost" | "quantize">) &
+  (null extends S ? unknown : undefined extends S ? unknown : Defined<S, "read">);
+type Defined<S, K extends keyof OpDef<S>> = { readonly [Key in K]: NonNullable<OpDef<S>[Key]> };
 
 /** An operator definition with its settings closed over. */
 export interface Op extends Traits {
@@ -28,6 +28,7 @@ export interface Op extends Traits {
 }
 
 export type FacetName = "weight" | "axes" | "lower" | "gradient" | "cost" | "quantize";
+const facetNames: readonly FacetName[] = ["weight", "axes", "lower", "gradient", "cost", "quantize"];
 
 /** A definition applied to a node: its facets without settings and node. */
 export type Bound = {
@@ -57,60 +58,30 @@ const loweredFirst = new Miss("is differentiated as its primitives");
 /** Closes an operator definition over its settings. */
 export function defineOp<S = null>(def: OpDef<S> & Complete<S>): Op {
   const { weight = noWeight, axes, lower = primitive, gradient = loweredFirst, cost = () => 0 } = def;
-  const whole = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? runsInFloat };
-  const there = (facet: unknown): true | Miss => (facet instanceof Miss ? facet : true);
+  const complete = { ...def, weight, axes, lower, gradient, cost, quantize: def.quantize ?? runsInFloat };
   const read = (site: Site): S | Miss => (def.read === undefined ? (null as S) : def.read(site));
+  const facets = facetNames.map((name) => [name, complete[name] instanceof Miss ? complete[name] : true]);
   return {
-    name: def.name,
+    ...def,
     domain: def.domain ?? "",
-    ...traitsOf(def),
-    facets: {
-      weight: there(weight),
-      axes: there(axes),
-      lower: there(lower),
-      gradient: there(gradient),
-      cost: there(cost),
-      quantize: there(whole.quantize),
-    },
+    facets: Object.fromEntries(facets) as Op["facets"],
     settings: read,
     at(site) {
       const s = read(site);
-      return s instanceof Miss ? s : new Applied(whole, s, site);
+      return s instanceof Miss ? s : new Applied(complete, s, site);
     },
   };
 }
 
-const traits: Readonly<Record<keyof Traits, true>> = {
-  sameType: true,
-  mustBe: true,
-  containers: true,
-  random: true,
-  holds: true,
-  typeOnly: true,
-  padding: true,
-  renamed: true,
-  mostPadding: true,
-  needsFloat32: true,
-  wrongInHalfInside: true,
-  manySteps: true,
-  differentiatedWhole: true,
-  byElement: true,
-  codes: true,
-  inSteps: true,
-};
-
-const traitsOf = (def: Traits): Traits =>
-  Object.fromEntries(Object.entries(def).filter(([key, value]) => key in traits && value !== undefined));
-
-type Whole<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
+type CompleteDef<S> = OpDef<S> & { readonly [K in FacetName]: NonNullable<OpDef<S>[K]> };
 
 /** A definition applied to a node. A class instead of closures: each walk applies it again and calls only one or two facets. */
 class Applied<S> implements Bound {
-  readonly #def: Whole<S>;
+  readonly #def: CompleteDef<S>;
   readonly #s: S;
   readonly #site: Site;
 
-  constructor(def: Whole<S>, settings: S, site: Site) {
+  constructor(def: CompleteDef<S>, settings: S, site: Site) {
     this.#def = def;
     this.#s = settings;
     this.#site = site;

@@ -7,11 +7,11 @@ import { Miss, PithError } from "../errors.ts";
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, type Dim, extremeDims, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, elementCount, extremeDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
 import { chained, storedOperands } from "./shared/products.ts";
-import { fixed, need, sameAxes, shaped } from "./shared/rules.ts";
+import { fixed, need, range, sameAxes, shaped } from "./shared/rules.ts";
 
 /** Axes by name. The axes of `...` are numbered from the last: "0" is the last one. */
 interface Equation {
@@ -20,6 +20,7 @@ interface Equation {
 }
 
 const ellipsis = "...";
+const unknownRank = new Miss("the rank of an operand is not known");
 
 function namesIn(term: string): readonly string[] {
   const names = term.replaceAll(/\s/g, "").match(/\.\.\.|[A-Za-z]/g) ?? [];
@@ -34,8 +35,8 @@ function spelledOut(names: readonly string[], count: number): readonly string[] 
 }
 
 function read(site: Site): Equation | Miss {
-  const [left = "", right] = text(site, "equation", "").split("->");
-  const terms = left.split(",").map(namesIn);
+  const [operandTerms = "", resultTerm] = text(site, "equation", "").split("->");
+  const terms = operandTerms.split(",").map(namesIn);
   const ranks = site.inputs.map((operand) => operand?.dims?.length);
   if (terms.length !== ranks.length)
     throw new PithError("E_MODEL", `attribute "equation" has ${terms.length} terms for ${ranks.length} operands.`);
@@ -44,7 +45,7 @@ function read(site: Site): Equation | Miss {
   for (const [input, names] of terms.entries()) {
     const rank = ranks[input];
     if (!names.includes(ellipsis)) operands.push(names);
-    else if (rank === undefined) return new Miss("the rank of an operand is not known");
+    else if (rank === undefined) return unknownRank;
     else {
       const count = rank - (names.length - 1);
       widest = Math.max(widest, count);
@@ -56,11 +57,11 @@ function read(site: Site): Equation | Miss {
         `attribute "equation" names ${names.length} axes of operand ${input}, which has ${rank}.`,
       );
   }
-  const result = right === undefined ? implied(terms) : namesIn(right);
+  const result = resultTerm === undefined ? impliedResult(terms) : namesIn(resultTerm);
   return { operands, result: spelledOut(result, widest) };
 }
 
-function implied(terms: readonly (readonly string[])[]): readonly string[] {
+function impliedResult(terms: readonly (readonly string[])[]): readonly string[] {
   const all = terms.flat();
   const once = [...new Set(all)].filter(
     (name) => name !== ellipsis && all.filter((other) => other === name).length === 1,
@@ -70,65 +71,60 @@ function implied(terms: readonly (readonly string[])[]): readonly string[] {
 
 /** Returns the size of each name; prefers a number to a symbol, and anything to 1. */
 function sizes(s: Equation, site: Site): ReadonlyMap<string, Dim> | undefined {
-  const found = new Map<string, Dim>();
+  const sizesByName = new Map<string, Dim>();
   for (const [input, names] of s.operands.entries()) {
     const dims = site.inputs[input]?.dims;
     if (dims === undefined) return undefined;
     for (const [axis, name] of names.entries()) {
-      const [before, dim] = [found.get(name), dims[axis] ?? 1];
-      if (before === undefined || before === 1) found.set(name, dim);
-      else if (dim !== 1 && dim !== before)
-        found.set(
-          name,
-          typeof before === "number" ? before : typeof dim === "number" ? dim : extremeDims("max", [before, dim]),
-        );
+      const [before, dim] = [sizesByName.get(name), dims[axis] ?? 1];
+      if (before === undefined || before === 1) sizesByName.set(name, dim);
+      else if (dim !== 1 && typeof before !== "number")
+        sizesByName.set(name, typeof dim === "number" || dim === before ? dim : extremeDims("max", [before, dim]));
     }
   }
-  return found;
+  return sizesByName;
 }
 
 function spelling(s: Equation): (names: readonly string[]) => string {
   const letters = [..."abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"];
-  const names = [...new Set(s.operands.flat())];
-  const taken = new Set(names);
-  const free = letters.filter((letter) => !taken.has(letter));
-  const spelled = new Map(names.map((name) => [name, /^\d+$/.test(name) ? (free.pop() ?? name) : name]));
+  const names = new Set(s.operands.flat());
+  const free = letters.filter((letter) => !names.has(letter));
+  const spelled = new Map([...names].map((name) => [name, /^\d+$/.test(name) ? (free.pop() ?? name) : name]));
   return (list) => list.map((name) => spelled.get(name) ?? name).join("");
 }
 
 /** Returns true if operands differ in size along an axis that is summed over: the upstream gradient has no dimension for it. */
 function broadcastsSum(s: Equation, inputs: readonly Value[]): boolean {
-  const found = new Map<string, Dim>();
+  const summed = new Map<string, Dim>();
   return s.operands.some((names, input) =>
     names.some((name, axis) => {
       const size = inputs[input]?.type?.dims?.[axis];
-      const other = found.get(name);
-      if (size !== undefined && !s.result.includes(name)) found.set(name, size);
+      const other = summed.get(name);
+      if (size !== undefined && !s.result.includes(name)) summed.set(name, size);
       return other !== undefined && size !== other;
     }),
   );
 }
 
 function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Value[], up: Value): Value {
-  const own = s.operands[input] ?? [];
+  const names = s.operands[input] ?? [];
   const spell = spelling(s);
-  const others = s.operands.flatMap((names, other) => (other === input ? [] : [{ names, value: inputs[other] }]));
-  const reached = new Set([...s.result, ...others.flatMap(({ names }) => names)]);
-  const first = own.filter((name, axis) => own.indexOf(name) === axis);
-  const kept = first.filter((name) => reached.has(name));
-  const equation = `${[s.result, ...others.map(({ names }) => names)].map(spell).join(",")}->${spell(kept)}`;
-  const part = emit.Einsum([up, ...others.map(({ value }) => value)], { equation });
-  if (kept.length === own.length) return part;
+  const factors = s.operands.toSpliced(input, 1);
+  const reached = new Set([...s.result, ...factors.flat()]);
+  const kept = names.filter((name, axis) => reached.has(name) && names.indexOf(name) === axis);
+  const equation = `${[s.result, ...factors].map(spell).join(",")}->${spell(kept)}`;
+  const part = emit.Einsum([up, ...inputs.toSpliced(input, 1)], { equation });
+  if (kept.length === names.length) return part;
   const dims = fixed(inputs[input]);
-  const gone = own.flatMap((name, axis) => (reached.has(name) && own.indexOf(name) === axis ? [] : [axis]));
-  const spread = emit.Expand([emit.Unsqueeze([part, gone]), dims]);
+  const missing = names.flatMap((name, axis) => (reached.has(name) && names.indexOf(name) === axis ? [] : [axis]));
+  const spread = emit.Expand([emit.Unsqueeze([part, missing]), dims]);
   // Repeated axes address the diagonal; the gradient is 0 elsewhere.
-  return own.reduce((value, name, axis) => {
-    const place = own.indexOf(name);
+  return names.reduce((value, name, axis) => {
+    const first = names.indexOf(name);
     const size = dims[axis] ?? 1;
-    if (place === axis) return value;
-    const ones = Array.from({ length: size * size }, (_, at) => (at % (size + 1) === 0 ? 1 : 0));
-    const shape = dims.map((_, other) => (other === place || other === axis ? size : 1));
+    if (first === axis) return value;
+    const ones = range(size * size).map((index) => (index % (size + 1) === 0 ? 1 : 0));
+    const shape = dims.map((_, other) => (other === first || other === axis ? size : 1));
     const diagonal = emit.constant(fromNumbers("bool", shape, ones), "diagonal");
     return emit.Where([diagonal, value, 0]);
   }, spread);
@@ -153,15 +149,17 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   if (weight.some((name) => /\d/.test(name))) return new Miss("the stored operand has axes without names");
   const axis = (name: string): number => weight.indexOf(name);
   const shared = weight.find((name) => data.includes(name) && !s.result.includes(name));
-  const [first, ...others] = s.result.filter((name) => weight.includes(name) && !data.includes(name));
+  const [first, ...outputs] = s.result.filter((name) => weight.includes(name) && !data.includes(name));
   if (shared === undefined) return new Miss("it sums over no axis of its weight");
   if (first === undefined) return new Miss("it keeps no axis of its weight");
   const outputAxis = s.result.indexOf(first);
-  const isBeside = (name: string, place: number): boolean => s.result[outputAxis + 1 + place] === name;
-  const outTaps = others.filter(isBeside);
+  const outTaps = outputs.filter((name, index) => s.result[outputAxis + 1 + index] === name);
   const stack = weight.filter((name) => s.result.includes(name) && name !== first && !outTaps.includes(name));
   // All parts but the last keep the data's axes, with the rank in place of the inputs.
-  const down = { ...s, result: data.map((name) => (name === shared ? first : name)) };
+  const inner = { ...s, result: data.map((name) => (name === shared ? first : name)) };
+  const chain = chained(input, (emit, operands, { last }) =>
+    emit.Einsum(operands, { equation: equationOf(last ? s : inner) }),
+  );
   return {
     input,
     out: axis(first),
@@ -172,13 +170,7 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
     outputAxis,
     ...(stack.length > 0 ? { stack: stack.map(axis) } : {}),
     ...(outTaps.length > 0 ? { outTaps: outTaps.map(axis) } : {}),
-    ...(weight.length === 2
-      ? {
-          chain: chained(input, (emit, operands, { last }) =>
-            emit.Einsum(operands, { equation: equationOf(last ? s : down) }),
-          ),
-        }
-      : {}),
+    ...(weight.length === 2 ? { chain } : {}),
   };
 }
 
@@ -197,23 +189,26 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
   if (first === undefined || second === undefined || a === undefined || b === undefined || s.operands.length !== 2)
     return new Miss("is not a product of two tensors");
   if ([first, second].some((names) => new Set(names).size < names.length)) return new Miss("takes a diagonal");
-  const alone = [first.filter((name) => !second.includes(name)), second.filter((name) => !first.includes(name))];
-  if (alone.flat().some((name) => !s.result.includes(name))) return new Miss("sums over an axis of one operand");
-  const together = first.filter((name) => second.includes(name));
-  const [shared, ...more] = together.filter((name) => !s.result.includes(name));
+  const unshared = [first.filter((name) => !second.includes(name)), second.filter((name) => !first.includes(name))];
+  if (unshared.flat().some((name) => !s.result.includes(name))) return new Miss("sums over an axis of one operand");
+  const common = first.filter((name) => second.includes(name));
+  const [shared, ...more] = common.filter((name) => !s.result.includes(name));
   if (shared === undefined || more.length > 0) return new Miss("does not sum over one axis");
   // Einsum broadcasts a shared axis of length 1; a matrix product does not.
   const size = (value: Value, names: readonly string[]): Dim | undefined => value.type?.dims?.[names.indexOf(shared)];
   if (size(a, first) === undefined || size(a, first) !== size(b, second))
     return new Miss("the sizes that it sums over are not known to be equal");
-  const stack = together.filter((name) => s.result.includes(name));
-  const swap = alone[1]?.length !== 1;
-  const [rows = [], columns = []] = swap ? alone.toReversed() : alone;
+  const stack = common.filter((name) => s.result.includes(name));
+  const isSwapped = unshared[1]?.length !== 1;
+  const [rows = [], columns = []] = isSwapped ? unshared.toReversed() : unshared;
   if (columns.length !== 1 || rows.length === 0) return new Miss("its other axes do not form a matrix product");
-  const [left, right] = swap
-    ? [ordered(emit, b, second, [...stack, ...rows, shared]), ordered(emit, a, first, [...stack, shared, ...columns])]
-    : [ordered(emit, a, first, [...stack, ...rows, shared]), ordered(emit, b, second, [...stack, shared, ...columns])];
-  const between = rows.slice(1).map((_, place) => stack.length + place);
+  const [leftNames, rightNames] = [
+    [...stack, ...rows, shared],
+    [...stack, shared, ...columns],
+  ];
+  const left = isSwapped ? ordered(emit, b, second, leftNames) : ordered(emit, a, first, leftNames);
+  const right = isSwapped ? ordered(emit, a, first, rightNames) : ordered(emit, b, second, rightNames);
+  const between = range(rows.length - 1, stack.length);
   const fitted = stack.length === 0 || between.length === 0 ? right : emit.Unsqueeze([right, between]);
   return ordered(emit, emit.MatMul([left, fitted]), [...stack, ...rows, ...columns], s.result);
 }
@@ -223,34 +218,31 @@ export const Einsum = defineOp<Equation>({
   sameType: 0,
   read,
   infer: (s, site) => {
-    const { type } = need(site, 0);
-    const found = sizes(s, site);
-    return [{ type, dims: found === undefined ? undefined : s.result.map((name) => found.get(name) ?? 1) }];
+    const sizesByName = sizes(s, site);
+    return [{ type: need(site, 0).type, dims: sizesByName && s.result.map((name) => sizesByName.get(name) ?? 1) }];
   },
   // "ij->ij"
-  unchanged: ({ operands: [own, ...others], result }) =>
-    own !== undefined && others.length === 0 && new Set(own).size === own.length && own.join() === result.join()
-      ? 0
-      : undefined,
+  unchanged: ({ operands: [names = [], ...more], result }) =>
+    more.length === 0 && new Set(names).size === names.length && names.join() === result.join() ? 0 : undefined,
   parameters: storedOperands,
   weight: weightOf,
   // Axes with the same name are cut together. An axis summed over in a single operand absorbs zero channels.
   axes: (s, site) => {
-    const found = sizes(s, site);
-    if (found === undefined) return new Miss("the rank of an operand is not known");
-    return [...found.keys()].flatMap((name): AxisLink[] => {
+    const sizesByName = sizes(s, site);
+    if (sizesByName === undefined) return unknownRank;
+    return [...sizesByName].flatMap(([name, size]): AxisLink[] => {
       const ends = s.operands.flatMap((names, input) =>
         names.flatMap((other, axis) =>
-          other === name && (site.inputs[input]?.dims?.[axis] !== 1 || found.get(name) === 1)
+          other === name && (site.inputs[input]?.dims?.[axis] !== 1 || size === 1)
             ? [[`in${input}`, axis] as const]
             : [],
         ),
       );
-      const at = s.result.indexOf(name);
-      const [first, ...rest] = ends;
+      const outAxis = s.result.indexOf(name);
+      const [first, ...more] = ends;
       if (first === undefined) return [];
-      if (at >= 0) return ends.map((from) => ({ from, to: ["out0", at] }));
-      return rest.length === 0 ? [{ absorbs: first }] : rest.map((to) => ({ from: first, to }));
+      if (outAxis >= 0) return ends.map((from) => ({ from, to: ["out0", outAxis] }));
+      return more.length === 0 ? [{ absorbs: first }] : more.map((to) => ({ from: first, to }));
     });
   },
   lower: (s, emit, inputs) => {
@@ -265,17 +257,16 @@ export const Einsum = defineOp<Equation>({
   },
   // Operands are multiplied in order; each product runs over the names so far and the new names that are still needed.
   cost: (s, site) => {
-    const found = sizes(s, site);
-    if (found === undefined) return new Miss("the rank of an operand is not known");
-    const [first = [], ...rest] = s.operands;
+    const sizesByName = sizes(s, site);
+    if (sizesByName === undefined) return unknownRank;
+    const [first = [], ...factors] = s.operands;
     let names = new Set(first);
     let macs: Dim = 0;
-    for (const [place, own] of rest.entries()) {
-      const all = new Set([...names, ...own]);
-      const count = [...all].reduce<Dim>((product, name) => multiplyDims(product, found.get(name) ?? 1), 1);
-      macs = addDims(macs, count);
-      const later = new Set([...s.result, ...rest.slice(place + 1).flat()]);
-      names = new Set([...all].filter((name) => later.has(name)));
+    for (const [index, factor] of factors.entries()) {
+      const all = [...new Set([...names, ...factor])];
+      macs = addDims(macs, elementCount(all.map((name) => sizesByName.get(name) ?? 1)));
+      const later = new Set([...s.result, ...factors.slice(index + 1).flat()]);
+      names = new Set(all.filter((name) => later.has(name)));
     }
     return macs;
   },
@@ -286,7 +277,7 @@ export const Det = defineOp({
   name: "Det",
   infer: (_, site) => shaped(site, (dims) => dims?.slice(0, -2)),
   axes: (_, __, dims) =>
-    sameAxes(dims, { but: (axis) => axis >= dims.length - 2, why: "a determinant is that of a whole matrix" }),
+    sameAxes(dims, { refused: (axis) => axis >= dims.length - 2, reason: "a determinant is that of a whole matrix" }),
   // det(A) · A⁻ᵀ
   gradient: new Miss("needs the inverse of a matrix, for which ONNX has no operator"),
 });

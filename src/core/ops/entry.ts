@@ -8,7 +8,7 @@ import type { Attribute, Container, Node, Value, ValueType } from "../graph/grap
 import type { Dim } from "../tensor/dims.ts";
 import type { Dense, Tensor } from "../tensor/types.ts";
 
-/** What a rule knows about one input or output. */
+/** The facts about one input or output that rules can use. */
 export interface Operand extends ValueType {
   /** The container type if the value is not a tensor: `type` is then the element type, and `dims` are undefined. Requires `OpDef.containers`. */
   readonly container?: Container;
@@ -338,7 +338,7 @@ export interface Traits {
     readonly absent?: string;
   };
   /** The maximum padding per axis (before, after): ONNX Runtime rejects pools with more. */
-  readonly mostPadding?: (site: Site) => readonly number[] | undefined;
+  readonly maxPadding?: (site: Site) => readonly number[] | undefined;
   /** The reason why the node must compute in float32 in a float16 model. */
   readonly needsFloat32?: ((node: Node) => string | undefined) | undefined;
   /** An attribute that ONNX Runtime 1.24 to 1.30 computes wrongly in float16 subgraphs. It is omitted there. */
@@ -363,7 +363,7 @@ export interface OpDef<S> extends Traits {
   readonly domain?: string;
   /** Omitted if there is nothing to read: S is null. */
   read?: (site: Site) => S | Miss;
-  /** What is known of each output; undefined if not even the type is known. */
+  /** Infers the facts about each output; undefined for an output of unknown type. */
   infer(s: S, site: Site): readonly (Inferred | undefined)[] | Miss;
   /** The input that output 0 equals in elements, type and dimensions, as a Reshape to the same shape does. Undefined if they can differ. */
   readonly unchanged?: ((s: S, site: Site) => number | undefined) | undefined;

@@ -13,16 +13,17 @@ import {
   dimsAt,
   filled,
   fixed,
-  handedOn,
-  inTuples,
+  forwardWanted,
   need,
-  positions,
   present,
+  range,
+  requirePositions,
+  requireTuples,
   reshapeTo,
   typeOf,
 } from "./shared/rules.ts";
 
-/** Counted from the front, if the rank is known. */
+/** Reads the axis, counted from the front if the rank is known. */
 function readAxis(site: Site): { readonly axis: number } {
   const rank = site.inputs[0]?.dims?.length;
   const axis = integer(site, "axis", 0);
@@ -34,6 +35,10 @@ const tableParameter = (_: unknown, site: Site): readonly number[] =>
   site.inputs[0]?.stored === true && site.inputs[1]?.stored === false ? [0] : [];
 const isTable = new Miss("is an embedding lookup, not a layer with a matrix product");
 
+const keepsTable = new Miss(
+  'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
+);
+
 /** Types of trained tables: floats, and their quantized values. Tables of indices use wider integers. */
 const inTables: ReadonlySet<DataType> = new Set(["float32", "float64", "float16", "bfloat16", "int8", "uint8"]);
 
@@ -41,26 +46,17 @@ function embedding({ axis }: { readonly axis: number }, site: Site): WeightRole 
   const [table, indices] = site.inputs;
   if (table?.stored !== true || indices?.stored !== false || !inTables.has(table.type)) return noWeight;
   if (axis !== 0 || table.dims?.length !== 2) return isTable;
-  const last = indices.dims?.length ?? -1;
-  return {
-    kind: "lookup",
-    input: 0,
-    out: 1,
-    in: 0,
-    groups: 1,
-    data: 1,
-    dataAxis: -1,
-    outputAxis: last,
-    chain: lookedUp,
-  };
+  return { ...lookup, outputAxis: indices.dims?.length ?? -1 };
 }
 
 /** Selects rows of the first, thin table and multiplies them by the following parts. */
-const lookedUp: Chain = (emit, [, places], [first, ...others]) =>
-  others.reduce(
+const chain: Chain = (emit, [, indices], [first, ...factors]) =>
+  factors.reduce(
     (rows, { name, weight }) => emit.named(`${name}.output`).MatMul([rows, weight]),
-    emit.named(`${first?.name}.output`).Gather([first?.weight, places], { axis: 0 }),
+    emit.named(`${first?.name}.output`).Gather([first?.weight, indices], { axis: 0 }),
   );
+
+const lookup = { kind: "lookup", input: 0, out: 1, in: 0, groups: 1, data: 1, dataAxis: -1, chain } as const;
 
 export const Gather = defineOp({
   name: "Gather",
@@ -71,27 +67,20 @@ export const Gather = defineOp({
     const indices = site.inputs[1];
     if (dims === undefined || indices?.dims === undefined) return [{ type, dims: undefined }];
     const inferred = { type, dims: [...dims.slice(0, s.axis), ...indices.dims, ...dims.slice(s.axis + 1)] };
-    const [picks, picked] = [constantIntegers(indices), fixedDims(indices.dims)];
-    if (picks === undefined || picked === undefined) return [inferred];
-    const strides = stridesOf(picked);
-    const from = (place: readonly number[], size: number): number[] => {
-      const within = place.slice(s.axis, s.axis + picked.length);
-      const index = picks[within.reduce((sum, step, axis) => sum + step * (strides[axis] ?? 0), 0)] ?? 0;
-      return [...place.slice(0, s.axis), index < 0 ? index + size : index, ...place.slice(s.axis + picked.length)];
+    const [picks, indexDims] = [constantIntegers(indices), fixedDims(indices.dims)];
+    if (picks === undefined || indexDims === undefined) return [inferred];
+    const strides = stridesOf(indexDims);
+    const end = s.axis + indexDims.length;
+    const from = (size: number) => (position: readonly number[]) => {
+      const offset = position.slice(s.axis, end).reduce((sum, step, axis) => sum + step * (strides[axis] ?? 0), 0);
+      const index = picks[offset] ?? 0;
+      return [...position.slice(0, s.axis), index < 0 ? index + size : index, ...position.slice(end)];
     };
-    return [
-      withMoved(
-        inferred,
-        site,
-        ({ dims }) =>
-          (place) =>
-            from(place, dims[s.axis] ?? 1),
-      ),
-    ];
+    return [withMoved(inferred, site, (sizes) => from(sizes[s.axis] ?? 1))];
   },
   // A vector holds a schedule, or the row scales of another table.
   parameters: (s, site) => (site.inputs[0]?.dims?.length === 1 ? [] : tableParameter(s, site)),
-  wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
+  wants: (s, site, output) => [...requirePositions(1, site.inputs[0]?.dims?.[s.axis]), ...forwardWanted(output, 0)],
   weight: embedding,
   homogeneous: [[0]],
   axes: (s, site, dims) => {
@@ -101,32 +90,25 @@ export const Gather = defineOp({
       if (axis === s.axis) return { refuses: ["in0", axis], reason: "Gather selects by position along this axis" };
       return { from: ["in0", axis], to: ["out0", axis < s.axis ? axis : axis - 1 + indices.length] };
     });
-    return {
-      links: [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))],
-    };
+    return [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))];
   },
   gradient: (s, { emit, inputs: [x, indices], up }) => {
     const dims = fixed(x);
-    const picked = elementCount(fixed(indices));
-    const places = emit.Cast([indices], { to: typeCodes.int64 });
+    const count = elementCount(fixed(indices));
+    const picks = emit.Cast([indices], { to: typeCodes.int64 });
     if (s.axis === 0) {
-      const rows = reshapeTo(emit, up, [picked, ...dims.slice(1)]);
-      const at = reshapeTo(emit, places, [picked, 1]);
-      return [emit.ScatterND([filled(emit, typeOf(x), dims, 0), at, rows], { reduction: "add" })];
+      const rows = reshapeTo(emit, up, [count, ...dims.slice(1)]);
+      const tuples = reshapeTo(emit, picks, [count, 1]);
+      return [emit.ScatterND([filled(emit, typeOf(x), dims, 0), tuples, rows], { reduction: "add" })];
     }
     const [before, after] = [elementCount(dims.slice(0, s.axis)), elementCount(dims.slice(s.axis + 1))];
-    const at = emit.Expand([reshapeTo(emit, places, [1, picked, 1]), [before, picked, after]]);
+    const targets = emit.Expand([reshapeTo(emit, picks, [1, count, 1]), [before, count, after]]);
     const zeros = filled(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
-    const parts = reshapeTo(emit, up, [before, picked, after]);
-    return [reshapeTo(emit, emit.ScatterElements([zeros, at, parts], { axis: 1, reduction: "add" }), dims)];
+    const parts = reshapeTo(emit, up, [before, count, after]);
+    return [reshapeTo(emit, emit.ScatterElements([zeros, targets, parts], { axis: 1, reduction: "add" }), dims)];
   },
   cost: () => 0,
-  quantize: (_, site) =>
-    site.inputs[0]?.stored === true
-      ? new Miss(
-          'is an embedding lookup without a matrix product: the schemes "weights" and "dynamic" store it in 8 bits',
-        )
-      : { kind: "transparent" },
+  quantize: (_, site) => (site.inputs[0]?.stored === true ? keepsTable : { kind: "transparent" }),
 });
 
 /** y[i, j] = x[index[i, j], j] for axis 0. */
@@ -135,20 +117,20 @@ export const GatherElements = defineOp({
   sameType: 0,
   read: readAxis,
   infer: (_, site) => [{ type: need(site, 0).type, dims: site.inputs[1]?.dims }],
-  wants: (s, site, output) => [...positions(1, site.inputs[0]?.dims?.[s.axis]), ...handedOn(output, 0)],
+  wants: (s, site, output) => [...requirePositions(1, site.inputs[0]?.dims?.[s.axis]), ...forwardWanted(output, 0)],
   parameters: tableParameter,
   weight: isTable,
   axes: (s, site, dims) => {
     const indices = dimsAt(site, 1);
     if (indices instanceof Miss) return indices;
     return dims.flatMap((dim, axis): AxisLink[] => {
-      const place: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
+      const index: AxisLink = { from: ["in1", axis], to: ["out0", axis] };
       if (axis === s.axis)
-        return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, place];
+        return [{ refuses: ["in0", axis], reason: "GatherElements selects by position along this axis" }, index];
       // If the indices end before the data, cuts would move later elements up.
       if (dim !== indices[axis])
         return [{ refuses: ["in0", axis], reason: "GatherElements reads only the start of this axis" }];
-      return [{ from: ["in0", axis], to: ["out0", axis] }, place];
+      return [{ from: ["in0", axis], to: ["out0", axis] }, index];
     });
   },
   gradient: (s, { emit, inputs: [x, indices], up }) => {
@@ -159,30 +141,25 @@ export const GatherElements = defineOp({
 });
 
 /** Prepends the coordinates of the batch axes to index tuples: ScatterND has no batch axes. */
-function wholeTuples(emit: Emit, indices: Value, batch: number): Value {
+function completeTuples(emit: Emit, indices: Value, batch: number): Value {
   if (batch === 0) return indices;
-  const places = fixed(indices).slice(0, -1);
-  const strides = stridesOf(places);
-  const coordinates = Array.from({ length: elementCount(places) }, (_, at) =>
-    strides.slice(0, batch).map((stride, axis) => Math.floor(at / stride) % (places[axis] ?? 1)),
+  const dims = fixed(indices).slice(0, -1);
+  const strides = stridesOf(dims);
+  const coordinates = range(elementCount(dims)).flatMap((index) =>
+    strides.slice(0, batch).map((stride, axis) => Math.floor(index / stride) % (dims[axis] ?? 1)),
   );
-  const grid = emit.constant(fromNumbers("int64", [...places, batch], coordinates.flat()), "places");
-  return emit.Concat([grid, indices], { axis: places.length });
+  const grid = emit.constant(fromNumbers("int64", [...dims, batch], coordinates), "places");
+  return emit.Concat([grid, indices], { axis: dims.length });
 }
 
-interface Tuples {
-  readonly batch: number;
-  readonly fixes: number | undefined;
-}
-
-/** The last axis of the indices holds tuples that address the leading axes of the data. */
-export const GatherND = defineOp<Tuples>({
+/** The last axis of the indices contains tuples that address the leading axes of the data; `fixes` is their length. */
+export const GatherND = defineOp({
   name: "GatherND",
   sameType: 0,
-  read: (site) => {
-    const fixes = site.inputs[1]?.dims?.at(-1);
-    return { batch: integer(site, "batch_dims", 0), fixes: typeof fixes === "number" ? fixes : undefined };
-  },
+  read: (site) => ({
+    batch: integer(site, "batch_dims", 0),
+    fixes: fixedDims(site.inputs[1]?.dims?.slice(-1))?.[0],
+  }),
   infer: ({ batch, fixes }, site) => {
     const { type, dims } = need(site, 0);
     const indices = site.inputs[1]?.dims;
@@ -190,8 +167,8 @@ export const GatherND = defineOp<Tuples>({
     return [{ type, dims: [...indices.slice(0, -1), ...dims.slice(batch + fixes)] }];
   },
   wants: ({ batch, fixes }, site, output) => [
-    ...inTuples(fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
-    ...handedOn(output, 0),
+    ...requireTuples(fixes === undefined ? [] : (site.inputs[0]?.dims?.slice(batch, batch + fixes) ?? [])),
+    ...forwardWanted(output, 0),
   ],
   parameters: tableParameter,
   weight: isTable,
@@ -205,11 +182,13 @@ export const GatherND = defineOp<Tuples>({
         return { refuses: ["in0", axis], reason: "GatherND selects by position along this axis" };
       return { from: ["in0", axis], to: ["out0", indices.length - 1 + axis - batch - fixes] };
     });
-    const places = indices.slice(0, -1).map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] }));
-    return { links: [...data, ...places] };
+    return [
+      ...data,
+      ...range(indices.length - 1).map((axis): AxisLink => ({ from: ["in1", axis], to: ["out0", axis] })),
+    ];
   },
   gradient: ({ batch }, { emit, inputs: [x, indices], up }) => {
     const zeros = filled(emit, typeOf(x), fixed(x), 0);
-    return [emit.ScatterND([zeros, wholeTuples(emit, present(indices), batch), up], { reduction: "add" })];
+    return [emit.ScatterND([zeros, completeTuples(emit, present(indices), batch), up], { reduction: "add" })];
   },
 });

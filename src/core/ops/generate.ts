@@ -8,7 +8,7 @@ import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attr
 import { withElements } from "./shared/elements.ts";
 import { inert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { need, positions, shaped } from "./shared/rules.ts";
+import { need, requirePositions, shaped } from "./shared/rules.ts";
 
 function single(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
@@ -90,7 +90,7 @@ export const OneHot = defineOp<Hot>({
     };
     return shaped(site, hot, need(site, 2).type);
   },
-  wants: (s) => positions(0, s.depth),
+  wants: (s) => requirePositions(0, s.depth),
   axes: (s, _, dims) => {
     const at = newAxis(s, dims);
     const places = dims.map(

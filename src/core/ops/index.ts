@@ -1,9 +1,36 @@
 /** All operator definitions: the only file that imports every family. */
 
+import { PithError } from "../errors.ts";
 import type { Model, Node } from "../graph/index.ts";
 import type { Op } from "./define.ts";
 import * as families from "./families.ts";
-import { Registry } from "./registry.ts";
+
+/** Definitions by domain and name. A model has its own registry (`addOperators`); nothing is global. */
+export class Registry {
+  readonly #entries = new Map<string, Map<string, Op>>();
+
+  /** @throws PithError E_NAME if two entries are for the same operator. */
+  constructor(entries: Iterable<Op>) {
+    for (const op of entries) {
+      const { domain, name } = op;
+      const definitions = this.#entries.get(domain) ?? new Map<string, Op>();
+      if (definitions.has(name)) throw new PithError("E_NAME", `Operator ${domain}/${name} is defined twice.`);
+      this.#entries.set(domain, definitions.set(name, op));
+    }
+  }
+
+  find(domain: string, name: string): Op | undefined {
+    return this.#entries.get(domain)?.get(name);
+  }
+
+  with(...entries: readonly Op[]): Registry {
+    return new Registry([...this, ...entries]);
+  }
+
+  *[Symbol.iterator](): Generator<Op, void, undefined> {
+    for (const definitions of this.#entries.values()) yield* definitions.values();
+  }
+}
 
 export const operators = new Registry(
   Object.values(families).flatMap((family) => Object.values<Op | readonly Op[]>(family).flat()),
@@ -66,5 +93,4 @@ export type {
   WeightRole,
 } from "./define.ts";
 export { defineOp } from "./define.ts";
-export { Registry } from "./registry.ts";
 export { mistakenForIntegers } from "./shared/misses.ts";

@@ -3,19 +3,19 @@ import type { Node } from "../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred } from "./define.ts";
 import { attributeOrInput, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { contentsOf, mostElements, withContents, withMoved } from "./shared/elements.ts";
+import { contentsOf, maxElements, withContents, withMoved } from "./shared/elements.ts";
 import { noRank } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
   filled,
   fixed,
-  handedOn,
+  forwardWanted,
   ifSameDims,
   inverse,
   need,
   range,
-  restated,
+  replaceLists,
   shapeChange,
   typeOf,
 } from "./shared/rules.ts";
@@ -93,7 +93,7 @@ export const Concat = defineOp({
     const contents = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
     if (contents.length < site.inputs.length) return [{ type, dims }];
     const count = contents.reduce((sum, { elements }) => sum + elements.length, 0);
-    if (count === 0 || count > mostElements) return [withContents({ type, dims }, count === 0 ? [] : undefined)];
+    if (count === 0 || count > maxElements) return [withContents({ type, dims }, count === 0 ? [] : undefined)];
     // Joins the operands' elements row by row.
     const rows = contents[0]?.dims.slice(0, s.axis).reduce((product, size) => product * size, 1) ?? 0;
     const joined = Array.from({ length: rows }, (_, row) =>
@@ -104,7 +104,7 @@ export const Concat = defineOp({
     );
     return [withContents({ type, dims }, joined.flat())];
   },
-  wants: (_, site, output) => handedOn(output, ...site.inputs.keys()),
+  wants: (_, site, output) => forwardWanted(output, ...site.inputs.keys()),
   unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
   // A stored operand next to a computed one is trained: the class token of a vision transformer.
   parameters: (_, site) =>
@@ -184,7 +184,7 @@ export const Split = defineOp({
       links,
       resize: (cut) => {
         const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]) as number[];
-        return { attributes: { num_outputs: undefined }, ...restated(site.version < 13, { split: now }) };
+        return { attributes: { num_outputs: undefined }, ...replaceLists(site.version < 13, { split: now }) };
       },
     };
   },
@@ -245,7 +245,7 @@ export const Expand = defineOp({
         const now = cut.dims("out0").slice(out.length - target.length);
         const shape = target.map((dim, axis) => (dim === 1 ? 1 : now[axis]));
         if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(target, shape) } };
-        return restated(false, { shape: shape as number[] });
+        return replaceLists(false, { shape: shape as number[] });
       },
     };
   },

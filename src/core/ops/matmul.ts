@@ -22,7 +22,7 @@ import {
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
-import { fixed, present, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { fixed, present, range, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
 
 /** Writes dA and dB of stacked matrices; a weight shared by all rows is one large Gemm. */
 function matmulGradient(
@@ -35,57 +35,55 @@ function matmulGradient(
   const matrix = (value: Value, dims: readonly number[]): Value =>
     sameDims(dims, fixed(value)) ? value : reshapeTo(emit, value, dims);
   const [shapeA, shapeB] = [fixed(a), fixed(b)];
-  const dimsA = shapeA.length === 1 ? [1, ...shapeA] : shapeA;
-  const dimsB = shapeB.length === 1 ? [...shapeB, 1] : shapeB;
+  const [isRow, isColumn] = [shapeA.length === 1, shapeB.length === 1];
+  const dimsA = isRow ? [1, ...shapeA] : shapeA;
+  const dimsB = isColumn ? [...shapeB, 1] : shapeB;
   const [rows, shared, columns] = [dimsA.at(-2) ?? 1, dimsA.at(-1) ?? 1, dimsB.at(-1) ?? 1];
   if (dimsB.length === 2) {
     // One right matrix for all rows: flattens the stack.
     const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
-    const dA = wanted(0) ? emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }) : undefined;
-    const dB = wanted(1) ? emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }) : undefined;
-    return [dA === undefined ? dA : matrix(dA, shapeA), dB === undefined ? dB : matrix(dB, shapeB)];
+    return [
+      wanted(0) ? matrix(emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }), shapeA) : undefined,
+      wanted(1) ? matrix(emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }), shapeB) : undefined,
+    ];
   }
-  const batch = fixed(up).slice(0, fixed(up).length - (shapeA.length === 1 ? 0 : 1) - (shapeB.length === 1 ? 0 : 1));
+  const batch = fixed(up).slice(0, fixed(up).length - (isRow ? 0 : 1) - (isColumn ? 0 : 1));
   const upMatrix = matrix(up, [...batch, rows, columns]);
-  const dA = wanted(0) ? emit["com.microsoft.FusedMatMul"]([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
-  const dB = wanted(1) ? emit["com.microsoft.FusedMatMul"]([matrix(a, dimsA), upMatrix], { transA: 1 }) : undefined;
-  return [
-    shapeA.length === 1 && dA !== undefined ? emit.Squeeze([dA, [-2]]) : dA,
-    shapeB.length === 1 && dB !== undefined ? emit.Squeeze([dB, [-1]]) : dB,
-  ];
+  const product = emit["com.microsoft.FusedMatMul"];
+  const dA = wanted(0) ? product([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
+  const dB = wanted(1) ? product([matrix(a, dimsA), upMatrix], { transA: 1 }) : undefined;
+  return [isRow && dA ? emit.Squeeze([dA, [-2]]) : dA, isColumn && dB ? emit.Squeeze([dB, [-1]]) : dB];
 }
 
-function otherOperand(site: Site, dims: (input: 0 | 1) => readonly Dim[] | undefined) {
-  return ([0, 1] as const).flatMap((input) => {
-    const other = site.inputs[1 - input];
-    return other === undefined ? [] : [{ input, type: { type: other.type, dims: dims(input) } }];
-  });
+/** Returns for each operand the type of the other, which it must have. */
+function equalTypes({ inputs: [a, b] }: Site, dims: readonly Dim[] | undefined) {
+  return [b, a].flatMap((other, input) => (other === undefined ? [] : [{ input, type: { type: other.type, dims } }]));
 }
 
-/** A stack of stored matrices. Matrices with a single input only scale numbers, such as position frequencies. */
+/** A stack of stored matrices. Matrices with a single input only scale values, such as position frequencies. */
 function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
   if (a?.dims === undefined || b?.dims === undefined || a.stored === b.stored) return undefined;
   const [dims, data] = a.stored ? [a.dims, b.dims] : [b.dims, a.dims];
   const last = dims.length - 1;
   const [out, shared] = a.stored ? [last - 1, last] : [last, last - 1];
   if (last < 2 || data.length < 2 || dims[shared] === 1) return undefined;
-  const from = a.stored ? 2 : 1;
+  const fromEnd = a.stored ? 2 : 1;
   return {
     input: a.stored ? 0 : 1,
     out,
     in: shared,
     groups: 1,
-    stack: dims.slice(0, -2).map((_, axis) => axis),
+    stack: range(dims.length - 2),
     data: a.stored ? 1 : 0,
-    dataAxis: data.length - from,
-    outputAxis: Math.max(dims.length, data.length) - from,
+    dataAxis: data.length - fromEnd,
+    outputAxis: Math.max(dims.length, data.length) - fromEnd,
   };
 }
 
 export const MatMul = defineOp({
   name: "MatMul",
-  mustBe: (site) => otherOperand(site, () => undefined),
+  mustBe: (site) => equalTypes(site, undefined),
   infer: (_, site) => multiplied(site),
   parameters: storedOperands,
   weight: (_, site) => {
@@ -119,49 +117,42 @@ function gemmChain(s: GemmSettings, { version }: Site, input: number): { readonl
   // Before opset 7 an attribute controls broadcasting.
   if (version < 7) return {};
   const chain = chained(input, (emit, operands, { first, last }, [, , bias]) => {
-    const turns = (operand: number): number => (operand === input || first ? 1 : 0);
-    const turned = { transA: s.transA ? turns(0) : 0, transB: s.transB ? turns(1) : 0 };
+    const transposes = (operand: number): number => (operand === input || first ? 1 : 0);
+    const attributes = { transA: s.transA ? transposes(0) : 0, transB: s.transB ? transposes(1) : 0 };
     // Before opset 11 the bias is required.
-    const none = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
-    if (last) return emit.Gemm([...operands, bias ?? none()], { ...turned, alpha: s.alpha, beta: s.beta });
-    return emit.Gemm([...operands, none()], turned);
+    const noBias = (): Value | undefined => (version < 11 ? scalar(emit, typeOf(operands[input]), 0) : undefined);
+    if (last) return emit.Gemm([...operands, bias ?? noBias()], { ...attributes, alpha: s.alpha, beta: s.beta });
+    return emit.Gemm([...operands, noBias()], attributes);
   });
   return { chain };
 }
 
 export const Gemm = defineOp<GemmSettings>({
   name: "Gemm",
-  mustBe: (site) => otherOperand(site, () => [unknownDim("", 0), unknownDim("", 1)]),
+  mustBe: (site) => equalTypes(site, [unknownDim("", 0), unknownDim("", 1)]),
   read: readGemm,
   ...gemmFacets,
   weight: (s, site) => {
     const role = gemmWeight(s, site);
     if (role instanceof Miss) return role;
-    const at = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
+    const biasInput = s.beta === 1 && role.input === 1 ? { biasInput: 2 } : {};
     const scaled = s.alpha === 1 ? {} : { scaled: { attribute: "alpha", factor: s.alpha } };
-    return { ...role, ...at, ...scaled, ...gemmChain(s, site, role.input) };
+    return { ...role, ...biasInput, ...scaled, ...gemmChain(s, site, role.input) };
   },
   // The gradient so far becomes the bias, scaled by beta, so the sum is free.
   gradient: (s, { emit, inputs: [a, b, c], up, wanted, take }) => {
-    const { alpha, beta } = s;
-    type Factor = Value | undefined;
-    const product = (
-      input: number,
-      left: Factor,
-      right: Factor,
-      transA: boolean,
-      transB: boolean,
-    ): Value | undefined => {
+    type Factors = readonly (Value | undefined)[];
+    const product = (input: number, factors: Factors, transA: boolean, transB: boolean): Value | undefined => {
       if (!wanted(input)) return undefined;
       const before = take(input);
-      const settings = { alpha, transA: transA ? 1 : 0, transB: transB ? 1 : 0 };
-      if (before === undefined) return emit.Gemm([left, right], settings);
-      return emit.Gemm([left, right, before.value], { ...settings, beta: before.factor });
+      const settings = { alpha: s.alpha, transA: transA ? 1 : 0, transB: transB ? 1 : 0 };
+      if (before === undefined) return emit.Gemm(factors, settings);
+      return emit.Gemm([...factors, before.value], { ...settings, beta: before.factor });
     };
-    const dA = s.transA ? product(0, b, up, s.transB, true) : product(0, up, b, false, !s.transB);
-    const dB = s.transB ? product(1, up, a, true, s.transA) : product(1, a, up, !s.transA, false);
+    const dA = s.transA ? product(0, [b, up], s.transB, true) : product(0, [up, b], false, !s.transB);
+    const dB = s.transB ? product(1, [up, a], true, s.transA) : product(1, [a, up], !s.transA, false);
     if (c === undefined || !wanted(2)) return [dA, dB];
-    return [dA, dB, beta === 1 ? up : emit.Mul([up, beta])];
+    return [dA, dB, s.beta === 1 ? up : emit.Mul([up, s.beta])];
   },
   quantize: (s, site) => {
     const rule = onMatMulInteger(gemmWeight(s, site), s.transB);

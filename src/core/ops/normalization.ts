@@ -15,7 +15,7 @@ import { type DataType, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, type Derivation, defineOp, type Inferred, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { noRank } from "./shared/misses.ts";
-import { alongLastAxes, normalize, rootMeanSquare, scaling } from "./shared/normalize.ts";
+import { alongLastAxes, normalize, normalizedAxes, rootMeanSquare, scaling } from "./shared/normalize.ts";
 import {
   castLike,
   countAttribute,
@@ -56,78 +56,63 @@ function readLayer(site: Site): LayerSettings {
   };
 }
 
-/** Axes before `axis` pass through; the others are normalized. */
 const layerAxes =
   (name: string) =>
-  (s: LayerSettings, site: Site, dims: readonly Dim[]): readonly AxisLink[] => {
-    const why = `${name} normalizes over this axis`;
-    const links = sameAxes(dims, { but: (axis) => axis >= s.axis, why, statistics: true });
-    const statistics = range(s.axis).flatMap((axis): AxisLink[] => [
-      { from: ["in0", axis], to: ["out1", axis] },
-      { from: ["in0", axis], to: ["out2", axis] },
-    ]);
-    // A scale or bias per row is cut with the rows.
-    const rows = ([1, 2] as const).flatMap((input) => {
-      const own = site.inputs[input]?.dims ?? [];
-      const lead = dims.length - own.length;
-      return own.flatMap((dim, axis): AxisLink[] => {
-        const [end, to] = [
-          [`in${input}`, axis],
-          ["out0", lead + axis],
-        ] as const;
-        if (lead + axis >= s.axis) return [{ refuses: end, reason: why, statistics: dim === 1 ? {} : { to } }];
-        return dim === 1 ? [] : [{ from: end, to }];
-      });
+  ({ axis }: LayerSettings, site: Site, dims: readonly Dim[]): readonly AxisLink[] =>
+    normalizedAxes(site, dims, {
+      first: axis,
+      inputs: [0, 1, 2],
+      outputs: [1, 2],
+      reason: `${name} normalizes over this axis`,
     });
-    return [...links, ...statistics, ...rows];
-  };
 
 /**
- * With x̂ = (x - mean) · r, r = 1 / √(variance + ε), g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). Halves the primitives' passes.
- * The second mean is a product with the scale as a column. Gradients of the mean and r outputs add d mean / dx = 1/n and dr/dx = -r² · x̂ / n.
+ * With x̂ = (x - mean) · r, r = 1 / √(variance + ε), g = dy · scale: dx = r · (g - mean(g) - x̂ · mean(g · x̂)). This takes half of the passes over
+ * memory that the primitives take. The second mean is a product with the scale as a column. Gradients of the outputs mean and r add
+ * d mean / dx = 1/n and dr/dx = -r² · x̂ / n.
  */
 function layerGradient(
   s: LayerSettings,
-  { emit, inputs: [x, givenScale, bias], upstream: [, upMean, upInverse], up, wanted }: Derivation,
+  { emit, inputs: [x, scaleInput, bias], upstream: [, upMean, upInverse], up, wanted }: Derivation,
 ): readonly (Value | undefined)[] {
-  const scale = present(givenScale);
+  const scale = present(scaleInput);
   const dims = fixed(x);
   const normalizedDims = dims.slice(s.axis);
   const [rows, count] = [elementCount(dims.slice(0, s.axis)), elementCount(normalizedDims)];
   const wide = stashed(emit, x, s.stash);
   const type = typeOf(wide);
   const flat = (value: Value): Value => reshapeTo(emit, value, [rows, count]);
-  const inType = (value: Value, wanted: DataType): Value =>
-    typeOf(value) === wanted ? value : emit.Cast([value], { to: typeCodes[wanted] });
+  const castTo = (value: Value, target: DataType): Value =>
+    typeOf(value) === target ? value : emit.Cast([value], { to: typeCodes[target] });
   const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
-  const dy = flat(inType(up, type));
+  const dy = flat(castTo(up, type));
   // A scale can also vary along axes that are not normalized; then there is one scale per row.
-  const isOwn = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
-  const ownScale = isOwn(scale);
+  const isPerRow = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
+  const hasRowScales = isPerRow(scale);
   const expand = (value: Value, to: readonly number[]): Value =>
     sameDims(fixed(value), to) ? value : emit.Expand([value, to]);
-  const factors = inType(expand(scale, ownScale ? dims : normalizedDims), type);
+  const factors = castTo(expand(scale, hasRowScales ? dims : normalizedDims), type);
   const products = emit.Mul([dy, normalized]);
-  const overRows = (value: Value): Value =>
+  const sumRows = (value: Value): Value =>
     reshapeTo(emit, emit.ReduceSum([value, [0]], { keepdims: 0 }), normalizedDims);
-  const gradientOf = (value: Value, rowsOfIt: Value): Value =>
-    inType(isOwn(value) ? reshapeTo(emit, rowsOfIt, dims) : overRows(rowsOfIt), typeOf(value));
+  const gradientOf = (value: Value, perRow: Value): Value =>
+    castTo(isPerRow(value) ? reshapeTo(emit, perRow, dims) : sumRows(perRow), typeOf(value));
   const dScale = wanted(1) ? gradientOf(scale, products) : undefined;
   const dBias = bias !== undefined && wanted(2) ? gradientOf(bias, dy) : undefined;
   if (!wanted(0)) return [undefined, dScale, dBias];
   const nth = 1 / count;
-  const share = (value: Value): Value => emit.Mul([reshapeTo(emit, inType(value, type), [rows, 1]), nth]);
-  const scaled = emit.Mul([dy, reshapeTo(emit, factors, [ownScale ? rows : 1, count])]);
+  const share = (value: Value): Value => emit.Mul([reshapeTo(emit, castTo(value, type), [rows, 1]), nth]);
+  const scaled = emit.Mul([dy, reshapeTo(emit, factors, [hasRowScales ? rows : 1, count])]);
   const average = (value: Value): Value => emit.ReduceMean([value, [1]], { keepdims: 1 });
   let mean = average(scaled);
-  let along = ownScale
+  let slope = hasRowScales
     ? average(emit.Mul([scaled, normalized]))
     : emit.MatMul([products, reshapeTo(emit, emit.Mul([factors, nth]), [count, 1])]);
   if (upMean !== undefined) mean = emit.Sub([mean, emit.Div([share(upMean), inverse])]);
-  if (upInverse !== undefined) along = emit.Add([along, emit.Mul([share(upInverse), inverse])]);
-  const centred = emit.Sub([emit.Sub([scaled, emit.Mul([normalized, along])]), mean]);
-  const dx = reshapeTo(emit, emit.Mul([centred, inverse]), dims);
-  return [inType(dx, typeOf(x)), dScale, dBias];
+  if (upInverse !== undefined) slope = emit.Add([slope, emit.Mul([share(upInverse), inverse])]);
+  const centered = emit.Sub([emit.Sub([scaled, emit.Mul([normalized, slope])]), mean]);
+  const dx = reshapeTo(emit, emit.Mul([centered, inverse]), dims);
+  return [castTo(dx, typeOf(x)), dScale, dBias];
 }
 
 /** Writes x̂ and r of rows. In float64 the operator would round r to its `stash_type`. */
@@ -159,12 +144,8 @@ export const LayerNormalization = defineOp<LayerSettings>({
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const { normalized, mean, inverse } = normalize(
-      emit,
-      stashed(emit, x, s.stash),
-      range(rank - s.axis, s.axis),
-      s.epsilon,
-    );
+    const wide = stashed(emit, x, s.stash);
+    const { normalized, mean, inverse } = normalize(emit, wide, range(rank - s.axis, s.axis), s.epsilon);
     const scaled = emit.Mul([castLike(emit, normalized, x), scale]);
     const statistic = (value: Value): Value =>
       typeOf(value) === "float64" && s.stash === "float32" ? emit.Cast([value], { to: typeCodes.float32 }) : value;
@@ -180,16 +161,19 @@ export const RMSNormalization = defineOp<LayerSettings>({
   ...scaling,
   homogeneous: alongLastAxes(1),
   axes: layerAxes("RMSNormalization"),
-  lower: (s, emit, [given, scale]) => {
-    const rank = given.type?.dims?.length;
+  lower: (s, emit, [x, scale]) => {
+    const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const x = stashed(emit, given, s.stash);
-    return [rootMeanSquare(emit, x, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
+    const wide = stashed(emit, x, s.stash);
+    return [rootMeanSquare(emit, wide, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
   },
 });
 
-function overPlaces(emit: Emit, vector: Value | undefined, rank: number): Value {
-  return emit.Reshape([vector, [-1, ...new Array<number>(rank - 2).fill(1)]]);
+/** Writes x · scale + bias, with one scale and bias per index of axis 1. */
+function scalePerChannel(emit: Emit, x: Value, rank: number, vectors: readonly (Value | undefined)[]): Value {
+  const shape = [-1, ...new Array<number>(rank - 2).fill(1)];
+  const [scale, bias] = vectors.map((vector) => emit.Reshape([vector, shape]));
+  return emit.Add([emit.Mul([x, scale]), bias]);
 }
 
 export const InstanceNormalization = defineOp({
@@ -199,14 +183,14 @@ export const InstanceNormalization = defineOp({
   ...scaling,
   homogeneous: [[1], [2]],
   axes: (_, __, dims) => [
-    ...sameAxes(dims, { but: (axis) => axis >= 2, why: "InstanceNormalization normalizes over this axis" }),
+    ...sameAxes(dims, { refused: (axis) => axis >= 2, reason: "InstanceNormalization normalizes over this axis" }),
     ...perChannel,
   ],
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
     const { normalized } = normalize(emit, x, range(rank - 2, 2), s.epsilon);
-    return [emit.Add([emit.Mul([normalized, overPlaces(emit, scale, rank)]), overPlaces(emit, bias, rank)])];
+    return [scalePerChannel(emit, normalized, rank, [scale, bias])];
   },
 });
 
@@ -231,7 +215,7 @@ export const GroupNormalization = defineOp({
     const vectors = s.perGroup ? perChannel.map((link) => ({ ...link, map: channelsOf })) : perChannel;
     return {
       links: [
-        ...sameAxes(dims, { but: (axis) => axis >= 2, why: "GroupNormalization normalizes over this axis" }),
+        ...sameAxes(dims, { refused: (axis) => axis >= 2, reason: "GroupNormalization normalizes over this axis" }),
         ...(size === 1 ? [] : [{ from: ["in0", 1], to: ["in0", 1], map } as const]),
         ...vectors,
       ],
@@ -243,11 +227,10 @@ export const GroupNormalization = defineOp({
     if (rank === undefined) return noRank;
     const grouped = emit.Reshape([stashed(emit, x, s.stash), [0, s.groups, -1]]);
     const { normalized } = normalize(emit, grouped, [2], s.epsilon);
-    const like = castLike(emit, normalized, x);
-    const ungrouped = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
-    const affine = (value: Value, over: number): Value =>
-      emit.Add([emit.Mul([value, overPlaces(emit, scale, over)]), overPlaces(emit, bias, over)]);
-    return [s.perGroup ? ungrouped(affine(like, 3)) : affine(ungrouped(like), rank)];
+    const narrow = castLike(emit, normalized, x);
+    const ungroup = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);
+    if (s.perGroup) return [ungroup(scalePerChannel(emit, narrow, 3, [scale, bias]))];
+    return [scalePerChannel(emit, ungroup(narrow), rank, [scale, bias])];
   },
 });
 
@@ -264,8 +247,8 @@ export const MeanVarianceNormalization = defineOp({
   weight: scaling.weight,
   axes: (s, _, dims) =>
     sameAxes(dims, {
-      but: (axis) => s.axes.includes(axis),
-      why: "MeanVarianceNormalization normalizes over this axis",
+      refused: (axis) => s.axes.includes(axis),
+      reason: "MeanVarianceNormalization normalizes over this axis",
     }),
   lower: (s, emit, [x]) => {
     const { mean, variance } = normalize(emit, x, s.axes, 0);
@@ -284,7 +267,7 @@ export const LpNormalization = defineOp({
   },
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) =>
-    sameAxes(dims, { but: (axis) => axis === s.axis, why: "LpNormalization normalizes over this axis" }),
+    sameAxes(dims, { refused: (axis) => axis === s.axis, reason: "LpNormalization normalizes over this axis" }),
   lower: (s, emit, [x]) => {
     const norm = emit[s.p === 1 ? "ReduceL1" : "ReduceL2"]([x, [s.axis]], { keepdims: 1 });
     return [emit.Div([x, emit.Where([emit.Equal([norm, 0]), 1, norm])])];
@@ -300,18 +283,19 @@ export const LRN = defineOp({
     bias: decimal(site, "bias", 1),
   }),
   infer: (_, site) => sameAsInput(site),
-  axes: (_, __, dims) => sameAxes(dims, { but: (axis) => axis === 1, why: "LRN divides by the channels around each" }),
+  axes: (_, __, dims) =>
+    sameAxes(dims, { refused: (axis) => axis === 1, reason: "LRN divides by the channels around each" }),
   // The mean over a window of channels; channels outside count as 0.
   lower: (s, emit, [x]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
     if (rank > 4) return new Miss("there is no pooling over four axes");
-    const places = new Array<number>(rank - 2).fill(0);
+    const zeros = new Array<number>(rank - 2).fill(0);
     const [before, after] = [Math.floor((s.size - 1) / 2), Math.ceil((s.size - 1) / 2)];
     const axis = [1];
     const mean = emit.AveragePool([emit.Unsqueeze([emit.Mul([x, x]), axis])], {
-      kernel_shape: [s.size, ...places.map(() => 1)],
-      pads: [before, ...places, after, ...places],
+      kernel_shape: [s.size, ...zeros.map(() => 1)],
+      pads: [before, ...zeros, after, ...zeros],
       count_include_pad: 1,
     });
     const square = emit.Add([emit.Mul([emit.Squeeze([mean, axis]), s.alpha]), s.bias]);

@@ -61,8 +61,8 @@ export const Compress = defineOp<Along>({
   },
   axes: ({ axis }, _site, dims) => {
     const along = axis === undefined ? undefined : wrapAxis(axis, dims.length);
-    const but = (own: number): boolean => along === undefined || own === along;
-    return sameAxes(dims, { but, why: "Compress selects by position along this axis" });
+    const refused = (other: number): boolean => along === undefined || other === along;
+    return sameAxes(dims, { refused, reason: "Compress selects by position along this axis" });
   },
   gradient: inferenceOnly,
   quantize: () => ({ kind: "transparent" }),

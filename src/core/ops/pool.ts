@@ -4,15 +4,18 @@
  */
 import { Miss } from "../errors.ts";
 import { fromNumbers } from "../tensor/convert.ts";
-import { addDims, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
+import { addDims, type Dim, divideDims, elementCount, multiplyDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegers, integer } from "./shared/attributes.ts";
+import { constantIntegers, flag, integer } from "./shared/attributes.ts";
+import { inert } from "./shared/inert.ts";
 import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
 import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
 import {
+  bothPads,
   channelAxes,
   explicitPads,
   globallyPooled,
+  poolAttributes,
   pooledDims,
   readPool,
   readWindow,
@@ -21,35 +24,33 @@ import {
   windowCounts,
 } from "./shared/window.ts";
 
-function single(s: Window): boolean {
+function keepsData(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }
 
 const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => shaped(site, (x) => pooledDims(s, x));
 
-function mostPadding(site: Site): readonly number[] | undefined {
+function maxPadding(site: Site): readonly number[] | undefined {
   const s = readPool(site);
   if (s instanceof Miss) return undefined;
-  return s.pads.map((pad, place) => (s.kernel[place % s.kernel.length] ?? 1) - 1 - pad);
+  return s.pads.map((pad, index) => (s.kernel[index % s.kernel.length] ?? 1) - 1 - pad);
 }
 
 export const MaxPool = defineOp<Window>({
   name: "MaxPool",
-  mostPadding,
+  maxPadding,
   read: readPool,
   infer: (s, site) => {
     const values = pooled(s, site);
     if (values instanceof Miss || site.outputs < 2) return values;
     return [...values, ...values.map((value) => ({ ...value, type: "int64" as const }))];
   },
-  unchanged: (s, site) => (site.outputs === 1 && single(s) ? 0 : undefined),
+  unchanged: (s, site) => (site.outputs === 1 && keepsData(s) ? 0 : undefined),
   homogeneous: [[0]],
   axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices are positions in the whole tensor") : channelAxes()),
   gradient: (s, { emit, inputs: [x], up }) => {
     const dims = fixed(x);
-    const { kernel, strides, dilations } = s;
-    const pads = explicitPads(s, dims.slice(2));
-    const settings = { kernel_shape: kernel, strides, dilations, pads, ceil_mode: s.ceil ? 1 : 0 };
+    const settings = poolAttributes({ ...s, autoPad: "NOTSET", pads: explicitPads(s, dims.slice(2)) });
     const [, indices] = emit.many("MaxPool", [x], settings, 2);
     const flat = (value: typeof up) => reshapeTo(emit, value, [elementCount(fixed(up))]);
     const zeros = filled(emit, typeOf(x), [elementCount(dims)], 0);
@@ -61,15 +62,15 @@ export const MaxPool = defineOp<Window>({
 
 export const AveragePool = defineOp({
   name: "AveragePool",
-  mostPadding,
+  maxPadding,
   read: (site) => {
     const window = readPool(site);
-    return window instanceof Miss ? window : { ...window, countPads: integer(site, "count_include_pad", 0) !== 0 };
+    return window instanceof Miss ? window : { ...window, countPads: flag(site, "count_include_pad") };
   },
   infer: (s, site) => pooled(s, site),
-  unchanged: (s) => (single(s) ? 0 : undefined),
+  unchanged: (s) => (keepsData(s) ? 0 : undefined),
   homogeneous: [[0]],
-  axes: channelAxes,
+  axes: () => channelAxes(),
   // Each mean shares its gradient evenly over its window: a depthwise transposed convolution with ones.
   gradient: (s, { emit, inputs: [x], up }) => {
     const [, channels = 1, ...spatial] = fixed(x);
@@ -99,16 +100,22 @@ export const AveragePool = defineOp({
   },
 });
 
-function globalPool(name: string, more: Pick<OpDef<null>, "quantize"> & Required<Pick<OpDef<null>, "gradient">>): Op {
-  return defineOp({
+type Global = Pick<OpDef<number | null>, "read" | "unchanged" | "quantize" | "gradient">;
+
+const globalPool = (name: string, { read = () => null, gradient = inferenceOnly, ...more }: Global): Op =>
+  defineOp<number | null>({
     name,
+    read,
     infer: (_, site) => shaped(site, globallyPooled),
-    unchanged: (_, site) => (site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined),
     homogeneous: [[0]],
-    axes: channelAxes,
+    axes: () => channelAxes(),
+    gradient,
     ...more,
   });
-}
+
+/** The mean or maximum of a single position is that position. */
+const keepsPosition: Global["unchanged"] = (_, site) =>
+  site.inputs[0]?.dims?.slice(2).every((size) => size === 1) === true ? 0 : undefined;
 
 const LpPool = defineOp({
   name: "LpPool",
@@ -117,38 +124,23 @@ const LpPool = defineOp({
     const window = readPool(site);
     return window instanceof Miss ? window : { ...window, p: integer(site, "p", 2) };
   },
-  infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
+  infer: pooled,
   homogeneous: [[0]],
-  axes: channelAxes,
+  axes: () => channelAxes(),
   gradient: inferenceOnly,
 });
 
-const GlobalLpPool = defineOp({
-  name: "GlobalLpPool",
-  read: (site) => ({ p: integer(site, "p", 2) }),
-  infer: (_, site) => shaped(site, globallyPooled),
-  homogeneous: [[0]],
-  axes: channelAxes,
-  gradient: inferenceOnly,
-});
-
-const MaxUnpool = defineOp<Window>({
+const MaxUnpool = inert<Window>(inferenceOnly, {
   name: "MaxUnpool",
   sameType: 0,
   read: readPool,
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    if (site.inputs[2] !== undefined) return [{ type, dims: site.inputs[2].elements }];
-    if (dims === undefined) return [{ type, dims }];
-    const rank = s.kernel.length;
-    const places = dims.slice(2).map((size, axis) => {
-      const pads = (s.pads[axis] ?? 0) + (s.pads[rank + axis] ?? 0);
-      return addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - pads);
-    });
-    return [{ type, dims: [...dims.slice(0, 2), ...places] }];
+    const [{ type }, size] = [need(site, 0), site.inputs[2]];
+    if (size !== undefined) return [{ type, dims: size.elements }];
+    const unpooled = (size: Dim, axis: number): Dim =>
+      addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - bothPads(s, axis));
+    return shaped(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooled)]);
   },
-  axes: new Miss("its indices are positions in the whole tensor"),
-  gradient: inferenceOnly,
 });
 
 /** N × (C · block) × windows → N × C × image: adds up overlapping windows. */
@@ -169,10 +161,10 @@ const Col2Im = defineOp({
   axes: (s) => {
     const count = elementCount(s.kernel);
     const block = (channel: number): number[] => range(count, channel * count);
-    const whole = (index: number): number[] => block(Math.floor(index / count));
+    const neighbors = (index: number): number[] => block(Math.floor(index / count));
     return [
       { from: ["in0", 0], to: ["out0", 0] },
-      { from: ["in0", 1], to: ["in0", 1], map: whole },
+      { from: ["in0", 1], to: ["in0", 1], map: neighbors },
       { from: ["out0", 1], to: ["in0", 1], map: block },
     ];
   },
@@ -181,21 +173,22 @@ const Col2Im = defineOp({
 
 export const poolOperators: readonly Op[] = [
   globalPool("GlobalAveragePool", {
-    gradient: (_, { emit, inputs: [x], up }) => {
-      const places = elementCount(fixed(x).slice(2));
-      return [emit.Expand([emit.Div([up, places]), fixed(x)])];
-    },
+    unchanged: keepsPosition,
+    gradient: (_, { emit, inputs: [x], up }) => [
+      emit.Expand([emit.Div([up, elementCount(fixed(x).slice(2))]), fixed(x)]),
+    ],
     quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
   }),
   globalPool("GlobalMaxPool", {
+    unchanged: keepsPosition,
     gradient: (_, { emit, inputs: [x], y, up }) => {
       const reached = emit.CastLike([emit.Equal([x, y]), x]);
-      const places = range(fixed(x).length - 2, 2);
-      return [emit.Mul([emit.Div([up, emit.ReduceSum([reached, places], { keepdims: 1 })]), reached])];
+      const axes = range(fixed(x).length - 2, 2);
+      return [emit.Mul([emit.Div([up, emit.ReduceSum([reached, axes], { keepdims: 1 })]), reached])];
     },
   }),
+  globalPool("GlobalLpPool", { read: (site) => integer(site, "p", 2) }),
   LpPool,
-  GlobalLpPool,
   MaxUnpool,
   Col2Im,
 ];

@@ -3,13 +3,30 @@
  * Opset history: per axis since 13, float8 since 19, blocks, int4 and int16 since 21, output type as an attribute since 21 (QuantizeLinear) and 23,
  * float4 since 23, 2 bits since 25. Layers are found through the DequantizeLinear of a stored tensor.
  * Gradients stop here; fake quantization uses `Round` with the role `straight-through`.
+ *
+ * QLinearConv and QLinearMatMul: y = quantize(product of dequantized operands), lowered to that form. They are layers with quantized weights.
+ * ONNX Runtime's integer kernels can differ by one step on ties. com.microsoft's QLinearConv can have channels last.
  */
 import { Miss } from "../errors.ts";
+import type { Value } from "../graph/graph.ts";
 import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
-import { type AxisLink, defineOp, type Inferred, type Site } from "./define.ts";
-import { elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { noRank, quantizedAlready } from "./shared/misses.ts";
+import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
+import { elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
+import { codeType, decoded, encoded, single, twoCoded } from "./shared/codes.ts";
+import {
+  channelsLast,
+  convAttributes,
+  convAxes,
+  convCost,
+  convolved,
+  convWeight,
+  readConv,
+  withChannelsFirst,
+  withDataFirst,
+} from "./shared/convolution.ts";
+import { noRank, onIntegers, quantizedAlready } from "./shared/misses.ts";
+import { matmulCost, matmulWeight, multiplied, perChannel, picked, productAxes, unpicked } from "./shared/products.ts";
 import { need, range, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
@@ -24,60 +41,53 @@ function read(site: Site): Settings | Miss {
   const scale = site.inputs[1]?.dims;
   const block = integer(site, "block_size", 0);
   const type = elementType(site, "output_dtype");
-  const single = scale?.length === 0 || (scale?.length === 1 && scale[0] === 1);
-  if (single || scale === undefined) return { axis: 0, block, type };
-  if (dims === undefined) return noRank;
-  return { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
+  const isSingle = scale === undefined || scale.length === 0 || (scale.length === 1 && scale[0] === 1);
+  if (isSingle) return { axis: 0, block, type };
+  return dims === undefined ? noRank : { axis: wrapAxis(integer(site, "axis", 1), dims.length), block, type };
 }
 
 /** Per-channel scales are cut with channels; block scales with complete blocks. */
 function axes(s: Settings, site: Site, dims: readonly Dim[]): readonly AxisLink[] | Miss {
-  const scales = [1, 2].flatMap((input) => {
-    const own = site.inputs[input]?.dims;
-    return own === undefined ? [] : [{ port: `in${input}` as const, own }];
-  });
-  if (s.block > 0) {
-    const size = dims[s.axis];
-    if (typeof size !== "number") return new Miss("is quantized in blocks along an axis whose size is not known");
-    const block = (at: number): number[] => range(Math.min(s.block, size - at * s.block), at * s.block);
-    const whole = {
-      from: ["in0", s.axis],
-      to: ["in0", s.axis],
-      map: (index) => block(Math.floor(index / s.block)),
-    } as const satisfies AxisLink;
-    const beside = scales.flatMap(({ port, own }) =>
-      own.map((_, axis): AxisLink => {
-        const link = { from: [port, axis], to: ["out0", axis] } as const;
-        return axis === s.axis ? { ...link, map: block } : link;
-      }),
+  const scales = [1, 2].map((input) => ({ port: `in${input}` as const, scaleDims: site.inputs[input]?.dims ?? [] }));
+  if (s.block === 0) {
+    const perAxis = scales.flatMap(({ port, scaleDims }): AxisLink[] =>
+      scaleDims.length === 1 && scaleDims[0] !== 1 ? [{ from: [port, 0], to: ["out0", s.axis] }] : [],
     );
-    return [...sameAxes(dims), whole, ...beside];
+    return [...sameAxes(dims), ...perAxis];
   }
-  const beside = scales.flatMap(({ port, own }): AxisLink[] =>
-    own.length === 1 && own[0] !== 1 ? [{ from: [port, 0], to: ["out0", s.axis] }] : [],
+  const size = dims[s.axis];
+  if (typeof size !== "number") return new Miss("is quantized in blocks along an axis whose size is not known");
+  const block = (index: number): number[] => range(Math.min(s.block, size - index * s.block), index * s.block);
+  const neighbors = (index: number): number[] => block(Math.floor(index / s.block));
+  const perBlock = scales.flatMap(({ port, scaleDims }) =>
+    scaleDims.map((_, axis): AxisLink => {
+      const link = { from: [port, axis], to: ["out0", axis] } as const;
+      return axis === s.axis ? { ...link, map: block } : link;
+    }),
   );
-  return [...sameAxes(dims), ...beside];
+  return [...sameAxes(dims), { from: ["in0", s.axis], to: ["in0", s.axis], map: neighbors }, ...perBlock];
 }
 
-export const QuantizeLinear = defineOp<Settings>({
-  name: "QuantizeLinear",
+const rounding = {
   needsFloat32: () => "kernels for integers take scales in float32",
   read,
-  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
   axes,
-  gradient: new Miss("rounds to integers; train with `fake-quantize` instead"),
   quantize: quantizedAlready,
+} satisfies Partial<OpDef<Settings>>;
+
+export const QuantizeLinear = defineOp<Settings>({
+  ...rounding,
+  name: "QuantizeLinear",
+  infer: (s, site) => [{ type: site.inputs[2]?.type ?? s.type ?? "uint8", dims: need(site, 0).dims }],
+  gradient: new Miss("rounds to integers; train with `fake-quantize` instead"),
 });
 
 export const DequantizeLinear = defineOp<Settings>({
+  ...rounding,
   name: "DequantizeLinear",
   codes: [{ input: 0, scale: 1, zeroPoint: 2 }],
-  needsFloat32: () => "kernels for integers take scales in float32",
-  read,
   infer: (s, site) => [{ type: s.type ?? site.inputs[1]?.type ?? "float32", dims: need(site, 0).dims }],
-  axes,
   gradient: new Miss("its input is integers"),
-  quantize: quantizedAlready,
 });
 
 /** Quantizes to uint8 over the tensor's own range, including 0. Outputs: integers, scale, zero point. */
@@ -94,3 +104,79 @@ export const DynamicQuantizeLinear = defineOp({
   gradient: new Miss("rounds to integers"),
   quantize: quantizedAlready,
 });
+
+function quantizedConv(domain: "" | "com.microsoft"): Op {
+  const plain = (site: Site, last: boolean): Site => {
+    const operands = picked(site, [0, 3, 8]);
+    return last ? withDataFirst(operands) : operands;
+  };
+  return defineOp({
+    name: "QLinearConv",
+    domain,
+    codes: twoCoded,
+    read: (site) => {
+      const last = flag(site, "channels_last");
+      const s = readConv(plain(site, last));
+      return s instanceof Miss ? s : { ...s, last };
+    },
+    infer: (s, site) => {
+      const outputs = convolved(s, plain(site, s.last), codeType(site, 7));
+      if (outputs instanceof Miss || !s.last) return outputs;
+      return outputs.map(({ type, dims }) => ({ type, dims: dims && channelsLast(dims) }));
+    },
+    parameters: [],
+    weight: (s, site) => {
+      const role = convWeight(s, plain(site, s.last));
+      if (role instanceof Miss) return role;
+      const axis = s.last ? s.kernel.length + 1 : 1;
+      const { bias, ...rest } = { ...role, input: 3, dataAxis: axis, outputAxis: axis, fused: "QuantizeLinear" };
+      return bias === undefined ? rest : { ...rest, bias: 8 };
+    },
+    lower: (s, emit, [x, xScale, xZero, w, wScale, wZero, yScale, yZero, bias]) => {
+      const data = decoded(emit, x, xScale, xZero);
+      const weight = decoded(emit, w, wScale, wZero, 0);
+      const scale = bias && emit.Mul([single(emit, xScale), single(emit, wScale)]);
+      const added = bias && decoded(emit, bias, scale, undefined, 0);
+      const conv = ([first]: readonly (Value | undefined)[]): Value =>
+        emit.Conv([first, weight, added], convAttributes(s));
+      const y = s.last ? withChannelsFirst(emit, s.kernel.length + 2, [data], conv) : conv([data]);
+      return [encoded(emit, y, yScale, yZero)];
+    },
+    axes: (s, site) => {
+      const last = s.kernel.length + 1;
+      const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? last : axis - 1);
+      const scales = perChannel(site, [4, 5], axisOf(1));
+      return scales instanceof Miss ? scales : unpicked(convAxes(s, plain(site, s.last)), [0, 3, 8], scales, axisOf);
+    },
+    cost: (s, site) => convCost(s, plain(site, s.last)),
+    ...onIntegers,
+  });
+}
+
+const operands = [0, 3];
+
+export const QLinearMatMul = defineOp({
+  name: "QLinearMatMul",
+  codes: twoCoded,
+  infer: (_, site) => multiplied(picked(site, operands), codeType(site, 7)),
+  parameters: [],
+  weight: (_, site) => {
+    const role = matmulWeight(picked(site, operands));
+    if (role instanceof Miss) return role;
+    return { ...role, input: role.input * 3, data: role.data * 3, fused: "QuantizeLinear" };
+  },
+  lower: (_, emit, [a, aScale, aZero, b, bScale, bZero, yScale, yZero]) => {
+    const [rows, columns] = [a?.type?.dims?.length, b?.type?.dims?.length];
+    if (rows === undefined || columns === undefined) return new Miss("the rank of an operand is not known");
+    const operands = [
+      decoded(emit, a, aScale, aZero, Math.max(0, rows - 2)),
+      decoded(emit, b, bScale, bZero, columns - 1),
+    ];
+    return [encoded(emit, emit.MatMul(operands), yScale, yZero)];
+  },
+  axes: (_, site) => productAxes(site, operands, [4, 5], [1, 2, 6, 7]),
+  cost: (_, site) => matmulCost(picked(site, operands)),
+  ...onIntegers,
+});
+
+export const quantizedProductOperators: readonly Op[] = [quantizedConv(""), quantizedConv("com.microsoft")];

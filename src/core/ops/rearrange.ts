@@ -9,10 +9,10 @@ import { withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
   fixed,
-  handedOn,
+  forwardWanted,
   ifSameDims,
-  lengths,
   need,
+  requireLengths,
   reshapeTo,
   sameAsInput,
   sameAxes,
@@ -148,7 +148,7 @@ export const ReverseSequence = defineOp({
   name: "ReverseSequence",
   read: (site) => ({ time: integer(site, "time_axis", 0), batch: integer(site, "batch_axis", 1) }),
   infer: (_, site) => sameAsInput(site),
-  wants: ({ time }, site, output) => [...lengths(1, site.inputs[0]?.dims?.[time]), ...handedOn(output, 0)],
+  wants: ({ time }, site, output) => [...requireLengths(1, site.inputs[0]?.dims?.[time]), ...forwardWanted(output, 0)],
   homogeneous: [[0]],
   axes: ({ time, batch }, _site, dims) => {
     return dims.flatMap((_, axis): AxisLink[] => {
@@ -169,7 +169,7 @@ export const Trilu = defineOp({
   infer: (_, site) => sameAsInput(site),
   homogeneous: [[0]],
   axes: (_, __, dims) =>
-    sameAxes(dims, { but: (axis) => axis >= dims.length - 2, why: "Trilu keeps a triangle of this axis" }),
+    sameAxes(dims, { refused: (axis) => axis >= dims.length - 2, reason: "Trilu keeps a triangle of this axis" }),
   gradient: (s, { emit, inputs: [, diagonal], up }) => [emit.Trilu([up, diagonal], { upper: s.upper ? 1 : 0 })],
 });
 
@@ -196,7 +196,7 @@ export const CenterCropPad = defineOp<Frame>({
   axes: (s, site, dims) => {
     const out = framed(s, dims, site);
     const named = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
-    return sameAxes(out, { but: (axis) => named.has(axis), why: "CenterCropPad centres this axis" });
+    return sameAxes(out, { refused: (axis) => named.has(axis), reason: "CenterCropPad centres this axis" });
   },
   gradient: inferenceOnly,
 });

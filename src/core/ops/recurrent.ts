@@ -25,7 +25,7 @@ import {
 } from "./define.ts";
 import { type Activation, activate, readActivations } from "./shared/activations.ts";
 import { decimal, integer, text } from "./shared/attributes.ts";
-import { lengths, need, range, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { need, range, requireLengths, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -301,7 +301,8 @@ function recurrent(kind: Kind): Op {
           ],
     read: (site) => read(kind, site),
     infer,
-    wants: (s, site) => (site.inputs[4] === undefined ? [] : lengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0])),
+    wants: (s, site) =>
+      site.inputs[4] === undefined ? [] : requireLengths(4, site.inputs[0]?.dims?.[s.batchFirst ? 1 : 0]),
     parameters: [1, 2, 3, 7],
     weight: (_, site) => weights(site),
     axes: (s, site) => ({

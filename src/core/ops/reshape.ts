@@ -16,7 +16,7 @@ import {
   type Site,
 } from "./define.ts";
 import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, fixed, ifSameDims, need, range, reshapeTo, restated, shapeChange } from "./shared/rules.ts";
+import { dimsAt, fixed, ifSameDims, need, range, replaceLists, reshapeTo, shapeChange } from "./shared/rules.ts";
 
 /** Positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -194,7 +194,7 @@ export const Reshape = defineOp<ReshapeSettings>({
         const opened = shape.some((dim, axis) => dim === -1 && original[axis] !== -1);
         if ((opened && shape.includes(0)) || shape.filter((dim) => dim === -1).length > 1)
           return { shifts: { 1: shapeChange(original, now) } };
-        return restated(false, { shape });
+        return replaceLists(false, { shape });
       },
     };
   },
@@ -271,7 +271,7 @@ export const reshapeOperators: readonly Op[] = [
     (dims, site) => {
       if (knownAxes(site) !== undefined) return {};
       const axes = dims.flatMap((dim, axis) => (dim === 1 ? [axis] : []));
-      return restated(site.version < 13, { axes });
+      return replaceLists(site.version < 13, { axes });
     },
   ),
   relabel("Unsqueeze", runtimeAxes, (dims, site) => {

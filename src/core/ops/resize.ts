@@ -13,7 +13,7 @@ import { type AxisLink, type AxisRule, defineOp, type Op, type Site } from "./de
 import { decimal, integer, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { type AxisScale, coordinate, type Interpolation, nearestPlace, weightsAt } from "./shared/interpolation.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
-import { dimsAt, handedOn, need, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
+import { dimsAt, forwardWanted, need, reshapeTo, shapeChange, typeOf } from "./shared/rules.ts";
 
 interface Settings extends Interpolation {
   /** Undefined if they are computed at run time, or if sizes are given. */
@@ -237,7 +237,7 @@ function resize(name: "Resize" | "Upsample"): Op {
       const found = scaledDims(s, x?.type?.dims ?? []);
       return found instanceof Miss ? found : lower(s, emit, x, found);
     },
-    wants: (_, __, output) => handedOn(output, 0),
+    wants: (_, __, output) => forwardWanted(output, 0),
     quantize: (s) => (s.mode === "nearest" ? { kind: "transparent" } : { kind: "activation", inputs: [0] }),
   });
 }

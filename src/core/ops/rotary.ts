@@ -1,14 +1,17 @@
 /**
  * RotaryEmbedding: rotates channel pairs by (a, b) → (a·cos - b·sin, a·sin + b·cos). Pairs are neighbors (`interleaved`) or half a head apart.
- * Cosines and sines: positions × D/2, selected by position, or batch × length × D/2.
+ * Only the first `rotary_embedding_dim` channels of a head are rotated (0: all). Data: N × length × channels, or N × heads × length × width.
+ * Cosines and sines: positions × D/2, selected by position, or batch × length × D/2. In ONNX Runtime's operator, positions are given per token, or
+ * only for the first.
  */
 import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
-import { integer } from "./shared/attributes.ts";
-import { fromHeads, toHeads, turned } from "./shared/heads.ts";
+import { decimal, flag, integer } from "./shared/attributes.ts";
+import { fromHeads, rotateHeads, rotatePairs, toHeads } from "./shared/heads.ts";
+import { microsoftOp, typed } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
-import { countAttribute, need, positions, range, sameAsInput } from "./shared/rules.ts";
+import { countAttribute, need, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 export const RotaryEmbedding = defineOp({
   name: "RotaryEmbedding",
@@ -22,13 +25,12 @@ export const RotaryEmbedding = defineOp({
     return {
       flat,
       heads,
-      interleaved: integer(site, "interleaved", 0) !== 0,
-      // The number of rotated channels per head; 0: all.
-      turned: integer(site, "rotary_embedding_dim", 0),
+      interleaved: flag(site, "interleaved"),
+      rotated: integer(site, "rotary_embedding_dim", 0),
     };
   },
   infer: (_, site) => sameAsInput(site),
-  wants: (_, site) => (site.inputs[3] === undefined ? [] : positions(3, site.inputs[1]?.dims?.[0])),
+  wants: (_, site) => (site.inputs[3] === undefined ? [] : requirePositions(3, site.inputs[1]?.dims?.[0])),
   // Heads are cut as a whole, because their channels are rotated in pairs.
   axes: (s, site) => {
     const dims = need(site, 0).dims ?? [];
@@ -48,8 +50,8 @@ export const RotaryEmbedding = defineOp({
         { from: ["in0", 2], to: ["out0", 2] },
       ],
       resize: (cut) => {
-        const left = cut.dims("in0")[2];
-        return countAttribute("num_heads", typeof left === "number" ? left / size : undefined);
+        const channels = cut.dims("in0")[2];
+        return countAttribute("num_heads", typeof channels === "number" ? channels / size : undefined);
       },
     };
   },
@@ -61,7 +63,52 @@ export const RotaryEmbedding = defineOp({
       emit.Unsqueeze([positions === undefined ? cache : emit.Gather([cache, positions], { axis: 0 }), [1]]);
     const tables = { cos: angles(cosines), sin: angles(sines), interleaved: s.interleaved };
     const heads = s.flat ? toHeads(emit, x, s.heads) : x;
-    const y = turned(emit, heads, { ...tables, count: s.turned === 0 ? width : s.turned, width });
+    const y = rotatePairs(emit, heads, { ...tables, count: s.rotated === 0 ? width : s.rotated, width });
     return [s.flat ? fromHeads(emit, y) : y];
   },
 });
+
+const microsoftRotary = microsoftOp({
+  name: "RotaryEmbedding",
+  read: (site) => {
+    const [dims, half] = [site.inputs[0]?.dims, site.inputs[2]?.dims?.[1]];
+    const [heads, last] = [integer(site, "num_heads", 0), dims?.at(-1)];
+    const rotated = typeof half === "number" ? 2 * half : undefined;
+    const width = dims?.length === 4 || typeof last !== "number" ? last : heads > 0 ? last / heads : rotated;
+    return {
+      interleaved: flag(site, "interleaved"),
+      packed: flag(site, "is_packed_batching"),
+      scale: decimal(site, "scale", 1),
+      width: typeof width === "number" && rotated !== undefined ? width : undefined,
+    };
+  },
+  infer: (_, site) => sameAsInput(site),
+  // A single position is the offset of all samples.
+  wants: (_, site) => (site.inputs[1]?.dims?.length === 2 ? requirePositions(1, site.inputs[2]?.dims?.[0]) : []),
+  axes: (_, site, dims) => {
+    const perToken: AxisLink[] = site.inputs[1]?.dims?.length === 2 ? [{ from: ["in1", 0], to: ["out0", 0] }] : [];
+    const reason = "channels are rotated in pairs by position";
+    return [...sameAxes(dims, { refused: (axis) => axis > 0, reason }), ...perToken];
+  },
+  lower: (s, emit, [x, positions, cos, sin]) => {
+    const dims = x?.type?.dims;
+    if (dims === undefined || s.width === undefined) return new Miss("the width of a head is not known");
+    if (s.packed) return new Miss("its tokens are packed");
+    if (s.scale !== 1) return new Miss("scales positions");
+    const last = dims.at(-1);
+    const count = dims.length === 4 || typeof last !== "number" ? undefined : last / s.width;
+    const heads = count === undefined ? x : toHeads(emit, x, count);
+    const y = rotateHeads(emit, heads, positions, { cos, sin, interleaved: s.interleaved, width: s.width });
+    if (y instanceof Miss) return y;
+    return [count === undefined ? y : fromHeads(emit, y)];
+  },
+});
+
+/** q · cos(e) + q' · sin(e), and the same for k: the rotated halves are inputs. */
+export const GemmaRotaryEmbedding = typed({
+  name: "GemmaRotaryEmbedding",
+  infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),
+  reason: "rotates channels in pairs, in half precision on GPU only",
+});
+
+export const rotaryOperators = [microsoftRotary];

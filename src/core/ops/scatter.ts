@@ -11,7 +11,17 @@ import { type AxisLink, defineOp, type Op, type Operand, type Site, type Wanted 
 import { integer, text, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { dimsAt, filled, fixed, handedOn, inTuples, positions, sameAsInput, sameAxes, typeOf } from "./shared/rules.ts";
+import {
+  dimsAt,
+  filled,
+  fixed,
+  forwardWanted,
+  requirePositions,
+  requireTuples,
+  sameAsInput,
+  sameAxes,
+  typeOf,
+} from "./shared/rules.ts";
 
 type Name = "ScatterElements" | "ScatterND";
 
@@ -71,12 +81,12 @@ function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): reado
 
 function alongAxis(s: Settings, site: Site): readonly Wanted[] {
   const dims = site.inputs[0]?.dims;
-  return dims === undefined ? [] : positions(1, dims[wrapAxis(s.axis, dims.length)]);
+  return dims === undefined ? [] : requirePositions(1, dims[wrapAxis(s.axis, dims.length)]);
 }
 
 function tuples(site: Site): readonly Wanted[] {
   const fixes = site.inputs[1]?.dims?.at(-1);
-  return typeof fixes === "number" ? inTuples(site.inputs[0]?.dims?.slice(0, fixes) ?? []) : [];
+  return typeof fixes === "number" ? requireTuples(site.inputs[0]?.dims?.slice(0, fixes) ?? []) : [];
 }
 
 function scatter(name: Name): Op {
@@ -90,7 +100,7 @@ function scatter(name: Name): Op {
     infer: ({ reduction }, site) => sameAsInput(site).map((found) => withElements(found, placed(site, reduction))),
     wants: (s, site, output) => [
       ...(name === "ScatterElements" ? alongAxis(s, site) : tuples(site)),
-      ...handedOn(output, 0, 2),
+      ...forwardWanted(output, 0, 2),
     ],
     axes: (s, site, dims) => links(name, s, site, dims),
     gradient: ({ reduction, axis }, { emit, inputs: [, indices, updates], up, wanted }) => {
@@ -111,7 +121,7 @@ export const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
   infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
-  wants: (s, site, output) => [...alongAxis(s, site), ...handedOn(output, 0, 2)],
+  wants: (s, site, output) => [...alongAxis(s, site), ...forwardWanted(output, 0, 2)],
   axes: (s, site, dims) => links("ScatterElements", s, site, dims),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
 });
@@ -123,10 +133,10 @@ export const TensorScatter = defineOp({
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) => {
     const along = wrapAxis(s.axis, dims.length);
-    const but = (axis: number): boolean => axis === along;
-    const why = "TensorScatter writes by position along this axis";
+    const refused = (axis: number): boolean => axis === along;
+    const reason = "TensorScatter writes by position along this axis";
     return [
-      ...([0, 1] as const).flatMap((input) => sameAxes(dims, { but, why, input })),
+      ...[0, 1].flatMap((input) => sameAxes(dims, { refused, reason, input })),
       { from: ["in2", 0], to: ["out0", 0] },
     ];
   },

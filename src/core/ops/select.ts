@@ -5,7 +5,7 @@ import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import { broadcast, broadcastAxes, handedOn, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
+import { broadcast, broadcastAxes, forwardWanted, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
 
 export const Where = defineOp({
   name: "Where",
@@ -26,7 +26,7 @@ export const Where = defineOp({
       wanted(2) ? emit.Where([condition, 0, up]) : undefined,
     ];
   },
-  wants: (_, __, output) => handedOn(output, 1, 2),
+  wants: (_, __, output) => forwardWanted(output, 1, 2),
   quantize: () => ({ kind: "activation", inputs: [1, 2] }),
 });
 
@@ -50,7 +50,7 @@ export const Clip = defineOp({
   wants: ({ low, high }, _, output) =>
     low !== undefined && high !== undefined && low < high
       ? [{ input: 0, low, high, strict: false }]
-      : handedOn(output, 0),
+      : forwardWanted(output, 0),
   unchanged: (s, site) => {
     const open = s.low === undefined && s.high === undefined;
     return open && site.inputs[1] === undefined && site.inputs[2] === undefined ? 0 : undefined;

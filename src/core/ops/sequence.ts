@@ -6,16 +6,22 @@ import { Miss } from "../errors.ts";
 import { type AnyType, type Container, isContainer, type ValueType } from "../graph/elements.ts";
 import { addDims, type Dim, floorDims } from "../tensor/dims.ts";
 import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { constantIntegers, elementType, integer, wrapAxis } from "./shared/attributes.ts";
-import { containerOperand, mergeTypes, operandOfType, sequenceOf, typeOfOperand } from "./shared/merge-types.ts";
+import { constantIntegers, elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
+import {
+  containerOperand,
+  maxItems,
+  mergeTypes,
+  operandOfType,
+  sequenceOf,
+  typeOfOperand,
+} from "./shared/merge-types.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { longest, readCut, readPlace, splitPieces, within } from "./shared/sequences.ts";
+import { fromFront, readPieces, readPosition, splitPieces } from "./shared/sequences.ts";
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
-const unknown = new Miss("the pieces of its sequence are not known before it runs");
-
-const rest = { axes: new Miss("moves tensors in and out of a sequence"), gradient: inferenceOnly };
+const unknownPieces = new Miss("the pieces of its sequence are not known before it runs");
+const axes = new Miss("moves tensors in and out of a sequence");
 
 type Row<S> = {
   readonly name: string;
@@ -23,40 +29,52 @@ type Row<S> = {
   readonly lower?: Exclude<OpDef<S>["lower"], Miss>;
 } & (
   | { readonly infer: (s: S, site: Site) => Inferred | undefined | Miss }
+  /** Infers the output from the sequence at input 0. */
   | { readonly from: (sequence: Sequence, s: S, site: Site) => Inferred | Miss }
 );
 
+/** Defines an operator with one output. */
 function sequenceOperator<S = null>(row: Row<S>): Op {
   return defineOp<S>({
     name: row.name,
     containers: true,
     read: (site) => row.read?.(site) ?? (null as S),
     infer: (s, site) => {
-      if ("infer" in row) return listed(row.infer(s, site));
-      const sequence = firstSequence(site);
-      return sequence instanceof Miss ? sequence : listed(row.from(sequence, s, site));
+      const sequence = "from" in row ? firstSequence(site) : undefined;
+      if (sequence instanceof Miss) return sequence;
+      const output = "infer" in row ? row.infer(s, site) : sequence && row.from(sequence, s, site);
+      return output instanceof Miss ? output : [output];
     },
-    axes: rest.axes,
-    ...(row.lower === undefined ? { gradient: rest.gradient } : { lower: row.lower }),
+    axes,
+    ...(row.lower === undefined ? { gradient: inferenceOnly } : { lower: row.lower }),
   });
 }
 
-const listed = <T>(output: T | Miss): readonly T[] | Miss => (output instanceof Miss ? output : [output]);
-
 function firstSequence(site: Site): Sequence | Miss {
   const container = site.inputs[0]?.container;
-  const inside = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
-  return inside?.kind === "sequence" ? inside : new Miss("input 0 is not a sequence");
+  const content = container?.kind === "optional" && isContainer(container.of) ? container.of : container;
+  return content?.kind === "sequence" ? content : new Miss("input 0 is not a sequence");
 }
 
-function placeAt(site: Site, input: number, length: number | undefined): number | undefined {
-  const place = constantIntegers(site.inputs[input])?.[0];
-  return place === undefined || length === undefined ? undefined : within(place, length);
+function positionIn(site: Site, input: number, length: number | undefined): number | undefined {
+  const position = constantIntegers(site.inputs[input])?.[0];
+  return position === undefined || length === undefined ? undefined : fromFront(position, length);
 }
 
-const openOf = (site: Site) => (axis: number) => site.open(0, axis);
+/** Returns the item at a position; the common type if the position or the items are unknown. */
+const itemAt = ({ items, of: element }: Sequence, position: number | undefined): Inferred =>
+  operandOfType((position === undefined ? undefined : items?.[position]) ?? element);
 
-function asOperand(sequence: Sequence | undefined): Inferred | Miss {
+const sequenceOperand = (element: AnyType, items?: readonly AnyType[]): Inferred =>
+  containerOperand(items === undefined ? { kind: "sequence", of: element } : { kind: "sequence", of: element, items });
+
+const openOf =
+  (site: Site, output = 0) =>
+  (axis: number) =>
+    site.open(output, axis);
+
+function operandOfItems(items: readonly AnyType[], empty: AnyType, site: Site): Inferred | Miss {
+  const sequence = sequenceOf(items, empty, openOf(site));
   return sequence === undefined ? new Miss("its elements are of different types") : containerOperand(sequence);
 }
 
@@ -65,7 +83,7 @@ export const SequenceConstruct = sequenceOperator({
   infer: (_, site) => {
     const items = site.inputs.flatMap((operand) => (operand === undefined ? [] : [typeOfOperand(operand)]));
     const [first] = items;
-    return first === undefined ? new Miss("has no elements") : asOperand(sequenceOf(items, first, openOf(site)));
+    return first === undefined ? new Miss("has no elements") : operandOfItems(items, first, site);
   },
 });
 
@@ -75,7 +93,7 @@ export const SequenceEmpty = sequenceOperator({
     const type = elementType(site, "dtype", "float32");
     return type === undefined ? new Miss("contains elements of an unknown type") : { type, dims: undefined };
   },
-  infer: (of) => containerOperand({ kind: "sequence", of, items: [] }),
+  infer: (element) => sequenceOperand(element, []),
 });
 
 export const SequenceInsert = sequenceOperator({
@@ -85,67 +103,57 @@ export const SequenceInsert = sequenceOperator({
     if (operand === undefined) return new Miss("has nothing to insert");
     const item = typeOfOperand(operand);
     const { items } = sequence;
-    const place = site.inputs[2] === undefined ? items?.length : placeAt(site, 2, items?.length);
-    if (items !== undefined && place !== undefined)
-      return asOperand(sequenceOf(items.toSpliced(place, 0, item), sequence.of, openOf(site)));
-    const of = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
-    return asOperand(of === undefined ? undefined : { kind: "sequence", of });
+    const position = site.inputs[2] === undefined ? items?.length : positionIn(site, 2, items?.length);
+    if (items !== undefined && position !== undefined)
+      return operandOfItems(items.toSpliced(position, 0, item), sequence.of, site);
+    const element = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
+    return element === undefined ? new Miss("its elements are of different types") : sequenceOperand(element);
   },
 });
 
 export const SequenceErase = sequenceOperator({
   name: "SequenceErase",
-  from: (sequence, _, site) => {
-    const { items, of } = sequence;
-    const place = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : placeAt(site, 1, items?.length);
-    if (items === undefined || place === undefined) return containerOperand({ kind: "sequence", of });
-    return containerOperand({ kind: "sequence", of, items: items.toSpliced(place, 1) });
+  from: ({ items, of: element }, _, site) => {
+    const position = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : positionIn(site, 1, items?.length);
+    return sequenceOperand(element, position === undefined ? undefined : items?.toSpliced(position, 1));
   },
 });
 
 export const SequenceAt = sequenceOperator({
   name: "SequenceAt",
-  read: readPlace,
-  lower: ({ place }, _, [sequence]) => {
-    const pieces = sequence.producer?.op === "SequenceConstruct" ? sequence.producer.inputs : undefined;
-    const piece = pieces === undefined || place === undefined ? undefined : pieces[within(place, pieces.length)];
-    return piece === undefined ? unknown : [piece];
+  read: readPosition,
+  lower: ({ position }, _, [sequence]) => {
+    const pieces = sequence.producer?.op === "SequenceConstruct" ? sequence.producer.inputs : [];
+    const piece = position === undefined ? undefined : pieces[fromFront(position, pieces.length)];
+    return piece === undefined ? unknownPieces : [piece];
   },
-  from: (sequence, _, site) => {
-    const { items } = sequence;
-    const place = placeAt(site, 1, items?.length);
-    return operandOfType((place === undefined ? undefined : items?.[place]) ?? sequence.of);
-  },
+  from: (sequence, _, site) => itemAt(sequence, positionIn(site, 1, sequence.items?.length)),
 });
 
 export const SequenceLength = sequenceOperator({
   name: "SequenceLength",
-  from: (sequence, _, _site) => {
-    const { items } = sequence;
-    return items === undefined ? { type: "int64", dims: [] } : { type: "int64", dims: [], elements: [items.length] };
-  },
+  from: ({ items }) => ({ type: "int64", dims: [], ...(items && { elements: [items.length] }) }),
 });
 
 export const ConcatFromSequence = sequenceOperator({
   name: "ConcatFromSequence",
-  read: (site) => ({ axis: integer(site, "axis", 0), fresh: integer(site, "new_axis", 0) !== 0 }),
-  from: (sequence, { axis, fresh }, site) => {
-    const { items, of } = sequence;
-    if (isContainer(of)) return new Miss("joins values that are not tensors");
-    const { type, dims } = of;
-    if (dims === undefined) return { type, dims: undefined };
-    const at = wrapAxis(axis, dims.length + (fresh ? 1 : 0));
-    if (fresh) return { type, dims: dims.toSpliced(at, 0, items?.length ?? site.open(0, at)) };
-    const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[at]));
-    const joined = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, at);
-    return { type, dims: dims.with(at, joined) };
+  read: (site) => ({ axis: integer(site, "axis", 0), isNewAxis: flag(site, "new_axis") }),
+  from: ({ items, of: element }, { axis, isNewAxis }, site) => {
+    if (isContainer(element)) return new Miss("joins values that are not tensors");
+    const { type, dims } = element;
+    if (dims === undefined) return { type, dims };
+    const along = wrapAxis(axis, dims.length + (isNewAxis ? 1 : 0));
+    if (isNewAxis) return { type, dims: dims.toSpliced(along, 0, items?.length ?? site.open(0, along)) };
+    const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[along]));
+    const sum = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, along);
+    return { type, dims: dims.with(along, sum) };
   },
 });
 
 /** Splits a tensor along an axis: into single positions, equal pieces (the last may be shorter), or pieces of given sizes. */
 export const SplitToSequence = sequenceOperator({
   name: "SplitToSequence",
-  read: readCut,
+  read: readPieces,
   lower: (s, emit, [x]) => {
     const pieces = splitPieces(emit, x, s);
     return pieces === undefined ? new Miss("the number of pieces is not known") : [emit.SequenceConstruct(pieces)];
@@ -154,28 +162,28 @@ export const SplitToSequence = sequenceOperator({
     const [operand, split] = site.inputs;
     if (operand === undefined) return new Miss("has no input");
     const { type, dims } = operand;
-    if (dims === undefined) return containerOperand({ kind: "sequence", of: { type, dims: undefined } });
-    const at = wrapAxis(axis, dims.length);
-    const whole = dims[at] ?? 1;
-    const piece = (size: Dim): ValueType => ({ type, dims: dims.with(at, size) });
-    const whichever = (sizes: readonly Dim[] | undefined): Inferred | Miss =>
-      sizes === undefined
-        ? containerOperand({ kind: "sequence", of: piece(site.open(0, at)) })
-        : asOperand(sequenceOf(sizes.map(piece), piece(site.open(0, at)), openOf(site)));
+    if (dims === undefined) return sequenceOperand({ type, dims });
+    const along = wrapAxis(axis, dims.length);
+    const length = dims[along] ?? 1;
+    const piece = (size: Dim): ValueType => ({ type, dims: dims.with(along, size) });
+    const pieces = (sizes: readonly Dim[] | undefined): Inferred | Miss => {
+      const open = piece(site.open(0, along));
+      return sizes === undefined ? sequenceOperand(open) : operandOfItems(sizes.map(piece), open, site);
+    };
     if (split === undefined) {
-      const place: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(at, 1) };
-      return typeof whole === "number" && whole <= longest
-        ? asOperand(sequenceOf(new Array<AnyType>(whole).fill(place), place, openOf(site)))
-        : containerOperand({ kind: "sequence", of: place });
+      const item: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(along, 1) };
+      return typeof length === "number" && length <= maxItems
+        ? operandOfItems(new Array<AnyType>(length).fill(item), item, site)
+        : sequenceOperand(item);
     }
     const [size] = split.elements ?? [];
     if (split.dims?.length !== 0 || size === undefined)
-      return whichever(split.dims?.length === 1 ? split.elements : undefined);
-    const count = floorDims(whole, size);
-    if (typeof whole !== "number" || typeof size !== "number" || typeof count !== "number" || count > longest)
-      return whichever(undefined);
+      return pieces(split.dims?.length === 1 ? split.elements : undefined);
+    const count = floorDims(length, size);
+    if (typeof length !== "number" || typeof size !== "number" || typeof count !== "number" || count > maxItems)
+      return pieces(undefined);
     const sizes = new Array<number>(count).fill(size);
-    return whichever(whole % size === 0 ? sizes : [...sizes, whole % size]);
+    return pieces(length % size === 0 ? sizes : [...sizes, length % size]);
   },
 });
 
@@ -189,52 +197,44 @@ export const SequenceMap = defineOp({
   infer: ({ body }, site) => {
     const first = firstSequence(site);
     if (first instanceof Miss) return first;
-    const inputs = site.inputs.map((operand, input) => {
-      const sequence = input === 0 ? first : operand?.container;
-      return { operand, sequence: sequence?.kind === "sequence" ? sequence : undefined };
-    });
-    const run = (place: number | undefined): readonly (Inferred | undefined)[] =>
+    const inferAt = (position: number | undefined): readonly (Inferred | undefined)[] =>
       body.infer(
-        inputs.map(({ operand, sequence }) => {
-          if (sequence === undefined) return operand;
-          return operandOfType((place === undefined ? undefined : sequence.items?.[place]) ?? sequence.of);
+        site.inputs.map((operand, input) => {
+          const sequence = input === 0 ? first : operand?.container;
+          return sequence?.kind === "sequence" ? itemAt(sequence, position) : operand;
         }),
       );
     const { items } = first;
-    if (items === undefined || items.length === 0 || body.nested) {
-      return run(undefined).map((came) => {
-        if (came === undefined) return undefined;
-        const of = typeOfOperand(came);
-        return containerOperand(items?.length === 0 ? { kind: "sequence", of, items: [] } : { kind: "sequence", of });
-      });
-    }
-    const turns = items.map((_, place) => run(place));
-    const [some = []] = turns;
-    return some.map((_, output) => {
-      const made = turns.flatMap((turn) => turn[output] ?? []).map(typeOfOperand);
-      const [one] = made;
-      if (one === undefined || made.length < turns.length) return undefined;
-      const sequence = sequenceOf(made, one, (axis) => site.open(output, axis));
-      return sequence === undefined ? undefined : containerOperand(sequence);
-    });
+    if (items === undefined || items.length === 0 || body.nested)
+      return inferAt(undefined).map(
+        (output) => output && sequenceOperand(typeOfOperand(output), items?.length === 0 ? [] : undefined),
+      );
+    const runs = items.map((_, position) => inferAt(position));
+    return (
+      runs[0]?.map((_, output) => {
+        const results = runs.flatMap((run) => run[output] ?? []).map(typeOfOperand);
+        const [type] = results;
+        if (type === undefined || results.length < runs.length) return undefined;
+        const sequence = sequenceOf(results, type, openOf(site, output));
+        return sequence && containerOperand(sequence);
+      }) ?? []
+    );
   },
-  ...rest,
+  axes,
+  gradient: inferenceOnly,
 });
 
 export const OptionalOperator = sequenceOperator({
   name: "Optional",
-  infer: (_, site) => {
-    const [operand] = site.inputs;
-    return operand === undefined
+  infer: (_, { inputs: [operand] }) =>
+    operand === undefined
       ? new Miss("is an empty optional of the type that an attribute names")
-      : containerOperand({ kind: "optional", of: typeOfOperand(operand) });
-  },
+      : containerOperand({ kind: "optional", of: typeOfOperand(operand) }),
 });
 
 export const OptionalGetElement = sequenceOperator({
   name: "OptionalGetElement",
-  infer: (_, site) => {
-    const [operand] = site.inputs;
+  infer: (_, { inputs: [operand] }) => {
     if (operand === undefined) return new Miss("has no input");
     // Since opset 18 a value that is not an optional passes through.
     return operand.container?.kind === "optional" ? operandOfType(operand.container.of) : operand;
@@ -243,9 +243,8 @@ export const OptionalGetElement = sequenceOperator({
 
 export const OptionalHasElement = sequenceOperator({
   name: "OptionalHasElement",
-  infer: (_, site) => {
-    const [operand] = site.inputs;
+  infer: (_, { inputs: [operand] }) => {
     const element = operand === undefined ? 0 : operand.container?.kind === "optional" ? undefined : 1;
-    return element === undefined ? { type: "bool", dims: [] } : { type: "bool", dims: [], elements: [element] };
+    return { type: "bool", dims: [], ...(element === undefined ? {} : { elements: [element] }) };
   },
 });

@@ -9,14 +9,14 @@ import {
   exactElements,
   isShare,
   isWhole,
-  mostElements,
+  maxElements,
   roundedShare,
   storedFacts,
   withContents,
   withElements,
 } from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
-import { dimsAt, handedOn, need, sameAxes, shapeChange } from "./shared/rules.ts";
+import { dimsAt, forwardWanted, need, sameAxes, shapeChange } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
@@ -116,7 +116,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     const value = isWhole(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
     const fixed = fixedDims(dims);
     const size = fixed === undefined ? undefined : elementCount(fixed);
-    if (value === undefined || size === undefined || size > mostElements) return [inferred];
+    if (value === undefined || size === undefined || size > maxElements) return [inferred];
     return [withElements(inferred, new Array<number>(size).fill(value))];
   },
   // Fewer channels need a smaller constant.
@@ -172,7 +172,7 @@ function cast(
       (s.to === "bool" || !isWhole(s.to)) &&
       output.every(({ strict }) => !strict)
         ? [{ input: 0, low: 0, high: 1, strict: false }]
-        : handedOn(output, 0),
+        : forwardWanted(output, 0),
     homogeneous: (s, site) =>
       isFloat(s.to) && isFloat(site.inputs[0]?.type ?? "bool") ? { products: [[0]] } : undefined,
     // Only the type of a second operand matters.

@@ -6,7 +6,7 @@ import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, decimal, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
 import { noRank, primitive } from "./shared/misses.ts";
-import { filled, fixed, handedOn, need, range, restated, typeOf } from "./shared/rules.ts";
+import { filled, fixed, forwardWanted, need, range, replaceLists, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -108,14 +108,14 @@ export const Slice = defineOp<readonly Range[]>({
       return range.open === true ? site.open(0, axis) : slicedDim(range, dim);
     });
     return [
-      withMoved({ type, dims: out }, site, ({ dims: sizes }) => {
-        const found = sizes.flatMap((size, axis) => {
+      withMoved({ type, dims: out }, site, (sizes) => {
+        const starts = sizes.flatMap((size, axis) => {
           const range = rangeOf(ranges, axis);
           const bounds = range === undefined ? { first: 0 } : resolved(range, size);
           return bounds === undefined ? [] : [{ first: bounds.first, step: range?.step ?? 1 }];
         });
-        if (found.length < sizes.length) return undefined;
-        return (place) => found.map(({ first, step }, axis) => first + step * (place[axis] ?? 0));
+        if (starts.length < sizes.length) return undefined;
+        return (position) => starts.map(({ first, step }, axis) => first + step * (position[axis] ?? 0));
       }),
     ];
   },
@@ -149,7 +149,7 @@ export const Slice = defineOp<readonly Range[]>({
         });
         const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
         if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
-        return restated(site.version < 10, { starts: starts as number[], ends: ends as number[] });
+        return replaceLists(site.version < 10, { starts: starts as number[], ends: ends as number[] });
       },
     };
   },
@@ -264,7 +264,7 @@ export const Pad = defineOp({
             .filter((index) => (place < rank ? index < begin : index >= begin + size));
           return pad - gone.length;
         });
-        return restated(site.version < 11, {
+        return replaceLists(site.version < 11, {
           pads: [...given, ...given.map((axis) => rank + axis)].map((place) => pads[place] ?? 0),
         });
       },
@@ -294,7 +294,7 @@ export const Pad = defineOp({
     const whole = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
     return [dX, undefined, emit.Sub([whole(up), whole(emit.Pad([dX, s.pads, 0]))])];
   },
-  wants: (_, __, output) => handedOn(output, 0),
+  wants: (_, __, output) => forwardWanted(output, 0),
   quantize: (s) =>
     s.mode === "constant" && !s.fillsZero
       ? new Miss("fills with a value other than 0")

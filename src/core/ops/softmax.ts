@@ -1,13 +1,15 @@
 /**
  * Softmax, LogSoftmax and Hardmax (1 at the first maximum) along one axis. Before opset 13 all axes from `axis` (default 1) on are treated as one.
  * Gradients: softmax dx = y · (dy - Σ dy·y); log-softmax dx = dy - eʸ · Σ dy; Hardmax is piecewise constant.
+ * Losses that a model contains are defined for inference only: training adds its loss to the scores.
  */
 import type { Emit } from "../graph/emit.ts";
 import type { Value } from "../graph/graph.ts";
 import { type Distribution, defineOp, type Op, type Site } from "./define.ts";
-import { integer, wrapAxis } from "./shared/attributes.ts";
-import { noRank, primitive } from "./shared/misses.ts";
-import { sameAsInput, sameAxes } from "./shared/rules.ts";
+import { integer, text, wrapAxis } from "./shared/attributes.ts";
+import { inert } from "./shared/inert.ts";
+import { inferenceOnly, noRank, primitive } from "./shared/misses.ts";
+import { need, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
   /** The normalized axes; undefined if the rank is unknown. */
@@ -30,13 +32,12 @@ function read(site: Site): Settings {
   if (dims === undefined) return site.version >= 13 ? { axes: undefined } : { axes: undefined, flattens: axis };
   const first = wrapAxis(axis, dims.length);
   if (site.version >= 13) return { axes: [first] };
-  const flattened = dims.map((_, other) => other).slice(first);
-  const long = flattened.filter((other) => dims[other] !== 1);
+  const long = range(dims.length - first, first).filter((other) => dims[other] !== 1);
   const [only = first, ...more] = long;
   // A later opset would use the written axis, or the last.
   const later = site.attribute("axis") === undefined ? dims.length - 1 : first;
-  const elsewhere = more.length === 0 && only !== later;
-  return { axes: long.length > 0 ? long : [first], ...(elsewhere ? { flattens: first } : {}) };
+  const isElsewhere = more.length === 0 && only !== later;
+  return { axes: long.length > 0 ? long : [first], ...(isElsewhere ? { flattens: first } : {}) };
 }
 
 function softmax({ name, rule, form }: Row): Op {
@@ -48,7 +49,7 @@ function softmax({ name, rule, form }: Row): Op {
     distribution: ({ axes }) => ({ form, axes }),
     axes: ({ axes }, _, dims) => {
       if (axes === undefined) return noRank;
-      return sameAxes(dims, { but: (axis) => axes.includes(axis), why: `${name} normalizes over this axis` });
+      return sameAxes(dims, { refused: (axis) => axes.includes(axis), reason: `${name} normalizes over this axis` });
     },
     lower: ({ axes = [], flattens }, emit, [x]) => {
       const first = flattens ?? (axes.length > 1 ? axes[0] : undefined);
@@ -77,3 +78,25 @@ export const softmaxOperators: readonly Op[] = [
   }),
   softmax({ name: "Hardmax", rule: () => undefined, form: "probabilities" }),
 ];
+
+/**
+ * Scores: samples × classes × positions; targets: class indices, samples × positions. A position costs -weight(class) · score(class), or 0 for
+ * `ignore_index`; "mean" divides by the sum of the counted weights. SoftmaxCrossEntropyLoss first takes the log-softmax over axis 1, its output 1.
+ */
+export const lossOperators: readonly Op[] = ["NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"].map((name) =>
+  inert(inferenceOnly, {
+    name,
+    read: (site) => ({
+      ignored: integer(site, "ignore_index", undefined),
+      reduction: text(site, "reduction", "mean"),
+    }),
+    infer: ({ reduction }, site) => {
+      const { type, dims } = need(site, 0);
+      return [
+        { type, dims: reduction === "none" ? site.inputs[1]?.dims : [] },
+        { type, dims },
+      ];
+    },
+    wants: (_, site) => requirePositions(1, site.inputs[0]?.dims?.[1]),
+  }),
+);

@@ -1,10 +1,17 @@
-/** Operators on strings, and TfIdfVectorizer, which counts n-grams. */
+/**
+ * Operators on strings, TfIdfVectorizer (counts n-grams), and the operators of ai.onnx.ml that scikit-learn exporters write, for inference only.
+ */
 import { Miss } from "../errors.ts";
-import { decimals, integer, integers, text, texts } from "./shared/attributes.ts";
+import { type Dim, elementCount } from "../tensor/dims.ts";
+import type { DataType } from "../tensor/types.ts";
+import type { Op, OpDef, Site } from "./define.ts";
+import { decimals, flag, integer, integers, text, texts } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { broadcast, need, shaped } from "./shared/rules.ts";
 
 const onStrings = new Miss("operates on strings");
+const inAttributes = new Miss("stores its parameters in attributes");
+const keepDims = (dims: readonly Dim[]): readonly Dim[] => dims;
 
 export const StringConcat = inert(onStrings, {
   name: "StringConcat",
@@ -17,28 +24,21 @@ export const StringNormalizer = inert(onStrings, {
   read: (site) => ({
     stopWords: texts(site, "stopwords") ?? [],
     change: text(site, "case_change_action", "NONE"),
-    sensitive: integer(site, "is_case_sensitive", 0) !== 0,
+    sensitive: flag(site, "is_case_sensitive"),
     locale: text(site, "locale", ""),
   }),
-  infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    if (dims === undefined || s.stopWords.length === 0) return [{ type, dims }];
-    const last = dims.length - 1;
-    return [{ type, dims: dims.map((dim, axis) => (axis === last ? site.open(0, axis) : dim)) }];
-  },
+  infer: (s, site) =>
+    shaped(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
   unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
 });
 
 export const StringSplit = inert(onStrings, {
   name: "StringSplit",
-  read: (site) => ({
-    delimiter: text(site, "delimiter", ""),
-    most: site.attribute("maxsplit") === undefined ? undefined : integer(site, "maxsplit", 0),
-  }),
+  read: (site) => ({ delimiter: text(site, "delimiter", ""), maxSplit: integer(site, "maxsplit", undefined) }),
   infer: (_, site) => {
     const { dims } = need(site, 0);
     return [
-      { type: "string", dims: dims === undefined ? dims : [...dims, site.open(0, dims.length)] },
+      { type: "string", dims: dims && [...dims, site.open(0, dims.length)] },
       { type: "int64", dims },
     ];
   },
@@ -47,7 +47,7 @@ export const StringSplit = inert(onStrings, {
 export const RegexFullMatch = inert(onStrings, {
   name: "RegexFullMatch",
   read: (site) => ({ pattern: text(site, "pattern", "") }),
-  infer: (_, site) => [{ type: "bool", dims: need(site, 0).dims }],
+  infer: (_, site) => shaped(site, keepDims, "bool"),
 });
 
 export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
@@ -57,14 +57,49 @@ export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
     lengths: [integer(site, "min_gram_length", 1), integer(site, "max_gram_length", 1)],
     skips: integer(site, "max_skip_count", 0),
     counts: integers(site, "ngram_counts") ?? [],
-    places: integers(site, "ngram_indexes") ?? [],
+    columns: integers(site, "ngram_indexes") ?? [],
     numbers: integers(site, "pool_int64s") ?? [],
     words: texts(site, "pool_strings") ?? [],
     weights: decimals(site, "weights") ?? [],
   }),
-  infer: (s, site) => {
-    const { dims } = need(site, 0);
-    const columns = s.places.reduce((most, place) => Math.max(most, place + 1), 0);
-    return [{ type: "float32", dims: dims === undefined ? dims : [...dims.slice(0, -1), columns] }];
-  },
+  infer: ({ columns }, site) =>
+    shaped(
+      site,
+      (dims) => [...dims.slice(0, -1), columns.reduce((count, column) => Math.max(count, column + 1), 0)],
+      "float32",
+    ),
 });
+
+const preprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
+  inert(inAttributes, { name, domain: "ai.onnx.ml", infer });
+
+const sameDims = (_: null, site: Site) => shaped(site, keepDims);
+/** Scaler and Normalizer always return float32. */
+const floats = (_: null, site: Site) => shaped(site, keepDims, "float32");
+
+const labels: readonly (readonly [attribute: string, type: DataType])[] = [
+  ["values_int64s", "int64"],
+  ["values_floats", "float32"],
+  ["values_strings", "string"],
+];
+
+export const mlOperators: readonly Op[] = [
+  preprocessing("Scaler", floats),
+  preprocessing("Normalizer", floats),
+  preprocessing("Binarizer", sameDims),
+  preprocessing("Imputer", sameDims),
+  preprocessing("LabelEncoder", (_, site) => {
+    const [, listed] = labels.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
+    const tensor = site.attribute("values_tensor");
+    const type = tensor?.kind === "tensor" ? tensor.value.type : listed;
+    return type === undefined ? new Miss("has no labels") : shaped(site, keepDims, type);
+  }),
+  // One output per index, whatever the shape of the indices.
+  preprocessing("ArrayFeatureExtractor", (_, site) => {
+    const picked = (dims: readonly Dim[] = [], indices: readonly Dim[] = []) => [
+      ...(dims.length === 1 ? [1] : dims.slice(0, -1)),
+      elementCount(indices),
+    ];
+    return shaped(site, picked, undefined, [0, 1]);
+  }),
+];

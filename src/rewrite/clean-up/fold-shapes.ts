@@ -68,7 +68,7 @@ function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> 
     if (output === undefined || pads?.producer === undefined) continue;
     const numbers = inference.operand(pads)?.elements ?? [];
     const exceeds = [...output.uses].some(({ node: reader }) => {
-      const most = entryOf(reader)?.mostPadding?.(inference.site(reader));
+      const most = entryOf(reader)?.maxPadding?.(inference.site(reader));
       return most?.some((limit, place) => Number(spatial(numbers)[place]) > limit) === true;
     });
     if (!exceeds) continue;

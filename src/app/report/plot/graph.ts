@@ -252,7 +252,7 @@ function valueText({ name, type }: Value): string {
   return `${name}: ${type?.type ?? "?"} ${dimsText(type?.dims)}`;
 }
 
-const mostElements = 16;
+const maxElements = 16;
 const mostCharacters = 120;
 
 export function attributeText(attribute: Attribute): string {
@@ -286,6 +286,6 @@ function stringText(value: string | Uint8Array): string {
 }
 
 function listText(elements: readonly string[]): string {
-  const more = elements.length > mostElements ? `, … ${elements.length} in all` : "";
-  return `[${elements.slice(0, mostElements).join(", ")}${more}]`;
+  const more = elements.length > maxElements ? `, … ${elements.length} in all` : "";
+  return `[${elements.slice(0, maxElements).join(", ")}${more}]`;
 }

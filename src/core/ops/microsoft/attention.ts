@@ -10,10 +10,10 @@ import type { Inferred, Operand, Site } from "../define.ts";
 import { decimal, integer, integers } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
 import { fromHeads, toHeads } from "../shared/heads.ts";
+import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { dimsAt, need, range, scalar, withDims } from "../shared/rules.ts";
 import { attend, attentionMacs, behind, maskAdded } from "./attend.ts";
-import { microsoftOp } from "./typed.ts";
 
 const fused = new Miss(`projects and attends in one node: ${lowerFirst}`);
 const mixes = new Miss(`splits its channels into heads: ${lowerFirst}`);

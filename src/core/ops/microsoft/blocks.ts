@@ -14,21 +14,21 @@ import { takeIndices } from "../../tensor/take.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
 import type { AxisEnd, AxisLink, AxisRule, Inferred, PackedWeight, Restored, Site, WeightRole } from "../define.ts";
 import { integer, wrapAxis } from "../shared/attributes.ts";
+import { microsoftOp } from "../shared/inert.ts";
 import { chained } from "../shared/products.ts";
 import {
   castLike,
   dimsAt,
   need,
-  positions,
   present,
   range,
+  requirePositions,
   sameAxes,
   scalar,
   shaped,
   typeOf,
   withDims,
 } from "../shared/rules.ts";
-import { microsoftOp } from "./typed.ts";
 
 const already = new Miss("its weight is stored quantized");
 
@@ -377,7 +377,7 @@ export const GatherBlockQuantized = microsoftOp({
     ];
     return [{ type, dims }];
   },
-  wants: (s) => positions(1, s.dims[s.gather]),
+  wants: (s) => requirePositions(1, s.dims[s.gather]),
   parameters: [],
   weight: rowsOf,
   axes: tableAxes,

@@ -13,10 +13,10 @@ import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../.
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
 import { constantIntegers, decimal, integer, integers } from "../shared/attributes.ts";
-import { fromHeads, rotated, toHeads } from "../shared/heads.ts";
+import { fromHeads, rotateHeads, toHeads } from "../shared/heads.ts";
+import { microsoftOp, typed } from "../shared/inert.ts";
 import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
 import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
-import { microsoftOp, typed } from "./typed.ts";
 
 function cached(site: Site): Dim | undefined {
   const total = totalLength(site.inputs[6]);
@@ -113,7 +113,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
       if (s.rotary === undefined) return x;
       if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
       const places = positions ?? integersConstant(emit, [s.past ?? 0]);
-      return rotated(emit, x, places, { cos, sin, interleaved: s.rotary === "neighbours", width: size });
+      return rotateHeads(emit, x, places, { cos, sin, interleaved: s.rotary === "neighbours", width: size });
     };
     const queries = turned(toHeads(emit, query, s.heads));
     const newKeys = turned(toHeads(emit, key, s.keyHeads));
@@ -171,7 +171,7 @@ export const SparseAttention = typed<Grouped>({
     const past = [3, 4].flatMap((input) => sameAsInput(site, input));
     return [{ type, dims: [batch, length, s.heads * width] }, ...past];
   },
-  why: "attends over a cache of variable length, in blocks that its inputs select",
+  reason: "attends over a cache of variable length, in blocks that its inputs select",
   cost: () => new Miss("its inputs select the blocks that it multiplies"),
 });
 
@@ -196,7 +196,7 @@ export const DecoderMaskedMultiHeadAttention = typed({
     const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
     return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, after(6), scores].slice(0, site.outputs);
   },
-  why: "attends over a cache of variable length",
+  reason: "attends over a cache of variable length",
   cost: () => new Miss("the number of keys is an input"),
 });
 
@@ -221,7 +221,7 @@ export const PackedAttention = typed<Packed>({
     const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
     return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
   },
-  why: packedWhy,
+  reason: packedWhy,
   parameters: [1, 2],
   cost: () => new Miss(packedWhy),
 });
@@ -235,7 +235,7 @@ export const PackedMultiHeadAttention = typed<Packed>({
     const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
     return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
   },
-  why: packedWhy,
+  reason: packedWhy,
   parameters: [3],
   cost: () => new Miss(packedWhy),
 });
@@ -249,7 +249,7 @@ export const RelativePositionBias = typed({
       totalLength(site.inputs[input]) ?? constantIntegers(site.inputs[input])?.[0] ?? site.open(0, axis);
     return [{ type, dims: dims && [1, dims[1] as Dim, length(1, 2), length(2, 3)] }];
   },
-  why: "is a lookup table by distance",
+  reason: "is a lookup table by distance",
   parameters: [0],
 });
 
@@ -262,7 +262,7 @@ export const GatedRelativePositionBias = typed({
     const batch = dims?.length === 3 ? dims[0] : site.inputs[6]?.dims?.[0];
     return [{ type, dims: bias && batch !== undefined ? [batch, ...bias.slice(1)] : undefined }];
   },
-  why: "gates the attention bias by its queries",
+  reason: "gates the attention bias by its queries",
   parameters: [1, 3, 4, 5],
   cost: (_, site) => withDims(site, [0, 3], (q = [], w = []) => multiplyDims(elementCount(q), w[1] ?? 0)),
 });

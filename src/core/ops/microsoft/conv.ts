@@ -1,12 +1,18 @@
-/** FusedConv (Conv + fourth input + activation) and its channels-last forms NhwcConv and NhwcFusedConv (GPU only): data N × spatial × C. */
+/**
+ * FusedConv (Conv, a fourth input and an activation), and layouts that ONNX Runtime's optimization level `all` writes for one kind of processor:
+ * - NhwcConv, NhwcFusedConv (GPU only) and NhwcMaxPool (integers): data N × spatial × C.
+ * - com.microsoft.nchwc: channels in blocks of 8 or 16 (SIMD width). Values keep the dimensions N × C × spatial, with C rounded up to complete
+ *   blocks; kernels are blocked, too. ReorderInput converts to blocks, ReorderOutput back. Pith reads, types and runs such models only.
+ */
 import { Miss } from "../../errors.ts";
-import type { Emit } from "../../graph/emit.ts";
-import type { Value } from "../../graph/graph.ts";
-import type { AxisLink, Op, Site, WeightRole } from "../define.ts";
+import { type Dim, multiplyDims } from "../../tensor/dims.ts";
+import type { AxisLink, Op, OpDef, Site } from "../define.ts";
 import { type Activation, activate, readActivation } from "../shared/activations.ts";
-import { decimals, text } from "../shared/attributes.ts";
+import { decimals, flag, integer, integers, text } from "../shared/attributes.ts";
+import { inBlocks } from "../shared/channel-blocks.ts";
 import {
   type ConvSettings,
+  channelsFirst,
   channelsLast,
   convAttributes,
   convAxes,
@@ -15,52 +21,42 @@ import {
   convolved,
   convWeight,
   readConv,
-  turned,
+  withChannelsFirst,
+  withDataFirst,
 } from "../shared/convolution.ts";
-import { lowerFirst } from "../shared/misses.ts";
+import { gpuOnly, inert, microsoftOp, typed } from "../shared/inert.ts";
+import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
 import { shaped, withDims } from "../shared/rules.ts";
-import { gpuOnly, microsoftOp, typed } from "./typed.ts";
+import { channelAxes, globallyPooled, poolAttributes, pooledDims, readPool, type Window } from "../shared/window.ts";
 
-interface Settings extends ConvSettings {
-  readonly activation: Activation;
-}
-
-function read(site: Site): Settings | Miss {
-  const s = readConv(site);
-  const activation = readActivation(text(site, "activation", ""), decimals(site, "activation_params") ?? []);
-  if (s instanceof Miss) return s;
-  return activation instanceof Miss ? activation : { ...s, activation };
-}
-
-function fusedWeight(s: Settings, site: Site): WeightRole | Miss {
-  const role = convWeight(s, site);
-  if (role instanceof Miss || (s.activation.name === "" && site.inputs[3] === undefined)) return role;
-  return { ...role, fused: s.activation.name === "" ? "a sum" : s.activation.name };
-}
-
-function primitives(s: Settings, emit: Emit, [x, w, bias, sum]: readonly (Value | undefined)[]): Value {
-  const y = emit.Conv([x, w, bias], convAttributes(s));
-  return activate(emit, sum === undefined ? y : emit.Add([y, sum]), s.activation);
-}
-
-export const FusedConv = microsoftOp<Settings>({
+export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activation }>({
   name: "FusedConv",
-  read,
+  read: (site) => {
+    const s = readConv(site);
+    const activation = readActivation(text(site, "activation", ""), decimals(site, "activation_params") ?? []);
+    if (s instanceof Miss) return s;
+    return activation instanceof Miss ? activation : { ...s, activation };
+  },
   infer: convolved,
   parameters: [1, 2],
-  weight: fusedWeight,
+  weight: (s, site) => {
+    const role = convWeight(s, site);
+    if (role instanceof Miss || (s.activation.name === "" && site.inputs[3] === undefined)) return role;
+    return { ...role, fused: s.activation.name === "" ? "a sum" : s.activation.name };
+  },
   axes: (s, site) => {
     const rule = convAxes(s, site);
     if (rule instanceof Miss) return rule;
-    const added = [0, 1].map((at): AxisLink => ({ from: ["in3", at], to: ["out0", at] }));
-    return { ...rule, links: [...rule.links, ...added] };
+    const addend = [0, 1].map((axis): AxisLink => ({ from: ["in3", axis], to: ["out0", axis] }));
+    return { ...rule, links: [...rule.links, ...addend] };
   },
-  lower: (s, emit, inputs) => [primitives(s, emit, inputs)],
+  lower: (s, emit, [x, w, bias, addend]) => {
+    const y = emit.Conv([x, w, bias], convAttributes(s));
+    return [activate(emit, addend === undefined ? y : emit.Add([y, addend]), s.activation)];
+  },
   cost: convCost,
   quantize: new Miss(`an activation is fused into it: ${lowerFirst}`),
 });
-
-const asFirst = (site: Site): Site => ({ ...site, inputs: site.inputs.with(0, turned(site.inputs[0])) });
 
 const nhwc = (name: string): Op =>
   typed<ConvSettings>({
@@ -68,12 +64,89 @@ const nhwc = (name: string): Op =>
     read: readConv,
     infer: (s, site) =>
       shaped(site, () => {
-        const dims = withDims(asFirst(site), [0, 1], (x, w) => convDims(s, x, w));
+        const dims = withDims(withDataFirst(site), [0, 1], (x, w) => convDims(s, x, w));
         return dims instanceof Miss ? dims : channelsLast(dims);
       }),
-    why: gpuOnly,
+    reason: gpuOnly,
     parameters: [1, 2],
-    cost: (s, site) => convCost(s, asFirst(site)),
+    cost: (s, site) => convCost(s, withDataFirst(site)),
   });
 
-export const microsoftConvOperators: readonly Op[] = [nhwc("NhwcConv"), nhwc("NhwcFusedConv")];
+export const NhwcMaxPool = microsoftOp<Window>({
+  name: "NhwcMaxPool",
+  read: readPool,
+  infer: (s, site) => shaped(site, (dims) => channelsLast(pooledDims(s, channelsFirst(dims)))),
+  axes: ({ kernel }) => channelAxes(kernel.length + 1),
+  lower: (s, emit, [data]) => [
+    withChannelsFirst(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
+  ],
+  gradient: new Miss("selects among integers"),
+  quantize: quantizedAlready,
+});
+
+const blocks = new Miss(
+  "its channels are stored in blocks for one kind of processor: optimize the model again in ONNX Runtime, at a graph optimization level below 'all'",
+);
+
+/** Defines an operator of the blocked layout with types and cost only. */
+function blocked<S = null>(
+  name: string,
+  dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
+  more: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
+): Op {
+  return inert<S>(blocks, {
+    name,
+    domain: "com.microsoft.nchwc",
+    infer: (s, site) => shaped(site, (x) => dims(s, x, site)),
+    weight: blocks,
+    lower: blocks,
+    ...more,
+  });
+}
+
+/** Channels enter unblocked, first or last. Their number stays if it fills complete blocks of 16. */
+const reorderInput = blocked<{ readonly last: boolean }>(
+  "ReorderInput",
+  ({ last }, x, site) => {
+    const [batch = 1, channels, ...spatial] = last ? channelsFirst(x) : x;
+    const isComplete = typeof channels === "number" && channels % 16 === 0;
+    return [batch, isComplete ? channels : site.open(0, 1), ...spatial];
+  },
+  {
+    read: (site) => ({ last: flag(site, "channels_last") }),
+    inChannelBlocks: ({ last }, _, [x], block) => {
+      const reordered = last ? undefined : inBlocks(x, block);
+      return reordered && [reordered];
+    },
+  },
+);
+
+const reorderOutput = blocked<{ readonly last: boolean; readonly channels: number }>(
+  "ReorderOutput",
+  ({ last, channels }, [batch = 1, , ...spatial]) =>
+    last ? [batch, ...spatial, channels] : [batch, channels, ...spatial],
+  { read: (site) => ({ last: flag(site, "channels_last"), channels: integer(site, "channels", 0) }) },
+);
+
+const upsample = blocked<readonly number[]>(
+  "Upsample",
+  (scales, x) => x.map((dim, axis) => multiplyDims(dim, scales[axis] ?? 1)),
+  { read: (site) => integers(site, "scales") ?? new Miss("has no scales") },
+);
+
+export const microsoftConvOperators: readonly Op[] = [
+  nhwc("NhwcConv"),
+  nhwc("NhwcFusedConv"),
+  reorderInput,
+  reorderOutput,
+  upsample,
+  blocked<ConvSettings>("Conv", (s, x, site) => withDims(site, [1], (w) => convDims(s, x, w)), {
+    read: readConv,
+    cost: convCost,
+    parameters: [1, 2],
+  }),
+  blocked<Window>("MaxPool", pooledDims, { read: readPool }),
+  blocked<Window>("AveragePool", pooledDims, { read: readPool }),
+  blocked("GlobalMaxPool", (_, x) => globallyPooled(x)),
+  blocked("GlobalAveragePool", (_, x) => globallyPooled(x)),
+];

@@ -6,6 +6,7 @@ import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
 import { codeType, encoded, single, twoCoded } from "../shared/codes.ts";
+import { microsoftOp, typed } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
@@ -20,7 +21,6 @@ import {
   unpicked,
 } from "../shared/products.ts";
 import { withDims } from "../shared/rules.ts";
-import { microsoftOp, typed } from "./typed.ts";
 
 interface Product {
   readonly name: string;
@@ -137,7 +137,7 @@ export const MatMulInteger16 = typed({
     const [a, b] = site.inputs.map((operand) => operand?.type);
     return multiplied(site, a === "uint16" && b === "uint16" ? "uint32" : "int32");
   },
-  why: "is quantized already",
+  reason: "is quantized already",
   weight: (_, site) => matmulWeight(site),
   cost: (_, site) => matmulCost(site),
 });
@@ -154,7 +154,7 @@ export const DynamicQuantizeLSTM = typed({
     const all: Inferred = { type: "float32", dims: known ? [length, directions, batch, hidden] : undefined };
     return [all, state, state].slice(0, site.outputs);
   },
-  why: "is quantized already",
+  reason: "is quantized already",
   parameters: [3],
   cost: (_, site) =>
     withDims(site, [0, 1, 2], (x = [], w = [], r = []) =>

@@ -8,6 +8,7 @@ import type { Dim } from "../../tensor/dims.ts";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
 import { type Activation, activate, readActivation } from "../shared/activations.ts";
 import { decimal, integer, text } from "../shared/attributes.ts";
+import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
   chained,
@@ -23,7 +24,6 @@ import {
   storedOperands,
 } from "../shared/products.ts";
 import { range } from "../shared/rules.ts";
-import { microsoftOp } from "./typed.ts";
 
 interface Settings {
   readonly transposed: readonly [a: boolean, b: boolean];

@@ -1,18 +1,23 @@
 /**
- * Other operators of com.microsoft. Those with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, Unique, GatherND) are lowered;
- * the others (Inverse, CropAndResize, mixtures of experts, …) are only typed.
+ * Other operators of com.microsoft. Those with a counterpart in the default domain (ExpandDims, Trilu, Pad, Range, GatherND) are lowered;
+ * Unique, Inverse, CropAndResize, mixtures of experts and others are only typed. Variants of Gelu, with x' = x + bias:
+ * - Gelu, BiasGelu: x'/2 · (1 + erf(x'/√2));
+ * - FastGelu: x'/2 · (1 + tanh(√(2/π) · (x' + 0.044715 x'³)));
+ * - QuickGelu: x · σ(αx);
+ * - BiasSplitGelu: left · gelu(right) for the halves of the last axis.
  */
 import { Miss } from "../../errors.ts";
+import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
-import { defineOp, type Inferred, type Op, type OpDef, type Operand } from "../define.ts";
-import { constantIntegers, integer, text, wrapAxis } from "../shared/attributes.ts";
+import type { Op, OpDef, Operand } from "../define.ts";
+import { constantIntegers, decimal, integer, text, wrapAxis } from "../shared/attributes.ts";
+import { gpuOnly, microsoftOp, typed } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
-import { need, sameAsInput, scalar, shaped } from "../shared/rules.ts";
+import { alignedAxes, need, sameAsInput, sameAxes, scalar, shaped } from "../shared/rules.ts";
 import { pooledDims, readPool, type Window } from "../shared/window.ts";
-import { typed } from "./typed.ts";
 
 type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
   readonly lower: Exclude<OpDef<S>["lower"], Miss | undefined>;
@@ -20,8 +25,13 @@ type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
 
 const fused = new Miss(`is not an operator of ai.onnx: ${lowerFirst}`);
 
+/** Defines an operator that is lowered to its counterpart in the default domain. */
 const like = <S = null>({ read = () => null as S, ...row }: Like<S>): Op =>
-  defineOp<S>({ ...row, read, domain: "com.microsoft", axes: fused, quantize: fused });
+  microsoftOp<S>({ ...row, read, axes: fused, quantize: fused });
+
+/** Squeezes a vector of one element. */
+const toScalar = (emit: Emit, value: Value | undefined): Value | undefined =>
+  value?.type?.dims?.length === 1 ? emit.Squeeze([value, [0]]) : value;
 
 export const ExpandDims = like({
   name: "ExpandDims",
@@ -53,58 +63,40 @@ export const Pad = like({
       ),
     );
   },
-  lower: ({ mode }, emit, [x, pads, value]) => {
-    const alone = value?.type?.dims?.length === 1;
-    return [emit.Pad([x, pads, alone ? emit.Squeeze([value, [0]]) : value], { mode })];
-  },
+  lower: ({ mode }, emit, [x, pads, value]) => [emit.Pad([x, pads, toScalar(emit, value)], { mode })],
 });
 
-function numberAt(operand: Operand | undefined): number | undefined {
-  const [known] = constantIntegers(operand) ?? [];
+function numberOf(operand: Operand | undefined): number | undefined {
+  const [element] = constantIntegers(operand) ?? [];
   const { small } = operand ?? {};
-  return known ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
+  return element ?? (small === undefined || small.type === "string" ? undefined : toFloat64(small)[0]);
 }
 
 export const Range = like({
   name: "Range",
   infer: (_, site) => {
-    const [start, limit] = [numberAt(site.inputs[0]), numberAt(site.inputs[1])];
-    const step = site.inputs[2] === undefined ? 1 : numberAt(site.inputs[2]);
-    const known = start !== undefined && limit !== undefined && step !== undefined && step !== 0;
-    const count = known ? Math.max(0, Math.ceil((limit - start) / step)) : site.open(0, 0);
+    const [start, limit] = [numberOf(site.inputs[0]), numberOf(site.inputs[1])];
+    const step = site.inputs[2] === undefined ? 1 : numberOf(site.inputs[2]);
+    const isKnown = start !== undefined && limit !== undefined && step !== undefined && step !== 0;
+    const count = isKnown ? Math.max(0, Math.ceil((limit - start) / step)) : site.open(0, 0);
     return [{ type: need(site, 0).type, dims: [count] }];
   },
   lower: (_, emit, [start, limit, step]) => {
     if (start?.type === undefined || limit === undefined) return new Miss("an operand is missing");
-    const alone = (value: Value): Value => (value.type?.dims?.length === 1 ? emit.Squeeze([value, [0]]) : value);
-    const by = step === undefined ? scalar(emit, start.type.type, 1) : alone(step);
-    return [emit.Range([alone(start), alone(limit), by])];
+    const by = step === undefined ? scalar(emit, start.type.type, 1) : toScalar(emit, step);
+    return [emit.Range([toScalar(emit, start), toScalar(emit, limit), by])];
   },
 });
-
-export const Unique = typed({
-  name: "Unique",
-  infer: (_, site): readonly Inferred[] => {
-    const { type, dims } = need(site, 0);
-    const found = site.open(0, 0);
-    const all: readonly Inferred[] = [
-      { type, dims: [found] },
-      { type: "int64", dims },
-      { type: "int64", dims: [found] },
-    ];
-    return all.slice(0, site.outputs);
-  },
-  why: "its result depends on its data",
-});
-
-function gatheredDims(dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined {
-  const depth = indices.at(-1);
-  return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
-}
 
 export const GatherND = like({
   name: "GatherND",
-  infer: (_, site) => shaped(site, gatheredDims, undefined, [0, 1]),
+  infer: (_, site) => {
+    const gathered = (dims: readonly Dim[] = [], indices: readonly Dim[] = []): readonly Dim[] | undefined => {
+      const depth = indices.at(-1);
+      return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
+    };
+    return shaped(site, gathered, undefined, [0, 1]);
+  },
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
@@ -119,60 +111,87 @@ export const UnfoldTensor = typed({
       const windows = addDims(floorDims(addDims(dims[along] ?? size, -size), step), 1);
       return [...dims.with(along, windows), size];
     }),
-  why: "extracts sliding windows of an axis",
+  reason: "extracts sliding windows of an axis",
 });
 
-export const Inverse = typed({
-  name: "Inverse",
-  infer: (_, site) => sameAsInput(site),
-  why: "inverts matrices",
-});
-
-export const NGramRepeatBlock = typed({
-  name: "NGramRepeatBlock",
-  infer: (_, site) => sameAsInput(site, 1),
-  why: "masks repeated n-grams",
-});
-
-export const CDist = typed({
-  name: "CDist",
-  infer: (_, site) => shaped(site, ([rows = 1] = [], [others = 1] = []) => [rows, others], undefined, [0, 1]),
-  why: "measures distances",
-});
-
-export const CropAndResize = typed({
-  name: "CropAndResize",
-  infer: (_, site) => {
-    const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
-    const follow = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
-      boxes,
-      channels,
-      height,
-      width,
-    ];
-    return shaped(site, follow, undefined, [0, 1]);
-  },
-  why: "crops boxes from images",
-});
-
-export const MaxpoolWithMask = typed<Window>({
-  name: "MaxpoolWithMask",
-  read: readPool,
-  infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
-  why: "pools under a mask",
-});
-
-function experts(name: string, parameters: readonly number[], why: string): Op {
-  return typed({
+const experts = (name: string, parameters: readonly number[], reason: string): Op =>
+  typed({
     name,
     infer: (_, site) => sameAsInput(site),
-    why,
+    reason,
     parameters,
     cost: () => new Miss("which experts compute depends on the data"),
   });
+
+function gelu(name: string, compute: (emit: Emit, x: Value, alpha: number) => Value): Op {
+  return microsoftOp({
+    name,
+    read: (site) => ({ alpha: decimal(site, "alpha", 1.702) }),
+    infer: (_, site) => sameAsInput(site),
+    parameters: [1],
+    axes: (_, site, dims) => [...sameAxes(dims), ...alignedAxes(site, 1, dims.length)],
+    lower: (s, emit, [x, bias]) => [compute(emit, bias === undefined ? x : emit.Add([x, bias]), s.alpha)],
+  });
+}
+
+const erfGelu = (emit: Emit, x: Value): Value =>
+  emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Erf([emit.Mul([x, Math.SQRT1_2])]), 1])]);
+
+function tanhGelu(emit: Emit, x: Value): Value {
+  const cubic = emit.Mul([emit.Mul([emit.Mul([x, x]), x]), 0.044715]);
+  const inner = emit.Mul([emit.Add([x, cubic]), Math.sqrt(2 / Math.PI)]);
+  return emit.Mul([emit.Mul([x, 0.5]), emit.Add([emit.Tanh([inner]), 1])]);
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
+  typed({
+    name: "Unique",
+    infer: (_, site) => {
+      const { type, dims } = need(site, 0);
+      const count = site.open(0, 0);
+      const [values, counts] = [{ type, dims: [count] }, { type: "int64", dims: [count] } as const];
+      return [values, { type: "int64", dims } as const, counts].slice(0, site.outputs);
+    },
+    reason: "its result depends on its data",
+  }),
+  typed({ name: "Inverse", infer: (_, site) => sameAsInput(site), reason: "inverts matrices" }),
+  typed({ name: "NGramRepeatBlock", infer: (_, site) => sameAsInput(site, 1), reason: "masks repeated n-grams" }),
+  typed({
+    name: "CDist",
+    infer: (_, site) => shaped(site, ([rows = 1] = [], [columns = 1] = []) => [rows, columns], undefined, [0, 1]),
+    reason: "measures distances",
+  }),
+  typed({
+    name: "CropAndResize",
+    infer: (_, site) => {
+      const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
+      const cropped = ([, channels = 1]: readonly Dim[] = [], [boxes = 1]: readonly Dim[] = []) => [
+        boxes,
+        channels,
+        height,
+        width,
+      ];
+      return shaped(site, cropped, undefined, [0, 1]);
+    },
+    reason: "crops boxes from images",
+  }),
+  typed<Window>({
+    name: "MaxpoolWithMask",
+    read: readPool,
+    infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
+    reason: "pools under a mask",
+  }),
+  typed({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
+  typed({
+    name: "BiasSplitGelu",
+    infer: (_, site) => shaped(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
+    reason: gpuOnly,
+    parameters: [1],
+  }),
   experts("MoE", [2, 3, 4, 5, 6, 7], "routes each token to a few experts"),
   experts("QMoE", [4, 7], "routes each token to a few experts, whose weights are quantized"),
+  gelu("Gelu", erfGelu),
+  gelu("BiasGelu", erfGelu),
+  gelu("FastGelu", tanhGelu),
+  gelu("QuickGelu", (emit, x, alpha) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])])),
 ];

@@ -15,42 +15,12 @@ import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
 import { decoded } from "../shared/codes.ts";
+import { gpuOnly, microsoftOp, typed } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
-import { alongLastAxes, rootMeanSquare, scaling } from "../shared/normalize.ts";
-import { need, positions, range, sameAsInput } from "../shared/rules.ts";
-import { gpuOnly, microsoftOp, typed } from "./typed.ts";
+import { alongLastAxes, normalizedAxes, rootMeanSquare, scaling } from "../shared/normalize.ts";
+import { need, range, requirePositions, sameAsInput } from "../shared/rules.ts";
 
-const overAxis = "is normalized over this axis";
-
-/** The leading axes pass through; the last `over` axes are normalized. */
-function normalizedAxes(
-  site: Site,
-  dims: readonly Dim[],
-  over: number,
-  operands: readonly number[],
-  outputs: readonly number[],
-): readonly AxisLink[] {
-  const lead = dims.length - over;
-  const inputs = operands.flatMap((input) => {
-    const own = site.inputs[input]?.dims ?? [];
-    return own.flatMap((dim, axis): AxisLink[] => {
-      const out = dims.length - own.length + axis;
-      if (out >= lead)
-        return [
-          { refuses: [`in${input}`, axis], reason: overAxis, statistics: dim === 1 ? {} : { to: ["out0", out] } },
-        ];
-      return dim !== 1 || dims[out] === 1 ? [{ from: [`in${input}`, axis], to: ["out0", out] }] : [];
-    });
-  });
-  const statistics = outputs.flatMap((output) =>
-    range(lead).map((axis): AxisLink => ({ from: [`out${output}`, axis], to: ["out0", axis] })),
-  );
-  return [
-    ...inputs,
-    ...range(over, lead).map((axis): AxisLink => ({ refuses: ["out0", axis], reason: overAxis, statistics: {} })),
-    ...statistics,
-  ];
-}
+const reason = "is normalized over this axis";
 
 export const SimplifiedLayerNormalization = defineOp({
   name: "SimplifiedLayerNormalization",
@@ -71,7 +41,7 @@ export const SimplifiedLayerNormalization = defineOp({
   ...scaling,
   parameters: [1],
   homogeneous: alongLastAxes(1),
-  axes: (s, site, dims) => normalizedAxes(site, dims, dims.length - s.axis, [0, 1], site.outputs > 1 ? [1] : []),
+  axes: (s, site, dims) => normalizedAxes(site, dims, { first: s.axis, inputs: [0, 1], outputs: [1], reason }),
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
@@ -80,20 +50,11 @@ export const SimplifiedLayerNormalization = defineOp({
   },
 });
 
-interface SkipSettings {
-  readonly epsilon: number;
-  readonly statistics: boolean;
-}
-
-interface SkipForm {
-  readonly name: string;
-  readonly shift: number | undefined;
-  readonly bias: number;
-}
-
-function skip({ name, shift, bias }: SkipForm): Op {
-  const vectors = [2, ...(shift === undefined ? [] : [shift]), bias];
-  return microsoftOp<SkipSettings>({
+/** @param shift The input with the shift after the normalization, if the form has one; `bias` is the input that is added before. */
+function skip(name: string, shift: number | undefined, bias: number): Op {
+  const factors = shift === undefined ? [2] : [2, shift];
+  const vectors = [...factors, bias];
+  return microsoftOp({
     name,
     read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), statistics: site.outputs > 1 }),
     infer: (_, site): readonly Inferred[] => {
@@ -101,21 +62,22 @@ function skip({ name, shift, bias }: SkipForm): Op {
       const statistic: Inferred = { type: "float32", dims: dims && [...dims.slice(0, -1), 1] };
       return [{ type, dims }, statistic, statistic, { type, dims }].slice(0, site.outputs);
     },
-    parameters: (_, site) => vectors.filter((input) => site.inputs[input]?.stored === true),
+    parameters: vectors,
     scales: () => [2],
-    homogeneous: alongLastAxes(2, ...(shift === undefined ? [] : [shift])),
+    homogeneous: alongLastAxes(...factors),
     weight: scaling.weight,
     axes: (_, site, dims) => {
-      const links = normalizedAxes(site, dims, 1, [0, 1, ...vectors], range(site.outputs - 1, 1));
       const last = dims.length - 1;
-      const sum: AxisLink = { refuses: ["out3", last], reason: overAxis, statistics: { to: ["out0", last] } };
+      const ports = { first: last, inputs: [0, 1, ...vectors], outputs: range(site.outputs - 1, 1), reason };
+      const links = normalizedAxes(site, dims, ports);
+      const sum: AxisLink = { refuses: ["out3", last], reason, statistics: { to: ["out0", last] } };
       return site.outputs > 3 ? [...links, sum] : links;
     },
     lower: (s, emit, inputs) => {
-      const [x, other, scale] = inputs;
-      const added = inputs[bias];
-      const plain = emit.Add([x, other]);
-      const sum = added === undefined ? plain : emit.Add([plain, added]);
+      const [x, skipped, scale] = inputs;
+      const addend = inputs[bias];
+      const plain = emit.Add([x, skipped]);
+      const sum = addend === undefined ? plain : emit.Add([plain, addend]);
       const average = (): Value => emit.ReduceMean([sum, [-1]], { keepdims: 1 });
       if (shift === undefined) {
         const { y, inverse } = rootMeanSquare(emit, sum, scale, { axes: [-1], epsilon: s.epsilon });
@@ -134,32 +96,24 @@ const groupNorm = (name: string): Op =>
   typed({
     name,
     infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
-    why: gpuOnly,
+    reason: gpuOnly,
     parameters: [1, 2, 4],
   });
 
-interface Embedding {
-  readonly ids: Value;
-  readonly segments: Value | undefined;
-  readonly positions: Value | undefined;
-  readonly mask: Value | undefined;
-  readonly words: Value | undefined;
-  readonly places: Value | undefined;
-  readonly segmentTable: Value | undefined;
-  readonly scale: Value | undefined;
-  readonly shift: Value | undefined;
-}
+type Embedding = { readonly ids: Value } & Readonly<
+  Record<"segments" | "positions" | "mask", Value | undefined> &
+    Record<"words" | "positionTable" | "segmentTable" | "scale" | "shift", Value | undefined>
+>;
 
 /** Writes the result, the ones per mask row (0 without a mask), and the sum. Positions count from 0 by default. */
 function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Value, Value] {
   const rows = (table: Value | undefined, indices: Value): Value => emit.Gather([table, indices], { axis: 0 });
   const length = emit.Shape([e.ids], { start: 1, end: 2 });
-  const places = e.positions === undefined ? emit.Slice([e.places, [0], length, [0]]) : rows(e.places, e.positions);
-  const both = emit.Add([rows(e.words, e.ids), places]);
-  const sum =
-    e.segments === undefined || e.segmentTable === undefined
-      ? both
-      : emit.Add([both, rows(e.segmentTable, e.segments)]);
+  const table = e.positionTable;
+  const positions = e.positions === undefined ? emit.Slice([table, [0], length, [0]]) : rows(table, e.positions);
+  const unsegmented = emit.Add([rows(e.words, e.ids), positions]);
+  const hasSegments = e.segments !== undefined && e.segmentTable !== undefined;
+  const sum = hasSegments ? emit.Add([unsegmented, rows(e.segmentTable, e.segments)]) : unsegmented;
   const count = (): Value => {
     const mask = e.mask ?? emit.Sub([e.ids, e.ids]);
     const ones = emit.Cast([emit.Equal([mask, 1])], { to: typeCodes.int32 });
@@ -172,18 +126,18 @@ export const EmbedLayerNormalization = microsoftOp({
   name: "EmbedLayerNormalization",
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
   infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
-  wants: (_, site) => [...inTables(site), ...positions(8, site.inputs[3]?.dims?.[0])],
+  wants: (_, site) => [...inTables(site), ...requirePositions(8, site.inputs[3]?.dims?.[0])],
   parameters: [2, 3, 4, 5, 6],
   scales: () => [5],
   weight: new Miss("is a lookup in several tables"),
   axes: new Miss("is normalized over the embedding axis"),
-  lower: (s, emit, [ids, segments, words, places, segmentTable, scale, shift, mask, positions]) => {
-    const all = { ids, segments, positions, mask, words, places, segmentTable, scale, shift };
-    return embed(emit, all, s.epsilon).slice(0, s.outputs);
+  lower: (s, emit, [ids, segments, words, positionTable, segmentTable, scale, shift, mask, positions]) => {
+    const operands = { ids, segments, positions, mask, words, positionTable, segmentTable, scale, shift };
+    return embed(emit, operands, s.epsilon).slice(0, s.outputs);
   },
 });
 
-/** Returns the types of result, counts and sum for ids (batch × length) and a word table. */
+/** Infers result, counts and sum for ids (batch × length) and a word table. */
 function embedded(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
   const width = site.inputs[2]?.dims?.[1];
@@ -198,13 +152,13 @@ function embedded(site: Site, type: DataType): readonly Inferred[] {
 /** Requires word and segment ids within their tables, and a mask of 0 and 1. */
 function inTables({ inputs }: Site): readonly Wanted[] {
   return [
-    ...positions(0, inputs[2]?.dims?.[0]),
-    ...positions(1, inputs[4]?.dims?.[0]),
+    ...requirePositions(0, inputs[2]?.dims?.[0]),
+    ...requirePositions(1, inputs[4]?.dims?.[0]),
     { input: 7, low: 0, high: 1, strict: false },
   ];
 }
 
-export const QEmbedLayerNormalization = microsoftOp<number>({
+export const QEmbedLayerNormalization = microsoftOp({
   name: "QEmbedLayerNormalization",
   read: (site) => decimal(site, "epsilon", 1e-12),
   infer: (_, site) => embedded(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
@@ -216,7 +170,7 @@ export const QEmbedLayerNormalization = microsoftOp<number>({
     // Five tables from input 2 on, their scales from 8, their zero points from 13.
     const table = (index: number): Value => decoded(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);
-    const tables = { words: table(0), places: table(1), segmentTable, scale: table(3), shift: table(4) };
+    const tables = { words: table(0), positionTable: table(1), segmentTable, scale: table(3), shift: table(4) };
     return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);
   },
   gradient: new Miss("its input is integers"),
@@ -224,8 +178,8 @@ export const QEmbedLayerNormalization = microsoftOp<number>({
 });
 
 export const microsoftNormOperators: readonly Op[] = [
-  skip({ name: "SkipLayerNormalization", shift: 3, bias: 4 }),
-  skip({ name: "SkipSimplifiedLayerNormalization", shift: undefined, bias: 3 }),
+  skip("SkipLayerNormalization", 3, 4),
+  skip("SkipSimplifiedLayerNormalization", undefined, 3),
   groupNorm("GroupNorm"),
   groupNorm("SkipGroupNorm"),
 ];

@@ -10,11 +10,11 @@ import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
 import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
+import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { picked, unpicked } from "../shared/products.ts";
 import { broadcast, broadcastAxes, need, sameAxes } from "../shared/rules.ts";
 import { padding, pooledDims, readPool } from "../shared/window.ts";
-import { microsoftOp } from "./typed.ts";
 
 type Port = readonly [codes: number, scale: number, zero: number];
 
@@ -96,7 +96,8 @@ function unary<S>(
     result: [3, 4],
     read,
     dims: (_, site) => need(site, 0).dims,
-    links: (s, _, dims) => sameAxes(dims, { but: (axis) => mixes(s, axis), why: `${name} normalizes over this axis` }),
+    links: (s, _, dims) =>
+      sameAxes(dims, { refused: (axis) => mixes(s, axis), reason: `${name} normalizes over this axis` }),
     compute: (s, emit, [x]) => compute(s, emit, x),
   });
 }

@@ -1,13 +1,31 @@
 /** Exact rules for two consecutive operators, except for summation order (`reorders`). `rewrite/clean-up/fuse-pairs.ts` applies them. */
 
+import { fromFront, readPieces, readPosition, splitPieces } from "../shared/sequences.ts";
 import { axesOfSum, layoutPairs, paddedWindow } from "./layout.ts";
 import { mathPairs } from "./math.ts";
-import { type PairRules, rulesOf } from "./pair.ts";
-import { pieceOfSequence } from "./sequence.ts";
+import { type Pair, type PairRules, rulesOf } from "./pair.ts";
 import { stepPairs } from "./step.ts";
 import { inOrder } from "./strided.ts";
 
 export type { PairResult, PairRules } from "./pair.ts";
+
+/** A piece of a tensor that was split into a sequence (torch.chunk, torch.split). Each reader gets a separate Split; deduplication merges them. */
+const pieceOfSequence: Pair = {
+  what: "a piece of a sequence that was split is an output of Split",
+  first: ["SplitToSequence"],
+  second: ["SequenceAt"],
+  fuse({ first, second, firstSite, secondSite, input, emit }) {
+    const [x] = first.inputs;
+    const { position } = readPosition(secondSite);
+    const settings = readPieces(firstSite);
+    // Since opset 13 the sizes are an input.
+    if (x === undefined || input !== 0 || position === undefined || secondSite.version < 13) return undefined;
+    const index = fromFront(position, settings.sizes?.length ?? 0);
+    if (settings.sizes?.[index] === undefined) return undefined;
+    const value = splitPieces(emit.named(second.outputs[0]?.name ?? "piece"), x, settings)?.[index];
+    return value && { value };
+  },
+};
 
 export const fewerNodes: PairRules = rulesOf([...layoutPairs, inOrder, ...mathPairs, pieceOfSequence]);
 

@@ -4,6 +4,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Site } from "../define.ts";
 import { decimals, texts } from "./attributes.ts";
+import { range } from "./rules.ts";
 
 export interface Activation {
   /** "" for none. */
@@ -46,38 +47,38 @@ const rows: ReadonlyMap<string, Row> = new Map([
   ["quickgelu", row((emit, x, [alpha = 0]) => emit.Mul([x, emit.Sigmoid([emit.Mul([x, alpha])])]), 1.702)],
 ]);
 
-/** Absent parameters have ONNX's defaults. */
-export function readActivation(name: string, given: readonly (number | undefined)[]): Activation | Miss {
+/** Reads an activation; absent parameters have ONNX's defaults. */
+export function readActivation(name: string, parameters: readonly (number | undefined)[]): Activation | Miss {
   const defaults = rows.get(name.toLowerCase())?.defaults;
   return defaults === undefined
     ? new Miss(`unknown activation "${name}"`)
-    : { name, parameters: defaults.map((byDefault, at) => given[at] ?? byDefault) };
+    : { name, parameters: defaults.map((byDefault, index) => parameters[index] ?? byDefault) };
 }
 
-/** The attributes list alphas and betas for all functions that need one, in order. */
+/** Reads the activations of each direction. The attributes list alphas and betas for all functions that need one, in order. */
 export function readActivations(
   site: Site,
   byDefault: readonly string[],
   directions: number,
 ): readonly (readonly Activation[])[] | Miss {
-  const names = texts(site, "activations") ?? [];
-  const given = names.length > 0 ? names : Array.from({ length: directions }, () => byDefault).flat();
+  const listed = texts(site, "activations") ?? [];
+  const names = listed.length > 0 ? listed : range(directions).flatMap(() => byDefault);
   const lists = ["activation_alpha", "activation_beta"].map((name) => [...(decimals(site, name) ?? [])]);
-  const found: Activation[] = [];
-  for (const name of given) {
-    const needed = rows.get(name.toLowerCase())?.defaults.length ?? 0;
+  const activations: Activation[] = [];
+  for (const name of names) {
+    const parameters = lists.slice(0, rows.get(name.toLowerCase())?.defaults.length ?? 0);
     const activation = readActivation(
       name,
-      lists.slice(0, needed).map((list) => list.shift()),
+      parameters.map((list) => list.shift()),
     );
     if (activation instanceof Miss) return activation;
-    found.push(activation);
+    activations.push(activation);
   }
-  const needed = byDefault.length * directions;
+  const count = byDefault.length;
   // The specification's default names cover two directions, so a single direction has spare names.
-  const isEnough = byDefault.length === 1 ? found.length >= needed : found.length === needed;
-  if (!isEnough) return new Miss(`names ${found.length} activations, not ${needed}`);
-  return Array.from({ length: directions }, (_, at) => found.slice(at * byDefault.length, (at + 1) * byDefault.length));
+  const isEnough = count === 1 ? activations.length >= directions : activations.length === count * directions;
+  if (!isEnough) return new Miss(`names ${activations.length} activations, not ${count * directions}`);
+  return range(directions).map((direction) => activations.slice(direction * count, (direction + 1) * count));
 }
 
 export function activate(emit: Emit, x: Value, { name, parameters }: Activation): Value {

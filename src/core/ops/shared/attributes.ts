@@ -1,51 +1,66 @@
+/** Readers of a node's attributes and constant inputs. An attribute of another kind than expected throws E_MODEL. */
 import { PithError } from "../../errors.ts";
-import { toInteger } from "../../graph/graph.ts";
+import { type Attribute, toInteger } from "../../graph/graph.ts";
 import { type DataType, typeOfCode } from "../../tensor/types.ts";
 import type { Operand, Site } from "../define.ts";
 
-export function integer(site: Site, name: string, byDefault: number): number {
+const kinds = {
+  int: "an integer",
+  ints: "integers",
+  float: "a float",
+  floats: "floats",
+  string: "a string",
+  strings: "strings",
+};
+
+type Values = { readonly [A in Attribute as A["kind"]]: A["value"] };
+type Kind = keyof typeof kinds;
+
+function read<K extends Kind>(site: Site, name: string, kind: K): Values[K] | undefined {
   const attribute = site.attribute(name);
-  if (attribute === undefined) return byDefault;
-  if (attribute.kind !== "int") throw wrongKind(name, "an integer", attribute.kind);
-  return toInteger(attribute.value);
+  if (attribute === undefined || hasKind(attribute, kind)) return attribute?.value;
+  throw new PithError("E_MODEL", `attribute "${name}" is ${kinds[kind]}, got ${attribute.kind}.`);
+}
+
+function hasKind<K extends Kind>(
+  attribute: { readonly kind: string; readonly value: unknown },
+  kind: K,
+): attribute is { readonly kind: K; readonly value: Values[K] } {
+  return attribute.kind === kind;
+}
+
+export function integer<D extends number | undefined>(site: Site, name: string, byDefault: D): number | D {
+  const value = read(site, name, "int");
+  return value === undefined ? byDefault : toInteger(value);
+}
+
+/** Reads an integer attribute that stands for a boolean. */
+export function flag(site: Site, name: string, byDefault = false): boolean {
+  return integer(site, name, byDefault ? 1 : 0) !== 0;
 }
 
 export function integers(site: Site, name: string): readonly number[] | undefined {
-  const attribute = site.attribute(name);
-  if (attribute === undefined) return undefined;
-  if (attribute.kind !== "ints") throw wrongKind(name, "integers", attribute.kind);
-  return attribute.value.map(toInteger);
+  return read(site, name, "ints")?.map(toInteger);
 }
 
-export function decimal(site: Site, name: string, byDefault: number): number {
-  const attribute = site.attribute(name);
-  if (attribute === undefined) return byDefault;
-  if (attribute.kind !== "float") throw wrongKind(name, "a float", attribute.kind);
-  return attribute.value;
+export function decimal<D extends number | undefined>(site: Site, name: string, byDefault: D): number | D {
+  return read(site, name, "float") ?? byDefault;
 }
 
 export function decimals(site: Site, name: string): readonly number[] | undefined {
-  const attribute = site.attribute(name);
-  if (attribute === undefined) return undefined;
-  if (attribute.kind !== "floats") throw wrongKind(name, "floats", attribute.kind);
-  return attribute.value;
+  return read(site, name, "floats");
 }
 
 export function text(site: Site, name: string, byDefault: string): string {
-  const attribute = site.attribute(name);
-  if (attribute === undefined) return byDefault;
-  if (attribute.kind !== "string") throw wrongKind(name, "a string", attribute.kind);
-  return decoded(attribute.value);
+  return decodeText(read(site, name, "string") ?? byDefault);
 }
 
 export function texts(site: Site, name: string): readonly string[] | undefined {
-  const attribute = site.attribute(name);
-  if (attribute === undefined) return undefined;
-  if (attribute.kind !== "strings") throw wrongKind(name, "strings", attribute.kind);
-  return attribute.value.map(decoded);
+  return read(site, name, "strings")?.map(decodeText);
 }
 
-const decoded = (value: string | Uint8Array): string =>
+/** Decodes a string attribute: text, or arbitrary bytes read as UTF-8. */
+export const decodeText = (value: string | Uint8Array): string =>
   typeof value === "string" ? value : new TextDecoder().decode(value);
 
 /** Returns the integers of a constant input if all elements are known. */
@@ -61,12 +76,9 @@ export function attributeOrInput(
   input: number,
 ): { readonly known: readonly number[] } | "runtime" | undefined {
   const operand = site.inputs[input];
-  if (operand !== undefined) {
-    const known = constantIntegers(operand);
-    return known === undefined ? "runtime" : { known };
-  }
-  const known = integers(site, name);
-  return known === undefined ? undefined : { known };
+  const values = operand === undefined ? integers(site, name) : constantIntegers(operand);
+  if (values !== undefined) return { known: values };
+  return operand === undefined ? undefined : "runtime";
 }
 
 /** Maps -1 to the last axis. @throws PithError E_MODEL beyond the rank. */
@@ -77,11 +89,8 @@ export function wrapAxis(axis: number, rank: number): number {
   return wrapped;
 }
 
-function wrongKind(name: string, expected: string, got: string): PithError {
-  return new PithError("E_MODEL", `attribute "${name}" is ${expected}, got ${got}.`);
-}
-
 /** Returns the element type named by an integer attribute; undefined for an unknown code, or without attribute and default. */
 export function elementType(site: Site, name: string, byDefault?: DataType): DataType | undefined {
-  return site.attribute(name) === undefined ? byDefault : typeOfCode(integer(site, name, 0));
+  const code = integer(site, name, undefined);
+  return code === undefined ? byDefault : typeOfCode(code);
 }

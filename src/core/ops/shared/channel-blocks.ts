@@ -11,7 +11,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { filled, fixed, reshapeTo, typeOf } from "./rules.ts";
+import { filled, fixed, range, reshapeTo, typeOf } from "./rules.ts";
 
 export interface Blocks {
   readonly size: number;
@@ -20,9 +20,9 @@ export interface Blocks {
 
 /** Returns the blocked form of x if x was reordered back from complete blocks. */
 export function inBlocks(x: Value | undefined, size: number): Value | undefined {
-  const from = x?.producer;
-  const is = from !== undefined && isReorder(from, "ReorderOutput") && (fixed(x)[1] ?? 1) % size === 0;
-  return is ? from.inputs[0] : undefined;
+  const producer = x?.producer;
+  if (producer === undefined || !isReorder(producer, "ReorderOutput")) return undefined;
+  return (fixed(x)[1] ?? 1) % size === 0 ? producer.inputs[0] : undefined;
 }
 
 const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
@@ -31,26 +31,25 @@ const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
 export const backFromBlocks = (emit: Emit, x: Value, channels = fixed(x)[1] ?? 1): Value =>
   emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
-/** Reorders four channels into one block; the result's dimensions tell how many channels a block has. */
+/** Reorders four channels into one block; the dimensions of the result give the number of channels per block. */
 export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.nchwc.ReorderInput"]([four]);
 
-export const whole = (channels: number, size: number): number => Math.ceil(channels / size) * size;
+/** Rounds a number of channels up to complete blocks. */
+export const fillBlocks = (channels: number, size: number): number => Math.ceil(channels / size) * size;
 
 export function blocksOf(emit: Emit, size: number): Blocks {
   const written = new Map<Value, Value>();
   return {
     size,
     of(x) {
-      const known = written.get(x) ?? inBlocks(x, size);
-      if (known !== undefined) return known;
+      const blocked = written.get(x) ?? inBlocks(x, size);
+      if (blocked !== undefined) return blocked;
       const [batch = 1, channels = 1, ...spatial] = fixed(x);
       // The kernel accepts multiples of four channels and fills blocks with zeros itself.
-      const missing = (4 - (channels % 4)) % 4;
-      const fours =
-        missing === 0 ? x : emit.Concat([x, filled(emit, typeOf(x), [batch, missing, ...spatial], 0)], { axis: 1 });
+      const fours = padTo(emit, x, [batch, Math.ceil(channels / 4) * 4]);
       const before = [...fours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node.outputs[0];
       const reordered = before ?? emit["com.microsoft.nchwc.ReorderInput"]([fours]);
-      const dims = [batch, whole(channels, size), ...spatial];
+      const dims = [batch, fillBlocks(channels, size), ...spatial];
       const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
       written.set(x, typed);
       return typed;
@@ -63,42 +62,37 @@ export function fasterInBlocks(s: ConvSettings, channels: number, outputs: numbe
   if (s.group > 1) return s.group === channels && channels === outputs;
   // Fewer channels than a block are read one by one: this pays off only because the output is blocked.
   if (channels < size) return outputs % size === 0;
-  return whole(channels, size) * whole(outputs, size) <= (4 / 3) * channels * outputs;
+  return fillBlocks(channels, size) * fillBlocks(outputs, size) <= (4 / 3) * channels * outputs;
 }
 
-/** Writes a kernel M × C × h × w in blocks. `turned`: for the gradient by the data, as C × M with the taps reversed. */
-function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, turned: boolean): Value {
+/** Writes a kernel M × C × h × w in blocks. `isReversed`: for the gradient by the data, as C × M with the kernel positions reversed. */
+function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, isReversed: boolean): Value {
   const [outputs = 1, inputs = 1, ...kernel] = fixed(w);
   const taps = elementCount(kernel);
   const opposite = (value: Value, axis: number): Value =>
-    turned && taps > 1 ? emit.Slice([value, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1]]) : value;
+    isReversed && taps > 1 ? emit.Slice([value, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1]]) : value;
   if (group > 1) {
-    const all = whole(outputs, size);
-    const blocks = reshapeTo(emit, filledUp(emit, w, [all, 1]), [all / size, size, taps]);
+    const all = fillBlocks(outputs, size);
+    const blocks = reshapeTo(emit, padTo(emit, w, [all, 1]), [all / size, size, taps]);
     return reshapeTo(emit, opposite(emit.Transpose([blocks], { perm: [0, 2, 1] }), 1), [all, 1, ...kernel]);
   }
-  const few = !turned && inputs < size;
-  const [m, c] = [whole(outputs, size), few ? inputs : whole(inputs, size)];
-  const block = few ? 1 : size;
-  const parts = reshapeTo(emit, filledUp(emit, w, [m, c]), [m / size, size, c / block, block, taps]);
-  const order = turned ? [2, 0, 4, 1, 3] : [0, 2, 4, 3, 1];
+  const isNarrow = !isReversed && inputs < size;
+  const [m, c] = [fillBlocks(outputs, size), isNarrow ? inputs : fillBlocks(inputs, size)];
+  const block = isNarrow ? 1 : size;
+  const parts = reshapeTo(emit, padTo(emit, w, [m, c]), [m / size, size, c / block, block, taps]);
+  const order = isReversed ? [2, 0, 4, 1, 3] : [0, 2, 4, 3, 1];
   const blocks = opposite(emit.Transpose([parts], { perm: order }), 2);
-  return reshapeTo(emit, blocks, [...(turned ? [c, m] : [m, c]), ...kernel]);
+  return reshapeTo(emit, blocks, [...(isReversed ? [c, m] : [m, c]), ...kernel]);
 }
 
-function filledUp(emit: Emit, w: Value, sizes: readonly number[]): Value {
+/** Appends zeros along the first axes, up to the given sizes. */
+function padTo(emit: Emit, x: Value, sizes: readonly number[]): Value {
   return sizes.reduce((value, size, axis) => {
     const dims = fixed(value);
     const missing = size - (dims[axis] ?? size);
     if (missing === 0) return value;
-    const zeros = filled(
-      emit,
-      typeOf(value),
-      dims.map((dim, at) => (at === axis ? missing : dim)),
-      0,
-    );
-    return emit.Concat([value, zeros], { axis });
-  }, w);
+    return emit.Concat([value, filled(emit, typeOf(value), dims.with(axis, missing), 0)], { axis });
+  }, x);
 }
 
 export function convolveInBlocks(
@@ -110,14 +104,14 @@ export function convolveInBlocks(
   const { kernel, strides, dilations, pads, group } = s;
   const [outputs = 1] = fixed(w);
   const [, channels = 1] = fixed(x);
-  const few = group === 1 && channels < blocks.size;
+  const isNarrow = group === 1 && channels < blocks.size;
   const y = emit["com.microsoft.nchwc.Conv"](
     [
-      few ? x : blocks.of(x),
+      isNarrow ? x : blocks.of(x),
       kernelInBlocks(emit, w, group, blocks.size, false),
-      bias === undefined ? undefined : filledUp(emit, bias, [whole(outputs, blocks.size)]),
+      bias === undefined ? undefined : padTo(emit, bias, [fillBlocks(outputs, blocks.size)]),
     ],
-    { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : whole(group, blocks.size) },
+    { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : fillBlocks(group, blocks.size) },
   );
   return backFromBlocks(emit, y, outputs);
 }
@@ -137,20 +131,18 @@ export function spreadInBlocks(
 ): Value | undefined {
   const { kernel, dilations, strides, group } = s;
   const [batch = 1, outputs = 1, ...out] = fixed(up);
-  const before = kernel.map((size, axis) => (size - 1) * (dilations[axis] ?? 1) - (pads[axis] ?? 0));
-  const after = kernel.map(
-    (size, axis) =>
-      (sizes[axis] ?? 1) -
-      (out[axis] ?? 1) * (strides[axis] ?? 1) +
-      (size - 1) * (dilations[axis] ?? 1) -
-      (before[axis] ?? 0),
-  );
+  const reach = kernel.map((size, axis) => (size - 1) * (dilations[axis] ?? 1));
+  const before = reach.map((size, axis) => size - (pads[axis] ?? 0));
+  const after = reach.map((size, axis) => {
+    const spacing = (out[axis] ?? 1) * (strides[axis] ?? 1);
+    return (sizes[axis] ?? 1) - spacing + size - (before[axis] ?? 0);
+  });
   if ([...before, ...after].some((pad) => pad < 0)) return undefined;
   const channels = group > 1 ? group : (fixed(w)[1] ?? 1);
   const sum = more();
   const dx = emit["com.microsoft.nchwc.Conv"](
     [
-      spread(emit, blocks.of(up), [batch, whole(outputs, blocks.size), ...out], strides, blocks.size),
+      spread(emit, blocks.of(up), [batch, fillBlocks(outputs, blocks.size), ...out], strides, blocks.size),
       kernelInBlocks(emit, w, group, blocks.size, true),
       undefined,
       sum === undefined ? undefined : blocks.of(sum),
@@ -159,37 +151,40 @@ export function spreadInBlocks(
       kernel_shape: kernel,
       dilations,
       pads: [...before, ...after],
-      group: group === 1 ? 1 : whole(group, blocks.size),
+      group: group === 1 ? 1 : fillBlocks(group, blocks.size),
     },
   );
   return backFromBlocks(emit, dx, channels);
 }
 
+/** Inserts zeros between positions, as the strides require. */
 function spread(
   emit: Emit,
   blocked: Value,
   [batch = 1, channels = 1, height = 1, width = 1]: readonly number[],
-  [down = 1, along = 1]: readonly number[],
+  [strideY = 1, strideX = 1]: readonly number[],
   size: number,
 ): Value {
-  if (down === 1 && along === 1) return blocked;
+  if (strideY === 1 && strideX === 1) return blocked;
   const rows = (batch * channels * height) / size;
-  const wide = widened(emit, blocked, [rows * width, size], 0, (along - 1) * size);
-  const spaced = widened(emit, wide, [rows, width * along * size], 0, (down - 1) * width * along * size);
-  return reshapeTo(emit, spaced, [batch, channels, height * down, width * along]);
+  const wide = padRows(emit, blocked, [rows * width, size], 0, (strideX - 1) * size);
+  const length = width * strideX * size;
+  const spaced = padRows(emit, wide, [rows, length], 0, (strideY - 1) * length);
+  return reshapeTo(emit, spaced, [batch, channels, height * strideY, width * strideX]);
 }
 
-export function widened(
+/** Reshapes a value to rows, with zeros before and after each. */
+export function padRows(
   emit: Emit,
   value: Value,
   [rows, length]: readonly [number, number],
   before: number,
-  behind: number,
+  after: number,
 ): Value {
   const matrix = reshapeTo(emit, value, [rows, length]);
   const zeros = (count: number): readonly Value[] =>
     count === 0 ? [] : [filled(emit, typeOf(value), [rows, count], 0)];
-  return before + behind === 0 ? matrix : emit.Concat([...zeros(before), matrix, ...zeros(behind)], { axis: 1 });
+  return before + after === 0 ? matrix : emit.Concat([...zeros(before), matrix, ...zeros(after)], { axis: 1 });
 }
 
 interface Scaled {
@@ -220,10 +215,9 @@ export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: 
 /** Writes Σ x or Σ x · y per channel, as a depthwise convolution with y as the kernel. At most 1024 values are added sequentially. */
 export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
   const [batch = 1, channels = 1, ...spatial] = fixed(x);
-  const places = elementCount(spatial);
-  const fits = (length: number): boolean => places % length === 0 && (batch * channels * places) % length === 0;
-  const length = Array.from({ length: 1024 }, (_, at) => 1024 - at).find(fits) ?? places;
-  const all = (batch * channels * places) / length;
+  const positions = elementCount(spatial);
+  const length = range(1024, 1).findLast((divisor) => positions % divisor === 0) ?? positions;
+  const all = (batch * channels * positions) / length;
   const data = reshapeTo(emit, x, [1, all, length, 1]);
   const sums =
     y === undefined
@@ -232,6 +226,6 @@ export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: nu
           kernel_shape: [length, 1],
           group: all,
         });
-  const parts = reshapeTo(emit, sums, [batch, channels / size, places / length, size]);
+  const parts = reshapeTo(emit, sums, [batch, channels / size, positions / length, size]);
   return reshapeTo(emit, emit.ReduceSum([parts, [0, 2]], { keepdims: 0 }), [channels]);
 }

@@ -4,10 +4,10 @@ import type { DataType } from "../../tensor/types.ts";
 import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
+/** Squeezes a vector of one element, so that it is a scale or zero point of the tensor. */
 export function single(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
-  const alone = value !== undefined && dims?.length === 1 && dims[0] === 1;
-  return alone ? emit.Squeeze([value, [0]]) : value;
+  return dims?.length === 1 && dims[0] === 1 ? emit.Squeeze([value, [0]]) : value;
 }
 
 /** Writes (code - zero) · scale; a vector of scales belongs to `axis`. */

@@ -2,9 +2,9 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import type { AxisLink, AxisRule, Chain, Inferred, Operand, Site, WeightRole } from "../define.ts";
+import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
 import { integer, integers } from "./attributes.ts";
 import { countAttribute, present, range, shaped, withDims } from "./rules.ts";
 import { padding, readWindow, type Window, windowDims } from "./window.ts";
@@ -14,11 +14,9 @@ export interface ConvSettings extends Window {
 }
 
 export function readConv(site: Site): ConvSettings | Miss {
-  const weight = site.inputs[1]?.dims;
-  const kernel = integers(site, "kernel_shape") ?? weight?.slice(2);
-  if (kernel === undefined || !kernel.every((size) => typeof size === "number"))
-    return new Miss("the kernel's size is not known");
-  return { ...readWindow(site, kernel as readonly number[]), group: integer(site, "group", 1) };
+  const kernel = integers(site, "kernel_shape") ?? fixedDims(site.inputs[1]?.dims?.slice(2));
+  if (kernel === undefined) return new Miss("the kernel's size is not known");
+  return { ...readWindow(site, kernel), group: integer(site, "group", 1) };
 }
 
 export function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]): readonly Dim[] | Miss {
@@ -46,19 +44,24 @@ export function convWeight(s: ConvSettings, site: Site): WeightRole | Miss {
 /** A part without a window is 1 × 1. The last part has the bias, so that padding stays zero until then. */
 export function convChain(s: ConvSettings): Chain {
   return (emit, [x, , bias], parts) => {
-    const written = parts.reduce((data, { name, weight, window = [] }, place) => {
+    const last = parts.at(-1);
+    const output = parts.reduce((data, part) => {
+      const { window = [] } = part;
       const along = (values: readonly number[], otherwise: number): readonly number[] =>
-        values.map((value, at) => (window.includes(at % s.kernel.length) ? value : otherwise));
+        values.map((value, index) => (window.includes(index % s.kernel.length) ? value : otherwise));
       const [kernel, strides, dilations] = [along(s.kernel, 1), along(s.strides, 1), along(s.dilations, 1)];
-      const own = { ...s, kernel, strides, dilations, pads: along(s.pads, 0) };
-      const inputs = place === parts.length - 1 ? [data, weight, bias] : [data, weight];
-      return emit.named(`${name}.output`).Conv(inputs, convAttributes(own));
+      const attributes = convAttributes({ ...s, kernel, strides, dilations, pads: along(s.pads, 0) });
+      const inputs = part === last ? [data, part.weight, bias] : [data, part.weight];
+      return emit.named(`${part.name}.output`).Conv(inputs, attributes);
     }, x);
-    return present(written);
+    return present(output);
   };
 }
 
-/** Without groups, input and output channels are cut independently; depthwise, together; with groups, at the same positions of every group. */
+/**
+ * Without groups, input and output channels are cut independently. Depthwise, a channel is cut with its kernels. With groups, channels are cut at
+ * the same positions of every group.
+ */
 export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   // The weight gives the channel counts, even if the data's dimensions are unknown.
   return withDims(site, [1], ([outputs, perGroupIn]) => {
@@ -73,14 +76,10 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
     const perGroupOut = outputs / s.group;
     if (perGroupIn === 1) {
       const kernels = (c: number): number[] => range(perGroupOut, c * perGroupOut);
-      const together: AxisLink = {
-        from: ["out0", 1],
-        to: ["out0", 1],
-        map: (index) => kernels(Math.floor(index / perGroupOut)),
-      };
-      const own: AxisLink = { from: ["in0", 1], to: ["in1", 0], map: kernels };
+      const siblings = (index: number): number[] => kernels(Math.floor(index / perGroupOut));
+      const links: readonly AxisLink[] = [...common, { from: ["in0", 1], to: ["in1", 0], map: kernels }];
       return {
-        links: [...common, own, ...(perGroupOut === 1 ? [] : [together])],
+        links: perGroupOut === 1 ? links : [...links, { from: ["out0", 1], to: ["out0", 1], map: siblings }],
         resize: (cut) => countAttribute("group", cut.dims("in0")[1]),
       };
     }
@@ -94,6 +93,7 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
   });
 }
 
+/** Maps a channel to the channels at its position in every group. */
 export const acrossGroups = (groups: number, perGroup: number) => (index: number) =>
   range(groups).map((group) => group * perGroup + (index % perGroup));
 
@@ -110,12 +110,19 @@ export const channelsFirst = (dims: readonly Dim[]): readonly Dim[] => [
   ...dims.slice(-1),
   ...dims.slice(1, -1),
 ];
-export const channelsLast = ([batch, channels, ...spatial]: readonly Dim[]): readonly Dim[] =>
-  [batch, ...spatial, channels] as readonly Dim[];
+export const channelsLast = ([batch = 1, channels = 1, ...spatial]: readonly Dim[]): readonly Dim[] => [
+  batch,
+  ...spatial,
+  channels,
+];
 
-export const turned = (operand: Operand | undefined): Operand | undefined =>
-  operand?.dims && { ...operand, dims: channelsFirst(operand.dims) };
+/** Returns the site as if input 0 had its channels first. */
+export function withDataFirst(site: Site): Site {
+  const [data] = site.inputs;
+  return { ...site, inputs: site.inputs.with(0, data?.dims && { ...data, dims: channelsFirst(data.dims) }) };
+}
 
+/** Writes an operator that needs its channels first, between two transpositions. */
 export function withChannelsFirst(emit: Emit, rank: number, inputs: Values, compute: (inputs: Values) => Value): Value {
   const spatial = range(rank - 2, 1);
   const first = (value: Value | undefined): Value | undefined =>

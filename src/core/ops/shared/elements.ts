@@ -21,13 +21,13 @@ import type { DataType, Dense } from "../../tensor/types.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
 
 /** Shapes have few axes; a constant with more elements is data. */
-export const mostElements = 64;
+export const maxElements = 64;
 
 export const isWhole = (type: DataType): boolean => type === "int64" || type === "int32" || type === "bool";
 
 /** Adds known elements to `inferred` if its type is one that shapes use. */
 export function withElements(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
-  if (!isWhole(inferred.type) || elements === undefined || elements.length > mostElements) return inferred;
+  if (!isWhole(inferred.type) || elements === undefined || elements.length > maxElements) return inferred;
   return withContents(
     inferred,
     elements.map((element) => (element !== undefined && isExact(inferred.type, element) ? element : undefined)),
@@ -40,15 +40,15 @@ export function storedFacts(type: DataType, dims: readonly number[], small: Dens
   const facts = { type, dims, small };
   const count = elementCount(dims);
   // Integer vectors of any length can be axes; other tensors are shapes only if they are short.
-  if ((type === "int64" || type === "int32") && dims.length <= 1) return { ...facts, elements: toNumbers(small) };
-  if (isWhole(type) && count <= mostElements) return { ...facts, elements: toNumbers(small) };
-  if (!isShare(type) || dims.length > 1 || count > mostShares) return facts;
+  const isAxes = (type === "int64" || type === "int32") && dims.length <= 1;
+  if (isAxes || (isWhole(type) && count <= maxElements)) return { ...facts, elements: toNumbers(small) };
+  if (!isShare(type) || dims.length > 1 || count > maxFloats) return facts;
   const elements = toNumbers(small);
   return elements.every(Number.isFinite) ? { ...facts, elements } : facts;
 }
 
-/** The maximum length of a float vector that scales sizes: the axes of an image, with some reserve. */
-const mostShares = 8;
+/** The maximum length of a float vector whose elements are followed as scales: the axes of an image, with some reserve. */
+const maxFloats = 8;
 export const isShare = (type: DataType): boolean => type === "float32" || type === "float64" || type === "float16";
 
 /** Returns whether arithmetic matches the runtime: no wrap-around, and no int64 beyond 2^53, where doubles skip integers. */
@@ -68,10 +68,9 @@ export function exactElements(operand: Operand | undefined): readonly Dim[] | un
 /** Adds elements that were only moved, or that are floats by intention. */
 export function withContents(inferred: Inferred, elements: readonly (Dim | undefined)[] | undefined): Inferred {
   const dims = fixedDims(inferred.dims);
-  if (elements === undefined || dims === undefined || elements.length > mostElements) return inferred;
+  if (elements === undefined || dims === undefined || elements.length > maxElements) return inferred;
   if (elementCount(dims) !== elements.length) return inferred;
-  const known = elements.filter((element) => element !== undefined);
-  return known.length === elements.length ? { ...inferred, elements: known } : inferred;
+  return elements.every((element) => element !== undefined) ? { ...inferred, elements } : inferred;
 }
 
 export interface Contents {
@@ -87,31 +86,30 @@ export function contentsOf(operand: Operand | undefined): Contents | undefined {
     : { dims, elements };
 }
 
-/** Rearranges elements: `from` maps each position of the result to its source. */
-export function pickElements(
-  { dims, elements }: Contents,
-  result: readonly number[],
-  from: (place: readonly number[]) => readonly number[],
-): readonly (Dim | undefined)[] | undefined {
+/** Maps each position of a result to its source. */
+type Mapping = (position: readonly number[]) => readonly number[];
+
+function pickElements({ dims, elements }: Contents, result: readonly number[], from: Mapping) {
   const count = elementCount(result);
-  if (count > mostElements) return undefined;
-  const [own, other] = [stridesOf(dims), stridesOf(result)];
-  return Array.from({ length: count }, (_, at) => {
-    const place = result.map((size, axis) => Math.floor(at / (other[axis] ?? 1)) % size);
-    return elements[from(place).reduce((sum, index, axis) => sum + index * (own[axis] ?? 0), 0)];
+  if (count > maxElements) return undefined;
+  const [sourceStrides, strides] = [stridesOf(dims), stridesOf(result)];
+  return Array.from({ length: count }, (_, index) => {
+    const position = result.map((size, axis) => Math.floor(index / (strides[axis] ?? 1)) % size);
+    const offset = from(position).reduce((sum, step, axis) => sum + step * (sourceStrides[axis] ?? 0), 0);
+    return elements[offset];
   });
 }
 
-/** Adds the elements of input 0, rearranged by `from`, which is undefined if the mapping is unknown. */
+/** Adds the elements of input 0, rearranged by a mapping, if it is known for the fixed dimensions of the input. */
 export function withMoved(
   inferred: Inferred,
   site: Site,
-  from: (contents: Contents) => ((place: readonly number[]) => readonly number[]) | undefined,
+  mappingFor: (dims: readonly number[]) => Mapping | undefined,
 ): Inferred {
   const [contents, result] = [contentsOf(site.inputs[0]), fixedDims(inferred.dims)];
-  const found = contents === undefined || result === undefined ? undefined : from(contents);
-  if (contents === undefined || result === undefined || found === undefined) return inferred;
-  return withContents(inferred, pickElements(contents, result, found));
+  if (contents === undefined || result === undefined) return inferred;
+  const from = mappingFor(contents.dims);
+  return from === undefined ? inferred : withContents(inferred, pickElements(contents, result, from));
 }
 
 /** Combines all operands element by element, with broadcasting; undefined for unknown elements. */
@@ -120,22 +118,23 @@ export function combineElements(
   combine: (...values: readonly Dim[]) => Dim | undefined,
 ): readonly (Dim | undefined)[] | undefined {
   const exact = site.inputs.filter((operand) => exactElements(operand) !== undefined);
-  const known = exact.flatMap((operand) => contentsOf(operand) ?? []);
-  if (known.length < site.inputs.length) return undefined;
-  const rank = Math.max(0, ...known.map(({ dims }) => dims.length));
+  const operands = exact.flatMap((operand) => contentsOf(operand) ?? []);
+  if (operands.length < site.inputs.length) return undefined;
+  const rank = Math.max(0, ...operands.map(({ dims }) => dims.length));
   const result = Array.from({ length: rank }, (_, axis) => {
-    const sizes = known.map(({ dims }) => dims[axis - rank + dims.length] ?? 1);
+    const sizes = operands.map(({ dims }) => dims[axis - rank + dims.length] ?? 1);
     return sizes.find((size) => size !== 1) ?? 1;
   });
-  const lists = known.map((contents) => {
+  const lists = operands.flatMap((contents) => {
     const skipped = rank - contents.dims.length;
-    return pickElements(contents, result, (place) =>
-      contents.dims.map((size, axis) => (size === 1 ? 0 : (place[axis + skipped] ?? 0))),
-    );
+    const from: Mapping = (position) =>
+      contents.dims.map((size, axis) => (size === 1 ? 0 : (position[axis + skipped] ?? 0)));
+    const list = pickElements(contents, result, from);
+    return list === undefined ? [] : [list];
   });
-  if (lists.some((list) => list === undefined)) return undefined;
-  return Array.from({ length: elementCount(result) }, (_, at) => {
-    const values = lists.flatMap((list) => list?.[at] ?? []);
+  if (lists.length < operands.length) return undefined;
+  return Array.from({ length: elementCount(result) }, (_, index) => {
+    const values = lists.flatMap((list) => list[index] ?? []);
     return values.length < lists.length ? undefined : combine(...values);
   });
 }
@@ -146,25 +145,24 @@ export function floatProduct(a: Dim, b: Dim): Dim | undefined {
   if (!isSymbolic(a)) return floatProduct(b, a);
   const [upper, lower] = quotientParts(a) ?? [a, 1];
   if (isSymbolic(b)) return quotientDims(multiplyDims(upper, b), lower);
-  for (let divisor = 1; divisor <= finest; divisor++) {
+  for (let divisor = 1; divisor <= maxDenominator; divisor++) {
     const times = Math.round(b * divisor);
-    if (Math.abs(times - b * divisor) < nearly)
+    if (Math.abs(times - b * divisor) < tolerance)
       return quotientDims(multiplyDims(upper, times), multiplyDims(lower, divisor));
   }
   return undefined;
 }
 
-/** The maximum denominator of a fraction: float32 has seven digits. */
-const finest = 64;
-const nearly = 1e-6;
+/** Float32 has seven digits, which limits the denominator of a fraction that can be recognized. */
+const maxDenominator = 64;
+const tolerance = 1e-6;
 
 export function floatSum(a: Dim, b: Dim, sign: 1 | -1 = 1): Dim | undefined {
   if (!isSymbolic(a) && !isSymbolic(b)) return a + sign * b;
   const [upper, lower] = quotientParts(a) ?? [a, 1];
   const [over, under] = quotientParts(b) ?? [b, 1];
-  if (lower !== 1 || under !== 1) {
+  if (lower !== 1 || under !== 1)
     return lower === under ? quotientDims(addDims(upper, multiplyDims(sign, over)), lower) : undefined;
-  }
   return [a, b].every((dim) => isSymbolic(dim) || Number.isInteger(dim))
     ? addDims(a, multiplyDims(sign, b))
     : undefined;
@@ -182,9 +180,8 @@ export function floatQuotient(a: Dim, b: Dim): Dim | undefined {
 /** Rounds a quotient up or down to a dimension. */
 export function roundedShare(a: Dim, way: "down" | "up"): Dim {
   if (!isSymbolic(a)) return way === "down" ? Math.floor(a) : Math.ceil(a);
-  const parts = quotientParts(a);
-  if (parts === undefined) return a;
-  return way === "down" ? floorDims(...parts) : ceilDims(...parts);
+  const round = way === "down" ? floorDims : ceilDims;
+  return round(...(quotientParts(a) ?? [a, 1]));
 }
 
 /** Returns 1 if equal, 0 if different, undefined if unknown. A dimension is never negative. */

@@ -4,7 +4,16 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
-import { type Affine, defineOp, type Inferred, type Op, type OpDef, type Site } from "../define.ts";
+import {
+  type Affine,
+  type Derivation,
+  defineOp,
+  type Inferred,
+  type Inputs,
+  type Op,
+  type OpDef,
+  type Site,
+} from "../define.ts";
 import { integer } from "./attributes.ts";
 import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
 import { broadcast, broadcastAxes, isConstant, need, sameAxes, shaped } from "./rules.ts";
@@ -29,16 +38,14 @@ interface Row<S> {
   readonly needsFloat32?: NonNullable<OpDef<S>["needsFloat32"]>;
 }
 
-type UnaryRow<S> = UnaryFacets<S> & (Primitive<S> | Lowered<S>);
-
-interface Primitive<S> {
-  /** dLoss/dx */
-  readonly derivative: ((parts: Parts<S> & { readonly x: Value }) => Value | undefined) | Miss;
-}
-
-interface Lowered<S> {
-  readonly lower: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value;
-}
+type UnaryRow<S> = UnaryFacets<S> &
+  (
+    | {
+        /** dLoss/dx */
+        readonly derivative: ((parts: Parts<S> & { readonly x: Value }) => Value | undefined) | Miss;
+      }
+    | { readonly lower: (parts: Omit<Parts<S>, "up" | "y"> & { readonly x: Value }) => Value }
+  );
 
 interface UnaryFacets<S> extends Row<S> {
   readonly inChannelBlocks?: NonNullable<OpDef<S>["inChannelBlocks"]>;
@@ -84,16 +91,16 @@ export function unary<S = undefined>(row: UnaryRow<S>): Op {
     homogeneous: row.homogeneous,
     axes: (_, __, dims) => sameAxes(dims),
     quantize: row.quantize,
-    ...("lower" in row ? { lower: lowering(row) } : { gradient: slope(row) }),
+    ...trainingOf(row),
   });
 }
 
-const lowering =
-  <S>({ lower }: Lowered<S>): Exclude<OpDef<S>["lower"], Miss | undefined> =>
-  (s, emit, [x]) => [lower({ emit, x, s })];
-
-const slope = <S>({ derivative }: Primitive<S>): NonNullable<OpDef<S>["gradient"]> =>
-  derivative instanceof Miss ? derivative : (s, { emit, inputs: [x], y, up }) => [derivative({ emit, up, x, y, s })];
+function trainingOf<S>(row: UnaryRow<S>) {
+  if ("lower" in row) return { lower: (s: S, emit: Emit, [x]: Inputs) => [row.lower({ emit, x, s })] };
+  const { derivative } = row;
+  if (derivative instanceof Miss) return { gradient: derivative };
+  return { gradient: (s: S, { emit, inputs: [x], y, up }: Derivation) => [derivative({ emit, up, x, y, s })] };
+}
 
 export type BinaryDerivative<S = undefined> = (
   parts: Parts<S> & { readonly a: Value; readonly b: Value | undefined },
@@ -115,7 +122,7 @@ export interface BinaryRow<S> extends Row<S> {
 }
 
 /** Before opset 7 broadcasting was one-sided: with `broadcast`, `axis` could align the second operand with inner axes, unlike NumPy's rule. */
-function alongInnerAxes(site: Site): boolean {
+function alignsInnerAxes(site: Site): boolean {
   if (site.version >= 7 || integer(site, "broadcast", 0) === 0 || site.attribute("axis") === undefined) return false;
   const [a = 0, b = 0] = [site.inputs[0]?.dims?.length, site.inputs[1]?.dims?.length];
   const axis = integer(site, "axis", 0);
@@ -131,10 +138,10 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     inChannelBlocks: row.inChannelBlocks,
     ...(row.type === undefined ? { sameType: 0 } : {}),
     read: (site) =>
-      alongInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
+      alignsInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
-      const found = shaped(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
-      return found instanceof Miss ? found : found.map((inferred) => combined(inferred, site, row));
+      const outputs = shaped(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
+      return outputs instanceof Miss ? outputs : outputs.map((inferred) => combined(inferred, site, row));
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
     affine: (_, site) => affineOf(site, row.affine),
@@ -157,17 +164,14 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
 
 /** Returns the operand that a neutral constant leaves unchanged, unless the constant broadcasts it. */
 function keptOperand(site: Site, neutral: BinaryRow<unknown>["neutral"] = {}): number | undefined {
-  const sides = [
-    { kept: 0, constant: 1, value: neutral.right },
-    { kept: 1, constant: 0, value: neutral.left },
-  ];
-  return sides.find(({ kept, constant, value }) => {
-    const [a, b] = [site.inputs[kept]?.dims, site.inputs[constant]?.dims];
-    if (value === undefined || a === undefined || b === undefined) return false;
-    if (!isConstant(site.inputs[constant], value)) return false;
-    const dims = broadcast(a, b);
-    return !(dims instanceof Miss) && sameDims(dims, a);
-  })?.kept;
+  return [0, 1].find((kept) => {
+    const [operand, constant] = [site.inputs[kept], site.inputs[1 - kept]];
+    const value = kept === 0 ? neutral.right : neutral.left;
+    if (value === undefined || operand?.dims === undefined || constant?.dims === undefined) return false;
+    if (!isConstant(constant, value)) return false;
+    const dims = broadcast(operand.dims, constant.dims);
+    return !(dims instanceof Miss) && sameDims(dims, operand.dims);
+  });
 }
 
 /** A stored operand with at most one axis longer than 1 scales or shifts the other. */
@@ -178,25 +182,23 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
     return new Miss("does not scale or shift by stored numbers");
   const dims = broadcast(x.dims, c.dims);
   if (dims instanceof Miss || !sameDims(dims, x.dims)) return new Miss("broadcasts what it scales");
-  const long = c.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
-  const [own] = long;
-  if (long.length > 1) return new Miss("scales or shifts by more than one number for each channel");
+  const [axis, ...more] = longAxes(c.dims);
+  if (more.length > 0) return new Miss("scales or shifts by more than one number for each channel");
   const side = constant === 1 ? "right" : "left";
   if (parts(1, side) === undefined) return new Miss("its stored operand is on the left");
   return {
     kind: "arithmetic",
     data: 1 - constant,
-    axis: own === undefined ? undefined : x.dims.length - c.dims.length + own,
+    axis: axis === undefined ? undefined : x.dims.length - c.dims.length + axis,
     inputs: [constant],
-    of: ([numbers = new Float64Array(0)]) => {
-      const found = Array.from(numbers, (number) => parts(number, side) ?? [1, 0]);
-      return {
-        scale: Float64Array.from(found, ([scale]) => scale),
-        shift: Float64Array.from(found, ([, shift]) => shift),
-      };
-    },
+    of: ([numbers = new Float64Array(0)]) => ({
+      scale: numbers.map((number) => parts(number, side)?.[0] ?? 1),
+      shift: numbers.map((number) => parts(number, side)?.[1] ?? 0),
+    }),
   };
 }
+
+const longAxes = (dims: readonly Dim[]): readonly number[] => dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis]));
 
 /**
  * Returns the operand that is a stored vector with one entry per channel of the other, an activation; not a matrix (mask, rotation), nor a vector
@@ -205,11 +207,11 @@ function affineOf(site: Site, parts: BinaryRow<unknown>["affine"]): Affine | Mis
 export function channelVectors({ inputs }: Site): readonly number[] {
   if (inputs.length !== 2) return [];
   return [0, 1].filter((input) => {
-    const [own, other] = [inputs[input], inputs[1 - input]];
-    if (own?.stored !== true || other?.stored !== false || own.dims === undefined || other.dims === undefined)
+    const [vector, data] = [inputs[input], inputs[1 - input]];
+    if (vector?.stored !== true || data?.stored !== false || vector.dims === undefined || data.dims === undefined)
       return false;
-    const [first, ...more] = own.dims.flatMap((dim, axis) => (dim === 1 ? [] : [axis - (own.dims?.length ?? 0)]));
-    return first !== undefined && more.length === 0 && other.dims.at(first) === own.dims.at(first);
+    const [axis, ...more] = longAxes(vector.dims);
+    return axis !== undefined && more.length === 0 && data.dims.at(axis - vector.dims.length) === vector.dims[axis];
   });
 }
 
@@ -224,9 +226,9 @@ export function variadic({ name, onDims, parameters, derivatives, quantize }: Va
   return defineOp({
     name,
     infer: (_, site) => {
-      const found = shaped(site, broadcast, need(site, 0).type, [...site.inputs.keys()]);
-      if (found instanceof Miss || onDims === undefined) return found;
-      return found.map((inferred) => withElements(inferred, combineElements(site, onDims)));
+      const outputs = shaped(site, broadcast, undefined, [...site.inputs.keys()]);
+      if (outputs instanceof Miss || onDims === undefined) return outputs;
+      return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
     },
     unchanged: (_, site) => (site.inputs.length === 1 ? 0 : undefined),
     homogeneous: (_, site) => ({ products: site.inputs.map((_, input) => [input]) }),

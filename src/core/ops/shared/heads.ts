@@ -17,7 +17,7 @@ export function fromHeads(emit: Emit, x: Value): Value {
   return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, last]]);
 }
 
-interface Turning {
+interface Rotation {
   /** The number of rotated channels of a head; `width` is the number of all channels. */
   readonly count: number;
   readonly width: number;
@@ -29,7 +29,7 @@ interface Turning {
 }
 
 /** Rotates pairs of channels of each head, N × heads × length × width: (a, b) → (a·cos - b·sin, a·sin + b·cos). */
-export function turned(emit: Emit, x: Value, { count, width, interleaved, cos, sin }: Turning): Value {
+export function rotatePairs(emit: Emit, x: Value, { count, width, interleaved, cos, sin }: Rotation): Value {
   const parts = (value: Value, axis: number, sizes: readonly number[]): readonly Value[] =>
     emit.many("Split", [value, sizes], { axis }, sizes.length);
   const [part = x, rest] = count === width ? [x] : parts(x, 3, [count, width - count]);
@@ -46,27 +46,25 @@ export function turned(emit: Emit, x: Value, { count, width, interleaved, cos, s
   return rest === undefined ? joined : emit.Concat([joined, rest], { axis: 3 });
 }
 
-/** cos or sin of each token, N × 1 × length × pairs (1 × 1 × … if positions follow from the first). */
-function angles(emit: Emit, table: Value | undefined, places: Value | undefined, length: Value): Value {
-  if (places?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, places], { axis: 0 }), [1]]);
+/** Writes cos or sin of each token, N × 1 × length × pairs (1 × 1 × … if positions follow from the first). */
+function angles(emit: Emit, table: Value | undefined, positions: Value | undefined, length: Value): Value {
+  if (positions?.type?.dims?.length === 2) return emit.Unsqueeze([emit.Gather([table, positions], { axis: 0 }), [1]]);
   const steps = emit.Range([0, emit.Squeeze([length, [0]]), 1]);
-  return emit.Unsqueeze([emit.Gather([table, emit.Add([places, steps])], { axis: 0 }), [0, 1]]);
+  return emit.Unsqueeze([emit.Gather([table, emit.Add([positions, steps])], { axis: 0 }), [0, 1]]);
+}
+
+interface AngleTables {
+  readonly cos: Value | undefined;
+  readonly sin: Value | undefined;
+  readonly interleaved: boolean;
+  readonly width: number;
 }
 
 /** Rotates heads N × heads × length × width by the angles of their positions: one per token, or counted from the first. */
-export function rotated(
-  emit: Emit,
-  x: Value,
-  places: Value | undefined,
-  {
-    cos,
-    sin,
-    ...how
-  }: Record<"cos" | "sin", Value | undefined> & { readonly interleaved: boolean; readonly width: number },
-): Value | Miss {
-  const half = cos?.type?.dims?.[1];
+export function rotateHeads(emit: Emit, x: Value, positions: Value | undefined, tables: AngleTables): Value | Miss {
+  const half = tables.cos?.type?.dims?.[1];
   if (typeof half !== "number") return new Miss("the number of rotated channels is not known");
   const length = emit.Shape([x], { start: 2, end: 3 });
-  const [c, s] = [angles(emit, cos, places, length), angles(emit, sin, places, length)];
-  return turned(emit, x, { ...how, count: 2 * half, cos: c, sin: s });
+  const cos = angles(emit, tables.cos, positions, length);
+  return rotatePairs(emit, x, { ...tables, count: 2 * half, cos, sin: angles(emit, tables.sin, positions, length) });
 }

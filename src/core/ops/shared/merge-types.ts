@@ -1,6 +1,6 @@
 /** Merges the facts of two values (branches, loop iterations, sequence elements): equal facts stay, different ones become unknown. */
 import { type AnyType, type Container, isContainer } from "../../graph/elements.ts";
-import type { Dim } from "../../tensor/dims.ts";
+import { type Dim, sameDims } from "../../tensor/dims.ts";
 import type { DataType } from "../../tensor/types.ts";
 import type { Inferred } from "../define.ts";
 
@@ -13,13 +13,9 @@ export function mergeOperands(a: Inferred, b: Inferred, open: Open): Inferred | 
     return merged !== undefined && isContainer(merged) ? containerOperand(merged) : undefined;
   }
   if (a.type !== b.type) return undefined;
-  const dims = mergeDims(a.dims, b.dims, open);
-  const elements = a.elements;
-  const same =
-    elements?.length === b.elements?.length && elements?.every((element, at) => element === b.elements?.[at]);
-  return elements !== undefined && same && dims !== undefined
-    ? { type: a.type, dims, elements }
-    : { type: a.type, dims };
+  const merged: Inferred = { type: a.type, dims: mergeDims(a.dims, b.dims, open) };
+  if (a.elements === undefined || b.elements === undefined || merged.dims === undefined) return merged;
+  return sameDims(a.elements, b.elements) ? { ...merged, elements: a.elements } : merged;
 }
 
 export function mergeTypes(a: AnyType, b: AnyType, open: Open): AnyType | undefined {
@@ -29,28 +25,27 @@ export function mergeTypes(a: AnyType, b: AnyType, open: Open): AnyType | undefi
   }
   if (a.kind === "sequence" && b.kind === "sequence") return mergeSequences(a, b, open);
   if (a.kind !== b.kind || a.kind === "sequence" || b.kind === "sequence") return undefined;
-  const of = mergeTypes(a.of, b.of, open);
-  if (of === undefined) return undefined;
-  if (a.kind === "map") return b.kind === "map" && a.key === b.key ? { kind: "map", key: a.key, of } : undefined;
-  if (a.kind === "sparse") return isContainer(of) ? undefined : { kind: "sparse", of };
-  return { kind: "optional", of };
+  const element = mergeTypes(a.of, b.of, open);
+  if (element === undefined) return undefined;
+  if (a.kind === "map") return b.kind === "map" && a.key === b.key ? { ...a, of: element } : undefined;
+  if (a.kind === "sparse") return isContainer(element) ? undefined : { kind: "sparse", of: element };
+  return { kind: "optional", of: element };
 }
 
 type Sequence = Extract<Container, { readonly kind: "sequence" }>;
 
 function mergeSequences(a: Sequence, b: Sequence, open: Open): Sequence | undefined {
-  // An empty sequence says nothing about elements.
-  const of = a.items?.length === 0 ? b.of : b.items?.length === 0 ? a.of : mergeTypes(a.of, b.of, open);
-  if (of === undefined || innermostType(a) !== innermostType(b)) return undefined;
-  if (a.items === undefined || a.items.length !== b.items?.length) return { kind: "sequence", of };
-  const { items } = b;
-  const merged = a.items.map((item, at) => {
-    const other = items[at];
-    return other === undefined ? undefined : mergeTypes(item, other, open);
+  // The elements of an empty sequence have a placeholder type.
+  const element = a.items?.length === 0 ? b.of : b.items?.length === 0 ? a.of : mergeTypes(a.of, b.of, open);
+  if (element === undefined || innermostType(a) !== innermostType(b)) return undefined;
+  const merged: Sequence = { kind: "sequence", of: element };
+  const { items = [] } = b;
+  if (a.items === undefined || b.items === undefined || a.items.length !== items.length) return merged;
+  const both = a.items.flatMap((item, index) => {
+    const other = items[index];
+    return (other && mergeTypes(item, other, open)) ?? [];
   });
-  return merged.every((item) => item !== undefined)
-    ? { kind: "sequence", of, items: merged }
-    : { kind: "sequence", of };
+  return both.length === items.length ? { ...merged, items: both } : merged;
 }
 
 function mergeDims(
@@ -62,16 +57,15 @@ function mergeDims(
   return a.map((dim, axis) => (dim === b[axis] ? dim : open(axis)));
 }
 
-/** The maximum number of items that are tracked individually. */
-const most = 256;
+/** The maximum length of a sequence whose elements are tracked individually. */
+export const maxItems = 256;
 
 /** Returns a sequence of these items; `empty` is the element type of an empty one. */
 export function sequenceOf(items: readonly AnyType[], empty: AnyType, open: Open): Sequence | undefined {
   const [first = empty, ...rest] = items;
-  let of: AnyType | undefined = first;
-  for (const item of rest) of = of === undefined ? undefined : mergeTypes(of, item, open);
-  if (of === undefined) return undefined;
-  return items.length > most ? { kind: "sequence", of } : { kind: "sequence", of, items };
+  const element = rest.reduce<AnyType | undefined>((merged, item) => merged && mergeTypes(merged, item, open), first);
+  if (element === undefined) return undefined;
+  return items.length > maxItems ? { kind: "sequence", of: element } : { kind: "sequence", of: element, items };
 }
 
 function innermostType(type: AnyType): DataType {

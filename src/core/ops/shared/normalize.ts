@@ -1,8 +1,9 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Homogeneity, Site } from "../define.ts";
-import { castLike, widened } from "./rules.ts";
+import type { Dim } from "../../tensor/dims.ts";
+import type { AxisLink, Homogeneity, Site } from "../define.ts";
+import { alignedAxes, castLike, range, widened } from "./rules.ts";
 
 /** Facets of operators that scale by input 1 and shift by input 2. */
 export const scaling = {
@@ -16,14 +17,42 @@ export const alongLastAxes =
   (...inputs: readonly number[]) =>
   (_: unknown, site: Site): Homogeneity => {
     const rank = site.inputs[0]?.dims?.length ?? 0;
-    const links = inputs.flatMap((input) => {
-      const dims = site.inputs[input]?.dims ?? [];
-      return dims.flatMap((dim, axis) =>
-        dim === 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", rank - dims.length + axis] } as const],
-      );
-    });
+    const links = inputs.flatMap((input) => alignedAxes(site, input, rank));
     return { products: inputs.map((input) => [input]), links };
   };
+
+interface NormalizedPorts {
+  /** The first normalized axis; the axes before it pass through. */
+  readonly first: number;
+  /** Inputs that align with the last axes of the data. */
+  readonly inputs: readonly number[];
+  /** Outputs with statistics of each row. */
+  readonly outputs: readonly number[];
+  readonly reason: string;
+}
+
+/** Links the axes that pass through; the normalized axes of all inputs and of out0 refuse, because the statistics cover them. */
+export function normalizedAxes(
+  site: Site,
+  dims: readonly Dim[],
+  { first, inputs, outputs, reason }: NormalizedPorts,
+): readonly AxisLink[] {
+  const operands = inputs.flatMap((input) => {
+    const operandDims = site.inputs[input]?.dims ?? [];
+    return operandDims.flatMap((dim, axis): AxisLink[] => {
+      const [end, out] = [[`in${input}`, axis] as const, dims.length - operandDims.length + axis];
+      if (out >= first) return [{ refuses: end, reason, statistics: dim === 1 ? {} : { to: ["out0", out] } }];
+      return dim !== 1 || dims[out] === 1 ? [{ from: end, to: ["out0", out] }] : [];
+    });
+  });
+  const statistics = outputs.flatMap((output) =>
+    range(first).map((axis): AxisLink => ({ from: [`out${output}`, axis], to: ["out0", axis] })),
+  );
+  const normalized = range(dims.length - first, first).map(
+    (axis): AxisLink => ({ refuses: ["out0", axis], reason, statistics: {} }),
+  );
+  return [...operands, ...normalized, ...statistics];
+}
 
 const average = (emit: Emit, value: Value, axes: readonly number[]): Value =>
   emit.ReduceMean([value, axes], { keepdims: 1 });

@@ -8,14 +8,15 @@ import type {
   AxisLink,
   AxisRule,
   Chain,
+  ChainPart,
   Inferred,
   Operand,
   QuantizeRule,
   Site,
   WeightRole,
 } from "../define.ts";
-import { decimal, integer } from "./attributes.ts";
-import { broadcast, present, shaped, withDims } from "./rules.ts";
+import { decimal, flag } from "./attributes.ts";
+import { alignedAxes, broadcast, present, shaped, withDims } from "./rules.ts";
 
 /** Returns the site with only these inputs, in this order, for operators with scales between operands. */
 export function picked(site: Site, inputs: readonly number[]): Site {
@@ -23,61 +24,46 @@ export function picked(site: Site, inputs: readonly number[]): Site {
 }
 
 /**
- * Returns the links of an operator whose inputs `inputs` are the operands of a plain operator with the given links.
- * @param axisOf the axis of the node's data and result that is an axis of the plain operator's.
+ * Returns the links of an operator whose inputs `inputs` are the operands of a plain operator with the given rule.
+ * @param axisOf Maps an axis of the plain operator's data and result to the axis of the node's.
  */
 export function unpicked(
-  given: AxisRule | readonly AxisLink[] | Miss,
+  plain: AxisRule | readonly AxisLink[] | Miss,
   inputs: readonly number[],
   more: readonly AxisLink[] = [],
   axisOf: (axis: number) => number = (axis) => axis,
 ): AxisRule | Miss {
-  if (given instanceof Miss) return given;
-  const { links, resize }: AxisRule = "links" in given ? given : { links: given };
-  const end = ([port, axis]: AxisEnd): AxisEnd | undefined => {
+  if (plain instanceof Miss) return plain;
+  const { links, resize }: AxisRule = "links" in plain ? plain : { links: plain };
+  const endOf = ([port, axis]: AxisEnd): AxisEnd => {
     if (port === "out0") return [port, axisOf(axis)];
-    const input = inputs[Number(port.slice(2))];
-    return input === undefined ? undefined : [`in${input}`, port === "in0" ? axisOf(axis) : axis];
+    const operand = Number(port.slice(2));
+    return [`in${inputs[operand] ?? operand}`, operand === 0 ? axisOf(axis) : axis];
   };
-  const moved = links.flatMap((link): AxisLink[] => {
-    if ("from" in link) {
-      const [from, to] = [end(link.from), end(link.to)];
-      return from === undefined || to === undefined ? [] : [{ ...link, from, to }];
-    }
-    if ("absorbs" in link) {
-      const absorbs = end(link.absorbs);
-      return absorbs === undefined ? [] : [{ absorbs }];
-    }
-    const refuses = end(link.refuses);
-    return refuses === undefined ? [] : [{ ...link, refuses }];
+  const ends = links.map((link): AxisLink => {
+    if ("from" in link) return { ...link, from: endOf(link.from), to: endOf(link.to) };
+    return "absorbs" in link ? { absorbs: endOf(link.absorbs) } : { ...link, refuses: endOf(link.refuses) };
   });
-  const resized: AxisRule["resize"] =
+  const resizePlain: AxisRule["resize"] =
     resize &&
     (({ dims, removed }) =>
       resize({
-        removed: (at) => {
-          const own = end(at);
-          return own === undefined ? [] : removed(own);
-        },
+        removed: (end) => removed(endOf(end)),
         dims: (port) => {
-          const at = end([port, 0]);
-          const own = at === undefined ? [] : dims(at[0]);
-          return port === "in0" || port === "out0" ? own.map((_, axis) => own[axisOf(axis)] as Dim) : own;
+          const operand = dims(endOf([port, 0])[0]);
+          return port === "in0" || port === "out0" ? operand.map((_, axis) => operand[axisOf(axis)] ?? 1) : operand;
         },
       }));
-  return { links: [...moved, ...more], ...(resized && { resize: resized }) };
+  return { links: [...ends, ...more], ...(resizePlain && { resize: resizePlain }) };
 }
+
+const severalAxes = new Miss("its scales or zero points vary along several axes");
 
 /** Links per-channel scales and zero points to the output's axis; a Miss if one has several axes. */
 export function perChannel(site: Site, inputs: readonly number[], axis: number): readonly AxisLink[] | Miss {
-  const links: AxisLink[] = [];
-  for (const input of inputs) {
-    const dims = site.inputs[input]?.dims ?? [];
-    if (dims.every((dim) => dim === 1)) continue;
-    if (dims.length > 1) return new Miss("its scales or zero points vary along several axes");
-    links.push({ from: [`in${input}`, 0], to: ["out0", axis] });
-  }
-  return links;
+  const vectors = inputs.filter((input) => site.inputs[input]?.dims?.some((dim) => dim !== 1));
+  if (vectors.some((input) => (site.inputs[input]?.dims?.length ?? 0) > 1)) return severalAxes;
+  return vectors.map((input) => ({ from: [`in${input}`, 0], to: ["out0", axis] }));
 }
 
 /** Returns the links of a product of these two inputs; `vectors` have one value per column, `rows` one per row. */
@@ -89,13 +75,9 @@ export function productAxes(
 ): AxisRule | Miss {
   const plain = picked(site, operands);
   const rank = Math.max(...plain.inputs.map((operand) => operand?.dims?.length ?? 0));
-  const beside = [perChannel(site, vectors, rank - 1), perChannel(site, rows, rank - 2)];
-  const links: AxisLink[] = [];
-  for (const one of beside) {
-    if (one instanceof Miss) return one;
-    links.push(...one);
-  }
-  return unpicked(matmulLinks(plain), operands, links);
+  const [perColumn, perRow] = [perChannel(site, vectors, rank - 1), perChannel(site, rows, rank - 2)];
+  if (perColumn instanceof Miss || perRow instanceof Miss) return severalAxes;
+  return unpicked(matmulLinks(plain), operands, [...perColumn, ...perRow]);
 }
 
 export function matmulWeight(site: Site): WeightRole | Miss {
@@ -115,23 +97,20 @@ export function matmulWeight(site: Site): WeightRole | Miss {
 /** Writes a layer with the weight at `input` as a chain: `product` multiplies the previous result by the next matrix. */
 export function chained(
   input: number,
-  product: (
-    emit: Emit,
-    operands: Inputs,
-    at: { readonly first: boolean; readonly last: boolean },
-    given: Inputs,
-  ) => Value,
+  product: (emit: Emit, operands: Inputs, part: ChainPosition, nodeInputs: Inputs) => Value,
 ): Chain {
   return (emit, inputs, parts) => {
-    const written = parts.reduce(
-      (data, { name, weight }, place) => {
-        const at = { first: place === 0, last: place === parts.length - 1 };
-        return product(emit.named(`${name}.output`), input === 0 ? [weight, data] : [data, weight], at, inputs);
-      },
-      inputs[1 - input],
-    );
-    return present(written);
+    const append = (data: Value | undefined, { name, weight }: ChainPart, index: number): Value => {
+      const part = { first: index === 0, last: index === parts.length - 1 };
+      return product(emit.named(`${name}.output`), input === 0 ? [weight, data] : [data, weight], part, inputs);
+    };
+    return present(parts.reduce(append, inputs[1 - input]));
   };
+}
+
+interface ChainPosition {
+  readonly first: boolean;
+  readonly last: boolean;
 }
 
 type Inputs = readonly (Value | undefined)[];
@@ -165,9 +144,7 @@ export const matmulLinks = (site: Site): readonly AxisLink[] | Miss =>
     if (a.length < 2 || b.length < 2) return new Miss("a vector is multiplied");
     const rank = Math.max(a.length, b.length);
     const stacks = [a, b].flatMap((dims, input) =>
-      dims.slice(0, -2).flatMap((dim, axis): AxisLink[] => {
-        return dim === 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", rank - dims.length + axis] }];
-      }),
+      alignedAxes(site, input, rank).filter(({ from: [, axis] }) => axis < dims.length - 2),
     );
     return [
       { from: ["in0", a.length - 1], to: ["in1", b.length - 2] },
@@ -206,8 +183,8 @@ export interface GemmSettings {
 export const readGemm = (site: Site): GemmSettings => ({
   alpha: decimal(site, "alpha", 1),
   beta: decimal(site, "beta", 1),
-  transA: integer(site, "transA", 0) !== 0,
-  transB: integer(site, "transB", 0) !== 0,
+  transA: flag(site, "transA"),
+  transB: flag(site, "transB"),
 });
 
 export const gemmFacets = {
@@ -228,14 +205,11 @@ export const gemmFacets = {
   axes: ({ transA, transB }: GemmSettings, site: Site): readonly AxisLink[] => {
     const [rows, sharedA] = transA ? [1, 0] : [0, 1];
     const [sharedB, columns] = transB ? [1, 0] : [0, 1];
-    const bias = (site.inputs[2]?.dims ?? []).flatMap((dim, axis, dims): AxisLink[] =>
-      dim === 1 ? [] : [{ from: ["in2", axis], to: ["out0", 2 - dims.length + axis] }],
-    );
     return [
       { from: ["in0", rows], to: ["out0", 0] },
       { from: ["in0", sharedA], to: ["in1", sharedB] },
       { from: ["in1", columns], to: ["out0", 1] },
-      ...bias,
+      ...alignedAxes(site, 2, 2),
     ];
   },
   cost: (s: GemmSettings, site: Site): Dim | Miss =>

@@ -4,7 +4,7 @@ import type { Value } from "../../graph/graph.ts";
 import { fromNumbers, isHalf, scalarOf, toFloat64 } from "../../tensor/convert.ts";
 import { addDims, type Dim, dimsText, extremeDims, fixedDims, sameDims } from "../../tensor/dims.ts";
 import { type DataType, type Dense, typeCodes } from "../../tensor/types.ts";
-import type { AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
+import type { AxisEnd, AxisLink, Inferred, NodeChange, Operand, Site, Wanted, WantedInterval } from "../define.ts";
 
 /** NumPy's rule with symbolic dimensions: equal ones stay, 1 yields, and a number above 1 wins. */
 export function broadcast(...shapes: readonly (readonly Dim[])[]): readonly Dim[] | Miss {
@@ -76,52 +76,53 @@ export function sameAsInput(site: Site, input = 0): readonly Inferred[] {
 }
 
 /** Requires that an input holds positions along an axis of length `count`. */
-export function positions(input: number, count: Dim | undefined): readonly Wanted[] {
+export function requirePositions(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 0, high: addDims(count, -1), strict: true }];
 }
 
 /** Requires that an input holds lengths from 1 to `count`. */
-export function lengths(input: number, count: Dim | undefined): readonly Wanted[] {
+export function requireLengths(input: number, count: Dim | undefined): readonly Wanted[] {
   return count === undefined ? [] : [{ input, low: 1, high: count, strict: true }];
 }
 
 /** Requires that input 1 holds index tuples, one entry per axis. All entries must be below the shortest axis. */
-export function inTuples(axes: readonly Dim[]): readonly Wanted[] {
-  return axes.flatMap((count) => positions(1, count));
+export function requireTuples(axes: readonly Dim[]): readonly Wanted[] {
+  return axes.flatMap((count) => requirePositions(1, count));
 }
 
-export function handedOn(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
+/** Requires from inputs the intervals that the readers of the output need. */
+export function forwardWanted(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
   return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
 }
 
+interface RefusedAxes {
+  refused(axis: number): boolean;
+  readonly reason: string;
+  readonly input?: number;
+  /** The axes are refused only because a mean or variance covers them. */
+  readonly statistics?: boolean;
+}
+
 /** Links every axis of an input to the same axis of out0; the axes that the operator works along refuse at both ends. */
-export function sameAxes(
-  dims: readonly Dim[],
-  {
-    but = () => false,
-    why = "",
-    input = 0,
-    statistics = false,
-  }: { but?: (axis: number) => boolean; why?: string; input?: number; statistics?: boolean } = {},
-): readonly AxisLink[] {
+export function sameAxes(dims: readonly Dim[], options?: RefusedAxes): readonly AxisLink[] {
+  const { reason = "", input = 0, statistics = false } = options ?? {};
   return dims.flatMap((_, axis): AxisLink[] => {
     const [from, to] = [[`in${input}`, axis] as const, ["out0", axis] as const];
-    if (!but(axis)) return [{ from, to }];
+    if (options?.refused(axis) !== true) return [{ from, to }];
     return [
-      { refuses: from, reason: why, ...(statistics ? { statistics: { to } } : {}) },
-      { refuses: to, reason: why, ...(statistics ? { statistics: {} } : {}) },
+      { refuses: from, reason, ...(statistics ? { statistics: { to } } : {}) },
+      { refuses: to, reason, ...(statistics ? { statistics: {} } : {}) },
     ];
   });
 }
 
 /** Links equal axes after broadcasting; an operand dimension of 1 is not linked. */
 export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
-  const shapes = site.inputs.map((operand) => operand?.dims);
-  if (shapes.some((dims) => dims === undefined)) return new Miss("the rank of an operand is not known");
-  const known = shapes as readonly (readonly Dim[])[];
-  const out = broadcast(...known);
+  const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
+  if (shapes.length < site.inputs.length) return new Miss("the rank of an operand is not known");
+  const out = broadcast(...shapes);
   if (out instanceof Miss) return out;
-  return known.flatMap((dims, input) =>
+  return shapes.flatMap((dims, input) =>
     dims.flatMap((dim, axis): AxisLink[] => {
       const outAxis = out.length - dims.length + axis;
       return dim === 1 && out[outAxis] !== 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", outAxis] }];
@@ -129,12 +130,20 @@ export function broadcastAxes(site: Site): readonly AxisLink[] | Miss {
   );
 }
 
-export function countAttribute(name: string, left: Dim | undefined): NodeChange {
-  return typeof left === "number" ? { attributes: { [name]: { kind: "int", value: left } } } : {};
+/** Links the axes of an input that aligns with the last axes of out0, of the given rank. Axes of length 1 broadcast and are not linked. */
+export function alignedAxes(site: Site, input: number, rank: number): readonly Extract<AxisLink, { from: AxisEnd }>[] {
+  const dims = site.inputs[input]?.dims ?? [];
+  return dims.flatMap((dim, axis) =>
+    dim === 1 ? [] : [{ from: [`in${input}`, axis], to: ["out0", rank - dims.length + axis] } as const],
+  );
 }
 
-/** Rewrites lists of integers: attributes in old opsets, later inputs after the first. */
-export function restated(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
+export function countAttribute(name: string, count: Dim | undefined): NodeChange {
+  return typeof count === "number" ? { attributes: { [name]: { kind: "int", value: count } } } : {};
+}
+
+/** Replaces lists of integers: attributes in old opsets, later inputs after the first. */
+export function replaceLists(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
   const dense = entries.map(([, value], at) => [1 + at, fromNumbers("int64", [value.length], value)] as const);

@@ -1,5 +1,5 @@
 /**
- * Forms of the gradient of a convolution by its kernel. X is padded; p runs over output positions:
+ * Forms of the gradient of a convolution by its kernel. X is padded, a tap is a kernel position, and p runs over output positions:
  *     dW[m, c, k] = Σ over samples and p   dY[m, p] · X[c, stride · p + dilation · k]
  * - taps: for each tap a slice, and one matrix product per sample.
  * - rows: the taps of one kernel row are concatenated in one product.
@@ -14,9 +14,9 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
-import { type Blocks, whole, widened } from "./channel-blocks.ts";
+import { type Blocks, fillBlocks, padRows } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { fixed, reshapeTo } from "./rules.ts";
+import { fixed, range, reshapeTo } from "./rules.ts";
 import { explicitPads, extent } from "./window.ts";
 
 interface Shape {
@@ -24,87 +24,84 @@ interface Shape {
   readonly channels: number;
   readonly outputs: number;
   readonly out: readonly number[];
-  readonly places: number;
+  /** The number of output positions. */
+  readonly positions: number;
 }
 
 export function shapeOf(x: Value, up: Value): Shape {
   const [batch = 1, channels = 1] = fixed(x);
   const [, outputs = 1, ...out] = fixed(up);
-  return { batch, channels, outputs, out, places: elementCount(out) };
+  return { batch, channels, outputs, out, positions: elementCount(out) };
 }
 
 /** Writes the gradient with as many elements as the kernel, possibly in other dimensions. */
 export type Writer = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape) => Value;
 type BlockWriter = (s: ConvSettings, emit: Emit, x: Value, up: Value, shape: Shape, blocks: Blocks) => Value;
 
-export const taps: Writer = (s, emit, x, up, { batch, channels, outputs, out, places }) => {
+export const taps: Writer = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
   const padded = pad(s, emit, x, 2);
   const grouped = (value: Value, count: number): Value =>
-    reshapeTo(emit, value, [batch, s.group, count / s.group, places]);
+    reshapeTo(emit, value, [batch, s.group, count / s.group, positions]);
   const upstream = grouped(up, outputs);
-  const products = positions(s.kernel).map((tap) => {
-    // (batch × group × M/g × positions) · its transposed partner = M/g × C/g per sample; then samples are summed.
-    const seen = grouped(seenBy(s, emit, padded, tap, out, 2), channels);
-    return overSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, seen], { transB: 1 }));
+  const products = tapsOf(s.kernel).map((tap) => {
+    // (batch × group × M/g × positions) · (batch × group × C/g × positions)ᵀ = M/g × C/g per sample; then samples are summed.
+    const data = grouped(readByTap(s, emit, padded, tap, out, 2), channels);
+    return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, data], { transB: 1 }));
   });
-  return beside(emit, products, [outputs, channels / s.group, 1], 2);
+  return joinParts(emit, products, [outputs, channels / s.group, 1], 2);
 };
 
-export const rows: Writer = (s, emit, x, up, { batch, channels, outputs, out, places }) => {
+export const rows: Writer = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
   const padded = pad(s, emit, x, 2);
-  const upstream = reshapeTo(emit, up, [batch, outputs, places]);
-  const all = positions(s.kernel);
+  const upstream = reshapeTo(emit, up, [batch, outputs, positions]);
+  const kernelTaps = tapsOf(s.kernel);
   const length = s.kernel.at(-1) ?? 1;
-  const products = Array.from({ length: all.length / length }, (_, row) => {
-    const seen = all
+  const products = range(kernelTaps.length / length).map((row) => {
+    const parts = kernelTaps
       .slice(row * length, (row + 1) * length)
-      .map((tap) => reshapeTo(emit, seenBy(s, emit, padded, tap, out, 2), [batch, channels, places]));
-    const [only] = seen;
-    const wide = length === 1 && only !== undefined ? only : emit.Concat(seen, { axis: 1 });
-    return overSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, wide], { transB: 1 }));
+      .map((tap) => readByTap(s, emit, padded, tap, out, 2));
+    const wide = joinParts(emit, parts, [batch, channels, positions], 1);
+    return sumSamples(emit, emit["com.microsoft.FusedMatMul"]([upstream, wide], { transB: 1 }));
   });
-  const stacked = beside(emit, products, [outputs, length, channels], 1);
+  const stacked = joinParts(emit, products, [outputs, length, channels], 1);
   return emit.Transpose([stacked], { perm: [0, 2, 1] });
 };
 
-export const channelsLast: Writer = (s, emit, x, up, { batch, channels, outputs, out, places }) => {
-  const order = fixed(x).map((_, axis) => axis);
-  const turned = emit.Transpose([x], { perm: [0, ...order.slice(2), 1] });
-  const padded = pad(s, emit, turned, 1);
-  const upstream = reshapeTo(emit, up, [batch, outputs, places]);
-  const products = positions(s.kernel).map((tap) => {
-    const seen = reshapeTo(emit, seenBy(s, emit, padded, tap, out, 1), [batch, places, channels]);
-    return overSamples(emit, emit.MatMul([upstream, seen]));
+export const channelsLast: Writer = (s, emit, x, up, { batch, channels, outputs, out, positions }) => {
+  const transposed = emit.Transpose([x], { perm: [0, ...range(out.length, 2), 1] });
+  const padded = pad(s, emit, transposed, 1);
+  const upstream = reshapeTo(emit, up, [batch, outputs, positions]);
+  const products = tapsOf(s.kernel).map((tap) => {
+    const data = reshapeTo(emit, readByTap(s, emit, padded, tap, out, 1), [batch, positions, channels]);
+    return sumSamples(emit, emit.MatMul([upstream, data]));
   });
-  return beside(emit, products, [outputs, channels, 1], 2);
+  return joinParts(emit, products, [outputs, channels, 1], 2);
 };
 
 export const channelByChannel: Writer = (s, emit, x, up, { outputs, out }) => {
   const padded = pad(s, emit, x, 2);
-  const others = [0, ...out.map((_, axis) => axis + 2)];
-  const sums = positions(s.kernel).map((tap) =>
-    emit.ReduceSum([emit.Mul([up, seenBy(s, emit, padded, tap, out, 2)]), others], {
-      keepdims: 0,
-    }),
+  const axes = [0, ...range(out.length, 2)];
+  const sums = tapsOf(s.kernel).map((tap) =>
+    emit.ReduceSum([emit.Mul([up, readByTap(s, emit, padded, tap, out, 2)]), axes], { keepdims: 0 }),
   );
-  return beside(emit, sums, [outputs, 1, 1], 2);
+  return joinParts(emit, sums, [outputs, 1, 1], 2);
 };
 
 export function oneProduct(
   emit: Emit,
   x: Value,
   up: Value,
-  { batch, channels, outputs, places }: Shape,
+  { batch, channels, outputs, positions }: Shape,
   before: Contribution | undefined,
 ): Value {
-  const beside = (value: Value, count: number): Value => {
-    const turned = emit.Transpose([reshapeTo(emit, value, [batch, count, places])], { perm: [1, 0, 2] });
-    return reshapeTo(emit, turned, [count, batch * places]);
+  const mergeSamples = (value: Value, count: number): Value => {
+    const transposed = emit.Transpose([reshapeTo(emit, value, [batch, count, positions])], { perm: [1, 0, 2] });
+    return reshapeTo(emit, transposed, [count, batch * positions]);
   };
-  const factors = [beside(up, outputs), beside(x, channels)];
+  const factors = [mergeSamples(up, outputs), mergeSamples(x, channels)];
   if (before === undefined) return emit.Gemm(factors, { transB: 1 });
-  const carried = reshapeTo(emit, before.value, [outputs, channels]);
-  return emit.Gemm([...factors, carried], { transB: 1, beta: before.factor });
+  const addend = reshapeTo(emit, before.value, [outputs, channels]);
+  return emit.Gemm([...factors, addend], { transB: 1, beta: before.factor });
 }
 
 /**
@@ -116,73 +113,81 @@ export function oneProduct(
  */
 export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, outputs, out }, blocks) => {
   const { size } = blocks;
-  const [groups, all] = [batch / size, whole(outputs, size)];
-  const [[rows = 1, columns = 1], [taps = 1, wide = 1]] = [out, s.kernel];
-  const [[down = 1, along = 1], [further = 1, beside = 1]] = [s.strides, s.dilations];
-  const { cut, before, after } = seenPlaces(s, emit, x, out);
-  const [, , height = 1, width = 1] = fixed(cut);
-  const [above = 0, left = 0] = before;
+  const [groups, filters] = [batch / size, fillBlocks(outputs, size)];
+  const [[rows = 1, columns = 1], [kernelRows = 1, kernelColumns = 1]] = [out, s.kernel];
+  const [[strideY = 1, strideX = 1], [dilationY = 1, dilationX = 1]] = [s.strides, s.dilations];
+  const { cropped, before, after } = cropUnread(s, emit, x, out);
+  const [, , height = 1, width = 1] = fixed(cropped);
+  const [padTop = 0, padLeft = 0] = before;
   // A kernel row spans several data rows; leading zeros fill the unused part.
-  const start = (pitch: number, tap: number): number => (above + down) * pitch - along * columns + left - tap * beside;
-  let pitch = width + Math.max(left, after[1] ?? 0);
-  while ((pitch * down) % along !== 0 || start(pitch, wide - 1) < 0 || pitch * down < along * columns) pitch += 1;
-  const spaced = (pitch * down) / along;
-  const places = pitch * height - 1 - along * (rows * spaced - 1);
+  const start = (pitch: number, tap: number): number =>
+    (padTop + strideY) * pitch - strideX * columns + padLeft - tap * dilationX;
+  const fits = (pitch: number): boolean =>
+    (pitch * strideY) % strideX === 0 && start(pitch, kernelColumns - 1) >= 0 && pitch * strideY >= strideX * columns;
+  let pitch = width + Math.max(padLeft, after[1] ?? 0);
+  while (!fits(pitch)) pitch += 1;
+  const spacing = (pitch * strideY) / strideX;
+  const length = rows * spacing;
+  const lastStart = pitch * height - 1 - strideX * (length - 1);
 
-  const last = samplesLast(emit, cut, blocks);
   const unit = channels * size;
-  const data = widened(emit, last, [groups * height, width * unit], 0, (pitch - width) * unit);
-  const parts = [groups, size, all / size, rows * columns, size];
-  const moved = emit.Transpose([reshapeTo(emit, blocks.of(up), parts)], { perm: [0, 2, 3, 1, 4] });
+  const inner = samplesLast(emit, cropped, blocks);
+  const data = padRows(emit, inner, [groups * height, width * unit], 0, (pitch - width) * unit);
+  const parts = [groups, size, filters / size, rows * columns, size];
+  const filter = emit.Transpose([reshapeTo(emit, blocks.of(up), parts)], { perm: [0, 2, 3, 1, 4] });
   const square = size * size;
-  const kernel = widened(emit, moved, [(groups * all * rows) / size, columns * square], (spaced - columns) * square, 0);
-  const products = Array.from({ length: wide }, (_, tap) => {
+  const filterRows = (groups * filters * rows) / size;
+  const kernel = padRows(emit, filter, [filterRows, columns * square], (spacing - columns) * square, 0);
+  const products = range(kernelColumns).map((tap) => {
     const top = start(pitch, tap);
     const product = emit["com.microsoft.nchwc.Conv"](
       [
         reshapeTo(emit, data, [1, batch, height * pitch, channels]),
-        reshapeTo(emit, kernel, [groups * all, size, rows * spaced, 1]),
+        reshapeTo(emit, kernel, [groups * filters, size, length, 1]),
       ],
       {
-        kernel_shape: [rows * spaced, 1],
-        strides: [further * pitch, 1],
-        dilations: [along, 1],
-        pads: [top, 0, Math.max(0, (taps - 1) * further * pitch - places - top), 0],
+        kernel_shape: [length, 1],
+        strides: [dilationY * pitch, 1],
+        dilations: [strideX, 1],
+        pads: [top, 0, Math.max(0, (kernelRows - 1) * dilationY * pitch - lastStart - top), 0],
         group: groups,
       },
     );
-    return reshapeTo(emit, product, [1, groups, all * taps * channels]);
+    return reshapeTo(emit, product, [1, groups, filters * kernelRows * channels]);
   });
   const summed = emit.ReduceSum([emit.Concat(products, { axis: 0 }), [1]], { keepdims: 0 });
-  const apart = reshapeTo(emit, summed, [wide, all / size, taps, channels, size]);
-  const turned = reshapeTo(emit, emit.Transpose([apart], { perm: [1, 4, 3, 2, 0] }), [all, channels, taps, wide]);
-  return outputs === all ? turned : emit.Slice([turned, [0], [outputs], [0]]);
+  const blocked = reshapeTo(emit, summed, [kernelColumns, filters / size, kernelRows, channels, size]);
+  const gradientDims = [filters, channels, kernelRows, kernelColumns];
+  const gradient = reshapeTo(emit, emit.Transpose([blocked], { perm: [1, 4, 3, 2, 0] }), gradientDims);
+  return outputs === filters ? gradient : emit.Slice([gradient, [0], [outputs], [0]]);
 };
 
 /** Returns samples/b × positions × channels × b. */
 function samplesLast(emit: Emit, x: Value, blocks: Blocks): Value {
   const { size } = blocks;
   const [batch = 1, channels = 1, ...spatial] = fixed(x);
-  const places = elementCount(spatial);
-  const inBlocks = channels % size === 0;
-  const turned = emit["com.microsoft.nchwc.ReorderInput"]([
-    reshapeTo(emit, inBlocks ? blocks.of(x) : x, [1, batch, channels * places, 1]),
+  const positions = elementCount(spatial);
+  const isBlocked = channels % size === 0;
+  const reordered = emit["com.microsoft.nchwc.ReorderInput"]([
+    reshapeTo(emit, isBlocked ? blocks.of(x) : x, [1, batch, channels * positions, 1]),
   ]);
-  const unit = inBlocks ? size : 1;
-  const parts = [batch / size, channels / unit, places, unit * size];
-  return channels === unit ? turned : emit.Transpose([reshapeTo(emit, turned, parts)], { perm: [0, 2, 1, 3] });
+  const unit = isBlocked ? size : 1;
+  const parts = [batch / size, channels / unit, positions, unit * size];
+  return channels === unit ? reordered : emit.Transpose([reshapeTo(emit, reordered, parts)], { perm: [0, 2, 1, 3] });
 }
 
 export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, out }, blocks) => {
   const { size } = blocks;
-  const { cut, before, after } = seenPlaces(s, emit, x, out);
-  const all = batch * whole(channels, size);
-  const [, , height = 1, width = 1] = fixed(cut);
-  const [left = 0, right = 0] = [before[1], after[1]];
+  const { cropped, before, after } = cropUnread(s, emit, x, out);
+  const filled = fillBlocks(channels, size);
+  const all = batch * filled;
+  const [, , height = 1, width = 1] = fixed(cropped);
+  const [padLeft = 0, padRight = 0] = [before[1], after[1]];
   const rows: readonly [number, number] = [(all * height) / size, width * size];
-  const data = widened(emit, blocks.of(cut), rows, left * size, right * size);
+  const data = padRows(emit, blocks.of(cropped), rows, padLeft * size, padRight * size);
+  const dims = [1, all, height, padLeft + width + padRight];
   const products = emit["com.microsoft.nchwc.Conv"](
-    [reshapeTo(emit, data, [1, all, height, left + width + right]), reshapeTo(emit, blocks.of(up), [all, 1, ...out])],
+    [reshapeTo(emit, data, dims), reshapeTo(emit, blocks.of(up), [all, 1, ...out])],
     {
       kernel_shape: out,
       strides: s.dilations,
@@ -191,54 +196,44 @@ export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels
       group: all,
     },
   );
-  const shaped = reshapeTo(emit, products, [batch, whole(channels, size), ...s.kernel]);
-  return emit["com.microsoft.nchwc.ReorderOutput"]([overSamples(emit, shaped, 1)], { channels });
+  const perSample = reshapeTo(emit, products, [batch, filled, ...s.kernel]);
+  return emit["com.microsoft.nchwc.ReorderOutput"]([sumSamples(emit, perSample, 1)], { channels });
 };
 
-/** Returns the data without positions that no tap reads, with the zeros that some taps do read. */
-function seenPlaces(
-  s: ConvSettings,
-  emit: Emit,
-  x: Value,
-  out: readonly number[],
-): { readonly cut: Value; readonly before: readonly number[]; readonly after: readonly number[] } {
+/** Removes the positions that no tap reads, and returns the numbers of zeros around the data that taps do read. */
+function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
   const spatial = fixed(x).slice(2);
   const before = explicitPads(s, spatial).slice(0, spatial.length);
-  const after = spatial.map((size, axis) => {
-    const seen = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + extent(s, axis);
-    return seen - size - (before[axis] ?? 0);
+  const beyond = spatial.map((size, axis) => {
+    const covered = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + extent(s, axis);
+    return covered - size - (before[axis] ?? 0);
   });
-  const axes = [0, 1].filter((axis) => (after[axis] ?? 0) < 0);
-  const pads = after.map((pad) => Math.max(0, pad));
-  if (axes.length === 0) return { cut: x, before, after: pads };
-  const ends = axes.map((axis) => (spatial[axis] ?? 0) + (after[axis] ?? 0));
-  const cut = emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]);
-  return { cut, before, after: pads };
+  const axes = [0, 1].filter((axis) => (beyond[axis] ?? 0) < 0);
+  const after = beyond.map((pad) => Math.max(0, pad));
+  if (axes.length === 0) return { cropped: x, before, after };
+  const ends = axes.map((axis) => (spatial[axis] ?? 0) + (beyond[axis] ?? 0));
+  return { cropped: emit.Slice([x, axes.map(() => 0), ends, axes.map((axis) => axis + 2)]), before, after };
 }
 
-function positions(kernel: readonly number[]): readonly (readonly number[])[] {
+/** Returns the coordinates of all positions of a kernel, row by row. */
+function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
   return kernel.reduce<readonly (readonly number[])[]>(
-    (before, size) => before.flatMap((start) => Array.from({ length: size }, (_, at) => [...start, at])),
+    (before, size) => before.flatMap((start) => range(size).map((index) => [...start, index])),
     [[]],
   );
 }
 
 function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
-  const spatial = fixed(x).slice(first, first + s.kernel.length);
-  const pads = explicitPads(s, spatial);
+  const dims = fixed(x);
+  const end = first + s.kernel.length;
+  const pads = explicitPads(s, dims.slice(first, end));
   if (pads.every((size) => size === 0)) return x;
-  const rest = fixed(x).length - first - spatial.length;
-  const around = (sizes: readonly number[]): number[] => [
-    ...new Array<number>(first).fill(0),
-    ...sizes,
-    ...new Array<number>(rest).fill(0),
-  ];
-  const both = [...around(pads.slice(0, spatial.length)), ...around(pads.slice(spatial.length))];
-  return emit.Pad([x, both, 0]);
+  const around = (sizes: readonly number[]): number[] => dims.map((_, axis) => sizes[axis - first] ?? 0);
+  return emit.Pad([x, [...around(pads.slice(0, s.kernel.length)), ...around(pads.slice(s.kernel.length))], 0]);
 }
 
 /** Returns the padded data that a tap reads: one position per output position. */
-function seenBy(
+function readByTap(
   s: ConvSettings,
   emit: Emit,
   padded: Value,
@@ -252,13 +247,13 @@ function seenBy(
   const ends = out.map((size, axis) => (starts[axis] ?? 0) + (size - 1) * (steps[axis] ?? 1) + 1);
   if (steps.every((step) => step === 1) && ends.every((end, axis) => starts[axis] === 0 && end === spatial[axis]))
     return padded;
-  const axes = out.map((_, axis) => axis + first);
-  return emit.Slice([padded, starts, ends, axes, steps]);
+  return emit.Slice([padded, starts, ends, range(out.length, first), steps]);
 }
 
-const overSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });
+const sumSamples = (emit: Emit, products: Value, keepdims = 0): Value => emit.ReduceSum([products, [0]], { keepdims });
 
-function beside(emit: Emit, parts: readonly Value[], dims: readonly number[], axis: number): Value {
+/** Reshapes parts to equal dimensions and concatenates them. */
+function joinParts(emit: Emit, parts: readonly Value[], dims: readonly number[], axis: number): Value {
   const shaped = parts.map((part) => reshapeTo(emit, part, dims));
   const [only] = shaped;
   return shaped.length === 1 && only !== undefined ? only : emit.Concat(shaped, { axis });

@@ -50,8 +50,8 @@ export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): 
   const blocks = block !== undefined && kernel.length === 2 && typeOf(x) === "float32" ? block : undefined;
   if (group === 1) {
     const samples: readonly Form[] = blocks !== undefined && batch % blocks === 0 ? ["samples in blocks"] : [];
-    const one: readonly Form[] = isProduct(s, x) ? ["one product"] : [];
-    return ["taps", "rows", "channels last", ...one, ...samples];
+    const product: readonly Form[] = isProduct(s, x) ? ["one product"] : [];
+    return ["taps", "rows", "channels last", ...product, ...samples];
   }
   if (channels !== group || outputs !== group) return ["taps"];
   return ["taps", "channel by channel", ...(blocks === undefined ? [] : (["depthwise in blocks"] as const))];
@@ -59,23 +59,23 @@ export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): 
 
 /** Returns whether each output position reads exactly the data at the same position. */
 function isProduct(s: ConvSettings, x: Value): boolean {
-  const still = elementCount(s.kernel) === 1 && s.strides.every((stride) => stride === 1);
-  return still && explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
+  if (elementCount(s.kernel) !== 1 || s.strides.some((stride) => stride !== 1)) return false;
+  return explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
 }
 
 export function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
-  const { channels, outputs, places } = shapeOf(x, up);
+  const { channels, outputs, positions } = shapeOf(x, up);
   if (elementCount(s.kernel) === 1) {
-    const fewPlaces = places * (channels + outputs) < channels * outputs;
+    const fewPlaces = positions * (channels + outputs) < channels * outputs;
     return s.group === 1 && fewPlaces && isProduct(s, x) ? "one product" : "taps";
   }
   const possible = formsFor(s, x, up, block);
   if (possible.includes("depthwise in blocks")) return "depthwise in blocks";
   if (possible.includes("samples in blocks") && channels > 1) return "samples in blocks";
-  if (s.group > 1) return possible.includes("channel by channel") && places <= small ? "channel by channel" : "taps";
+  if (s.group > 1) return possible.includes("channel by channel") && positions <= small ? "channel by channel" : "taps";
   if (channels <= 8) return channels === 1 ? "channels last" : "rows";
   const strided = s.strides.some((stride) => stride > 1);
-  return (strided && channels >= 32) || (channels >= 64 && places <= small) ? "channels last" : "taps";
+  return (strided && channels >= 32) || (channels >= 64 && positions <= small) ? "channels last" : "taps";
 }
 
 export interface WeightGradientOptions {

@@ -3,7 +3,8 @@
 import { Miss } from "../../errors.ts";
 import { addDims, ceilDims, type Dim, extremeDims, floorDims } from "../../tensor/dims.ts";
 import type { AxisLink, Site } from "../define.ts";
-import { integer, integers, text } from "./attributes.ts";
+import { flag, integers, text } from "./attributes.ts";
+import { range } from "./rules.ts";
 
 export interface Window {
   readonly kernel: readonly number[];
@@ -16,15 +17,15 @@ export interface Window {
 }
 
 export function readWindow(site: Site, kernel: readonly number[]): Window {
-  const fill = (value: number, count = kernel.length): number[] => new Array<number>(count).fill(value);
   const autoPad = text(site, "auto_pad", "NOTSET");
+  const pads = autoPad === "VALID" ? undefined : integers(site, "pads");
   return {
     kernel,
-    strides: integers(site, "strides") ?? fill(1),
-    dilations: integers(site, "dilations") ?? fill(1),
-    pads: autoPad === "VALID" ? fill(0, 2 * kernel.length) : (integers(site, "pads") ?? fill(0, 2 * kernel.length)),
+    strides: integers(site, "strides") ?? kernel.map(() => 1),
+    dilations: integers(site, "dilations") ?? kernel.map(() => 1),
+    pads: pads ?? [...kernel, ...kernel].map(() => 0),
     autoPad,
-    ceil: integer(site, "ceil_mode", 0) !== 0,
+    ceil: flag(site, "ceil_mode"),
   };
 }
 
@@ -41,29 +42,40 @@ export const pooledDims = (window: Window, dims: readonly Dim[]): readonly Dim[]
 export const globallyPooled = (dims: readonly Dim[]): readonly Dim[] => dims.map((dim, axis) => (axis < 2 ? dim : 1));
 
 /** Samples and channels pass through; positions do not. */
-export const channelAxes = (): readonly AxisLink[] => [
-  { from: ["in0", 0], to: ["out0", 0] },
-  { from: ["in0", 1], to: ["out0", 1] },
-];
+export const channelAxes = (channelAxis = 1): readonly AxisLink[] =>
+  [0, channelAxis].map((axis) => ({ from: ["in0", axis], to: ["out0", axis] }));
 
 export const padding = ({ autoPad, pads }: Pick<Window, "autoPad" | "pads">) =>
   autoPad.startsWith("SAME") ? { auto_pad: autoPad } : { pads };
+
+/** Returns the equivalent attributes of MaxPool. */
+export const poolAttributes = ({ kernel, strides, dilations, ceil, ...window }: Window) => ({
+  kernel_shape: kernel,
+  strides,
+  dilations,
+  ceil_mode: ceil ? 1 : 0,
+  ...padding(window),
+});
 
 export function extent(window: Window, axis: number): number {
   return ((window.kernel[axis] ?? 1) - 1) * (window.dilations[axis] ?? 1) + 1;
 }
 
+/** Returns the pads of an axis in total. */
+export const bothPads = ({ kernel, pads }: Window, axis: number): number =>
+  (pads[axis] ?? 0) + (pads[kernel.length + axis] ?? 0);
+
 export function windowDims(window: Window, spatial: readonly Dim[]): readonly Dim[] {
-  const rank = window.kernel.length;
   return spatial.map((size, axis) => {
     const stride = window.strides[axis] ?? 1;
     if (window.autoPad.startsWith("SAME")) return ceilDims(size, stride);
-    const padded = addDims(size, (window.pads[axis] ?? 0) + (window.pads[rank + axis] ?? 0) - extent(window, axis));
+    const reach = extent(window, axis);
+    const padded = addDims(size, bothPads(window, axis) - reach);
     if (!window.ceil) return addDims(floorDims(padded, stride), 1);
     const steps = addDims(ceilDims(padded, stride), 1);
-    const [before, after] = [window.pads[axis] ?? 0, window.pads[rank + axis] ?? 0];
+    const [before = 0, after = 0] = [window.pads[axis], window.pads[window.kernel.length + axis]];
     // The last window must start inside the input or its left padding; only large strides can violate this.
-    if (after + stride <= extent(window, axis)) return steps;
+    if (after + stride <= reach) return steps;
     return extremeDims("min", [steps, ceilDims(addDims(size, before), stride)]);
   });
 }
@@ -76,13 +88,10 @@ export function windowCounts(
   padding: { readonly before: number; readonly after: number; readonly counts: boolean },
 ): readonly number[] {
   const [first, end] = padding.counts ? [-padding.before, sizes.input + padding.after] : [0, sizes.input];
-  return Array.from({ length: sizes.output }, (_, place) => {
-    const start = place * (window.strides[axis] ?? 1) - padding.before;
-    const taps = Array.from(
-      { length: window.kernel[axis] ?? 1 },
-      (_, tap) => start + tap * (window.dilations[axis] ?? 1),
-    );
-    return taps.filter((at) => at >= first && at < end).length;
+  return range(sizes.output).map((position) => {
+    const start = position * (window.strides[axis] ?? 1) - padding.before;
+    const covered = range(window.kernel[axis] ?? 1).map((tap) => start + tap * (window.dilations[axis] ?? 1));
+    return covered.filter((index) => index >= first && index < end).length;
   });
 }
 
@@ -92,16 +101,16 @@ export function spreadSettings(
   spatial: readonly number[],
   out: readonly number[],
 ): { readonly pads: readonly number[]; readonly output_padding: readonly number[] } {
-  const given = explicitPads(window, spatial);
+  const pads = [...explicitPads(window, spatial)];
   const rank = spatial.length;
-  const pads = [...given];
-  const rest = spatial.map((size, axis) => {
+  const outputPadding = spatial.map((size, axis) => {
     const covered = ((out[axis] ?? 1) - 1) * (window.strides[axis] ?? 1) + extent(window, axis);
-    const beyond = covered - (given[axis] ?? 0) - size;
-    pads[rank + axis] = Math.max(given[rank + axis] ?? 0, beyond);
-    return (pads[rank + axis] ?? 0) - beyond;
+    const beyond = covered - (pads[axis] ?? 0) - size;
+    const end = Math.max(pads[rank + axis] ?? 0, beyond);
+    pads[rank + axis] = end;
+    return end - beyond;
   });
-  return { pads, output_padding: rest };
+  return { pads, output_padding: outputPadding };
 }
 
 /** Returns explicit pads for fixed sizes, with `auto_pad` resolved. */
