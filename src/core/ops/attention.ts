@@ -19,8 +19,8 @@ import {
   type NodeChange,
   type Site,
 } from "./define.ts";
-import { decimal, elementType, integer } from "./shared/attributes.ts";
-import { fromHeads, toHeads } from "./shared/heads.ts";
+import { decimal, elementType, flag, integer } from "./shared/attributes.ts";
+import { appendTo, capScores, fromHeads, toHeads } from "./shared/heads.ts";
 import { integersConstant, need, present, range, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
@@ -49,9 +49,9 @@ function read(site: Site): Settings | Miss {
     flat,
     heads,
     keyHeads,
-    scale: site.attribute("scale") === undefined ? undefined : decimal(site, "scale", 0),
+    scale: decimal(site, "scale", undefined),
     softcap: decimal(site, "softcap", 0),
-    causal: integer(site, "is_causal", 0) !== 0,
+    causal: flag(site, "is_causal"),
     window: [integer(site, "left_window_size", -1), integer(site, "right_window_size", -1)],
     shown: integer(site, "qk_matmul_output_mode", 0),
     precision: elementType(site, "softmax_precision"),
@@ -60,31 +60,35 @@ function read(site: Site): Settings | Miss {
 
 interface Shape {
   readonly batch: Dim;
-  readonly places: Dim;
+  readonly length: Dim;
+  /** The channels of a head. */
   readonly size: Dim;
 }
 
 function shapeOf(s: Settings, dims: readonly Dim[] | undefined, heads: number): Shape | undefined {
   const [batch, second, third, fourth] = dims ?? [];
   if (batch === undefined || second === undefined || third === undefined) return undefined;
-  if (!s.flat) return fourth === undefined ? undefined : { batch, places: third, size: fourth };
+  if (!s.flat) return fourth === undefined ? undefined : { batch, length: third, size: fourth };
   const size = divideDims(third, heads);
-  return size === undefined ? undefined : { batch, places: second, size };
+  return size === undefined ? undefined : { batch, length: second, size };
 }
 
 interface Shapes {
   readonly q: Shape;
   readonly k: Shape;
   readonly v: Shape;
+  /** The number of keys, including those of the past. */
   readonly keys: Dim;
 }
+
+const unknownSize = new Miss("the size of its heads is not known");
 
 function shapes(s: Settings, operands: readonly (readonly Dim[] | undefined)[]): Shapes | Miss {
   const q = shapeOf(s, operands[0], s.heads);
   const [k, v] = [shapeOf(s, operands[1], s.keyHeads), shapeOf(s, operands[2], s.keyHeads)];
-  if (q === undefined || k === undefined || v === undefined) return new Miss("the size of its heads is not known");
+  if (q === undefined || k === undefined || v === undefined) return unknownSize;
   const past = operands[4]?.[2];
-  return { q, k, v, keys: past === undefined ? k.places : addDims(past, k.places) };
+  return { q, k, v, keys: past === undefined ? k.length : addDims(past, k.length) };
 }
 
 const shapesAt = (s: Settings, site: Site): Shapes | Miss =>
@@ -95,14 +99,14 @@ const shapesAt = (s: Settings, site: Site): Shapes | Miss =>
 
 function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
   const { type } = need(site, 0);
-  const found = shapesAt(s, site);
-  if (found instanceof Miss) return found;
-  const { q, k, v, keys } = found;
+  const operands = shapesAt(s, site);
+  if (operands instanceof Miss) return operands;
+  const { q, k, v, keys } = operands;
   return [
-    { type, dims: s.flat ? [q.batch, q.places, multiplyDims(v.size, s.heads)] : [q.batch, s.heads, q.places, v.size] },
+    { type, dims: s.flat ? [q.batch, q.length, multiplyDims(v.size, s.heads)] : [q.batch, s.heads, q.length, v.size] },
     { type: need(site, 1).type, dims: [q.batch, s.keyHeads, keys, k.size] },
     { type: need(site, 2).type, dims: [q.batch, s.keyHeads, keys, v.size] },
-    { type, dims: [q.batch, s.heads, q.places, keys] },
+    { type, dims: [q.batch, s.heads, q.length, keys] },
   ];
 }
 
@@ -111,13 +115,12 @@ function infer(s: Settings, site: Site): readonly Inferred[] | Miss {
  * (the scale stays that of the original D), and D of the values passes through.
  */
 function axes(s: Settings, site: Site): AxisRule | Miss {
-  const found = shapesAt(s, site);
-  if (found instanceof Miss) return found;
-  const { q, k, v } = found;
+  const operands = shapesAt(s, site);
+  if (operands instanceof Miss) return operands;
+  const { q, k, v } = operands;
   const serves = s.heads / s.keyHeads;
   const [width, keyWidth, valueWidth] = s.flat ? [q.size, k.size, v.size] : [1, 1, 1];
-  if (typeof width !== "number" || typeof keyWidth !== "number" || typeof valueWidth !== "number")
-    return new Miss("the size of its heads is not known");
+  if (typeof width !== "number" || typeof keyWidth !== "number" || typeof valueWidth !== "number") return unknownSize;
   const mask = site.inputs[3]?.dims ?? [];
   const maskHeads = mask.length - 3;
   const main = s.flat ? 2 : 1;
@@ -145,12 +148,11 @@ function axes(s: Settings, site: Site): AxisRule | Miss {
   return {
     links,
     resize: (cut): NodeChange => {
-      const size = cut.dims("in0")[3];
-      const left = cut.dims("in2")[main];
-      const scaled = !s.flat && s.scale === undefined && typeof q.size === "number" && size !== q.size;
-      const scale = scaled ? ({ scale: { kind: "float", value: 1 / Math.sqrt(q.size) } } as const) : {};
-      if (typeof left !== "number" || site.attribute("q_num_heads") === undefined) return { attributes: scale };
-      const keyHeads = left / valueWidth;
+      const [size, channels] = [cut.dims("in0")[3], cut.dims("in2")[main]];
+      const needsScale = !s.flat && s.scale === undefined && typeof q.size === "number" && size !== q.size;
+      const scale = needsScale ? ({ scale: { kind: "float", value: 1 / Math.sqrt(q.size) } } as const) : {};
+      if (typeof channels !== "number" || site.attribute("q_num_heads") === undefined) return { attributes: scale };
+      const keyHeads = channels / valueWidth;
       return {
         attributes: {
           ...scale,
@@ -176,25 +178,19 @@ const insideHeads = (
 function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
   const numbers =
     typeof size === "number"
-      ? integersConstant(emit, range(size), "places")
+      ? integersConstant(emit, range(size), "positions")
       : emit.Range([0, emit.Squeeze([emit.Shape([like], { start: axis, end: axis + 1 })]), 1]);
   return emit.Reshape([numbers, shape]);
 }
 
-interface Parts {
-  readonly q: Value;
-  readonly k: Value;
-  readonly found: Shapes;
-  readonly type: DataType;
-}
-
-/** Returns the sum of all biases, and whether a query can be left without any key. */
-function bias(
+/** Writes the sum of all biases; `canBeEmpty` if a query can be without any key. */
+function writeBias(
   s: Settings,
   emit: Emit,
   [, , , mask, past, , lengths]: readonly (Value | undefined)[],
-  { q, k, found, type }: Parts,
-): { readonly sum: Value; readonly mayBeEmpty: boolean } | undefined {
+  { q, k, length, keys }: { readonly q: Value; readonly k: Value; readonly length: Dim; readonly keys: Dim },
+): { readonly sum: Value; readonly canBeEmpty: boolean } | undefined {
+  const type = typeOf(q);
   const zero = scalar(emit, type, 0);
   const never = scalar(emit, type, Number.NEGATIVE_INFINITY);
   const where = (allowed: Value): Value => emit.Where([allowed, zero, never]);
@@ -202,9 +198,9 @@ function bias(
   if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? where(mask) : mask);
   const [before, after] = s.window;
   const perSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
-  const columns = (): Value => counting(emit, k, 2, found.keys, [1, -1]);
+  const columns = (): Value => counting(emit, k, 2, keys, [1, -1]);
   if (s.causal || before >= 0 || after >= 0) {
-    const rows = counting(emit, q, 2, found.q.places, [-1, 1]);
+    const rows = counting(emit, q, 2, length, [-1, 1]);
     const count = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
     const offset =
       past !== undefined ? count(past) : perSample === undefined ? undefined : emit.Sub([perSample, count(q)]);
@@ -214,19 +210,19 @@ function bias(
     if (after >= 0) terms.push(where(emit.GreaterOrEqual([distance, -after])));
   }
   if (perSample !== undefined) terms.push(where(emit.Less([columns(), perSample])));
-  const [first, ...rest] = terms;
+  const [first, ...more] = terms;
   if (first === undefined) return undefined;
-  const mayBeEmpty = mask !== undefined || perSample !== undefined || before >= 0 || after >= 0;
-  return { sum: rest.reduce((sum, term) => emit.Add([sum, term]), first), mayBeEmpty };
+  const canBeEmpty = mask !== undefined || perSample !== undefined || before >= 0 || after >= 0;
+  return { sum: more.reduce((sum, term) => emit.Add([sum, term]), first), canBeEmpty };
 }
 
-function repeated(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
+/** Repeats each key head for the query heads that it serves. */
+function repeatHeads(s: Settings, emit: Emit, value: Value, size: Dim): Value | Miss {
   const serves = s.heads / s.keyHeads;
   if (serves === 1) return value;
-  if (typeof size !== "number") return new Miss("the size of its heads is not known");
-  const open = emit.Unsqueeze([value, [2]]);
-  const spread = emit.Expand([open, [1, 1, serves, 1, 1]]);
-  return emit.Reshape([spread, [0, s.heads, -1, size]]);
+  if (typeof size !== "number") return unknownSize;
+  const expanded = emit.Expand([emit.Unsqueeze([value, [2]]), [1, 1, serves, 1, 1]]);
+  return emit.Reshape([expanded, [0, s.heads, -1, size]]);
 }
 
 function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Value {
@@ -235,49 +231,41 @@ function softmax(emit: Emit, scores: Value, precision: DataType | undefined): Va
 }
 
 function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
-  const [givenQ, givenK, givenV, mask, pastKey, pastValue] = inputs;
-  const found = shapes(
-    s,
-    inputs.map((value) => value?.type?.dims),
-  );
-  if (found instanceof Miss) return found;
-  const { size } = found.q;
-  if (typeof size !== "number") return new Miss("the size of its heads is not known");
+  const [queries, keys, values, mask, pastKey, pastValue] = inputs;
+  const dims = inputs.map((value) => value?.type?.dims);
+  const operands = shapes(s, dims);
+  if (operands instanceof Miss) return operands;
+  const { size, length } = operands.q;
+  if (typeof size !== "number") return unknownSize;
   const covered = mask?.type?.dims?.at(-1);
-  if (typeof covered === "number" && typeof found.keys === "number" && covered < found.keys)
+  if (typeof covered === "number" && typeof operands.keys === "number" && covered < operands.keys)
     return new Miss("its mask does not cover all keys");
-  const type = typeOf(givenQ);
-  // batch × heads × positions × D, from either form.
-  const apart = (value: Value | undefined, heads: number): Value =>
+  // Writes batch × heads × positions × D from either form.
+  const split = (value: Value | undefined, heads: number): Value =>
     s.flat ? toHeads(emit, value, heads) : present(value);
-  const q = apart(givenQ, s.heads);
-  const whole = (past: Value | undefined, fresh: Value): Value =>
-    past === undefined ? fresh : emit.Concat([past, fresh], { axis: 2 });
-  const presentKey = whole(pastKey, apart(givenK, s.keyHeads));
-  const presentValue = whole(pastValue, apart(givenV, s.keyHeads));
-  const [k, v] = [repeated(s, emit, presentKey, size), repeated(s, emit, presentValue, found.v.size)];
+  const q = split(queries, s.heads);
+  const presentKey = appendTo(emit, pastKey, split(keys, s.keyHeads));
+  const presentValue = appendTo(emit, pastValue, split(values, s.keyHeads));
+  const [k, v] = [repeatHeads(s, emit, presentKey, size), repeatHeads(s, emit, presentValue, operands.v.size)];
   if (k instanceof Miss) return k;
   if (v instanceof Miss) return v;
   // Both operands get the root of the scale, so that float16 products stay small.
   const root = Math.sqrt(s.scale ?? 1 / Math.sqrt(size));
-  const turned = emit.Transpose([emit.Mul([k, root])], { perm: [0, 1, 3, 2] });
-  const products = emit.MatMul([emit.Mul([q, root]), turned]);
-  const cap = s.softcap;
-  const capped = s.softcap > 0 ? emit.Mul([emit.Tanh([emit.Div([products, cap])]), cap]) : products;
-  const added = bias(s, emit, inputs, { q, k: presentKey, found, type });
-  const scores = added === undefined ? capped : emit.Add([capped, added.sum]);
-  const most = (value: Value): Value => emit.ReduceMax([value, [-1]], { keepdims: 1 });
-  const empty = added?.mayBeEmpty === true ? emit.Equal([most(added.sum), Number.NEGATIVE_INFINITY]) : undefined;
-  // Also before the softmax: a row of -∞ gives NaN, also in the gradient.
-  const without = (value: Value): Value => (empty === undefined ? value : emit.Where([empty, 0, value]));
-  const shares = without(softmax(emit, without(scores), s.precision));
-  const y = emit.MatMul([shares, v]);
-  return [
-    s.flat ? fromHeads(emit, y) : y,
-    presentKey,
-    presentValue,
-    [products, capped, scores, shares][s.shown] ?? products,
-  ];
+  const transposed = emit.Transpose([emit.Mul([k, root])], { perm: [0, 1, 3, 2] });
+  const products = emit.MatMul([emit.Mul([q, root]), transposed]);
+  const capped = capScores(emit, products, s.softcap);
+  const bias = writeBias(s, emit, inputs, { q, k: presentKey, length, keys: operands.keys });
+  const scores = bias === undefined ? capped : emit.Add([capped, bias.sum]);
+  const isEmpty =
+    bias?.canBeEmpty === true
+      ? emit.Equal([emit.ReduceMax([bias.sum, [-1]], { keepdims: 1 }), Number.NEGATIVE_INFINITY])
+      : undefined;
+  // Applied before the softmax, too: a row of -∞ gives NaN, also in the gradient.
+  const clearEmpty = (value: Value): Value => (isEmpty === undefined ? value : emit.Where([isEmpty, 0, value]));
+  const weights = clearEmpty(softmax(emit, clearEmpty(scores), s.precision));
+  const y = emit.MatMul([weights, v]);
+  const shown = [products, capped, scores, weights][s.shown] ?? products;
+  return [s.flat ? fromHeads(emit, y) : y, presentKey, presentValue, shown];
 }
 
 export const Attention = defineOp<Settings>({
@@ -287,9 +275,9 @@ export const Attention = defineOp<Settings>({
   axes,
   lower,
   cost: (s, site) => {
-    const found = shapesAt(s, site);
-    if (found instanceof Miss) return found;
-    const pairs = elementCount([found.q.batch, s.heads, found.q.places, found.keys]);
-    return multiplyDims(pairs, addDims(found.q.size, found.v.size));
+    const operands = shapesAt(s, site);
+    if (operands instanceof Miss) return operands;
+    const { q, v, keys } = operands;
+    return multiplyDims(elementCount([q.batch, s.heads, q.length, keys]), addDims(q.size, v.size));
   },
 });

@@ -12,9 +12,6 @@ import type { Operand, Site } from "../define.ts";
 import { integer } from "../shared/attributes.ts";
 import { dimsAt, scalar, typeOf } from "../shared/rules.ts";
 
-export const behind = (emit: Emit, past: Value | undefined, added: Value): Value =>
-  past === undefined ? added : emit.Concat([past, added], { axis: 2 });
-
 export interface Attended {
   readonly query: Value;
   readonly key: Value;
@@ -33,8 +30,8 @@ export function attend(
 ): Record<"y" | "weights", Value> {
   const products = emit.MatMul([query, emit.Transpose([key], { perm: [0, 1, 3, 2] })]);
   const scaled = emit.Mul([products, scale]);
-  const extra = causal === undefined ? [] : [future(emit, query, key, causal.past)];
-  const scores = [...added, ...extra].reduce((sum, part) => emit.Add([sum, part]), scaled);
+  const future = causal === undefined ? [] : [hideFuture(emit, query, key, causal.past)];
+  const scores = [...added, ...future].reduce((sum, part) => emit.Add([sum, part]), scaled);
   const weights = emit.Softmax([scores], { axis: -1 });
   return { y: emit.MatMul([weights, value]), weights };
 }
@@ -46,14 +43,14 @@ export function lengthOf(emit: Emit, x: Value): Value {
 export const lowest = (type: string): number =>
   type === "float16" ? -65504 : type === "bfloat16" ? -3.3895313892515355e38 : -3.4028234663852886e38;
 
-/** length × keys: the lowest number if a key comes after the query, otherwise 0. */
-function future(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
+/** Writes length × keys: the lowest number if a key comes after the query, otherwise 0. */
+function hideFuture(emit: Emit, query: Value, key: Value, past: Value | undefined): Value {
   const first = past === undefined ? 0 : lengthOf(emit, past);
-  const places = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), 1]);
+  const positions = emit.Range([first, emit.Add([first, lengthOf(emit, query)]), 1]);
   const keys = emit.Range([0, lengthOf(emit, key), 1]);
-  const later = emit.Less([emit.Unsqueeze([places, [1]]), keys]);
+  const isLater = emit.Less([emit.Unsqueeze([positions, [1]]), keys]);
   const type = typeOf(query);
-  return emit.Where([later, scalar(emit, type, lowest(type)), 0]);
+  return emit.Where([isLater, scalar(emit, type, lowest(type)), 0]);
 }
 
 /** Writes the bias of an ONNX Runtime mask: N × keys or N × length × keys (1: visible, 0: masked), or vectors of N ends, or N ends and N starts. */
@@ -61,17 +58,12 @@ export function maskAdded(emit: Emit, mask: Value, key: Value, filter: number): 
   const dims = mask.type?.dims;
   const batch = key.type?.dims?.[0];
   if (dims === undefined) return new Miss("the rank of its mask is not known");
-  const where = (seen: Value): Value => emit.Where([seen, scalar(emit, typeOf(key), 0), filter]);
-  const raised = (value: Value, axes: readonly number[]): Value => emit.Unsqueeze([value, axes]);
-  if (dims.length === 2 || dims.length === 3) {
-    const seen = emit.Greater([mask, 0]);
-    return where(raised(seen, dims.length === 2 ? [1, 2] : [1]));
-  }
+  const where = (isVisible: Value): Value => emit.Where([isVisible, scalar(emit, typeOf(key), 0), filter]);
+  if (dims.length === 2 || dims.length === 3)
+    return where(emit.Unsqueeze([emit.Greater([mask, 0]), dims.length === 2 ? [1, 2] : [1]]));
   if (dims.length !== 1 || batch === undefined) return new Miss(`a mask with ${dims.length} axes is not lowered`);
-  const keys = emit.Cast([emit.Range([0, lengthOf(emit, key), 1])], {
-    to: typeCodes.int32,
-  });
-  const before = (ends: Value): Value => emit.Less([keys, raised(ends, [1, 2, 3])]);
+  const keys = emit.Cast([emit.Range([0, lengthOf(emit, key), 1])], { to: typeCodes.int32 });
+  const before = (ends: Value): Value => emit.Less([keys, emit.Unsqueeze([ends, [1, 2, 3]])]);
   if (dims[0] === batch) return where(before(mask));
   if (dims[0] !== multiplyDims(batch, 2)) return new Miss("its mask is neither one length for each sample nor two");
   const [ends, starts] = emit.many("Split", [mask], { axis: 0, num_outputs: 2 }, 2);

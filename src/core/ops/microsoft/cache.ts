@@ -12,13 +12,14 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, extremeDims, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
-import { constantIntegers, decimal, integer, integers } from "../shared/attributes.ts";
-import { fromHeads, rotateHeads, toHeads } from "../shared/heads.ts";
+import { constantIntegers, decimal, flag, integer, integers } from "../shared/attributes.ts";
+import { appendTo, capScores, fromHeads, rotateHeads, toHeads } from "../shared/heads.ts";
 import { microsoftOp, typed } from "../shared/inert.ts";
 import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
-import { attentionMacs, behind, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
+import { attentionMacs, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
 
-function cached(site: Site): Dim | undefined {
+/** Returns the length of the cache after the step. */
+function cacheLength(site: Site): Dim | undefined {
   const total = totalLength(site.inputs[6]);
   const past = site.inputs[3] === undefined ? 0 : site.inputs[3]?.dims?.[2];
   return total === undefined || past === undefined ? undefined : extremeDims("max", [past, total]);
@@ -29,39 +30,39 @@ interface Settings extends Grouped {
   readonly softcap: number;
   /** The number of keys that a query sees, including its own; below 0: all. */
   readonly window: number;
-  readonly rotary: "halves" | "neighbours" | undefined;
+  readonly rotary: boolean;
+  /** Rotates neighboring channels; otherwise the halves of a head. */
+  readonly interleaved: boolean;
   /** The length of the past; undefined if the cache is a buffer, or unknown. */
   readonly past: number | undefined;
   readonly outputs: number;
-  readonly strange: string | undefined;
+  /** The reason why the node is not lowered, if it uses a feature without primitives. */
+  readonly unsupported: string | undefined;
 }
 
 function readSettings(site: Site): Settings {
   const [buffer, length] = [site.inputs[3]?.dims?.[2], site.inputs[0]?.dims?.[1]];
   const total = totalLength(site.inputs[6]);
   const last = constantIntegers(site.inputs[5]);
-  const held = site.inputs[3] === undefined ? 0 : buffer;
+  const past = site.inputs[3] === undefined ? 0 : buffer;
   // The past is full if every sample ends with the last new token.
-  const full =
-    typeof held === "number" && typeof length === "number" && total === held + length
-      ? last?.every((place) => place + 1 === held + length)
-      : false;
-  const extras = site.inputs.slice(11).some((operand) => operand !== undefined);
+  const isFull =
+    typeof past === "number" &&
+    typeof length === "number" &&
+    total === past + length &&
+    last?.every((position) => position + 1 === past + length) === true;
+  const hasExtras = site.inputs.slice(11).some((operand) => operand !== undefined);
   return {
     ...readGrouped(site),
     scale: decimal(site, "scale", 0),
     softcap: decimal(site, "softcap", 0),
     window: integer(site, "local_window_size", -1),
-    rotary:
-      integer(site, "do_rotary", 0) === 0
-        ? undefined
-        : integer(site, "rotary_interleaved", 0) === 0
-          ? "halves"
-          : "neighbours",
-    past: held === 0 || (typeof held === "number" && full === true) ? held : undefined,
+    rotary: flag(site, "do_rotary"),
+    interleaved: flag(site, "rotary_interleaved"),
+    past: past === 0 || (typeof past === "number" && isFull) ? past : undefined,
     outputs: site.outputs,
-    strange:
-      integer(site, "smooth_softmax", 0) > 0 || extras
+    unsupported:
+      integer(site, "smooth_softmax", 0) > 0 || hasExtras
         ? "has a modified softmax, or a quantized cache"
         : site.outputs > 3
           ? "outputs its attention scores"
@@ -69,7 +70,8 @@ function readSettings(site: Site): Settings {
   };
 }
 
-const cachedWhy = new Miss("attends over a cache of variable length");
+const variableLength = "attends over a cache of variable length";
+const overCache = new Miss(variableLength);
 
 export const GroupQueryAttention = microsoftOp<Settings>({
   name: "GroupQueryAttention",
@@ -79,7 +81,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const shape = shapeOf(s, site);
     if (shape instanceof Miss) return shape;
     const { batch, length, width } = shape;
-    const dims = [batch, s.keyHeads, cached(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
+    const dims = [batch, s.keyHeads, cacheLength(site) ?? site.open(1, 2), site.inputs[3]?.dims?.[3] ?? width];
     const present: Inferred = { type: site.inputs[3]?.type ?? type, dims };
     const total = totalLength(site.inputs[6]) ?? site.open(3, 3);
     const scores: Inferred = { type, dims: [batch, s.heads, length, total] };
@@ -96,32 +98,32 @@ export const GroupQueryAttention = microsoftOp<Settings>({
       { input: 6, low: total, high: total, strict: true },
     ];
   },
-  weight: cachedWhy,
-  axes: cachedWhy,
+  weight: overCache,
+  axes: overCache,
   lower: (s, emit, inputs) => {
     const [q, k, v, pastKey, pastValue, last, , cos, sin, positions, bias] = inputs;
     const width = q?.type?.dims?.[2];
     if (q === undefined || last === undefined || typeof width !== "number") return new Miss("an operand is not known");
     if (s.past === undefined) return new Miss("its cache is a preallocated buffer whose filled length is an input");
-    if (s.strange !== undefined) return new Miss(s.strange);
+    if (s.unsupported !== undefined) return new Miss(s.unsupported);
     const size = width / (k === undefined ? s.heads + 2 * s.keyHeads : s.heads);
     const widths = [s.heads * size, s.keyHeads * size, s.keyHeads * size];
     const split = (): readonly Value[] => emit.many("Split", [q, widths], { axis: 2 }, 3);
     const [query, key, value] = k === undefined || v === undefined ? split() : [q, k, v];
     if (query === undefined || key === undefined || value === undefined) return new Miss("an operand is not known");
-    const turned = (x: Value): Value | Miss => {
-      if (s.rotary === undefined) return x;
+    const rotate = (x: Value): Value | Miss => {
+      if (!s.rotary) return x;
       if (cos === undefined || sin === undefined) return new Miss("rotates by angles that are not inputs");
-      const places = positions ?? integersConstant(emit, [s.past ?? 0]);
-      return rotateHeads(emit, x, places, { cos, sin, interleaved: s.rotary === "neighbours", width: size });
+      const first = positions ?? integersConstant(emit, [s.past ?? 0]);
+      return rotateHeads(emit, x, first, { cos, sin, interleaved: s.interleaved, width: size });
     };
-    const queries = turned(toHeads(emit, query, s.heads));
-    const newKeys = turned(toHeads(emit, key, s.keyHeads));
+    const queries = rotate(toHeads(emit, query, s.heads));
+    const newKeys = rotate(toHeads(emit, key, s.keyHeads));
     if (queries instanceof Miss) return queries;
     if (newKeys instanceof Miss) return newKeys;
     const newValues = toHeads(emit, value, s.keyHeads);
-    const held = (past: Value | undefined): Value | undefined => (s.past === 0 ? undefined : past);
-    const [keys, values] = [behind(emit, held(pastKey), newKeys), behind(emit, held(pastValue), newValues)];
+    const keys = appendTo(emit, s.past === 0 ? undefined : pastKey, newKeys);
+    const values = appendTo(emit, s.past === 0 ? undefined : pastValue, newValues);
     // Stacks heads that share a key as rows of one matrix.
     const shape = emit.Shape([queries]);
     const rows = emit.Reshape([queries, [0, s.keyHeads, -1, size]]);
@@ -129,7 +131,7 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const leading = emit.Slice([shape, [0], [3]]);
     const lengths = emit.Concat([leading, [-1]], { axis: 0 });
     const scaled = emit.Mul([emit.Reshape([products, lengths]), s.scale === 0 ? 1 / Math.sqrt(size) : s.scale]);
-    const capped = s.softcap === 0 ? scaled : emit.Mul([emit.Tanh([emit.Div([scaled, s.softcap])]), s.softcap]);
+    const capped = capScores(emit, scaled, s.softcap);
     const scores = bias === undefined ? capped : emit.Add([capped, bias]);
     const hidden = emit.Where([hiddenKeys(s, emit, queries, keys, last), lowest(typeOf(q)), scores]);
     const weights = emit.Softmax([hidden], { axis: -1 });
@@ -145,19 +147,20 @@ export const GroupQueryAttention = microsoftOp<Settings>({
     const all = shape.width * s.heads;
     return attentionMacs({ ...shape, width: all }, total, all);
   },
-  quantize: cachedWhy,
+  quantize: overCache,
 });
 
-/** N × 1 × queries × keys: the keys that a query does not see. */
+/** Writes the keys that a query does not see: N × 1 × queries × keys. */
 function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: Value): Value {
   const past = s.past ?? 0;
   const rows = emit.Range([past, emit.Add([past, lengthOf(emit, queries)]), 1]);
-  const own = emit.Unsqueeze([rows, [1]]);
-  const places = emit.Range([0, lengthOf(emit, keys), 1]);
-  const later = emit.Greater([places, own]);
-  const far = s.window < 0 ? later : emit.Or([later, emit.LessOrEqual([places, emit.Sub([own, s.window])])]);
+  const column = emit.Unsqueeze([rows, [1]]);
+  const positions = emit.Range([0, lengthOf(emit, keys), 1]);
+  const isLater = emit.Greater([positions, column]);
+  const isOutside =
+    s.window < 0 ? isLater : emit.Or([isLater, emit.LessOrEqual([positions, emit.Sub([column, s.window])])]);
   const ends = emit.Reshape([emit.Cast([last], { to: typeCodes.int64 }), [-1, 1, 1, 1]]);
-  return emit.Or([far, emit.Greater([places, ends])]);
+  return emit.Or([isOutside, emit.Greater([positions, ends])]);
 }
 
 export const SparseAttention = typed<Grouped>({
@@ -179,7 +182,7 @@ export const DecoderMaskedMultiHeadAttention = typed({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
     heads: integer(site, "num_heads", 1),
-    shared: integer(site, "past_present_share_buffer", 0) !== 0,
+    shared: flag(site, "past_present_share_buffer"),
   }),
   infer: (s, site): readonly Inferred[] | Miss => {
     const { type } = need(site, 0);
@@ -196,7 +199,7 @@ export const DecoderMaskedMultiHeadAttention = typed({
     const scores: Inferred = { type, dims: keys.dims && [q[0] as Dim, s.heads, 1, keys.dims[2] as Dim] };
     return [{ type, dims: [...q.slice(0, 2), width as Dim] }, keys, after(6), scores].slice(0, site.outputs);
   },
-  reason: "attends over a cache of variable length",
+  reason: variableLength,
   cost: () => new Miss("the number of keys is an input"),
 });
 
@@ -210,7 +213,10 @@ const readPacked = (site: Site): Packed => ({
   sizes: integers(site, "qkv_hidden_sizes"),
 });
 
-const packedWhy = "its inputs select which tokens attend to which";
+const packed = {
+  reason: "its inputs select which tokens attend to which",
+  cost: () => new Miss("its inputs select which tokens attend to which"),
+};
 
 export const PackedAttention = typed<Packed>({
   name: "PackedAttention",
@@ -221,9 +227,8 @@ export const PackedAttention = typed<Packed>({
     const width = s.sizes?.[2] ?? (typeof columns === "number" ? columns / 3 : undefined);
     return [{ type, dims: dims === undefined || width === undefined ? undefined : [dims[0] as Dim, width] }];
   },
-  reason: packedWhy,
+  ...packed,
   parameters: [1, 2],
-  cost: () => new Miss(packedWhy),
 });
 
 export const PackedMultiHeadAttention = typed<Packed>({
@@ -235,12 +240,11 @@ export const PackedMultiHeadAttention = typed<Packed>({
     const width = site.inputs[2]?.dims?.[1] ?? (dims?.length === 4 ? multiplyDims(s.heads, dims[3] ?? 0) : undefined);
     return [{ type, dims: tokens === undefined || width === undefined ? undefined : [tokens, width] }];
   },
-  reason: packedWhy,
+  ...packed,
   parameters: [3],
-  cost: () => new Miss(packedWhy),
 });
 
-/** 1 × heads × queries × keys: one table row per distance, in widening ranges. */
+/** Infers 1 × heads × queries × keys: one table row per distance, in widening ranges. */
 export const RelativePositionBias = typed({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
@@ -253,7 +257,7 @@ export const RelativePositionBias = typed({
   parameters: [0],
 });
 
-/** N × heads × length × length: the bias of each pair of positions, weighted by gates of the queries. */
+/** Infers N × heads × length × length: the bias of each pair of positions, weighted by gates of the queries. */
 export const GatedRelativePositionBias = typed({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {

@@ -17,6 +17,14 @@ export function fromHeads(emit: Emit, x: Value): Value {
   return emit.Reshape([emit.Transpose([x], { perm: [0, 2, 1, 3] }), [0, 0, last]]);
 }
 
+/** Writes keys or values of the past, then the new ones. */
+export const appendTo = (emit: Emit, past: Value | undefined, added: Value): Value =>
+  past === undefined ? added : emit.Concat([past, added], { axis: 2 });
+
+/** Limits scores to cap · tanh(scores / cap), if the cap is above 0. */
+export const capScores = (emit: Emit, scores: Value, cap: number): Value =>
+  cap > 0 ? emit.Mul([emit.Tanh([emit.Div([scores, cap])]), cap]) : scores;
+
 interface Rotation {
   /** The number of rotated channels of a head; `width` is the number of all channels. */
   readonly count: number;
