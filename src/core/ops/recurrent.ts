@@ -24,8 +24,8 @@ import {
   type WeightRole,
 } from "./define.ts";
 import { type Activation, activate, readActivations } from "./shared/activations.ts";
-import { decimal, integer, text } from "./shared/attributes.ts";
-import { need, range, requireLengths, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { decimal, flag, integer, text } from "./shared/attributes.ts";
+import { countAttribute, need, present, range, requireLengths, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -55,11 +55,11 @@ function read(kind: Kind, site: Site): Settings | Miss {
   return {
     hidden,
     backward,
-    batchFirst: integer(site, "layout", 0) !== 0,
-    clip: site.attribute("clip") === undefined ? undefined : decimal(site, "clip", 0),
+    batchFirst: flag(site, "layout"),
+    clip: decimal(site, "clip", undefined),
     activations,
-    linearBeforeReset: integer(site, "linear_before_reset", 0) !== 0,
-    inputForget: integer(site, "input_forget", 0) !== 0,
+    linearBeforeReset: flag(site, "linear_before_reset"),
+    inputForget: flag(site, "input_forget"),
   };
 }
 
@@ -67,24 +67,23 @@ function infer(s: Settings, site: Site): readonly Inferred[] {
   const { type, dims } = need(site, 0);
   const count = s.backward.length;
   if (dims === undefined) return range(3).map(() => ({ type, dims }));
-  const [steps, batch] = [dims[s.batchFirst ? 1 : 0] as Dim, dims[s.batchFirst ? 0 : 1] as Dim];
+  const [first = 1, second = 1] = dims;
+  const [steps, batch] = s.batchFirst ? [second, first] : [first, second];
   const state: Inferred = { type, dims: s.batchFirst ? [batch, count, s.hidden] : [count, batch, s.hidden] };
-  return [
-    { type, dims: s.batchFirst ? [batch, steps, count, s.hidden] : [steps, count, batch, s.hidden] },
-    state,
-    state,
-  ];
+  const all = s.batchFirst ? [batch, steps, count, s.hidden] : [steps, count, batch, s.hidden];
+  return [{ type, dims: all }, state, state];
 }
 
-/** Inputs of the layer are summed over; a hidden unit is a row of each gate, in all directions. */
-function links(kind: Kind, s: Settings): readonly AxisLink[] {
+/** Links the axes: inputs of the layer are summed over; a hidden unit is a row of each gate, in all directions. */
+function linkAxes(kind: Kind, s: Settings): readonly AxisLink[] {
   const [steps, batch] = s.batchFirst ? [1, 0] : [0, 1];
   const state = s.batchFirst ? 0 : 1;
   const unit = ["in2", 2] as const;
+  const { hidden } = s;
   const rows = (port: AxisEnd[0], parts: number): AxisLink => ({
     from: unit,
     to: [port, 1],
-    map: (index) => (typeof s.hidden === "number" ? range(parts).map((part) => part * Number(s.hidden) + index) : []),
+    map: (index) => (typeof hidden === "number" ? range(parts).map((part) => part * hidden + index) : []),
   });
   const states = (["in5", "in6"] as const).flatMap((port): AxisLink[] => [
     { from: [port, state], to: ["in0", batch] },
@@ -115,28 +114,27 @@ function links(kind: Kind, s: Settings): readonly AxisLink[] {
 function weights(site: Site): readonly WeightRole[] | Miss {
   const bias = site.inputs[3]?.stored === true ? { bias: 3 } : {};
   const common = { out: 1, in: 2, groups: 1, stack: [0], dataAxis: 2, outputAxis: 3 };
-  const found: WeightRole[] = [];
-  if (site.inputs[1]?.stored === true) found.push({ ...common, input: 1, data: 0, ...bias });
-  if (site.inputs[2]?.stored === true) found.push({ ...common, input: 2, data: 5, part: "recurrence" });
-  return found.length === 0 ? new Miss("the weights are activations") : found;
+  const roles: readonly WeightRole[] = [
+    { ...common, input: 1, data: 0, ...bias },
+    { ...common, input: 2, data: 5, part: "recurrence" },
+  ];
+  const storedRoles = roles.filter(({ input }) => site.inputs[input]?.stored === true);
+  return storedRoles.length === 0 ? new Miss("the weights are activations") : storedRoles;
 }
 
 /** The maximum number of unrolled steps: more would make tens of thousands of nodes. */
-const mostSteps = 512;
+const maxSteps = 512;
 
 interface Direction {
   readonly s: Settings;
   readonly emit: Emit;
   readonly functions: readonly Activation[];
-  /** W·x for each step with all precomputed sums: batch × G·H. */
-  readonly steps: readonly Value[];
   /** H × G·H */
   readonly recurrence: Value;
   /** b_R, if it cannot be added beforehand (`linear_before_reset`). */
   readonly recurrenceBias: Value | undefined;
   readonly peepholes: readonly Value[] | undefined;
   readonly hidden: number;
-  readonly type: Parameters<typeof scalar>[1];
 }
 
 interface State {
@@ -149,9 +147,9 @@ function gate({ s, emit, functions }: Direction, sum: Value, which: number): Val
   return activate(emit, limited, functions[which] as Activation);
 }
 
-function split(emit: Emit, value: Value, parts: number, size: number): readonly Value[] {
-  if (parts === 1) return [value];
-  return emit.many("Split", [value, new Array<number>(parts).fill(size)], { axis: -1 }, parts);
+function split(emit: Emit, value: Value, parts: number, size: number, axis = -1): readonly Value[] {
+  if (parts === 1 && axis === -1) return [value];
+  return emit.many("Split", [value, new Array<number>(parts).fill(size)], { axis }, parts);
 }
 
 function stepRNN(d: Direction, x: Value, { h }: State): State {
@@ -162,70 +160,64 @@ function stepGRU(d: Direction, x: Value, { h }: State): State {
   const { emit, hidden } = d;
   const [xz, xr, xh] = split(emit, x, 3, hidden);
   const sum = (a: Value | undefined, b: Value | undefined): Value => emit.Add([a, b]);
-  let [z, r, candidate]: (Value | undefined)[] = [];
+  // (1 - z) ∘ candidate + z ∘ h
+  const blend = (z: Value, candidate: Value): State => ({
+    h: sum(candidate, emit.Mul([z, emit.Sub([h, candidate])])),
+    c: undefined,
+  });
   if (d.s.linearBeforeReset) {
     const product = emit.MatMul([h, d.recurrence]);
-    const [rz, rr, rh] = split(
-      emit,
-      d.recurrenceBias === undefined ? product : sum(product, d.recurrenceBias),
-      3,
-      hidden,
-    );
-    z = gate(d, sum(xz, rz), 0);
-    r = gate(d, sum(xr, rr), 0);
-    candidate = gate(d, sum(xh, emit.Mul([r, rh])), 1);
-  } else {
-    const [rz, rr, rh] = split(emit, d.recurrence, 3, hidden);
-    z = gate(d, sum(xz, emit.MatMul([h, rz])), 0);
-    r = gate(d, sum(xr, emit.MatMul([h, rr])), 0);
-    candidate = gate(d, sum(xh, emit.MatMul([emit.Mul([r, h]), rh])), 1);
+    const biased = d.recurrenceBias === undefined ? product : sum(product, d.recurrenceBias);
+    const [rz, rr, rh] = split(emit, biased, 3, hidden);
+    const z = gate(d, sum(xz, rz), 0);
+    const r = gate(d, sum(xr, rr), 0);
+    return blend(z, gate(d, sum(xh, emit.Mul([r, rh])), 1));
   }
-  // (1 - z) ∘ candidate + z ∘ h
-  return { h: sum(candidate, emit.Mul([z, emit.Sub([h, candidate])])), c: undefined };
+  const [rz, rr, rh] = split(emit, d.recurrence, 3, hidden);
+  const z = gate(d, sum(xz, emit.MatMul([h, rz])), 0);
+  const r = gate(d, sum(xr, emit.MatMul([h, rr])), 0);
+  return blend(z, gate(d, sum(xh, emit.MatMul([emit.Mul([r, h]), rh])), 1));
 }
 
 function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
   const { emit } = d;
   const [xi, xo, xf, xc] = split(emit, emit.Add([x, emit.MatMul([h, d.recurrence])]), 4, d.hidden);
-  const seen = (value: Value | undefined, peephole: number, cell: Value | undefined): Value =>
-    d.peepholes === undefined && value !== undefined
-      ? value
-      : emit.Add([value, emit.Mul([d.peepholes?.[peephole], cell])]);
-  const input = gate(d, seen(xi, 0, c), 0);
-  const forget = d.s.inputForget ? emit.Sub([1, input]) : gate(d, seen(xf, 2, c), 0);
-  const candidate = gate(d, xc as Value, 1);
+  const addPeephole = (value: Value | undefined, index: number, cell: Value | undefined): Value =>
+    d.peepholes === undefined ? present(value) : emit.Add([value, emit.Mul([d.peepholes[index], cell])]);
+  const input = gate(d, addPeephole(xi, 0, c), 0);
+  const forget = d.s.inputForget ? emit.Sub([1, input]) : gate(d, addPeephole(xf, 2, c), 0);
+  const candidate = gate(d, present(xc), 1);
   const cell = emit.Add([emit.Mul([forget, c]), emit.Mul([input, candidate])]);
-  const output = gate(d, seen(xo, 1, cell), 0);
+  const output = gate(d, addPeephole(xo, 1, cell), 0);
   return { h: emit.Mul([output, gate(d, cell, 2)]), c: cell };
 }
 
 const stepOf = { RNN: stepRNN, GRU: stepGRU, LSTM: stepLSTM };
 
-function pick(emit: Emit, value: Value | undefined, at: number, axis = 0): Value {
-  return emit.Gather([value, emit.constant(fromNumbers("int64", [], [at]), "direction")], { axis });
+function pick(emit: Emit, value: Value | undefined, direction: number, axis = 0): Value {
+  return emit.Gather([value, emit.constant(fromNumbers("int64", [], [direction]), "direction")], { axis });
 }
 
-function noState(emit: Emit, x: Value, hidden: number): Value {
+function zeroState(emit: Emit, x: Value, hidden: number): Value {
   const batch = emit.Shape([x], { start: 1, end: 2 });
   return emit.Expand([scalar(emit, typeOf(x), 0), emit.Concat([batch, [hidden]], { axis: 0 })]);
 }
 
 function stacked(emit: Emit, parts: readonly Value[], axis: number): Value {
-  const open = parts.map((part) => emit.Unsqueeze([part, [axis]]));
-  const [only] = open;
-  return open.length === 1 && only !== undefined ? only : emit.Concat(open, { axis });
+  const layers = parts.map((part) => emit.Unsqueeze([part, [axis]]));
+  const [only] = layers;
+  return layers.length === 1 && only !== undefined ? only : emit.Concat(layers, { axis });
 }
 
 function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss {
-  const [given, w, r, b, lengths, h0, c0, p] = inputs;
-  const count = given.type?.dims?.[s.batchFirst ? 1 : 0];
-  if (typeof count !== "number" || typeof s.hidden !== "number")
-    return new Miss("the number of steps or hidden units is not known");
-  if (count > mostSteps || count === 0) return new Miss(`${count} steps are too many to unroll`);
+  const [data, w, r, b, lengths, h0, c0, p] = inputs;
+  const count = data.type?.dims?.[s.batchFirst ? 1 : 0];
   const { hidden } = s;
+  if (typeof count !== "number" || typeof hidden !== "number")
+    return new Miss("the number of steps or hidden units is not known");
+  if (count > maxSteps || count === 0) return new Miss(`${count} steps are too many to unroll`);
   const gates = gatesOf[kind];
-  const type = typeOf(given);
-  const x = s.batchFirst ? emit.Transpose([given], { perm: [1, 0, 2] }) : given;
+  const x = s.batchFirst ? emit.Transpose([data], { perm: [1, 0, 2] }) : data;
   const stateAxis = s.batchFirst ? 1 : 0;
   const valid = range(count).map((step) => {
     if (lengths === undefined) return undefined;
@@ -233,72 +225,55 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
     return emit.Unsqueeze([reached, [1]]);
   });
 
-  const directions = s.backward.map((backward, at) => {
-    const turned = (value: Value | undefined): Value => emit.Transpose([pick(emit, value, at)], { perm: [1, 0] });
-    const [biasW, biasR] = b === undefined ? [] : split(emit, pick(emit, b, at), 2, gates * hidden);
-    const apart = s.linearBeforeReset && kind === "GRU";
-    const bias = biasW === undefined || biasR === undefined || apart ? biasW : emit.Add([biasW, biasR]);
-    const product = emit.MatMul([x, turned(w)]);
-    const all = bias === undefined ? product : emit.Add([product, bias]);
-    const ones = new Array<number>(count).fill(1);
-    const steps = emit.many("Split", [all, ones], { axis: 0 }, count).map((part) => emit.Squeeze([part, [0]]));
+  const directions = s.backward.map((backward, index) => {
+    const matrix = (value: Value | undefined): Value => emit.Transpose([pick(emit, value, index)], { perm: [1, 0] });
+    const [biasW, biasR] = b === undefined ? [] : split(emit, pick(emit, b, index), 2, gates * hidden);
+    const isSeparate = s.linearBeforeReset && kind === "GRU";
+    const bias = biasW === undefined || biasR === undefined || isSeparate ? biasW : emit.Add([biasW, biasR]);
+    const product = emit.MatMul([x, matrix(w)]);
+    const sums = bias === undefined ? product : emit.Add([product, bias]);
+    const steps = split(emit, sums, count, 1, 0).map((part) => emit.Squeeze([part, [0]]));
     const direction: Direction = {
       s,
       emit,
-      functions: s.activations[at] ?? [],
-      steps,
-      recurrence: turned(r),
-      recurrenceBias: apart ? biasR : undefined,
-      peepholes: p === undefined ? undefined : split(emit, pick(emit, p, at), 3, hidden),
+      functions: s.activations[index] ?? [],
+      recurrence: matrix(r),
+      recurrenceBias: isSeparate ? biasR : undefined,
+      peepholes: p && split(emit, pick(emit, p, index), 3, hidden),
       hidden,
-      type,
     };
     const initial = (value: Value | undefined): Value =>
-      value === undefined ? noState(emit, x, hidden) : pick(emit, value, at, stateAxis);
+      value === undefined ? zeroState(emit, x, hidden) : pick(emit, value, index, stateAxis);
     let state: State = { h: initial(h0), c: kind === "LSTM" ? initial(c0) : undefined };
     const outputs = new Array<Value>(count);
     for (const step of backward ? range(count).reverse() : range(count)) {
-      const fresh = stepOf[kind](direction, steps[step] as Value, state);
+      const next = stepOf[kind](direction, present(steps[step]), state);
       const mask = valid[step];
-      const kept = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
-      outputs[step] = mask === undefined ? fresh.h : emit.Where([mask, fresh.h, 0]);
-      state = {
-        h: kept(fresh.h, state.h),
-        c: fresh.c === undefined || state.c === undefined ? undefined : kept(fresh.c, state.c),
-      };
+      const keep = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
+      outputs[step] = mask === undefined ? next.h : emit.Where([mask, next.h, 0]);
+      state = { h: keep(next.h, state.h), c: next.c && state.c && keep(next.c, state.c) };
     }
     return { y: stacked(emit, outputs, 0), ...state };
   });
 
-  const y = stacked(
-    emit,
-    directions.map((direction) => direction.y),
-    1,
-  );
-  const states = (of: (state: State) => Value | undefined): Value[] => {
-    const parts = directions.flatMap((direction) => of(direction) ?? []);
-    return parts.length === 0 ? [] : [stacked(emit, parts, stateAxis)];
+  const stack = (key: "y" | "h" | "c", axis: number): readonly Value[] => {
+    const parts = directions.flatMap((direction) => direction[key] ?? []);
+    return parts.length === 0 ? [] : [stacked(emit, parts, axis)];
   };
-  return [
-    s.batchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : y,
-    ...states((state) => state.h),
-    ...states((state) => state.c),
-  ];
+  const [y] = stack("y", 1);
+  const states = [...stack("h", stateAxis), ...stack("c", stateAxis)];
+  return [s.batchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : present(y), ...states];
 }
 
 function recurrent(kind: Kind): Op {
   return defineOp<Settings>({
     name: kind,
     manySteps: true,
-    mustBe: ({ inputs: [, w] }) =>
-      w === undefined
-        ? []
-        : [
-            {
-              input: 0,
-              type: { type: w.type, dims: [unknownDim("", 0), unknownDim("", 1), w.dims?.[2] ?? unknownDim("", 2)] },
-            },
-          ],
+    mustBe: ({ inputs: [, w] }) => {
+      if (w === undefined) return [];
+      const dims = [unknownDim("", 0), unknownDim("", 1), w.dims?.[2] ?? unknownDim("", 2)];
+      return [{ input: 0, type: { type: w.type, dims } }];
+    },
     read: (site) => read(kind, site),
     infer,
     wants: (s, site) =>
@@ -306,11 +281,9 @@ function recurrent(kind: Kind): Op {
     parameters: [1, 2, 3, 7],
     weight: (_, site) => weights(site),
     axes: (s, site) => ({
-      links: links(kind, s),
+      links: linkAxes(kind, s),
       resize: ({ dims }) =>
-        site.attribute("hidden_size") === undefined
-          ? {}
-          : { attributes: { hidden_size: { kind: "int", value: Number(dims("in2")[2]) } } },
+        site.attribute("hidden_size") === undefined ? {} : countAttribute("hidden_size", dims("in2")[2]),
     }),
     lower: (s, emit, inputs) => lower(kind, s, emit, inputs),
     cost: (_, site) =>

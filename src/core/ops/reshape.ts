@@ -4,123 +4,110 @@
  * a channel of C × H × W has the H·W columns of its block. A split is the same, read backward.
  */
 import { Miss } from "../errors.ts";
-import { type Dim, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
-import {
-  type AxisLink,
-  type AxisRule,
-  defineOp,
-  type Inferred,
-  type NodeChange,
-  type Op,
-  type OpDef,
-  type Site,
-} from "./define.ts";
-import { attributeOrInput, integer, wrapAxis } from "./shared/attributes.ts";
-import { dimsAt, fixed, ifSameDims, need, range, replaceLists, reshapeTo, shapeChange } from "./shared/rules.ts";
+import { type Dim, dimText, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
+import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
+import { attributeOrInput, flag, integer, wrapAxis } from "./shared/attributes.ts";
+import { fixed, ifSameDims, need, range, replaceLists, reshapeTo, shapeChange } from "./shared/rules.ts";
 
-/** Positions in a row-major box whose coordinate along `axis` is `index`. */
+/** Returns the positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
   const inner = elementCount(box.slice(axis + 1));
-  const outer = elementCount(box.slice(0, axis));
   const size = box[axis] ?? 1;
-  const found: number[] = [];
-  for (let o = 0; o < outer; o++) for (let i = 0; i < inner; i++) found.push((o * size + index) * inner + i);
-  return found;
+  return range(elementCount(box.slice(0, axis))).flatMap((outer) => range(inner, (outer * size + index) * inner));
 }
 
-/** Matches runs of axes with equal products: [from, to) on either side. */
-function runs(a: readonly Dim[], b: readonly Dim[]): { a: [number, number]; b: [number, number] }[] | Miss {
-  const found: { a: [number, number]; b: [number, number] }[] = [];
+/** Consecutive axes of the input and of the output with equal products, without axes of length 1. */
+interface Run {
+  readonly a: readonly number[];
+  readonly b: readonly number[];
+}
+
+const isSmaller = (a: Dim, b: Dim): boolean => typeof a === "number" && typeof b === "number" && a < b;
+
+function matchRuns(a: readonly Dim[], b: readonly Dim[]): readonly Run[] | Miss {
+  const runs: Run[] = [];
+  const longAxes = (dims: readonly Dim[], from: number, to: number): readonly number[] =>
+    range(to - from, from).filter((axis) => dims[axis] !== 1);
   let [i, j] = [0, 0];
   while (i < a.length || j < b.length) {
     const [startA, startB] = [i, j];
-    let [left, right]: [Dim, Dim] = [i < a.length ? (a[i++] as Dim) : 1, j < b.length ? (b[j++] as Dim) : 1];
-    while (left !== right) {
-      if (i < a.length && divideDims(right, left) !== undefined) left = multiplyDims(left, a[i++] as Dim);
-      else if (j < b.length && divideDims(left, right) !== undefined) right = multiplyDims(right, b[j++] as Dim);
-      else if (typeof left === "number" && typeof right === "number" && (left < right ? i < a.length : j < b.length)) {
-        if (left < right) left = multiplyDims(left, a[i++] as Dim);
-        else right = multiplyDims(right, b[j++] as Dim);
-      } else return new Miss("its dimensions cannot be matched");
+    let [productA, productB] = [a[i++] ?? 1, b[j++] ?? 1];
+    while (productA !== productB) {
+      const isFactorA = i < a.length && divideDims(productB, productA) !== undefined;
+      const isFactorB = j < b.length && divideDims(productA, productB) !== undefined;
+      if (isFactorA || (!isFactorB && i < a.length && isSmaller(productA, productB)))
+        productA = multiplyDims(productA, a[i++] ?? 1);
+      else if (isFactorB || (j < b.length && isSmaller(productB, productA)))
+        productB = multiplyDims(productB, b[j++] ?? 1);
+      else return new Miss("its dimensions cannot be matched");
     }
-    found.push({ a: [startA, i], b: [startB, j] });
+    runs.push({ a: longAxes(a, startA, Math.min(i, a.length)), b: longAxes(b, startB, Math.min(j, b.length)) });
   }
-  return found;
+  return runs;
 }
 
 function reshapeLinks(a: readonly Dim[], b: readonly Dim[]): readonly AxisLink[] | Miss {
-  const matched = runs(a, b);
-  if (matched instanceof Miss) return matched;
-  return matched.flatMap(({ a: [fromA, toA], b: [fromB, toB] }): readonly AxisLink[] => {
-    const left = meaningful(a, fromA, toA);
-    const right = meaningful(b, fromB, toB);
-    const [onlyLeft] = left;
-    const [onlyRight] = right;
-    if (left.length === 1 && right.length === 1 && onlyLeft !== undefined && onlyRight !== undefined) {
-      return [{ from: ["in0", onlyLeft], to: ["out0", onlyRight] }];
-    }
-    if (right.length === 1 && onlyRight !== undefined) return boxLinks(a, left, "in0", ["out0", onlyRight]);
-    if (left.length === 1 && onlyLeft !== undefined) return boxLinks(b, right, "out0", ["in0", onlyLeft]);
-    return mixedLinks(a, left, b, right);
+  const runs = matchRuns(a, b);
+  if (runs instanceof Miss) return runs;
+  return runs.flatMap((run): readonly AxisLink[] => {
+    const [[firstA, ...moreA], [firstB, ...moreB]] = [run.a, run.b];
+    const onlyA = moreA.length === 0 ? firstA : undefined;
+    const onlyB = moreB.length === 0 ? firstB : undefined;
+    if (onlyA !== undefined && onlyB !== undefined) return [{ from: ["in0", onlyA], to: ["out0", onlyB] }];
+    if (onlyB !== undefined) return boxLinks(a, run.a, "in0", ["out0", onlyB]);
+    if (onlyA !== undefined) return boxLinks(b, run.b, "out0", ["in0", onlyA]);
+    return mixedLinks(a, b, run);
   });
 }
 
 /**
- * Several axes as several others. Of the outermost axes, the longer has complete runs for each index of the shorter, if that divides it.
- * Of the innermost axes it repeats the shorter: [batch, heads · size] as [batch · heads, size] has each position of a head once per head.
+ * Links several axes to several others. If the length of one outermost axis divides that of the other, each of its indices is a complete run of
+ * the longer axis. An innermost axis is repeated along the longer one: [batch, heads · size] as [batch · heads, size] has each position of a head
+ * once per head.
  */
-function mixedLinks(
-  a: readonly Dim[],
-  left: readonly number[],
-  b: readonly Dim[],
-  right: readonly number[],
-): readonly AxisLink[] {
-  const tie = (
-    at: number,
+function mixedLinks(a: readonly Dim[], b: readonly Dim[], run: Run): readonly AxisLink[] {
+  const link = (
+    position: 0 | -1,
     map: (index: number, short: number, times: number) => readonly number[],
-  ): readonly AxisLink[] => {
-    const [x, y] = [left.at(at), right.at(at)];
+  ): readonly Extract<AxisLink, { from: AxisEnd }>[] => {
+    const [x, y] = [run.a.at(position), run.b.at(position)];
     if (x === undefined || y === undefined) return [];
     const [n, m] = [a[x], b[y]];
     if (typeof n !== "number" || typeof m !== "number") return [];
     const [short, long] = [Math.min(n, m), Math.max(n, m)];
     if (long % short !== 0) return [];
-    const [input, output] = [["in0", x] as const, ["out0", y] as const];
+    const [input, output]: readonly [AxisEnd, AxisEnd] = [
+      ["in0", x],
+      ["out0", y],
+    ];
     const [from, to] = n === short ? [input, output] : [output, input];
     return [{ from, to, map: (index) => map(index, short, long / short) }];
   };
   const links = [
-    ...tie(0, (index, _, times) => range(times, index * times)),
-    ...tie(-1, (index, short, times) => range(times).map((time) => time * short + index)),
+    ...link(0, (index, _, times) => range(times, index * times)),
+    ...link(-1, (index, short, times) => range(times).map((time) => time * short + index)),
   ];
-  const tied = new Set(links.flatMap((link) => ("from" in link ? [String(link.from), String(link.to)] : [])));
+  const linked = new Set(links.flatMap(({ from, to }) => [String(from), String(to)]));
   const reason = "its elements are spread over several axes";
-  const ends = [...left.map((axis) => ["in0", axis] as const), ...right.map((axis) => ["out0", axis] as const)];
-  return [...links, ...ends.flatMap((end): AxisLink[] => (tied.has(String(end)) ? [] : [{ refuses: end, reason }]))];
+  const ends = [...run.a.map((axis) => ["in0", axis] as const), ...run.b.map((axis) => ["out0", axis] as const)];
+  return [...links, ...ends.flatMap((end): AxisLink[] => (linked.has(String(end)) ? [] : [{ refuses: end, reason }]))];
 }
 
-function meaningful(dims: readonly Dim[], from: number, to: number): readonly number[] {
-  const axes: number[] = [];
-  for (let axis = from; axis < to; axis++) if (dims[axis] !== 1) axes.push(axis);
-  return axes;
-}
-
+/** Links the axes of a box to the axis that merges them. */
 function boxLinks(
   dims: readonly Dim[],
   axes: readonly number[],
   port: "in0" | "out0",
-  to: AxisLinkEnd,
+  to: AxisEnd,
 ): readonly AxisLink[] {
   const box = axes.map((axis) => dims[axis]);
-  return axes.map((axis, place) => ({
+  return axes.map((axis, position) => ({
     from: [port, axis],
     to,
     // Empty along an axis of unknown size.
-    map: (index) => (box.every((dim) => typeof dim === "number") ? positions(box, place, index) : []),
+    map: (index) => (box.every((dim) => typeof dim === "number") ? positions(box, position, index) : []),
   }));
 }
-
-type AxisLinkEnd = readonly ["in0" | "out0", number];
 
 interface ReshapeSettings {
   readonly target: readonly Dim[] | undefined;
@@ -133,28 +120,25 @@ function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonl
   const open = resolved.indexOf(-1);
   if (open < 0) return resolved.every((dim) => dim !== undefined) ? (resolved as readonly Dim[]) : undefined;
   if (dims === undefined || resolved.some((dim) => dim === undefined)) return undefined;
-  const others = elementCount((resolved as Dim[]).filter((_, axis) => axis !== open));
-  const whole = elementCount(dims);
-  const rest = divideDims(whole, others) ?? shared(whole, others);
-  if (rest === undefined)
-    return new Miss(`${JSON.stringify(whole)} elements cannot be divided by ${JSON.stringify(others)}`);
-  return resolved.map((dim, axis) => (axis === open ? rest : (dim as Dim)));
+  const known = resolved.flatMap((dim, axis) => (dim === undefined || axis === open ? [] : [dim]));
+  const [count, divisor] = [elementCount(dims), elementCount(known)];
+  const inferred = divideDims(count, divisor) ?? symbolicQuotient(count, divisor);
+  if (inferred === undefined)
+    return new Miss(`${JSON.stringify(count)} elements cannot be divided by ${JSON.stringify(divisor)}`);
+  return known.toSpliced(open, 0, inferred);
 }
 
 /** Returns the target dimensions if the input's are unknown or the target is computed at run time: at least the rank. */
-function partly({ target, allowZero }: ReshapeSettings, rank: number, site: Site): readonly Dim[] {
-  return Array.from({ length: rank }, (_, axis) => {
+function openDims({ target, allowZero }: ReshapeSettings, rank: number, site: Site): readonly Dim[] {
+  return range(rank).map((axis) => {
     const dim = target?.[axis];
     return dim === undefined || dim === -1 || (dim === 0 && !allowZero) ? site.open(0, axis) : dim;
   });
 }
 
-/** A quotient that holds for every legal value of its symbols. */
-function shared(whole: Dim, others: Dim): Dim | undefined {
-  if (typeof whole === "number" && typeof others === "number") return undefined;
-  return symbol(
-    `(${typeof whole === "number" ? whole : whole.text})/(${typeof others === "number" ? others : others.text})`,
-  );
+/** Returns a quotient that is valid for every legal value of its symbols; undefined for numbers. */
+function symbolicQuotient(a: Dim, b: Dim): Dim | undefined {
+  return typeof a === "number" && typeof b === "number" ? undefined : symbol(`(${dimText(a)})/(${dimText(b)})`);
 }
 
 export const Reshape = defineOp<ReshapeSettings>({
@@ -162,13 +146,13 @@ export const Reshape = defineOp<ReshapeSettings>({
   read: (site) =>
     site.version < 5
       ? new Miss("takes its shape as an attribute before opset 5")
-      : { target: site.inputs[1]?.elements, allowZero: integer(site, "allowzero", 0) !== 0 },
+      : { target: site.inputs[1]?.elements, allowZero: flag(site, "allowzero") },
   infer: (s, site) => {
     const { type, dims, elements } = need(site, 0);
     const [rank] = site.inputs[1]?.dims ?? [];
-    const target = reshaped(s, dims) ?? (typeof rank === "number" ? partly(s, rank, site) : undefined);
+    const target = reshaped(s, dims) ?? (typeof rank === "number" ? openDims(s, rank, site) : undefined);
     if (target instanceof Miss) return target;
-    return [elements === undefined ? { type, dims: target } : { type, dims: target, elements }];
+    return [{ type, dims: target, ...(elements && { elements }) }];
   },
   unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
   homogeneous: [[0]],
@@ -208,32 +192,22 @@ function relabel(
   rule: (dims: readonly Dim[], site: Site) => readonly Dim[] | Miss,
   resize?: (dims: readonly Dim[], site: Site) => NodeChange,
 ): Op {
-  const infer: OpDef<null>["infer"] = (_, site) => {
-    const { type, dims, elements } = need(site, 0);
-    if (dims === undefined) return [{ type, dims: undefined }];
-    const out = rule(dims, site);
-    if (out instanceof Miss) return out;
-    const result: Inferred = elements === undefined ? { type, dims: out } : { type, dims: out, elements };
-    return [result];
-  };
   return defineOp({
     name,
     sameType: 0,
     read: (site) => reject(site) ?? null,
-    infer,
-    unchanged: (_, site) => {
-      const dims = site.inputs[0]?.dims;
-      return dims === undefined ? undefined : ifSameDims(site, rule(dims, site));
+    infer: (_, site) => {
+      const { type, dims, elements } = need(site, 0);
+      const out = dims && rule(dims, site);
+      return out instanceof Miss ? out : [{ type, dims: out, ...(out && elements && { elements }) }];
     },
+    unchanged: (_, site) => ifSameDims(site, site.inputs[0]?.dims && rule(site.inputs[0].dims, site)),
     homogeneous: [[0]],
-    axes: (_, site): AxisRule | Miss => {
-      const dims = dimsAt(site, 0);
-      if (dims instanceof Miss) return dims;
+    axes: (_, site, dims) => {
       const out = rule(dims, site);
-      if (out instanceof Miss) return out;
-      const links = reshapeLinks(dims, out);
-      if (links instanceof Miss) return links;
-      return resize === undefined ? { links } : { links, resize: () => resize(dims, site) };
+      const links = out instanceof Miss ? out : reshapeLinks(dims, out);
+      if (links instanceof Miss || resize === undefined) return links;
+      return { links, resize: () => resize(dims, site) };
     },
     gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, fixed(x))],
     quantize: () => ({ kind: "transparent" }),
@@ -254,8 +228,7 @@ export const reshapeOperators: readonly Op[] = [
     () => undefined,
     (dims, site) => {
       const axis = integer(site, "axis", 1);
-      const at = axis < 0 ? axis + dims.length : axis;
-      return [elementCount(dims.slice(0, at)), elementCount(dims.slice(at))];
+      return [elementCount(dims.slice(0, axis)), elementCount(dims.slice(axis))];
     },
   ),
   relabel(
@@ -277,8 +250,8 @@ export const reshapeOperators: readonly Op[] = [
   relabel("Unsqueeze", runtimeAxes, (dims, site) => {
     const added = knownAxes(site) ?? [];
     const rank = dims.length + added.length;
-    const at = new Set(added.map((axis) => wrapAxis(axis, rank)));
+    const axes = new Set(added.map((axis) => wrapAxis(axis, rank)));
     let next = 0;
-    return Array.from({ length: rank }, (_, axis): Dim => (at.has(axis) ? 1 : (dims[next++] ?? 1)));
+    return range(rank).map((axis): Dim => (axes.has(axis) ? 1 : (dims[next++] ?? 1)));
   }),
 ];

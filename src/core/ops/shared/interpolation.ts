@@ -21,8 +21,8 @@ export interface AxisScale {
 
 const { fround } = Math;
 
-export function coordinate(how: string, x: number, { input, output, scale }: AxisScale): number {
-  switch (how) {
+function coordinate(transformation: string, x: number, { input, output, scale }: AxisScale): number {
+  switch (transformation) {
     case "asymmetric":
       return fround(x / scale);
     case "align_corners":
@@ -41,46 +41,41 @@ export function coordinate(how: string, x: number, { input, output, scale }: Axi
   }
 }
 
-const clamp = (place: number, size: number): number => Math.min(size - 1, Math.max(0, place));
+const clamp = (position: number, size: number): number => Math.min(size - 1, Math.max(0, position));
 
-export function nearestPlace(how: string, at: number, input: number, downsampling: boolean): number {
-  switch (how) {
-    case "simple":
-      return clamp(downsampling ? Math.ceil(at) : Math.trunc(at), input);
-    case "round_prefer_ceil":
-      return clamp(Math.floor(at + 0.5), input);
-    case "floor":
-      return clamp(Math.floor(at), input);
-    case "ceil":
-      return clamp(Math.ceil(at), input);
-    default:
-      return clamp(Math.ceil(at - 0.5), input);
-  }
+const roundings: Readonly<Record<string, (x: number, isDownsampling: boolean) => number>> = {
+  simple: (x, isDownsampling) => (isDownsampling ? Math.ceil(x) : Math.trunc(x)),
+  round_prefer_ceil: (x) => Math.floor(x + 0.5),
+  floor: Math.floor,
+  ceil: Math.ceil,
+};
+
+/** Returns the input position that is nearest to an output position. */
+export function nearestPosition(s: Interpolation, position: number, axis: AxisScale, isDownsampling: boolean): number {
+  const x = coordinate(s.coordinates, position, axis);
+  return clamp(roundings[s.nearest]?.(x, isDownsampling) ?? Math.ceil(x - 0.5), axis.input);
 }
 
-export function weightsAt(how: Interpolation, x: number, axis: AxisScale): Float64Array {
+/** Returns the weights of all input positions for an output position; not for mode "nearest". */
+export function weightsAt(s: Interpolation, position: number, axis: AxisScale): Float64Array {
   const { input, scale } = axis;
   const row = new Float64Array(input);
-  const at = coordinate(how.coordinates, x, axis);
-  if (how.mode === "nearest") {
-    row[nearestPlace(how.nearest, at, input, scale < 1)] = 1;
-    return row;
-  }
-  const stretch = how.antialias ? Math.min(1, scale) : 1;
-  const reach = (how.mode === "linear" ? 1 : 2) / stretch;
-  const kernel = how.mode === "linear" ? linear : cubic(how.cubicA);
+  const x = coordinate(s.coordinates, position, axis);
+  const stretch = s.antialias ? Math.min(1, scale) : 1;
+  const reach = (s.mode === "linear" ? 1 : 2) / stretch;
+  const kernel = s.mode === "linear" ? linear : cubic(s.cubicA);
   // The border is repeated, unless outside positions are excluded.
-  const leftOut = how.excludeOutside && (how.antialias || how.mode === "cubic");
-  const centre = how.mode === "linear" && !how.antialias ? Math.min(input - 1, Math.max(0, at)) : at;
+  const excludes = s.excludeOutside && (s.antialias || s.mode === "cubic");
+  const center = s.mode === "linear" && !s.antialias ? clamp(x, input) : x;
   let sum = 0;
-  for (let place = Math.ceil(centre - reach); place <= Math.floor(centre + reach); place++) {
-    const weight = kernel((place - centre) * stretch);
-    if (leftOut && (place < 0 || place >= input)) continue;
-    const inside = clamp(place, input);
-    row[inside] = (row[inside] ?? 0) + weight;
+  for (let source = Math.ceil(center - reach); source <= Math.floor(center + reach); source++) {
+    const weight = kernel((source - center) * stretch);
+    if (excludes && (source < 0 || source >= input)) continue;
+    const index = clamp(source, input);
+    row[index] = (row[index] ?? 0) + weight;
     sum += weight;
   }
-  return (leftOut || how.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
+  return (excludes || s.antialias) && sum !== 0 ? row.map((weight) => weight / sum) : row;
 }
 
 function linear(distance: number): number {
