@@ -12,8 +12,18 @@ import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/di
 import { pack, unpack } from "../../tensor/packed.ts";
 import { takeIndices } from "../../tensor/take.ts";
 import { type Dense, typeCodes } from "../../tensor/types.ts";
-import type { AxisEnd, AxisLink, AxisRule, Inferred, PackedWeight, Restored, Site, WeightRole } from "../define.ts";
-import { integer, wrapAxis } from "../shared/attributes.ts";
+import type {
+  AxisEnd,
+  AxisLink,
+  AxisRule,
+  Inferred,
+  Inputs,
+  PackedWeight,
+  Restored,
+  Site,
+  WeightRole,
+} from "../define.ts";
+import { flag, integer, wrapAxis } from "../shared/attributes.ts";
 import { microsoftOp } from "../shared/inert.ts";
 import { chained } from "../shared/products.ts";
 import {
@@ -30,7 +40,7 @@ import {
   withDims,
 } from "../shared/rules.ts";
 
-const already = new Miss("its weight is stored quantized");
+const storedQuantized = new Miss("its weight is stored quantized");
 
 /** Computes in at least 32 bits: 16-bit floats are too coarse. */
 type Wide = "float32" | "float64";
@@ -58,9 +68,15 @@ function cut(emit: Emit, x: Value, axis: number, count: number): Value {
   return emit.Slice([x, [0], [count], [axis]]);
 }
 
-function multiplied(emit: Emit, data: Value, matrix: Value, bias: Value | undefined): Value {
-  const y = emit.MatMul([data, emit.Transpose([castLike(emit, matrix, data)], { perm: [1, 0] })]);
+/** Writes data · matrixᵀ + bias. */
+function multiplied(emit: Emit, data: Value | undefined, matrix: Value, bias: Value | undefined): Value {
+  const y = emit.MatMul([data, emit.Transpose([matrix], { perm: [1, 0] })]);
   return bias === undefined ? y : emit.Add([y, bias]);
+}
+
+/** Writes the product with a matrix that is unpacked from the node's inputs. */
+function unpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, bias: Value | undefined) {
+  return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], castLike(emit, matrix, inputs[0]), bias)];
 }
 
 type Values = readonly (Value | undefined)[];
@@ -73,11 +89,9 @@ function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRo
   const last = data.length - 1;
   const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
-  const chain = chained(1, (emit, [x, part], { last }, inputs) => {
-    const y = emit.MatMul([x, emit.Transpose([part], { perm: [1, 0] })]);
-    const added = last && bias !== undefined ? inputs[bias] : undefined;
-    return added === undefined ? y : emit.Add([y, added]);
-  });
+  const chain = chained(1, (emit, [x, part], { last }, inputs) =>
+    multiplied(emit, x, present(part), last && bias !== undefined ? inputs[bias] : undefined),
+  );
   return { ...role, packed, ...stored, chain };
 }
 
@@ -115,13 +129,13 @@ function nbitsMatrix(s: NBits, emit: Emit, [, codes, scales, zero, order]: Value
   return cut(emit, reshape(emit, scaled, [s.outputs, count * s.block]), 1, s.inputs);
 }
 
-/** Links indices in runs of `run` that share a block or a byte. */
-function inRuns(end: AxisEnd, run: number, size: number): AxisLink {
-  return { from: end, to: end, map: (index) => runOf(Math.floor(index / run), run, size) };
+/** Links the indices of each run of `length`, which share a block or a byte. */
+function linkRuns(end: AxisEnd, length: number, size: number): AxisLink {
+  return { from: end, to: end, map: (index) => indicesOfRun(Math.floor(index / length), length, size) };
 }
 
-const runOf = (at: number, run: number, size: number): number[] =>
-  range(Math.max(0, Math.min(run, size - at * run)), at * run);
+const indicesOfRun = (run: number, length: number, size: number): number[] =>
+  range(Math.max(0, Math.min(length, size - run * length)), run * length);
 
 /** Outputs are rows; inputs are cut in complete blocks. Scales may be flattened and zero points may share bytes, so both are rewritten. */
 function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss {
@@ -135,37 +149,37 @@ function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss 
     input === 3 && site.inputs[input]?.type === "uint8" && [2, 4].includes(s.bits) ? s.bits : 8;
   const links: readonly AxisLink[] = [
     ...sameAxes(dims.slice(0, -1)),
-    inRuns(["in0", last], s.block, s.inputs),
-    { from: ["in1", 1], to: ["in0", last], map: (at) => runOf(at, s.block, s.inputs) },
+    linkRuns(["in0", last], s.block, s.inputs),
+    { from: ["in1", 1], to: ["in0", last], map: (block) => indicesOfRun(block, s.block, s.inputs) },
     { from: ["in1", 0], to: ["out0", last] },
     { from: ["in5", 0], to: ["out0", last] },
   ];
   return {
     links,
     resize: ({ removed }) => {
-      const [rows, blocks] = [left(s.outputs, removed(["in1", 0])), left(count, removed(["in1", 1]))];
+      const [rows, blocks] = [keptOf(s.outputs, removed(["in1", 0])), keptOf(count, removed(["in1", 1]))];
       const inputs = s.inputs - removed(["in0", last]).length;
-      const given = [2, 3].filter((input) => site.inputs[input] !== undefined);
+      const packed = [2, 3].flatMap((input) => {
+        const operand = site.inputs[input];
+        if (operand === undefined) return [];
+        const rank = operand.dims?.length ?? 2;
+        return [[input, keepBlocks([s.outputs, count], [rows, blocks], bitsAt(input), rank)] as const];
+      });
       return {
         attributes: { N: { kind: "int", value: rows.length }, K: { kind: "int", value: inputs } },
-        packed: Object.fromEntries(
-          given.map((input) => {
-            const rank = site.inputs[input]?.dims?.length ?? 2;
-            return [input, perBlockLeft([s.outputs, count], [rows, blocks], bitsAt(input), rank)];
-          }),
-        ),
+        packed: Object.fromEntries(packed),
       };
     },
   };
 }
 
-const left = (size: number, gone: readonly number[]): readonly number[] => {
-  const out = new Set(gone);
-  return range(size).filter((index) => !out.has(index));
+const keptOf = (size: number, removed: readonly number[]): readonly number[] => {
+  const removedIndices = new Set(removed);
+  return range(size).filter((index) => !removedIndices.has(index));
 };
 
 /** Restores per-block values for the kept rows and blocks. Below eight bits each row starts a new byte. */
-function perBlockLeft(
+function keepBlocks(
   [count, width]: readonly [rows: number, blocks: number],
   [rows, blocks]: readonly [readonly number[], readonly number[]],
   bits: number,
@@ -178,11 +192,11 @@ function perBlockLeft(
   return {
     dims,
     of(before) {
-      const taken = (numbers: Dense): Dense => takeIndices(takeIndices(numbers, 0, rows), 1, blocks);
-      if (perByte === 1) return { ...taken({ ...before, dims: [count, width] }), dims };
+      const select = (numbers: Dense): Dense => takeIndices(takeIndices(numbers, 0, rows), 1, blocks);
+      if (perByte === 1) return { ...select({ ...before, dims: [count, width] }), dims };
       const wide = Math.ceil(width / perByte) * perByte;
       const data = Uint8Array.from(unpack(type, Uint8Array.from(toNumbers(before)), count * wide));
-      const kept = toNumbers(taken({ type: "uint8", dims: [count, wide], data }));
+      const kept = toNumbers(select({ type: "uint8", dims: [count, wide], data }));
       const padded = new Uint8Array(rows.length * columns * perByte);
       for (const row of rows.keys())
         padded.set(kept.slice(row * blocks.length, (row + 1) * blocks.length), row * columns * perByte);
@@ -198,21 +212,18 @@ export const MatMulNBits = microsoftOp({
     outputs: integer(site, "N", 0),
     bits: integer(site, "bits", 4),
     block: integer(site, "block_size", 32),
-    prepacked: integer(site, "weight_prepacked", 0) !== 0,
+    prepacked: flag(site, "weight_prepacked"),
   }),
   infer: (s, site) => productOf(site, s.outputs),
   parameters: [5],
   weight: (s, site) => {
-    const { outputs, inputs, bits } = s;
-    return packedWeight(site, { outputs, inputs, bits, matrix: (emit, values) => nbitsMatrix(s, emit, values) }, 5);
+    const matrix: PackedWeight["matrix"] = (emit, values) => nbitsMatrix(s, emit, values);
+    return packedWeight(site, { outputs: s.outputs, inputs: s.inputs, bits: s.bits, matrix }, 5);
   },
   axes: nbitsAxes,
-  lower: (s, emit, inputs) => {
-    const matrix = nbitsMatrix(s, emit, inputs);
-    return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], matrix, inputs[5])];
-  },
+  lower: (s, emit, inputs) => unpackedProduct(emit, inputs, nbitsMatrix(s, emit, inputs), inputs[5]),
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.outputs)),
-  quantize: already,
+  quantize: storedQuantized,
   wrongInHalfInside: "accuracy_level",
 });
 
@@ -235,10 +246,8 @@ function bnb4Matrix(s: Bnb4, emit: Emit, [, codes, scales]: Values): Value | Mis
   const numbers = emit.Gather([emit.constant(fromNumbers(type, [16], table), "codes"), reshape(emit, halves, [-1])], {
     axis: 0,
   });
-  const padded =
-    blocks * s.block === count
-      ? cut(emit, numbers, 0, count)
-      : emit.Pad([cut(emit, numbers, 0, count), [0, blocks * s.block - count]]);
+  const values = cut(emit, numbers, 0, count);
+  const padded = blocks * s.block === count ? values : emit.Pad([values, [0, blocks * s.block - count]]);
   const scaled = emit.Mul([
     reshape(emit, padded, [blocks, s.block]),
     reshape(emit, cast(emit, scales, type), [blocks, 1]),
@@ -254,7 +263,7 @@ export const MatMulBnb4 = microsoftOp({
     bits: 4,
     block: integer(site, "block_size", 32),
     table: integer(site, "quant_type", 0),
-    transposed: integer(site, "transB", 1) !== 0,
+    transposed: flag(site, "transB", true),
   }),
   infer: (s, site) => productOf(site, s.transposed ? s.outputs : s.inputs),
   parameters: [],
@@ -268,13 +277,10 @@ export const MatMulBnb4 = microsoftOp({
     });
   },
   axes: new Miss("the quantized values of all channels share one row, and blocks cross channel boundaries"),
-  lower: (s, emit, inputs) => {
-    const matrix = bnb4Matrix(s, emit, inputs);
-    return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], matrix, undefined)];
-  },
+  lower: (s, emit, inputs) => unpackedProduct(emit, inputs, bnb4Matrix(s, emit, inputs), undefined),
   cost: (s, site) =>
     withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs)),
-  quantize: already,
+  quantize: storedQuantized,
 });
 
 interface TableInBlocks {
@@ -302,17 +308,13 @@ function tableOf(s: TableInBlocks, emit: Emit, [table, , scales, zero]: Values):
   const type = wide(scales);
   const width = s.dims[s.quantized] ?? 1;
   const count = Math.ceil(width / s.block);
-  const unpacked = (codes: Value | undefined, dims: readonly number[]): Value =>
-    bits === undefined
-      ? cast(emit, codes, type)
-      : cut(
-          emit,
-          reshape(emit, digits(emit, codes, bits, type), [...dims.slice(0, -1), -1]),
-          dims.length - 1,
-          dims.at(-1) ?? 1,
-        );
-  const block = range(width).map((place) => Math.floor(place / s.block));
-  const spread = (perBlock: Value): Value => emit.Gather([perBlock, block], { axis: s.quantized });
+  const unpacked = (codes: Value | undefined, dims: readonly number[]): Value => {
+    if (bits === undefined) return cast(emit, codes, type);
+    const rows = reshape(emit, digits(emit, codes, bits, type), [...dims.slice(0, -1), -1]);
+    return cut(emit, rows, dims.length - 1, dims.at(-1) ?? 1);
+  };
+  const blocks = range(width).map((position) => Math.floor(position / s.block));
+  const spread = (perBlock: Value): Value => emit.Gather([perBlock, blocks], { axis: s.quantized });
   const perBlock = s.dims.map((dim, axis) => (axis === s.quantized ? count : dim));
   const middle =
     zero === undefined
@@ -329,7 +331,7 @@ function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
   const last = s.dims.length - 1;
   const perByte = s.bits === undefined ? 1 : 8 / s.bits;
   const picked = indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.gather + axis] }));
-  const others = s.dims.flatMap((size, axis): AxisLink[] => {
+  const data = s.dims.flatMap((size, axis): AxisLink[] => {
     if (axis === s.gather)
       return [0, 2, 3].map((input) => ({ refuses: [`in${input}`, axis], reason: "rows are selected by position" }));
     const out: AxisEnd = ["out0", axis < s.gather ? axis : axis - 1 + indices.length];
@@ -339,16 +341,16 @@ function tableAxes(s: TableInBlocks, site: Site): readonly AxisLink[] | Miss {
     const along = (input: number, run: number): AxisLink => ({
       from: [`in${input}`, axis],
       to: out,
-      ...(run === 1 ? {} : { map: (index: number) => runOf(index, run, size) }),
+      ...(run === 1 ? {} : { map: (index: number) => indicesOfRun(index, run, size) }),
     });
     return [
       along(0, share),
       along(2, block),
       along(3, share * block),
-      ...runs.filter((run) => run > 1).map((run) => inRuns(out, run, size)),
+      ...runs.filter((run) => run > 1).map((run) => linkRuns(out, run, size)),
     ];
   });
-  return [...picked, ...others];
+  return [...picked, ...data];
 }
 
 export const GatherBlockQuantized = microsoftOp({
@@ -383,5 +385,5 @@ export const GatherBlockQuantized = microsoftOp({
   axes: tableAxes,
   cost: () => 0,
   lower: (s, emit, inputs) => [emit.Gather([tableOf(s, emit, inputs), inputs[1]], { axis: s.gather })],
-  quantize: already,
+  quantize: storedQuantized,
 });

@@ -2,7 +2,7 @@
 import { Miss } from "../../errors.ts";
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
-import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
+import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
 import { codeType, encoded, single, twoCoded } from "../shared/codes.ts";
@@ -46,13 +46,12 @@ function integerProduct({ name, right, bias, codes, rounds, lower }: Product): O
       const stored = site.inputs[bias]?.stored === true ? { bias } : {};
       return { ...role, input: right, fused: "a sum", ...stored };
     },
-    axes: (_, site) => {
-      const beside = (operand: number): number[] =>
+    axes: (_, site, dims) => {
+      const vectorsOf = (operand: number): number[] =>
         codes.flatMap(({ input, scale, zeroPoint }) => (input === operand ? [scale ?? zeroPoint, zeroPoint] : []));
-      const rule = productAxes(site, [0, right], [...beside(right), bias], beside(0));
+      const rule = productAxes(site, [0, right], [...vectorsOf(right), bias], vectorsOf(0));
       if (rule instanceof Miss || rounds === undefined) return rule;
-      const ranged = (site.inputs[0]?.dims ?? []).map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }));
-      return { ...rule, links: [...rule.links, ...ranged] };
+      return { ...rule, links: [...rule.links, ...dims.map((_, axis): AxisLink => ({ absorbs: ["in0", axis] }))] };
     },
     lower: (_, emit, inputs) => {
       const y = lower(emit, inputs);
@@ -91,11 +90,12 @@ export const MatMulIntegerToFloat = integerProduct({
     scaled(emit, emit.MatMulInteger([a, b, single(emit, aZero), single(emit, bZero)]), aScale, bScale),
 });
 
-const swapped = (operand: Operand | undefined, yes: boolean): Operand | undefined =>
-  yes && operand?.dims !== undefined ? { ...operand, dims: operand.dims.toReversed() } : operand;
+const transpose = (operand: Operand | undefined): Operand | undefined =>
+  operand?.dims && { ...operand, dims: operand.dims.toReversed() };
 
-function gemmSite(s: GemmSettings, site: Site): Site {
-  return { ...site, inputs: [swapped(site.inputs[0], s.transA), swapped(site.inputs[3], s.transB)] };
+/** Returns the site of the equivalent matrix product. */
+function gemmSite(s: GemmSettings, { inputs: [a, , , b], ...site }: Site): Site {
+  return { ...site, inputs: [s.transA ? transpose(a) : a, s.transB ? transpose(b) : b] };
 }
 
 /** alpha · scaleA · scaleB · ((A - zeroA)' · (B - zeroB)' + C): float, or quantized if the result has a scale. */
@@ -114,12 +114,11 @@ export const QGemm = microsoftOp<GemmSettings>({
     return { ...role, input: 3, out, in: 1 - out, dataAxis: s.transA ? 0 : 1, fused: "QuantizeLinear", ...bias };
   },
   lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
-    const turned = (value: Value | undefined, yes: boolean) =>
-      yes ? emit.Transpose([value], { perm: [1, 0] }) : value;
-    const operands = [turned(a, s.transA), turned(b, s.transB), single(emit, aZero), single(emit, bZero)];
-    const sums = emit.MatMulInteger(operands);
-    const plain = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
-    const y = s.alpha === 1 ? plain : emit.Mul([plain, s.alpha]);
+    const transposed = (value: Value | undefined) => emit.Transpose([value], { perm: [1, 0] });
+    const factors = [s.transA ? transposed(a) : a, s.transB ? transposed(b) : b];
+    const sums = emit.MatMulInteger([...factors, single(emit, aZero), single(emit, bZero)]);
+    const product = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
+    const y = s.alpha === 1 ? product : emit.Mul([product, s.alpha]);
     return [yScale === undefined ? y : encoded(emit, y, yScale, yZero)];
   },
   axes: (s, site) => {
@@ -147,12 +146,11 @@ export const DynamicQuantizeLSTM = typed({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];
-    const known = x !== undefined && r !== undefined;
-    const [length, batch] = (x ?? []) as [Dim, Dim];
-    const [directions, hidden] = (r ?? []) as [Dim, Dim];
-    const state: Inferred = { type: "float32", dims: known ? [directions, batch, hidden] : undefined };
-    const all: Inferred = { type: "float32", dims: known ? [length, directions, batch, hidden] : undefined };
-    return [all, state, state].slice(0, site.outputs);
+    const [length = 1, batch = 1] = x ?? [];
+    const [directions = 1, hidden = 1] = r ?? [];
+    const all = x && r && [length, directions, batch, hidden];
+    const state: Inferred = { type: "float32", dims: all?.slice(1) };
+    return [{ type: "float32" as const, dims: all }, state, state].slice(0, site.outputs);
   },
   reason: "is quantized already",
   parameters: [3],

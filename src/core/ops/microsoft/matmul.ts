@@ -4,10 +4,9 @@
  */
 import { Miss } from "../../errors.ts";
 import type { Value } from "../../graph/graph.ts";
-import type { Dim } from "../../tensor/dims.ts";
 import type { AxisEnd, AxisLink, Op, Operand, QuantizeRule, Site, WeightRole } from "../define.ts";
 import { type Activation, activate, readActivation } from "../shared/activations.ts";
-import { decimal, integer, text } from "../shared/attributes.ts";
+import { decimal, flag, text } from "../shared/attributes.ts";
 import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
 import {
@@ -43,42 +42,43 @@ function order(s: Settings, site: Site, input: 0 | 1): readonly number[] | undef
   return rank === undefined ? undefined : orderOf(rank, s.transposed[input], s.batch[input]);
 }
 
+/** Returns the site of the equivalent plain product. */
 function asMultiplied(s: Settings, site: Site): Site {
-  const turn = (input: 0 | 1): Operand | undefined => {
+  const reorder = (input: 0 | 1): Operand | undefined => {
     const operand = site.inputs[input];
     const axes = order(s, site, input);
-    if (operand?.dims === undefined || axes === undefined) return operand;
-    const { dims } = operand;
-    return { ...operand, dims: axes.map((axis) => dims[axis] as Dim) };
+    const { dims } = operand ?? {};
+    if (operand === undefined || dims === undefined || axes === undefined) return operand;
+    return { ...operand, dims: axes.map((axis) => dims[axis] ?? 1) };
   };
-  return { ...site, inputs: [turn(0), turn(1)] };
+  return { ...site, inputs: [reorder(0), reorder(1)] };
 }
 
 function axes(s: Settings, site: Site): readonly AxisLink[] | Miss {
   const plain = matmulLinks(asMultiplied(s, site));
   if (plain instanceof Miss) return plain;
-  const orders = [order(s, site, 0), order(s, site, 1)];
-  const back = ([port, axis]: AxisEnd): AxisEnd => {
-    const axes = port === "in0" ? orders[0] : port === "in1" ? orders[1] : undefined;
-    return [port, axes?.[axis] ?? axis];
+  const orders: Readonly<Record<string, readonly number[] | undefined>> = {
+    in0: order(s, site, 0),
+    in1: order(s, site, 1),
   };
-  return plain.map((link) => ("from" in link ? { ...link, from: back(link.from), to: back(link.to) } : link));
+  const endOf = ([port, axis]: AxisEnd): AxisEnd => [port, orders[port]?.[axis] ?? axis];
+  return plain.map((link) => ("from" in link ? { ...link, from: endOf(link.from), to: endOf(link.to) } : link));
 }
 
 function weight(s: Settings, site: Site): WeightRole | Miss {
   const role = matmulWeight(asMultiplied(s, site));
   if (role instanceof Miss) return role;
-  const given = (input: 0 | 1, axis: number): number => order(s, site, input)?.[axis] ?? axis;
-  const [own, data] = role.input === 0 ? ([0, 1] as const) : ([1, 0] as const);
+  const axisOf = (input: 0 | 1, axis: number): number => order(s, site, input)?.[axis] ?? axis;
+  const [input, data] = role.input === 0 ? ([0, 1] as const) : ([1, 0] as const);
   return {
     ...role,
-    out: given(own, role.out),
-    in: given(own, role.in),
-    dataAxis: given(data, role.dataAxis),
+    out: axisOf(input, role.out),
+    in: axisOf(input, role.in),
+    dataAxis: axisOf(data, role.dataAxis),
     // The first product transposes the data; the last applies the factor. Batch axes are transposed only between equal ranks.
-    chain: chained(own, (emit, operands, { first, last }) => {
-      const turned = (operand: 0 | 1): number => (s.transposed[operand] && (operand === own || first) ? 1 : 0);
-      const settings = { transA: turned(0), transB: turned(1), alpha: last ? s.alpha : 1 };
+    chain: chained(input, (emit, operands, { first, last }) => {
+      const transposes = (operand: 0 | 1): number => (s.transposed[operand] && (operand === input || first) ? 1 : 0);
+      const settings = { transA: transposes(0), transB: transposes(1), alpha: last ? s.alpha : 1 };
       return emit["com.microsoft.FusedMatMul"](operands, settings);
     }),
   };
@@ -94,14 +94,11 @@ function quantize(s: Settings, site: Site): QuantizeRule | Miss {
 function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
   return microsoftOp<Settings>({
     name,
-    read: (site) => {
-      const flag = (attribute: string): boolean => integer(site, attribute, 0) !== 0;
-      return {
-        transposed: [flag("transA"), flag("transB")],
-        batch: [flag("transBatchA"), flag("transBatchB")],
-        alpha: decimal(site, "alpha", 1),
-      };
-    },
+    read: (site) => ({
+      transposed: [flag(site, "transA"), flag(site, "transB")],
+      batch: [flag(site, "transBatchA"), flag(site, "transBatchB")],
+      alpha: decimal(site, "alpha", 1),
+    }),
     infer: (s, site) => multiplied(asMultiplied(s, site)),
     parameters: storedOperands,
     homogeneous: [[0, 1]],
@@ -128,8 +125,8 @@ function fusedMatMul(name: "FusedMatMul" | "TransposeMatMul"): Op {
 export const FusedGemm = microsoftOp<GemmSettings & { readonly activation: Activation }>({
   name: "FusedGemm",
   read: (site) => {
-    const given = ["activation_alpha", "activation_beta", "activation_gamma"].filter((name) => site.attribute(name));
-    const parameters = given.map((name) => decimal(site, name, 0));
+    const names = ["activation_alpha", "activation_beta", "activation_gamma"];
+    const parameters = names.flatMap((name) => decimal(site, name, undefined) ?? []);
     const activation = readActivation(text(site, "activation", ""), parameters);
     return activation instanceof Miss ? activation : { ...readGemm(site), activation };
   },

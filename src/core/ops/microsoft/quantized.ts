@@ -7,14 +7,14 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../../tensor/dims.ts";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
-import { decimal, integer, integers, wrapAxis } from "../shared/attributes.ts";
+import { decimal, flag, integer, integers, wrapAxis } from "../shared/attributes.ts";
 import { codeType, decoded, encoded } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
 import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
 import { picked, unpicked } from "../shared/products.ts";
-import { broadcast, broadcastAxes, need, sameAxes } from "../shared/rules.ts";
-import { padding, pooledDims, readPool } from "../shared/window.ts";
+import { broadcast, broadcastAxes, need, range, sameAxes } from "../shared/rules.ts";
+import { channelAxes, poolAttributes, pooledDims, readPool } from "../shared/window.ts";
 
 type Port = readonly [codes: number, scale: number, zero: number];
 
@@ -37,19 +37,19 @@ function onCodes<S = null>(row: OnCodes<S>): Op {
     name,
     read,
     infer: (s, site): readonly Inferred[] | Miss => {
-      const found = dims(s, site);
+      const out = dims(s, site);
       const type = codeType(site, result[1], operands(site.inputs.length)[0]?.[0] ?? 0);
-      return found instanceof Miss ? found : [{ type, dims: found }];
+      return out instanceof Miss ? out : [{ type, dims: out }];
     },
     ...onIntegers,
     axes:
       links instanceof Miss
         ? links
         : (s, site) => {
-            const places = linked ?? operands(site.inputs.length).map(([codes]) => codes);
-            const plain = picked(site, places);
+            const inputs = linked ?? operands(site.inputs.length).map(([codes]) => codes);
+            const plain = picked(site, inputs);
             const first = plain.inputs[0]?.dims;
-            return unpicked(first === undefined ? noRank : links(s, plain, first), places);
+            return unpicked(first === undefined ? noRank : links(s, plain, first), inputs);
           },
     lower: (s, emit, inputs) => {
       const numbers = operands(inputs.length).map(([codes, scale, zero]) =>
@@ -61,43 +61,42 @@ function onCodes<S = null>(row: OnCodes<S>): Op {
   });
 }
 
-const one = (): readonly Port[] => [[0, 1, 2]];
-const two = (): readonly Port[] => [
-  [0, 1, 2],
-  [3, 4, 5],
-];
+/** The ports of operators with one operand. */
+const oneOperand = { operands: (): readonly Port[] => [[0, 1, 2]], result: [3, 4] } as const;
 
 function broadcastOf(site: Site, inputs: readonly number[]): readonly Dim[] | undefined | Miss {
-  const shapes = inputs.map((input) => site.inputs[input]?.dims);
-  const known = shapes.filter((dims) => dims !== undefined);
-  return known.length < shapes.length ? undefined : broadcast(...known);
+  const shapes = inputs.flatMap((input) => (site.inputs[input]?.dims === undefined ? [] : [site.inputs[input].dims]));
+  return shapes.length < inputs.length ? undefined : broadcast(...shapes);
 }
 
-function binary(name: string, compute: (emit: Emit, a: Value | undefined, b: Value | undefined) => Value): Op {
-  return onCodes({
+const binary = (name: string, compute: (emit: Emit, operands: readonly Value[]) => Value): Op =>
+  onCodes({
     name,
-    operands: two,
+    operands: () => [
+      [0, 1, 2],
+      [3, 4, 5],
+    ],
     result: [6, 7],
     dims: (_, site) => broadcastOf(site, [0, 3]),
     links: (_, site) => broadcastAxes(site),
-    compute: (_, emit, [a, b]) => compute(emit, a, b),
+    compute: (_, emit, operands) => compute(emit, operands),
   });
-}
 
 function unary<S>(
   name: string,
   read: (site: Site) => S,
   compute: (s: S, emit: Emit, x: Value | undefined) => Value | Miss,
-  mixes: (s: S, axis: number) => boolean = () => false,
+  isNormalized: (s: S, axis: number) => boolean = () => false,
 ): Op {
   return onCodes<S>({
+    ...oneOperand,
     name,
-    operands: one,
-    result: [3, 4],
     read,
     dims: (_, site) => need(site, 0).dims,
-    links: (s, _, dims) =>
-      sameAxes(dims, { refused: (axis) => mixes(s, axis), reason: `${name} normalizes over this axis` }),
+    links: (s, _, dims) => {
+      const refused = (axis: number): boolean => isNormalized(s, axis);
+      return sameAxes(dims, { refused, reason: `${name} normalizes over this axis` });
+    },
     compute: (s, emit, [x]) => compute(s, emit, x),
   });
 }
@@ -134,10 +133,7 @@ export const QLinearWhere = onCodes({
 export const QLinearConcat = onCodes({
   name: "QLinearConcat",
   operands: (count) =>
-    Array.from({ length: Math.floor((count - 2) / 3) }, (_, index): Port => {
-      const first = 2 + 3 * index;
-      return [first, first + 1, first + 2];
-    }),
+    range(Math.floor((count - 2) / 3)).map((index): Port => [2 + 3 * index, 3 + 3 * index, 4 + 3 * index]),
   result: [0, 1],
   read: (site) => {
     const rank = site.inputs[2]?.dims?.length;
@@ -146,13 +142,11 @@ export const QLinearConcat = onCodes({
       : wrapAxis(integer(site, "axis", 0), rank);
   },
   dims: (axis, site) => {
-    const shapes = site.inputs.flatMap((operand, input) =>
-      input >= 2 && (input - 2) % 3 === 0 ? [operand?.dims] : [],
-    );
-    const known = shapes.filter((dims) => dims !== undefined);
-    const [first] = known;
-    if (first === undefined || known.length < shapes.length) return undefined;
-    return first.map((dim, at) => (at === axis ? known.map((dims) => dims[at] as Dim).reduce(addDims, 0) : dim));
+    const operands = site.inputs.filter((_, input) => input >= 2 && (input - 2) % 3 === 0);
+    const shapes = operands.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
+    const [first] = shapes;
+    if (first === undefined || shapes.length < operands.length) return undefined;
+    return first.with(axis, shapes.map((dims) => dims[axis] ?? 1).reduce(addDims, 0));
   },
   links: (axis, site, dims) => {
     const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[axis] as Dim));
@@ -169,14 +163,13 @@ export const QLinearConcat = onCodes({
 });
 
 export const QLinearReduceMean = onCodes({
+  ...oneOperand,
   name: "QLinearReduceMean",
-  operands: one,
-  result: [3, 4],
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
     const axes = (integers(site, "axes") ?? []).map((axis) => wrapAxis(axis, rank));
-    return { axes, keep: integer(site, "keepdims", 1) !== 0 };
+    return { axes, keep: flag(site, "keepdims", true) };
   },
   dims: (s, site) =>
     need(site, 0).dims?.flatMap((dim, axis): Dim[] => {
@@ -187,41 +180,34 @@ export const QLinearReduceMean = onCodes({
   compute: (s, emit, [x]) => emit.ReduceMean([x, s.axes], { keepdims: s.keep ? 1 : 0 }),
 });
 
-const pooledAxes = (last: boolean, dims: readonly Dim[]): readonly AxisLink[] =>
-  [0, last ? dims.length - 1 : 1].map((axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis] }));
-
 export const QLinearAveragePool = onCodes({
+  ...oneOperand,
   name: "QLinearAveragePool",
-  operands: one,
-  result: [3, 4],
   read: (site) => {
     const window = readPool(site);
     if (window instanceof Miss) return window;
-    const last = integer(site, "channels_last", 0) !== 0;
-    return { ...window, last, counts: integer(site, "count_include_pad", 0) !== 0 };
+    return { ...window, last: flag(site, "channels_last"), counts: flag(site, "count_include_pad") };
   },
   dims: (s, site) => {
     const { dims } = need(site, 0);
     return dims && (s.last ? channelsLast(pooledDims(s, channelsFirst(dims))) : pooledDims(s, dims));
   },
-  links: ({ last }, _, dims) => pooledAxes(last, dims),
+  links: ({ last }, _, dims) => channelAxes(last ? dims.length - 1 : 1),
   compute: (s, emit, [x]) => {
-    const { kernel, strides, ceil, counts } = s;
-    const modes = { ceil_mode: ceil ? 1 : 0, count_include_pad: counts ? 1 : 0 };
+    const { dilations: _, ...attributes } = poolAttributes(s);
     const pool = (data: readonly (Value | undefined)[]): Value =>
-      emit.AveragePool(data, { kernel_shape: kernel, strides, ...modes, ...padding(s) });
-    return s.last ? withChannelsFirst(emit, kernel.length + 2, [x], pool) : pool([x]);
+      emit.AveragePool(data, { ...attributes, count_include_pad: s.counts ? 1 : 0 });
+    return s.last ? withChannelsFirst(emit, s.kernel.length + 2, [x], pool) : pool([x]);
   },
 });
 
 export const QLinearGlobalAveragePool = onCodes({
+  ...oneOperand,
   name: "QLinearGlobalAveragePool",
-  operands: one,
-  result: [3, 4],
-  read: (site) => ({ last: integer(site, "channels_last", 0) !== 0 }),
+  read: (site) => ({ last: flag(site, "channels_last") }),
   dims: ({ last }, site) =>
     need(site, 0).dims?.map((dim, axis, dims) => (axis === 0 || axis === (last ? dims.length - 1 : 1) ? dim : 1)),
-  links: ({ last }, _, dims) => pooledAxes(last, dims),
+  links: ({ last }, _, dims) => channelAxes(last ? dims.length - 1 : 1),
   compute: ({ last }, emit, [x]) => {
     const rank = x?.type?.dims?.length;
     if (rank === undefined) return noRank;
@@ -235,11 +221,11 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
   return microsoftOp({
     name,
     read: (site) => {
-      const types = [need(site, 0).type, site.inputs[1]?.type, site.inputs[2]?.type];
-      const wide = types.find((type) => type !== undefined && !["float32", "uint8", "int8", "int32"].includes(type));
+      const types = site.inputs.flatMap((operand) => operand?.type ?? []);
+      const late = types.find((type) => !["float32", "uint8", "int8", "int32"].includes(type));
       return {
-        axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 1),
-        reason: wide === undefined ? undefined : `the default domain has ${wide} only from opset 19 or 21 on`,
+        axis: integer(site, "axis", undefined),
+        reason: late === undefined ? undefined : `the default domain has ${late} only from opset 19 or 21 on`,
       };
     },
     infer: (_, site) => {
@@ -260,8 +246,8 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
 }
 
 export const microsoftQuantizedOperators: readonly Op[] = [
-  binary("QLinearAdd", (emit, a, b) => emit.Add([a, b])),
-  binary("QLinearMul", (emit, a, b) => emit.Mul([a, b])),
+  binary("QLinearAdd", (emit, operands) => emit.Add(operands)),
+  binary("QLinearMul", (emit, operands) => emit.Mul(operands)),
   unary(
     "QLinearSigmoid",
     () => null,

@@ -3,14 +3,20 @@ import type { Value } from "../../graph/graph.ts";
 import { isFloat } from "../../tensor/convert.ts";
 import { type Dim, isSymbolic, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import type { Site } from "../define.ts";
-import { attributeOrInput, constantIntegers, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
+import { attributeOrInput, constantIntegers, flag, integer, integers, text, wrapAxis } from "../shared/attributes.ts";
 import { integersConstant, range } from "../shared/rules.ts";
-import { dimsOf, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
+import { dimsOf, emitNamed, ints, type Pair, type PairResult, type PairScope } from "./pair.ts";
 
-function axesOf(site: Site, rank: number): readonly number[] | undefined {
-  const given = attributeOrInput(site, "axes", 1);
-  if (given === undefined || given === "runtime") return undefined;
-  return given.known.map((axis) => wrapAxis(axis, rank));
+function axesOf(site: Site, rank: number | undefined): readonly number[] | undefined {
+  const axes = attributeOrInput(site, "axes", 1);
+  if (axes === undefined || axes === "runtime" || rank === undefined) return undefined;
+  return axes.known.map((axis) => wrapAxis(axis, rank));
+}
+
+/** Maps axes of a tensor that lacks the axes `missing` to those of the tensor that has them. */
+function skipAxes(axes: readonly number[], rank: number, missing: readonly number[]): readonly number[] {
+  const present = range(rank).filter((axis) => !missing.includes(axis));
+  return axes.map((axis) => present[axis] ?? 0);
 }
 
 function withAxes({ first, second, secondSite, emit }: PairScope, axes: readonly number[]): PairResult {
@@ -36,21 +42,16 @@ const transposes: Pair = {
   },
 };
 
-/** y = Unsqueeze(Unsqueeze(x, a), b): the axes of b, and those of a at their positions after b. */
 const unsqueezes: Pair = {
   what: "two Unsqueeze are one",
   first: ["Unsqueeze"],
   second: ["Unsqueeze"],
   fuse(scope) {
-    const between = dimsOf(scope, scope.first.outputs[0]);
-    const added = attributeOrInput(scope.secondSite, "axes", 1);
-    if (between === undefined || added === undefined || added === "runtime") return undefined;
-    const rank = between.length + added.known.length;
-    const outer = added.known.map((axis) => wrapAxis(axis, rank));
-    const inner = axesOf(scope.firstSite, between.length);
-    if (inner === undefined) return undefined;
-    const kept = range(rank).filter((axis) => !outer.includes(axis));
-    return withAxes(scope, [...outer, ...inner.map((axis) => kept[axis] ?? 0)]);
+    const rank = dimsOf(scope, scope.second.outputs[0])?.length;
+    const inner = axesOf(scope.firstSite, dimsOf(scope, scope.first.outputs[0])?.length);
+    const outer = axesOf(scope.secondSite, rank);
+    if (rank === undefined || inner === undefined || outer === undefined) return undefined;
+    return withAxes(scope, [...outer, ...skipAxes(inner, rank, outer)]);
   },
 };
 
@@ -59,12 +60,11 @@ const squeezes: Pair = {
   first: ["Squeeze"],
   second: ["Squeeze"],
   fuse(scope) {
-    const [dims, between] = [dimsOf(scope, scope.first.inputs[0]), dimsOf(scope, scope.first.outputs[0])];
-    if (dims === undefined || between === undefined) return undefined;
-    const [inner, outer] = [axesOf(scope.firstSite, dims.length), axesOf(scope.secondSite, between.length)];
-    if (inner === undefined || outer === undefined) return undefined;
-    const kept = dims.map((_, axis) => axis).filter((axis) => !inner.includes(axis));
-    return withAxes(scope, [...inner, ...outer.map((axis) => kept[axis] ?? 0)]);
+    const rank = dimsOf(scope, scope.first.inputs[0])?.length;
+    const inner = axesOf(scope.firstSite, rank);
+    const outer = axesOf(scope.secondSite, dimsOf(scope, scope.first.outputs[0])?.length);
+    if (rank === undefined || inner === undefined || outer === undefined) return undefined;
+    return withAxes(scope, [...inner, ...skipAxes(outer, rank, inner)]);
   },
 };
 
@@ -76,16 +76,15 @@ const reshapes: Pair = {
   first: reshaping,
   second: reshaping,
   fuse(scope) {
-    const { first, second, secondSite, input, emit } = scope;
+    const { first, second, secondSite, input } = scope;
     const [x] = first.inputs;
     if (x === undefined || input !== 0 || secondSite.version < 5) return undefined;
-    const asks = second.op === "Reshape" ? constantIntegers(secondSite.inputs[1]) : undefined;
+    const shape = second.op === "Reshape" ? constantIntegers(secondSite.inputs[1]) : undefined;
     // A 0 copies a dimension of the Reshape's input, which is now a different tensor.
-    if (asks !== undefined && (!asks.includes(0) || integer(secondSite, "allowzero", 0) !== 0))
+    if (shape !== undefined && (!shape.includes(0) || flag(secondSite, "allowzero")))
       return { inputs: [x, second.inputs[1]] };
     const target = shapeFor(dimsOf(scope, x), dimsOf(scope, second.outputs[0]));
-    if (target === undefined) return undefined;
-    return { value: emit.named(second.outputs[0]?.name ?? "reshaped").Reshape([x, target]) };
+    return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };
 
@@ -100,6 +99,7 @@ const mergedAround: Pair = {
   second: ["Reshape"],
   fuse(scope) {
     const { first, second, firstSite, input, emit } = scope;
+    const named = emitNamed(scope);
     const merge = first.inputs[0]?.producer;
     const [x] = merge?.inputs ?? [];
     const perm = permutation(firstSite);
@@ -109,18 +109,15 @@ const mergedAround: Pair = {
     if (perm === undefined || dims === undefined || merged === undefined || out === undefined) return undefined;
     // Without a merge, the Reshape can be removed by itself.
     if (sameDims(dims, merged) || out.length <= merged.length) return undefined;
-    const runs = runsOf(
-      perm.map((axis) => merged[axis] ?? 1),
-      out,
-    );
+    const transposed = perm.map((axis) => merged[axis] ?? 1);
+    const runs = runsOf(transposed, out);
     if (runs === undefined) return undefined;
     const order = merged.flatMap((_, axis) => runs[perm.indexOf(axis)] ?? []);
-    const parted = order.map((axis) => out[axis] ?? 1);
-    const full = range(out.length).map((axis) => order.indexOf(axis));
-    const named = emit.named(second.outputs[0]?.name ?? "transposed");
-    if (sameDims(dims, parted)) return { value: named.Transpose([x], { perm: full }) };
-    const target = shapeFor(dims, parted);
-    return target && { value: named.Transpose([emit.Reshape([x, target])], { perm: full }) };
+    const splitDims = order.map((axis) => out[axis] ?? 1);
+    const attributes = { perm: range(out.length).map((axis) => order.indexOf(axis)) };
+    if (sameDims(dims, splitDims)) return { value: named.Transpose([x], attributes) };
+    const target = shapeFor(dims, splitDims);
+    return target && { value: named.Transpose([emit.Reshape([x, target])], attributes) };
   },
 };
 
@@ -136,7 +133,7 @@ function runsOf(sizes: readonly Dim[], out: readonly Dim[]): readonly (readonly 
   return next === out.length && runs.every((run) => run !== undefined) ? runs : undefined;
 }
 
-/** Returns a Reshape shape with at most one of 0 (copied) and -1 (inferred): beside a copied 0 (an empty batch), -1 cannot be inferred. */
+/** Returns a Reshape shape with at most one of 0 (copied) and -1 (inferred): next to a copied 0 (an empty batch), -1 cannot be inferred. */
 export function shapeFor(
   dims: readonly Dim[] | undefined,
   out: readonly Dim[] | undefined,
@@ -196,31 +193,34 @@ const slicedShape: Pair = {
   what: "Shape and Slice are merged",
   first: ["Shape"],
   second: ["Slice", "Gather"],
-  fuse({ first, second, firstSite, secondSite, input, emit }) {
+  fuse(scope) {
+    const { first, second, firstSite, secondSite, input } = scope;
     const [x] = first.inputs;
     const rank = firstSite.inputs[0]?.dims?.length;
     if (x === undefined || rank === undefined || input !== 0 || firstSite.version < 15) return undefined;
     if (first.attributes.size > 0) return undefined;
-    const bounds = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
-    if (bounds === undefined) return undefined;
-    const [start, end] = bounds;
-    return { value: emit.named(second.outputs[0]?.name ?? "shape").Shape([x], { start, end }) };
+    const interval = second.op === "Slice" ? sliceRange(secondSite, rank) : gatherRange(secondSite, rank);
+    return interval && { value: emitNamed(scope).Shape([x], interval) };
   },
 };
 
-function sliceRange(site: Site, rank: number): readonly [number, number] | undefined {
-  const found = bounds(site);
-  if (found?.starts.length !== 1 || found.steps[0] !== 1) return undefined;
-  const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
-  return [clamp(found.starts[0]), clamp(found.ends[0])];
+interface Interval {
+  readonly start: number;
+  readonly end: number;
 }
 
-function gatherRange(site: Site, rank: number): readonly [number, number] | undefined {
+function sliceRange(site: Site, rank: number): Interval | undefined {
+  const { starts = [], ends = [], steps = [] } = bounds(site) ?? {};
+  if (starts.length !== 1 || steps[0] !== 1) return undefined;
+  const clamp = (bound = 0): number => Math.min(rank, Math.max(0, bound < 0 ? bound + rank : bound));
+  return { start: clamp(starts[0]), end: clamp(ends[0]) };
+}
+
+function gatherRange(site: Site, rank: number): Interval | undefined {
   const picks = constantIntegers(site.inputs[1]);
   if (picks === undefined || picks.length === 0 || site.inputs[1]?.dims?.length !== 1) return undefined;
-  const places = picks.map((pick) => (pick < 0 ? pick + rank : pick));
-  const [start = 0] = places;
-  return places.every((place, index) => place === start + index) ? [start, start + places.length] : undefined;
+  const [start = 0, ...more] = picks.map((pick) => (pick < 0 ? pick + rank : pick));
+  return more.every((pick, index) => pick === start + 1 + index) ? { start, end: start + picks.length } : undefined;
 }
 
 /** A Gather with a one-element index vector keeps the axis. */
@@ -229,17 +229,15 @@ const gatheredAxis: Pair = {
   first: ["Gather"],
   second: ["Unsqueeze"],
   fuse(scope) {
-    const { first, firstSite, secondSite, alone, emit } = scope;
+    const { first, firstSite, secondSite, alone } = scope;
     const [x] = first.inputs;
-    const dims = firstSite.inputs[0]?.dims;
+    const rank = firstSite.inputs[0]?.dims?.length;
     const picks = constantIntegers(firstSite.inputs[1]);
-    const added = attributeOrInput(secondSite, "axes", 1);
-    if (!alone || x === undefined || dims === undefined || picks?.length !== 1) return undefined;
-    if (firstSite.inputs[1]?.dims?.length !== 0 || added === undefined || added === "runtime") return undefined;
-    const axis = wrapAxis(integer(firstSite, "axis", 0), dims.length);
-    if (added.known.length !== 1 || wrapAxis(added.known[0] ?? 0, dims.length) !== axis) return undefined;
-    const name = scope.second.outputs[0]?.name ?? "picked";
-    return { value: emit.named(name).Gather([x, picks], { axis }) };
+    if (!alone || x === undefined || rank === undefined || picks?.length !== 1) return undefined;
+    if (firstSite.inputs[1]?.dims?.length !== 0) return undefined;
+    const axis = wrapAxis(integer(firstSite, "axis", 0), rank);
+    if (axesOf(secondSite, rank)?.join() !== String(axis)) return undefined;
+    return { value: emitNamed(scope).Gather([x, picks], { axis }) };
   },
 };
 
@@ -254,40 +252,42 @@ export const paddedWindow: Pair = {
   reorders: true,
   fuse({ first, second, firstSite, secondSite, input }) {
     const rank = firstSite.inputs[0]?.dims?.length;
-    const given = attributeOrInput(firstSite, "pads", 1);
-    if (rank === undefined || input !== 0 || given === undefined || given === "runtime") return undefined;
+    const padInput = attributeOrInput(firstSite, "pads", 1);
+    if (rank === undefined || input !== 0 || padInput === undefined || padInput === "runtime") return undefined;
     // The index outputs of MaxPool count positions in the padded input.
     if (second.outputs.slice(1).some((output) => output !== undefined)) return undefined;
     if (firstSite.inputs[3] !== undefined || text(firstSite, "mode", "constant") !== "constant") return undefined;
-    const pads = given.known;
+    const pads = padInput.known;
     const spatial = rank - 2;
-    const outside = [pads[0], pads[1], pads[rank], pads[rank + 1]];
-    if (pads.length !== 2 * rank || outside.some((pad) => pad !== 0) || pads.some((pad) => pad < 0)) return undefined;
-    const automatic = text(secondSite, "auto_pad", "NOTSET");
-    if (automatic !== "NOTSET" && automatic !== "VALID") return undefined;
-    const own = automatic === "VALID" ? undefined : integers(secondSite, "pads");
+    const channelPads = [pads[0], pads[1], pads[rank], pads[rank + 1]];
+    if (pads.length !== 2 * rank || channelPads.some((pad) => pad !== 0) || pads.some((pad) => pad < 0))
+      return undefined;
+    const autoPad = text(secondSite, "auto_pad", "NOTSET");
+    if (autoPad !== "NOTSET" && autoPad !== "VALID") return undefined;
+    const windowPads = autoPad === "VALID" ? undefined : integers(secondSite, "pads");
     const filler = fillerOf(firstSite);
-    if (filler === undefined || !padsWith(second.op, filler)) return undefined;
-    const average = second.op === "AveragePool";
-    const counted = integer(secondSite, "count_include_pad", 0) !== 0;
-    // An average cannot count the new padding and ignore its own.
-    if (average && !counted && own?.some((pad) => pad !== 0) === true) return undefined;
-    if (second.op !== "Conv" && integer(secondSite, "ceil_mode", 0) !== 0) return undefined;
-    const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map((pad, place) => pad + (own?.[place] ?? 0));
+    if (filler === undefined || filler !== (second.op === "MaxPool" ? Number.NEGATIVE_INFINITY : 0)) return undefined;
+    const isAverage = second.op === "AveragePool";
+    // An average cannot count the new padding and ignore the old.
+    if (isAverage && !flag(secondSite, "count_include_pad") && windowPads?.some((pad) => pad !== 0)) return undefined;
+    if (second.op !== "Conv" && flag(secondSite, "ceil_mode")) return undefined;
+    const sums = [...pads.slice(2, rank), ...pads.slice(rank + 2)].map(
+      (pad, index) => pad + (windowPads?.[index] ?? 0),
+    );
     if (second.op === "MaxPool") {
       // A dilated window may touch only pads.
-      const spread = integers(secondSite, "dilations")?.some((step) => step !== 1) === true;
-      if (spread || !isAboveZero(first.inputs[0])) return undefined;
+      const isDilated = integers(secondSite, "dilations")?.some((step) => step !== 1) === true;
+      if (isDilated || !isAboveZero(first.inputs[0])) return undefined;
     }
     // ONNX Runtime requires pads smaller than the window.
     const kernel = integers(secondSite, "kernel_shape");
-    if (second.op !== "Conv" && sums.some((pad, place) => pad >= (kernel?.[place % spatial] ?? 0))) return undefined;
+    if (second.op !== "Conv" && sums.some((pad, index) => pad >= (kernel?.[index % spatial] ?? 0))) return undefined;
     return {
       inputs: [first.inputs[0], ...second.inputs.slice(1)],
       attributes: {
         pads: ints(sums),
         auto_pad: undefined,
-        ...(average ? { count_include_pad: { kind: "int", value: 1 } } : {}),
+        ...(isAverage ? { count_include_pad: { kind: "int", value: 1 } } : {}),
       },
     };
   },
@@ -304,15 +304,15 @@ export const axesOfSum: Pair = {
   first: ["MatMul", "Gemm"],
   second: ["Add"],
   fuse({ first, second, input, emit, operand }) {
-    const [product, other] = [first.outputs[0], second.inputs[1 - input]];
-    const own = product && operand(product)?.dims;
-    const dims = other && operand(other)?.dims;
-    if (product === undefined || other === undefined || own === undefined || dims === undefined) return undefined;
-    const more = dims.length - own.length;
-    const ones = dims.slice(0, -1).findIndex((dim) => dim !== 1);
-    const axes = range(ones < 0 ? dims.length - 1 : ones);
+    const [product, bias] = [first.outputs[0], second.inputs[1 - input]];
+    const dims = product && operand(product)?.dims;
+    const biasDims = bias && operand(bias)?.dims;
+    if (dims === undefined || biasDims === undefined) return undefined;
+    const more = biasDims.length - dims.length;
+    const firstLong = biasDims.slice(0, -1).findIndex((dim) => dim !== 1);
+    const axes = range(firstLong < 0 ? biasDims.length - 1 : firstLong);
     if (more < 1 || axes.length < more) return undefined;
-    const sum = emit.Add([product, emit.Squeeze([other, axes])]);
+    const sum = emit.Add([product, emit.Squeeze([bias, axes])]);
     return { value: emit.Unsqueeze([sum, axes.slice(0, more)]) };
   },
 };
@@ -330,58 +330,49 @@ function fillerOf(site: Site): number | undefined {
 const isAboveZero = (value: Value | undefined): boolean =>
   value?.producer?.domain === "" && ["Relu", "Sigmoid", "Softplus", "Exp"].includes(value.producer.op);
 
-const padsWith = (op: string, filler: number): boolean =>
-  op === "MaxPool" ? filler === Number.NEGATIVE_INFINITY : filler === 0;
-
-const reductions = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2"];
+const associative = ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"];
 
 const keptAxes: Pair = {
   what: "keepdims moves into the reduction",
-  first: reductions,
+  first: [...associative, "ReduceL2"],
   second: ["Squeeze", "Unsqueeze"],
   fuse(scope) {
-    const { first, firstSite, second, secondSite, alone, emit } = scope;
-    const dims = firstSite.inputs[0]?.dims;
-    const [x] = first.inputs;
-    if (!alone || dims === undefined || x === undefined) return undefined;
-    const keeps = integer(firstSite, "keepdims", 1) !== 0;
+    const { first, firstSite, second, secondSite, alone } = scope;
+    const rank = firstSite.inputs[0]?.dims?.length;
+    const [x, axesInput] = first.inputs;
+    if (!alone || rank === undefined || x === undefined) return undefined;
+    const keeps = flag(firstSite, "keepdims", true);
     // The axes of Squeeze and of Unsqueeze must both be axes of the reduction's input.
-    const counted = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
-    if (keeps === (second.op === "Unsqueeze") || counted?.length !== dims.length) return undefined;
-    const gone = axesOf(firstSite, dims.length);
-    const moved = axesOf(secondSite, dims.length);
-    if (gone === undefined || moved === undefined || integer(firstSite, "noop_with_empty_axes", 0) !== 0)
-      return undefined;
-    if ([...gone].sort().join() !== [...moved].sort().join()) return undefined;
-    const key = first.op as "ReduceSum";
+    const longer = keeps ? secondSite.inputs[0]?.dims : second.outputs[0]?.type?.dims;
+    if (keeps === (second.op === "Unsqueeze") || longer?.length !== rank) return undefined;
+    const [reduced, moved] = [axesOf(firstSite, rank), axesOf(secondSite, rank)];
+    if (reduced === undefined || moved === undefined || flag(firstSite, "noop_with_empty_axes")) return undefined;
+    if ([...reduced].sort().join() !== [...moved].sort().join()) return undefined;
+    const write = emitNamed(scope)[first.op as "ReduceSum"];
     const keepdims = keeps ? 0 : 1;
-    const write = emit.named(second.outputs[0]?.name ?? first.op)[key];
-    if (first.inputs[1] !== undefined) return { value: write([x, first.inputs[1]], { keepdims }) };
-    return { value: write([x], { keepdims, axes: gone } as { keepdims: number }) };
+    if (axesInput !== undefined) return { value: write([x, axesInput], { keepdims }) };
+    return { value: write([x], { keepdims, axes: reduced } as { keepdims: number }) };
   },
 };
 
 /** Max of max, sum of sums; also mean of means, because all groups have the same size. */
 const reducedTwice: Pair = {
   what: "two reductions are one over the axes of both",
-  first: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
-  second: ["ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1"],
+  first: associative,
+  second: associative,
   same: true,
   reorders: true,
   fuse(scope) {
     const { first, firstSite, secondSite, alone } = scope;
-    const [dims, between] = [firstSite.inputs[0]?.dims, secondSite.inputs[0]?.dims];
-    if (!alone || first.inputs[0] === undefined || dims === undefined || between === undefined) return undefined;
-    const [inner, outer] = [axesOf(firstSite, dims.length), axesOf(secondSite, between.length)];
-    if (inner === undefined || outer === undefined || inner.length === 0 || outer.length === 0) return undefined;
+    const rank = firstSite.inputs[0]?.dims?.length;
+    const [inner, outer] = [axesOf(firstSite, rank), axesOf(secondSite, secondSite.inputs[0]?.dims?.length)];
+    if (!alone || rank === undefined || !inner?.length || !outer?.length) return undefined;
     // Means of integers are rounded, so a mean of means would differ.
     const type = firstSite.inputs[0]?.type;
     if (first.op === "ReduceMean" && (type === undefined || !isFloat(type))) return undefined;
-    const keeps = [firstSite, secondSite].map((site) => integer(site, "keepdims", 1) !== 0);
-    if (keeps[0] !== keeps[1]) return undefined;
-    const kept = dims.map((_, axis) => axis).filter((axis) => !inner.includes(axis));
-    const all = [...new Set([...inner, ...(keeps[0] ? outer : outer.map((axis) => kept[axis] ?? 0))])];
-    return withAxes(scope, all);
+    const keeps = flag(firstSite, "keepdims", true);
+    if (keeps !== flag(secondSite, "keepdims", true)) return undefined;
+    return withAxes(scope, [...new Set([...inner, ...(keeps ? outer : skipAxes(outer, rank, inner))])]);
   },
 };
 

@@ -16,11 +16,11 @@ const gemm: Pair = {
   fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
     const [a, b] = first.inputs;
     const c = second.inputs[1 - input];
-    const [left, right] = firstSite.inputs;
+    const [factor, matrix] = firstSite.inputs;
     const [product, added] = [secondSite.inputs[input], secondSite.inputs[1 - input]];
     if (!alone || a === undefined || b === undefined || c === undefined || secondSite.version < 7) return undefined;
-    if (left?.dims?.length !== 2 || right?.dims?.length !== 2) return undefined;
-    if (left.type !== "float32" && left.type !== "float64") return undefined;
+    if (factor?.dims?.length !== 2 || matrix?.dims?.length !== 2) return undefined;
+    if (factor.type !== "float32" && factor.type !== "float64") return undefined;
     if (product?.dims === undefined || added?.dims === undefined) return undefined;
     const dims = broadcast(product.dims, added.dims);
     if (dims instanceof Miss || !sameDims(dims, product.dims) || added.dims.length > 2) return undefined;
@@ -65,7 +65,7 @@ const undone: Pair = {
 };
 
 /** The types that represent every value of another type exactly. */
-const holds: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
+const widerTypes: Readonly<Partial<Record<DataType, readonly DataType[]>>> = {
   bool: ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
   uint8: ["uint16", "int16", "uint32", "int32", "uint64", "int64", "float16", "float32", "float64"],
   int8: ["int16", "int32", "int64", "float16", "float32", "float64"],
@@ -85,7 +85,7 @@ const casts: Pair = {
   fuse({ first, firstSite, secondSite }) {
     const [from, between] = [firstSite.inputs[0]?.type, secondSite.inputs[0]?.type];
     if (from === undefined || between === undefined) return undefined;
-    if (from !== between && holds[from]?.includes(between) !== true) return undefined;
+    if (from !== between && widerTypes[from]?.includes(between) !== true) return undefined;
     return { inputs: [first.inputs[0]] };
   },
 };

@@ -26,10 +26,12 @@ export type PairResult =
   | undefined;
 
 export interface Pair {
+  /** States the rule, for messages and test titles. */
   readonly what: string;
   /** Operator names, with the domain in front if it is not the default. */
   readonly first: readonly string[];
   readonly second: readonly string[];
+  /** Applies only to the same operator twice. */
   readonly same?: true;
   /** Changes the summation order, so last bits can change. */
   readonly reorders?: true;
@@ -40,20 +42,23 @@ export type PairRules = (first: Node, second: Node) => readonly Pair[];
 
 /** Indexes rules by the operators of both nodes. The first rule that matches wins, in the given order. */
 export function rulesOf(pairs: readonly Pair[]): PairRules {
-  const found = new Map<string, Pair[]>();
+  const rules = new Map<string, Pair[]>();
   for (const pair of pairs) {
     for (const first of pair.first) {
       for (const second of pair.same === true ? [first] : pair.second) {
         const key = `${first} ${second}`;
-        found.set(key, [...(found.get(key) ?? []), pair]);
+        rules.set(key, [...(rules.get(key) ?? []), pair]);
       }
     }
   }
-  return (first, second) => found.get(`${operatorName(first)} ${operatorName(second)}`) ?? [];
+  return (first, second) => rules.get(`${operatorName(first)} ${operatorName(second)}`) ?? [];
 }
 
 export const ints = (value: readonly number[]): Attribute => ({ kind: "ints", value });
 
 export function dimsOf(scope: PairScope, value: Value | undefined): readonly Dim[] | undefined {
-  return value === undefined ? undefined : scope.operand(value)?.dims;
+  return value && scope.operand(value)?.dims;
 }
+
+/** Writes a node whose first output has the name of the second node's output. */
+export const emitNamed = ({ emit, second }: PairScope): Emit => emit.named(second.outputs[0]?.name ?? second.op);

@@ -8,10 +8,11 @@
 import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import { elementCount, fixedDims, sameDims } from "../../tensor/dims.ts";
+import type { Site } from "../define.ts";
 import { integers } from "../shared/attributes.ts";
 import { reshapeTo } from "../shared/rules.ts";
 import { transposedGemm } from "./math.ts";
-import type { Pair, PairScope } from "./pair.ts";
+import type { Pair } from "./pair.ts";
 
 /** Flattens a stack to one matrix, applies `product`, and restores the stack. */
 function overRows(
@@ -27,11 +28,10 @@ function overRows(
 }
 
 /** Returns the fixed dimensions of a left operand with more than two axes, multiplied by a float32 matrix. */
-function stackOf({ firstSite, secondSite }: PairScope, of: "first" | "second"): readonly number[] | undefined {
-  const [left, right] = (of === "first" ? firstSite : secondSite).inputs;
-  const dims = fixedDims(left?.dims);
-  if (dims === undefined || dims.length < 3 || right?.dims?.length !== 2 || left?.type !== "float32") return undefined;
-  return dims;
+function stackOf({ inputs: [stack, matrix] }: Site): readonly number[] | undefined {
+  const dims = fixedDims(stack?.dims);
+  if (dims === undefined || dims.length < 3 || matrix?.dims?.length !== 2) return undefined;
+  return stack?.type === "float32" ? dims : undefined;
 }
 
 const biased: Pair = {
@@ -39,9 +39,8 @@ const biased: Pair = {
   first: ["MatMul"],
   second: ["Add"],
   reorders: true,
-  fuse(scope) {
-    const { first, second, firstSite, secondSite, input, alone, emit } = scope;
-    const dims = stackOf(scope, "first");
+  fuse({ first, second, firstSite, secondSite, input, alone, emit }) {
+    const dims = stackOf(firstSite);
     const [x, w] = first.inputs;
     const bias = second.inputs[1 - input];
     const outputs = firstSite.inputs[1]?.dims?.[1];
@@ -56,9 +55,8 @@ const transposed: Pair = {
   first: ["Transpose"],
   second: ["MatMul"],
   reorders: true,
-  fuse(scope) {
-    const { first, second, firstSite, secondSite, input, emit } = scope;
-    const dims = stackOf(scope, "second");
+  fuse({ first, second, firstSite, secondSite, input, emit }) {
+    const dims = stackOf(secondSite);
     const [x] = second.inputs;
     const [w] = first.inputs;
     const outputs = secondSite.inputs[1]?.dims?.[1];

@@ -10,7 +10,7 @@ import { type Dim, multiplyDims, sameDims } from "../../tensor/dims.ts";
 import { constantIntegers, wrapAxis } from "../shared/attributes.ts";
 import { range } from "../shared/rules.ts";
 import { shapeFor } from "./layout.ts";
-import { dimsOf, type Pair, type PairScope } from "./pair.ts";
+import { dimsOf, emitNamed, type Pair, type PairScope } from "./pair.ts";
 
 /** Integers offset + Σ steps[k] · i[k] at indices i. Steps along an axis of length 1 are 0. */
 interface Grid {
@@ -19,20 +19,21 @@ interface Grid {
 }
 
 /** The maximum number of nodes to follow: an index computation has no more. */
-const mostNodes = 32;
+const maxNodes = 32;
 
-function gridOf(scope: PairScope, value: Value | undefined, left = mostNodes): Grid | undefined {
+/** Follows the nodes that compute indices, `depth` levels at most; undefined if the indices are not a grid. */
+function gridOf(scope: PairScope, value: Value | undefined, depth = maxNodes): Grid | undefined {
   const operand = value && scope.operand(value);
   const dims = operand?.dims;
-  if (value === undefined || dims === undefined || left === 0) return undefined;
+  if (value === undefined || dims === undefined || depth === 0) return undefined;
   const stored = value.tensor?.small;
-  const known = constantIntegers(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
-  if (known !== undefined) return gridOfNumbers(known, dims);
+  const numbers = constantIntegers(operand) ?? (stored?.type === "int64" ? toNumbers(stored) : undefined);
+  if (numbers !== undefined) return gridOfNumbers(numbers, dims);
   const { producer } = value;
   if (producer === undefined || producer.domain !== "") return undefined;
   const [first, second, third] = producer.inputs;
-  const constant = (of: Value | undefined): number | undefined => {
-    const [number, ...more] = (of && constantIntegers(scope.operand(of))) ?? [];
+  const constant = (input: Value | undefined): number | undefined => {
+    const [number, ...more] = (input && constantIntegers(scope.operand(input))) ?? [];
     return more.length === 0 ? number : undefined;
   };
   switch (producer.op) {
@@ -42,24 +43,24 @@ function gridOf(scope: PairScope, value: Value | undefined, left = mostNodes): G
     }
     case "Mul": {
       const [factor, other] = constant(second) === undefined ? [constant(first), second] : [constant(second), first];
-      const grid = factor === undefined ? undefined : gridOf(scope, other, left - 1);
+      const grid = factor === undefined ? undefined : gridOf(scope, other, depth - 1);
       if (factor === undefined || grid === undefined || grid.steps.length !== dims.length) return undefined;
       return { offset: factor * grid.offset, steps: grid.steps.map((step) => factor * step) };
     }
     case "Add": {
-      const parts = [gridOf(scope, first, left - 1), gridOf(scope, second, left - 1)];
+      const parts = [gridOf(scope, first, depth - 1), gridOf(scope, second, depth - 1)];
       const steps = dims.map(() => 0);
       let offset = 0;
       for (const part of parts) {
         if (part === undefined) return undefined;
         offset += part.offset;
-        const ahead = dims.length - part.steps.length;
-        for (const [axis, step] of part.steps.entries()) steps[axis + ahead] = (steps[axis + ahead] ?? 0) + step;
+        const lead = dims.length - part.steps.length;
+        for (const [axis, step] of part.steps.entries()) steps[axis + lead] = (steps[axis + lead] ?? 0) + step;
       }
       return { offset, steps };
     }
     case "Unsqueeze": {
-      const grid = gridOf(scope, first, left - 1);
+      const grid = gridOf(scope, first, depth - 1);
       const axes = second && constantIntegers(scope.operand(second));
       if (grid === undefined || axes === undefined) return undefined;
       const added = axes.map((axis) => wrapAxis(axis, dims.length));
@@ -77,12 +78,12 @@ function gridOfNumbers(numbers: readonly number[], dims: readonly Dim[]): Grid |
   const strides = stridesOf(dims);
   if (strides === undefined) return undefined;
   const steps = dims.map((size, axis) => (size === 1 ? 0 : (numbers[strides[axis] ?? 0] ?? 0) - offset));
-  const isEven = numbers.every((number, place) => {
+  const isEven = numbers.every((number, index) => {
     let expected = offset;
-    let rest = place;
+    let remainder = index;
     for (const [axis, stride] of strides.entries()) {
-      expected += (steps[axis] ?? 0) * Math.floor(rest / stride);
-      rest %= stride;
+      expected += (steps[axis] ?? 0) * Math.floor(remainder / stride);
+      remainder %= stride;
     }
     return number === expected;
   });
@@ -106,7 +107,7 @@ export const inOrder: Pair = {
   first: ["Reshape", "Flatten"],
   second: ["Gather"],
   fuse(scope) {
-    const { first, second, input, emit } = scope;
+    const { first, second, input } = scope;
     const [x] = first.inputs;
     const [flat, dims] = [dimsOf(scope, first.outputs[0]), dimsOf(scope, x)];
     const out = dimsOf(scope, second.outputs[0]);
@@ -116,10 +117,10 @@ export const inOrder: Pair = {
     const strides = stridesOf(out);
     if (grid?.offset !== 0 || strides === undefined) return undefined;
     if (dims.reduce(multiplyDims, 1) !== out.reduce(multiplyDims, 1)) return undefined;
-    const isInOrder = out.every((size, at) => size === 1 || grid.steps[at] === strides[at]);
+    const isInOrder = out.every((size, axis) => size === 1 || grid.steps[axis] === strides[axis]);
     if (!isInOrder) return undefined;
     if (sameDims(dims, out)) return { value: x };
     const target = shapeFor(dims, out);
-    return target && { value: emit.named(second.outputs[0]?.name ?? "reshaped").Reshape([x, target]) };
+    return target && { value: emitNamed(scope).Reshape([x, target]) };
   },
 };
