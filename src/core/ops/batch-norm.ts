@@ -9,7 +9,7 @@ import type { Value } from "../graph/graph.ts";
 import { type FloatType, fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
-import { decimal, integer } from "./shared/attributes.ts";
+import { decimal, flag } from "./shared/attributes.ts";
 import { backFromBlocks, blocksOf, inBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
 import { noRank, primitive } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
@@ -22,7 +22,7 @@ interface Settings {
   readonly momentum: number;
   readonly training: boolean;
   /** The outputs follow only the batch: `writeTraining` ignores the previous statistics. */
-  readonly ownForm: boolean;
+  readonly isStateless: boolean;
   /** Scale, bias and statistics are per element of a sample, not per channel. */
   readonly perElement: boolean;
 }
@@ -150,13 +150,13 @@ export const BatchNormalization = defineOp<Settings>({
   name: "BatchNormalization",
   read: (site) => {
     const momentum = decimal(site, "momentum", 0.9);
-    const training = site.version < 14 ? site.outputs > 1 : integer(site, "training_mode", 0) !== 0;
+    const training = site.version < 14 ? site.outputs > 1 : flag(site, "training_mode");
     return {
       epsilon: decimal(site, "epsilon", 1e-5),
       momentum,
       training,
-      ownForm: training && momentum === 0 && site.outputs === 3,
-      perElement: site.version < 9 && integer(site, "spatial", 1) === 0,
+      isStateless: training && momentum === 0 && site.outputs === 3,
+      perElement: site.version < 9 && !flag(site, "spatial", true),
     };
   },
   infer: (_, site) => {
@@ -192,13 +192,11 @@ export const BatchNormalization = defineOp<Settings>({
       states: [3, 4],
       declared: s.training,
       write: (emit, inputs) => {
-        const found = writeTraining(s, emit, inputs);
-        if (found instanceof Miss) return found;
-        const [, mean, variance] = found;
+        const outputs = writeTraining(s, emit, inputs);
+        if (outputs instanceof Miss) return outputs;
         const next = new Map<number, Value>();
-        if (mean !== undefined) next.set(3, mean);
-        if (variance !== undefined) next.set(4, variance);
-        return { outputs: found.slice(0, site.outputs), next };
+        for (const [index, statistic] of outputs.slice(1, 3).entries()) next.set(3 + index, statistic);
+        return { outputs: outputs.slice(0, site.outputs), next };
       },
       inference: s.training
         ? (emit, inputs) => [emit.BatchNormalization(inputs, { epsilon: s.epsilon }), inputs[3], inputs[4]]
@@ -207,7 +205,7 @@ export const BatchNormalization = defineOp<Settings>({
   },
   inChannelBlocks: (s, emit, [x, scale, bias], block) => {
     const blocked = inBlocks(x, block);
-    if (!s.ownForm || blocked === undefined || !fillsBlocks(blocked, block)) return undefined;
+    if (!s.isStateless || blocked === undefined || !fillsBlocks(blocked, block)) return undefined;
     return trainInBlocks(s, emit, blocked, [present(scale), present(bias)], block);
   },
   parameters: [1, 2],
@@ -215,21 +213,21 @@ export const BatchNormalization = defineOp<Settings>({
   weight: new Miss("scales and shifts; it can be folded into a layer before it"),
   axes: (s, _, dims) => {
     if (s.perElement) return perElement;
-    const vectors = range(4, 1).flatMap((at): AxisLink[] => [
-      { from: [`in${at}`, 0], to: ["out0", 1] },
-      { from: [`out${at}`, 0], to: ["out0", 1] },
+    const vectors = range(4, 1).flatMap((port): AxisLink[] => [
+      { from: [`in${port}`, 0], to: ["out0", 1] },
+      { from: [`out${port}`, 0], to: ["out0", 1] },
     ]);
     const refused = (axis: number): boolean => s.training && axis !== 1;
     return [...sameAxes(dims, { refused, reason: "the statistics are taken over this axis" }), ...vectors];
   },
   lower: (s, emit, inputs) => {
-    if (s.training) return s.ownForm ? primitive : lowerTraining(s, emit, inputs);
+    if (s.training) return s.isStateless ? primitive : lowerTraining(s, emit, inputs);
     return s.perElement ? lowerPerElement(s, emit, inputs) : primitive;
   },
   gradient: (s, scope) => {
     const { emit, inputs, up, wanted } = scope;
     const [x, scale, , mean, variance] = inputs;
-    if (s.training) return s.ownForm ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
+    if (s.training) return s.isStateless ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
     if (s.perElement) return perElement;
     const dims = fixed(x);
     const perChannel = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];

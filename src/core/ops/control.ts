@@ -8,14 +8,15 @@ import { type Body, defineOp, type Inferred, type OpDef, type Site } from "./def
 import { integer, integers, wrapAxis } from "./shared/attributes.ts";
 import { mergeOperands } from "./shared/merge-types.ts";
 
-const rest = {
+const facets = {
   axes: new Miss("holds graphs"),
   gradient: new Miss("runs its body as a subgraph, which is not unrolled"),
 } satisfies Partial<OpDef<unknown>>;
 
 const containers = true as const;
 
-function decided(site: Site): boolean | undefined {
+/** Returns the condition of If; undefined if it is computed at run time. */
+function conditionOf(site: Site): boolean | undefined {
   const { elements, small } = site.inputs[0] ?? {};
   const [element] = elements ?? [];
   if (typeof element === "number") return element !== 0;
@@ -30,8 +31,8 @@ export const If = defineOp({
     return yes === undefined || no === undefined ? new Miss("has no graph for one of its branches") : { yes, no };
   },
   infer: ({ yes, no }, site) => {
-    const taken = decided(site);
-    if (taken !== undefined) return (taken ? yes : no).infer([]);
+    const condition = conditionOf(site);
+    if (condition !== undefined) return (condition ? yes : no).infer([]);
     const [a, b] = [yes.infer([]), no.infer([])];
     return a.map((operand, output) => {
       const other = b[output];
@@ -40,10 +41,10 @@ export const If = defineOp({
         : mergeOperands(operand, other, (axis) => site.open(output, axis));
     });
   },
-  ...rest,
+  ...facets,
   cost: ({ yes, no }, site) => {
-    const taken = decided(site);
-    if (taken !== undefined) return (taken ? yes : no).macs();
+    const condition = conditionOf(site);
+    if (condition !== undefined) return (condition ? yes : no).macs();
     const [a, b] = [yes.macs(), no.macs()];
     if (a instanceof Miss) return a;
     return b instanceof Miss ? b : extremeDims("max", [a, b]);
@@ -66,43 +67,39 @@ export const Loop = defineOp({
     const [limit, condition, ...initial] = site.inputs;
     const carried = initial.flatMap((operand) => operand ?? []);
     if (carried.length < initial.length) return new Miss("the initial values are not known");
-    const going: Inferred =
-      condition === undefined
-        ? { type: "bool", dims: [], elements: [1] }
-        : { type: "bool", dims: [], ...(condition.elements === undefined ? {} : { elements: condition.elements }) };
+    const elements = condition === undefined ? [1] : condition.elements;
+    const first: Inferred = { type: "bool", dims: [], ...(elements && { elements }) };
     const counter = scalarFor(body, 0, { type: "int64", dims: [] });
-    const turns = body.settle(
-      [scalarFor(body, 1, going), ...carried],
+    const settled = body.settle(
+      [scalarFor(body, 1, first), ...carried],
       (states) =>
-        body.infer([counter, ...states]).map((came, index) => (index === 0 ? asState(came, states[0]) : came)),
+        body.infer([counter, ...states]).map((output, index) => (index === 0 ? asState(output, states[0]) : output)),
       (state, axis) => site.open(state - 1, axis),
     );
-    if (turns instanceof Miss) return turns;
-    const [still, ...states] = turns.states;
+    if (settled instanceof Miss) return settled;
+    const [lastCondition, ...states] = settled.states;
     // The trip count equals the limit only if the condition is true in every iteration.
-    const count = still?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
-    const scans = turns.others.map((came, index): Inferred | undefined => {
-      if (came === undefined || came.container !== undefined) return undefined;
-      const output = states.length + index;
-      const { type, dims } = came;
-      return { type, dims: dims === undefined ? undefined : [count ?? site.open(output, 0), ...dims] };
+    const count = lastCondition?.elements?.[0] === 1 ? limit?.elements?.[0] : undefined;
+    const scans = settled.others.map((output, index): Inferred | undefined => {
+      if (output === undefined || output.container !== undefined) return undefined;
+      const { type, dims } = output;
+      return { type, dims: dims && [count ?? site.open(states.length + index, 0), ...dims] };
     });
     return [...states, ...scans];
   },
-  ...rest,
+  ...facets,
   cost: ({ body }, site) => {
-    const turns = site.inputs[0]?.elements?.[0];
-    const each = body.macs();
-    if (each instanceof Miss || each === 0) return each;
-    return turns === undefined
+    const count = site.inputs[0]?.elements?.[0];
+    const perIteration = body.macs();
+    if (perIteration instanceof Miss || perIteration === 0) return perIteration;
+    return count === undefined
       ? new Miss("the number of iterations is not known before the run")
-      : multiplyDims(turns, each);
+      : multiplyDims(count, perIteration);
   },
 });
 
-function asState(came: Inferred | undefined, state: Inferred | undefined): Inferred | undefined {
-  return came === undefined || state === undefined ? came : { ...came, dims: state.dims };
-}
+const asState = (output: Inferred | undefined, state: Inferred | undefined): Inferred | undefined =>
+  output && state && { ...output, dims: state.dims };
 
 export const Scan = defineOp({
   name: "Scan",
@@ -137,34 +134,31 @@ export const Scan = defineOp({
       samples ??= operand.dims?.[0];
       return { type: operand.type, dims: operand.dims?.slice(1) };
     });
-    const turns = body.settle(
+    const settled = body.settle(
       start,
       (states) => body.infer([...states, ...parts]),
       (state, axis) => site.open(state, axis + batch),
     );
-    if (turns instanceof Miss) return turns;
-    const wrapped = (dims: readonly Dim[], output: number): readonly Dim[] =>
-      batch === 0 ? dims : [samples ?? site.open(output, 0), ...dims];
-    const states = turns.states.map(({ type, dims }, output): Inferred => {
-      return { type, dims: dims === undefined ? undefined : wrapped(dims, output) };
-    });
-    const scans = turns.others.map((came, index): Inferred | undefined => {
-      if (came?.dims === undefined) return came;
+    if (settled instanceof Miss) return settled;
+    const addBatch = (dims: readonly Dim[] | undefined, output: number): readonly Dim[] | undefined =>
+      dims === undefined || batch === 0 ? dims : [samples ?? site.open(output, 0), ...dims];
+    const states = settled.states.map(({ type, dims }, output): Inferred => ({ type, dims: addBatch(dims, output) }));
+    const scans = settled.others.map((element, index): Inferred | undefined => {
+      if (element?.dims === undefined) return element;
       const output = states.length + index;
-      const axis = wrapAxis(outputAxes[index] ?? 0, came.dims.length + 1);
-      const dims = [...came.dims];
-      dims.splice(axis, 0, length ?? site.open(output, axis + batch));
-      return { type: came.type, dims: wrapped(dims, output) };
+      const axis = wrapAxis(outputAxes[index] ?? 0, element.dims.length + 1);
+      const dims = element.dims.toSpliced(axis, 0, length ?? site.open(output, axis + batch));
+      return { type: element.type, dims: addBatch(dims, output) };
     });
     return [...states, ...scans];
   },
-  ...rest,
+  ...facets,
   cost: ({ body, inputAxes, scanned, batch }, site) => {
     const dims = site.inputs.at(-scanned)?.dims;
-    const each = body.macs();
+    const perIteration = body.macs();
     if (dims === undefined) return new Miss("the number of iterations is not known");
-    if (each instanceof Miss) return each;
-    const turns = dims[batch + wrapAxis(inputAxes[0] ?? 0, dims.length - batch)] ?? 1;
-    return multiplyDims(multiplyDims(turns, each), batch === 1 ? (dims[0] ?? 1) : 1);
+    if (perIteration instanceof Miss) return perIteration;
+    const count = dims[batch + wrapAxis(inputAxes[0] ?? 0, dims.length - batch)] ?? 1;
+    return multiplyDims(multiplyDims(count, perIteration), batch === 1 ? (dims[0] ?? 1) : 1);
   },
 });

@@ -206,11 +206,11 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
     [...stack, ...rows, shared],
     [...stack, shared, ...columns],
   ];
-  const left = isSwapped ? ordered(emit, b, second, leftNames) : ordered(emit, a, first, leftNames);
-  const right = isSwapped ? ordered(emit, a, first, rightNames) : ordered(emit, b, second, rightNames);
+  const stackedRows = isSwapped ? ordered(emit, b, second, leftNames) : ordered(emit, a, first, leftNames);
+  const matrices = isSwapped ? ordered(emit, a, first, rightNames) : ordered(emit, b, second, rightNames);
   const between = range(rows.length - 1, stack.length);
-  const fitted = stack.length === 0 || between.length === 0 ? right : emit.Unsqueeze([right, between]);
-  return ordered(emit, emit.MatMul([left, fitted]), [...stack, ...rows, ...columns], s.result);
+  const fitted = stack.length === 0 || between.length === 0 ? matrices : emit.Unsqueeze([matrices, between]);
+  return ordered(emit, emit.MatMul([stackedRows, fitted]), [...stack, ...rows, ...columns], s.result);
 }
 
 export const Einsum = defineOp<Equation>({

@@ -5,12 +5,13 @@ import { addDims, ceilDims, type Dim, isSymbolic, multiplyDims, quotientParts } 
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Op, type Operand, type Site } from "./define.ts";
 import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attributes.ts";
-import { withElements } from "./shared/elements.ts";
+import { maxElements, withElements } from "./shared/elements.ts";
 import { inert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { need, requirePositions, shaped } from "./shared/rules.ts";
+import { need, range, requirePositions, shaped } from "./shared/rules.ts";
 
-function single(operand: Operand | undefined): Dim | undefined {
+/** Returns the value of a scalar that is known before the run. */
+function scalarOf(operand: Operand | undefined): Dim | undefined {
   const { elements, small } = operand ?? {};
   if (elements !== undefined) return elements[0];
   return small === undefined || small.type === "string" || small.type.startsWith("complex")
@@ -18,7 +19,8 @@ function single(operand: Operand | undefined): Dim | undefined {
     : toFloat64(small)[0];
 }
 
-function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
+/** Returns the length of a range; undefined if it is not known. */
+function countOf(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undefined {
   if (isSymbolic(step) || step === 0) return undefined;
   if (!isSymbolic(start) && !isSymbolic(limit)) {
     // ONNX Runtime subtracts in the type of the operands.
@@ -35,23 +37,22 @@ function counted(start: Dim, limit: Dim, step: Dim, type: DataType): Dim | undef
   return isFloat(type) && length.text.includes(")/(") ? undefined : ceilDims(length, Math.abs(step));
 }
 
-const most = 64;
-
-export const Range = defineOp({
+export const Range = inert(new Miss("generates a range"), {
   name: "Range",
   infer: (_, site) => {
     const { type } = need(site, 0);
-    const [start, limit, step] = [0, 1, 2].map((input) => single(site.inputs[input]));
-    const count =
-      start === undefined || limit === undefined || step === undefined ? undefined : counted(start, limit, step, type);
-    if (count === undefined || start === undefined || step === undefined) return [{ type, dims: [site.open(0, 0)] }];
-    if (typeof count !== "number" || count > most) return [{ type, dims: [count] }];
-    const elements = Array.from({ length: count }, (_, k) => addDims(start, multiplyDims(k, step)));
-    return [withElements({ type, dims: [count] }, elements)];
+    const [start, limit, step] = [0, 1, 2].map((input) => scalarOf(site.inputs[input]));
+    if (start === undefined || limit === undefined || step === undefined) return [{ type, dims: [site.open(0, 0)] }];
+    const count = countOf(start, limit, step, type);
+    if (typeof count !== "number" || count > maxElements) return [{ type, dims: [count ?? site.open(0, 0)] }];
+    return [
+      withElements(
+        { type, dims: [count] },
+        range(count).map((k) => addDims(start, multiplyDims(k, step))),
+      ),
+    ];
   },
-  axes: new Miss("generates a range"),
   gradient: new Miss("its length is a step function of its bounds"),
-  quantize: new Miss("generates a range"),
 });
 
 export const EyeLike = defineOp({
@@ -67,36 +68,26 @@ export const EyeLike = defineOp({
   quantize: new Miss("is a constant"),
 });
 
-interface Hot {
-  readonly depth: Dim | undefined;
-  readonly axis: number;
-}
-
-function newAxis(s: Hot, { length }: readonly Dim[]): number {
-  return wrapAxis(s.axis, length + 1);
-}
-
-/** values = [off, on]. */
-export const OneHot = defineOp<Hot>({
+export const OneHot = defineOp({
   name: "OneHot",
   read: (site) => {
-    const depth = single(site.inputs[1]);
+    const depth = scalarOf(site.inputs[1]);
     return { depth: typeof depth === "number" ? Math.trunc(depth) : depth, axis: integer(site, "axis", -1) };
   },
   infer: (s, site) => {
-    const hot = (dims: readonly Dim[]): readonly Dim[] => {
-      const at = newAxis(s, dims);
-      return dims.toSpliced(at, 0, s.depth ?? site.open(0, at));
+    const addAxis = (dims: readonly Dim[]): readonly Dim[] => {
+      const newAxis = wrapAxis(s.axis, dims.length + 1);
+      return dims.toSpliced(newAxis, 0, s.depth ?? site.open(0, newAxis));
     };
-    return shaped(site, hot, need(site, 2).type);
+    return shaped(site, addAxis, need(site, 2).type);
   },
   wants: (s) => requirePositions(0, s.depth),
   axes: (s, _, dims) => {
-    const at = newAxis(s, dims);
-    const places = dims.map(
-      (_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis < at ? axis : axis + 1] }),
+    const newAxis = wrapAxis(s.axis, dims.length + 1);
+    const links = dims.map(
+      (_, axis): AxisLink => ({ from: ["in0", axis], to: ["out0", axis < newAxis ? axis : axis + 1] }),
     );
-    return [...places, { refuses: ["out0", at], reason: "OneHot counts along this axis" }];
+    return [...links, { refuses: ["out0", newAxis], reason: "OneHot counts along this axis" }];
   },
   // Neither the indices nor the two values are trained.
   gradient: inferenceOnly,
@@ -107,15 +98,14 @@ const random = (): "float" => "float";
 /** Inputs give a count or probabilities: they have no gradient, and draws are used as they are. */
 const flat = (): readonly undefined[] => [];
 
-/** Undefined: another seed in each run. */
-const seedOf = (site: Site): number | undefined =>
-  site.attribute("seed") === undefined ? undefined : decimal(site, "seed", 0);
+/** Reads the seed; undefined if each run has another one. */
+const readSeed = (site: Site): number | undefined => decimal(site, "seed", undefined);
 
-/** The requested type, or that of the input; low and high, or mean and deviation. */
+/** Reads the requested type, or that of the input, and the numbers low and high, or mean and deviation. */
 const readDistribution = (site: Site, names: readonly string[]) => ({
   type: elementType(site, "dtype", site.inputs[0]?.type ?? "float32") ?? "float32",
-  numbers: names.map((name, at) => decimal(site, name, at)),
-  seed: seedOf(site),
+  numbers: names.map((name, index) => decimal(site, name, index)),
+  seed: readSeed(site),
 });
 
 const drawing = (name: string, names: readonly string[]): Op =>
@@ -142,7 +132,7 @@ export const Multinomial = inert(drawn, {
   read: (site) => ({
     type: elementType(site, "dtype", "int32") ?? "int32",
     count: integer(site, "sample_size", 1),
-    seed: seedOf(site),
+    seed: readSeed(site),
   }),
   infer: (s, site) => [{ type: s.type, dims: [need(site, 0).dims?.[0] ?? site.open(0, 0), s.count] }],
 });

@@ -20,7 +20,7 @@ import {
   typeOf,
 } from "./shared/rules.ts";
 
-/** Products that ONNX Runtime computes in float32 behind a Cast. */
+/** Products that ONNX Runtime computes in float32 after a Cast. */
 const crashing = new Set(["MatMul", "FusedMatMul"]);
 
 /** Returns whether the first axis moves before the last, as the batch of a time-major sequence does. */
@@ -28,8 +28,10 @@ function movesBatch({ attributes }: Node): boolean {
   const perm = attributes.get("perm");
   if (perm?.kind !== "ints" || perm.value.length < 3) return false;
   const moved = [...range(perm.value.length - 2, 1), 0, perm.value.length - 1];
-  return perm.value.every((axis, place) => Number(axis) === moved[place]);
+  return perm.value.every((axis, index) => Number(axis) === moved[index]);
 }
+
+const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
 
 export const Transpose = defineOp({
   name: "Transpose",
@@ -49,16 +51,20 @@ export const Transpose = defineOp({
     const { type, dims } = need(site, 0);
     if (dims === undefined || s.perm === undefined) return [{ type, dims: undefined }];
     const { perm } = s;
-    const from = (place: readonly number[]): number[] => dims.map((_, axis) => place[perm.indexOf(axis)] ?? 0);
+    const from = (position: readonly number[]): number[] => dims.map((_, axis) => position[perm.indexOf(axis)] ?? 0);
     return [withMoved({ type, dims: perm.map((axis) => dims[axis] as Dim) }, site, () => from)];
   },
   unchanged: ({ perm }, site) => {
     const dims = site.inputs[0]?.dims;
     if (dims === undefined || perm === undefined) return undefined;
-    const longer = perm.filter((axis) => dims[axis] !== 1);
-    const inOrder = longer.every((axis, place) => place === 0 || axis > (longer[place - 1] ?? -1));
-    const out = perm.map((axis) => dims[axis] as Dim);
-    return inOrder ? ifSameDims(site, out) : undefined;
+    const longAxes = perm.filter((axis) => dims[axis] !== 1);
+    const isInOrder = longAxes.every((axis, index) => index === 0 || axis > (longAxes[index - 1] ?? -1));
+    return isInOrder
+      ? ifSameDims(
+          site,
+          perm.map((axis) => dims[axis] ?? 1),
+        )
+      : undefined;
   },
   homogeneous: [[0]],
   axes: (s) =>
@@ -82,13 +88,11 @@ export const Concat = defineOp({
   },
   infer: (s, site) => {
     const { type } = need(site, 0);
-    const shapes = site.inputs.map((operand) => operand?.dims);
-    if (shapes.some((dims) => dims === undefined)) return [{ type, dims: undefined }];
-    const known = shapes as readonly (readonly Dim[])[];
-    const first = known[0] ?? [];
-    const dims = first.map((dim, axis): Dim => {
-      if (axis === s.axis) return known.reduce<Dim>((sum, shape) => addDims(sum, shape[axis] as Dim), 0);
-      return known.map((shape) => shape[axis] as Dim).find((other) => typeof other === "number") ?? dim;
+    const shapes = site.inputs.flatMap((operand) => (operand?.dims === undefined ? [] : [operand.dims]));
+    if (shapes.length < site.inputs.length) return [{ type, dims: undefined }];
+    const dims = shapes[0]?.map((dim, axis): Dim => {
+      const sizes = shapes.map((shape) => shape[axis] ?? 1);
+      return axis === s.axis ? sizes.reduce(addDims, 0) : (sizes.find((size) => typeof size === "number") ?? dim);
     });
     const contents = site.inputs.flatMap((operand) => contentsOf(operand) ?? []);
     if (contents.length < site.inputs.length) return [{ type, dims }];
@@ -116,7 +120,7 @@ export const Concat = defineOp({
     const sizes = fixedDims(site.inputs.map((operand) => operand?.dims?.[s.axis] as Dim));
     const reason = "the size of an input along the axis is not known";
     const links = site.inputs.flatMap((operand, input) => {
-      const start = sizes?.slice(0, input).reduce((sum, size) => sum + size, 0);
+      const start = sizes && sumOf(sizes.slice(0, input));
       return range(operand?.dims?.length ?? 0).map((axis): AxisLink => {
         const from = [`in${input}`, axis] as const;
         if (axis !== s.axis) return { from, to: ["out0", axis] };
@@ -141,38 +145,33 @@ export const Split = defineOp({
     const dims = dimsAt(site, 0);
     if (dims instanceof Miss) return dims;
     const axis = wrapAxis(integer(site, "axis", 0), dims.length);
-    const given = attributeOrInput(site, "split", 1);
-    if (given === "runtime") return { axis, sizes: undefined, fromInput: true };
-    if (given !== undefined) return { axis, sizes: given.known, fromInput: site.inputs[1] !== undefined };
+    const split = attributeOrInput(site, "split", 1);
+    if (split === "runtime") return { axis, sizes: undefined };
+    if (split !== undefined) return { axis, sizes: split.known };
     const size = dims[axis];
-    if (typeof size !== "number") return { axis, sizes: undefined, fromInput: false };
+    if (typeof size !== "number") return { axis, sizes: undefined };
     const part = Math.ceil(size / site.outputs);
-    return {
-      axis,
-      sizes: Array.from({ length: site.outputs }, (_, k) => Math.min(part, size - k * part)),
-      fromInput: false,
-    };
+    return { axis, sizes: range(site.outputs).map((output) => Math.min(part, size - output * part)) };
   },
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
-    return Array.from({ length: site.outputs }, (_, output): Inferred => {
+    return range(site.outputs).map((output): Inferred => {
       const size = s.sizes?.[output];
       if (dims === undefined || size === undefined) return { type, dims: undefined };
-      const inferred = { type, dims: dims.map((dim, axis) => (axis === s.axis ? size : dim)) };
-      const start = fixedDims(s.sizes?.slice(0, output))?.reduce((sum, part) => sum + part, 0);
-      const from = (place: readonly number[]): number[] =>
-        place.map((index, axis) => (axis === s.axis ? index + (start ?? 0) : index));
-      return withMoved(inferred, site, () => (start === undefined ? undefined : from));
+      const start = sumOf(s.sizes?.slice(0, output) ?? []);
+      return withMoved({ type, dims: dims.with(s.axis, size) }, site, () => (position) => {
+        return position.map((index, axis) => (axis === s.axis ? index + start : index));
+      });
     });
   },
   unchanged: ({ axis, sizes }, site) =>
     site.outputs === 1 && sizes?.[0] !== undefined && sizes[0] === site.inputs[0]?.dims?.[axis] ? 0 : undefined,
   homogeneous: [[0]],
   axes: (s, site, dims) => {
-    const sizes = fixedDims(s.sizes);
+    const { sizes } = s;
     if (sizes === undefined) return new Miss("its sizes are computed at run time");
     const links = sizes.flatMap((_, output) => {
-      const start = sizes.slice(0, output).reduce((sum, size) => sum + size, 0);
+      const start = sumOf(sizes.slice(0, output));
       return dims.map(
         (_, axis): AxisLink =>
           axis === s.axis
@@ -183,15 +182,14 @@ export const Split = defineOp({
     return {
       links,
       resize: (cut) => {
-        const now = sizes.map((_, output) => cut.dims(`out${output}`)[s.axis]) as number[];
+        const now = fixedDims(sizes.map((size, output) => cut.dims(`out${output}`)[s.axis] ?? size)) ?? sizes;
         return { attributes: { num_outputs: undefined }, ...replaceLists(site.version < 13, { split: now }) };
       },
     };
   },
   gradient: (s, { emit, inputs: [x], upstream }) => {
-    const sizes = fixedDims(s.sizes);
-    if (sizes === undefined) return new Miss("its sizes are computed at run time");
-    const parts = sizes.map(
+    if (s.sizes === undefined) return new Miss("its sizes are computed at run time");
+    const parts = s.sizes.map(
       (size, output) => upstream[output] ?? filled(emit, typeOf(x), fixed(x).with(s.axis, size), 0),
     );
     return [emit.Concat(parts, { axis: s.axis })];
@@ -210,20 +208,21 @@ export const Expand = defineOp({
     if (target === undefined) {
       const [rank] = shape?.dims ?? [];
       if (typeof rank !== "number") return [{ type, dims: undefined }];
-      return [{ type, dims: Array.from({ length: Math.max(rank, dims.length) }, (_, axis) => site.open(0, axis)) }];
+      return [{ type, dims: range(Math.max(rank, dims.length)).map((axis) => site.open(0, axis)) }];
     }
     const out = broadcast(dims, target);
     if (out instanceof Miss) return out;
-    const skipped = out.length - dims.length;
-    const from = (place: readonly number[]): number[] =>
-      dims.map((size, axis) => (size === 1 ? 0 : (place[axis + skipped] ?? 0)));
+    const lead = out.length - dims.length;
+    const from = (position: readonly number[]): number[] =>
+      dims.map((size, axis) => (size === 1 ? 0 : (position[axis + lead] ?? 0)));
     return [withMoved({ type, dims: out }, site, () => from)];
   },
   unchanged: (_, site) => {
     const [dims, target] = [site.inputs[0]?.dims, site.inputs[1]?.elements];
     // Different symbols can still be equal at run time, so every axis must match exactly.
-    const told = target?.every((dim, axis) => dim === 1 || dim === dims?.[axis + (dims.length - target.length)]);
-    return dims !== undefined && target !== undefined && told && target.length <= dims.length ? 0 : undefined;
+    if (dims === undefined || target === undefined || target.length > dims.length) return undefined;
+    const lead = dims.length - target.length;
+    return target.every((dim, axis) => dim === 1 || dim === dims[axis + lead]) ? 0 : undefined;
   },
   // Repeated channels can be repeated fewer times.
   homogeneous: [[0]],
@@ -235,9 +234,9 @@ export const Expand = defineOp({
     const out = broadcast(dims, target);
     if (out instanceof Miss) return out;
     const links = out.map((dim, axis): AxisLink => {
-      const own = axis - (out.length - dims.length);
-      const repeats = own < 0 || (dims[own] === 1 && dim !== 1);
-      return { from: repeats ? ["out0", axis] : ["in0", own], to: ["out0", axis] };
+      const inAxis = axis - (out.length - dims.length);
+      const repeats = inAxis < 0 || (dims[inAxis] === 1 && dim !== 1);
+      return { from: repeats ? ["out0", axis] : ["in0", inAxis], to: ["out0", axis] };
     });
     return {
       links,

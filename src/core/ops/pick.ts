@@ -4,20 +4,22 @@
  */
 import { Miss } from "../errors.ts";
 import { toNumbers } from "../tensor/convert.ts";
-import { type Dim, elementCount } from "../tensor/dims.ts";
+import { elementCount } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
-import { integer, wrapAxis } from "./shared/attributes.ts";
+import { flag, integer, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import { filled, fixed, need, sameAxes, shaped, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
+const indices = new Miss("outputs indices");
 
-function chosen(operand: Operand | undefined): readonly number[] | undefined {
+/** Returns the positions of the nonzero elements of a vector that is known before the run. */
+function nonzerosOf(operand: Operand | undefined): readonly number[] | undefined {
   if (operand?.dims === undefined || operand.dims.length > 1) return undefined;
   const { small } = operand;
-  const known = operand.elements ?? (small === undefined || !isNumeric(small.type) ? undefined : toNumbers(small));
-  if (!known?.every((element) => typeof element === "number")) return undefined;
-  return known.flatMap((element, position) => (element === 0 ? [] : [position]));
+  const elements = operand.elements ?? (small === undefined || !isNumeric(small.type) ? undefined : toNumbers(small));
+  if (!elements?.every((element) => typeof element === "number")) return undefined;
+  return elements.flatMap((element, position) => (element === 0 ? [] : [position]));
 }
 
 const isNumeric = (type: string): boolean => type !== "string" && !type.startsWith("complex");
@@ -30,25 +32,21 @@ export const NonZero = defineOp({
     const { dims } = operand;
     if (dims === undefined) return [{ type: "int64", dims: [site.open(0, 0), site.open(0, 1)] }];
     const rank = Math.max(1, dims.length);
-    const positions = rank === 1 ? chosen(operand) : undefined;
+    const positions = rank === 1 ? nonzerosOf(operand) : undefined;
     if (positions === undefined) return [{ type: "int64", dims: [rank, site.open(0, 1)] }];
     return [{ type: "int64", dims: [rank, positions.length], elements: positions }];
   },
   axes: byData,
-  gradient: new Miss("outputs indices"),
-  quantize: new Miss("outputs indices"),
+  gradient: indices,
+  quantize: indices,
 });
 
-interface Along {
-  readonly axis: number | undefined;
-}
-
-export const Compress = defineOp<Along>({
+export const Compress = defineOp({
   name: "Compress",
-  read: (site) => ({ axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0) }),
+  read: (site) => ({ axis: integer(site, "axis", undefined) }),
   infer: ({ axis }, site) => {
     const { type, dims, elements } = need(site, 0);
-    const positions = chosen(site.inputs[1]);
+    const positions = nonzerosOf(site.inputs[1]);
     if (axis === undefined) {
       const out = [positions?.length ?? site.open(0, 0)];
       const kept = dims?.length === 1 ? positions?.flatMap((position) => elements?.[position] ?? []) : undefined;
@@ -71,23 +69,22 @@ export const Compress = defineOp<Along>({
 export const Unique = defineOp({
   name: "Unique",
   read: (site) => ({
-    axis: site.attribute("axis") === undefined ? undefined : integer(site, "axis", 0),
-    sorted: integer(site, "sorted", 1) !== 0,
+    axis: integer(site, "axis", undefined),
+    sorted: flag(site, "sorted", true),
   }),
   infer: ({ axis }, site) => {
     const { type, dims } = need(site, 0);
     const along = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
     const count = site.open(0, along);
-    const whole: Dim | undefined =
-      dims === undefined ? undefined : axis === undefined ? elementCount(dims) : dims[along];
-    const values = axis === undefined ? [count] : dims?.map((dim, own) => (own === along ? count : dim));
-    const found: readonly Inferred[] = [
-      { type, dims: values },
-      { type: "int64", dims: [count] },
-      { type: "int64", dims: [whole ?? site.open(2, 0)] },
-      { type: "int64", dims: [count] },
+    const total = dims && (axis === undefined ? elementCount(dims) : dims[along]);
+    const counts: Inferred = { type: "int64", dims: [count] };
+    const outputs: readonly Inferred[] = [
+      { type, dims: axis === undefined ? [count] : dims?.with(along, count) },
+      counts,
+      { type: "int64", dims: [total ?? site.open(2, 0)] },
+      counts,
     ];
-    return found.slice(0, site.outputs);
+    return outputs.slice(0, site.outputs);
   },
   axes: byData,
   gradient: new Miss("is discontinuous where two elements become equal"),
@@ -98,8 +95,8 @@ function position(name: "ArgMax" | "ArgMin"): Op {
     name,
     read: (site) => ({
       axis: integer(site, "axis", 0),
-      keep: integer(site, "keepdims", 1) !== 0,
-      last: integer(site, "select_last_index", 0) !== 0,
+      keep: flag(site, "keepdims", true),
+      last: flag(site, "select_last_index"),
     }),
     infer: (s, site) =>
       shaped(site, (dims = []) => dims.toSpliced(wrapAxis(s.axis, dims.length), 1, ...(s.keep ? [1] : [])), "int64"),
@@ -110,8 +107,8 @@ function position(name: "ArgMax" | "ArgMin"): Op {
         return { from: ["in0", axis], to: ["out0", s.keep || axis < along ? axis : axis - 1] };
       });
     },
-    gradient: new Miss("outputs indices"),
-    quantize: new Miss("outputs indices"),
+    gradient: indices,
+    quantize: indices,
   });
 }
 
@@ -121,18 +118,17 @@ export const TopK = defineOp({
     axis: integer(site, "axis", -1),
     // Undefined if computed at run time.
     count: site.version < 10 ? integer(site, "k", 1) : site.inputs[1]?.elements?.[0],
-    largest: integer(site, "largest", 1) !== 0,
-    sorted: integer(site, "sorted", 1) !== 0,
+    largest: flag(site, "largest", true),
+    sorted: flag(site, "sorted", true),
   }),
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
     const along = dims === undefined ? 0 : wrapAxis(s.axis, dims.length);
-    const out = dims?.map((dim, axis) => (axis === along ? (s.count ?? site.open(0, axis)) : dim));
-    const found: readonly Inferred[] = [
+    const out = dims?.with(along, s.count ?? site.open(0, along));
+    return [
       { type, dims: out },
       { type: "int64", dims: out },
     ];
-    return found;
   },
   axes: (s, _site, dims) => {
     const along = wrapAxis(s.axis, dims.length);

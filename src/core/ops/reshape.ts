@@ -120,12 +120,12 @@ function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonl
   const open = resolved.indexOf(-1);
   if (open < 0) return resolved.every((dim) => dim !== undefined) ? (resolved as readonly Dim[]) : undefined;
   if (dims === undefined || resolved.some((dim) => dim === undefined)) return undefined;
-  const known = resolved.flatMap((dim, axis) => (dim === undefined || axis === open ? [] : [dim]));
-  const [count, divisor] = [elementCount(dims), elementCount(known)];
+  const sizes = resolved.flatMap((dim, axis) => (dim === undefined || axis === open ? [] : [dim]));
+  const [count, divisor] = [elementCount(dims), elementCount(sizes)];
   const inferred = divideDims(count, divisor) ?? symbolicQuotient(count, divisor);
   if (inferred === undefined)
     return new Miss(`${JSON.stringify(count)} elements cannot be divided by ${JSON.stringify(divisor)}`);
-  return known.toSpliced(open, 0, inferred);
+  return sizes.toSpliced(open, 0, inferred);
 }
 
 /** Returns the target dimensions if the input's are unknown or the target is computed at run time: at least the rank. */

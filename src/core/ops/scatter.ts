@@ -46,19 +46,18 @@ const combine: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
 
 function placed(site: Site, reduction: string): readonly Dim[] | undefined {
   const [data, indices, updates] = site.inputs;
-  const places = indicesOf(indices);
+  const targets = indicesOf(indices);
   const rule = combine[reduction];
-  const [old, own] = [exactElements(data), exactElements(updates)];
-  if (data?.dims?.length !== 1 || old === undefined || own === undefined || places === undefined || rule === undefined)
-    return undefined;
-  const found = [...old];
-  for (const [position, place] of places.entries()) {
-    const at = place < 0 ? place + found.length : place;
-    const [before, update] = [found[at], own[position]];
+  const [old, added] = [exactElements(data), exactElements(updates)];
+  if (data?.dims?.length !== 1 || !old || !added || targets === undefined || rule === undefined) return undefined;
+  const elements = [...old];
+  for (const [position, target] of targets.entries()) {
+    const index = target < 0 ? target + elements.length : target;
+    const [before, update] = [elements[index], added[position]];
     if (before === undefined || update === undefined) return undefined;
-    found[at] = rule(before, update);
+    elements[index] = rule(before, update);
   }
-  return found;
+  return elements;
 }
 
 /** Links the axes along which nothing is placed by position, from all three operands. */
@@ -72,10 +71,12 @@ function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): reado
   return dims.flatMap((dim, axis): AxisLink[] => {
     const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === along || indices[axis] !== dim;
     if (chosen) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
-    const own: AxisLink = { from: ["in0", axis], to: ["out0", axis] };
     const update = name === "ScatterND" ? updates.length - dims.length + axis : axis;
-    const more: AxisLink = { from: ["in2", update], to: ["out0", axis] };
-    return name === "ScatterND" ? [own, more] : [own, more, { from: ["in1", axis], to: ["out0", axis] }];
+    const common: AxisLink[] = [
+      { from: ["in0", axis], to: ["out0", axis] },
+      { from: ["in2", update], to: ["out0", axis] },
+    ];
+    return name === "ScatterND" ? common : [...common, { from: ["in1", axis], to: ["out0", axis] }];
   });
 }
 

@@ -1,4 +1,4 @@
-/** Where and Clip. Clip has its bounds as attributes before opset 11. */
+/** Defines Where and Clip. Clip has its bounds as attributes before opset 11. */
 import { Miss } from "../errors.ts";
 import { toFloat64 } from "../tensor/convert.ts";
 import type { Dim } from "../tensor/dims.ts";
@@ -12,10 +12,9 @@ export const Where = defineOp({
   infer: (_, site) => {
     const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
       condition === 1 ? yes : condition === 0 ? no : undefined;
-    const found = shaped(site, broadcast, need(site, 1).type, [0, 1, 2]);
-    return found instanceof Miss
-      ? found
-      : found.map((inferred) => withElements(inferred, combineElements(site, onDims)));
+    const outputs = shaped(site, broadcast, need(site, 1).type, [0, 1, 2]);
+    if (outputs instanceof Miss) return outputs;
+    return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },
   homogeneous: [[1], [2]],
   axes: (_, site) => broadcastAxes(site),
@@ -36,10 +35,9 @@ const largest = 3.4028234663852886e38;
 /** A stored bound as float32; undefined if it is absent or computed. */
 function bound(site: Site, name: "min" | "max", input: number): number | undefined {
   const small = site.inputs[input]?.small;
-  const given =
-    site.version < 11 ? decimal(site, name, largest) : small === undefined ? undefined : toFloat64(small)[0];
-  const value = given === undefined ? undefined : Math.fround(given);
-  return value === undefined || Math.abs(value) === largest ? undefined : value;
+  const exact = site.version < 11 ? decimal(site, name, undefined) : small && toFloat64(small)[0];
+  const value = exact === undefined ? largest : Math.fround(exact);
+  return Math.abs(value) === largest ? undefined : value;
 }
 
 /** At a bound the gradient goes to the input (as in PyTorch), outside to the bound. */
@@ -74,16 +72,12 @@ export const Clip = defineOp({
     ];
   },
   quantize: (s, site) => {
-    const [low, high] = (
-      [
-        ["low", 1],
-        ["high", 2],
-      ] as const
-    ).map(([name, input]) => {
+    const stored = (input: number, attribute: number | undefined): number | undefined => {
       const operand = site.inputs[input];
-      if (operand === undefined) return s[name];
+      if (operand === undefined) return attribute;
       return operand.small === undefined ? Number.NaN : toFloat64(operand.small)[0];
-    });
+    };
+    const [low, high] = [stored(1, s.low), stored(2, s.high)];
     if (Number.isNaN(low) || Number.isNaN(high)) return new Miss("its bounds are not stored");
     // A quantized range always includes 0, so saturation cannot enforce a positive lower bound.
     const holdsZero = (low ?? 0) <= 0 && (high ?? 0) >= 0;

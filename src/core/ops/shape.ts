@@ -4,7 +4,7 @@ import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../tensor/dims.ts";
 import { type DataType, type Dense, type Tensor, typeCodes } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
-import { elementType, integer } from "./shared/attributes.ts";
+import { decodeText, elementType, integer } from "./shared/attributes.ts";
 import {
   exactElements,
   isShare,
@@ -16,7 +16,7 @@ import {
   withElements,
 } from "./shared/elements.ts";
 import { primitive } from "./shared/misses.ts";
-import { dimsAt, forwardWanted, need, sameAxes, shapeChange } from "./shared/rules.ts";
+import { dimsAt, forwardWanted, need, range, sameAxes, shapeChange } from "./shared/rules.ts";
 
 const constant = new Miss("does not depend on its input's elements");
 
@@ -53,32 +53,24 @@ export const Size = defineOp({
   gradient: constant,
 });
 
-/** Strings are UTF-8, or arbitrary bytes. */
 function constantTexts(attribute: Site["attribute"]): Dense | undefined {
-  const [one, several] = [attribute("value_string"), attribute("value_strings")];
-  const plain = (text: string | Uint8Array): string =>
-    typeof text === "string" ? text : new TextDecoder().decode(text);
-  if (one?.kind === "string") return { type: "string", dims: [], data: [plain(one.value)] };
-  return several?.kind === "strings"
-    ? { type: "string", dims: [several.value.length], data: several.value.map(plain) }
+  const [text, texts] = [attribute("value_string"), attribute("value_strings")];
+  if (text?.kind === "string") return { type: "string", dims: [], data: [decodeText(text.value)] };
+  return texts?.kind === "strings"
+    ? { type: "string", dims: [texts.value.length], data: texts.value.map(decodeText) }
     : undefined;
 }
 
 function constantTensor(attribute: Site["attribute"]): Tensor | undefined {
   const value = attribute("value");
   if (value?.kind === "tensor") return value.value;
-  const [float, floats, whole, wholes] = ["value_float", "value_floats", "value_int", "value_ints"].map(attribute);
-  const dense =
-    float?.kind === "float"
-      ? float32([], [float.value])
-      : floats?.kind === "floats"
-        ? float32([floats.value.length], floats.value)
-        : whole?.kind === "int"
-          ? int64([], [whole.value])
-          : wholes?.kind === "ints"
-            ? int64([wholes.value.length], wholes.value)
-            : constantTexts(attribute);
-  return dense === undefined ? undefined : inMemory(dense);
+  const [float, floats, int, ints] = ["value_float", "value_floats", "value_int", "value_ints"].map(attribute);
+  if (float?.kind === "float") return inMemory(float32([], [float.value]));
+  if (floats?.kind === "floats") return inMemory(float32([floats.value.length], floats.value));
+  if (int?.kind === "int") return inMemory(int64([], [int.value]));
+  if (ints?.kind === "ints") return inMemory(int64([ints.value.length], ints.value));
+  const texts = constantTexts(attribute);
+  return texts && inMemory(texts);
 }
 
 /** Undefined for a sparse tensor, which is carried without being read. */
@@ -110,7 +102,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
   infer: (s, site) => {
     // A shape without elements means a scalar, so the length of a run-time shape gives the rank.
     const [count] = site.inputs[0]?.dims ?? [];
-    const open = typeof count === "number" ? Array.from({ length: count }, (_, axis) => site.open(0, axis)) : undefined;
+    const open = typeof count === "number" ? range(count).map((axis) => site.open(0, axis)) : undefined;
     const dims = site.inputs[0]?.elements ?? open;
     const inferred = { type: s.type, dims };
     const value = isWhole(s.type) && s.value !== undefined ? toNumbers(s.value)[0] : undefined;
@@ -158,12 +150,8 @@ function cast(
       // Quotients of dimensions are truncated, which is rounding down.
       const cut = (share: Dim): Dim => (typeof share === "number" ? Math.trunc(share) : roundedShare(share, "down"));
       if (isWhole(s.to)) return [withElements(inferred, isWhole(type) ? elements : elements.map(cut))];
-      return [
-        withContents(
-          inferred,
-          elements.map((element) => rounded(element, s.to)),
-        ),
-      ];
+      const rounded = elements.map((element) => roundTo(element, s.to));
+      return [withContents(inferred, rounded)];
     },
     unchanged: (s, site) => (site.inputs[0]?.type === s.to ? 0 : undefined),
     // Integers that are cast to floats or booleans, and are not indices, are flags.
@@ -191,11 +179,11 @@ function cast(
 }
 
 /** Rounds to the type's precision. Symbolic sizes are assumed to fit float32; float16 has gaps from 2048 on. */
-function rounded(element: Dim, type: DataType): Dim | undefined {
+function roundTo(element: Dim, type: DataType): Dim | undefined {
   if (typeof element !== "number") return type === "float16" ? undefined : element;
   if (type !== "float16" && type !== "float32") return element;
-  const [found = element] = toNumbers(fromNumbers(type, [1], [element]));
-  return Number.isFinite(found) ? found : undefined;
+  const [rounded = element] = toNumbers(fromNumbers(type, [1], [element]));
+  return Number.isFinite(rounded) ? rounded : undefined;
 }
 
 /** A symbolic dimension can be 0. */

@@ -6,7 +6,7 @@ import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, decimal, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
 import { noRank, primitive } from "./shared/misses.ts";
-import { filled, fixed, forwardWanted, need, range, replaceLists, typeOf } from "./shared/rules.ts";
+import { filled, fixed, forwardWanted, need, range, replaceLists, shaped, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -27,15 +27,15 @@ function readSlice(site: Site): readonly Range[] | Miss {
   const runtimeSteps = steps === undefined && site.inputs[4] !== undefined;
   if (starts === undefined || ends === undefined || axes === "runtime" || runtimeSteps) {
     const count = site.inputs[1]?.dims?.[0];
-    const first = Array.from({ length: typeof count === "number" ? Math.min(count, rank) : rank }, (_, axis) => axis);
-    const cut = axes === "runtime" ? Array.from({ length: rank }, (_, axis) => axis) : (axes?.known ?? first);
-    return cut.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, open: true }));
+    const leading = range(typeof count === "number" ? Math.min(count, rank) : rank);
+    const sliced = axes === "runtime" ? range(rank) : (axes?.known ?? leading);
+    return sliced.map((axis) => ({ axis: wrapAxis(axis, rank), start: 0, end: 0, step: 1, open: true }));
   }
-  return starts.map((start, place) => ({
-    axis: wrapAxis(axes?.known[place] ?? place, rank),
+  return starts.map((start, index) => ({
+    axis: wrapAxis(axes?.known[index] ?? index, rank),
     start,
-    end: ends[place] ?? 0,
-    step: steps?.[place] ?? 1,
+    end: ends[index] ?? 0,
+    step: steps?.[index] ?? 1,
   }));
 }
 
@@ -56,8 +56,8 @@ function resolved({ start, end, step, open }: Range, size: number): Resolved | u
 /** Symbolic bounds are assumed to lie within the dimension: a position table is as long as the longest sequence. */
 function slicedDim(range: Range, size: Dim): Dim {
   const { start, end, step } = range;
-  const found = isSymbolic(size) ? undefined : resolved(range, size);
-  if (found !== undefined) return found.count;
+  const fixedRange = isSymbolic(size) ? undefined : resolved(range, size);
+  if (fixedRange !== undefined) return fixedRange.count;
   if (step === 1 && !isSymbolic(start) && !isSymbolic(end)) {
     if (start >= 0 && end > toTheEnd) return addDims(size, -start);
     if (start >= 0 && end < 0) return addDims(size, end - start);
@@ -85,12 +85,12 @@ function followed(ranges: readonly Range[], axis: number, size: Dim | undefined)
   return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolved(range, size);
 }
 
-function whole(range: Range, size: Dim | undefined): boolean {
+function coversAxis(range: Range, size: Dim | undefined): boolean {
   const { start, end, step } = range;
   if (size === undefined) return false;
   if (typeof size === "number") {
-    const found = resolved(range, size);
-    return found !== undefined && found.count === size && (found.first === 0 || size === 0);
+    const bounds = resolved(range, size);
+    return bounds !== undefined && bounds.count === size && (bounds.first === 0 || size === 0);
   }
   return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > toTheEnd));
 }
@@ -122,30 +122,28 @@ export const Slice = defineOp<readonly Range[]>({
   // A symbolic end is assumed to lie within the dimension, but can be smaller.
   unchanged: (ranges, site) => {
     const dims = site.inputs[0]?.dims;
-    if (dims === undefined) return undefined;
-    return ranges.every((range) => whole(range, dims[range.axis])) ? 0 : undefined;
+    return dims && ranges.every((range) => coversAxis(range, dims[range.axis])) ? 0 : undefined;
   },
   homogeneous: [[0]],
   axes: (ranges, site, dims) => {
     const links = dims.map((dim, axis): AxisLink => {
       const range = rangeOf(ranges, axis);
-      const whole =
+      const isComplete =
         range === undefined || (range.open === undefined && range.step === 1 && slicedDim(range, dim) === dim);
-      if (whole) return { from: ["in0", axis], to: ["out0", axis] };
-      const found = followed(ranges, axis, dim);
-      return found === undefined
+      if (isComplete) return { from: ["in0", axis], to: ["out0", axis] };
+      const kept = followed(ranges, axis, dim);
+      return kept === undefined
         ? { refuses: ["in0", axis], reason: "Slice picks positions of this axis" }
-        : { from: ["out0", axis], to: ["in0", axis], map: (index) => [found.first + index] };
+        : { from: ["out0", axis], to: ["in0", axis], map: (index) => [kept.first + index] };
     });
     return {
       links,
       resize: (cut) => {
         const bounds = ranges.map((range) => {
-          const found = followed(ranges, range.axis, dims[range.axis]);
-          if (found === undefined) return [range.start, range.end];
-          const before = cut.removed(["in0", range.axis]).filter((index) => index < found.first).length;
-          const kept = found.count - cut.removed(["out0", range.axis]).length;
-          return [found.first - before, found.first - before + kept];
+          const old = followed(ranges, range.axis, dims[range.axis]);
+          if (old === undefined) return [range.start, range.end];
+          const start = old.first - cut.removed(["in0", range.axis]).filter((index) => index < old.first).length;
+          return [start, start + old.count - cut.removed(["out0", range.axis]).length];
         });
         const [starts, ends] = [bounds.map(([start]) => start), bounds.map(([, end]) => end)];
         if (![...starts, ...ends].every((bound) => typeof bound === "number")) return {};
@@ -155,9 +153,11 @@ export const Slice = defineOp<readonly Range[]>({
   },
   gradient: (ranges, { emit, inputs: [x], up }) => {
     const dims = fixed(x);
-    const found = ranges.map((range) => resolved(range, dims[range.axis] ?? 0));
-    if (!found.every((range) => range !== undefined)) return new Miss("its bounds are computed at run time");
-    const parts = ranges.map((range, place) => ({ ...range, first: 0, count: 0, ...found[place] }));
+    const parts = ranges.flatMap((range) => {
+      const bounds = resolved(range, dims[range.axis] ?? 0);
+      return bounds === undefined ? [] : [{ ...range, ...bounds }];
+    });
+    if (parts.length < ranges.length) return new Miss("its bounds are computed at run time");
     if (parts.every(({ step }) => step === 1)) {
       const before = dims.map(() => 0);
       const after = dims.map(() => 0);
@@ -171,9 +171,8 @@ export const Slice = defineOp<readonly Range[]>({
     let part = up;
     const shape = [...fixed(up)];
     for (const { axis, first, count, step } of parts.toReversed()) {
-      const index = Array.from({ length: count }, (_, k) => first + k * step);
       const column = shape.map((_, other) => (other === axis ? count : 1));
-      const indices = emit.Expand([emit.Reshape([index, column]), shape]);
+      const indices = emit.Expand([emit.Reshape([range(count).map((k) => first + k * step), column]), shape]);
       shape[axis] = dims[axis] ?? 0;
       part = emit.ScatterElements([filled(emit, typeOf(x), shape, 0), indices, part], { axis });
     }
@@ -200,17 +199,16 @@ export const Pad = defineOp({
   read: (site) => {
     const rank = site.inputs[0]?.dims?.length;
     if (rank === undefined) return noRank;
-    const given = attributeOrInput(site, "pads", 1);
-    if (given === undefined) return new Miss("has no pads");
-    const axes =
-      site.inputs[3] === undefined ? undefined : constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
-    const known = given === "runtime" || (axes === undefined && site.inputs[3] !== undefined) ? undefined : given.known;
+    const list = attributeOrInput(site, "pads", 1);
+    if (list === undefined) return new Miss("has no pads");
+    const axes = constantIntegers(site.inputs[3])?.map((axis) => wrapAxis(axis, rank));
+    const isOpen = list === "runtime" || (axes === undefined && site.inputs[3] !== undefined);
     // The starts of all axes, then their ends.
     const pads = new Array<number>(2 * rank).fill(0);
-    for (const [place, pad] of known?.entries() ?? []) {
-      const half = (known?.length ?? 0) / 2;
-      pads[(place < half ? 0 : rank) + (axes?.[place % half] ?? place % half)] = pad;
-    }
+    const values = list === "runtime" || isOpen ? [] : list.known;
+    const half = values.length / 2;
+    for (const [index, pad] of values.entries())
+      pads[(index < half ? 0 : rank) + (axes?.[index % half] ?? index % half)] = pad;
     const filler = site.inputs[2];
     const fillsZero =
       filler === undefined
@@ -221,19 +219,17 @@ export const Pad = defineOp({
       pads,
       axes,
       fillsZero,
-      zero: known !== undefined && fillsZero,
-      open: known === undefined ? (axes ?? range(rank)) : [],
+      zero: !isOpen && fillsZero,
+      open: isOpen ? (axes ?? range(rank)) : [],
     };
   },
   infer: (s, site) => {
-    const { type, dims } = need(site, 0);
-    if (dims === undefined) return [{ type, dims: undefined }];
-    const padded = dims.map((dim, axis) =>
-      s.open.includes(axis)
-        ? site.open(0, axis)
-        : addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0)),
-    );
-    return [{ type, dims: padded }];
+    const padded = (dims: readonly Dim[]): readonly Dim[] =>
+      dims.map((dim, axis) => {
+        if (s.open.includes(axis)) return site.open(0, axis);
+        return addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0));
+      });
+    return shaped(site, padded);
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   homogeneous: (s) => (s.mode === "constant" && !s.fillsZero ? undefined : { products: [[0]] }),
@@ -241,7 +237,7 @@ export const Pad = defineOp({
     const rank = dims.length;
     const padded = (axis: number): boolean => s.pads[axis] !== 0 || s.pads[rank + axis] !== 0;
     const rewritable = s.mode === "constant" && s.zero && s.pads.every((pad) => pad >= 0);
-    const given = s.axes ?? range(rank);
+    const axes = s.axes ?? range(rank);
     const links = dims.map((_, axis): AxisLink => {
       if (s.open.includes(axis)) return { refuses: ["in0", axis], reason: padsAtRunTime.reason };
       if (!padded(axis)) return { from: ["in0", axis], to: ["out0", axis] };
@@ -254,18 +250,16 @@ export const Pad = defineOp({
       // Zero channels from padding can be removed by padding less.
       resize: (cut) => {
         if (!rewritable) return {};
-        const pads = s.pads.map((pad, place) => {
-          const axis = place % rank;
+        const pads = s.pads.map((pad, index) => {
+          const axis = index % rank;
           const size = dims[axis];
           if (!padded(axis) || typeof size !== "number") return pad;
           const begin = s.pads[axis] ?? 0;
-          const gone = cut
-            .removed(["out0", axis])
-            .filter((index) => (place < rank ? index < begin : index >= begin + size));
-          return pad - gone.length;
+          const isCut = (position: number): boolean => (index < rank ? position < begin : position >= begin + size);
+          return pad - cut.removed(["out0", axis]).filter(isCut).length;
         });
         return replaceLists(site.version < 11, {
-          pads: [...given, ...given.map((axis) => rank + axis)].map((place) => pads[place] ?? 0),
+          pads: [...axes, ...axes.map((axis) => rank + axis)].map((index) => pads[index] ?? 0),
         });
       },
     };
@@ -279,7 +273,7 @@ export const Pad = defineOp({
     const padded = dims.reduce((value, size, axis) => {
       const [before, after] = [s.pads[axis] ?? 0, s.pads[dims.length + axis] ?? 0];
       if (before === 0 && after === 0) return value;
-      const picks = Array.from({ length: before + size + after }, (_, place) => source(s.mode, place - before, size));
+      const picks = range(before + size + after, -before).map((position) => source(s.mode, position, size));
       return emit.Gather([value, picks], { axis });
     }, x);
     return [padded === x ? emit.Identity([x]) : padded];
@@ -291,8 +285,8 @@ export const Pad = defineOp({
     const dX = emit.Pad([up, s.pads.map((pad) => 0 - pad), 0]);
     if (filler === undefined || !wanted(2)) return [dX];
     // Gradient elements that did not come from x belong to the fill value.
-    const whole = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
-    return [dX, undefined, emit.Sub([whole(up), whole(emit.Pad([dX, s.pads, 0]))])];
+    const total = (value: Value): Value => emit.ReduceSum([value], { keepdims: 0 });
+    return [dX, undefined, emit.Sub([total(up), total(emit.Pad([dX, s.pads, 0]))])];
   },
   wants: (_, __, output) => forwardWanted(output, 0),
   quantize: (s) =>
