@@ -157,7 +157,7 @@ function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss 
   return {
     links,
     resize: ({ removed }) => {
-      const [rows, blocks] = [keptOf(s.outputs, removed(["in1", 0])), keptOf(count, removed(["in1", 1]))];
+      const [rows, blocks] = [keepIndices(s.outputs, removed(["in1", 0])), keepIndices(count, removed(["in1", 1]))];
       const inputs = s.inputs - removed(["in0", last]).length;
       const packed = [2, 3].flatMap((input) => {
         const operand = site.inputs[input];
@@ -173,7 +173,7 @@ function nbitsAxes(s: NBits, site: Site, dims: readonly Dim[]): AxisRule | Miss 
   };
 }
 
-const keptOf = (size: number, removed: readonly number[]): readonly number[] => {
+const keepIndices = (size: number, removed: readonly number[]): readonly number[] => {
   const removedIndices = new Set(removed);
   return range(size).filter((index) => !removedIndices.has(index));
 };
