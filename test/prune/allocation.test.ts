@@ -5,9 +5,8 @@ import { toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
-import type { RankedLayer } from "../../src/techniques/prune/allocations/allocation.ts";
-import { erk } from "../../src/techniques/prune/allocations/erk.ts";
-import { layerAdaptive } from "../../src/techniques/prune/allocations/lamp.ts";
+import type { RankedLayer } from "../../src/techniques/prune/allocation.ts";
+import { erk, lampScores } from "../../src/techniques/prune/allocations.ts";
 import { topologies } from "../zoo/topologies.ts";
 
 /** Of each weight how many entries are 0. */
@@ -62,10 +61,10 @@ describe("ERK has the densities of the reference", () => {
 
 test("LAMP has the scores of the paper: the largest of a layer has 1", () => {
   const rounded = (scores: Float32Array): number[] => [...scores].map((score) => Number(score.toFixed(6)));
-  expect(rounded(layerAdaptive(Float32Array.of(1, -3, 2, 4)))).toEqual(
+  expect(rounded(lampScores(Float32Array.of(1, -3, 2, 4)))).toEqual(
     [1 / 30, 4 / 29, 9 / 25, 1].map((score) => Number(score.toFixed(6))),
   );
-  expect([...layerAdaptive(Float32Array.of(0, 0))]).toEqual([0, 0]);
+  expect([...lampScores(Float32Array.of(0, 0))]).toEqual([0, 0]);
 });
 
 /** Three layers, of which the second has the smallest numbers. */

@@ -8,8 +8,7 @@ import { recordedKept } from "../../src/core/analysis/provenance.ts";
 import { withFreeChannels } from "../../src/rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../src/rewrite/clean-up/store-constants.ts";
 import { explain } from "../../src/search/sensitivity/explain.ts";
-import { global, uniform } from "../../src/techniques/prune/allocations/index.ts";
-import { isomorphic } from "../../src/techniques/prune/allocations/isomorphic.ts";
+import { global, isomorphic, uniform } from "../../src/techniques/prune/allocations.ts";
 import { amountThatCuts, type CutOrder, cutOrders } from "../../src/techniques/prune/cut-order.ts";
 import { topology } from "../zoo/topologies.ts";
 

@@ -5,10 +5,7 @@ import { type PruneOptions, prune } from "pith/prune";
 import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { random } from "../../src/core/tensor/random.ts";
-import { fisher } from "../../src/techniques/prune/criteria/fisher.ts";
-import { meanGradient, meanSquare } from "../../src/techniques/prune/criteria/gradients.ts";
-import { movement } from "../../src/techniques/prune/criteria/movement.ts";
-import { snip } from "../../src/techniques/prune/criteria/snip.ts";
+import { fisher, meanGradient, meanSquare, movement, snip } from "../../src/techniques/prune/criteria.ts";
 
 async function left(text: string, options: PruneOptions, name = "w"): Promise<number[]> {
   const net: Model = parseModel(text);

@@ -132,7 +132,7 @@ test.each(lookingAtSamples)(
     );
     expect(changes.map(({ at }) => at)).toEqual(["fc1", "fc3"]);
     expect(misses).toMatchObject([{ at: "fc2", reason: "its weight holds NaN" }]);
-    expect(told).toEqual(['layer "fc3" is rounded without samples: what comes into it holds NaN on these samples']);
+    expect(told).toEqual(['layer "fc3" is rounded without samples: its input holds NaN on these samples']);
   },
 );
 
@@ -142,7 +142,7 @@ test("a rounder that needs samples of a layer says once which layer has none", a
   await expect(
     quantize(products("batch, "), { scheme: "weights", bits: 4, rounder: seeing, data }),
   ).rejects.toMatchObject({
-    message: 'Layer "fc1": what comes into it holds NaN on these samples.',
+    message: 'Layer "fc1": its input holds NaN on these samples.',
   });
 });
 

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
-import { channelMoments } from "../../src/techniques/calibrate/moments.ts";
+import { channelMoments } from "../../src/techniques/calibrate/column-statistics.ts";
 import { observe } from "../../src/techniques/calibrate/observe.ts";
 import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
 import { recalibrateNorms } from "../../src/techniques/recover/batch-norm.ts";

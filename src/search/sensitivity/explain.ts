@@ -10,7 +10,7 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { withFreeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { isomorphic } from "../../techniques/prune/allocations/isomorphic.ts";
+import { isomorphic } from "../../techniques/prune/allocations.ts";
 import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
 import { applied, sweeps } from "./sweeps.ts";

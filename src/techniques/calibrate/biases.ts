@@ -11,11 +11,11 @@ import { type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
+import { addOutputBias } from "./add-output-bias.ts";
 import type { Calibration } from "./calibration.ts";
+import { channelMoments, type Moments } from "./column-statistics.ts";
 import { type KeptSamples, observeOnce } from "./kept.ts";
-import type { LayerMatch, Match } from "./match.ts";
-import { channelMoments, type Moments } from "./moments.ts";
-import { shiftOutputs } from "./shift.ts";
+import type { Match } from "./match.ts";
 
 export interface BiasCorrection {
   readonly match: Match;
@@ -42,7 +42,7 @@ export async function correctBiases(
   if (matches.length === 0) return 0;
   const answers = matches.map(({ original, axis }) => ({ name: original, axis }));
   const means = await observeOnce(engine, match.original, kept, answers, channelMoments, { signal });
-  const way = await walk();
+  const calibration = await walk();
   const inference = infer(model);
   const all = layersOf(model, inference);
   let changed = 0;
@@ -52,26 +52,22 @@ export async function correctBiases(
     const layer = all[matched.place];
     // One bias per channel would interfere with least squares, which fits all taps of such a layer.
     if (layer === undefined || layer.role.outTaps !== undefined || except?.(layer) === true) continue;
-    const [wanted, answer] = [means.get(matched.original), biased(layer, inference)];
-    if (wanted === undefined || answer === undefined) continue;
-    await way.reach(layer.node);
-    const found = await way.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);
-    const shift = shiftBetween(wanted, found, matched);
-    if (!isWorthIt(shift, found)) continue;
-    await shiftOutputs(model, layer, answer.sum, shift, engine);
+    const [target, answer] = [means.get(matched.original), biased(layer, inference)];
+    if (target === undefined || answer === undefined) continue;
+    await calibration.reach(layer.node);
+    const present = await calibration.observe({ name: answer.output.name, axis: matched.axis }, channelMoments);
+    const shift = present.mean.map((mean, channel) => (target.mean[matched.kept?.[channel] ?? channel] ?? 0) - mean);
+    if (!isAboveRounding(shift, present)) continue;
+    await addOutputBias(model, layer, answer.sum, shift, engine);
     changed++;
   }
   return changed;
 }
 
-function shiftBetween(wanted: Moments, found: Moments, { kept }: LayerMatch): Float64Array {
-  return found.mean.map((mean, channel) => (wanted.mean[kept?.[channel] ?? channel] ?? 0) - mean);
-}
-
-/** Shifts below float32 resolution are ignored. */
-function isWorthIt(shift: Float64Array, { mean, variance }: Moments): boolean {
-  return shift.some((own, channel) => {
+/** Returns whether a shift exceeds float32 resolution in any channel. */
+function isAboveRounding(shift: Float64Array, { mean, variance }: Moments): boolean {
+  return shift.some((change, channel) => {
     const size = Math.hypot(mean[channel] ?? 0, Math.sqrt(variance[channel] ?? 0));
-    return Math.abs(own) > 1e-6 * size;
+    return Math.abs(change) > 1e-6 * size;
   });
 }

@@ -34,9 +34,9 @@ import {
   type Place,
   type Running,
   type Statistic,
-  toldOf,
+  writeObserved,
 } from "./statistic.ts";
-import { together } from "./together.ts";
+import { zipAsync } from "./zip-async.ts";
 
 export interface CalibrateOptions {
   /** Samples, which need no labels, or the path of a data set, of which the train split is used. */
@@ -127,7 +127,7 @@ export class Calibration {
     let runner: Runner | undefined;
     try {
       for await (const read of data.batches({ size: options.batch })) {
-        const batch = named(read, model);
+        const batch = bindInput(read, model);
         states ??= feedingOf(model, batch, data.name).states.map(({ input }) => input);
         if (states.length > 0)
           runner ??= await createRunner(options.engine, model, data.name, { optimize: false, observed: states });
@@ -149,20 +149,20 @@ export class Calibration {
     const all = "node" in layer ? [layer] : layer;
     const isTable = all.every(({ role }) => role.kind === "lookup");
     const running = this.#begin((isTable ? statistic.ofTables : undefined) ?? statistic);
-    for (const [at, one] of all.entries()) {
-      const features = featuresOf(one, statistic);
+    for (const [index, reader] of all.entries()) {
+      const features = featuresOf(reader, statistic);
       if (features instanceof Miss) return features;
-      if (at === 0) await this.reach(one.node);
+      if (index === 0) await this.reach(reader.node);
       const batches = this.features(features, statistic);
-      const layerBefore = original?.layers[at];
+      const layerBefore = original?.layers[index];
       if (original === undefined || layerBefore === undefined) {
         for await (const batch of batches) await running.add(batch);
         continue;
       }
       const before = featuresOf(layerBefore, statistic);
       if (before instanceof Miss) return before;
-      if (at === 0) await original.seen.reach(layerBefore.node);
-      for await (const [batch, other] of together(batches, original.seen.features(before, statistic)))
+      if (index === 0) await original.seen.reach(layerBefore.node);
+      for await (const [batch, other] of zipAsync(batches, original.seen.features(before, statistic)))
         await running.add(batch, other);
     }
     return running.end();
@@ -186,32 +186,30 @@ export class Calibration {
     statistic: Pick<Statistic<unknown>, "reduce"> = {},
   ): AsyncGenerator<Features> {
     const pick = "pick" in place ? place.pick : undefined;
-    let told: Place & Layout = { ...place, rank: this.model.graph.value(place.name)?.type?.dims?.length };
+    let layout: Place & Layout = { ...place, rank: this.model.graph.value(place.name)?.type?.dims?.length };
     const write = (part: Model): readonly Value[] => {
       pick?.(part);
-      const { value, ...own } = toldOf(part, place, statistic);
-      if (statistic.reduce !== undefined) told = { name: value.name, ...own };
+      const { value, ...reduced } = writeObserved(part, place, statistic);
+      if (statistic.reduce !== undefined) layout = { name: value.name, ...reduced };
       return [value];
     };
-    const asIs = pick === undefined && statistic.reduce === undefined;
-    for await (const batch of this.values([place.name], asIs ? undefined : write)) {
-      const dense = batch[told.name];
-      if (dense !== undefined) yield featuresIn(dense, told);
+    const isUnchanged = pick === undefined && statistic.reduce === undefined;
+    for await (const batch of this.values([place.name], isUnchanged ? undefined : write)) {
+      const dense = batch[layout.name];
+      if (dense !== undefined) yield featuresIn(dense, layout);
     }
   }
 
   /** Yields values of the model per batch, or the outputs of `write`. */
   async *values(names: readonly string[], write?: Write): AsyncGenerator<Batch> {
-    for await (const { before, found } of this.#run(names, write)) {
-      const kept = Object.entries(before).filter(([name]) => names.includes(name));
-      yield { ...Object.fromEntries(kept), ...found };
-    }
+    for await (const { stored, computed } of this.#run(names, write))
+      yield { ...withNames(stored, names), ...computed };
   }
 
   async *#run(
     names: readonly string[],
     write?: Write,
-  ): AsyncGenerator<{ readonly before: Batch; readonly found: Batch }> {
+  ): AsyncGenerator<{ readonly stored: Batch; readonly computed: Batch }> {
     const { engine, signal } = this.#options;
     const { columns } = this.#store;
     const missing = write === undefined ? names.filter((name) => !columns.includes(name)) : names;
@@ -220,11 +218,11 @@ export class Calibration {
     const runner = part === undefined ? undefined : await createRunner(engine, part, this.#owner, load);
     // Reads only the stored values that are needed.
     const read = new Set([...names, ...(part?.graph.inputs.map(({ name }) => name) ?? [])]);
-    const wanted = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
+    const needed = columns.filter((name) => read.has(name) || !this.#kept.includes(name));
     try {
-      for await (const before of this.#store.batches(wanted)) {
+      for await (const stored of this.#store.batches(needed)) {
         throwIfAborted(signal, stopped);
-        yield { before, found: (await runner?.run(before)) ?? {} };
+        yield { stored, computed: (await runner?.run(stored)) ?? {} };
       }
     } finally {
       await runner?.release();
@@ -240,20 +238,19 @@ export class Calibration {
 
   /** Stores the values before a node, so that everything from it on can change. */
   async reach(node: Node): Promise<void> {
-    const still = liveAt(this.model, node);
-    const wanted = still.filter((name) => !this.#kept.includes(name));
-    if (wanted.length === 0) return;
+    const live = liveAt(this.model, node);
+    const missing = live.filter((name) => !this.#kept.includes(name));
+    if (missing.length === 0) return;
     const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
-    const kept = before.columns.filter((name) => !this.#kept.includes(name) || still.includes(name));
-    for await (const { before: known, found } of this.#run([...kept, ...wanted])) {
-      const count = sampleCount(known, this.#owner);
-      if (Object.values(found).some(({ dims }) => dims[0] !== count)) return next.release();
-      const lasting = Object.entries(known).filter(([name]) => kept.includes(name));
-      await next.add({ ...Object.fromEntries(lasting), ...found });
+    const kept = before.columns.filter((name) => !this.#kept.includes(name) || live.includes(name));
+    for await (const { stored, computed } of this.#run([...kept, ...missing])) {
+      const count = sampleCount(stored, this.#owner);
+      if (Object.values(computed).some(({ dims }) => dims[0] !== count)) return next.release();
+      await next.add({ ...withNames(stored, kept), ...computed });
     }
     await before.release();
     this.#store = next;
-    this.#kept = [...this.#kept.filter((name) => still.includes(name)), ...wanted];
+    this.#kept = [...this.#kept.filter((name) => live.includes(name)), ...missing];
   }
 
   async release(): Promise<void> {
@@ -266,13 +263,16 @@ function valuesOf(model: Model, names: readonly string[]): readonly Value[] {
   return names.flatMap((name) => model.graph.value(name) ?? []);
 }
 
+const withNames = (batch: Batch, names: readonly string[]): Batch =>
+  Object.fromEntries(Object.entries(batch).filter(([name]) => names.includes(name)));
+
 /** Binds the only column to the only input. */
-function named(batch: Batch, { graph }: Model): Batch {
-  const columns = Object.keys(batch).filter((name) => name !== "label");
-  const [[input, ...others], [column, ...more]] = [graph.feeds, columns];
-  const dense = column === undefined ? undefined : batch[column];
-  if (input === undefined || dense === undefined || others.length + more.length > 0) return batch;
-  return { [input.name]: dense };
+function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
+  const columns = Object.entries(batch).filter(([name]) => name !== "label");
+  const [[input], [column]] = [feeds, columns];
+  return input === undefined || column === undefined || feeds.length + columns.length > 2
+    ? batch
+    : { [input.name]: column[1] };
 }
 
 /** Returns floats with a sample axis that are computed before a node and used by it or later. */

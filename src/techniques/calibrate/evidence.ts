@@ -18,8 +18,8 @@ interface Samples {
   readonly samples?: number | undefined;
 }
 
-/** @param isObserved whether the inputs of a layer are part of the statistics: this one, or a later one that shares its weight. */
-export type KnownOf = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
+/** @param isObserved whether the statistics include the inputs of a layer: the requested one, or a later one that shares its weight. */
+type ContextReader = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
 
 /** Returns a layer and the later ones that read the same matrix, in order. */
 function readersFrom(layer: Layer, model: Model): readonly Layer[] {
@@ -45,57 +45,57 @@ export async function withEvidence<T>(
   { id, evidence: statistic, of }: Pick<Solver, "id" | "evidence" | "of">,
   { data, samples }: Samples,
   context: Context,
-  work: (knownOf: KnownOf) => Promise<T>,
+  work: (contextOf: ContextReader) => Promise<T>,
 ): Promise<T> {
   const { multiply, release } = engineMultiply(context.engine);
-  const known = (layer: Layer, evidence: unknown): LayerContext | Miss =>
+  const layerContext = (layer: Layer, evidence: unknown): LayerContext | Miss =>
     evidence instanceof Miss
       ? evidence
       : { layer, evidence, multiply, random: random(context.seed, kind, id, layer.name) };
-  if (statistic === undefined) return work(async (layer) => known(layer, undefined)).finally(release);
+  if (statistic === undefined) return work(async (layer) => layerContext(layer, undefined)).finally(release);
   if (data === undefined) {
     const hint = "Give a data set.";
     throw new PithError("E_OPTION", `"data": the ${kind} "${id}" needs samples, and none are given.`, { hint });
   }
-  const own = ofNumbers(statisticOf(`The ${kind} "${id}"`, statistic));
-  const seenIn = of === "changed" || of === "both" ? model : model.clone();
+  const finite = requireFinite(statisticOf(`The ${kind} "${id}"`, statistic));
+  const observed = of === "changed" || of === "both" ? model : model.clone();
   const original = of === "both" ? model.clone() : undefined;
   const originals = original === undefined ? [] : layers(original, infer(original));
-  const all = layers(seenIn, infer(seenIn));
+  const all = layers(observed, infer(observed));
   // Loaded on demand: code that reads data.
   const { calibrate } = await import("./calibration.ts");
-  const seen = await calibrate(seenIn, { data, samples }, context);
-  let walk: Calibration | undefined;
-  const last = { name: "", found: undefined as unknown };
+  const calibration = await calibrate(observed, { data, samples }, context);
+  let reference: Calibration | undefined;
+  let last = { name: "", evidence: undefined as unknown };
   try {
-    walk = original === undefined ? undefined : await calibrate(original, { data, samples }, context);
-    return await work(async (asked, isObserved = () => true) => {
-      const { name } = asked;
-      if (!isObserved(asked)) return known(asked, undefined);
-      if (last.name === name) return known(asked, last.found);
-      const layer = seenIn === model ? asked : all.find((one) => one.name === name);
-      const readers = (layer === undefined ? [] : readersFrom(layer, seenIn)).filter(
-        (one) => one === layer || (isObserved(one) && !(featuresOf(one, own) instanceof Miss)),
+    reference = original === undefined ? undefined : await calibrate(original, { data, samples }, context);
+    return await work(async (requested, isObserved = () => true) => {
+      const { name } = requested;
+      if (!isObserved(requested)) return layerContext(requested, undefined);
+      if (last.name === name) return layerContext(requested, last.evidence);
+      const layer = observed === model ? requested : all.find((other) => other.name === name);
+      const readers = (layer === undefined ? [] : readersFrom(layer, observed)).filter(
+        (reader) => reader === layer || (isObserved(reader) && !(featuresOf(reader, finite) instanceof Miss)),
       );
-      const before = readers.flatMap((reader) => originals.find((one) => one.name === reader.name) ?? []);
-      const beside = walk === undefined || before.length < readers.length ? undefined : { seen: walk, layers: before };
-      const found =
+      const before = readers.flatMap((reader) => originals.find((other) => other.name === reader.name) ?? []);
+      const compared =
+        reference === undefined || before.length < readers.length ? undefined : { seen: reference, layers: before };
+      const result =
         layer === undefined
           ? new Miss("the model had no such layer before", name)
-          : await seen.collect(readers, own, beside);
-      const evidence = found instanceof Miss ? new Miss(found.reason, name) : found;
-      Object.assign(last, { name, found: evidence });
-      return known(asked, evidence);
+          : await calibration.collect(readers, finite, compared);
+      last = { name, evidence: result instanceof Miss ? new Miss(result.reason, name) : result };
+      return layerContext(requested, last.evidence);
     });
   } finally {
     await release();
-    await seen.release();
-    await walk?.release();
+    await calibration.release();
+    await reference?.release();
   }
 }
 
 /** Returns a Miss if the statistic reads an input that is not finite. Values that the runtime reduces are not checked. */
-function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
+function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
   if (statistic.reduce !== undefined) return statistic;
   return {
     ...(statistic.ofTables && { ofTables: statistic.ofTables }),
@@ -118,7 +118,7 @@ function ofNumbers<R>(statistic: Statistic<R>): Statistic<R | Miss> {
       return {
         add: (batch, original) =>
           broken === undefined ? running.add(watched(batch), original && watched(original)) : undefined,
-        end: () => (broken === undefined ? running.end() : new Miss(`what comes into it ${broken} on these samples`)),
+        end: () => (broken === undefined ? running.end() : new Miss(`its input ${broken} on these samples`)),
       };
     },
   };

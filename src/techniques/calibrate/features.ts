@@ -27,7 +27,7 @@ export interface LayerFeatures extends Layout {
   pick?(copy: Model): void;
 }
 
-/** Returns what a statistic of a layer's inputs receives, or why it receives nothing. */
+/** Returns the value that a statistic of a layer's inputs receives, or why it receives nothing. */
 export function featuresOf(
   layer: Layer,
   { ofTables }: Pick<Statistic<unknown>, "ofTables"> = {},
@@ -44,8 +44,8 @@ export function featuresOf(
   if (output === undefined || dims === undefined) return no("its weight has no known size");
   if (role.packed !== undefined) return no("its weight is packed");
   if (isInside(layer)) return no("it is in a subgraph");
-  const other = requireProduct(layer);
-  if (other !== undefined) return other;
+  const refusal = requireProduct(layer);
+  if (refusal !== undefined) return refusal;
   if (role.groups > 1 && role.out !== 0) return no("its outputs are grouped");
   const { inputs, taps } = weightShape(role, dims);
   const data = taps === 1 ? plainData(layer) : undefined;
@@ -66,14 +66,15 @@ export function featuresOf(
     taps,
     pick(copy) {
       const result = copy.graph.value(output.name);
-      const own = result?.producer;
-      if (result === undefined || own === undefined) return;
+      const producer = result?.producer;
+      if (result === undefined || producer === undefined) return;
       const store = (what: string, dims: readonly number[], numbers: Float64Array): Value =>
         copy.graph.addTensor(what, inMemory(fromNumbers(type, dims, numbers)));
       const size = (features * role.groups) / picking.groups;
       const picks = weightNumbers(picking, shape, new Array<Matrix>(picking.groups).fill(identity(size)));
-      copy.graph.setInput(own, role.input, store("picks", shape, picks));
-      if (window !== undefined) copy.graph.setAttribute(own, window.groups, { kind: "int", value: picking.groups });
+      copy.graph.setInput(producer, role.input, store("picks", shape, picks));
+      if (window !== undefined)
+        copy.graph.setAttribute(producer, window.groups, { kind: "int", value: picking.groups });
       // Replaced by zeros, because before opset 11 Gemm requires a bias.
       for (const input of new Set([role.bias, role.biasInput])) {
         const before = input === undefined ? undefined : fixedDims(node.inputs[input]?.type?.dims);
@@ -81,7 +82,7 @@ export function featuresOf(
         // With one output, a bias [1, 1] has an axis of rows, too.
         const last = before.lastIndexOf(outputs);
         const now = before.map((dim, at) => (at === last ? (shape[role.out] ?? dim) : dim));
-        copy.graph.setInput(own, input, store("zeros", now, new Float64Array(elementCount(now))));
+        copy.graph.setInput(producer, input, store("zeros", now, new Float64Array(elementCount(now))));
       }
       result.type = undefined;
     },
@@ -92,7 +93,7 @@ export function featuresOf(
 function plainData({ node, role }: Layer): Value | undefined {
   const [data, [output]] = [node.inputs[role.data], node.outputs];
   const isPlain =
-    role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((one) => one === undefined);
+    role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((setting) => setting === undefined);
   if (!isPlain || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
   const [before, after] = [places(data, role.dataAxis), places(output, role.outputAxis)];
   const isSame = before?.length === after?.length && before?.every((dim, at) => dim === after?.[at]) === true;
@@ -103,7 +104,7 @@ const places = (value: Value | undefined, axis: number): readonly Dim[] | undefi
   value?.type?.dims?.filter((_, at, { length }) => at !== (axis < 0 ? axis + length : axis));
 
 /** Maximum bytes of the features of a batch. */
-const mostBytes = 64 * 2 ** 20;
+const maxBytes = 64 * 2 ** 20;
 
 /** Returns the batch size for which the features of every layer are small; below 1 if one sample is too large. */
 export function samplesThatFit(layers: readonly Layer[]): number {
@@ -112,12 +113,11 @@ export function samplesThatFit(layers: readonly Layer[]): number {
     if (dims === undefined) return 1;
     const { groups, inputs, taps } = weightShape(role, dims);
     const features = groups * inputs * taps;
-    const behind = role.outputAxis + (role.outTaps?.length ?? 0);
-    const rest = (node.outputs[0]?.type?.dims ?? []).filter(
-      (_, at) => at !== 0 && (at < role.outputAxis || at > behind),
+    const lastAxis = role.outputAxis + (role.outTaps?.length ?? 0);
+    const positions = fixedDims(
+      node.outputs[0]?.type?.dims?.filter((_, axis) => axis !== 0 && (axis < role.outputAxis || axis > lastAxis)) ?? [],
     );
-    const places = fixedDims(rest);
-    return 4 * features * (places === undefined ? 1024 : elementCount(places));
+    return 4 * features * (positions === undefined ? 1024 : elementCount(positions));
   });
-  return mostBytes / Math.max(1, ...bytes);
+  return maxBytes / Math.max(1, ...bytes);
 }

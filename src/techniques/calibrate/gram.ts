@@ -37,10 +37,10 @@ export const gramMatrices: Statistic<Gram> = {
       async add(batch, original) {
         const places = somePlaces(batch);
         for (let group = 0; group < batch.groups; group++) {
-          const own = batch.matrix(group, places);
-          const turned = transpose(own);
-          add(groups, group, await multiply(turned, own));
-          if (original !== undefined) add(cross, group, await multiply(turned, original.matrix(group, places)));
+          const inputs = batch.matrix(group, places);
+          const transposed = transpose(inputs);
+          add(groups, group, await multiply(transposed, inputs));
+          if (original !== undefined) add(cross, group, await multiply(transposed, original.matrix(group, places)));
         }
         rows += places.length;
       },

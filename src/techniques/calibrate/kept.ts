@@ -1,6 +1,6 @@
 /**
- * Keeps statistics of a model's values, because a search for layers at higher precision quantizes the same model many times. Statistics hold for
- * one model, one data set and one seed, and do not depend on which layers are quantized.
+ * Caches statistics of a model's values, because a search for layers at higher precision quantizes the same model many times.
+ * Statistics are valid for one model, data set and seed, whichever layers are quantized.
  */
 
 import type { Engine } from "../../core/engine/engine.ts";
@@ -15,16 +15,16 @@ import type { ObserveOptions } from "../../runtime/run/over-samples.ts";
 import { observe } from "./observe.ts";
 import type { Place, Statistic } from "./statistic.ts";
 
-type Kept = Map<string, unknown>;
+type Cache = Map<string, unknown>;
 
 /** Models per data set and setting: the one to quantize, and one that a transformation has changed. */
-const mostModels = 2;
+const maxModels = 2;
 
-/** Values by name, per model and setting. */
-const keptOn = new WeakMap<Dataset, Map<string, Map<string, Kept>>>();
+/** Statistics by value name, per model hash, setting and data set. */
+const caches = new WeakMap<Dataset, Map<string, Map<string, Cache>>>();
 
 /**
- * Returns the kept statistics of values, and measures the others. A stream yields other samples each time, so nothing is kept for it.
+ * Returns the cached statistics of values, and measures the others. A stream yields other samples each time, so nothing is cached for it.
  * @param setting everything else that determines the statistics.
  */
 export async function measuredOnce<R>(
@@ -35,10 +35,10 @@ export async function measuredOnce<R>(
   measure: (missing: readonly string[]) => Promise<ReadonlyMap<string, R>>,
 ): Promise<ReadonlyMap<string, R>> {
   if (!isIndexed(dataset)) return measure(names);
-  const kept = keptFor(dataset, setting, await hashOf(model));
-  const missing = names.filter((name) => !kept.has(name));
-  if (missing.length > 0) for (const [name, found] of await measure(missing)) kept.set(name, found);
-  return new Map(names.flatMap((name) => (kept.has(name) ? [[name, kept.get(name) as R]] : [])));
+  const cache = openCache(dataset, setting, await hashOf(model));
+  const missing = names.filter((name) => !cache.has(name));
+  if (missing.length > 0) for (const [name, statistic] of await measure(missing)) cache.set(name, statistic);
+  return new Map(names.flatMap((name) => (cache.has(name) ? [[name, cache.get(name) as R]] : [])));
 }
 
 /** Names a part of a data set by everything that selects its samples. */
@@ -71,8 +71,8 @@ const contents = new WeakMap<Tensor, string>();
 /** Compares new tensors by their elements, because folding computes the same weights for every attempt. */
 async function hashOf(model: Model): Promise<string> {
   const { revision } = model.graph;
-  const known = hashes.get(model.graph);
-  if (known?.revision === revision) return known.hash;
+  const latest = hashes.get(model.graph);
+  if (latest?.revision === revision) return latest.hash;
   for (const tensor of allTensors(model.graph)) {
     if (tensor.stored === undefined && !contents.has(tensor)) contents.set(tensor, await tensorHash(tensor));
   }
@@ -81,16 +81,16 @@ async function hashOf(model: Model): Promise<string> {
   return hash;
 }
 
-function keptFor(dataset: Dataset, setting: string, model: string): Kept {
-  const settings = keptOn.get(dataset) ?? new Map<string, Map<string, Kept>>();
-  keptOn.set(dataset, settings);
-  const models = settings.get(setting) ?? new Map<string, Kept>();
+function openCache(dataset: Dataset, setting: string, model: string): Cache {
+  const settings = caches.get(dataset) ?? new Map<string, Map<string, Cache>>();
+  caches.set(dataset, settings);
+  const models = settings.get(setting) ?? new Map<string, Cache>();
   settings.set(setting, models);
-  const kept = models.get(model) ?? new Map<string, unknown>();
+  const cache = models.get(model) ?? new Map<string, unknown>();
   // The latest model is the last.
   models.delete(model);
-  models.set(model, kept);
+  models.set(model, cache);
   const [oldest] = models.keys();
-  if (models.size > mostModels && oldest !== undefined) models.delete(oldest);
-  return kept;
+  if (models.size > maxModels && oldest !== undefined) models.delete(oldest);
+  return cache;
 }

@@ -2,8 +2,7 @@
  * Matches layers of a changed model to those of its original (`core/analysis/match.ts`), with the channels that remain.
  *
  * In the copy of the original, batch normalization is folded like in the changed model. Removed channels are read from metadata
- * (`core/analysis/provenance.ts`). Without it, channel j matches the first original channel o, in order, whose row contains it: w'_j ⊂
- * w_o.
+ * (`core/analysis/provenance.ts`). Without metadata, channel j matches the next original channel o whose row contains its row: w'_j ⊂ w_o.
  */
 import { biased } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
@@ -44,15 +43,15 @@ export interface Match {
 export async function matchOriginal(changed: Model, original: Model, engine: Engine): Promise<Match> {
   const model = changed.clone();
   const inference = infer(model);
-  const found = layersOf(model, inference);
-  const reference = await foldedLike(original, found, inference);
-  const known = infer(reference);
-  const counterparts = counterpartsAmong(layersOf(reference, known));
+  const all = layersOf(model, inference);
+  const reference = await foldedLike(original, all, inference);
+  const referenceInference = infer(reference);
+  const counterparts = counterpartsAmong(layersOf(reference, referenceInference));
   const misses: Miss[] = [];
   const matched: LayerMatch[] = [];
   const cut = new Map<string, readonly number[]>();
   const used = new Set<Layer>();
-  for (const [place, layer] of found.entries()) {
+  for (const [place, layer] of all.entries()) {
     const counterpart = counterparts(layer).find((other) => !used.has(other));
     const recorded = counterpart && recordedAgainst(reference, counterpart, model, layer);
     if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
@@ -68,7 +67,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
     matched.push({
       name: layer.name,
       place,
-      original: biased(same, known)?.output.name ?? "",
+      original: biased(same, referenceInference)?.output.name ?? "",
       axis: layer.role.outputAxis,
       kept,
       normalized: isNormalized(layer, inference),
@@ -114,15 +113,12 @@ async function keptChannels(
   if (after.outputs > before.outputs) return new Miss("it has more channels than the original");
   const recorded = recordedAgainst(original, before, changed, after);
   if (recorded !== undefined) return recorded;
-  const [all, left] = [
-    rowsOf(await readStoredValue(original, before.effective, engine), before),
-    rowsOf(await readStoredValue(changed, after.effective, engine), after),
-  ];
+  const originalRows = rowsOf(await readStoredValue(original, before.effective, engine), before);
   const kept: number[] = [];
   let next = 0;
-  for (const row of left) {
-    while (next < all.length && !isPart(row, all[next] ?? [])) next++;
-    if (next === all.length)
+  for (const row of rowsOf(await readStoredValue(changed, after.effective, engine), after)) {
+    while (next < originalRows.length && !isPart(row, originalRows[next] ?? [])) next++;
+    if (next === originalRows.length)
       return new Miss("channels were cut and the weights changed since: cannot map channels to the original");
     kept.push(next++);
   }
@@ -154,10 +150,10 @@ function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Floa
 
 /** Returns whether the blocks of a row are a subsequence of another's. */
 function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): boolean {
-  let at = 0;
+  let index = 0;
   for (const block of row) {
-    while (at < whole.length && !sameNumbers(block, whole[at])) at++;
-    if (at++ >= whole.length) return false;
+    while (index < whole.length && !sameNumbers(block, whole[index])) index++;
+    if (index++ >= whole.length) return false;
   }
   return true;
 }

@@ -4,7 +4,7 @@ import { structureHash } from "../../core/graph/hash.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { type Dataset, memory } from "../../data/index.ts";
-import { channelMoments } from "./moments.ts";
+import { channelMoments } from "./column-statistics.ts";
 import { observe, observeWithStates, valueRange } from "./observe.ts";
 
 const text = (batch: string) => `opset 17

@@ -14,7 +14,7 @@ import { typeCodes } from "../../core/tensor/types.ts";
 import { findStates } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
-import { featuresIn, type Place, type Statistic, toldOf } from "./statistic.ts";
+import { featuresIn, type Place, type Statistic, writeObserved } from "./statistic.ts";
 
 /**
  * Computes a separate statistic for each value over the samples of a data set. The model is not changed; it runs without graph
@@ -34,17 +34,18 @@ export async function observe<R>(
   options: ObserveOptions = {},
 ): Promise<ReadonlyMap<string, R>> {
   const work = model.clone();
-  const observed = places.map((place) => {
-    const own = typeof place === "string" ? { name: place } : place;
-    const wanted = typeof statistic === "function" ? statistic(own.name) : statistic;
-    const bytes = bytesOfSample(work.graph.value(own.name)) * (wanted.reduce === undefined ? 1 : shareAlive);
-    return { name: own.name, bytes, ...toldOf(work, own, wanted), running: wanted.begin() };
+  const observed = places.map((nameOrPlace) => {
+    const place = typeof nameOrPlace === "string" ? { name: nameOrPlace } : nameOrPlace;
+    const { name } = place;
+    const method = typeof statistic === "function" ? statistic(name) : statistic;
+    const bytes = bytesOfSample(work.graph.value(name)) * (method.reduce === undefined ? 1 : shareAlive);
+    return { name, bytes, ...writeObserved(work, place, method), running: method.begin() };
   });
   if (observed.length === 0) return new Map();
   const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
   const bytes = observed.reduce((sum, each) => sum + each.bytes, 0);
   const fixed = model.graph.feeds[0]?.type?.dims?.[0];
-  const fitting = Math.max(1, Math.min(mostSamples, Math.floor(mostBytes / bytes)));
+  const fitting = Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / bytes)));
   const { batch = typeof fixed === "number" ? fixed : fitting } = options;
   await overSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
     for (const { value, axis, rank, running } of observed) {
@@ -56,8 +57,8 @@ export async function observe<R>(
 }
 
 /** Maximum bytes of the observed values of a batch, which the runtime and JavaScript hold at once. */
-const mostBytes = 64 * 2 ** 20;
-const mostSamples = 16;
+const maxBytes = 64 * 2 ** 20;
+const maxSamples = 16;
 
 /** Approximate share of the reduced values that is in memory at a time. */
 const shareAlive = 1 / 4;
@@ -97,10 +98,8 @@ export const valueRange: Statistic<ValueRange> = {
 };
 
 export function notFinite(name: string, { min, max }: ValueRange): PithError {
-  const found = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
-  return new PithError("E_DATA", `"${name}" ${found} on this data: it must be finite.`, {
-    hint: notFiniteHint,
-  });
+  const range = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
+  return new PithError("E_DATA", `"${name}" ${range} on this data: it must be finite.`, { hint: notFiniteHint });
 }
 
 /** `observe` for ranges. An empty input, such as the first cache of tokens, gets the range of the output that it is fed with later. */
@@ -114,13 +113,13 @@ export async function observeWithStates<R extends ValueRange>(
 ): Promise<ReadonlyMap<string, R>> {
   const states = statesOf(model, names);
   const all = [...new Set([...names, ...states.values()])];
-  const found = await observe(engine, model, dataset, all, statistic, options);
-  const seen = names.flatMap((name) => {
-    const own = found.get(name);
-    if (own === undefined) return [];
-    return [[name, own.min > own.max ? (found.get(states.get(name) ?? name) ?? own) : own] as const];
+  const ranges = await observe(engine, model, dataset, all, statistic, options);
+  const pairs = names.flatMap((name) => {
+    const range = ranges.get(name);
+    if (range === undefined) return [];
+    return [[name, range.min > range.max ? (ranges.get(states.get(name) ?? name) ?? range) : range] as const];
   });
-  return new Map(seen);
+  return new Map(pairs);
 }
 
 /** Returns inputs that can be empty, with the outputs that they are fed with later. */
@@ -130,6 +129,6 @@ function statesOf(model: Model, names: readonly string[]): ReadonlyMap<string, s
     ({ name, type }) => names.includes(name) && type?.dims?.slice(1).some((dim) => typeof dim !== "number"),
   );
   if (open.length === 0) return new Map();
-  const given = feeds.flatMap((feed) => (open.includes(feed) ? [] : [feed.name]));
-  return new Map(findStates(model, given).map(({ input, output }) => [input, output]));
+  const fixed = feeds.flatMap((feed) => (open.includes(feed) ? [] : [feed.name]));
+  return new Map(findStates(model, fixed).map(({ input, output }) => [input, output]));
 }

@@ -100,8 +100,8 @@ export interface Place {
   readonly axis?: number | undefined;
 }
 
-/** Returns the value that a statistic receives: the value itself, or its reduction; runs of several windows are joined along rows. */
-export function toldOf(
+/** Returns the value that a statistic receives: the value itself, or its reduction, which is added to the model. Runs of several windows are joined along rows. */
+export function writeObserved(
   model: Model,
   { name, axis }: Place,
   { reduce }: Pick<Statistic<unknown>, "reduce">,
@@ -111,6 +111,6 @@ export function toldOf(
   if (reduce === undefined) return { value, axis, rank: value.type?.dims?.length };
   const emit = emitInto(model);
   const single = emit.constant(fromNumbers("int64", [2], [1, 1]), "single");
-  const numbers = reduce(emit, value).map((one) => emit.Reshape([emit.Cast([one], { to: typeCodes.float64 }), single]));
+  const numbers = reduce(emit, value).map((sum) => emit.Reshape([emit.Cast([sum], { to: typeCodes.float64 }), single]));
   return { value: emit.named(`${name}.reduced`).Concat(numbers, { axis: 1 }), axis: 1 };
 }

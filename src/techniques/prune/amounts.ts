@@ -1,40 +1,41 @@
+/** Spreads an amount over layers, and warns of layers that keep few channels or weights. */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { ownOptions } from "../../core/analysis/selection.ts";
-import { Miss, PithError } from "../../core/errors.ts";
+import { joinList, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Cut } from "../../core/math/smallest.ts";
+import { counted, integer } from "../../core/numbers.ts";
 import { awaitedAnswerOf } from "../../core/pass/own-methods.ts";
-import type { Change } from "../../core/pass/pass.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
 import { stored } from "../../rewrite/edit/fold-mask.ts";
-import type { Allocation, RankedLayer, Share } from "./allocations/allocation.ts";
-import { uniform } from "./allocations/index.ts";
+import type { Allocation, RankedLayer, Share } from "./allocation.ts";
+import { uniform } from "./allocations.ts";
 import { type Amount, atMost, fractionOf, isAll } from "./amount.ts";
 import type { Scorer } from "./importance.ts";
-import type { Remains } from "./narrow-layers.ts";
 import { type RankedParameter, readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
 
-export interface OwnAmount {
+interface LayerAmount {
   readonly amount: Amount;
   readonly decidedBy: NonNullable<Change["decidedBy"]>;
   /** Whether the layer may lose all of its entries, because that was requested. */
   readonly empties: boolean;
   /** The entries below a threshold that all layers share. */
-  readonly cut?: KnownCut | undefined;
+  readonly cut?: SharedCut | undefined;
 }
 
 /** @param before the number of remaining entries. */
-export interface KnownCut {
+interface SharedCut {
   readonly ranked: RankedParameter;
   readonly before: number;
   readonly cut: Cut;
 }
 
-export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => OwnAmount>;
+export type AmountsFactory = (targets: readonly Target[], scorer: Scorer) => Promise<(target: Target) => LayerAmount>;
 
-interface Sharing {
+interface Spread {
   readonly allocation: Allocation;
   readonly amount: Amount;
   /** Layers with an amount of their own are left out of the allocation. */
@@ -49,45 +50,51 @@ interface Sharing {
 }
 
 /** @throws PithError E_OPTION if the allocation gives no shares, or cannot. */
-export const allocated =
-  (model: Model, { allocation, amount, overrides, importanceScores, empties, ...spread }: Sharing): AmountsFactory =>
+export const allocateAmounts =
+  (model: Model, { allocation, amount, overrides, importanceScores, empties, ...spread }: Spread): AmountsFactory =>
   async (targets, scorer) => {
-    const own = ({ layer }: Target) =>
-      ownOptions<Pick<Sharing, "overrides"> & { amount?: Amount }>({ overrides }, layer);
-    const others = targets.filter((target) => own(target).own.amount === undefined);
+    const optionsOf = ({ layer }: Target) =>
+      ownOptions<Pick<Spread, "overrides"> & { amount?: Amount }>({ overrides }, layer);
+    const shared = targets.filter((target) => optionsOf(target).own.amount === undefined);
     // Equal shares do not depend on the layers, so the layers are not read.
     const isEven = allocation === uniform && spread.maxLayerAmount === undefined;
     const shares = isEven
       ? undefined
-      : await sharesOf(allocation, amount, await rankedLayers(model, others, importanceScores, scorer), spread);
+      : await sharesOf(allocation, amount, await rankedLayers(model, shared, importanceScores, scorer), spread);
     return (target) => {
-      const { own: given, decidedBy } = own(target);
-      const whole = { decidedBy, empties: empties || isAll(given.amount ?? amount) || isAll(amount) };
-      if (given.amount !== undefined || shares === undefined) return { ...whole, amount: given.amount ?? amount };
-      return { ...whole, amount: { fraction: 0 }, ...shares.get(target) };
+      const { own: options, decidedBy } = optionsOf(target);
+      const canEmpty = empties || isAll(options.amount ?? amount) || isAll(amount);
+      const share =
+        options.amount !== undefined || shares === undefined
+          ? { amount: options.amount ?? amount }
+          : (shares.get(target) ?? { amount: { fraction: 0 } });
+      return { decidedBy, empties: canEmpty, ...share };
     };
   };
 
 async function sharesOf(
   allocation: Allocation,
   amount: Amount,
-  layers: ReadonlyMap<Target, Ranked>,
-  { maxLayerAmount: most = 1, onSpread }: Pick<Sharing, "maxLayerAmount" | "onSpread">,
-): Promise<ReadonlyMap<Target, Pick<OwnAmount, "amount" | "cut">>> {
-  const total = entriesIn([...layers.values()]);
+  layers: ReadonlyMap<Target, RankedTarget>,
+  { maxLayerAmount = 1, onSpread }: Pick<Spread, "maxLayerAmount" | "onSpread">,
+): Promise<ReadonlyMap<Target, Pick<LayerAmount, "amount" | "cut">>> {
+  const total = entryCount([...layers.values()]);
   const share = fractionOf(amount, total);
   // A layer that would lose more than the limit loses just that, and the other layers lose the rest.
   const limited = new Map<Target, number>();
   let shares: ReadonlyMap<Target, Share> = limited;
   for (;;) {
-    const others = new Map([...layers].filter(([target]) => !limited.has(target)));
+    const unlimited = new Map([...layers].filter(([target]) => !limited.has(target)));
     const removed = [...layers].reduce((sum, [target, { before }]) => sum + (limited.get(target) ?? 0) * before, 0);
-    const rest = Math.min(1, (share * total - removed) / Math.max(1, entriesIn([...others.values()])));
-    const asked = others.size === 0 ? [] : await askedShares(allocation, rest, others);
-    shares = new Map<Target, Share>([...limited, ...asked]);
-    const beyond = [...others].filter(([target, { before }]) => fractionIn(shares.get(target) ?? 0, before) > most);
+    const rest = Math.min(1, (share * total - removed) / Math.max(1, entryCount([...unlimited.values()])));
+    const allocated = unlimited.size === 0 ? [] : await requestShares(allocation, rest, unlimited);
+    shares = new Map<Target, Share>([...limited, ...allocated]);
+    const beyond = [...unlimited].filter(
+      ([target, { before }]) => fractionIn(shares.get(target) ?? 0, before) > maxLayerAmount,
+    );
     if (beyond.length === 0) break;
-    for (const [target, { before }] of beyond) limited.set(target, atMost(most, before) / Math.max(1, before));
+    for (const [target, { before }] of beyond)
+      limited.set(target, atMost(maxLayerAmount, before) / Math.max(1, before));
   }
   const remains = [...layers].map(([target, { before }]) => ({
     name: target.layer.name,
@@ -97,56 +104,56 @@ async function sharesOf(
   onSpread?.(remains, share);
   return new Map(
     [...layers].map(([target, { ranked, before }]) => {
-      const own = shares.get(target) ?? 0;
-      const amount = { fraction: fractionIn(own, before) };
-      return [target, typeof own === "number" ? { amount } : { amount, cut: { ranked, before, cut: own } }];
+      const cut = shares.get(target) ?? 0;
+      const amount = { fraction: fractionIn(cut, before) };
+      return [target, typeof cut === "number" ? { amount } : { amount, cut: { ranked, before, cut } }];
     }),
   );
 }
 
-const entriesIn = (layers: readonly Pick<Ranked, "before">[]): number =>
+const entryCount = (layers: readonly Pick<RankedTarget, "before">[]): number =>
   layers.reduce((sum, { before }) => sum + before, 0);
 
 const fractionIn = (share: Share, before: number): number =>
   typeof share === "number" ? share : share.gone / Math.max(1, before);
 
 /** @throws PithError E_OPTION unless the allocation gives a share for each layer. */
-async function askedShares(
+async function requestShares(
   allocation: Allocation,
   share: number,
-  layers: ReadonlyMap<Target, Ranked>,
+  layers: ReadonlyMap<Target, RankedTarget>,
 ): Promise<ReadonlyMap<Target, Share>> {
   const ranked = [...layers.values()].map(({ layer }) => layer);
   const whose = `The allocation "${allocation.id}"`;
   const shares = await awaitedAnswerOf(whose, async () => allocation.shares?.(ranked, share));
-  const isShare = (own: Share): boolean => typeof own === "object" || (own >= 0 && own <= 1);
+  const isShare = (value: Share): boolean => typeof value === "object" || (value >= 0 && value <= 1);
   if (!Array.isArray(shares) || !shares.every(isShare) || shares.length !== ranked.length)
     throw new PithError("E_OPTION", `${whose}: expected a share from 0 to 1 for each of ${ranked.length} layers.`);
   return new Map(Array.from(layers.keys(), (target, index) => [target, shares[index] ?? 0]));
 }
 
-interface Ranked extends Omit<KnownCut, "cut"> {
+interface RankedTarget extends Omit<SharedCut, "cut"> {
   readonly layer: RankedLayer;
 }
 
-/** The layers that can be ranked. Pruning reports why others cannot. */
+/** Returns the layers that can be ranked. Pruning reports why others cannot. */
 async function rankedLayers(
   model: Model,
   targets: readonly Target[],
   importanceScores: Tensors | undefined,
   scorer: Scorer,
-): Promise<ReadonlyMap<Target, Ranked>> {
+): Promise<ReadonlyMap<Target, RankedTarget>> {
   const inference = infer(model);
   const learned = new Set(parametersOf(model, inference));
   const trained = layersOf(model, inference).filter(({ weight }) => learned.has(weight));
   const [first, last] = [trained[0]?.weight, trained.at(-1)?.weight];
-  const found = new Map<Target, Ranked>();
+  const layers = new Map<Target, RankedTarget>();
   for (const target of targets) {
     const read = await readRanked(target, importanceScores, scorer);
     if (read instanceof Miss) continue;
     const { layer, parameter } = target;
     const { ranked, before } = read;
-    found.set(target, {
+    layers.set(target, {
       ranked,
       before,
       layer: {
@@ -154,13 +161,39 @@ async function rankedLayers(
         dims: stored(parameter).dims,
         left: before,
         place: layer.weight === first ? "first" : layer.weight === last ? "last" : undefined,
-        ...(ranked.sample === undefined ? {} : { sample: ranked.sample }),
+        ...(ranked.sample && { sample: ranked.sample }),
         async scores() {
           const [mask, scores] = [await ranked.mask(), await ranked.scores()];
-          return mask === undefined ? scores : scores.filter((_, at) => mask[at] === 1);
+          return mask === undefined ? scores : scores.filter((_, index) => mask[index] === 1);
         },
       },
     });
   }
-  return found;
+  return layers;
+}
+
+export interface Remains {
+  readonly name: string;
+  readonly left: number;
+  readonly size: number;
+}
+
+/** A layer is narrow if it keeps less than this share of the entries that an even spread of the amount would leave. */
+const narrowShare = 1 / 4;
+const namesShown = 12;
+
+export function warnOfNarrowLayers(
+  layers: readonly Remains[],
+  amount: number,
+  parts: "channels" | "weights",
+  { log }: Pick<Context, "log">,
+): void {
+  const narrow = layers.filter(({ left, size }) => left < narrowShare * (1 - amount) * size);
+  if (narrow.length === 0) return;
+  const names = narrow
+    .toSorted((a, b) => a.left / a.size - b.left / b.size)
+    .map(({ name, left, size }) => `${name} (${integer(left)} of ${integer(size)})`);
+  const keep = narrow.length === 1 ? "keeps" : "keep";
+  const text = `${counted(narrow.length, "layer")} ${keep} few ${parts}: ${joinList(names, namesShown)}. Limit the share that a layer loses with \`maxLayerAmount: 0.8\``;
+  log({ id: "narrow", text, level: "warning" });
 }

@@ -8,22 +8,22 @@
  * Weights are the effective values (`readWeight`): masked entries are 0, and integers are scaled per channel.
  */
 import type { Group } from "../../core/analysis/channels.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { outputKind } from "../../core/analysis/output-kind.ts";
 import { brokenNumbers } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/index.ts";
-import { Miss, PithError } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
+import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { awaitedAnswerOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { random } from "../../core/tensor/random.ts";
+import type { Loss } from "../../learn/train/loss.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
-import { type ChannelSlice, channelsAt } from "./channel-places.ts";
+import { type ChannelSlice, channelEvidence, type Network, networkOf, slicesAt } from "./channel-places.ts";
 import type { ScoredGroup } from "./choose-units.ts";
-import { type ChannelPlace, type Channels, isChannelEvidence } from "./criteria/criterion.ts";
-import { criteria } from "./criteria/index.ts";
+import { activation, criteria, magnitude, taylor } from "./criteria.ts";
+import { type ChannelPlace, type Channels, isChannelEvidence } from "./criterion.ts";
 import { missesOf } from "./group-words.ts";
 import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms, rowsAlong } from "./mask.ts";
@@ -31,28 +31,32 @@ import { channelNorms, rowsAlong } from "./mask.ts";
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
 
 /** @param norm 1 for sums of |score|, 2 for sums of squares. */
-export function byNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine): UnitScorer {
+export function scoreByNorm(model: Model, scorer: Scorer, norm: 1 | 2, engine: Engine): UnitScorer {
+  const [network, read] = [networkOf(model), weightReader(model, engine)];
   return (group) =>
-    reduced(model, group, "layers", "mean", async (slice) => {
-      const { axis, layer } = slice;
-      const read = await numbersOf(model, slice, engine);
-      if (read instanceof Miss) return read;
-      const { dims, values } = read;
-      const scores = layer === undefined ? values : scorer.scores(layer, dims, values);
-      return scores instanceof Miss ? scores : channelNorms(scores, dims, axis, norm).map((size) => size ** norm);
+    reduceSlices(group, network, "layers", "mean", async (slice) => {
+      const weight = await read(slice);
+      if (weight instanceof Miss) return weight;
+      const { dims, values } = weight;
+      const scores = slice.layer === undefined ? values : scorer.scores(slice.layer, dims, values);
+      return scores instanceof Miss ? scores : channelNorms(scores, dims, slice.axis, norm).map((size) => size ** norm);
     });
 }
 
-/** Reads a layer's weight, or another stored tensor with the channels. */
-async function numbersOf(model: Model, { value, layer }: ChannelSlice, engine: Engine): Promise<WeightNumbers | Miss> {
-  const read = layer === undefined ? await storedNumbers(model, value, engine) : await readWeight(model, layer, engine);
-  const broken = read instanceof Miss ? undefined : brokenNumbers(read.values);
-  return broken === undefined ? read : new Miss(`"${value.name}" ${broken}`);
-}
+type WeightReader = (slice: ChannelSlice) => Promise<WeightNumbers | Miss>;
 
-async function storedNumbers(model: Model, value: Value, engine: Engine): Promise<WeightNumbers> {
-  const dense = await readStoredValue(model, value, engine);
-  return { dims: dense.dims, values: toFloats(dense) };
+/** Returns a function that reads a layer's weight, or another stored tensor with the channels. */
+function weightReader(model: Model, engine: Engine): WeightReader {
+  const readStored = async ({ value }: ChannelSlice): Promise<WeightNumbers> => {
+    const dense = await readStoredValue(model, value, engine);
+    return { dims: dense.dims, values: toFloats(dense) };
+  };
+  return async (slice) => {
+    const { value, layer } = slice;
+    const numbers = layer === undefined ? await readStored(slice) : await readWeight(model, layer, engine);
+    const broken = numbers instanceof Miss ? undefined : brokenNumbers(numbers.values);
+    return broken === undefined ? numbers : new Miss(`"${value.name}" ${broken}`);
+  };
 }
 
 export interface ChannelScoring extends ScoringOptions {
@@ -67,44 +71,98 @@ export async function unitScorerOf(
   context: Context,
 ): Promise<UnitScorer> {
   const criterion = criteria.of(options.importance ?? "magnitude");
-  const { id, evidence } = criterion;
+  const { id, evidence: statistic } = criterion;
   const layers = groups.flatMap((group) => group.layers);
   if (criterion.units === undefined)
-    return byNorm(model, await scorerOf(model, layers, options, context), norm, context.engine);
-  const known: ReadonlyMap<object, unknown> = isChannelEvidence(evidence)
-    ? await (await import("./channel-evidence.ts")).channelEvidence(model, groups, { id, evidence }, options, context)
-    : await evidenceFor({ id, ...(evidence && { evidence }) }, model, layers, options, context);
+    return scoreByNorm(model, await scorerOf(model, layers, options, context), norm, context.engine);
+  const evidenceOf: ReadonlyMap<object, unknown> = isChannelEvidence(statistic)
+    ? await channelEvidence(model, groups, id, statistic, options, context)
+    : await evidenceFor(id, statistic, model, layers, options, context);
+  const [network, read] = [networkOf(model), weightReader(model, context.engine)];
   const whose = `The importance "${id}"`;
   return async (group) => {
-    const evidence = known.get(group);
+    const evidence = evidenceOf.get(group);
     if (evidence instanceof Miss) return evidence;
-    const named = group.layers[0]?.name ?? "";
+    const name = group.layers[0]?.name ?? "";
     const fault = (text: string): PithError =>
       new PithError(
         "E_OPTION",
-        `${whose}: expected a Float64Array with a score for each unit of "${named}", got ${text}.`,
+        `${whose}: expected a Float64Array with a score for each unit of "${name}", got ${text}.`,
       );
     const over = (how: "mean" | "sum") => (place: ChannelPlace, score: (channels: Channels) => ArrayLike<number>) =>
-      reduced(model, group, place, how, async (slice) => {
+      reduceSlices(group, network, place, how, async (slice) => {
         const { value, axis, layer, unitOf } = slice;
-        const evidence = known.get(layer?.weight ?? value);
+        const evidence = evidenceOf.get(layer?.weight ?? value);
         if (evidence instanceof Miss) return evidence;
-        const nothing = { dims: [0], values: new Float64Array() };
-        const read = place === "activations" ? nothing : await numbersOf(model, slice, context.engine);
-        if (read instanceof Miss) return read;
-        const { dims, values } = read;
+        const weight = place === "activations" ? { dims: [0], values: new Float64Array() } : await read(slice);
+        if (weight instanceof Miss) return weight;
+        const { dims, values } = weight;
         const rows = (numbers: ArrayLike<number> = values) => rowsAlong(numbers, dims, axis);
         const scores = score({ name: layer?.name ?? value.name, values, rows, evidence });
         if (scores.length !== unitOf.length) throw fault(`${scores.length} scores for ${unitOf.length} channels`);
         return scores;
       });
-    const numbers = random(context.seed, "importance", id, named);
+    const numbers = random(context.seed, "importance", id, name);
     const units = { count: group.units, evidence, random: numbers, mean: over("mean"), sum: over("sum") };
     const scores = await awaitedAnswerOf(whose, async () => criterion.units?.(units));
     if (scores instanceof Miss) return scores;
     if (!(scores instanceof Float64Array)) throw fault("another value");
     if (scores.length !== group.units) throw fault(`${scores.length} scores for ${group.units} units`);
     return scores.some(Number.isNaN) ? new Miss(`the criterion "${id}" gives NaN`) : scores;
+  };
+}
+
+/**
+ * Returns the scorer of the given criterion. Without one: Taylor scores if the model scores classes, activations if it does not, and
+ * magnitudes without samples. Taylor scores then need no labels: they measure how much a channel changes the predictions.
+ */
+export async function defaultUnitScorer(
+  model: Model,
+  groups: readonly Group[],
+  options: ChannelScoring,
+  context: Context,
+): Promise<UnitScorer> {
+  const { data, loss } = options;
+  const scoreBy = (change: Partial<ChannelScoring>) => unitScorerOf(model, groups, { ...options, ...change }, context);
+  if (options.importance !== undefined) return scoreBy({});
+  if (data === undefined) return scoreBy({ importance: magnitude });
+  const note = (text: string): void => context.log({ id: "criterion", text, level: "note" });
+  let why = "the model does not score classes";
+  if (loss !== undefined || outputKind(model, undefined) === "classes") {
+    try {
+      const scorer = await scoreBy({ importance: taylor, loss: loss ?? (await evenCrossEntropy()) });
+      note("channels are ranked by Taylor scores");
+      return scorer;
+    } catch (error) {
+      // An explicit loss must fit.
+      if (loss !== undefined || !(error instanceof PithError) || error.code === "E_STOPPED") throw error;
+      why = stripPeriod(error.message);
+    }
+  }
+  const scorer = await scoreBy({ importance: activation });
+  note(`channels are ranked by activations: ${why}`);
+  return scorer;
+}
+
+/**
+ * Returns the cross-entropy between the even distribution and the predictions. Its gradient at the scores is softmax − 1 / classes, so
+ * it does not vanish for samples that the network was trained on, as the gradient of the loss on labels does.
+ */
+async function evenCrossEntropy(): Promise<Loss> {
+  // Training is loaded only if gradients are needed.
+  const [{ outputOf }, { requireClasses, scoreRows }] = [
+    await import("../../learn/train/loss.ts"),
+    await import("../../learn/train/losses/cross-entropy.ts"),
+  ];
+  return {
+    name: "cross-entropy with the even distribution",
+    build(scope) {
+      const { rows, classes } = scoreRows(scope, outputOf(scope));
+      requireClasses(classes);
+      const { emit } = scope;
+      const value = emit.Neg([emit.ReduceMean([emit.LogSoftmax([rows], { axis: -1 })], { keepdims: 0 })]);
+      return { value, feeds: () => ({}) };
+    },
   };
 }
 
@@ -124,29 +182,29 @@ export async function scoredGroups(
   return { scored, misses };
 }
 
-/** Sums per unit, tensor by tensor, so that memory holds one. */
-async function reduced(
-  model: Model,
+/** Sums per unit, tensor by tensor, so that memory holds one tensor. */
+async function reduceSlices(
   group: Group,
+  network: Network,
   place: ChannelPlace,
   how: "mean" | "sum",
   score: (slice: ChannelSlice) => Promise<ArrayLike<number> | Miss>,
 ): Promise<Float64Array | Miss> {
-  const slices = channelsAt(place, model, infer(model), group);
+  const slices = slicesAt(place, group, network);
   if (slices instanceof Miss) return slices;
   const totals = new Float64Array(group.units);
   const tensors = new Float64Array(group.units);
   for (const slice of slices) {
     const scores = await score(slice);
     if (scores instanceof Miss) return scores;
-    const own = new Map<number, number>();
+    const sums = new Map<number, number>();
     slice.unitOf.forEach((unit, index) => {
-      if (unit >= 0) own.set(unit, (own.get(unit) ?? 0) + (scores[index] ?? 0));
+      if (unit >= 0) sums.set(unit, (sums.get(unit) ?? 0) + (scores[index] ?? 0));
     });
-    const mean = [...own.values()].reduce((sum, one) => sum + one, 0) / Math.max(1, own.size);
+    const mean = [...sums.values()].reduce((total, sum) => total + sum, 0) / Math.max(1, sums.size);
     const scale = how === "sum" || mean === 0 ? 1 : mean;
-    for (const [unit, one] of own) {
-      totals[unit] = (totals[unit] ?? 0) + one / scale;
+    for (const [unit, sum] of sums) {
+      totals[unit] = (totals[unit] ?? 0) + sum / scale;
       tensors[unit] = (tensors[unit] ?? 0) + 1;
     }
   }

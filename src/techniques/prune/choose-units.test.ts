@@ -5,7 +5,7 @@ import { infer } from "../../core/analysis/infer.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
-import { uniform } from "./allocations/index.ts";
+import { uniform } from "./allocations.ts";
 import { cutOrders } from "./cut-order.ts";
 import { prune } from "./prune.ts";
 

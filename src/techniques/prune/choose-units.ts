@@ -25,16 +25,17 @@ export interface PlacedUnit {
 }
 
 /**
- * Candidates of a group that is ranked alone. Layers can have different units, as the stages of a network whose shortcuts fill up channels with zeros. Units of
- * the same layers are ranked among themselves and ordered by their ranks, as shares of their channels, so each layer loses its share at any amount.
- * @param candidates in ascending order of their scores. Of equal shares the one with more channels is first, so the total is missed by less.
+ * Orders the candidates of a group that is ranked alone. Layers can have different units, as the stages of a network whose shortcuts fill up
+ * channels with zeros. Units of the same layers are ranked among themselves and ordered by their ranks, as shares of their channels, so each
+ * layer loses its share at any amount. If shares are equal, the unit with more channels is first, so the total is missed by less.
+ * @param candidates in ascending order of their scores.
  */
-function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
+function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
   const shares = new Map<Candidate, number>();
-  for (const own of groupBy(candidates, ({ layers }) => layers).values()) {
-    const total = own.reduce((sum, { channels }) => sum + channels, 0);
+  for (const competitors of groupBy(candidates, ({ layers }) => layers).values()) {
+    const total = competitors.reduce((sum, { channels }) => sum + channels, 0);
     let before = 0;
-    for (const candidate of own) {
+    for (const candidate of competitors) {
       shares.set(candidate, (2 * before + candidate.channels) / (2 * total));
       before += candidate.channels;
     }
@@ -48,7 +49,7 @@ function inShares(candidates: readonly Candidate[]): readonly Candidate[] {
  * size. So a unit that is removed at an amount is removed at every larger one, and the amount is missed by at most half a unit.
  * @param candidates in the order of removal.
  */
-function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
+function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {
   let before = 0;
   return candidates.map(({ group, unit, size }) => {
     const place = Math.floor(before + size / 2);
@@ -58,7 +59,7 @@ function placed(candidates: readonly Candidate[]): readonly PlacedUnit[] {
 }
 
 interface UnitSizes {
-  /** The layers that have it among their output channels. */
+  /** Positions of the layers that have the unit among their output channels, as text. */
   readonly layers: readonly string[];
   /** Number of channels in all layers. */
   readonly channels: Uint32Array;
@@ -113,8 +114,9 @@ export function rankedSets(
   const sets = groupBy(scored, ({ group }) => together(group));
   return Array.from(sets.values(), (set) => {
     const candidates = ranked(set);
-    const inOrder = set.length === 1 ? inShares(candidates) : candidates;
-    const order = placed(possible(inOrder, set, maxShareOf(set[0].group)));
+    const inOrder = set.length === 1 ? orderByShare(candidates) : candidates;
+    const remaining = new RemainingChannels(set, maxShareOf(set[0].group));
+    const order = placeUnits(inOrder.filter(({ group, unit }) => remaining.remove(group, unit)));
     return { groups: set.map(({ group }) => group), total: candidates.length, order };
   });
 }
@@ -135,20 +137,20 @@ function inBlocks(group: Group, order: readonly PlacedUnit[], roundTo: number | 
   for (const unit of channels) sizes[unit] = (sizes[unit] ?? 0) + 1;
   const sizeOf = ({ unit }: PlacedUnit): number => sizes[unit] ?? 0;
   const multiple = multipleOf(group, roundTo);
-  let left = channels.length;
+  let remaining = channels.length;
   const blocks: PlacedUnit[] = [];
   let block: PlacedUnit[] = [];
-  for (const one of order) {
-    block.push(one);
-    left -= sizeOf(one);
-    if (left % multiple !== 0) continue;
-    const size = block.reduce((sum, each) => sum + sizeOf(each), 0);
+  for (const unit of order) {
+    block.push(unit);
+    remaining -= sizeOf(unit);
+    if (remaining % multiple !== 0) continue;
+    const size = block.reduce((sum, member) => sum + sizeOf(member), 0);
     let before = 0;
-    const middle = block.find((each) => {
-      before += sizeOf(each);
+    const middle = block.find((member) => {
+      before += sizeOf(member);
       return 2 * before > size;
     });
-    blocks.push(...block.map((each) => ({ ...each, place: (middle ?? each).place })));
+    blocks.push(...block.map((member) => ({ ...member, place: (middle ?? member).place })));
     block = [];
   }
   return blocks;
@@ -213,25 +215,16 @@ function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
     .sort((a, b) => a.score - b.score);
 }
 
-function possible(
-  candidates: readonly Candidate[],
-  groups: readonly ScoredGroup[],
-  maxShare: number,
-): readonly Candidate[] {
-  const left = new RemainingChannels(groups, maxShare);
-  return candidates.filter(({ group, unit }) => left.remove(group, unit));
-}
-
 /** Counts the indices that can still be removed from each axis that units reach. Groups can share an axis (the parts of a Concat). */
 class RemainingChannels {
   readonly #removable: number[] = [];
-  /** For each unit: positions in `#removable`, each followed by the number of its indices there. */
-  readonly #touched = new Map<Group, readonly number[][]>();
+  /** For each unit: positions in `#removable`, each with the number of the unit's indices along that axis. */
+  readonly #touched = new Map<Group, readonly (readonly [place: number, count: number])[][]>();
 
   constructor(groups: readonly ScoredGroup[], maxShare: number) {
     const places = new Map<Value, Map<number, number>>();
     for (const { group } of groups) {
-      const touched = Array.from({ length: group.units }, (): number[] => []);
+      const touched = Array.from({ length: group.units }, (): [number, number][] => []);
       this.#touched.set(group, touched);
       const counts = new Uint32Array(group.units);
       // Slices along tied axes share one array.
@@ -240,15 +233,15 @@ class RemainingChannels {
         if (seen.has(unitOf)) continue;
         seen.add(unitOf);
         const axes = places.get(value) ?? new Map<number, number>();
-        const most = Math.min(atMost(maxShare, unitOf.length), unitOf.length - 1);
-        const place = axes.get(axis) ?? this.#removable.push(most) - 1;
+        const max = Math.min(atMost(maxShare, unitOf.length), unitOf.length - 1);
+        const place = axes.get(axis) ?? this.#removable.push(max) - 1;
         places.set(value, axes.set(axis, place));
         counts.fill(0);
         unitOf.forEach((unit) => {
           if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
         });
         counts.forEach((count, unit) => {
-          if (count > 0) touched[unit]?.push(place, count);
+          if (count > 0) touched[unit]?.push([place, count]);
         });
       }
     }
@@ -257,10 +250,8 @@ class RemainingChannels {
   /** Removes a unit's indices unless an axis would keep fewer than its minimum. */
   remove(group: Group, unit: number): boolean {
     const touched = this.#touched.get(group)?.[unit] ?? [];
-    for (let at = 0; at < touched.length; at += 2)
-      if ((this.#removable[touched[at] ?? 0] ?? 0) < (touched[at + 1] ?? 0)) return false;
-    for (let at = 0; at < touched.length; at += 2)
-      this.#removable[touched[at] ?? 0] = (this.#removable[touched[at] ?? 0] ?? 0) - (touched[at + 1] ?? 0);
+    if (touched.some(([place, count]) => (this.#removable[place] ?? 0) < count)) return false;
+    for (const [place, count] of touched) this.#removable[place] = (this.#removable[place] ?? 0) - count;
     return true;
   }
 }

@@ -53,7 +53,7 @@ async function leastAmount(
   removals: (amount: number) => readonly Removal[],
   context: Context,
 ): Promise<Reached | Miss> {
-  const leftAt = async (amount: number): Promise<number> => {
+  const measureAt = async (amount: number): Promise<number> => {
     throwIfAborted(context.signal);
     const restore = snapshot(model);
     try {
@@ -64,22 +64,22 @@ async function leastAmount(
       restore();
     }
   };
-  let [low, high, left] = [0, 1, await leftAt(1)];
-  if (!(left <= bound))
+  let [low, high, cost] = [0, 1, await measureAt(1)];
+  if (!(cost <= bound))
     return new Miss(
-      `\`${name}\` cannot be reached: ${percent(left)} of ${of} are left if all removable channels are removed, expected ${percent(bound)}`,
+      `\`${name}\` cannot be reached: ${percent(cost)} of ${of} are left if all removable channels are removed, expected ${percent(bound)}`,
     );
   for (let step = 1; step <= steps; step++) {
     const middle = (low + high) / 2;
-    const found = await leftAt(middle);
+    const next = await measureAt(middle);
     context.progress(step, steps);
-    if (found <= bound) [high, left] = [middle, found];
+    if (next <= bound) [high, cost] = [middle, next];
     else low = middle;
   }
   return {
     amount: high,
-    cost: left / bound,
-    text: `${percent(high)} of the channels are removed, which leaves ${percent(left)} of ${of} (target: ${percent(bound)})`,
+    cost: cost / bound,
+    text: `${percent(high)} of the channels are removed, which leaves ${percent(cost)} of ${of} (target: ${percent(bound)})`,
   };
 }
 
@@ -101,16 +101,16 @@ interface Kind {
 
 /** @param shareOf converts the value of the bound into a share of the original cost. */
 const counted =
-  (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _whole: number) => value) =>
+  (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _original: number) => value) =>
   async (value: number, model: Model): Promise<Meter> => {
-    const whole = await count(model);
-    return { bound: shareOf(value, whole), measure: async () => (await count(model)) / whole };
+    const original = await count(model);
+    return { bound: shareOf(value, original), measure: async () => (await count(model)) / original };
   };
 
 const kinds = {
   macs: { of: "the multiply-accumulates", steps: halvings, meter: counted(macsOf) },
   parameters: { of: "the parameters", steps: halvings, meter: counted(parametersIn) },
-  targetSize: { of: "the bytes", steps: halvings, meter: counted(encodedSize, (bytes, whole) => bytes / whole) },
+  targetSize: { of: "the bytes", steps: halvings, meter: counted(encodedSize, (bytes, original) => bytes / original) },
   faster: {
     of: "the processor time",
     steps: timedHalvings,

@@ -2,7 +2,7 @@ import { type Group, outputsOf, removable } from "../../core/analysis/channels.t
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
-import { byNorm } from "./channel-scores.ts";
+import { scoreByNorm } from "./channel-scores.ts";
 import { inMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";
 import { rankedChannels, type SpreadOptions } from "./structured.ts";
@@ -28,17 +28,18 @@ export async function cutOrders(
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
   const { engine } = completeContext(context);
-  const { sets } = await rankedChannels(cuttable, byNorm(model, byMagnitude, 2, engine), spread);
+  const { sets } = await rankedChannels(cuttable, scoreByNorm(model, byMagnitude, 2, engine), spread);
   const orders = new Map<string, CutOrder>();
   for (const set of sets) {
     const { order, total } = inMultiples(set, roundTo);
     for (const group of set.groups) {
-      const places = new Map(order.flatMap((one) => (one.group === group ? [[one.unit, one.place]] : [])));
+      const places = new Map(order.filter((unit) => unit.group === group).map(({ unit, place }) => [unit, place]));
       for (const layer of group.layers) {
         const unitOf = outputsOf(group, layer)?.unitOf;
         if (unitOf === undefined || orders.has(layer.name)) continue;
-        const own = Array.from(unitOf, (unit) => places.get(unit));
-        if (own.some((place) => place !== undefined)) orders.set(layer.name, { units: total, places: own });
+        const channelPlaces = Array.from(unitOf, (unit) => places.get(unit));
+        if (channelPlaces.some((place) => place !== undefined))
+          orders.set(layer.name, { units: total, places: channelPlaces });
       }
     }
   }

@@ -11,7 +11,7 @@ import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
 import { linear, network } from "../../learn/nn/index.ts";
-import { blockInfluence } from "./block-influence.ts";
+import { blockInfluence } from "./drop-layers.ts";
 import { prune } from "./index.ts";
 import { bypassOf, repeatedLayers } from "./repeated-layers.ts";
 

@@ -1,16 +1,35 @@
-/** Depth pruning by influence: removes the repeated layers that change their input least (`block-influence.ts`). */
-
-import { formatReason, Miss, PithError } from "../../core/errors.ts";
+/**
+ * Depth pruning by influence: removes the repeated layers that change their input x least. Block influence (Men et al. 2024, ShortGPT,
+ * arXiv 2403.03853) is
+ *
+ *     BI = 1 - E[cos(x, y)]
+ *
+ * over channel vectors at all positions of all samples, without padding (attention mask). The runtime computes sums in float64.
+ */
+import type { Block } from "../../core/analysis/blocks.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { layers } from "../../core/analysis/layers.ts";
+import { formatReason, Miss, notFiniteHint, PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { counted } from "../../core/numbers.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import { typeCodes } from "../../core/tensor/types.ts";
+import { attentionMask } from "../../data/batches/rows.ts";
+import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { blockInfluence } from "./block-influence.ts";
+import { trainPart } from "../../data/sources/open.ts";
+import { feedingOf } from "../../runtime/run/feeding.ts";
+import { observe } from "../calibrate/observe.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 import { type Bypass, bypassOf, removeLayers, repeatedLayers } from "./repeated-layers.ts";
 
 /**
  * Removes the least influential repeated layers, in place. All influences are measured before the first layer is removed.
- * @throws PithError E_OPTION without samples, or if fewer layers can be removed, E_UNSUPPORTED if no layers repeat, and as `blockInfluence`.
+ * @throws PithError E_OPTION without samples, or if fewer layers can be removed, E_UNSUPPORTED if no layers repeat, E_DATA if the data
+ * does not fit or has no samples, or an influence is NaN, E_STOPPED on the signal.
  */
 export async function dropLayers(
   model: Model,
@@ -22,41 +41,120 @@ export async function dropLayers(
     throw new PithError("E_OPTION", '"data": `dropLayers` requires samples, to measure the influence of layers.', {
       hint: "Samples need no labels.",
     });
-  const { ways, misses } = removableLayers(model, count);
-  const influence = await blockInfluence(model, ways, { data, samples }, context);
-  const of = (block: Bypass["block"]): number => influence.get(block) ?? 0;
-  const listed = ways.map(({ block }) => `${block.name} ${of(block).toFixed(3)}`).join(", ");
+  const { bypasses, misses } = removableLayers(model, count);
+  const influences = await blockInfluence(model, bypasses, { data, samples }, context);
+  const influenceOf = (block: Block): number => influences.get(block) ?? 0;
+  const listed = bypasses.map(({ block }) => `${block.name} ${influenceOf(block).toFixed(3)}`).join(", ");
   context.log({ id: "influence", text: `influence of the repeated layers, 1 − cos(input, output): ${listed}` });
-  const least = new Set(ways.toSorted((a, b) => of(a.block) - of(b.block)).slice(0, count));
-  const gone = ways.filter((way) => least.has(way));
-  return {
-    changes: removeLayers(model, gone, context, (block) => `removed (influence ${of(block).toFixed(3)})`),
-    misses,
-  };
+  const ascending = bypasses.toSorted((a, b) => influenceOf(a.block) - influenceOf(b.block));
+  const least = new Set(ascending.slice(0, count));
+  const dropped = bypasses.filter((bypass) => least.has(bypass));
+  const textOf = (block: Block): string => `removed (influence ${influenceOf(block).toFixed(3)})`;
+  return { changes: removeLayers(model, dropped, context, textOf), misses };
 }
 
 /** @throws PithError E_OPTION if fewer than `count` layers can be removed, E_UNSUPPORTED if no layers repeat. */
 export function removableLayers(
   model: Model,
   count: number,
-): { readonly ways: readonly Bypass[]; readonly misses: readonly Miss[] } {
-  const found = repeatedLayers(model)
+): { readonly bypasses: readonly Bypass[]; readonly misses: readonly Miss[] } {
+  const all = repeatedLayers(model)
     .flat()
     .map((block) => bypassOf(model, block));
-  const misses = found.filter((way) => way instanceof Miss);
-  const ways = found.flatMap((way) => (way instanceof Miss ? [] : way));
-  if (count >= found.length || count > ways.length) throw tooMany(count, ways.length, found.length, misses);
-  return { ways, misses };
+  const misses = all.filter((bypass) => bypass instanceof Miss);
+  const bypasses = all.filter((bypass): bypass is Bypass => !(bypass instanceof Miss));
+  if (count < all.length && count <= bypasses.length) return { bypasses, misses };
+  const reasons = [...new Set(misses.map((miss) => `${miss.at}: ${formatReason(miss)}`))].slice(0, 3).join("; ");
+  const able = `${bypasses.length} of ${all.length} repeated layers can be removed${reasons && ` (${reasons})`}`;
+  throw new PithError("E_OPTION", `${counted(count, "layer")} cannot be dropped: ${able}, and at least one is kept.`, {
+    hint:
+      bypasses.length === 0
+        ? "Remove channels instead, with `structured`."
+        : `Drop at most ${Math.min(bypasses.length, all.length - 1)}.`,
+  });
 }
 
-function tooMany(count: number, able: number, all: number, misses: readonly Miss[]): PithError {
-  const why = [...new Set(misses.map((miss) => `${miss.at}: ${formatReason(miss)}`))].slice(0, 3).join("; ");
-  const can = `${able} of ${all} repeated layers can be removed`;
-  return new PithError(
-    "E_OPTION",
-    `${counted(count, "layer")} cannot be dropped: ${can}${why === "" ? "" : ` (${why})`}, and at least one is kept.`,
-    {
-      hint: able === 0 ? "Remove channels instead, with `structured`." : `Drop at most ${Math.min(able, all - 1)}.`,
-    },
+export async function blockInfluence(
+  model: Model,
+  bypasses: readonly Bypass[],
+  { data, samples }: { readonly data: Dataset | string; readonly samples: number },
+  { engine, signal, seed, progress }: Context,
+): Promise<ReadonlyMap<Block, number>> {
+  const dataset = await trainPart(data);
+  const hasStates = feedingOf(model, await firstBatch(dataset), dataset.name).states.length > 0;
+  const chosen = hasStates ? take(dataset, samples) : draw(dataset, samples, seed);
+  const inference = infer(model);
+  const statistics = new Map(
+    bypasses.map((bypass) => {
+      const axis = channelAxis(model, bypass, inference);
+      return [bypass.output.name, meanCosine(bypass.input.name, axis, maskName(model, bypass, axis))];
+    }),
   );
+  const statisticOf = (name: string): Statistic<number> => {
+    const statistic = statistics.get(name);
+    if (statistic === undefined) throw new Error(`internal: no block has the output "${name}".`);
+    return statistic;
+  };
+  const cosines = await observe(engine, model, chosen, [...statistics.keys()], statisticOf, { signal, progress });
+  return new Map(
+    bypasses.map(({ block, output }) => {
+      const influence = 1 - (cosines.get(output.name) ?? Number.NaN);
+      if (Number.isFinite(influence)) return [block, influence];
+      const text = `The influence of "${block.name}" is not a number on this data: its values must be finite.`;
+      throw new PithError("E_DATA", text, { hint: notFiniteHint });
+    }),
+  );
+}
+
+/** Returns the channel axis of a layer of the block whose output has the same rank, else the last axis. */
+function channelAxis(model: Model, { block, output }: Bypass, inference: Inference): number {
+  const rank = output.type?.dims?.length ?? 1;
+  const names = new Set(block.layers);
+  const similar = layers(model, inference).find(
+    ({ name, node }) => names.has(name) && node.outputs[0]?.type?.dims?.length === rank,
+  );
+  return similar?.role.outputAxis ?? rank - 1;
+}
+
+/** Returns the name of the attention mask over the positions of a block's output. */
+function maskName({ graph }: Model, { output }: Bypass, axis: number): string | undefined {
+  const dims = output.type?.dims;
+  if (dims === undefined) return undefined;
+  const positions = dimsText(dims.filter((_, index) => index !== (axis < 0 ? axis + dims.length : axis)));
+  return graph.feeds.find(({ name, type }) => attentionMask.test(name) && dimsText(type?.dims) === positions)?.name;
+}
+
+/** Returns the mean cosine between two values; a zero vector has 1 with another zero vector and 0 with any other. */
+function meanCosine(other: string, axis: number, mask: string | undefined): Statistic<number> {
+  return {
+    reduce(emit, y) {
+      const x = y.graph.value(other);
+      if (x === undefined) throw new Error(`internal: there is no value "${other}".`);
+      const toFloat64 = (value: Value): Value => emit.Cast([value], { to: typeCodes.float64 });
+      const [a, b] = [toFloat64(x), toFloat64(y)];
+      const dot = (left: Value, right: Value): Value =>
+        emit.ReduceSum([emit.Mul([left, right]), [axis]], { keepdims: 0 });
+      const none = emit.constant(fromNumbers("float64", [], [0]), "none");
+      const norms = emit.Sqrt([emit.Mul([dot(a, a), dot(b, b)])]);
+      const parallel = toFloat64(emit.Equal([dot(a, a), dot(b, b)]));
+      const cosines = emit.Where([emit.Equal([norms, none]), parallel, emit.Div([dot(a, b), norms])]);
+      const counts = mask === undefined ? undefined : y.graph.value(mask);
+      if (counts === undefined) return [emit.ReduceSum([cosines], { keepdims: 0 }), emit.Size([cosines])];
+      const weights = toFloat64(emit.Cast([counts], { to: typeCodes.bool }));
+      return [emit.Mul([cosines, weights]), weights].map((sum) => emit.ReduceSum([sum], { keepdims: 0 }));
+    },
+    begin() {
+      let [sum, count] = [0, 0];
+      return {
+        add(batch) {
+          const { data } = batch.matrix();
+          for (let index = 0; index < data.length; index += 2) {
+            sum += data[index] ?? 0;
+            count += data[index + 1] ?? 0;
+          }
+        },
+        end: () => sum / count,
+      };
+    },
+  };
 }

@@ -4,12 +4,12 @@ import { counted } from "../../core/numbers.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
+import type { Remains } from "./amounts.ts";
 import type { Choice } from "./choose-units.ts";
-import type { Remains } from "./narrow-layers.ts";
 
 export function partsOf(group: Group): string {
-  const all = group.layers.flatMap((layer) => outputsOf(group, layer)?.unitOf ?? []);
-  const widest = all.reduce((most, one) => (one.length > most.length ? one : most), new Int32Array());
+  const layers = group.layers.map((layer) => outputsOf(group, layer)?.unitOf ?? new Int32Array());
+  const [widest = new Int32Array()] = layers.sort((a, b) => b.length - a.length);
   return partsText(group.units, widest);
 }
 
@@ -21,13 +21,13 @@ function partsText(units: number, unitOf: Int32Array): string {
   return `${counted(units, "unit")} of ${isEven ? each : "several"} channels`;
 }
 
-/** A Miss with the same reason for each layer. @param by the layer or node that prevents the cut. */
+/** Returns a Miss with the same reason for each layer. @param by the layer or node that prevents the cut. */
 export function missesOf({ layers }: Group, reason: string, by?: string): readonly Miss[] {
   const names = [...new Set(layers.map((layer) => layer.name))];
   return names.map((name) => new Miss(reason, name, undefined, by === name ? undefined : by));
 }
 
-/** Each layer once, with the number of its output channels that a choice leaves. */
+/** Returns each layer once, with the number of its output channels that a choice leaves. */
 export const channelsLeft = (choice: Choice): readonly Remains[] =>
   cutLayers(choice).map(({ layer, unitOf, count }) => ({
     name: layer.name,
@@ -36,24 +36,24 @@ export const channelsLeft = (choice: Choice): readonly Remains[] =>
   }));
 
 /**
- * A line for every layer that loses output channels. It names the share of the group if the layer loses another share, and the number of units if units have
- * several of its channels.
+ * Returns a line for every layer that loses output channels. It names the share of the group if the layer loses another share, and the number
+ * of units if units have several of its channels.
  */
 export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outcome["changes"] {
   const { group, units } = choice;
   const removed = new Set(units);
   return cutLayers(choice).map(({ layer, unitOf, count }) => {
-    const own = unitOf.filter((unit) => unit >= 0);
-    const parts = new Set(own);
+    const removable = unitOf.filter((unit) => unit >= 0);
+    const parts = new Set(removable);
     const isShare = count === roundHalfEven((units.length / group.units) * unitOf.length);
     const isPlain = group.units === unitOf.length || (group.units > unitOf.length && isShare);
-    const of =
-      parts.size < own.length
-        ? ` (${[...parts].filter((unit) => removed.has(unit)).length} of ${partsText(parts.size, own)})`
+    const detail =
+      parts.size < removable.length
+        ? ` (${[...parts].filter((unit) => removed.has(unit)).length} of ${partsText(parts.size, removable)})`
         : isPlain
           ? ""
           : ` (${units.length} of ${group.units} in its group of coupled layers)`;
-    return { at: layer.name, what: `${count} of ${unitOf.length} channels cut${of}`, decidedBy };
+    return { at: layer.name, what: `${count} of ${unitOf.length} channels cut${detail}`, decidedBy };
   });
 }
 

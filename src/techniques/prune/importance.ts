@@ -15,14 +15,14 @@ import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
 import { answerOf, areMatrices, statisticOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { random as stream } from "../../core/tensor/random.ts";
+import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
-import { type Importance, isChannelEvidence } from "./criteria/criterion.ts";
-import { criteria, ofChannelsAlone } from "./criteria/index.ts";
+import { channelsOnly, criteria } from "./criteria.ts";
+import { type Importance, isChannelEvidence } from "./criterion.ts";
 
 export interface Scorer {
   /** @param hasMatrices whether values have the layer's layout. @throws PithError E_OPTION without a number per entry. */
@@ -39,37 +39,40 @@ export async function scorerOf(
 ): Promise<Scorer> {
   const criterion = criteria.of(options.importance ?? "magnitude");
   if (criterion === criteria.of("magnitude")) return byMagnitude;
-  const { id, scores: scoresOf, evidence: asked } = criterion;
-  if (scoresOf === undefined || isChannelEvidence(asked))
-    throw new PithError("E_OPTION", `"importance": ${ofChannelsAlone(id)}.`);
-  const evidence = await evidenceFor({ id, ...(asked && { evidence: asked }) }, model, chosen, options, context);
+  const { id, scores: scoresOf, evidence: statistic } = criterion;
+  if (scoresOf === undefined || isChannelEvidence(statistic))
+    throw new PithError("E_OPTION", `"importance": ${channelsOnly(id)}.`);
+  const evidenceOf = await evidenceFor(id, statistic, model, chosen, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {
-      const known = evidence.get(layer.weight);
-      if (known instanceof Miss) return known;
+      const evidence = evidenceOf.get(layer.weight);
+      if (evidence instanceof Miss) return evidence;
       const { role, name } = layer;
-      const unlaid = new PithError("E_UNSUPPORTED", `Layer "${name}": its weight is computed, so it has no matrices.`);
+      const computed = new PithError(
+        "E_UNSUPPORTED",
+        `Layer "${name}": its weight is computed, so it has no matrices.`,
+      );
       const matrices = (): readonly Matrix[] => {
         if (hasMatrices) return weightMatrices(role, dims, values);
-        throw unlaid;
+        throw computed;
       };
-      const numbers = stream(context.seed, "importance", id, name);
       try {
         const whose = `The importance "${id}"`;
-        const weight = { layer, dims, values, matrices, evidence: known, random: numbers };
-        const given = answerOf(whose, () => scoresOf.call(criterion, weight));
+        const numbers = random(context.seed, "importance", id, name);
+        const weight = { layer, dims, values, matrices, evidence, random: numbers };
+        const result = answerOf(whose, () => scoresOf.call(criterion, weight));
         const fault = (text: string): PithError =>
           new PithError("E_OPTION", `${whose}: expected a score for each weight of layer "${name}", got ${text}.`);
-        const flat = given instanceof Float32Array || given instanceof Float64Array;
-        if (!flat && !areMatrices(given))
+        const isFlat = result instanceof Float32Array || result instanceof Float64Array;
+        if (!isFlat && !areMatrices(result))
           throw fault("neither a Float64Array nor a list of matrices { rows, columns, data }");
-        const count = flat ? given.length : given.reduce((sum, own) => sum + own.data.length, 0);
+        const count = isFlat ? result.length : result.reduce((sum, { data }) => sum + data.length, 0);
         if (count !== values.length) throw fault(`${count} scores for ${values.length} weights`);
-        const scores = flat ? given : weightNumbers(role, dims, given);
+        const scores = isFlat ? result : weightNumbers(role, dims, result);
         if (scores.some(Number.isNaN) && brokenNumbers(values) === undefined) throw fault("NaN");
         return scores;
       } catch (error) {
-        if (error !== unlaid) throw error;
+        if (error !== computed) throw error;
         return new Miss("its weight is computed: `pith simplify` can store it", name);
       }
     },
@@ -85,34 +88,31 @@ export interface ScoringOptions {
 }
 
 export async function evidenceFor(
-  { id, evidence }: Pick<Importance, "id"> & { readonly evidence?: Statistic<unknown> | GradientStatistic<unknown> },
+  id: string,
+  statistic: Statistic<unknown> | GradientStatistic<unknown> | undefined,
   model: Model,
   chosen: readonly Layer[],
   options: ScoringOptions,
   context: Context,
 ): Promise<ReadonlyMap<Value, unknown>> {
-  const found = new Map<Value, unknown>();
-  if (evidence !== undefined && "of" in evidence) {
-    const plain = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight);
-    const names = [...new Set(plain)].map(({ name }) => name);
-    const known = await gradientEvidence(model, names, { id, evidence }, options, context);
-    for (const { weight, name } of chosen)
-      found.set(
-        weight,
-        known.get(weight.name) ?? new Miss("the loss has no gradient with respect to its weight", name),
-      );
-    return found;
+  if (statistic !== undefined && "of" in statistic) {
+    const stored = chosen.filter((layer) => weightStorage(layer) === "float").map(({ weight }) => weight.name);
+    const method = { id, evidence: statistic };
+    const gradients = await gradientEvidence(model, [...new Set(stored)], method, options, context);
+    const none = ({ name }: Layer) => new Miss("the loss has no gradient with respect to its weight", name);
+    return new Map(chosen.map((layer) => [layer.weight, gradients.get(layer.weight.name) ?? none(layer)]));
   }
-  const wanted = new Set(chosen.map(({ weight }) => weight));
-  const method = evidence === undefined ? { id } : { id, evidence };
-  await withEvidence(model, "importance", method, options, context, async (knownOf) => {
+  const evidenceOf = new Map<Value, unknown>();
+  const weights = new Set(chosen.map(({ weight }) => weight));
+  const method = statistic === undefined ? { id } : { id, evidence: statistic };
+  await withEvidence(model, "importance", method, options, context, async (contextOf) => {
     for (const layer of layersOf(model, infer(model))) {
-      if (!wanted.has(layer.weight) || found.has(layer.weight)) continue;
-      const known = await knownOf(layer);
-      found.set(layer.weight, known instanceof Miss ? known : known.evidence);
+      if (!weights.has(layer.weight) || evidenceOf.has(layer.weight)) continue;
+      const read = await contextOf(layer);
+      evidenceOf.set(layer.weight, read instanceof Miss ? read : read.evidence);
     }
   });
-  return found;
+  return evidenceOf;
 }
 
 /** Returns gradient statistics by tensor name, without tensors that no gradient reaches. */
@@ -123,7 +123,7 @@ export async function gradientEvidence<E>(
   { data, samples, loss = "cross-entropy" }: ScoringOptions,
   context: Context,
 ): Promise<ReadonlyMap<string, E>> {
-  const asked = statisticOf(`The importance "${id}"`, evidence, answerOf);
+  const statistic = statisticOf(`The importance "${id}"`, evidence, answerOf);
   if (data === undefined) throw new PithError("E_OPTION", `"data": the criterion "${id}" requires labeled samples.`);
   // Loaded on demand: training.
   const [{ observeGradients }, { parseLoss }] = [
@@ -132,7 +132,7 @@ export async function gradientEvidence<E>(
   ];
   const options = { data, samples, loss: typeof loss === "string" ? parseLoss(loss) : loss };
   try {
-    return await observeGradients(model, names, asked, options, context);
+    return await observeGradients(model, names, statistic, options, context);
   } catch (error) {
     if (!(error instanceof PithError) || error.code !== "E_NOT_DIFFERENTIABLE") throw error;
     const floats = hasFloatWeights(model, infer(model)) ? [] : ["Prune the float model, then quantize it."];

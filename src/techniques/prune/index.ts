@@ -2,9 +2,10 @@
 
 export type { Mask } from "../../core/math/smallest.ts";
 export type { MatrixMask, Pattern, PruneGoal, PruneSolution } from "../calibrate/solver.ts";
-export type { Allocation, RankedLayer } from "./allocations/allocation.ts";
-export type { AllocationName } from "./allocations/index.ts";
+export type { Allocation, RankedLayer } from "./allocation.ts";
+export type { AllocationName } from "./allocations.ts";
 export type { Amount } from "./amount.ts";
+export type { ImportanceName } from "./criteria.ts";
 export type {
   ActivationStatistic,
   ChannelPlace,
@@ -13,8 +14,7 @@ export type {
   GateStatistic,
   Importance,
   ScoredWeight,
-} from "./criteria/criterion.ts";
-export type { ImportanceName } from "./criteria/index.ts";
+} from "./criterion.ts";
 export { type KeptLayers, keepLayers, keptLayers } from "./keep-layers.ts";
 export type { Norm } from "./mask.ts";
 export type { PruneOptions } from "./options.ts";

@@ -34,47 +34,45 @@ export const keepLayers = definePass({
   gentler: () => "Keep more layers",
   async run(model, { keep }, context) {
     const stacks = repeatedLayers(model);
-    const stay = new Set(typeof keep === "number" ? evenly(stacks, keep) : keptByName(stacks.flat(), keep));
-    const gone = stacks.flat().filter((block) => !stay.has(block));
-    if (gone.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
-    const bypasses = gone.map((block) => bypassOf(model, block));
-    const misses = bypasses.filter((way) => way instanceof Miss);
+    const kept = new Set(typeof keep === "number" ? evenly(stacks, keep) : selectBlocks(stacks.flat(), keep));
+    const removed = stacks.flat().filter((block) => !kept.has(block));
+    if (removed.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
+    const bypasses = removed.map((block) => bypassOf(model, block));
+    const misses = bypasses.filter((bypass) => bypass instanceof Miss);
     if (misses.length > 0) return { changes: [], misses };
-    const found = bypasses.flatMap((way) => (way instanceof Miss ? [] : way));
-    return { changes: removeLayers(model, found, context), misses: [] };
+    const possible = bypasses.flatMap((bypass) => (bypass instanceof Miss ? [] : bypass));
+    return { changes: removeLayers(model, possible, context), misses: [] };
   },
 });
 
 /** Selects round(i (m - 1) / (k - 1)), i < k, of m layers: includes the first and last; for k = 1 the first. */
 function evenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
-  const most = Math.max(...stacks.map(({ length }) => length));
-  if (count > most)
-    throw new PithError("E_OPTION", `${count} layers cannot be kept: ${stacksText(stacks)}.`, {
-      hint: `Keep at most ${most - 1}.`,
-    });
+  const max = Math.max(...stacks.map(({ length }) => length));
+  if (count > max) {
+    const texts = stacks.map((stack) => `${stack.length} (${stack[0]?.name} to ${stack.at(-1)?.name})`);
+    const text = `${count} layers cannot be kept: the network repeats ${texts.join(", ")}.`;
+    throw new PithError("E_OPTION", text, { hint: `Keep at most ${max - 1}.` });
+  }
   return stacks.flatMap((stack) => {
     if (count >= stack.length) return stack;
-    const places = Array.from({ length: count }, (_, at) => Math.round((at * (stack.length - 1)) / (count - 1 || 1)));
-    return stack.filter((_, at) => places.includes(at));
+    const positions = Array.from({ length: count }, (_, i) => Math.round((i * (stack.length - 1)) / (count - 1 || 1)));
+    return stack.filter((_, index) => positions.includes(index));
   });
 }
 
-function stacksText(stacks: readonly (readonly Block[])[]): string {
-  const texts = stacks.map((stack) => `${stack.length} (${stack[0]?.name} to ${stack.at(-1)?.name})`);
-  return `the network repeats ${texts.join(", ")}`;
-}
-
-function keptByName(all: readonly Block[], wanted: readonly (string | number)[]): readonly Block[] {
-  for (const one of wanted) {
-    if (typeof one === "number" ? one < all.length : all.some(({ name }) => isNamed(one, name))) continue;
-    const hint = `Repeated layers: ${all.map(({ name }, at) => `${at} ${name}`).join(", ")}.`;
-    throw typeof one === "number"
-      ? new PithError("E_OPTION", `There is no repeated layer ${one}: they count from 0 to ${all.length - 1}.`, {
+/** Selects blocks by names, patterns and positions. */
+function selectBlocks(all: readonly Block[], selectors: readonly (string | number)[]): readonly Block[] {
+  const hint = `Repeated layers: ${all.map(({ name }, index) => `${index} ${name}`).join(", ")}.`;
+  const selected = selectors.map((selector) => {
+    const blocks = all.filter(({ name }, index) =>
+      typeof selector === "number" ? selector === index : isNamed(selector, name),
+    );
+    if (blocks.length > 0) return blocks;
+    throw typeof selector === "string"
+      ? new PithError("E_NAME", `No repeated layer is called "${selector}".`, { hint })
+      : new PithError("E_OPTION", `There is no repeated layer ${selector}: they count from 0 to ${all.length - 1}.`, {
           hint,
-        })
-      : new PithError("E_NAME", `No repeated layer is called "${one}".`, { hint });
-  }
-  return all.filter(({ name }, at) =>
-    wanted.some((one) => (typeof one === "number" ? one === at : isNamed(one, name))),
-  );
+        });
+  });
+  return [...new Set(selected.flat())];
 }

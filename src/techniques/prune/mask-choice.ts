@@ -3,19 +3,19 @@ import { maskedAt } from "../../core/analysis/masks.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Mask } from "../../core/math/smallest.ts";
-import { cutMask, cutter, masked, type Threshold } from "../../core/math/smallest.ts";
+
+import { type Cut, cutMask, cutter, type Mask, masked } from "../../core/math/smallest.ts";
+import { integer } from "../../core/numbers.ts";
 import type { Change, Outcome } from "../../core/pass/pass.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { type Keep, stored } from "../../rewrite/edit/fold-mask.ts";
+import { floatOf, type Keep, keptBy, stored } from "../../rewrite/edit/fold-mask.ts";
 import { setMask } from "../../rewrite/edit/set-mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import { readMask, zeroOnce } from "./parameter-masks.ts";
-import type { RankedParameter } from "./ranking.ts";
+import { type RankedParameter, readMask } from "./ranking.ts";
 import { type ParameterSelection, selectParameters, type Target } from "./targets.ts";
 
 export interface MaskChoice {
@@ -27,12 +27,12 @@ export interface MaskChoice {
   /** Whether an entry stays only because the layer would be empty. */
   readonly spared?: boolean;
   mask(): Promise<Mask>;
-  /** The same without a mask, if weights rank themselves. */
+  /** Opens a reader that zeroes entries without a mask, if weights rank themselves. */
   keep?(): Promise<Keep>;
 }
 
 export interface MaskOptions extends ParameterSelection {
-  /** Store masks beside the weights; otherwise weights become zero. */
+  /** Stores masks in addition to the weights; otherwise weights become zero. */
   readonly keepMasks: boolean;
 }
 
@@ -56,11 +56,12 @@ export async function prunePrepared(
   const chosen: MaskChoice[] = [];
   const refused: Miss[] = [];
   for (const target of targets) {
-    const found = await choose(target);
-    if (found instanceof Miss) refused.push(found);
-    else chosen.push(found);
+    const choice = await choose(target);
+    if (choice instanceof Miss) refused.push(choice);
+    else chosen.push(choice);
   }
-  await (keepMasks ? putMasks(model, chosen) : zeroEntries(chosen));
+  for (const choice of chosen)
+    await (keepMasks ? setMask(model, choice.target.parameter, await choice.mask()) : zeroEntries(choice));
   // With `keepMasks`, masks of ones are added as well.
   if (keepMasks || (await isAnyChanged(chosen, tensors)))
     return { changes: chosen.map(changeOf), misses: [...misses, ...refused] };
@@ -74,15 +75,15 @@ async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<
     if (before === after) continue;
     const { parameter } = target;
     if (maskedAt(parameter) !== undefined) return true;
-    const was = tensors.get(parameter);
-    if (was === undefined || !haveSameNumbers(await was.read(), await stored(parameter).read())) return true;
+    const tensor = tensors.get(parameter);
+    if (tensor === undefined || !haveSameNumbers(await tensor.read(), await stored(parameter).read())) return true;
   }
   return false;
 }
 
 function haveSameNumbers(a: Dense, b: Dense): boolean {
-  const others = toFloats(b);
-  return toFloats(a).every((number, at) => number === others[at]);
+  const numbers = toFloats(b);
+  return toFloats(a).every((number, index) => number === numbers[index]);
 }
 
 function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
@@ -93,7 +94,7 @@ function nothingOf({ target: { layer }, before, after }: MaskChoice): Miss {
   return new Miss(before === 0 ? "it has no weights left" : why, layer.name);
 }
 
-/** The same for rules that return masks directly. */
+/** Prunes by rules that return masks directly. */
 export function maskEach(
   model: Model,
   selection: ParameterSelection,
@@ -107,44 +108,38 @@ export function maskEach(
   });
 }
 
-export async function cutOf(
+/** Chooses the entries whose scores are at or above a threshold. */
+export async function thresholdChoice(
   target: Target,
   { mask, scores, from }: RankedParameter,
   before: number,
-  cut: (Threshold & { readonly gone: number }) | undefined,
+  cut: Cut,
 ): Promise<MaskChoice> {
-  if (cut === undefined) throw new Error("internal: nothing was cut");
   const after = before - cut.gone;
-  const whole = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
+  const computeMask = async (): Promise<Mask> => cutMask(await mask(), await scores(), cut);
   if (from === "memory") {
-    const own = await whole();
-    return { target, before, after, mask: async () => own };
+    const result = await computeMask();
+    return { target, before, after, mask: async () => result };
   }
-  if (from === "given") return { target, before, after, mask: whole };
+  if (from === "given") return { target, before, after, mask: computeMask };
   const keep = async (): Promise<Keep> => {
     const [present, keepNext] = [await mask(), cutter(cut)];
     return (weights, start) => keepNext(weights, present?.subarray(start, start + weights.length));
   };
-  return { target, before, after, mask: whole, keep };
+  return { target, before, after, mask: computeMask, keep };
 }
 
-async function putMasks(model: Model, chosen: readonly MaskChoice[]): Promise<void> {
-  for (const { target, mask } of chosen) await setMask(model, target.parameter, await mask());
-}
-
-async function zeroEntries(chosen: readonly MaskChoice[]): Promise<void> {
-  for (const { target, mask, keep = () => keepBy(mask) } of chosen) await zeroOnce(target.parameter, keep);
-}
-
-async function keepBy(mask: MaskChoice["mask"]): Promise<Keep> {
-  const whole = await mask();
-  return (weights, start) => masked(weights, whole.subarray(start, start + weights.length));
+async function zeroEntries({ target: { parameter }, mask, keep }: MaskChoice): Promise<void> {
+  const keepByMask = async (): Promise<Keep> => {
+    const kept = await mask();
+    return (weights, start) => masked(weights, kept.subarray(start, start + weights.length));
+  };
+  parameter.tensor = await keptBy(stored(parameter), floatOf(parameter), keep ?? keepByMask);
 }
 
 function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {
   const size = elementCount(stored(target.parameter).dims);
-  const [pruned, was, left, all] = [before - after, before, after, size].map((count) => count.toLocaleString("en-US"));
   const why = spared ? ": the largest is kept, so that the layer is not empty" : "";
-  const what = `${pruned} of ${was} pruned, ${left} of ${all} left${why}`;
-  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${what}` : what, decidedBy };
+  const text = `${integer(before - after)} of ${integer(before)} pruned, ${integer(after)} of ${integer(size)} left${why}`;
+  return { at: target.layer.name, what: target.kind === "bias" ? `bias: ${text}` : text, decidedBy };
 }

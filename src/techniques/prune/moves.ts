@@ -1,6 +1,6 @@
 /** Candidates that pruning adds to a search: fewer channels or layers. Individual weights do not make the file smaller. */
 import type { Block } from "../../core/analysis/blocks.ts";
-import { asPithError, Miss } from "../../core/errors.ts";
+import { asPithError } from "../../core/errors.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Move, Moves } from "../../core/pass/moves.ts";
@@ -27,11 +27,10 @@ export const pruneMoves: Moves = ({ model, samples }) => {
     }),
   );
   if (samples.calibrate === 0) return channels;
-  const stacks = repeatedIn(model);
-  if (stacks instanceof Miss) return channels;
-  const most = Math.max(0, ...stacks.map((stack) => stack.length));
+  const stacks = findStacks(model);
+  const longest = Math.max(0, ...stacks.map((stack) => stack.length));
   const share = shareOfLayer(stacks, model);
-  const layers = Array.from({ length: Math.floor(most / 2) }, (_, index): Move => {
+  const layers = Array.from({ length: Math.floor(longest / 2) }, (_, index): Move => {
     const count = index + 1;
     return {
       name: `layers −${count}`,
@@ -53,10 +52,12 @@ function shareOfLayer(stacks: readonly (readonly Block[])[], model: Model): numb
   return weights.reduce((sum, bytes) => sum + bytes, 0) / layers.length / storedBytes(model.graph);
 }
 
-function repeatedIn(model: Model) {
+/** Returns no stacks if no layers repeat. */
+function findStacks(model: Model): readonly (readonly Block[])[] {
   try {
     return repeatedLayers(model.clone());
   } catch (error) {
-    return new Miss(asPithError(error).message);
+    asPithError(error);
+    return [];
   }
 }

@@ -18,22 +18,14 @@ import { keptCount } from "./mask.ts";
 /** `prune` implements this pattern without matrices. */
 export const entries = "entries";
 
-/** The same within one layer, for a solver. */
+/** Compares the entries within one layer, for a solver. */
 export const wholeLayer: Pattern = {
   id: entries,
   columns: 1,
-  choose: (scores, kept, amount) =>
-    splitLike(
-      kept,
-      withoutLeast(
-        joined(Uint8Array, kept),
-        joined(
-          Float64Array,
-          scores.map(({ data }) => data),
-        ),
-        amount,
-      ),
-    ),
+  choose: (scores, kept, amount) => {
+    const sizes = scores.map(({ data }) => data);
+    return chooseJointly(sizes, kept, amount);
+  },
 };
 
 const rows: Pattern = {
@@ -43,8 +35,8 @@ const rows: Pattern = {
     scores.map(({ columns, data }, group) => {
       const stays = Uint8Array.from(kept[group] ?? []);
       for (let start = 0; start < stays.length; start += columns) {
-        const own = stays.subarray(start, start + columns);
-        own.set(withoutLeast(own, data.subarray(start, start + columns), amount));
+        const row = stays.subarray(start, start + columns);
+        row.set(withoutLeast(row, data.subarray(start, start + columns), amount));
       }
       return stays;
     }),
@@ -67,18 +59,14 @@ const nOfM = (n: number, m: number): Pattern => ({
 
 /** Keeps the n largest remaining entries of a range; removes one at a time, because there are few. */
 function keepLargest(n: number, stays: MatrixMask, sizes: Float64Array, start: number, end: number): void {
-  let left = 0;
-  for (let at = start; at < end; at++) left += stays[at] ?? 0;
-  for (; left > n; left--) {
-    let [least, place] = [Number.POSITIVE_INFINITY, -1];
-    for (let at = start; at < end; at++) {
-      if (stays[at] === 0) continue;
-      const size = Math.abs(sizes[at] ?? 0);
-      if (place >= 0 && size >= least) continue;
-      least = size;
-      place = at;
+  for (let remaining = keptCount(stays.subarray(start, end)); remaining > n; remaining--) {
+    let [least, smallest] = [Number.POSITIVE_INFINITY, -1];
+    for (let index = start; index < end; index++) {
+      const size = Math.abs(sizes[index] ?? 0);
+      if (stays[index] === 0 || (smallest >= 0 && size >= least)) continue;
+      [least, smallest] = [size, index];
     }
-    stays[place] = 0;
+    stays[smallest] = 0;
   }
 }
 
@@ -89,38 +77,40 @@ const blocks = (high: number, wide: number): Pattern => ({
   choose(scores, kept, amount) {
     const tiles = scores.map(({ columns, data }, group) => {
       const across = Math.ceil(columns / wide);
-      const tileOf = (at: number): number =>
-        Math.floor(Math.floor(at / columns) / high) * across + Math.floor((at % columns) / wide);
+      const tileOf = (index: number): number =>
+        Math.floor(Math.floor(index / columns) / high) * across + Math.floor((index % columns) / wide);
       const sums = new Float64Array(data.length === 0 ? 0 : tileOf(data.length - 1) + 1);
-      const left = new Uint8Array(sums.length);
-      kept[group]?.forEach((stays, at) => {
+      const present = new Uint8Array(sums.length);
+      kept[group]?.forEach((stays, index) => {
         if (stays === 0) return;
-        sums[tileOf(at)] = (sums[tileOf(at)] ?? 0) + (data[at] ?? 0) ** 2;
-        left[tileOf(at)] = 1;
+        sums[tileOf(index)] = (sums[tileOf(index)] ?? 0) + (data[index] ?? 0) ** 2;
+        present[tileOf(index)] = 1;
       });
-      return { tileOf, sums, left };
+      return { tileOf, sums, present };
     });
-    const left = tiles.map((group) => group.left);
-    const sums = joined(
-      Float64Array,
-      tiles.map((group) => group.sums),
+    const stays = chooseJointly(
+      tiles.map(({ sums }) => sums),
+      tiles.map(({ present }) => present),
+      amount,
     );
-    const stays = splitLike(left, withoutLeast(joined(Uint8Array, left), sums, amount));
-    return kept.map((mask, group) => mask.map((own, at) => own & (stays[group]?.[tiles[group]?.tileOf(at) ?? 0] ?? 0)));
+    return kept.map((mask, group) =>
+      mask.map((entry, index) => entry & (stays[group]?.[tiles[group]?.tileOf(index) ?? 0] ?? 0)),
+    );
   },
 });
 
-function splitLike(parts: readonly { readonly length: number }[], all: MatrixMask): readonly MatrixMask[] {
+/** Compares the entries of all groups with each other. */
+function chooseJointly(sizes: readonly Float64Array[], kept: readonly MatrixMask[], amount: number) {
+  const all = withoutLeast(joined(Uint8Array, kept), joined(Float64Array, sizes), amount);
   let start = 0;
-  return parts.map(({ length }) => {
-    const part = all.subarray(start, start + length);
+  return kept.map(({ length }): MatrixMask => {
     start += length;
-    return part;
+    return all.subarray(start - length, start);
   });
 }
 
-const withoutLeast = (left: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
-  cutLeast(left, sizes, roundHalfEven(share * keptCount(left)));
+const withoutLeast = (mask: MatrixMask, sizes: Float64Array, share: number): MatrixMask =>
+  cutLeast(mask, sizes, roundHalfEven(share * keptCount(mask)));
 
 const accepted =
   'is "entries", "rows", n:m such as "2:4" (2 of 4 consecutive weights are kept), blocks such as "4x1", a pattern { id, choose }, or the path of a module that exports one';
@@ -130,7 +120,10 @@ const isPattern = (value: unknown): value is Pattern => isMethod(value, "choose"
 /** A word, a pattern, or the path of a module that exports one. */
 export const patternSchema = v.union(
   [
-    v.pipe(v.string(), v.check(isWord, accepted)),
+    v.pipe(
+      v.string(),
+      v.check((word) => word === entries || patternOf(word) !== undefined, accepted),
+    ),
     v.pipe(
       v.custom<Pattern>(isPattern),
       v.check(
@@ -143,15 +136,11 @@ export const patternSchema = v.union(
   accepted,
 );
 
-function isWord(given: string): boolean {
-  return given === entries || patternOf(given) !== undefined;
-}
-
 /** @returns undefined for `entries` and unknown words, such as module paths. */
-export function patternOf(given: string | Pattern = entries): Pattern | undefined {
-  if (typeof given !== "string") return given;
-  if (given === rows.id) return rows;
-  const [, first, kind, second] = /^([1-9]\d*)([:x])([1-9]\d*)$/.exec(given) ?? [];
+export function patternOf(pattern: string | Pattern = entries): Pattern | undefined {
+  if (typeof pattern !== "string") return pattern;
+  if (pattern === rows.id) return rows;
+  const [, first, kind, second] = /^([1-9]\d*)([:x])([1-9]\d*)$/.exec(pattern) ?? [];
   const [a, b] = [Number(first), Number(second)];
   if (kind === "x") return blocks(a, b);
   // n:m must remove something.

@@ -16,19 +16,17 @@ import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Context, definePass, type OptionValues, type Outcome, type Pass } from "../../core/pass/pass.ts";
 import type { Pattern } from "../calibrate/solver.ts";
-import type { Allocation } from "./allocations/allocation.ts";
-import { allocations } from "./allocations/index.ts";
-import { allocated } from "./amounts.ts";
-import { pruneBySolver } from "./by-solver.ts";
-import { criteria, looksAtGradients, magnitude } from "./criteria/index.ts";
+import type { Allocation } from "./allocation.ts";
+import { allocations } from "./allocations.ts";
+import { allocateAmounts, warnOfNarrowLayers } from "./amounts.ts";
+import { criteria, magnitude, needsGradients } from "./criteria.ts";
 import { type Scorer, scorerOf } from "./importance.ts";
-import { pruneLeast } from "./least-entries.ts";
 import { pruneMoves, runsOfGradients } from "./moves.ts";
-import { warnOfNarrowLayers } from "./narrow-layers.ts";
-import { type PruneOptions, type PruneSettings, pruneOptions, sharesItself, targetsIn } from "./options.ts";
+import { costBounds, hasFixedShare, type PruneOptions, type PruneSettings, pruneOptions } from "./options.ts";
 import { entries, patternOf } from "./pattern.ts";
+import { pruneBySolver, pruneLeast } from "./prune-entries.ts";
 import { foldMasks, isPruned } from "./remove.ts";
-import { solvers } from "./solvers/index.ts";
+import { solvers } from "./solvers.ts";
 
 /**
  * Prunes individual weights (they become zero), whole channels (`structured`), or whole layers (`dropLayers`). Masks of the model are folded in, except with
@@ -57,11 +55,11 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
             ? "the solver uses samples"
             : undefined,
     helps: ranksChannelsByData,
-    labelled: ({ importance }) => looksAtGradients(importance),
+    labelled: ({ importance }) => needsGradients(importance),
   },
   sampleWork: {
     name: "gradients for the scores",
-    runs: (options) => (looksAtGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0),
+    runs: (options) => (needsGradients(options.importance) || ranksChannelsByData(options) ? runsOfGradients : 0),
   },
   async checkModel(copy, { structured, keepMasks, dropLayers }) {
     requireMasks(copy, { structured, keepMasks });
@@ -73,7 +71,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
   gentler: ({ pattern, dropLayers }) =>
     dropLayers !== undefined
       ? "Drop fewer layers"
-      : typeof pattern === "string" && sharesItself(pattern)
+      : typeof pattern === "string" && hasFixedShare(pattern)
         ? "Exclude layers (`except`), or use a `pattern` that removes less"
         : "Use a smaller amount",
   command: {
@@ -106,7 +104,7 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
     const pattern = patternOf(given.pattern ?? criterion.pattern);
     // The schema requires one of them.
     const share = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
-    const [kind] = targetsIn(given);
+    const [kind] = costBounds(given);
     if (share === undefined && kind === undefined)
       throw new PithError(
         "E_OPTION",
@@ -172,10 +170,10 @@ function pruneUnstructured(
   const scorerFor = (layers: readonly Layer[]): Promise<Scorer> => scorerOf(model, layers, scoring, context);
   const choice = { layers: named, except, overrides, keepMasks };
   const share = (fraction: number | undefined) => (fraction === undefined ? {} : { amount: { fraction } });
-  const amountsFor = allocated(model, {
+  const amountsFor = allocateAmounts(model, {
     allocation: scope,
     amount: { fraction: amount },
-    overrides: Object.fromEntries(Object.entries(overrides).map(([name, own]) => [name, share(own.amount)])),
+    overrides: Object.fromEntries(Object.entries(overrides).map(([name, layer]) => [name, share(layer.amount)])),
     empties: false,
     maxLayerAmount,
     onSpread: (layers, share) => warnOfNarrowLayers(layers, share, "weights", context),

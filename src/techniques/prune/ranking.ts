@@ -1,51 +1,53 @@
+/** Reads the entries of a parameter in the order in which they are pruned, and its present mask. */
+import { maskedAt, plainName } from "../../core/analysis/masks.ts";
 import { brokenNumbers, weightStorage } from "../../core/analysis/weight.ts";
-import { Miss } from "../../core/errors.ts";
+import { Miss, PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
 import { type Mask, masked, type RankedEntries, type Scores, sampleOf } from "../../core/math/smallest.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { isDense } from "../../core/tensor/dense.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
+import { elementCount, sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { stored } from "../../rewrite/edit/fold-mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
-import { checkSameDims, maskReader } from "./parameter-masks.ts";
 import type { Target } from "./targets.ts";
 
 /** A tensor for all targets, or one by layer name. */
 export type Tensors = Dense | Readonly<Record<string, Dense>>;
-
-function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
-  const broken = brokenNumbers(values, mask);
-  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
-}
 
 /** A parameter's entries, ranked by stored weights, given scores, or scores in memory. */
 export interface RankedParameter extends RankedEntries {
   readonly from: "weights" | "given" | "memory";
 }
 
-/** Ranks by given scores or a criterion, independently of later changes of the model. */
-async function rankedBy(target: Target, given: Tensors | undefined, scorer: Scorer): Promise<RankedParameter | Miss> {
-  const plain = rankedAsStored(target, given);
-  if (scorer === byMagnitude || forTarget(given, target) !== undefined) return plain;
-  const { layer, parameter } = target;
-  const [mask, weights] = [await plain.mask(), await plain.scores()];
-  const broken = brokenAt(target, weights, mask);
-  if (broken !== undefined) return broken;
-  const hasMatrices = weightStorage(layer) === "float";
-  const scores = scorer.scores(
-    layer,
-    stored(parameter).dims,
-    mask === undefined ? weights : masked(weights, mask),
-    hasMatrices,
-  );
-  if (scores instanceof Miss) return scores;
-  return { ...plain, scores: async () => scores, from: "memory" };
+/** Returns the mask of a parameter; all ones without a mask. */
+export async function readMask(parameter: Value): Promise<Mask> {
+  return (await maskReader(parameter)()) ?? new Uint8Array(elementCount(stored(parameter).dims)).fill(1);
 }
+
+/** Returns a function that reads the present mask even after changes, or undefined without one. */
+function maskReader(parameter: Value): () => Promise<Mask | undefined> {
+  const tensor = maskedAt(parameter)?.mask.tensor;
+  if (tensor === undefined) return async () => undefined;
+  return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
+}
+
+export function checkSameDims(what: string, dims: readonly number[], parameter: Value): void {
+  const expected = stored(parameter).dims;
+  if (sameDims(dims, expected)) return;
+  throw new PithError(
+    "E_SHAPE_MISMATCH",
+    `${what} for "${plainName(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
+  );
+}
+
+export const forTarget = (tensors: Tensors | undefined, { layer }: Target): Dense | undefined =>
+  tensors === undefined || isDense(tensors) ? tensors : tensors[layer.name];
 
 /** Reads the ranking and counts the remaining entries; returns a Miss if its values are not finite. */
 export async function readRanked(target: Target, given: Tensors | undefined, scorer: Scorer) {
-  const ranked = await rankedBy(target, given, scorer);
+  const ranked = await rankEntries(target, given, scorer);
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const before = mask === undefined ? ranked.size : keptCount(mask);
@@ -53,20 +55,32 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
   return broken ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
-/** Ranks by given scores, or by the masked weight. */
-function rankedAsStored(target: Target, given: Tensors | undefined): RankedParameter {
-  const { parameter } = target;
-  const own = forTarget(given, target);
-  if (own !== undefined) checkSameDims("Importance scores", own.dims, parameter);
+/** Ranks by given scores, the masked weight or a criterion, independently of later changes of the model. */
+async function rankEntries(
+  target: Target,
+  given: Tensors | undefined,
+  scorer: Scorer,
+): Promise<RankedParameter | Miss> {
+  const { layer, parameter } = target;
   const tensor = stored(parameter);
-  return {
+  const targetScores = forTarget(given, target);
+  if (targetScores !== undefined) checkSameDims("Importance scores", targetScores.dims, parameter);
+  const ranked: RankedParameter = {
     size: elementCount(tensor.dims),
     mask: maskReader(parameter),
-    scores: async () => toFloats(own ?? (await tensor.read())),
-    from: own === undefined ? "weights" : "given",
+    scores: async () => toFloats(targetScores ?? (await tensor.read())),
+    from: targetScores === undefined ? "weights" : "given",
   };
+  if (scorer === byMagnitude || targetScores !== undefined) return ranked;
+  const [mask, weights] = [await ranked.mask(), await ranked.scores()];
+  const broken = brokenAt(target, weights, mask);
+  if (broken !== undefined) return broken;
+  const values = mask === undefined ? weights : masked(weights, mask);
+  const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
+  return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "memory" };
 }
 
-export function forTarget(given: Tensors | undefined, { layer }: Target): Dense | undefined {
-  return given === undefined || isDense(given) ? given : given[layer.name];
+function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+  const broken = brokenNumbers(values, mask);
+  return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }

@@ -31,17 +31,18 @@ export function repeatedLayers(model: Model): readonly (readonly Block[])[] {
 
 /** Returns a block's output and its replacement: the latest of the inputs with the same type and shape. */
 export function skipOf({ inputs, outputs, name }: Omit<Block, "kind">) {
-  const [output, ...others] = outputs;
-  if (output === undefined || others.length > 0) return new Miss(`it has ${outputs.length} outputs`, name);
-  const alike = new Set(
-    inputs.filter(
-      ({ type }) => type?.type === output.type?.type && dimsText(type?.dims) === dimsText(output.type?.dims),
-    ),
-  );
-  const made = [...output.graph.nodes()].flatMap((node) => node.outputs).filter((value) => value && alike.has(value));
-  const input = made.at(-1) ?? [...alike].at(-1);
+  const [output] = outputs;
+  if (output === undefined || outputs.length > 1) return new Miss(`it has ${outputs.length} outputs`, name);
+  const candidates = new Set(inputs.filter((input) => isSameType(input, output)));
+  const computed = [...output.graph.nodes()]
+    .flatMap((node) => node.outputs)
+    .filter((value) => value && candidates.has(value));
+  const input = computed.at(-1) ?? [...candidates].at(-1);
   return input === undefined ? new Miss("none of its inputs has the shape of its output", name) : { input, output };
 }
+
+const isSameType = (a: Value, b: Value): boolean =>
+  a.type?.type === b.type?.type && dimsText(a.type?.dims) === dimsText(b.type?.dims);
 
 export interface Bypass {
   readonly block: Block;
@@ -52,34 +53,31 @@ export interface Bypass {
 }
 
 export function bypassOf({ graph }: Model, block: Block): Bypass | Miss {
-  const own = new Set(block.nodes);
-  const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !own.has(outermost(use.node, graph)));
+  const nodes = new Set(block.nodes);
+  const isRead = ({ uses }: Value): boolean => [...uses].some((use) => !nodes.has(outermost(use.node, graph)));
   const read = block.outputs.filter(isRead);
-  const through = read.length > 0 ? read : block.outputs;
-  const way = skipOf({ ...block, outputs: through });
-  if (way instanceof Miss) return way;
-  return { block, ...way, leftOver: block.outputs.filter((output) => !through.includes(output)) };
+  const outputs = read.length > 0 ? read : block.outputs;
+  const skip = skipOf({ ...block, outputs });
+  if (skip instanceof Miss) return skip;
+  return { block, ...skip, leftOver: block.outputs.filter((output) => !outputs.includes(output)) };
 }
 
 /** Exporters read common sizes from the cache of one layer: if it is removed, a remaining input with the same shape provides them. */
-function readSizesFromOtherInputs(model: Model, gone: readonly Block[]): void {
+function readSizesFromOtherInputs(model: Model, removed: readonly Block[]): void {
   const inference = infer(model);
-  const theirs = new Set(gone.flatMap(({ nodes }) => nodes));
-  const goes = ({ node }: Use): boolean => theirs.has(outermost(node, model.graph));
+  const nodes = new Set(removed.flatMap((block) => block.nodes));
+  const isRemoved = ({ node }: Use): boolean => nodes.has(outermost(node, model.graph));
   const readsSize = ({ node }: Use): boolean =>
     node.outputs.every((output) => output !== undefined && inference.operand(output)?.elements !== undefined);
-  const staying = model.graph.feeds.filter(({ uses }) => [...uses].some((use) => !goes(use) && !readsSize(use)));
+  const remaining = model.graph.feeds.filter(({ uses }) => [...uses].some((use) => !isRemoved(use) && !readsSize(use)));
   for (const input of model.graph.feeds) {
-    if (staying.includes(input) || ![...input.uses].some(goes)) continue;
-    const { type } = input;
-    const alike = staying.find(
-      (other) => other.type?.type === type?.type && dimsText(other.type?.dims) === dimsText(type?.dims),
-    );
-    if (alike !== undefined) replaceReads(input, alike);
+    if (remaining.includes(input) || ![...input.uses].some(isRemoved)) continue;
+    const similar = remaining.find((other) => isSameType(other, input));
+    if (similar !== undefined) replaceReads(input, similar);
   }
 }
 
-/** @param whatOf the text of the change for a removed layer. */
+/** @param whatOf returns the text of the change for a removed layer. */
 export function removeLayers(
   model: Model,
   bypasses: readonly Bypass[],
@@ -87,10 +85,10 @@ export function removeLayers(
   whatOf: (block: Block) => string = () => "removed",
 ): readonly Change[] {
   const { graph } = model;
-  const gone = bypasses.map(({ block }) => block);
+  const blocks = bypasses.map(({ block }) => block);
   const stored = usedTensors(model);
   const fed = graph.inputs.filter(({ uses }) => uses.size > 0);
-  readSizesFromOtherInputs(model, gone);
+  readSizesFromOtherInputs(model, blocks);
   // A removed layer's output that other nodes read was only exposed for inspection.
   const outputs = new Set(
     bypasses.flatMap(({ leftOver, output }) => (output.uses.size > 0 ? [...leftOver, output] : leftOver)),
@@ -113,46 +111,35 @@ export function removeLayers(
       "inputs and outputs of removed layers were removed: set num_hidden_layers in config.json to the number of remaining layers";
     log({ id: "layers", text, level: "warning" });
   }
+  const changed = (at: string, what: string) => ({ at, what, kind: noLongerThere, decidedBy: "global" }) as const;
   return [
-    ...gone.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
-    ...[...idle, ...lost].map(
-      ({ name }) =>
-        ({
-          at: name,
-          what: "removed from the model's inputs and outputs",
-          kind: noLongerThere,
-          decidedBy: "global",
-        }) as const,
-    ),
-    ...renamed.map(
-      ([at, name]) => ({ at, what: `renamed to "${name}"`, kind: noLongerThere, decidedBy: "global" }) as const,
-    ),
+    ...blocks.map((block) => ({ at: block.name, what: whatOf(block), decidedBy: "global" }) as const),
+    ...[...idle, ...lost].map(({ name }) => changed(name, "removed from the model's inputs and outputs")),
+    ...renamed.map(([from, to]) => changed(from, `renamed to "${to}"`)),
   ];
 }
 
-/** Renames `past_key_values.3.key` to `past_key_values.1.key` if two earlier layers are gone. @returns Old and new names. */
-function renumber(graph: Graph, gone: readonly Value[]): readonly (readonly [from: string, to: string])[] {
-  // The lowest free number of each family of names.
-  const places = new Map<string, number>();
-  for (const { name } of gone) {
-    const number = Number(/\d+/.exec(name)?.[0]);
-    const family = name.replace(/\d+/, "#");
-    places.set(family, Math.min(number, places.get(family) ?? number));
-  }
-  const renamed: [string, string][] = [];
-  const numbered = [...graph.feeds, ...graph.outputs].map((value) => ({
+/** Renames `past_key_values.3.key` to `past_key_values.1.key` if two earlier layers are removed. @returns Old and new names. */
+function renumber(graph: Graph, removed: readonly Value[]): readonly (readonly [from: string, to: string])[] {
+  const parse = (value: Value) => ({
     value,
     number: Number(/\d+/.exec(value.name)?.[0]),
     family: value.name.replace(/\d+/, "#"),
-  }));
+  });
+  // The lowest free number of each family of names.
+  const freeNumbers = new Map<string, number>();
+  for (const { number, family } of removed.map(parse))
+    freeNumbers.set(family, Math.min(number, freeNumbers.get(family) ?? number));
+  const renamed: [string, string][] = [];
+  const numbered = [...graph.feeds, ...graph.outputs].map(parse);
   for (const { value, number, family } of numbered.sort((a, b) => a.number - b.number)) {
-    const free = places.get(family);
+    const free = freeNumbers.get(family);
     if (free === undefined || !(number > free)) continue;
     const name = family.replace("#", String(free));
     if (graph.value(name) !== undefined) continue;
     renamed.push([value.name, name]);
     graph.rename(value, name);
-    places.set(family, free + 1);
+    freeNumbers.set(family, free + 1);
   }
   return renamed;
 }

@@ -16,18 +16,17 @@ import { type Context, definePass, type Outcome, type Pass } from "../../core/pa
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { isDense } from "../../core/tensor/dense.ts";
 import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
-import { type Random, random } from "../../core/tensor/random.ts";
+import { random } from "../../core/tensor/random.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { stored } from "../../rewrite/edit/fold-mask.ts";
-import { global, uniform } from "./allocations/index.ts";
+import { global, uniform } from "./allocations.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
-import { type AmountsFactory, allocated } from "./amounts.ts";
+import { type AmountsFactory, allocateAmounts } from "./amounts.ts";
 import { byMagnitude, scorerOf } from "./importance.ts";
-import { pruneLeast } from "./least-entries.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 import { maskEach, type ScorerFactory } from "./mask-choice.ts";
-import { checkSameDims } from "./parameter-masks.ts";
-import { forTarget, readRanked } from "./ranking.ts";
+import { pruneLeast } from "./prune-entries.ts";
+import { checkSameDims, forTarget, readRanked } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or its values as plain data in a recipe. */
@@ -75,7 +74,7 @@ export const l1Unstructured: Pass<v.GenericSchema<L1Options>> = definePass({
   id: "l1-unstructured",
   summary: "Mask the entries with the smallest magnitudes in each layer",
   options: l1Schema,
-  run: (model, options) => pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options)),
+  run: (model, options) => pruneLeast(model, { ...options, keepMasks: true }, perLayer(model, options)),
 });
 
 const randomSchema = v.strictObject({ ...targetEntries, amount: amountSchema, seed: seedSchema });
@@ -87,15 +86,21 @@ export const randomUnstructured: Pass<v.GenericSchema<RandomOptions>> = definePa
   summary: "Mask entries at random, in each layer",
   options: randomSchema,
   run: (model, options, context) =>
-    pruneLeast(model, { ...options, keepMasks: true }, eachItsOwn(model, options), atRandom(model, options, context)),
+    pruneLeast(
+      model,
+      { ...options, keepMasks: true },
+      perLayer(model, options),
+      scoreAtRandom(model, options, context),
+    ),
 });
 
-const eachItsOwn = (model: Model, options: Pick<L1Options, "amount" | "overrides">): AmountsFactory =>
-  allocated(model, { ...options, allocation: uniform, empties: true });
+const perLayer = (model: Model, options: Pick<L1Options, "amount" | "overrides">): AmountsFactory =>
+  allocateAmounts(model, { ...options, allocation: uniform, empties: true });
 
-function atRandom(model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory {
-  return (layers) => scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
-}
+const scoreAtRandom =
+  (model: Model, { seed }: { seed?: number | undefined }, context: Context): ScorerFactory =>
+  (layers) =>
+    scorerOf(model, layers, { importance: "random" }, { ...context, seed: seed ?? context.seed });
 
 const globalSchema = v.strictObject({
   ...targetEntries,
@@ -130,10 +135,12 @@ export const globalUnstructured: Pass<v.GenericSchema<GlobalOptions>> = definePa
   summary: "Mask the entries with the smallest magnitudes over all layers",
   options: globalSchema,
   run(model, { method, amount, importanceScores, ...options }, context) {
-    const given = method === "random" ? undefined : importanceScores;
-    const amountsFor = allocated(model, { allocation: global, amount, importanceScores: given, empties: true });
-    const scorerFor = method === "random" ? atRandom(model, options, context) : undefined;
-    return pruneLeast(model, { ...options, importanceScores: given, keepMasks: true }, amountsFor, scorerFor);
+    const ranking =
+      method === "random"
+        ? { importanceScores: undefined, scorerFor: scoreAtRandom(model, options, context) }
+        : { importanceScores, scorerFor: undefined };
+    const amountsFor = allocateAmounts(model, { allocation: global, amount, empties: true, ...ranking });
+    return pruneLeast(model, { ...options, ...ranking, keepMasks: true }, amountsFor, ranking.scorerFor);
   },
 });
 
@@ -199,8 +206,8 @@ function pruneChannelsBy(
     if (scores instanceof Miss) return scores;
     const kept = keptChannels(mask, channels);
     const score = (channel: number): number => scores[channel] ?? 0;
-    const gone = kept.toSorted((a, b) => score(a) - score(b)).slice(0, countOf(amount, kept.length, "channels"));
-    return pruneChannels(mask, channels, gone);
+    const lowest = kept.toSorted((a, b) => score(a) - score(b)).slice(0, countOf(amount, kept.length, "channels"));
+    return pruneChannels(mask, channels, lowest);
   });
 }
 
@@ -214,7 +221,8 @@ export const randomStructured: Pass<v.GenericSchema<RandomStructuredOptions>> = 
   options: randomStructuredSchema,
   run: (model, options, context) =>
     pruneChannelsBy(model, options, ({ parameter }, mask, count) => {
-      const numbers = stream(options.seed ?? context.seed, parameter, mask);
+      // The remaining count in the name gives repeated calls new random numbers.
+      const numbers = random(options.seed ?? context.seed, "prune", plainName(parameter), keptCount(mask));
       return Float64Array.from({ length: count }, () => numbers.uniform());
     }),
 });
@@ -231,23 +239,18 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
   id: "custom-from-mask",
   summary: "Apply a given mask",
   options: customSchema,
-  run: pruneAsGiven,
+  run: (model, options) =>
+    maskEach(model, options, (target, mask) => {
+      const { name } = target.layer;
+      const chosen = forTarget(options.mask, target);
+      if (chosen === undefined) throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${name}".`);
+      checkSameDims("A mask", chosen.dims, target.parameter);
+      const kept = toFloat64(chosen);
+      if (kept.some((entry) => entry !== 0 && entry !== 1))
+        throw new PithError("E_OPTION", `custom-from-mask: the mask for "${name}": expected only 0 and 1.`);
+      return intersect(mask, Uint8Array.from(kept));
+    }),
 });
-
-function pruneAsGiven(model: Model, options: v.InferOutput<typeof customSchema>): Promise<Outcome> {
-  const { mask: given } = options;
-  return maskEach(model, options, (target, mask) => {
-    const chosen = forTarget(given, target);
-    if (chosen === undefined)
-      throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${target.layer.name}".`);
-    checkSameDims("A mask", chosen.dims, target.parameter);
-    const kept = toFloat64(chosen);
-    if (kept.some((entry) => entry !== 0 && entry !== 1)) {
-      throw new PithError("E_OPTION", `custom-from-mask: the mask for "${target.layer.name}": expected only 0 and 1.`);
-    }
-    return intersect(mask, Uint8Array.from(kept));
-  });
-}
 
 /** Adds a mask of ones, as PyTorch's `prune.identity`. */
 export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
@@ -257,24 +260,12 @@ export const identity: Pass<v.GenericSchema<ParameterSelection>> = definePass({
   run: (model, options) => maskEach(model, options, (_, mask) => mask),
 });
 
-/** The remaining count in the name gives repeated calls new random numbers. */
-function stream(seed: number, parameter: Value, mask: Mask): Random {
-  return random(seed, "prune", plainName(parameter), keptCount(mask));
-}
-
 function channelAxis(parameter: Value, axis: number): number {
   const { dims } = stored(parameter);
-  if (dims.length < 2) {
-    throw new PithError(
-      "E_SHAPE_MISMATCH",
-      `Channels of "${plainName(parameter)}": expected at least 2 axes, got [${dims.join(", ")}].`,
-    );
-  }
-  if (axis >= dims.length || axis < -dims.length) {
-    throw new PithError(
-      "E_OPTION",
-      `"dim" of "${plainName(parameter)}": expected an axis from 0 to ${dims.length - 1}, got ${axis}.`,
-    );
-  }
+  const name = `"${plainName(parameter)}"`;
+  if (dims.length < 2)
+    throw new PithError("E_SHAPE_MISMATCH", `Channels of ${name}: expected at least 2 axes, got [${dims.join(", ")}].`);
+  if (axis >= dims.length || axis < -dims.length)
+    throw new PithError("E_OPTION", `"dim" of ${name}: expected an axis from 0 to ${dims.length - 1}, got ${axis}.`);
   return axis < 0 ? axis + dims.length : axis;
 }

@@ -21,8 +21,9 @@ import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import type { Allocation } from "./allocations/allocation.ts";
-import { type ChannelScoring, scoredGroups, type UnitScorer } from "./channel-scores.ts";
+import type { Allocation } from "./allocation.ts";
+import { warnOfNarrowLayers } from "./amounts.ts";
+import { type ChannelScoring, defaultUnitScorer, scoredGroups, type UnitScorer } from "./channel-scores.ts";
 import {
   type Choice,
   choicesAt,
@@ -34,61 +35,52 @@ import {
 } from "./choose-units.ts";
 import type { CostBound } from "./cost-bound.ts";
 import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
-import { warnOfNarrowLayers } from "./narrow-layers.ts";
-import { usualUnitScorer } from "./usual-scorer.ts";
-
-type Eligibility = Selection & ChannelOptions;
 
 export interface SpreadOptions {
   readonly scope: Allocation;
   readonly overrides?: Readonly<Record<string, { readonly amount?: number | undefined }>> | undefined;
-  /** The largest share of a layer's channels that may be removed, unless the layer has an amount of its own. */
+  /** The largest share of a layer's channels that may be removed, unless an override sets the amount of the layer. */
   readonly maxLayerAmount?: number | undefined;
 }
 
-interface Options extends Omit<Eligibility, "overrides">, ChannelScoring, SpreadOptions {
-  /** A share of the channels, or what decides it. */
+interface Options extends Omit<Selection, "overrides">, ChannelOptions, ChannelScoring, SpreadOptions {
+  /** A share of the channels, or the cost that decides it. */
   readonly amount: number | CostBound;
   readonly roundTo?: number | undefined;
 }
 
-/** The amount for a group: the smallest override of its layers, since they are cut together. */
+/** Returns the amount for a group: the smallest override of its layers, since they are cut together. */
 function amountOf({ layers }: Group, { overrides }: SpreadOptions, amount: number) {
   const all = layers.map((layer) => ownOptions({ overrides, amount }, layer));
   const [least] = all.filter(({ decidedBy }) => decidedBy !== "global").sort((a, b) => a.own.amount - b.own.amount);
   return { amount: least?.own.amount ?? amount, decidedBy: least?.decidedBy ?? "global" };
 }
 
-const hasOwnAmount = (group: Group, options: SpreadOptions): boolean =>
+const isOverridden = (group: Group, options: SpreadOptions): boolean =>
   amountOf(group, options, Number.NaN).decidedBy !== "global";
 
-export interface RankedChannels {
-  readonly sets: readonly RankedSet[];
-  readonly misses: readonly Miss[];
-}
-
-/** Ranks the channels of groups. A group with an amount of its own is ranked alone, outside the allocation. */
+/** Ranks the channels of groups. A group with an override is ranked alone, outside the allocation. */
 export async function rankedChannels(
   groups: readonly Group[],
   scorer: UnitScorer,
   options: SpreadOptions,
-): Promise<RankedChannels> {
+): Promise<{ readonly sets: readonly RankedSet[]; readonly misses: readonly Miss[] }> {
   const { scored, misses } = await scoredGroups(groups, scorer);
   const { scope, maxLayerAmount = 1 } = options;
   const sets = rankedSets(scored, {
     together: (group) =>
-      hasOwnAmount(group, options) ? group : answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group)),
-    maxShareOf: (group) => (hasOwnAmount(group, options) ? 1 : maxLayerAmount),
+      isOverridden(group, options) ? group : answerOf(`The allocation "${scope.id}"`, () => scope.together?.(group)),
+    maxShareOf: (group) => (isOverridden(group, options) ? 1 : maxLayerAmount),
   });
   return { sets, misses };
 }
 
 export async function pruneStructured(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  const { groups, misses: others } = await freeChannels(model, (one) => eligible(one, options), context);
-  const ranked = await rankedChannels(groups, await usualUnitScorer(model, groups, options, context), options);
-  const { amount, sets } = await decided(model, ranked.sets, options, context);
-  const chosen = chosenAt(sets, amount, options);
+  const { groups, misses } = await freeChannels(model, (form) => eligible(form, options), context);
+  const ranked = await rankedChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
+  const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
+  const chosen = choicesOf(sets, amount, options);
   const { removals, refused } = withoutRefused(
     model,
     chosen.filter(({ units }) => units.length > 0),
@@ -96,74 +88,69 @@ export async function pruneStructured(model: Model, options: Options, context: C
   const untouched = chosen.flatMap(({ group, units }) =>
     units.length > 0 ? [] : missesOf(group, noneChosen(group, ranked.sets, options, amount)),
   );
-  const stays = [...others, ...ranked.misses, ...untouched, ...refused];
+  const allMisses = [...misses, ...ranked.misses, ...untouched, ...refused];
   if (removals.length > 0) {
     const failed = await cut(model, removals);
-    if (failed instanceof Miss) return { changes: [], misses: [...stays, failed] };
+    if (failed instanceof Miss) return { changes: [], misses: [...allMisses, failed] };
   }
-  const spread = removals.filter(({ group }) => !hasOwnAmount(group, options));
+  const spread = removals.filter(({ group }) => !isOverridden(group, options));
   warnOfNarrowLayers(spread.flatMap(channelsLeft), amount, "channels", context);
   const changes = removals.flatMap((removal) => changesOf(removal, amountOf(removal.group, options, amount).decidedBy));
-  return { changes, misses: stays };
+  return { changes, misses: allMisses };
 }
 
-function chosenAt(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly Choice[] {
+function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly Choice[] {
   return sets.flatMap((set) => {
     const [group] = set.groups;
     return group === undefined ? [] : choicesAt(set, amountOf(group, options, amount).amount);
   });
 }
 
-interface Decided {
-  readonly amount: number;
-  readonly sets: readonly RankedSet[];
-}
-
 /** Finer multiples are tried if the cost falls below the first share of the bound; below the second, a warning is printed. */
 const [nearEnough, near] = [0.85, 0.9];
 
 /**
- * The amount: the given one, or the smallest that keeps the bound. Without `roundTo`, finer multiples are used if the usual ones miss the bound by far.
+ * Returns the given amount, or the smallest that keeps the bound. Without `roundTo`, finer multiples are used if the default ones miss the
+ * bound by far.
  * @throws PithError E_OPTION if no amount keeps the bound.
  */
-async function decided(
+async function decideAmount(
   model: Model,
   ranked: readonly RankedSet[],
   options: Options,
   context: Context,
-): Promise<Decided> {
+): Promise<{ readonly amount: number; readonly sets: readonly RankedSet[] }> {
   const { amount, roundTo } = options;
   const inSteps = (multiple: number | undefined) => ranked.map((set) => inMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
   // Loaded on demand: code that reads data and measures times.
   const { amountFor } = await import("./cost-bound.ts");
-  const tried = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
-  for (const multiple of tried) {
+  const multiples = roundTo === undefined ? [undefined, finestMultiple, 1] : [roundTo];
+  for (const multiple of multiples) {
     const sets = inSteps(multiple);
-    const removals = (share: number) => withoutRefused(model, chosenAt(sets, share, options)).removals;
-    const found = await amountFor(amount, model, removals, context);
-    if (multiple !== tried.at(-1) && (found instanceof Miss || found.cost < nearEnough)) continue;
-    if (found instanceof Miss)
-      throw new PithError("E_OPTION", `${found.reason}.`, {
+    const removals = (share: number) => withoutRefused(model, choicesOf(sets, share, options)).removals;
+    const reached = await amountFor(amount, model, removals, context);
+    if (multiple !== multiples.at(-1) && (reached instanceof Miss || reached.cost < nearEnough)) continue;
+    if (reached instanceof Miss)
+      throw new PithError("E_OPTION", `${reached.reason}.`, {
         hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
       });
-    context.log({ id: "target", text: found.text });
-    if (found.cost < near && multiple !== 1) {
+    context.log({ id: "target", text: reached.text });
+    if (reached.cost < near && multiple !== 1) {
       const text =
         "target: whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
       context.log({ id: "target", text, level: "warning" });
     }
-    return { amount: found.amount, sets };
+    return { amount: reached.amount, sets };
   }
   throw new Error("internal: no multiple was tried");
 }
 
-/** Why an amount removes nothing of a group that can be cut. @param ranked sets without multiples. */
-function noneChosen(group: Group, ranked: readonly RankedSet[], options: Options, given: number): string {
-  const { amount } = amountOf(group, options, given);
+/** Returns why an amount removes nothing of a group that can be cut. @param ranked sets without multiples. */
+function noneChosen(group: Group, ranked: readonly RankedSet[], options: Options, passAmount: number): string {
+  const { amount } = amountOf(group, options, passAmount);
   const set = ranked.find(({ groups }) => groups.includes(group));
-  const order = set?.order.filter((one) => one.group === group) ?? [];
-  const [first] = order;
+  const first = set?.order.find((unit) => unit.group === group);
   if (set === undefined || first === undefined)
     return options.maxLayerAmount === undefined
       ? "an axis would have no channel left"
@@ -183,7 +170,7 @@ function noneChosen(group: Group, ranked: readonly RankedSet[], options: Options
     : `${share} of its ${parts} is less than half of the first one`;
 }
 
-/** All choices if they can be cut together; otherwise those that can be cut individually. */
+/** Returns all choices if they can be cut together; otherwise those that can be cut individually. */
 function withoutRefused(
   model: Model,
   chosen: readonly Choice[],
@@ -199,31 +186,29 @@ function withoutRefused(
   return { removals, refused };
 }
 
-interface EligibleGroups {
-  readonly groups: readonly Group[];
-  readonly misses: readonly Miss[];
-  readonly free: Freedom;
-}
-
-/** Groups with a selected layer and no excluded layer. */
-function eligible(model: Model, given: Eligibility): EligibleGroups {
+/** Returns the groups with a selected layer and no excluded layer. */
+function eligible(
+  model: Model,
+  options: Selection & ChannelOptions,
+): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const selected = new Set(selectLayers(all, given).map((layer) => layer.node));
+  const selected = selectLayers(all, options);
+  const nodes = new Set(selected.map((layer) => layer.node));
   const groups: Group[] = [];
-  const misses: Miss[] = given.layers === undefined ? [...noLayers(model, inference, all)] : [];
-  const found = channelGroups(model, inference, given);
-  for (const layer of selectLayers(all, given)) {
+  const misses: Miss[] = options.layers === undefined ? [...noLayers(model, inference, all)] : [];
+  const allGroups = channelGroups(model, inference, options);
+  for (const layer of selected) {
     if (layer.role.kind !== "lookup") continue;
-    if (!found.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))
+    if (!allGroups.some((group) => removable(group).length > 0 && outputsOf(group, layer) !== undefined))
       misses.push(new Miss("its columns are not coupled to the channels of a layer", layer.name));
   }
-  for (const group of found) {
-    if (!group.layers.some((layer) => selected.has(layer.node))) continue;
-    const kept = group.layers.find(({ name }) => isNamed(given.except, name));
-    if (kept !== undefined) {
-      const together = `its channels can only be removed together with those of "${kept.name}", which is excluded`;
-      misses.push(...missesOf(group, together).filter(({ at }) => !isNamed(given.except, at ?? "")));
+  for (const group of allGroups) {
+    if (!group.layers.some((layer) => nodes.has(layer.node))) continue;
+    const excluded = group.layers.find(({ name }) => isNamed(options.except, name));
+    if (excluded !== undefined) {
+      const reason = `its channels can only be removed together with those of "${excluded.name}", which is excluded`;
+      misses.push(...missesOf(group, reason).filter(({ at }) => !isNamed(options.except, at ?? "")));
       continue;
     }
     for (const refused of groupBy(group.refused.values(), formatReason).values()) {

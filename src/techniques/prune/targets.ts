@@ -55,8 +55,8 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
   const { targets, misses } = targetsAmong(model, selected, kind, learned);
-  const others = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
-  return { targets, misses: [...misses, ...others] };
+  const unsupported = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
+  return { targets, misses: [...misses, ...unsupported] };
 }
 
 /** Returns the existing weights and biases of the selected layers. */

@@ -109,14 +109,14 @@ function settled(
 
 /** Returns the input from which values come without arithmetic. */
 function sourceOf(value: Value | undefined, inference: Inference): Value | undefined {
-  let found = value;
-  while (found?.producer !== undefined) {
-    const bound = inference.at(found.producer);
+  let source = value;
+  while (source?.producer !== undefined) {
+    const bound = inference.at(source.producer);
     const rule = bound instanceof Miss ? bound : bound.quantize();
     if (rule instanceof Miss || rule.kind !== "transparent") return undefined;
-    [found] = found.producer.inputs;
+    [source] = source.producer.inputs;
   }
-  return found;
+  return source;
 }
 
 export interface TrimmedVocabulary extends Outcome {
@@ -137,25 +137,25 @@ export interface TrimmedVocabulary extends Outcome {
  */
 export async function trimVocabulary(model: Model, kept: readonly number[]): Promise<TrimmedVocabulary> {
   storeWeights(model);
-  const found = vocabularyOf(model, infer(model));
+  const vocabulary = vocabularyOf(model, infer(model));
   const none = { hasTables: true, changes: [], size: undefined, scores: new Map<string, number>() };
-  if (found === undefined)
+  if (vocabulary === undefined)
     return { ...none, hasTables: false, misses: [new Miss("token ids read no embedding table")] };
-  if (found instanceof Miss) return { ...none, misses: [found] };
-  const { size, tables, scores, slices } = found;
-  const wrong = kept.find((id, place) => !(id < size) || id <= (kept[place - 1] ?? -1));
+  if (vocabulary instanceof Miss) return { ...none, misses: [vocabulary] };
+  const { size, tables, scores, slices } = vocabulary;
+  const wrong = kept.find((id, index) => !(id < size) || id <= (kept[index - 1] ?? -1));
   if (wrong !== undefined || kept.length === 0)
     throw new PithError(
       "E_OPTION",
       `Token ids: expected an ascending list of ids below ${size}, got ${wrong ?? "none"}.`,
     );
-  const stay = new Set(kept);
-  const gone = Array.from({ length: size }, (_, id) => id).filter((id) => !stay.has(id));
-  const told = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
-  if (gone.length === 0) return { ...told, changes: [], misses: [new Miss("all tokens are kept")] };
-  const failed = await cut(model, [{ group: { units: size, slices }, units: gone }]);
-  if (failed instanceof Miss) return { ...told, changes: [], misses: [failed] };
-  const what = `${kept.length} of ${size} tokens kept`;
-  const changed = [...new Set([...tables.map(({ name }) => name), ...told.scores.keys()])];
-  return { ...told, changes: changed.map((at): Change => ({ at, what, decidedBy: "global" })), misses: [] };
+  const ids = new Set(kept);
+  const removed = Array.from({ length: size }, (_, id) => id).filter((id) => !ids.has(id));
+  const result = { hasTables: true, size, scores: new Map(scores.map(({ output, axis }) => [output.name, axis])) };
+  if (removed.length === 0) return { ...result, changes: [], misses: [new Miss("all tokens are kept")] };
+  const failed = await cut(model, [{ group: { units: size, slices }, units: removed }]);
+  if (failed instanceof Miss) return { ...result, changes: [], misses: [failed] };
+  const text = `${kept.length} of ${size} tokens kept`;
+  const changed = [...new Set([...tables.map(({ name }) => name), ...result.scores.keys()])];
+  return { ...result, changes: changed.map((at): Change => ({ at, what: text, decidedBy: "global" })), misses: [] };
 }

@@ -14,7 +14,7 @@ import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
-import { channelMoments } from "../calibrate/moments.ts";
+import { channelMoments } from "../calibrate/column-statistics.ts";
 import { type Stage, walk } from "./stage.ts";
 
 export const recalibrateNorms: Stage = {

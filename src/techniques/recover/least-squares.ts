@@ -23,12 +23,12 @@ import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
+import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
 import type { LayerMatch } from "../calibrate/match.ts";
-import { shiftOutputs } from "../calibrate/shift.ts";
 import { featuresIn } from "../calibrate/statistic.ts";
-import { together } from "../calibrate/together.ts";
+import { zipAsync } from "../calibrate/zip-async.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
 import { type Scope, type Stage, walk } from "./stage.ts";
 
@@ -104,7 +104,7 @@ async function solveLayer(
   if (!changed) return false;
   const answer = biased(layer, walks.inference);
   await putWeights(layer, weights);
-  if (takesBias && !matched.normalized) await shiftOutputs(model, layer, answer?.sum, shift, engine);
+  if (takesBias && !matched.normalized) await addOutputBias(model, layer, answer?.sum, shift, engine);
   for (const norm of walks.norms) if (norm.data === answer?.output) await recalibrate(norm, walks.own);
   return true;
 }
@@ -246,7 +246,7 @@ async function sumsOf(
   const draw = random(context.seed, "rows", matched.name);
   const each = (outputs * before.length) / layer.outputs;
   let step = 0;
-  const batches = together(walks.own.features(seen), walks.original.values([matched.original]));
+  const batches = zipAsync(walks.own.features(seen), walks.original.values([matched.original]));
   for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
     const axes = 1 + (layer.role.outTaps?.length ?? 0);

@@ -9,7 +9,7 @@ import { indexed, view } from "../../data/batches/indexed.ts";
 import type { BatchStore } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import type { Calibration } from "../calibrate/calibration.ts";
-import { together } from "../calibrate/together.ts";
+import { zipAsync } from "../calibrate/zip-async.ts";
 import type { Survivors } from "./kept-channels.ts";
 
 export const wanted = "recover.wanted";
@@ -44,7 +44,7 @@ export async function samplesOf(
   const sizes = new Map<string, readonly number[]>();
   let even = true;
   let count = 0;
-  for await (const [read, { [target]: whole }] of together(own.values(inputs), theirs.values([target]))) {
+  for await (const [read, { [target]: whole }] of zipAsync(own.values(inputs), theirs.values([target]))) {
     if (whole === undefined) return new Miss("the original has no output there", name);
     const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
     for (const [column, { dims }] of Object.entries(row)) {

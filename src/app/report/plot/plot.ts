@@ -13,7 +13,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { bytes, count, counted } from "../../../core/numbers.ts";
 import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
-import { isomorphic } from "../../../techniques/prune/allocations/isomorphic.ts";
+import { isomorphic } from "../../../techniques/prune/allocations.ts";
 import { type CutOrder, cutOrders } from "../../../techniques/prune/cut-order.ts";
 import { type Channels, channelsIn, offersOf } from "../applicable-techniques.ts";
 import { html } from "../markup.ts";

@@ -21,9 +21,9 @@ import { toFloat64 } from "../../../core/tensor/convert.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
+import { addOutputBias } from "../../calibrate/add-output-bias.ts";
+import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/kept.ts";
-import { channelMoments, type Moments } from "../../calibrate/moments.ts";
-import { shiftOutputs } from "../../calibrate/shift.ts";
 import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 /** Minimum share by which a range must shrink to justify a trial. */
@@ -142,9 +142,9 @@ async function absorb(
       shift[Math.floor(at / weight.columns)] =
         (shift[Math.floor(at / weight.columns)] ?? 0) + number * (ofUnit[unit] ?? 0);
     });
-    await shiftOutputs(model, reader, biased(reader, inference)?.sum, shift, engine);
+    await addOutputBias(model, reader, biased(reader, inference)?.sum, shift, engine);
   }
-  await shiftOutputs(
+  await addOutputBias(
     model,
     layer,
     biased(layer, inference)?.sum,

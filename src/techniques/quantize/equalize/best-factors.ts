@@ -14,7 +14,7 @@ import {
   subtract,
   transpose,
 } from "../../../core/math/index.ts";
-import type { ColumnRange } from "../../calibrate/column-range.ts";
+import type { ColumnRange } from "../../calibrate/column-statistics.ts";
 import type { EqualizeOptions } from "./transformation.ts";
 
 export interface InputSample extends ColumnRange {

@@ -16,7 +16,7 @@ import { trainPart } from "../../../data/sources/open.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
-import { columnRange } from "../../calibrate/column-range.ts";
+import { columnRange } from "../../calibrate/column-statistics.ts";
 import { featuresOf } from "../../calibrate/features.ts";
 import { measuredOnce, observeOnce } from "../../calibrate/kept.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";

@@ -1,7 +1,7 @@
 import { descend, type Matrix, matrix, operate, type Surgeon } from "../../../core/math/index.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import { inverseHessians } from "../../calibrate/inverse-hessians.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
-import { surgeonsFor } from "../../calibrate/surgeons.ts";
 import { nearestCode, nearestCodes } from "../grid.ts";
 import { leastSquares } from "./mse.ts";
 
@@ -127,7 +127,7 @@ export function correctionBy(
   const orders = evidence.groups.map(mostSeenFirst);
   const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
   // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.
-  const made = surgeonsFor(layer, grams, multiply, damping).then((surgeons) => ({
+  const made = inverseHessians(layer, grams, multiply, damping).then((surgeons) => ({
     orders,
     surgeons: surgeons.map((one) => ({ ...one, dead: new Uint8Array(one.dead.length) })),
   }));

@@ -15,8 +15,8 @@
 import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../../core/math/index.ts";
 import { dot } from "../../../core/math/vector.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
+import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
-import { type RowReads, rowReads } from "../../calibrate/row-reads.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
 import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";

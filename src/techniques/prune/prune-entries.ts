@@ -1,10 +1,9 @@
-/** Prunes layer by layer with a solver, which chooses entries by a pattern and can correct the others. */
+/** Prunes entries layer by layer: the lowest-scoring ones, or those that a solver chooses by a pattern; a solver can correct the others. */
 import { weightMatrices, weightNumbers, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
-import type { Mask } from "../../core/math/smallest.ts";
-import { cutLeast, type Scores } from "../../core/math/smallest.ts";
+import { cutLeast, cutSmallest, type Mask, type Scores } from "../../core/math/smallest.ts";
 import { answerOf, areMatrices, awaitedAnswerOf } from "../../core/pass/own-methods.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
@@ -13,14 +12,49 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { floatOf, stored } from "../../rewrite/edit/fold-mask.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
-import { fractionOf } from "./amount.ts";
+import { countOf, fractionOf } from "./amount.ts";
 import type { AmountsFactory } from "./amounts.ts";
 import type { Scorer, ScoringOptions } from "./importance.ts";
 import { intersect, keptCount } from "./mask.ts";
-import { type MaskOptions, prunePrepared, type ScorerFactory } from "./mask-choice.ts";
+import { type MaskOptions, prunePrepared, type ScorerFactory, thresholdChoice } from "./mask-choice.ts";
 import { wholeLayer } from "./pattern.ts";
-import { readRanked } from "./ranking.ts";
+import { readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
+
+export function pruneLeast(
+  model: Model,
+  options: MaskOptions & { readonly importanceScores?: Tensors | undefined },
+  amountsFor: AmountsFactory,
+  scorerFor?: ScorerFactory,
+): Promise<Outcome> {
+  return prunePrepared(model, options, scorerFor, async (targets, scorer) => {
+    const amountOf = await amountsFor(targets, scorer);
+    return async (target) => {
+      const { amount, decidedBy, empties, cut: shared } = amountOf(target);
+      if (shared !== undefined && (empties || shared.cut.gone < shared.before))
+        return { ...(await thresholdChoice(target, shared.ranked, shared.before, shared.cut)), decidedBy };
+      const read = await readRanked(target, options.importanceScores, scorer);
+      if (read instanceof Miss) return read;
+      const { ranked, mask, scores, before } = read;
+      // The values stay in memory for all readings; the mask itself is computed on the last one.
+      const inHand = { ...ranked, mask: async () => mask, scores: async () => scores };
+      const { name } = target.layer;
+      try {
+        const count = countOf(amount, before);
+        if (count === 0 && decidedBy !== "global")
+          return new Miss("its own amount in `overrides` removes nothing", name);
+        const spared = !empties && count > 0 && count === before;
+        const [cut] = await cutSmallest([inHand], spared ? count - 1 : count);
+        if (cut === undefined) throw new Error("internal: nothing was cut");
+        return { ...(await thresholdChoice(target, ranked, before, cut)), decidedBy, spared };
+      } catch (error) {
+        if (!(error instanceof PithError)) throw error;
+        const hint = `To prune the other layers, exclude this one: \`except: "${name}"\`.`;
+        throw error.reworded({ at: `Layer "${name}"`, hint });
+      }
+    };
+  });
+}
 
 interface SolverOptions extends MaskOptions, Pick<ScoringOptions, "data" | "samples"> {
   readonly solver: Solver | undefined;
@@ -43,36 +77,34 @@ export async function pruneBySolver(
 ): Promise<Outcome> {
   storeWeights(model);
   const whose = `The solver "${solver.id}"`;
-  return withEvidence(model, "solver", solver, options, context, (knownOf) =>
+  return withEvidence(model, "solver", solver, options, context, (contextOf) =>
     prunePrepared(model, options, scorerFor, async (targets, scorer) => {
       const amountOf = await amountsFor(targets, scorer);
       return async (target) => {
         const { layer } = target;
         context.progress(targets.indexOf(target), targets.length);
-        const numbers = await numbersOf(target, scorer);
+        const numbers = await readNumbers(target, scorer);
         if (numbers instanceof Miss) return numbers;
-        const known = await knownOf(layer);
-        if (known instanceof Miss) return known;
+        const layerContext = await contextOf(layer);
+        if (layerContext instanceof Miss) return layerContext;
         const { amount, decidedBy, empties } = amountOf(target);
         const { scores, kept, mask } = numbers;
         const before = keptCount(mask);
         const goal = { pattern: checkedPattern(pattern, target), amount: fractionOf(amount, before) };
-        const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, known));
+        const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, layerContext));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
           throw new PithError("E_OPTION", `${whose}: expected { weights, kept } for layer "${layer.name}".`);
         checkMasks(whose, target, kept, solution.kept);
         const matrices = solution.kept.map((data) => ({ data }));
-        const left = intersect(
-          mask,
-          Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices)),
-        );
-        const after = keptCount(left);
+        const chosen = Uint8Array.from(weightNumbers(layer.role, stored(target.parameter).dims, matrices));
+        const result = intersect(mask, chosen);
+        const after = keptCount(result);
         if (before > 0 && after === 0 && !empties) {
-          const own = cutLeast(mask, numbers.flat, before - 1);
-          return { target, before, after: 1, mask: async () => own, decidedBy, spared: true };
+          const largest = cutLeast(mask, numbers.flat, before - 1);
+          return { target, before, after: 1, mask: async () => largest, decidedBy, spared: true };
         }
-        if (solution.weights !== undefined) writeWeights(whose, target, solution.weights, left);
-        return { target, before, after, mask: async () => left, decidedBy };
+        if (solution.weights !== undefined) writeWeights(whose, target, solution.weights, result);
+        return { target, before, after, mask: async () => result, decidedBy };
       };
     }),
   );
@@ -85,16 +117,16 @@ interface LayerNumbers {
   readonly mask: Mask;
 }
 
-async function numbersOf(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
+async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers | Miss> {
   const { layer, parameter } = target;
   if (weightStorage(layer) !== "float") return new Miss("its weight is not stored as float matrices", layer.name);
   const read = await readRanked(target, undefined, scorer);
   if (read instanceof Miss) return read;
   const { scores, mask = new Uint8Array(scores.length).fill(1) } = read;
   const { dims } = stored(parameter);
-  const left = scores.map((score, at) => (mask[at] === 1 ? score : 0));
+  const remaining = scores.map((score, index) => (mask[index] === 1 ? score : 0));
   const kept = weightMatrices(layer.role, dims, mask).map(({ data }) => Uint8Array.from(data));
-  return { flat: scores, scores: weightMatrices(layer.role, dims, left), mask, kept };
+  return { flat: scores, scores: weightMatrices(layer.role, dims, remaining), mask, kept };
 }
 
 /** Reports errors of a custom pattern by its name. */
@@ -117,18 +149,18 @@ function checkMasks(
   kept: readonly MatrixMask[],
   chosen: readonly MatrixMask[],
 ): void {
-  const isMask = (one: MatrixMask, group: number): boolean =>
-    one?.length === kept[group]?.length && one.every((entry) => entry === 0 || entry === 1);
+  const isMask = (mask: MatrixMask, group: number): boolean =>
+    mask?.length === kept[group]?.length && mask.every((entry) => entry === 0 || entry === 1);
   if (!Array.isArray(chosen) || chosen.length !== kept.length || !chosen.every(isMask))
     throw new PithError("E_OPTION", `${whose}: expected 0 or 1 for each entry of layer "${layer.name}".`);
 }
 
 /** Writes a solver's weights, with 0 for pruned entries. @throws PithError E_OPTION if they do not fit the layer. */
-function writeWeights(whose: string, { layer, parameter }: Target, weights: readonly Matrix[], left: Mask): void {
+function writeWeights(whose: string, { layer, parameter }: Target, weights: readonly Matrix[], mask: Mask): void {
   const { dims } = stored(parameter);
-  const numbers = weightNumbers(layer.role, dims, weights).map((value, at) => (left[at] === 1 ? value : 0));
-  const given = weights.reduce((sum, { data }) => sum + data.length, 0);
-  if (given !== left.length || !numbers.every(Number.isFinite))
+  const numbers = weightNumbers(layer.role, dims, weights).map((value, index) => (mask[index] === 1 ? value : 0));
+  const count = weights.reduce((sum, { data }) => sum + data.length, 0);
+  if (count !== mask.length || !numbers.every(Number.isFinite))
     throw new PithError("E_OPTION", `${whose}: expected a finite number for each entry of layer "${layer.name}".`);
   parameter.tensor = inMemory(fromNumbers(floatOf(parameter), dims, numbers));
 }

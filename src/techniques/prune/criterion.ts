@@ -1,12 +1,11 @@
 /** Criteria score weights or channels; the smallest |score| is pruned. */
-
-import type { Miss } from "../../../core/errors.ts";
-import type { Matrix } from "../../../core/math/matrix.ts";
-import type { Scores } from "../../../core/math/smallest.ts";
-import type { Random } from "../../../core/tensor/random.ts";
-import type { GradientStatistic } from "../../../learn/train/gradient-statistic.ts";
-import type { LayerContext } from "../../calibrate/solver.ts";
-import type { Statistic } from "../../calibrate/statistic.ts";
+import type { Miss } from "../../core/errors.ts";
+import type { Matrix } from "../../core/math/matrix.ts";
+import type { Scores } from "../../core/math/smallest.ts";
+import type { Random } from "../../core/tensor/random.ts";
+import type { GradientStatistic } from "../../learn/train/gradient-statistic.ts";
+import type { LayerContext } from "../calibrate/solver.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
 
 export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multiply"> {
   readonly dims: readonly number[];
@@ -16,7 +15,7 @@ export interface ScoredWeight<E = unknown> extends Omit<LayerContext<E>, "multip
   matrices(): readonly Matrix[];
 }
 
-/** Where channels are scored: in the weights that compute them, the scales of normalizations, or the inputs of layers that sum them. */
+/** Tensors in which channels are scored: weights that compute them, scales of normalizations, or inputs of layers that sum over them. */
 export type ChannelPlace = "layers" | "scales" | "activations";
 
 export interface Channels<E = unknown> {

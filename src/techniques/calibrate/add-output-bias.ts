@@ -18,7 +18,7 @@ import { inMemory } from "../../core/tensor/dense.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 
 /** @param sum the Add that follows the layer (`biased`) */
-export async function shiftOutputs(
+export async function addOutputBias(
   model: Model,
   layer: Layer,
   sum: BiasedOutput["sum"],

@@ -6,18 +6,21 @@ import { type Matrix, type Multiply, type Surgeon, surgeonFor } from "../../core
  * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).
  * @param damping share of the mean of the diagonal that is added to it. @throws PithError E_DATA if they are singular.
  */
-export async function surgeonsFor(
+export async function inverseHessians(
   { name }: Layer,
   grams: readonly Matrix[],
   multiply: Multiply,
   damping?: number,
 ): Promise<readonly Surgeon[]> {
-  const surgeons: Surgeon[] = [];
+  const inverses: Surgeon[] = [];
   for (const gram of grams) {
-    const surgeon = await surgeonFor(gram, multiply, damping);
-    if (surgeon instanceof Miss)
-      throw new PithError("E_DATA", `of what comes into it ${surgeon.reason}.`, { at: `Layer "${name}"` });
-    surgeons.push(surgeon);
+    const inverse = await surgeonFor(gram, multiply, damping);
+    if (inverse instanceof Miss)
+      throw new PithError("E_DATA", `cannot invert the Hessian of its inputs: ${inverse.reason}.`, {
+        at: `Layer "${name}"`,
+        hint: "Check the calibration samples: they may contain NaN or overflow.",
+      });
+    inverses.push(inverse);
   }
-  return surgeons;
+  return inverses;
 }

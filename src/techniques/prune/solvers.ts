@@ -1,0 +1,67 @@
+import { type Matrix, matrix, operate, type Surgeon, type Surgery, sliceColumns } from "../../core/math/index.ts";
+import { methodTable } from "../../core/pass/method-table.ts";
+import { type Gram, gramMatrices } from "../calibrate/gram.ts";
+import { inverseHessians } from "../calibrate/inverse-hessians.ts";
+import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
+
+/** Number of columns that are ranked together, as in the paper. */
+const blockSize = 128;
+
+/**
+ * SparseGPT (Frantar and Alistarh 2023): prunes entries with the lowest cost w² / U²ⱼⱼ (`core/math/optimal-brain-surgeon.ts`) and corrects later
+ * columns, in blocks of 128 columns over all outputs, or m columns for n:m. Layers are processed in order on changed inputs.
+ * Requires many more rows of inputs than a layer has inputs.
+ */
+const sparsegpt = {
+  id: "sparsegpt",
+  summary: "prune the least important weights, update the rest to compensate (optimal brain surgeon; needs samples)",
+  evidence: gramMatrices,
+  of: "changed",
+  async prune(weights, kept, { pattern, amount }, { evidence, layer, multiply }) {
+    const inverses = await inverseHessians(layer, evidence.groups, multiply);
+    const masks = weights.map(({ rows, columns }, group) =>
+      matrix(rows, columns, Float64Array.from(kept[group] ?? [])),
+    );
+    const surgery: Surgery = {
+      step: stepOf(pattern),
+      look(columns, from) {
+        const scores = inverses.map((inverse, group) => costs(columns[group] ?? matrix(0, 0), inverse, from));
+        const to = from + (columns[0]?.columns ?? 0);
+        const present = masks.map((mask) => Uint8Array.from(sliceColumns(mask, from, to).data));
+        const chosen = pattern.choose(scores, present, amount);
+        for (const [group, mask] of masks.entries()) write(chosen[group] ?? new Uint8Array(), mask, from);
+      },
+      becomes: (group, row, column, value) =>
+        masks[group]?.data[row * (masks[group]?.columns ?? 0) + column] === 1 ? value : 0,
+    };
+    const corrected = await operate(weights, inverses, surgery, multiply);
+    return { weights: corrected, kept: masks.map(({ data }) => Uint8Array.from(data)) };
+  },
+} satisfies Solver<Gram>;
+
+const table = { sparsegpt };
+
+export const solvers = methodTable<Solver, keyof typeof table>(table, {
+  kind: "a solver",
+  does: "prune",
+  title: "Solvers (--solver)",
+});
+
+/** Patterns with a fixed share decide per unit. Patterns without columns are asked once. */
+function stepOf({ columns, share }: Pattern): number {
+  if (columns === undefined) return Number.POSITIVE_INFINITY;
+  return share === undefined ? Math.max(1, Math.floor(blockSize / columns)) * columns : columns;
+}
+
+/** Returns w² / U²ⱼⱼ of the columns from `from` on. */
+function costs({ rows, columns, data }: Matrix, { upper }: Surgeon, from: number): Matrix {
+  const pivot = (column: number): number => upper.data[(from + column) * (upper.columns + 1)] ?? 1;
+  const scores = data.map((w, index) => (w / pivot(index % columns)) ** 2);
+  return matrix(rows, columns, scores);
+}
+
+function write(chosen: MatrixMask, into: Matrix, from: number): void {
+  const width = chosen.length / Math.max(1, into.rows);
+  for (let row = 0; row < into.rows; row++)
+    into.data.set(chosen.subarray(row * width, (row + 1) * width), row * into.columns + from);
+}
