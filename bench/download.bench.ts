@@ -22,7 +22,7 @@ import { completeContext } from "../src/rewrite/index.ts";
 import { secondsSince } from "../src/runtime/run/elapsed.ts";
 import { timedFeeds, timedShapes } from "../src/runtime/run/timed-inputs.ts";
 import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";
-import { distortions } from "../src/techniques/quantize/milder.ts";
+import { distortions } from "../src/techniques/quantize/precision-fallback.ts";
 import { filesOf, type Network, networks } from "./compress/networks.ts";
 import { taskOf } from "./compress/task.ts";
 import { heading, line, points, table, target } from "./lib/print.ts";

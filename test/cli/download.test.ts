@@ -51,7 +51,7 @@ describe("--target-download", () => {
     const larger = await json(...words("--target-download", "4kB", ...lossy()));
     expect(brotliOf(larger)).toBeGreaterThan(brotliOf(found));
     const { err } = await pith(...words("--target-download", "4kB", ...lossy()));
-    expect(err).toMatch(/weights are rounded with rdoq, whose values brotli shortens/);
+    expect(err).toMatch(/--target-download uses --rounder rdoq/);
   });
 
   test("accepts bits per weight: those of the whole file after brotli, divided by the parameters", async () => {
@@ -78,7 +78,9 @@ describe("--target-download", () => {
     async (options) => {
       const { code, err } = await pith(...words("--target-download", "3kB", ...options, ...data()));
       expect(code).toBe(2);
-      expect(err).toMatch(/--target-download needs 8-bit integers that the rounding method rdoq chooses/);
+      expect(err).toMatch(
+        /--target-download: a download size needs 8-bit integers that the rounding method rdoq chooses/,
+      );
       expect(err).toContain("hint: Use --scheme weights, dynamic or static");
     },
   );
@@ -98,7 +100,7 @@ describe("--target-download", () => {
   test("needs samples", async () => {
     const { code, err } = await pith(...words("--target-download", "3kB"));
     expect(code).toBe(2);
-    expect(err).toContain("quantize needs --data with --target-download: rdoq rounds by the inputs of layers.");
+    expect(err).toContain("quantize needs --data here: the rounding method uses layer inputs.");
     expect(err).toMatch(/hint: Representative samples; labels are not needed/);
   });
 
@@ -158,6 +160,6 @@ describe("--epochs with rdoq", () => {
     expect(err).toContain("the checkpoint has done the 2 epochs that are requested");
     const refused = await pith(...words(...trained, "--resume", ...lossy()));
     expect(refused.code).toBe(2);
-    expect(refused.err).toContain("quantize: --resume: expected --checkpoint, the folder to continue from");
+    expect(refused.err).toContain("--resume: expected --checkpoint, the folder to continue from");
   });
 });

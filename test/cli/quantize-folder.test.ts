@@ -85,9 +85,9 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 64]) {
   test.each([
     [
       ["--data", rows, "--rounder", "mse"],
-      "--target-download needs 8-bit integers that the rounding method rdoq chooses",
+      "--target-download: a download size needs 8-bit integers that the rounding method rdoq chooses",
     ],
-    [[], "quantize needs --data with --target-download: rdoq rounds by the inputs of layers."],
+    [[], "quantize needs --data here: the rounding method uses layer inputs."],
   ])("is refused with %s", async (more, error) => {
     const { code, err } = await pith(...words(...more));
     expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining(error) });

@@ -5,10 +5,9 @@ import { assertValid } from "../../src/core/graph/verify.ts";
 import { matrix } from "../../src/core/math/index.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
-import { blockGrid } from "../../src/techniques/quantize/grid.ts";
+import { blockGrid, slicedWeight } from "../../src/techniques/quantize/grid.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { kQuant } from "../../src/techniques/quantize/rounders/k-quant.ts";
-import { slicedWeight } from "../../src/techniques/quantize/sliced-weight.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { cnn, difference, mlp, numbersFor, operators, reopened, run } from "./networks.ts";
 
@@ -145,17 +144,17 @@ graph (x: float32[batch, 52], ids: int64[batch]) -> (y: float32[batch, 3], e: fl
   });
 
   test.each([
-    [{ scheme: "dynamic", bits: 4 }, /^quantize: `bits`: the scheme "dynamic" takes 8 or 7, got 4/],
+    [{ scheme: "dynamic", bits: 4 }, /^quantize: "bits": the scheme "dynamic" takes 8 or 7, got 4/],
     [
       { scheme: "weights", rounder: "k-quant" },
-      /^quantize: `rounder`: "k-quant" computes zero points of blocks, but the options select no blocks/,
+      /^quantize: "rounder": "k-quant" computes zero points of blocks, but the options select no blocks/,
     ],
     [
       { scheme: "weights", bits: 3, rounder: "k-quant" },
-      /^quantize: `rounder`: "k-quant" computes zero points of blocks, but the options select no blocks/,
+      /^quantize: "rounder": "k-quant" computes zero points of blocks, but the options select no blocks/,
     ],
     [{ scheme: "dynamic", bits: 3 }, /takes 8 or 7, got 3/],
-    [{ scheme: "weights", bits: 3, block: 32 }, /`block`: blocks support 8, 4 or 2 bits, got 3/],
+    [{ scheme: "weights", bits: 3, block: 32 }, /"block": blocks support 8, 4 or 2 bits, got 3/],
     [{ scheme: "weights", block: 48 }, /takes 16, 32, 64, 128 or 256/],
   ] as const)("%j is refused", async (options, message) => {
     await expect(quantize(mlp(), options as never)).rejects.toThrow(message);

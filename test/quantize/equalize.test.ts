@@ -11,8 +11,8 @@ import { memory } from "../../src/data/index.ts";
 import { migrate } from "../../src/rewrite/index.ts";
 import { awq, awqFactors } from "../../src/techniques/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/techniques/quantize/equalize/smooth-quant.ts";
-import type { EqualizeOptions } from "../../src/techniques/quantize/equalize/transformation.ts";
 import { equalize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
+import type { StaticSettings, WeightsSettings } from "../../src/techniques/quantize/settings.ts";
 import { type GoldenTensor, golden, goldenNumbers } from "../shared.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
@@ -55,7 +55,16 @@ async function withOutlier(name: Name): Promise<Model> {
 
 const unmeasured = { rounded: async () => undefined, plain: async () => undefined };
 
-const usual = { scheme: "static", bits: 7, perChannel: true, activations: "uint8", samples: 64 } as const;
+const shared = {
+  perChannel: true,
+  zeroPoints: false,
+  overrides: undefined,
+  rounder: "nearest",
+  samples: 64,
+  equalize: true,
+  biasCorrection: "full",
+} as const;
+const usual = { ...shared, scheme: "static", bits: 7, activations: "uint8", ranges: "min-max" } as const;
 
 const samples = (name: Name) => numbersFor(inputs[name], 5);
 
@@ -125,7 +134,7 @@ describe.each(Object.keys(texts) as Name[])("an outlier channel, %s", (name) => 
   test("what is left in float computes the same to the bit", async () => {
     const [model, x] = [await withOutlier(name), samples(name)];
     const before = await run(model, { x });
-    const settings: EqualizeOptions = { ...usual, data: memory("x", { x }) };
+    const settings: StaticSettings = { ...usual, data: memory("x", { x }) };
     const changes = await smoothQuant.move(model, settings, completeContext({}), unmeasured);
     expect(changes).not.toEqual([]);
     expect(await run(model, { x })).toEqual(before);
@@ -145,10 +154,10 @@ graph (x: float32[batch, 5, 64]) -> (y) {
   y = Concat (u, s) {axis=2}
 }`;
   const x = numbersFor([64, 5, 64], 5);
-  const fewBits = { scheme: "weights", bits: 4, perChannel: true, activations: "uint8", samples: 64 } as const;
-  const moved = async (options: Partial<EqualizeOptions>, text = uneven) => {
+  const fewBits = { ...shared, scheme: "weights", bits: 4, onnxOnly: false } as const;
+  const moved = async (options: Partial<Omit<WeightsSettings, "scheme">>, text = uneven) => {
     const model = parseModel(text);
-    const own: EqualizeOptions = { ...fewBits, ...options };
+    const own: WeightsSettings = { ...fewBits, ...options };
     const changes = awq.suits(own) ? await awq.move(model, own, completeContext({}), unmeasured) : [];
     return { model, names: changes.map(({ at }) => at) };
   };
@@ -185,7 +194,7 @@ graph (x: float32[batch, 5, 64]) -> (y) {
   test("stay in a model that computes in float16, whose products have no blocks", async () => {
     const model = parseModel(uneven);
     await quantize(model, { dtype: "fp16" });
-    const options: EqualizeOptions = { ...fewBits, data: memory("x", { x }) };
+    const options: WeightsSettings = { ...fewBits, data: memory("x", { x }) };
     expect(await awq.move(model, options, completeContext({}), unmeasured)).toEqual([]);
   });
 

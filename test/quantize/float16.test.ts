@@ -91,7 +91,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
 }`);
     const { changes, misses } = await quantize(model, { scheme: "float16" });
     expect(changes).toEqual([]);
-    expect(misses).toMatchObject([{ at: "fc", reason: "its values are too small: float16 would lose 100 % of them" }]);
+    expect(misses).toMatchObject([{ at: "fc", reason: "it is too small: float16 would lose 100 % of it" }]);
     const coded = mlp();
     await quantize(coded, { scheme: "weights" });
     const before = structureHash(coded);
@@ -132,7 +132,7 @@ graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
     const before = structureHash(model);
     const { changes, misses } = await quantize(model, { scheme: "float16" });
     expect(changes).toEqual([]);
-    expect(misses).toMatchObject([{ at: "fc", reason: "its largest value is 7.00e+4; the largest float16 is 65,504" }]);
+    expect(misses).toMatchObject([{ at: "fc", reason: "it contains 7.00e+4; the largest float16 is 65,504" }]);
     expect(structureHash(model)).toBe(before);
   });
 });

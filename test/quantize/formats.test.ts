@@ -195,7 +195,7 @@ describe("blocks in operators of ONNX", () => {
   test("there are no 2 bits, which ONNX Runtime multiplies wrongly", async () => {
     await expect(
       quantize(product(16, 2, numbersFor([16, 2]).data), { scheme: "weights", bits: 2, onnxOnly: true }),
-    ).rejects.toThrow("quantize: `onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.");
+    ).rejects.toThrow('quantize: "onnxOnly": blocks have 4 or 8 bits in operators of ONNX, got 2.');
   });
 });
 

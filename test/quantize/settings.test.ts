@@ -7,7 +7,7 @@ import { memory } from "../../src/data/index.ts";
 import { partFor, runStep } from "../../src/judge/steps/step.ts";
 import { completeContext } from "../../src/rewrite/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
-import { milderForms } from "../../src/techniques/quantize/milder.ts";
+import { milderForms } from "../../src/techniques/quantize/precision-fallback.ts";
 import { difference, numbersFor, run } from "./networks.ts";
 
 const text = `opset 21

@@ -12,7 +12,7 @@ import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
 import { type DtypeName, usualDtypes } from "../../techniques/quantize/dtypes.ts";
-import { dtypesOfOtherValues } from "../../techniques/quantize/options.ts";
+import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
@@ -47,7 +47,7 @@ export async function quantizeFolder(
   context: Partial<Context> = {},
 ): Promise<readonly FolderFile[]> {
   const originals = await originalsIn(folder);
-  if (options.quantize !== undefined) dtypesOfOtherValues(dtypesOf(options), options.quantize);
+  if (options.quantize !== undefined) withoutLowEntropy(dtypesOf(options), options.quantize);
   await makeFolder(options.out);
   const release = await claimFolder(options.out);
   try {

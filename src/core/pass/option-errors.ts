@@ -3,7 +3,7 @@
 import * as v from "valibot";
 import { stripPeriod } from "../errors.ts";
 import { allNearest } from "../graph/nearest.ts";
-import { hintOf } from "./options.ts";
+import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
 import { unknownOptionHint } from "./suggest-option.ts";
 
@@ -42,7 +42,10 @@ export function misfitOf(
   { owner, withheld = [], standIns = {} }: MisfitOptions,
 ): Misfit {
   const issue = sharpest(issues);
-  const path = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
+  const rejection = rejectionOf(issue);
+  const issuePath = (issue.path ?? []).map(({ key }) => (typeof key === "number" ? key : String(key)));
+  // A check of several options names the one that does not fit.
+  const path = issuePath.length === 0 && rejection?.at !== undefined ? [rejection.at] : issuePath;
   const last = String(path.at(-1) ?? "");
   if (isUnknown(issue)) {
     const names = namesAt(schema, path.slice(0, -1)).filter((name) => !withheld.includes(name));
@@ -62,7 +65,7 @@ export function misfitOf(
     part: "value",
     sentence: `${expectation}${isSaid ? "" : `, got ${shown(issue.input)}`}`,
     hint:
-      hintOf(issue) ??
+      rejection?.hint ??
       insteadAt(schema, path)[String(issue.input)] ??
       (typeof issue.input === "string" ? meant(issue.input, words) : undefined),
   };

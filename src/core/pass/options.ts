@@ -81,15 +81,15 @@ export function understood<T>(read: (given: T) => unknown) {
   );
 }
 
-/** Returns the hint of an issue of `understood`. */
-export function hintOf({
+/** Returns the error behind an issue of `understood`. */
+export function rejectionOf({
   requirement,
   input,
 }: {
   readonly requirement?: unknown;
   readonly input: unknown;
-}): string | undefined {
-  return typeof requirement === "function" ? readers.get(requirement)?.(input)?.hint : undefined;
+}): PithError | undefined {
+  return typeof requirement === "function" ? readers.get(requirement)?.(input) : undefined;
 }
 
 /** The help heading of flags that select layers. */

@@ -116,7 +116,7 @@ export interface PassDescription {
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
   /** Returns settings that lose less than the given ones, the least lossy last: tried before `milderForms`. */
   milderSettings?(options: OptionValues): readonly OptionValues[];
-  /** Returns settings of the method whose results compress best, the least lossy last; an empty list if the options exclude it. */
+  /** Returns settings of the method whose results compress best, the least lossy last. @throws PithError if the options exclude it. */
   downloadSettings?(options: OptionValues): readonly OptionValues[];
   /** The pass that makes a reference with comparable layers, from the same options, for changes of kind `movedFactors`. */
   readonly unrounded?: AnyPass;

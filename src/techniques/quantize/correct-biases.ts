@@ -15,27 +15,26 @@ import { feedingOf } from "../../runtime/run/feeding.ts";
 import { correctBiases } from "../calibrate/biases.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
 import { matchOriginal } from "../calibrate/match.ts";
-import type { QuantizeSettings } from "./options.ts";
+import type { RoundedSettings } from "./settings.ts";
 
 /** With fewer samples, the means and the held-out check are too uncertain. */
-const leastSamples = 32;
-const mostHeld = 32;
+const minSamples = 32;
+const maxHeldOut = 32;
 /** Minimum share of the noise that a correction must remove; a smaller gain is not significant. */
-const leastGain = 0.02;
+const minGain = 0.02;
 
 export async function correctRounded(
   model: Model,
   original: Model,
-  { biasCorrection, scheme, data, samples }: QuantizeSettings,
+  { biasCorrection, scheme, data, samples }: RoundedSettings,
   context: Context,
 ): Promise<readonly Change[]> {
   if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
   const { engine, seed, signal } = context;
   const opened = await trainPart(data);
-  const known = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
-  if (known.count < leastSamples || feedingOf(original, await firstBatch(known), known.name).states.length > 0)
-    return [];
-  const { drawn: held, rest } = setAside(known, Math.floor(known.count / 4), seed);
+  const drawn = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
+  if (drawn.count < minSamples || feedingOf(original, await firstBatch(drawn), drawn.name).states.length > 0) return [];
+  const { drawn: heldOut, rest } = setAside(drawn, Math.floor(drawn.count / 4), seed);
   const match = await matchOriginal(model, original, engine);
   const inference = infer(model);
   const correction = {
@@ -43,12 +42,12 @@ export async function correctRounded(
     context,
     kept: { of: opened, setting: `means of ${samples} samples, seed ${seed}`, part: rest },
     normalized: true,
-    except: (layer: Layer) => !takesBias(layer, inference, scheme),
+    except: (layer: Layer) => !canTakeBias(layer, inference, scheme),
   };
   const trial = trialsOn(
     model,
-    noiseMeter(original, async () => held, context, mostHeld),
-    leastGain,
+    noiseMeter(original, async () => heldOut, context, maxHeldOut),
+    minGain,
   );
   let corrected = 0;
   const gain = await trial(async () => {
@@ -62,13 +61,13 @@ export async function correctRounded(
     return corrected > 0;
   });
   if (gain === undefined) return [];
-  const on = counted(Math.min(held.count, mostHeld), "other sample");
-  const what = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${on}`;
-  return [{ at: "bias correction", what, decidedBy: "global" }];
+  const on = counted(Math.min(heldOut.count, maxHeldOut), "other sample");
+  const text = `biases of ${counted(corrected, "layer")} corrected: ${gain} to ${on}`;
+  return [{ at: "bias correction", what: text, decidedBy: "global" }];
 }
 
 /** A float bias, or a sum after an integer kernel, prevents fusion in the runtime. */
-function takesBias(layer: Layer, inference: Inference, scheme: QuantizeSettings["scheme"]): boolean {
+function canTakeBias(layer: Layer, inference: Inference, scheme: RoundedSettings["scheme"]): boolean {
   if (layer.bias !== undefined) return true;
   return scheme === "weights" && (layer.role.biasInput !== undefined || biased(layer, inference)?.sum !== undefined);
 }

@@ -10,10 +10,12 @@ import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
-import { Miss } from "../../core/errors.ts";
+import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Context, Outcome } from "../../core/pass/pass.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
+import { deferred } from "../../core/tensor/deferred.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { draw } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -25,60 +27,66 @@ import { measuredOnce } from "../calibrate/kept.ts";
 import type { Solver } from "../calibrate/solver.ts";
 import { withClassScores } from "./class-scores.ts";
 import { centerOf, nearestCodes } from "./grid.ts";
-import type { QuantizeSettings } from "./options.ts";
-import { moveFactors, quantizeBy, staysFloat } from "./round-model.ts";
-import { defaultDistortion, lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
-import { towardsOriginal } from "./rounders/towards-original.ts";
-import { shortenFloats } from "./short-floats.ts";
+import { moveFactors, quantizeBy } from "./round-model.ts";
+import { towardsOriginal } from "./rounders/gptaq.ts";
+import { lambdaFor, rdoqBy } from "./rounders/rdoq.ts";
+import { type LowEntropy, type RoundedSettings, staysFloat } from "./settings.ts";
 import { weightMiss } from "./weight.ts";
 
+/** Settings of low-entropy values. */
+type DownloadSettings = RoundedSettings & { readonly lowEntropy: LowEntropy };
+
 /** Number of samples on which sensitivities are measured. */
-const measured = 64;
+const sampleCount = 64;
 /** Approximate error of the outputs that rounding adds while sensitivities are measured. */
-const probed = 0.02;
+const probeError = 0.02;
 
 /** The relative squared error of bfloat16 is about 1e-6; it must be small compared with the distortion. */
-const leastShortened = 1e-4;
+const minShortened = 1e-4;
 
-/** Quantizes with an error of `options.distortion` in the outputs, and rounds the parameters that stay in float32. */
-export async function quantizeForDownload(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
-  const asked = askedLayers(model, options);
-  const folded = await fuseBatchNorms(model, { trained: true, into: ({ name }) => asked.has(name) });
+/** Quantizes with an error of `lowEntropy.distortion` in the outputs, and rounds the parameters that stay in float32. */
+export async function quantizeForDownload(options: DownloadSettings, model: Model, context: Context): Promise<Outcome> {
+  const requested = requestedLayers(model, options);
+  const folded = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
   // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
   const moved = await moveFactors(model, { ...options, equalize }, context);
-  const parameters = parametersWithout(model, asked);
-  const rounder = await chosenMethod(model, options, context);
+  const parameters = parametersWithout(model, requested);
+  const rounder = await chooseMethod(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
-  const { distortion = defaultDistortion } = options;
-  const shortened = distortion < leastShortened ? [] : await shortenFloats(model, parameters);
+  const shortened = options.lowEntropy.distortion < minShortened ? [] : await shortenFloats(model, parameters);
   return { changes: [...folded.changes, ...moved, ...changes, ...shortened], misses };
 }
 
 /** Returns the names of layers that do not stay in float by request. */
-function askedLayers(model: Model, options: QuantizeSettings): ReadonlySet<string> {
-  const asked = selectLayers(allLayers(model, infer(model)), options).filter((layer) => !staysFloat(layer, options));
-  return new Set(asked.map(({ name }) => name));
+function requestedLayers(model: Model, options: RoundedSettings): ReadonlySet<string> {
+  const chosen = selectLayers(allLayers(model, infer(model)), options).filter((layer) => !staysFloat(layer, options));
+  return new Set(chosen.map(({ name }) => name));
 }
 
 /** Returns the parameters, without those of layers that stay in float by request. */
-function parametersWithout(model: Model, asked: ReadonlySet<string>): readonly Value[] {
+function parametersWithout(model: Model, requested: ReadonlySet<string>): readonly Value[] {
   const inference = infer(model);
-  const others = allLayers(model, inference).filter(({ name }) => !asked.has(name));
-  const kept = new Set(others.flatMap(({ node, weight }) => [weight, ...node.inputs]));
+  const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
+  const kept = new Set(excluded.flatMap(({ node, weight }) => [weight, ...node.inputs]));
   return [...parametersOf(model, inference)].filter((parameter) => !kept.has(parameter));
 }
 
-/** Returns the rounding method. With `epochs`, it first trains layers, and the method keeps their values and steps. */
-async function chosenMethod(model: Model, options: QuantizeSettings, context: Context): Promise<Solver> {
-  const { data, epochs, augment, distortion = defaultDistortion, checkpoint, resume, bits } = options;
+/** Returns the rounding method. With a training, it first trains layers, and the method keeps their values and steps. */
+async function chooseMethod(model: Model, options: DownloadSettings, context: Context): Promise<Solver> {
+  const { data, bits } = options;
+  const { distortion, training } = options.lowEntropy;
+  if (training !== undefined && data === undefined)
+    throw new PithError("E_OPTION", "quantize: `epochs`: values are trained on samples, but no data is given.", {
+      hint: "Pass a data set.",
+    });
   const scales = new Map<string, Float32Array>();
-  const method = await distributed(model, options, context, (layer, _, own) =>
-    scales.set(layer, own.every((scale) => scale === own[0]) ? own.slice(0, 1) : own),
+  const method = await distributeError(model, options, context, (layer, _, steps) =>
+    scales.set(layer, steps.every((step) => step === steps[0]) ? steps.slice(0, 1) : steps),
   );
-  if (data === undefined || epochs === undefined || context.dryRun) return method;
+  if (data === undefined || training === undefined || context.dryRun) return method;
   const limit = bits === 7 ? 64 : 127;
   const copy = model.clone();
   await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenced(context));
@@ -86,18 +94,20 @@ async function chosenMethod(model: Model, options: QuantizeSettings, context: Co
   // Loaded on demand: code that trains.
   const { trainValues } = await import("./trained-values.ts");
   // With a goal, several distortions are trained.
+  const { epochs, resume, augment, checkpoint } = training;
   const folder = checkpoint === undefined ? {} : { checkpoint: `${checkpoint}/distortion-${distortion}` };
-  const training = { epochs, resume, ...(augment !== undefined && { augment }), ...folder };
-  const trained = await trainValues(model, copy, { data, training, lambda, scales, limit }, context);
+  const settings = { epochs, resume, ...(augment !== undefined && { augment }), ...folder };
+  const trained = await trainValues(model, copy, { data, training: settings, lambda, scales, limit }, context);
   const { evidence, ...withoutSamples } = method;
   return {
     // No layer is left that needs samples.
     ...(trained.size === scales.size ? withoutSamples : method),
     async scales(weight, grid, known) {
-      const own = trained.has(known.layer.name) ? scales.get(known.layer.name) : undefined;
-      if (own === undefined) return (await method.scales?.(weight, grid, known)) ?? [];
+      const steps = trained.has(known.layer.name) ? scales.get(known.layer.name) : undefined;
+      if (steps === undefined) return (await method.scales?.(weight, grid, known)) ?? [];
       const zeroPoint = centerOf(grid);
-      return Array.from({ length: weight.slices }, (_, slice) => ({ scale: own[slice % own.length] ?? 1, zeroPoint }));
+      const scaleOf = (slice: number): number => steps[slice % steps.length] ?? 1;
+      return Array.from({ length: weight.slices }, (_, slice) => ({ scale: scaleOf(slice), zeroPoint }));
     },
     async codes(weight, grid, known) {
       if (trained.has(known.layer.name)) return nearestCodes(weight, grid);
@@ -106,7 +116,7 @@ async function chosenMethod(model: Model, options: QuantizeSettings, context: Co
   };
 }
 
-const quantizable = (model: Model, options: QuantizeSettings): readonly Layer[] =>
+const quantizable = (model: Model, options: RoundedSettings): readonly Layer[] =>
   selectLayers(allLayers(model, infer(model)), options).filter((layer) => weightMiss(layer) === undefined);
 
 const weightCount = (layers: readonly Layer[]): number =>
@@ -119,25 +129,26 @@ const weightCount = (layers: readonly Layer[]): number =>
 const weightsAlone = {
   scheme: "weights",
   block: undefined,
+  onnxOnly: false,
   equalize: false,
   biasCorrection: "none",
 } as const;
 
 const silenced = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
 
-/** Returns the rounding method that adds an error of `options.distortion` to the outputs. @param note as for `rdoqBy`. */
-async function distributed(
+/** Returns the rounding method that adds an error of `lowEntropy.distortion` to the outputs. @param note as for `rdoqBy`. */
+async function distributeError(
   model: Model,
-  options: QuantizeSettings,
+  options: DownloadSettings,
   context: Context,
   note: Parameters<typeof rdoqBy>[1],
 ): Promise<Solver> {
-  const { data, distortion = defaultDistortion } = options;
-  const found =
+  const { data } = options;
+  const measured =
     data === undefined ? undefined : await keptSensitivities(model, options, await trainPart(data), context);
-  const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
+  const lambda = lambdaFor(options.lowEntropy.distortion, weightCount(quantizable(model, options)));
   const rounder = rdoqBy(async (layer, energyOf) => {
-    const sensitivity = found?.get(layer);
+    const sensitivity = measured?.get(layer);
     // A layer whose outputs are 0 has an infinite sensitivity or none, so its λ is 0.
     return (sensitivity === undefined ? lambda * (await energyOf()) : lambda / sensitivity) || 0;
   }, note);
@@ -147,7 +158,7 @@ async function distributed(
 /** Measures sensitivities once for all distortions of a search, because they do not depend on the distortion. */
 async function keptSensitivities(
   model: Model,
-  options: QuantizeSettings,
+  options: RoundedSettings,
   data: Dataset,
   context: Context,
 ): Promise<ReadonlyMap<string, number | undefined>> {
@@ -155,21 +166,21 @@ async function keptSensitivities(
   const names = quantizable(model, options).map(({ name }) => name);
   const setting = `sensitivities ${JSON.stringify([context.seed, samples, perChannel, weights, names])}`;
   return measuredOnce(model, data, setting, names, async () => {
-    const found = await sensitivities(model, options, data, context);
-    return new Map(names.map((name) => [name, found.get(name)]));
+    const values = await measureSensitivities(model, options, data, context);
+    return new Map(names.map((name) => [name, values.get(name)]));
   });
 }
 
 /** Returns the relative squared error of the outputs per error of each layer; layers that could not be run alone have an estimate. */
-async function sensitivities(
+async function measureSensitivities(
   model: Model,
-  options: QuantizeSettings,
+  options: RoundedSettings,
   data: Dataset,
   context: Context,
 ): Promise<ReadonlyMap<string, number>> {
   const { engine, seed, signal } = context;
   const layers = quantizable(model, options);
-  const lambda = lambdaFor(probed * Math.sqrt(layers.length), weightCount(layers));
+  const lambda = lambdaFor(probeError * Math.sqrt(layers.length), weightCount(layers));
   const errors = new Map<string, number>();
   const energies = new Map<string, number>();
   const probe = rdoqBy(
@@ -184,27 +195,58 @@ async function sensitivities(
   // All attempts of a goal measure the same, also with layers that stay in float.
   const alike = { bits: 8, overrides: undefined } as const;
   await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenced(context));
-  const part = draw(data, measured, seed + 1);
+  const part = draw(data, sampleCount, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
-  const noise = await noiseMeter(before, async () => part, context, measured)(after);
-  const found = await layerErrors(engine, before, after, part, {
-    samples: measured,
+  const noise = await noiseMeter(before, async () => part, context, sampleCount)(after);
+  const result = await layerErrors(engine, before, after, part, {
+    samples: sampleCount,
     seed,
     signal,
     batch: 16,
-    alone: { samples: measured, work: 1e12 },
+    alone: { samples: sampleCount, work: 1e12 },
   });
-  if (found instanceof Miss || noise === undefined) return new Map();
+  if (result instanceof Miss || noise === undefined) return new Map();
   // Layers with a shared weight have one error e, and their shares add up.
   const weightOf = new Map(allLayers(copy, infer(copy)).map(({ name, weight }) => [name, weight]));
   const ratios = new Map<string, number>();
   for (const [layer, error] of errors) {
-    const share = found.layers
+    const share = result.layers
       .filter((other) => weightOf.get(other.layer) === weightOf.get(layer))
       .reduce((sum, other) => sum + (other.share ?? Number.NaN), 0);
     if (error > 0 && share > 0 && Number.isFinite(share)) ratios.set(layer, (share * noise) / error);
   }
-  const relative = [...ratios].map(([layer, own]) => own * (energies.get(layer) ?? 0)).toSorted((a, b) => a - b);
-  const usual = relative[Math.floor(relative.length / 2)] ?? 1;
-  return new Map(Array.from(energies, ([layer, energy]) => [layer, ratios.get(layer) ?? usual / energy]));
+  const relative = [...ratios].map(([layer, ratio]) => ratio * (energies.get(layer) ?? 0)).toSorted((a, b) => a - b);
+  const median = relative[Math.floor(relative.length / 2)] ?? 1;
+  return new Map(Array.from(energies, ([layer, energy]) => [layer, ratios.get(layer) ?? median / energy]));
+}
+
+/** Fewer values are not worth an error. */
+const minElements = 4;
+
+/**
+ * Rounds parameters that stay in float32 to the precision of bfloat16: half of their bytes become zeros, which gzip and brotli
+ * drop. Next to weights of 2 bits, norms, biases and position tables are a large part of a compressed file.
+ * @param parameters those of the model before it was quantized.
+ */
+async function shortenFloats({ graph }: Model, parameters: Iterable<Value>): Promise<readonly Change[]> {
+  const changes: Change[] = [];
+  for (const { name, type } of parameters) {
+    const value = graph.value(name);
+    const tensor = value?.tensor;
+    if (value === undefined || tensor?.type !== "float32" || type?.type !== "float32") continue;
+    const { dims } = tensor;
+    if (elementCount(dims) < minElements) continue;
+    value.tensor = await deferred("float32", dims, async () => {
+      const values = toFloats(await tensor.read());
+      const rounded = toFloats(fromNumbers("bfloat16", dims, values));
+      // The lowest float32 is below the lowest bfloat16.
+      return fromNumbers(
+        "float32",
+        dims,
+        rounded.map((value, index) => (Number.isFinite(value) ? value : (values[index] ?? 0))),
+      );
+    });
+    changes.push({ at: name, what: "float32, rounded to the precision of bfloat16", decidedBy: "global" });
+  }
+  return changes;
 }

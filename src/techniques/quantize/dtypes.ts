@@ -5,18 +5,18 @@ interface Dtype {
   readonly meaning: string;
   /** Excluded from "all". */
   readonly rare?: true;
-  readonly steps: readonly DtypeStep[];
+  readonly steps: readonly [DtypeStep, ...DtypeStep[]];
 }
 
 export interface DtypeStep {
   readonly scheme: "weights" | "dynamic" | "float16";
   /** Computes in float16. Without it, the runtime widens weights of the scheme "float16" when it loads the model. */
-  readonly arithmetic?: "float16";
+  readonly arithmetic?: "float16" | undefined;
   readonly bits?: 4 | 2;
   readonly block?: 32 | 64;
   readonly weights?: "int8" | "uint8" | "nf4";
   /** Uses only operators that every build of the runtime has. */
-  readonly everywhere?: true;
+  readonly everywhere?: true | undefined;
 }
 
 const q2 = { scheme: "weights", bits: 2, block: 32, everywhere: true } as const;
@@ -58,8 +58,8 @@ export const dtypes: Readonly<Record<DtypeName, Dtype>> = table;
 export const dtypeNames = Object.keys(table) as DtypeName[];
 
 export function dtypeBits(name: DtypeName): number {
-  const [first] = dtypes[name].steps;
-  return first?.bits ?? (first?.scheme === "float16" ? 16 : 8);
+  const [{ bits, scheme }] = dtypes[name].steps;
+  return bits ?? (scheme === "float16" ? 16 : 8);
 }
 
 export const usualDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);

@@ -27,14 +27,14 @@ import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { oneRun } from "../../runtime/run/feeding.ts";
-import { missingData, placeMeasured } from "./measure.ts";
-import { noRoundings } from "./model-roundings.ts";
-import { calibrationNeed, quantizeOptions, usualBits } from "./options.ts";
-import type { Placement } from "./placement.ts";
+import { placeMeasured } from "./measure.ts";
+import { calibrationNeed, quantizeOptions } from "./options.ts";
 import { prepare, tryOut } from "./prepare.ts";
+import { missingData } from "./ranges.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { round, roundingAt, scaleDims } from "./rounding.ts";
+import { noRoundings, round, roundingAt, scaleDims } from "./rounding.ts";
+import { defaultBits } from "./settings.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
 const { rounder, perChannel, data, samples } = quantizeOptions.entries;
@@ -81,7 +81,7 @@ export const fakeQuantize = definePass({
   options: fakeQuantizeSettings,
   data: calibrationNeed,
   run(model, settings, context) {
-    const { bits = usualBits(settings), rounder = nearest.id } = settings;
+    const { bits = defaultBits(settings), rounder = nearest.id } = settings;
     const options = { ...settings, bits, rounder };
     const work = options.scheme === "static" ? fakeStatic : fakeWeights;
     storeWeights(model);
@@ -98,16 +98,16 @@ async function fakeWeights(
   context: Context,
   rounding: Rounding,
 ): Promise<Outcome> {
-  const missOf = (layer: Layer): Miss | undefined =>
-    roundingAt(layer.effective) === undefined ? fakeMiss(layer) : new Miss("already has fake quantization", layer.name);
   const inference = infer(model);
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
-  const refused = trial.flatMap((layer) => missOf(layer) ?? []);
-  const misses = [...refused, ...noLayers(model, inference, all)];
-  if (refused.length === trial.length) return { changes: [], misses };
+  const rejected = trial.flatMap((layer) => whyNotRounded(layer) ?? []);
+  const misses = [...rejected, ...noLayers(model, inference, all)];
+  if (rejected.length === trial.length) return { changes: [], misses };
   raiseOpset(model, opset);
-  const chosen = selectLayers(layers(model, infer(model)), options).filter((layer) => missOf(layer) === undefined);
+  const chosen = selectLayers(layers(model, infer(model)), options).filter(
+    (layer) => whyNotRounded(layer) === undefined,
+  );
   const changes = await roundWeights(
     model,
     emitInto(model, { by: "fake-quantize" }),
@@ -120,10 +120,12 @@ async function fakeWeights(
   return { changes, misses };
 }
 
-function fakeMiss(layer: Layer): Miss | undefined {
-  const type = layer.effective.type?.type;
-  const isOther = type !== "float32" ? new Miss(`its weight is read as ${type}, not float32`, layer.name) : undefined;
-  return weightMiss(layer) ?? isOther;
+function whyNotRounded(layer: Layer): Miss | undefined {
+  const { name, effective } = layer;
+  if (roundingAt(effective) !== undefined) return new Miss("already has fake quantization", name);
+  const type = effective.type?.type;
+  const isFloat32 = type === "float32";
+  return weightMiss(layer) ?? (isFloat32 ? undefined : new Miss(`its weight is read as ${type}, not float32`, name));
 }
 
 async function fakeStatic(
@@ -136,41 +138,45 @@ async function fakeStatic(
   const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
   if (rounded.length > 0)
     return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
-  const { targets, misses: refused } = tryOut(model, options);
-  if (targets.length === 0) return { changes: [], misses: refused };
+  const { targets, misses: rejected } = tryOut(model, options);
+  if (targets.length === 0) return { changes: [], misses: rejected };
   const measuring = { ...options, data: await trainPart(options.data) };
   raiseOpset(model, opset);
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const selected = selectLayers(layers(model, inference), options);
   const { placement, scales } = await placeMeasured(model, inference, selected, measuring, context, noRoundings);
-  const own = ownScales(placement);
-  const features =
+  const separate = [...placement.activations].flatMap(([value, from]) => (from === undefined ? value : []));
+  const elements =
     options.learnScales && measuring.data !== undefined
-      ? await numbersOf(model, own, measuring.data)
+      ? await elementsPerSample(model, separate, measuring.data)
       : new Map<Value, number>();
   const emit = emitInto(model, { by: "fake-quantize", onNode: inference.visit });
   const chosen = placement.targets.map(({ layer }) => layer);
   for (const layer of chosen) keepLayerName(layer);
   const changes = await roundWeights(model, emit, chosen, options, context, rounding);
   const { low, high } = fullRange(options.activations);
-  for (const value of own) {
-    const found = scales.get(value);
-    if (found === undefined) continue;
-    const range = { low: low - found.zeroPoint, high: high - found.zeroPoint };
+  for (const value of separate) {
+    const grid = scales.get(value);
+    if (grid === undefined) continue;
+    const range = { low: low - grid.zeroPoint, high: high - grid.zeroPoint };
     const { name } = value;
-    const rounding = { scale: [found.scale], ...range, ...trainedFor(options, features.get(value)) };
+    const rounding = { scale: [grid.scale], ...range, ...training(options, elements.get(value)) };
     const { result, division } = round(emit, name, value, rounding, []);
     replaceUses(value, result, division);
-    const what = `rounded as ${options.activations}${options.learnScales ? ", with a trainable scale" : ""}`;
-    changes.push({ at: name, what, decidedBy: "global" });
+    const text = `rounded as ${options.activations}${options.learnScales ? ", with a trainable scale" : ""}`;
+    changes.push({ at: name, what: text, decidedBy: "global" });
   }
   model.graph.sort();
   return { changes: [...prepared.changes, ...changes], misses: [...prepared.misses, ...placement.misses] };
 }
 
 /** Returns the elements per sample of each value; a size that depends on data counts as 1. */
-async function numbersOf(model: Model, values: readonly Value[], data: Dataset): Promise<ReadonlyMap<Value, number>> {
+async function elementsPerSample(
+  model: Model,
+  values: readonly Value[],
+  data: Dataset,
+): Promise<ReadonlyMap<Value, number>> {
   const { feeds, size } = await oneRun(model, data);
   const copy = model.clone();
   fixInputs(copy, Object.fromEntries(Object.entries(feeds).map(([name, { dims }]) => [name, dims])));
@@ -184,10 +190,6 @@ async function numbersOf(model: Model, values: readonly Value[], data: Dataset):
   );
 }
 
-function ownScales({ activations: marked }: Placement): readonly Value[] {
-  return [...marked].flatMap(([value, from]) => (from === undefined ? [value] : []));
-}
-
 /** Rounds the weight of each layer, once for all layers that share it and have scales along the same axis. */
 async function roundWeights(
   model: Model,
@@ -197,20 +199,20 @@ async function roundWeights(
   context: Context,
   rounding: Rounding,
 ): Promise<Change[]> {
-  const made = new Map<Value, RoundedWeight[]>();
+  const roundedWeights = new Map<Value, readonly RoundedWeight[]>();
   const changes: Change[] = [];
   for (const layer of chosen) {
     const { effective, node, role, name } = layer;
-    const { own, decidedBy } = ownOptions(options, layer);
-    const others = made.get(effective) ?? [];
-    const shared = roundingOf(layer, others);
-    const rounded = shared ?? (await roundWeight(model, emit, layer, own, context, rounding));
-    if (shared === undefined) made.set(effective, [...others, rounded]);
+    const { own: settings, decidedBy } = ownOptions(options, layer);
+    const { bits, perChannel, learnScales } = settings;
+    const earlier = roundedWeights.get(effective) ?? [];
+    const shared = roundingOf(layer, earlier);
+    const rounded = shared ?? (await roundWeight(model, emit, layer, settings, context, rounding));
+    if (shared === undefined) roundedWeights.set(effective, [...earlier, rounded]);
     model.graph.setInput(node, role.input, rounded.result);
-    const kind = `${own.perChannel ? "per-channel scales" : "one scale"}${own.learnScales ? ", trainable" : ""}`;
+    const kind = `${perChannel ? "per-channel scales" : "one scale"}${learnScales ? ", trainable" : ""}`;
     const by = rounding.rounder === nearest ? "" : `, scales by ${rounding.rounder.id}`;
-    const what = `weight rounded to ${own.bits} bits, ${kind}${by}`;
-    changes.push({ at: name, what, kind: "rounded", bits: own.bits, decidedBy });
+    changes.push({ at: name, what: `weight rounded to ${bits} bits, ${kind}${by}`, kind: "rounded", bits, decidedBy });
   }
   return changes;
 }
@@ -234,11 +236,12 @@ async function roundWeight(
   const { scale, low, high, axis } = await scaledGrid(layer, async () => dense, settings, rounding);
   const dims = scaleDims(dense.dims, axis, scale.length);
   const sharing = elementCount(dense.dims) / scale.length;
-  const written = { scale: [...scale], low, high, ...trainedFor(options, sharing) };
+  const written = { scale: [...scale], low, high, ...training(options, sharing) };
   const { result } = round(emit, plainName(layer.weight), layer.effective, written, dims);
   return { result, axis: slicedAxis(layer, options.perChannel) };
 }
 
-function trainedFor({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {
+/** @param sharing number of values that share a scale. */
+function training({ learnScales }: FakeQuantizeOptions, sharing = 1): { readonly trainedFor?: number } {
   return learnScales ? { trainedFor: sharing } : {};
 }

@@ -21,8 +21,8 @@ import type { Tensor } from "../../core/tensor/types.ts";
 import { digitsOf, digitsOpset, numbersOf, packDigits } from "./formats/digits.ts";
 
 /** Minimum number of bytes saved: the added nodes take some hundred bytes. */
-const leastSaved = 2048;
-const mostValues = 256;
+const minSaved = 2048;
+const maxValues = 256;
 
 export async function storeFewValues(model: Model, { signal }: Pick<Context, "signal">): Promise<readonly Change[]> {
   if ((model.opsets.get("") ?? 0) < digitsOpset) return [];
@@ -30,7 +30,7 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   const { graph } = model;
   const parameters = parameterRoots(model, inference);
   const buffers = await smallBuffersAmong(parameters);
-  const others = new Set<Value>([
+  const excluded = new Set<Value>([
     ...[...parameters].filter((value) => !buffers.has(value)),
     ...allLayers(model, inference).map(({ weight }) => weight),
     ...graph.inputs,
@@ -39,43 +39,43 @@ export async function storeFewValues(model: Model, { signal }: Pick<Context, "si
   const changes: Change[] = [];
   for (const value of [...graph.values()]) {
     const { name, tensor, role } = value;
-    if (tensor?.type !== "float32" || tensor.bytes < leastSaved || role !== undefined || others.has(value)) continue;
+    if (tensor?.type !== "float32" || tensor.bytes < minSaved || role !== undefined || excluded.has(value)) continue;
     throwIfAborted(signal, "Stopped while constants were stored.");
-    const found = await fewValues(tensor);
-    if (found === undefined) continue;
-    const bits = [1, 2, 4, 8].find((one) => found.values.length <= 2 ** one) ?? 8;
-    const digits = digitsOf(found.codes.length, 1, bits);
-    const bytes = packDigits(found.codes, digits);
-    if (tensor.bytes - (digits.dims[1] ?? 0) - 4 * found.values.length < leastSaved) continue;
+    const distinct = await distinctValues(tensor);
+    if (distinct === undefined) continue;
+    const count = distinct.values.length;
+    const bits = [1, 2, 4, 8].find((width) => count <= 2 ** width) ?? 8;
+    const digits = digitsOf(distinct.codes.length, 1, bits);
+    const bytes = packDigits(distinct.codes, digits);
+    if (tensor.bytes - (digits.dims[1] ?? 0) - 4 * count < minSaved) continue;
     const emit = emitInto(model, { before: [...graph.nodes()][0], by: "quantize" });
-    const values = emit.constant(float32([found.values.length], found.values), `${name}_values`, buffer);
+    const values = emit.constant(float32([count], distinct.values), `${name}_values`, buffer);
     const codes = emit.constant(bytes, `${name}_codes`, buffer);
     replaceUses(value, numbersOf(emit, values, digits, codes, tensor.dims));
     graph.removeValue(value);
-    const what = `${found.values.length} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`;
-    changes.push({ at: name, kind: "stored as quantized values", what, decidedBy: "global" });
+    const text = `${count} different values, stored exactly in ${bits} bit${bits === 1 ? "" : "s"}`;
+    changes.push({ at: name, kind: "stored as quantized values", what: text, decidedBy: "global" });
   }
   return changes;
 }
 
 /** Compares values by their bits, so 0 and −0 differ. Stops reading, and returns undefined, if there are too many. */
-async function fewValues(
+async function distinctValues(
   tensor: Tensor,
 ): Promise<{ readonly values: Float32Array; readonly codes: Uint8Array } | undefined> {
-  const places = new Map<number, number>();
+  const codeOf = new Map<number, number>();
   const parts: Uint8Array[] = [];
   for await (const block of blocksOf(tensor)) {
     const { buffer, byteOffset, length } = toFloat32(block);
     const words = new Uint32Array(buffer, byteOffset, length);
     const codes = new Uint8Array(length);
-    for (let at = 0; at < length; at++) {
-      const word = words[at] ?? 0;
-      const place = places.get(word) ?? places.size;
-      if (place === mostValues) return undefined;
-      places.set(word, place);
-      codes[at] = place;
+    for (const [index, word] of words.entries()) {
+      const code = codeOf.get(word) ?? codeOf.size;
+      if (code === maxValues) return undefined;
+      codeOf.set(word, code);
+      codes[index] = code;
     }
     parts.push(codes);
   }
-  return { values: new Float32Array(Uint32Array.from(places.keys()).buffer), codes: concatenated(parts) };
+  return { values: new Float32Array(Uint32Array.from(codeOf.keys()).buffer), codes: concatenated(parts) };
 }

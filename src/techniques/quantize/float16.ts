@@ -28,21 +28,21 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
 import { foldMask } from "../../rewrite/edit/fold-mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import type { QuantizeSettings } from "./options.ts";
+import type { HalfSettings } from "./settings.ts";
 
 /** The smallest value that float16 rounds to infinity: halfway between 65,504 and 65,536. */
-export const beyond = 65_520;
+export const smallestInfinite = 65_520;
 /** The first opset whose Cast specifies its type by a number. */
 export const castOpset = 6;
 const bfloat16Opset = 13;
-export const fewestElements = 64;
+export const minElements = 64;
 /** Maximum relative error. Rounding to 11 bits loses at most 2^-11 of a value, except below 6e-5 (subnormal in float16). */
-export const mostLost = 0.01;
+const maxLost = 0.01;
 
 export async function quantizeToHalf(
   type: "float16" | "bfloat16",
   model: Model,
-  options: QuantizeSettings,
+  options: HalfSettings,
   context: Context,
 ): Promise<Outcome> {
   const changes: Change[] = [];
@@ -62,39 +62,34 @@ export async function quantizeToHalf(
   return { changes, misses };
 }
 
-function chosenTensors(model: Model, options: QuantizeSettings): ReadonlyMap<Value, string> {
+function chosenTensors(model: Model, options: HalfSettings): ReadonlyMap<Value, string> {
   const chosen = new Map<Value, string>();
   const inference = infer(model);
   const all = allLayers(model, inference);
   for (const { name, weight } of selectLayers(all, options)) chosen.set(weight, name);
   if (options.layers !== undefined) return chosen;
-  const left = new Set(
+  const excluded = new Set(
     options.except === undefined ? [] : selectLayers(all, { layers: options.except }).map(({ weight }) => weight),
   );
   for (const value of parametersOf(model, inference))
-    if (isWorthIt(value) && !chosen.has(value) && !left.has(value)) chosen.set(value, value.name);
+    if (value.tensor?.type === "float32" && isLargeMatrix(value) && !chosen.has(value) && !excluded.has(value))
+      chosen.set(value, value.name);
   return chosen;
 }
 
-function isWorthIt({ tensor }: Value): boolean {
-  return tensor?.type === "float32" && tensor.dims.length > 1 && elementCount(tensor.dims) >= fewestElements;
-}
+export const isLargeMatrix = ({ tensor }: Value): boolean =>
+  tensor !== undefined && tensor.dims.length > 1 && elementCount(tensor.dims) >= minElements;
 
 /** Stores a tensor in half precision and inserts a Cast to float32. Returns the reason if that is not possible. */
 async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"): Promise<string | undefined> {
   const { tensor, graph, role } = value;
-  const refused = requireStored(value, { types: ["float32"], inside: true }, "it");
-  if (refused !== undefined || tensor === undefined) return refused?.reason;
+  const miss = requireStored(value, { types: ["float32"], inside: true }, "it");
+  if (miss !== undefined || tensor === undefined) return miss?.reason;
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const { dims } = tensor;
-  const numbers = toFloats(await tensor.read());
-  let largest = 0;
-  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
-  if (type === "float16" && largest >= beyond)
-    return `its largest value is ${largest.toPrecision(3)}; the largest float16 is 65,504`;
-  const lost = lostShare(numbers, toFloats(fromNumbers(type, dims, numbers)));
-  if (lost > mostLost) return `its values are too small: ${type} would lose ${(100 * lost).toFixed(0)} % of them`;
+  const unfit = whyUnfit(toFloats(await tensor.read()), type);
+  if (unfit !== undefined) return `it ${unfit}`;
   raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
   const masked = maskedAt(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
@@ -111,6 +106,16 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   value.tensor = await deferred(type, dims, narrowed);
   value.type = { type, dims };
   return undefined;
+}
+
+/** Returns why a half type cannot hold values, as a predicate. */
+export function whyUnfit(numbers: Float32Array | Float64Array, type: "float16" | "bfloat16"): string | undefined {
+  let largest = 0;
+  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
+  if (type === "float16" && largest >= smallestInfinite)
+    return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
+  const lost = lostShare(numbers, toFloats(fromNumbers(type, [numbers.length], numbers)));
+  return lost > maxLost ? `is too small: ${type} would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
 }
 
 /** Returns the relative rounding error |x − r| / |x|. */

@@ -4,9 +4,12 @@
  * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric: uint8 is int8 plus 128.
  */
 
+import type { Layer } from "../../core/analysis/layers.ts";
+import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
 import {
   type BlockBits,
   blockScale,
+  channelRanges,
   cutsOf,
   fullRange,
   type Matrix,
@@ -15,9 +18,14 @@ import {
   quantizationRange,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
+  sliceSteps,
   smallestScale,
 } from "../../core/math/index.ts";
+import type { WeightRole } from "../../core/ops/index.ts";
+import { toFloat32 } from "../../core/tensor/convert.ts";
+import { float32 } from "../../core/tensor/dense.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
+import type { Dense } from "../../core/tensor/types.ts";
 import type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
 
 /** Axis along which each index has a separate scale; undefined for a single scale. */
@@ -83,12 +91,12 @@ const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
  *   }));
  */
 export function nearestCode({ scale, zeroPoint, low, high }: ScaledGrid, slice: number, value: number): number {
-  const [own = 0, zero = 0] = [scale[slice], zeroPoint[slice]];
-  return own === 0 ? zero : Math.min(high, Math.max(low, roundHalfEven(value / own) + zero));
+  const [step = 0, zero = 0] = [scale[slice], zeroPoint[slice]];
+  return step === 0 ? zero : Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
 }
 
 /** Returns the number rounded to the grid; 0 if the scale is 0. */
-export function roundedTo(
+export function roundToGrid(
   { low, high }: QuantizationRange,
   { scale, zeroPoint }: ScaleAndZeroPoint,
   value: number,
@@ -97,18 +105,18 @@ export function roundedTo(
   return scale * Math.min(high - zeroPoint, Math.max(low - zeroPoint, roundHalfEven(value / scale)));
 }
 
-/** Returns matrices of the weight's sizes. @param becomes receives each value, its slice, its row, its group and its place there. */
+/** Returns matrices of the weight's sizes. @param becomes receives each value, its slice, its row, its group and its index there. */
 export const mapWeight = (
   { matrices, sliceAt }: SlicedWeight,
-  becomes: (value: number, slice: number, row: number, group: number, at: number) => number,
+  becomes: (value: number, slice: number, row: number, group: number, index: number) => number,
 ): readonly Matrix[] =>
   matrices.map(({ rows, columns, data }, group) =>
     matrix(
       rows,
       columns,
-      data.map((value, at) => {
-        const row = Math.floor(at / columns);
-        return becomes(value, sliceAt(group, row, at % columns), row, group, at);
+      data.map((value, index) => {
+        const row = Math.floor(index / columns);
+        return becomes(value, sliceAt(group, row, index % columns), row, group, index);
       }),
     ),
   );
@@ -124,12 +132,12 @@ export const roundingErrors = (
 ): readonly Matrix[] =>
   mapWeight(
     weight,
-    (value, slice, _, group, at) =>
-      ((codes[group]?.data[at] ?? 0) - (zeroPoint[slice] ?? 0)) * (scale[slice] ?? 0) - value,
+    (value, slice, _, group, index) =>
+      ((codes[group]?.data[index] ?? 0) - (zeroPoint[slice] ?? 0)) * (scale[slice] ?? 0) - value,
   );
 
 /** Maximum number of steps to detect in values that are already on a grid: the steps of 8 bits. */
-export const mostSteps = 255;
+export const maxSteps = 255;
 
 /**
  * Returns the scale and zero point of a grid that covers `min` to `max`, or the same distance on the other side.
@@ -161,10 +169,73 @@ function exactScale(
   const step = Math.fround(Math.max(-bottom, top) / steps);
   const [below, above] = [Math.round(-bottom / step), Math.round(top / step)];
   const codes = symmetric ? high - middle[type] : high - low;
-  const wanted = symmetric ? steps : below + above;
-  if (wanted > codes || (symmetric ? (high - low) / 2 : codes) % wanted === 0) return undefined;
-  const cuts = cutsOf(wanted, codes);
+  const required = symmetric ? steps : below + above;
+  if (required > codes || (symmetric ? (high - low) / 2 : codes) % required === 0) return undefined;
+  const cuts = cutsOf(required, codes);
   const scale = Math.fround(step / cuts);
   if (scale < smallestScale) return undefined;
   return { scale, zeroPoint: symmetric ? middle[type] : low + below * cuts };
+}
+
+/**
+ * Divides matrices into slices that share a scale.
+ * @param outputs number of outputs with separate scales; 1 for a single scale. With more rows per matrix, consecutive rows belong
+ * to one output; with fewer, outputs are counted through all matrices.
+ * @param block number of row elements that share a scale (all).
+ * @example
+ * import { nearest, slicedWeight } from "pith/quantize";
+ * const weight = slicedWeight([matrixOf([[1, 2, 3, 4], [5, 6, 7, 8]])], 2);
+ * nearest.scales(weight, { type: "int8", symmetric: true, low: -127, high: 127 });
+ */
+export function slicedWeight(matrices: readonly Matrix[], outputs: number, block?: number): SlicedWeight {
+  const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
+  const width = block ?? columns;
+  const blocks = Math.ceil(columns / width);
+  const each = Math.max(1, rows / outputs);
+  return {
+    matrices,
+    slices: outputs * blocks,
+    like: (others) => slicedWeight(others, outputs, block),
+    sliceAt: (group, row, column) =>
+      (Math.floor((group * rows + row) / each) % outputs) * blocks + Math.floor(column / width),
+    numbers(slice) {
+      const from = (slice % blocks) * width;
+      const parts: Float64Array[] = [];
+      for (let first = Math.floor(slice / blocks) * each; first < matrices.length * rows; first += outputs * each)
+        for (let row = first; row < first + each; row++) {
+          const start = (row % rows) * columns;
+          const data = matrices[Math.floor(row / rows)]?.data;
+          if (data !== undefined) parts.push(data.subarray(start + from, start + Math.min(columns, from + width)));
+        }
+      const [only] = parts;
+      if (only?.length === width && parts.length === 1) return only;
+      const all = new Float64Array(parts.length * width);
+      for (const [at, part] of parts.entries()) all.set(part, at * width);
+      return all;
+    },
+  };
+}
+
+export const inSlices = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
+  slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
+
+/** Inverts `inSlices` without blocks: returns the values in the tensor's storage order. */
+export const asTensor = (layer: Layer, dims: readonly number[], matrices: readonly Matrix[]): Float64Array =>
+  weightNumbers(byRows(layer), dims, matrices);
+
+function byRows({ role }: Layer, block?: number): WeightRole {
+  // Each row of an embedding table is read separately.
+  if (role.kind === "lookup") return { ...role, out: role.in, in: role.out };
+  return block === undefined || role.out !== 0 ? role : { ...role, in: 1, outTaps: [] };
+}
+
+/** Returns whether the stored rows have one column per input of an output, in the order of the layer inputs. */
+export const inputsInRows = ({ role }: Layer): boolean =>
+  role.out !== 0 || (role.in === 1 && role.outTaps === undefined);
+
+export function rangeOf(numbers: Float64Array): { readonly min: number; readonly max: number; readonly steps: number } {
+  const dense = float32([numbers.length], numbers);
+  const range = channelRanges(dense, undefined);
+  const [[min = 0], [max = 0]] = [range.min, range.max];
+  return { min, max, steps: sliceSteps(dense, undefined, range, maxSteps)[0] ?? 0 };
 }

@@ -35,18 +35,17 @@ import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64, toFloats } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
-import { elementCount } from "../../core/tensor/dims.ts";
 import { clampToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
 import { foldMask } from "../../rewrite/edit/fold-mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { beyond, castOpset, fewestElements, lostShare, mostLost } from "./float16.ts";
-import type { QuantizeSettings } from "./options.ts";
+import { castOpset, isLargeMatrix, minElements, smallestInfinite, whyUnfit } from "./float16.ts";
+import type { HalfSettings } from "./settings.ts";
 
 export async function quantizeToHalfArithmetic(
   model: Model,
-  options: QuantizeSettings,
+  options: HalfSettings,
   context: Context,
 ): Promise<Outcome> {
   await storeConstants(model, {}, context);
@@ -62,20 +61,15 @@ export async function quantizeToHalfArithmetic(
   const named = new Map(all.map((layer) => [layer.node, layer]));
   const { unfit: unfitStored, endless } = await screenTensors(nodes, context);
   const unfit = new Map([...unfitStored, ...(await unfitNormalizations(nodes, infer(model)))]);
-  const { halved, misses } = choose(model, {
-    nodes,
-    unfit,
-    endless,
-    named,
-    chosen,
-    onlyChosen: options.layers !== undefined,
-    isLeft: ({ op }) => leavesOut(options, op),
-  });
+  const candidates = nodes.filter((node) =>
+    named.has(node) ? chosen.has(node) : options.layers === undefined && !leavesOut(options, node.op),
+  );
+  const { halved, misses } = chooseNodes(model, candidates, { unfit, endless, named });
   if (halved.size === 0) return { changes: [], misses };
   const changes = changesOf(halved, named);
   const sums = maskedSums(halved, endless, infer(model));
   const clamped = await writeInHalf(model, halved);
-  for (const sum of sums) changes.push(limitMasked(model, sum));
+  for (const sum of sums) changes.push(clipMasked(model, sum));
   removeUnusedEverywhere(model);
   return { changes: [...changes, ...clamped], misses };
 }
@@ -83,10 +77,10 @@ export async function quantizeToHalfArithmetic(
 function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, Layer>): Change[] {
   const layers = new Set([...halved.keys()].flatMap((node) => named.get(node)?.name ?? []));
   // An operator without float outputs (Shape) reads float16, but does not compute in it.
-  const [first, ...others] = [...halved].flatMap(([node, { outputs }]) =>
+  const [first, ...further] = [...halved].flatMap(([node, { outputs }]) =>
     named.has(node) || outputs.length === 0 ? [] : [node],
   );
-  const more = others.length === 0 ? "" : `, as ${others.length} more operators without weights do`;
+  const more = further.length === 0 ? "" : `, as ${further.length} more operators without weights do`;
   return [
     ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
     ...(first === undefined
@@ -120,12 +114,12 @@ export function halvesAt(node: Node, inference: Inference): Halves | Miss {
     operand !== undefined && halves.inputs.includes(index) ? { ...operand, type: "float16" as const } : operand,
   );
   const bound = entry?.at({ ...site, inputs });
-  const found = bound === undefined || bound instanceof Miss ? undefined : bound.infer();
-  const follows = node.outputs.some((output, index) => {
-    const isHalf = found !== undefined && !(found instanceof Miss) && found[index]?.type === "float16";
-    return isFloat32(output) && isHalf && !halves.outputs.includes(index);
+  const inferred = bound === undefined || bound instanceof Miss ? undefined : bound.infer();
+  const hasFixedHalf = node.outputs.some((output, index) => {
+    const becomesHalf = inferred !== undefined && !(inferred instanceof Miss) && inferred[index]?.type === "float16";
+    return isFloat32(output) && becomesHalf && !halves.outputs.includes(index);
   });
-  return follows ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
+  return hasFixedHalf ? new Miss("an output with a type fixed by ONNX would become float16 as well") : halves;
 }
 
 /** Returns undefined if ONNX or another operand fixes the type. */
@@ -139,42 +133,38 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
     letters.add(letter);
     return [index];
   });
-  const agree = node.inputs.every((value, index) => {
+  const areFloats = node.inputs.every((value, index) => {
     const letter = letterIn(index);
     return value === undefined || letter === undefined || !letters.has(letter) || isFloat32(value);
   });
-  const writes = filling(node) !== undefined;
+  const isFill = filling(node) !== undefined;
   const outputs = [...node.outputs.keys()].filter((index) => {
     const letter = letterOut(index);
-    return letter !== undefined && (writes || letters.has(letter));
+    return letter !== undefined && (isFill || letters.has(letter));
   });
-  return (writes || inputs.length > 0) &&
-    agree &&
+  return (isFill || inputs.length > 0) &&
+    areFloats &&
     outputs.every((index) => node.outputs[index] === undefined || isFloat32(node.outputs[index]))
     ? { inputs, outputs }
     : undefined;
 }
 
-interface CastPlan {
-  readonly nodes: readonly Node[];
+interface Screening {
   /** Values that float16 cannot hold, with the reason. */
   readonly unfit: ReadonlyMap<Value, string>;
   readonly endless: ReadonlySet<Value>;
   readonly named: ReadonlyMap<Node, Layer>;
-  readonly chosen: ReadonlySet<Node>;
-  readonly onlyChosen: boolean;
-  readonly isLeft: (node: Node) => boolean;
 }
 
-function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen, isLeft }: CastPlan) {
+/** Decides which nodes compute in float16. */
+function chooseNodes(model: Model, nodes: readonly Node[], { unfit, endless, named }: Screening) {
   const inference = infer(model);
   const misses: Miss[] = [];
   const able = new Map<Node, Halves>();
   for (const node of nodes) {
     if (!(node.inputs.some(isFloat32) || filling(node) !== undefined) || subgraphs(node).length > 0) continue;
-    if (named.has(node) ? !chosen.has(node) : onlyChosen || isLeft(node)) continue;
     const halves = halvesAt(node, inference);
-    const reason = halves instanceof Miss ? halves.reason : heldBack(node, unfit);
+    const reason = halves instanceof Miss ? halves.reason : whyFloat(node, unfit);
     if (!(halves instanceof Miss) && reason === undefined) able.set(node, halves);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
       misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
@@ -195,13 +185,13 @@ function choose(model: Model, { nodes, unfit, endless, named, chosen, onlyChosen
     const layer = named.get(node);
     if (layer !== undefined) misses.push(new Miss("it reads values represented by integers", layer.name));
   }
-  const between = leaveBetween(nodes, able).flatMap((node) => named.get(node)?.name ?? []);
-  const few = `its weight has fewer than ${fewestElements} elements, and its neighbors stay in float32`;
-  misses.push(...between.map((layer) => new Miss(few, layer)));
+  const isolated = removeIsolated(nodes, able).flatMap((node) => named.get(node)?.name ?? []);
+  const reason = `its weight has fewer than ${minElements} elements, and its neighbors stay in float32`;
+  misses.push(...isolated.map((layer) => new Miss(reason, layer)));
   return { halved: able, misses };
 }
 
-function heldBack(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
+function whyFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
   for (const value of [...node.inputs, ...node.outputs]) {
     if (value === undefined) continue;
     const { role } = value;
@@ -226,14 +216,13 @@ function makesFloatsOfIntegers(node: Node, inference: Inference): boolean {
 }
 
 /** Removes and returns nodes without a weight between float32 nodes, and nodes that output no floats. */
-function leaveBetween(nodes: readonly Node[], able: Map<Node, Halves>): readonly Node[] {
+function removeIsolated(nodes: readonly Node[], able: Map<Node, Halves>): readonly Node[] {
   const isHalf = (value: Value | undefined): boolean => {
     const producer = value?.producer;
     const halves = producer === undefined ? undefined : able.get(producer);
     return halves?.outputs.some((output) => producer?.outputs[output] === value) ?? false;
   };
-  const isWeight = (value: Value | undefined): boolean =>
-    value?.tensor !== undefined && value.tensor.dims.length > 1 && elementCount(value.tensor.dims) >= fewestElements;
+  const isWeight = (value: Value | undefined): boolean => value !== undefined && isLargeMatrix(value);
   return nodes.filter((node) => {
     const halves = able.get(node);
     if (
@@ -255,7 +244,7 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
     context.progress(index, read.size);
     if (value?.tensor === undefined) continue;
     const numbers = toFloats(await value.tensor.read());
-    const reason = unfitReason(numbers);
+    const reason = whyUnfit(numbers.map(clampToHalf).filter(Number.isFinite), "float16");
     if (reason !== undefined) unfit.set(value, reason);
     if (isEndless(numbers)) endless.add(value);
   }
@@ -274,7 +263,7 @@ async function unfitNormalizations(nodes: readonly Node[], inference: Inference)
     if (tensors.length < affine.inputs.length) continue;
     const numbers = await Promise.all(tensors.map(async (tensor) => toFloat64(await tensor.read())));
     const { scale, shift } = affine.of(numbers);
-    const largest = [...scale, ...shift].find((number) => Math.abs(number) >= beyond);
+    const largest = [...scale, ...shift].find((number) => Math.abs(number) >= smallestInfinite);
     if (largest !== undefined)
       unfit.set(output, `is scaled or shifted by ${largest.toPrecision(3)}; the largest float16 is 65,504`);
   }
@@ -282,16 +271,7 @@ async function unfitNormalizations(nodes: readonly Node[], inference: Inference)
 }
 
 function isEndless(numbers: Float32Array | Float64Array): boolean {
-  return numbers.some((number, at, all) => Number.isFinite(number) && isInfiniteInHalf(number, at, all));
-}
-
-function unfitReason(stored: Float32Array | Float64Array): string | undefined {
-  const numbers = stored.map(clampToHalf).filter(Number.isFinite);
-  let largest = 0;
-  for (const number of numbers) largest = Math.max(largest, Math.abs(number));
-  if (largest >= beyond) return `contains ${largest.toPrecision(3)}; the largest float16 is 65,504`;
-  const lost = lostShare(numbers, toFloats(fromNumbers("float16", [numbers.length], numbers)));
-  return lost > mostLost ? `is too small: float16 would lose ${(100 * lost).toFixed(0)} % of it` : undefined;
+  return numbers.some((number, index, all) => Number.isFinite(number) && isInfiniteInHalf(number, index, all));
 }
 
 /** Lower bound of masked scores: sums with −32,752 are below it, scores that matter above it. */
@@ -336,12 +316,12 @@ function isSum(node: Node, inference: Inference): boolean {
   const { inputs } = node;
   return (
     inputs.length > 1 &&
-    inputs.every((_, at) => products.some(([input, ...others]) => input === at && others.length === 0))
+    inputs.every((_, index) => products.some((product) => product.length === 1 && product[0] === index))
   );
 }
 
 /** Makes all masked scores equal, as they are in float32. */
-function limitMasked(model: Model, node: Node): Change {
+function clipMasked(model: Model, node: Node): Change {
   const [sum] = node.outputs;
   const at = describe(node);
   if (sum === undefined) throw new Error(`${at} has no output`);
@@ -358,34 +338,26 @@ function limitMasked(model: Model, node: Node): Change {
 export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves>): Promise<readonly Change[]> {
   const clamped: Change[] = [];
   const noteClamped = async (at: string, tensor: Tensor): Promise<void> => {
-    const beyond = toFloats(await tensor.read()).find((number, _, all) => number !== clampToHalf(number, 0, all));
-    if (beyond === undefined || Number.isNaN(beyond)) return;
-    const text = `its ${beyond.toPrecision(3)} stands for infinity and becomes ${Math.sign(beyond) * halfClampValue}: float16 ends at 65,504`;
+    const far = toFloats(await tensor.read()).find((number, _, all) => number !== clampToHalf(number, 0, all));
+    if (far === undefined || Number.isNaN(far)) return;
+    const text = `its ${far.toPrecision(3)} stands for infinity and becomes ${Math.sign(far) * halfClampValue}: float16 ends at 65,504`;
     clamped.push({ at, what: text, decidedBy: "global" });
   };
-  const opsets = model.header.opsets;
-  const starts = new Map<Graph, Node | undefined>();
-  const startOf = (graph: Graph): Node | undefined => {
-    if (!starts.has(graph)) starts.set(graph, graph.nodes().next().value ?? undefined);
-    return starts.get(graph);
-  };
-  const cast = (value: Value, type: "float16" | "float32", name: string): Value => {
-    const { graph, producer } = value;
-    const before = producer === undefined ? startOf(graph) : following.get(producer);
-    const emit = emitter(graph, { ...(before === undefined ? {} : { before }), by: "quantize", opsets });
-    const made = emit.named(name).Cast([value], { to: typeCodes[type] });
-    made.type = { type, dims: value.type?.dims };
-    return made;
-  };
-  // Casts are inserted directly after the value's producer: before the node that followed it originally.
-  const following = new Map<Node, Node | undefined>();
-  for (const node of allNodes(model.graph)) startOf(node.graph);
+  const { opsets } = model.header;
+  // A Cast is inserted directly after the value's producer: before the node that followed it originally.
+  const following = new Map<Node | Graph, Node>();
   const last = new Map<Graph, Node>();
   for (const node of allNodes(model.graph)) {
-    const before = last.get(node.graph);
-    if (before !== undefined) following.set(before, node);
+    following.set(last.get(node.graph) ?? node.graph, node);
     last.set(node.graph, node);
   }
+  const cast = (value: Value, type: "float16" | "float32"): Value => {
+    const before = following.get(value.producer ?? value.graph);
+    const emit = emitter(value.graph, { ...(before === undefined ? {} : { before }), by: "quantize", opsets });
+    const result = emit.named(`${value.name}_${type}`).Cast([value], { to: typeCodes[type] });
+    result.type = { type, dims: value.type?.dims };
+    return result;
+  };
   const narrow = new Map<Value, Value>();
   for (const [node, { outputs }] of halved) {
     const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
@@ -399,7 +371,7 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
       const value = node.outputs[output];
       if (value === undefined) continue;
       const { dims } = value.type ?? {};
-      const wide = cast(value, "float32", `${value.name}_float32`);
+      const wide = cast(value, "float32");
       replaceUses(value, wide, wide.producer);
       value.type = { type: "float16", dims };
       narrow.set(wide, value);
@@ -412,9 +384,7 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
       const { tensor } = value;
       if (tensor !== undefined && !narrow.has(value) && isOnlyHalf(value, halved))
         await noteClamped(value.name, tensor);
-      const half =
-        narrow.get(value) ??
-        (isOnlyHalf(value, halved) ? await storedHalf(value) : cast(value, "float16", `${value.name}_float16`));
+      const half = narrow.get(value) ?? (isOnlyHalf(value, halved) ? await storedHalf(value) : cast(value, "float16"));
       narrow.set(value, half);
       if (half !== value) node.graph.setInput(node, input, half);
     }

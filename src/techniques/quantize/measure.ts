@@ -2,27 +2,24 @@
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { ownOptions, type Selection } from "../../core/analysis/selection.ts";
-import { Miss, PithError } from "../../core/errors.ts";
+import { Miss, type PithError } from "../../core/errors.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { channelRanges, fullRange, type ScaleAndZeroPoint, scaleAndZeroPoint } from "../../core/math/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { type Dataset, isIndexed } from "../../data/index.ts";
+import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import { histogram } from "../calibrate/histogram.ts";
-import { measuredOnce, observeOnce } from "../calibrate/kept.ts";
-import { notFinite, observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
-import type { Statistic } from "../calibrate/statistic.ts";
-import type { ModelRoundings } from "./model-roundings.ts";
-import { type ActivationType, isWide, type RangeMethod } from "./options.ts";
+import { notFinite, type ValueRange } from "../calibrate/observe.ts";
 import { type Placement, place } from "./placement.ts";
-import { clippedBy } from "./ranges.ts";
-import { isUnresolved, lostAmong, lostOf, shareLost, short, whyNotFinite, whyUnfit } from "./resolution.ts";
-import { reportUnresolved } from "./unresolved.ts";
+import { measureRanges } from "./ranges.ts";
+import { isUnresolved, lostAmong, reportUnresolved, short, whyNotFinite, whyUnfit } from "./resolution.ts";
+import type { ModelRoundings } from "./rounding.ts";
+import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
+import { ruleOf } from "./target.ts";
 
 export interface MeasureOptions extends Selection {
   readonly activations: ActivationType;
-  readonly ranges?: RangeMethod | undefined;
+  readonly ranges?: StaticSettings["ranges"] | undefined;
   readonly data?: Dataset | undefined;
   readonly samples: number;
   readonly equalize?: boolean | undefined;
@@ -53,13 +50,13 @@ export async function placeMeasured(
 ): Promise<MeasuredPlacement> {
   const unfit = new Map<Value, string>();
   const unresolved = new Map<Value, ValueRange>();
-  const apart = new Map<Node, string>();
+  const inFloat = new Map<Node, string>();
   const ranges = new Map<Value, ValueRange>();
   const stored = new Set<Value>();
   let broken: PithError | undefined;
   for (;;) {
-    const placement = place(model, inference, chosen, { unfit, apart });
-    const before = unfit.size + apart.size;
+    const placement = place(model, inference, chosen, { unfit, inFloat });
+    const before = unfit.size + inFloat.size;
     const types = typesOf(placement, options);
     const bitsOf = (value: Value): number => (isWide(types.get(value) ?? options.activations) ? 16 : 8);
     const constants = [...placement.targets.flatMap(({ layer: { bias } }) => bias ?? []), ...placement.constants];
@@ -76,15 +73,15 @@ export async function placeMeasured(
       if (reason !== undefined) unfit.set(value, reason);
       else ranges.set(value, range);
     }
-    if (unfit.size + apart.size > before) continue;
-    const own = [...placement.activations].flatMap(([value, from]) =>
+    if (unfit.size + inFloat.size > before) continue;
+    const unmeasured = [...placement.activations].flatMap(([value, from]) =>
       from === undefined && !existing.activations.has(value) && !ranges.has(value) && !placement.limited.has(value)
         ? [value]
         : [],
     );
-    if (own.length > 0) {
+    if (unmeasured.length > 0) {
       const needed = neededInCodes(placement);
-      for (const [value, { range, lost }] of await rangesOf(model, own, bitsOf, options, context)) {
+      for (const [value, { range, lost }] of await measureRanges(model, unmeasured, bitsOf, options, context)) {
         ranges.set(value, range);
         const kind = needed.has(value) ? "needed" : "free";
         const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost, kind, bitsOf(value));
@@ -96,9 +93,9 @@ export async function placeMeasured(
       }
     }
     const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges, existing);
-    for (const [node, reason] of unevenJoins(placement, inference, rangeOf)) apart.set(node, reason);
-    for (const [node, reason] of coarseFactors(placement, inference, rangeOf)) apart.set(node, reason);
-    if (unfit.size + apart.size > before) continue;
+    for (const [node, reason] of unevenJoins(placement, inference, rangeOf)) inFloat.set(node, reason);
+    for (const [node, reason] of coarseFactors(placement, inference, rangeOf)) inFloat.set(node, reason);
+    if (unfit.size + inFloat.size > before) continue;
     if (placement.targets.length === 0 && broken !== undefined) throw broken;
     reportUnresolved(unresolved, options, context);
     return withoutClamps(placement, scalesOf(placement, inference, ranges, options, existing), inference);
@@ -139,12 +136,10 @@ function withoutClamps(
   // In a chain of clamps, the grid after the last one counts.
   for (const [input, output] of [...placement.limited].toReversed()) {
     const { producer: clamp } = output;
-    const bound = clamp === undefined ? undefined : inference.at(clamp);
-    const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
+    const rule = ruleOf(clamp, inference);
     const codes = codesOf.get(output) ?? scales.get(output);
-    if (clamp === undefined || codes === undefined || [...output.uses].some(({ node }) => unrounded.has(node)))
-      continue;
-    if (rule === undefined || rule instanceof Miss || rule.kind !== "clamp" || !saturates(rule, codes)) continue;
+    if (clamp === undefined || codes === undefined || rule?.kind !== "clamp" || !saturates(rule, codes)) continue;
+    if ([...output.uses].some(({ node }) => unrounded.has(node))) continue;
     activations.delete(input);
     clamps.unshift(clamp);
     codesOf.set(input, codes);
@@ -168,7 +163,7 @@ function saturates(
 }
 
 /** Each input of a join must keep 6 of the 8 bits, so that an error of half a step is below 1 % of its range. */
-const mostUneven = 4;
+const maxUneven = 4;
 const steps = 255;
 
 /** Returns the range that a value is rounded over; it contains 0. */
@@ -179,9 +174,12 @@ function roundedRange(
   { activations: learned }: ModelRoundings,
 ): ValueRange {
   const root = rootOf(value, activations);
-  const own = learned.get(root);
-  if (own !== undefined) return { min: own.low * own.scale, max: (own.low + steps) * own.scale };
-  const { min, max } = ranges.get(limited.get(root) ?? root) ?? nothing;
+  const rounding = learned.get(root);
+  if (rounding !== undefined) {
+    const { low, scale } = rounding;
+    return { min: low * scale, max: (low + steps) * scale };
+  }
+  const { min, max } = ranges.get(limited.get(root) ?? root) ?? { min: 0, max: 0 };
   return { min: Math.min(min, 0), max: Math.max(max, 0) };
 }
 
@@ -195,29 +193,24 @@ function unevenJoins(
 ): readonly (readonly [Node, string])[] {
   const read = new Set(targets.map(({ data }) => rootOf(data, activations)));
   return operators.flatMap((node) => {
-    const bound = inference.at(node);
-    const rule = bound instanceof Miss ? bound : bound.quantize();
+    const rule = ruleOf(node, inference);
     const [output] = node.outputs;
-    if (rule instanceof Miss || rule.kind !== "activation" || rule.joins !== true) return [];
+    if (rule?.kind !== "activation" || rule.joins !== true) return [];
     if (output === undefined || read.has(rootOf(output, activations))) return [];
     const widths = node.inputs
       .flatMap((input) => (input === undefined ? [] : widthOf(rangeOf(input))))
       .filter((width) => width > 0);
-    const [least, most] = [Math.min(...widths), Math.max(...widths)];
-    if (widths.length < 2 || most <= mostUneven * least) return [];
-    return [
-      [
-        node,
-        `stays in float: it concatenates ranges of ${short(least)} and ${short(most)}, and one scale would not resolve both`,
-      ],
-    ];
+    const [narrow, wide] = [Math.min(...widths), Math.max(...widths)];
+    if (widths.length < 2 || wide <= maxUneven * narrow) return [];
+    const ranges = `${short(narrow)} and ${short(wide)}`;
+    return [[node, `stays in float: it concatenates ranges of ${ranges}, and one scale would not resolve both`]];
   });
 }
 
 /**
  * Finds operators that multiply an activation x by stored factors f, if their rounding changes the product y by much more than the rounding of y does:
  *
- *     largest |x| · width of f > mostUneven · width of y
+ *     largest |x| · width of f > maxUneven · width of y
  *
  * The largest x then meet the smallest factors, which would become 0 beside the others.
  */
@@ -238,7 +231,7 @@ function coarseFactors(
       const operands = product.flatMap((index) => node.inputs[index] ?? []);
       const change = operands.reduce((all, operand) => all * reachOf(operand), 1);
       const isScaled = operands.length > 1 && operands.some((operand) => constants.has(operand));
-      return isScaled && output !== undefined && change > mostUneven * widthOf(rangeOf(output));
+      return isScaled && output !== undefined && change > maxUneven * widthOf(rangeOf(output));
     });
     return isCoarse ? [[node, "stays in float: one scale would not resolve its stored factors"] as const] : [];
   });
@@ -261,41 +254,39 @@ function scalesOf(
   const unlimited = new Map([...limited].map(([input, output]) => [output, input]));
   const scales = new Map<Value, ScaledType>();
   const scaleOf = (value: Value): ScaledType => {
-    const known = scales.get(value);
-    if (known !== undefined) return known;
+    const cached = scales.get(value);
+    if (cached !== undefined) return cached;
     const from = activations.get(value);
     const type = types.get(value) ?? options.activations;
     const output = existing.activations.has(value) ? undefined : limited.get(value);
-    const found =
+    const scale =
       from !== undefined
         ? scaleOf(from)
         : output !== undefined
           ? { ...scaleOf(output) }
-          : { type, ...ownScale(value, type) };
-    scales.set(value, found);
-    return found;
+          : { type, ...separateScale(value, type) };
+    scales.set(value, scale);
+    return scale;
   };
   /** Skips clamps, which can be removed: the kernel that computes the value uses the grid of the clamp's output. */
   const computed = (value: Value): Value => {
     const input = unlimited.get(value);
     return input === undefined ? value : computed(input);
   };
-  const ownScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
+  const separateScale = (value: Value, type: ActivationType): ScaleAndZeroPoint => {
     const { low, high } = fullRange(type);
-    const found = existing.activations.get(value);
-    if (found !== undefined) return { scale: found.scale, zeroPoint: low - found.low };
+    const learned = existing.activations.get(value);
+    if (learned !== undefined) return { scale: learned.scale, zeroPoint: low - learned.low };
     const measured = ranges.get(value);
     // An empty tensor has no range.
     const { min, max } = measured === undefined || measured.min > measured.max ? { min: 0, max: 0 } : measured;
     const { producer } = computed(value);
-    const bound = producer === undefined ? undefined : inference.at(producer);
     const setting = { type, symmetric: false };
-    if (bound === undefined || bound instanceof Miss) return scaleAndZeroPoint(min, max, setting);
     // If a layer follows, ONNX Runtime computes probabilities with an integer kernel that is right only for 0 … 1.
     if (isProbabilities(computed(value), inference)) return scaleAndZeroPoint(0, 1, setting);
     const [input] = producer?.inputs ?? [];
-    const rule = bound.quantize();
-    const finest = rule instanceof Miss || rule.kind !== "activation" ? undefined : rule.finest;
+    const rule = ruleOf(producer, inference);
+    const finest = rule?.kind === "activation" ? rule.finest : undefined;
     if (finest === undefined || input === undefined || !activations.has(input))
       return scaleAndZeroPoint(min, max, setting);
     return scaleAndZeroPoint(min, max, { ...setting, minimumRange: scaleOf(input).scale * finest * (high - low) });
@@ -317,8 +308,8 @@ function typesOf(
   const ask = (value: Value | undefined, type: ActivationType | undefined): void => {
     if (value === undefined || type === undefined) return;
     const root = rootOf(value);
-    const known = types.get(root);
-    if (known === undefined || (isWide(type) && !isWide(known))) types.set(root, type);
+    const requested = types.get(root);
+    if (requested === undefined || (isWide(type) && !isWide(requested))) types.set(root, type);
   };
   for (const { layer, data } of targets) {
     const { activations: type } = ownOptions(options, layer).own;
@@ -330,64 +321,4 @@ function typesOf(
       if (output !== undefined && !types.has(rootOf(output))) ask(output, read.find(isWide) ?? read[0]);
   }
   return types;
-}
-
-const countedSamples = 16;
-
-interface Measured {
-  readonly range: ValueRange;
-  /** Share of the smaller values that this range rounds to 0. */
-  readonly lost: number;
-}
-
-async function rangesOf(
-  model: Model,
-  values: readonly Value[],
-  bitsOf: (value: Value) => number,
-  { data, samples, ranges: method = "min-max" }: MeasureOptions,
-  { engine, seed, signal, progress }: Context,
-): Promise<ReadonlyMap<Value, Measured>> {
-  if (data === undefined) throw missingData("quantize");
-  const names = values.map((value) => value.name);
-  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
-  const bits = new Map(values.map((value) => [value.name, bitsOf(value)]));
-  const found = new Map<string, Measured>();
-  const all = { ...order, samples, progress };
-  if (method === "min-max") {
-    const measure = (missing: readonly string[]) => observeWithStates(engine, model, data, missing, valueRange, all);
-    const ranges = await measuredOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
-    const countable = names.filter((name) => isCountable(ranges.get(name)));
-    const few = { ...order, samples: Math.min(countedSamples, samples) };
-    const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);
-    const lost = new Map<string, number>();
-    for (const width of new Set(bits.values())) {
-      const kept = { of: data, setting: `lost at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
-      const places = countable.flatMap((name) => (bits.get(name) === width ? [{ name }] : []));
-      for (const [name, share] of await observeOnce(engine, model, kept, places, losing, few)) lost.set(name, share);
-    }
-    for (const [name, range] of ranges) found.set(name, { range, lost: lost.get(name) ?? 0 });
-  } else {
-    const seen = await observeWithStates(engine, model, data, names, histogram, all);
-    for (const [name, own] of seen) {
-      const range = isCountable(own) ? clippedBy[method](own) : own;
-      found.set(name, { range, lost: isCountable(own) ? lostOf(own, range, bits.get(name) ?? 8) : 0 });
-    }
-  }
-  return new Map(values.map((value) => [value, found.get(value.name) ?? { range: nothing, lost: 0 }]));
-}
-
-const nothing: ValueRange = { min: 0, max: 0 };
-
-function isCountable({ min, max }: ValueRange = nothing): boolean {
-  return Number.isFinite(max - min) && (min < 0 || max > 0);
-}
-
-export function missingData(owner: "quantize" | "fake-quantize"): PithError {
-  return new PithError(
-    "E_OPTION",
-    `${owner}: "data": the static scheme measures ranges on data, but no data is given.`,
-    {
-      hint: `Pass a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
-    },
-  );
 }

@@ -2,8 +2,8 @@ import { allLayers } from "../../core/analysis/layers.ts";
 import { storedBytes } from "../../core/graph/graph.ts";
 import type { Move, Moves } from "../../core/pass/moves.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
-import { distortions } from "./milder.ts";
 import { runsPerSample } from "./options.ts";
+import { distortions } from "./precision-fallback.ts";
 import { rdoq } from "./rounders/rdoq.ts";
 
 /** Runs per sample that measuring the layers' errors takes. */
@@ -11,7 +11,7 @@ const runsOfErrors = 2000;
 /** Runs per sample of an epoch that trains quantized values: a forward run, a backward pass, and a run of the original. */
 const runsOfStep = 8;
 /** With fewer samples, the training overfits. */
-const fewestTrained = 1000;
+const minTrained = 1000;
 /** Expected share of a distortion's loss that remains after training, before a search has measured one. */
 const afterTraining = 0.3;
 /** Approximate bytes of the nodes, names and scales of a low-bit layer, in the file and after brotli. */
@@ -24,15 +24,15 @@ const bitsAt = (distortion: number): number => Math.log2(1 + 0.28 / distortion) 
 export const quantizeMoves: Moves = (request) => {
   const { target, bytes, model, inference } = request;
   const weights = new Set(allLayers(model, inference).flatMap(({ weight }) => weight.tensor ?? []));
-  const whole = Math.max(1, storedBytes(model.graph));
-  const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / whole;
+  const modelBytes = Math.max(1, storedBytes(model.graph));
+  const share = [...weights].reduce((sum, tensor) => sum + tensor.bytes, 0) / modelBytes;
   const { calibrate } = request.samples;
   const bytesOfLayer = request.forDownload === true ? packedBytes : plainBytes;
   // WebGPU has no integer kernels: activations would move to the processor and back for each layer.
   const onIntegers = !target.includes("webgpu");
   /** @param table bytes per layer besides the quantized values. */
   const move = (name: string, bits: number, options: OptionValues, table = 0): Move => {
-    const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / whole;
+    const fixed = 1 - share + (weights.size * (bytesOfLayer + table)) / modelBytes;
     return {
       name,
       options: target.length === 0 ? options : { ...options, target },
@@ -49,11 +49,11 @@ export const quantizeMoves: Moves = (request) => {
     const table = 4 * 2 ** bits + (bits === 3 ? bytesOfLayer : 0);
     return move(`palettes of ${bits} bits`, bits, { scheme: "weights", bits, weights: "palette" }, table);
   };
-  const fitting = (most: number): Move => ({
-    ...move(`mixed precision in ${Number((most / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
-    left: most / whole,
+  const fitting = (maxBytes: number): Move => ({
+    ...move(`mixed precision in ${Number((maxBytes / 1000).toFixed(1))} kB`, 4, { scheme: "weights" }),
+    left: maxBytes / modelBytes,
     runs: runsOfErrors + runsPerSample({ scheme: "weights", bits: 4 }) * calibrate,
-    bytes: most,
+    bytes: maxBytes,
   });
   const int8 = move("int8 weights", 8, { scheme: "weights" });
   const float16: Move = { ...move("float16", 16, { scheme: "float16" }), spares: false };
@@ -71,16 +71,16 @@ export const quantizeMoves: Moves = (request) => {
     });
     const { train } = request.samples;
     const trained =
-      train < fewestTrained
+      train < minTrained
         ? []
         : lowEntropy.map(
-            (one): Move => ({
-              ...one,
-              name: `${one.name}, trained`,
-              options: { ...one.options, epochs: 1 },
-              family: `${one.family}, trained`,
-              loses: afterTraining * (one.loses ?? 1),
-              runs: one.runs + runsOfStep * train,
+            (untrained): Move => ({
+              ...untrained,
+              name: `${untrained.name}, trained`,
+              options: { ...untrained.options, epochs: 1 },
+              family: `${untrained.family}, trained`,
+              loses: afterTraining * (untrained.loses ?? 1),
+              runs: untrained.runs + runsOfStep * train,
               trains: true,
             }),
           );
@@ -102,7 +102,9 @@ export const quantizeMoves: Moves = (request) => {
     fourBits,
     // Training moves the values of a palette; the indices stay.
     ...[4, 3, 2].map((bits) => ({ ...palettes(bits), isTrainable: true, needsTraining: bits === 2 })),
-    bytes === undefined ? fitting(Math.round((fourBits.left ?? 1) * whole)) : { ...fitting(bytes), isTrainable: true },
+    bytes === undefined
+      ? fitting(Math.round((fourBits.left ?? 1) * modelBytes))
+      : { ...fitting(bytes), isTrainable: true },
     float16,
   ];
 };

@@ -16,7 +16,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import type { ScaledGrid } from "../calibrate/solver.ts";
 import { type Along, scaleFor, symmetricGrid } from "./grid.ts";
 
-export interface Reach {
+interface Reach {
   readonly min: number;
   readonly max: number;
   /** See `steps` of `scaleFor`. */
@@ -28,14 +28,14 @@ export interface Reach {
 /** Returns a grid of -127 … 127 with |q₁ + q₂| ≤ 128 for neighbors, with scales at most those of the given -64 … 64 grid. */
 export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number) => Reach): ScaledGrid & Along {
   const wide = symmetricGrid("int8", grid.axis, { low: -127, high: 127 });
-  const scale = grid.scale.map((own, slice) => {
+  const scale = grid.scale.map((coarse, slice) => {
     const { min, max, steps, pair } = reachOf(slice);
-    const far = Math.max(-min, max);
-    const most = Math.max(far, pair);
+    const largest = Math.max(-min, max);
+    const reach = Math.max(largest, pair);
     // Weights on a grid stay exact if the sums of neighbors fit, too.
-    const sums = Math.round((most * steps) / far);
-    if (steps > 0 && sums > wide.high && steps <= grid.high) return own;
-    return Math.min(own, scaleFor(wide, -most, most, steps === 0 || sums > wide.high ? 0 : sums).scale);
+    const sums = Math.round((reach * steps) / largest);
+    if (steps > 0 && sums > wide.high && steps <= grid.high) return coarse;
+    return Math.min(coarse, scaleFor(wide, -reach, reach, steps === 0 || sums > wide.high ? 0 : sums).scale);
   });
   return { ...wide, zeroPoint: grid.zeroPoint, scale };
 }
@@ -57,9 +57,9 @@ export function neighbourSums(
   if (kernels === "fused" && groups > 1 && groups === dims[axis] && dims[inputs] === 1) return largest;
   const values = toFloat32({ dims, ...dense });
   const step = elementCount(dims.slice(axis + 1));
-  const others = [...dims.keys()].filter((other) => other !== axis);
-  const byChannel = inputs === axis ? others : [...others.filter((other) => other !== inputs), inputs];
-  const orders = kernels === "fused" || String(byChannel) === String(others) ? [byChannel] : [byChannel, others];
+  const stored = [...dims.keys()].filter((other) => other !== axis);
+  const byChannel = inputs === axis ? stored : [...stored.filter((other) => other !== inputs), inputs];
+  const orders = kernels === "fused" || String(byChannel) === String(stored) ? [byChannel] : [byChannel, stored];
   for (const order of orders) {
     const places = placesAlong(dims, order);
     const add = (slice: number, place: number): void => {

@@ -10,27 +10,19 @@ import {
   understood,
 } from "../../core/pass/options.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
-import { datasetOption } from "../../data/batches/option.ts";
-import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
-import { type DtypeName, type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
-import { gptaq } from "./rounders/gptaq.ts";
+import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
+import { datasetOption } from "../../data/option.ts";
+import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
-import { nearest } from "./rounders/nearest.ts";
-import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
-import { bfloat16, lackOf, targetOption } from "./runtimes.ts";
+import { defaultDistortion } from "./rounders/rdoq.ts";
+import { targetOption } from "./runtimes.ts";
+import { admitsLowEntropy, hasOption, isLowEntropy, reconstructsOutputs, settingsOfSteps } from "./settings.ts";
 
 export const rangeMethods = ["min-max", "percentile", "mse", "entropy"] as const;
-/** How activation ranges are derived from samples. */
-export type RangeMethod = (typeof rangeMethods)[number];
-
-export type ActivationType = "uint8" | "int8" | "uint16" | "int16";
-
-export const isWide = (type: ActivationType): boolean => type.endsWith("16");
 
 const bits = v.picklist([1, 2, 3, 4, 5, 6, 7, 8], "takes a whole number from 1 to 8");
-const weightCodes = ["int8", "uint8", "nf4", "palette"] as const;
 const weights = v.pipe(
-  v.picklist(weightCodes),
+  v.picklist(["int8", "uint8", "nf4", "palette"]),
   v.metadata({
     instead: {
       float8: "It was removed: int8, the default, is as small, and integers run on every runtime.",
@@ -38,7 +30,6 @@ const weights = v.pipe(
     },
   }),
 );
-export type WeightCodes = (typeof weightCodes)[number];
 const block = v.picklist([16, 32, 64, 128, 256], "takes 16, 32, 64, 128 or 256, for which ONNX Runtime has kernels");
 
 const activationTypes = v.picklist(["uint8", "int8", "uint16", "int16"]);
@@ -95,7 +86,7 @@ const entries = v.strictObject({
   bits: option(bits, "bits per weight, 8 to 2 (integer arithmetic: 8, 7 or 4; palettes: any)", {
     value: "n",
     common: true,
-    instead: Object.fromEntries(Array.from({ length: 24 }, (_, at) => [String(9 + at), halves])),
+    instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halves])),
   }),
   /** Weights per row that share a scale: 16, 32, 64, 128 or 256 (32 below 8 bits; else one scale per output channel). */
   block: option(block, "weights of a row that share a scale (default below 8 bits: 32)", {
@@ -223,12 +214,16 @@ const entries = v.strictObject({
   target: v.optional(targetOption("runtimes of the result, on which it is compared with the original")),
 });
 
+/** The options as written on the command line and in recipes: one flat object, with defaults. */
+export type FlatOptions = v.InferOutput<typeof entries>;
+
 export const quantizeOptions = v.pipe(
   entries,
   v.check(
     ({ scheme, dtype }) => (scheme === undefined) !== (dtype === undefined),
     "give exactly one of scheme and dtype",
   ),
+  understood(settingsOfSteps),
 );
 
 export type QuantizeOptions = v.InferInput<typeof quantizeOptions> & LayerSelection;
@@ -241,217 +236,44 @@ export const calibrationNeed = {
       : rounders.looksAtSamples(rounder)
         ? "the rounding method uses layer inputs"
         : undefined,
-  helps: (options: OptionValues) => roundsByAnswers(options),
+  helps: (options: OptionValues) => reconstructsOutputs(options),
   trains: ({ epochs }: OptionValues) => epochs !== undefined,
 };
 
 /**
- * Work per sample in runs of the model, in batches and on one thread, measured on image networks: ranges, equalization and bias correction
- * together; reconstruction rounding.
+ * Work per sample in runs of the model, in batches and on one thread, measured on image networks: ranges, equalization and bias
+ * correction together; reconstruction rounding.
  */
-const [measuring, answering] = [35, 140];
+const [rangeRuns, reconstructionRuns] = [35, 140];
 
 export const runsPerSample = (options: OptionValues): number =>
-  roundsByAnswers(options) || rounders.looksAtSamples(options.rounder)
-    ? answering
+  reconstructsOutputs(options) || rounders.looksAtSamples(options.rounder)
+    ? reconstructionRuns
     : options.scheme === "static"
-      ? measuring
+      ? rangeRuns
       : 0;
 
-export const everySetting = <O extends { readonly overrides?: unknown }>(options: O): readonly O[] => [
-  options,
-  ...Object.values(Object(options.overrides)).map((own) => ({ ...options, ...Object(own) })),
-];
-
-export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id || rounder === rdoq;
-
-/** Returns whether the values of all layers can be low-entropy: integers of 8 bits without blocks and zero points. */
-export const admitsLowEntropy = (options: OptionValues): boolean =>
-  everySetting(withDtype(options)).every(
-    ({ scheme, bits = 8, block, weights, zeroPoints }) =>
-      scheme !== "float16" &&
-      scheme !== "bfloat16" &&
-      areCodes(weights) &&
-      // 7-bit integers use the storage of 8 bits, but their sums never overflow.
-      Number(bits) >= 7 &&
-      block === undefined &&
-      zeroPoints !== true,
-  );
-
-/** Returns the options for one of several dtypes: low-entropy values and their options only if the dtype admits them. */
+/** Returns the options that a dtype has, if one command quantizes to several dtypes. */
 export function optionsOfDtype<O extends OptionValues>(dtype: DtypeName, options: O): O {
-  if (!isLowEntropy(options) || admitsLowEntropy({ dtype })) return options;
-  const others = { rounder: undefined, distortion: undefined, epochs: undefined, augment: undefined };
-  return { ...options, ...others, checkpoint: undefined, resume: undefined };
+  const { scheme } = dtypes[dtype].steps[0];
+  const excluded = isLowEntropy(options) && !admitsLowEntropy({ dtype }) ? lowEntropyOptions : [];
+  return Object.fromEntries(
+    Object.entries(options).filter(([name]) => hasOption(scheme, name) && !excluded.includes(name)),
+  ) as O;
 }
 
-/** Returns the dtypes that keep their own values. @throws PithError E_OPTION if low-entropy values are requested and none admits them */
-export function dtypesOfOtherValues(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
-  const others = isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype })) : [];
-  if (others.length === 0 || others.length < names.length) return others;
+const lowEntropyOptions: readonly string[] = ["rounder", "distortion", "epochs", "augment", "checkpoint", "resume"];
+
+/**
+ * Returns the dtypes that do not admit low-entropy values, if these are requested.
+ * @throws PithError E_OPTION if none of the dtypes admits them
+ */
+export function withoutLowEntropy(names: readonly DtypeName[], options: OptionValues): readonly DtypeName[] {
+  const excluding = isLowEntropy(options) ? names.filter((dtype) => !admitsLowEntropy({ dtype })) : [];
+  if (excluding.length === 0 || excluding.length < names.length) return excluding;
   throw new PithError(
     "E_OPTION",
     `quantize: \`rounder\`: rdoq is for the dtypes q8, int8 and uint8, got ${names.join(", ")}.`,
     { hint: "Add q8, or omit the rounding method." },
   );
-}
-
-/** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
-export function withDtype({ dtype, ...given }: OptionValues): OptionValues {
-  const name = dtypeNames.find((one) => one === dtype);
-  return name === undefined ? given : { ...given, ...dtypes[name].steps[0] };
-}
-
-export const areCodes = (weights: unknown): boolean =>
-  weights === undefined || weights === "int8" || weights === "uint8";
-
-/** Returns whether the default method is one that reconstructs layer outputs: low-bit weights lose too much otherwise. */
-const roundsByAnswers = (options: OptionValues): boolean =>
-  options.rounder === undefined &&
-  everySetting(withDtype(options)).some(
-    ({ scheme, bits, weights }) => scheme === "weights" && typeof bits === "number" && bits < 8 && areCodes(weights),
-  );
-
-type Complete = v.InferOutput<typeof quantizeOptions>;
-
-export type QuantizeSettings = Omit<Complete, "scheme" | "dtype" | "bits" | "rounder"> & {
-  readonly scheme: NonNullable<Complete["scheme"]>;
-  readonly bits: NonNullable<Complete["bits"]>;
-  readonly rounder: NonNullable<Complete["rounder"]>;
-} & Pick<DtypeStep, "arithmetic" | "everywhere">;
-
-/** Returns the settings of each step of a scheme or dtype. @throws PithError E_OPTION if an option contradicts the dtype. */
-export function settingsOfSteps({ scheme, dtype, ...given }: Complete): readonly QuantizeSettings[] {
-  const usual = given.data !== undefined && roundsByAnswers({ ...given, scheme, dtype }) ? gptaq.id : nearest.id;
-  const rest = { ...given, rounder: given.rounder ?? usual };
-  if (dtype === undefined)
-    return scheme === undefined ? [] : [{ ...rest, bits: rest.bits ?? usualBits({ ...rest, scheme }), scheme }];
-  const { steps } = dtypes[dtype];
-  const [first] = steps;
-  for (const key of ["bits", "block", "weights"] as const) {
-    const usual = first === undefined || first.scheme === "float16" ? undefined : usualBits(first);
-    const own = first?.[key] ?? (key === "bits" ? usual : undefined);
-    if (rest[key] === undefined || rest[key] === own) continue;
-    const text = `quantize: \`${key}\` is ${own ?? "not free"} in the dtype "${dtype}", got ${rest[key]}.`;
-    throw new PithError("E_OPTION", text, { hint: "Use `scheme` instead of `dtype` to choose it." });
-  }
-  return steps.map((step) => {
-    // Options about integers do not apply to a later float16 step.
-    const isRest = step.scheme === "float16" && steps.length > 1;
-    return {
-      ...rest,
-      bits: rest.bits ?? usualBits(step),
-      ...(isRest
-        ? { rounder: "nearest" as const, zeroPoints: false, overrides: undefined, bits: 8 as const, block: undefined }
-        : {}),
-      ...step,
-    };
-  });
-}
-
-/** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`multipliedBits`). */
-export const usualBits = ({ scheme, weights }: Pick<Complete, "scheme"> & Partial<Pick<Complete, "weights">>): 7 | 8 =>
-  (scheme === "dynamic" || scheme === "static") && weights !== "uint8" ? 7 : 8;
-
-/** Integer widths of each scheme; undefined for float schemes. */
-const bitsOf: Partial<Record<QuantizeSettings["scheme"], readonly number[]>> = {
-  weights: [8, 6, 5, 4, 3, 2],
-  static: [8, 7, 4],
-  dynamic: [8, 7],
-};
-
-/** Rejects combinations that no model can satisfy. @throws PithError E_OPTION */
-export function checkTogether(options: QuantizeSettings): void {
-  const no = (text: string, hint?: string): PithError => new PithError("E_OPTION", `quantize: ${text}`, { hint });
-  const { scheme, activations, rounder } = options;
-  const all = everySetting(options);
-  const weights = all.find((own) => own.weights === "uint8")?.weights;
-  const isInteger = scheme === "dynamic" || scheme === "static";
-  const packed = all.some((own) => (own.bits < 8 && !(isInteger && own.bits === 7)) || own.block !== undefined);
-  if (rounders.of(rounder) !== nearest && all.every((own) => !areCodes(own.weights)))
-    throw no(
-      `\`rounder\`: the values of ${options.weights} are given, got "${rounders.of(rounder).id}".`,
-      "Weights are rounded to the nearest of these values.",
-    );
-  for (const key of ["epochs", "distortion"] as const)
-    if (options[key] !== undefined && !isLowEntropy(options))
-      throw no(
-        `\`${key}\`: belongs to the rounding method "rdoq", got "${rounders.of(rounder).id}".`,
-        'Pass `rounder: "rdoq"`.',
-      );
-  for (const key of ["augment", "checkpoint"] as const)
-    if (options[key] !== undefined && options.epochs === undefined)
-      throw no(`\`${key}\`: belongs to a training, but no \`epochs\` are given.`, "Pass epochs, such as 2.");
-  if (options.resume && options.checkpoint === undefined)
-    throw no(
-      "`resume`: expected `checkpoint`, the folder to continue from.",
-      "Pass the folder of the stopped training.",
-    );
-  if (options.epochs !== undefined && options.data === undefined)
-    throw no("`epochs`: values are trained on samples, but no data is given.", "Pass a data set.");
-  for (const { weights: codes, bits, block } of all) {
-    if (codes === undefined || codes === "int8" || codes === "uint8") {
-      const able = bitsOf[scheme];
-      if (able !== undefined && !able.includes(bits))
-        throw no(
-          `\`bits\`: the scheme "${scheme}" takes ${able.slice(0, -1).join(", ")} or ${able.at(-1)}, got ${bits}.`,
-          scheme === "weights"
-            ? '`weights: "palette"` takes 1 to 8.'
-            : 'The scheme "weights" supports fewer bits; it computes in float.',
-        );
-      if (block !== undefined && ![8, 7, 4, 2].includes(bits))
-        throw no(
-          `\`block\`: blocks support 8, 4 or 2 bits, got ${bits}.`,
-          "Without it, each output channel has a scale.",
-        );
-      continue;
-    }
-    if (scheme !== "weights")
-      throw no(`\`weights\`: ${codes} is not available in the scheme "${scheme}".`, 'The scheme "weights" stores it.');
-    if (codes === "nf4" && bits !== 8 && bits !== 4) throw no(`\`bits\`: nf4 has 4, got ${bits}.`, "Omit `bits`.");
-  }
-  const inCodes = scheme === "static" && !all.some((own) => own.bits === 2 || own.block !== undefined);
-  if (scheme !== "weights" && packed && !inCodes)
-    throw no(
-      `\`bits\` below ${isInteger ? 7 : 8} and \`block\` are not available in the scheme "${scheme}".`,
-      'The scheme "weights" stores matrix products in low-bit blocks.',
-    );
-  if (all.some((own) => own.bits === 2 && own.onnxOnly && own.weights !== "palette"))
-    throw no(
-      "`onnxOnly`: blocks have 4 or 8 bits in operators of ONNX, got 2.",
-      "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
-    );
-  if (
-    rounders.of(rounder).zeroPoints === true &&
-    all.every((own) => own.block === undefined && ![4, 2].includes(own.bits))
-  )
-    throw no(
-      `\`rounder\`: "${rounders.of(rounder).id}" computes zero points of blocks, but the options select no blocks.`,
-      "`bits: 4` and `bits: 2` store matrix products in blocks, and so does 8 bits with `block: 32`.",
-    );
-  const isHalf = scheme === "float16" || scheme === "bfloat16";
-  if (isHalf && options.overrides !== undefined)
-    throw no(`\`overrides\`: ${scheme} has no per-layer options.`, "`layers` and `except` choose layers.");
-  if (isHalf && rounders.of(rounder) !== nearest) throw no(`\`rounder\`: ${scheme} always rounds to nearest.`);
-  if (isLowEntropy(options) && !admitsLowEntropy(options))
-    throw no(
-      "`rounder`: rdoq chooses the steps of 8-bit integers: `bits` below 8, `block`, `zeroPoints` and other `weights` do not apply.",
-      "`distortion` sets how many bits a weight has after compression.",
-    );
-  if (scheme === "dynamic" && activations !== "uint8")
-    throw no(
-      `\`activations\`: ${activations} is not available in the dynamic scheme.`,
-      "ONNX's DynamicQuantizeLinear produces uint8 only.",
-    );
-  const lack = scheme === "bfloat16" ? lackOf(bfloat16, options) : undefined;
-  if (lack !== undefined)
-    throw no(
-      `\`scheme\`: ${scheme} is ${lack.reason}.`,
-      'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or `dtype: "fp16"`.',
-    );
-  if (scheme === "static" && activations === "int8" && weights === "uint8")
-    throw no(
-      "`weights`: int8 activations need int8 weights, got uint8.",
-      "ONNX Runtime's kernels multiply int8 activations by int8 weights only, and uint8 activations by either.",
-    );
 }

@@ -15,7 +15,7 @@
  * - operators without a quantized input, such as image normalization or a decomposed layer normalization;
  * - a Sigmoid that is an output;
  * - Softmax, whose exponentials multiply the input error;
- * - operators that would join values of very different ranges under one scale (`apart`).
+ * - operators that would join values of very different ranges under one scale (`inFloat`).
  */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
@@ -52,7 +52,7 @@ export interface Placement {
 
 /**
  * @param unfit values that no scale suits, with the reason as a predicate.
- * @param apart operators that stay in float, with the reason.
+ * @param inFloat operators that stay in float, with the reason.
  */
 export function place(
   model: Model,
@@ -60,10 +60,10 @@ export function place(
   chosen: readonly Layer[],
   {
     unfit = new Map(),
-    apart = new Map(),
+    inFloat = new Map(),
   }: {
     readonly unfit?: ReadonlyMap<Value, string>;
-    readonly apart?: ReadonlyMap<Node, string>;
+    readonly inFloat?: ReadonlyMap<Node, string>;
   } = {},
 ): Placement {
   const layers = new Map(chosen.map((layer) => [layer.node, layer]));
@@ -89,7 +89,7 @@ export function place(
   };
 
   const unfitMiss = (values: readonly (Value | undefined)[], at: string): Miss | undefined => {
-    const value = values.find((one) => one !== undefined && unfit.has(one));
+    const value = values.find((candidate) => candidate !== undefined && unfit.has(candidate));
     return value === undefined ? undefined : new Miss(`"${value.name}" ${unfit.get(value)}`, at);
   };
 
@@ -123,10 +123,10 @@ export function place(
       case "activation": {
         const operands = rule.inputs.flatMap((index) => node.inputs[index] ?? []);
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
-        const isAnswer =
+        const isOutputScore =
           !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
         const unread = whyFloat(node, operands);
-        const reason = apart.get(node) ?? (isAnswer ? "stays in float: it is an output of the model" : unread);
+        const reason = inFloat.get(node) ?? (isOutputScore ? "stays in float: it is an output of the model" : unread);
         const miss =
           reason === undefined
             ? unfitMiss([...operands, ...node.outputs], describe(node))
@@ -163,8 +163,8 @@ export function place(
   }
   const computing = new Set([...targets.map(({ layer }) => layer.node), ...operators]);
   const isRounded = (value: Value | undefined): boolean => value !== undefined && activations.has(value);
-  const isMadeOfCodes = (value: Value | undefined): boolean =>
-    value !== undefined && isStored(value) && isMadeOf(value, isHeldOrInteger);
+  const comesFromCodes = (value: Value | undefined): boolean =>
+    value !== undefined && isStored(value) && dependsOn(value, isParameterOrInteger);
   const unrounded = new Set<Node>();
   const kindOf = (node: Node): string | undefined => {
     const bound = inference.at(node);
@@ -173,15 +173,15 @@ export function place(
   for (const node of [...model.graph.nodes()].toReversed()) {
     if (computing.has(node) || !node.inputs.some(isRounded)) continue;
     const readers = node.outputs.flatMap((output) => [...(output?.uses ?? [])].map(({ node }) => node));
-    const isLeft = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
+    const isUnread = !node.outputs.some(isRounded) || readers.some((reader) => unrounded.has(reader));
     const kind = kindOf(node);
     const isBetween =
       node.outputs.some(isRounded) ||
       readers.some((reader) => !computing.has(reader) && reader.outputs.some(isRounded));
     if (
-      node.inputs.some(isMadeOfCodes) ||
+      node.inputs.some(comesFromCodes) ||
       kind === mistakenForIntegers ||
-      (isLeft && kind === "transparent") ||
+      (isUnread && kind === "transparent") ||
       (isBetween && kind === "weighted")
     )
       unrounded.add(node);
@@ -199,18 +199,18 @@ function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): Re
   return leading;
 }
 
-function isMadeOf(value: Value, such: (value: Value) => boolean): boolean {
+function dependsOn(value: Value, isSource: (value: Value) => boolean): boolean {
   const seen = new Set([value]);
   for (const { producer } of seen)
     for (const input of producer?.inputs ?? []) {
       if (input === undefined) continue;
-      if (such(input)) return true;
+      if (isSource(input)) return true;
       seen.add(input);
     }
   return false;
 }
 
 /** Returns whether a value is a stored parameter or an integer, which can be a quantized value. */
-export function isHeldOrInteger(value: Value | undefined): boolean {
+export function isParameterOrInteger(value: Value | undefined): boolean {
   return value !== undefined && (value.role !== undefined || /^u?int(2|4|8|16|32)$/.test(value.type?.type ?? ""));
 }

@@ -1,74 +1,83 @@
-/** Decides how each layer's weight is stored, before anything is written. */
+/** Decides how each layer's weight is stored, before anything is written, and writes the weights as planned. */
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
-import { ownOptions } from "../../core/analysis/selection.ts";
+import { ownOptions, type Selection } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { inStandardBlocks } from "./formats/blocked-dequantize-linear.ts";
-import { asLearned, inCodes } from "./formats/dequantize-linear.ts";
-import type { Format, LayerPlan } from "./formats/format.ts";
-import { inRowsOfBlocks } from "./formats/gather-block-quantized.ts";
+import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { elementCount } from "../../core/tensor/dims.ts";
+import { standardBlocksFor } from "./formats/blocked-dequantize-linear.ts";
+import { codesFor, learnedCodesFor } from "./formats/dequantize-linear.ts";
+import type { Form, Format, LayerPlan } from "./formats/format.ts";
+import { rowBlocksFor } from "./formats/gather-block-quantized.ts";
 import { readsTable } from "./formats/lookup.ts";
-import { inBnb4 } from "./formats/matmul-bnb4.ts";
-import { inBlocks } from "./formats/matmul-nbits.ts";
-import { inPalette } from "./formats/palette.ts";
-import type { ModelRoundings } from "./model-roundings.ts";
-import type { QuantizeSettings } from "./options.ts";
-import { existingRounding, weightMiss } from "./weight.ts";
+import { bnb4For } from "./formats/matmul-bnb4.ts";
+import { blocksFor } from "./formats/matmul-nbits.ts";
+import { paletteFor } from "./formats/palette.ts";
+import { nearest } from "./rounders/nearest.ts";
+import type { ModelRoundings } from "./rounding.ts";
+import type { WeightsSettings } from "./settings.ts";
+import { existingRounding, type Rounding, weightMiss } from "./weight.ts";
 
-const weightFormats: readonly Format[] = [
-  inPalette,
-  inBnb4,
-  asLearned,
-  inStandardBlocks,
-  inRowsOfBlocks,
-  inBlocks,
-  inCodes,
+/** The formats of the weight-only scheme in the order of preference; the name completes "not …". */
+const weightFormats: readonly (readonly [name: string, formOf: Format])[] = [
+  ["a palette", paletteFor],
+  ["4-bit floats", bnb4For],
+  ["codes", learnedCodesFor],
+  ["blocks", standardBlocksFor],
+  ["blocks", rowBlocksFor],
+  ["blocks", blocksFor],
+  ["codes", codesFor],
 ];
 
-export const opsetOf = ({ layers }: Plan): number => Math.max(0, ...layers.map(({ form }) => form.opset ?? 0));
+/** @returns the form, and why it is not the requested one. */
+type FormChoice<O> = (layer: Layer, options: O) => { readonly form: Form; readonly why?: string | undefined } | Miss;
 
 export interface Plan {
   readonly layers: readonly LayerPlan[];
   readonly misses: readonly Miss[];
 }
 
-/** @param formatsFor formats to try in order; by default those of the weight-only scheme. */
-export function planOf(
+export const requiredOpset = ({ layers }: Plan): number => Math.max(0, ...layers.map(({ form }) => form.opset ?? 0));
+
+/** @param choose receives the options of each layer, with its overrides. */
+export function planOf<O extends Selection>(
   chosen: readonly Layer[],
-  options: QuantizeSettings,
+  options: O,
   inference: Inference,
-  existing: ModelRoundings,
-  formatsFor?: (layer: Layer) => readonly Format[],
+  choose: FormChoice<O>,
 ): Plan {
-  const found = chosen.map((layer) => layerPlan(layer, options, inference, existing, formatsFor?.(layer)));
-  const layers = found.flatMap((plan) => (plan instanceof Miss ? [] : plan));
+  const plans = chosen.map((layer) => planLayer(layer, options, choose));
+  const layers = plans.flatMap((plan) => (plan instanceof Miss ? [] : plan));
   return {
     layers: withTables(layers, inference),
-    misses: found.flatMap((plan) => (plan instanceof Miss ? plan : [])),
+    misses: plans.flatMap((plan) => (plan instanceof Miss ? plan : [])),
   };
 }
 
-export function layerPlan(
-  layer: Layer,
-  options: QuantizeSettings,
-  inference: Inference,
-  existing: ModelRoundings,
-  formats: readonly Format[] = weightFormats,
-): LayerPlan | Miss {
+export function planLayer<O extends Selection>(layer: Layer, options: O, choose: FormChoice<O>): LayerPlan | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;
-  const { own, decidedBy } = ownOptions(options, layer);
-  const learned = existingRounding(layer, { existing });
-  let why: string | undefined;
-  for (const { what, formOf } of formats) {
-    const form = formOf(layer, own, inference, learned);
-    if (form instanceof Miss && formats.length === 1) return form;
-    if (form instanceof Miss) why ??= `not ${what}: ${form.reason}`;
-    else if (form !== undefined) return { layer, decidedBy, form, why };
-  }
-  return new Miss(why ?? "no format supports it", layer.name);
+  const { own: layerOptions, decidedBy } = ownOptions(options, layer);
+  const choice = choose(layer, layerOptions);
+  return choice instanceof Miss ? choice : { layer, decidedBy, ...choice };
 }
+
+export const weightFormChoice =
+  (inference: Inference, existing: ModelRoundings): FormChoice<WeightsSettings> =>
+  (layer, options) => {
+    const learned = existingRounding(layer, { existing });
+    let why: string | undefined;
+    for (const [name, formOf] of weightFormats) {
+      const form = formOf(layer, options, inference, learned);
+      if (form instanceof Miss) why ??= `not ${name}: ${form.reason}`;
+      else if (form !== undefined) return { form, why };
+    }
+    return new Miss(why ?? "no format supports it", layer.name);
+  };
 
 /** Returns whether a layer of an integer scheme stores quantized weights but computes in float, as embedding lookups do. */
 export const keepsFloatArithmetic = (layer: Layer): boolean =>
@@ -76,16 +85,16 @@ export const keepsFloatArithmetic = (layer: Layer): boolean =>
 
 /** Adds the plans of last layers that share a table's codes. The table keeps its format only if all of them can read it. */
 function withTables(plans: readonly LayerPlan[], inference: Inference): readonly LayerPlan[] {
-  const found = new Map(plans.map((plan) => [plan.layer, plan]));
+  const planByLayer = new Map(plans.map((plan) => [plan.layer, plan]));
   for (const plan of plans) {
     const { layer: table } = plan;
     if (table.role.kind !== "lookup") continue;
     const products = plans.filter(({ layer }) => layer.role.kind !== "lookup" && readsTable(layer, table, inference));
-    const tiedTo = ({ form }: LayerPlan) =>
+    const tiedForms = ({ form }: LayerPlan) =>
       products.map((product) => form.tied?.(product.layer, product.form, inference));
-    const first = tiedTo(plan);
-    const miss = first.find((form) => form instanceof Miss);
-    const own =
+    const requested = tiedForms(plan);
+    const miss = requested.find((form) => form instanceof Miss);
+    const tablePlan =
       miss instanceof Miss && plan.form.otherwise !== undefined
         ? {
             ...plan,
@@ -93,13 +102,56 @@ function withTables(plans: readonly LayerPlan[], inference: Inference): readonly
             why: `not blocks: it is also the weight of "${miss.at}", where ${miss.reason}`,
           }
         : plan;
-    const forms = own === plan ? first : tiedTo(own);
-    const shares = products.flatMap((product, at) => {
-      const form = forms[at];
-      return form === undefined || form instanceof Miss ? [] : [{ ...own, layer: product.layer, form, table }];
+    const forms = tablePlan === plan ? requested : tiedForms(tablePlan);
+    const shared = products.flatMap(({ layer }, index) => {
+      const form = forms[index];
+      return form === undefined || form instanceof Miss ? [] : [{ ...tablePlan, layer, form, table }];
     });
-    found.set(table, { ...own, isShared: shares.length > 0 });
-    for (const product of shares) found.set(product.layer, product);
+    planByLayer.set(table, { ...tablePlan, isShared: shared.length > 0 });
+    for (const product of shared) planByLayer.set(product.layer, product);
   }
-  return [...found.values()];
+  return [...planByLayer.values()];
+}
+
+/** Writes each weight once for all layers that read it in the same format. */
+export async function writePlan(
+  model: Model,
+  { layers: plans, misses }: Plan,
+  inference: Inference,
+  rounding: Rounding,
+  context: Context,
+): Promise<Outcome> {
+  const plain = rounding.rounder.zeroPoints === true ? { ...rounding, rounder: nearest } : rounding;
+  const before = usedTensors(model);
+  const readInside = new Set(
+    plans.flatMap(({ layer }) => (layer.node.graph === layer.weight.graph ? [] : layer.weight)),
+  );
+  const run = { model, inference, rounding, plain, context, readInside };
+  for (const plan of plans) await plan.form.begin?.(plan, run);
+  const changes: Change[] = [];
+  for (const [index, plan] of plans.entries()) {
+    context.progress(index, plans.length);
+    const { layer, form, why, decidedBy } = plan;
+    const text = form.text(layer, run);
+    const other = plans
+      .slice(0, index)
+      .find(({ layer: { weight, effective } }) => weight === layer.weight && effective !== layer.effective);
+    const stored = other === undefined ? 0 : countLargeTensors(plan);
+    await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
+    const again =
+      other !== undefined && countLargeTensors(plan) > stored
+        ? `stored a second time: "${other.layer.name}" reads the same matrix in another form`
+        : undefined;
+    const details = [text, why, again].filter((part) => part !== undefined).join(", ");
+    changes.push({ at: layer.name, kind: "quantized", what: details, bits: form.bits, decidedBy });
+  }
+  for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();
+  if (changes.length > 0) removeReplaced(model, before);
+  return { changes, misses };
+}
+
+/** Returns the number of stored tensors that are at least as large as the quantized weight. */
+function countLargeTensors({ layer: { weight }, form }: LayerPlan): number {
+  const minBytes = (elementCount(weight.tensor?.dims ?? []) * form.bits) / 8;
+  return [...weight.graph.values()].filter(({ tensor }) => tensor !== undefined && tensor.bytes >= minBytes).length;
 }

@@ -20,17 +20,17 @@ import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-pairs.ts";
 import { castsByType } from "../../rewrite/edit/cast-like.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
-import { dropRoundings } from "./model-roundings.ts";
-import { isHeldOrInteger, place } from "./placement.ts";
-import { targetAt } from "./target.ts";
+import { isParameterOrInteger, place } from "./placement.ts";
+import { dropRoundings } from "./rounding.ts";
+import { ruleOf, targetAt } from "./target.ts";
 
 /** Hint for layers in subgraphs, whose activations are not measured. */
 export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
 
 export interface Coverage {
   readonly targets: readonly Layer[];
-  /** Activations that the targets (`taken`) and all other layers (`kept`) need as integers. */
-  readonly taken: ReadonlySet<Value>;
+  /** Activations that the targets (`integers`) and all other layers (`kept`) need as integers. */
+  readonly integers: ReadonlySet<Value>;
   readonly kept: ReadonlySet<Value>;
   readonly misses: readonly Miss[];
 }
@@ -42,7 +42,7 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
     dropRoundings(model);
     castsByType(model);
     // The structure suffices here; `prepare` computes the values.
-    for (const { node, scaled } of scaledIn(layersOf(model, infer(model))))
+    for (const { node, scaled } of scaledLayers(layersOf(model, infer(model))))
       node.graph.setAttribute(node, scaled.attribute, undefined);
     const inference = infer(model);
     const all = layersOf(model, inference);
@@ -53,17 +53,14 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
       if (target instanceof Miss) misses.push(target);
       else able.add(layer.node);
     }
-    const taken = integersOf(
-      model,
-      inference,
-      all.filter(({ node }) => able.has(node)),
-    );
-    const kept = integersOf(
-      model,
-      inference,
-      all.filter(({ node }) => !able.has(node)),
-    );
-    return { able, taken, kept, misses: [...misses, ...noLayers(model, inference, all, inside, quantizedInside)] };
+    const integersAt = (isTarget: boolean) =>
+      integersOf(
+        model,
+        inference,
+        all.filter(({ node }) => able.has(node) === isTarget),
+      );
+    const excluded = noLayers(model, inference, all, inside, quantizedInside);
+    return { able, integers: integersAt(true), kept: integersAt(false), misses: [...misses, ...excluded] };
   });
   return { ...rest, targets: layersOf(model, infer(model)).filter(({ node }) => able.has(node)) };
 }
@@ -72,11 +69,8 @@ function integersOf(model: Model, inference: Inference, some: readonly Layer[]):
   const values = new Set(place(model, inference, some).activations.keys());
   // Operators that only move values share the rounding of their input. The loop also visits values added to the set.
   for (const { producer } of values) {
-    const bound = producer === undefined ? undefined : inference.at(producer);
-    const rule = bound === undefined || bound instanceof Miss ? bound : bound.quantize();
     const [source] = producer?.inputs ?? [];
-    if (rule !== undefined && !(rule instanceof Miss) && rule.kind === "transparent" && source !== undefined)
-      values.add(source);
+    if (ruleOf(producer, inference)?.kind === "transparent" && source !== undefined) values.add(source);
   }
   return values;
 }
@@ -95,22 +89,22 @@ export async function prepare(
   const padded = movePadsIntoWindows(model);
   const { graph } = model;
   const nodes = new Set(targets.map(({ node }) => node));
-  for (const { node, weight, tensor, scaled } of scaledIn(allLayers(model, infer(model)))) {
+  for (const { node, weight, tensor, scaled } of scaledLayers(allLayers(model, infer(model)))) {
     if (!nodes.has(node)) continue;
     const { type, dims } = tensor;
     weight.tensor = await deferred("float32", dims, async () =>
       fromNumbers(
         "float32",
         dims,
-        toFloats(await tensor.read()).map((number) => number * scaled.factor),
+        toFloats(await tensor.read()).map((value) => value * scaled.factor),
       ),
     );
     weight.type = { type, dims };
     node.graph.setAttribute(node, scaled.attribute, undefined);
   }
   const inference = infer(model);
-  const behind = [...nodes].flatMap(({ outputs }) => outputs.flatMap((output) => [...(output?.uses ?? [])]));
-  const readers = new Set([...nodes, ...behind.map(({ node }) => node)]);
+  const uses = [...nodes].flatMap(({ outputs }) => outputs.flatMap((output) => [...(output?.uses ?? [])]));
+  const readers = new Set([...nodes, ...uses.map(({ node }) => node)]);
   const vectors = [...graph.values()].filter(
     (value) => isDerivedVector(value, inference) && [...value.uses].some(({ node }) => readers.has(node)),
   );
@@ -123,12 +117,12 @@ export async function prepare(
   return { ...fused, changes: [...padded, ...fused.changes] };
 }
 
-function scaledIn(all: readonly Layer[]) {
+function scaledLayers(all: readonly Layer[]) {
   return all.flatMap(({ node, weight, effective, role: { scaled } }) => {
     const { tensor } = weight;
-    const isOwn = effective === weight && weight.uses.size === 1 && !weight.graph.isOutput(weight);
+    const isUnshared = effective === weight && weight.uses.size === 1 && !weight.graph.isOutput(weight);
     const isPlain = weight.role === undefined || weight.role.kind === "parameter" || weight.role.kind === "buffer";
-    return scaled !== undefined && tensor?.type === "float32" && isOwn && isPlain && !weight.graph.isInput(weight)
+    return scaled !== undefined && tensor?.type === "float32" && isUnshared && isPlain && !weight.graph.isInput(weight)
       ? [{ node, weight, tensor, scaled }]
       : [];
   });
@@ -140,7 +134,7 @@ function isDerivedVector(value: Value, inference: Inference): boolean {
   if (producer === undefined || producer.inputs.length === 0 || value.role !== undefined) return false;
   if (value.type?.type !== "float32" || value.type.dims === undefined || value.type.dims.length > 1) return false;
   if (inference.operand(value)?.stored !== true || value.graph.isOutput(value)) return false;
-  if (producer.inputs.some(isHeldOrInteger)) return false;
+  if (producer.inputs.some(isParameterOrInteger)) return false;
   return [...value.uses].some(({ node }) =>
     node.outputs.some((output) => output !== undefined && inference.operand(output)?.stored !== true),
   );

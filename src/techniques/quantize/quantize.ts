@@ -1,28 +1,43 @@
-import * as v from "valibot";
+import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
 import { isQuantized } from "../../core/analysis/weight.ts";
 import { PithError } from "../../core/errors.ts";
-import { definePass, type Outcome, type Pass } from "../../core/pass/pass.ts";
+import { type Change, definePass, type Outcome, type Pass, parseOptions } from "../../core/pass/pass.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { type DtypeName, dtypes } from "./dtypes.ts";
-import { equalize } from "./equalize/pass.ts";
 import { storeFewValues } from "./few-values.ts";
-import { downloadSettings, milderForms, milderSettings } from "./milder.ts";
 import { quantizeMoves } from "./moves.ts";
-import {
-  calibrationNeed,
-  checkTogether,
-  isLowEntropy,
-  type QuantizeOptions,
-  type QuantizeSettings,
-  quantizeOptions,
-  runsPerSample,
-  settingsOfSteps,
-} from "./options.ts";
-import { quantizeBy, storeForm } from "./round-model.ts";
+import { calibrationNeed, type QuantizeOptions, quantizeOptions, runsPerSample } from "./options.ts";
+import { downloadSettings, milderForms, milderSettings } from "./precision-fallback.ts";
+import { moveFactors, quantizeBy, storeForm } from "./round-model.ts";
 import { rounders } from "./rounders/index.ts";
+import { isHalf, settingsOfSteps } from "./settings.ts";
+
+/**
+ * Moves factors between layers and rotates residual streams if that lowers the error of `quantize` with the same options. The
+ * function of the float model stays the same, except for rare values below absorbed biases (`absorb-biases.ts`). `quantize` does
+ * this itself; a separate pass is useful before `quantize` with `equalize: false`.
+ * @throws PithError as `quantize`.
+ * @example
+ * const model = await open("model.onnx");
+ * await equalize(model, { scheme: "static", data: calibration });
+ * await quantize(model, { scheme: "static", data: calibration, equalize: false });
+ */
+export const equalize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
+  id: "equalize",
+  summary: "Move scales between layers to lower the quantization error",
+  options: quantizeOptions,
+  data: calibrationNeed,
+  async run(model, options, context) {
+    await storeForm(model, context);
+    const changes: Change[] = [];
+    for (const step of settingsOfSteps(options))
+      if (!isHalf(step)) changes.push(...(await moveFactors(model, step, context)));
+    return { changes, misses: [] };
+  },
+});
 
 /**
  * Quantizes the weights of layers to 8 bits or fewer and, depending on the scheme, their arithmetic; or converts them to half
@@ -92,9 +107,7 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     ],
   },
   async checkModel(copy, options) {
-    const steps = settingsOfSteps(v.parse(quantizeOptions, options));
-    // Rejects impossible combinations before the original is measured.
-    for (const step of steps) checkTogether(step);
+    const steps = settingsOfSteps(parseOptions("quantize", quantizeOptions, options));
     if (steps.some(isHalf)) return;
     storeWeights(copy);
     const chosen = selectLayers(allLayers(copy, infer(copy)), options);
@@ -104,20 +117,24 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     });
   },
   async run(model, options, context) {
-    const steps = settingsOfSteps(options);
-    for (const step of steps) checkTogether(step);
-    const [first] = steps;
-    if (options.rounder === undefined && first !== undefined && rounders.looksAtSamples(first.rounder)) {
-      const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${first.rounder}); --rounder mse takes seconds`;
-      context.log({ id: "rounder", text, level: "note" });
-    }
     await storeForm(model, context);
     const outcomes: Outcome[] = [];
-    for (const step of steps) {
+    for (const step of settingsOfSteps(options)) {
+      if (isHalf(step)) {
+        outcomes.push(await quantizeBy(step, model, context));
+        continue;
+      }
+      if (options.rounder === undefined && rounders.looksAtSamples(step.rounder)) {
+        const text = `weights are quantized layer by layer, to match the original's outputs on the calibration samples (${step.rounder}); --rounder mse takes seconds`;
+        context.log({ id: "rounder", text, level: "note" });
+      }
+      const { lowEntropy } = step;
       // Loaded on demand: code that reads data.
-      const by = isLowEntropy(step) ? (await import("./distortion.ts")).quantizeForDownload : quantizeBy;
-      const { changes, misses } = await by(step, model, context);
-      const constants = isHalf(step) || changes.length === 0 ? [] : await storeFewValues(model, context);
+      const { changes, misses } =
+        lowEntropy === undefined
+          ? await quantizeBy(step, model, context)
+          : await (await import("./distortion.ts")).quantizeForDownload({ ...step, lowEntropy }, model, context);
+      const constants = changes.length === 0 ? [] : await storeFewValues(model, context);
       outcomes.push({ changes: [...changes, ...constants], misses });
     }
     return {
@@ -126,7 +143,3 @@ export const quantize: Pass<v.GenericSchema<QuantizeOptions>> = definePass({
     };
   },
 });
-
-function isHalf({ scheme }: QuantizeSettings): boolean {
-  return scheme === "float16" || scheme === "bfloat16";
-}

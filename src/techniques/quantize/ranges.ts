@@ -7,8 +7,18 @@
  *                  to the outer bins, and q spreads each level over its nonempty bins. Zeros are excluded: after a Relu they
  *                  would outweigh all other values
  */
-import type { Histogram } from "../calibrate/histogram.ts";
-import type { ValueRange } from "../calibrate/observe.ts";
+
+import { PithError } from "../../core/errors.ts";
+import type { Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { isIndexed } from "../../data/index.ts";
+import { type Histogram, histogram } from "../calibrate/histogram.ts";
+import { measuredOnce, observeOnce } from "../calibrate/kept.ts";
+import { observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
+import type { Statistic } from "../calibrate/statistic.ts";
+import type { MeasureOptions } from "./measure.ts";
+import { lostOf, shareLost } from "./resolution.ts";
 
 const outside = 1e-5;
 const levels = 255;
@@ -57,8 +67,8 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
     let best = { parts: sizes.length, divergence: Number.POSITIVE_INFINITY };
     const stride = Math.max(1, Math.floor(sizes.length / 512));
     for (let parts = entropyLevels; parts <= sizes.length; parts += stride) {
-      const found = divergence(sizes, parts, total);
-      if (found < best.divergence) best = { parts, divergence: found };
+      const distance = divergence(sizes, parts, total);
+      if (distance < best.divergence) best = { parts, divergence: distance };
     }
     const limit = best.parts * width;
     return within({ min, max }, -limit, limit);
@@ -93,4 +103,66 @@ function divergence(sizes: Float64Array, parts: number, total: number): number {
 
 function within({ min, max }: ValueRange, low: number, high: number): ValueRange {
   return { min: Math.max(Math.min(min, 0), Math.min(low, 0)), max: Math.min(Math.max(max, 0), Math.max(high, 0)) };
+}
+
+/** Number of samples on which lost values are counted. */
+const countedSamples = 16;
+
+interface Measured {
+  readonly range: ValueRange;
+  /** Share of the smaller values that this range rounds to 0. */
+  readonly lost: number;
+}
+
+/** Returns the range of each activation over samples. */
+export async function measureRanges(
+  model: Model,
+  values: readonly Value[],
+  bitsOf: (value: Value) => number,
+  { data, samples, ranges: method = "min-max" }: MeasureOptions,
+  { engine, seed, signal, progress }: Context,
+): Promise<ReadonlyMap<Value, Measured>> {
+  if (data === undefined) throw missingData("quantize");
+  const names = values.map((value) => value.name);
+  const order = { ...(isIndexed(data) ? { shuffle: seed } : {}), signal };
+  const bits = new Map(values.map((value) => [value.name, bitsOf(value)]));
+  const measured = new Map<string, Measured>();
+  const all = { ...order, samples, progress };
+  if (method === "min-max") {
+    const measure = (missing: readonly string[]) => observeWithStates(engine, model, data, missing, valueRange, all);
+    const ranges = await measuredOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
+    const countable = names.filter((name) => isCountable(ranges.get(name)));
+    const few = { ...order, samples: Math.min(countedSamples, samples) };
+    const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);
+    const lost = new Map<string, number>();
+    for (const width of new Set(bits.values())) {
+      const kept = { of: data, setting: `lost at ${width} bits, ${method} of ${samples} samples, seed ${seed}` };
+      const values = countable.flatMap((name) => (bits.get(name) === width ? [{ name }] : []));
+      for (const [name, share] of await observeOnce(engine, model, kept, values, losing, few)) lost.set(name, share);
+    }
+    for (const [name, range] of ranges) measured.set(name, { range, lost: lost.get(name) ?? 0 });
+  } else {
+    const seen = await observeWithStates(engine, model, data, names, histogram, all);
+    for (const [name, bins] of seen) {
+      const range = isCountable(bins) ? clippedBy[method](bins) : bins;
+      measured.set(name, { range, lost: isCountable(bins) ? lostOf(bins, range, bits.get(name) ?? 8) : 0 });
+    }
+  }
+  return new Map(values.map((value) => [value, measured.get(value.name) ?? { range: nothing, lost: 0 }]));
+}
+
+const nothing: ValueRange = { min: 0, max: 0 };
+
+function isCountable({ min, max }: ValueRange = nothing): boolean {
+  return Number.isFinite(max - min) && (min < 0 || max > 0);
+}
+
+export function missingData(owner: "quantize" | "fake-quantize"): PithError {
+  return new PithError(
+    "E_OPTION",
+    `${owner}: "data": the static scheme measures ranges on data, but no data is given.`,
+    {
+      hint: `Pass a data set, or choose another scheme: "weights"${owner === "quantize" ? ' and "dynamic" need' : " needs"} none.`,
+    },
+  );
 }

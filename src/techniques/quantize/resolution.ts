@@ -11,17 +11,21 @@
  * Masked scores are either in the bulk, which is lost entirely, or near the largest. The tail of a distribution lies between.
  */
 
+import type { Value } from "../../core/graph/graph.ts";
 import { smallestScale } from "../../core/math/index.ts";
+import { counted, integer } from "../../core/numbers.ts";
+import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { type Dense, typeCodes } from "../../core/tensor/types.ts";
 import type { Histogram } from "../calibrate/histogram.ts";
 import type { ValueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
+import type { MeasureOptions } from "./measure.ts";
 
 /** Maximum lost share of the bulk: if a layer needs the quantized value, or if it can stay in float. */
-const mostLost = { needed: 0.99, free: 0.5 };
+const maxLost = { needed: 0.99, free: 0.5 };
 
-export const isUnresolved = (lost: number, kind: keyof typeof mostLost = "needed"): boolean => lost > mostLost[kind];
+export const isUnresolved = (lost: number, kind: keyof typeof maxLost = "needed"): boolean => lost > maxLost[kind];
 
 /**
  * Returns the reason why no scale suits such a range, as a predicate, or undefined.
@@ -31,7 +35,7 @@ export const isUnresolved = (lost: number, kind: keyof typeof mostLost = "needed
 export function whyUnfit(
   range: ValueRange,
   lost: number,
-  kind: keyof typeof mostLost = "needed",
+  kind: keyof typeof maxLost = "needed",
   bits = 8,
 ): string | undefined {
   const { min, max } = range;
@@ -64,8 +68,8 @@ export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueR
     for (const [part, count] of counts.entries()) {
       const from = start + part * width;
       const nearest = from < 0 ? -from - width : from;
-      const own = from === 0 ? count - zeros : count;
-      if (nearest < bound) sum += own * Math.min(1, (bound - nearest) / width);
+      const nonzero = from === 0 ? count - zeros : count;
+      if (nearest < bound) sum += nonzero * Math.min(1, (bound - nearest) / width);
     }
     return sum;
   };
@@ -111,4 +115,24 @@ function stepOf({ min, max }: ValueRange, bits: number): { readonly step: number
 export function short(value: number): string {
   const rounded = Number(value.toPrecision(3));
   return Math.abs(rounded) < 1e6 ? String(rounded) : rounded.toExponential().replace("+", "");
+}
+
+/** Warns about activations that stay in float because 8 bits do not resolve their range (`resolution.ts`). */
+
+export function reportUnresolved(
+  unresolved: ReadonlyMap<Value, ValueRange>,
+  { equalize, ranges = "min-max" }: Pick<MeasureOptions, "equalize" | "ranges">,
+  { log }: Pick<Context, "log">,
+): void {
+  if (unresolved.size === 0) return;
+  const [[first, { min, max }] = [undefined, { min: 0, max: 0 }]] = unresolved;
+  const example = `"${first?.name}" from ${short(min)} to ${short(max)}`;
+  const more = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
+  const advice = [
+    ...(equalize === false ? ["omit `equalize: false`, because equalization makes channel ranges similar"] : []),
+    ...(ranges === "min-max" ? ['`ranges: "percentile"` clips rare outliers (compare the accuracy)'] : []),
+  ];
+  const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
+  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide for 8 bits to resolve most values (${example}${more}). This costs speed, not accuracy.${remedy}`;
+  log({ id: "unresolved", text });
 }

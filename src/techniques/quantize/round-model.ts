@@ -1,34 +1,31 @@
+/** Runs one step of `quantize`: prepares a model, rounds its weights by the scheme of the step, and corrects biases. */
 import { fixedTables } from "../../core/analysis/fixed-tables.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { ownOptions, selectLayers } from "../../core/analysis/selection.ts";
+import { noLayers } from "../../core/analysis/no-layers.ts";
+import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
-import { describe, type Node } from "../../core/graph/graph.ts";
+import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { foldWeights } from "../../rewrite/clean-up/fold-constants.ts";
+import { moveAxesBehindSums } from "../../rewrite/clean-up/fuse-pairs.ts";
 import { mergeAcrossBranches } from "../../rewrite/clean-up/merge-initializers.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { quantizeDynamically } from "./dynamic.ts";
+import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { quantizeToHalf } from "./float16.ts";
+import { floatCodesForm } from "./formats/dequantize-linear.ts";
+import { integerFormFor } from "./formats/integer-operators.ts";
+import { turnsTable } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
-import { noRoundings, roundingsIn } from "./model-roundings.ts";
-import type { QuantizeSettings } from "./options.ts";
-import { layerPlan } from "./plan.ts";
+import { keepsFloatArithmetic, planLayer, planOf, weightFormChoice, writePlan } from "./plan.ts";
+import { prepare, tryOut } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
-import type { quantizeStatically } from "./static.ts";
-import { floatReaders } from "./tied.ts";
-import type { RoundingSource } from "./weight.ts";
+import { noRoundings, removeRoundings, roundingsIn } from "./rounding.ts";
+import { type DynamicSettings, isHalf, type QuantizeSettings, type RoundedSettings, staysFloat } from "./settings.ts";
+import { type Rounding, type RoundingSource, weightMiss } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
-
-const schemes = {
-  weights: quantizeToWeights,
-  dynamic: quantizeDynamically,
-  // Loaded on demand: half of this scheme is code that reads data, which other schemes do not need in a browser.
-  static: async (...given: Parameters<typeof quantizeStatically>) =>
-    (await import("./static.ts")).quantizeStatically(...given),
-};
 
 export async function storeForm(model: Model, context: Context): Promise<void> {
   // Unused nodes must be removed before integer arithmetic is placed in them.
@@ -39,63 +36,71 @@ export async function storeForm(model: Model, context: Context): Promise<void> {
 }
 
 export async function quantizeBy(options: QuantizeSettings, model: Model, context: Context): Promise<Outcome> {
-  const { scheme } = options;
-  if (options.arithmetic === "float16") return quantizeToHalfArithmetic(model, options, context);
-  if (scheme === "float16" || scheme === "bfloat16") return quantizeToHalf(scheme, model, options, context);
+  if (isHalf(options))
+    return options.arithmetic === "float16"
+      ? quantizeToHalfArithmetic(model, options, context)
+      : quantizeToHalf(options.scheme, model, options, context);
   const moved = await moveFactors(model, options, context);
+  const { scheme } = options;
   const tied = floatReaders(model, options);
   const inference = infer(model);
   const all = allLayers(model, inference);
-  const known = new Map<string, string>();
-  // A quantized copy of a table only saves bytes; one of a product saves time as well.
-  for (const { name, role } of all) {
-    const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
-    if (reader !== undefined)
-      known.set(name, `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`);
-  }
   const fixed = options.layers === undefined ? await fixedTables(selectLayers(all, options)) : new Set();
+  const excluded = new Map<string, string>();
   for (const layer of all) {
-    if (staysFloat(layer, options)) known.set(layer.name, "stays in float: set by an override");
+    const { name, role, weight } = layer;
+    // A quantized copy of a table only saves bytes; one of a product saves time as well.
+    const reader = scheme === "weights" || role.kind === "lookup" ? tied.get(name) : undefined;
+    if (fixed.has(weight)) excluded.set(name, "its table contains fixed positions, which are not trained");
+    else if (staysFloat(layer, options)) excluded.set(name, "stays in float: set by an override");
+    else if (reader !== undefined)
+      excluded.set(
+        name,
+        `${describe(reader)} also reads the matrix in float: an integer copy would make the file larger`,
+      );
   }
-  for (const { name, weight } of all)
-    if (fixed.has(weight)) known.set(name, "its table contains fixed positions, which are not trained");
-  const quantized = async (fit: typeof options, evidence: RoundingSource) =>
-    schemes[scheme](model, fit, context, { ...evidence, existing: await roundingsIn(model) });
   const blocksOf = (layer: Layer) => {
-    const plan = scheme === "weights" ? layerPlan(layer, options, inference, noRoundings) : undefined;
-    return plan === undefined || plan instanceof Miss ? undefined : plan.form.blocks;
+    if (options.scheme !== "weights") return undefined;
+    const plan = planLayer(layer, options, weightFormChoice(inference, noRoundings));
+    return plan instanceof Miss ? undefined : plan.form.blocks;
   };
   const original = model.clone();
-  const outcome = await roundLayers(model, options, context, quantized, known, blocksOf);
+  const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
+    roundByScheme(model, fit, context, { ...source, existing: await roundingsIn(model) });
+  const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
   const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
-  const corrected = await biasesCorrected(model, original, options, context);
+  const corrected = await correctBiases(model, original, options, context);
   return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
 }
 
-/** Whether an override keeps a layer in float. */
-export const staysFloat = (layer: Layer, options: QuantizeSettings): boolean =>
-  ownOptions<QuantizeSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
+async function roundByScheme(
+  model: Model,
+  options: RoundedSettings,
+  context: Context,
+  rounding: Rounding,
+): Promise<Outcome> {
+  if (options.scheme === "weights") return quantizeToWeights(model, options, context, rounding);
+  if (options.scheme === "dynamic") return quantizeDynamically(model, options, context, rounding);
+  // Loaded on demand: half of this scheme is code that reads data, which other schemes do not need in a browser.
+  return (await import("./static.ts")).quantizeStatically(model, options, context, rounding);
+}
 
 /** Equalizes before anything is rounded, so that rounding methods see samples of the equalized model. */
 export async function moveFactors(
   model: Model,
-  options: QuantizeSettings,
+  options: RoundedSettings,
   context: Context,
 ): Promise<readonly Change[]> {
-  const { scheme, equalize } = options;
-  if (!equalize || scheme === "float16" || scheme === "bfloat16") return [];
+  if (!options.equalize) return [];
   // Loaded on demand: weight-only rounding does not need the code that reads data.
-  const [{ answerNoise }, { equalize: move }] = await Promise.all([
-    import("./rounding-noise.ts"),
-    import("./equalize/index.ts"),
-  ]);
-  return move(model, options, context, answerNoise(model, options, quantizeBy, context));
+  const { equalize } = await import("./equalize/index.ts");
+  return equalize(model, options, quantizeBy, context);
 }
 
-async function biasesCorrected(
+async function correctBiases(
   model: Model,
   original: Model,
-  options: QuantizeSettings,
+  options: RoundedSettings,
   context: Context,
 ): Promise<readonly Change[]> {
   if (options.data === undefined || options.biasCorrection === "none") return [];
@@ -106,4 +111,91 @@ function withTie(change: Change, reader: Node | undefined): Change {
   return reader === undefined
     ? change
     : { ...change, what: `${change.what}; its float matrix is kept as well, for ${describe(reader)}` };
+}
+
+/**
+ * Returns, by layer to quantize, the first node that reads its matrix in float and cannot share the quantized values. Most of
+ * these layers are embedding tables that are also the last layer.
+ */
+function floatReaders(model: Model, selection: Selection): ReadonlyMap<string, Node> {
+  const inference = infer(model);
+  const all = allLayers(model, inference);
+  const isTable = ({ role }: Layer): boolean => role.kind === "lookup";
+  const chosen = selectLayers(all, selection).filter((layer) => weightMiss(layer) === undefined);
+  const chosenNodes = new Set(chosen.map(({ node }) => node));
+  const tableNodes = new Set(all.filter(isTable).map(({ node }) => node));
+  /** Returns whether all chosen readers of a matrix read the same quantized values. */
+  const shareValues = (weight: Value): boolean => {
+    const readers = chosen.filter((layer) => layer.weight === weight);
+    const tables = readers.filter(isTable);
+    return readers.every((layer) =>
+      tables.every((table) => layer.effective === table.effective || turnsTable(layer, table, inference)),
+    );
+  };
+  const weights = new Set(all.map(({ node, role }) => node.inputs[role.input]));
+  const layerNodes = new Set(all.map(({ node }) => node));
+  const isStored = (value: Value | undefined): value is Value =>
+    value !== undefined && inference.operand(value)?.stored === true;
+  const readerOf = (value: Value, isOfTable: boolean, isShared: boolean): Node | undefined => {
+    for (const { node } of value.uses) {
+      const isQuantized = tableNodes.has(node) === isOfTable || (isShared && chosenNodes.has(node));
+      if (layerNodes.has(node) && weights.has(value) && isQuantized) continue;
+      const [output] = node.outputs;
+      const reader = isStored(output) ? readerOf(output, isOfTable, isShared) : node;
+      if (reader !== undefined) return reader;
+    }
+    return undefined;
+  };
+  // Computed once for a weight that many layers share.
+  const readers = [true, false].map((isOfTable) => {
+    const values = new Set(chosen.flatMap((layer) => (isTable(layer) === isOfTable ? layer.weight : [])));
+    return new Map(Array.from(values, (weight) => [weight, readerOf(weight, isOfTable, shareValues(weight))]));
+  });
+  return new Map(
+    chosen.flatMap((layer) => {
+      const reader = readers[isTable(layer) ? 0 : 1]?.get(layer.weight);
+      return reader === undefined ? [] : [[layer.name, reader] as const];
+    }),
+  );
+}
+
+/**
+ * Integer arithmetic with ranges found at run time (`formats/integer-operators.ts`). With x ≈ (q - z) · s and W ≈ Q · w:
+ *
+ *     x · W ≈ s · w · Σ (q - z) · Q
+ *
+ * Integer sums are exact, so their order does not matter.
+ */
+
+/** DynamicQuantizeLinear requires opset 11. */
+const opset = 11;
+/** Per-channel scales require opset 13. */
+const opsetOfCodes = 13;
+
+export async function quantizeDynamically(
+  model: Model,
+  options: DynamicSettings,
+  context: Context,
+  rounding: Rounding,
+): Promise<Outcome> {
+  const { existing } = rounding;
+  const { targets, kept, misses: rejected } = tryOut(model, options, true);
+  const stores = selectLayers(allLayers(model, infer(model)), options).some(keepsFloatArithmetic);
+  if (targets.length === 0 && !stores) return { changes: [], misses: rejected };
+  raiseOpset(model, stores ? opsetOfCodes : opset);
+  removeRoundings(model, existing, targets, (value) => !kept.has(value));
+  const moved = moveAxesBehindSums(model);
+  const prepared = await prepare(model, targets, context);
+  const inference = infer(model);
+  const all = allLayers(model, inference);
+  const plan = planOf(selectLayers(all, options), options, inference, (layer, layerOptions) => {
+    if (keepsFloatArithmetic(layer)) return { form: floatCodesForm(layer, layerOptions) };
+    const form = integerFormFor(layer, layerOptions, inference);
+    return form instanceof Miss ? form : { form };
+  });
+  const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
+  return {
+    changes: [...moved, ...prepared.changes, ...changes],
+    misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],
+  };
 }

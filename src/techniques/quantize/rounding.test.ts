@@ -10,8 +10,7 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { differentiate } from "../../learn/train/differentiate.ts";
-import { roundingsIn } from "./model-roundings.ts";
-import { type FakeRounding, round } from "./rounding.ts";
+import { type FakeRounding, round, roundingsIn } from "./rounding.ts";
 
 const engine = createEngine();
 
@@ -41,9 +40,9 @@ function drawn({ dims, axis, low, high }: Case) {
   const width = Math.max(high, -low);
   const scales = axis === undefined ? 1 : (dims[axis] ?? 1);
   const scale = Array.from({ length: scales }, () => Math.fround((0.6 + 0.5 * numbers.uniform()) / width));
-  const behind = dims.slice((axis ?? 0) + 1).reduce((product, size) => product * size, 1);
-  const of = (at: number): number => (axis === undefined ? 0 : Math.floor(at / behind) % scales);
-  return { v: normal(), up: normal(), scale, of, sharing: count / scales };
+  const inner = dims.slice((axis ?? 0) + 1).reduce((product, size) => product * size, 1);
+  const scaleOf = (index: number): number => (axis === undefined ? 0 : Math.floor(index / inner) % scales);
+  return { v: normal(), up: normal(), scale, scaleOf, sharing: count / scales };
 }
 
 async function build(name: string, trainedFor: number | undefined, scale: readonly number[]) {
@@ -72,13 +71,13 @@ async function gradientsOf(model: Awaited<ReturnType<typeof build>>, v: Float32A
   const session = await engine.load(step, { optimize: false });
   const feeds = { up: float32(dims, up), v: float32(dims, v), ...(range && { v_range: range }) };
   const named = new Set(step.graph.feeds.map(({ name }) => name));
-  const found = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => named.has(name))));
+  const outputs = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => named.has(name))));
   await session.release();
   const numbers = (name: string): readonly number[] => {
-    const dense = found[gradients.get(name) ?? ""];
+    const dense = outputs[gradients.get(name) ?? ""];
     return dense === undefined ? [] : toNumbers(dense);
   };
-  return { loss: toNumbers(found.loss ?? float32([], [0]))[0] ?? 0, v: numbers("v"), range: numbers("v_range") };
+  return { loss: toNumbers(outputs.loss ?? float32([], [0]))[0] ?? 0, v: numbers("v"), range: numbers("v_range") };
 }
 
 function expectClose(found: readonly number[], expected: readonly number[], tolerance: number): void {
@@ -93,32 +92,32 @@ function expectClose(found: readonly number[], expected: readonly number[], tole
 // Esser et al. 2020, "Learned step size quantization", equations 2, 3 and 5, and section 2.2 for the factor of the gradient of s.
 describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   const { low, high } = cases[name] as Case;
-  const { v, up, scale, of, sharing } = drawn(cases[name] as Case);
-  const quotients = Array.from(v, (value, at) => Math.fround(value / (scale[of(at)] ?? 1)));
+  const { v, up, scale, scaleOf, sharing } = drawn(cases[name] as Case);
+  const quotients = Array.from(v, (value, at) => Math.fround(value / (scale[scaleOf(at)] ?? 1)));
 
   test("moves by gradient descent as learned step sizes do", async () => {
     const model = await build(name, sharing, scale);
-    const found = await gradientsOf(model, v, up);
+    const computed = await gradientsOf(model, v, up);
     const levels = high > 0 ? high : -low;
     const expected = scale.map(() => 0);
     quotients.forEach((q, at) => {
       const slope = q <= low ? low : q >= high ? high : roundHalfEven(q) - q;
-      expected[of(at)] = (expected[of(at)] ?? 0) + (slope * (up[at] ?? 0)) / Math.sqrt(sharing * levels);
+      expected[scaleOf(at)] = (expected[scaleOf(at)] ?? 0) + (slope * (up[at] ?? 0)) / Math.sqrt(sharing * levels);
     });
     expect(quotients.filter((q) => q < low || q > high).length).toBeGreaterThan(v.length / 40);
-    // What is trained is a power of two times the scale: a step of that moves the scale by as much as its gradient, as in the paper.
+    // The trained range is a power of two times the scale, so a step moves the scale by its gradient, as in the paper.
     const range = toNumbers((await model.graph.value("v_range")?.tensor?.read()) ?? float32([0], []));
     const factor = (range[0] ?? 0) / (scale[0] ?? 1);
     expect(Math.log2(factor)).toBe(Math.ceil(Math.log2(Math.max(high, -low))));
     expect(range).toEqual(scale.map((one) => one * factor));
-    const moved = found.range.map((gradient) => gradient / factor);
+    const moved = computed.range.map((gradient) => gradient / factor);
     expectClose(moved, expected, 1e-4);
     const passed = quotients.map((q, at) => (q < low || q > high ? 0 : (up[at] ?? 0)));
-    expectClose(found.v, passed, 1e-6);
-    expect(found.v.map((value) => value === 0)).toEqual(passed.map((value) => value === 0));
+    expectClose(computed.v, passed, 1e-6);
+    expect(computed.v.map((value) => value === 0)).toEqual(passed.map((value) => value === 0));
   });
 
-  test("computes what a fixed one computes, which has no gradient", async () => {
+  test("computes the same outputs as a fixed scale, which has no gradient", async () => {
     const [trained, fixed] = [await build(name, sharing, scale), await build(name, undefined, scale)];
     const before = await gradientsOf(fixed, v, up);
     expect((await gradientsOf(trained, v, up)).loss).toBe(before.loss);
@@ -126,7 +125,7 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   });
 });
 
-test("a scale is that of the range without its sign, at least a thousandth of where it began, and there too it has a gradient", async () => {
+test("a trained scale follows the magnitude of its range, is at least 1/1024 of its start, and always has a gradient", async () => {
   const name = "a matrix of 4 bits, a scale per row";
   const { v, up, scale, sharing } = drawn(cases[name] as Case);
   const model = await build(name, sharing, scale);
@@ -143,11 +142,11 @@ test("a scale is that of the range without its sign, at least a thousandth of wh
   const expected = fallen.map((one, row) => Math.max(Math.fround(Math.abs(one)), least[row] ?? 0));
   const { weights } = await roundingsIn(model);
   expect([...weights.values()].flat().map((rounding) => rounding.scale)).toEqual([expected]);
-  const found = await gradientsOf(model, v, up);
-  expect(found.range.every((one) => Number.isFinite(one) && one !== 0)).toBe(true);
+  const computed = await gradientsOf(model, v, up);
+  expect(computed.range.every((slope) => Number.isFinite(slope) && slope !== 0)).toBe(true);
 });
 
-test("a scale that was driven down for long is back as soon as one that just arrived there", async () => {
+test("a scale recovers from its lower bound equally fast, no matter how long it stayed there", async () => {
   const name = "a matrix of 4 bits, a scale per row";
   const { v, scale, sharing } = drawn(cases[name] as Case);
   const model = await build(name, sharing, scale);
@@ -161,10 +160,10 @@ test("a scale that was driven down for long is back as soon as one that just arr
   const steps = async (count: number, direction: number): Promise<void> => {
     const up = v.map((value) => direction * Math.sign(value));
     for (let at = 0; at < count; at++) {
-      const found = await session.run({ up: float32(dims, up), v: float32(dims, v), v_range: range });
-      const slopes = toNumbers(found[gradients.get("v_range") ?? ""] ?? float32([], []));
-      for (const [row, one] of began.entries())
-        range.data[row] = (range.data[row] ?? 0) - (Math.sign(slopes[row] ?? 0) * one) / 20;
+      const outputs = await session.run({ up: float32(dims, up), v: float32(dims, v), v_range: range });
+      const slopes = toNumbers(outputs[gradients.get("v_range") ?? ""] ?? float32([], []));
+      for (const [row, start] of began.entries())
+        range.data[row] = (range.data[row] ?? 0) - (Math.sign(slopes[row] ?? 0) * start) / 20;
     }
   };
   const shares = (): readonly number[] => began.map((one, row) => Math.abs(range.data[row] ?? 0) / one);

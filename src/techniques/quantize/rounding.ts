@@ -21,9 +21,14 @@
  * so r is driven to 0, not below. In the first form a value learns until it is half a step outside the range, as in PyTorch.
  */
 
+import type { Layer } from "../../core/analysis/layers.ts";
+import { isStored } from "../../core/analysis/stored-root.ts";
 import type { Emit } from "../../core/graph/emit.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
 import { type Operands, pattern } from "../../core/graph/pattern.ts";
+import { removeUnused } from "../../core/graph/remove-unused.ts";
+import { replaceUses } from "../../core/graph/replace.ts";
 import { buffer, parameter, type Role, straightThrough } from "../../core/graph/role.ts";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
@@ -78,11 +83,11 @@ const fixedAt = pattern(fixedNames, (emit, operands) => writeFixed(emit, operand
 const trainedAt = pattern(trainedNames, (emit, operands) => writeTrained(emit, operands).result);
 
 /** Lower bound of a trained range, as a share of its initial value. */
-const leastShare = 2 ** -10;
+const minShare = 2 ** -10;
 
 /** Returns the shape in which `count` scales along an axis broadcast to a value. */
 export const scaleDims = (dims: readonly number[], axis: number | undefined, count: number): readonly number[] =>
-  axis === undefined ? [] : dims.map((_, at) => (at === axis ? count : 1));
+  axis === undefined ? [] : dims.map((_, index) => (index === axis ? count : 1));
 
 /** Writes the rounding of a value; the scales have the shape `dims`, which broadcasts to the value. */
 export function round(
@@ -93,8 +98,8 @@ export function round(
   dims: readonly number[],
 ): RoundingNodes {
   const { trainedFor } = rounding;
-  const store = (numbers: readonly number[], part: string, role: Role = buffer, of: readonly number[] = []): Value =>
-    emit.constant(float32(of, numbers), `${name}_${part}`, role);
+  const store = (numbers: readonly number[], part: string, role: Role = buffer, shape: readonly number[] = []): Value =>
+    emit.constant(float32(shape, numbers), `${name}_${part}`, role);
   const bounds = { low: store([rounding.low], "low"), high: store([rounding.high], "high") };
   if (trainedFor === undefined)
     return writeFixed(emit, { value, scale: store(rounding.scale, "scale", buffer, dims), ...bounds }, name);
@@ -104,7 +109,7 @@ export function round(
   const operands = {
     range: store(ranges, "range", parameter, dims),
     least: store(
-      ranges.map((range) => range * leastShare),
+      ranges.map((range) => range * minShare),
       "range_least",
       buffer,
       dims,
@@ -114,7 +119,7 @@ export function round(
   return writeTrained(emit, { value, ...operands, ...bounds }, name, factor ** 2 / Math.sqrt(trainedFor * levels));
 }
 
-export interface FoundRounding {
+interface FoundRounding {
   readonly value: Value;
   readonly low: number;
   readonly high: number;
@@ -132,18 +137,78 @@ export function roundingAt(result: Value): FoundRounding | undefined {
   const read = async (tensor: Tensor): Promise<readonly number[]> => toNumbers(await tensor.read());
   const [scale, range, least] = [fixed?.scale.tensor, trained?.range.tensor, trained?.least.tensor];
   const axis = (scale ?? range)?.dims.findIndex((dim) => dim !== 1) ?? -1;
-  const found = { value, low: lowest, high: highest, axis: axis < 0 ? undefined : axis };
+  const grid = { value, low: lowest, high: highest, axis: axis < 0 ? undefined : axis };
   const unit = numberAt(trained?.unit);
-  if (scale !== undefined) return { ...found, scales: () => read(scale) };
+  if (scale !== undefined) return { ...grid, scales: () => read(scale) };
   if (range === undefined || least === undefined || unit === undefined) return undefined;
   const scales = async (): Promise<readonly number[]> => {
     const smallest = await read(least);
-    return (await read(range)).map((one, at) => unit * Math.max(Math.abs(one), smallest[at] ?? 0));
+    return (await read(range)).map((value, index) => unit * Math.max(Math.abs(value), smallest[index] ?? 0));
   };
-  return { ...found, scales };
+  return { ...grid, scales };
 }
 
 function numberAt(value: Value | undefined): number | undefined {
   const small = value?.tensor?.small;
   return small === undefined ? undefined : toNumbers(small)[0];
+}
+
+/** Finds the fake quantization of a model. Integer schemes use its scales instead of measured ranges. */
+
+export interface WeightRounding extends FakeRounding {
+  /** Axis of the scales; undefined for a single scale. */
+  readonly axis: number | undefined;
+}
+
+export interface ModelRoundings {
+  /** By the value that layers would read without rounding: the weight, or its masked product. Layers can use different axes. */
+  readonly weights: ReadonlyMap<Value, readonly WeightRounding[]>;
+  readonly activations: ReadonlyMap<Value, { readonly scale: number; readonly low: number }>;
+  readonly roundings: readonly (readonly [rounded: Value, value: Value])[];
+}
+
+export const noRoundings: ModelRoundings = { weights: new Map(), activations: new Map(), roundings: [] };
+
+export async function roundingsIn(model: Model): Promise<ModelRoundings> {
+  const weights = new Map<Value, WeightRounding[]>();
+  const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
+  const roundings = roundingsOf(model);
+  for (const [, rounding] of roundings) {
+    const { value, low, high, axis } = rounding;
+    const scale = await rounding.scales();
+    if (isStored(value)) weights.set(value, [...(weights.get(value) ?? []), { scale, low, high, axis }]);
+    else activations.set(value, { scale: scale[0] ?? 1, low });
+  }
+  return { weights, activations, roundings: roundings.map(([rounded, { value }]) => [rounded, value]) };
+}
+
+export function dropRoundings(model: Model): void {
+  for (const [rounded, { value }] of roundingsOf(model)) replaceUses(rounded, value);
+  removeUnused(model.graph);
+}
+
+/** Removes fake quantization in place: of the weights of these layers, and of the activations for which `isRemoved` returns true. */
+export function removeRoundings(
+  model: Model,
+  { roundings, activations }: ModelRoundings,
+  layers: readonly Layer[],
+  isRemoved: (activation: Value) => boolean,
+): void {
+  if (roundings.length === 0) return;
+  const from = new Map(roundings);
+  for (const { node, role, effective } of layers) {
+    const value = from.get(effective);
+    if (value !== undefined) node.graph.setInput(node, role.input, value);
+  }
+  for (const [rounded, value] of roundings) {
+    if (activations.has(value) && isRemoved(value)) replaceUses(rounded, value);
+  }
+  removeUnused(model.graph);
+}
+
+function roundingsOf(model: Model): readonly (readonly [rounded: Value, rounding: FoundRounding])[] {
+  return [...model.graph.nodes()].flatMap(({ outputs: [output] }) => {
+    const rounding = output === undefined ? undefined : roundingAt(output);
+    return output === undefined || rounding === undefined ? [] : [[output, rounding] as const];
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * Integer arithmetic with measured ranges: QuantizeLinear and DequantizeLinear around float operators (`formats/qdq.ts`), which
- * ONNX Runtime fuses into integer kernels. The values equal those of ONNX Runtime's quantizer for the same ranges.
+ * Integer arithmetic with measured ranges: QuantizeLinear and DequantizeLinear around float operators, which ONNX Runtime fuses
+ * into integer kernels. The values equal those of ONNX Runtime's quantizer for the same ranges.
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
@@ -10,22 +10,23 @@ import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
+import { replaceReads, replaceUses, substitute } from "../../core/graph/replace.ts";
 import { quantizeWeights } from "../../core/math/index.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { trainPart } from "../../data/sources/open.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
+import { trainPart } from "../../data/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import { dequantizedConstant, inCodes, inMeasuredCodes } from "./formats/dequantize-linear.ts";
-import { writeActivations } from "./formats/qdq.ts";
-import { missingData, placeMeasured, type ScaledType } from "./measure.ts";
-import { removeRoundings } from "./model-roundings.ts";
-import { type ActivationType, isWide, type QuantizeSettings } from "./options.ts";
+import { dequantizedConstant, floatCodesForm, measuredCodesForm } from "./formats/dequantize-linear.ts";
+import { type MeasuredPlacement, placeMeasured, type ScaledType } from "./measure.ts";
 import type { Placement } from "./placement.ts";
-import { keepsFloatArithmetic, planOf } from "./plan.ts";
+import { keepsFloatArithmetic, planOf, writePlan } from "./plan.ts";
 import { prepare, quantizedInside, tryOut } from "./prepare.ts";
+import { missingData } from "./ranges.ts";
+import { removeRoundings } from "./rounding.ts";
+import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import type { Rounding } from "./weight.ts";
-import { writePlan } from "./write-plan.ts";
 
 /**
  * Opset 13 has per-channel scales and all operators that the runtime derives. ONNX Runtime has 16- and 4-bit types for older
@@ -36,27 +37,27 @@ const opsetOfOtherWidths = 21;
 
 export async function quantizeStatically(
   model: Model,
-  options: QuantizeSettings,
+  options: StaticSettings,
   context: Context,
   rounding: Rounding,
 ): Promise<Outcome> {
   const { existing } = rounding;
   if (options.data === undefined && existing.activations.size === 0) throw missingData("quantize");
   const measuring = { ...options, data: await trainPart(options.data) };
-  const { targets: wanted, taken, misses: refused } = tryOut(model, options);
-  if (wanted.length === 0) return { changes: [], misses: refused };
-  const isOther = wanted.some((layer) => {
+  const { targets, integers, misses: rejected } = tryOut(model, options);
+  if (targets.length === 0) return { changes: [], misses: rejected };
+  const isOther = targets.some((layer) => {
     const { activations, bits } = ownOptions(options, layer).own;
     return isWide(activations) || bits === 4;
   });
   raiseOpset(model, isOther ? opsetOfOtherWidths : opset);
-  removeRoundings(model, existing, wanted, (value) => taken.has(value));
+  removeRoundings(model, existing, targets, (value) => integers.has(value));
   // Selected layers that stay in float are folded, too. All choices of such layers then have the same activations, measured once.
   const selected = new Set(
     selectLayers(layers(model, infer(model)), { ...options, unfit: new Set<string>() }).map(({ node }) => node),
   );
   const folds = ({ node, weight }: Layer): boolean => selected.has(node) && weight.role === undefined;
-  const prepared = await prepare(model, wanted, context, folds);
+  const prepared = await prepare(model, targets, context, folds);
   const changes = [...prepared.changes];
   const misses = [...prepared.misses];
   const inference = infer(model);
@@ -65,19 +66,21 @@ export async function quantizeStatically(
   const measured = await placeMeasured(model, inference, chosen, measuring, context, existing);
   const { placement, scales } = measured;
   // A normalization that was not folded already has its reason in the list.
-  for (const others of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
+  for (const further of [placement.misses, noLayers(model, inference, all, false, quantizedInside)]) {
     const explained = new Set(misses.map(({ at }) => at));
-    misses.push(...others.filter(({ at }) => !explained.has(at)));
+    misses.push(...further.filter(({ at }) => !explained.has(at)));
   }
   for (const { layer } of placement.targets) keepLayerName(layer);
-  const formats = new Map(
-    placement.targets.map((target) => {
-      const data = scales.get(target.data);
-      return [target.layer.node, data === undefined ? inCodes : inMeasuredCodes({ target, ...data })];
-    }),
-  );
-  const stored = chosen.filter((layer) => formats.has(layer.node) || keepsFloatArithmetic(layer));
-  const plan = planOf(stored, options, inference, existing, ({ node }) => [formats.get(node) ?? inCodes]);
+  const targetOf = new Map(placement.targets.map((target) => [target.layer.node, target]));
+  const stored = chosen.filter((layer) => targetOf.has(layer.node) || keepsFloatArithmetic(layer));
+  const plan = planOf(stored, options, inference, (layer, layerOptions) => {
+    const target = targetOf.get(layer.node);
+    const grid = target === undefined ? undefined : scales.get(target.data);
+    const isMeasured = target !== undefined && grid !== undefined;
+    return {
+      form: isMeasured ? measuredCodesForm(layerOptions, { target, ...grid }) : floatCodesForm(layer, layerOptions),
+    };
+  });
   const written = await writePlan(model, plan, inference, rounding, context);
   changes.push(...written.changes);
   for (const node of placement.operators)
@@ -103,16 +106,69 @@ async function writeConstants(
 ): Promise<void> {
   for (const value of constants) {
     const dense = await readStoredValue(model, value, context.engine);
-    const made = new Map<ActivationType, Value>();
+    const dequantized = new Map<ActivationType, Value>();
     for (const node of operators) {
       const [type] = node.inputs.flatMap((input) => (input === undefined ? [] : (scales.get(input)?.type ?? [])));
       if (type === undefined || !node.inputs.includes(value)) continue;
       const close =
-        made.get(type) ?? dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
-      made.set(type, close);
+        dequantized.get(type) ??
+        dequantizedConstant(emit, value.name, quantizeWeights({ dense, type, symmetric: false }));
+      dequantized.set(type, close);
       node.inputs.forEach((input, index) => {
         if (input === value) model.graph.setInput(node, index, close);
       });
     }
+  }
+}
+
+/**
+ * QuantizeLinear and DequantizeLinear around float operators:
+ *
+ *     h = Conv(x, w, b)      q = QuantizeLinear(x, s, z);  x' = DequantizeLinear(q, s, z)
+ *     a = Relu(h)            h = Conv(x', DequantizeLinear(w_quantized), DequantizeLinear(b_quantized))
+ *                            a = DequantizeLinear(QuantizeLinear(h, …), …)          # quantized a starts at 0: Relu is saturation
+ */
+
+function writeActivations({ graph }: Model, emit: Emit, { placement, scales, clamps }: MeasuredPlacement): void {
+  // Quantized lookups have replaced values under the same names.
+  const surviving = new Map(
+    [...placement.activations.keys()].map((value) => [value, graph.value(value.name) ?? value]),
+  );
+  for (const { inputs, outputs } of clamps) {
+    const [input] = inputs;
+    const [output] = outputs;
+    if (input === undefined || output === undefined) continue;
+    substitute(output, input);
+    surviving.set(output, input);
+  }
+  const codesOf = new Map<Value | undefined, Value>();
+  const constants = new Map<ScaledType, readonly [scale: Value, zeroPoint: Value]>();
+  for (const value of placement.activations.keys()) {
+    const target = surviving.get(value) ?? value;
+    const rule = scales.get(value);
+    if (rule === undefined) continue;
+    const { name } = target;
+    const [scale, zeroPoint] = constants.get(rule) ?? [
+      emit.constant(fromNumbers("float32", [], [rule.scale]), `${name}_scale`),
+      emit.constant(fromNumbers(rule.type, [], [rule.zeroPoint]), `${name}_zero_point`),
+    ];
+    constants.set(rule, [scale, zeroPoint]);
+    const from = codesOf.get(placement.activations.get(value));
+    // The runtime pads 8-bit values only.
+    const move = isWide(rule.type) ? undefined : placement.onCodes.get(value);
+    const [, ...settings] = target.producer?.inputs ?? [];
+    const named = emit.named(`${name}_QuantizeLinear_Output`);
+    const codes =
+      from === undefined || move === undefined
+        ? named.QuantizeLinear([target, scale, zeroPoint])
+        : move(named, [from, ...settings], zeroPoint);
+    codesOf.set(value, codes);
+    const close = emit.named(`${name}_DequantizeLinear_Output`).DequantizeLinear([codes, scale, zeroPoint]);
+    // A graph input stays unchanged, even if it is also an output.
+    if (graph.isInput(target)) replaceReads(target, close, codes.producer);
+    else replaceUses(target, close, codes.producer);
+    for (const { node, input } of [...close.uses])
+      if (placement.unrounded.has(node)) graph.setInput(node, input, target);
+    if (target.name !== name) graph.rename(target, graph.freshName(`${name}_QuantizeLinear_Input`));
   }
 }

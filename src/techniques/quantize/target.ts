@@ -1,11 +1,18 @@
 import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss } from "../../core/errors.ts";
-import type { Value } from "../../core/graph/graph.ts";
+import type { Node, Value } from "../../core/graph/graph.ts";
 import type { QuantizeRule } from "../../core/ops/index.ts";
 import { weightMiss } from "./weight.ts";
 
 export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;
+
+/** Returns how a node is quantized; undefined if it is not. */
+export function ruleOf(node: Node | undefined, inference: Inference): QuantizeRule | undefined {
+  const bound = node === undefined ? undefined : inference.at(node);
+  const rule = bound === undefined || bound instanceof Miss ? undefined : bound.quantize();
+  return rule instanceof Miss ? undefined : rule;
+}
 
 export interface Target {
   readonly layer: Layer;
@@ -30,8 +37,8 @@ export function targetAt(layer: Layer, inference: Inference): Target | Miss {
       `its data is ${type}; integer arithmetic needs float32 (the scheme "weights" does not)`,
       layer.name,
     );
-  const known = new Set([data, input, ...(bias === undefined ? [] : [bias])]);
-  const extra = layer.node.inputs.findIndex((value, index) => value !== undefined && !known.has(index));
+  const expected = new Set([data, input, bias]);
+  const extra = layer.node.inputs.findIndex((value, index) => value !== undefined && !expected.has(index));
   if (extra >= 0) return new Miss(`its input ${extra} is computed at run time`, layer.name);
   return { layer, rule, data: x };
 }

@@ -72,8 +72,8 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
   const batch = { x: float32([1, 4], [1, 1, 1, 1]) };
   const step = await createStep(model, batch, { loss });
   const value = await step.run(batch);
-  const [found] = step.parameters;
-  const gradient = Float32Array.from(found?.gradient ?? []);
+  const [parameter] = step.parameters;
+  const gradient = Float32Array.from(parameter?.gradient ?? []);
   await step.release();
   return { loss: value, gradient };
 }
@@ -91,13 +91,13 @@ describe("the code length in the loss", () => {
     }
   });
 
-  test("is that of integers with a geometric distribution, counted from the length of 0", async () => {
+  test("equals the length of integers with a geometric distribution, counted from the length of 0", async () => {
     const values = Float32Array.of(...new Array(16).fill(0), 1, -1, 1, -1, 2, -2, 1, 3);
     const { loss } = await codeLength(values);
     // Half an occurrence more of zeros, other values and further steps.
-    const [zeros, others, further] = [16.5, 8.5, 4.5];
-    const steps = others + further;
-    const entry = 1 + Math.log2(steps / others) + Math.log2(zeros / others);
+    const [zeros, nonzero, further] = [16.5, 8.5, 4.5];
+    const steps = nonzero + further;
+    const entry = 1 + Math.log2(steps / nonzero) + Math.log2(zeros / nonzero);
     expect(loss).toBeCloseTo(8 * entry + 4 * Math.log2(steps / further), 3);
   });
 });
@@ -156,9 +156,9 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
       const samples = memory("samples", inputs);
       const settings = { scheme: "weights", rounder: "rdoq", distortion: 0.01, epochs: 2, data: samples, ...options };
       await quantize(model, settings as QuantizeOptions, { seed: 1 });
-      const [expected, found] = [await run(before, inputs), await run(model, inputs)];
+      const [expected, outputs] = [await run(before, inputs), await run(model, inputs)];
       const power = expected.reduce((sum, value) => sum + value ** 2, 0);
-      return { model, error: expected.reduce((sum, value, at) => sum + (value - (found[at] ?? 0)) ** 2, 0) / power };
+      return { model, error: expected.reduce((sum, value, at) => sum + (value - (outputs[at] ?? 0)) ** 2, 0) / power };
     };
     const x = numbersFor([160, 12]);
 
@@ -234,7 +234,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
     });
   });
 
-  test("is the same for the same seed", async () => {
+  test("gives the same bits for the same seed", async () => {
     const [first, second] = [await quantized({ epochs: 2 }), await quantized({ epochs: 2 })];
     expect(first).toEqual(second);
   });
@@ -256,11 +256,11 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
 
   test("rejects other rounding methods, and a call without data", async () => {
     await expect(quantized({ epochs: 1, rounder: "mse" })).rejects.toThrow(
-      '`epochs`: belongs to the rounding method "rdoq", got "mse"',
+      '"epochs": belongs to the rounding method "rdoq", got "mse"',
     );
-    await expect(quantized({ augment: "flip" })).rejects.toThrow("`augment`: belongs to a training");
-    await expect(quantized({ checkpoint: "run" })).rejects.toThrow("`checkpoint`: belongs to a training");
-    await expect(quantized({ epochs: 1, resume: true })).rejects.toThrow("`resume`: expected `checkpoint`");
+    await expect(quantized({ augment: "flip" })).rejects.toThrow('"augment": belongs to a training');
+    await expect(quantized({ checkpoint: "run" })).rejects.toThrow('"checkpoint": belongs to a training');
+    await expect(quantized({ epochs: 1, resume: true })).rejects.toThrow('"resume": expected `checkpoint`');
     await expect(quantized({ epochs: 1, data: undefined })).rejects.toThrow("`epochs`: values are trained on samples");
   });
 });
@@ -272,7 +272,7 @@ test("a stopped training of quantized values is continued to the same bits", asy
     await quantize(model, { ...settings, checkpoint, resume }, { seed: 1, ...context });
     return encodeToBytes(model);
   };
-  const whole = await trained(temporaryFolder(), false);
+  const uninterrupted = await trained(temporaryFolder(), false);
   const checkpoint = temporaryFolder();
   // A tenth of the samples judges.
   const steps = (2 * 864) / 32;
@@ -283,6 +283,6 @@ test("a stopped training of quantized values is continued to the same bits", asy
   expect(await fileKind(`${checkpoint}/distortion-0.3/last.onnx`)).toBe("file");
   const done: number[] = [];
   const seen = (count: number, total?: number) => total === steps && done.push(count);
-  expect(await trained(checkpoint, true, { progress: seen })).toEqual(whole);
+  expect(await trained(checkpoint, true, { progress: seen })).toEqual(uninterrupted);
   expect(Math.min(...done)).toBeGreaterThanOrEqual(45);
 });

@@ -52,7 +52,7 @@ const [keptApart, mostJudging] = [0.1, 512];
 /** With fewer samples, all train and judge. */
 const fewest = 100;
 
-export interface ValueTraining {
+interface ValueTraining {
   readonly data: Dataset | string;
   readonly training: Pick<TrainOptions, "epochs" | "augment" | "checkpoint" | "resume">;
   /** λ: error of the outputs, relative to their power, that a bit is worth. */

@@ -28,17 +28,26 @@ import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { readStoredValue, storedReader } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
-import { type Along, centerOf, gridOf, mostSteps, scaleFor, symmetricGrid, type WeightType } from "./grid.ts";
-import type { ModelRoundings, WeightRounding } from "./model-roundings.ts";
+import {
+  type Along,
+  asTensor,
+  centerOf,
+  gridOf,
+  inSlices,
+  maxSteps,
+  scaleFor,
+  symmetricGrid,
+  type WeightType,
+} from "./grid.ts";
 import { type Kernels, neighbourSums, withNeighbours } from "./neighbours.ts";
-import type { WeightCodes } from "./options.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { asTensor, inSlices } from "./sliced-weight.ts";
+import type { ModelRoundings, WeightRounding } from "./rounding.ts";
+import type { WeightsSettings } from "./settings.ts";
 
 export interface WeightSettings {
   readonly type: WeightType;
   readonly perChannel: boolean;
-  readonly bits?: number;
+  readonly bits: number;
   readonly zeroPoints?: boolean;
   /** With 7 bits: the kernels that multiply the values. */
   readonly kernels?: Kernels;
@@ -52,18 +61,24 @@ export interface RounderOptions {
 
 export interface RoundingSource {
   readonly rounder: Solver;
-  /** Caches for stored weights: the range of each slice along an axis, or the scales of blocks. */
-  readonly ranges: WeakMap<Tensor, Ranges>;
-  readonly blockScales: WeakMap<Tensor, BlockScales & { readonly of: string }>;
-  knownOf(layer: Layer): Promise<LayerContext>;
+  /** Measurements of stored weights, taken when a weight was checked, so that it is not read again. */
+  readonly measured: WeakMap<Tensor, MeasuredWeight>;
+  contextOf(layer: Layer): Promise<LayerContext>;
 }
 
-/** Ranges of the slices along an axis; `steps` and `allSteps` are `steps` of `scaleFor` per slice and for the whole weight. */
-export type Ranges = ReturnType<typeof channelRanges> & {
-  readonly axis: number;
-  readonly steps: ArrayLike<number>;
-  readonly allSteps: number;
-};
+export interface MeasuredWeight {
+  /** Ranges by the axis of the scales. */
+  readonly ranges?: ReadonlyMap<number | undefined, readonly SliceRange[]>;
+  /** Scales of the blocks with a key (`blocksKey`). */
+  readonly blocks?: readonly [key: string, scales: BlockScales];
+}
+
+/** A range with the `steps` of `scaleFor`. */
+interface SliceRange {
+  readonly min: number;
+  readonly max: number;
+  readonly steps: number;
+}
 
 export const weightMiss = (layer: Layer): Miss | undefined => requireWeight(layer, weightNeeds.quantize);
 
@@ -97,7 +112,7 @@ export async function scaledGrid(
   { type, perChannel, bits, zeroPoints }: WeightSettings,
   rounding: Rounding,
 ): Promise<ScaledGrid & Along> {
-  const { rounder, ranges, knownOf } = rounding;
+  const { rounder } = rounding;
   const learned = existingRounding(layer, rounding);
   if (learned !== undefined) {
     const scale = Float32Array.from(learned.scale);
@@ -105,20 +120,33 @@ export async function scaledGrid(
     return { ...grid, scale, zeroPoint: new Int32Array(scale.length).fill(centerOf(grid)) };
   }
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
-  const known = await knownOf(layer);
-  const seen = layer.effective.tensor === undefined ? undefined : ranges.get(layer.effective.tensor);
+  const context = await rounding.contextOf(layer);
+  const { tensor } = layer.effective;
   const scales = await forLayer(layer, async () => {
-    if (seen !== undefined && rounder.scales === nearest.scales && (grid.axis === undefined || grid.axis === seen.axis))
-      return ofRanges(rounder, grid, grid.axis === undefined ? together(seen) : seen);
+    if (rounder.scales === nearest.scales) {
+      const measured = tensor && rounding.measured.get(tensor)?.ranges?.get(grid.axis);
+      const ranges = measured ?? rangesOf(await read(), grid.axis);
+      return checkScales(
+        rounder,
+        grid,
+        ranges.map(({ min, max, steps }) => scaleFor(grid, min, max, steps)),
+      );
+    }
     const dense = await read();
     const outputs = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
-    return scalesBy(rounder, grid, inSlices(layer, dense, outputs), known);
+    return computeScales(rounder, grid, inSlices(layer, dense, outputs), context);
   });
   return { ...grid, ...scales };
 }
 
+export function rangesOf(dense: Dense, axis: number | undefined): readonly SliceRange[] {
+  const { min, max } = channelRanges(dense, axis);
+  const steps = sliceSteps(dense, axis, { min, max }, maxSteps);
+  return Array.from(min, (lowest, slice) => ({ min: lowest, max: max[slice] ?? 0, steps: steps[slice] ?? 0 }));
+}
+
 /** Refines a 7-bit grid of "nearest" by the sums of neighboring weights (`neighbours.ts`). */
-async function finer(
+async function refineGrid(
   layer: Layer,
   read: () => Promise<Dense>,
   grid: ScaledGrid & Along,
@@ -129,59 +157,45 @@ async function finer(
   if (existingRounding(layer, rounding) !== undefined) return grid;
   const dense = await read();
   const pairs = neighbourSums(dense, scaleAxis(layer), layer.role, kernels);
-  const ranges = channelRanges(dense, grid.axis);
-  const steps = sliceSteps(dense, grid.axis, ranges, mostSteps);
+  const ranges = rangesOf(dense, grid.axis);
   return withNeighbours(grid, (slice) => ({
-    ...{ min: ranges.min[slice] ?? 0, max: ranges.max[slice] ?? 0, steps: steps[slice] ?? 0 },
+    ...(ranges[slice] ?? { min: 0, max: 0, steps: 0 }),
     pair: grid.axis === undefined ? pairs.reduce((a, b) => Math.max(a, b), 0) : (pairs[slice] ?? 0),
   }));
 }
 
-type SliceRanges = Pick<Ranges, "min" | "max" | "steps">;
-
-const together = ({ min, max, allSteps }: Ranges): SliceRanges => ({
-  min: Float32Array.of(min.reduce((a, b) => Math.min(a, b), 0)),
-  max: Float32Array.of(max.reduce((a, b) => Math.max(a, b), 0)),
-  steps: [allSteps],
-});
-
-const ofRanges = (rounder: Solver, grid: Grid, { min, max, steps }: SliceRanges): Scales =>
-  checkedScales(rounder, grid, min.length, (slice) => scaleFor(grid, min[slice] ?? 0, max[slice] ?? 0, steps[slice]));
-
-export async function scalesBy(
+export async function computeScales(
   rounder: Solver,
   grid: Grid,
   weight: SlicedWeight,
-  known: LayerContext,
+  context: LayerContext,
 ): Promise<Scales> {
-  const { slices } = weight;
-  const whose = `The rounder "${rounder.id}"`;
-  const found = await awaitedAnswerOf(whose, () => rounder.scales?.(weight, grid, known));
-  if (!Array.isArray(found)) throw new PithError("E_OPTION", `${whose} gives no list of { scale, zeroPoint }.`);
-  if (found.length !== slices)
-    throw new PithError("E_OPTION", `${whose} gives ${found.length} scales for ${slices} slices.`);
-  return checkedScales(rounder, grid, slices, (slice) => found[slice] ?? scaleFor(grid, 0, 0));
+  const method = `The rounder "${rounder.id}"`;
+  const scales = await awaitedAnswerOf(method, () => rounder.scales?.(weight, grid, context));
+  if (!Array.isArray(scales)) throw new PithError("E_OPTION", `${method} gives no list of { scale, zeroPoint }.`);
+  if (scales.length !== weight.slices)
+    throw new PithError("E_OPTION", `${method} gives ${scales.length} scales for ${weight.slices} slices.`);
+  return checkScales(rounder, grid, scales);
 }
 
 type Scales = Pick<ScaledGrid, "scale" | "zeroPoint">;
 
-function checkedScales({ id }: Solver, grid: Grid, slices: number, of: (slice: number) => ScaleAndZeroPoint): Scales {
-  const no = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
-  const zero = grid.symmetric ? centerOf(grid) : undefined;
-  const [scale, zeroPoint] = [new Float32Array(slices), new Int32Array(slices)];
-  for (let slice = 0; slice < slices; slice++) {
-    const own = of(slice);
+function checkScales({ id }: Solver, grid: Grid, scales: readonly ScaleAndZeroPoint[]): Scales {
+  const reject = (text: string): PithError => new PithError("E_OPTION", `The rounder "${id}" ${text}.`);
+  const center = grid.symmetric ? centerOf(grid) : undefined;
+  for (const { scale, zeroPoint } of scales) {
     // Scales of blocks can be negative, and 0 if all values are 0.
-    if (!(Number.isFinite(own.scale) && (grid.block !== undefined || own.scale >= smallestScale)))
-      throw no(`gives the scale ${own.scale}: it must be ${grid.block === undefined ? "positive" : "finite"}`);
-    if (own.zeroPoint !== (zero ?? Math.min(grid.high, Math.max(grid.low, Math.round(own.zeroPoint)))))
-      throw no(
-        `gives the zero point ${own.zeroPoint}: ${zero ?? `a code from ${grid.low} to ${grid.high}`} is expected`,
+    if (!(Number.isFinite(scale) && (grid.block !== undefined || scale >= smallestScale)))
+      throw reject(`gives the scale ${scale}: it must be ${grid.block === undefined ? "positive" : "finite"}`);
+    if (zeroPoint !== (center ?? Math.min(grid.high, Math.max(grid.low, Math.round(zeroPoint)))))
+      throw reject(
+        `gives the zero point ${zeroPoint}: ${center ?? `a code from ${grid.low} to ${grid.high}`} is expected`,
       );
-    scale[slice] = own.scale;
-    zeroPoint[slice] = own.zeroPoint;
   }
-  return { scale, zeroPoint };
+  return {
+    scale: Float32Array.from(scales, ({ scale }) => scale),
+    zeroPoint: Int32Array.from(scales, ({ zeroPoint }) => zeroPoint),
+  };
 }
 
 export interface QuantizedWeight extends Omit<QuantizedTensor, "quantized"> {
@@ -213,31 +227,33 @@ export async function roundedWeight(
   } = {},
 ): Promise<QuantizedWeight> {
   const read = await weightReader(model, layer, engine);
-  const first = await finer(layer, read, await scaledGrid(layer, read, settings, rounding), settings, rounding);
-  const grid = (await form.grown?.(first, read)) ?? first;
-  const own = fixedDims(layer.effective.type?.dims) ?? [];
+  const scaled = await scaledGrid(layer, read, settings, rounding);
+  const refined = await refineGrid(layer, read, scaled, settings, rounding);
+  const grid = (await form.grown?.(refined, read)) ?? refined;
+  const storedDims = fixedDims(layer.effective.type?.dims) ?? [];
   const { transposed: turns = false } = form;
-  const dims = turns ? own.toReversed() : own;
+  const dims = turns ? storedDims.toReversed() : storedDims;
   const axis = turns && grid.axis !== undefined ? 1 - grid.axis : grid.axis;
   const parameters = quantizationParameters(withOneScale({ ...grid, axis }));
-  const { rounder, knownOf } = rounding;
+  const { rounder } = rounding;
   // Training has rounded a weight with learned scales to nearest.
   if (rounder.codes === undefined || existingRounding(layer, rounding) !== undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
-  const known = await knownOf(layer);
+  const context = await rounding.contextOf(layer);
   const weight = inSlices(layer, await read(), grid.scale.length);
-  const codes = await forLayer(layer, () => checkedCodes(rounder, grid, weight, known));
-  const laid = fromNumbers(grid.type, own, asTensor(layer, own, codes));
-  return { ...parameters, quantized: inMemory(turns ? transposed(laid) : laid) };
+  const codes = await forLayer(layer, () => computeCodes(rounder, grid, weight, context));
+  const quantized = fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
+  return { ...parameters, quantized: inMemory(turns ? transposed(quantized) : quantized) };
 }
 
 /** Stores equal scales once. */
 function withOneScale<T extends ScaledGrid & Along>(grid: T): T {
   const { axis, scale, zeroPoint } = grid;
-  const isOne = scale.every((one) => one === scale[0]) && zeroPoint.every((one) => one === zeroPoint[0]);
-  if (axis === undefined || !isOne) return grid;
+  if (axis === undefined || !isConstant(scale) || !isConstant(zeroPoint)) return grid;
   return { ...grid, axis: undefined, scale: scale.slice(0, 1), zeroPoint: zeroPoint.slice(0, 1) };
 }
+
+const isConstant = (values: Float32Array | Int32Array): boolean => values.every((value) => value === values[0]);
 
 // Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
 const nearestCodes =
@@ -249,22 +265,22 @@ const nearestCodes =
     });
   };
 
-export async function checkedCodes(
+export async function computeCodes(
   rounder: Solver,
   grid: ScaledGrid,
   weight: SlicedWeight,
-  known: LayerContext,
+  context: LayerContext,
 ): Promise<readonly Matrix[]> {
-  const whose = `The rounder "${rounder.id}"`;
-  const codes = (await awaitedAnswerOf(whose, () => rounder.codes?.(weight, grid, known))) ?? [];
+  const method = `The rounder "${rounder.id}"`;
+  const codes = (await awaitedAnswerOf(method, () => rounder.codes?.(weight, grid, context))) ?? [];
   if (!areMatrices(codes))
-    throw new PithError("E_OPTION", `${whose} gives codes that are no matrices like the weight's.`);
-  const [given, wanted] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
+    throw new PithError("E_OPTION", `${method} gives codes that are no matrices like the weight's.`);
+  const [count, expected] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
   const isWrong = (code: number): boolean => !(Number.isInteger(code) && code >= grid.low && code <= grid.high);
   const [wrong] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);
-  if (wrong === undefined && given === wanted) return codes;
-  const problem = wrong === undefined ? `${given} codes for ${wanted} numbers` : `the code ${wrong}`;
-  const text = `${whose} gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
+  if (wrong === undefined && count === expected) return codes;
+  const problem = wrong === undefined ? `${count} codes for ${expected} numbers` : `the code ${wrong}`;
+  const text = `${method} gives ${problem}: expected are integers from ${grid.low} to ${grid.high}.`;
   throw new PithError("E_OPTION", text);
 }
 
@@ -283,8 +299,8 @@ export function turn(
   { rows, columns }: { readonly rows: number; readonly columns: number },
 ): void {
   for (let top = 0; top < rows; top += tile)
-    for (let left = 0; left < columns; left += tile)
-      for (let x = left; x < Math.min(columns, left + tile); x++)
+    for (let first = 0; first < columns; first += tile)
+      for (let x = first; x < Math.min(columns, first + tile); x++)
         for (let y = top; y < Math.min(rows, top + tile); y++) to[x * rows + y] = from[y * columns + x] ?? 0;
 }
 
@@ -292,37 +308,29 @@ const tile = 32;
 
 export function codesText(layer: Layer, { type, perChannel, bits }: WeightSettings, rounding: Rounding): string {
   const { rounder } = rounding;
-  const known = existingRounding(layer, rounding);
+  const learned = existingRounding(layer, rounding);
   const width = type === "int4" ? 4 : 8;
-  const own = known === undefined ? (bits ?? width) : Math.round(Math.log2(known.high - known.low + 1));
+  const levelBits = learned === undefined ? bits : Math.round(Math.log2(learned.high - learned.low + 1));
   // 7 bits belong to integer arithmetic and are not reported.
-  const few = own < width && own !== 7 ? ` (${own}-bit values stored in ${width} bits)` : "";
+  const few = levelBits < width && levelBits !== 7 ? ` (${levelBits}-bit values stored in ${width} bits)` : "";
   const scales = layer.role.kind === "lookup" ? "a scale per row" : "per-channel scales";
-  const by = known !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
+  const by = learned !== undefined || rounder === nearest ? "" : `, rounded by ${rounder.id}`;
   return `weight as ${type}${few}, ${perChannel ? (rounder.scalesText ?? scales) : "one scale"}${by}`;
 }
 
-export const integersIn = ({
-  weights,
-}: {
-  readonly weights?: WeightCodes | undefined;
-}): "int8" | "uint8" | undefined => (weights === "int8" || weights === "uint8" ? weights : undefined);
-
-/** Returns whether the options request integers, which is the default. */
-export const areIntegers = (own: { readonly weights?: WeightCodes | undefined }): boolean =>
-  own.weights === undefined || integersIn(own) !== undefined;
-
-export const settingsOf = (own: {
-  readonly weights?: WeightCodes | undefined;
-  readonly perChannel: boolean;
-  readonly zeroPoints: boolean;
-}): WeightSettings => {
-  return { type: integersIn(own) ?? "int8", perChannel: own.perChannel, zeroPoints: own.zeroPoints && !own.perChannel };
-};
+/** Returns how the options store a weight as integers of a width; up to 4 bits are stored as int4. */
+export const integerWeight = (
+  { weights, perChannel, zeroPoints }: Pick<WeightsSettings, "weights" | "perChannel" | "zeroPoints">,
+  bits = 8,
+): WeightSettings => ({
+  type: bits <= 4 ? "int4" : weights === "uint8" ? "uint8" : "int8",
+  ...{ perChannel, bits },
+  zeroPoints: zeroPoints && !perChannel && (bits === 4 || bits > 6),
+});
 
 /** Returns the bits of integer products: 7 are exact for int8 on every processor; uint8 products are added in 32 bits. */
-export const multipliedBits = ({ type }: WeightSettings, { bits }: { readonly bits: number }): number =>
-  bits === 7 && type === "int8" ? 7 : 8;
+export const productBits = ({ bits, weights }: Pick<WeightsSettings, "bits" | "weights">): 7 | 8 =>
+  bits === 7 && weights !== "uint8" ? 7 : 8;
 
 /** Runs `work` and adds the layer's name to a rejection. */
 export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {

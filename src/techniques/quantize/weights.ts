@@ -16,46 +16,49 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { removeRoundings } from "./model-roundings.ts";
-import type { QuantizeSettings } from "./options.ts";
-import { opsetOf, planOf } from "./plan.ts";
+import { planOf, requiredOpset, weightFormChoice, writePlan } from "./plan.ts";
 import { tryOut } from "./prepare.ts";
+import { removeRoundings } from "./rounding.ts";
+import type { WeightsSettings } from "./settings.ts";
 import { type Rounding, weightMiss } from "./weight.ts";
-import { writePlan } from "./write-plan.ts";
 
 export async function quantizeToWeights(
   model: Model,
-  options: QuantizeSettings,
+  options: WeightsSettings,
   context: Context,
   rounding: Rounding,
 ): Promise<Outcome> {
   const { existing } = rounding;
-  const chosen = selectLayers(allLayers(model, infer(model)), options);
-  const able = chosen.filter((layer) => weightMiss(layer) === undefined);
-  // A model without any supported layer stays unchanged, including its opset.
+  const able = selectLayers(allLayers(model, infer(model)), options).filter((layer) => weightMiss(layer) === undefined);
+  // A model without any supported layer stays unchanged.
   if (able.length > 0) {
     const kept = existing.activations.size === 0 ? undefined : tryOut(model, options, true).kept;
     removeRoundings(model, existing, able, (value) => kept?.has(value) !== true);
-    const inference = infer(model);
-    const chosen = selectLayers(allLayers(model, inference), options);
-    raiseFor(model, opsetOf(planOf(chosen, options, inference, existing)));
   }
-  const inference = infer(model);
-  const all = allLayers(model, inference);
-  const plan = planOf(selectLayers(all, options), options, inference, existing);
-  const others = noLayers(model, inference, all, true);
+  const prepare = () => {
+    const inference = infer(model);
+    const all = allLayers(model, inference);
+    const choose = weightFormChoice(inference, existing);
+    return { inference, all, plan: planOf(selectLayers(all, options), options, inference, choose) };
+  };
+  let prepared = prepare();
+  // Raising the opset can replace nodes, to which a plan refers.
+  if (raiseFor(model, requiredOpset(prepared.plan))) prepared = prepare();
+  const { inference, all, plan } = prepared;
+  const excluded = noLayers(model, inference, all, true);
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
-  const [kept, asked] = [changes.filter(({ bits = 0 }) => bits > options.bits).length, options.bits];
+  const wider = changes.filter(({ bits = 0 }) => bits > options.bits).length;
   // The file name contains the requested bits.
-  if (2 * kept > changes.length && options.overrides === undefined) {
-    const text = `${kept} of ${changes.length} layers are kept at more than ${asked} bits, and the list says why`;
+  if (2 * wider > changes.length && options.overrides === undefined) {
+    const text = `${wider} of ${changes.length} layers are kept at more than ${options.bits} bits, and the list says why`;
     context.log({ id: "wider", text, level: "warning" });
   }
-  return { changes, misses: [...others, ...misses] };
+  return { changes, misses: [...excluded, ...misses] };
 }
 
-/** @throws PithError E_UNSUPPORTED if the opset cannot be raised. */
-function raiseFor(model: Model, opset: number): void {
+/** @returns whether the opset was raised. @throws PithError E_UNSUPPORTED if it cannot be raised. */
+function raiseFor(model: Model, opset: number): boolean {
+  const before = model.opsets.get("");
   try {
     raiseOpset(model, opset);
   } catch (error) {
@@ -68,4 +71,5 @@ function raiseFor(model: Model, opset: number): void {
       throw error.reworded({ hint: [hint, ...error.advice] });
     }
   }
+  return model.opsets.get("") !== before;
 }

@@ -15,6 +15,7 @@ import { prune } from "../../../src/techniques/prune/index.ts";
 import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
 import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
 import { roundingAt } from "../../../src/techniques/quantize/rounding.ts";
+import type { WeightsSettings } from "../../../src/techniques/quantize/settings.ts";
 import type { Network } from "../network.ts";
 import {
   answers,
@@ -87,7 +88,10 @@ export const quantizing: readonly Promised[] = [
       await storeConstants(result);
       // As if all noise went by it.
       const noises = [1, 0];
-      const settings = { scheme: "weights", bits: 8, perChannel: false, activations: "uint8", samples: 1 } as const;
+      const settings: WeightsSettings = {
+        ...{ scheme: "weights", bits: 8, perChannel: false, rounder: "nearest", samples: 1, onnxOnly: false },
+        ...{ zeroPoints: false, equalize: true, biasCorrection: "full" },
+      };
       await crossLayer.move(result, settings, completeContext({ engine }), {
         rounded: async () => noises.shift(),
         plain: async () => 0,

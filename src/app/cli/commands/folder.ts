@@ -13,12 +13,8 @@ import { openTokenizer } from "../../../data/text/tokenizer.ts";
 import { sparedLine } from "../../../judge/run/sparing.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
 import { usualDtypes } from "../../../techniques/quantize/dtypes.ts";
-import {
-  calibrationNeed,
-  dtypesOfOtherValues,
-  isLowEntropy,
-  optionsOfDtype,
-} from "../../../techniques/quantize/options.ts";
+import { calibrationNeed, optionsOfDtype, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
+import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { originalBytes } from "../../folder/describe.ts";
 import {
   basesIn,
@@ -121,7 +117,7 @@ export async function variantsOf(
   const { isAlone } = mainOf(bases);
   const asked = dtypes === "all" ? usualDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
-  const others = dtypesOfOtherValues(asked, passed);
+  const others = withoutLowEntropy(asked, passed);
   if (isRounded && data === undefined)
     throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",

@@ -268,44 +268,50 @@ export function withCalibration(
   return samples === undefined ? session : { ...session, passed: { ...session.passed, samples } };
 }
 
-/** A download size needs the method whose results compress best. @throws PithError E_USAGE without samples, E_OPTION if the options exclude it. */
-export function withDownload(
-  { id: name, downloadSettings }: AnyPass,
-  session: Session,
-  {
-    targetDownload,
-    targetSize,
-    data,
-  }: Readonly<Partial<Record<"targetDownload" | "targetSize" | "data", string | undefined>>>,
-): Session {
-  if (targetDownload === undefined) return session;
-  if (targetSize !== undefined)
-    throw new PithError(
-      "E_USAGE",
-      "--target-download and --target-size are two goals, and each chooses other options.",
-      { hint: "Give one: the size after brotli, or that of the file." },
-    );
+interface SizeGoals {
+  readonly targetDownload?: string | undefined;
+  readonly targetSize?: string | undefined;
+}
+
+/** @throws PithError E_USAGE for two sizes. */
+export function requireOneSize({ targetDownload, targetSize }: SizeGoals): void {
+  if (targetDownload === undefined || targetSize === undefined) return;
+  throw new PithError("E_USAGE", "--target-download and --target-size are two goals, and each chooses other options.", {
+    hint: "Give one: the size after brotli, or that of the file.",
+  });
+}
+
+/**
+ * Adds the options that a download size requires: those that all settings of the pass share.
+ * @throws PithError E_USAGE for an option that the size chooses, E_OPTION if other options exclude it.
+ */
+export function withDownload({ downloadSettings }: AnyPass, session: Session, goals: SizeGoals): Session {
+  if (goals.targetDownload === undefined || downloadSettings === undefined) return session;
+  requireOneSize(goals);
   const { passed, terminal } = session;
-  if (passed.distortion !== undefined)
-    throw new PithError("E_USAGE", "--target-download chooses the distortion, and --distortion gives one.", {
-      hint: "Give one: the size after brotli, or the error.",
-    });
-  const [settings] = downloadSettings?.(passed) ?? [];
-  if (settings === undefined)
-    throw new PithError(
-      "E_OPTION",
-      "--target-download needs 8-bit integers that the rounding method rdoq chooses, and the options ask for other values.",
-      { hint: "Use --scheme weights, dynamic or static, and remove --bits, --block, --weights and --rounder." },
-    );
-  if (data === undefined)
-    throw new PithError(
-      "E_USAGE",
-      `${name} needs --data with --target-download: rdoq rounds by the inputs of layers.`,
-      { hint: "Representative samples; labels are not needed. See docs/download.md." },
-    );
-  if (passed.rounder === undefined)
-    terminal.note("rounder", "weights are rounded with rdoq, whose values brotli shortens (docs/download.md)");
-  return { ...session, passed: { ...passed, rounder: settings.rounder } };
+  const settings = settingsForDownload(() => downloadSettings(passed));
+  const required: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(settings[0] ?? {})) {
+    if (settings.every((other) => other[key] === value)) required[key] = value;
+    else if (passed[key] !== undefined)
+      throw new PithError("E_USAGE", `--target-download chooses the ${key}, and ${flagName(key)} gives one.`, {
+        hint: "Give one: the size after brotli, or the error.",
+      });
+  }
+  for (const [key, value] of Object.entries(required))
+    if (passed[key] === undefined)
+      terminal.note(key, `--target-download uses ${flagName(key)} ${value} (docs/download.md)`);
+  return { ...session, passed: { ...passed, ...required } };
+}
+
+/** @throws PithError E_OPTION that names the flag. */
+function settingsForDownload<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof PithError)) throw error;
+    throw error.reworded({ at: "--target-download" });
+  }
 }
 
 /** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */

@@ -9,7 +9,7 @@ import { quantize } from "../../../techniques/quantize/index.ts";
 import { defineCommand } from "../command.ts";
 import { besideFolder } from "../files/files.ts";
 import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
-import { passCommand, withCalibration, withDownload } from "./pass.ts";
+import { passCommand, requireOneSize, withCalibration, withDownload } from "./pass.ts";
 
 const single = passCommand(quantize);
 
@@ -45,15 +45,19 @@ export default defineCommand({
   folders: () => true,
   run: ([path = ""], options: Options, given) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
-      const asked = withCalibration(given, rest);
-      const { scheme } = asked.passed;
+      requireOneSize(rest);
+      const calibrated = withCalibration(given, rest);
+      const { scheme } = calibrated.passed;
       if (dtype !== undefined && scheme !== undefined)
         throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");
       const isSized = rest.targetSize !== undefined;
-      const meant = dtype === undefined && scheme === undefined && (isSized || isOfWeights(asked.passed));
-      if (isSized && !meant && scheme !== "weights")
+      const impliesWeights =
+        dtype === undefined && scheme === undefined && (isSized || requiresWeightsScheme(calibrated.passed));
+      if (isSized && !impliesWeights && scheme !== "weights")
         throw new PithError("E_OPTION", "--target-size chooses bits of weights: it is for --scheme weights.");
-      const session = meant ? { ...asked, passed: { ...asked.passed, scheme: "weights" } } : asked;
+      const session = impliesWeights
+        ? { ...calibrated, passed: { ...calibrated.passed, scheme: "weights" } }
+        : calibrated;
       if (dtype === undefined && session.passed.scheme === undefined)
         throw new PithError(
           "E_OPTION",
@@ -90,8 +94,8 @@ export default defineCommand({
     }),
 });
 
-/** Whether options imply the weights scheme: blocks, low bits, or types that no other scheme has. */
-const isOfWeights = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
+/** Returns whether only the weights scheme has these options: blocks, low bits, or types of weights. */
+const requiresWeightsScheme = ({ bits, block, onnxOnly, weights }: OptionValues): boolean =>
   block !== undefined ||
   (typeof bits === "number" && bits < 7) ||
   onnxOnly === true ||

@@ -24,13 +24,14 @@ import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
 import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/kept.ts";
-import type { EqualizeOptions, Transformation } from "./transformation.ts";
+import type { RoundedSettings } from "../settings.ts";
+import type { Transformation } from "./index.ts";
 
 /** Minimum share by which a range must shrink to justify a trial. */
-const leastShrink = 0.1;
-const mostTrials = 8;
-const leastGain = 0.05;
-const mostSamples = 64;
+const minShrink = 0.1;
+const maxTrials = 8;
+const minGain = 0.05;
+const maxSamples = 64;
 
 interface Pair {
   readonly layer: Layer;
@@ -41,27 +42,29 @@ interface Pair {
 export const absorbBiases: Transformation = {
   suits: ({ scheme, data }) => scheme === "static" && data !== undefined,
   async move(model, options, context, noise) {
-    const found = await worthTrials(model, options, context);
+    const candidates = await findCandidates(model, options, context);
     const changes: Change[] = [];
-    const trial = trialsOn(model, noise.rounded, leastGain);
-    for (const { pair, moments } of found) {
+    const trial = trialsOn(model, noise.rounded, minGain);
+    for (const { pair, moments } of candidates) {
       throwIfAborted(context.signal, "Stopped on request.");
       const gain = await trial(async () => {
         await absorb(model, pair, excess(moments), context);
         return true;
       });
       if (gain === undefined) continue;
-      const what = `channel minimums absorbed into the next biases: ${gain}`;
-      changes.push({ at: pair.layer.name, what, kind: movedFactors, decidedBy: "global" });
+      const text = `channel minimums absorbed into the next biases: ${gain}`;
+      changes.push({ at: pair.layer.name, what: text, kind: movedFactors, decidedBy: "global" });
     }
     return changes;
   },
 };
 
+/** Returns c_u of each channel. */
 const excess = ({ mean, variance }: Moments): Float64Array =>
-  mean.map((own, channel) => Math.max(0, own - 3 * Math.sqrt(variance[channel] ?? 0)));
+  mean.map((channelMean, channel) => Math.max(0, channelMean - 3 * Math.sqrt(variance[channel] ?? 0)));
 
-async function worthTrials(model: Model, options: EqualizeOptions, { engine, seed, signal }: Context) {
+/** Returns the pairs whose ranges shrink most. */
+async function findCandidates(model: Model, options: RoundedSettings, { engine, seed, signal }: Context) {
   const { data, samples } = options;
   const inference = infer(model);
   const pairs = new Map(
@@ -71,63 +74,63 @@ async function worthTrials(model: Model, options: EqualizeOptions, { engine, see
     }),
   );
   if (data === undefined || pairs.size === 0) return [];
-  const places = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
-  const taken = { samples: Math.min(samples, mostSamples), shuffle: seed, signal };
+  const outputs = [...pairs].map(([name, { layer }]) => ({ name, axis: layer.role.outputAxis }));
+  const order = { samples: Math.min(samples, maxSamples), shuffle: seed, signal };
   const opened = await trainPart(data);
-  const kept = { of: opened, setting: `moments on ${taken.samples} samples, seed ${seed}` };
-  const seen = await observeOnce(engine, model, kept, places, channelMoments, taken);
+  const kept = { of: opened, setting: `moments on ${order.samples} samples, seed ${seed}` };
+  const seen = await observeOnce(engine, model, kept, outputs, channelMoments, order);
   return [...pairs]
     .flatMap(([name, pair]) => {
       const moments = seen.get(name);
       return moments === undefined ? [] : [{ pair, moments, shrink: shrinkOf(moments) }];
     })
-    .filter(({ shrink }) => shrink >= leastShrink)
+    .filter(({ shrink }) => shrink >= minShrink)
     .toSorted((a, b) => b.shrink - a.shrink)
-    .slice(0, mostTrials);
+    .slice(0, maxTrials);
 }
 
 function shrinkOf(moments: Moments): number {
-  const taken = excess(moments);
-  let [whole, left] = [0, 0];
+  const absorbed = excess(moments);
+  let [before, after] = [0, 0];
   moments.mean.forEach((mean, channel) => {
     const top = mean + 3 * Math.sqrt(moments.variance[channel] ?? 0);
-    whole = Math.max(whole, top);
-    left = Math.max(left, top - (taken[channel] ?? 0));
+    before = Math.max(before, top);
+    after = Math.max(after, top - (absorbed[channel] ?? 0));
   });
-  return whole === 0 ? 0 : 1 - left / whole;
+  return before === 0 ? 0 : 1 - after / before;
 }
 
-function pairsOf(model: Model, options: EqualizeOptions, inference: Inference): readonly Pair[] {
+function pairsOf(model: Model, options: RoundedSettings, inference: Inference): readonly Pair[] {
   const all = layers(model, inference);
   const chosen = new Set(selectLayers(all, options));
   const inOneProduct = all.filter(
     ({ role }) => role.groups === 1 && role.stack === undefined && role.kind !== "lookup",
   );
   return scaleGroups(model, inference).flatMap((group): Pair | [] => {
-    const [start, ...others] = group.starts;
+    const [start] = group.starts;
     const layer = inOneProduct.find(
       ({ node, role }) => node.outputs[0] === start?.value && role.outputAxis === start?.axis,
     );
-    if (layer === undefined || others.length > 0 || !chosen.has(layer) || group.refused.size > 0) return [];
-    const taking = group.slices.filter(({ power }) => power === -1);
-    const readers = taking.flatMap(({ value, axis }) =>
+    if (layer === undefined || group.starts.length > 1 || !chosen.has(layer) || group.refused.size > 0) return [];
+    const readSlices = group.slices.filter(({ power }) => power === -1);
+    const readers = readSlices.flatMap(({ value, axis }) =>
       inOneProduct.filter(({ effective, role }) => effective === value && role.in === axis),
     );
-    return readers.length === taking.length && readers.length > 0 ? { layer, readers, group } : [];
+    return readers.length === readSlices.length && readers.length > 0 ? { layer, readers, group } : [];
   });
 }
 
 async function absorb(
   model: Model,
   { layer, readers, group }: Pair,
-  taken: Float64Array,
+  minimums: Float64Array,
   { engine }: Context,
 ): Promise<void> {
   const inference = infer(model);
-  const own = group.slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
-  const ofUnit = new Float64Array(group.units);
-  own?.unitOf.forEach((unit, channel) => {
-    if (unit >= 0) ofUnit[unit] = taken[channel] ?? 0;
+  const outputs = group.slices.find(({ value, axis }) => value === layer.effective && axis === layer.role.out);
+  const minimumOf = new Float64Array(group.units);
+  outputs?.unitOf.forEach((unit, channel) => {
+    if (unit >= 0) minimumOf[unit] = minimums[channel] ?? 0;
   });
   for (const reader of readers) {
     const { effective, role } = reader;
@@ -137,19 +140,14 @@ async function absorb(
     if (weight === undefined || unitOf === undefined) continue;
     const taps = weight.columns / unitOf.length;
     const shift = new Float64Array(weight.rows);
-    weight.data.forEach((number, at) => {
-      const unit = unitOf[Math.floor((at % weight.columns) / taps)] ?? -1;
-      shift[Math.floor(at / weight.columns)] =
-        (shift[Math.floor(at / weight.columns)] ?? 0) + number * (ofUnit[unit] ?? 0);
+    weight.data.forEach((value, index) => {
+      const unit = unitOf[Math.floor((index % weight.columns) / taps)] ?? -1;
+      const row = Math.floor(index / weight.columns);
+      shift[row] = (shift[row] ?? 0) + value * (minimumOf[unit] ?? 0);
     });
     await addOutputBias(model, reader, biased(reader, inference)?.sum, shift, engine);
   }
-  await addOutputBias(
-    model,
-    layer,
-    biased(layer, inference)?.sum,
-    taken.map((own) => -own),
-    engine,
-  );
+  const lowered = minimums.map((minimum) => -minimum);
+  await addOutputBias(model, layer, biased(layer, inference)?.sum, lowered, engine);
   model.graph.touch();
 }

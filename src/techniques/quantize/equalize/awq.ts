@@ -8,66 +8,64 @@
  */
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
 import { type Matrix, matrix } from "../../../core/math/index.ts";
-import { blocksIn } from "../formats/matmul-nbits.ts";
-import { type BlockSettings, blockGrid, roundedTo } from "../grid.ts";
-import { everySetting } from "../options.ts";
+import { blockSettings } from "../formats/matmul-nbits.ts";
+import { type BlockSettings, blockGrid, roundToGrid, slicedWeight } from "../grid.ts";
 import { nearest } from "../rounders/nearest.ts";
-import { slicedWeight } from "../sliced-weight.ts";
+import { everySetting, type RoundedSettings } from "../settings.ts";
 import type { Reader } from "./best-factors.ts";
+import type { Transformation } from "./index.ts";
 import { searchFactors } from "./search.ts";
-import type { Transformation } from "./transformation.ts";
 
 const steps = 20;
+
+/** Returns the blocks of a layer's weight, if it has any. */
+const blocksOf = (options: RoundedSettings): BlockSettings | undefined =>
+  options.scheme === "weights" ? blockSettings(options) : undefined;
 
 export const awq: Transformation = {
   suits: (options) =>
     options.data !== undefined && everySetting(options).some(({ scheme, bits }) => scheme === "weights" && bits < 8),
   move: searchFactors({
     id: "awq",
-    counts: (own) => own.bits < 8 && blocksIn(own) !== undefined,
+    counts: (options) => options.bits < 8 && blocksOf(options) !== undefined,
     candidates,
-    rounded: ({ data, weight }, own) => ({ data, weight: inBlocks(weight, blocksIn(own)) }),
+    rounded: ({ data, weight }, options) => ({ data, weight: inBlocks(weight, blocksOf(options)) }),
     // A smaller gain on these rows may not hold on others.
-    leastGain: 0.05,
+    minGain: 0.05,
   }),
 };
 
 function* candidates({ units, refused }: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array> {
-  const [ofData, ofWeight, count] = [new Float64Array(units), new Float64Array(units), new Float64Array(units)];
-  for (const { seen, weight, unitOf, own } of readers) {
-    const [data, shares] = [meanMagnitudes(seen.rows), meanMagnitudes(asShares(weight, blocksIn(own)?.block))];
+  const [dataSums, weightSums, count] = [new Float64Array(units), new Float64Array(units), new Float64Array(units)];
+  for (const { seen, weight, unitOf, options } of readers) {
+    const [data, shares] = [meanMagnitudes(seen.rows), meanMagnitudes(asShares(weight, blocksOf(options)?.block))];
     unitOf.forEach((unit, column) => {
       if (unit < 0) return;
-      ofData[unit] = (ofData[unit] ?? 0) + (data[column] ?? 0);
-      ofWeight[unit] = (ofWeight[unit] ?? 0) + (shares[column] ?? 0);
+      dataSums[unit] = (dataSums[unit] ?? 0) + (data[column] ?? 0);
+      weightSums[unit] = (weightSums[unit] ?? 0) + (shares[column] ?? 0);
       count[unit] = (count[unit] ?? 0) + 1;
     });
   }
   const mean = (sums: Float64Array): Float64Array =>
     sums.map((sum, unit) => (refused.has(unit) ? 0 : sum / Math.max(1, count[unit] ?? 0)));
   for (let step = 0; step < steps; step++)
-    yield awqFactors(mean(ofData), mean(ofWeight), step / steps, refused.size > 0);
+    yield awqFactors(mean(dataSums), mean(weightSums), step / steps, refused.size > 0);
 }
 
 /**
  * Returns 1 / s; 1 for units where the mean of data or weight is 0.
  * @param data mean|x| of each unit. @param weight mean of |w| as a share of the largest value in its block.
- * @param besideOthers other units stay unscaled, so s is not normalized to a mean of 1.
+ * @param hasUnscaled other units stay unscaled, so s is not normalized to a mean of 1.
  */
-export function awqFactors(
-  data: Float64Array,
-  weight: Float64Array,
-  alpha: number,
-  besideOthers = false,
-): Float64Array {
-  const logs = data.map((own, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(own));
-  const isKnown = (log: number, unit: number): boolean => Number.isFinite(log) && (data[unit] ?? 0) > 0;
-  const known = logs.filter(isKnown);
+export function awqFactors(data: Float64Array, weight: Float64Array, alpha: number, hasUnscaled = false): Float64Array {
+  const logs = data.map((mean, unit) => (1 - alpha) * Math.log(weight[unit] ?? 0) - alpha * Math.log(mean));
+  const isDefined = (log: number, unit: number): boolean => Number.isFinite(log) && (data[unit] ?? 0) > 0;
+  const defined = logs.filter(isDefined);
   const middle =
-    besideOthers || known.length === 0
+    hasUnscaled || defined.length === 0
       ? 0
-      : (known.reduce((a, b) => Math.min(a, b)) + known.reduce((a, b) => Math.max(a, b))) / 2;
-  return logs.map((log, unit) => (isKnown(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
+      : (defined.reduce((a, b) => Math.min(a, b)) + defined.reduce((a, b) => Math.max(a, b))) / 2;
+  return logs.map((log, unit) => (isDefined(log, unit) ? Math.fround(Math.exp(log - middle)) : 1));
 }
 
 function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {
@@ -81,11 +79,11 @@ function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
   const shares = matrix(rows, columns);
   for (let start = 0; start < data.length; start += columns)
     for (let from = start; from < start + columns; from += block) {
-      const own = data.subarray(from, Math.min(start + columns, from + block));
-      const most = own.reduce((far, value) => Math.max(far, Math.abs(value)), 0);
-      if (most > 0)
+      const values = data.subarray(from, Math.min(start + columns, from + block));
+      const largest = values.reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
+      if (largest > 0)
         shares.data.set(
-          own.map((value) => value / most),
+          values.map((value) => value / largest),
           from,
         );
     }
@@ -100,9 +98,9 @@ function inBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
   return matrix(
     weight.rows,
     columns,
-    weight.data.map((value, at) => {
-      const scale = scales[sliced.sliceAt(0, Math.floor(at / columns), at % columns)];
-      return scale === undefined ? 0 : roundedTo(grid, scale, value);
+    weight.data.map((value, index) => {
+      const scale = scales[sliced.sliceAt(0, Math.floor(index / columns), index % columns)];
+      return scale === undefined ? 0 : roundToGrid(grid, scale, value);
     }),
   );
 }

@@ -15,7 +15,7 @@ import {
   transpose,
 } from "../../../core/math/index.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";
-import type { EqualizeOptions } from "./transformation.ts";
+import type { RoundedSettings } from "../settings.ts";
 
 export interface InputSample extends ColumnRange {
   readonly rows: Matrix;
@@ -23,7 +23,8 @@ export interface InputSample extends ColumnRange {
 
 export interface Reader {
   readonly layer: Layer;
-  readonly own: EqualizeOptions;
+  /** Settings of the layer, with its overrides. */
+  readonly options: RoundedSettings;
   readonly seen: InputSample;
   /** Outputs × columns. */
   readonly weight: Matrix;
@@ -42,13 +43,13 @@ export interface Operands {
 
 export interface FactorSearch {
   readonly id: string;
-  counts(own: EqualizeOptions): boolean;
+  counts(options: RoundedSettings): boolean;
   /** Yields the factors to compare, one per unit of a group; 1 for units that the group refuses. */
   candidates(group: ScaleGroup, readers: readonly Reader[]): Iterable<Float64Array>;
-  rounded(operands: Operands, own: EqualizeOptions, layer: Layer): Pick<Operands, "data" | "weight">;
-  readonly leastGain: number;
-  /** The same for layers whose inputs must be multiplied by an additional node; undefined: such layers are skipped. */
-  readonly leastGainOfNode?: number;
+  rounded(operands: Operands, options: RoundedSettings): Pick<Operands, "data" | "weight">;
+  readonly minGain: number;
+  /** Minimum gain of an additional node that multiplies the inputs of a layer; undefined: no such nodes. */
+  readonly minGainOfNode?: number;
 }
 
 export interface FactorReaders {
@@ -79,14 +80,15 @@ export async function bestFactors(
     // The value at the start of the group is rounded, too.
     const range = start === undefined ? { low: 0, high: 0 } : rangeOf(start, factors);
     let sum = 0;
-    for (const [reader, answers] of exact) sum += await errorBy(reader, answers, factors, range, search, multiply);
+    for (const [reader, outputs] of exact)
+      sum += await errorOfReader(reader, outputs, factors, range, search, multiply);
     return sum;
   };
   const before = await errorOf(new Float64Array(group.units).fill(1));
   let best: FactorChoice | undefined;
   for (const factors of search.candidates(group, readers)) {
     const error = await errorOf(factors);
-    if (error < (best?.error ?? (1 - search.leastGain) * before)) {
+    if (error < (best?.error ?? (1 - search.minGain) * before)) {
       const gain = `${Math.round((1 - error / before) * 100)} % less quantization error`;
       best = { error, gain, factors };
     }
@@ -94,8 +96,8 @@ export async function bestFactors(
   return best;
 }
 
-async function errorBy(
-  { layer, own, seen, weight, unitOf }: Reader,
+async function errorOfReader(
+  { options, seen, weight, unitOf }: Reader,
   exact: Matrix,
   factors: Float64Array,
   atLeast: QuantizationRange,
@@ -111,10 +113,10 @@ async function errorBy(
       scale.map((factor) => 1 / factor),
     ),
   };
-  const { data, weight: codes } = rounded(operands, own, layer);
-  const found = await multiply(data, transpose(codes));
+  const { data, weight: codes } = rounded(operands, options);
+  const outputs = await multiply(data, transpose(codes));
   const power = frobenius(exact) ** 2;
-  return power === 0 ? 0 : frobenius(subtract(found, exact)) ** 2 / power;
+  return power === 0 ? 0 : frobenius(subtract(outputs, exact)) ** 2 / power;
 }
 
 function rangeOf({ min, max }: ColumnRange, factors: Float64Array, atLeast = { low: 0, high: 0 }): QuantizationRange {

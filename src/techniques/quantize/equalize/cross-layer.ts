@@ -8,41 +8,47 @@
  * are swept until the factors converge. If several layers write a channel, each counts relative to its largest value.
  */
 
+import { biased } from "../../../core/analysis/biased.ts";
 import { infer } from "../../../core/analysis/infer.ts";
-import { allLayers, type Layer } from "../../../core/analysis/layers.ts";
+import { allLayers, type Layer, layers } from "../../../core/analysis/layers.ts";
 import { type ScaledSlice, type ScaleGroup, scaleGroups } from "../../../core/analysis/scale-groups.ts";
 import { ownOptions, selectLayers } from "../../../core/analysis/selection.ts";
-import { throwIfAborted } from "../../../core/errors.ts";
+import { Miss, throwIfAborted } from "../../../core/errors.ts";
+import type { NodeSpec } from "../../../core/graph/elements.ts";
+import { emitInto } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
+import { removeUnused } from "../../../core/graph/remove-unused.ts";
+import { substitute } from "../../../core/graph/replace.ts";
+import { buffer } from "../../../core/graph/role.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
-import { toNumbers } from "../../../core/tensor/convert.ts";
+import { fromNumbers, isFloat, toNumbers } from "../../../core/tensor/convert.ts";
 import { alongAxis } from "../../../core/tensor/dims.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
-import { everySetting } from "../options.ts";
-import { areIntegers, weightMiss } from "../weight.ts";
-import { boundChannels } from "./channel-bounds.ts";
-import type { EqualizeOptions, Transformation } from "./transformation.ts";
+import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
+import { ruleOf } from "../target.ts";
+import { weightMiss } from "../weight.ts";
+import type { Transformation } from "./index.ts";
 
 /** Maximum number of sweeps; chains of layers converge within ten. */
-const mostSweeps = 20;
+const maxSweeps = 20;
 /** Factors nearer to 1 count as converged. */
-const still = 0.01;
-const leastGain = 0.1;
+const converged = 0.01;
+const minGain = 0.1;
 
-const counts = (own: Pick<EqualizeOptions, "weights"> & { readonly perChannel?: boolean | undefined }): boolean =>
-  own.perChannel === false && areIntegers(own);
+const counts = (options: Pick<RoundedSettings, "weights" | "perChannel">): boolean =>
+  !options.perChannel && areIntegers(options);
 
 export const crossLayer: Transformation = {
   suits: (options) => everySetting(options).some(counts),
   async move(model, options, context, noise) {
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
-    let found: readonly Change[] = [];
-    const trial = trialsOn(model, noise.rounded, leastGain);
+    let changes: readonly Change[] = [];
+    const trial = trialsOn(model, noise.rounded, minGain);
     const gain = await trial(async () => {
       // Integer schemes fold batch normalization into layers before rounding.
       if (options.scheme !== "weights") {
@@ -50,16 +56,16 @@ export const crossLayer: Transformation = {
         const nodes = new Set(chosen.map(({ node }) => node));
         await fuseBatchNorms(model, { trained: true, into: ({ node }) => nodes.has(node) });
       }
-      found = await equalizeRanges(model, options, isRounded, context);
-      return found.length > 0;
+      changes = await equalizeRanges(model, options, isRounded, context);
+      return changes.length > 0;
     });
-    return gain === undefined ? [] : found.map((change) => ({ ...change, what: `${change.what}: ${gain}` }));
+    return gain === undefined ? [] : changes.map((change) => ({ ...change, what: `${change.what}: ${gain}` }));
   },
 };
 
 async function equalizeRanges(
   model: Model,
-  options: EqualizeOptions,
+  options: RoundedSettings,
   isRounded: (layer: Layer) => boolean,
   context: Context,
 ): Promise<readonly Change[]> {
@@ -70,10 +76,10 @@ async function equalizeRanges(
   const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
   const factors = await equalizingFactors(groups, weights, context);
   const moved = new Set<Value>();
-  for (const [at, group] of groups.entries()) {
-    const own = factors[at];
-    if (own === undefined || own.every((factor) => factor === 1)) continue;
-    await migrate(model, group, own);
+  for (const [index, group] of groups.entries()) {
+    const groupFactors = factors[index];
+    if (groupFactors === undefined || groupFactors.every((factor) => factor === 1)) continue;
+    await migrate(model, group, groupFactors);
     for (const { value } of group.slices) moved.add(value);
   }
   undo((bounds) => !moved.has(bounds));
@@ -107,52 +113,97 @@ export async function equalizingFactors(
     }));
     const { count, inner } = alongAxis(dims, axis);
     let largest = 0;
-    for (let at = 0; at < numbers.length; at++) {
-      let size = Math.abs(numbers[at] ?? 0);
-      for (const own of scalings) size *= own.scale[Math.floor(at / own.inner) % own.count] ?? 1;
-      const unit = unitOf[Math.floor(at / inner) % count] ?? -1;
+    for (let index = 0; index < numbers.length; index++) {
+      let size = Math.abs(numbers[index] ?? 0);
+      for (const slice of scalings) size *= slice.scale[Math.floor(index / slice.inner) % slice.count] ?? 1;
+      const unit = unitOf[Math.floor(index / inner) % count] ?? -1;
       if (size > largest) largest = size;
       if (unit >= 0 && size > (reach[unit] ?? 0)) reach[unit] = size;
     }
     return { reach, largest };
   };
   /** Combines several tensors by their reach relative to their largest value; a single tensor keeps its reach. */
-  const together = async (slices: readonly ScaledSlice[], units: number): Promise<Float64Array> => {
-    const found = [];
-    for (const slice of slices) found.push(await reachOf(slice, units));
-    const known = found.filter(({ largest }) => largest > 0);
-    const middle = Math.exp(known.reduce((sum, { largest }) => sum + Math.log(largest), 0) / Math.max(1, known.length));
-    const reach = new Float64Array(units);
-    for (const one of known)
-      one.reach.forEach((own, unit) => {
-        reach[unit] = Math.max(reach[unit] ?? 0, (own / one.largest) * middle);
+  const combinedReach = async (slices: readonly ScaledSlice[], units: number): Promise<Float64Array> => {
+    const reaches = [];
+    for (const slice of slices) reaches.push(await reachOf(slice, units));
+    const nonzero = reaches.filter(({ largest }) => largest > 0);
+    const logs = nonzero.reduce((sum, { largest }) => sum + Math.log(largest), 0);
+    const middle = Math.exp(logs / Math.max(1, nonzero.length));
+    const combined = new Float64Array(units);
+    for (const { reach, largest } of nonzero)
+      reach.forEach((value, unit) => {
+        combined[unit] = Math.max(combined[unit] ?? 0, (value / largest) * middle);
       });
-    return reach;
+    return combined;
   };
-  for (let sweep = 0; sweep < mostSweeps; sweep++) {
+  for (let sweep = 0; sweep < maxSweeps; sweep++) {
     let farthest = 0;
-    for (const [at, { units, slices, refused }] of groups.entries()) {
+    for (const [index, { units, slices, refused }] of groups.entries()) {
       throwIfAborted(signal);
-      const [own, counted] = [factors[at], slices.filter(({ value }) => weights.has(value))];
+      const [groupFactors, counted] = [factors[index], slices.filter(({ value }) => weights.has(value))];
       const [written, read] = [counted.filter(({ power }) => power === 1), counted.filter(({ power }) => power === -1)];
-      if (own === undefined || written.length === 0 || read.length === 0) continue;
-      const [r1, r2] = [await together(written, units), await together(read, units)];
-      const most = r1.reduce((far, first, unit) => Math.max(far, Math.sqrt(first * (r2[unit] ?? 0))), 0);
+      if (groupFactors === undefined || written.length === 0 || read.length === 0) continue;
+      const [r1, r2] = [await combinedReach(written, units), await combinedReach(read, units)];
+      const largest = r1.reduce((sofar, first, unit) => Math.max(sofar, Math.sqrt(first * (r2[unit] ?? 0))), 0);
       for (let unit = 0; unit < units; unit++) {
         const [first = 0, second = 0] = [r1[unit], r2[unit]];
-        if (first === second || most === 0 || refused.has(unit)) continue;
+        if (first === second || largest === 0 || refused.has(unit)) continue;
         // A channel with only zeros on one side adapts to the others.
         const factor =
           first === 0
-            ? Math.max(1, second / most)
+            ? Math.max(1, second / largest)
             : second === 0
-              ? Math.min(1, most / first)
+              ? Math.min(1, largest / first)
               : Math.sqrt(second / first);
         farthest = Math.max(farthest, Math.abs(Math.log(factor)));
-        own[unit] = (own[unit] ?? 1) * factor;
+        groupFactors[unit] = (groupFactors[unit] ?? 1) * factor;
       }
     }
-    if (farthest < still) break;
+    if (farthest < converged) break;
   }
   return factors;
+}
+
+/**
+ * Factors cannot move through a clamp to [0, 6] because its bound is a scalar. A stored bound per channel can be scaled:
+ *
+ *     y = Clip(h, 0, 6)        y = Min(Relu(h), b)    b = 6 for each channel of the layer that computes h
+ */
+
+/** Rewrites clamps to [0, high] after layers. @returns a function that restores the clamps for which `isIdle` returns true. */
+function boundChannels(model: Model): (isIdle: (bounds: Value) => boolean) => void {
+  const inference = infer(model);
+  const replaced: { readonly clamp: NodeSpec; readonly bounded: Value; readonly bounds: Value }[] = [];
+  for (const layer of layers(model, inference)) {
+    const result = biased(layer, inference)?.output;
+    const [use] = result?.uses ?? [];
+    const type = result?.type?.type;
+    if (use === undefined || result?.uses.size !== 1 || type === undefined || !isFloat(type)) continue;
+    const { node: clamp } = use;
+    const [output] = clamp.outputs;
+    const bound = inference.at(clamp);
+    const rule = bound instanceof Miss || bound.homogeneous() !== undefined ? undefined : ruleOf(clamp, inference);
+    if (rule?.kind !== "clamp" || output === undefined) continue;
+    if (rule.low !== 0 || rule.high === undefined || rule.high <= 0 || clamp.graph !== model.graph) continue;
+    const rank = result.type?.dims?.length ?? 0;
+    const dims = Array.from({ length: rank - layer.role.outputAxis }, (_, axis) => (axis === 0 ? layer.outputs : 1));
+    const emit = emitInto(model, { before: clamp, by: "quantize", onNode: inference.visit });
+    const high = new Array<number>(layer.outputs).fill(rule.high);
+    const bounds = emit.constant(fromNumbers(type, dims, high), `${layer.name}.bounds`, buffer);
+    const bounded = emit.named(`${output.name}_bounded`).Min([emit.Relu([result]), bounds]);
+    const { op, domain, name, attributes, inputs } = clamp;
+    const spec = { op, domain, name, attributes: new Map(attributes), inputs: [...inputs], outputs: 1 };
+    substitute(output, bounded);
+    replaced.push({ clamp: spec, bounded, bounds });
+  }
+  return (isIdle) => {
+    for (const { clamp, bounded, bounds } of replaced) {
+      if (!isIdle(bounds) || bounded.producer === undefined) continue;
+      const [output] = model.graph.addNode(clamp, { before: bounded.producer }).outputs;
+      if (output === undefined) continue;
+      output.type = bounded.type;
+      substitute(bounded, output);
+    }
+    removeUnused(model.graph);
+  };
 }

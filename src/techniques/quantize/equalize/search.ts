@@ -12,7 +12,8 @@ import { type Matrix, matrix, scaleColumns } from "../../../core/math/index.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
 import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
 import { fixedDims } from "../../../core/tensor/dims.ts";
-import { trainPart } from "../../../data/sources/open.ts";
+import { trainPart } from "../../../data/open.ts";
+import type { Dataset } from "../../../data/types.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
@@ -21,107 +22,97 @@ import { featuresOf } from "../../calibrate/features.ts";
 import { measuredOnce, observeOnce } from "../../calibrate/kept.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { tryOut } from "../prepare.ts";
+import { type RoundedSettings, staysFloat } from "../settings.ts";
 import { bestFactors, type FactorReaders, type FactorSearch, type InputSample, type Reader } from "./best-factors.ts";
-import type { EqualizeOptions, Transformation } from "./transformation.ts";
+import type { Transformation } from "./index.ts";
 
 /** A few samples show outlier channels. */
-const mostSamples = 64;
+const maxSamples = 64;
 const rowsOfBatch = 64;
 
 export const searchFactors =
   (search: FactorSearch): Transformation["move"] =>
-  async (model: Model, options: EqualizeOptions, context: Context): Promise<readonly Change[]> => {
-    const { data, samples } = options;
-    if (data === undefined) return [];
+  async (model: Model, options: RoundedSettings, context: Context): Promise<readonly Change[]> => {
+    if (options.data === undefined) return [];
     // Layers other than products with float32 data are rounded differently, or not at all.
-    const isTarget = new Set(tryOut(model, options).targets.map(({ node }) => node));
-    if (isTarget.size === 0) return [];
+    const targets = new Set(tryOut(model, options).targets.map(({ node }) => node));
+    if (targets.size === 0) return [];
     const inference = infer(model);
     const all = layers(model, inference);
     const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
-    const able = selectLayers(all, options).filter((layer) => {
-      const { own } = ownOptions<EqualizeOptions & { readonly float?: boolean | undefined }>(options, layer);
-      return own.float !== true && search.counts(own) && isTarget.has(layer.node);
-    });
-    const reached = new Set(groups.flatMap((group) => able.filter((layer) => sliceOf(group, layer) !== undefined)));
-    const { leastGainOfNode } = search;
-    const inputs = new Map(
-      leastGainOfNode === undefined
-        ? []
-        : able.flatMap((layer) => {
-            const own = reached.has(layer) ? undefined : groupOfInput(layer);
-            return own === undefined ? [] : [[layer, own] as const];
-          }),
+    const able = selectLayers(all, options).filter(
+      (layer) =>
+        !staysFloat(layer, options) && search.counts(ownOptions(options, layer).own) && targets.has(layer.node),
     );
-    const wanted = new Set([...reached, ...inputs.keys()]);
-    if (wanted.size === 0) return [];
-    const few = Math.min(samples, mostSamples);
-    const { engine, seed, signal } = context;
-    const opened = await trainPart(data);
-    const collect = async (missing: readonly string[]): Promise<ReadonlyMap<string, InputSample | Miss>> => {
-      const found = new Map<string, InputSample | Miss>();
-      const walk = await calibrate(model, { data: opened, samples: few }, context);
-      try {
-        for (const layer of all)
-          if (missing.includes(layer.name)) found.set(layer.name, await walk.collect(layer, sampledRows));
-      } finally {
-        await walk.release();
-      }
-      return found;
-    };
-    const ofLayers = all.filter((layer) => wanted.has(layer));
-    const names = ofLayers.map(({ name }) => name);
-    const rows = await measuredOnce(model, opened, `rows of ${few} samples, seed ${seed}`, names, collect);
-    const seen = new Map<Layer, InputSample>();
-    for (const layer of ofLayers) {
-      const found = rows.get(layer.name);
-      if (found !== undefined && !(found instanceof Miss)) seen.set(layer, found);
+    const inGroups = new Set(able.filter((layer) => groups.some((group) => sliceOf(group, layer) !== undefined)));
+    const { minGainOfNode } = search;
+    /** Groups of layers whose inputs can only be scaled by an additional node. */
+    const inputGroups = new Map<Layer, ScaleGroup>();
+    for (const layer of minGainOfNode === undefined ? [] : able) {
+      const group = inGroups.has(layer) ? undefined : groupOfInput(layer);
+      if (group !== undefined) inputGroups.set(layer, group);
     }
-    const places = groups.flatMap(({ starts: [first] }) =>
+    const sampledLayers = all.filter((layer) => inGroups.has(layer) || inputGroups.has(layer));
+    if (sampledLayers.length === 0) return [];
+    const samples = Math.min(options.samples, maxSamples);
+    const { engine, seed, signal } = context;
+    const data = await trainPart(options.data);
+    const rows = await measuredOnce(
+      model,
+      data,
+      `rows of ${samples} samples, seed ${seed}`,
+      sampledLayers.map(({ name }) => name),
+      (missing) => sampleRows(model, all, missing, { data, samples }, context),
+    );
+    const seen = new Map<Layer, InputSample>();
+    for (const layer of sampledLayers) {
+      const sample = rows.get(layer.name);
+      if (sample !== undefined && !(sample instanceof Miss)) seen.set(layer, sample);
+    }
+    const starts = groups.flatMap(({ starts: [first] }) =>
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
     );
-    const taken = { samples: few, shuffle: seed, signal };
-    const reachKept = { of: opened, setting: `reach on ${few} samples, seed ${seed}` };
-    const reaches = await observeOnce(engine, model, reachKept, places, columnRange, taken);
+    const kept = { of: data, setting: `reach on ${samples} samples, seed ${seed}` };
+    const reaches = await observeOnce(engine, model, kept, starts, columnRange, { samples, shuffle: seed, signal });
     const products = engineMultiply(engine);
-    const begin = model.clone();
+    const original = model.clone();
     const earlier: string[] = [];
-    const choose = async (id: string, group: ScaleGroup, read: FactorReaders, leastGain: number) => {
+    const choose = async (id: string, group: ScaleGroup, read: FactorReaders, minGain: number) => {
       if (read.readers.length === 0) return undefined;
-      const choice = [id, ...read.readers.map(({ layer, own }) => layer.name + settingsText(own))].join();
+      const choice = [id, ...read.readers.map((reader) => reader.layer.name + settingsText(reader.options))].join();
       const name = [...earlier, choice].join("\n");
-      const setting = `factors by ${search.id} on ${few} samples, seed ${seed}`;
-      const found = await measuredOnce(begin, opened, setting, [name], async () => {
-        const best = await bestFactors(group, read, { ...search, leastGain }, products.multiply);
+      const setting = `factors by ${search.id} on ${samples} samples, seed ${seed}`;
+      const choices = await measuredOnce(original, data, setting, [name], async () => {
+        const best = await bestFactors(group, read, { ...search, minGain }, products.multiply);
         return new Map([[name, best]]);
       });
-      const best = found.get(name);
+      const best = choices.get(name);
       if (best !== undefined) earlier.push(choice);
       return best;
     };
+    const changeAt = ({ name: at }: Layer, what: string): Change => ({
+      ...{ at, what, kind: movedFactors, decidedBy: "global" },
+    });
     try {
       const changes: Change[] = [];
       for (const [index, group] of groups.entries()) {
         const readers = await readersOf(group, model, seen, options, context);
-        const begun = reaches.get(group.starts[0]?.value?.name ?? "");
-        const read = { readers, start: begun?.min.length === group.units ? begun : undefined };
-        const best = await choose(`group ${index}`, group, read, search.leastGain);
+        const reach = reaches.get(group.starts[0]?.value?.name ?? "");
+        const read = { readers, start: reach?.min.length === group.units ? reach : undefined };
+        const best = await choose(`group ${index}`, group, read, search.minGain);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         for (const { layer, unitOf } of readers) scaleSeen(seen, layer, unitOf, best.factors);
-        const what = `inputs scaled by channel, weight inversely: ${best.gain}`;
-        changes.push(
-          ...readers.map(({ layer }) => ({ at: layer.name, what, kind: movedFactors, decidedBy: "global" }) as const),
-        );
+        const text = `inputs scaled by channel, weight inversely: ${best.gain}`;
+        changes.push(...readers.map(({ layer }) => changeAt(layer, text)));
       }
-      for (const [layer, group] of inputs) {
+      for (const [layer, group] of inputGroups) {
         const readers = await readersOf(group, model, seen, options, context);
-        const best = await choose("node", group, { readers, start: undefined }, leastGainOfNode ?? 1);
+        const best = await choose("node", group, { readers, start: undefined }, minGainOfNode ?? 1);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
         multiplyInput(model, layer, best.factors);
-        const what = `inputs scaled by channel in a node, weight inversely: ${best.gain}`;
-        changes.push({ at: layer.name, what, kind: movedFactors, decidedBy: "global" });
+        changes.push(changeAt(layer, `inputs scaled by channel in a node, weight inversely: ${best.gain}`));
       }
       return changes;
     } finally {
@@ -129,18 +120,37 @@ export const searchFactors =
     }
   };
 
+async function sampleRows(
+  model: Model,
+  all: readonly Layer[],
+  names: readonly string[],
+  source: { readonly data: Dataset; readonly samples: number },
+  context: Context,
+): Promise<ReadonlyMap<string, InputSample | Miss>> {
+  const rows = new Map<string, InputSample | Miss>();
+  const walk = await calibrate(model, source, context);
+  try {
+    for (const layer of all)
+      if (names.includes(layer.name)) rows.set(layer.name, await walk.collect(layer, sampledRows));
+  } finally {
+    await walk.release();
+  }
+  return rows;
+}
+
 /** Returns the settings that decide how a layer is rounded. */
-function settingsText({ data, overrides, layers, except, ...settings }: EqualizeOptions): string {
+function settingsText({ data, overrides, layers, except, ...settings }: RoundedSettings): string {
   return JSON.stringify(settings);
 }
 
 /** Scales the inputs of a layer, because another group of the same layer may follow. */
 function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Array, factors: Float64Array): void {
-  const found = seen.get(layer);
-  if (found === undefined) return;
-  const ofColumn = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
-  const scaled = (bounds: InputSample["min"]) => bounds.map((own, column) => own * (ofColumn[column] ?? 1));
-  seen.set(layer, { rows: scaleColumns(found.rows, ofColumn), min: scaled(found.min), max: scaled(found.max) });
+  const sample = seen.get(layer);
+  if (sample === undefined) return;
+  const { rows, min, max } = sample;
+  const factorOf = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
+  const scale = (bounds: InputSample["min"]) => bounds.map((bound, column) => bound * (factorOf[column] ?? 1));
+  seen.set(layer, { rows: scaleColumns(rows, factorOf), min: scale(min), max: scale(max) });
 }
 
 function groupOfInput(layer: Layer): ScaleGroup | undefined {
@@ -162,8 +172,8 @@ function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Arra
   const rank = data?.type?.dims?.length ?? 0;
   if (data === undefined) return;
   const emit = emitInto(model, { by: "quantize" });
-  const behind = Math.max(0, rank - 1 - (role.dataAxis < 0 ? role.dataAxis + rank : role.dataAxis));
-  const shape = [factors.length, ...new Array<number>(behind).fill(1)];
+  const innerAxes = Math.max(0, rank - 1 - (role.dataAxis < 0 ? role.dataAxis + rank : role.dataAxis));
+  const shape = [factors.length, ...new Array<number>(innerAxes).fill(1)];
   const scaled = emit.Mul([data, emit.constant(fromNumbers("float32", shape, factors))]);
   scaled.type = data.type;
   model.graph.setInput(node, role.data, scaled);
@@ -172,25 +182,25 @@ function multiplyInput(model: Model, { node, role }: Layer, factors: Float64Arra
 
 const sampledRows: Statistic<InputSample> = {
   begin() {
-    const taken: Matrix[] = [];
+    const parts: Matrix[] = [];
     const reach = columnRange.begin();
     return {
       async add(batch) {
         await reach.add(batch);
         const count = Math.min(batch.rows, rowsOfBatch);
-        const places = Array.from({ length: count }, (_, at) => Math.floor((at * batch.rows) / count));
-        taken.push(batch.matrix(undefined, places));
+        const indices = Array.from({ length: count }, (_, index) => Math.floor((index * batch.rows) / count));
+        parts.push(batch.matrix(undefined, indices));
       },
       end() {
         const { min, max } = reach.end();
         const rows = matrix(
-          taken.reduce((sum, part) => sum + part.rows, 0),
+          parts.reduce((sum, part) => sum + part.rows, 0),
           min.length,
         );
-        let at = 0;
-        for (const { data } of taken) {
-          rows.data.set(data, at);
-          at += data.length;
+        let offset = 0;
+        for (const { data } of parts) {
+          rows.data.set(data, offset);
+          offset += data.length;
         }
         return { rows, min, max };
       },
@@ -207,19 +217,22 @@ async function readersOf(
   group: ScaleGroup,
   model: Model,
   seen: ReadonlyMap<Layer, InputSample>,
-  options: EqualizeOptions,
+  options: RoundedSettings,
   { engine }: Context,
 ): Promise<readonly Reader[]> {
   const readers: Reader[] = [];
-  for (const [layer, found] of seen) {
+  for (const [layer, sample] of seen) {
     const slice = sliceOf(group, layer);
     const dims = fixedDims(layer.effective.type?.dims);
-    if (slice === undefined || dims === undefined || found.rows.rows === 0) continue;
+    if (slice === undefined || dims === undefined || sample.rows.rows === 0) continue;
     const [weight] = weightMatrices(layer.role, dims, toNumbers(await readStoredValue(model, layer.effective, engine)));
     if (weight === undefined) continue;
     const taps = weight.columns / slice.unitOf.length;
-    const unitOf = Int32Array.from({ length: weight.columns }, (_, at) => slice.unitOf[Math.floor(at / taps)] ?? -1);
-    readers.push({ layer, own: ownOptions(options, layer).own, seen: found, weight, unitOf });
+    const unitOf = Int32Array.from(
+      { length: weight.columns },
+      (_, column) => slice.unitOf[Math.floor(column / taps)] ?? -1,
+    );
+    readers.push({ layer, options: ownOptions(options, layer).own, seen: sample, weight, unitOf });
   }
   return readers;
 }

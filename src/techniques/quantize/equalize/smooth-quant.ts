@@ -16,11 +16,11 @@ import {
   scaleAndZeroPoint,
 } from "../../../core/math/index.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
-import { roundedTo } from "../grid.ts";
-import { isWide } from "../options.ts";
+import { roundToGrid } from "../grid.ts";
+import { isWide, type RoundedSettings } from "../settings.ts";
 import type { Operands, Reader } from "./best-factors.ts";
+import type { Transformation } from "./index.ts";
 import { searchFactors } from "./search.ts";
-import type { EqualizeOptions, Transformation } from "./transformation.ts";
 
 const alphas = [0.25, 0.5, 0.75, 1];
 
@@ -29,54 +29,55 @@ export const smoothQuant: Transformation = {
   move: searchFactors({
     id: "smooth-quant",
     // Requires 8-bit activations and a weight scale per output.
-    counts: ({ perChannel, bits, activations }) => perChannel && bits > 4 && !isWide(activations),
+    counts: (options) =>
+      options.perChannel && options.bits > 4 && !(options.scheme === "static" && isWide(options.activations)),
     candidates: (group, readers) => alphas.map((alpha) => factorsBy(group, readers, alpha)),
     rounded,
     // The outliers that this targets cause nine tenths of the error, so smaller gains are not worth a change.
-    leastGain: 0.5,
+    minGain: 0.5,
     // An additional node costs time.
-    leastGainOfNode: 0.9,
+    minGainOfNode: 0.9,
   }),
 };
 
 function factorsBy({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
-  const [ofData, ofWeight] = [new Float64Array(units), new Float64Array(units)];
+  const [dataReach, weightReach] = [new Float64Array(units), new Float64Array(units)];
   for (const { seen, weight, unitOf } of readers)
     unitOf.forEach((unit, column) => {
       if (unit < 0) return;
-      ofData[unit] = Math.max(ofData[unit] ?? 0, -(seen.min[column] ?? 0), seen.max[column] ?? 0);
+      dataReach[unit] = Math.max(dataReach[unit] ?? 0, -(seen.min[column] ?? 0), seen.max[column] ?? 0);
       for (let row = 0; row < weight.rows; row++)
-        ofWeight[unit] = Math.max(ofWeight[unit] ?? 0, Math.abs(weight.data[row * weight.columns + column] ?? 0));
+        weightReach[unit] = Math.max(weightReach[unit] ?? 0, Math.abs(weight.data[row * weight.columns + column] ?? 0));
     });
-  const logs = ofData.map((data, unit) =>
-    data > 0 && (ofWeight[unit] ?? 0) > 0 && !refused.has(unit)
-      ? (1 - alpha) * Math.log2(ofWeight[unit] ?? 1) - alpha * Math.log2(data)
+  const logs = dataReach.map((data, unit) =>
+    data > 0 && (weightReach[unit] ?? 0) > 0 && !refused.has(unit)
+      ? (1 - alpha) * Math.log2(weightReach[unit] ?? 1) - alpha * Math.log2(data)
       : Number.NaN,
   );
-  const known = logs.filter((log) => !Number.isNaN(log));
-  const mean = known.reduce((sum, log) => sum + log, 0) / Math.max(1, known.length);
+  const finite = logs.filter((log) => !Number.isNaN(log));
+  const mean = finite.reduce((sum, log) => sum + log, 0) / Math.max(1, finite.length);
   // Refused units keep their scale, so the others are not normalized.
   const middle = refused.size > 0 ? 0 : mean;
   return logs.map((log) => (Number.isNaN(log) ? 1 : 2 ** Math.round(log - middle)));
 }
 
 /** Rounds rows of data to the 256 steps of their range, and rows of weights to the steps of their largest magnitude. */
-function rounded({ data, range, weight }: Operands, { bits }: EqualizeOptions): Pick<Operands, "data" | "weight"> {
+function rounded({ data, range, weight }: Operands, { bits }: RoundedSettings): Pick<Operands, "data" | "weight"> {
   const codes = matrix(weight.rows, weight.columns);
-  const { high: most } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
+  const { high: maxCode } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
   for (let row = 0; row < weight.rows; row++) {
-    const of = weight.data.subarray(row * weight.columns, (row + 1) * weight.columns);
-    const step = of.reduce((far, value) => Math.max(far, Math.abs(value)), 0) / most;
+    const values = weight.data.subarray(row * weight.columns, (row + 1) * weight.columns);
+    const step = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0) / maxCode;
     codes.data.set(
-      of.map((value) => (step === 0 ? 0 : roundHalfEven(value / step) * step)),
+      values.map((value) => (step === 0 ? 0 : roundHalfEven(value / step) * step)),
       row * weight.columns,
     );
   }
-  return { data: { ...data, data: stepped(data.data, range) }, weight: codes };
+  return { data: { ...data, data: roundToSteps(data.data, range) }, weight: codes };
 }
 
-function stepped(numbers: Float64Array, { low, high }: QuantizationRange): Float64Array {
+function roundToSteps(numbers: Float64Array, { low, high }: QuantizationRange): Float64Array {
   const scale = scaleAndZeroPoint(low, high, { type: "uint8" });
   const grid = fullRange("uint8");
-  return numbers.map((value) => roundedTo(grid, scale, value));
+  return numbers.map((value) => roundToGrid(grid, scale, value));
 }

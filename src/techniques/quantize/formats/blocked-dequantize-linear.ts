@@ -18,29 +18,32 @@ import { codesTensor, makeCodes } from "../../../core/math/index.ts";
 import { fromNumbers } from "../../../core/tensor/convert.ts";
 import { int64 } from "../../../core/tensor/dense.ts";
 import { fixedDims } from "../../../core/tensor/dims.ts";
-import { type BlockLayout, type BlockShape, blockShape, blocksText, roundedBlocks } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { blocksIn } from "./matmul-nbits.ts";
-import { typedAs } from "./picked-rows.ts";
+import { typedAs } from "./lookup.ts";
+import {
+  type BlockLayout,
+  type BlockShape,
+  blockSettings,
+  blockShape,
+  blocksText,
+  roundedBlocks,
+} from "./matmul-nbits.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
-export const inStandardBlocks: Format = {
-  what: "blocks",
-  formOf(layer, own, inference) {
-    const settings = blocksIn(own);
-    if (settings === undefined || !own.onnxOnly) return undefined;
-    if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of them", layer.name);
-    const few = own.bits === 8 ? undefined : codesForm({ type: "int4", perChannel: own.perChannel });
-    const target = matrixAt(layer, inference);
-    if (!(target instanceof Miss)) return productForm(settings, target);
-    const { role } = layer;
-    const isFlat =
-      role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block;
-    return isFlat ? reshapedForm(settings) : few;
-  },
+export const standardBlocksFor: Format = (layer, options, inference) => {
+  const settings = blockSettings(options);
+  if (settings === undefined || !options.onnxOnly) return undefined;
+  if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of them", layer.name);
+  const target = matrixAt(layer, inference);
+  if (!(target instanceof Miss)) return productForm(settings, target);
+  const { role } = layer;
+  if (role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block)
+    return reshapedForm(settings);
+  const { perChannel } = options;
+  return settings.bits === 8 ? undefined : codesForm({ type: "int4", bits: 4, perChannel });
 };
 
 const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
@@ -55,7 +58,7 @@ const productForm = (settings: BlockSettings, target: Target): Form =>
   blocksForm(settings, async (emit, { layer }, run) => {
     const stored = await blocksOf(layer, settings, true, run);
     const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
-    await writeProduct(emit, target, run, (emit, data) => emit.MatMul([data, weight]));
+    await writeProduct(emit, target, run, (emit, data) => ({ product: emit.MatMul([data, weight]) }));
   });
 
 const reshapedForm = (settings: BlockSettings): Form =>
@@ -90,7 +93,7 @@ const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: W
     const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
     const { rows, count } = blocks;
     const laid = (numbers: Float32Array | Uint8Array | Int32Array): ArrayLike<number> =>
-      turned ? numbers.map((_, at) => numbers[(at % rows) * count + Math.floor(at / rows)] ?? 0) : numbers;
+      turned ? numbers.map((_, index) => numbers[(index % rows) * count + Math.floor(index / rows)] ?? 0) : numbers;
     const dims = turned ? [count, rows] : [rows, count];
     return {
       codes: emit.constant(blocks.codes, `${name}_quantized`),
@@ -114,11 +117,11 @@ const layoutOf =
       type,
       dims,
       of(packed) {
-        const [whole, mask] = [count * block, 2 ** bits - 1];
+        const [padded, mask] = [count * block, 2 ** bits - 1];
         const codes = makeCodes(type, rows * width);
         for (let row = 0; row < rows; row++)
-          for (let at = 0, bit = row * whole * bits; at < width; at++, bit += bits)
-            codes[turned ? at * rows + row : row * width + at] =
+          for (let column = 0, bit = row * padded * bits; column < width; column++, bit += bits)
+            codes[turned ? column * rows + row : row * width + column] =
               (((packed[Math.floor(bit / 8)] ?? 0) >> (bit % 8)) & mask) - middle;
         return codesTensor(type, dims, codes);
       },

@@ -3,64 +3,61 @@ import type { Layer } from "../../../core/analysis/layers.ts";
 import { plainName } from "../../../core/analysis/masks.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
-import type { QuantizedTensor } from "../../../core/math/index.ts";
-import { fromNumbers } from "../../../core/tensor/convert.ts";
+import type { Model } from "../../../core/graph/model.ts";
+import {
+  channelRanges,
+  type QuantizedTensor,
+  quantizeBias,
+  smallestScale,
+  weightScaleForBias,
+} from "../../../core/math/index.ts";
+import type { Context } from "../../../core/pass/pass.ts";
+import { fromNumbers, toFloat32 } from "../../../core/tensor/convert.ts";
 import { int64 } from "../../../core/tensor/dense.ts";
-import { type DataType, typeCodes } from "../../../core/tensor/types.ts";
-import { type ActivationType, isWide } from "../options.ts";
+import { type DataType, type Dense, typeCodes } from "../../../core/tensor/types.ts";
+import { readStoredValue } from "../../../rewrite/edit/stored.ts";
+import type { ScaledGrid } from "../../calibrate/solver.ts";
+import type { Along } from "../grid.ts";
+import { type ActivationType, areIntegers, isWide, type RoundedSettings, type StaticSettings } from "../settings.ts";
 import type { Target } from "../target.ts";
 import {
-  areIntegers,
   codesText,
   existingRounding,
-  multipliedBits,
+  forLayer,
+  integerWeight,
+  productBits,
   type QuantizedWeight,
   roundedWeight,
-  settingsOf,
   slicedAxis,
   type WeightSettings,
 } from "../weight.ts";
 import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { type AddedToSums, grownFor, vectorBias, writeBias } from "./int32-bias.ts";
 import { writeLookup } from "./lookup.ts";
 
-/** Format of layers with learned scales: the stored values equal the trained ones. */
-export const asLearned: Format = {
-  what: "codes",
-  formOf({ role }, own, _, learned) {
-    const isFew = learned !== undefined && learned.high - learned.low < 16;
-    if (!isFew || role.kind === "lookup" || own.everywhere === true || !areIntegers(own)) return undefined;
-    const bits = Math.ceil(Math.log2(learned.high - learned.low + 1));
-    return codesForm({ type: "int4", perChannel: learned.axis !== undefined, bits });
-  },
+/** Layers with learned scales: the stored values equal the trained ones. */
+export const learnedCodesFor: Format = ({ role }, options, _, learned) => {
+  const isLowBit = learned !== undefined && learned.high - learned.low < 16;
+  if (!isLowBit || role.kind === "lookup" || options.everywhere === true || !areIntegers(options)) return undefined;
+  const bits = Math.ceil(Math.log2(learned.high - learned.low + 1));
+  return codesForm({ type: "int4", perChannel: learned.axis !== undefined, bits });
 };
 
-export const inCodes: Format = {
-  what: "codes",
-  formOf({ role }, own) {
-    const settings = settingsOf(own);
-    if (role.kind !== "lookup" && own.scheme === "weights" && own.bits < 8 && own.everywhere !== true)
-      return codesForm({
-        ...{ type: own.bits > 4 ? settings.type : "int4", perChannel: own.perChannel, bits: own.bits },
-        zeroPoints: settings.zeroPoints === true && own.bits === 4,
-      });
-    // An integer product may read the values of a table.
-    return codesForm(role.kind === "lookup" ? { ...settings, bits: multipliedBits(settings, own) } : settings);
-  },
-};
+export const codesFor: Format = (layer, options) =>
+  layer.role.kind === "lookup" || options.everywhere === true
+    ? floatCodesForm(layer, options)
+    : codesForm(integerWeight(options, options.bits));
 
-export const inMeasuredCodes = (measured: ActivationGrid): Format => ({
-  what: "codes",
-  formOf(_, own) {
-    const settings = settingsOf(own);
-    // 16-bit activations are multiplied in float.
-    const bits = isWide(measured.type) ? 8 : multipliedBits(settings, own);
-    return codesForm(
-      own.bits === 4 ? { ...settings, type: "int4" } : { ...settings, bits, kernels: "fused" },
-      measured,
-    );
-  },
-});
+/** Returns the form of a layer that stores 8-bit integers and computes in float. */
+export const floatCodesForm = ({ role }: Layer, options: RoundedSettings): Form =>
+  // An integer product can read the values of a table.
+  codesForm(integerWeight(options, role.kind === "lookup" ? productBits(options) : 8));
+
+export function measuredCodesForm(options: StaticSettings, measured: ActivationGrid): Form {
+  if (options.bits === 4) return codesForm(integerWeight(options, 4), measured);
+  // 16-bit activations are multiplied in float.
+  const bits = isWide(measured.type) ? 8 : productBits(options);
+  return codesForm({ ...integerWeight(options, bits), kernels: "fused" }, measured);
+}
 
 interface ActivationGrid {
   readonly target: Target;
@@ -68,11 +65,9 @@ interface ActivationGrid {
   readonly scale: number;
 }
 
-/** Reports 7 bits as 8: they are stored in 8 and exclude the largest values. */
-const bitsOf = ({ type, bits = type === "int4" ? 4 : 8 }: WeightSettings): number => (bits === 7 ? 8 : bits);
-
 export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): Form => ({
-  bits: bitsOf(settings),
+  // 7 bits are stored in 8 and exclude the largest values.
+  bits: settings.bits === 7 ? 8 : settings.bits,
   opset: settings.type === "int4" ? 21 : settings.perChannel ? 13 : 10,
   text(layer, { plain }) {
     const weight = codesText(layer, settings, plain);
@@ -114,8 +109,8 @@ const stored = oncePerRun<SharedCodes>();
 const added = oncePerRun<Map<Layer, AddedToSums>>();
 
 function formOf(layer: Layer, { type, perChannel, bits, zeroPoints }: WeightSettings, { rounding }: Writing): string {
-  const known = existingRounding(layer, rounding);
-  if (known !== undefined) return `${type} as rounded ${known.axis}`;
+  const learned = existingRounding(layer, rounding);
+  if (learned !== undefined) return `${type} as rounded ${learned.axis}`;
   return `${type} ${bits} ${perChannel ? slicedAxis(layer, perChannel) : zeroPoints}`;
 }
 
@@ -190,4 +185,69 @@ export function numbersOf(
     .named(`${name}_DequantizeLinear_Output`)
     .DequantizeLinear([codes, scale, ...(zeroPoint === undefined ? [] : [zeroPoint])], along);
   return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
+}
+
+interface AddedToSums {
+  readonly bias: Float32Array;
+  readonly dataScale: number;
+}
+
+/** Returns the bias per output channel times its factor; undefined without a bias that int32 can represent. */
+async function vectorBias(model: Model, { layer, rule }: Target, context: Context): Promise<Float32Array | undefined> {
+  const { bias } = layer;
+  const { biasFactor: factor } = rule;
+  if (bias === undefined || factor === undefined) return undefined;
+  const dense = await readStoredValue(model, bias, context.engine);
+  const values = factor === 1 ? toFloat32(dense) : toFloat32(dense).map((value) => value * factor);
+  if (values.length === 1) return new Float32Array(layer.outputs).fill(values[0] ?? 0);
+  return values.length === layer.outputs && dense.dims.at(-1) === layer.outputs ? values : undefined;
+}
+
+/** Enlarges scales so that int32 can represent all biases. If all weights are 0, the bias alone decides. */
+const grownFor =
+  (added: readonly AddedToSums[]) =>
+  async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {
+    if (added.length === 0) return grid;
+    const { min, max } = channelRanges(await read(), grid.axis);
+    const scale = grid.scale.map((own, channel) => {
+      let grown = min[channel] === 0 && max[channel] === 0 ? 0 : own;
+      for (const { bias, dataScale } of added) {
+        const largest = grid.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
+        if (largest > 0) grown = weightScaleForBias(dataScale, grown, largest);
+      }
+      return grown === 0 ? own : Math.fround(Math.max(grown, smallestScale));
+    });
+    return { ...grid, scale };
+  };
+
+const largestOf = (values: Float32Array): number =>
+  values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0);
+
+async function writeBias(
+  model: Model,
+  emit: Emit,
+  { layer, rule }: Target,
+  { bias, dataScale }: AddedToSums,
+  weightScales: ArrayLike<number>,
+): Promise<void> {
+  const { bias: value, role, node } = layer;
+  if (value === undefined || role.bias === undefined) return;
+  const { codes, scale } = await forLayer(layer, () => quantizeBias(bias, dataScale, weightScales));
+  const dims = scale.length === 1 ? [] : [scale.length];
+  const axis = scale.length === 1 ? {} : { axis: 0 };
+  const close = emit
+    .named(`${value.name}_DequantizeLinear_Output`)
+    .DequantizeLinear(
+      [
+        emit.constant({ type: "int32", dims: [codes.length], data: codes }, `${value.name}_quantized`),
+        emit.constant({ type: "float32", dims, data: scale }, `${value.name}_quantized_scale`),
+        emit.constant(
+          { type: "int32", dims, data: new Int32Array(scale.length) },
+          `${value.name}_quantized_zero_point`,
+        ),
+      ],
+      axis,
+    );
+  model.graph.setInput(node, role.bias, close);
+  if (rule.biasAttribute !== undefined) model.graph.setAttribute(node, rule.biasAttribute, undefined);
 }

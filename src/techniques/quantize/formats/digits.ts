@@ -35,10 +35,10 @@ export function digitsOf(count: number, rows: number, bits: number): Digits {
 function planesOf(bits: number, width: number): readonly Plane[] {
   const planes: Plane[] = [];
   let [shift, from] = [bits, 0];
-  for (const own of bits === 8 ? [8] : [4, 2, 1].filter((one) => (bits & one) !== 0)) {
-    shift -= own;
-    const to = from + Math.ceil((width * own) / 8);
-    planes.push({ bits: own, shift, from, to });
+  for (const planeBits of bits === 8 ? [8] : [4, 2, 1].filter((power) => (bits & power) !== 0)) {
+    shift -= planeBits;
+    const to = from + Math.ceil((width * planeBits) / 8);
+    planes.push({ bits: planeBits, shift, from, to });
     from = to;
   }
   return planes;
@@ -48,10 +48,10 @@ export function packDigits(codes: ArrayLike<number>, { planes, width, dims }: Di
   const [rows = 0, length = 0] = dims;
   const data = new Uint8Array(rows * length);
   for (const { bits, shift, from } of planes)
-    for (let at = 0; at < codes.length; at++) {
-      const column = (at % width) * bits;
-      const byte = Math.floor(at / width) * length + from + (column >> 3);
-      data[byte] = (data[byte] ?? 0) | ((((codes[at] ?? 0) >> shift) & (2 ** bits - 1)) << (column & 7));
+    for (let index = 0; index < codes.length; index++) {
+      const column = (index % width) * bits;
+      const byte = Math.floor(index / width) * length + from + (column >> 3);
+      data[byte] = (data[byte] ?? 0) | ((((codes[index] ?? 0) >> shift) & (2 ** bits - 1)) << (column & 7));
     }
   return { type: "uint8", dims, data };
 }
@@ -66,8 +66,8 @@ export function numbersOf(
   const shape = "graph" in dims ? dims : emit.constant(int64([dims.length], dims), "dims");
   let codes: Value | undefined;
   for (const { bits, from, to } of planes) {
-    const own = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
-    const digits = emit.Cast([emit.Reshape([unpacked(emit, own, bits, width), shape])], { to: typeCodes.int32 });
+    const plane = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
+    const digits = emit.Cast([emit.Reshape([unpacked(emit, plane, bits, width), shape])], { to: typeCodes.int32 });
     codes = codes === undefined ? digits : emit.Add([emit.Mul([codes, 2 ** bits]), digits]);
   }
   return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
@@ -80,12 +80,12 @@ function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value 
   const shifts = fromNumbers(
     "uint8",
     [each],
-    Array.from({ length: each }, (_, at) => at * bits),
+    Array.from({ length: each }, (_, index) => index * bits),
   );
   const shifted = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
     direction: "RIGHT",
   });
   const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
-  const whole = Math.ceil(width / each) * each;
-  return whole === width ? digits : emit.Slice([emit.Reshape([digits, [-1, whole]]), [0], [width], [1]]);
+  const padded = Math.ceil(width / each) * each;
+  return padded === width ? digits : emit.Slice([emit.Reshape([digits, [-1, padded]]), [0], [width], [1]]);
 }

@@ -1,4 +1,4 @@
-/** Formats in which a weight is stored. A format is a file here that selects its layers, and a line in the table of `plan.ts`. */
+/** Formats in which a weight is stored. A format is a file here that selects its layers; `plan.ts` tries them in order. */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import type { Miss } from "../../../core/errors.ts";
@@ -7,22 +7,20 @@ import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import type { Change, Context } from "../../../core/pass/pass.ts";
 import type { BlockSettings } from "../grid.ts";
-import type { WeightRounding } from "../model-roundings.ts";
-import type { QuantizeSettings } from "../options.ts";
+import type { WeightRounding } from "../rounding.ts";
+import type { WeightsSettings } from "../settings.ts";
 import type { Rounding, WeightSettings } from "../weight.ts";
 
-/** Selects layers: returns a form, the reason why a layer cannot have it, or undefined if the options do not ask for it. */
-export interface Format {
-  /** Completes "not …", for example "blocks". */
-  readonly what: string;
-  /** @param learned the existing fake quantization of the weight. */
-  formOf(
-    layer: Layer,
-    own: QuantizeSettings,
-    inference: Inference,
-    learned: WeightRounding | undefined,
-  ): Form | Miss | undefined;
-}
+/**
+ * Returns a layer's form, the reason why it cannot have this format, or undefined if the options do not ask for it.
+ * @param learned the existing fake quantization of the weight.
+ */
+export type Format = (
+  layer: Layer,
+  options: WeightsSettings,
+  inference: Inference,
+  learned: WeightRounding | undefined,
+) => Form | Miss | undefined;
 
 export interface Form {
   readonly bits: number;
@@ -79,8 +77,8 @@ export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, ma
     runs.set(run, weights);
     const forms = weights.get(weight) ?? new Map<unknown, T>();
     weights.set(weight, forms);
-    const found = forms.get(form) ?? (await make());
-    forms.set(form, found);
-    return found;
+    const result = forms.get(form) ?? (await make());
+    forms.set(form, result);
+    return result;
   };
 }

@@ -15,38 +15,34 @@ import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import { int64 } from "../../../core/tensor/dense.ts";
 import { typeCodes } from "../../../core/tensor/types.ts";
-import { blocksText } from "../blocks.ts";
 import type { BlockSettings } from "../grid.ts";
 import { type Lacks, lackOf } from "../runtimes.ts";
-import { settingsOf } from "../weight.ts";
+import { integerWeight } from "../weight.ts";
 import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
-import { blocksForm, blocksIn, blocksOf, type StoredBlocks } from "./matmul-nbits.ts";
-import { pickRows } from "./picked-rows.ts";
+import { pickRows } from "./lookup.ts";
+import { blockSettings, blocksForm, blocksOf, blocksText, type StoredBlocks } from "./matmul-nbits.ts";
 import { matrixAt } from "./product.ts";
 
 const smallestBlock = 16;
 const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };
 
-export const inRowsOfBlocks: Format = {
-  what: "blocks",
-  formOf(layer, own) {
-    const asked = blocksIn(own);
-    if (asked === undefined || own.onnxOnly || layer.role.kind !== "lookup") return undefined;
-    const { block } = asked;
-    const width = layer.outputs;
-    if (width % block > 0)
-      return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
-    // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
-    const bits = asked.bits === 2 ? 4 : asked.bits;
-    // ONNX Runtime 1.24 reads 4-bit zero points as if rows were not byte-aligned, so a row needs an even number of blocks.
-    const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
-    if (even < smallestBlock)
-      return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
-    const settings = { bits, block: even, symmetric: false } as const;
-    const everywhere = own.everywhere === true || lackOf(lacks, own) !== undefined;
-    return rowsForm(settings, codesForm(settingsOf(own)), everywhere);
-  },
+export const rowBlocksFor: Format = (layer, options) => {
+  const requested = blockSettings(options);
+  if (requested === undefined || options.onnxOnly || layer.role.kind !== "lookup") return undefined;
+  const { block } = requested;
+  const width = layer.outputs;
+  if (width % block > 0)
+    return new Miss(`rows of ${width} numbers are not a multiple of the block size ${block}`, layer.name);
+  // No released runtime reads 2-bit rows. Zero points are always stored: runtimes differ in the default.
+  const bits = requested.bits === 2 ? 4 : requested.bits;
+  // ONNX Runtime 1.24 reads 4-bit zero points as if rows were not byte-aligned, so a row needs an even number of blocks.
+  const even = bits === 4 && (width / block) % 2 === 1 ? block / 2 : block;
+  if (even < smallestBlock)
+    return new Miss(`rows of ${width} numbers are an odd number of blocks of ${block}`, layer.name);
+  const settings = { bits, block: even, symmetric: false } as const;
+  const everywhere = options.everywhere === true || lackOf(lacks, options) !== undefined;
+  return rowsForm(settings, codesForm(integerWeight(options)), everywhere);
 };
 
 const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean): Form => ({

@@ -7,50 +7,51 @@
  *
  * The weight has one zero point for all channels.
  */
+import type { Inference } from "../../../core/analysis/infer.ts";
+import type { Layer } from "../../../core/analysis/layers.ts";
 import { plainName } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Node, Value } from "../../../core/graph/graph.ts";
-import { replaceNode } from "../../../core/graph/replace.ts";
 import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
-import { type Dense, typeCodes } from "../../../core/tensor/types.ts";
-import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
+import { typeCodes } from "../../../core/tensor/types.ts";
 import { fastWeight } from "../runtimes.ts";
+import type { DynamicSettings } from "../settings.ts";
 import { type Target, targetAt } from "../target.ts";
-import { codesText, integersIn, multipliedBits, roundedWeight, type WeightSettings } from "../weight.ts";
+import { codesText, productBits, roundedWeight, type WeightSettings } from "../weight.ts";
 import { type Coded, codesOf, type StoredCodes, storeQuantized, turned } from "./dequantize-linear.ts";
-import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { biasFor } from "./product.ts";
+import { around, beside, type Form, oncePerRun, type Writing } from "./format.ts";
+import { writeProduct } from "./product.ts";
 
-export const inIntegers: Format = {
-  what: "integer arithmetic",
-  formOf(layer, own, inference) {
-    const target = targetAt(layer, inference);
-    if (target instanceof Miss) return target;
-    const settings = { type: integersIn(own) ?? fastWeight(target.rule), perChannel: own.perChannel };
-    return integerForm({ ...settings, bits: multipliedBits(settings, own) }, target);
-  },
-};
+export function integerFormFor(layer: Layer, options: DynamicSettings, inference: Inference): Form | Miss {
+  const target = targetAt(layer, inference);
+  if (target instanceof Miss) return target;
+  const { perChannel, weights: type = fastWeight(target.rule) } = options;
+  return integerForm({ type, perChannel, bits: productBits({ ...options, weights: type }) }, target);
+}
 
 const integerForm = (settings: WeightSettings, target: Target): Form => ({
   bits: 8,
   text: (layer, { plain }) => `integer arithmetic, ${codesText(layer, settings, plain)}`,
   async write(emit, { layer, table }, run) {
-    const { node, role } = layer;
     const weight =
       table === undefined
-        ? await integerWeight(target, settings, run)
+        ? await storeIntegers(target, settings, run)
         : { ...turned(around(emit, layer, run), await codesOf(table, settings, run)), zeroPoint: undefined };
-    // Read here because the previous layer may have been rewritten.
-    const data = node.inputs[role.data] ?? target.data;
-    writeInteger(
-      emit,
-      target,
-      await integersOf(emit, data, node, run),
-      weight,
-      await biasFor(run.model, target, run.context),
-    );
+    await writeProduct(emit, target, run, async (_, data) => {
+      const x = await integersOf(emit, data, layer.node, run);
+      const [name = ""] = layer.node.outputs.map((output) => output?.name);
+      const sum = target.rule.integer(emit.named(`${name}_integer`), {
+        x: x.codes,
+        weight: weight.codes,
+        xZeroPoint: x.zeroPoint,
+        ...(weight.zeroPoint === undefined ? {} : { weightZeroPoint: weight.zeroPoint }),
+      });
+      const factor = emit.named(`${name}_scale`).Mul([x.scale, weight.scale]);
+      const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: typeCodes.float32 }), factor]);
+      return { product, named: sum };
+    });
   },
   onCodes: (codes) => (codes.type === "int8" ? integerForm(codes, target) : undefined),
 });
@@ -66,7 +67,7 @@ const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Pro
 
 const weights = oncePerRun<StoredCodes>();
 
-const integerWeight = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
+const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
   weights(run, target.layer.effective, sharedForm(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
@@ -84,31 +85,4 @@ const integerWeight = (target: Target, settings: WeightSettings, run: Writing): 
 
 function sharedForm({ layer, rule }: Target, { type, perChannel, bits }: WeightSettings): string {
   return `${type} ${bits} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
-}
-
-function writeInteger(
-  emit: Emit,
-  target: Target,
-  x: Coded,
-  weight: StoredCodes,
-  bias: Dense | Value | undefined,
-): void {
-  const { layer, rule } = target;
-  const { node } = layer;
-  const [output] = node.outputs;
-  if (output === undefined) return;
-  const name = output.name;
-  keepLayerName(layer);
-  const sum = rule.integer(emit.named(`${name}_integer`), {
-    x: x.codes,
-    weight: weight.codes,
-    xZeroPoint: x.zeroPoint,
-    ...(weight.zeroPoint === undefined ? {} : { weightZeroPoint: weight.zeroPoint }),
-  });
-  const factor = emit.named(`${name}_scale`).Mul([x.scale, weight.scale]);
-  const product = emit.named(`${name}_product`).Mul([emit.Cast([sum], { to: typeCodes.float32 }), factor]);
-  const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
-  const result = addend === undefined ? product : emit.named(`${name}_sum`).Add([product, addend]);
-  replaceNode(node, [result]);
-  handOnLayerName(layer, sum);
 }

@@ -12,18 +12,20 @@ import type { Layer } from "../../../core/analysis/layers.ts";
 import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
+import { replaceNode } from "../../../core/graph/replace.ts";
 import { fromNumbers } from "../../../core/tensor/convert.ts";
+import { typeCodes } from "../../../core/tensor/types.ts";
+import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import type { WeightSettings } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
-import { pickRows } from "./picked-rows.ts";
 
 /** Returns whether a layer multiplies with the transposed table only, so that its outputs are the rows of the table. */
 export function turnsTable(layer: Layer, table: Layer, inference: Inference): boolean {
   const { producer } = layer.effective;
   if (table.effective !== layer.weight || producer?.inputs.length !== 1 || producer.inputs[0] !== layer.weight)
     return false;
-  const found = storedOutputAxis(layer, inference);
-  return layer.role.out === 1 && found?.axis === table.role.in && !found.renumbered;
+  const outputs = storedOutputAxis(layer, inference);
+  return layer.role.out === 1 && outputs?.axis === table.role.in && !outputs.renumbered;
 }
 
 export const readsTable = (layer: Layer, table: Layer, inference: Inference): boolean =>
@@ -48,9 +50,30 @@ export function writeLookup(
 
 /** Scales rows with Mul: DequantizeLinear has scales along one axis only, but those of selected rows vary along all index axes. */
 function rowByRow(emit: Emit, rows: Value, indices: Value, scale: Value, type: WeightSettings["type"]): Value {
-  const one = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
+  const unit = emit.constant(fromNumbers("float32", [], [1]), `${rows.name}_unit`);
   const middle = type === "int8" ? [] : [emit.constant(fromNumbers(type, [], [128]), `${rows.name}_zero_point`)];
   const picked = emit.Gather([scale, indices], { axis: 0 });
   const last = emit.constant(fromNumbers("int64", [1], [-1]), "last");
-  return emit.Mul([emit.DequantizeLinear([rows, one, ...middle]), emit.Unsqueeze([picked, last])]);
+  return emit.Mul([emit.DequantizeLinear([rows, unit, ...middle]), emit.Unsqueeze([picked, last])]);
+}
+
+/** @param pick returns the selected rows and their float32 values. */
+export function pickRows(
+  emit: Emit,
+  layer: Layer,
+  pick: (indices: Value, output: string) => { readonly rows: Value; readonly numbers: Value },
+): void {
+  const { node, role, effective } = layer;
+  const [output] = node.outputs;
+  const indices = node.inputs[role.data];
+  if (output === undefined || indices === undefined) return;
+  keepLayerName(layer);
+  const { rows, numbers } = pick(indices, output.name);
+  replaceNode(node, [typedAs(emit, numbers, effective)]);
+  handOnLayerName(layer, rows);
+}
+
+export function typedAs(emit: Emit, numbers: Value, { type }: Value): Value {
+  const read = type?.type ?? "float32";
+  return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });
 }

@@ -14,22 +14,19 @@ import { bnb4Tables } from "../../../core/tensor/bnb4.ts";
 import { deferred } from "../../../core/tensor/deferred.ts";
 import { float32 } from "../../../core/tensor/dense.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
-import { inRows } from "../blocks.ts";
 import type { Target } from "../target.ts";
 import { weightReader } from "../weight.ts";
 import { beside, type Form, type Format, oncePerRun } from "./format.ts";
+import { inRows } from "./matmul-nbits.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
-const usualBlock = 64;
+const defaultBlock = 64;
 
-export const inBnb4: Format = {
-  what: "4-bit floats",
-  formOf(layer, { weights, block = usualBlock }, inference) {
-    if (weights !== "nf4") return undefined;
-    if (layer.role.kind === "lookup") return new Miss("they require a matrix product", layer.name);
-    const target = matrixAt(layer, inference);
-    return target instanceof Miss ? target : bnb4Form(block, target);
-  },
+export const bnb4For: Format = (layer, { weights, block = defaultBlock }, inference) => {
+  if (weights !== "nf4") return undefined;
+  if (layer.role.kind === "lookup") return new Miss("they require a matrix product", layer.name);
+  const target = matrixAt(layer, inference);
+  return target instanceof Miss ? target : bnb4Form(block, target);
 };
 
 const stored = oncePerRun<readonly [codes: Value, scale: Value]>();
@@ -54,9 +51,9 @@ const bnb4Form = (block: number, target: Target): Form => ({
     });
     const quant_type = Object.keys(bnb4Tables).indexOf("nf4");
     const attributes = { K: inputs, N: outputs, block_size: block, quant_type };
-    await writeProduct(emit, target, run, (emit, data) =>
-      emit["com.microsoft.MatMulBnb4"]([data, ...operands], attributes),
-    );
+    await writeProduct(emit, target, run, (emit, data) => ({
+      product: emit["com.microsoft.MatMulBnb4"]([data, ...operands], attributes),
+    }));
   },
 });
 

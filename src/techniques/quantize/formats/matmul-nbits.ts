@@ -10,47 +10,44 @@
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { plainName } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
-import { packRows } from "../../../core/math/index.ts";
-import { float32 } from "../../../core/tensor/dense.ts";
-import {
-  type BlockLayout,
-  type BlockShape,
-  blocksKey,
-  blocksText,
-  type RoundedBlocks,
-  roundedBlocks,
-} from "../blocks.ts";
-import type { BlockSettings } from "../grid.ts";
-import type { QuantizeSettings } from "../options.ts";
+import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/index.ts";
+import { toFloat32 } from "../../../core/tensor/convert.ts";
+import { deferred } from "../../../core/tensor/deferred.ts";
+import { float32, inMemory } from "../../../core/tensor/dense.ts";
+import type { DataType, Dense, Tensor } from "../../../core/tensor/types.ts";
+import { type BlockSettings, blockGrid, inSlices } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
+import { nearest } from "../rounders/nearest.ts";
+import { areIntegers, type WeightsSettings } from "../settings.ts";
 import type { Target } from "../target.ts";
-import { areIntegers } from "../weight.ts";
+import {
+  computeCodes,
+  computeScales,
+  forLayer,
+  type RoundingSource,
+  scaleAxis,
+  turn,
+  weightReader,
+} from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
 import { beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { matrixAt, writeProduct } from "./product.ts";
 
 const accuracy = 4;
-const usualBlock = 32;
+const defaultBlock = 32;
 
-export function blocksIn(own: BlockOptions): BlockSettings | undefined {
-  const { bits, block = bits < 8 ? usualBlock : undefined, zeroPoints, rounder } = own;
-  if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2)) return undefined;
-  if (!areIntegers(own)) return undefined;
-  const zeros = zeroPoints === true || (rounder !== undefined && rounders.of(rounder).zeroPoints === true);
-  return { bits, block, symmetric: !zeros };
+/** Returns the blocks that the options ask for. */
+export function blockSettings(options: Omit<WeightsSettings, "scheme">): BlockSettings | undefined {
+  const { bits, block = bits < 8 ? defaultBlock : undefined, zeroPoints, rounder } = options;
+  if (block === undefined || (bits !== 8 && bits !== 4 && bits !== 2) || !areIntegers(options)) return undefined;
+  return { bits, block, symmetric: !zeroPoints && rounders.of(rounder).zeroPoints !== true };
 }
 
-type BlockOptions = Pick<QuantizeSettings, "bits"> &
-  Partial<Pick<QuantizeSettings, "block" | "weights" | "zeroPoints" | "rounder">>;
-
-export const inBlocks: Format = {
-  what: "blocks",
-  formOf(layer, own, inference) {
-    const settings = blocksIn(own);
-    if (settings === undefined || own.onnxOnly) return undefined;
-    const target = matrixAt(layer, inference);
-    return target instanceof Miss ? target : blocksForm(settings, target);
-  },
+export const blocksFor: Format = (layer, options, inference) => {
+  const settings = blockSettings(options);
+  if (settings === undefined || options.onnxOnly) return undefined;
+  const target = matrixAt(layer, inference);
+  return target instanceof Miss ? target : blocksForm(settings, target);
 };
 
 export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
@@ -65,7 +62,8 @@ export const blocksForm = (settings: BlockSettings, target: Target): Form => ({
       // ONNX Runtime (CPU, 1.24 to 1.30) computes a float16 node in float32 if no neighbor has a float16 kernel, and casts its
       // scales. With the level the product fails unless these casts are folded, which does not happen in subgraphs.
       const level = isInside && data.type?.type === "float16" ? {} : { accuracy_level: accuracy };
-      return emit["com.microsoft.MatMulNBits"]([data, codes, scale, zeroPoint], { ...attributes, ...level });
+      const operands = [data, codes, scale, zeroPoint];
+      return { product: emit["com.microsoft.MatMulNBits"](operands, { ...attributes, ...level }) };
     });
   },
 });
@@ -100,3 +98,99 @@ const packedLayout =
     const dims = flat ? [rows, count * bytes] : [rows, count, bytes];
     return { type: "uint8", dims, of: (data) => ({ type: "uint8", dims, data }) };
   };
+
+/** Blocks of a layer's weight: the weight is a set of rows, and consecutive elements of a row share a scale. */
+
+export interface BlockShape {
+  readonly rows: number;
+  readonly width: number;
+  readonly count: number;
+}
+
+/** Packs quantized values (rows × whole blocks, 0 … 2ᵇ - 1) for the file, low bits first. */
+export interface BlockLayout {
+  readonly type: Exclude<DataType, "string">;
+  readonly dims: readonly number[];
+  of(packed: Uint8Array): Dense;
+}
+
+/** Scales and zero points are rows × blocks; symmetric blocks have the zero point 2ᵇ⁻¹. */
+export interface RoundedBlocks extends BlockSettings, BlockShape, BlockScales {
+  readonly codes: Tensor;
+}
+
+export function blockShape({ effective, ...layer }: Layer, block: number): BlockShape {
+  const dims = (effective.type?.dims ?? []).map(Number);
+  const rows = dims[scaleAxis({ effective, ...layer })] ?? 0;
+  const width = dims.reduce((product, dim) => product * dim, 1) / rows;
+  return { rows, width, count: Math.ceil(width / block) };
+}
+
+export async function roundedBlocks(
+  { model, rounding, context }: Writing,
+  layer: Layer,
+  settings: BlockSettings,
+  layoutOf: (shape: BlockShape) => BlockLayout,
+): Promise<RoundedBlocks> {
+  const { bits, block: size } = settings;
+  const { rounder } = rounding;
+  const read = await weightReader(model, layer, context.engine);
+  const shape = blockShape(layer, size);
+  const layout = layoutOf(shape);
+  const layerContext = await rounding.contextOf(layer);
+  const round = async (): Promise<readonly [scales: BlockScales, codes: Tensor | undefined]> => {
+    if (rounder.scales === nearest.scales && rounder.codes === undefined) {
+      const { tensor } = layer.effective;
+      const [key, scales] = (tensor && rounding.measured.get(tensor)?.blocks) ?? [];
+      const isSame = scales !== undefined && key === blocksKey(layer, settings);
+      return [isSame ? scales : scalesOfBlocks(layer, await read(), settings), undefined];
+    }
+    const weight = inSlices(layer, await read(), shape.rows, size);
+    const grid = blockGrid(settings);
+    const scales = await computeScales(rounder, grid, weight, layerContext);
+    if (rounder.codes === undefined) return [scales, undefined];
+    const codes = await computeCodes(rounder, { ...grid, ...scales }, weight, layerContext);
+    const fill = (row: number): number => scales.zeroPoint[(row + 1) * shape.count - 1] ?? 0;
+    const [matrix] = codes;
+    const values = codes.length === 1 && matrix !== undefined ? matrix.data : codes.flatMap(({ data }) => [...data]);
+    return [scales, inMemory(layout.of(packRows(values, { width: shape.width, size, bits, fill })))];
+  };
+  const [{ scale, zeroPoint }, computed] = await forLayer(layer, round);
+  const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);
+  const codes = computed ?? (await deferred(layout.type, layout.dims, codesOf));
+  return { ...settings, ...shape, codes, scale, zeroPoint };
+}
+
+// Defined here so that the closure does not keep a weight in memory: functions of one scope share their variables.
+const nearestBlocks =
+  (read: () => Promise<Dense>, rows: BlockRows, scales: Parameters<typeof blockCodes>[2], layout: BlockLayout) =>
+  async (): Promise<Dense> =>
+    layout.of(blockCodes(toFloat32(await read()), rows, scales));
+
+export const blocksKey = (layer: Layer, { bits, block, symmetric }: BlockSettings): string =>
+  `${bits} ${block} ${symmetric} ${scaleAxis(layer)}`;
+
+export const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, symmetric }: BlockSettings) =>
+  blockScales(toFloat32(dense), rowsOf(layer), { size, bits, symmetric });
+
+const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
+
+export function inRows(layer: Layer, dense: Dense): Float32Array {
+  const { rows, width } = blockShape(layer, 1);
+  const values = toFloat32(dense);
+  if (scaleAxis(layer) === 0) return values;
+  const turned = new Float32Array(rows * width);
+  turn(values, turned, { rows: width, columns: rows });
+  return turned;
+}
+
+/** Describes a weight in blocks. Embedding tables have no input statistics, so they are rounded to nearest. */
+export function blocksText(
+  { bits, block, symmetric }: BlockSettings,
+  { role }: Layer,
+  { rounder }: RoundingSource,
+): string {
+  const isBlind = rounder === nearest || (role.kind === "lookup" && rounder.evidence !== undefined);
+  const by = isBlind ? "" : `, rounded by ${rounder.id}`;
+  return `weight in ${bits} bits, blocks of ${block}${symmetric ? "" : " with zero points"}${by}`;
+}

@@ -24,17 +24,14 @@ import type { Dense } from "../../../core/tensor/types.ts";
 import { weightReader } from "../weight.ts";
 import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
 import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { pickRows, typedAs } from "./picked-rows.ts";
+import { pickRows, typedAs } from "./lookup.ts";
 
-export const inPalette: Format = {
-  what: "a palette",
-  formOf({ effective, name }, { weights, bits }) {
-    if (weights !== "palette") return undefined;
-    const count = elementCount(fixedDims(effective.type?.dims) ?? []);
-    return (count * (32 - bits)) / 32 > 2 ** bits
-      ? paletteForm(bits)
-      : new Miss(`its ${count} numbers take fewer bytes than ${2 ** bits} values and codes`, name);
-  },
+export const paletteFor: Format = ({ effective, name }, { weights, bits }) => {
+  if (weights !== "palette") return undefined;
+  const count = elementCount(fixedDims(effective.type?.dims) ?? []);
+  return (count * (32 - bits)) / 32 > 2 ** bits
+    ? paletteForm(bits)
+    : new Miss(`its ${count} numbers take fewer bytes than ${2 ** bits} values and codes`, name);
 };
 
 const paletteForm = (bits: number): Form => ({
@@ -42,7 +39,7 @@ const paletteForm = (bits: number): Form => ({
   opset: digitsOpset,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
-    const stored = await storedOf(around(emit, layer, run), table, bits, run);
+    const stored = await storePalette(around(emit, layer, run), table, bits, run);
     if (layer.role.kind === "lookup")
       pickRows(emit, layer, (indices, output) => {
         const rows = emit.named(`${output}_codes`).Gather([stored.bytes, indices], { axis: layer.role.in });
@@ -77,7 +74,7 @@ interface StoredPalette extends Pick<Digits, "planes" | "width"> {
 
 const once = oncePerRun<StoredPalette>();
 
-const storedOf = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
+const storePalette = (emit: Emit, layer: Layer, bits: number, run: Writing): Promise<StoredPalette> =>
   once(run, layer.effective, `${bits} ${layer.role.kind}`, async () => {
     const name = plainName(layer.weight);
     const read = await weightReader(run.model, layer, run.context.engine);
@@ -102,10 +99,10 @@ function paletteOf(values: Float32Array, size: number): { readonly centroids: Fl
     else if (distinct.size <= size) distinct.add(value);
   }
   const zero = zeros * size >= values.length && zeros > 0;
-  const most = zero ? size - 1 : size;
-  const others = zero || zeros === 0 ? distinct : distinct.add(0);
-  if (others.size <= most) return { centroids: Float32Array.from(others).sort(), zero };
-  const centroids = kmeans(zero ? values.filter((value) => value !== 0) : values, most);
+  const count = zero ? size - 1 : size;
+  const free = zero || zeros === 0 ? distinct : distinct.add(0);
+  if (free.size <= count) return { centroids: Float32Array.from(free).sort(), zero };
+  const centroids = kmeans(zero ? values.filter((value) => value !== 0) : values, count);
   return { centroids: Float32Array.from(centroids), zero };
 }
 
@@ -116,8 +113,8 @@ const packed =
     const values = toFloat32(await read());
     const order = zero ? [...centroids, 0].sort((a, b) => a - b) : [...centroids];
     const middle = zero ? order.indexOf(0) : -1;
-    const codes = assign(values, Float64Array.from(order)).map((place) =>
-      place === middle ? 0 : place < middle ? place + 1 : place,
+    const codes = assign(values, Float64Array.from(order)).map((index) =>
+      index === middle ? 0 : index < middle ? index + 1 : index,
     );
     return packDigits(codes, digits);
   };

@@ -1,4 +1,3 @@
-/** Replaces layers that multiply data with a matrix and add a bias. */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { Miss } from "../../../core/errors.ts";
@@ -28,11 +27,18 @@ export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
   return target;
 }
 
+interface Product {
+  readonly product: Value;
+  /** The value whose node gets the name of the layer (default: the product). */
+  readonly named?: Value;
+}
+
+/** Replaces a layer by a product and the addition of its bias. */
 export async function writeProduct(
   emit: Emit,
   target: Target,
   run: Writing,
-  productOf: (emit: Emit, data: Value) => Value,
+  productOf: (emit: Emit, data: Value) => Product | Promise<Product>,
 ): Promise<void> {
   const { layer, data } = target;
   const { node, role } = layer;
@@ -40,19 +46,15 @@ export async function writeProduct(
   if (output === undefined) return;
   keepLayerName(layer);
   // Read here because the previous layer may have been rewritten.
-  const product = productOf(emit.named(`${output.name}_product`), node.inputs[role.data] ?? data);
+  const { product, named = product } = await productOf(emit, node.inputs[role.data] ?? data);
   const bias = await biasFor(run.model, target, run.context);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
   replaceNode(node, [addend === undefined ? product : emit.named(`${output.name}_sum`).Add([product, addend])]);
-  handOnLayerName(layer, product);
+  handOnLayerName(layer, named);
 }
 
 /** Returns the bias times its factor, with the shape of a channel vector if it is one. */
-export async function biasFor(
-  model: Model,
-  { layer, rule }: Target,
-  context: Context,
-): Promise<Dense | Value | undefined> {
+async function biasFor(model: Model, { layer, rule }: Target, context: Context): Promise<Dense | Value | undefined> {
   const { bias } = layer;
   if (bias === undefined) return undefined;
   const dims = rule.channelDims(layer.outputs);

@@ -18,16 +18,20 @@ export const adaround = {
     if (evidence === undefined) return nearestCodes(weight, grid);
     const { groups, cross } = evidence;
     const codes: Matrix[] = [];
-    for (const [group, own] of weight.matrices.entries()) {
-      const gram = groups[group] ?? matrix(own.columns, own.columns);
-      const slope = cross?.[group] === undefined ? {} : { slope: await slopeOf(own, gram, cross[group], multiply) };
-      const { zero, ...numbers } = numberByNumber(weight, grid, group);
-      const found = await adaptiveCodes({ weight: own, gram, ...numbers, ...slope }, steps, multiply);
+    for (const [group, values] of weight.matrices.entries()) {
+      const gram = groups[group] ?? matrix(values.columns, values.columns);
+      const slope = cross?.[group] === undefined ? {} : { slope: await slopeOf(values, gram, cross[group], multiply) };
+      const { zero, ...elements } = gridByElement(weight, grid, group);
+      const { rows, columns, data } = await adaptiveCodes(
+        { weight: values, gram, ...elements, ...slope },
+        steps,
+        multiply,
+      );
       codes.push(
         matrix(
-          own.rows,
-          own.columns,
-          found.data.map((code, at) => code + (zero[at] ?? 0)),
+          rows,
+          columns,
+          data.map((code, index) => code + (zero[index] ?? 0)),
         ),
       );
     }
@@ -39,15 +43,15 @@ export const adaround = {
 const slopeOf = (weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> =>
   multiply(weight, subtract(gram, transpose(cross)));
 
-function numberByNumber({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid, group: number) {
+function gridByElement({ matrices, sliceAt }: SlicedWeight, grid: ScaledGrid, group: number) {
   const { columns = 1, data = new Float64Array() } = matrices[group] ?? {};
-  const slices = data.map((_, at) => sliceAt(group, Math.floor(at / columns), at % columns));
+  const slices = data.map((_, index) => sliceAt(group, Math.floor(index / columns), index % columns));
   const zero = slices.map((slice) => grid.zeroPoint[slice] ?? 0);
   return {
     zero,
     // The scale of an all-zero slice can be 0.
     scale: slices.map((slice) => grid.scale[slice] || 1),
-    low: zero.map((own) => grid.low - own),
-    high: zero.map((own) => grid.high - own),
+    low: zero.map((center) => grid.low - center),
+    high: zero.map((center) => grid.high - center),
   };
 }

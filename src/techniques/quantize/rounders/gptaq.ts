@@ -1,8 +1,63 @@
-import type { Gram } from "../../calibrate/gram.ts";
-import type { Solver } from "../../calibrate/solver.ts";
+import { Miss } from "../../../core/errors.ts";
+import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../../core/math/index.ts";
+import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
+import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
+import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
+import type { Statistic } from "../../calibrate/statistic.ts";
 import { gptq } from "./gptq.ts";
 import { scalesByAnswers } from "./sequential-mse.ts";
-import { towardsOriginal } from "./towards-original.ts";
+
+type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<E>) => Promise<readonly Matrix[]>;
+
+/**
+ * Also compensates for the changed layer inputs (Li et al. 2025, GPTAQ, arXiv 2504.02692). It rounds
+ *
+ *     w* = w (Cᵀ + d I) (G + d I)⁻¹,     G = P̂ᵀP̂,  C = P̂ᵀP,  with the damping d of GPTQ
+ *
+ * whose outputs on the changed inputs P̂ are nearest to those of w on the original inputs P.
+ */
+export function towardsOriginal<E = undefined>(solver: {
+  readonly evidence: Pick<Statistic<E>, "ofTables">;
+  readonly codes: Codes<E | Gram | undefined>;
+}) {
+  const { ofTables } = solver.evidence;
+  const evidence: Statistic<E | Gram> = { ...gramMatrices, ...(ofTables && { ofTables }) };
+  return {
+    evidence,
+    of: "both" as const,
+    async codes(
+      weight: SlicedWeight,
+      grid: ScaledGrid,
+      known: LayerContext<E | Gram | undefined>,
+    ): Promise<readonly Matrix[]> {
+      const { evidence: seen, multiply } = known;
+      if (!isGram(seen)) return solver.codes(weight, grid, known);
+      const matrices: Matrix[] = [];
+      for (const [group, values] of weight.matrices.entries()) {
+        const [gram, cross] = [seen.groups[group], seen.cross?.[group]];
+        const hasBoth = gram !== undefined && cross !== undefined;
+        matrices.push(hasBoth ? await fitOriginal(values, gram, cross, multiply) : values);
+      }
+      return solver.codes({ ...weight, matrices }, grid, known);
+    },
+  };
+}
+
+const isGram = (evidence: unknown): evidence is Gram =>
+  typeof evidence === "object" && evidence !== null && "groups" in evidence;
+
+/** Returns the weight itself if the system has no solution, and keeps zeros. */
+async function fitOriginal(weight: Matrix, gram: Matrix, cross: Matrix, multiply: Multiply): Promise<Matrix> {
+  const factor = await cholesky(damped(gram), multiply);
+  if (factor instanceof Miss) return weight;
+  const right = await multiply(damped(cross, gram), transpose(weight));
+  const { rows, columns, data } = transpose(await solveCholesky(factor, right, multiply));
+  return matrix(
+    rows,
+    columns,
+    data.map((value, index) => (weight.data[index] === 0 ? 0 : value)),
+  );
+}
 
 export const gptaq = {
   ...towardsOriginal(gptq),

@@ -27,7 +27,7 @@ export const codesBy =
 export type ChooseCode = (slice: number, value: number, curvature: number, code: number | undefined) => number;
 
 /** Rounding of a weight whose remaining values compensate for the error of those that are rounded. */
-export interface Compensated {
+interface Compensated {
   readonly codes: readonly Matrix[];
   /** Rounds column by column from the float weight; later columns compensate. */
   columns(choose: ChooseCode): Promise<void>;
@@ -49,13 +49,13 @@ export function compensated(
   const storing =
     (choose: ChooseCode, isImproved: boolean) =>
     (group: number, row: number, column: number, value: number, curvature: number) => {
-      const own = codes[group];
-      const at = row * (own?.columns ?? 0) + column;
+      const groupCodes = codes[group];
+      const index = row * (groupCodes?.columns ?? 0) + column;
       const slice = sliceAt(group, row, column);
       const zero = grid.zeroPoint[slice] ?? 0;
-      const present = isImproved ? own?.data[at] : undefined;
-      const code = matrices[group]?.data[at] === 0 ? zero : choose(slice, value, curvature, present);
-      if (own !== undefined) own.data[at] = code;
+      const present = isImproved ? groupCodes?.data[index] : undefined;
+      const code = matrices[group]?.data[index] === 0 ? zero : choose(slice, value, curvature, present);
+      if (groupCodes !== undefined) groupCodes.data[index] = code;
       return (code - zero) * (grid.scale[slice] ?? 0);
     };
   return {
@@ -72,21 +72,17 @@ export function compensated(
         },
         multiply,
       );
-      rounded = corrected.map((one, group) => inOrder(one, undefined, inverse(orderOf(group))));
+      rounded = corrected.map((values, group) => inOrder(values, undefined, inverse(orderOf(group))));
     },
     async descend(choose) {
       const becomes = storing(choose, true);
-      for (const [group, one] of rounded.entries()) {
+      for (const [group, values] of rounded.entries()) {
         const [weight, gram] = [matrices[group], groups[group]];
         if (weight === undefined || gram === undefined) continue;
-        const at = (column: number): number => gram.data[column * (gram.columns + 1)] ?? 0;
-        await descend(
-          weight,
-          one,
-          gram,
-          (row, column, value) => becomes(group, row, column, value, at(column)),
-          multiply,
-        );
+        const curvatureOf = (column: number): number => gram.data[column * (gram.columns + 1)] ?? 0;
+        const project = (row: number, column: number, value: number): number =>
+          becomes(group, row, column, value, curvatureOf(column));
+        await descend(weight, values, gram, project, multiply);
       }
     },
   };
@@ -122,17 +118,17 @@ export function correctionBy(
   evidence: Gram,
   damping?: number,
 ): Promise<Correction> {
-  const found = corrections.get(evidence);
-  if (found !== undefined) return found;
-  const orders = evidence.groups.map(mostSeenFirst);
+  const cached = corrections.get(evidence);
+  if (cached !== undefined) return cached;
+  const orders = evidence.groups.map(largestInputsFirst);
   const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
   // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.
-  const made = inverseHessians(layer, grams, multiply, damping).then((surgeons) => ({
+  const correction = inverseHessians(layer, grams, multiply, damping).then((surgeons) => ({
     orders,
-    surgeons: surgeons.map((one) => ({ ...one, dead: new Uint8Array(one.dead.length) })),
+    surgeons: surgeons.map((surgeon) => ({ ...surgeon, dead: new Uint8Array(surgeon.dead.length) })),
   }));
-  corrections.set(evidence, made);
-  return made;
+  corrections.set(evidence, correction);
+  return correction;
 }
 
 /** Returns the cost of each column's error after the following columns have compensated: 1 / U²ⱼⱼ. */
@@ -143,26 +139,26 @@ async function importanceOf(known: LayerContext<Gram | undefined>): Promise<read
   if (known.evidence === undefined) return undefined;
   const { orders, surgeons } = await correctionBy(known, known.evidence);
   return surgeons.map((surgeon, group) => {
-    const own = new Float64Array(surgeon.upper.columns);
+    const importance = new Float64Array(surgeon.upper.columns);
     const curvatures = curvaturesOf(surgeon);
-    orders[group]?.forEach((column, place) => {
-      own[column] = curvatures[place] ?? 1;
+    orders[group]?.forEach((column, position) => {
+      importance[column] = curvatures[position] ?? 1;
     });
-    return own;
+    return importance;
   });
 }
 
-function mostSeenFirst({ rows, data }: Matrix): Uint32Array {
-  const seen = (at: number): number => data[at * (rows + 1)] ?? 0;
-  return Uint32Array.from({ length: rows }, (_, at) => at).sort((a, b) => seen(b) - seen(a) || a - b);
+function largestInputsFirst({ rows, data }: Matrix): Uint32Array {
+  const energyOf = (column: number): number => data[column * (rows + 1)] ?? 0;
+  return Uint32Array.from({ length: rows }, (_, column) => column).sort((a, b) => energyOf(b) - energyOf(a) || a - b);
 }
 
 function inverse(order: Uint32Array): Uint32Array {
-  const places = new Uint32Array(order.length);
-  order.forEach((column, place) => {
-    places[column] = place;
+  const positions = new Uint32Array(order.length);
+  order.forEach((column, position) => {
+    positions[column] = position;
   });
-  return places;
+  return positions;
 }
 
 function inOrder({ rows, columns, data }: Matrix, down: Uint32Array | undefined, across: Uint32Array): Matrix {

@@ -30,11 +30,11 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
   if (max === min) return { scale: Math.fround(Math.abs(max)), zeroPoint: max < 0 ? 1 : 0 };
   // A zero point is in the quantized range: for values of one sign, the minimum or maximum is 0.
   if (min > 0 || max < 0) {
-    const far = min > 0 ? max : -min;
-    return { scale: Math.fround(far / high), zeroPoint: min > 0 ? 0 : high };
+    const largest = min > 0 ? max : -min;
+    return { scale: Math.fround(largest / high), zeroPoint: min > 0 ? 0 : high };
   }
   const errorOf = (codes: Float64Array, s: number, m: number): number =>
-    codes.reduce((sum, q, at) => sum + (weights[at] ?? 0) * (s * q + m - (x[at] ?? 0)) ** 2, 0);
+    codes.reduce((sum, q, index) => sum + (weights[index] ?? 0) * (s * q + m - (x[index] ?? 0)) ** 2, 0);
   let best = { s: (max - min) / high, m: min };
   let least = errorOf(
     x.map((value) => clamp((value - min) / best.s)),
@@ -52,16 +52,16 @@ function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
 }
 
 function weightedLine(q: Float64Array, x: Float64Array, w: Float64Array): { s: number; m: number } | undefined {
-  let [one, first, second, mean, mixed] = [0, 0, 0, 0, 0];
-  for (let at = 0; at < q.length; at++) {
-    const [code, value, weight] = [q[at] ?? 0, x[at] ?? 0, w[at] ?? 0];
-    one += weight;
+  let [total, first, second, mean, mixed] = [0, 0, 0, 0, 0];
+  for (let index = 0; index < q.length; index++) {
+    const [code, value, weight] = [q[index] ?? 0, x[index] ?? 0, w[index] ?? 0];
+    total += weight;
     first += weight * code;
     second += weight * code * code;
     mean += weight * value;
     mixed += weight * value * code;
   }
-  const determinant = one * second - first * first;
+  const determinant = total * second - first * first;
   if (determinant <= 0) return undefined;
-  return { s: (one * mixed - mean * first) / determinant, m: (second * mean - first * mixed) / determinant };
+  return { s: (total * mixed - mean * first) / determinant, m: (second * mean - first * mixed) / determinant };
 }

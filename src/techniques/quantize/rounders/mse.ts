@@ -9,8 +9,7 @@
 import { type Matrix, matrix, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
-import { scaleFor } from "../grid.ts";
-import { rangeOf } from "../sliced-weight.ts";
+import { rangeOf, scaleFor } from "../grid.ts";
 
 /** Smallest p in percent. */
 const smallest = 10;

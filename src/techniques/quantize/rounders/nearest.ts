@@ -1,7 +1,6 @@
 import { blockScales, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
-import { bitsOfBlocks, scaleFor } from "../grid.ts";
-import { rangeOf } from "../sliced-weight.ts";
+import { bitsOfBlocks, rangeOf, scaleFor } from "../grid.ts";
 
 /** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values on a grid with few enough steps stay exact. */
 export const nearest = {

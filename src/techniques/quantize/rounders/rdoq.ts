@@ -26,14 +26,14 @@ const rounds = 3;
 /** Passes of coordinate descent. */
 const descents = 3;
 /** Added to the diagonal of a group's Gram matrix: shares of its own mean, and of the mean of all groups. */
-const [ownDamping, damping] = [0.01, 0.001];
+const [groupDamping, damping] = [0.01, 0.001];
 /** Occurrences of a value that does not occur, for a finite code length. */
 const unseen = 0.1;
 
 const perBit = Math.LN2 / 6;
 
 /** Returns λ of a layer in units of its error e. @param energyOf returns the energy of its outputs, the trace of W H Wᵀ. @param count number of its weights. */
-export type LambdaOf = (layer: string, energyOf: () => Promise<number>, count: number) => number | Promise<number>;
+type LambdaOf = (layer: string, energyOf: () => Promise<number>, count: number) => number | Promise<number>;
 
 /** Returns the λ at which rounding `count` weights adds `error`: de/dbits = −2 ln 2 · e. */
 export const lambdaFor = (error: number, count: number): number => (2 * Math.LN2 * error) / count;
@@ -56,16 +56,16 @@ export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number,
     blind: true,
     scalesText: "scales by rate and distortion",
     async scales(weight, grid, known) {
-      const seen = await curvedBy(weight, known);
+      const seen = await errorModelOf(weight, known);
       const lambda = await lambdaFrom(weight, seen, known);
       const steps = seen.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
       return scalesFrom(weight, grid, (group, row) => {
-        const own = seen.rows?.[row];
-        return own === undefined ? (steps[group] ?? 0) : stepFor(lambda, own);
+        const reads = seen.rows?.[row];
+        return reads === undefined ? (steps[group] ?? 0) : stepFor(lambda, reads);
       });
     },
     async codes(weight, grid, known) {
-      const seen = await curvedBy(weight, known);
+      const seen = await errorModelOf(weight, known);
       const codes = await rounded(weight, grid, seen, await lambdaFrom(weight, seen, known), known);
       note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known), grid.scale);
       return codes;
@@ -82,7 +82,7 @@ export const rdoq = rdoqBy(async (_, energyOf, count) => lambdaFor(defaultDistor
 const stepFor = (lambda: number, curvature: number): number => Math.sqrt(lambda / (perBit * curvature));
 
 const geometricMean = (numbers: Float64Array): number =>
-  Math.exp(numbers.reduce((sum, one) => sum + Math.log(one), 0) / numbers.length);
+  Math.exp(numbers.reduce((sum, value) => sum + Math.log(value), 0) / numbers.length);
 
 /** How errors of a weight's values change the layer's error. */
 interface ErrorModel {
@@ -95,50 +95,50 @@ interface ErrorModel {
   readonly curvatures: readonly Float64Array[];
 }
 
-const curvedOf = new WeakMap<Gram, ErrorModel>();
+const errorModels = new WeakMap<Gram, ErrorModel>();
 
 /** Returns reads of each row. Rows that calibration does not read count as read once and at a tenth of the mean. */
 function readsOfRows({ reads }: RowReads, count: number): Float64Array {
   const rows = new Float64Array(count);
   let total = 0;
-  for (const [index, own] of reads) {
+  for (const [index, readCount] of reads) {
     const row = index < 0 ? index + count : index;
-    rows[row] = (rows[row] ?? 0) + own;
-    total += own;
+    rows[row] = (rows[row] ?? 0) + readCount;
+    total += readCount;
   }
-  return rows.map((own) => own + 1 + total / count / 10);
+  return rows.map((readCount) => readCount + 1 + total / count / 10);
 }
 
 /** Computed once for scales and codes. */
-async function curvedBy({ matrices }: SlicedWeight, context: LayerContext<Evidence>): Promise<ErrorModel> {
+async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Evidence>): Promise<ErrorModel> {
   const { evidence } = context;
   if (evidence === undefined || "reads" in evidence) {
     const curvatures = matrices.map(({ columns }) => new Float64Array(columns).fill(1));
-    const alike = { gram: undefined, correction: undefined, curvatures };
-    return evidence === undefined ? alike : { ...alike, rows: readsOfRows(evidence, matrices[0]?.rows ?? 0) };
+    const model = { gram: undefined, correction: undefined, curvatures };
+    return evidence === undefined ? model : { ...model, rows: readsOfRows(evidence, matrices[0]?.rows ?? 0) };
   }
-  const found = curvedOf.get(evidence);
-  if (found !== undefined) return found;
+  const cached = errorModels.get(evidence);
+  if (cached !== undefined) return cached;
   const means = evidence.groups.map(({ rows, data }) => {
     let sum = 0;
-    for (let at = 0; at < data.length; at += rows + 1) sum += data[at] ?? 0;
+    for (let index = 0; index < data.length; index += rows + 1) sum += data[index] ?? 0;
     return sum / rows;
   });
-  const mean = means.reduce((sum, one) => sum + one, 0) / means.length;
+  const mean = means.reduce((sum, value) => sum + value, 0) / means.length;
   const groups = evidence.groups.map(({ rows, data }, group) => {
     // A group without inputs keeps its values as well as any other.
-    const added = ownDamping * (means[group] ?? 0) + damping * mean || 1;
+    const added = groupDamping * (means[group] ?? 0) + damping * mean || 1;
     return matrix(
       rows,
       rows,
-      data.map((value, at) => (at % (rows + 1) === 0 ? value + added : value)),
+      data.map((value, index) => (index % (rows + 1) === 0 ? value + added : value)),
     );
   });
   const gram = { ...evidence, groups };
   const correction = await correctionBy(context, gram, 0);
-  const curved = { gram, correction, curvatures: correction.surgeons.map(curvaturesOf) };
-  curvedOf.set(evidence, curved);
-  return curved;
+  const model = { gram, correction, curvatures: correction.surgeons.map(curvaturesOf) };
+  errorModels.set(evidence, model);
+  return model;
 }
 
 /** Returns Σ rows E H Eᵀ. */
@@ -148,12 +148,12 @@ async function errorOf(
   { multiply }: Pick<LayerContext, "multiply">,
 ): Promise<number> {
   let sum = 0;
-  for (const [group, own] of errors.entries()) {
+  for (const [group, error] of errors.entries()) {
     const h = gram?.groups[group];
-    const moved = h === undefined ? own : await multiply(own, h);
-    for (let row = 0; row < own.rows; row++) {
-      const start = row * own.columns;
-      sum += (rows?.[row] ?? 1) * dot(own.data, start, moved.data, start, own.columns);
+    const product = h === undefined ? error : await multiply(error, h);
+    for (let row = 0; row < error.rows; row++) {
+      const start = row * error.columns;
+      sum += (rows?.[row] ?? 1) * dot(error.data, start, product.data, start, error.columns);
     }
   }
   return sum;
@@ -168,14 +168,14 @@ function scalesFrom(
   const { matrices, slices, numbers, sliceAt } = weight;
   const { low, high } = grid;
   const zeroPoint = centerOf(grid);
-  const own = new Float64Array(slices);
+  const steps = new Float64Array(slices);
   for (const [group, { rows, columns }] of matrices.entries())
     for (let row = 0; row < (columns === 0 ? 0 : rows); row++) {
       const slice = sliceAt(group, row, 0);
-      own[slice] = Math.max(own[slice] ?? 0, stepAt(group, row));
+      steps[slice] = Math.max(steps[slice] ?? 0, stepAt(group, row));
     }
-  return Array.from(own, (step, slice) => {
-    const largest = numbers(slice).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return Array.from(steps, (step, slice) => {
+    const largest = numbers(slice).reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
     const scale = Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale);
     return { scale: Math.fround(slices === 1 ? scale : shortened(scale)), zeroPoint };
   });

@@ -2,11 +2,11 @@ import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } 
 import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
-import { roundedTo, scaleFor } from "../grid.ts";
+import { roundToGrid, scaleFor } from "../grid.ts";
 import { mse } from "./mse.ts";
 
 /** Candidates are twentieths of the range, from 5/20, and the scale with the least squared weight error. */
-const [parts, fewest] = [20, 5];
+const [parts, minParts] = [20, 5];
 
 /**
  * Sequential MSE (AIMET): the range of each slice is cut to p · [min, max] with the p that minimizes the output error
@@ -24,12 +24,15 @@ export async function scalesByAnswers(
   const { groups } = evidence;
   const { matrices, slices, numbers, sliceAt } = weight;
   const ranges = Array.from({ length: slices }, (_, slice) => {
-    const own = numbers(slice);
-    return [own.reduce((a, b) => Math.min(a, b), 0), own.reduce((a, b) => Math.max(a, b), 0)] as const;
+    const values = numbers(slice);
+    return [values.reduce((a, b) => Math.min(a, b), 0), values.reduce((a, b) => Math.max(a, b), 0)] as const;
   });
-  const usual = mse.scales(weight, grid);
-  const cuts = Array.from({ length: parts - fewest + 1 }, (_, at) => (parts - at) / parts);
-  const candidates = [usual, ...cuts.map((cut) => ranges.map(([min, max]) => scaleFor(grid, min * cut, max * cut)))];
+  const leastSquares = mse.scales(weight, grid);
+  const cuts = Array.from({ length: parts - minParts + 1 }, (_, index) => (parts - index) / parts);
+  const candidates = [
+    leastSquares,
+    ...cuts.map((cut) => ranges.map(([min, max]) => scaleFor(grid, min * cut, max * cut))),
+  ];
   const errors = candidates.map(() => new Float64Array(slices));
   for (const [group, { rows, columns, data }] of matrices.entries()) {
     const [seen, width] = [groups[group], grid.block ?? columns];
@@ -38,29 +41,29 @@ export async function scalesByAnswers(
     for (let from = 0; gram !== undefined && from < columns; from += width) {
       const to = Math.min(columns, from + width);
       const block = sliceColumns(sliceRows(gram, from, to), from, to);
-      const apart = matrix(rows, to - from);
-      for (const [at, scales] of candidates.entries()) {
+      const difference = matrix(rows, to - from);
+      for (const [index, scales] of candidates.entries()) {
         for (let row = 0; row < rows; row++) {
-          const own = scales[sliceAt(group, row, from)];
-          for (let column = from; own !== undefined && column < to; column++) {
+          const scale = scales[sliceAt(group, row, from)];
+          for (let column = from; scale !== undefined && column < to; column++) {
             const value = data[row * columns + column] ?? 0;
-            apart.data[row * (to - from) + column - from] = roundedTo(grid, own, value) - value;
+            difference.data[row * (to - from) + column - from] = roundToGrid(grid, scale, value) - value;
           }
         }
-        const moved = await multiply(apart, block);
-        const sums = errors[at] ?? new Float64Array();
+        const product = await multiply(difference, block);
+        const sums = errors[index] ?? new Float64Array();
         for (let row = 0; row < rows; row++) {
           const slice = sliceAt(group, row, from);
-          sums[slice] = (sums[slice] ?? 0) + rowDot(apart, moved, row);
+          sums[slice] = (sums[slice] ?? 0) + rowDot(difference, product, row);
         }
       }
     }
   }
-  return usual.map((first, slice) => {
+  return leastSquares.map((first, slice) => {
     let [best, least] = [first, Number.POSITIVE_INFINITY];
-    for (const [at, scales] of candidates.entries()) {
-      const [own, error = Number.NaN] = [scales[slice], errors[at]?.[slice]];
-      if (own !== undefined && error < least) [best, least] = [own, error];
+    for (const [index, scales] of candidates.entries()) {
+      const [scale, error = Number.NaN] = [scales[slice], errors[index]?.[slice]];
+      if (scale !== undefined && error < least) [best, least] = [scale, error];
     }
     return best;
   });
@@ -68,7 +71,8 @@ export async function scalesByAnswers(
 
 function rowDot({ columns, data }: Matrix, other: Matrix, row: number): number {
   let sum = 0;
-  for (let at = row * columns; at < (row + 1) * columns; at++) sum += (data[at] ?? 0) * (other.data[at] ?? 0);
+  for (let index = row * columns; index < (row + 1) * columns; index++)
+    sum += (data[index] ?? 0) * (other.data[index] ?? 0);
   return sum;
 }
 

@@ -1,10 +1,11 @@
 /** Settings and formats of layers that lose less, for the precision fallback, and settings for a download size. */
+import { PithError } from "../../core/errors.ts";
 import type { Change, OptionValues } from "../../core/pass/pass.ts";
-import { admitsLowEntropy, areCodes, isLowEntropy, withDtype } from "./options.ts";
 import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
+import { admitsLowEntropy, areIntegers, isLowEntropy, withDtype } from "./settings.ts";
 
 /** Distortions of rate–distortion optimized rounding, a factor of √2 apart: from about 0.5 to 5 bits per weight after brotli. */
-export const distortions = Array.from({ length: 21 }, (_, at) => Number((0.32 * 2 ** (-at / 2)).toPrecision(2)));
+export const distortions = Array.from({ length: 21 }, (_, index) => Number((0.32 * 2 ** (-index / 2)).toPrecision(2)));
 
 /** Returns lower distortions. */
 export const milderSettings = (options: OptionValues): readonly OptionValues[] =>
@@ -14,14 +15,27 @@ export const milderSettings = (options: OptionValues): readonly OptionValues[] =
       )
     : [];
 
-/** Returns the rounding method whose values brotli shortens, with all distortions; nothing if the options choose other values. */
-export const downloadSettings = ({ rounder = rdoq.id, ...options }: OptionValues): readonly OptionValues[] =>
-  rounder === rdoq.id && admitsLowEntropy(options) ? distortions.map((distortion) => ({ rounder, distortion })) : [];
+/**
+ * Returns the rounding method whose values brotli shortens, with all distortions.
+ * @throws PithError E_OPTION if the options choose other values.
+ */
+export function downloadSettings(options: OptionValues): readonly OptionValues[] {
+  if (isLowEntropy({ rounder: rdoq.id, ...options }) && admitsLowEntropy(options))
+    return distortions.map((distortion) => ({ rounder: rdoq.id, distortion }));
+  throw new PithError(
+    "E_OPTION",
+    "a download size needs 8-bit integers that the rounding method rdoq chooses, and the options ask for other values.",
+    { hint: "Use --scheme weights, dynamic or static, and remove --bits, --block, --weights and --rounder." },
+  );
+}
 
 /** Returns the higher-precision formats of a layer as `overrides`: more bits, then float. */
 export function milderForms(options: OptionValues, { kind, bits }: Change): readonly OptionValues[] {
   const { scheme, weights } = withDtype(options);
   if (kind !== "quantized" || bits === undefined || scheme === "float16" || scheme === "bfloat16") return [];
-  const wider = [...(bits < 4 ? [{ bits: 4 }] : []), areCodes(weights) ? { bits: 8 } : { bits: 8, weights: "int8" }];
+  const wider = [
+    ...(bits < 4 ? [{ bits: 4 }] : []),
+    areIntegers({ weights }) ? { bits: 8 } : { bits: 8, weights: "int8" },
+  ];
   return [...(bits < 7 ? wider : []), { float: true }];
 }

@@ -1,0 +1,312 @@
+/**
+ * Parses the flat options of `quantize` into one value per step. Its type has exactly the options of the step's scheme.
+ */
+import type { Layer } from "../../core/analysis/layers.ts";
+import { ownOptions } from "../../core/analysis/selection.ts";
+import { PithError } from "../../core/errors.ts";
+import type { OptionValues } from "../../core/pass/pass.ts";
+import { type DtypeStep, dtypeNames, dtypes } from "./dtypes.ts";
+import type { FlatOptions } from "./options.ts";
+import { gptaq } from "./rounders/gptaq.ts";
+import { rounders } from "./rounders/index.ts";
+import { nearest } from "./rounders/nearest.ts";
+import { defaultDistortion, rdoq } from "./rounders/rdoq.ts";
+import { bfloat16, lackOf } from "./runtimes.ts";
+
+export type ActivationType = FlatOptions["activations"];
+export const isWide = (type: ActivationType): boolean => type.endsWith("16");
+
+type WeightCodes = NonNullable<FlatOptions["weights"]>;
+type IntegerCodes = Extract<WeightCodes, "int8" | "uint8">;
+
+type Shared = Pick<FlatOptions, "layers" | "except" | "target" | "data" | "samples"> & {
+  readonly unfit?: ReadonlySet<string>;
+};
+
+/** Low-entropy values: an error of the outputs, relative to their power, and the training of the values, if any. */
+export interface LowEntropy {
+  readonly distortion: number;
+  readonly training?: Pick<FlatOptions, "augment" | "checkpoint" | "resume"> & { readonly epochs: number };
+}
+
+type Rounded = Shared &
+  Pick<FlatOptions, "perChannel" | "zeroPoints" | "overrides" | "equalize" | "biasCorrection"> & {
+    readonly bits: NonNullable<FlatOptions["bits"]>;
+    readonly rounder: NonNullable<FlatOptions["rounder"]>;
+    readonly lowEntropy?: LowEntropy;
+  };
+
+export type WeightsSettings = Rounded &
+  Pick<FlatOptions, "weights" | "block" | "onnxOnly"> &
+  Pick<DtypeStep, "everywhere"> & { readonly scheme: "weights" };
+export type DynamicSettings = Rounded & { readonly scheme: "dynamic"; readonly weights?: IntegerCodes | undefined };
+export type StaticSettings = Rounded &
+  Pick<FlatOptions, "activations" | "ranges"> & {
+    readonly scheme: "static";
+    readonly weights?: IntegerCodes | undefined;
+  };
+/** Settings of the schemes that round weights of layers to integers or a palette. */
+export type RoundedSettings = WeightsSettings | DynamicSettings | StaticSettings;
+export type HalfSettings = Shared & Pick<DtypeStep, "arithmetic"> & { readonly scheme: "float16" | "bfloat16" };
+export type QuantizeSettings = RoundedSettings | HalfSettings;
+
+export const isHalf = (settings: QuantizeSettings): settings is HalfSettings =>
+  settings.scheme === "float16" || settings.scheme === "bfloat16";
+
+type Scheme = QuantizeSettings["scheme"];
+
+const roundedSchemes = ["weights", "dynamic", "static"] as const;
+
+/** The schemes that have an option; all schemes have the others. */
+const schemesByOption: Readonly<Partial<Record<string, readonly Scheme[]>>> = {
+  ...{ bits: roundedSchemes, weights: roundedSchemes, perChannel: roundedSchemes, zeroPoints: roundedSchemes },
+  ...{ rounder: roundedSchemes, overrides: roundedSchemes, distortion: roundedSchemes, epochs: roundedSchemes },
+  ...{ augment: roundedSchemes, checkpoint: roundedSchemes, resume: roundedSchemes },
+  ...{ block: ["weights"], onnxOnly: ["weights"], activations: ["static"], ranges: ["static"] },
+};
+
+export const hasOption = (scheme: Scheme, option: string): boolean =>
+  schemesByOption[option]?.includes(scheme) !== false;
+
+/** Values that change nothing, so that every scheme accepts them. */
+const neutral: OptionValues = {
+  ...{ perChannel: true, zeroPoints: false, onnxOnly: false, activations: "uint8", ranges: "min-max" },
+  resume: false,
+  rounder: nearest.id,
+};
+
+const integerBits: Readonly<Record<RoundedSettings["scheme"], readonly number[]>> = {
+  weights: [8, 6, 5, 4, 3, 2],
+  static: [8, 7, 4],
+  dynamic: [8, 7],
+};
+
+/** @param at the option, whose name callers add to the sentence. */
+const rejection = (at: string, sentence: string, hint?: string): PithError =>
+  new PithError("E_OPTION", `${sentence}.`, { at, hint });
+
+/** Returns the settings of each step of a scheme or dtype. @throws PithError E_OPTION for options that contradict each other. */
+export function settingsOfSteps({ scheme, dtype, ...options }: FlatOptions): readonly QuantizeSettings[] {
+  if (dtype === undefined) return scheme === undefined ? [] : [settingsOfStep(options, { scheme })];
+  const [first, ...later] = dtypes[dtype].steps;
+  const isHalf = first.scheme === "float16";
+  for (const key of ["bits", "block", "weights"] as const) {
+    const fixed = first[key] ?? (key === "bits" && !isHalf ? defaultBits(first) : undefined);
+    if (options[key] === undefined || options[key] === fixed) continue;
+    const sentence = `\`${key}\` is ${fixed ?? "not free"} in the dtype "${dtype}", got ${options[key]}`;
+    throw new PithError("E_OPTION", `${sentence}.`, { hint: "Use `scheme` instead of `dtype` to choose it." });
+  }
+  // Options of the integers do not apply to a later float16 step.
+  const shared = sharedSettings(options);
+  return [settingsOfStep(options, first), ...later.map(({ arithmetic }) => ({ ...shared, ...float16, arithmetic }))];
+}
+
+const float16 = { scheme: "float16" } as const;
+
+type Choices = Omit<FlatOptions, "scheme" | "dtype">;
+
+const sharedSettings = ({ layers, except, target, data, samples }: Choices): Shared => ({
+  ...{ layers, except, target, data, samples },
+});
+
+function settingsOfStep(
+  given: Choices,
+  step: Omit<DtypeStep, "scheme"> & { readonly scheme: Scheme },
+): QuantizeSettings {
+  const { scheme, arithmetic, everywhere } = step;
+  requireOptionsOf(scheme, given);
+  for (const [pattern, override] of Object.entries(given.overrides ?? {})) requireOptionsOf(scheme, override, pattern);
+  if (scheme === "bfloat16") requireBfloat16(given);
+  const shared = sharedSettings(given);
+  if (scheme === "float16" || scheme === "bfloat16") return { ...shared, scheme, arithmetic };
+  const options = { ...given, ...step };
+  const { perChannel, zeroPoints, overrides, equalize, biasCorrection, weights, block, onnxOnly } = options;
+  const { rounder = given.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = given;
+  const bits = options.bits ?? defaultBits(options);
+  const rounded = {
+    ...shared,
+    ...{ perChannel, zeroPoints, overrides, equalize, biasCorrection, bits, rounder },
+    ...lowEntropyOf({ ...options, rounder }),
+  };
+  const layers = everySetting({ scheme, rounder, bits, block, weights, onnxOnly, zeroPoints, overrides });
+  for (const { weights: codes } of layers)
+    if (scheme !== "weights" && !areIntegers({ weights: codes }))
+      throw rejection(
+        "weights",
+        `${codes} is not available in the scheme "${scheme}"`,
+        'The scheme "weights" stores it.',
+      );
+  requireRounder(layers);
+  for (const layer of layers) requireWidth(layer);
+  if (scheme === "weights") return { ...rounded, scheme, weights, block, onnxOnly, everywhere };
+  const integers = { ...rounded, weights: weights === "uint8" || weights === "int8" ? weights : undefined };
+  if (scheme === "dynamic") return { ...integers, scheme };
+  const { activations, ranges } = options;
+  if (activations === "int8" && layers.some((layer) => layer.weights === "uint8"))
+    throw rejection(
+      "weights",
+      "int8 activations need int8 weights, got uint8",
+      "ONNX Runtime's kernels multiply int8 activations by int8 weights only, and uint8 activations by either.",
+    );
+  return { ...integers, scheme, activations, ranges };
+}
+
+/** @param pattern the layers of an override, if the options belong to one. */
+function requireOptionsOf(scheme: Scheme, options: OptionValues, pattern?: string): void {
+  for (const [key, value] of Object.entries(options)) {
+    if (value === undefined || value === neutral[key] || hasOption(scheme, key)) continue;
+    const isRounder = key === "rounder";
+    if (isRounder && rounders.known(value) === nearest) continue;
+    const sentence = isRounder ? `${scheme} always rounds to nearest` : `the scheme "${scheme}" has no such option`;
+    const hint = `Schemes that have it: ${(schemesByOption[key] ?? []).map((name) => `"${name}"`).join(", ")}.`;
+    throw pattern === undefined
+      ? rejection(key, sentence, hint)
+      : rejection("overrides", `${pattern}: \`${key}\`: ${sentence}`, hint);
+  }
+}
+
+function requireBfloat16(options: Choices): void {
+  const lack = lackOf(bfloat16, options);
+  if (lack === undefined) return;
+  throw rejection(
+    "scheme",
+    `bfloat16 is ${lack.reason}`,
+    'Schemes for every `target` are "weights", "dynamic", "static" and "float16"; GPUs compute in float: "weights", or `dtype: "fp16"`.',
+  );
+}
+
+type WeightChoice = Pick<FlatOptions, "block" | "weights" | "onnxOnly" | "zeroPoints"> &
+  Pick<Rounded, "bits" | "rounder"> & { readonly scheme: RoundedSettings["scheme"] };
+
+/** An option, whether other options contradict it, the error and its hint. */
+type Rule = readonly [option: string, isBroken: boolean, sentence: string, hint: string];
+
+function requireRules(rules: readonly Rule[]): void {
+  for (const [option, isBroken, sentence, hint] of rules) if (isBroken) throw rejection(option, sentence, hint);
+}
+
+function requireRounder(layers: readonly WeightChoice[]): void {
+  const [{ rounder: choice, weights } = { rounder: nearest.id, weights: undefined }] = layers;
+  const rounder = rounders.known(choice);
+  const hasBlocks = layers.some(({ block, bits }) => block !== undefined || bits === 4 || bits === 2);
+  requireRules([
+    [
+      "rounder",
+      rounder !== undefined && rounder !== nearest && layers.every((layer) => !areIntegers(layer)),
+      `the values of ${weights} are given, got "${rounder?.id}"`,
+      "Weights are rounded to the nearest of these values.",
+    ],
+    [
+      "rounder",
+      isLowEntropy({ rounder: choice }) && !layers.every((layer) => admitsLowEntropy({ ...layer })),
+      "rdoq chooses the steps of 8-bit integers: `bits` below 8, `block`, `zeroPoints` and other `weights` do not apply",
+      "`distortion` sets how many bits a weight has after compression.",
+    ],
+    [
+      "rounder",
+      rounder?.zeroPoints === true && !hasBlocks,
+      `"${rounder?.id}" computes zero points of blocks, but the options select no blocks`,
+      "`bits: 4` and `bits: 2` store matrix products in blocks, and so does 8 bits with `block: 32`.",
+    ],
+  ]);
+}
+
+function requireWidth(layer: WeightChoice): void {
+  const { scheme, bits, block, weights, onnxOnly } = layer;
+  const widths = integerBits[scheme];
+  const isInteger = areIntegers(layer);
+  requireRules([
+    ["bits", weights === "nf4" && bits !== 8 && bits !== 4, `nf4 has 4, got ${bits}`, "Omit `bits`."],
+    [
+      "bits",
+      isInteger && !widths.includes(bits),
+      `the scheme "${scheme}" takes ${widths.slice(0, -1).join(", ")} or ${widths.at(-1)}, got ${bits}`,
+      scheme === "weights"
+        ? '`weights: "palette"` takes 1 to 8.'
+        : 'The scheme "weights" supports fewer bits; it computes in float.',
+    ],
+    [
+      "block",
+      isInteger && block !== undefined && ![8, 4, 2].includes(bits),
+      `blocks support 8, 4 or 2 bits, got ${bits}`,
+      "Without it, each output channel has a scale.",
+    ],
+    [
+      "onnxOnly",
+      isInteger && bits === 2 && onnxOnly,
+      "blocks have 4 or 8 bits in operators of ONNX, got 2",
+      "ONNX Runtime 1.30 multiplies with 2-bit weights of DequantizeLinear wrongly. `MatMulNBits`, which it writes without `onnxOnly`, is right.",
+    ],
+  ]);
+}
+
+/** Returns the settings of low-entropy values, if the rounding method computes them. */
+function lowEntropyOf(options: Choices): { readonly lowEntropy?: LowEntropy } {
+  const { rounder, distortion, epochs, augment, checkpoint, resume } = options;
+  const hasMethod = isLowEntropy({ rounder });
+  const otherMethod = `belongs to the rounding method "rdoq", got "${rounders.known(rounder)?.id ?? rounder}"`;
+  const noTraining = "belongs to a training, but no `epochs` are given";
+  const noFolder = "expected `checkpoint`, the folder to continue from";
+  requireRules([
+    ["epochs", epochs !== undefined && !hasMethod, otherMethod, 'Pass `rounder: "rdoq"`.'],
+    ["distortion", distortion !== undefined && !hasMethod, otherMethod, 'Pass `rounder: "rdoq"`.'],
+    ["augment", augment !== undefined && epochs === undefined, noTraining, "Pass epochs, such as 2."],
+    ["checkpoint", checkpoint !== undefined && epochs === undefined, noTraining, "Pass epochs, such as 2."],
+    ["resume", resume && checkpoint === undefined, noFolder, "Pass the folder of the stopped training."],
+  ]);
+  if (!hasMethod) return {};
+  const training = epochs === undefined ? {} : { training: { epochs, augment, checkpoint, resume } };
+  return { lowEntropy: { distortion: distortion ?? defaultDistortion, ...training } };
+}
+
+/** Returns whether an override keeps a layer in float. */
+export const staysFloat = (layer: Layer, options: RoundedSettings): boolean =>
+  ownOptions<RoundedSettings & { readonly float?: boolean | undefined }>(options, layer).own.float === true;
+
+/** Default bits of a weight: 7 for int8 products, which are then exact on every processor (`multipliedBits`). */
+export const defaultBits = ({
+  scheme,
+  weights,
+}: {
+  readonly scheme: Scheme;
+  readonly weights?: WeightCodes | undefined;
+}): 7 | 8 => ((scheme === "dynamic" || scheme === "static") && weights !== "uint8" ? 7 : 8);
+
+/** Returns whether the options request integers, which is the default. */
+export const areIntegers = ({ weights }: { readonly weights?: unknown }): boolean =>
+  weights === undefined || weights === "int8" || weights === "uint8";
+
+/** Returns the options of the pass and those of each override. */
+export const everySetting = <O extends { readonly overrides?: unknown }>(options: O): readonly O[] => [
+  options,
+  ...Object.values(Object(options.overrides)).map((override) => ({ ...options, ...Object(override) })),
+];
+
+/** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
+export function withDtype({ dtype, ...options }: OptionValues): OptionValues {
+  const name = dtypeNames.find((known) => known === dtype);
+  return name === undefined ? options : { ...options, ...dtypes[name].steps[0] };
+}
+
+export const isLowEntropy = ({ rounder }: OptionValues): boolean => rounder === rdoq.id || rounder === rdoq;
+
+/** Returns whether the values of all layers can be low-entropy: integers of 8 bits without blocks and zero points. */
+export const admitsLowEntropy = (options: OptionValues): boolean =>
+  everySetting(withDtype(options)).every(
+    ({ scheme, bits = 8, block, weights, zeroPoints }) =>
+      scheme !== "float16" &&
+      scheme !== "bfloat16" &&
+      areIntegers({ weights }) &&
+      // 7-bit integers use the storage of 8 bits, but their sums never overflow.
+      Number(bits) >= 7 &&
+      block === undefined &&
+      zeroPoints !== true,
+  );
+
+/** Returns whether the default rounding method reconstructs layer outputs: low-bit weights lose too much otherwise. */
+export const reconstructsOutputs = (options: OptionValues): boolean =>
+  options.rounder === undefined &&
+  everySetting(withDtype(options)).some(
+    ({ scheme, bits, weights }) =>
+      scheme === "weights" && typeof bits === "number" && bits < 8 && areIntegers({ weights }),
+  );
