@@ -10,8 +10,8 @@ import {
   understood,
 } from "../../core/pass/options.ts";
 import type { OptionValues } from "../../core/pass/pass.ts";
-import { augmentationOption, parseAugmentation } from "../../data/augment-options.ts";
-import { datasetOption } from "../../data/option.ts";
+import { datasetOption } from "../../data/batches/option.ts";
+import { augmentationOption, parseAugmentation } from "../../data/images/augment-options.ts";
 import { type DtypeName, dtypeNames, dtypes } from "./dtypes.ts";
 import { rounders } from "./rounders/index.ts";
 import { defaultDistortion } from "./rounders/rdoq.ts";

@@ -14,7 +14,7 @@ import { replaceReads, replaceUses, substitute } from "../../core/graph/replace.
 import { quantizeWeights } from "../../core/math/index.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
-import { trainPart } from "../../data/open.ts";
+import { trainPart } from "../../data/sources/open.ts";
 import { keepLayerName } from "../../rewrite/edit/keep-layer-name.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
