@@ -22,7 +22,7 @@ import type { Model } from "../src/core/graph/model.ts";
 import { open, save } from "../src/core/onnx/index.ts";
 import type { Batch } from "../src/core/tensor/types.ts";
 import { memory } from "../src/data/batches/indexed.ts";
-import { type OnTarget, rightOn } from "../src/judge/compare/right-on.ts";
+import { checkTargets, type OnTarget } from "../src/judge/compare/target-check.ts";
 import type { RunTarget } from "../src/runtime/run/run-target.ts";
 import { type QuantizeOptions, quantize } from "../src/techniques/quantize/index.ts";
 import { heading, line, table } from "./lib/print.ts";
@@ -220,7 +220,7 @@ for (const path of paths) {
       });
       const file = join(temporary, "model.onnx");
       await save(model, file);
-      const found = await rightOn(engine, [here, ...places], original, await open(file), { seed });
+      const found = await checkTargets(engine, [here, ...places], original, await open(file), { seed });
       rows.push([format, ...found.map((one, at) => cell(one, at === 0 ? undefined : found[0]))]);
       for (const { where, right, found: words, layer } of found) {
         if (right !== true)

@@ -5,7 +5,7 @@ import { parseModel } from "../../src/core/graph/index.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
-import { judgedBatch } from "../../src/judge/compare/batch-dependence.ts";
+import { chooseBatch } from "../../src/judge/compare/batch-dependence.ts";
 import { agreement, compare } from "../../src/judge/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
@@ -25,8 +25,8 @@ test("measures a dynamically quantized model one sample at a time, though its ou
 }`);
   const dynamic = model.clone();
   await quantize(dynamic, { scheme: "dynamic" });
-  expect(await judgedBatch(engine, [model], data, "R²")).toMatchObject({ batch: 64, note: undefined });
-  const found = await judgedBatch(engine, [dynamic], data, "R²");
+  expect(await chooseBatch(engine, [model], data, "R²")).toMatchObject({ batch: 64, note: undefined });
+  const found = await chooseBatch(engine, [dynamic], data, "R²");
   expect(found).toMatchObject({ batch: 1, note: expect.stringMatching(/they differ by up to \d\.\d+ %/) });
 });
 
@@ -47,7 +47,7 @@ test("draws the same random numbers in both models, and says that they are drawn
       Float32Array.from({ length: 1600 }, (_, at) => Math.sin(at)),
     ),
   });
-  const { note } = await judgedBatch(engine, [result], data, "agreement");
+  const { note } = await chooseBatch(engine, [result], data, "agreement");
   expect(note).toMatch(/^The model draws random numbers: both models draw the same ones/);
   const { candidate } = await compare(engine, model, result, data, agreement());
   expect(candidate.value).toBeGreaterThan(0.9);

@@ -10,7 +10,7 @@ import {
   compareFunction,
   compareOnSamples,
   compareRuns,
-  lostIn,
+  lossOf,
 } from "../../src/judge/compare/compare-function.ts";
 import type { Pair } from "../../src/runtime/run/paired-runs.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
@@ -149,7 +149,7 @@ describe("the form of outputs", () => {
     for (const values of ["all", "all but the answer", "none"] as const)
       for (const output of [undefined, "y"]) {
         const found = await compareOnSamples(createEngine(), original(), result(), rows(40), { values, output });
-        expect(lostIn(found)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
+        expect(lossOf(found)).toContain(text.replace("on random inputs ", "").replace(/ is .*/, ""));
       }
   });
 
@@ -160,14 +160,14 @@ describe("the form of outputs", () => {
       const found = await compareOnSamples(createEngine(), before, after, rows(count), {
         values: "all but the answer",
       });
-      expect(lostIn(found)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
+      expect(lossOf(found)).toBe('on the samples output "y" is [1, 4] instead of [1, 1, 4]');
     }
   });
 
   test("is not lost where only values differ that are not compared", async () => {
     const result = two("y = Relu(x)\n  z = Abs(x)");
     const compared = (options: object) =>
-      compareOnSamples(createEngine(), original(), result, rows(40), options).then(lostIn);
+      compareOnSamples(createEngine(), original(), result, rows(40), options).then(lossOf);
     expect(await compared({ values: "none" })).toBeUndefined();
     expect(await compared({ values: "all", output: "y" })).toBeUndefined();
     expect(await compared({ values: "all but the answer" })).toMatch(/^output "z": on the samples/);
@@ -464,7 +464,7 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
     const [original, result] = [parseModel(mlp), parseModel(mlp)];
     await prune(result, { amount: 1 });
     const found = await compareOnSamples(createEngine(), original, result, samples(count));
-    expect(lostIn(found)).toMatch(text);
+    expect(lossOf(found)).toMatch(text);
   });
 
   test("two are not lost that are not far apart", async () => {
@@ -500,11 +500,11 @@ graph (x: float32[n, 16]) -> (y: float32[n, 10]) {
           pairs.push({ feeds: { x: before }, samples: 2, expected: { y: before }, got: { y: after } });
       }
       const runs = { pairs, without: [], original: relu, result: relu, otherDraws: undefined };
-      return compareRuns("the samples", runs).worst;
+      return compareRuns(runs, memory("texts", { x: float32([1], [0]) })).likeness;
     };
     // What differs from place to place of the last axis is no variation over samples.
     expect(texts(0.1)).toMatchObject({ samples: 6, signalToNoise: expect.closeTo(20, -0.5) });
-    expect(lostIn(texts(2))).toContain("a constant would be as close");
+    expect(lossOf(texts(2))).toContain("a constant would be as close");
   });
 });
 

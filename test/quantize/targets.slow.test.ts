@@ -7,7 +7,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { memory } from "../../src/data/index.ts";
-import { rightOn } from "../../src/judge/compare/right-on.ts";
+import { checkTargets } from "../../src/judge/compare/target-check.ts";
 import { dtypeNames } from "../../src/techniques/quantize/dtypes.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
@@ -89,7 +89,7 @@ describe.skipIf(program === undefined).each(["wasm", "webgpu"] as const)("in %s 
       const result = original.clone();
       const asked: QuantizeOptions = { ...options, target: [name] };
       await quantize(result, asked);
-      const [found] = await rightOn(native, [target], original, result, { seed: 0 });
+      const [found] = await checkTargets(native, [target], original, result, { seed: 0 });
       // Without a graphics card there is no arithmetic in float16.
       const untold = target.lacks !== undefined && found?.found.endsWith(target.lacks.why) === true;
       expect(found).toMatchObject({ right: untold ? undefined : true });

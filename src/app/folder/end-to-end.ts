@@ -9,7 +9,7 @@ import { open } from "../../core/onnx/index.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { openTokenizer, readSettings, type TextTokenizer } from "../../data/text/tokenizer.ts";
-import { batchInvariance, sameDirection } from "../../judge/compare/batch-dependence.ts";
+import { batchInvariance, minEqualCosine } from "../../judge/compare/batch-dependence.ts";
 import { type Comparison, compare } from "../../judge/compare/compare.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { blameText, layerToBlame } from "../../runtime/noise/layer-errors.ts";
@@ -149,7 +149,7 @@ export const batchNote =
 /** "yes (64 samples)", "nearly (up to 0.5 % apart, 64 samples)", "no (up to 2.6 % apart, 64 samples)"; for texts "no (98.9 % of 192 tokens)". */
 export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndToEnd = {}): string {
   if (batch === undefined) return "";
-  const isSame = batch >= sameDirection;
+  const isSame = batch >= minEqualCosine;
   const number = tokens === undefined ? counted(batchSamples ?? 0, "sample") : counted(tokens, "token");
   if (isSame && batchApart === 0) return `yes (${number})`;
   const how = tokens === undefined ? `up to ${percent(batchApart)} apart, ${number}` : `${percent(batch)} of ${number}`;

@@ -22,22 +22,19 @@ export interface Channels {
 }
 
 export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels {
-  const found = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
-  const key = (value: Value, axis: number): string => `${axis} ${value.name}`;
+  const byAxis = new Map<string, { readonly unitOf: Int32Array; readonly refused: Group["refused"] }>();
+  const keyOf = (value: Value, axis: number): string => `${axis} ${value.name}`;
   for (const { slices, refused } of groups) {
     for (const { value, axis, unitOf } of slices) {
-      const place = key(value, axis);
-      if (!found.has(place)) found.set(place, { unitOf, refused });
+      const key = keyOf(value, axis);
+      if (!byAxis.has(key)) byAxis.set(key, { unitOf, refused });
     }
   }
   return ({ effective, role }) => {
-    const { unitOf = [], refused } = found.get(key(effective, role.out)) ?? {};
+    const { unitOf = [], refused } = byAxis.get(keyOf(effective, role.out)) ?? {};
     const units = [...unitOf];
-    const [first] = units.flatMap((unit) => refused?.get(unit) ?? []);
-    return {
-      cuttable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length,
-      kept: first,
-    };
+    const [kept] = units.flatMap((unit) => refused?.get(unit) ?? []);
+    return { cuttable: units.filter((unit) => unit >= 0 && refused?.has(unit) !== true).length, kept };
   };
 }
 
@@ -48,50 +45,41 @@ export function payingRank(layer: Layer): number | undefined {
   return largestRankThatSaves(outputs, inputs * taps);
 }
 
-/** One line per technique. Effects that depend on weight values are not predicted. */
+/** Returns one line per technique. Effects that depend on weight values are not predicted. */
 export function offersOf(
   layer: Layer,
   channels: Channels,
   inference: Inference,
   learned: ReadonlySet<Value>,
 ): readonly Offer[] {
-  return [pruning(layer, learned), cutting(layer, channels), quantizing(layer, inference), factorizing(layer)];
-}
-
-function pruning({ weight }: Layer, learned: ReadonlySet<Value>): Offer {
-  const miss = requireStored(weight, { ...weightNeeds.prune, learned });
-  return { technique: "prune", text: miss?.reason ?? "any weight can become zero", refused: miss !== undefined };
-}
-
-function cutting(layer: Layer, { cuttable, kept }: Channels): Offer {
-  const technique = "prune --structured";
-  const why = kept === undefined ? undefined : formatReason(kept);
-  if (cuttable === 0) return { technique, text: why ?? "its channels are not known", refused: true };
-  const rest = why === undefined ? "" : `; not the others: ${why}`;
-  return {
-    technique,
-    text: `${integer(cuttable)} of ${integer(layer.outputs)} channels can be removed${rest}`,
-    refused: false,
+  const effects: Readonly<Record<string, string | Miss>> = {
+    prune: requireStored(layer.weight, { ...weightNeeds.prune, learned }) ?? "any weight can become zero",
+    "prune --structured": cutEffect(layer, channels),
+    quantize: requireWeight(layer, weightNeeds.quantize) ?? quantizeEffect(layer, inference),
+    factorize: requireWeight(layer, weightNeeds.factorize) ?? factorizeEffect(layer),
   };
+  return Object.entries(effects).map(([technique, effect]) => {
+    const refused = effect instanceof Miss;
+    return { technique, text: refused ? effect.reason : effect, refused };
+  });
 }
 
-function quantizing(layer: Layer, inference: Inference): Offer {
-  const technique = "quantize";
-  const miss = requireWeight(layer, weightNeeds.quantize);
-  if (miss !== undefined) return { technique, text: miss.reason, refused: true };
-  const bound = inference.at(layer.node);
+function cutEffect({ outputs }: Layer, { cuttable, kept }: Channels): string | Miss {
+  const reason = kept && formatReason(kept);
+  if (cuttable === 0) return new Miss(reason ?? "its channels are not known");
+  const rest = reason === undefined ? "" : `; not the others: ${reason}`;
+  return `${integer(cuttable)} of ${integer(outputs)} channels can be removed${rest}`;
+}
+
+function quantizeEffect({ node, effective }: Layer, inference: Inference): string {
+  const bound = inference.at(node);
   const rule = bound instanceof Miss ? bound : bound.quantize();
-  const type = layer.effective.type?.type;
-  const alone = rule instanceof Miss ? rule.reason : type === "float32" ? undefined : `it computes in ${type}`;
-  const text = alone === undefined ? "weight and activations to 8 bits" : `its weight alone: ${alone}`;
-  return { technique, text, refused: false };
+  if (rule instanceof Miss) return `its weight alone: ${rule.reason}`;
+  const type = effective.type?.type;
+  return type === "float32" ? "weight and activations to 8 bits" : `its weight alone: it computes in ${type}`;
 }
 
-function factorizing(layer: Layer): Offer {
-  const technique = "factorize";
-  const miss = requireWeight(layer, weightNeeds.factorize);
-  if (miss !== undefined) return { technique, text: miss.reason, refused: true };
+function factorizeEffect(layer: Layer): string | Miss {
   const rank = payingRank(layer) ?? 0;
-  const text = rank === 0 ? "no rank makes it smaller" : `saves up to rank ${integer(rank)}`;
-  return { technique, text, refused: rank === 0 };
+  return rank === 0 ? new Miss("no rank makes it smaller") : `saves up to rank ${integer(rank)}`;
 }

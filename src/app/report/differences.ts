@@ -1,6 +1,8 @@
 import { counted, integer, minus } from "../../core/numbers.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Disagreement, LayerNoise, Run, RunData, SampleView, Variant } from "../../judge/record/data.ts";
 import { type Content, html, type Markup } from "./markup.ts";
+import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
 const maxLayers = 10;
 const maxReasons = 5;
@@ -10,37 +12,37 @@ const emptyBar = 60;
 export function disagreementsSection(run: Run): Markup | undefined {
   const { disagreements, data } = run;
   if (disagreements.length === 0) return undefined;
-  const variant = examinedOf(run);
-  const agreement = variant?.agreement;
+  const { agreement } = comparedVariant(run) ?? {};
   const differ = `on which original and ${resultText(run)} differ`;
-  const all = agreement === undefined ? undefined : Math.round((1 - agreement.value) * agreement.count);
-  const shown = integer(disagreements.length);
-  const which =
-    all !== undefined && all > disagreements.length
-      ? `${shown} of the ${integer(all)} samples ${differ}, spread over them`
-      : `${shown} ${disagreements.length === 1 ? "sample" : "samples"} ${differ}`;
+  const all = agreement === undefined ? 0 : Math.round((1 - agreement.value) * agreement.count);
+  const shown = disagreements.length;
+  const samples =
+    all > shown
+      ? `${integer(shown)} of the ${integer(all)} samples ${differ}, spread over them`
+      : `${counted(shown, "sample")} ${differ}`;
   return html`<h2>Samples with different predictions</h2>
-<p class="note">${which}, numbered by position in the test samples.</p>
+<p class="note">${samples}, numbered by position in the test samples.</p>
 <ul class="samples">
-${disagreements.map((one) => html`<li>${one.shown !== undefined && view(one.shown)}${answers(one, data.classes)}</li>\n`)}</ul>`;
+${disagreements.map((sample) => html`<li>${sample.shown && view(sample.shown)}${predictions(sample, data.classes)}</li>\n`)}</ul>`;
 }
 
-function examinedOf({ variants, chosen, examined = chosen }: Run): Variant | undefined {
+/** Returns the variant whose outputs were compared with the original's. */
+function comparedVariant({ variants, chosen, examined = chosen }: Run): Variant | undefined {
   return variants[examined ?? -1];
 }
 
 function resultText(run: Run): string {
-  return run.chosen === undefined ? (examinedOf(run)?.name ?? "result") : "result";
+  return run.chosen === undefined ? (comparedVariant(run)?.name ?? "result") : "result";
 }
 
-function answers({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
-  const called = (value: number): string => names?.[value] ?? `class ${value}`;
-  const answer = (value: number): Markup => {
+function predictions({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
+  const className = (value: number): string => names?.[value] ?? `class ${value}`;
+  const prediction = (value: number): Markup => {
     if (value < 0) return html`<b>nothing</b>`;
-    return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${called(value)}</b>`;
+    return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${className(value)}</b>`;
   };
-  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, label <b>${called(label)}</b>`}</p>
-<p>original: ${answer(original)}, result: ${answer(variant)}</p>`;
+  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, label <b>${className(label)}</b>`}</p>
+<p>original: ${prediction(original)}, result: ${prediction(variant)}</p>`;
 }
 
 function view(shown: SampleView): Content {
@@ -71,26 +73,23 @@ export function noiseSection(run: Run): Markup | undefined {
   return html`<h2>Layers changed most</h2>
 <p class="note">Signal to noise at the output of each layer, ${resultText(run)} compared with the original, on ${integer(noise.samples)} test samples. Errors propagate: the first layer with a low ratio is the most likely cause.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
 ${loudest.length > 0 && noiseTable(loudest, noise.layers)}
-${missesList(noise.misses)}`;
+${skippedText(noise.misses)}`;
 }
 
 function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
-  const row = (one: LayerNoise): Markup => {
-    const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(one) / emptyBar));
-    return html`<tr><td class="n">${integer(all.indexOf(one) + 1)}</td><td class="text"><span class="name">${one.layer}</span></td><td class="n">${minus(decibels(one).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span></td><td class="n">${minus(one.cosine.toFixed(4))}</td><td class="n">${one.maxError.toPrecision(3)}</td></tr>`;
+  const row = (noise: LayerNoise): Markup => {
+    const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(noise) / emptyBar));
+    const bar = html`${minus(decibels(noise).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span>`;
+    return html`<tr>${numberCell(integer(all.indexOf(noise) + 1))}<td class="text"><span class="name">${noise.layer}</span></td>${[bar, minus(noise.cosine.toFixed(4)), noise.maxError.toPrecision(3)].map((text) => numberCell(text))}</tr>`;
   };
-  return html`<div class="wide"><table>
-<thead><tr><th class="n">position</th><th>layer</th><th class="n">signal to noise</th><th class="n">cosine</th><th class="n">largest error</th></tr></thead>
-<tbody>
-${loudest.map(row)}
-</tbody></table></div>`;
+  const titles = ["signal to noise", "cosine", "largest error"].map(numberHead);
+  return wideTable([numberHead("position"), textHead("layer"), titles], loudest.map(row));
 }
 
-function missesList(misses: readonly { readonly at: string | undefined; readonly reason: string }[]): Content {
-  const places = new Map<string, number>();
-  for (const { reason } of misses) places.set(reason, (places.get(reason) ?? 0) + 1);
-  const reasons = [...places].slice(0, maxReasons).map(([reason, count]) => `${reason} (${integer(count)})`);
-  return reasons.length > 0 && html`<p class="note">Not compared: ${reasons.join("; ")}.</p>`;
+function skippedText(misses: readonly { readonly reason: string }[]): Content {
+  const reasons = [...groupBy(misses, ({ reason }) => reason)].slice(0, maxReasons);
+  const texts = reasons.map(([reason, { length }]) => `${reason} (${integer(length)})`);
+  return texts.length > 0 && html`<p class="note">Not compared: ${texts.join("; ")}.</p>`;
 }
 
 function decibels({ signalToNoise }: LayerNoise): number {

@@ -12,8 +12,9 @@ export {
   type Variant,
 } from "../../judge/record/data.ts";
 export { reportPage } from "./html.ts";
-export type { Blocks, InspectedBlock } from "./inspect/blocks.ts";
 export {
+  type Blocks,
+  type InspectedBlock,
   type InspectedLayer,
   type Inspection,
   inspect,

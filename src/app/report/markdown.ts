@@ -24,32 +24,29 @@ export function reportMarkdown(run: Run): string {
 export function variantsMarkdown(run: Run): string {
   const { name, unit } = run.metric;
   const speeds = timesOf(run)?.models;
-  const cells = (one: Measured | undefined): readonly string[] =>
-    one === undefined
-      ? ["–", "–", "–", "–"]
-      : [
-          bytes(one.bytes),
-          ...[one.gzip, one.brotli].map((size) => (size === undefined ? "–" : bytes(size))),
-          `${figure(unit, one.estimate.value)} (${figureInterval(unit, one.estimate)})`,
-        ];
-  const speed = (index: number): string => {
-    const one = speeds?.[index]?.speedup;
-    if (one === undefined) return "–";
-    return times(index === 0 ? 1 : one.median);
+  const sizeText = (size: number | undefined): string => (size === undefined ? "–" : bytes(size));
+  const cells = (measured: Measured | undefined): readonly string[] => {
+    if (measured === undefined) return ["–", "–", "–", "–"];
+    const { bytes, gzip, brotli, estimate } = measured;
+    return [
+      ...[bytes, gzip, brotli].map(sizeText),
+      `${figure(unit, estimate.value)} (${figureInterval(unit, estimate)})`,
+    ];
+  };
+  const speedText = (index: number): string => {
+    const speedup = speeds?.[index]?.speedup;
+    return speedup === undefined ? "–" : times(index === 0 ? 1 : speedup.median);
   };
   const rows = run.variants.map(({ name: variant, result, comparison, refused }, index) => {
-    const chosen = run.chosen === index;
-    const title = chosen ? `**${escapeMarkdown(variant)}**` : escapeMarkdown(variant);
+    const title = run.chosen === index ? `**${escapeMarkdown(variant)}**` : escapeMarkdown(variant);
     const difference = comparison === undefined ? "–" : differenceWithInterval(unit, comparison.difference);
     const reason = refused === undefined ? "" : `<br>${escapeMarkdown(refused)}`;
-    return [title + reason, ...cells(result), difference, speed(index + 1)];
+    return [title + reason, ...cells(result), difference, speedText(index + 1)];
   });
-  const first = ["original", ...cells(run.original), "–", speeds === undefined ? "–" : speed(0)];
-  const numbers = ["bytes", "gzip", "brotli", name, "change", "speed"].map((title) => ({
-    title,
-    align: "right" as const,
-  }));
-  return markdownTable([{ title: "" }, ...numbers], [first, ...rows]);
+  const titles = ["bytes", "gzip", "brotli", name, "change", "speed"];
+  const columns: readonly MarkdownColumn[] = titles.map((title) => ({ title, align: "right" }));
+  const original = ["original", ...cells(run.original), "–", speedText(0)];
+  return markdownTable([{ title: "" }, ...columns], [original, ...rows]);
 }
 
 export interface MarkdownColumn {

@@ -1,8 +1,75 @@
-/** Returns about `wanted` round values (1, 2, 5 times a power of ten) between `low` and `high`. */
-export function ticks(low: number, high: number, wanted: number): readonly number[] {
+/** Scales, axes and lines that the charts of the pages share. */
+import type { Unit } from "../../core/estimate.ts";
+import { minus } from "../../core/numbers.ts";
+import { type Content, html, type Markup } from "./markup.ts";
+
+/** Edges of the drawing area inside an image of this size. */
+export interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly left: number;
+  readonly right: number;
+  readonly top: number;
+  readonly bottom: number;
+}
+
+export function frameOf(
+  width: number,
+  height: number,
+  margin: { readonly top: number; readonly right: number; readonly bottom: number; readonly left: number },
+): Frame {
+  const { left, top } = margin;
+  return { width, height, left, right: width - margin.right, top, bottom: height - margin.bottom };
+}
+
+export interface Axis {
+  readonly scale: (value: number) => number;
+  readonly ticks: readonly number[];
+}
+
+/** Returns a vertical axis from `low` at the bottom to `high` at the top, with about `count` ticks. */
+export function verticalAxis({ top, bottom }: Frame, low: number, high: number, count: number): Axis {
+  return { scale: linear(low, high, bottom, top), ticks: ticks(low, high, count) };
+}
+
+/** Draws horizontal lines at the ticks, and their values to the left. */
+export function drawGrid({ left, right }: Frame, { scale, ticks }: Axis, text: (tick: number) => string): Content {
+  return html`<g class="grid">${ticks.map((tick) => line(left, right, scale(tick), scale(tick)))}</g>
+<g class="tick">${ticks.map((tick) => label(left - 10, scale(tick) + 4, text(tick), "end"))}</g>`;
+}
+
+export function line(x1: number, x2: number, y1: number, y2: number, name?: string): Markup {
+  return html`<line${name !== undefined && html` class="${name}"`} x1="${px(x1)}" x2="${px(x2)}" y1="${px(y1)}" y2="${px(y2)}"/>`;
+}
+
+export function label(x: number, y: number, text: string, anchor: "start" | "middle" | "end", name?: string): Markup {
+  return html`<text${name !== undefined && html` class="${name}"`} x="${px(x)}" y="${px(y)}" text-anchor="${anchor}">${text}</text>`;
+}
+
+/** Returns the data of an SVG path through points. */
+export function pathThrough(points: readonly (readonly [x: number, y: number])[]): string {
+  return points.map(([x, y], index) => `${index === 0 ? "M" : "L"}${px(x)} ${px(y)}`).join("");
+}
+
+export function px(value: number): string {
+  return String(Math.round(value * 10) / 10);
+}
+
+/** The distance of the first two ticks decides the number of digits. */
+export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
+  if (unit !== "share") return minus(String(tick));
+  return minus(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);
+}
+
+export function truncate(name: string, length: number): string {
+  return name.length > length ? `${name.slice(0, length - 1)}…` : name;
+}
+
+/** Returns about `count` round values (1, 2, 5 times a power of ten) between `low` and `high`. */
+export function ticks(low: number, high: number, count: number): readonly number[] {
   const span = high - low;
   if (!(span > 0) || !Number.isFinite(span)) return [low];
-  const raw = span / Math.max(1, wanted);
+  const raw = span / Math.max(1, count);
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= raw) ?? 10);
   const first = Math.ceil(low / step - 1e-9);
@@ -15,16 +82,16 @@ export function linear(low: number, high: number, from: number, to: number): (va
   return (value) => (high > low ? from + ((value - low) / (high - low)) * (to - from) : (from + to) / 2);
 }
 
-/** Moves positions at least `gap` apart, as close as possible to the wanted ones. Colliding ones are centered on their mean. */
-export function spreadOut(wanted: readonly number[], gap: number, low: number, high: number): readonly number[] {
-  const order = wanted.map((_, index) => index).sort((a, b) => (wanted[a] ?? 0) - (wanted[b] ?? 0));
+/** Moves positions at least `gap` apart, as close as possible to the preferred ones. Colliding ones are centered on their mean. */
+export function spreadOut(preferred: readonly number[], gap: number, low: number, high: number): readonly number[] {
+  const order = preferred.map((_, index) => index).sort((a, b) => (preferred[a] ?? 0) - (preferred[b] ?? 0));
   const runs: { sum: number; members: number[] }[] = [];
   const start = ({ sum, members }: { sum: number; members: number[] }): number => {
-    const centred = sum / members.length - ((members.length - 1) * gap) / 2;
-    return Math.max(low, Math.min(centred, high - (members.length - 1) * gap));
+    const centered = sum / members.length - ((members.length - 1) * gap) / 2;
+    return Math.max(low, Math.min(centered, high - (members.length - 1) * gap));
   };
   for (const index of order) {
-    let run = { sum: wanted[index] ?? 0, members: [index] };
+    let run = { sum: preferred[index] ?? 0, members: [index] };
     for (let last = runs.at(-1); last !== undefined; last = runs.at(-1)) {
       if (start(last) + last.members.length * gap <= start(run)) break;
       runs.pop();
@@ -32,11 +99,9 @@ export function spreadOut(wanted: readonly number[], gap: number, low: number, h
     }
     runs.push(run);
   }
-  const result = new Array<number>(wanted.length).fill(0);
+  const positions = new Array<number>(preferred.length).fill(0);
   for (const run of runs) {
-    run.members.forEach((index, place) => {
-      result[index] = start(run) + place * gap;
-    });
+    for (const [rank, index] of run.members.entries()) positions[index] = start(run) + rank * gap;
   }
-  return result;
+  return positions;
 }

@@ -1,7 +1,8 @@
 /** The table of a search's candidates, which points of the chart link to. */
-import { bytes, change, changeInterval, counted, duration, times, unitOfChange } from "../../core/numbers.ts";
+import { bytes, change, changeInterval, counted, duration, times } from "../../core/numbers.ts";
 import type { Run, SearchedPoint, SearchRecord } from "../../judge/record/data.ts";
 import { html, type Markup } from "./markup.ts";
+import { changeTitle, numberCell, numberHead, textHead, wideTable } from "./tables.ts";
 
 /** Whether candidates are compared by their size after brotli. */
 export const isByDownload = (search: SearchRecord | undefined): boolean =>
@@ -20,37 +21,24 @@ export function searchSection({ search, goal, metric: { unit, better } }: Run): 
   if (search === undefined) return undefined;
   const sign = better === "higher" ? -1 : 1;
   const sizeOf = comparedSize(search);
-  const row = (point: SearchedPoint, at: number): Markup => {
-    const {
-      name,
-      bytes: raw,
-      brotli,
-      speed,
-      drop,
-      interval,
-      refused,
-      seconds,
-      isOnFront,
-      recipe,
-      samples = search.samples,
-    } = point;
+  const statusOf = ({ refused, drop, isOnFront, samples = search.samples }: SearchedPoint): string => {
+    if (refused !== undefined) return refused;
     const few = samples < search.samples ? ` on the first ${counted(samples, "sample")}` : "";
-    const missed =
-      goal !== undefined && drop !== undefined && drop > goal.maxDrop ? `misses the goal${few}` : undefined;
-    const lost =
-      drop === undefined
-        ? html`<td class="n">–</td>`
-        : html`<td class="n">${change(unit, sign * drop)}<small>${interval !== undefined && changeInterval(unit, inOrder(sign * interval.low, sign * interval.high))}</small></td>`;
-    return html`<tr id="${rowId(at)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${refused ?? missed ?? (isOnFront ? "on the Pareto front" : "")}</small></td>
-<td class="n">${raw === undefined ? "–" : bytes(sizeOf({ bytes: raw, brotli }))}</td>${lost}<td class="n">${speed === undefined ? "–" : times(speed)}</td><td class="n">${duration(1000 * seconds)}</td></tr>`;
+    if (goal !== undefined && drop !== undefined && drop > goal.maxDrop) return `misses the goal${few}`;
+    return isOnFront ? "on the Pareto front" : "";
   };
-  const lost = ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
+  const row = (point: SearchedPoint, index: number): Markup => {
+    const { name, bytes: raw, brotli, speed, drop, interval, seconds, isOnFront, recipe } = point;
+    const [a = Number.NaN, b = Number.NaN] = [interval?.low, interval?.high].map((bound) => sign * (bound ?? 0));
+    const ends = interval && changeInterval(unit, { low: Math.min(a, b), high: Math.max(a, b) });
+    return html`<tr id="${rowId(index)}" class="${isOnFront ? "tried" : "refused"}"><td class="text"><details><summary>${name}</summary><pre>${recipe}</pre></details><small>${statusOf(point)}</small></td>
+${numberCell(raw === undefined ? undefined : bytes(sizeOf({ bytes: raw, brotli })))}${numberCell(drop === undefined ? undefined : change(unit, sign * drop), ends)}${numberCell(speed === undefined ? undefined : times(speed))}${numberCell(duration(1000 * seconds))}</tr>`;
+  };
+  const titles = [isByDownload(search) ? "brotli" : "bytes", changeTitle(unit), "speed (rough)", "time"];
+  const disjoint = search.apart && search.isInterim !== true ? ", which are not among those of the variants above" : "";
   return html`<h2>Candidates</h2>
-<p class="note">Measured on ${String(search.samples)} samples${search.apart && search.isInterim !== true ? ", which are not among those of the variants above" : ""}. For accuracy, the change is an estimate that also uses the predictions that changed. Each name opens its recipe.</p>
-<div class="wide"><table><thead><tr><th>candidate</th><th class="n">${isByDownload(search) ? "brotli" : "bytes"}</th><th class="n">${lost}</th><th class="n">speed (rough)</th><th class="n">time</th></tr></thead>
-<tbody>${search.points.map(row)}</tbody></table></div>`;
+<p class="note">Measured on ${String(search.samples)} samples${disjoint}. For accuracy, the change is an estimate that also uses the predictions that changed. Each name opens its recipe.</p>
+${wideTable([textHead("candidate"), titles.map(numberHead)], search.points.map(row))}`;
 }
 
-export const rowId = (at: number): string => `searched-${at}`;
-
-const inOrder = (a: number, b: number) => ({ low: Math.min(a, b), high: Math.max(a, b) });
+export const rowId = (index: number): string => `searched-${index}`;

@@ -61,36 +61,31 @@ ${trainingChart(step)}${changesOf(step)}`,
 export function refusedSection(run: Run): Markup | undefined {
   const variants = run.variants.filter(({ refused }) => refused !== undefined);
   const misses = run.variants.flatMap(({ steps }) =>
-    steps.flatMap(({ id, misses: left }) => left.map(({ at, reason }) => ({ at, reason: `${id}: ${reason}` }))),
+    steps.flatMap((step) => step.misses.map(({ at, reason }) => ({ at, reason: `${step.id}: ${reason}` }))),
   );
-  const reasons = Array.from(
-    groupBy(misses, ({ reason }) => reason),
-    ([reason, of]) => [reason, [...new Set(of.flatMap(({ at }) => at ?? []))]] as const,
-  );
-  if (variants.length === 0 && reasons.length === 0) return undefined;
-  return html`${
-    variants.length > 0 &&
-    html`<h2>Rejected variants</h2>
-<ul class="reasons">
-${variants.map(({ name, refused }) => html`<li><strong>${name}</strong>: ${clipped(refused ?? "")}</li>`)}
-</ul>`
-  }
-${
-  reasons.length > 0 &&
-  html`<h2>Skipped layers</h2>
-<ul class="reasons">
-${reasons.slice(0, maxNames).map(([reason, names]) => html`<li>${clipped(reason)}${names.length > 0 && html` <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`}</li>`)}
-</ul>`
-}`;
+  const skipped = [...groupBy(misses, ({ reason }) => reason)].slice(0, maxNames).map(([reason, members]) => {
+    const names = [...new Set(members.flatMap(({ at }) => at ?? []))];
+    if (names.length === 0) return clipped(reason);
+    return html`${clipped(reason)} <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`;
+  });
+  const rejected = variants.map(({ name, refused = "" }) => html`<strong>${name}</strong>: ${clipped(refused)}`);
+  const sections = [
+    ["Rejected variants", rejected],
+    ["Skipped layers", skipped],
+  ] as const;
+  return html`${sections.map(([title, items]) => items.length > 0 && html`<h2>${title}</h2>\n${reasonsList(items)}\n`)}`;
+}
+
+function reasonsList(items: readonly Content[]): Markup {
+  return html`<ul class="reasons">${items.map((item) => html`<li>${item}</li>\n`)}</ul>`;
 }
 
 export function circumstances(run: Run): Markup {
   const { machine, data, latency } = run;
-  const row = (title: string, text: Content): Markup => html`<dt>${title}</dt><dd>${text}</dd>`;
-  const versions = Object.entries({ pith: run.version, ...machine?.versions }).map((one) => one.join(" "));
-  const samples = (part: string, given: Samples | undefined): string => {
-    const { count, fitted = count } = given ?? {};
-    return given === undefined ? "" : `${part} ${fitted === undefined ? "a stream" : integer(fitted)}`;
+  const versions = Object.entries({ pith: run.version, ...machine?.versions }).map((entry) => entry.join(" "));
+  const samples = (part: string, split: Samples | undefined): string => {
+    const { count, fitted = count } = split ?? {};
+    return split === undefined ? "" : `${part} ${fitted === undefined ? "a stream" : integer(fitted)}`;
   };
   const { test, validation } = data;
   const parts = [
@@ -99,35 +94,48 @@ export function circumstances(run: Run): Markup {
     validation === undefined ? "" : `validation ${integer(validation)}`,
     samples("test", { ...test, count: test.count === undefined ? undefined : test.count - (validation ?? 0) }),
   ];
+  const targets = chosenOf(run)?.targets;
+  const busy = latency?.unsteady === true ? "; the machine was too busy for reliable timing" : "";
+  const estimated = isEstimated(run) ? "; estimated for files above 8 MiB" : "";
+  const facts: readonly (readonly [title: string, text: Content])[] = [
+    ["data", `${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`],
+    ["preprocessing", data.preprocessing],
+    ["chance", data.chance && `${percent(data.chance)}, the score of always predicting the most frequent class`],
+    [validation === undefined ? "test samples" : "validation and test samples", hashText(data.test.sha256)],
+    ["original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`],
+    ["timing", latency && `${timingText(latency)}; median and 10th to 90th percentile${busy}`],
+    [
+      "runtimes",
+      targets &&
+        targetLines(targets)
+          .map((line) => line.trim())
+          .join("; "),
+    ],
+    [
+      "machine",
+      machine && `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`,
+    ],
+    [
+      "compressed",
+      run.original.brotli !== undefined &&
+        `gzip at level 9, brotli at quality 11, as static files are compressed once${estimated}`,
+    ],
+    ["versions", versions.join(", ")],
+    ["seed", String(run.seed)],
+    ["date", `${run.date}, ${integer(run.seconds)} s`],
+  ];
   return html`<h2>Setup</h2>
 <dl class="facts">
-${row("data", html`${data.name}; samples: ${parts.filter((part) => part !== "").join(", ")}`)}
-${data.preprocessing !== undefined && row("preprocessing", data.preprocessing)}
-${data.chance !== undefined && row("chance", `${percent(data.chance)}, the score of always predicting the most frequent class`)}
-${data.test.sha256 !== undefined && row(validation === undefined ? "test samples" : "validation and test samples", html`<span class="name">sha256 ${data.test.sha256}</span>`)}
-${row("original", html`<span class="name">${run.original.name}, sha256 ${run.original.sha256}</span>`)}
-${latency !== undefined && row("timing", `${timingText(latency)}; median and 10th to 90th percentile${latency.unsteady === true ? "; the machine was too busy for reliable timing" : ""}`)}
-${
-  chosenOf(run)?.targets !== undefined &&
-  row(
-    "runtimes",
-    targetLines(chosenOf(run)?.targets ?? [])
-      .map((line) => line.trim())
-      .join("; "),
-  )
-}
-${machine !== undefined && row("machine", `${machine.cpu}, ${integer(machine.threads)} threads, ${bytes(machine.memory)}, ${machine.platform}`)}
-${run.original.brotli !== undefined && row("compressed", `gzip at level 9, brotli at quality 11, as static files are compressed once${isEstimated(run) ? "; estimated for files above 8 MiB" : ""}`)}
-${versions.length > 0 && row("versions", versions.join(", "))}
-${row("seed", String(run.seed))}
-${row("date", `${run.date}, ${integer(run.seconds)} s`)}
-</dl>
+${facts.map(([title, text]) => text !== undefined && text !== false && html`<dt>${title}</dt><dd>${text}</dd>\n`)}</dl>
 ${run.command !== undefined && html`<pre>${run.command.map(quoted).join(" ")}</pre>`}
 ${run.chosen !== undefined && nextSection(run)}`;
 }
 
 const isEstimated = ({ original, variants }: Run): boolean =>
-  [original, ...variants.map(({ result }) => result)].some((one) => one?.sampled === true);
+  [original, ...variants.map(({ result }) => result)].some((measured) => measured?.sampled === true);
+
+const hashText = (sha256: string | undefined): Content =>
+  sha256 !== undefined && html`<span class="name">sha256 ${sha256}</span>`;
 
 function nextSection(run: Run): Markup {
   const [before, after] = filesOf(run);
@@ -153,19 +161,18 @@ function lossText({ history }: StepRecord): string {
 /** Groups equal changes, and names the setting that decided if it was not the step's option. */
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
-  const item = ([what, of]: readonly [string, readonly Change[]]): Markup =>
-    html`<li>${clipped(what)} <span class="note">${of.length > 1 && `${integer(of.length)} places`}</span><br>${namesText(of.map(({ at }) => at))}</li>`;
+  const item = ([text, places]: readonly [string, readonly Change[]]): Markup =>
+    html`${clipped(text)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places.map(({ at }) => at))}`;
   const all = [...groupBy(changes, changeText)];
-  return html`<ul class="reasons">${all.slice(0, maxChanges).map(item)}</ul>
+  return html`${reasonsList(all.slice(0, maxChanges).map(item))}
 ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - maxChanges)} more kinds of change; run.json has each.</p>`}`;
 }
 
 function namesText(names: readonly string[]): Content {
   const shown = names.slice(0, maxNames);
-  const list = (some: readonly string[]): Content =>
-    some.map((name, index) => [index > 0 && ", ", html`<span class="name">${clipped(name)}</span>`]);
+  const list = shown.map((name, index) => [index > 0 && ", ", html`<span class="name">${clipped(name)}</span>`]);
   const more = names.length - shown.length;
-  return [list(shown), more > 0 && ` and ${integer(more)} more`];
+  return [list, more > 0 && ` and ${integer(more)} more`];
 }
 
 function clipped(text: string): string {

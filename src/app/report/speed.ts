@@ -6,7 +6,7 @@ import type { Change } from "../../core/pass/pass.ts";
 import { benchCommand } from "../../judge/record/shell-command.ts";
 import { comparableCounts, type OperationCount } from "./operation-count.ts";
 
-/** On one thread, measured once in one process, so there is no interval. */
+/** Speed on one thread. It is measured once in one process, so there is no interval. */
 export interface Speed {
   /** Speed relative to the other model: 2 is half the time. */
   readonly factor: number;
@@ -22,9 +22,9 @@ export interface Timed {
 }
 
 /** Minimum share of the expected speedup that counts as faster. */
-const leastGain = 0.25;
+const minGain = 0.25;
 /** Share of multiply-accumulates above which no speedup is expected. */
-const mostMacs = 0.9;
+const maxMacs = 0.9;
 
 interface Macs {
   /** Undefined if an operator's cost is not known. */
@@ -39,8 +39,8 @@ interface Computed {
 
 /** Explains why fewer operations are not faster, as far as known; undefined if they are, or are not fewer. */
 export function noFasterText(factor: number, { before, changes, uneven }: Computed, after: Macs): string | undefined {
-  const [all, left] = comparableCounts(before.macs, after.macs) ?? [1, 1];
-  if (left > mostMacs * all || factor - 1 >= leastGain * (all / left - 1)) return undefined;
+  const [all, remaining] = comparableCounts(before.macs, after.macs) ?? [1, 1];
+  if (remaining > maxMacs * all || factor - 1 >= minGain * (all / remaining - 1)) return undefined;
   const slower = changes.filter((change) => change.speed !== undefined && isSlower(change.speed)).length;
   const reasons = [
     ...(slower === 0
@@ -49,7 +49,7 @@ export function noFasterText(factor: number, { before, changes, uneven }: Comput
     ...(uneven === undefined || uneven.layers === 0 ? [] : [unevenText(uneven)]),
   ];
   const why = reasons.length === 0 ? "its time is spent elsewhere" : reasons.join("; ");
-  return `${percent(left / all, 0)} of the MACs, but ${factorText(factor)}: ${why}`;
+  return `${percent(remaining / all, 0)} of the MACs, but ${factorText(factor)}: ${why}`;
 }
 
 function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
@@ -57,7 +57,7 @@ function unevenText({ layers, convolutions, counts }: UnevenChannels): string {
   return `${integer(layers)} of ${integer(convolutions)} convolutions have a number of channels (${shown}) that is no multiple of ${widestBlock}; the runtime computes them in blocks of ${widestBlock} (8 without AVX-512), and a part of a block takes as long as a whole one: prune --structured --round-to ${widestBlock} leaves whole blocks`;
 }
 
-/** Measurements of one model differ by this share between processes, which was seen on a busy machine. */
+/** Share by which measurements of one model differed between processes on a busy machine. */
 const noise = 0.12;
 
 /** "about 1.6 × as fast"; "about as fast" if the difference may be noise. */

@@ -1,3 +1,5 @@
+/** Tables of the pages. */
+
 import {
   bytes,
   change,
@@ -15,56 +17,83 @@ import type { Measured, Run, Variant } from "../../judge/record/data.ts";
 import { comparesWithOriginal, markOf, passedOver, timesOf } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
 
-export function variantsTable(run: Run): Markup {
-  const { name, unit } = run.metric;
-  const speeds = timesOf(run)?.models ?? [];
-  const exact = comparesWithOriginal(run);
-  const all = [run.original, ...run.variants.map(({ result }) => result)];
-  const compressed = (["gzip", "brotli"] as const).filter((name) => all.some((one) => one?.[name] !== undefined));
-  const withMacs = all.some((one) => one?.macs !== undefined);
-  const withZeros = run.variants.some(({ result }) => sparsityMatters(result?.zeros, run.original.zeros));
-  const head = (title: string): Markup => html`<th class="n">${title}</th>`;
-  const measured = (one: Measured): Content => [
-    html`<td class="n">${bytes(one.bytes)}<small>${ratioOf(run.original.bytes, one.bytes)}</small></td>`,
-    ...compressed.map((name) => {
-      const size = one[name];
-      return html`<td class="n">${size === undefined ? "–" : bytes(size)}<small>${ratioOf(run.original[name], size)}</small></td>`;
-    }),
-    withZeros && html`<td class="n">${one.zeros === undefined ? "–" : percent(one.zeros)}</td>`,
-    withMacs &&
-      html`<td class="n">${one.macs === undefined ? "–" : count(one.macs)}<small>${ratioOf(run.original.macs, one.macs)}</small></td>`,
-    html`<td class="n">${figure(unit, one.estimate.value)}<small>${!(exact && one === run.original) && figureInterval(unit, one.estimate)}</small></td>`,
-  ];
-  const speed = (index: number): Markup => {
-    const one = speeds[index]?.speedup;
-    if (one === undefined) return html`<td class="n">–</td>`;
-    return html`<td class="n">${times(index === 0 ? 1 : one.median)}</td>`;
-  };
-  const rows = run.variants.map((variant, index) => {
-    const chosen = run.chosen === index;
-    const { result, comparison } = variant;
-    const columns = 2 + compressed.length + Number(withZeros) + Number(withMacs);
-    return html`<tr class="${chosen ? "chosen" : variant.refused === undefined ? "tried" : "refused"}">
-<td class="key">${markOf(variant, run.goal)}</td><td class="text">${variant.name}<small>${statusOf(variant, chosen, run.goal)}</small></td>
-${result === undefined ? Array.from({ length: columns }, () => html`<td class="n">–</td>`) : measured(result)}
-<td class="n">${comparison === undefined ? "–" : html`${change(unit, comparison.difference.value)}<small>${changeInterval(unit, comparison.difference)}</small>`}</td>
-${speeds.length > 0 && speed(index + 1)}</tr>`;
-  });
+/** Returns a table that scrolls sideways if the page is narrow. */
+export function wideTable(heads: Content, rows: Content): Markup {
   return html`<div class="wide"><table>
-<thead><tr><th></th><th>variant</th>${head("bytes")}${compressed.map(head)}${withZeros && head("zeros")}${withMacs && head("MACs")}${head(name)}${head(["change", unitOfChange(unit)].filter((text) => text !== "").join(", "))}${speeds.length > 0 && head("speed")}</tr></thead>
+<thead><tr>${heads}</tr></thead>
 <tbody>
-<tr class="original"><td class="key"></td><td class="text">original<small class="name">${run.original.name}</small></td>${measured(run.original)}<td class="n">–</td>${speeds.length > 0 && speed(0)}</tr>
 ${rows}
 </tbody></table></div>`;
 }
 
-function statusOf(variant: Variant, chosen: boolean, goal: Goal | undefined): string {
+export const textHead = (title: string): Markup => html`<th>${title}</th>`;
+export const numberHead = (title: string): Markup => html`<th class="n">${title}</th>`;
+
+/** @param note smaller text below; an undefined text is a dash. */
+export function numberCell(text: Content, note?: Content): Markup {
+  return html`<td class="n">${text ?? "–"}${note !== undefined && html`<small>${note}</small>`}</td>`;
+}
+
+/** Title of a column of changes: "change, points". */
+export const changeTitle = (unit: Run["metric"]["unit"]): string =>
+  ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
+
+export function variantsTable(run: Run): Markup {
+  const { original, variants, chosen, goal, metric } = run;
+  const { unit } = metric;
+  const speeds = timesOf(run)?.models ?? [];
+  const all = [original, ...variants.map(({ result }) => result)];
+  const hasExactOriginal = comparesWithOriginal(run);
+  const withZeros = variants.some(({ result }) => sparsityMatters(result?.zeros, original.zeros));
+  const sizes = (["bytes", "gzip", "brotli", "macs"] as const).filter((key) =>
+    all.some((measured) => measured?.[key] !== undefined),
+  );
+  const sizeCell = (measured: Measured | undefined, key: (typeof sizes)[number]): Markup => {
+    const [before, size] = [original[key], measured?.[key]];
+    if (size === undefined) return numberCell(undefined);
+    return numberCell(key === "macs" ? count(size) : bytes(size), ratioOf(before, size));
+  };
+  const measuredCells = (measured: Measured | undefined): Content => {
+    const { zeros, estimate } = measured ?? {};
+    const interval = measured === original && hasExactOriginal ? undefined : estimate;
+    return [
+      sizes.map((key) => sizeCell(measured, key)),
+      withZeros && numberCell(zeros === undefined ? undefined : percent(zeros)),
+      numberCell(estimate && figure(unit, estimate.value), interval && figureInterval(unit, interval)),
+    ];
+  };
+  const speedCell = (index: number): Content => {
+    const median = index === 0 ? 1 : speeds[index]?.speedup.median;
+    return speeds.length > 0 && numberCell(median === undefined ? undefined : times(median));
+  };
+  const rows = variants.map((variant, index) => {
+    const { name, result, comparison, refused } = variant;
+    const isChosen = chosen === index;
+    const difference = comparison?.difference;
+    return html`<tr class="${isChosen ? "chosen" : refused === undefined ? "tried" : "refused"}">
+<td class="key">${markOf(variant, goal)}</td><td class="text">${name}<small>${statusOf(variant, isChosen, goal)}</small></td>
+${measuredCells(result)}${numberCell(difference && change(unit, difference.value), difference && changeInterval(unit, difference))}${speedCell(index + 1)}</tr>`;
+  });
+  const titles = [
+    ...sizes.map((key) => (key === "macs" ? "MACs" : key)),
+    ...(withZeros ? ["zeros"] : []),
+    ...[metric.name, changeTitle(unit)],
+    ...(speeds.length > 0 ? ["speed"] : []),
+  ];
+  return wideTable(
+    [textHead(""), textHead("variant"), titles.map(numberHead)],
+    html`<tr class="original"><td class="key"></td><td class="text">original<small class="name">${original.name}</small></td>${measuredCells(original)}${numberCell(undefined)}${speedCell(0)}</tr>
+${rows}`,
+  );
+}
+
+function statusOf(variant: Variant, isChosen: boolean, goal: Goal | undefined): string {
   const { refused, verdict } = variant;
   if (refused !== undefined) return refused;
   const standing = verdict === undefined || goal === undefined ? "" : goalStatus(verdict, goal);
-  const passed = chosen ? undefined : passedOver(variant, goal);
+  const passed = isChosen ? undefined : passedOver(variant, goal);
   const where = variant.file === undefined ? "" : `written as ${variant.file}`;
-  return [chosen ? "kept as the result" : where, standing, passed ?? ""].filter((part) => part !== "").join("; ");
+  return [isChosen ? "kept as the result" : where, standing, passed ?? ""].filter((part) => part !== "").join("; ");
 }
 
 function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {

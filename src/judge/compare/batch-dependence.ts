@@ -60,7 +60,7 @@ export async function batchInvariance(
   if (fixed !== undefined) return new Miss(`its input "${fixed.name}" fixes the number of samples`);
   if (!hasBatchAxis(model)) return new Miss("no axis of its inputs counts samples");
   const runner = await createRunner(engine, model, dataset.name);
-  let [done, sum, worst, largest, apart] = [0, 0, 1, 0, 0];
+  let [done, sum, worst, maxBatch, maxError] = [0, 0, 1, 0, 0];
   try {
     for await (const read of dataset.batches({ size: batch, ...(isIndexed(dataset) ? { shuffle: seed } : {}) })) {
       throwIfAborted(signal, "The evaluation was stopped.");
@@ -68,23 +68,23 @@ export async function batchInvariance(
       if (count < 1) break;
       if (findStates(model, Object.keys(read)).length > 0)
         return new Miss("the model carries states from one sample to the next");
-      largest = Math.max(largest, sampleCount(read, dataset.name));
-      const together = vectors(await runner.run(read), read, options);
+      maxBatch = Math.max(maxBatch, sampleCount(read, dataset.name));
+      const batched = vectors(await runner.run(read), read, options);
       for (let sample = 0; sample < count; sample++) {
-        const own = withoutPadding(sliceBatch(read, sample, sample + 1));
-        const alone = vectors(await runner.run(own), own, options);
-        const { width } = together;
+        const row = withoutPadding(sliceBatch(read, sample, sample + 1));
+        const alone = vectors(await runner.run(row), row, options);
+        const { width } = batched;
         if (alone.width !== width) return new Miss("without padding its output has another size");
-        const found = new Difference();
-        for (let at = 0; at < width; at++) {
-          const [x = 0, y = 0] = [alone.values[at], together.values[sample * width + at]];
+        const difference = new Difference();
+        for (let index = 0; index < width; index++) {
+          const [x = 0, y = 0] = [alone.values[index], batched.values[sample * width + index]];
           // NaN in both runs is not a dependence on the batch.
-          if (!(Number.isNaN(x) && Number.isNaN(y))) found.add(x, y);
+          if (!(Number.isNaN(x) && Number.isNaN(y))) difference.add(x, y);
         }
-        const same = found.cosine;
-        apart = Math.max(apart, found.relativeError);
-        sum += same;
-        worst = Number.isNaN(same) ? same : Math.min(worst, same);
+        const { cosine, relativeError } = difference;
+        maxError = Math.max(maxError, relativeError);
+        sum += cosine;
+        worst = Number.isNaN(cosine) ? cosine : Math.min(worst, cosine);
       }
       done += count;
     }
@@ -92,16 +92,17 @@ export async function batchInvariance(
     await runner.release();
   }
   if (done === 0) throw new PithError("E_DATA", `${dataset.name} has no samples.`);
-  if (largest < 2) return new Miss("batch dependence needs at least two samples");
-  return { samples: done, batch: largest, worst, mean: sum / done, apart: apart <= toleranceOf(model) ? 0 : apart };
+  if (maxBatch < 2) return new Miss("batch dependence needs at least two samples");
+  const isRounding = maxError <= toleranceOf(model);
+  return { samples: done, batch: maxBatch, worst, mean: sum / done, apart: isRounding ? 0 : maxError };
 }
 
 /** Minimum cosine of two outputs that count as equal. */
-export const sameDirection = 0.9999;
-/** A value below `sameDirection` is rounded down, so that it does not appear to reach it. */
+export const minEqualCosine = 0.9999;
+/** Rounds a value below `minEqualCosine` down, so that the text does not reach that value. */
 export const cosineText = (worst: number): string =>
-  (worst < sameDirection ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
-/** This number of samples is enough to reveal ranges that are computed per batch. */
+  (worst < minEqualCosine ? Math.floor(1e4 * worst) / 1e4 : worst).toFixed(4);
+/** Number of samples that is enough to reveal ranges that are computed per batch. */
 const noteSamples = 16;
 
 export interface BatchNote {
@@ -109,7 +110,7 @@ export interface BatchNote {
   readonly isWarning: boolean;
 }
 
-export interface JudgedBatch extends BatchNote {
+export interface BatchChoice extends BatchNote {
   readonly batch: number;
 }
 
@@ -117,37 +118,39 @@ export interface JudgedBatch extends BatchNote {
  * Returns the batch size for evaluation: the requested one, else `defaultBatch`, or 1 if an output depends on the other samples of its batch.
  * @param metric name of the metric, for the note.
  */
-export async function judgedBatch(
+export async function chooseBatch(
   engine: Engine,
   models: readonly Model[],
   dataset: Dataset,
   metric: string,
   { batch, ...options }: InvarianceOptions = {},
-): Promise<JudgedBatch> {
+): Promise<BatchChoice> {
   const size = batch ?? defaultBatch(models);
-  const plain = { batch: size, note: await noteOfInputs(models, dataset), isWarning: false };
+  const plain = { batch: size, note: await describeInputs(models, dataset), isWarning: false };
   // A model that draws random numbers draws different ones alone and in a batch.
   if (size < 2 || models.some(drawsNumbers)) return plain;
   for (const model of models) {
-    const found = await batchInvariance(engine, model, dataset, {
+    const invariance = await batchInvariance(engine, model, dataset, {
       ...options,
       batch: size,
       samples: noteSamples,
     }).catch(asPithError);
-    if (found instanceof PithError || found instanceof Miss || found.apart === 0) continue;
-    const apart = Number.isNaN(found.apart) ? "one of both is NaN" : `they differ by up to ${percent(found.apart)}`;
-    const compared = `${counted(found.samples, "sample")} of a batch of ${integer(found.batch)} and the same samples alone`;
-    const differs = `The outputs depend on the batch: for ${compared}, ${apart}`;
+    if (invariance instanceof PithError || invariance instanceof Miss || invariance.apart === 0) continue;
+    const { samples, apart, worst } = invariance;
+    const change = Number.isNaN(apart) ? "one of both is NaN" : `they differ by up to ${percent(apart)}`;
+    const compared = `${counted(samples, "sample")} of a batch of ${integer(invariance.batch)} and the same samples alone`;
+    const differs = `The outputs depend on the batch: for ${compared}, ${change}`;
     const note =
       batch === undefined
         ? `${differs}. ${capitalize(metric)} is measured one sample at a time; to measure in batches: \`batch: ${size}\`.`
         : `${differs}. ${capitalize(metric)} is measured in batches of ${size}; to measure single samples: \`batch: 1\`.`;
-    return { batch: batch ?? 1, note, isWarning: !(found.worst >= sameDirection) };
+    return { batch: batch ?? 1, note, isWarning: !(worst >= minEqualCosine) };
   }
   return plain;
 }
 
-async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
+/** Returns a note if the models draw random numbers, or rows of the data are run individually. */
+async function describeInputs(models: readonly Model[], dataset: Dataset): Promise<string | undefined> {
   const [model] = models;
   if (models.some(drawsNumbers))
     return "The model draws random numbers: both models draw the same ones, from fixed seeds.";
@@ -160,7 +163,7 @@ async function noteOfInputs(models: readonly Model[], dataset: Dataset): Promise
     : `No axis of "${name}" counts samples: each row of the data is run alone, as a sample of one value. Samples of several values need an array of [samples, values].`;
 }
 
-/** Axis 1 counts positions (tokens, masks, vectors per position) and not features of a sample. */
+/** Whether axis 1 counts positions (tokens, masks, vectors per position) and not features of a sample. */
 function isSequence({ type, dims }: Dense): boolean {
   return dims.length > 2 || (dims.length === 2 && (type === "int64" || type === "int32" || type === "bool"));
 }
@@ -169,9 +172,9 @@ function withoutPadding(sample: Batch): Batch {
   const mask = attentionMaskOf(sample);
   const length = mask?.dims[1];
   if (mask === undefined || length === undefined) return sample;
-  const counted = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));
-  if (counted.length === length || counted.length === 0) return sample;
+  const kept = [...toFloat64(mask).entries()].flatMap(([position, value]) => (value === 0 ? [] : [position]));
+  if (kept.length === length || kept.length === 0) return sample;
   return mapColumns(sample, (dense) =>
-    isSequence(dense) && dense.dims[1] === length ? takeIndices(dense, 1, counted) : dense,
+    isSequence(dense) && dense.dims[1] === length ? takeIndices(dense, 1, kept) : dense,
   );
 }

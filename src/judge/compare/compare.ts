@@ -79,8 +79,8 @@ export function compareRows(
   };
   const best = metric.truth === "original" ? bestOf(metric) : undefined;
   const isBest = best === common.original.value || Math.abs(common.original.value - (best ?? Number.NaN)) < rounding;
-  const possible = ({ value, low, high, ...found }: Estimate): Estimate => ({
-    ...found,
+  const possible = ({ value, low, high, ...rest }: Estimate): Estimate => ({
+    ...rest,
     value,
     low: isBest && metric.better === "lower" ? Math.max(low, Math.min(0, value)) : low,
     high: isBest && metric.better === "higher" ? Math.min(high, Math.max(0, value)) : high,

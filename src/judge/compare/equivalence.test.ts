@@ -18,7 +18,7 @@ const compare = (a: string, b: string, more: Partial<typeof options> = {}) =>
 const doubled = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  c: float32[] = 2\n  y = Mul(x, c)\n}";
 
 describe("compareOutputs", () => {
-  it("finds equal functions equal on several inputs", async () => {
+  it("finds no difference between equal functions on several inputs", async () => {
     const sum = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  y = Add(x, x)\n}";
     expect(await compare(doubled, sum)).toEqual({
       inputs: 4,
@@ -30,9 +30,9 @@ describe("compareOutputs", () => {
   });
 
   it.each([
-    ["the same to every input", "  z: float32[] = 0\n  w: float32[3] = [1, 2, 3]\n  h = Mul(x, z)\n  y = Add(h, w)\n"],
-    ["NaN alone", "  z = Sub(x, x)\n  y = Div(z, z)\n"],
-  ])("tells that models which say %s were compared on nothing", async (_, body) => {
+    ["a constant", "  z: float32[] = 0\n  w: float32[3] = [1, 2, 3]\n  h = Mul(x, z)\n  y = Add(h, w)\n"],
+    ["NaN", "  z = Sub(x, x)\n  y = Div(z, z)\n"],
+  ])("marks a comparison as constant if all outputs are %s", async (_, body) => {
     const text = `(x: float32[n, 3]) -> (y: float32[n, 3]) {\n${body}}`;
     expect(await compare(text, text)).toMatchObject({ difference: 0, constant: true });
     expect(await compare(text.replaceAll("n, 3", "2, 3"), text.replaceAll("n, 3", "2, 3"))).toMatchObject({
@@ -40,12 +40,12 @@ describe("compareOutputs", () => {
     });
   });
 
-  it("says how far and where functions are apart that are not equal", async () => {
+  it("returns the output and the difference of functions that are not equal", async () => {
     const other = doubled.replace("= 2", "= 2.5");
     expect(await compare(doubled, other)).toMatchObject({ at: "y", difference: expect.closeTo(0.25, 5) });
   });
 
-  it("sees differences beside scores that are masked with the smallest number of the type", async () => {
+  it("finds differences next to scores that are masked with the minimum of the type", async () => {
     const masked = (scale: number): string => `(x: float32[n, 3]) -> (y: float32[n, 3]) {
   c: float32[] = ${scale}
   kept: bool[3] = [true, false, true]
@@ -54,23 +54,23 @@ describe("compareOutputs", () => {
   y = Where(kept, scores, low)
 }`;
     expect(await compare(masked(2), masked(2))).toMatchObject({ difference: 0 });
-    const found = await compare(masked(2), masked(-2));
-    expect(found).toMatchObject({ at: "y" });
-    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(1);
+    const sameness = await compare(masked(2), masked(-2));
+    expect(sameness).toMatchObject({ at: "y" });
+    if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(1);
   });
 
-  it("demands that integers are equal", async () => {
+  it("returns an infinite difference for unequal integers", async () => {
     const picked = (op: string): string => `(x: float32[n, 3]) -> (y: int64[n, 1]) {\n  y = ${op}(x) {axis=1}\n}`;
     expect(await compare(picked("ArgMax"), picked("ArgMin"))).toMatchObject({ difference: Number.POSITIVE_INFINITY });
   });
 
-  it("finds sizes that the original runs with: a sequence as long as its window", async () => {
+  it("finds a sequence length that the original accepts", async () => {
     const window =
       "(x: float32[batch, 1, length]) -> (y: float32[...]) {\n  w: float32[1, 1, 20] = random(seed 1)\n  y = Conv(x, w)\n}";
     expect(await compare(window, window)).toMatchObject({ inputs: 4, difference: 0 });
   });
 
-  it("feeds what was set to the original alone", async () => {
+  it("feeds set values to the original only", async () => {
     const scaled = "(x: float32[n, 3], c: float32[]) -> (y: float32[n, 3]) {\n  y = Mul(x, c)\n}";
     expect(await compare(scaled, doubled, { set: { c: float32([], [2]) } })).toMatchObject({ difference: 0 });
     expect(await compare(scaled, doubled, { set: { c: float32([], [3]) } })).toMatchObject({
@@ -78,7 +78,7 @@ describe("compareOutputs", () => {
     });
   });
 
-  it("says which of the two does not load, or does not run", async () => {
+  it("names the model that does not load or run", async () => {
     const refused = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  s: float32[2] = [1, 2]\n  y = Reshape(x, s)\n}";
     const failing = "(x: float32[n, 3]) -> (y: float32[n, 3]) {\n  s: int64[2] = [7, 9]\n  y = Reshape(x, s)\n}";
     expect(await compare(refused, doubled)).toMatch(/^the original does not run: /);
@@ -97,19 +97,19 @@ describe("compareOutputs", () => {
       "(x: float32[2]) -> (y: float32[...]) {\n  s: int64[1] = [3]\n  y = Reshape(x, s)\n}",
       /./,
     ],
-  ])("says why there is no comparison: %s", async (_, text, reason) => {
-    const found = await compare(text, text).catch((error: Error) => error.message);
-    expect(found).toMatch(reason);
+  ])("returns the reason if there is no comparison: %s", async (_, text, reason) => {
+    const sameness = await compare(text, text).catch((error: Error) => error.message);
+    expect(sameness).toMatch(reason);
   });
 });
 
-/** ONNX Runtime, but for some models: which computes as which other. */
+/** Engine that replaces some models before it loads them. */
 const standingIn = (instead: (given: Model, optimize: boolean) => Model): Engine => ({
   load: (given, load) => engine.load(instead(given, load?.optimize !== false), load),
 });
 
-describe("rounding that a network amplifies", () => {
-  /** A map of Sigmoid(about -11): 2e-5, of which float32 holds two digits. */
+describe("amplified rounding", () => {
+  /** Outputs of Sigmoid near −11: 2e-5, which float32 resolves to two digits after a subtraction. */
   const faint = (shift: number): string => `(x: float32[n, 8, 16, 16]) -> (y: float32[...]) {
   w: float32[1, 8, 3, 3] = random(seed 1)
   s: float32[1] = [1]
@@ -121,13 +121,13 @@ describe("rounding that a network amplifies", () => {
   y = Sigmoid(h)
 }`;
 
-  it("is no difference where an output saturates", async () => {
+  it("is not a difference if the output saturates", async () => {
     const [original, folded] = [model(faint(-11)), model(faint(-11))];
     const { changes } = await simplify(folded);
     expect(changes).not.toEqual([]);
-    const found = await compareOutputs(engine, original, folded, options);
-    expect(found).toMatchObject({ inputs: 4, tolerance: 1e-4 });
-    if (typeof found !== "string") expect(found.difference).toBeLessThan(1e-5);
+    const sameness = await compareOutputs(engine, original, folded, options);
+    expect(sameness).toMatchObject({ inputs: 4, tolerance: 1e-4 });
+    if (typeof sameness !== "string") expect(sameness.difference).toBeLessThan(1e-5);
   });
 
   it.each([
@@ -135,23 +135,23 @@ describe("rounding that a network amplifies", () => {
     ["a weight", faint(-11).replace("seed 1", "seed 2")],
     ["a scale", faint(-11).replace("= [1]", "= [1.01]")],
     ["a variance", faint(-11).replace("[1.5]", "[1.6]")],
-  ])("hides no wrong rewrite where all outputs are about 0: %s", async (_, wrong) => {
-    const found = await compare(faint(-11), wrong);
-    expect(found).toMatchObject({ at: "y" });
-    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(5 * found.tolerance);
+  ])("does not hide a wrong rewrite if all outputs are near 0: %s", async (_, wrong) => {
+    const sameness = await compare(faint(-11), wrong);
+    expect(sameness).toMatchObject({ at: "y" });
+    if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(5 * sameness.tolerance);
   });
 
   it.each([
     ["Softmax", "y = Softmax(h)"],
     ["Tanh", "y = Tanh(h)"],
     ["a Sigmoid that is reshaped", "p = Sigmoid(h)\n  s: int64[1] = [-1]\n  y = Reshape(p, s)"],
-  ])("hides no wrong rewrite behind %s", async (_, end) => {
+  ])("does not hide a wrong rewrite upstream of %s", async (_, end) => {
     const text = (by: number): string =>
       `(x: float32[n, 3]) -> (y: float32[...]) {\n  c: float32[3] = [30, 60, ${by}]\n  h = Add(x, c)\n  ${end}\n}`;
     expect(await compare(text(90), text(90))).toMatchObject({ difference: 0 });
-    const found = await compare(text(90), text(91));
-    expect(found).toMatchObject({ at: "y" });
-    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(found.tolerance);
+    const sameness = await compare(text(90), text(91));
+    expect(sameness).toMatchObject({ at: "y" });
+    if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(sameness.tolerance);
   });
 
   const times = (factor: number): string =>
@@ -161,18 +161,18 @@ describe("rounding that a network amplifies", () => {
     [1.003, true],
     [1.01, false],
   ])(
-    "is as large as the original's own, four times over: %d times the output, when it differs from itself by 0.001",
+    "allows four times the rounding of the original: a factor of %d, with a rounding of 0.001",
     async (factor, kept) => {
       const [original, other, asWritten] = [model(times(1)), model(times(factor)), model(times(1.001))];
       const rounding = standingIn((given, optimize) => (given === original && !optimize ? asWritten : given));
-      const found = await compareOutputs(rounding, original, other, options);
-      expect(found).toMatchObject({ own: expect.closeTo(0.001, 5), tolerance: expect.closeTo(0.004, 4) });
-      if (typeof found !== "string") expect(found.difference <= found.tolerance).toBe(kept);
+      const sameness = await compareOutputs(rounding, original, other, options);
+      expect(sameness).toMatchObject({ own: expect.closeTo(0.001, 5), tolerance: expect.closeTo(0.004, 4) });
+      if (typeof sameness !== "string") expect(sameness.difference <= sameness.tolerance).toBe(kept);
     },
   );
 });
 
-it("a result of which the runtime's own optimization fails is said to be that", async () => {
+it("reports a result that loads only without graph optimizations", async () => {
   const [original, other] = [model(doubled), model(doubled)];
   const failing: Engine = {
     load: (given, load) =>
@@ -190,7 +190,7 @@ it("a result of which the runtime's own optimization fails is said to be that", 
   await requireLoads(watched, original, original);
 });
 
-describe("models that round to codes", () => {
+describe("quantized models", () => {
   const rounded = `(x: float32[n, 3]) -> (y: float32[n, 3]) {
   s: float32[] = 0.02
   z: uint8[] = 100
@@ -203,31 +203,31 @@ describe("models that round to codes", () => {
   const fusing = (odd: Model, into: Model): Engine =>
     standingIn((given, optimize) => (given === odd && optimize ? into : given));
 
-  it("are the same where they are node by node, though codes differ when fused: that is said", async () => {
+  it("are equal if they are equal node by node, and reports the difference when fused", async () => {
     const [original, other, codes] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 2.01\n"))];
     expect(await compareOutputs(engine, original, other, options)).toMatchObject({ run: "as written", fused: 0 });
-    const found = await compareOutputs(fusing(other, codes), original, other, options);
-    expect(found).toMatchObject({ run: "as written", difference: 0, tolerance: 1e-4, fused: expect.any(Number) });
-    if (typeof found !== "string") expect(found.fused).toBeGreaterThan(1e-3);
+    const sameness = await compareOutputs(fusing(other, codes), original, other, options);
+    expect(sameness).toMatchObject({ run: "as written", difference: 0, tolerance: 1e-4, fused: expect.any(Number) });
+    if (typeof sameness !== "string") expect(sameness.fused).toBeGreaterThan(1e-3);
   });
 
-  it("are others where a single code differs node by node", async () => {
+  it("differ if a single quantized value differs node by node", async () => {
     const other = model(rounded.replace("= 2\n", "= 2.01\n"));
-    const found = await compareOutputs(engine, model(rounded), other, options);
-    expect(found).toMatchObject({ run: "as written", tolerance: 1e-4, at: "y" });
-    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(found.tolerance);
+    const sameness = await compareOutputs(engine, model(rounded), other, options);
+    expect(sameness).toMatchObject({ run: "as written", tolerance: 1e-4, at: "y" });
+    if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(sameness.tolerance);
   });
 
-  it("are others where the runtime makes much more than codes of the difference", async () => {
+  it("differ if the difference when fused exceeds that of quantized values", async () => {
     const [original, other, far] = [model(rounded), model(rounded), model(rounded.replace("= 2\n", "= 3\n"))];
-    const found = await compareOutputs(fusing(other, far), original, other, options);
-    expect(found).toMatchObject({ run: "fused", at: "y" });
-    if (typeof found !== "string") expect(found.difference).toBeGreaterThan(found.tolerance);
+    const sameness = await compareOutputs(fusing(other, far), original, other, options);
+    expect(sameness).toMatchObject({ run: "fused", at: "y" });
+    if (typeof sameness !== "string") expect(sameness.difference).toBeGreaterThan(sameness.tolerance);
   });
 });
 
-describe("difference", () => {
-  it("is relative to the largest number, and infinite where something else differs", () => {
+describe("largestDifference", () => {
+  it("is relative to the largest value, and infinite for other types, dimensions or NaN", () => {
     expect(largestDifference(float32([2], [1, 4]), float32([2], [1, 4.5]))).toBe(0.125);
     expect(largestDifference(float32([1], [Number.NaN]), float32([1], [Number.NaN]))).toBe(0);
     expect(largestDifference(float32([1], [Number.NaN]), float32([1], [0]))).toBe(Number.POSITIVE_INFINITY);
@@ -238,6 +238,6 @@ describe("difference", () => {
   });
 });
 
-it("halves are allowed more rounding", () => {
+it("allows more rounding in float16", () => {
   expect(toleranceOf(model("(x: float16[n]) -> (y: float16[n]) {\n  y = Relu(x)\n}"))).toBeGreaterThan(1e-3);
 });

@@ -18,8 +18,8 @@ import { sameDims } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { largestDifference } from "../../runtime/run/difference.ts";
 import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired-runs.ts";
+import { areConstant } from "./output-comparison.ts";
 import { type Saturating, withSaturating } from "./saturation.ts";
-import { Variety } from "./variety.ts";
 
 /** Tolerance for another order of summation: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
 export function toleranceOf(model: Model): number {
@@ -32,7 +32,7 @@ export function toleranceOf(model: Model): number {
 export const codesTolerance = 0.1;
 
 /** Multiple of the original's difference from itself: two graphs round in two ways each. */
-const ownRounding = 4;
+const roundingFactor = 4;
 
 export interface Sameness {
   readonly inputs: number;
@@ -84,86 +84,80 @@ export async function compareOutputs(
     };
   const copy = original.clone();
   const models = withSaturating(original, other);
-  if (!roundsToCodes(copy, infer(copy))) return compare(engine, models, options, "fused", false);
-  const found = await compare(engine, models, options, "as written", false);
-  if (typeof found === "string" || !(found.difference <= found.tolerance)) return found;
-  const fused = await compare(engine, models, options, "fused", true);
-  if (typeof fused === "string") return found;
-  return fused.difference <= fused.tolerance ? { ...found, fused: fused.difference } : fused;
+  if (!roundsToCodes(copy, infer(copy))) return compareRun(engine, models, options, "fused", toleranceOf(original));
+  const written = await compareRun(engine, models, options, "as written", toleranceOf(original));
+  if (typeof written === "string" || !(written.difference <= written.tolerance)) return written;
+  const fused = await compareRun(engine, models, options, "fused", codesTolerance);
+  if (typeof fused === "string") return written;
+  return fused.difference <= fused.tolerance ? { ...written, fused: fused.difference } : fused;
 }
 
-type OwnRuns = (pair: number) => Batch | undefined;
-
-async function compare(
+async function compareRun(
   engine: Engine,
   models: Saturating,
   { sizes = new Map(), set = {}, seed = 0, signal, progress }: SameOptions,
   run: Sameness["run"],
-  codes: boolean,
+  tolerance: number,
 ): Promise<Sameness | string> {
   const options = { sizes: "several", known: sizes, set, seed, signal, progress, optimize: run === "fused" } as const;
   const runs = await pairedRuns(engine, models.original, models.other, options);
   if (runs instanceof Miss) return runs.reason;
   if (runs.otherDraws !== undefined) return runs.otherDraws;
-  const tolerance = codes ? codesTolerance : toleranceOf(models.original);
-  const first = judged(models, runs, run, tolerance, codes);
+  const first = findLargest(models, runs, run, tolerance);
   if (first.difference <= tolerance || !Number.isFinite(first.difference)) return first;
   // The original's rounding is measured only if it decides.
   const again = await pairedRuns(engine, models.original, models.original, { ...options, optimize: run !== "fused" });
   if (again instanceof Miss || again.pairs.length !== runs.pairs.length) return first;
-  return judged(models, runs, run, tolerance, codes, (at) => again.pairs[at]?.expected);
+  return findLargest(models, runs, run, tolerance, again.pairs);
 }
 
-function judged(
+/** @param repeated the original's runs in the other mode. */
+function findLargest(
   models: Saturating,
   { pairs, without }: PairedRuns,
   run: Sameness["run"],
   tolerance: number,
-  codes: boolean,
-  own?: OwnRuns,
+  repeated: readonly Pair[] = [],
 ): Sameness {
-  const variety = new Variety();
-  let found: Sameness = { inputs: pairs.length, difference: 0, at: undefined, tolerance, run };
-  for (const [at, pair] of pairs.entries()) {
-    variety.add(pair.expected);
-    for (const one of differences(models, pair, codes, own?.(at))) {
-      const allowed = Math.max(tolerance, ownRounding * one.own);
-      if (!(one.difference / allowed > found.difference / found.tolerance)) continue;
-      const decided = allowed > tolerance ? { own: one.own } : {};
-      found = { inputs: pairs.length, difference: one.difference, at: one.at, tolerance: allowed, run, ...decided };
-    }
+  const isRounded = tolerance === codesTolerance;
+  const differences = pairs.flatMap((pair, index) =>
+    compareRounded(models, pair, isRounded, repeated[index]?.expected),
+  );
+  let largest = { at: undefined as string | undefined, difference: 0, rounding: 0, tolerance };
+  for (const output of differences) {
+    const allowed = Math.max(tolerance, roundingFactor * output.rounding);
+    if (output.difference / allowed > largest.difference / largest.tolerance)
+      largest = { ...output, tolerance: allowed };
   }
+  const isConstant = models.original.graph.feeds.length > 0 && areConstant(pairs.map(({ expected }) => expected));
   return {
-    ...found,
-    ...(variety.constant && models.original.graph.feeds.length > 0 ? { constant: true } : {}),
+    ...{ inputs: pairs.length, difference: largest.difference, at: largest.at, tolerance: largest.tolerance, run },
+    ...(largest.tolerance > tolerance ? { own: largest.rounding } : {}),
+    ...(isConstant ? { constant: true } : {}),
     ...(without.length > 0 ? { without } : {}),
   };
 }
 
-interface Difference {
+interface OutputDifference {
   readonly at: string;
   readonly difference: number;
-  readonly own: number;
+  /** Difference of the original from itself. */
+  readonly rounding: number;
 }
 
 /** With quantization, equal-shaped integers are not compared: one step of a quantized value is rounding, another argmax is not. */
-function differences(
+function compareRounded(
   { outputs, before }: Saturating,
   { expected, got }: Pair,
-  codes: boolean,
-  own: Batch | undefined,
-): readonly Difference[] {
-  return Object.entries(expected).flatMap(([name, dense]): Difference[] => {
+  isRounded: boolean,
+  repeated: Batch | undefined,
+): readonly OutputDifference[] {
+  return Object.entries(expected).flatMap(([name, dense]): OutputDifference[] => {
     const other = got[name];
-    if (codes && !isFloat(dense.type) && other?.type === dense.type && sameDims(other.dims, dense.dims)) return [];
-    const least = outputs.has(name) ? 1 : 0;
-    const itself = own === undefined ? 0 : largestDifference(dense, own[name], least);
-    return [
-      {
-        at: before.get(name) ?? name,
-        difference: largestDifference(dense, other, least),
-        own: Number.isFinite(itself) ? itself : 0,
-      },
-    ];
+    if (isRounded && !isFloat(dense.type) && other?.type === dense.type && sameDims(other.dims, dense.dims)) return [];
+    const minScale = outputs.has(name) ? 1 : 0;
+    const difference = largestDifference(dense, other, minScale);
+    const rounding = repeated === undefined ? 0 : largestDifference(dense, repeated[name], minScale);
+    return [{ at: before.get(name) ?? name, difference, rounding: Number.isFinite(rounding) ? rounding : 0 }];
   });
 }

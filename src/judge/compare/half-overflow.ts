@@ -17,9 +17,10 @@ import { isEndless } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsFor } from "../../runtime/run/paired-runs.ts";
 
-const largest = 65_504;
-const samplesAsked = 8;
-const mostOfMask = 2 ** 24;
+const maxHalf = 65_504;
+const maxSamples = 8;
+/** Larger stored tensors are weights and not masks. */
+const maxMaskBytes = 2 ** 24;
 
 /**
  * Returns a sentence about the value that overflows; undefined if none does, or nothing is computed in float16.
@@ -33,22 +34,24 @@ export async function halfOverflow(
   data: Dataset | undefined,
   { seed = 0, signal }: { readonly seed?: number; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<string | undefined> {
-  const names = halvedIn(result);
+  const names = halfValues(result);
   if (names.size === 0) return undefined;
-  const inputs = await inputsFor(engine, original, result, data, { samples: samplesAsked, seed, signal });
+  const inputs = await inputsFor(engine, original, result, data, { samples: maxSamples, seed, signal });
   if (inputs instanceof Miss) return undefined;
   const model = inputs.original.clone();
   await clampConstants(model);
-  const places = largestIn(model, names);
-  if (places.size === 0) return undefined;
-  const [most, at] = [new Map<string, number>(), { batch: 4, samples: samplesAsked, signal }];
-  await overSamples(engine, [{ model, observed: [...places.keys()] }], inputs.samples, at, ([found = {}]) => {
-    for (const [name, place] of places)
-      for (const number of toNumbers(found[name] ?? zeros("float32", [0])))
-        most.set(place, Math.max(number, most.get(place) ?? 0));
+  const producers = addMaxima(model, names);
+  if (producers.size === 0) return undefined;
+  const maxima = new Map<string, number>();
+  const observed = [...producers.keys()];
+  const options = { batch: 4, samples: maxSamples, signal };
+  await overSamples(engine, [{ model, observed }], inputs.samples, options, ([outputs = {}]) => {
+    for (const [name, producer] of producers)
+      for (const value of toNumbers(outputs[name] ?? zeros("float32", [0])))
+        maxima.set(producer, Math.max(value, maxima.get(producer) ?? 0));
   });
   const isFill = isEndless("float32");
-  const [worst] = [...most].filter(([, number]) => number > largest && !isFill(number)).toSorted((a, b) => b[1] - a[1]);
+  const [worst] = [...maxima].filter(([, value]) => value > maxHalf && !isFill(value)).toSorted((a, b) => b[1] - a[1]);
   if (worst === undefined) return undefined;
   const on = data === undefined ? "random inputs" : "the samples";
   return `on ${on} ${worst[0]} computes values up to ${count(worst[1])} in the original, above the float16 maximum of 65,504`;
@@ -59,60 +62,61 @@ export async function halfOverflow(
  *
  * Subgraphs return theirs as outputs: If returns zero for the other branch, Loop and Scan return one per iteration.
  */
-function largestIn(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
+function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string, string> {
   const inference = infer(model);
   const { opsets } = model.header;
   const zero = emitInto(model).constant(float32([1], [0]), "zero");
-  const within = (graph: Graph): (readonly [Value, string])[] => {
+  const addToGraph = (graph: Graph): (readonly [maximum: Value, producer: string])[] => {
     const emit = emitter(graph, { by: "half-overflow", opsets });
     // The maximum of an empty tensor does not exist.
-    const most = (value: Value): Value =>
+    const maximum = (value: Value): Value =>
       emit.ReduceMax([emit.Concat([emit.Reshape([emit.Abs([value]), [-1]]), zero], { axis: 0 })], { keepdims: 1 });
     return [...graph.nodes()].flatMap((node) => {
-      const own = node.outputs.flatMap((value) =>
+      const maxima = node.outputs.flatMap((value) =>
         value !== undefined && names.has(value.name) && inference.operand(value)?.type === "float32"
-          ? [[most(value), describe(node)] as const]
+          ? [[maximum(value), describe(node)] as const]
           : [],
       );
-      const handsOutSequences = node.outputs.some(
+      const hasSequenceOutput = node.outputs.some(
         (value) => value && inference.operand(value)?.container !== undefined,
       );
-      const bodies = handsOutSequences ? [] : subgraphs(node);
+      const bodies = hasSequenceOutput ? [] : subgraphs(node);
       const inner = bodies.flatMap((body) =>
-        within(body).map(([value, place]) => {
+        addToGraph(body).map(([value, producer]) => {
           for (const other of bodies)
             other.addOutput(other === body ? value : emitter(other, { opsets }).Identity([zero]));
           for (const [name, { kind, value: list }] of node.attributes)
             if (kind === "ints" && name.startsWith("scan_output_"))
               graph.setAttribute(node, name, { kind, value: [...list, 0] });
-          return [most(graph.addNodeOutput(node, graph.freshName("largest"))), place] as const;
+          return [maximum(graph.addNodeOutput(node, graph.freshName("largest"))), producer] as const;
         }),
       );
-      return [...own, ...inner];
+      return [...maxima, ...inner];
     });
   };
-  return new Map(within(model.graph).map(([{ name }, place]) => [name, place]));
+  return new Map(addToGraph(model.graph).map(([{ name }, producer]) => [name, producer]));
 }
 
 /** Stored values that represent infinity are clamped as in the result: a mask of −1e9 is not an overflow. */
 async function clampConstants({ graph }: Model): Promise<void> {
   const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
-    if (tensor?.type !== "float32" || tensor.bytes > mostOfMask) return undefined;
-    const numbers = toFloats(await tensor.read());
-    return numbers.some(isInfiniteInHalf) ? float32(tensor.dims, numbers.map(clampToHalf)) : undefined;
+    if (tensor?.type !== "float32" || tensor.bytes > maxMaskBytes) return undefined;
+    const values = toFloats(await tensor.read());
+    return values.some(isInfiniteInHalf) ? float32(tensor.dims, values.map(clampToHalf)) : undefined;
   };
   for (const node of [...allNodes(graph)]) {
-    const [made] = node.outputs;
-    const held = await clamped(heldTensor(node));
-    if (made !== undefined && held !== undefined) storeInPlace(made, held);
+    const [output] = node.outputs;
+    const dense = await clamped(heldTensor(node));
+    if (output !== undefined && dense !== undefined) storeInPlace(output, dense);
   }
   for (const value of allValues(graph)) {
-    const held = await clamped(value.tensor);
-    if (held !== undefined) value.tensor = inMemory(held);
+    const dense = await clamped(value.tensor);
+    if (dense !== undefined) value.tensor = inMemory(dense);
   }
 }
 
-function halvedIn(model: Model): ReadonlySet<string> {
+/** Returns the names of values that are computed in float16, and of float32 values converted from it. */
+function halfValues(model: Model): ReadonlySet<string> {
   const inference = infer(model);
   const isHalf = (value: Value | undefined): boolean =>
     value !== undefined && value.tensor === undefined && inference.operand(value)?.type === "float16";

@@ -18,54 +18,52 @@ export interface Saturating {
 
 /**
  * Copies both models, unless nothing saturates.
- * @param wanted the outputs to examine; default: all.
+ * @param selected the outputs to examine; default: all.
  */
-export function withSaturating(original: Model, other: Model, wanted?: readonly string[]): Saturating {
-  const [first, second] = [original.clone(), other.clone()];
-  const [found, b] = [inputsOfLast(first), inputsOfLast(second)];
-  const a = new Map([...found].filter(([output]) => wanted?.includes(output) ?? true));
-  if (a.size === 0) return { original, other, outputs: new Set(), before: new Map() };
+export function withSaturating(original: Model, other: Model, selected?: readonly string[]): Saturating {
+  const copies = { original: original.clone(), other: other.clone() };
+  const outputs = selected ?? original.graph.outputs.map(({ name }) => name);
+  const inputs = [...saturatingInputs(copies.original)].filter(([output]) => outputs.includes(output));
+  if (inputs.length === 0) return { original, other, outputs: new Set(), before: new Map() };
+  const otherInputs = saturatingInputs(copies.other);
   const before = new Map<string, string>();
-  for (const [output, input] of a) {
-    const own = b.get(output);
-    if (own === undefined || own.type?.type !== input.type?.type) continue;
-    const name = `${output} before saturation`;
-    for (const [model, value] of [
-      [first, input],
-      [second, own],
-    ] as const) {
-      const copy = emitInto(model).named(name).Identity([value]);
-      if (copy.type === undefined) copy.type = value.type;
-      model.graph.addOutput(copy);
-      before.set(copy.name, output);
-    }
+  const addOutput = (model: Model, value: Value, output: string): void => {
+    const copy = emitInto(model).named(`${output} before saturation`).Identity([value]);
+    copy.type ??= value.type;
+    model.graph.addOutput(copy);
+    before.set(copy.name, output);
+  };
+  for (const [output, input] of inputs) {
+    const counterpart = otherInputs.get(output);
+    if (counterpart === undefined || counterpart.type?.type !== input.type?.type) continue;
+    addOutput(copies.original, input, output);
+    addOutput(copies.other, counterpart, output);
   }
-  return { original: first, other: second, outputs: new Set(a.keys()), before };
+  return { ...copies, outputs: new Set(inputs.map(([output]) => output)), before };
 }
 
 /** Returns the bounds from the operator that computes an output: 0 and 1 for Sigmoid. */
 export function boundsOf(output: Value, inference: Inference): readonly [low: number, high: number] | undefined {
-  return lastSaturating(output, inference)?.bounds;
+  return findSaturating(output, inference)?.bounds;
 }
 
+/** Whether an output is between 0 and 1. */
 export function isShare(output: Value, inference: Inference): boolean {
   return boundsOf(output, inference)?.[0] === 0;
 }
 
-function inputsOfLast(model: Model): ReadonlyMap<string, Value> {
+/** Returns the float inputs of the operators that saturate outputs, by output. */
+function saturatingInputs(model: Model): ReadonlyMap<string, Value> {
   const inference = infer(model);
   return new Map(
     model.graph.outputs.flatMap((output) => {
-      const input = lastSaturating(output, inference)?.input;
+      const input = findSaturating(output, inference)?.input;
       return input === undefined || input.type === undefined || !isFloat(input.type.type) ? [] : [[output.name, input]];
     }),
   );
 }
 
-function lastSaturating(
-  output: Value,
-  inference: Inference,
-): { readonly input: Value | undefined; readonly bounds: readonly [low: number, high: number] } | undefined {
+function findSaturating(output: Value, inference: Inference) {
   for (const { node, bound } of makersOf(output, inference)) {
     const bounds = bound.saturates();
     if (bounds !== undefined) return { input: node.inputs[0], bounds };

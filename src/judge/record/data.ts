@@ -7,7 +7,7 @@ import type { Latency, LatencyReport } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";
 import type { Comparison, Goal, Verdict } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
-import type { OnTarget } from "../compare/right-on.ts";
+import type { OnTarget } from "../compare/target-check.ts";
 
 /** Version of this format. */
 export const runFormat = 1;

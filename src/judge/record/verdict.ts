@@ -18,7 +18,7 @@ import type { Spread } from "../../runtime/run/latency.ts";
 import { workOf } from "../../runtime/run/latency.ts";
 import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type Verdict } from "../compare/compare.ts";
 import type { Likeness } from "../compare/compare-function.ts";
-import type { OnTarget } from "../compare/right-on.ts";
+import type { OnTarget } from "../compare/target-check.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
 import { fewestToDecide, moreSamples, type Others } from "./more-samples.ts";
 

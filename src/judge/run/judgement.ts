@@ -1,5 +1,5 @@
 import type { Comparison } from "../compare/compare.ts";
-import type { OnTarget } from "../compare/right-on.ts";
+import type { OnTarget } from "../compare/target-check.ts";
 import { brokenText, wrongText } from "../record/verdict.ts";
 import type { KeptFunction, LostFunction } from "./kept-function.ts";
 

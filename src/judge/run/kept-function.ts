@@ -5,7 +5,7 @@ import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { ResultFails, requireLoads, type WatchedEngine } from "../../runtime/run/load-check.ts";
-import { compareFunction, compareOnSamples, fewSamples, type Likeness, lostIn } from "../compare/compare-function.ts";
+import { compareFunction, compareOnSamples, fewSamples, type Likeness, lossOf } from "../compare/compare-function.ts";
 import { halfOverflow } from "../compare/half-overflow.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import { trains } from "../steps/step.ts";
@@ -75,7 +75,7 @@ export async function keptFunction(
       : compareOnSamples(engine, original, result, test, { ...options, values });
   const found = await attempt(compared);
   const [likeness, others] = test === undefined || isFew ? [found, undefined] : [undefined, found];
-  const text = lostIn(found);
+  const text = lossOf(found);
   if (text !== undefined) {
     const isForm = typeof found === "object" && found.otherForm === true;
     return { likeness, others, lost: { text, because: isForm ? "form" : "function" } };

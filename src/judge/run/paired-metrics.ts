@@ -9,7 +9,7 @@ import { measure } from "../../runtime/metrics/evaluate.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import { answers, answersOf } from "../../runtime/metrics/predictions.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
-import { type BatchNote, judgedBatch } from "../compare/batch-dependence.ts";
+import { type BatchNote, chooseBatch } from "../compare/batch-dependence.ts";
 import { answersWithNaN, type Goal, judge, usualDrop } from "../compare/compare.ts";
 import type { Validated } from "../record/data.ts";
 import { chanceSentence } from "../record/verdict.ts";
@@ -196,7 +196,7 @@ export async function rowsOf(
   const positions = range(count - before).map((at) => before + at);
   const missing = isIndexed(test) && positions.length < test.count ? view(test, test.name, positions) : test;
   const models = metric.truth === "original" && truth !== model ? [truth, model] : [model];
-  const { batch, note, isWarning } = await judgedBatch(context.engine, models, test, metric.name, {
+  const { batch, note, isWarning } = await chooseBatch(context.engine, models, test, metric.name, {
     batch: asked,
     signal: context.signal,
     output,

@@ -9,7 +9,7 @@ import { type Dataset, isIndexed } from "../../data/index.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { type Goal, isWithin, judge } from "../compare/compare.ts";
-import { compareFunction, lostIn } from "../compare/compare-function.ts";
+import { compareFunction, lossOf } from "../compare/compare-function.ts";
 import { divide } from "./holdout.ts";
 import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
 import { Looks } from "./sequential-test.ts";
@@ -90,7 +90,7 @@ export function randomSearch(original: Model, output: string | undefined, contex
       const found = await compareFunction(engine, original, model, { output, seed: seed + 1, signal });
       if (typeof found === "string") return { holds: "no", text: found };
       const isNear = found.unmoved !== undefined || found.same !== undefined || found.signalToNoise >= fewDecibels;
-      const holds = lostIn(found) !== undefined ? "no" : isNear ? "clearly" : "barely";
+      const holds = lossOf(found) !== undefined ? "no" : isNear ? "clearly" : "barely";
       return { holds, text: `the signal to noise is ${found.signalToNoise.toFixed(1)} dB` };
     },
   };

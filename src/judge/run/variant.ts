@@ -4,7 +4,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import type { RunTarget } from "../../runtime/run/run-target.ts";
 import { type Goal, judge as judgeGoal } from "../compare/compare.ts";
-import { type OnTarget, rightOn } from "../compare/right-on.ts";
+import { checkTargets, type OnTarget } from "../compare/target-check.ts";
 import type { PassStep } from "../recipe/pass-steps.ts";
 import type { Recipe } from "../recipe/recipe.ts";
 import type { Measured, StepRecord, Variant } from "../record/data.ts";
@@ -137,7 +137,12 @@ async function onTargets(evaluation: Evaluation, run: RunContext): Promise<reado
     onStage("targets");
     const [original, result] = [await evaluator.open(evaluator.original), await evaluator.open(evaluation)];
     const reference = withOutputsOf(original, result);
-    return rightOn(engine, targets, reference, result, { samples: task.test, output: evaluator.output, seed, signal });
+    return checkTargets(engine, targets, reference, result, {
+      samples: task.test,
+      output: evaluator.output,
+      seed,
+      signal,
+    });
   };
   return madeOnce(store.records, key, work, (found) => found.every(({ right }) => right !== undefined));
 }

@@ -12,8 +12,8 @@ export type Settings = Readonly<Record<string, number | number[]>>;
 /** Converts settings to tensors. @throws PithError as `contentOf`, E_SHAPE_MISMATCH for an input without a fixed size. */
 export function contents(model: Model, set: Settings): ReadonlyMap<string, Dense> {
   return new Map(
-    Object.entries(set).map(([name, given]) => {
-      const content = contentOf(model, name, given);
+    Object.entries(set).map(([name, values]) => {
+      const content = contentOf(model, name, values);
       if (fixedDims(model.graph.value(name)?.type?.dims ?? []) !== undefined) return [name, content];
       throw new PithError("E_SHAPE_MISMATCH", `\`set\`: input "${name}" has no fixed size that would fit all samples.`);
     }),

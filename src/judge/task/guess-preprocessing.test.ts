@@ -4,7 +4,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { type Dataset, memory, presets } from "../../data/index.ts";
 import { guessPreprocessing } from "./guess-preprocessing.ts";
-import { surerPreprocessing } from "./surer-preprocessing.ts";
+import { findConfidentPreprocessing } from "./surer-preprocessing.ts";
 
 const engine = createEngine();
 
@@ -29,7 +29,7 @@ describe("guessPreprocessing", () => {
   }`);
   const labels = Array.from({ length: 40 }, (_, index) => index % 2);
 
-  it("takes what the model scores best with, and says how the others did", async () => {
+  it("chooses the preprocessing with the best score, and returns all scores", async () => {
     const guess = await guessPreprocessing(engine, model, pixels(labels));
     expect(guess.chosen).toBe(presets.unit);
     expect(guess.scores[0]?.accuracy.value).toBe(1);
@@ -43,9 +43,9 @@ describe("guessPreprocessing", () => {
     expect(guess.chance).toBe(0.5);
   });
 
-  it("ends after few runs where nothing decides, and counts them by one progress", async () => {
+  it("ends after a few runs if no candidate is better than chance, and reports one progress", async () => {
     const many = Array.from({ length: 2000 }, (_, index) => (index * 7 + (index >> 2)) % 2);
-    // Whatever the input is, both classes get the same score.
+    // Both classes get the same score for every input.
     const blank = parseModel(`opset 21 graph (x: float32[n, 1]) -> (y: float32[n, 2]) {
       none: float32[1, 1] = [0]
       zero = Mul(x, none)
@@ -65,20 +65,20 @@ describe("guessPreprocessing", () => {
         };
       },
     };
-    const told: [number, number | undefined][] = [];
+    const calls: [number, number | undefined][] = [];
     const guess = await guessPreprocessing(counting, blank, pixels(many), {
-      progress: (done, total) => told.push([done, total]),
+      progress: (done, total) => calls.push([done, total]),
     });
     expect(guess).toMatchObject({ trusted: false, chosen: presets.unit });
     expect(guess.indistinct).toHaveLength(3);
-    // Four ways: 32 samples of each, 64 and 256 of two, and no more where none is told from chance.
+    // Four candidates with 32 samples each, two with 64 and 256; the search stops because none is better than chance.
     expect(runs).toBe(4 * 32 + 2 * 64 + 2 * 256);
-    expect(new Set(told.map(([, total]) => total))).toEqual(new Set([runs + 2 * 1024]));
-    expect(told.map(([done]) => done)).toEqual(told.map(([done]) => done).toSorted((a, b) => a - b));
-    expect(told.at(-1)?.[0]).toBe(runs);
+    expect(new Set(calls.map(([, total]) => total))).toEqual(new Set([runs + 2 * 1024]));
+    expect(calls.map(([done]) => done)).toEqual(calls.map(([done]) => done).toSorted((a, b) => a - b));
+    expect(calls.at(-1)?.[0]).toBe(runs);
   });
 
-  it("ends with the first round where one is left and told from chance", async () => {
+  it("ends after the first round if one candidate remains and is better than chance", async () => {
     const counts: number[] = [];
     const guess = await guessPreprocessing(engine, model, pixels(Array.from({ length: 2000 }, (_, at) => at % 2)), {
       tried: [presets.unit],
@@ -88,7 +88,7 @@ describe("guessPreprocessing", () => {
     expect(counts.at(-1)).toBe(32);
   });
 
-  it("of those that answer alike takes the narrowest range, and names the others", async () => {
+  it("chooses the narrowest range of candidates with equal predictions, and names the others", async () => {
     const count = 300;
     const brighter = memory("brighter", {
       image: {
@@ -101,7 +101,7 @@ describe("guessPreprocessing", () => {
       },
       label: { type: "int64", dims: [count], data: BigInt64Array.from({ length: count }, (_, at) => BigInt(at % 2)) },
     });
-    // The class is the brighter pixel, whatever the scale: the wider the range, the lower the loss.
+    // The class is the brighter pixel at any scale, so a wider range has a lower loss.
     const compare = parseModel("opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {\n  y = Identity(x)\n}");
     const { chosen, indistinct, trusted } = await guessPreprocessing(engine, compare, brighter);
     expect(trusted).toBe(true);
@@ -109,7 +109,7 @@ describe("guessPreprocessing", () => {
     expect(indistinct.map(({ name }) => name)).toEqual(expect.arrayContaining(["mnist", "raw"]));
   });
 
-  it("does not trust a best score at chance", async () => {
+  it("does not trust a best score at chance level", async () => {
     const random = labels.map((_, index) => (index * 7 + (index >> 2)) % 2);
     const mixed = pixels(labels);
     const shuffled: Dataset = {
@@ -127,46 +127,46 @@ describe("guessPreprocessing", () => {
     expect(guess.trusted).toBe(false);
   });
 
-  it("refuses data without labels or without stored images", async () => {
+  it("rejects data without labels or without stored images", async () => {
     await expect(guessPreprocessing(engine, model, numbers)).rejects.toThrow("no stored images");
     const unlabelled = memory("m", { image: { type: "uint8", dims: [1, 1, 1, 1], data: new Uint8Array(1) } });
     await expect(guessPreprocessing(engine, model, unlabelled)).rejects.toThrow("has no labels");
   });
 });
 
-describe("surerPreprocessing", () => {
+describe("findConfidentPreprocessing", () => {
   /** Dark pixels: 0 to 60. */
   const dark = memory("dark", {
     image: { type: "uint8", dims: [80, 1, 1, 1], data: Uint8Array.from({ length: 80 }, (_, at) => at % 61) },
   });
-  /** The surer, the farther from 0. */
-  const apart = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
+  /** Its confidence grows with the distance from 0. */
+  const farFromZero = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
     four: float32[] = 4
     far = Mul(x, four)
     back = Neg(far)
     logits = Concat(far, back) {axis=1}
   }`);
 
-  it("finds one of no wider range with which a model is surer, without labels", async () => {
-    const surer = await surerPreprocessing(engine, apart, dark, presets.mnist);
+  it("finds a preprocessing of no wider range with higher confidence, without labels", async () => {
+    const surer = await findConfidentPreprocessing(engine, farFromZero, dark, presets.mnist);
     expect(surer).toMatchObject({ preprocessing: presets.symmetric, samples: 64 });
     expect(surer?.confidence).toBeGreaterThan(0.99);
     expect(surer?.tried).toBeLessThan(0.95);
   });
 
-  it.each(["symmetric", "raw", "unit"] as const)("finds none in place of %s", async (given) => {
-    expect(await surerPreprocessing(engine, apart, dark, presets[given])).toBeUndefined();
+  it.each(["symmetric", "raw", "unit"] as const)("finds no better preprocessing than %s", async (stated) => {
+    expect(await findConfidentPreprocessing(engine, farFromZero, dark, presets[stated])).toBeUndefined();
   });
 
-  it("finds none for a model that outputs NaN", async () => {
+  it("returns undefined for a model that outputs NaN", async () => {
     const broken = parseModel(`opset 21 graph (x: float32[n, 1]) -> (logits: float32[n, 2]) {
       none: float32[1, 2] = [nan, nan]
       logits = MatMul(x, none)
     }`);
-    expect(await surerPreprocessing(engine, broken, dark, presets.mnist)).toBeUndefined();
+    expect(await findConfidentPreprocessing(engine, broken, dark, presets.mnist)).toBeUndefined();
   });
 
-  it("says nothing of data without stored images", async () => {
-    expect(await surerPreprocessing(engine, apart, numbers, presets.mnist)).toBeUndefined();
+  it("returns undefined for data without stored images", async () => {
+    expect(await findConfidentPreprocessing(engine, farFromZero, numbers, presets.mnist)).toBeUndefined();
   });
 });

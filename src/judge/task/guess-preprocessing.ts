@@ -7,6 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { mcnemarExact, pairedMeans } from "../../core/math/interval.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
+import type { Batch } from "../../core/tensor/types.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
 import { collect, draw, take } from "../../data/batches/select.ts";
 import type { Dataset, IndexedDataset } from "../../data/batches/types.ts";
@@ -20,19 +21,20 @@ import {
   withStoredImages,
 } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
-import { type EvaluateOptions, evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import { type EvaluateOptions, type Evaluation, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
 import { logScores, mainOutput, mainOutputName, scoresFor } from "../../runtime/metrics/output.ts";
 import { commonestShare } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 
-/** Samples per round of successive halving. The search stops after `enough` samples if the best candidate is still at chance level. */
+/** Samples per round of successive halving. */
 const rounds = [32, 64, 256, 1024] as const;
-const enough = 256;
-const mostSamples = 1024;
+const maxSamples = 1024;
+/** The search stops after this number of samples if the best candidate is still at chance level. */
+const samplesForChance = 256;
 /** Losses have long tails: with fewer samples the normal interval is too narrow. */
-const fewestLosses = 32;
+const minLosses = 32;
 /** A constant, because the guess depends on model and data only. */
 export const drawSeed = 0;
 
@@ -73,7 +75,7 @@ export async function guessPreprocessing(
   options: EvaluateOptions & { readonly tried?: readonly Preprocessing[] } = {},
 ): Promise<PreprocessingGuess> {
   const { tried, progress, ...rest } = options;
-  const sample = await collect(draw(dataset, mostSamples, drawSeed));
+  const sample = await collect(draw(dataset, maxSamples, drawSeed));
   const batch = await sample.gather(Uint32Array.of(0));
   const input = imageInput(model);
   const channels = imageChannels(batch, input);
@@ -85,32 +87,22 @@ export async function guessPreprocessing(
       hint: "State the preprocessing.",
     });
   }
-  const [usual, ...others] = imageGeometries(batch, input);
-  const first = tried ?? candidates(channels).map((how) => cut(how, usual));
-  const cuts = tried === undefined ? others : [];
-  const total = mostRuns(first.length + cuts.length, sample.count);
+  const [defaultGeometry, ...geometries] = imageGeometries(batch, input);
+  const first = tried ?? candidates(channels).map((how) => withGeometry(how, defaultGeometry));
+  const variants = tried === undefined ? geometries : [];
+  const total = maxRuns(first.length + variants.length, sample.count);
   let done = 0;
-  const score = async (how: Preprocessing, samples: Dataset): Promise<Trial> => {
-    const metrics = [accuracy(), scaledLosses()];
-    const [right, loss] = await evaluateAll(engine, model, preprocess(samples, input, how), metrics, {
+  const runRound = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<readonly Trial[]> => {
+    const trials: Trial[] = [];
+    const evaluated = evaluateEach(engine, model, samples, batch, all, [accuracy(), scaledLosses()], {
       ...rest,
       progress: (ran) => progress?.(done + ran, total),
     });
-    if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
-    done += right.rows.length;
-    return { preprocessing: how, accuracy: right.estimate, right: right.rows, ...leastLosses(loss.rows) };
-  };
-  const scoreAll = async (all: readonly Preprocessing[], samples: IndexedDataset): Promise<Trial[]> => {
-    const trials: Trial[] = [];
-    let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
-    for (const how of all) {
-      const geometry = geometryUsed(batch, input, how);
-      if (stored?.geometry !== geometry) {
-        stored = { geometry, samples: await collect(withStoredImages(samples, input, how)) };
-      }
-      const { resize: _, crop: __, ...values } = how;
-      const found = await score(geometry === "" ? how : values, stored.samples);
-      trials.push({ ...found, preprocessing: how });
+    for await (const { preprocessing, evaluations } of evaluated) {
+      const [right, loss] = evaluations;
+      if (right === undefined || loss === undefined) throw new PithError("E_OPTION", "There is no metric to measure.");
+      done += right.rows.length;
+      trials.push({ preprocessing, accuracy: right.estimate, right: right.rows, ...bestLosses(loss.rows) });
     }
     return trials;
   };
@@ -123,27 +115,27 @@ export async function guessPreprocessing(
   let open = first;
   for (const size of rounds) {
     const samples = take(sample, size);
-    let found = (await scoreAll(open, samples)).sort(order);
-    const [leader] = found;
+    let trials = (await runRound(open, samples)).toSorted(order);
+    const [leader] = trials;
     if (size === rounds[0] && leader !== undefined) {
-      const ways = cuts.map((geometry) => cut(leader.preprocessing, geometry));
-      found = [...found, ...(await scoreAll(ways, samples))].sort(order);
+      const ofLeader = variants.map((geometry) => withGeometry(leader.preprocessing, geometry));
+      trials = [...trials, ...(await runRound(ofLeader, samples))].sort(order);
     }
-    for (const trial of found) latest.set(trial.preprocessing, trial);
-    const left = contenders(found);
-    [chosen] = left;
+    for (const trial of trials) latest.set(trial.preprocessing, trial);
+    const remaining = dropWorse(trials);
+    [chosen] = remaining;
     if (chosen === undefined || sample.count <= size) break;
-    if (isTrusted(chosen) ? left.length === 1 : size >= enough) break;
-    open = left.slice(0, better(found.length)).map((trial) => trial.preprocessing);
+    if (isTrusted(chosen) ? remaining.length === 1 : size >= samplesForChance) break;
+    open = remaining.slice(0, halve(trials.length)).map((trial) => trial.preprocessing);
   }
   if (chosen === undefined) throw new PithError("E_OPTION", "There is no preprocessing to try.");
-  const best = safest(chosen, [...latest.values()]);
+  const best = preferNarrow(chosen, [...latest.values()]);
   const beaten = [...latest.values()].filter((trial) => trial !== best).sort(order);
   return {
     chosen: best.preprocessing,
     scores: [best, ...beaten].map(({ right, losses, ...score }) => ({
       ...score,
-      broken: losses.filter((loss, sample) => Number.isNaN(loss) && right[sample] === 0).length,
+      broken: losses.filter((loss, position) => Number.isNaN(loss) && right[position] === 0).length,
     })),
     indistinct: beaten.filter((trial) => !isWorse(trial, best)).map((trial) => trial.preprocessing),
     chance: chanceOf(best.accuracy.count),
@@ -151,40 +143,65 @@ export async function guessPreprocessing(
   };
 }
 
-function contenders(found: readonly Trial[]): readonly Trial[] {
+/** Evaluates the model with each preprocessing. Consecutive ones of the same geometry share the decoded images. @param batch samples that show the form. */
+export async function* evaluateEach(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  batch: Batch,
+  all: readonly Preprocessing[],
+  metrics: readonly Metric[],
+  options: EvaluateOptions,
+): AsyncGenerator<{ readonly preprocessing: Preprocessing; readonly evaluations: readonly Evaluation[] }> {
+  const input = imageInput(model);
+  let stored: { readonly geometry: string; readonly samples: Dataset } | undefined;
+  for (const preprocessing of all) {
+    const geometry = geometryUsed(batch, input, preprocessing);
+    if (stored?.geometry !== geometry)
+      stored = { geometry, samples: await collect(withStoredImages(dataset, input, preprocessing)) };
+    const { resize: _, crop: __, ...values } = preprocessing;
+    const ready = preprocess(stored.samples, input, geometry === "" ? preprocessing : values);
+    yield { preprocessing, evaluations: await evaluateAll(engine, model, ready, metrics, options) };
+  }
+}
+
+/** Returns the trials that are not significantly worse than the best, by loss. @param trials by accuracy. */
+function dropWorse(trials: readonly Trial[]): readonly Trial[] {
   // If accuracies tie, losses decide: they include the confidence, so the same samples show more.
-  const alike = found.filter((trial) => !isFewer(trial, found[0])).sort((a, b) => lossOf(a) - lossOf(b));
-  const [best] = alike;
-  return alike.filter((trial) => best !== undefined && !isWorse(trial, best));
+  const tied = trials.filter((trial) => !isLessAccurate(trial, trials[0])).sort((a, b) => lossOf(a) - lossOf(b));
+  const [best] = tied;
+  return tied.filter((trial) => best !== undefined && !isWorse(trial, best));
 }
 
 /** Quantization needs the right scale: ranges 255 times too wide lose almost all accuracy (98.9 % → 9.8 %), too narrow ones little (98.0 %). */
-function safest(best: Trial, trials: readonly Trial[]): Trial {
+function preferNarrow(best: Trial, trials: readonly Trial[]): Trial {
   const { count } = best.accuracy;
-  if (count < enough) return best;
+  if (count < samplesForChance) return best;
   const tied = trials.filter((trial) => trial.accuracy.count === count && !isWorse(trial, best));
   const narrowest = Math.min(...tied.map(({ preprocessing }) => contrastOf(preprocessing)));
-  const isNarrow = ({ preprocessing }: Trial): boolean => contrastOf(preprocessing) <= alikeRange * narrowest;
+  const isNarrow = ({ preprocessing }: Trial): boolean => contrastOf(preprocessing) <= similarRange * narrowest;
   return isNarrow(best) ? best : (tied.filter(isNarrow).sort(order)[0] ?? best);
 }
 
-/** If ranges differ by a smaller factor, confusing them costs almost nothing. */
-export const alikeRange = 2;
+/** Factor between two ranges below which confusing them costs almost no accuracy. */
+export const similarRange = 2;
 
-function mostRuns(ways: number, count: number): number {
+/** Returns the number of samples of all rounds if no round drops a candidate early. */
+function maxRuns(candidateCount: number, count: number): number {
   return rounds.reduce((sum, size, round) => {
     const before = rounds[round - 1];
     if (before !== undefined && count <= before) return sum;
-    const tried = rounds.slice(0, round).reduce(better, ways);
+    const tried = rounds.slice(0, round).reduce(halve, candidateCount);
     return sum + tried * Math.min(size, count);
   }, 0);
 }
 
-function better(tried: number): number {
+/** Returns the number of candidates that a round keeps: half of them, at least two. */
+function halve(tried: number): number {
   return Math.max(Math.min(tried, 2), Math.ceil(tried / 2));
 }
 
-export function cut(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
+export function withGeometry(how: Preprocessing, geometry: Geometry | undefined): Preprocessing {
   if (geometry === undefined) return how;
   const { resize: _, crop: __, filter: ___, ...values } = how;
   const [name = how.name] = how.name.split(" ");
@@ -192,9 +209,9 @@ export function cut(how: Preprocessing, geometry: Geometry | undefined): Preproc
 }
 
 /** Temperatures: without biases only the confidence depends on the input scale, not the prediction (Guo et al. 2017, arXiv 1706.04599). */
-const factors = Array.from({ length: 22 }, (_, at) => 2 ** (at - 9));
-/** Temperatures are tried in steps of 2, which can cause smaller differences. */
-const notableLoss = 0.1;
+const factors = Array.from({ length: 22 }, (_, index) => 2 ** (index - 9));
+/** Minimum relative difference of losses that counts: the steps of the temperature cause smaller ones. */
+const minLossDifference = 0.1;
 
 function scaledLosses(): Metric {
   const nats = crossEntropy({ from: "logits" });
@@ -208,10 +225,10 @@ function scaledLosses(): Metric {
       const labels = batch.label === undefined ? samples : elementCount(batch.label.dims);
       const { values } = logScores(scoresFor(mainOutput(outputs), samples, labels));
       const rows = new Float64Array(samples * factors.length);
-      for (const [at, factor] of factors.entries()) {
+      for (const [column, factor] of factors.entries()) {
         const scaled = { type: "float64", dims, data: values.map((value) => factor * value) } as const;
         const losses = nats.rows({ [name]: scaled }, batch);
-        for (const [sample, loss] of losses.entries()) rows[sample * factors.length + at] = loss;
+        for (const [sample, loss] of losses.entries()) rows[sample * factors.length + column] = loss;
       }
       return rows;
     },
@@ -219,14 +236,14 @@ function scaledLosses(): Metric {
 }
 
 /** Returns the losses at the best temperature; infinite if none is a number. */
-function leastLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
-  const columns = factors.map((_, at) => rows.filter((__, place) => place % factors.length === at));
-  let least = { loss: Number.POSITIVE_INFINITY, losses: columns[0] ?? new Float64Array() };
+function bestLosses(rows: Float64Array): Pick<Trial, "loss" | "losses"> {
+  const columns = factors.map((_, column) => rows.filter((__, index) => index % factors.length === column));
+  let best = { loss: Number.POSITIVE_INFINITY, losses: columns[0] ?? new Float64Array() };
   for (const losses of columns) {
     const loss = mean(losses);
-    if (loss < least.loss) least = { loss, losses };
+    if (loss < best.loss) best = { loss, losses };
   }
-  return least;
+  return best;
 }
 
 interface Trial extends Omit<PreprocessingScore, "broken"> {
@@ -234,7 +251,7 @@ interface Trial extends Omit<PreprocessingScore, "broken"> {
   readonly losses: Float64Array;
 }
 
-/** A stable sort keeps the likelier candidate first if all is equal. */
+/** Orders trials by accuracy, then loss. The sort is stable, so of equal candidates the likelier one stays first. */
 function order(a: Trial, b: Trial): number {
   return b.accuracy.value - a.accuracy.value || lossOf(a) - lossOf(b);
 }
@@ -245,22 +262,22 @@ function lossOf({ loss }: Trial): number {
 
 /** Whether the common samples show that a candidate is worse than the best: by predictions, or by losses if predictions do not contradict. */
 function isWorse(trial: Trial, best: Trial): boolean {
-  if (isFewer(trial, best)) return true;
+  if (isLessAccurate(trial, best)) return true;
   const count = Math.min(trial.losses.length, best.losses.length);
-  if (count < fewestLosses) return false;
+  if (count < minLosses) return false;
   const extra = pairedMeans(best.losses.slice(0, count), trial.losses.slice(0, count));
-  return extra.low > 0 && extra.value > notableLoss * lossOf(best) && !isFewer(best, trial);
+  return extra.low > 0 && extra.value > minLossDifference * lossOf(best) && !isLessAccurate(best, trial);
 }
 
 /** Whether a candidate is right significantly less often on the common samples (McNemar, 5 %). */
-function isFewer(trial: Trial, best: Trial | undefined): boolean {
+function isLessAccurate(trial: Trial, best: Trial | undefined): boolean {
   if (best === undefined || trial === best) return false;
   let onlyBest = 0;
   let onlyThis = 0;
   for (let sample = 0; sample < Math.min(trial.right.length, best.right.length); sample++) {
-    const [own = 0, other = 0] = [trial.right[sample], best.right[sample]];
-    if (own < other) onlyBest++;
-    else if (own > other) onlyThis++;
+    const [inTrial = 0, inBest = 0] = [trial.right[sample], best.right[sample]];
+    if (inTrial < inBest) onlyBest++;
+    else if (inTrial > inBest) onlyThis++;
   }
   return onlyThis < onlyBest && mcnemarExact(onlyBest, onlyThis) <= 0.05;
 }

@@ -6,7 +6,7 @@ import { heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts"
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   outputKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
 
-describe("what a model answers with", () => {
+describe("outputKind", () => {
   test.each([
     ["batch, 3, 32, 32", "image"],
     ["batch, 1, height, width", "image"],
@@ -30,24 +30,24 @@ describe("what a model answers with", () => {
     expect(kindOf(dims)).toBe(kind);
   });
 
-  test("a score for each step of a sequence is a number, whatever its name", () => {
+  test("returns number for one score per step of a sequence, for any name", () => {
     const text =
       "opset 21\ngraph (x: float32[batch, time, 1]) -> (score: float32[batch, time, 1]) {\n  score = Sigmoid(x)\n}";
     expect(outputKind(parseModel(text), undefined)).toBe("number");
   });
 
-  test("three planes that sum to one are shares of classes for each pixel", () => {
+  test("returns classes for three planes that sum to one", () => {
     expect(kindOf("batch, 3, 32, 32", "y = Softmax(x) {axis=1}", "float32")).toBe("classes");
   });
 
-  test("what has the dimensions of an input of floats is a signal in another form, unless it is probabilities", () => {
+  test("returns number for an output with the dimensions of a float input, unless it is probabilities", () => {
     for (const dims of ["batch, 1, 257", "1, 1, 16000", "batch, 640", "batch, 128, 12"]) {
       expect(kindOf(dims, "y = Sigmoid(x)", "float32"), dims).toBe("number");
       expect(kindOf(dims, "y = Softmax(x)", "float32"), dims).toBe("classes");
     }
   });
 
-  test("boxes beside scores in one output are numbers, however they are laid out then; parts of one vector are classes", () => {
+  test("returns number for boxes and scores in one output, and classes for parts of one vector", () => {
     const raw = "a = Sigmoid(x)\n  b = Softmax(x) {axis=1}\n  ";
     const planes = "batch, 4, 22, 22";
     expect(kindOf(planes, `${raw}y = Concat(a, x, b) {axis=1}`, "float32")).toBe("number");
@@ -55,12 +55,12 @@ describe("what a model answers with", () => {
       "number",
     );
     expect(kindOf("batch, 4", `${raw}y = Concat(a, b) {axis=1}`, "float32")).toBe("classes");
-    // What is computed of the parts is one thing again.
+    // A value computed from the parts is a single output again.
     const mixed = "w: float32[8, 8, 1, 1] = zeros\n  j = Concat(a, b) {axis=1}\n  y = Conv(j, w)";
     expect(kindOf(planes, `${raw}${mixed}`, "float32")).toBe("classes");
   });
 
-  test("scores of as many classes as there are features are known by their name", () => {
+  test("recognizes scores by their name if there are as many classes as features", () => {
     const model = (name: string) =>
       parseModel(`opset 21\ngraph (x: float32[batch, 2]) -> (${name}: float32[batch, 2]) {\n  ${name} = Sigmoid(x)\n}`);
     expect(outputKind(model("logits"), undefined)).toBe("classes");
@@ -86,7 +86,7 @@ graph (i: int32[n, 12]) -> (y: float32[n, 12]) {
     expect(outputKind(model, undefined)).toBe(kind);
   });
 
-  test("several numbers of a regression are known by their name; else they are taken for scores, which is an assumption", () => {
+  test("recognizes numbers of a regression by their name, and assumes scores otherwise", () => {
     const model = (name: string, last = "Cast(x) {to=1}", type = "int32") =>
       parseModel(`opset 21\ngraph (x: ${type}[n, 58]) -> (${name}: float32[n, 58]) {\n  ${name} = ${last}\n}`);
     for (const name of [
@@ -116,7 +116,7 @@ graph (i: int32[n, 12]) -> (y: float32[n, 12]) {
     expect(kindOf("batch, 7", body)).toBe(kind);
   });
 
-  test("floats are the answer where a class is named beside them; a class alone is agreed on", () => {
+  test("compares floats if an output names a class next to them, and classes if they are the only output", () => {
     const model = (outputs: string) =>
       parseModel(`opset 21
 graph (x: float32[n, 4]) -> (${outputs}) {
@@ -132,7 +132,7 @@ graph (x: float32[n, 4]) -> (${outputs}) {
     expect(names("label: int64[n]")).toEqual(["agreement"]);
   });
 
-  test("numbers that may score classes are no classes where a metric of numbers is asked for", () => {
+  test("treats ambiguous outputs as numbers if a metric of numbers is requested", () => {
     const model = (name: string) =>
       parseModel(`opset 21
 graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
@@ -145,18 +145,18 @@ graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
     expect(names("y", "accuracy")).toEqual(classes);
     expect(names("y", "mean-squared-error")).toEqual(["R²", "signal to noise"]);
     expect(names("y", "r-squared")).toEqual(["R²", "signal to noise"]);
-    // Its name says that it scores classes.
+    // The name states that it contains class scores.
     expect(names("logits", "mean-squared-error")).toEqual(classes);
   });
 
-  test("images are held against the original's by their numbers; same classes mean nothing in them", () => {
+  test("compares images with the original's by their values and not by classes", () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 3, 8, 8]) -> (y) {\n  y = Relu(x)\n}");
     expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
     expect(judgedBy(model, "accuracy", undefined, { labelled: false }).name).toBe("R²");
     expect(judgedBy(model, "agreement", undefined, { labelled: false }).name).toBe("agreement");
   });
 
-  test("one number of a sigmoid is a share", () => {
+  test("reads a single sigmoid output as a probability", () => {
     const ends = (last: string) =>
       readingOf(
         parseModel(
@@ -170,18 +170,20 @@ graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
   });
 });
 
-describe("agreement chosen for one number per step", () => {
-  const of = (dims: string, name = "y") =>
+describe("agreement for one number per step", () => {
+  const modelOf = (dims: string, name = "y") =>
     parseModel(`opset 21\ngraph (x: int32[${dims}]) -> (${name}) {\n  ${name} = Cast(x) {to=1}\n}`);
-  const chosen = (model: ReturnType<typeof of>) => judgedBy(model, "agreement", undefined, { labelled: false });
+  const chosen = (model: ReturnType<typeof modelOf>) => judgedBy(model, "agreement", undefined, { labelled: false });
 
-  test.each(["batch, 6, 1", "batch, time, 1"])("of [%s] fails: the steps are not classes", (dims) => {
-    expect(() => chosen(of(dims))).toThrow(`"y" is [${dims}], one number per step: there are no classes to agree on.`);
+  test.each(["batch, 6, 1", "batch, time, 1"])("fails for [%s], because the steps are not classes", (dims) => {
+    expect(() => chosen(modelOf(dims))).toThrow(
+      `"y" is [${dims}], one number per step: there are no classes to agree on.`,
+    );
   });
 
   test("is measured if the output is named as scores, or has classes for each step", () => {
-    expect(chosen(of("batch, 6, 1", "scores")).name).toBe("agreement");
-    expect(chosen(of("batch, 6, 3")).name).toBe("agreement");
-    expect(chosen(of("batch, 1, 3")).name).toBe("agreement");
+    expect(chosen(modelOf("batch, 6, 1", "scores")).name).toBe("agreement");
+    expect(chosen(modelOf("batch, 6, 3")).name).toBe("agreement");
+    expect(chosen(modelOf("batch, 1, 3")).name).toBe("agreement");
   });
 });

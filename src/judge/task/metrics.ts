@@ -90,9 +90,8 @@ export function heldAgainst(
   }: { readonly samples?: number | undefined; readonly metric?: MetricName } = {},
 ): readonly Metric[] {
   const options = readingOf(model, output);
-  const found = outputKind(model, output);
-  const isNumbers = metric !== undefined && ofNumbers.has(metric) && assumedScores(model, output) !== undefined;
-  switch (isNumbers ? "number" : found) {
+  const isNumber = metric !== undefined && ofNumbers.has(metric) && assumedScores(model, output) !== undefined;
+  switch (isNumber ? "number" : outputKind(model, output)) {
     case "boxes":
       // Models with different numbers of boxes have no pairs of values.
       return [

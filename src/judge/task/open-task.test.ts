@@ -18,7 +18,7 @@ import { trainedKey } from "../../data/sidecars/trained-on.ts";
 import { evaluate } from "../../runtime/metrics/evaluate.ts";
 import { openTask, type TaskOptions } from "./open-task.ts";
 
-/** Class 1 where the pixel is above one half: of bytes above 127 as "unit" prepares them. */
+/** Predicts class 1 if the pixel is above one half: for bytes above 127 with the preprocessing "unit". */
 const aboveHalf = (): Model =>
   parseModel(`opset 21
 graph (image: float32[batch, 1, 1, 1]) -> (logits: float32[batch, 2]) {
@@ -29,7 +29,7 @@ graph (image: float32[batch, 1, 1, 1]) -> (logits: float32[batch, 2]) {
 }
 `);
 
-/** An MNIST folder of images of one pixel, dark ones of class 0 and bright ones of class 1 by turns. */
+/** An MNIST folder of images of one pixel, alternately dark (class 0) and bright (class 1). */
 function pixels(parts: readonly ("train" | "t10k")[], [dark, bright] = [100, 160], count = 80): string {
   const folder = join(temporaryFolder(), "pixels");
   mkdirSync(folder);
@@ -44,7 +44,7 @@ function pixels(parts: readonly ("train" | "t10k")[], [dark, bright] = [100, 160
   return folder;
 }
 
-/** A folder with one image of one grey pixel. */
+/** A folder with one image of one gray pixel. */
 function unlabelled(): string {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "a.png"), encode({ width: 1, height: 1, channels: 1, data: Uint8Array.of(7) }));
@@ -52,12 +52,12 @@ function unlabelled(): string {
 }
 
 async function opened(model: Model, options: TaskOptions) {
-  const said: string[] = [];
-  const task = await openTask(model, options, { log: ({ id, text }) => said.push(`${id}: ${text}`) });
-  return { task, said };
+  const logged: string[] = [];
+  const task = await openTask(model, options, { log: ({ id, text }) => logged.push(`${id}: ${text}`) });
+  return { task, logged };
 }
 
-test("runs no model to guess the preprocessing if the caller needs labels, and there are none", async () => {
+test("does not run the model to guess the preprocessing if the caller needs labels and there are none", async () => {
   const engine = {
     ...createEngine(),
     load: () => Promise.reject(new Error("a model is run")),
@@ -70,60 +70,60 @@ test("runs no model to guess the preprocessing if the caller needs labels, and t
   await expect(guessing).rejects.toThrow("a model is run");
 });
 
-describe("a mean that is none of pixels as they are scaled", () => {
-  const saidOf = async (preprocess: string): Promise<readonly string[]> =>
-    (await opened(aboveHalf(), { data: pixels(["t10k"]), preprocess })).said.filter((text) =>
+describe("a mean that does not fit the scale", () => {
+  const warningsOf = async (preprocess: string): Promise<readonly string[]> =>
+    (await opened(aboveHalf(), { data: pixels(["t10k"]), preprocess })).logged.filter((text) =>
       text.includes("Is mean meant for pixels of another scale?"),
     );
 
-  test.each(["mean=1", "mean=123.7 std=58.4", "scale=1 mean=0.485 std=0.229"])("is doubted: %s", async (how) => {
-    expect(await saidOf(how)).toHaveLength(1);
+  test.each(["mean=1", "mean=123.7 std=58.4", "scale=1 mean=0.485 std=0.229"])("logs a warning: %s", async (how) => {
+    expect(await warningsOf(how)).toHaveLength(1);
   });
 
   test.each(["mnist", "raw", "scale=1 mean=117", "scale=1/127.5 mean=1", "scale=1 mean=127.5 std=127.5"])(
     "%s is not",
     async (how) => {
-      expect(await saidOf(how)).toEqual([]);
+      expect(await warningsOf(how)).toEqual([]);
     },
   );
 });
 
 describe("images with labels", () => {
-  test("are prepared as the model scores best, which is said and recorded in the model", async () => {
+  test("are prepared with the best score, which is returned and recorded in the model", async () => {
     const model = aboveHalf();
-    const { task, said } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
+    const { task, logged } = await opened(model, { data: pixels(["train", "t10k"]), calibrate: 40 });
     expect(task).toMatchObject({ preset: "unit", labelled: true, atChance: false, warnings: [] });
     expect(task.preprocessing).toMatch(/^guessed "unit".*Set it with `preprocess: "unit"`\.$/);
-    expect(said).toEqual([]);
+    expect(logged).toEqual([]);
     expect([task.train?.count, task.calibrate?.count, task.test.count]).toEqual([40, 40, 80]);
     expect(task.metric.name).toBe("accuracy");
     expect((await evaluate(createEngine(), model, task.test, task.metric)).estimate.value).toBe(1);
     expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
-    // Whoever opens it again believes what was found.
+    // The next call uses the recorded preprocessing.
     expect((await openTask(model, { data: pixels(["t10k"]) })).preprocessing).toBe("unit, recorded in the model");
   });
 
-  test("on which the model is no better than chance are doubted, and the guess is not recorded unless it is trained", async () => {
+  test("cause a warning if the model is at chance level, and the guess is recorded only for training", async () => {
     const data = pixels(["train", "t10k"], [10, 10]);
     const model = aboveHalf();
-    const { task, said } = await opened(model, { data });
+    const { task, logged } = await opened(model, { data });
     expect(task.atChance).toBe(true);
-    expect(said).toEqual([expect.stringMatching(/^chance: .*\(50\.0 % against 50\.0 % on 80 samples tried\)\./)]);
-    expect(task.warnings).toEqual(said.map((text) => text.slice("chance: ".length)));
+    expect(logged).toEqual([expect.stringMatching(/^chance: .*\(50\.0 % against 50\.0 % on 80 samples tried\)\./)]);
+    expect(task.warnings).toEqual(logged.map((text) => text.slice("chance: ".length)));
     expect(model.header.metadata.has(preprocessingKey)).toBe(false);
-    expect((await opened(model, { data, learns: "labels" })).said[0]).toMatch(/untrained network .* too\.$/);
+    expect((await opened(model, { data, learns: "labels" })).logged[0]).toMatch(/untrained network .* too\.$/);
     expect(model.header.metadata.has(preprocessingKey)).toBe(true);
   });
 
-  test("on which the model outputs NaN are doubted for that only", async () => {
+  test("cause only a warning about NaN if the model outputs NaN", async () => {
     const data = pixels(["train", "t10k"], [10, 10]);
     const model = aboveHalf();
     const weight = model.graph.value("fc.weight");
     if (weight !== undefined) weight.tensor = inMemory(float32([2, 1], [Number.NaN, 0]));
     for (const preprocess of ["mnist", undefined]) {
-      const { task, said } = await opened(model, { data, ...(preprocess === undefined ? {} : { preprocess }) });
+      const { task, logged } = await opened(model, { data, ...(preprocess === undefined ? {} : { preprocess }) });
       expect(task).toMatchObject({ atChance: true, preprocessing: expect.not.stringContaining("fit about as well") });
-      expect(said).toEqual([
+      expect(logged).toEqual([
         expect.stringMatching(
           /^nan: With preprocessing "\w+" the model outputs NaN or infinity on 80 of 80 samples tried\.$/,
         ),
@@ -131,15 +131,15 @@ describe("images with labels", () => {
     }
   });
 
-  test("on which the teacher is no better than chance are doubted by its name", async () => {
+  test("cause a warning with the name of the teacher if it is at chance level", async () => {
     const path = join(temporaryFolder(), "teacher.onnx");
     await save(aboveHalf(), path);
     const data = pixels(["train", "t10k"], [10, 10]);
-    const { said } = await opened(aboveHalf(), { data, learns: "answers", reference: await open(path) });
-    expect(said[0]).toMatch(/^chance: With preprocessing "\w+" \S+teacher\.onnx scores no better .* the model\.$/);
+    const { logged } = await opened(aboveHalf(), { data, learns: "answers", reference: await open(path) });
+    expect(logged[0]).toMatch(/^chance: With preprocessing "\w+" \S+teacher\.onnx scores no better .* the model\.$/);
   });
 
-  test("are guessed by the model that knows more", async () => {
+  test("are guessed with the reference model", async () => {
     const damaged = aboveHalf();
     const weight = damaged.graph.value("fc.weight");
     if (weight !== undefined) weight.tensor = inMemory(float32([2, 1], [0, 0]));
@@ -148,13 +148,13 @@ describe("images with labels", () => {
   });
 });
 
-test("files beside the original hold for what was made from it and lies elsewhere", async () => {
-  const [own, other] = [temporaryFolder(), temporaryFolder()];
-  await save(aboveHalf(), join(own, "model.onnx"));
+test("uses the files next to the original for a result in another folder", async () => {
+  const [folder, other] = [temporaryFolder(), temporaryFolder()];
+  await save(aboveHalf(), join(folder, "model.onnx"));
   const settings = { do_rescale: true, rescale_factor: 0.5, do_normalize: false };
-  writeFileSync(join(own, "preprocessor_config.json"), JSON.stringify(settings));
+  writeFileSync(join(folder, "preprocessor_config.json"), JSON.stringify(settings));
   await save(aboveHalf(), join(other, "small.onnx"));
-  const [original, small] = [await open(join(own, "model.onnx")), await open(join(other, "small.onnx"))];
+  const [original, small] = [await open(join(folder, "model.onnx")), await open(join(other, "small.onnx"))];
   const { task } = await opened(small, { data: pixels(["t10k"]), reference: original });
   expect(toFloat64((await firstBatch(task.test, 1)).image ?? zeros("float32", [0]))).toEqual(Float64Array.of(50));
 });
@@ -172,7 +172,7 @@ describe("a preprocessing that the model records", () => {
   test.each([
     ["bytes of a .npz are images, and prepared by it", "a.npz", npy("|u1", Uint8Array.from(values)), 100 / 255],
     [
-      "floats of a .npz are fed as they are",
+      "floats of a .npz are fed unchanged",
       "b.npz",
       npy(
         "<f4",
@@ -187,13 +187,13 @@ describe("a preprocessing that the model records", () => {
     writeFileSync(path, text);
     const model = aboveHalf();
     model.header.metadata.set(preprocessingKey, "unit");
-    const { task, said } = await opened(model, { data: path, part: "all", metric: "agreement" });
-    expect(said).toEqual([]);
+    const { task, logged } = await opened(model, { data: path, part: "all", metric: "agreement" });
+    expect(logged).toEqual([]);
     const pixelsFed = [...((await firstBatch(task.test)).image?.data ?? [])].map(Number);
     expect(Math.min(...pixelsFed)).toBeCloseTo(expected, 6);
     const isPrepared = file === "a.npz";
     expect(task.preprocessing).toBe(isPrepared ? "unit, recorded in the model" : undefined);
-    // It stays recorded for those who feed images.
+    // The record is kept for callers that feed images.
     expect(model.header.metadata.get(preprocessingKey)).toBe("unit");
     if (isPrepared) {
       const stated = await openTask(model, { data: path, part: "all", metric: "agreement", preprocess: "raw" });
@@ -208,13 +208,13 @@ describe("floats for a model that records the preprocessing of images", () => {
     writeFileSync(path, `image\n${values.join("\n")}\n`);
     return path;
   };
-  const saidOf = async (how: string | undefined, values: readonly number[]) => {
+  const warningsOf = async (how: string | undefined, values: readonly number[]) => {
     const model = aboveHalf();
     if (how !== undefined) model.header.metadata.set(preprocessingKey, how);
     const data = table(values);
-    const { task, said } = await opened(model, { data, part: "all", metric: "agreement" });
-    expect(task.warnings.map((text) => `preprocessing: ${text}`)).toEqual(said);
-    return said.map((text) => text.replace(data, "image.csv"));
+    const { task, logged } = await opened(model, { data, part: "all", metric: "agreement" });
+    expect(task.warnings.map((text) => `preprocessing: ${text}`)).toEqual(logged);
+    return logged.map((text) => text.replace(data, "image.csv"));
   };
 
   test.each([
@@ -222,7 +222,7 @@ describe("floats for a model that records the preprocessing of images", () => {
     ["symmetric", [0, 100, 255], "0 … 255", "−1 … 1"],
     ["raw", [0, 0.5, 1], "0 … 1", "0 … 255"],
   ])("of another range are a warning with both: %s", async (how, values, given, wanted) => {
-    expect(await saidOf(how, values)).toEqual([
+    expect(await warningsOf(how, values)).toEqual([
       `preprocessing: The values of image.csv (${given}) are fed unchanged, but preprocessing "${how}" of the model gives ${wanted}: apply it, or provide images as bytes (uint8), to which Pith applies it.`,
     ]);
   });
@@ -234,11 +234,11 @@ describe("floats for a model that records the preprocessing of images", () => {
     ["raw", [0, 100, 255]],
     [undefined, [0, 100, 255]],
   ])("of about its range are none: %s, %o", async (how, values) => {
-    expect(await saidOf(how, values)).toEqual([]);
+    expect(await warningsOf(how, values)).toEqual([]);
   });
 });
 
-test("files beside a model that was opened from a path say how its data is prepared; what is stated comes before", async () => {
+test("reads the preprocessing from files next to the model, unless it is stated", async () => {
   const folder = temporaryFolder();
   const path = join(folder, "model.onnx");
   await save(aboveHalf(), path);
@@ -254,7 +254,7 @@ test("files beside a model that was opened from a path say how its data is prepa
   expect(await pixel({ preprocess: "scale=1/100" })).toBeCloseTo(1);
 });
 
-test("without labels the model is held against its original, and images need a preprocessing", async () => {
+test("compares with the original without labels, and requires a preprocessing for images", async () => {
   const table = join(temporaryFolder(), "plain.csv");
   writeFileSync(table, `x\n${"0.5\n".repeat(20)}`);
   const numbers = parseModel("opset 21\ngraph (x: float32[batch]) -> (y: float32[batch]) {\n  y = Relu(x)\n}");
@@ -267,15 +267,15 @@ test("without labels the model is held against its original, and images need a p
   });
 });
 
-test("what is taken for scores of classes with nothing that says so is told, with the metric of other numbers", async () => {
+test("logs that outputs are assumed to be class scores, and the metric for numbers", async () => {
   const table = join(temporaryFolder(), "plain.csv");
   writeFileSync(table, `a,b\n${"0.5,1\n".repeat(20)}`);
   const model = (name: string) =>
     parseModel(`opset 21\ngraph (x: float32[n, 2]) -> (${name}: float32[n, 3]) {
   w: float32[2, 3] = random(seed 1)\n  ${name} = MatMul(x, w)\n}`);
-  const { task, said } = await opened(model("output"), { data: table });
+  const { task, logged } = await opened(model("output"), { data: table });
   expect(task).toMatchObject({ assumesScores: true, metric: { name: "agreement" } });
-  expect(said).toContain(
+  expect(logged).toContain(
     'metric: "output" [n, 3] is treated as class scores, and results are compared by the class with the highest score: if it scores no classes, `metric: "r-squared"` tells more',
   );
   for (const [name, options, metric] of [
@@ -284,22 +284,22 @@ test("what is taken for scores of classes with nothing that says so is told, wit
     ["output", { metric: "agreement" }, "agreement"],
     ["output", { metric: "r-squared" }, "R²"],
   ] as const) {
-    const { task, said } = await opened(model(name), { data: table, ...options });
+    const { task, logged } = await opened(model(name), { data: table, ...options });
     expect(task).toMatchObject({ assumesScores: false, metric: { name: metric } });
-    expect(said.join()).not.toContain("metric: ");
+    expect(logged.join()).not.toContain("metric: ");
   }
 });
 
-test("random inputs are data for what learns another model's answers, in disjoint parts drawn by the seed, with a warning", async () => {
+test("generates random inputs for learning another model's outputs, in disjoint splits by the seed, with a warning", async () => {
   const model = aboveHalf();
-  const { task, said } = await opened(model, { data: "random", learns: "answers", samples: 100 });
+  const { task, logged } = await opened(model, { data: "random", learns: "answers", samples: 100 });
   expect(task).toMatchObject({
     labelled: false,
     metric: { truth: "original" },
     train: { count: 100 },
     test: { count: 100 },
   });
-  expect(said).toEqual([expect.stringMatching(/^random-data: random inputs are used instead of samples/)]);
+  expect(logged).toEqual([expect.stringMatching(/^random-data: random inputs are used instead of samples/)]);
   const pixelsOf = async (data = task.test) => [
     ...toFloat64((await firstBatch(data, 100)).image ?? zeros("float32", [0])),
   ];
@@ -309,20 +309,20 @@ test("random inputs are data for what learns another model's answers, in disjoin
   await expect(opened(model, { data: "random" })).rejects.toMatchObject({ code: "E_FILE" });
 });
 
-test("labels are not used to judge embeddings, which is said", async () => {
+test("does not use labels to evaluate embeddings, and logs it", async () => {
   const table = join(temporaryFolder(), "pairs.csv");
   writeFileSync(table, `x,label\n${"0.5,3\n0.25,1\n".repeat(20)}`);
   const vectors = parseModel(
     "opset 21\ngraph (x: float32[batch, 1]) -> (embedding: float32[batch, 1]) {\n  embedding = Relu(x)\n}",
   );
-  const { task, said } = await opened(vectors, { data: table });
+  const { task, logged } = await opened(vectors, { data: table });
   expect(task.metric).toMatchObject({ name: "cosine", truth: "original" });
-  expect(said).toEqual([
+  expect(logged).toEqual([
     expect.stringMatching(/^labels: the labels of .*pairs\.csv .*are not used, because .* an embedding$/),
   ]);
 });
 
-test("running text in one part keeps its labels, which are its tokens; others are for the test alone", async () => {
+test("keeps the labels of running text in one split, and uses other labels for testing only", async () => {
   const folder = temporaryFolder();
   writeFileSync(
     join(folder, "text_u16le.bin"),
@@ -334,20 +334,20 @@ graph (input_ids: int64[batch, length]) -> (logits: float32[batch, length, 7]) {
   logits = Gather (table, input_ids) {axis=0}
 }`);
   const learning = { learns: "answers", trainAlone: Number.POSITIVE_INFINITY, samples: 6 } as const;
-  const { task, said } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
-  expect([task.train?.count, task.test.count, said.length]).toEqual([6, 2, 1]);
-  expect(said[0]).toMatch(
+  const { task, logged } = await opened(language, { data: join(folder, "text_u16le.bin"), ...learning });
+  expect([task.train?.count, task.test.count, logged.length]).toEqual([6, 2, 1]);
+  expect(logged[0]).toMatch(
     /^parts: .*text_u16le\.bin has no predefined split: its 10 samples are split at random into 8 for training and 2 for the test$/,
   );
   expect((await firstBatch(task.train ?? task.test)).label?.dims).toEqual([1, 128]);
   const images = await opened(aboveHalf(), { data: pixels(["t10k"]), ...learning });
-  expect(images.said.at(-1)).toMatch(/^labels: .* has one part: its labels are used for testing/);
+  expect(images.logged.at(-1)).toMatch(/^labels: .* has one part: its labels are used for testing/);
   expect([images.task.train?.count, images.task.test.count]).toEqual([6, 6]);
   expect(Object.keys(await firstBatch(images.task.train ?? images.task.test))).toEqual(["image"]);
   expect(Object.keys(await firstBatch(images.task.test))).toContain("label");
 });
 
-test("folders called by years are no classes, which is said with their names", async () => {
+test("rejects folders named by years as classes, with their names", async () => {
   const folder = temporaryFolder();
   for (const year of ["2024", "2025"]) {
     mkdirSync(join(folder, year));
@@ -372,20 +372,20 @@ graph (image: float32[batch, 1, 2, 2]) -> (logits: float32[batch, 2]) {
 describe("values that are not finite", () => {
   const model = (): Model =>
     parseModel("opset 21\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Relu(x)\n}");
-  const saidOf = async (rows: readonly number[]): Promise<readonly string[]> => {
+  const warningsOf = async (rows: readonly number[]): Promise<readonly string[]> => {
     const path = join(temporaryFolder(), "rows.npz");
     writeFileSync(path, npzBytes({ x: float32([rows.length / 2, 2], rows) }));
-    const { said } = await opened(model(), { data: path });
-    return said.filter((text) => text.startsWith("not-finite"));
+    const { logged } = await opened(model(), { data: path });
+    return logged.filter((text) => text.startsWith("not-finite"));
   };
 
   test("are counted by sample in a warning", async () => {
-    const [text] = await saidOf([1, Number.NaN, Number.NaN, Number.NaN, 5, 6, Number.POSITIVE_INFINITY, 8]);
+    const [text] = await warningsOf([1, Number.NaN, Number.NaN, Number.NaN, 5, 6, Number.POSITIVE_INFINITY, 8]);
     expect(text).toMatch(/^not-finite: 3 of 4 samples in .*rows\.npz contain NaN or infinite values/);
   });
 
   test("are not mentioned if there are none", async () => {
-    expect(await saidOf([1, 2, 3, 4])).toEqual([]);
+    expect(await warningsOf([1, 2, 3, 4])).toEqual([]);
   });
 });
 
@@ -403,33 +403,33 @@ describe("a table without parts", () => {
     return [...toFloat64(rows)];
   };
 
-  test("is all tested on; what is drawn for another use is said", async () => {
+  test("is used for testing completely, and logs samples drawn for other uses", async () => {
     const data = table();
     const alone = await opened(relu(), { data });
-    expect([alone.task.test.count, alone.said]).toEqual([40, []]);
+    expect([alone.task.test.count, alone.logged]).toEqual([40, []]);
     const calibrated = await opened(relu(), { data, calibrate: 10 });
-    expect(calibrated.said).toEqual([
+    expect(calibrated.logged).toEqual([
       `parts: ${data} has no predefined split: its 40 samples are split at random into 10 for calibration and 30 for the test`,
       "calibration: calibrated on 10 samples only, which may not represent others: use 100 or more",
     ]);
     const large = await opened(relu(), { data: table(200), calibrate: 200 });
-    expect([large.task.calibrate?.count, large.said.length]).toEqual([40, 1]);
+    expect([large.task.calibrate?.count, large.logged.length]).toEqual([40, 1]);
     const part = await opened(relu(), { data, part: "test" });
-    expect(part.said).toEqual([
+    expect(part.logged).toEqual([
       `parts: ${data} has no predefined split: 8 of its 40 samples, drawn at random, are for the test`,
     ]);
   });
 
-  test("that a model was trained on is tested on by the other samples, unless all are asked for", async () => {
+  test("is tested on the samples that the model was not trained on, unless all are requested", async () => {
     const data = table();
     const model = relu();
-    const { task, said } = await opened(model, { data, learns: "labels" });
-    expect(said).toEqual([
+    const { task, logged } = await opened(model, { data, learns: "labels" });
+    expect(logged).toEqual([
       `parts: ${data} has no predefined split: its 40 samples are split at random into 32 for training and 8 for the test`,
     ]);
     const later = await opened(model, { data });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
-    expect(later.said).toEqual([
+    expect(later.logged).toEqual([
       `parts: ${data} has no predefined split: 8 of its 40 samples, drawn at random, are for the test; the model was trained on the others`,
     ]);
     const calibrated = await opened(model, { data, calibrate: 10 });
@@ -438,27 +438,27 @@ describe("a table without parts", () => {
       await rowsOf(task.test),
     ]);
     expect((await opened(model, { data, part: "all" })).task.test.count).toBe(40);
-    // Fewer than there are do not hide it.
+    // A smaller number of samples does not hide it.
     const some = await opened(model, { data, samples: 5 });
     const [few, tested] = [await rowsOf(some.task.test), await rowsOf(task.test)];
     expect(few).toHaveLength(5);
     expect(tested).toEqual(expect.arrayContaining(few));
-    expect(some.said.join()).toContain("the model was trained on the others");
-    // Of one name, but other data.
+    expect(some.logged.join()).toContain("the model was trained on the others");
+    // Another file of the same name.
     expect((await opened(model, { data: table(30) })).task.test.count).toBe(30);
   });
 
-  test("that a model was trained on is known under another name, and other data of the name is not", async () => {
+  test("is recognized as training data under another name, and other data of the same name is not", async () => {
     const data = table();
     const [model, copy, names] = [relu(), join(temporaryFolder(), "copy.csv"), basename(data)];
     copyFileSync(data, copy);
     const { task } = await opened(model, { data, learns: "labels" });
     const later = await opened(model, { data: copy });
     expect(await rowsOf(later.task.test)).toEqual(await rowsOf(task.test));
-    expect(later.said).toEqual([
+    expect(later.logged).toEqual([
       `parts: ${copy} has no predefined split: 8 of its 40 samples, drawn at random, are for the test; the model was trained on the others (in ${names})`,
     ]);
-    // Trained on the copy, too, it records one of both.
+    // A model that is also trained on the copy records one of them.
     await opened(model, { data: copy, learns: "labels" });
     expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "")).toEqual([
       ["copy.csv", 40, expect.stringMatching(/^[0-9a-f]{16}$/)],
@@ -467,7 +467,7 @@ describe("a table without parts", () => {
     const [header, ...rows] = readFileSync(other, "utf8").trim().split("\n");
     writeFileSync(other, [header, ...rows.map((row) => row.replace(/^\d+/, (number) => `${number}.5`))].join("\n"));
     expect((await opened(model, { data: other })).task.test.count).toBe(40);
-    // Metadata in another form was written by another tool.
+    // Metadata in an unknown form comes from another tool.
     model.header.metadata.set(trainedKey, JSON.stringify([[names, 40]]));
     expect((await opened(model, { data })).task.test.count).toBe(40);
   });
@@ -492,46 +492,43 @@ describe("samples that a model was trained on", () => {
     const [data, trained] = [write("rows.csv", 40), relu()];
     await opened(trained, { data, ...learning });
     for (const models of [{ alike: trained }, { reference: trained }]) {
-      const { task, said } = await opened(relu(), { data, ...models });
+      const { task, logged } = await opened(relu(), { data, ...models });
       expect(task.test.count).toBe(8);
-      expect(said.join()).toContain("one of the models was trained on the others");
+      expect(logged.join()).toContain("one of the models was trained on the others");
     }
     expect((await opened(relu(), { data, alike: relu() })).task.test.count).toBe(40);
   });
 
-  test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])(
-    "are recorded whatever the file is called: %s",
-    async (name) => {
-      const [data, model] = [write(name, 40), relu()];
-      await opened(model, { data, ...learning });
-      expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
-      for (const part of [undefined, "test"] as const)
-        expect((await opened(model, { data, part })).task.test.count).toBe(8);
-      expect((await opened(model, { data: copied(data, "copy.csv") })).task.test.count).toBe(8);
-      expect((await opened(model, { data: write(name, 40, 1) })).task.test.count).toBe(40);
-    },
-  );
+  test.each(["rows_dev.csv", "rows_train.csv", "rows.csv"])("are recorded for any file name: %s", async (name) => {
+    const [data, model] = [write(name, 40), relu()];
+    await opened(model, { data, ...learning });
+    expect(JSON.parse(model.header.metadata.get(trainedKey) ?? "[]")).toEqual([[name, 40, expect.any(String)]]);
+    for (const part of [undefined, "test"] as const)
+      expect((await opened(model, { data, part })).task.test.count).toBe(8);
+    expect((await opened(model, { data: copied(data, "copy.csv") })).task.test.count).toBe(8);
+    expect((await opened(model, { data: write(name, 40, 1) })).task.test.count).toBe(40);
+  });
 
-  test("are excluded from a test file beside a training file", async () => {
+  test("are excluded from a test file next to a training file", async () => {
     const [data, model] = [write("rows_dev.csv", 40), relu()];
     await opened(model, { data, ...learning });
     writeFileSync(data.replace("dev", "train"), "x,label\n100,0\n101,1\n");
-    const { task, said } = await opened(model, { data: dirname(data) });
+    const { task, logged } = await opened(model, { data: dirname(data) });
     expect(task.test.count).toBe(8);
-    expect(said).toEqual([
+    expect(logged).toEqual([
       `parts: ${data} (test): 8 samples, drawn at random, are for the test; the model was trained on the others (in rows_dev.csv)`,
     ]);
   });
 
-  test("are warned of if none are left", async () => {
+  test("cause a warning if no other samples remain", async () => {
     const [data, model] = [write("rows_train.csv", 40), relu()];
     writeFileSync(data.replace("train", "dev"), "x,label\n100,0\n101,1\n");
     await opened(model, { data, learns: "labels" });
-    expect((await opened(model, { data })).said).toEqual([]);
+    expect((await opened(model, { data })).logged).toEqual([]);
     const copy = copied(data, "copy.csv");
-    const { task, said } = await opened(model, { data: copy });
+    const { task, logged } = await opened(model, { data: copy });
     expect(task.test.count).toBe(40);
-    expect(said).toEqual([`trained-on: ${copy}: the model was trained on these samples (in rows_train.csv)`]);
+    expect(logged).toEqual([`trained-on: ${copy}: the model was trained on these samples (in rows_train.csv)`]);
   });
 
   test("are recognized in images by content, not by path", async () => {

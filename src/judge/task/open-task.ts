@@ -89,18 +89,18 @@ const noSidecars: Sidecars = {
 
 /** Returns the first sidecar of each kind: a result is often in another folder than its original. */
 async function sidecarsOf(models: readonly Model[]): Promise<Sidecars> {
-  let found = noSidecars;
+  let sidecars = noSidecars;
   for (const { place } of models) {
     if (place === undefined) continue;
     const more = await readSidecars(place);
-    found = {
-      preprocessing: found.preprocessing ?? more.preprocessing,
-      tokenizer: found.tokenizer ?? more.tokenizer,
-      classes: found.classes ?? more.classes,
-      architecture: found.architecture ?? more.architecture,
+    sidecars = {
+      preprocessing: sidecars.preprocessing ?? more.preprocessing,
+      tokenizer: sidecars.tokenizer ?? more.tokenizer,
+      classes: sidecars.classes ?? more.classes,
+      architecture: sidecars.architecture ?? more.architecture,
     };
   }
-  return { ...found, missingFiles: models.map(missingSidecars).find((files) => files !== undefined) };
+  return { ...sidecars, missingFiles: models.map(missingSidecars).find((files) => files !== undefined) };
 }
 
 export interface OpenedTask extends Task, Preparation {
@@ -134,8 +134,8 @@ export async function openTask(
   const { samples, reference, learns, output, metric = "accuracy", set = {} } = options;
   const { calibrate = 0, trainAlone = 0, leastTested = 0, onGuess = () => {} } = options;
   storeStates(model, options.states);
-  const fed = [...new Set([model, reference, options.alike])].filter((one) => one !== undefined);
-  const { stated, recorded } = statedFor(options.preprocess, fed);
+  const fed = [...new Set([model, reference, options.alike])].filter((each) => each !== undefined);
+  const { stated, recorded } = statedPreprocessing(options.preprocess, fed);
   const beside = await sidecarsOf(fed);
   const how = { beside, stated, set };
   const reading = readingFor(model, beside, stated);
@@ -175,7 +175,7 @@ export async function openTask(
   }
   const seen = stored.test;
   const {
-    record: found,
+    record: settings,
     texts,
     ...preparation
   } = await prepare(
@@ -194,9 +194,9 @@ export async function openTask(
     context,
   );
   // A guess at chance level is recorded only if the model is trained with it.
-  const kept =
-    preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded ? {} : found;
-  const prepared = statedText({ images: kept.images, length: kept.length, frames: kept.frames });
+  const isDoubtful = preparation.atChance && learns === undefined && options.preprocess === undefined && !recorded;
+  const { images, length, frames } = isDoubtful ? {} : settings;
+  const prepared = statedText({ images, length, frames });
   const trained = learns !== undefined ? await trainedEntry(model, options.data, stored) : undefined;
   const record = new Map<string, string>();
   if (prepared !== "") record.set(preprocessingKey, prepared);
@@ -220,8 +220,8 @@ export async function openTask(
     const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
     context.log({ id: "texts", text: `texts: column "${texts}" of ${seen.name}${truth}` });
   }
-  const isUnsaid = metric === "accuracy" && judging.truth === "original" && beside.classes === undefined;
-  const assumed = isUnsaid ? assumedScores(model, output) : undefined;
+  const isAssumed = metric === "accuracy" && judging.truth === "original" && beside.classes === undefined;
+  const assumed = isAssumed ? assumedScores(model, output) : undefined;
   if (assumed !== undefined)
     context.log({
       id: "metric",
@@ -254,12 +254,12 @@ async function partsFor(
 ): Promise<Parts> {
   const parts = await openParts(path, options);
   const isOpen = options.part === undefined || options.part === "test";
-  const known = isOpen ? await trainedOn(models, path, parts) : undefined;
-  const chosen = known === undefined || known.all ? parts : await openParts(path, { ...options, heldOut: true });
+  const trained = isOpen ? await trainedOn(models, path, parts) : undefined;
+  const chosen = trained === undefined || trained.all ? parts : await openParts(path, { ...options, heldOut: true });
   const drawn = drawnText(chosen, options.trains === true);
   const { name, count } = chosen.test;
-  if (known?.all === true) context.log({ id: "trained-on", text: `${name}: ${known.text}`, level: "warning" });
-  const why = known === undefined || known.all || options.trains === true ? "" : `; ${known.text}`;
+  if (trained?.all === true) context.log({ id: "trained-on", text: `${name}: ${trained.text}`, level: "warning" });
+  const why = trained === undefined || trained.all || options.trains === true ? "" : `; ${trained.text}`;
   const text = drawn ?? (why === "" ? undefined : `${name}: ${count} samples, drawn at random, are for the test`);
   if (text !== undefined) context.log({ id: "parts", text: `${text}${why}` });
   return chosen;
@@ -295,10 +295,10 @@ function unlabelled(data: Dataset | undefined): Dataset | undefined {
   return data && mapBatches(data, ({ label: _, ...inputs }) => inputs);
 }
 
-async function randomParts(model: Model, most: number | undefined, context: Context): Promise<Parts> {
+async function randomParts(model: Model, maxTest: number | undefined, context: Context): Promise<Parts> {
   const all = await randomData(model, context);
   const { drawn: train, rest } = setAside(all, 0.8 * all.count, context.seed);
-  const test = most === undefined ? rest : draw(rest, most, context.seed);
+  const test = maxTest === undefined ? rest : draw(rest, maxTest, context.seed);
   const text =
     "random inputs are used instead of samples: results say little about real data; prefer unlabeled samples of the same kind";
   context.log({ id: "random-data", text, level: "warning" });
@@ -311,16 +311,16 @@ export function storeStates(model: Model, states: readonly string[] = []): void 
 }
 
 /** Returns the stated preprocessing, else the recorded one. @throws PithError E_DATA if the models disagree. */
-export function statedFor(
+export function statedPreprocessing(
   preprocess: TaskOptions["preprocess"],
   models: readonly Model[],
 ): { readonly stated: PreprocessingSpec; readonly recorded: boolean } {
   if (typeof preprocess === "string") return { stated: parsePreprocessingSpec(preprocess), recorded: false };
   if (preprocess !== undefined)
     return { stated: { images: preprocess, length: undefined, frames: undefined }, recorded: false };
-  const said = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
-  const [text = ""] = said;
-  const other = said.find((one) => one !== text);
+  const texts = models.map((model) => statedText(recordedPrepared(model))).filter((text) => text !== "");
+  const [text = ""] = texts;
+  const other = texts.find((each) => each !== text);
   if (other === undefined) return { stated: parsePreprocessingSpec(text), recorded: text !== "" };
   throw new PithError("E_DATA", `The model declares the preprocessing "${text}", the other model "${other}".`, {
     hint: "Use a teacher or original with the same preprocessing, or set one for both with `preprocess`.",

@@ -10,9 +10,9 @@ import { firstBatch } from "../../data/batches/select.ts";
 import { contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, geometryUsed, type Preprocessing, preprocess, presets } from "../../data/index.ts";
 import { fewSamples } from "../compare/compare-function.ts";
-import { alikeRange, guessPreprocessing, imageInput } from "./guess-preprocessing.ts";
+import { guessPreprocessing, imageInput, similarRange } from "./guess-preprocessing.ts";
 import type { PreparationContext, PreparedTask } from "./prepare.ts";
-import { type Surer, surerPreprocessing } from "./surer-preprocessing.ts";
+import { type ConfidentPreprocessing, findConfidentPreprocessing } from "./surer-preprocessing.ts";
 
 interface Images {
   readonly first: Batch;
@@ -20,10 +20,8 @@ interface Images {
   readonly ready: (change: (dataset: Dataset) => Dataset) => (part: Dataset) => Dataset;
 }
 
-const rounded = (value: number): number => Number(value.toPrecision(3));
-
 /** Contrast below which images are nearly constant; that of common preprocessing is at least 1. */
-const leastContrast = 0.05;
+const minContrast = 0.05;
 
 export async function prepareImages(
   model: Model,
@@ -39,38 +37,31 @@ export async function prepareImages(
     context.log({ id, text, level: "warning" });
   };
   const declared = stated.images ?? beside.preprocessing;
-  if (declared !== undefined && contrastOf(declared) < leastContrast) {
-    const text = `With preprocessing "${declared.name}", black and white differ by ${contrastOf(declared).toPrecision(1)} only: mean and std apply to pixels multiplied by scale (default 1/255). Did you mean scale=1?`;
+  for (const text of declared === undefined ? [] : scaleDoubts(declared))
     context.log({ id: "preprocessing", text, level: "warning" });
-  }
-  if (declared !== undefined && hasOddMean(declared)) {
-    const text = `With preprocessing "${declared.name}", pixels reach from 0 to ${rounded(255 * declared.scale)} before mean (${declared.mean}) is subtracted: mean and std apply to pixels multiplied by scale (default 1/255). Is mean meant for pixels of another scale?`;
-    context.log({ id: "preprocessing", text, level: "warning" });
-  }
-  // Preprocessing that was not requested is reported.
   const source = recorded ? ", recorded in the model" : "";
-  const use = (how: Preprocessing) => ready((part) => preprocess(part, input, how));
-  const full = (how: Preprocessing): string => {
+  const describe = (how: Preprocessing): string => {
     const geometry = geometryUsed(first, input, how);
-    const known = how.resize !== undefined || how.crop !== undefined || geometry === "";
-    return `${how.name}${known ? "" : ` ${geometry}`}${source}`;
+    const isStated = how.resize !== undefined || how.crop !== undefined || geometry === "";
+    return `${how.name}${isStated ? "" : ` ${geometry}`}${source}`;
   };
   const done = (how: Preprocessing, preprocessing: string, atChance = false): PreparedTask => {
     const record = { images: how };
-    return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: use(how) };
+    const prepared = ready((part) => preprocess(part, input, how));
+    return { preprocessing, preset: how.name, warnings, atChance, labelled, record, ready: prepared };
   };
   if (!labelled && needsLabels) {
-    if (declared !== undefined) return done(declared, full(declared));
+    if (declared !== undefined) return done(declared, describe(declared));
     return { ...done(presets.unit, ""), preprocessing: undefined, record: {} };
   }
   if (stated.images !== undefined && !recorded && !learns && outputKind(by, undefined) === "classes") {
     onGuess();
     const options = { batch, signal: context.signal };
-    const surer = await surerPreprocessing(context.engine, by, dataset, stated.images, options);
-    if (surer !== undefined) doubt("preprocessing", surerText(stated.images.name, surer));
+    const better = await findConfidentPreprocessing(context.engine, by, dataset, stated.images, options);
+    if (better !== undefined) doubt("preprocessing", confidenceText(stated.images.name, better));
   }
   if (!labelled) {
-    if (declared !== undefined) return done(declared, full(declared));
+    if (declared !== undefined) return done(declared, describe(declared));
     const why =
       first.label === undefined ? `${dataset.name} has no labels` : "Classes are not ground truth for a detector";
     throw new PithError("E_DATA", `${why}, so the preprocessing of its images cannot be guessed.`, {
@@ -98,29 +89,46 @@ export async function prepareImages(
     doubt("preprocessing", undecidedText(chosen.name, fitting, count));
   else if (calibrates && fitting.some((other) => rangesDiffer(other, chosen)))
     doubt("preprocessing", rangeText(chosen, fitting));
-  return done(chosen, declared === undefined ? guessText(chosen.name, fitting) : full(chosen), !trusted);
+  return done(chosen, declared === undefined ? guessText(chosen.name, fitting) : describe(chosen), !trusted);
 }
 
+/** Returns doubts about the scale to which mean and std apply. */
+function scaleDoubts(preprocessing: Preprocessing): readonly string[] {
+  const { name, scale, mean } = preprocessing;
+  const contrast = contrastOf(preprocessing);
+  const rule = "mean and std apply to pixels multiplied by scale (default 1/255)";
+  const range = `pixels reach from 0 to ${Number((255 * scale).toPrecision(3))} before mean (${mean}) is subtracted`;
+  const about = `With preprocessing "${name}"`;
+  return [
+    ...(contrast < minContrast
+      ? [`${about}, black and white differ by ${contrast.toPrecision(1)} only: ${rule}. Did you mean scale=1?`]
+      : []),
+    ...(hasOddMean(preprocessing) ? [`${about}, ${range}: ${rule}. Is mean meant for pixels of another scale?`] : []),
+  ];
+}
+
+const namesOf = (all: readonly Preprocessing[]): string => all.map(({ name }) => `"${name}"`).join(", ");
+
 function guessText(name: string, indistinct: readonly Preprocessing[]): string {
-  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
-  const doubt = others === "" ? "" : `; ${others} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
+  const names = namesOf(indistinct);
+  const doubt = names === "" ? "" : `; ${names} ${indistinct.length === 1 ? "fits" : "fit"} about as well`;
   const set =
-    others === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that your application uses: `preprocess`.";
+    names === "" ? `Set it with \`preprocess: "${name}"\`.` : "Set the one that your application uses: `preprocess`.";
   return `guessed "${name}"${doubt}. ${set}`;
 }
 
 /** Number of labels to check: in folders named by years all are invalid. */
-const fewLabels = 64;
+const checkedLabels = 64;
 
 /** @throws PithError E_DATA if numeric folder names, such as years, are not classes of the model. */
 async function requireClassFolders(model: Model, dataset: Dataset): Promise<void> {
-  const { image, label } = await firstBatch(draw(dataset, fewLabels, 0), fewLabels);
+  const { image, label } = await firstBatch(draw(dataset, checkedLabels, 0), checkedLabels);
   const output = mainOutput(model.graph.outputs);
   const classes = output && infer(model).operand(output)?.dims?.at(-1);
   if (image?.type !== "string" || label === undefined || typeof classes !== "number") return;
   const isClass = Array.from(toFloat64(label), (value) => value < Math.max(2, classes));
   const folders = image.data.map((path) => path.split(/[/\\]/).at(-2) ?? "");
-  const wrong = folders.filter((folder, at) => isClass[at] === false && /^\d+$/.test(folder));
+  const wrong = folders.filter((folder, index) => isClass[index] === false && /^\d+$/.test(folder));
   if (wrong.length === 0) return;
   const listed = truncateList([...new Set(wrong)].sort());
   throw new PithError(
@@ -130,29 +138,30 @@ async function requireClassFolders(model: Model, dataset: Dataset): Promise<void
   );
 }
 
-function surerText(name: string, { preprocessing, tried, confidence, samples }: Surer): string {
+function confidenceText(name: string, { preprocessing, tried, confidence, samples }: ConfidentPreprocessing): string {
   const [less, more] = [percent(tried), percent(confidence)];
-  const [given = name] = name.split(" ");
-  return `With preprocessing "${given}" the model is less confident in its predictions (mean top probability ${less}) than with "${preprocessing.name}" (${more}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
+  const [preset = name] = name.split(" ");
+  return `With preprocessing "${preset}" the model is less confident in its predictions (mean top probability ${less}) than with "${preprocessing.name}" (${more}, on ${samples} images): is it the one that the model was trained with? Otherwise set \`preprocess: "${preprocessing.name}"\`.`;
 }
 
 function rangesDiffer(a: Preprocessing, b: Preprocessing): boolean {
   const [first, second] = [contrastOf(a), contrastOf(b)];
-  return Math.max(first, second) > alikeRange * Math.min(first, second);
+  return Math.max(first, second) > similarRange * Math.min(first, second);
 }
 
 function rangeText({ name }: Preprocessing, indistinct: readonly Preprocessing[]): string {
-  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
-  return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${others}): with inputs of a wider range, the result loses accuracy. Set the preprocessing of your application with \`preprocess\`.`;
+  return `Calibrated with preprocessing "${name}", the narrowest of those that fit about as well (${namesOf(indistinct)}): with inputs of a wider range, the result loses accuracy. Set the preprocessing of your application with \`preprocess\`.`;
 }
 
 function undecidedText(name: string, indistinct: readonly Preprocessing[], count: number): string {
-  const others = indistinct.map((other) => `"${other.name}"`).join(", ");
   const samples = count === 1 ? "1 sample does" : `${count} samples do`;
-  return `${samples} not distinguish preprocessing "${name}" from ${others}, and the metrics depend on it: set it with \`preprocess\`.`;
+  return `${samples} not distinguish preprocessing "${name}" from ${namesOf(indistinct)}, and the metrics depend on it: set it with \`preprocess\`.`;
 }
 
-/** `chance` is the share of the most frequent class, `tried` the number of samples, `learns` whether the model will be trained. */
+/**
+ * Returns the warning about a model at chance level.
+ * @param chance share of the most frequent class. @param tried number of samples. @param learns whether the model will be trained.
+ */
 export function chanceQuestion(
   preprocessing: string | undefined,
   reached: number,

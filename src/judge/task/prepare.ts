@@ -72,23 +72,23 @@ export interface PreparationContext {
 export async function prepare(
   model: Model,
   dataset: Dataset,
-  known: PreparationContext,
+  options: PreparationContext,
   context: Context,
 ): Promise<PreparedTask> {
-  const others = model.graph.outputs
+  const ignored = model.graph.outputs
     .filter(({ foreign }) => foreign?.type !== undefined)
     .map(({ name }) => `"${name}"`);
-  if (others.length > 0) {
-    const what = others.length === 1 ? "is a sequence or a map" : "are sequences or maps";
-    const text = `Output ${others.join(", ")} ${what}: it is ignored; the outputs that are tensors are compared.`;
+  if (ignored.length > 0) {
+    const kind = ignored.length === 1 ? "is a sequence or a map" : "are sequences or maps";
+    const text = `Output ${ignored.join(", ")} ${kind}: it is ignored; the outputs that are tensors are compared.`;
     context.log({ id: "outputs", text, level: "warning" });
   }
   const first = await firstBatch(dataset);
-  const said = inputsText(model, first);
-  const prepared = await prepareFor(model, dataset, first, known, context);
-  if (said === undefined) return prepared;
+  const note = inputsText(model, first);
+  const prepared = await prepareKind(model, dataset, first, options, context);
+  if (note === undefined) return prepared;
   const { preprocessing } = prepared;
-  return { ...prepared, preprocessing: preprocessing === undefined ? said : `${preprocessing}; ${said}` };
+  return { ...prepared, preprocessing: preprocessing === undefined ? note : `${preprocessing}; ${note}` };
 }
 
 function inputsText({ graph }: Model, batch: Batch): string | undefined {
@@ -100,18 +100,18 @@ function inputsText({ graph }: Model, batch: Batch): string | undefined {
     : `${listed} are fed to the inputs of these names, and are not labels`;
 }
 
-async function prepareFor(
+async function prepareKind(
   model: Model,
   dataset: Dataset,
   first: Batch,
-  known: PreparationContext,
+  options: PreparationContext,
   context: Context,
 ): Promise<PreparedTask> {
-  const { beside, stated } = known;
-  const fixed = contents(model, known.set);
+  const { beside, stated } = options;
+  const fixed = contents(model, options.set);
   const ready = (change: (dataset: Dataset) => Dataset) => (part: Dataset) => withContents(change(part), fixed);
   const kind = kindOf(model, first, dataset.name);
-  if (kind !== "images" && stated.images !== undefined && !known.recorded) {
+  if (kind !== "images" && stated.images !== undefined && !options.recorded) {
     throw new PithError("E_OPTION", `\`preprocess\` is for stored images, and ${dataset.name} has none.`);
   }
   // The class of an image is not ground truth for a detector.
@@ -124,7 +124,7 @@ async function prepareFor(
     case "images": {
       const classes = first.label !== undefined && elementCount(first.label.dims) === first.label.dims[0];
       const judged = labelled && !(classes && isBeyondClasses(model));
-      return prepareImages(model, dataset, { first, labelled: judged, ready }, known, context);
+      return prepareImages(model, dataset, { first, labelled: judged, ready }, options, context);
     }
     case "tokens": {
       const language = readingFor(model, beside, stated).running !== undefined;
@@ -132,7 +132,7 @@ async function prepareFor(
       const { length } = stated;
       const name = tokensText(first, beside, length);
       const unknown = tokenizer === undefined ? 0 : await unknownShare(dataset, tokenizer);
-      const warnings = unknown > mostUnknown ? [unknownText(unknown, dataset.name)] : [];
+      const warnings = unknown > maxUnknown ? [unknownText(unknown, dataset.name)] : [];
       for (const text of warnings) context.log({ id: "unknown-tokens", text, level: "warning" });
       return {
         ...common,
@@ -141,35 +141,40 @@ async function prepareFor(
         warnings,
         labelled: labelled || language,
         record: { length },
-        texts: unusualTextColumn(await firstBatch(dataset, cellsSeen), dataset.name),
+        texts: unusualTextColumn(await firstBatch(dataset, checkedCells), dataset.name),
         ready: ready((part) => tokenize(part, model.graph.feeds, { language, tokenizer, length, missingFiles })),
       };
     }
     case "sound": {
       const input = soundInput(model)?.name ?? "audio";
       const rate = rateInput(model.graph.feeds)?.name;
-      const { frame, context: before = 0, rate: wanted } = readingFor(model, beside, stated).frames ?? { frame: 0 };
+      const { frame, context: before = 0, rate: hertz } = readingFor(model, beside, stated).frames ?? { frame: 0 };
       const how = [
         `frame=${frame}`,
         ...(before > 0 ? [`context=${before}`] : []),
-        ...(wanted ? [`rate=${wanted}`] : []),
+        ...(hertz ? [`rate=${hertz}`] : []),
       ].join(" ");
       return {
         ...common,
-        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${how}${statesStated(model, [input, rate ?? ""])}`,
+        preprocessing: `${stated.frames === undefined ? "guessed " : ""}${how}${carriedStates(model, [input, rate ?? ""])}`,
         preset: how,
         record: { frames: stated.frames },
         ready: ready((part) => mapBatches(part, (batch) => soundBatch(batch, input, rate))),
       };
     }
     default: {
-      const states = statesStated(model, [...Object.keys(first), ...fixed.keys()]);
+      const states = carriedStates(model, [...Object.keys(first), ...fixed.keys()]);
       const preprocessing = states === "" ? undefined : states.slice("; ".length);
-      const text = await otherRange(model, dataset, stated.images ?? beside.preprocessing);
-      if (text !== undefined) context.log({ id: "preprocessing", text, level: "warning" });
-      const broken = await brokenRowsText(model, dataset);
-      if (broken !== undefined) context.log({ id: "not-finite", text: broken, level: "warning" });
-      const warnings = [text, broken].flatMap((one) => one ?? []);
+      const doubts = [
+        ["preprocessing", await rangeText(model, dataset, stated.images ?? beside.preprocessing)],
+        ["not-finite", await brokenRowsText(model, dataset)],
+      ] as const;
+      const warnings: string[] = [];
+      for (const [id, text] of doubts) {
+        if (text === undefined) continue;
+        context.log({ id, text, level: "warning" });
+        warnings.push(text);
+      }
       return { ...common, warnings, preprocessing, preset: undefined, ready: ready((part) => part) };
     }
   }
@@ -178,27 +183,28 @@ async function prepareFor(
 /** Samples for the range check, and the factor by which the range of unprepared data differs. */
 const [rangeSamples, farRange] = [64, 4];
 
-async function otherRange(
+/** Returns a sentence if the values of the only input have another range than the preprocessing would give. */
+async function rangeText(
   { graph }: Model,
   dataset: Dataset,
   how: Preprocessing | undefined,
 ): Promise<string | undefined> {
-  const [feed, ...others] = graph.feeds;
-  if (how === undefined || feed === undefined || others.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
+  const [feed, ...more] = graph.feeds;
+  if (how === undefined || feed === undefined || more.length > 0 || !isFloat(feed.type?.type ?? "string")) return;
   const column = columnOf(await firstBatch(dataset, rangeSamples), feed);
   if (column === undefined || column.type === "string") return;
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (const value of toFloat64(column)) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  const wanted = rangeOf(how);
-  const wider = (high - low) / (wanted.high - wanted.low);
+  const expected = rangeOf(how);
+  const wider = (high - low) / (expected.high - expected.low);
   // Equal values have no range.
   if (!(wider > farRange || (wider > 0 && wider < 1 / farRange))) return;
-  const figures = (least: number, most: number): string =>
-    [least, most].map((one) => minus(String(Number(one.toPrecision(3))))).join(" … ");
-  return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(wanted.low, wanted.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
+  const figures = (...bounds: readonly number[]): string =>
+    bounds.map((bound) => minus(String(Number(bound.toPrecision(3))))).join(" … ");
+  return `The values of ${dataset.name} (${figures(low, high)}) are fed unchanged, but preprocessing "${how.name}" of the model gives ${figures(expected.low, expected.high)}: apply it, or provide images as bytes (uint8), to which Pith applies it.`;
 }
 
-/** The column that feeds an input: the one of its name, or the only one. */
+/** Returns the column that feeds an input: the column of its name, or the only one. */
 function columnOf({ label: _, ...columns }: Batch, { name }: Value): Dense | undefined {
   const [only, ...more] = Object.values(columns);
   return columns[name] ?? (more.length === 0 ? only : undefined);
@@ -212,16 +218,17 @@ async function brokenRowsText({ graph }: Model, dataset: Dataset): Promise<strin
   let [broken, rows, searched] = [0, 0, 0];
   for await (const batch of dataset.batches({ size: 64 })) {
     if (searched > searchedValues) break;
-    const found = new Set<number>();
+    const brokenRows = new Set<number>();
     const columns = graph.feeds.flatMap((feed) => columnOf(batch, feed) ?? []);
     for (const column of columns) {
       if (column.type === "string" || !isFloat(column.type)) continue;
       const values = toFloat64(column);
       searched += values.length;
       const width = values.length / (column.dims[0] ?? 1);
-      for (const [index, value] of values.entries()) if (!Number.isFinite(value)) found.add(Math.floor(index / width));
+      for (const [index, value] of values.entries())
+        if (!Number.isFinite(value)) brokenRows.add(Math.floor(index / width));
     }
-    broken += found.size;
+    broken += brokenRows.size;
     rows += columns[0]?.dims[0] ?? 0;
   }
   if (broken === 0) return;
@@ -259,9 +266,9 @@ function requireNoImages({ graph }: Model, { image }: Batch, owner: string): voi
 }
 
 /** Number of cells that distinguish numbers from text. */
-const cellsSeen = 64;
-/** With a larger share of unknown tokens, the model was not made for the text. */
-const mostUnknown = 0.2;
+const checkedCells = 64;
+/** Largest share of unknown tokens of a text that the model was made for. */
+const maxUnknown = 0.2;
 
 function unknownText(share: number, name: string): string {
   return `${percent(share)} of the tokens of ${name} are unknown to tokenizer.json: metrics on them are unreliable. Is the text in the language of the model?`;
@@ -269,12 +276,12 @@ function unknownText(share: number, name: string): string {
 
 function tokensText(batch: Batch, { tokenizer }: Sidecars, length: number | undefined): string {
   if (batch.tokens !== undefined) return `windows of ${batch.tokens.dims[1]} tokens`;
-  const most = length ?? tokenizer?.longest;
-  return `tokenizer.json${most === undefined ? "" : `, at most ${most} tokens`}`;
+  const maxLength = length ?? tokenizer?.longest;
+  return `tokenizer.json${maxLength === undefined ? "" : `, at most ${maxLength} tokens`}`;
 }
 
-function statesStated(model: Model, given: readonly string[]): string {
-  const states = findStates(model, given);
+function carriedStates(model: Model, fed: readonly string[]): string {
+  const states = findStates(model, fed);
   return states.length === 0 ? "" : `; carried: ${statesText(states)}`;
 }
 

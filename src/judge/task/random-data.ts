@@ -25,10 +25,10 @@ export async function randomData(
   if (inputs.undrawable !== undefined)
     throw new PithError("E_UNSUPPORTED", `No random values can be generated for the input "${inputs.undrawable}".`);
   const session = await engine.load(model);
-  const found = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), seed);
+  const run = await firstThatRuns(session, inputs, guesses(model, inputs, { lengths, batches: [1] }), seed);
   await session.release();
-  if (found instanceof PithError) throw found;
-  const { shapes } = found.guess;
+  if (run instanceof PithError) throw run;
+  const { shapes } = run.guess;
   const [wide] = [...shapes].find(([, dims]) => dims[0] !== 1) ?? [];
   if (wide !== undefined)
     throw new PithError(

@@ -3,68 +3,63 @@
 import type { Engine } from "../../core/engine/engine.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { pairedMeans } from "../../core/math/interval.ts";
-import { collect, draw, firstBatch } from "../../data/batches/select.ts";
+import { draw, firstBatch } from "../../data/batches/select.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { geometryUsed, imageChannels, preprocess, withStoredImages } from "../../data/images/preprocess.ts";
+import { imageChannels } from "../../data/images/preprocess.ts";
 import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
-import { type EvaluateOptions, evaluateAll } from "../../runtime/metrics/evaluate.ts";
+import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
 import { confidence } from "../../runtime/metrics/metrics.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
-import { cut, drawSeed, imageInput } from "./guess-preprocessing.ts";
+import { drawSeed, evaluateEach, imageInput, withGeometry } from "./guess-preprocessing.ts";
 
-export interface Surer {
+export interface ConfidentPreprocessing {
   readonly preprocessing: Preprocessing;
-  /** Mean highest probability with the given preprocessing, and with this one. */
+  /** Mean highest probability with the stated preprocessing, and with this one. */
   readonly tried: number;
   readonly confidence: number;
   readonly samples: number;
 }
 
 /** Confidence differs by tens of points, so a few images suffice. */
-const fewImages = 64;
-const notable = 0.05;
+const maxImages = 64;
+const minDifference = 0.05;
 /** Networks almost without biases are more confident on larger inputs, so a wider range proves nothing. */
-const sameRange = 1.01;
+const maxRangeRatio = 1.01;
 
 /**
- * Returns a common preprocessing with which the classifier is more confident; then the given one is probably wrong. Only presets with a range no
- * wider than the given one are tried.
- * @returns undefined if there is none, or the data has no images.
+ * Returns the common preprocessing with which the classifier is most confident; then the stated one is probably wrong. Only presets with a range no
+ * wider than the stated one are tried.
+ * @returns undefined if none is better, or the data has no images.
  */
-export async function surerPreprocessing(
+export async function findConfidentPreprocessing(
   engine: Engine,
   model: Model,
   dataset: Dataset,
-  given: Preprocessing,
+  stated: Preprocessing,
   options: EvaluateOptions = {},
-): Promise<Surer | undefined> {
-  const sample = draw(dataset, fewImages, drawSeed);
-  const one = await firstBatch(sample);
-  const input = imageInput(model);
-  const channels = imageChannels(one, input);
+): Promise<ConfidentPreprocessing | undefined> {
+  const samples = draw(dataset, maxImages, drawSeed);
+  const batch = await firstBatch(samples);
+  const channels = imageChannels(batch, imageInput(model));
   if (channels === undefined) return undefined;
-  const { resize, crop, layout } = given;
-  const others = candidates(channels)
-    .filter((how) => contrastOf(how) <= sameRange * contrastOf(given) && !haveSameValues(how, given))
-    .map((how) => ({ ...((resize ?? crop) ? cut(how, given) : how), ...(layout === undefined ? {} : { layout }) }));
-  if (others.length === 0) return undefined;
-  const stored = await collect(withStoredImages(sample, input, given));
-  const sureness = async (how: Preprocessing): Promise<Float64Array> => {
-    const { resize: _, crop: __, ...values } = how;
-    const ready = preprocess(stored, input, geometryUsed(one, input, how) === "" ? how : values);
-    const [found] = await evaluateAll(engine, model, ready, [confidence()], options);
-    return found?.rows ?? new Float64Array();
-  };
-  const own = await sureness(given);
-  let surest: Surer | undefined;
-  for (const preprocessing of others) {
-    const found = await sureness(preprocessing);
-    const { value, low } = pairedMeans(own, found);
+  const { resize, crop, layout } = stated;
+  const presets = candidates(channels)
+    .filter((how) => contrastOf(how) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(how, stated))
+    .map((how) => ((resize ?? crop) ? withGeometry(how, stated) : how))
+    .map((how) => ({ ...how, ...(layout === undefined ? {} : { layout }) }));
+  if (presets.length === 0) return undefined;
+  const evaluated = evaluateEach(engine, model, samples, batch, [stated, ...presets], [confidence()], options);
+  let reference: Float64Array | undefined;
+  let best: ConfidentPreprocessing | undefined;
+  for await (const { preprocessing, evaluations } of evaluated) {
+    const rows = evaluations[0]?.rows ?? new Float64Array();
+    reference ??= rows;
+    const { value, low } = pairedMeans(reference, rows);
     // Comparisons are false for NaN outputs, which have no confidence.
-    if (low > 0 && value >= notable && mean(found) > (surest?.confidence ?? 0))
-      surest = { preprocessing, tried: mean(own), confidence: mean(found), samples: own.length };
+    if (low > 0 && value >= minDifference && mean(rows) > (best?.confidence ?? 0))
+      best = { preprocessing, tried: mean(reference), confidence: mean(rows), samples: reference.length };
   }
-  return surest;
+  return best;
 }
 
 function haveSameValues(a: Preprocessing, b: Preprocessing): boolean {

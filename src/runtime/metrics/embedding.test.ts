@@ -6,7 +6,7 @@ import { fromNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { batchInvariance, cosineText, judgedBatch } from "../../judge/compare/batch-dependence.ts";
+import { batchInvariance, chooseBatch, cosineText } from "../../judge/compare/batch-dependence.ts";
 import { answersWithNaN } from "../../judge/compare/compare.ts";
 import { cosine, embeddings, neighbourOverlap } from "./embedding.ts";
 import { evaluate } from "./evaluate.ts";
@@ -169,7 +169,7 @@ describe("batchInvariance", () => {
       ),
     });
     const mean = "a: int64[1] = [0]\n c = ReduceMean(x, a)\n y = Sub(x, c)";
-    const judged = (nodes: string, batch?: number) => judgedBatch(engine, [model(nodes)], data, "accuracy", { batch });
+    const judged = (nodes: string, batch?: number) => chooseBatch(engine, [model(nodes)], data, "accuracy", { batch });
     expect(await judged(mean)).toEqual({
       batch: 1,
       note: expect.stringMatching(
@@ -194,7 +194,7 @@ describe("batchInvariance", () => {
   test("names the input if no axis counts samples and each sample has one value", async () => {
     const model = parseModel(`opset 21 graph (x: float32[n]) -> (y: float32[1]) { y = ReduceMean(x) {keepdims=1} }`);
     const [values, lists] = [[6], [3, 2]].map((dims) => memory("x", { x: float32(dims, [1, 2, 3, 4, 5, 6]) }));
-    const noteOn = async (data: typeof values) => data && (await judgedBatch(engine, [model], data, "R²")).note;
+    const noteOn = async (data: typeof values) => data && (await chooseBatch(engine, [model], data, "R²")).note;
     expect(await noteOn(values)).toMatch(/^No axis of "x" counts samples: each row of the data is run alone/);
     expect(await noteOn(lists)).toBeUndefined();
   });

@@ -15,7 +15,7 @@ import { encodeToBytes, open } from "../../../src/core/onnx/index.ts";
 import { toNumbers } from "../../../src/core/tensor/convert.ts";
 import { dimsText, dimText, dimValue, isSymbolic, isUnknownDim } from "../../../src/core/tensor/dims.ts";
 import type { Batch } from "../../../src/core/tensor/types.ts";
-import { compareFunction, lostForm } from "../../../src/judge/compare/compare-function.ts";
+import { compareFunction, findLostForm } from "../../../src/judge/compare/compare-function.ts";
 import { compareOutputs } from "../../../src/judge/index.ts";
 import { simplify } from "../../../src/rewrite/index.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
@@ -56,7 +56,7 @@ export const analyses: readonly Promised[] = [
       for (const { output, result } of brokenResults(model)) {
         const compared = await compareFunction(engine, model, result);
         const lost = [typeof compared === "string" ? compared : compared.lost];
-        lost.push(await lostForm(engine, model, result, undefined));
+        lost.push(await findLostForm(engine, model, result, undefined));
         for (const sentence of lost)
           expectThat(
             sentence?.includes(output) === true,

@@ -13,7 +13,7 @@ import {
   percent,
 } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
-import { cosineText, sameDirection } from "../../../judge/compare/batch-dependence.ts";
+import { cosineText, minEqualCosine } from "../../../judge/compare/batch-dependence.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
 import { othersSentence, targetLines, verdictSentence } from "../../../judge/record/verdict.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
@@ -230,7 +230,7 @@ function figureRows({
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
     const { worst, apart, samples } = alone;
-    const found = apart === 0 ? "yes" : worst >= sameDirection ? "nearly" : "NO";
+    const found = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
     const how = found === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
     rows.push(["same alone and in batch", found, `${how}, of ${counted(samples, "sample")}`]);
   }

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PithError } from "../../../core/errors.ts";
 import { counted } from "../../../core/numbers.ts";
-import type { OnTarget } from "../../../judge/compare/right-on.ts";
+import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
 import type { Purpose } from "../../../judge/run/objective.ts";
 import type { MetricName } from "../../../judge/task/index.ts";

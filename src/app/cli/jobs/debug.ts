@@ -10,7 +10,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { counted } from "../../../core/numbers.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
-import { lostForm } from "../../../judge/compare/compare-function.ts";
+import { findLostForm } from "../../../judge/compare/compare-function.ts";
 import { storeStates } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
@@ -64,7 +64,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
   const samples = data?.samples ?? usualSamples;
   context.stage("layers");
   const ready = task?.ready(task.seen);
-  const lost = await lostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explained);
+  const lost = await findLostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explained);
   const found = await layerErrors(engine, original, model, ready, {
     output,
     seed,

@@ -9,11 +9,11 @@ import type { Batch } from "../../../core/tensor/types.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
 import { imageFiles } from "../../../data/images/image-batches.ts";
 import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../../data/index.ts";
-import { batchInvariance, type Invariance, judgedBatch } from "../../../judge/compare/batch-dependence.ts";
+import { batchInvariance, chooseBatch, type Invariance } from "../../../judge/compare/batch-dependence.ts";
 import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
-import type { OnTarget } from "../../../judge/compare/right-on.ts";
+import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { heldAgainst, judgedBy, outputKind, storeStates } from "../../../judge/task/index.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -166,7 +166,7 @@ async function measurement(
     wanted.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const { batch, note, isWarning } = await judgedBatch(engine, models, ready, wanted.name, {
+  const { batch, note, isWarning } = await chooseBatch(engine, models, ready, wanted.name, {
     batch: data.batch,
     signal: context.signal,
     output,

@@ -5,8 +5,8 @@ import { capitalize, PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { type Change, equalizedReference } from "../../../core/pass/pass.ts";
 import { type Comparison, type Goal, isWithin, judge, type Verdict } from "../../../judge/compare/compare.ts";
-import { fewestSame, type Likeness } from "../../../judge/compare/compare-function.ts";
-import type { OnTarget } from "../../../judge/compare/right-on.ts";
+import { type Likeness, minSame } from "../../../judge/compare/compare-function.ts";
+import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { lossText, lossWarning, noGainText } from "../../../judge/record/verdict.ts";
 import { judgeResult, type Lost } from "../../../judge/run/judgement.ts";
 import { type KeptFunction, keptAndLoads, type Training, withOutputsOf } from "../../../judge/run/kept-function.ts";
@@ -109,7 +109,7 @@ async function functionOf(
     const weak =
       typeof likeness === "object" &&
       likeness.unmoved === undefined &&
-      (likeness.same === undefined ? likeness.signalToNoise < fewDecibels : likeness.same < fewestSame);
+      (likeness.same === undefined ? likeness.signalToNoise < fewDecibels : likeness.same < minSame);
     if (weak && likeness.lost === undefined)
       context.log({ id: "dissimilar", text: dissimilar(likeness), level: "warning" });
     return kept;

@@ -1,7 +1,7 @@
 import { createEngine, type Engine, type RuntimeName, runtimeName } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { type OnTarget, type RightOnOptions, rightOn } from "../../../judge/compare/right-on.ts";
+import { checkTargets, type OnTarget, type TargetCheckOptions } from "../../../judge/compare/target-check.ts";
 import { onTargetText } from "../../../judge/record/verdict.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
@@ -99,12 +99,12 @@ export async function onTargets(
   targets: readonly RunTarget[],
   original: Model,
   result: Model,
-  { samples, output, seed }: RightOnOptions,
+  { samples, output, seed }: TargetCheckOptions,
   { stage, log, signal }: JobContext,
 ): Promise<readonly OnTarget[]> {
   if (targets.length === 0) return [];
   stage("targets");
-  const found = await rightOn(engine, targets, original, result, { samples, output, seed, signal });
+  const found = await checkTargets(engine, targets, original, result, { samples, output, seed, signal });
   for (const one of found) {
     if (one.right === undefined || one.isWeak === true)
       log({ id: "target", text: `${one.target}: ${onTargetText(one)}`, level: "warning" });

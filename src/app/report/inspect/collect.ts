@@ -1,7 +1,8 @@
+import { blocks, extractBlock } from "../../../core/analysis/blocks.ts";
 import { wayOutOf } from "../../../core/analysis/branches.ts";
 import { channelGroups } from "../../../core/analysis/channels.ts";
 import { cost } from "../../../core/analysis/cost.ts";
-import { infer } from "../../../core/analysis/infer.ts";
+import { type Inference, infer } from "../../../core/analysis/infer.ts";
 import { allLayers, isInside, type Layer, weightCount } from "../../../core/analysis/layers.ts";
 import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts";
 import { isInPalette, storedForm, weightBits, weightSteps } from "../../../core/analysis/stored-form.ts";
@@ -20,14 +21,14 @@ import {
 import type { Model } from "../../../core/graph/model.ts";
 import { isFloat } from "../../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
+import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { Tensor } from "../../../core/tensor/types.ts";
 import { preprocessingKey } from "../../../data/sidecars/preprocessing-spec.ts";
 import { withFreeChannels } from "../../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { channelsIn, payingRank } from "../applicable-techniques.ts";
 import { operationCount } from "../operation-count.ts";
-import { describeBlocks } from "./blocks.ts";
-import type { InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
+import type { Blocks, InspectedLayer, Inspection, Port, StoredTensors } from "./inspect.ts";
 import { estimateSavings } from "./savings.ts";
 
 /** @param model a copy: weights in Constant nodes become stored tensors. */
@@ -38,7 +39,7 @@ export async function collect(model: Model): Promise<Inspection> {
   const inference = infer(model);
   const costs = cost(model, inference);
   const inner = [...allGraphs(graph)].slice(1);
-  const found = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
+  const layers = allLayers(model, inference).filter(({ isScale }) => isScale !== true);
   const learned = await learnedTensors(model, inference);
   // Finds channels as `prune` does.
   const free = await withFreeChannels(model);
@@ -54,7 +55,7 @@ export async function collect(model: Model): Promise<Inspection> {
     operators,
     parameters: learnedCount(learned),
     macs: operationCount(costs.macs),
-    layers: found.map((layer: Layer): InspectedLayer => {
+    layers: layers.map((layer): InspectedLayer => {
       const { dims, type } = storedForm(layer);
       return {
         name: layer.name,
@@ -72,26 +73,51 @@ export async function collect(model: Model): Promise<Inspection> {
       };
     }),
     blocks: describeBlocks(model, inference, learned),
-    savings: estimateSavings(found, groups, channels, learned),
-    notUnderstood: distinct([...inference.misses, ...costs.misses]),
+    savings: estimateSavings(layers, groups, channels, learned),
+    notUnderstood: listDistinct([...inference.misses, ...costs.misses]),
     inside: {
       graphs: inner.length,
       nodes: inner.reduce((sum, { nodeCount }) => sum + nodeCount, 0),
-      layers: found.filter(isInside).length,
+      layers: layers.filter(isInside).length,
       wayOut: [...graph.nodes()].map((node) => wayOutOf(node, inference)).find((way) => way !== undefined),
     },
     replaceable: graph.inputs.filter(({ tensor }) => tensor !== undefined).map(({ name }) => name),
     stored: countStored(graph),
-    roles: countRoles(graph),
+    roles: countBy([...allValues(graph)].flatMap(({ role }) => role?.kind ?? [])),
     metadata: Object.fromEntries(header.metadata),
   };
 }
 
 /** Several rules can fail for the same reason, so each node and reason is listed once. */
-function distinct(misses: readonly Miss[]): { readonly at: string | undefined; readonly reason: string }[] {
-  const found = new Map<string, { readonly at: string | undefined; readonly reason: string }>();
-  for (const { at, reason } of misses) found.set(`${at} ${reason}`, { at, reason });
-  return [...found.values()];
+function listDistinct(misses: readonly Miss[]): Inspection["notUnderstood"] {
+  return [...groupBy(misses, ({ at, reason }) => `${at} ${reason}`).values()].map(([{ at, reason }]) => ({
+    at,
+    reason,
+  }));
+}
+
+function describeBlocks(model: Model, inference: Inference, learned: ReadonlyMap<Value, number>): Blocks {
+  const { blocks: all, repeats } = blocks(model, inference);
+  const counts = new Map(Array.from(learned, ([{ name }, count]) => [name, count]));
+  const names = (values: readonly Value[]): readonly string[] => values.map(({ name }) => name);
+  return {
+    all: all.map((block) => ({
+      name: block.name,
+      kind: block.kind,
+      nodes: block.nodes.length,
+      layers: block.layers,
+      parameters: [...extractBlock(model, block).graph.values()].reduce(
+        (sum, { name }) => sum + (counts.get(name) ?? 0),
+        0,
+      ),
+      inputs: names(block.inputs),
+      sides: names(block.sides),
+      outputs: names(block.outputs),
+    })),
+    repeats: repeats.flatMap((members) =>
+      members[0] === undefined ? [] : [{ first: all.indexOf(members[0]), count: members.length }],
+    ),
+  };
 }
 
 /** Bits of a quantized weight, and its number of scales. */
@@ -100,8 +126,8 @@ function quantizationOf(layer: Layer): { readonly bits: number | undefined; read
   if (!isQuantized(layer)) return { bits: undefined, scales: undefined };
   const bits = weightBits(layer);
   if (isInPalette(layer)) return { bits, scales: undefined };
-  const beside = (weight === effective ? node : effective.producer)?.inputs ?? [];
-  const scale = beside.find(
+  const operands = (weight === effective ? node : effective.producer)?.inputs ?? [];
+  const scale = operands.find(
     (value) => value !== weight && value !== bias && value?.tensor !== undefined && isFloat(value.tensor.type),
   );
   return { bits, scales: scale === undefined ? undefined : elementCount(scale.tensor?.dims ?? []) };
@@ -110,31 +136,36 @@ function quantizationOf(layer: Layer): { readonly bits: number | undefined; read
 function sharersOf(layer: Layer): readonly string[] {
   const { weight, effective, node } = layer;
   const steps = weightSteps(layer);
-  const others = new Set<Node>();
+  const sharers = new Set<Node>();
   for (const { uses } of new Set([weight, effective])) {
     for (const { node: reader } of uses) {
-      if (others.size === mostSharers) break;
-      if (reader !== node && !steps.has(reader)) others.add(reader);
+      if (sharers.size === maxSharers) break;
+      if (reader !== node && !steps.has(reader)) sharers.add(reader);
     }
   }
   const tied = weight.role?.kind === "tied" ? [weight.role.name] : [];
-  return [...tied, ...[...others].map(describe)];
+  return [...tied, ...[...sharers].map(describe)];
 }
 
 /** A network unrolled over time reads one weight thousands of times, so complete lists would grow quadratically. */
-const mostSharers = 8;
+const maxSharers = 8;
 
 function port(value: Value): Port {
   return { name: value.name, type: value.type?.type, dims: dimsText(value.type?.dims) };
 }
 
 function countOperators(graph: Graph): Record<string, number> {
-  const counts = new Map<string, number>();
-  for (const node of allNodes(graph)) {
-    const name = operatorName(node);
-    counts.set(name, (counts.get(name) ?? 0) + 1);
-  }
-  return Object.fromEntries([...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
+  const counts = Object.entries(countBy(Array.from(allNodes(graph), operatorName)));
+  return Object.fromEntries(counts.sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)));
+}
+
+function countBy(names: readonly string[]): Record<string, number> {
+  return Object.fromEntries(
+    Array.from(
+      groupBy(names, (name) => name),
+      ([name, { length }]) => [name, length],
+    ),
+  );
 }
 
 function countStored(graph: Graph): StoredTensors[] {
@@ -145,17 +176,14 @@ function countStored(graph: Graph): StoredTensors[] {
       for (const attribute of node.attributes.values()) if (attribute.kind === "tensor") tensors.add(attribute.value);
     }
   }
-  const byType = new Map<string, StoredTensors>();
-  for (const { type, dims, bytes: size } of tensors) {
-    const before = byType.get(type) ?? { type, tensors: 0, elements: 0, bytes: 0 };
-    const elements = before.elements + elementCount(dims);
-    byType.set(type, { type, tensors: before.tensors + 1, elements, bytes: before.bytes + size });
-  }
-  return [...byType.values()].sort((a, b) => b.bytes - a.bytes);
-}
-
-function countRoles(graph: Graph): Record<string, number> {
-  const counts: Record<string, number> = {};
-  for (const { role } of allValues(graph)) if (role !== undefined) counts[role.kind] = (counts[role.kind] ?? 0) + 1;
-  return counts;
+  const byType = Array.from(
+    groupBy(tensors, ({ type }) => type),
+    ([type, members]) => ({
+      type,
+      tensors: members.length,
+      elements: members.reduce((sum, { dims }) => sum + elementCount(dims), 0),
+      bytes: members.reduce((sum, tensor) => sum + tensor.bytes, 0),
+    }),
+  );
+  return byType.sort((a, b) => b.bytes - a.bytes);
 }

@@ -1,7 +1,6 @@
 /** The contents of a model as data, as `pith inspect` prints them. */
 import type { Model } from "../../../core/graph/model.ts";
 import type { OperationCount } from "../operation-count.ts";
-import type { Blocks } from "./blocks.ts";
 import type { Savings } from "./savings.ts";
 
 export interface StoredTensors {
@@ -40,6 +39,27 @@ export interface InspectedLayer {
   /** Prunable output channels, and why the others are not. */
   readonly cuttable: number;
   readonly kept: { readonly reason: string; readonly at: string | undefined } | undefined;
+}
+
+/** A part of the network with one value as input and one as output. */
+export interface InspectedBlock {
+  readonly name: string;
+  /** Equal for blocks that differ only in their weights. */
+  readonly kind: number;
+  readonly nodes: number;
+  readonly layers: readonly string[];
+  readonly parameters: number;
+  /** Names of values: read from earlier blocks or the data, other inputs, and values that are read later. */
+  readonly inputs: readonly string[];
+  readonly sides: readonly string[];
+  readonly outputs: readonly string[];
+}
+
+/** All blocks in order, and runs of equal ones. */
+export interface Blocks {
+  readonly all: readonly InspectedBlock[];
+  /** Runs of equal blocks: index in `all`, and length. */
+  readonly repeats: readonly { readonly first: number; readonly count: number }[];
 }
 
 export interface Inspection {

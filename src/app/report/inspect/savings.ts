@@ -11,7 +11,8 @@ import { isFloat } from "../../../core/tensor/convert.ts";
 import { elementCount } from "../../../core/tensor/dims.ts";
 import { type Channels, payingRank } from "../applicable-techniques.ts";
 
-const supposedCut = 0.3;
+/** Share of the prunable channels whose removal is estimated. */
+const assumedShare = 0.3;
 
 /** Bytes before and after, and the number of changed layers. */
 export interface Saving {
@@ -43,7 +44,7 @@ export interface Savings {
   readonly tables: readonly TableSaving[];
 }
 
-/** A scale in float32 and a zero point in int8. */
+/** Bytes of a float32 scale and an int8 zero point. */
 const bytesPerChannel = 5;
 
 export function estimateSavings(
@@ -66,27 +67,23 @@ export function estimateSavings(
   return {
     int8,
     float16: { ...int8, after: int8.before / 2 },
-    channels: cutting(
-      layers.filter((layer) => !isInside(layer)),
-      groups,
-      channels,
-    ),
+    channels: channelSavings(layers, groups, channels),
     lowRank: { layers: layers.filter((layer) => (payingRank(layer) ?? 0) > 0).length },
-    tables: tablesAmong(layers, learned),
+    tables: tableSavings(layers, learned),
   };
 }
 
-const block = 32;
+const blockSize = 32;
 
-function tablesAmong(layers: readonly Layer[], learned: ReadonlyMap<Value, number>): readonly TableSaving[] {
-  const found = new Map<Value, TableSaving>();
+function tableSavings(layers: readonly Layer[], learned: ReadonlyMap<Value, number>): readonly TableSaving[] {
+  const savings = new Map<Value, TableSaving>();
   for (const { name, weight, role, outputs: width, inputs: rows } of layers) {
     const { tensor } = weight;
     if (role.kind !== "lookup" || tensor === undefined || !isFloat(tensor.type) || !learned.has(weight)) continue;
     const readers = layers.filter((other) => other.weight === weight && other.role.kind !== "lookup");
-    const blocks = width / block;
+    const blocks = width / blockSize;
     const perRow = width / 2 + 4 * blocks + Math.ceil(blocks / 2);
-    found.set(weight, {
+    savings.set(weight, {
       layer: name,
       tied: readers.map(({ node }) => describe(node)),
       bytes: tensor.bytes,
@@ -94,30 +91,30 @@ function tablesAmong(layers: readonly Layer[], learned: ReadonlyMap<Value, numbe
       int4: Number.isInteger(blocks) ? rows * perRow : undefined,
     });
   }
-  return [...found.values()].sort((one, other) => other.bytes - one.bytes);
+  return [...savings.values()].sort((a, b) => b.bytes - a.bytes);
 }
 
-function cutting(
+function channelSavings(
   layers: readonly Layer[],
   groups: readonly Group[],
   channels: (layer: Layer) => Channels,
 ): Savings["channels"] {
-  const kept = new Map<Value, number>();
+  const keptShares = new Map<Value, number>();
   for (const { slices, refused } of groups) {
     for (const { value, unitOf } of slices) {
       if (value.tensor === undefined) continue;
-      const going = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
-      kept.set(value, (kept.get(value) ?? 1) * (1 - supposedCut * going));
+      const prunable = unitOf.filter((unit) => unit >= 0 && !refused.has(unit)).length / unitOf.length;
+      keptShares.set(value, (keptShares.get(value) ?? 1) * (1 - assumedShare * prunable));
     }
   }
-  const result = { layers: 0, before: 0, after: 0, share: supposedCut, cuttable: 0, channels: 0 };
-  for (const [{ tensor }, share] of kept) {
+  const result = { layers: 0, before: 0, after: 0, share: assumedShare, cuttable: 0, channels: 0 };
+  for (const [{ tensor }, share] of keptShares) {
     if (tensor === undefined || share === 1) continue;
     result.before += tensor.bytes;
     result.after += tensor.bytes * share;
   }
   result.after = Math.round(result.after);
-  for (const layer of layers) {
+  for (const layer of layers.filter((each) => !isInside(each))) {
     const { cuttable } = channels(layer);
     if (cuttable > 0) result.layers++;
     result.cuttable += cuttable;

@@ -30,19 +30,19 @@ const characterWidth = 6.9;
 /** Character width of the dimensions next to a box's foot, and their offset from its center. */
 const noteWidth = 5.4;
 const noteStart = 6;
-const mostTitle = 34;
-const mostNote = 30;
+const maxTitle = 34;
+const maxNote = 30;
 const rankGap = 30;
 const margin = 28;
 export const strip = { x: -106, y: 2, width: 212, height: 16 };
 
 export function titleOf({ title, table, bits, graphs }: Box): string {
-  const of = table === undefined ? "" : ` · ${table.split(/[/.]/).at(-1)}`;
-  return `${clip(`${title}${of}`)}${bits === undefined ? "" : ` · ${bits} bits`}${graphs.length === 0 ? "" : " ▸"}`;
+  const tableName = table === undefined ? "" : ` · ${table.split(/[/.]/).at(-1)}`;
+  return `${clip(`${title}${tableName}`)}${bits === undefined ? "" : ` · ${bits} bits`}${graphs.length === 0 ? "" : " ▸"}`;
 }
 
 export function noteOf({ shape }: Box): string | undefined {
-  return shape === undefined ? undefined : clip(shape, mostNote);
+  return shape === undefined ? undefined : clip(shape, maxNote);
 }
 
 export function draw(picture: Picture): Drawing {
@@ -107,7 +107,7 @@ interface Spot {
   readonly y: number;
 }
 
-/** Runs from the foot of one box, or a bend, to the head of another, vertically past high boxes. */
+/** Draws an edge from the foot of one box, or a bend, to the head of another, vertically past high boxes. */
 function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: Placed): Omit<Line, "from" | "to"> {
   const spots: Spot[] = [];
   for (const [index, point] of points.slice(0, -1).entries()) {
@@ -121,8 +121,8 @@ function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: 
   const xs = spots.map(({ x }) => x);
   return {
     d: curveThrough(spots),
-    left: Math.floor(xs.reduce((least, x) => Math.min(least, x))),
-    right: Math.ceil(xs.reduce((most, x) => Math.max(most, x))),
+    left: Math.floor(xs.reduce((low, x) => Math.min(low, x))),
+    right: Math.ceil(xs.reduce((high, x) => Math.max(high, x))),
     top: Math.floor(spots[0]?.y ?? 0),
     bottom: Math.ceil(spots.at(-1)?.y ?? 0),
   };
@@ -159,8 +159,8 @@ function curveThrough(spots: readonly Spot[]): string {
   return path + straight;
 }
 
-export function clip(text: string, most = mostTitle): string {
-  return text.length > most ? `${text.slice(0, most - 9)}…${text.slice(-8)}` : text;
+function clip(text: string, maxLength = maxTitle): string {
+  return text.length > maxLength ? `${text.slice(0, maxLength - 9)}…${text.slice(-8)}` : text;
 }
 
 function round(value: number): number {

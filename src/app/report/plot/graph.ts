@@ -70,21 +70,23 @@ export function collect(
   const layerOf = new Map<Node, Layer>();
   for (const layer of layers) if (!layerOf.has(layer.node)) layerOf.set(layer.node, layer);
   const inner: Picture[] = [];
-  const place = (graph: Graph, title: string, parent: Picture["parent"]): number => {
+  const collectInner = (graph: Graph, title: string, parent: Picture["parent"]): number => {
     // Reserves the index before those of its subgraphs.
     const index = inner.push({ title, parent, boxes: [], edges: [] });
-    inner[index - 1] = collectGraph(graph, title, parent, index, { inference, layerOf, costs, place });
+    inner[index - 1] = collectGraph(graph, title, parent, index, context);
     return index;
   };
-  const main = collectGraph(model.graph, "", undefined, 0, { inference, layerOf, costs, place });
+  const context: CollectContext = { inference, layerOf, costs, collectInner };
+  const main = collectGraph(model.graph, "", undefined, 0, context);
   return withGroups([main, ...inner]);
 }
 
-interface Collecting {
+interface CollectContext {
   readonly inference: Inference;
   readonly layerOf: ReadonlyMap<Node, Layer>;
   readonly costs: Cost;
-  readonly place: (graph: Graph, title: string, parent: Picture["parent"]) => number;
+  /** Adds the picture of a subgraph and returns its index. */
+  readonly collectInner: (graph: Graph, title: string, parent: Picture["parent"]) => number;
 }
 
 function collectGraph(
@@ -92,28 +94,28 @@ function collectGraph(
   title: string,
   parent: Picture["parent"],
   index: number,
-  collecting: Collecting,
+  context: CollectContext,
 ): Picture {
-  const { inference } = collecting;
+  const { inference } = context;
   const boxes: Box[] = [];
   const edges: [number, number][] = [];
-  const placeOf = new Map<Value, number>();
+  const indexOf = new Map<Value, number>();
   const add = (box: Box): number => boxes.push(box) - 1;
-  for (const input of graph.feeds) placeOf.set(input, add(port(input)));
+  for (const input of graph.feeds) indexOf.set(input, add(port(input)));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
   const sourceOf = (value: Value): number | undefined => {
-    if (value.graph !== graph && !isStored(value) && !placeOf.has(value)) placeOf.set(value, add(port(value)));
-    return placeOf.get(value);
+    if (value.graph !== graph && !isStored(value) && !indexOf.has(value)) indexOf.set(value, add(port(value)));
+    return indexOf.get(value);
   };
   for (const node of graph.nodes()) {
     const used = [...new Set(usedValues(node))];
     // Nodes that only compute constants would hide the network.
     if (used.every(isStored) && subgraphs(node).length === 0) continue;
     const sources = new Set(used.map(sourceOf));
-    const place = boxes.length;
-    const box = add(nodeBox(node, used, collecting, (inside, at) => collecting.place(inside, at, [index, place])));
+    const parentBox = [index, boxes.length] as const;
+    const box = add(nodeBox(node, used, context, (body, title) => context.collectInner(body, title, parentBox)));
     for (const from of sources) if (from !== undefined) edges.push([from, box]);
-    for (const output of node.outputs) if (output !== undefined) placeOf.set(output, box);
+    for (const output of node.outputs) if (output !== undefined) indexOf.set(output, box);
   }
   for (const output of graph.outputs) {
     const from = sourceOf(output);
@@ -123,35 +125,23 @@ function collectGraph(
   return { title, parent, boxes, edges };
 }
 
+/** A box without facts of a node. */
+export const plainBox = {
+  ...{ name: "", path: "", inputs: [], outputs: [], attributes: [], graphs: [] },
+  ...{ table: undefined, layer: undefined, gives: undefined, shape: undefined },
+  ...{ macs: undefined, miss: undefined, bits: undefined },
+} as const;
+
 function port(value: Value): Box {
-  const text = valueText(value);
-  const empty = {
-    table: undefined,
-    layer: undefined,
-    attributes: [],
-    macs: undefined,
-    miss: undefined,
-    bits: undefined,
-    graphs: [],
-  };
-  const shape = value.type?.dims === undefined ? undefined : dimsText(value.type.dims);
-  return {
-    family: "port",
-    title: value.name,
-    name: value.name,
-    path: "",
-    gives: value.type?.type,
-    inputs: [text],
-    outputs: [],
-    shape,
-    ...empty,
-  };
+  const { name, type } = value;
+  const shape = type?.dims === undefined ? undefined : dimsText(type.dims);
+  return { ...plainBox, family: "port", title: name, name, gives: type?.type, inputs: [valueText(value)], shape };
 }
 
 function nodeBox(
   node: Node,
   used: readonly Value[],
-  { inference, layerOf, costs }: Collecting,
+  { inference, layerOf, costs }: CollectContext,
   enter: (graph: Graph, title: string) => number,
 ): Box {
   const bound = inference.at(node);
@@ -179,8 +169,8 @@ function nodeBox(
     bits: layer === undefined ? bitsAt(node, inference) : codeBits(layer),
     path: module === undefined ? node.name : `${module}/${node.op}`,
     graphs: [...node.attributes].flatMap(([key, value]) => {
-      const inside = value.kind === "graph" ? [value.value] : value.kind === "graphs" ? value.value : [];
-      return inside.map((graph): [string, number] => [key, enter(graph, `${name === "" ? title : name} ${key}`)]);
+      const bodies = value.kind === "graph" ? [value.value] : value.kind === "graphs" ? value.value : [];
+      return bodies.map((graph): [string, number] => [key, enter(graph, `${name === "" ? title : name} ${key}`)]);
     }),
   };
 }
@@ -244,8 +234,7 @@ function multipleText(text: string): string {
 }
 
 function inputText(value: Value, inference: Inference): string {
-  const stored = inference.operand(value)?.stored === true;
-  return stored ? `${valueText(value)}, stored` : valueText(value);
+  return `${valueText(value)}${inference.operand(value)?.stored === true ? ", stored" : ""}`;
 }
 
 function valueText({ name, type }: Value): string {
@@ -253,7 +242,7 @@ function valueText({ name, type }: Value): string {
 }
 
 const maxElements = 16;
-const mostCharacters = 120;
+const maxCharacters = 120;
 
 export function attributeText(attribute: Attribute): string {
   switch (attribute.kind) {
@@ -282,7 +271,7 @@ export function attributeText(attribute: Attribute): string {
 
 function stringText(value: string | Uint8Array): string {
   if (typeof value !== "string") return bytes(value.length);
-  return value.length > mostCharacters ? `${value.slice(0, mostCharacters)}…` : value;
+  return value.length > maxCharacters ? `${value.slice(0, maxCharacters)}…` : value;
 }
 
 function listText(elements: readonly string[]): string {

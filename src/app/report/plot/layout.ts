@@ -30,7 +30,7 @@ interface Item {
   readonly rank: number;
   readonly left: number;
   readonly right: number;
-  readonly bend: boolean;
+  readonly isBend: boolean;
   readonly above: Item[];
   readonly below: Item[];
   order: number;
@@ -48,12 +48,12 @@ const placeSweeps = 12;
 const straightSweeps = 16;
 
 /** Maximum number of points, because long edges over thousands of ranks would have millions. Further edges are straight. */
-const mostItems = 200_000;
+const maxItems = 200_000;
 
 /** @param edges pairs of indices into `boxes`, each from a lower to a higher one in topological order. */
 export function layout(boxes: readonly Box[], edges: readonly (readonly [number, number])[]): Layout {
-  const rankOf = rank(boxes.length, edges);
-  const items = boxes.map((box, index): Item => item(rankOf[index] ?? 0, box, false));
+  const rankOf = computeRanks(boxes.length, edges);
+  const items = boxes.map((box, index) => createItem(rankOf[index] ?? 0, box, false));
   const all = [...items];
   const rails = new Map<Item, Item[]>();
   for (const [from, to] of edges) {
@@ -61,33 +61,34 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     if (start === undefined || end === undefined) continue;
     const rail = rails.get(start) ?? [];
     rails.set(start, rail);
-    while (start.rank + rail.length + 1 < end.rank && all.length < mostItems) {
-      const bend = item(start.rank + rail.length + 1, { width: 1 }, true);
+    while (start.rank + rail.length + 1 < end.rank && all.length < maxItems) {
+      const bend = createItem(start.rank + rail.length + 1, { width: 1 }, true);
       connect(rail.at(-1) ?? start, bend);
       rail.push(bend);
       all.push(bend);
     }
     connect(rail[end.rank - start.rank - 2] ?? start, end);
   }
-  const ranks = rankOf.reduce((most, one) => Math.max(most, one), 0) + 1;
+  const ranks = rankOf.reduce((high, rank) => Math.max(high, rank), 0) + 1;
   const levels = Array.from({ length: ranks }, (): Item[] => []);
-  for (const one of all) levels[one.rank]?.push(one);
+  for (const item of all) levels[item.rank]?.push(item);
   for (const level of levels) renumber(level);
   for (let sweep = 0; sweep < orderSweeps; sweep++) {
     if (sweep % 2 === 0) for (const level of levels) reorder(level, "above");
     else for (const level of levels.toReversed()) reorder(level, "below");
   }
-  for (const level of levels) place(level, (one) => (one.order - (level.length - 1) / 2) * gap);
+  for (const level of levels) placeLevel(level, (item) => (item.order - (level.length - 1) / 2) * gap);
   for (let sweep = 0; sweep < placeSweeps; sweep++) {
-    const down = sweep % 2 === 0;
-    for (const level of down ? levels : levels.toReversed()) place(level, (one) => (1 - pull) * wanted(one, down));
+    const isDown = sweep % 2 === 0;
+    for (const level of isDown ? levels : levels.toReversed())
+      placeLevel(level, (item) => (1 - pull) * alignedX(item, isDown));
   }
   for (let sweep = 0; sweep < straightSweeps; sweep++) {
-    for (const level of sweep % 2 === 0 ? levels : levels.toReversed()) place(level, between);
+    for (const level of sweep % 2 === 0 ? levels : levels.toReversed()) placeLevel(level, centeredX);
   }
-  const left = all.reduce((least, one) => Math.min(least, one.x - one.left), 0);
-  const right = all.reduce((most, one) => Math.max(most, one.x + one.right), 0);
-  const point = (one: Item): Point => ({ x: one.x - left, rank: one.rank });
+  const minX = all.reduce((low, item) => Math.min(low, item.x - item.left), 0);
+  const maxX = all.reduce((high, item) => Math.max(high, item.x + item.right), 0);
+  const point = (item: Item): Point => ({ x: item.x - minX, rank: item.rank });
   const drawn = new Set<Item>();
   const lines = edges.map(([from, to]) => {
     const [start, end] = [items[from], items[to]];
@@ -99,20 +100,12 @@ export function layout(boxes: readonly Box[], edges: readonly (readonly [number,
     drawn.add(start);
     return [start, ...rail, end].map(point);
   });
-  return { boxes: items.map(point), edges: lines, ranks, width: right - left };
+  return { boxes: items.map(point), edges: lines, ranks, width: maxX - minX };
 }
 
-function item(level: number, { width, right = 0 }: Box, bend: boolean): Item {
-  return {
-    rank: level,
-    left: width / 2,
-    right: Math.max(right, width / 2),
-    bend,
-    above: [],
-    below: [],
-    order: 0,
-    x: 0,
-  };
+function createItem(rank: number, { width, right = 0 }: Box, isBend: boolean): Item {
+  const half = width / 2;
+  return { rank, left: half, right: Math.max(right, half), isBend, above: [], below: [], order: 0, x: 0 };
 }
 
 function connect(from: Item, to: Item): void {
@@ -120,63 +113,63 @@ function connect(from: Item, to: Item): void {
   to.above.push(from);
 }
 
-function rank(count: number, edges: readonly (readonly [number, number])[]): number[] {
+function computeRanks(count: number, edges: readonly (readonly [number, number])[]): number[] {
   const ranks = new Array<number>(count).fill(0);
-  const first = new Array<number>(count).fill(Number.POSITIVE_INFINITY);
-  const source = new Array<boolean>(count).fill(true);
+  const firstReader = new Array<number>(count).fill(Number.POSITIVE_INFINITY);
+  const isSource = new Array<boolean>(count).fill(true);
   for (const [from, to] of [...edges].sort(([a], [b]) => a - b)) {
     ranks[to] = Math.max(ranks[to] ?? 0, (ranks[from] ?? 0) + 1);
-    source[to] = false;
+    isSource[to] = false;
   }
-  for (const [from, to] of edges) first[from] = Math.min(first[from] ?? 0, ranks[to] ?? 0);
-  return ranks.map((own, index) => {
-    const below = first[index] ?? 0;
-    return source[index] === true && Number.isFinite(below) ? below - 1 : own;
+  for (const [from, to] of edges) firstReader[from] = Math.min(firstReader[from] ?? 0, ranks[to] ?? 0);
+  return ranks.map((rank, index) => {
+    const reader = firstReader[index] ?? 0;
+    return isSource[index] === true && Number.isFinite(reader) ? reader - 1 : rank;
   });
 }
 
 function renumber(level: readonly Item[]): void {
-  level.forEach((one, order) => {
-    one.order = order;
-  });
+  for (const [order, item] of level.entries()) item.order = order;
 }
 
 function reorder(level: Item[], side: "above" | "below"): void {
   const keys = new Map(
-    level.map((one) => [one, one[side].length === 0 ? one.order : mean(one[side], (other) => other.order)]),
+    level.map((item) => [item, item[side].length === 0 ? item.order : mean(item[side], ({ order }) => order)]),
   );
   level.sort((a, b) => (keys.get(a) ?? 0) - (keys.get(b) ?? 0));
   renumber(level);
 }
 
-function between(one: Item): number {
-  const sides = [one.above, one.below].filter((side) => side.length > 0);
-  if (sides.length === 0) return one.x;
-  return sides.reduce((sum, side) => sum + mean(side, (other) => other.x), 0) / sides.length;
+/** Returns the position in the middle between the neighbors on both sides. */
+function centeredX({ above, below, x }: Item): number {
+  const sides = [above, below].filter((side) => side.length > 0);
+  if (sides.length === 0) return x;
+  return sides.reduce((sum, side) => sum + mean(side, (neighbor) => neighbor.x), 0) / sides.length;
 }
 
-/** Aligns with the previous rank first. */
-function wanted(one: Item, down: boolean): number {
-  const [first, second] = down ? [one.above, one.below] : [one.below, one.above];
-  const neighbours = first.length > 0 ? first : second;
-  return neighbours.length === 0 ? one.x : mean(neighbours, (other) => other.x);
+/** Returns the mean position of the neighbors in the previous rank, else in the next one. */
+function alignedX({ above, below, x }: Item, isDown: boolean): number {
+  const [first, second] = isDown ? [above, below] : [below, above];
+  const neighbors = first.length > 0 ? first : second;
+  return neighbors.length === 0 ? x : mean(neighbors, (neighbor) => neighbor.x);
 }
 
-function mean(items: readonly Item[], value: (one: Item) => number): number {
-  return items.reduce((sum, one) => sum + value(one), 0) / items.length;
+function mean(items: readonly Item[], value: (item: Item) => number): number {
+  return items.reduce((sum, item) => sum + value(item), 0) / items.length;
 }
 
-function place(level: readonly Item[], want: (one: Item) => number): void {
+/** Moves the items of a rank as close as possible to their preferred positions. */
+function placeLevel(level: readonly Item[], preferredX: (item: Item) => number): void {
   const pools: { sum: number; count: number }[] = [];
   const offsets: number[] = [];
   let offset = 0;
   let before: Item | undefined;
-  for (const one of level) {
+  for (const item of level) {
     // After subtracting the required distances, "no overlap" is "not decreasing".
-    if (before !== undefined) offset += before.right + one.left + (before.bend && one.bend ? edgeGap : gap);
-    before = one;
+    if (before !== undefined) offset += before.right + item.left + (before.isBend && item.isBend ? edgeGap : gap);
+    before = item;
     offsets.push(offset);
-    const pool = { sum: want(one) - offset, count: 1 };
+    const pool = { sum: preferredX(item) - offset, count: 1 };
     for (let last = pools.at(-1); last !== undefined && average(last) > average(pool); last = pools.at(-1)) {
       pools.pop();
       pool.sum += last.sum;
@@ -184,14 +177,8 @@ function place(level: readonly Item[], want: (one: Item) => number): void {
     }
     pools.push(pool);
   }
-  let at = 0;
-  for (const pool of pools) {
-    const from = average(pool);
-    for (const end = at + pool.count; at < end; at++) {
-      const one = level[at];
-      if (one !== undefined) one.x = from + (offsets[at] ?? 0);
-    }
-  }
+  const positions = pools.flatMap((pool) => new Array<number>(pool.count).fill(average(pool)));
+  for (const [index, item] of level.entries()) item.x = (positions[index] ?? 0) + (offsets[index] ?? 0);
 }
 
 function average({ sum, count }: { readonly sum: number; readonly count: number }): number {

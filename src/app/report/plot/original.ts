@@ -35,21 +35,21 @@ export interface Comparison {
  */
 export function compareWith({ name, model }: Original, layers: readonly Layer[], size: number): Comparison {
   const inference = infer(model);
-  const theirs = allLayers(model, inference);
-  const byName = groupBy(theirs, (layer) => layer.name);
+  const originalLayers = allLayers(model, inference);
+  const byName = groupBy(originalLayers, (layer) => layer.name);
   const names = new Set(byName.keys());
-  const counterparts = counterpartsAmong(theirs);
+  const counterparts = counterpartsAmong(originalLayers);
   const originalsOf = (layer: Layer): readonly Layer[] => {
-    const found = counterparts(layer);
-    return found.length > 0 ? found : (byName.get(originalName(layer.name, names) ?? "") ?? []);
+    const matches = counterparts(layer);
+    return matches.length > 0 ? matches : (byName.get(originalName(layer.name, names) ?? "") ?? []);
   };
   const matched = new Set(layers.flatMap(originalsOf));
-  if (matched.size === 0 && layers.length > 0 && theirs.length > 0)
+  if (matched.size === 0 && layers.length > 0 && originalLayers.length > 0)
     throw new PithError("E_OPTION", `No layer of "${name}" has the name or the output of a layer of the model.`, {
       hint: "Give the model from which this one was made.",
     });
   const replacements = groupBy(layers, (layer) => originalsOf(layer)[0]);
-  const removed = theirs.filter((layer) => !matched.has(layer));
+  const removed = originalLayers.filter((layer) => !matched.has(layer));
   const before = cost(model, inference).bytes;
   const total = `original ${name}: ${bytes(before)} → ${bytes(size)} (${percent(size / (before || 1))})`;
   const changed = layers.filter((layer) => {
@@ -67,13 +67,13 @@ export function compareWith({ name, model }: Original, layers: readonly Layer[],
       if (original === undefined)
         return { brief: `new, ${now}`, full: `new: the original has no such layer; ${weightText(layer)} ${now}` };
       const then = bytes(bytesOf(original.weight));
-      const [own, other] = [partsOf(layer), partsOf(original)];
-      const different = own.filter((part, at) => part !== other[at]);
-      const others = (replacements.get(original)?.length ?? 1) - 1;
-      const place = original.name === layer.name ? "original" : `original ${original.name}`;
+      const originalParts = partsOf(original);
+      const changedParts = partsOf(layer).filter((part, index) => part !== originalParts[index]);
+      const more = (replacements.get(original)?.length ?? 1) - 1;
+      const title = original.name === layer.name ? "original" : `original ${original.name}`;
       return {
-        brief: `${then} → ${now}${different.length === 0 ? "" : `, ${joinParts(different)}`}`,
-        full: `${place}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${others === 0 ? "" : `, and ${counted(others, "more layer")}`}`,
+        brief: `${then} → ${now}${changedParts.length === 0 ? "" : `, ${joinParts(changedParts)}`}`,
+        full: `${title}: ${weightText(original)} ${then} → ${weightText(layer)} ${now}${more === 0 ? "" : `, and ${counted(more, "more layer")}`}`,
       };
     },
   };

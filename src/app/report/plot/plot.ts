@@ -20,7 +20,7 @@ import { html } from "../markup.ts";
 import { page } from "../page.ts";
 import { draw, noteOf, strip, titleOf } from "./draw.ts";
 import { type Box, collect, type Picture } from "./graph.ts";
-import { type ComparedLayer, compareWith, type Original } from "./original.ts";
+import { compareWith, type Original } from "./original.ts";
 import { plotScript } from "./script.ts";
 import { plotStyle } from "./style.ts";
 import { curveSteps, type WeightPicture, weightPicture } from "./weights.ts";
@@ -33,23 +33,6 @@ export interface PlotOptions {
   readonly original?: Original;
   readonly progress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
-}
-
-interface PlottedLayer {
-  readonly facts: string;
-  readonly picture: WeightPicture | undefined;
-  readonly reason: string | undefined;
-  /** Undefined if no channel can be removed: `kept` says why. */
-  readonly order: CutOrder | undefined;
-  readonly kept: string | undefined;
-  readonly bytes: number;
-  /** The first of the layers that share its weight, so that sums count a weight once. */
-  readonly first: boolean;
-}
-
-interface Cuts {
-  readonly channels: (layer: Layer) => Channels;
-  readonly orders: ReadonlyMap<string, CutOrder>;
 }
 
 /**
@@ -70,10 +53,10 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   const learned = parametersOf(model, inference);
   const free = await withFreeChannels(model);
   const groups = channelGroups(free, infer(free));
-  const channels = channelsIn(groups);
-  const cuts = { channels, orders: await cutOrders(free, groups, { scope: isomorphic }) };
+  const orders = await cutOrders(free, groups, { scope: isomorphic });
+  const context = { inference, learned, channels: channelsIn(groups), orders };
   const pictures = collect(model, inference, layers, costs);
-  const plotted = await plotLayers(model, inference, { learned, cuts }, pictures, options);
+  const plotted = await plotLayers(model, context, pictures, options);
   const data = {
     amount,
     strip,
@@ -88,14 +71,13 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
         boxes: picture.boxes.map((box, index) => ({
           ...places[index],
           ...boxData(box),
-          offers: box.layer === undefined ? undefined : offers(model, box.layer, channels, inference, learned),
+          offers: box.layer && offers(model, box.layer, context),
         })),
         lines: lines.map(({ from, to, d, left, right, top, bottom }) => [from, to, d, left, right, top, bottom]),
         frames,
-        layers: picture.boxes.map(({ layer }) => {
-          const found = layer === undefined ? undefined : plotted.get(layer);
-          return layer === undefined || found === undefined ? null : layerData(found, compared?.of(layer));
-        }),
+        layers: picture.boxes.map(({ layer }) =>
+          layer === undefined ? null : { ...plotted.get(layer), original: compared?.of(layer) },
+        ),
       };
     }),
   };
@@ -125,65 +107,75 @@ export async function plotPage(model: Model, inference: Inference, options: Plot
   return page({ title: name, style: plotStyle, body, script: plotScript });
 }
 
+interface LayersContext {
+  readonly inference: Inference;
+  readonly learned: ReadonlySet<Value>;
+  readonly channels: (layer: Layer) => Channels;
+  readonly orders: ReadonlyMap<string, CutOrder>;
+}
+
+/** Returns the data of each layer. Layers that share a weight share its picture. */
 async function plotLayers(
   model: Model,
-  inference: Inference,
-  { learned, cuts }: { readonly learned: ReadonlySet<Value>; readonly cuts: Cuts },
+  { inference, learned, channels, orders }: LayersContext,
   [main, ...inner]: readonly [Picture, ...Picture[]],
   { progress, signal }: PlotOptions,
-): Promise<ReadonlyMap<Layer, PlottedLayer>> {
+): Promise<ReadonlyMap<Layer, object>> {
   const shown = main.boxes.flatMap(({ layer }) => layer ?? []);
-  const seen = new Map<Value, PlottedLayer>();
-  const plotted = new Map<Layer, PlottedLayer>();
+  const plotted = new Map<Layer, object>();
+  const byWeight = new Map<Value, object>();
   for (const layer of shown) {
     throwIfAborted(signal, `Stopped before layer "${layer.name}".`);
-    const before = seen.get(layer.weight);
-    const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
-    const one =
-      before === undefined
-        ? plottedLayer(layer, await weightPicture(model, layer, inference), refused, cuts)
-        : { ...before, first: false };
-    seen.set(layer.weight, before ?? one);
-    plotted.set(layer, one);
+    const shared = byWeight.get(layer.weight);
+    if (shared === undefined) {
+      const picture = await weightPicture(model, layer, inference);
+      const refused = requireStored(layer.weight, { ...weightNeeds.prune, learned });
+      const kept = channels(layer).kept ?? new Miss("its channels are not known");
+      byWeight.set(layer.weight, layerData(layer, { picture, refused, order: orders.get(layer.name), kept }));
+    }
+    plotted.set(layer, shared === undefined ? (byWeight.get(layer.weight) ?? {}) : { ...shared, first: false });
     progress?.(plotted.size, shown.length);
   }
-  for (const layer of inner.flatMap(({ boxes }) => boxes.flatMap((box) => box.layer ?? []))) {
-    plotted.set(layer, plottedLayer(layer, new Miss("it lies inside a node"), undefined, undefined));
-  }
+  const inside = new Miss("it lies inside a node");
+  for (const layer of inner.flatMap(({ boxes }) => boxes.flatMap((box) => box.layer ?? [])))
+    plotted.set(layer, layerData(layer, { picture: inside, kept: inside }));
   return plotted;
 }
 
-function plottedLayer(
-  layer: Layer,
-  found: WeightPicture | Miss,
-  refused: Miss | undefined,
-  cuts: Cuts | undefined,
-): PlottedLayer {
-  const { tensor } = layer.weight;
+interface LayerPicture {
+  readonly picture: WeightPicture | Miss;
+  /** Why pruning skips the weight. */
+  readonly refused?: Miss | undefined;
+  readonly order?: CutOrder | undefined;
+  /** Why channels cannot be removed. */
+  readonly kept: Miss;
+}
+
+/** Returns the data of the first layer that reads a weight, so that sums count the weight once. */
+function layerData(layer: Layer, { picture, refused, order, kept }: LayerPicture): object {
   const { dims } = storedForm(layer);
   const bits = weightBits(layer);
-  const inBits = bits === undefined || bits === 32 ? "" : `, ${bits} bits`;
-  const inside = new Miss("it lies inside a node");
-  const kept = cuts === undefined ? inside : (cuts.channels(layer).kept ?? new Miss("its channels are not known"));
+  const isDrawn = !(picture instanceof Miss);
+  const reason = refused ?? (isDrawn ? undefined : picture);
   return {
-    facts: `${dimsText(dims)}, ${count(elementCount(dims))}${inBits}`,
-    picture: found instanceof Miss ? undefined : found,
-    reason: (refused ?? (found instanceof Miss ? found : undefined))?.reason,
-    order: cuts?.orders.get(layer.name),
-    kept: formatReason(kept),
-    bytes: tensor?.bytes ?? 0,
     first: true,
+    facts: `${dimsText(dims)}, ${count(elementCount(dims))}${bits === undefined || bits === 32 ? "" : `, ${bits} bits`}`,
+    bytes: bytes(layer.weight.tensor?.bytes ?? 0),
+    ...(order === undefined
+      ? { kept: formatReason(kept) }
+      : { units: order.units, places: base64(fourBytes(order.places)) }),
+    reason: reason?.reason,
+    cells: isDrawn ? picture.heat.length : 0,
+    ...(isDrawn && { heat: picture.heat.map((share) => Number(share.toFixed(3))) }),
+    ...(isDrawn &&
+      reason === undefined && {
+        ...{ entries: picture.entries, quantiles: picture.quantiles, curves: base64(picture.curves) },
+      }),
   };
 }
 
-function offers(
-  model: Model,
-  layer: Layer,
-  channels: (layer: Layer) => Channels,
-  inference: Inference,
-  learned: ReadonlySet<Value>,
-) {
-  // Techniques change only the main graph.
+/** Returns what each technique could do with the layer. Techniques change only the main graph. */
+function offers(model: Model, layer: Layer, { channels, inference, learned }: LayersContext) {
   if (layer.node.graph !== model.graph) return [];
   return offersOf(layer, channels(layer), inference, learned).map(({ technique, text, refused }) => [
     technique,
@@ -193,46 +185,8 @@ function offers(
 }
 
 function boxData(box: Box) {
-  const { family, title, name, inputs, outputs, attributes, macs, miss, graphs, bits } = box;
-  return {
-    family,
-    title,
-    label: titleOf(box),
-    note: noteOf(box),
-    name,
-    weight: box.layer?.weight.name,
-    inputs,
-    outputs,
-    attributes,
-    macs,
-    miss,
-    bits,
-    graphs,
-  };
-}
-
-function layerData(
-  { picture, reason, order, kept, first, facts, bytes: size }: PlottedLayer,
-  compared: ComparedLayer | undefined,
-) {
-  return {
-    first,
-    facts,
-    original: compared,
-    bytes: bytes(size),
-    ...(order === undefined ? { kept } : { units: order.units, places: base64(fourBytes(order.places)) }),
-    reason,
-    ...(picture === undefined ? { cells: 0 } : stripData(picture)),
-    ...(picture === undefined || reason !== undefined ? {} : entriesData(picture)),
-  };
-}
-
-function stripData({ heat }: WeightPicture) {
-  return { cells: heat.length, heat: heat.map((share) => Number(share.toFixed(3))) };
-}
-
-function entriesData({ entries, quantiles, curves }: WeightPicture) {
-  return { entries, quantiles, curves: base64(curves) };
+  const { layer, table: _, gives: __, shape: ___, path: ____, ...shown } = box;
+  return { ...shown, label: titleOf(box), note: noteOf(box), weight: layer?.weight.name };
 }
 
 /** Little-endian; channels that cannot be removed have the maximum. */

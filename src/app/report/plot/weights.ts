@@ -13,10 +13,11 @@ import { stridesOf } from "../../../core/tensor/dims.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { countOf } from "../../../techniques/prune/amount.ts";
 
-const mostCells = 48;
+const maxCells = 48;
 /** Amounts of the table: 0, 5 %, …, 100 %. */
 export const curveSteps = 20;
-const mostRanked = 2 ** 18;
+/** Maximum number of entries in the table and the quantiles. */
+const maxSampled = 2 ** 18;
 
 export interface WeightPicture {
   /** Entries that are not masked yet. */
@@ -39,8 +40,8 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
   const broken = brokenNumbers(values);
   if (broken !== undefined) return new Miss(`it ${broken}`);
-  const found = storedOutputAxis(layer, inference);
-  return pictureOf(values, mask, tensor.dims, found?.renumbered === false ? found.axis : undefined);
+  const output = storedOutputAxis(layer, inference);
+  return pictureOf(values, mask, tensor.dims, output?.renumbered === false ? output.axis : undefined);
 }
 
 /** Per-channel scales make the quantized values alone meaningless: the largest of each channel is 127. */
@@ -71,7 +72,7 @@ export function pictureOf(
     squares[channel] = (squares[channel] ?? 0) + value * value;
     entries++;
   }
-  const stride = Math.max(1, Math.ceil(entries / mostRanked));
+  const stride = Math.max(1, Math.ceil(entries / maxSampled));
   const sampled = new Uint32Array(Math.ceil(entries / stride));
   let seen = 0;
   for (let index = 0; index < values.length; index++) {
@@ -83,53 +84,48 @@ export function pictureOf(
   const magnitudes =
     values instanceof Float32Array ? Float32Array.from(sampled, magnitudeAt) : Float64Array.from(sampled, magnitudeAt);
   const sorted = magnitudes.toSorted();
-  const cells = Math.max(1, Math.min(count, mostCells));
+  const cells = Math.max(1, Math.min(count, maxCells));
   const cellOf = (channel: number): number => Math.floor((channel * cells) / count);
-  const curves = cellCurves(magnitudes, (place) => cellOf(channelOf(sampled[place] ?? 0)), cells);
+  const cellAt = Uint8Array.from(sampled, (index) => cellOf(channelOf(index)));
   return {
     entries,
     quantiles: Array.from({ length: 101 }, (_, share) => {
       return Number((sorted[Math.round((share / 100) * (sorted.length - 1))] ?? 0).toPrecision(3));
     }),
     heat: cellHeat(squares.map(Math.sqrt), cells, cellOf),
-    curves,
+    curves: cellCurves(magnitudes, cellAt, cells),
   };
 }
 
-function cellCurves(magnitudes: Scores, cellOf: (place: number) => number, cells: number): Uint8Array {
+function cellCurves(magnitudes: Scores, cellAt: Uint8Array, cells: number): Uint8Array {
   const steps = curveSteps + 1;
-  const cellAt = Uint8Array.from(magnitudes, (_, place) => cellOf(place));
-  const whole = new Uint8Array(magnitudes.length).fill(1);
+  const all = new Uint8Array(magnitudes.length).fill(1);
   const curves = new Uint8Array(cells * steps);
-  const sizes = countedBy(cellAt, whole, cells);
+  const sizes = countByCell(cellAt, all, cells);
   for (let step = 0; step < steps; step++) {
-    const left = cutLeast(whole, magnitudes, countOf({ fraction: step / curveSteps }, magnitudes.length));
-    for (const [cell, stay] of countedBy(cellAt, left, cells).entries()) {
+    const remaining = cutLeast(all, magnitudes, countOf({ fraction: step / curveSteps }, magnitudes.length));
+    for (const [cell, count] of countByCell(cellAt, remaining, cells).entries()) {
       const size = sizes[cell] ?? 0;
-      curves[cell * steps + step] = size === 0 ? 255 : Math.round((255 * (size - stay)) / size);
+      curves[cell * steps + step] = size === 0 ? 255 : Math.round((255 * (size - count)) / size);
     }
   }
   return curves;
 }
 
-function countedBy(cellAt: Uint8Array, mask: Mask, cells: number): Uint32Array {
+function countByCell(cellAt: Uint8Array, mask: Mask, cells: number): Uint32Array {
   const counts = new Uint32Array(cells);
-  for (let place = 0; place < mask.length; place++) {
-    const cell = cellAt[place] ?? 0;
-    counts[cell] = (counts[cell] ?? 0) + (mask[place] ?? 0);
-  }
+  for (const [index, cell] of cellAt.entries()) counts[cell] = (counts[cell] ?? 0) + (mask[index] ?? 0);
   return counts;
 }
 
 function cellHeat(norms: Float64Array, cells: number, cellOf: (channel: number) => number): readonly number[] {
-  const sums = new Float64Array(cells);
-  const sizes = new Float64Array(cells);
+  const [sums, sizes] = [new Float64Array(cells), new Float64Array(cells)];
   for (const [channel, norm] of norms.entries()) {
     const cell = cellOf(channel);
     sums[cell] = (sums[cell] ?? 0) + norm;
     sizes[cell] = (sizes[cell] ?? 0) + 1;
   }
   const means = sums.map((sum, cell) => sum / Math.max(1, sizes[cell] ?? 1));
-  const largest = means.reduce((most, mean) => Math.max(most, mean), 0);
+  const largest = means.reduce((high, mean) => Math.max(high, mean), 0);
   return Array.from(means, (mean) => (largest === 0 ? 0 : mean / largest));
 }

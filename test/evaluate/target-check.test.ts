@@ -7,7 +7,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
-import { rightOn } from "../../src/judge/compare/right-on.ts";
+import { checkTargets } from "../../src/judge/compare/target-check.ts";
 import type { RunTarget, TargetName } from "../../src/runtime/run/run-target.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
@@ -67,7 +67,7 @@ describe("a result on another runtime", () => {
     const result = parseModel(text);
     await quantize(result, { scheme: "dynamic" });
     const targets = [target("node", native), target("wasm", createEngine({ runtime: "wasm" }))];
-    const found = await rightOn(native, targets, parseModel(text), result, options);
+    const found = await checkTargets(native, targets, parseModel(text), result, options);
     expect(found).toMatchObject([
       { target: "node", right: true, found: expect.stringMatching(/^signal to noise \d.* dB on 8 random inputs$/) },
       { target: "wasm", where: "wasm somewhere", right: true },
@@ -77,7 +77,7 @@ describe("a result on another runtime", () => {
 
   test("is wrong where it says something else, and the first layer that does is named", async () => {
     const model = parseModel(text);
-    const found = await rightOn(native, [target("webgpu", turned)], model, model.clone(), options);
+    const found = await checkTargets(native, [target("webgpu", turned)], model, model.clone(), options);
     expect(found).toMatchObject([{ target: "webgpu", right: false, layer: "second" }]);
   });
 
@@ -91,7 +91,7 @@ describe("a result on another runtime", () => {
     });
     const model = parseModel(text);
     const targets = [target("wasm", native), target("webgpu", turned)];
-    const found = await rightOn(native, targets, model, model.clone(), { ...options, samples });
+    const found = await checkTargets(native, targets, model, model.clone(), { ...options, samples });
     expect(found).toMatchObject([
       { right: true, found: "signal to noise ∞ dB on 5 samples" },
       { right: false, layer: "second" },
@@ -101,17 +101,17 @@ describe("a result on another runtime", () => {
   test("that does not load there is wrong, with what the runtime says", async () => {
     const refusing: Engine = { load: () => Promise.reject(new PithError("E_ENGINE", "There is no kernel.")) };
     const model = parseModel(text);
-    const [found] = await rightOn(native, [target("webgpu", refusing)], model, model.clone(), options);
+    const [found] = await checkTargets(native, [target("webgpu", refusing)], model, model.clone(), options);
     expect(found).toMatchObject({ right: false, found: "The result does not load: There is no kernel" });
   });
 
   test("is not compared where this machine lacks a type that others have", async () => {
     const [original, result] = await halves();
     const lacks = { type: "float16", why: "this card has none" } as const;
-    const found = await rightOn(native, [target("webgpu", turned, { lacks })], original, result, options);
+    const found = await checkTargets(native, [target("webgpu", turned, { lacks })], original, result, options);
     expect(found).toMatchObject([{ right: undefined, found: "not compared: this card has none" }]);
     // What is right in spite of it is.
-    const right = await rightOn(native, [target("webgpu", native, { lacks })], original, result, options);
+    const right = await checkTargets(native, [target("webgpu", native, { lacks })], original, result, options);
     expect(right).toMatchObject([{ right: true }]);
   });
 
@@ -127,7 +127,7 @@ describe("a result on another runtime", () => {
         before.data.map((value) => Math.sign(value)),
       ),
     );
-    const [node, wasm] = await rightOn(
+    const [node, wasm] = await checkTargets(
       native,
       [target("node", native), target("wasm", native)],
       model,

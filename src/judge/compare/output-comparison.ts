@@ -1,0 +1,293 @@
+/**
+ * Compares the outputs of two models on the same inputs, one record per output: names, types and shapes first, then values.
+ *
+ * An output is lost if it explains less than half of the original's variance: Σ (x − y)² ≥ ½ Σ (x − m)² for outputs x, y and the mean m of x over the
+ * samples (3 dB). With too few samples for a mean, Σ (x − y)² ≥ ½ Σ x² applies. An output that the inputs do not move is lost only if the two are far
+ * apart.
+ */
+import { dataDependentSizes } from "../../core/analysis/data-dependent-sizes.ts";
+import { infer } from "../../core/analysis/infer.ts";
+import { figure } from "../../core/numbers.ts";
+import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
+import { dimsText, sameDims } from "../../core/tensor/dims.ts";
+import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { mainOutputName } from "../../runtime/metrics/output.ts";
+import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
+import { Difference, decibels, variation } from "../../runtime/run/difference.ts";
+import { fills } from "../../runtime/run/mask-values.ts";
+import { minSamples, type Pair, type PairedRuns, samplesIn } from "../../runtime/run/paired-runs.ts";
+import { boundsOf } from "./saturation.ts";
+
+export interface OutputLikeness {
+  readonly samples: number;
+  /** In decibels: variation of the original's output over the samples, relative to the difference. */
+  readonly signalToNoise: number;
+  /** Root of the mean square difference, relative to that of the original. */
+  readonly relativeError: number;
+  /** Share of equal elements, for classes, indices or booleans, whose differences have no meaning. */
+  readonly same?: number;
+  readonly lost: string | undefined;
+  /** It is lost because an output is missing, or has another type or shape. */
+  readonly otherForm?: true;
+  /** The inputs hardly move the output, so equality shows little. */
+  readonly unmoved?: Unmoved;
+}
+
+type Unmoved = "equal" | "nearly equal" | "one class";
+
+export interface ComparedOutput {
+  readonly name: string;
+  /** Reason why the values were not compared, or undefined if only the form was to be compared and is equal. */
+  readonly likeness: OutputLikeness | string | undefined;
+  /** Positions or classes next to numeric outputs. They are lost only if other classes are predicted. */
+  readonly isAuxiliary: boolean;
+  /** The output changes by less than 1 % of the range of its saturating operator. */
+  readonly isSaturated: boolean;
+}
+
+export type ComparedValues = "all" | "all but the answer" | "none";
+
+export interface OutputsOptions {
+  /** The only output whose values are compared; default: all. */
+  readonly output?: string | undefined;
+  /** "all but the answer" leaves out the output that a metric evaluates. */
+  readonly values?: ComparedValues | undefined;
+  /** Internal value → the output that it replaces in the comparison. */
+  readonly before?: ReadonlyMap<string, string> | undefined;
+}
+
+export const nothingCompared = { samples: 0, signalToNoise: Number.NaN, relativeError: Number.NaN };
+
+/** Minimum variation of an output that depends on its input, as a share of its power. */
+const minVariation = 1e-3;
+/** Minimum change of a bounded output, as a share of its range. */
+const minChange = 0.01;
+/** Noise below this share of the output's power counts as rounding. */
+const rounding = 0.01;
+/** Relative error that loses an unmoved output. Real networks in int8, int4 and float16 differ by at most 12 %, with two values by 46 % and more. */
+const farApart = 0.3;
+
+/**
+ * Compares every output of the original. Without equal random draws in both models, only forms are compared.
+ * @param inputs name of the inputs in messages: "random inputs", "the samples".
+ */
+export function compareEachOutput(
+  inputs: string,
+  { original, result, pairs, otherDraws }: PairedRuns,
+  options: OutputsOptions,
+): readonly ComparedOutput[] {
+  const applied: OutputsOptions = otherDraws === undefined ? options : { values: "none" };
+  const { output: requested, values = "all", before = new Map<string, string>() } = applied;
+  const resultNames = new Set(result.graph.outputs.map(({ name }) => name));
+  const missing = original.graph.outputs.filter(({ name }) => !resultNames.has(name));
+  const replaced = new Set(before.values());
+  const expected = pairs[0]?.expected ?? {};
+  const outputs = Object.entries(expected).filter(([name]) => !replaced.has(name));
+  const answer = outputs.length > 0 ? mainOutputName(expected, requested) : undefined;
+  const hasNumericOutput = outputs.some(([, dense]) => isNumeric(dense));
+  const isOpen = dataDependentSizes(original);
+  const inference = infer(original);
+  const comparesValues = (name: string): boolean => {
+    if (values === "all") return requested === undefined || (before.get(name) ?? name) === requested;
+    return values !== "none" && requested === undefined && name !== answer;
+  };
+  return [
+    ...missing.map(({ name }) => withOtherForm(name, `the result has no output "${name}"`)),
+    ...outputs.map(([name, dense]) => {
+      const form = findOtherForm(name, pairs, isOpen(name));
+      if (form !== undefined) return withOtherForm(name, `on ${inputs} ${form}`);
+      const kind = { isNumeric: isNumeric(dense), isAuxiliary: hasNumericOutput && !isNumeric(dense) };
+      if (!comparesValues(name)) return { name, ...kind, likeness: undefined, isSaturated: false };
+      const value = original.graph.value(name);
+      const bounds = value && boundsOf(value, inference);
+      return compareValues({ name, ...kind, on: `on ${inputs}`, range: bounds && bounds[1] - bounds[0] }, pairs);
+    }),
+  ];
+}
+
+/** Whether elements are quantities that may be rounded, and not texts, classes or positions. */
+function isNumeric({ type }: Dense): boolean {
+  return isFloat(type) || type === "int8" || type === "uint8";
+}
+
+function withOtherForm(name: string, lost: string): ComparedOutput {
+  const likeness = { ...nothingCompared, lost, otherForm: true } as const;
+  return { name, likeness, isAuxiliary: false, isSaturated: false };
+}
+
+/** @param isOpen whether sizes depend on the values of the inputs, so that only types and ranks have to be equal. */
+function findOtherForm(name: string, pairs: readonly Pair[], isOpen: boolean): string | undefined {
+  for (const { expected, got } of pairs) {
+    const [before, after] = [expected[name], got[name]];
+    if (before === undefined) continue;
+    const isSameType = after?.type === before.type;
+    const isSameRank = after?.dims.length === before.dims.length;
+    if (isSameType && isSameRank && (isOpen || sameDims(before.dims, after.dims))) continue;
+    const [is, was] = [after, before].map((dense) => `${isSameType ? "" : dense?.type}${dimsText(dense?.dims)}`);
+    return `output "${name}" is ${is} instead of ${was}`;
+  }
+  return undefined;
+}
+
+interface OutputKind extends Pick<ComparedOutput, "name" | "isAuxiliary"> {
+  readonly isNumeric: boolean;
+  /** "on random inputs" */
+  readonly on: string;
+  /** Length of the interval of the saturating operator that computes the output. */
+  readonly range: number | undefined;
+}
+
+interface OutputPair {
+  readonly pair: Pair;
+  readonly before: Dense;
+  readonly after: Dense;
+  readonly samples: number;
+}
+
+function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutput {
+  const { name, on, range, isAuxiliary } = output;
+  const values: OutputPair[] = [];
+  for (const pair of pairs) {
+    const [before, after] = [pair.expected[name], pair.got[name]];
+    if (before === undefined || after === undefined) continue;
+    const reason = findObstacle(before, after);
+    if (reason !== undefined) return { name, isAuxiliary, likeness: reason, isSaturated: false };
+    values.push({ pair, before, after, samples: samplesIn(before, pair) });
+  }
+  const sums = sumDifferences(values);
+  const { samples, finiteCount, change, error, variation } = sums;
+  const isSaturated = range !== undefined && samples > 0 && change < minChange * range;
+  if (finiteCount === 0) return { name, isAuxiliary, likeness: `its output is not a number ${on}`, isSaturated };
+  const { knowledge, disagreement } = comparePredictions(name, values);
+  const isConstant = areConstant(values.map(({ before }) => ({ [name]: before })));
+  const isStill = variation < minVariation * error.signal || isSaturated;
+  const sameClass = knowledge?.chance === 1 ? "one class" : undefined;
+  const unmoved = isConstant ? "equal" : isStill ? "nearly equal" : sameClass;
+  // Errors of a saturated output are relative to its range.
+  const power = isSaturated ? range ** 2 * finiteCount : error.signal;
+  const likeness: OutputLikeness = {
+    samples,
+    signalToNoise: decibels(variation, error.noise),
+    relativeError: Math.sqrt(error.relativeNoise),
+    ...(output.isNumeric ? {} : { same: sums.equalCount / finiteCount }),
+    lost: findLoss(output, sums, power, unmoved, disagreement),
+    ...(unmoved === undefined ? {} : { unmoved }),
+  };
+  return { name, isAuxiliary, likeness, isSaturated };
+}
+
+function findObstacle(before: Dense, after: Dense): string | undefined {
+  if (!sameDims(before.dims, after.dims)) return "the shape of its output depends on the values of its inputs";
+  if (before.type === "string") return "its output is text";
+  return before.dims.includes(0) ? "its output has no elements" : undefined;
+}
+
+/** @param power to which errors are relative. @param disagreement sentence about other predictions. */
+function findLoss(
+  { on, isNumeric, isAuxiliary }: OutputKind,
+  { brokenCount, variation, samples, error: { noise } }: Sums,
+  power: number,
+  unmoved: Unmoved | undefined,
+  disagreement: string | undefined,
+): string | undefined {
+  if (brokenCount > 0) return `${on} the result is not a number where the original is`;
+  if (noise === 0) return undefined;
+  const deviates = `the result is ${(100 * Math.sqrt(noise / power)).toFixed(0)} % apart from`;
+  if (samples < minSamples) return isNumeric && noise >= power / 2 ? `${on} ${deviates} the original` : undefined;
+  if (unmoved !== undefined) {
+    const isFar = isNumeric && noise >= farApart ** 2 * power;
+    return isFar ? `${on}, which hardly move the original, ${deviates} it` : undefined;
+  }
+  if (noise < variation / 2) return undefined;
+  const distance = `${on} the signal to noise is ${figure("dB", decibels(variation, noise))}, at least 3 dB are required`;
+  if (disagreement !== undefined) return isNumeric ? `${distance}; ${disagreement}` : `${on} ${disagreement}`;
+  if (isAuxiliary || noise < rounding * power) return undefined;
+  return noise < variation ? distance : `${distance}; a constant would be as close to the original`;
+}
+
+function comparePredictions(name: string, values: readonly OutputPair[]) {
+  const metric = answers(name);
+  const [before, after] = (["expected", "got"] as const).map((side) => {
+    const rows = values.flatMap(({ pair, before: dense, samples }) => {
+      const counted: Dense = { ...dense, dims: [samples] };
+      return [...metric.rows(pair[side], { samples: counted })];
+    });
+    return answersOf(Float64Array.from(rows));
+  });
+  const knowledge = before && knowledgeOf(before);
+  return { knowledge, disagreement: knowledge && after && lostKnowledge(knowledge, after) };
+}
+
+/** Sums over samples, without fills and values that are not finite in the original. */
+interface Sums {
+  readonly samples: number;
+  readonly finiteCount: number;
+  readonly equalCount: number;
+  /** Values that are finite in the original only. */
+  readonly brokenCount: number;
+  readonly error: Difference;
+  /** Σ (x − m)² for the mean m of each position over the samples. */
+  readonly variation: number;
+  /** Largest range of a position over the samples. */
+  readonly change: number;
+}
+
+function sumDifferences(values: readonly OutputPair[]): Sums {
+  const width = positionsPerSample(values);
+  const [sums, counts] = [new Float64Array(width), new Float64Array(width)];
+  const lows = new Float64Array(width).fill(Number.POSITIVE_INFINITY);
+  const highs = new Float64Array(width).fill(Number.NEGATIVE_INFINITY);
+  const error = new Difference();
+  let [finiteCount, equalCount, brokenCount] = [0, 0, 0];
+  for (const { before, after } of values) {
+    const [xs, ys] = [toFloat64(before), toFloat64(after)];
+    const isFill = fills(xs, before.type);
+    for (let index = 0; index < xs.length; index++) {
+      const [x = Number.NaN, y = Number.NaN] = [xs[index], ys[index]];
+      if (!Number.isFinite(x) || isFill(x, y)) continue;
+      finiteCount++;
+      if (x === y) equalCount++;
+      if (!Number.isFinite(y)) {
+        brokenCount++;
+        continue;
+      }
+      const position = index % width;
+      sums[position] = (sums[position] ?? 0) + x;
+      counts[position] = (counts[position] ?? 0) + 1;
+      lows[position] = Math.min(lows[position] ?? x, x);
+      highs[position] = Math.max(highs[position] ?? x, x);
+      error.add(x, y);
+    }
+  }
+  return {
+    samples: values.reduce((sum, { samples }) => sum + samples, 0),
+    ...{ finiteCount, equalCount, brokenCount, error },
+    variation: Math.max(0, variation(error.signal, sums, counts)),
+    change: highs.reduce((largest, high, position) => Math.max(largest, high - (lows[position] ?? high)), 0),
+  };
+}
+
+/** Returns the number of means. Texts of different lengths share one mean over all positions of the last axis. */
+function positionsPerSample(values: readonly OutputPair[]): number {
+  const sizes = new Set(values.map(({ before, samples }) => before.data.length / samples));
+  const lastSizes = new Set(values.map(({ before }) => before.dims.at(-1) ?? 1));
+  for (const candidates of [sizes, lastSizes]) {
+    const [width] = candidates;
+    if (candidates.size === 1 && width !== undefined) return width;
+  }
+  return 1;
+}
+
+type Elements = ArrayLike<number | bigint | string>;
+
+/** Whether all outputs are equal in all runs, over their common length. NaN equals NaN. False for a single run. */
+export function areConstant(runs: readonly Batch[]): boolean {
+  const isEqual = (xs: Elements, ys: Elements): boolean => {
+    const count = Math.min(xs.length, ys.length);
+    for (let index = 0; index < count; index++) if (!Object.is(xs[index], ys[index])) return false;
+    return true;
+  };
+  const isRepeated = (run: Batch, previous: Batch = {}): boolean =>
+    Object.entries(run).every(([name, dense]) => isEqual(previous[name]?.data ?? [], dense.data));
+  return runs.length > 1 && runs.slice(1).every((run, index) => isRepeated(run, runs[index]));
+}

@@ -1,0 +1,143 @@
+/** Compares a result's outputs on its target runtime with the original's native ones; only the error that the target adds counts. */
+
+import type { Engine } from "../../core/engine/index.ts";
+import { asPithError, Miss, stripPeriod } from "../../core/errors.ts";
+import { allValues } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted, figure } from "../../core/numbers.ts";
+import type { Dataset } from "../../data/batches/types.ts";
+import { compareLayersOn, fewDecibels, firstToBlame } from "../../runtime/noise/layers.ts";
+import { type PairedRuns, runResult } from "../../runtime/run/paired-runs.ts";
+import type { RunTarget, TargetName } from "../../runtime/run/run-target.ts";
+import { compareRuns, type Likeness, runPair } from "./compare-function.ts";
+
+export interface OnTarget {
+  readonly target: TargetName;
+  /** "WebGPU in Chrome/156.0.0.0 (google swiftshader)" */
+  readonly where: string;
+  /** undefined: not determined. */
+  readonly right: boolean | undefined;
+  readonly found: string;
+  readonly likeness?: Likeness;
+  /** The result is right but less accurate than natively, which is a warning. */
+  readonly isWeak?: boolean;
+  readonly layer?: string;
+}
+
+export interface TargetCheckOptions {
+  /** Default: random inputs. */
+  readonly samples?: Dataset | undefined;
+  /** The only output to compare; default: all. */
+  readonly output?: string | undefined;
+  readonly seed: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const inputsCompared = 8;
+/** Decibels that a result may lose on a target. */
+const smallLoss = 1;
+/** Relative error above which outputs that the inputs do not move show nothing. */
+const farApart = 0.1;
+
+interface NativeRun {
+  readonly runs: PairedRuns;
+  readonly likeness: Likeness | string;
+}
+
+/**
+ * Checks a result on targets.
+ * @param engine the native one, for the original.
+ * @throws PithError E_DATA if the samples do not fit, E_STOPPED on the signal.
+ */
+export async function checkTargets(
+  engine: Engine,
+  targets: readonly RunTarget[],
+  original: Model,
+  result: Model,
+  options: TargetCheckOptions,
+): Promise<readonly OnTarget[]> {
+  const { samples: data, seed, signal } = options;
+  const size = { samples: inputsCompared, batch: inputsCompared };
+  const runs = await runPair(engine, original, result, data, { ...size, seed, signal });
+  if (runs instanceof Miss)
+    return targets.map(({ name, where }) => ({ target: name, where, ...notCompared(runs.reason) }));
+  const native = { runs, likeness: compareValues(runs, options) };
+  const checks: OnTarget[] = [];
+  for (const target of targets) {
+    const check = await checkTarget(engine, target, original, native, options);
+    const reason = check.right === false ? missingType(target, result) : undefined;
+    checks.push({ target: target.name, where: target.where, ...(reason === undefined ? check : notCompared(reason)) });
+  }
+  return checks;
+}
+
+const notCompared = (reason: string) => ({ right: undefined, found: `not compared: ${reason}` });
+
+/** Returns why the target cannot be trusted if it lacks a type of the result. */
+function missingType({ lacks }: RunTarget, result: Model): string | undefined {
+  if (lacks === undefined) return undefined;
+  return [...allValues(result.graph)].some(({ type }) => type?.type === lacks.type) ? lacks.why : undefined;
+}
+
+function compareValues(runs: PairedRuns, { samples: data, output }: TargetCheckOptions): Likeness | string {
+  return compareRuns(runs, data, { output }).likeness ?? "the model has no output to compare";
+}
+
+async function checkTarget(
+  engine: Engine,
+  target: RunTarget,
+  original: Model,
+  native: NativeRun,
+  options: TargetCheckOptions,
+): Promise<Omit<OnTarget, "target" | "where">> {
+  const isNative = target.name === "node";
+  let { pairs } = native.runs;
+  if (!isNative) {
+    try {
+      pairs = await runResult(target.engine, native.runs.result, pairs, { signal: options.signal });
+    } catch (error) {
+      return { right: false, found: stripPeriod(asPithError(error).message) };
+    }
+  }
+  const likeness = compareValues({ ...native.runs, pairs }, options);
+  if (typeof likeness === "string") return notCompared(likeness);
+  const { signalToNoise, relativeError, lost, unmoved, samples } = likeness;
+  const isWorse = isNative || !(levelOf(native.likeness) - levelOf(likeness) <= smallLoss);
+  if (isWorse && lost === undefined && unmoved !== undefined && relativeError > farApart)
+    return { right: undefined, found: "the inputs do not move the original's output", likeness };
+  if (lost === undefined || !isWorse) {
+    const inputs = counted(samples, options.samples === undefined ? "random input" : "sample");
+    const text = `signal to noise ${figure("dB", signalToNoise)} on ${inputs}`;
+    const isWeak = isWorse && unmoved === undefined && signalToNoise < fewDecibels;
+    return { right: true, found: text, likeness, ...(isWeak ? { isWeak } : {}) };
+  }
+  const layer = await findLayer(engine, target, original, native, options.signal);
+  return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
+}
+
+/** Signal to noise in decibels; for outputs that the inputs do not move, relative to their power. */
+function levelOf(likeness: Likeness | string): number {
+  if (typeof likeness === "string") return Number.NaN;
+  return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);
+}
+
+/** Finds the first layer that differs from the native run; on the native runtime, from the original. */
+async function findLayer(
+  engine: Engine,
+  target: RunTarget,
+  original: Model,
+  { runs: { result, pairs } }: NativeRun,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  const isNative = target.name === "node";
+  const reference = { model: isNative ? original : result, engine };
+  const onTarget = { model: result, engine: isNative ? engine : target.engine };
+  const feeds = pairs.map((pair) => pair.feeds);
+  try {
+    const { layers } = await compareLayersOn(reference, onTarget, feeds, { optimize: true, signal });
+    return firstToBlame(layers)?.layer;
+  } catch (error) {
+    asPithError(error);
+    return undefined;
+  }
+}
