@@ -3,8 +3,7 @@
  * Arguments: name, threads to prepare in or "auto", steps, threads of the runtime, seed, milliseconds of a step that only blocks or 0.
  */
 import { createStep, crossEntropy, type Step, sgd } from "pith/train";
-import { createFeed } from "../../src/data/prefetch/feed.ts";
-import { readyWorkers } from "../../src/data/prefetch/worker-pool.ts";
+import { createFeed, readyWorkers } from "../../src/data/prefetch/feed.ts";
 import { sets } from "./sets.ts";
 
 export interface FeedingTimes {

@@ -14,8 +14,7 @@ const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject(
 /** Reads more and more noise through two threads, and says after the first batch how many there are. */
 const program = `
   const { augmented, memory, preprocess, presets } = await import(${module("index")});
-  const { createFeed } = await import(${module("prefetch/feed")});
-  const { readyWorkers } = await import(${module("prefetch/worker-pool")});
+  const { createFeed, readyWorkers } = await import(${module("prefetch/feed")});
   const images = memory("images", { image: { type: "uint8", dims: [64, 3, 32, 32], data: new Uint8Array(64 * 3072) } });
   const input = { name: "x", type: { type: "float32", dims: [16, 3, 32, 32] } };
   const seen = augmented(preprocess(images, input, presets.unit), { noise: 0.1 }, { seed: 1 });

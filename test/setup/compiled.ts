@@ -17,7 +17,7 @@ declare module "vitest" {
 }
 
 /** What tests look into beside the entries. */
-const looked = ["app/cli/program", "data/prefetch/feed", "data/prefetch/worker-pool", "core/errors", "runtime/job/run"];
+const looked = ["app/cli/program", "data/prefetch/feed", "core/errors", "runtime/job/run"];
 /** Jobs of tests, compiled as `jobs/` beside them. */
 const jobs = ["behave", "never"];
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { collect, contentHash, type Dataset, indexed, memory, split, take } from "../index.ts";
-import { ownArrays } from "./rows.ts";
+import { copyArrays } from "./rows.ts";
 
 function numbered(count: number): Dataset & ReturnType<typeof memory> {
   return memory("numbers", {
@@ -60,7 +60,7 @@ describe("memory", () => {
   it("shares no memory with a Node Buffer that is a column, once samples are copied", async () => {
     const bytes = Buffer.from([1, 2, 3, 4]);
     const [batch] = await all(memory("m", { x: { type: "uint8", dims: [4, 1], data: bytes } }).batches({ size: 4 }));
-    const copy = ownArrays(batch ?? {}).x;
+    const copy = copyArrays(batch ?? {}).x;
     (copy?.data as Uint8Array)[0] = 9;
     expect([...bytes]).toEqual([1, 2, 3, 4]);
   });

@@ -1,21 +1,77 @@
-/** Data sets with random access: in memory, and views of them. */
+/**
+ * Data sets with random access, in memory and as views of others. Their batches can be read before they are prepared: a preparation depends
+ * only on settings, batch and positions, so threads can do it in any order (`feed.ts`).
+ */
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import {
-  type BatchChange,
-  changedStream,
-  completeBatch,
-  epochOf,
-  gatherPending,
-  type PendingBatch,
-  type Portable,
-  register,
-  registerGather,
-  withChange,
-} from "./pending-batch.ts";
 import { gatherRows, mapColumns, plainArrays, sampleCount } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
+
+export interface Place {
+  readonly samples: Uint32Array;
+  readonly epoch: number;
+}
+
+/** Prepares a batch; the samples stay the same. */
+export type BatchChange = (batch: Batch, place: Place) => Batch | Promise<Batch>;
+
+/** A change that another thread can make: its kind in `preparing.ts` and its settings as plain data. */
+export interface Portable {
+  readonly kind: string;
+  readonly settings: unknown;
+}
+
+export interface PlacedChange {
+  readonly change: BatchChange;
+  readonly place: Place;
+  /** Undefined if only this thread can make the change. */
+  readonly portable: Portable | undefined;
+}
+
+export interface PendingBatch {
+  readonly batch: Batch;
+  readonly changes: readonly PlacedChange[];
+}
+
+type Gather = (positions: Uint32Array, epoch?: number) => PendingBatch | Promise<PendingBatch>;
+type Batches = (options: BatchOptions, skip: number) => AsyncIterable<PendingBatch>;
+
+// Keyed by the public functions, so a data set that replaces a function is not bypassed.
+const pendingGathers = new WeakMap<IndexedDataset["gather"], Gather>();
+const pendingStreams = new WeakMap<Dataset["batches"], Batches>();
+
+export function register<D extends Dataset>(dataset: D, batches: Batches): D {
+  pendingStreams.set(dataset.batches, batches);
+  return dataset;
+}
+
+/** Returns whether Pith created a data set; false for a user's object. */
+export const isRegistered = ({ batches }: Dataset): boolean => pendingStreams.has(batches);
+
+export async function completeBatch({ batch, changes }: PendingBatch): Promise<Batch> {
+  let prepared = batch;
+  for (const { change, place } of changes) prepared = await change(prepared, place);
+  return prepared;
+}
+
+async function gatherPending(dataset: IndexedDataset, positions: Uint32Array, epoch?: number): Promise<PendingBatch> {
+  const gather = pendingGathers.get(dataset.gather);
+  return gather?.(positions, epoch) ?? { batch: await dataset.gather(positions, epoch), changes: [] };
+}
+
+/** Yields batches with pending preparation without the first `skip`, which are read only if necessary. */
+export async function* pendingBatches(dataset: Dataset, options: BatchOptions, skip = 0): AsyncGenerator<PendingBatch> {
+  const stream = pendingStreams.get(dataset.batches);
+  if (stream !== undefined) {
+    yield* stream(options, skip);
+    return;
+  }
+  let skipped = 0;
+  for await (const batch of dataset.batches(options)) if (skipped++ >= skip) yield { batch, changes: [] };
+}
+
+const epochOf = ({ epoch, shuffle }: BatchOptions): number | undefined => epoch ?? shuffle;
 
 /** Creates a data set from a function that fetches samples by position; batches, shuffling and views follow from it. */
 export function indexed(
@@ -30,35 +86,28 @@ export function indexed(
     classes,
     gather,
     async *batches(options) {
-      for (const positions of parts(options)) yield await gather(positions, epochOf(options));
+      for (const positions of positionsOf(options)) yield await gather(positions, epochOf(options));
     },
   };
-  function* parts({ size, shuffle, dropLast }: BatchOptions, skip = 0): Iterable<Uint32Array> {
+  function* positionsOf({ size, shuffle, dropLast }: BatchOptions, skip = 0): Iterable<Uint32Array> {
     requireSize(size, name);
     const order = shuffle === undefined ? undefined : random(shuffle, "shuffle").permutation(count);
     for (let start = skip * size; start < count; start += size) {
       const end = Math.min(start + size, count);
-      const positions = order?.subarray(start, end) ?? range(end - start).map((at) => start + at);
-      if (positions.length < size && dropLast === true) return;
-      yield positions;
+      if (end - start < size && dropLast === true) return;
+      yield order?.subarray(start, end) ?? range(end - start, start);
     }
   }
   return register(dataset, async function* (options, skip) {
-    for (const positions of parts(options, skip)) yield await gatherPending(dataset, positions, epochOf(options));
+    for (const positions of positionsOf(options, skip)) yield await gatherPending(dataset, positions, epochOf(options));
   });
 }
 
-/** The same for samples that are available before preparation. */
-function indexedUnfinished(
-  name: string,
-  count: number,
-  gather: (positions: Uint32Array, epoch?: number) => Promise<PendingBatch>,
-  classes: readonly string[] | undefined,
-): IndexedDataset {
+/** Creates a data set from a function that fetches samples before they are prepared. */
+function indexedPending({ name, classes }: Dataset, count: number, gather: Gather): IndexedDataset {
   const complete: IndexedDataset["gather"] = async (...place) => completeBatch(await gather(...place));
-  const dataset = indexed(name, count, complete, classes);
-  registerGather(dataset, gather);
-  return dataset;
+  pendingGathers.set(complete, gather);
+  return indexed(name, count, complete, classes);
 }
 
 /**
@@ -79,35 +128,43 @@ export function memory(name: string, columns: Batch, classes?: readonly string[]
 }
 
 export function view(dataset: IndexedDataset, name: string, positions: Uint32Array): IndexedDataset {
-  const gather = (wanted: Uint32Array, epoch?: number): Promise<PendingBatch> =>
+  return indexedPending({ ...dataset, name }, positions.length, (indices, epoch) =>
     gatherPending(
       dataset,
-      wanted.map((at) => positions[at] ?? 0),
+      indices.map((index) => positions[index] ?? 0),
       epoch,
-    );
-  return indexedUnfinished(name, positions.length, gather, dataset.classes);
+    ),
+  );
 }
 
 /** Maps batches; the number of samples must stay. @param portable how another thread can make the change, if it can. */
 export function mapBatches(dataset: IndexedDataset, change: BatchChange, portable?: Portable): IndexedDataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset;
 export function mapBatches(dataset: Dataset, change: BatchChange, portable?: Portable): Dataset {
+  const withChange = ({ batch, changes }: PendingBatch, samples: Uint32Array, epoch = 0): PendingBatch => ({
+    batch,
+    changes: [...changes, { change, place: { samples, epoch }, portable }],
+  });
+  if (isIndexed(dataset))
+    return indexedPending(dataset, dataset.count, async (positions, epoch) =>
+      withChange(await gatherPending(dataset, positions, epoch), positions, epoch),
+    );
   const { name, count, classes } = dataset;
-  if (isIndexed(dataset)) {
-    const gather = async (positions: Uint32Array, epoch?: number): Promise<PendingBatch> => {
-      const place = { samples: positions, epoch: epoch ?? 0 };
-      return withChange(await gatherPending(dataset, positions, epoch), { change, place, portable });
-    };
-    return indexedUnfinished(name, dataset.count, gather, classes);
+  async function* pending(options: BatchOptions, skip: number): AsyncGenerator<PendingBatch> {
+    let [start, skipped] = [0, 0];
+    // Skipped batches are counted, because positions follow from earlier batches.
+    for await (const batch of pendingBatches(dataset, options)) {
+      const samples = range(sampleCount(batch.batch, name), start);
+      start += samples.length;
+      if (skipped++ >= skip) yield withChange(batch, samples, epochOf(options));
+    }
   }
-  const pending = (options: BatchOptions, skip: number): AsyncIterable<PendingBatch> =>
-    changedStream(dataset, options, skip, change, portable);
   const changed: Dataset = {
     name,
     count,
     classes,
     async *batches(options) {
-      for await (const one of pending(options, 0)) yield await completeBatch(one);
+      for await (const batch of pending(options, 0)) yield await completeBatch(batch);
     },
   };
   return register(changed, pending);
@@ -117,8 +174,8 @@ export function isIndexed(dataset: Dataset): dataset is IndexedDataset {
   return dataset.count !== undefined && "gather" in dataset && typeof dataset.gather === "function";
 }
 
-export function range(count: number): Uint32Array {
-  return Uint32Array.from({ length: count }, (_, index) => index);
+export function range(count: number, start = 0): Uint32Array {
+  return Uint32Array.from({ length: count }, (_, index) => start + index);
 }
 
 export function requireSize(size: number, owner: string): void {

@@ -168,8 +168,25 @@ function copy(from: Dense, start: number, end: number, to: Numeric, at: number):
   (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, at);
 }
 
+/** Returns a batch with its transferable memory; a view of a larger array is copied. */
+export function transferable(batch: Batch): { readonly batch: Batch; readonly memory: readonly ArrayBuffer[] } {
+  const memory = new Set<ArrayBuffer>();
+  const columns = mapColumns(batch, (dense) => {
+    if (dense.type === "string") return dense;
+    const isView = dense.data.byteLength < dense.data.buffer.byteLength;
+    const data = isView ? dense.data.slice() : dense.data;
+    if (data.buffer instanceof ArrayBuffer) memory.add(data.buffer);
+    return { ...dense, data } as Dense;
+  });
+  return { batch: columns, memory: [...memory] };
+}
+
+export function bytesOfBatch(batch: Batch): number {
+  return Object.values(batch).reduce((sum, { type, data }) => sum + (type === "string" ? 0 : data.byteLength), 0);
+}
+
 /** Copies the arrays: a data set can reuse its arrays for the next batch. */
-export function ownArrays(batch: Batch): Batch {
+export function copyArrays(batch: Batch): Batch {
   return mapColumns(batch, (dense) => ({ ...dense, data: dense.data.slice() }) as Dense);
 }
 

@@ -2,8 +2,7 @@
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { isIndexed, memory, range, view } from "./indexed.ts";
-import { pendingBatches, register } from "./pending-batch.ts";
+import { isIndexed, memory, pendingBatches, range, register, view } from "./indexed.ts";
 import { joinBatches, sampleCount, sliceBatch } from "./rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset } from "./types.ts";
 

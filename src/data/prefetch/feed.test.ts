@@ -22,8 +22,7 @@ import {
   take,
   tokenize,
 } from "../index.ts";
-import { createFeed, prefetched, type Round } from "./feed.ts";
-import { endWorkers, readyWorkers } from "./worker-pool.ts";
+import { createFeed, endWorkers, prefetched, type Round, readyWorkers } from "./feed.ts";
 
 const folder = temporaryFolder();
 mkdirSync(join(folder, "images"));

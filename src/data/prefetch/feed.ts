@@ -3,17 +3,23 @@
  *
  * Threads are started if the consumer waits more than 2 % of the time and that has cost as much as starting a thread. With a wait
  * w and a use u per batch, w/u threads keep up; if n do not, n·(w + u)/u are needed, up to the number of cores. At most two
- * batches per thread are prepared ahead. Batches keep their order and are bit-identical in any thread (`pending-batch.ts`).
- * Changes that threads cannot make (functions; in a browser) run here.
+ * batches per thread are prepared ahead. Batches keep their order and are bit-identical in any thread (`indexed.ts`).
+ * Changes that threads cannot make (functions; in a browser) run here. All feeds share the threads.
  */
-import { threadCount } from "#platform";
+import { startThread, type Thread, threadCount } from "#platform";
+import { moduleOf } from "#root";
 import type { Batch } from "../../core/tensor/types.ts";
-import { isIndexed } from "../batches/indexed.ts";
-import { completeBatch, type PendingBatch, type PlacedChange, pendingBatches } from "../batches/pending-batch.ts";
-import { ownArrays } from "../batches/rows.ts";
+import {
+  completeBatch,
+  isIndexed,
+  type PendingBatch,
+  type PlacedChange,
+  type Portable,
+  pendingBatches,
+} from "../batches/indexed.ts";
+import { bytesOfBatch, copyArrays, transferable } from "../batches/rows.ts";
 import type { BatchOptions, Dataset } from "../batches/types.ts";
-import { bytesOfBatch } from "./batch-memory.ts";
-import { areWorkersStarting, holdWorkers, prepareInWorker, readyWorkers, startWorkers } from "./worker-pool.ts";
+import type { PreparingQuestion } from "./preparing.ts";
 
 export interface Round extends BatchOptions {
   /** Number of initial batches to skip without preparing, and if possible without reading, them. */
@@ -32,13 +38,13 @@ export interface Feed {
 }
 
 /** Share of the time; waiting less does not justify a thread. */
-const mostWaiting = 0.02;
+const maxWaiting = 0.02;
 /** Approximate milliseconds to start a thread. */
-const costOfStarting = 200;
+const startCost = 200;
 /** Minimum number of measured batches; the first is excluded, because models are built during it. */
-const measured = 2;
+const minMeasured = 2;
 /** Bytes of batches in progress; above, only two are prepared. */
-const mostBytes = 2 ** 29;
+const maxBytes = 2 ** 29;
 
 /**
  * Prefetches several rounds of a data set. The creator closes the feed.
@@ -48,9 +54,108 @@ const mostBytes = 2 ** 29;
  * for (const _ of [1, 2, 3]) for await (const batch of feed.batches()) console.log(batch);
  * await feed.close();
  */
-export function createFeed(dataset: Dataset, rounds: Iterable<Round>, options: FeedOptions = {}): Feed {
-  return new ReadAhead(dataset, rounds, options);
+export function createFeed(dataset: Dataset, rounds: Iterable<Round>, { threads: fixed }: FeedOptions = {}): Feed {
+  const source = readRounds(dataset, rounds);
+  const hasPositions = isIndexed(dataset);
+  const release = holdWorkers();
+  /** Batches in progress; undefined marks the end of a round. */
+  const queue: Promise<Batch | undefined>[] = [];
+  let reading: Promise<unknown> = Promise.resolve();
+  let [isExhausted, hasPortable, isLate] = [false, false, false];
+  let largest = 1;
+  let measured = { count: 0, waited: 0, used: 0 };
+  /** Number of batches that are not measured: the first, and those in progress when threads were started. */
+  let unmeasured = 1;
+
+  const threads = (): number =>
+    hasPortable ? Math.min(readyWorkers(), fixed ?? (isLate ? Number.POSITIVE_INFINITY : 0)) : 0;
+
+  const ahead = (): number => {
+    const count = threads();
+    if (count > 0) return Math.max(2, Math.min(2 * count, Math.floor(maxBytes / largest)));
+    // Reading needs no thread. A stream can reuse its arrays for the next batch.
+    return isLate && hasPositions && !areWorkersStarting() ? 1 : 0;
+  };
+
+  const prepare = async ({ batch, changes }: PendingBatch): Promise<Batch> => {
+    hasPortable ||= (hasPositions ? changes : changes.slice(0, 1)).some(isPortable);
+    const count = threads();
+    // A batch that is read before the previous one is used must not share its arrays.
+    if (count === 0) return completeBatch({ batch: isLate && hasPositions ? copyArrays(batch) : batch, changes });
+    let prepared = batch;
+    for (let next = 0; next < changes.length; ) {
+      const local = changes.findIndex((change, index) => index >= next && !isPortable(change));
+      const end = local < 0 ? changes.length : Math.max(local, next + 1);
+      const steps = changes.slice(next, end);
+      const answer = local === next ? undefined : await prepareInWorker(prepared, steps, count);
+      prepared = answer ?? (await completeBatch({ batch: prepared, changes: steps }));
+      next = end;
+    }
+    return prepared;
+  };
+
+  const begin = (): Promise<Batch | undefined> => {
+    const read = reading.then(() => source.next());
+    const coming = read.then(({ done, value }) => {
+      isExhausted ||= done === true;
+      return value === undefined ? undefined : prepare(value);
+    });
+    // The failure is thrown when the batch is requested; until then it must not count as unhandled.
+    coming.catch(() => {});
+    // Waiters for `read` continue after the batch is posted, when a stream can reuse its arrays.
+    reading = read.catch(() => {});
+    return coming;
+  };
+
+  const measure = (waited: number, used: number): void => {
+    if (areWorkersStarting()) unmeasured = 2 * threadCount();
+    if (unmeasured > 0) {
+      unmeasured--;
+      return;
+    }
+    measured = { count: measured.count + 1, waited: measured.waited + waited, used: measured.used + used };
+    const { count, waited: wait, used: use } = measured;
+    if (wait <= maxWaiting * (wait + use) || count < minMeasured || wait < startCost) return;
+    measured = { count: 0, waited: 0, used: 0 };
+    isLate = true;
+    if (!hasPortable) return;
+    unmeasured = 2 * threadCount();
+    void startWorkers(Math.min(threadCount(), threads() + Math.ceil((Math.max(1, threads()) * wait) / use)));
+  };
+
+  return {
+    async *batches() {
+      if (fixed !== undefined) await startWorkers(fixed);
+      for (;;) {
+        const requested = performance.now();
+        while (queue.length <= ahead() && !isExhausted) queue.push(begin());
+        const batch = await queue.shift();
+        if (batch === undefined) return;
+        const received = performance.now();
+        largest = Math.max(largest, bytesOfBatch(batch));
+        yield batch;
+        if (fixed === undefined) measure(received - requested, performance.now() - received);
+      }
+    },
+    async close() {
+      isExhausted = true;
+      release();
+      await source.return(undefined);
+    },
+  };
 }
+
+async function* readRounds(
+  dataset: Dataset,
+  rounds: Iterable<Round>,
+): AsyncGenerator<PendingBatch | undefined, undefined> {
+  for (const { skip = 0, ...options } of rounds) {
+    yield* pendingBatches(dataset, options, skip);
+    yield undefined;
+  }
+}
+
+const isPortable = ({ portable }: PlacedChange): boolean => portable !== undefined;
 
 /**
  * Yields the batches of a data set with prefetching.
@@ -72,125 +177,102 @@ export async function* prefetched(
   }
 }
 
-type Read = PendingBatch | "end of round";
-
-async function* readAll(dataset: Dataset, rounds: Iterable<Round>): AsyncGenerator<Read> {
-  for (const { skip = 0, ...options } of rounds) {
-    yield* pendingBatches(dataset, options, skip);
-    yield "end of round";
-  }
+interface PoolWorker {
+  readonly thread: Thread;
+  /** The numbers of the changes whose settings the thread has. */
+  readonly ids: Map<Portable, number>;
+  isReady: boolean;
 }
 
-type Coming = Promise<Batch | "end of round">;
+/** Milliseconds until idle threads end: they survive the pause between two epochs. */
+const idleTime = 10_000;
 
-class ReadAhead implements Feed {
-  readonly #source: AsyncGenerator<Read>;
-  readonly #indexed: boolean;
-  readonly #fixed: number | undefined;
-  readonly #held = holdWorkers();
-  readonly #queue: Coming[] = [];
-  #reading: Promise<unknown> = Promise.resolve();
-  #exhausted = false;
-  #portable = false;
-  #late = false;
-  #bytes = 1;
-  #given = 0;
-  #window = { count: 0, waited: 0, used: 0 };
-  /** Number of coming batches that were started before the last change and therefore are not measured. */
-  #settling = 0;
+let workers: PoolWorker[] = [];
+/** A thread ended unexpectedly, or cannot start: none are started again. */
+let hasFailed = false;
+let users = 0;
+let ending: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(dataset: Dataset, rounds: Iterable<Round>, { threads }: FeedOptions) {
-    this.#source = readAll(dataset, rounds);
-    this.#indexed = isIndexed(dataset);
-    this.#fixed = threads;
-  }
-
-  async *batches(): AsyncGenerator<Batch> {
-    if (this.#fixed !== undefined) await startWorkers(this.#fixed);
-    while (true) {
-      const asked = performance.now();
-      const batch = await this.#next();
-      if (batch === "end of round") return;
-      const given = performance.now();
-      this.#bytes = Math.max(this.#bytes, bytesOfBatch(batch));
-      yield batch;
-      if (this.#given++ > 0 && this.#fixed === undefined) this.#measure(given - asked, performance.now() - given);
-    }
-  }
-
-  async close(): Promise<void> {
-    this.#exhausted = true;
-    this.#held.release();
-    await this.#source.return(undefined);
-  }
-
-  #next(): Coming {
-    while (this.#queue.length <= this.#ahead() && !this.#exhausted) this.#queue.push(this.#begin());
-    return this.#queue.shift() ?? Promise.resolve("end of round");
-  }
-
-  #ahead(): number {
-    const threads = this.#threads();
-    if (threads > 0) return Math.max(2, Math.min(2 * threads, Math.floor(mostBytes / this.#bytes)));
-    // Reading needs no thread. A stream can reuse its arrays for the next batch.
-    return this.#late && this.#indexed && !areWorkersStarting() ? 1 : 0;
-  }
-
-  #threads(): number {
-    if (!this.#portable) return 0;
-    return Math.min(readyWorkers(), this.#fixed ?? (this.#late ? Number.POSITIVE_INFINITY : 0));
-  }
-
-  #begin(): Coming {
-    const read = this.#reading.then(() => this.#source.next());
-    const coming = read.then(({ done, value }): Batch | "end of round" | Coming => {
-      if (done === true) this.#exhausted = true;
-      return done === true || value === "end of round" ? "end of round" : this.#prepare(value);
-    });
-    // The failure is thrown when the batch is requested; until then it must not count as unhandled.
-    coming.catch(() => {});
-    // Waiters for `read` continue after the batch is posted, when a stream can reuse its arrays.
-    this.#reading = read.catch(() => {});
-    return coming;
-  }
-
-  async #prepare({ batch, changes }: PendingBatch): Promise<Batch> {
-    this.#portable ||= this.#indexed ? changes.some(isPortable) : changes.slice(0, 1).some(isPortable);
-    const threads = this.#threads();
-    // A batch that is read before the previous one is used must not share its arrays.
-    if (threads === 0) return completeBatch({ batch: this.#late && this.#indexed ? ownArrays(batch) : batch, changes });
-    let made = batch;
-    let left = changes;
-    while (left.length > 0) {
-      const here = left.findIndex((change) => !isPortable(change));
-      const there = here < 0 ? left.length : here;
-      const prepared = there === 0 ? undefined : await prepareInWorker(made, left.slice(0, there), threads);
-      made = prepared ?? (await completeBatch({ batch: made, changes: left.slice(0, Math.max(1, there)) }));
-      left = left.slice(Math.max(1, there));
-    }
-    return made;
-  }
-
-  #measure(waited: number, used: number): void {
-    if (areWorkersStarting()) this.#settling = 2 * threadCount();
-    if (this.#settling-- > 0) return;
-    this.#settling = 0;
-    const now = this.#window;
-    now.count++;
-    now.waited += waited;
-    now.used += used;
-    const isLate = now.waited > mostWaiting * (now.waited + now.used);
-    if (!isLate || now.count < measured || now.waited < costOfStarting) return;
-    this.#window = { count: 0, waited: 0, used: 0 };
-    this.#late = true;
-    if (!this.#portable) return;
-    const threads = this.#threads();
-    const wanted = threads === 0 ? now.waited / now.used : (threads * (now.waited + now.used)) / now.used;
-    this.#settling = 2 * threadCount();
-    void startWorkers(Math.min(threadCount(), Math.max(threads + 1, Math.ceil(wanted))));
-  }
+function liveWorkers(): readonly PoolWorker[] {
+  const live = workers.filter(({ thread }) => !thread.ended);
+  hasFailed ||= live.length < workers.length;
+  workers = live;
+  return workers;
 }
 
-function isPortable({ portable }: PlacedChange): boolean {
-  return portable !== undefined;
+export const readyWorkers = (): number => liveWorkers().filter(({ isReady }) => isReady).length;
+const areWorkersStarting = (): boolean => liveWorkers().some(({ isReady }) => !isReady);
+
+/** Starts threads up to this number; resolves when all have started or failed. */
+async function startWorkers(count: number): Promise<void> {
+  const starting: Promise<void>[] = [];
+  while (liveWorkers().length < count && !hasFailed) starting.push(startWorker());
+  await Promise.all(starting);
+}
+
+async function startWorker(): Promise<void> {
+  let thread: Thread | undefined;
+  try {
+    thread = startThread(moduleOf("data/prefetch/preparing"));
+  } catch {
+    // Some bundlers leave no module URLs.
+  }
+  const worker: PoolWorker | undefined = thread && { thread, ids: new Map(), isReady: false };
+  if (worker !== undefined) {
+    workers.push(worker);
+    const greeting: PreparingQuestion = { batch: {}, steps: [] };
+    worker.isReady = (await worker.thread.ask(greeting).catch(() => undefined)) !== undefined;
+  }
+  if (worker?.isReady !== true) hasFailed = true;
+}
+
+/** Keeps the threads for a feed. @returns a function that lets them end if no other feed uses them. */
+function holdWorkers(): () => void {
+  users++;
+  clearTimeout(ending);
+  return () => {
+    users--;
+    if (users > 0) return;
+    clearTimeout(ending);
+    ending = setTimeout(endWorkers, idleTime);
+    // The timer must not keep the program running.
+    if (typeof ending === "object") ending.unref();
+  };
+}
+
+/** Ends all threads; callers do the pending work themselves. */
+export function endWorkers(): void {
+  for (const { thread } of workers.splice(0)) thread.end();
+}
+
+/** Applies portable changes in the least busy of the first `threads` threads; undefined without one. @throws the error of the change. */
+async function prepareInWorker(
+  batch: Batch,
+  changes: readonly PlacedChange[],
+  threads: number,
+): Promise<Batch | undefined> {
+  const [worker] = liveWorkers()
+    .filter(({ isReady }) => isReady)
+    .slice(0, threads)
+    .sort((a, b) => a.thread.busy - b.thread.busy);
+  if (worker === undefined) return undefined;
+  const { thread, ids } = worker;
+  const steps = changes.flatMap(({ portable, place }): PreparingQuestion["steps"] => {
+    if (portable === undefined) return [];
+    const known = ids.get(portable);
+    const id = known ?? ids.size;
+    ids.set(portable, id);
+    return [known === undefined ? { id, place, portable } : { id, place }];
+  });
+  // Transferred arrays can belong to the data set, so they are copied.
+  const { batch: copy, memory } = transferable(copyArrays(batch));
+  try {
+    const answered = await thread.ask({ batch: copy, steps } satisfies PreparingQuestion, memory);
+    return answered?.answer as Batch | undefined;
+  } catch (error) {
+    if (!(error instanceof DOMException && error.name === "DataCloneError")) throw error;
+    // Settings that cannot be copied refer to this thread's objects. The thread got none of them.
+    ids.clear();
+    return undefined;
+  }
 }

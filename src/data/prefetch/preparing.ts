@@ -1,18 +1,17 @@
-/** Prepares batches in another thread. Arrays are transferred back without copies; settings are sent once per thread. */
+/** Prepares batches in another thread. Arrays are transferred back without copies. */
 import type { Answer } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import type { BatchChange, Place, Portable } from "../batches/pending-batch.ts";
+import type { BatchChange, Place, Portable } from "../batches/indexed.ts";
+import { transferable } from "../batches/rows.ts";
 import { augmentation } from "../images/augment.ts";
 import { preprocessing } from "../images/preprocess.ts";
 import { tokenization } from "../text/sequences.ts";
-import { handedOver } from "./batch-memory.ts";
 
 export interface PreparingQuestion {
-  /** Changes that are new to the thread, with their numbers. */
-  readonly learn: readonly (Portable & { readonly change: number })[];
   readonly batch: Batch;
-  readonly changes: readonly { readonly change: number; readonly place: Place }[];
+  /** The changes to make, in order. Each thread gets a change's settings once, because a vocabulary can be among them. */
+  readonly steps: readonly { readonly id: number; readonly place: Place; readonly portable?: Portable }[];
 }
 
 /** Creates changes from settings by `Portable.kind`. */
@@ -22,19 +21,19 @@ const kinds: Readonly<Record<string, (settings: never) => BatchChange>> = {
   tokenize: tokenization,
 };
 
-const known = new Map<number, BatchChange>();
+const changes = new Map<number, BatchChange>();
 
-export default async function prepare({ learn, batch, changes }: PreparingQuestion): Promise<Answer> {
-  for (const { change, kind, settings } of learn) {
-    const make = kinds[kind];
-    if (make !== undefined) known.set(change, make(settings as never));
+export default async function prepare({ batch, steps }: PreparingQuestion): Promise<Answer> {
+  for (const { id, portable } of steps) {
+    const change = portable && kinds[portable.kind]?.(portable.settings as never);
+    if (change !== undefined) changes.set(id, change);
   }
-  let made = batch;
-  for (const { change, place } of changes) {
-    const apply = known.get(change);
-    if (apply === undefined) throw new PithError("E_OPTION", `A worker thread cannot apply the step ${change}.`);
-    made = await apply(made, place);
+  let prepared = batch;
+  for (const { id, place } of steps) {
+    const change = changes.get(id);
+    if (change === undefined) throw new PithError("E_OPTION", `A worker thread cannot apply the step ${id}.`);
+    prepared = await change(prepared, place);
   }
-  const { batch: answer, memory } = handedOver(made);
-  return { answer, transfer: memory };
+  const { batch: answer, memory: transfer } = transferable(prepared);
+  return { answer, transfer };
 }

@@ -19,7 +19,7 @@ import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { isFloat } from "../../core/tensor/convert.ts";
 import type { Dim } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { ownArrays, sampleCount } from "../../data/batches/rows.ts";
+import { copyArrays, sampleCount } from "../../data/batches/rows.ts";
 import { draw, firstBatch, take } from "../../data/batches/select.ts";
 import { type BatchStore, openStorage, type Storage } from "../../data/batches/store.ts";
 import type { Dataset } from "../../data/batches/types.ts";
@@ -131,7 +131,7 @@ export class Calibration {
         states ??= feedingOf(model, batch, data.name).states.map(({ input }) => input);
         if (states.length > 0)
           runner ??= await createRunner(options.engine, model, data.name, { optimize: false, observed: states });
-        await store.add(ownArrays({ ...batch, ...(await runner?.run(batch)) }));
+        await store.add(copyArrays({ ...batch, ...(await runner?.run(batch)) }));
       }
     } finally {
       await runner?.release();
