@@ -29,7 +29,7 @@ export interface Binding {
 /** Binds batches with this layout to inputs. @throws PithError E_DATA if an input has no column, or its column does not fit. */
 export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: string): Binding {
   const links = inputs.map((input) => link(input, inputs.length, batch, owner));
-  const sizes = new Map(links.flatMap((one) => (one.size === undefined ? [] : [[one.size, one.input.name] as const])));
+  const sizes = new Map(links.flatMap(({ size, input }) => (size === undefined ? [] : [[size, input.name] as const])));
   if (sizes.size > 1) {
     const listed = [...sizes].map(([size, name]) => `"${name}" takes ${size}`).join(", ");
     throw new PithError("E_DATA", `${owner}: the inputs have different fixed batch sizes: ${listed}.`);
@@ -37,12 +37,12 @@ export function bindInputs(inputs: readonly ModelInput[], batch: Batch, owner: s
   const [size] = sizes.keys();
   return {
     size,
-    feeds: (given) =>
+    feeds: (fed) =>
       Object.fromEntries(
         links.map(({ input, column, shape }) => {
-          const dense = given[column];
+          const dense = fed[column];
           if (dense === undefined) throw new PithError("E_DATA", `${owner}: a batch has no "${column}".`);
-          return [input.name, converted({ ...dense, dims: shape(dense) } as Dense, input, column, owner)];
+          return [input.name, convert({ ...dense, dims: shape(dense) } as Dense, input, column, owner)];
         }),
       ),
   };
@@ -56,8 +56,8 @@ interface Link {
 }
 
 function link(input: ModelInput, inputs: number, batch: Batch, owner: string): Link {
-  const others = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
-  const only = inputs === 1 && others.length === 1 ? others[0] : undefined;
+  const columns = Object.keys(batch).filter((name) => name !== "label" && name !== beginColumn);
+  const only = inputs === 1 && columns.length === 1 ? columns[0] : undefined;
   const column = batch[input.name] === undefined ? only : input.name;
   const dense = column === undefined ? undefined : batch[column];
   if (column === undefined || dense === undefined) {
@@ -69,20 +69,21 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
   }
   const declared = input.type?.dims;
   const link = { input, column };
-  if (declared === undefined) return { ...link, size: undefined, shape: (given) => given.dims };
+  if (declared === undefined) return { ...link, size: undefined, shape: ({ dims }) => dims };
   const sample = dense.dims.slice(1);
   const [first, ...rest] = declared;
   const size = typeof first === "number" ? first : undefined;
-  if (first !== undefined && fits(rest, sample)) return { ...link, size, shape: (given) => given.dims };
+  if (first !== undefined && fits(rest, sample)) return { ...link, size, shape: ({ dims }) => dims };
   const elements = rowLength(dense);
   const fixed = fixedDims(rest);
   if (first !== undefined && fixed !== undefined && elementCount(fixed) === elements) {
-    return { ...link, size, shape: (given) => [given.dims[0] ?? 0, ...fixed] };
+    return { ...link, size, shape: ({ dims }) => [dims[0] ?? 0, ...fixed] };
   }
   // A model for one sample, without a batch axis.
-  if (fits(declared, sample)) return { ...link, size: 1, shape: (given) => given.dims.slice(1) };
-  const whole = fixedDims(declared);
-  if (whole !== undefined && elementCount(whole) === elements) return { ...link, size: 1, shape: () => whole };
+  if (fits(declared, sample)) return { ...link, size: 1, shape: ({ dims }) => dims.slice(1) };
+  const unbatched = fixedDims(declared);
+  if (unbatched !== undefined && elementCount(unbatched) === elements)
+    return { ...link, size: 1, shape: () => unbatched };
   throw new PithError(
     "E_DATA",
     `${owner}: "${column}" is ${dimsText(dense.dims)}, input "${input.name}" takes ${dimsText(declared)}.`,
@@ -92,18 +93,18 @@ function link(input: ModelInput, inputs: number, batch: Batch, owner: string): L
 
 function takesHint({ name, type }: ModelInput): string {
   const dims = type?.dims;
-  const what = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
+  const form = `${type?.type ?? "numbers"}${dims === undefined ? "" : dimsText(dims)}`;
   if (dims?.length === 4 && type !== undefined && (isFloat(type.type) || type.type === "uint8"))
-    return `The input takes images or other planes (${what}): a folder of images, .npy or .npz. A table needs one numeric column per value.`;
+    return `The input takes images or other planes (${form}): a folder of images, .npy or .npz. A table needs one numeric column per value.`;
   if (dims?.length === 2 && (type?.type === "int64" || type?.type === "int32"))
-    return `The input takes whole numbers (${what}), such as tokens of texts: a .txt, or a table with a column "text".`;
-  return `The input takes ${what}: .npy, .npz with an array "${name}", or a table with one numeric column per value.`;
+    return `The input takes whole numbers (${form}), such as tokens of texts: a .txt, or a table with a column "text".`;
+  return `The input takes ${form}: .npy, .npz with an array "${name}", or a table with one numeric column per value.`;
 }
 
 function textHint({ type }: ModelInput): { readonly hint?: string } {
   if (type?.type === "string") return {};
-  const what = `The column contains text, and the input takes numbers (${type?.type ?? "of some type"})`;
-  return { hint: `${what}: is this the data for this model? Text requires a model with token inputs.` };
+  const mismatch = `The column contains text, and the input takes numbers (${type?.type ?? "of some type"})`;
+  return { hint: `${mismatch}: is this the data for this model? Text requires a model with token inputs.` };
 }
 
 export function fits(declared: readonly Dim[], dims: readonly number[]): boolean {
@@ -112,7 +113,7 @@ export function fits(declared: readonly Dim[], dims: readonly number[]): boolean
   );
 }
 
-function converted(dense: Dense, input: ModelInput, column: string, owner: string): Dense {
+function convert(dense: Dense, input: ModelInput, column: string, owner: string): Dense {
   const type = input.type?.type ?? dense.type;
   if (dense.type === type) return dense;
   if (dense.type === "uint8" && isFloat(type)) {

@@ -66,7 +66,7 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
   if (first.dims.length === 0)
     throw new PithError("E_DATA", `${owner}: "${name}" is a single number; axis 0 must be the batch axis.`);
   const width = rowLength(first);
-  const whole: Dense[] = parts.map((part, index) => {
+  const equalParts: Dense[] = parts.map((part, index) => {
     if (
       part !== undefined &&
       part.dims.length > 0 &&
@@ -81,16 +81,16 @@ export function joinRows(name: string, parts: readonly (Dense | undefined)[], ow
       `${owner}: "${name}" is ${expected} in the first batch and ${got} in batch ${index + 1}.`,
     );
   });
-  const rows = whole.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
+  const rows = equalParts.reduce((sum, part) => sum + (part.dims[0] ?? 0), 0);
   const dims = [rows, ...first.dims.slice(1)];
   if (first.type === "string") {
-    return { type: "string", dims, data: whole.flatMap((part) => (part.type === "string" ? [...part.data] : [])) };
+    return { type: "string", dims, data: equalParts.flatMap((part) => (part.type === "string" ? [...part.data] : [])) };
   }
   const data = empty(first, rows * width);
-  let at = 0;
-  for (const part of whole) {
-    copy(part, 0, part.data.length, data, at);
-    at += part.data.length;
+  let start = 0;
+  for (const part of equalParts) {
+    copy(part, 0, part.data.length, data, start);
+    start += part.data.length;
   }
   return { type: first.type, dims, data } as Dense;
 }
@@ -147,19 +147,19 @@ export function mapColumns(batch: Batch, change: (dense: Dense, name: string) =>
   return Object.fromEntries(Object.entries(batch).map(([name, dense]) => [name, change(dense, name)]));
 }
 
-export function rowLength(dense: Dense): number {
-  if (dense.type !== "string" && bitsOf[dense.type] < 8) {
-    throw new PithError("E_DATA", `A data set cannot hold ${dense.type}: its elements are packed.`);
-  }
-  const elements = elementCount(dense.dims.slice(1));
-  return dense.type === "complex64" || dense.type === "complex128" ? 2 * elements : elements;
+/** Returns the array length of a row. @throws PithError E_DATA for types of less than a byte. */
+export function rowLength({ type, dims }: Pick<Dense, "type" | "dims">): number {
+  if (type !== "string" && bitsOf[type] < 8)
+    throw new PithError("E_DATA", `A data set cannot hold ${type}: its elements are packed.`);
+  const elements = elementCount(dims.slice(1));
+  return type === "complex64" || type === "complex128" ? 2 * elements : elements;
 }
 
 type Numeric = Exclude<Dense, Dense<"string">>["data"];
 
 function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
-  const made = like.data.constructor as new (length: number) => Numeric;
-  return new made(length);
+  const ArrayType = like.data.constructor as new (length: number) => Numeric;
+  return new ArrayType(length);
 }
 
 function copy(from: Dense, start: number, end: number, to: Numeric, at: number): void {

@@ -16,15 +16,14 @@ export function take(dataset: Dataset, count: number): Dataset {
     count: dataset.count === undefined ? undefined : Math.min(count, dataset.count),
     classes: dataset.classes,
     async *batches(options) {
-      let left = count;
-      if (left <= 0) return;
+      let missing = count;
+      if (missing <= 0) return;
       for await (const batch of dataset.batches(options)) {
         const size = sampleCount(batch, dataset.name);
-        const cut = size > left;
-        if (cut && options.dropLast === true) return;
-        yield cut ? sliceBatch(batch, 0, left) : batch;
-        left -= size;
-        if (left <= 0) return;
+        if (size > missing && options.dropLast === true) return;
+        yield size > missing ? sliceBatch(batch, 0, missing) : batch;
+        missing -= size;
+        if (missing <= 0) return;
       }
     },
   };
@@ -66,11 +65,11 @@ export function skip(dataset: Dataset, count: number): Dataset {
     count: dataset.count === undefined ? undefined : Math.max(0, dataset.count - count),
     classes: dataset.classes,
     async *batches(options) {
-      let left = count;
+      let ahead = count;
       for await (const batch of dataset.batches(options)) {
         const size = sampleCount(batch, dataset.name);
-        const skipped = Math.min(left, size);
-        left -= skipped;
+        const skipped = Math.min(ahead, size);
+        ahead -= skipped;
         if (skipped === size || (skipped > 0 && options.dropLast === true)) continue;
         yield skipped === 0 ? batch : sliceBatch(batch, skipped, size);
       }

@@ -47,49 +47,44 @@ export function setStates(model: StatefulModel, states: readonly State[]): void 
 
 function requireNamed(ports: readonly Port[], name: string, kind: string): void {
   if (ports.some((port) => port.name === name)) return;
-  const known = ports.map((port) => port.name).join(", ");
-  throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${known}.`);
+  const names = ports.map((port) => port.name).join(", ");
+  throw new PithError("E_NAME", `The model has no ${kind} "${name}" to carry a state, only ${names}.`);
 }
 
 /** Parses "stateN=state": the output, then the input. @throws PithError E_OPTION */
 export function parseState(text: string): State {
-  const at = text.indexOf("=");
-  const [output, input] = [text.slice(0, at), text.slice(at + 1)];
-  if (at > 0 && input !== "") return { output, input };
+  const [, output = "", input = ""] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+  if (output !== "") return { output, input };
   throw new PithError("E_OPTION", `"${text}" is not a state: expected output=input.`, {
     hint: "For instance stateN=state.",
   });
 }
 
-/** Returns the stored states, and guesses for inputs that the data (columns `given`) does not provide. */
-export function findStates(model: StatefulModel, given: readonly string[]): readonly State[] {
+/** Returns the stored states, and guesses for inputs that the data does not provide. */
+export function findStates(model: StatefulModel, columns: readonly string[]): readonly State[] {
   const { feeds, outputs } = model.graph;
-  const stored = storedStates(model).filter(({ input }) => !given.includes(input));
-  const open = feeds.filter(({ name }) => !given.includes(name) && !stored.some(({ input }) => input === name));
+  const stored = storedStates(model).filter(({ input }) => !columns.includes(input));
+  const open = feeds.filter(({ name }) => !columns.includes(name) && !stored.some(({ input }) => input === name));
   // The only input is fed from the data.
   if (feeds.length < 2 || open.length === 0) return stored;
   const free = outputs.filter(({ name }) => !stored.some(({ output }) => output === name));
   const fits = open.map((input) => free.filter((output) => matches(input.type, output.type)));
-  const taken = new Set<string>();
-  const found: State[] = [];
-  const take = (input: Port, output: Port | undefined): void => {
-    if (output === undefined || taken.has(output.name) || found.some((state) => state.input === input.name)) return;
-    taken.add(output.name);
-    found.push({ input: input.name, output: output.name });
+  const guesses = new Map<Port, Port>();
+  const isPaired = (output: Port): boolean => [...guesses.values()].includes(output);
+  const pair = (input: Port, output: Port | undefined): void => {
+    if (output !== undefined && !isPaired(output) && !guesses.has(input)) guesses.set(input, output);
   };
   open.forEach((input, index) => {
-    const named = fits[index]?.filter((output) => alike(input.name, output.name)) ?? [];
-    if (named.length === 1) take(input, named[0]);
+    const named = fits[index]?.filter((output) => areNamedAlike(input.name, output.name)) ?? [];
+    if (named.length === 1) pair(input, named[0]);
   });
   open.forEach((input, index) => {
-    const left = fits[index]?.filter((output) => !taken.has(output.name)) ?? [];
-    const rivals = open.filter(
-      (other, at) => !found.some((state) => state.input === other.name) && sameFits(fits[at], fits[index]),
-    );
+    const unpaired = fits[index]?.filter((output) => !isPaired(output)) ?? [];
+    const rivals = open.filter((other, at) => !guesses.has(other) && sameFits(fits[at], fits[index]));
     // Equal numbers of inputs and outputs with one shape have the same order.
-    if (outputs.length > 1 && left.length === rivals.length) take(input, left[0]);
+    if (outputs.length > 1 && unpaired.length === rivals.length) pair(input, unpaired[0]);
   });
-  return [...stored, ...found];
+  return [...stored, ...Array.from(guesses, ([input, output]) => ({ input: input.name, output: output.name }))];
 }
 
 function storedStates(model: StatefulModel): readonly State[] {
@@ -125,7 +120,7 @@ const beforeAndAfter =
   /past|present|prev(?:ious)?|next|new|old|last|initial|init|updated?|input|output|in(?![a-z])|out(?![a-z])|key_values/gi;
 
 /** Matches "state" and "stateN", "h0" and "hn", "past_key_values.0.key" and "present.0.key". */
-function alike(input: string, output: string): boolean {
+function areNamedAlike(input: string, output: string): boolean {
   const bare = (name: string): string => name.replaceAll(beforeAndAfter, "").replaceAll(/[^a-z0-9]/gi, "");
   const [a, b] = [bare(input), bare(output)];
   if (a.toLowerCase() === b.toLowerCase() && a !== "") return true;
@@ -143,8 +138,8 @@ export function initialState(input: Port, size: (dim: Dim) => Dim): Dense {
     throw new PithError("E_DATA", `The state "${input.name}" has no fixed shape, so it cannot start with zeros.`);
   }
   const fixed = dims.map((dim) => {
-    const known = size(dim);
-    return typeof known === "number" ? known : 1;
+    const resolved = size(dim);
+    return typeof resolved === "number" ? resolved : 1;
   });
   return viewBytes(type, fixed, new Uint8Array(bytesFor(type, elementCount(fixed))));
 }

@@ -1,10 +1,10 @@
 /** Stores batches to be read several times, in order or by sample: in memory while there is room, else in a temporary file. */
 import { availableMemory, type ScratchFile, scratchFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
-import { bytesOf, viewBytes, zeros } from "../../core/tensor/dense.ts";
-import { dimsText, sameDims } from "../../core/tensor/dims.ts";
-import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { rowLength, sampleCount } from "./rows.ts";
+import { bytesOf, viewBytes } from "../../core/tensor/dense.ts";
+import { dimsText } from "../../core/tensor/dims.ts";
+import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
+import { joinRows, rowLength, sampleCount, sliceBatch, sliceRows } from "./rows.ts";
 
 export interface BatchStore {
   readonly name: string;
@@ -16,7 +16,7 @@ export interface BatchStore {
   /** Yields all batches in order. @param columns The columns to read (all) */
   batches(columns?: readonly string[]): AsyncGenerator<Batch>;
   /** @throws PithError E_DATA if there is no such batch */
-  batch(place: number): Promise<Batch>;
+  batch(index: number): Promise<Batch>;
   /** Returns samples as one batch. @throws PithError E_DATA if their sizes differ */
   gather(positions: Uint32Array): Promise<Batch>;
   release(): Promise<void>;
@@ -57,10 +57,8 @@ interface Room {
   left: number;
 }
 
-type Numeric = Exclude<Dense, Dense<"string">>;
-
 interface OnDisk {
-  readonly type: Numeric["type"];
+  readonly type: Exclude<DataType, "string">;
   readonly dims: readonly number[];
   readonly start: number;
   readonly bytes: number;
@@ -100,25 +98,35 @@ class Store implements BatchStore {
   }
 
   async *batches(columns = this.columns): AsyncGenerator<Batch> {
-    for (let place = 0; place < this.#written.length; place++) yield await this.batch(place, columns);
+    for (const index of this.#written.keys()) yield await this.batch(index, columns);
   }
 
-  async batch(place: number, columns = this.columns): Promise<Batch> {
-    const written = this.#written[place];
+  async batch(index: number, columns = this.columns): Promise<Batch> {
+    const written = this.#written[index];
     if (written === undefined)
-      throw new PithError("E_DATA", `${this.name} has no batch ${place}: it ends after ${this.#written.length}.`);
+      throw new PithError("E_DATA", `${this.name} has no batch ${index}: it ends after ${this.#written.length}.`);
     const batch: Record<string, Dense> = {};
     for (const name of columns) {
-      const kept = written.columns.get(name);
-      if (kept !== undefined) batch[name] = "data" in kept ? kept : await this.#read(kept);
+      const column = written.columns.get(name);
+      if (column !== undefined) batch[name] = "data" in column ? column : await this.#read(column);
     }
     return batch;
   }
 
   async gather(positions: Uint32Array): Promise<Batch> {
-    const places = Array.from(positions, (position) => this.#place(position));
+    if (positions.length === 0) return sliceBatch(await this.batch(0), 0, 0);
+    const samples = await Promise.all(Array.from(positions, (position) => this.#sample(position)));
     const batch: Record<string, Dense> = {};
-    for (const name of this.columns) batch[name] = await this.#rows(name, places);
+    for (const name of this.columns) {
+      const rows = samples.map((sample) => sample[name]);
+      const [first, different] = [rows[0], rows.find((row) => formOf(row) !== formOf(rows[0]))];
+      if (different !== undefined)
+        throw new PithError(
+          "E_DATA",
+          `${this.name}: "${name}" is ${formOf(first)} for one sample and ${formOf(different)} for another.`,
+        );
+      batch[name] = joinRows(name, rows, this.name);
+    }
     return batch;
   }
 
@@ -150,7 +158,7 @@ class Store implements BatchStore {
     return viewBytes(type, dims, read);
   }
 
-  #place(position: number): Place {
+  async #sample(position: number): Promise<Batch> {
     let [low, high] = [0, this.#written.length - 1];
     while (low < high) {
       const middle = Math.ceil((low + high) / 2);
@@ -161,44 +169,17 @@ class Store implements BatchStore {
     const row = position - (written?.first ?? 0);
     if (written === undefined || row >= written.count)
       throw new PithError("E_DATA", `${this.name} has no sample ${position}: it ends after ${this.count}.`);
-    return { written, row };
-  }
-
-  async #rows(name: string, places: readonly Place[]): Promise<Dense> {
-    const kept = places.map(({ written }) => written.columns.get(name));
-    const [like = this.#written[0]?.columns.get(name)] = kept;
-    const sizes = like?.dims.slice(1) ?? [];
-    const strange = kept.find((each) => each?.type !== like?.type || !sameDims(each?.dims.slice(1) ?? [], sizes));
-    if (like === undefined || (strange !== undefined && places.length > 0)) {
-      const [expected, got] = [like, strange].map((each) => `${each?.type}${dimsText(each?.dims.slice(1))}`);
-      throw new PithError("E_DATA", `${this.name}: "${name}" is ${expected} for one sample and ${got} for another.`);
+    const sample: Record<string, Dense> = {};
+    for (const [name, column] of written.columns) {
+      if ("data" in column) sample[name] = sliceRows(column, row, row + 1);
+      else {
+        const bytes = rowLength(column) === 0 ? 0 : column.bytes / written.count;
+        const dims = [1, ...column.dims.slice(1)];
+        sample[name] = await this.#read({ type: column.type, dims, start: column.start + row * bytes, bytes });
+      }
     }
-    const dims = [places.length, ...sizes];
-    if (like.type === "string") {
-      const width = rowLength({ type: "string", dims: like.dims, data: [] });
-      const data = places.flatMap(({ row }, at) => {
-        const own = kept[at];
-        return own?.type === "string" ? own.data.slice(row * width, (row + 1) * width) : [];
-      });
-      return { type: "string", dims, data };
-    }
-    const gathered = zeros(like.type, dims) as Numeric;
-    const target = bytesOf(gathered);
-    const width = rowLength(gathered) * gathered.data.BYTES_PER_ELEMENT;
-    await Promise.all(
-      places.map(async ({ row }, at) => {
-        const own = kept[at];
-        const room = target.subarray(at * width, (at + 1) * width);
-        if (own === undefined || own.type === "string") return;
-        if ("data" in own) room.set(bytesOf(own).subarray(row * width, (row + 1) * width));
-        else await this.#file?.fill(room, own.start + row * width);
-      }),
-    );
-    return gathered;
+    return sample;
   }
 }
 
-interface Place {
-  readonly written: StoredBatch;
-  readonly row: number;
-}
+const formOf = (dense: Dense | undefined): string => `${dense?.type}${dimsText(dense?.dims.slice(1))}`;

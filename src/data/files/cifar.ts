@@ -2,13 +2,11 @@
  * CIFAR binary records: label bytes and three 32×32 planes (red, green, blue). CIFAR-10 has one label byte, CIFAR-100 two
  * (coarse, fine; the fine one is used). Source: https://www.cs.toronto.edu/~kriz/cifar.html.
  */
-import { bytesSource } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Batch, ByteSource } from "../../core/tensor/types.ts";
 import { indexed } from "../batches/indexed.ts";
 import type { IndexedDataset, Part } from "../batches/types.ts";
-import { isGzip, readAll } from "./bytes.ts";
-import { heldAtMost, readRows } from "./columns.ts";
+import { readRows, withBytes } from "./columns.ts";
 
 const classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 const side = 32;
@@ -19,10 +17,10 @@ const pattern = /^(?:(data_batch)(?:[_.-].*)?|(test_batch)(?:[_.-].*)?|(train)|(
 
 /** Returns the split and the label bytes per record by file name; undefined for other names. */
 export function cifarFile(name: string): { readonly part: Part; readonly labels: 1 | 2 } | undefined {
-  const found = pattern.exec(name);
-  if (found === null) return undefined;
-  const part = found[1] !== undefined || found[3] !== undefined ? "train" : "test";
-  return { part, labels: found[1] !== undefined || found[2] !== undefined ? 1 : 2 };
+  const [file, batch10, test10, train100] = pattern.exec(name) ?? [];
+  if (file === undefined) return undefined;
+  const part = (batch10 ?? train100) === undefined ? "test" : "train";
+  return { part, labels: (batch10 ?? test10) === undefined ? 2 : 1 };
 }
 
 /** Opens "image", uint8 N×3×32×32 RGB, and "label", int64. @throws PithError E_DATA if a file is not a whole number of records. */
@@ -40,8 +38,8 @@ export async function cifar(name: string, files: readonly ByteSource[], labels: 
       const last = ends[part] ?? 0;
       let next = at + 1;
       while (next < positions.length && (positions[next] ?? 0) >= first && (positions[next] ?? 0) < last) next++;
-      const own = positions.slice(at, next).map((position) => position - first);
-      const bytes = (await parts[part]?.rows(own)) ?? new Uint8Array();
+      const rows = positions.slice(at, next).map((position) => position - first);
+      const bytes = (await parts[part]?.rows(rows)) ?? new Uint8Array();
       for (let start = 0; start < bytes.length; start += record, at++) {
         label[at] = BigInt(bytes[start + labels - 1] ?? 0);
         image.set(bytes.subarray(start + labels, start + record), at * pixels);
@@ -61,10 +59,8 @@ interface Records {
   rows(positions: Uint32Array): Promise<Uint8Array>;
 }
 
-/** Records of a large file are read on demand. */
 async function recordsOf(file: ByteSource, record: number): Promise<Records> {
-  const whole = file.size <= heldAtMost || (await isGzip(file));
-  const source = whole ? bytesSource(await readAll(file), file.name) : file;
+  const source = await withBytes(file);
   if (source.size === 0 || source.size % record !== 0) {
     throw new PithError(
       "E_DATA",

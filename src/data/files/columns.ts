@@ -1,5 +1,5 @@
 /** Columns of a data set in memory, or as ranges of a file that are read on demand. */
-import { readRanges } from "#platform";
+import { bytesSource, readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { viewBytes } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
@@ -7,7 +7,7 @@ import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types
 import { indexed } from "../batches/indexed.ts";
 import { gatherRows, sampleCount } from "../batches/rows.ts";
 import type { IndexedDataset } from "../batches/types.ts";
-import { swapBytes } from "./bytes.ts";
+import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
 /** One value or tensor per sample; axis 0 of `dims` counts the samples. */
 export interface Column {
@@ -17,12 +17,18 @@ export interface Column {
 }
 
 /** Files up to this size are read at once: many small reads cost more than the memory. */
-export const heldAtMost = 2 ** 25;
+export const maxInMemory = 2 ** 25;
 
 /** Maximum bytes of one sample: no runtime accepts such a large input. */
-const mostOfSample = 2 ** 30;
+const maxSampleBytes = 2 ** 30;
 
-export function held(dense: Dense): Column {
+/** Reads a small or compressed file into memory; a large one is read on demand. @throws PithError E_DATA as `readAll` */
+export async function withBytes(file: ByteSource): Promise<ByteSource> {
+  if (file.size > maxInMemory && !(await isGzip(file))) return file;
+  return bytesSource(await readAll(file), file.name);
+}
+
+export function columnInMemory(dense: Dense): Column {
   return { type: dense.type, dims: dense.dims, rows: (positions) => gatherRows(dense, positions) };
 }
 
@@ -38,7 +44,7 @@ export function reshaped(column: Column, sample: readonly number[]): Column {
   };
 }
 
-export interface FiledRows {
+export interface FileRows {
   readonly start: number;
   readonly type: Exclude<DataType, "string">;
   readonly dims: readonly number[];
@@ -47,10 +53,10 @@ export interface FiledRows {
 }
 
 /** Returns fixed-size rows of a file: row-major from `start`, little-endian by default. */
-export function filed(source: ByteSource, { start, type, dims, width, bigEndian = false }: FiledRows): Column {
+export function columnInFile(source: ByteSource, { start, type, dims, width, bigEndian = false }: FileRows): Column {
   const sample = dims.slice(1);
   const pitch = elementCount(sample) * width;
-  if (pitch > mostOfSample)
+  if (pitch > maxSampleBytes)
     throw new PithError(
       "E_DATA",
       `${source.name}: a sample ${type}${dimsText(sample)} takes ${pitch} bytes: expected at most 1 GiB.`,

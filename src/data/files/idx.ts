@@ -8,7 +8,15 @@ import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { ByteSource, Dense } from "../../core/tensor/types.ts";
 import type { IndexedDataset, Part } from "../batches/types.ts";
 import { archiveMemory, gzipHead, isGzip, swapBytes, unpacked } from "./bytes.ts";
-import { type Column, type FiledRows, filed, fromColumns, held, heldAtMost, reshaped } from "./columns.ts";
+import {
+  type Column,
+  columnInFile,
+  columnInMemory,
+  type FileRows,
+  fromColumns,
+  maxInMemory,
+  reshaped,
+} from "./columns.ts";
 import { classLabels } from "./labels.ts";
 
 const types = new Map([
@@ -21,7 +29,7 @@ const types = new Map([
 ] as const);
 
 /** @throws PithError E_DATA without a valid header. */
-function readHeader(bytes: Uint8Array, name: string): FiledRows {
+function readHeader(bytes: Uint8Array, name: string): FileRows {
   const format = types.get((bytes[2] ?? 0) as 0x08);
   const rank = bytes[3] ?? 0;
   const start = 4 + 4 * rank;
@@ -33,11 +41,11 @@ function readHeader(bytes: Uint8Array, name: string): FiledRows {
   return { ...format, dims, start };
 }
 
-function sizeOf({ dims, width }: FiledRows): number {
+function sizeOf({ dims, width }: FileRows): number {
   return elementCount(dims) * width;
 }
 
-function requireSize(header: FiledRows, size: number, name: string): void {
+function requireSize(header: FileRows, size: number, name: string): void {
   const expected = sizeOf(header);
   const got = size - header.start;
   if (got === expected) return;
@@ -55,22 +63,20 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
 }
 
 /** With at most 255 dimensions. */
-const longestHeader = 4 + 4 * 255;
+const maxHeader = 4 + 4 * 255;
 
 /** Opens an idx file as a column; rows of a large one are read on demand. @throws as `parseIdx` */
 export async function idxColumn(source: ByteSource): Promise<Column> {
   const { name } = source;
   const packed = await isGzip(source);
-  const head = packed
-    ? await gzipHead(source, longestHeader)
-    : await source.read(0, Math.min(longestHeader, source.size));
+  const head = packed ? await gzipHead(source, maxHeader) : await source.read(0, Math.min(maxHeader, source.size));
   const header = readHeader(head, name);
   const { type, width, dims, start } = header;
   // The header gives the uncompressed size.
   const bytes = packed ? unpacked(source, start + sizeOf(header), archiveMemory(name)) : source;
   requireSize(header, bytes.size, name);
-  if (bytes.size <= heldAtMost) return held(parseIdx(await bytes.read(0, bytes.size), name));
-  return filed(bytes, { start, type, dims, width, bigEndian: width > 1 });
+  if (bytes.size <= maxInMemory) return columnInMemory(parseIdx(await bytes.read(0, bytes.size), name));
+  return columnInFile(bytes, { start, type, dims, width, bigEndian: width > 1 });
 }
 
 /** train-images-idx3-ubyte, t10k-labels.idx1-ubyte.gz, emnist-digits-test-images-idx3-ubyte, … */
@@ -79,14 +85,10 @@ const pattern = /^(.*?)(train|t10k|test)[-_.](images|labels)[-_.]idx[0-9][-_.]ub
 export function idxFile(
   name: string,
 ): { readonly family: string; readonly part: Part; readonly holds: "images" | "labels" } | undefined {
-  const found = pattern.exec(name);
-  if (found === null) return undefined;
-  const [, family = "", part = "", holds = ""] = found;
-  return {
-    family,
-    part: part.toLowerCase() === "train" ? "train" : "test",
-    holds: holds.toLowerCase() === "images" ? "images" : "labels",
-  };
+  const [match, family = "", part = "", contents = ""] = pattern.exec(name) ?? [];
+  if (match === undefined) return undefined;
+  const holds = contents.toLowerCase() === "images" ? "images" : "labels";
+  return { family, part: part.toLowerCase() === "train" ? "train" : "test", holds };
 }
 
 /** Opens "image", uint8 N×1×H×W, and "label", int64. @throws PithError E_DATA if a file is damaged, or they differ in number. */

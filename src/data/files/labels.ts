@@ -4,17 +4,9 @@ import { toFloat64, toInt64 } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 
 /** Column names of the label, by priority. */
-export const labelNames: readonly string[] = [
-  "label",
-  "labels",
-  "target",
-  "targets",
-  "class",
-  "score",
-  "sentiment",
-  "similarity",
-  "y",
-];
+export const labelNames: readonly string[] = "label labels target targets class score sentiment similarity y".split(
+  " ",
+);
 
 /** Rejects duplicate column names and label columns, of which one would be ignored. @throws PithError E_DATA naming the column. */
 export function requireDistinct(titles: readonly string[], owner: string): void {
@@ -63,17 +55,17 @@ interface NamedInput {
 
 /** Renames the label column to "label", with int64 classes for integers. @throws PithError E_DATA if a model input has that name. */
 export function withLabel(columns: Batch, owner: string, inputs: readonly NamedInput[] = []): Batch {
-  const found = labelName(Object.keys(columns), inputs);
-  const label = found === undefined ? undefined : columns[found];
-  if (found === undefined || label === undefined) return columns;
-  if (found !== "label" && columns.label !== undefined) {
+  const title = labelName(Object.keys(columns), inputs);
+  const label = title === undefined ? undefined : columns[title];
+  if (title === undefined || label === undefined) return columns;
+  if (title !== "label" && columns.label !== undefined) {
     throw new PithError(
       "E_DATA",
-      `${owner}: "label" is an input of the model, and "${found}" cannot be the label under the same name.`,
-      { hint: [`Leave "${found}" out.`, "Without labels the model can be compared with its original (`against`)."] },
+      `${owner}: "label" is an input of the model, and "${title}" cannot be the label under the same name.`,
+      { hint: [`Leave "${title}" out.`, "Without labels the model can be compared with its original (`against`)."] },
     );
   }
-  const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== found));
+  const rest = Object.fromEntries(Object.entries(columns).filter(([name]) => name !== title));
   return { ...rest, label: isClass(label) ? flat(classLabels(label, owner)) : label };
 }
 

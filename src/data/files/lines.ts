@@ -1,78 +1,62 @@
-/** Text with one sample per line. One pass finds the line starts; text is read on demand, so a file takes eight bytes per line. */
-import { bytesSource, readRanges } from "#platform";
+/** Text with one sample per line. One pass finds the line starts; text is read on demand, so a file takes 16 bytes per line. */
+import { readRanges } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import { indexed } from "../batches/indexed.ts";
 import type { IndexedDataset } from "../batches/types.ts";
-import { isGzip, readAll } from "./bytes.ts";
-import { heldAtMost } from "./columns.ts";
-
-export interface Lines {
-  readonly count: number;
-  at(positions: Uint32Array): Promise<readonly string[]>;
-  /** Returns the line number in the file, from 1, including blank lines. */
-  place(position: number): number;
-}
+import { withBytes } from "./columns.ts";
 
 const newline = 0x0a;
 const chunk = 2 ** 20;
 
-async function readLines(file: ByteSource): Promise<Lines> {
-  const held = file.size <= heldAtMost || (await isGzip(file));
-  const source = held ? bytesSource(await readAll(file), file.name) : file;
-  // Starts and ends of nonblank lines; the array grows.
+/** Opens a text file with one sample per line: "text". Blank lines do not count. */
+export async function textLines(file: ByteSource): Promise<IndexedDataset> {
+  const source = await withBytes(file);
+  const bounds = await lineBounds(source);
+  if (bounds.length === 0) throw new PithError("E_DATA", `${source.name} has no lines of text.`);
+  return indexed(source.name, bounds.length / 2, async (positions) => {
+    const ranges = Array.from(positions, (position) => ({
+      start: bounds[2 * position] ?? 0,
+      end: bounds[2 * position + 1] ?? 0,
+    }));
+    const bytes = await readRanges(source, ranges);
+    let next = 0;
+    const data = ranges.map(({ start, end }) => {
+      next += end - start;
+      return new TextDecoder().decode(bytes.subarray(next - end + start, next)).replace(/\r$/, "");
+    });
+    return { text: { type: "string", dims: [positions.length], data } };
+  });
+}
+
+/** Returns the start and end of each line that is not blank. */
+async function lineBounds(source: ByteSource): Promise<Float64Array> {
   let bounds = new Float64Array(2 ** 16);
-  let numbers = new Uint32Array(2 ** 15);
-  let count = 0;
-  let [start, line, blank] = [0, 1, true];
+  let [count, start, isBlank] = [0, 0, true];
   const close = (end: number): void => {
-    if (!blank) {
-      if (2 * count + 2 > bounds.length) {
-        bounds = grown(bounds, new Float64Array(2 * bounds.length));
-        numbers = grown(numbers, new Uint32Array(2 * numbers.length));
+    if (!isBlank) {
+      if (count === bounds.length) {
+        const grown = new Float64Array(2 * count);
+        grown.set(bounds);
+        bounds = grown;
       }
-      bounds[2 * count] = start;
-      bounds[2 * count + 1] = end;
-      numbers[count] = line;
-      count++;
+      bounds[count++] = start;
+      bounds[count++] = end;
     }
-    line++;
-    blank = true;
+    isBlank = true;
     start = end + 1;
   };
   for (let from = 0; from < source.size; from += chunk) {
     const bytes = await source.read(from, Math.min(source.size, from + chunk));
     if (from === 0) requireText(bytes, source.name);
-    for (let at = 0; at < bytes.length; at++) {
-      const byte = bytes[at] ?? 0;
-      if (byte === newline) close(from + at);
-      else if (byte > 0x20) blank = false;
+    for (let index = 0; index < bytes.length; index++) {
+      const byte = bytes[index] ?? 0;
+      if (byte === newline) close(from + index);
+      else if (byte > 0x20) isBlank = false;
     }
   }
   close(source.size);
-  requireSome(count, source.name);
-  return {
-    count,
-    async at(positions) {
-      const ranges = Array.from(positions, (position) => ({
-        start: bounds[2 * position] ?? 0,
-        end: bounds[2 * position + 1] ?? 0,
-      }));
-      const bytes = await readRanges(source, ranges);
-      let next = 0;
-      return ranges.map(({ start, end }) => {
-        const own = bytes.subarray(next, next + end - start);
-        next += end - start;
-        return new TextDecoder().decode(own).replace(/\r$/, "");
-      });
-    },
-    place: (position) => numbers[position] ?? 0,
-  };
-}
-
-function grown<A extends Float64Array | Uint32Array>(from: A, to: A): A {
-  to.set(from);
-  return to;
+  return bounds.slice(0, count);
 }
 
 /** Maximum characters of a line; parsing takes about ten times as many bytes. */
@@ -105,17 +89,4 @@ export function textOf(bytes: Uint8Array, name: string): string {
 function requireText(bytes: Uint8Array, name: string): void {
   if (!bytes.includes(0)) return;
   throw new PithError("E_DATA", `${name} is not a text file: it holds zero bytes.`, { hint: "Save it as UTF-8." });
-}
-
-function requireSome(count: number, name: string): void {
-  if (count === 0) throw new PithError("E_DATA", `${name} has no lines of text.`);
-}
-
-/** Opens a text file with one sample per line: "text". */
-export async function textLines(source: ByteSource): Promise<IndexedDataset> {
-  const lines = await readLines(source);
-  return indexed(source.name, lines.count, async (positions) => {
-    const data = await lines.at(positions);
-    return { text: { type: "string", dims: [positions.length], data } };
-  });
 }

@@ -10,7 +10,7 @@ import { bytesFor, bytesOf, bytesOfText, plainBytes, viewBytes, viewOf } from ".
 import { dimsText, elementCount, stridesOf } from "../../core/tensor/dims.ts";
 import type { Batch, ByteSource, DataType, Dense } from "../../core/tensor/types.ts";
 import { swapBytes } from "./bytes.ts";
-import { type Column, type FiledRows, filed, held, heldAtMost } from "./columns.ts";
+import { type Column, columnInFile, columnInMemory, type FileRows, maxInMemory } from "./columns.ts";
 import { zipEntries } from "./zip.ts";
 
 const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
@@ -30,17 +30,17 @@ const types: Readonly<Record<string, Exclude<DataType, "string">>> = {
   c16: "complex128",
 };
 
-interface NpyHeader extends Required<FiledRows> {
+interface NpyHeader extends Required<FileRows> {
   readonly part: number;
   /** Whether the first axis is contiguous. */
   readonly fortran: boolean;
 }
 
 /** Maximum header bytes; longer headers belong to records with many fields, which are not supported. */
-const longestHeader = 65536;
+const maxHeader = 65536;
 
 /** Maximum bytes of an array in Fortran order, which is read whole and reordered. */
-const mostReordered = 2 ** 30;
+const maxReordered = 2 ** 30;
 
 function readHeader(bytes: Uint8Array, size: number, name: string): NpyHeader {
   const magic = String.fromCharCode(...bytes.subarray(1, 6));
@@ -92,23 +92,23 @@ export function parseNpy(bytes: Uint8Array, name: string): Dense {
 
 /** Opens a .npy file as a column; rows of a large one are read on demand. @throws as `parseNpy` */
 export function npyColumn(source: ByteSource): Promise<Column> {
-  return columnOf(source, source.size <= heldAtMost);
+  return columnOf(source, source.size <= maxInMemory);
 }
 
 async function columnOf(source: ByteSource, hold: boolean): Promise<Column> {
   const { name, size } = source;
   // Checked before more than the header is read or decompressed.
-  const header = readHeader(await source.read(0, Math.min(longestHeader, size)), size, name);
+  const header = readHeader(await source.read(0, Math.min(maxHeader, size)), size, name);
   const { start, type, dims, part: width, bigEndian, fortran } = header;
   const complex = type === "complex64" || type === "complex128";
-  if (!hold && !fortran && !complex) return filed(source, { start, type, dims, width, bigEndian });
-  if (size > mostReordered)
+  if (!hold && !fortran && !complex) return columnInFile(source, { start, type, dims, width, bigEndian });
+  if (size > maxReordered)
     throw new PithError(
       "E_DATA",
       `${name}: ${type}${dimsText(dims)} is stored in column-major order, which is supported up to 1 GiB.`,
       { hint: "Store it row by row: np.ascontiguousarray(array)." },
     );
-  return held(parseNpy(await source.read(0, size), name));
+  return columnInMemory(parseNpy(await source.read(0, size), name));
 }
 
 /** Opens the arrays of a .npz file in file order; large ones are read on demand. @throws PithError E_DATA if it is damaged. */
@@ -116,7 +116,7 @@ export async function npzColumns(source: ByteSource): Promise<Record<string, Col
   const arrays = await arraysIn(source);
   const all = arrays.reduce((sum, [, { size }]) => sum + size, 0);
   const columns: Record<string, Column> = {};
-  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, all <= heldAtMost);
+  for (const [name, bytes] of arrays) columns[name] = await columnOf(bytes, all <= maxInMemory);
   return columns;
 }
 

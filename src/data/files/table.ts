@@ -46,29 +46,27 @@ export function csv(name: string, text: string, options: TableOptions = {}): Ind
       throw new PithError("E_DATA", `${place}: expected a number, got "${field}".`);
     });
   const columns: Record<string, Dense> = {};
-  const others = titles.flatMap((_, column) => (column === labelAt ? [] : [column]));
-  const mixed = others.some((column) => isText[column]);
-  const apart = others.filter((column) => mixed || fed[column]);
-  const together = others.filter((column) => !mixed && !fed[column]);
-  for (const column of apart) {
+  const unlabeled = [...titles.keys()].filter((column) => column !== labelAt);
+  const hasText = unlabeled.some((column) => isText[column]);
+  const features: Float64Array[] = [];
+  for (const column of unlabeled) {
     const dims = [rows.length];
-    columns[titles[column] ?? ""] = isText[column]
-      ? { type: "string", dims, data: cells(column) }
-      : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
+    if (!hasText && !fed[column]) features.push(numbers(column));
+    else
+      columns[titles[column] ?? ""] = isText[column]
+        ? { type: "string", dims, data: cells(column) }
+        : { type: "float32", dims, data: Float32Array.from(numbers(column)) };
   }
-  if (together.length > 0) {
-    const features = new Float32Array(rows.length * together.length);
-    together.forEach((column, at) => {
-      numbers(column).forEach((value, row) => {
-        features[row * together.length + at] = value;
-      });
-    });
-    columns.features = { type: "float32", dims: [rows.length, together.length], data: features };
+  if (features.length > 0) {
+    const data = new Float32Array(rows.length * features.length);
+    for (const [index, values] of features.entries())
+      for (const [row, value] of values.entries()) data[row * features.length + index] = value;
+    columns.features = { type: "float32", dims: [rows.length, features.length], data };
   }
-  const named = label !== undefined && isText[labelAt] === true;
-  const classes = named ? classOrder(cells(labelAt), options.classes) : options.classes;
+  const hasNames = label !== undefined && isText[labelAt] === true;
+  const classes = hasNames ? classOrder(cells(labelAt), options.classes) : options.classes;
   if (label !== undefined) {
-    columns[label] = named
+    columns[label] = hasNames
       ? classNumbers(cells(labelAt), classes ?? [], name)
       : { type: "float64", dims: [rows.length], data: numbers(labelAt) };
   }
@@ -104,8 +102,8 @@ function untitled(numeric: readonly boolean[], name: string): readonly string[] 
   const texts = ["text", "text_pair"];
   const titles = numeric.map((isLabel) => (isLabel ? "label" : (texts.shift() ?? "")));
   if (new Set(titles).size === titles.length && !titles.includes("")) return titles;
-  const found = `its first line holds numbers beside text in ${numeric.length} columns`;
-  throw new PithError("E_DATA", `${name}: ${found}, which need names.`, {
+  const text = `its first line holds numbers beside text in ${numeric.length} columns, which need names`;
+  throw new PithError("E_DATA", `${name}: ${text}.`, {
     hint: 'Add a header line, like "sentence1,sentence2,label".',
   });
 }
@@ -136,11 +134,11 @@ export function jsonl(name: string, text: string, options: TableOptions = {}): I
   const columns: Record<string, Dense> = {};
   for (const [key, builder] of builders) columns[key] = builder.build();
   const label = labelName(Object.keys(columns), options.inputs);
-  const named = label === undefined ? undefined : columns[label];
+  const labels = label === undefined ? undefined : columns[label];
   let { classes } = options;
-  if (label !== undefined && named?.type === "string" && named.dims.length === 1) {
-    classes = classOrder(named.data, classes);
-    columns[label] = classNumbers(named.data, classes, name);
+  if (label !== undefined && labels?.type === "string" && labels.dims.length === 1) {
+    classes = classOrder(labels.data, classes);
+    columns[label] = classNumbers(labels.data, classes, name);
   }
   return memory(name, withLabel(columns, name, options.inputs), classes);
 }

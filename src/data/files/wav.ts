@@ -21,9 +21,9 @@ const pcm = 1;
 const float = 3;
 const extensible = 0xfffe;
 /** Maximum number of chunks before the samples. */
-const mostChunks = 64;
+const maxChunks = 64;
 /** Bytes of the extended format chunk. */
-const longestFormat = 40;
+const maxFormatBytes = 40;
 
 /** @throws PithError E_DATA for a file that is not a WAV file, is truncated, or has an unsupported format. */
 export async function openWav(source: ByteSource): Promise<Sound> {
@@ -36,13 +36,13 @@ export async function openWav(source: ByteSource): Promise<Sound> {
   }
   let format: Format | undefined;
   let at = 12;
-  for (let chunk = 0; chunk < mostChunks && at + 8 <= size; chunk++) {
+  for (let chunk = 0; chunk < maxChunks && at + 8 <= size; chunk++) {
     const header = viewOf(await source.read(at, at + 8));
     const [id, length] = [textAt(header, 0), header.getUint32(4, true)];
     const start = at + 8;
     if (id === "fmt ")
       format = readFormat(
-        viewOf(await source.read(start, Math.min(size, start + Math.min(length, longestFormat)))),
+        viewOf(await source.read(start, Math.min(size, start + Math.min(length, maxFormatBytes)))),
         name,
       );
     if (id === "data") {
@@ -78,10 +78,11 @@ function readFormat(view: DataView, name: string): Format {
   const bits = view.getUint16(14, true);
   // The extended format's GUID starts with the format tag.
   const kind = tag === extensible && view.byteLength >= 26 ? view.getUint16(24, true) : tag;
-  const known = (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
-  if (!known || channels === 0 || rate === 0) {
-    const found = known ? `${channels} channels at ${rate} Hz` : `${bits} bits in format ${kind}`;
-    throw new PithError("E_DATA", `${name}: samples of ${found} are not supported.`, {
+  const isSupported =
+    (kind === pcm && [8, 16, 24, 32].includes(bits)) || (kind === float && (bits === 32 || bits === 64));
+  if (!isSupported || channels === 0 || rate === 0) {
+    const form = isSupported ? `${channels} channels at ${rate} Hz` : `${bits} bits in format ${kind}`;
+    throw new PithError("E_DATA", `${name}: samples of ${form} are not supported.`, {
       hint: "ffmpeg -i in.wav -c:a pcm_s16le out.wav writes 16 bits.",
     });
   }

@@ -16,7 +16,7 @@ import { plainArrays, sampleCount } from "../batches/rows.ts";
 import type { BatchOptions, Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { labelName, withLabel } from "../files/labels.ts";
 import { isArray, nested, tensorOf } from "../files/nested.ts";
-import { ofSamples, partsOf, readPart, type Source } from "./source.ts";
+import { mapParts, ofSamples, readPart, type Source } from "./source.ts";
 
 export interface ModuleOptions extends BatchOptions {
   readonly part: Part | undefined;
@@ -53,21 +53,21 @@ export function moduleSource(
 function sourceOf(name: string, exports: Readonly<Record<string, unknown>>, inputs: readonly ModelInput[]): Source {
   const standard = exports.default;
   const named = isObject(standard) && !isDataset(standard) ? { ...standard, ...exports } : exports;
-  const split = named.train !== undefined || named.test !== undefined;
-  const whole = exports.batches ?? standard;
-  if (!split && isDataset(whole)) return ofSamples(checkedDataset(name, whole));
+  const isSplit = named.train !== undefined || named.test !== undefined;
+  const single = exports.batches ?? standard;
+  if (!isSplit && isDataset(single)) return ofSamples(checkedDataset(name, single));
   const read = (part: Part | undefined) => async (): Promise<Dataset> => {
-    const wanted = part ?? "test";
-    const found = split ? named[wanted] : whole;
-    if (isDataset(found)) return checkedDataset(name, found);
-    if (typeof found === "function" && !isClass(found)) return fromFunction(name, found, part, inputs);
-    const names = Object.keys(exports);
-    const others = found === undefined ? `only ${truncateList(names) || "nothing"}` : `but ${describe(found)}`;
-    throw new PithError("E_DATA", `${name} exports no ${split ? `part "${wanted}"` : "data set"}, ${others}.`, {
+    const key = part ?? "test";
+    const value = isSplit ? named[key] : single;
+    if (isDataset(value)) return checkedDataset(name, value);
+    if (typeof value === "function" && !isClass(value)) return fromFunction(name, value, part, inputs);
+    const contents =
+      value === undefined ? `only ${truncateList(Object.keys(exports)) || "nothing"}` : `but ${describe(value)}`;
+    throw new PithError("E_DATA", `${name} exports no ${isSplit ? `part "${key}"` : "data set"}, ${contents}.`, {
       hint: "Export `train` and `test`, or `batches` or a default: a data set (memory(name, columns) makes one), or a generator of batches: function* () { yield { input: [[0.1, 0.2], [0.3, 0.4]], label: [0, 1] }; }",
     });
   };
-  const parts = partsOf(split ? named : { train: whole, test: whole }, (_, part) => read(part));
+  const parts = mapParts(isSplit ? named : { train: single, test: single }, (_, part) => read(part));
   return { owner: name, usual: read(undefined), parts, divisible: false };
 }
 
@@ -88,11 +88,11 @@ async function* guardedBatches(
 
 async function fromFunction(
   name: string,
-  found: CallableFunction,
+  code: CallableFunction,
   part: Part | undefined,
   inputs: readonly ModelInput[],
 ): Promise<Dataset> {
-  const call = (options: ModuleOptions): unknown => Reflect.apply(found, undefined, [options]);
+  const call = (options: ModuleOptions): unknown => Reflect.apply(code, undefined, [options]);
   let first: unknown;
   try {
     first = await call({ part, size: 64 });
@@ -114,12 +114,12 @@ const checkedDatasets = new WeakMap<Dataset, Dataset>();
 /** Returns a data set that checks a user's object. Data sets that Pith created need no check. */
 function checkedDataset(module: string, dataset: Dataset): Dataset {
   if (isRegistered(dataset)) return dataset;
-  const known = checkedDatasets.get(dataset) ?? checking(module, dataset);
-  checkedDatasets.set(dataset, known);
-  return known;
+  const checked = checkedDatasets.get(dataset) ?? withChecks(module, dataset);
+  checkedDatasets.set(dataset, checked);
+  return checked;
 }
 
-function checking(module: string, dataset: Dataset): Dataset {
+function withChecks(module: string, dataset: Dataset): Dataset {
   const { name, count, classes } = dataset;
   const batches: Dataset["batches"] = (options) => guardedBatches(module, () => dataset.batches(options), undefined);
   if (!isIndexed(dataset)) return { name, count, classes, batches };
@@ -130,8 +130,7 @@ function checking(module: string, dataset: Dataset): Dataset {
       throw failureOfCode("E_DATA", module, cause);
     }
   };
-  const indexed: IndexedDataset = { name, count: dataset.count, classes, batches, gather };
-  return indexed;
+  return Object.assign<Dataset, Pick<IndexedDataset, "gather">>({ name, count, classes, batches }, { gather });
 }
 
 function requireIterable(value: unknown, name: string): AsyncIterable<unknown> | Iterable<unknown> {
@@ -150,11 +149,11 @@ const isClass = (value: object): boolean => Object.getOwnPropertyDescriptor(valu
 function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput[] | undefined): Batch {
   if (!isObject(value)) throw new PithError("E_DATA", `${place}: expected named tensors, got ${describe(value)}.`);
   const label = inputs === undefined ? "label" : labelName(Object.keys(value), inputs);
-  const tensors = Object.entries(value).map(([name, given]) => {
+  const tensors = Object.entries(value).map(([name, column]) => {
     const at = `${place}, "${name}"`;
-    if (isArray(given)) return [name, columnOf(given, at, name === label)] as const;
-    checkTensor(given, at);
-    return [name, given] as const;
+    if (isArray(column)) return [name, columnOf(column, at, name === label)] as const;
+    checkTensor(column, at);
+    return [name, column] as const;
   });
   const plain = plainArrays(Object.fromEntries(tensors));
   const batch = inputs === undefined ? plain : withLabel(plain, place, inputs);
@@ -163,8 +162,8 @@ function checkedBatch(value: unknown, place: string, inputs: readonly ModelInput
 }
 
 /** Integers are classes in a label; other columns have one type in all batches, and inputs convert it. */
-function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
-  const tensor = tensorOf(nested(given, place), place);
+function columnOf(array: ArrayLike<unknown>, place: string, isLabel: boolean): Dense {
+  const tensor = tensorOf(nested(array, place), place);
   if (tensor.dims[0] === 0) throw new PithError("E_DATA", `${place}: the array is empty.`);
   if (tensor.type === "string" || isLabel) return tensor;
   return { type: "float64", dims: tensor.dims, data: toFloat64(tensor) };
@@ -172,9 +171,9 @@ function columnOf(given: ArrayLike<unknown>, place: string, isLabel: boolean): D
 
 function checkTensor(value: unknown, place: string): asserts value is Dense {
   const { type, dims, data }: { type?: unknown; dims?: unknown; data?: unknown } = Object(value);
-  const known = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
-  const shaped = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
-  if (!known || !shaped || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
+  const isType = typeof type === "string" && (type === "string" || Object.hasOwn(bitsOf, type));
+  const isShape = Array.isArray(dims) && dims.every((dim) => Number.isInteger(dim) && dim >= 0);
+  if (!isType || !isShape || !(ArrayBuffer.isView(data) || Array.isArray(data))) {
     throw new PithError("E_DATA", `${place}: expected a nested array or { type, dims, data }, got ${describe(value)}.`);
   }
   const length = "length" in data ? Number(data.length) : 0;

@@ -16,7 +16,7 @@ import { openWav } from "../files/wav.ts";
 import { noTokenizer, type TextTokenizer } from "../text/tokenizer.ts";
 import { type TokenFile, tokensInFile, tokensOfText } from "../text/tokens.ts";
 import { moduleSource } from "./module.ts";
-import { ofPart, ofParts, ofSamples, partsOf, type Source } from "./source.ts";
+import { mapParts, ofPart, ofParts, ofSamples, type Source } from "./source.ts";
 
 export interface Reading {
   /** Inputs of the model: a column with an input's name is fed to it, even "y" or "score", which otherwise is the label. */
@@ -101,8 +101,7 @@ function openArrays(path: string, arrays: Readonly<Record<string, Column>>, { in
     Object.entries(arrays).flatMap(([name, array]) =>
       name.endsWith(`_${part}`) ? [[name.slice(0, -part.length - 1), array] as const] : [],
     );
-  const found = { train: named("train"), test: named("test") };
-  const parts = partsOf(found, (columns, part) =>
+  const parts = mapParts({ train: named("train"), test: named("test") }, (columns, part) =>
     columns.length === 0 ? undefined : async () => labelled(`${path} (${part})`, Object.fromEntries(columns)),
   );
   return parts.train || parts.test ? ofParts(path, parts) : ofSamples(labelled(path, arrays));

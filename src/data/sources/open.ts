@@ -9,7 +9,7 @@ import { idx, idxFile } from "../files/idx.ts";
 import { filesOfImages, findImageFiles, imageFiles, images, isImageFile, isUnreadImage } from "../images/images.ts";
 import { tokenFile } from "../text/tokens.ts";
 import { accepted, openSingle, openSounds, openTokens, type Reading } from "./open-file.ts";
-import { ofPart, ofParts, partsOf, readPart, type Source } from "./source.ts";
+import { mapParts, ofPart, ofParts, readPart, type Source } from "./source.ts";
 
 export interface SourceReading extends Reading {
   /** Read the samples in order only (a stream). */
@@ -43,80 +43,21 @@ export async function trainPart<D extends Dataset | undefined>(data: D | string)
 
 /** Opens a path without selecting a split. @throws as `openDataset`, except for splits. */
 export async function openSource(reference: string, { inOrder, ...reading }: SourceReading): Promise<Source> {
-  const source = await openAny(reference, reading);
+  const source = await (await layoutOf(reference)).open(reading);
   if (inOrder !== true) return source;
   const ordered = (read: () => Promise<Dataset>) => async () => streamOf(await read());
-  const parts = partsOf(source.parts, (read) => ordered(read));
-  return { ...source, usual: ordered(source.usual), parts };
-}
-
-type Layout =
-  | {
-      readonly kind: "idx" | "cifar";
-      readonly folder: string;
-      readonly names: readonly string[];
-      readonly usual?: Part;
-    }
-  | {
-      readonly kind: "named";
-      readonly owner: string;
-      readonly folder: string;
-      readonly names: Names;
-      readonly usual?: Part;
-    }
-  | { readonly kind: "folders"; readonly folder: string; readonly names: Names }
-  | { readonly kind: "images"; readonly folder: string }
-  | { readonly kind: "sounds"; readonly folder: string; readonly paths: readonly string[] }
-  | { readonly kind: "file"; readonly path: string };
-
-const openAny = async (reference: string, reading: Reading): Promise<Source> =>
-  openLayout(await layoutOf(reference), reading);
-
-async function openLayout(layout: Layout, reading: Reading): Promise<Source> {
-  switch (layout.kind) {
-    case "idx":
-      return openIdx(layout.folder, layout.names, layout.usual);
-    case "cifar":
-      return openCifar(layout.folder, layout.names);
-    case "named":
-      return openNamed(layout.owner, layout.folder, layout.names, reading, layout.usual);
-    case "folders": {
-      const { folder, names } = layout;
-      const open = (name: string) => async () =>
-        (await openLayout(await layoutOfFolder(joinPath(folder, name)), reading)).usual();
-      return ofParts(folder, partsOf(names, open));
-    }
-    case "images":
-      return ofPart(layout.folder, "test", () => images(layout.folder, reading));
-    case "sounds":
-      return ofPart(layout.folder, "test", () => openSounds(layout.folder, layout.paths, reading));
-    case "file":
-      return openOne(layout.path, reading);
-  }
+  return { ...source, usual: ordered(source.usual), parts: mapParts(source.parts, ordered) };
 }
 
 /** Returns the files that `openDataset` reads at a path, for all splits. @throws PithError as `openDataset` for a path without data. */
 export async function dataFiles(reference: string): Promise<readonly string[]> {
-  return filesOf(await layoutOf(reference));
+  return (await layoutOf(reference)).files();
 }
 
-async function filesOf(layout: Layout): Promise<readonly string[]> {
-  switch (layout.kind) {
-    case "idx":
-    case "cifar":
-    case "named":
-      return Object.values(layout.names).map((name) => joinPath(layout.folder, name));
-    case "folders": {
-      const folders = Object.values(layout.names).map((name) => joinPath(layout.folder, name));
-      return (await Promise.all(folders.map(async (folder) => filesOf(await layoutOfFolder(folder))))).flat();
-    }
-    case "images":
-      return filesOfImages(layout.folder);
-    case "sounds":
-      return layout.paths;
-    case "file":
-      return [layout.path];
-  }
+/** The data at a path: the files of all splits, and how they are opened. */
+interface Layout {
+  files(): Promise<readonly string[]>;
+  open(reading: Reading): Promise<Source>;
 }
 
 async function layoutOf(reference: string): Promise<Layout> {
@@ -129,28 +70,153 @@ async function layoutOf(reference: string): Promise<Layout> {
   if (kind !== "file") throw new PithError("E_FILE", `There is no data at "${reference}".`, { hint: accepted });
   const name = fileNameOf(reference);
   const folder = folderOf(reference);
-  const own = idxFile(name);
-  if (own !== undefined) {
-    const { part, family } = own;
-    const names = (await listFolder(folder)).filter((file) => {
-      const found = idxFile(file);
-      return found?.family === family && (part === "train" || found.part === "test");
-    });
-    return { kind: "idx", folder, names, usual: part };
+  const file = idxFile(name);
+  if (file !== undefined) {
+    const files = recognize(folder, await listFolder(folder), idxFile);
+    const family = files.filter((other) => other.family === file.family);
+    return idxLayout(folder, file.part === "train" ? family : family.filter(({ part }) => part === "test"), file.part);
   }
   const named = namedPart(name);
-  if (cifarFile(name) !== undefined || named === undefined || !isDataFile(name))
-    return { kind: "file", path: reference };
+  if (cifarFile(name) !== undefined || named === undefined || !isDataFile(name)) return fileLayout(reference);
   // A training file includes the test file beside it; a test file stands alone.
-  const beside = named.part === "train" ? namesOf(await listFolder(folder), named.family) : {};
-  return { kind: "named", owner: reference, folder, names: { ...beside, [named.part]: name }, usual: named.part };
+  const siblings = named.part === "train" ? namesOf(await listFolder(folder), named.family) : {};
+  return namedLayout(reference, folder, { ...siblings, [named.part]: name }, named.part);
+}
+
+async function layoutOfFolder(folder: string): Promise<Layout> {
+  const names = (await listFolder(folder)).filter((name) => !name.startsWith("."));
+  const idxFiles = recognize(folder, names, idxFile);
+  const families = new Set(idxFiles.map(({ family }) => family));
+  if (families.size > 1) {
+    throw new PithError("E_DATA", `"${folder}" holds several sets of idx files: ${[...families].join(", ")}.`, {
+      hint: "Name one of the files instead of the folder.",
+    });
+  }
+  if (idxFiles.length > 0) return idxLayout(folder, idxFiles);
+  const records = recognize(folder, names, cifarFile);
+  if (records.length > 0) return cifarLayout(folder, records);
+
+  const folders = await partFolders(folder, names);
+  if (folders !== undefined) return foldersLayout(folder, folders);
+  if ((await findImageFiles(folder)) !== undefined)
+    return {
+      files: () => filesOfImages(folder),
+      open: async (reading) => ofPart(folder, "test", () => images(folder, reading)),
+    };
+  const sounds = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
+  if (sounds.length > 0)
+    return {
+      files: async () => sounds,
+      open: async (reading) => ofPart(folder, "test", () => openSounds(folder, sounds, reading)),
+    };
+  return layoutOfTables(folder, names);
+}
+
+/** Selects the files of one data set: train.csv and dev.csv, or the only one of its kind. .txt files beside tables are notes. */
+function layoutOfTables(folder: string, names: readonly string[]): Layout {
+  const files = names.filter(isDataFile);
+  const tables = files.filter((name) => extensionOf(name) !== ".txt");
+  const chosen = tables.length > 0 ? tables : files;
+  const families = new Set(chosen.flatMap((name) => namedPart(name)?.family ?? []));
+  const [family] = families;
+  if (families.size === 1 && family !== undefined) return namedLayout(folder, folder, namesOf(chosen, family));
+  const [only] = chosen;
+  if (chosen.length === 1 && only !== undefined) return fileLayout(joinPath(folder, only));
+  const contents = names.length === 0 ? "it is empty" : `it holds ${truncateList(names)}`;
+  const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
+  const hint = kinds.length === 0 ? accepted : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
+  throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${contents}.`, { hint });
+}
+
+function fileLayout(path: string): Layout {
+  return { files: async () => [path], open: (reading) => openFileAt(path, reading) };
+}
+
+function namedLayout(owner: string, folder: string, names: Names, usual?: Part): Layout {
+  const paths = mapParts(names, (name) => joinPath(folder, name));
+  return {
+    files: async () => Object.values(paths),
+    open: async (reading) => {
+      const open = (path: string) => async () => (await openFileAt(path, reading)).usual();
+      return ofParts(owner, mapParts(paths, open), usual);
+    },
+  };
+}
+
+function foldersLayout(folder: string, names: Names): Layout {
+  const paths = mapParts(names, (name) => joinPath(folder, name));
+  return {
+    async files() {
+      const files = Object.values(paths).map(async (path) => (await layoutOfFolder(path)).files());
+      return (await Promise.all(files)).flat();
+    },
+    async open(reading) {
+      const open = (path: string) => async () => (await (await layoutOfFolder(path)).open(reading)).usual();
+      return ofParts(folder, mapParts(paths, open));
+    },
+  };
+}
+
+/** Creates the layout of files whose names tell their split; several files form a split. */
+function groupedLayout<F extends PartFile>(
+  folder: string,
+  files: readonly F[],
+  open: (files: readonly F[], name: string, part: Part) => Promise<Dataset>,
+  usual?: Part,
+): Layout {
+  const groups: { readonly [part in Part]?: F[] } = Object.fromEntries(groupBy(files, ({ part }) => part));
+  const parts = mapParts(groups, (group, part) => () => open(group, `${folder} (${part})`, part));
+  return { files: async () => files.map(({ path }) => path), open: async () => ofParts(folder, parts, usual) };
+}
+
+interface PartFile {
+  readonly part: Part;
+  readonly path: string;
+}
+
+function recognize<F>(
+  folder: string,
+  names: readonly string[],
+  parse: (name: string) => F | undefined,
+): readonly (F & Pick<PartFile, "path">)[] {
+  return names.flatMap((name) => {
+    const file = parse(name);
+    return file === undefined ? [] : [{ ...file, path: joinPath(folder, name) }];
+  });
+}
+
+function idxLayout(
+  folder: string,
+  files: readonly (PartFile & { readonly holds: "images" | "labels" })[],
+  usual?: Part,
+): Layout {
+  const open = async (group: typeof files, name: string, part: Part): Promise<Dataset> => {
+    const [image, label] = (["images", "labels"] as const).map((holds) => {
+      const file = group.find((candidate) => candidate.holds === holds);
+      if (file !== undefined) return file.path;
+      throw new PithError("E_DATA", `"${folder}": the ${part} part has no idx file of ${holds}.`);
+    });
+    return idx(name, await openFile(image ?? ""), await openFile(label ?? ""));
+  };
+  return groupedLayout(folder, files, open, usual);
+}
+
+function cifarLayout(folder: string, files: readonly (PartFile & { readonly labels: 1 | 2 })[]): Layout {
+  return groupedLayout(folder, files, async (group, name) => {
+    const labels = group[0]?.labels ?? 1;
+    if (group.some((file) => file.labels !== labels)) {
+      const listed = group.map(({ path }) => fileNameOf(path)).join(", ");
+      throw new PithError("E_DATA", `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${listed}.`);
+    }
+    return cifar(name, await Promise.all(group.map(({ path }) => openFile(path))), labels);
+  });
 }
 
 function isDataFile(name: string): boolean {
   return /\.(npz|npy|csv|tsv|jsonl|txt|wav)(\.gz)?$/i.test(name) || tokenFile(name) !== undefined;
 }
 
-async function openOne(path: string, reading: Reading): Promise<Source> {
+async function openFileAt(path: string, reading: Reading): Promise<Source> {
   const record = cifarFile(fileNameOf(path));
   if (record !== undefined)
     return ofPart(path, record.part, async () => cifar(path, [await openFile(path)], record.labels));
@@ -162,101 +228,18 @@ async function openOne(path: string, reading: Reading): Promise<Source> {
 
 type Names = { readonly [part in Part]?: string };
 
-function openNamed(owner: string, folder: string, names: Names, reading: Reading, usual?: Part): Source {
-  const open = (name: string) => async () => (await openOne(joinPath(folder, name), reading)).usual();
-  return ofParts(owner, partsOf(names, open), usual);
-}
-
-async function layoutOfFolder(folder: string): Promise<Layout> {
-  const names = (await listFolder(folder)).filter((name) => !name.startsWith("."));
-  const families = new Set(names.flatMap((name) => idxFile(name)?.family ?? []));
-  if (families.size > 1) {
-    throw new PithError("E_DATA", `"${folder}" holds several sets of idx files: ${[...families].join(", ")}.`, {
-      hint: "Name one of the files instead of the folder.",
-    });
-  }
-  const idxNames = names.filter((name) => idxFile(name) !== undefined);
-  if (idxNames.length > 0) return { kind: "idx", folder, names: idxNames };
-  const records = names.filter((name) => cifarFile(name) !== undefined);
-  if (records.length > 0) return { kind: "cifar", folder, names: records };
-
-  const folders = await partFolders(folder, names);
-  if (folders !== undefined) return { kind: "folders", folder, names: folders };
-  if ((await findImageFiles(folder)) !== undefined) return { kind: "images", folder };
-  const paths = names.filter((name) => extensionOf(name) === ".wav").map((name) => joinPath(folder, name));
-  if (paths.length > 0) return { kind: "sounds", folder, paths };
-  return layoutOfTables(folder, names);
-}
-
 async function partFolders(folder: string, names: readonly string[]): Promise<Names | undefined> {
   const candidates = names.filter((name) => namedPart(name)?.family === "*");
   const kinds = await Promise.all(candidates.map((name) => fileKind(joinPath(folder, name))));
-  const found = namesOf(
-    candidates.filter((_, index) => kinds[index] === "folder"),
-    "*",
-  );
-  return Object.keys(found).length === 0 ? undefined : found;
+  const folders = candidates.filter((_, index) => kinds[index] === "folder");
+  return folders.length === 0 ? undefined : namesOf(folders, "*");
 }
 
-/** Selects the files of one data set: train.csv and dev.csv, or the only one of its kind. .txt files beside tables are notes. */
-function layoutOfTables(folder: string, names: readonly string[]): Layout {
-  const files = names.filter(isDataFile);
-  const tables = files.filter((name) => extensionOf(name) !== ".txt");
-  const chosen = tables.length > 0 ? tables : files;
-  const families = new Set(chosen.flatMap((name) => namedPart(name)?.family ?? []));
-  const [family] = families;
-  if (families.size === 1 && family !== undefined)
-    return { kind: "named", owner: folder, folder, names: namesOf(chosen, family) };
-  const [only] = chosen;
-  if (chosen.length === 1 && only !== undefined) return { kind: "file", path: joinPath(folder, only) };
-  const found = names.length === 0 ? "it is empty" : `it holds ${truncateList(names)}`;
-  const kinds = [...new Set(names.filter(isUnreadImage).map(extensionOf))].toSorted();
-  const hint = kinds.length === 0 ? accepted : `Convert the ${kinds.join(", ")} files to .jpg or .png.`;
-  throw new PithError("E_DATA", `No data set is recognized in "${folder}": ${found}.`, { hint });
-}
+/** Words in names of training files, then of test files, each by priority. */
+const trainWords = ["train", "training"];
+const partWords = [...trainWords, "test", "testing", "dev", "val", "valid", "validation", "eval"];
 
-function openIdx(folder: string, names: readonly string[], usual?: Part): Source {
-  const found = names.flatMap((name) => {
-    const file = idxFile(name);
-    return file === undefined ? [] : [{ ...file, path: joinPath(folder, name) }];
-  });
-  const open = (files: typeof found, part: Part) => async () => {
-    const file = (holds: "images" | "labels") => {
-      const one = files.find((candidate) => candidate.holds === holds);
-      if (one !== undefined) return openFile(one.path);
-      throw new PithError("E_DATA", `"${folder}": the ${part} part has no idx file of ${holds}.`);
-    };
-    return idx(`${folder} (${part})`, await file("images"), await file("labels"));
-  };
-  return ofParts(folder, partsOf(byPart(found), open), usual);
-}
-
-function openCifar(folder: string, names: readonly string[]): Source {
-  const found = names.flatMap((name) => {
-    const file = cifarFile(name);
-    return file === undefined ? [] : [{ ...file, name }];
-  });
-  const open = (files: typeof found, part: Part) => async () => {
-    const labels = files[0]?.labels ?? 1;
-    if (files.some((file) => file.labels !== labels)) {
-      const listed = files.map((file) => file.name).join(", ");
-      throw new PithError("E_DATA", `"${folder}" holds files of CIFAR-10 and of CIFAR-100: ${listed}.`);
-    }
-    const sources = await Promise.all(files.map(({ name }) => openFile(joinPath(folder, name))));
-    return cifar(`${folder} (${part})`, sources, labels);
-  };
-  return ofParts(folder, partsOf(byPart(found), open));
-}
-
-function byPart<F extends { readonly part: Part }>(files: readonly F[]): { readonly [part in Part]?: F[] } {
-  return Object.fromEntries(groupBy(files, ({ part }) => part));
-}
-
-const training = ["train", "training"];
-/** By priority as the test split. */
-const testing = ["test", "testing", "dev", "val", "valid", "validation", "eval"];
-
-const pattern = new RegExp(`(^|[._-])(${[...training, ...testing].join("|")})(?=[._-]|$)`, "i");
+const pattern = new RegExp(`(^|[._-])(${partWords.join("|")})(?=[._-]|$)`, "i");
 
 interface NamedPart {
   readonly part: Part;
@@ -268,26 +251,19 @@ interface NamedPart {
 
 /** Returns the split in a file or folder name; undefined without one. */
 function namedPart(name: string): NamedPart | undefined {
-  const [, before = "", found] = pattern.exec(name) ?? [];
-  if (found === undefined) return undefined;
-  const word = found.toLowerCase();
-  const family = name
-    .replace(pattern, `${before}*`)
-    .replace(/\d+(?=x\d+[._-])/, "n")
-    .toLowerCase();
-  return training.includes(word)
-    ? { part: "train", family, rank: training.indexOf(word) }
-    : { part: "test", family, rank: testing.indexOf(word) };
+  const [, before = "", word] = pattern.exec(name) ?? [];
+  if (word === undefined) return undefined;
+  const family = name.replace(pattern, `${before}*`).replace(/\d+(?=x\d+[._-])/, "n");
+  const rank = partWords.indexOf(word.toLowerCase());
+  return { part: rank < trainWords.length ? "train" : "test", family: family.toLowerCase(), rank };
 }
 
+/** Returns the name with the highest priority for each split. */
 function namesOf(names: readonly string[], family: string): Names {
-  const best = (wanted: Part): string | undefined =>
-    names
-      .flatMap((name) => {
-        const found = namedPart(name);
-        return found?.family === family && found.part === wanted ? [{ name, rank: found.rank }] : [];
-      })
-      .sort((a, b) => a.rank - b.rank)[0]?.name;
-  const [train, test] = [best("train"), best("test")];
-  return { ...(train === undefined ? {} : { train }), ...(test === undefined ? {} : { test }) };
+  const members = names.flatMap((name) => {
+    const named = namedPart(name);
+    return named?.family === family ? [{ ...named, name }] : [];
+  });
+  const best = members.sort((a, b) => a.rank - b.rank).toReversed();
+  return mapParts<string, string>(Object.fromEntries(best.map(({ part, name }) => [part, name])), (name) => name);
 }

@@ -49,11 +49,11 @@ export interface PartsOptions extends SourceReading {
 }
 
 /** Maximum share of a single split that is not used for testing, except for small splits. */
-const mostOfOnePart = 0.2;
+const maxShareOfOnePart = 0.2;
 /** Fewer samples are too few for measuring or fitting. */
 export const leastToCalibrate = 32;
 /** Maximum share of training samples used for calibration. */
-const mostOfTraining = 0.5;
+const maxShareOfTraining = 0.5;
 
 /**
  * Opens the data at a path as disjoint splits. Calibration samples are taken from the training samples, or from the test samples
@@ -64,12 +64,12 @@ const mostOfTraining = 0.5;
  * const { train, calibrate, test } = await openParts("mnist/", { calibrate: 200, seed: 1 });
  */
 export async function openParts(path: string, options: PartsOptions = {}): Promise<Parts> {
-  return partsOf(await openSource(path, options), options);
+  return divideSource(await openSource(path, options), options);
 }
 
-async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
+async function divideSource(source: Source, options: PartsOptions): Promise<Parts> {
   const {
-    calibrate: wanted = 0,
+    calibrate: calibrationCount = 0,
     trainAlone = 0,
     trains = false,
     leastTested = 0,
@@ -83,12 +83,12 @@ async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
     testable: test.count,
   });
   const learning = async (train: Dataset) => {
-    if (wanted === 0) return { train, calibrate: undefined };
-    const { drawn, rest } = await divide(train, wanted, (count) => mostOfTraining * count, seed);
+    if (calibrationCount === 0) return { train, calibrate: undefined };
+    const { drawn, rest } = await divide(train, calibrationCount, (count) => maxShareOfTraining * count, seed);
     return { train: rest, calibrate: drawn };
   };
   if (part === "train" || part === "all") {
-    if (trains || wanted + trainAlone > 0) {
+    if (trains || calibrationCount + trainAlone > 0) {
       const text = `\`part: "${part}"\`: the result would be tested on samples that it is trained or calibrated on.`;
       const hint = [
         "Omit `part`: all other samples are then used for testing.",
@@ -97,12 +97,12 @@ async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
       throw new PithError("E_OPTION", text, { hint });
     }
     if (part === "all") return { ...nothing, ...tests(await wholeOf(source)) };
-    const whole = source.divisible ? (await source.usual()).count : undefined;
-    return { ...nothing, ...tests(await readPart(source, part)), whole };
+    const total = source.divisible ? (await source.usual()).count : undefined;
+    return { ...nothing, ...tests(await readPart(source, part)), whole: total };
   }
   const [train, test] = [await source.parts.train?.(), await source.parts.test?.()];
   // A function of a module can return one data set for both splits.
-  if (train !== undefined && train === test) return partsOf(ofSamples(train), options);
+  if (train !== undefined && train === test) return divideSource(ofSamples(train), options);
   if (train !== undefined && test !== undefined) {
     const sources = { trainSource: indexed(train), testSource: indexed(test) };
     const tested = heldOut ? await readPart(ofSamples(test), "test") : test;
@@ -112,15 +112,19 @@ async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
   const all = indexed(only);
   const sources = { trainSource: all, testSource: all };
   // A fifth of a stream is undefined.
-  const trained = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
-  const least = (count: number): number => Math.max(usuallyTested(count), Math.min(leastTested, Math.ceil(count / 2)));
-  const most = (count: number): number =>
-    trained === Number.POSITIVE_INFINITY ? count - least(count) : Math.max(mostAlone(count), count - (limit ?? count));
-  if (all !== undefined && (heldOut || trained > 0 || (source.divisible && (trains || part === "test")))) {
+  const trainCount = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
+  const minTested = (count: number): number =>
+    Math.max(usuallyTested(count), Math.min(leastTested, Math.ceil(count / 2)));
+  const maxDrawn = (count: number): number =>
+    trainCount === Number.POSITIVE_INFINITY
+      ? count - minTested(count)
+      : Math.max(maxShareOfOnePart * count, Math.min(leastToCalibrate, count / 2), count - (limit ?? count));
+  if (all !== undefined && (heldOut || trainCount > 0 || (source.divisible && (trains || part === "test")))) {
     // Training samples are the first ones of one fixed order, so that no training uses the last fifth.
     const tested = (count: number): number => {
       if (heldOut) return usuallyTested(count);
-      return source.divisible ? least(count) : Math.max(least(count), count - Math.min(trained + wanted, most(count)));
+      if (source.divisible) return minTested(count);
+      return Math.max(minTested(count), count - Math.min(trainCount + calibrationCount, maxDrawn(count)));
     };
     const [first, last] = [
       await readPart(ofSamples(all), "train", tested),
@@ -128,43 +132,41 @@ async function partsOf(source: Source, options: PartsOptions): Promise<Parts> {
     ];
     return { ...(await learning(first)), ...tests(last), divided: !source.divisible, whole: all.count, ...sources };
   }
-  if (trained + wanted === 0) return { ...nothing, ...tests(only), ...sources };
-  const { drawn, rest } = await divide(only, trained + wanted, most, seed, limit);
+  if (trainCount + calibrationCount === 0) return { ...nothing, ...tests(only), ...sources };
+  const { drawn, rest } = await divide(only, trainCount + calibrationCount, maxDrawn, seed, limit);
   const testable = only.count === undefined ? undefined : only.count - (drawn.count ?? 0);
-  const others = { ...tests(rest), testable, whole: only.count, ...sources };
-  return trained === 0
-    ? { train: undefined, calibrate: drawn, ...others, divided: false }
-    : { ...(await learning(drawn)), ...others, divided: true };
+  const tested = { ...tests(rest), testable, whole: only.count, ...sources };
+  return trainCount === 0
+    ? { train: undefined, calibrate: drawn, ...tested, divided: false }
+    : { ...(await learning(drawn)), ...tested, divided: true };
 }
 
 const indexed = (dataset: Dataset): IndexedDataset | undefined => (isIndexed(dataset) ? dataset : undefined);
 
-function mostAlone(count: number): number {
-  return Math.max(mostOfOnePart * count, Math.min(leastToCalibrate, count / 2));
-}
-
-/** Draws up to `wanted` samples, at most `most`, and returns the rest; of `kept` if fewer are needed. */
+/**
+ * Draws samples at random.
+ * @param requested their number, at most `max`.
+ * @param restCount the maximum number of samples in `rest`.
+ */
 async function divide(
-  whole: Dataset,
-  wanted: number,
-  most: (count: number) => number,
+  dataset: Dataset,
+  requested: number,
+  max: (count: number) => number,
   seed: number,
-  kept = Number.POSITIVE_INFINITY,
+  restCount = Number.POSITIVE_INFINITY,
 ): Promise<{ readonly drawn: Dataset; readonly rest: Dataset }> {
-  const count = whole.count === undefined ? wanted : Math.min(wanted, Math.floor(most(whole.count)));
+  const count = dataset.count === undefined ? requested : Math.min(requested, Math.floor(max(dataset.count)));
   if (count === 0) {
-    const found = whole.count === 1 ? "1 sample" : `${whole.count} samples`;
-    throw new PithError("E_DATA", `${whole.name} has ${found}, too few to set some aside for calibration.`, {
+    const samples = dataset.count === 1 ? "1 sample" : `${dataset.count} samples`;
+    throw new PithError("E_DATA", `${dataset.name} has ${samples}, too few to set some aside for calibration.`, {
       hint: `Give ${leastToCalibrate} or more: those that are set aside, and others to test on.`,
     });
   }
-  if (isIndexed(whole)) {
-    if (kept >= whole.count - count) return setAside(whole, count, seed);
-    const { drawn, rest } = setAside(whole, kept, seed);
-    return { drawn: draw(rest, count, seed), rest: drawn };
-  }
   // The first samples of a stream are kept in memory and skipped from then on.
-  return { drawn: await collect(take(whole, count)), rest: skip(whole, count) };
+  if (!isIndexed(dataset)) return { drawn: await collect(take(dataset, count)), rest: skip(dataset, count) };
+  if (restCount >= dataset.count - count) return setAside(dataset, count, seed);
+  const { drawn, rest } = setAside(dataset, restCount, seed);
+  return { drawn: draw(rest, count, seed), rest: drawn };
 }
 
 const nothing = { train: undefined, calibrate: undefined, divided: false } as const;

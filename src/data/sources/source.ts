@@ -14,21 +14,21 @@ export interface Source {
 
 const partNames = ["train", "test"] as const;
 
-export function partsOf<A, B>(
-  found: { readonly [part in Part]?: A | undefined },
-  change: (one: A, part: Part) => B | undefined,
+export function mapParts<A, B>(
+  parts: { readonly [part in Part]?: A | undefined },
+  change: (value: A, part: Part) => B | undefined,
 ): { readonly [part in Part]?: B } {
-  const parts = partNames.flatMap((part) => {
-    const { [part]: one } = found;
-    const made = one === undefined ? undefined : change(one, part);
-    return made === undefined ? [] : [[part, made] as const];
+  const entries = partNames.flatMap((part) => {
+    const { [part]: value } = parts;
+    const result = value === undefined ? undefined : change(value, part);
+    return result === undefined ? [] : [[part, result] as const];
   });
-  return Object.fromEntries(parts);
+  return Object.fromEntries(entries);
 }
 
 /** Creates a source of splits; the default is the test split. */
-export function ofParts(owner: string, parts: Source["parts"], wanted?: Part): Source {
-  const usual = parts[wanted ?? "test"] ?? parts.train;
+export function ofParts(owner: string, parts: Source["parts"], usualPart: Part = "test"): Source {
+  const usual = parts[usualPart] ?? parts.train;
   if (usual === undefined) throw new Error(`${owner} has no parts.`);
   return { owner, usual, parts, divisible: false };
 }
@@ -51,8 +51,8 @@ export async function readPart(
   const { [part]: read } = parts;
   if (read !== undefined) return read();
   if (divisible) return portion(await usual(), part, tested);
-  const found = partNames.filter((one) => parts[one] !== undefined).join(" and ");
-  throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${found}.`);
+  const available = partNames.filter((name) => parts[name] !== undefined).join(" and ");
+  throw new PithError("E_DATA", `"${owner}" has no ${part} part, only ${available}.`);
 }
 
 /** Number of test samples of a divided set: a fifth, drawn with seed 0. */
@@ -65,6 +65,6 @@ function portion(dataset: Dataset, part: Part, tested: (count: number) => number
   const [train = dataset, test = dataset] = split(dataset, [1 - share, share], 0);
   if (test.count > 0) return { ...(part === "train" ? train : test), name: `${dataset.name} (${part})` };
   if (part === "test") return dataset;
-  const found = `${dataset.name} has ${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;
-  throw new PithError("E_DATA", `${found}, too few to split into training and test samples.`);
+  const samples = `${dataset.count} ${dataset.count === 1 ? "sample" : "samples"}`;
+  throw new PithError("E_DATA", `${dataset.name} has ${samples}, too few to split into training and test samples.`);
 }
