@@ -17,8 +17,7 @@ export {
   parseOptions,
 } from "../core/pass/pass.ts";
 export { deduplicate } from "./clean-up/deduplicate.ts";
-export { dropNotes } from "./clean-up/drop-notes.ts";
-export { dropUnused } from "./clean-up/drop-unused.ts";
+export { dropNotes, dropUnused } from "./clean-up/drop-unused.ts";
 export { finalize } from "./clean-up/finalize.ts";
 export { fixDimensions } from "./clean-up/fix-dimensions.ts";
 export { fixInputs } from "./clean-up/fix-inputs.ts";

@@ -23,8 +23,14 @@ export interface Inference {
   site(node: Node): Site;
   /** Returns the definition applied to a node; a Miss for an unknown operator. */
   at(node: Node): Bound | Miss;
+  /** Returns a facet of a node's definition; undefined if the definition lacks it, or if the operator is unknown. */
+  facet<F extends PlainFacet>(node: Node, facet: F): Facet<F> | undefined;
   visit(node: Node): void;
 }
+
+/** The facets that take no arguments. */
+type PlainFacet = { [F in keyof Bound]: Bound[F] extends () => unknown ? F : never }[keyof Bound];
+type Facet<F extends PlainFacet> = Exclude<ReturnType<Bound[F]>, Miss>;
 
 interface CachedInference {
   readonly revision: number;
@@ -337,6 +343,11 @@ function inferAnew(model: Model): Inference {
     operand,
     site,
     at,
+    facet(node, facet) {
+      const bound = at(node);
+      const result = bound instanceof Miss ? bound : bound[facet]();
+      return result instanceof Miss ? undefined : (result as Facet<typeof facet>);
+    },
     visit,
   };
 }

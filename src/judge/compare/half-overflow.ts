@@ -12,7 +12,7 @@ import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
 import { clampToHalf, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { heldTensor, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
+import { constantOf, storeInPlace } from "../../rewrite/clean-up/store-constants.ts";
 import { isEndless } from "../../runtime/run/mask-values.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { inputsFor } from "../../runtime/run/paired-runs.ts";

@@ -11,7 +11,7 @@ import { isSymbolic } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { fixInputs } from "../../rewrite/clean-up/fix-inputs.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { zeroShare } from "../../rewrite/edit/zeros.ts";
+import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { type OneRun, oneRun } from "../../runtime/run/feeding.ts";

@@ -82,13 +82,13 @@ export async function runPart(
     const session = await engine.load(part, { optimize: false });
     try {
       const results: (readonly (Dense | undefined)[])[] = [];
-      for (const given of feeds) {
-        const named = given.flatMap((dense, at) => {
-          const input = part.graph.inputs[at];
-          return input === undefined ? [] : [[input.name, dense] as const];
+      for (const tensors of feeds) {
+        const named = part.graph.inputs.flatMap(({ name }, index) => {
+          const dense = tensors[index];
+          return dense === undefined ? [] : [[name, dense] as const];
         });
-        const found = await session.run(Object.fromEntries(named));
-        results.push(part.graph.outputs.map(({ name }) => found[name]));
+        const answers = await session.run(Object.fromEntries(named));
+        results.push(part.graph.outputs.map(({ name }) => answers[name]));
       }
       return results;
     } finally {
@@ -101,7 +101,7 @@ export async function runPart(
 }
 
 /** Adds the shift to a following bias sum, or as a new sum that `fuseAffine` folds into a bias. */
-export async function addBehind(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
+export async function addShift(model: Model, inference: Inference, { node, vector }: Shift): Promise<void> {
   const layer = layerAt(node, inference);
   const sum = layer instanceof Miss ? undefined : biased(layer, inference)?.sum;
   const before = await sum?.vector.tensor?.read();

@@ -9,28 +9,24 @@ import { isRandom } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node, subgraphs, type Value } from "../../core/graph/graph.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
 import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Change } from "../../core/pass/pass.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 
-export const deduplicate = definePass({
-  id: "deduplicate",
-  summary: "Remove duplicate computations",
-  options: noOptions,
-  async run(model) {
-    const changes: Change[] = [];
-    const tensors = new Map<Tensor, number>();
-    for (const graph of allGraphs(model.graph)) deduplicateIn(graph, changes, tensors);
-    return { changes, misses: [] };
-  },
+export const deduplicate = defineCleanUp("deduplicate", "Remove duplicate computations", (model) => {
+  const changes: Change[] = [];
+  const tensors = new Map<Tensor, number>();
+  for (const graph of allGraphs(model.graph)) deduplicateIn(graph, changes, tensors);
+  return changes;
 });
 
 function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, number>): void {
   const numbers = new Map<Value, number>();
   const firsts = new Map<string, Node>();
   const numbered = <T>(map: Map<T, number>, key: T): number => {
-    const found = map.get(key) ?? map.size;
-    map.set(key, found);
-    return found;
+    const number = map.get(key) ?? map.size;
+    map.set(key, number);
+    return number;
   };
   for (const node of graph.nodes()) {
     if (isRandom(node) || subgraphs(node).length > 0) continue;
@@ -51,19 +47,20 @@ function deduplicateIn(graph: Graph, changes: Change[], tensors: Map<Tensor, num
 }
 
 function merge(graph: Graph, first: Node, second: Node, changes: Change[]): void {
-  const pairs = second.outputs.map((output, index) => [first.outputs[index], output] as const);
-  for (const [kept, gone] of pairs) {
-    if (gone === undefined || !isUsed(gone)) continue;
-    if (kept === undefined || (graph.isOutput(gone) && !canTakeName(kept, graph))) return;
+  const pairs = second.outputs.flatMap((output, index) =>
+    output === undefined || !isUsed(output) ? [] : [[first.outputs[index], output] as const],
+  );
+  for (const [kept, output] of pairs) {
+    if (kept === undefined || (graph.isOutput(output) && !canTakeName(kept, graph))) return;
   }
   const at = describe(second);
-  for (const [kept, gone] of pairs) {
-    if (kept === undefined || gone === undefined || !isUsed(gone)) continue;
-    if (graph.isOutput(gone)) kept.type = gone.stated ?? kept.type;
-    replaceUses(gone, kept);
+  for (const [kept, output] of pairs) {
+    if (kept === undefined) continue;
+    if (graph.isOutput(output)) kept.type = output.stated ?? kept.type;
+    replaceUses(output, kept);
   }
   graph.removeNode(second);
-  changes.push({ at, what: `computed once, as ${describe(first)}`, kind: "computed once", decidedBy: "global" });
+  changes.push(change(at, `computed once, as ${describe(first)}`, "computed once"));
 }
 
 /** Serializes an attribute value; tensors by identity, small ones by their elements. */

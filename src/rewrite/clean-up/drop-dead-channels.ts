@@ -23,7 +23,8 @@ import { float32 } from "../../core/tensor/dense.ts";
 import { type AxisLayout, alongAxis, elementCount } from "../../core/tensor/dims.ts";
 import { partsOf } from "../../core/tensor/part.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
-import { addBehind, runPart, type Shift, shiftOf } from "./constant-shift.ts";
+import { change } from "./clean-up.ts";
+import { addShift, runPart, type Shift, shiftOf } from "./constant-shift.ts";
 import { protectedValues } from "./protected.ts";
 
 /**
@@ -43,20 +44,20 @@ export const dropDeadChannels = definePass({
     for (let more = true; more; ) {
       more = false;
       const inference = infer(model);
-      const isHeld = protectedValues(model, inference);
+      const isProtected = protectedValues(model, inference);
       for (const group of channelGroups(model, inference)) {
         const name = group.layers.map((layer) => layer.name).join(", ");
         if (seen.has(name)) continue;
         throwIfAborted(signal);
         seen.add(name);
-        if (group.slices.some(({ value }) => value.role !== undefined || isHeld(value))) continue;
+        if (group.slices.some(({ value }) => value.role !== undefined || isProtected(value))) continue;
         const units = await deadUnits(group);
         if (units.length === 0) continue;
-        const gone = await drop(model, inference, group, units, engine);
-        if (gone instanceof Miss) misses.push(new Miss(gone.reason, gone.at === "" ? name : gone.at));
+        const count = await drop(model, inference, group, units, engine);
+        if (count instanceof Miss) misses.push(new Miss(count.reason, count.at === "" ? name : count.at));
         else {
-          const what = `${gone} constant ${gone === 1 ? "channel" : "channels"} cut`;
-          changes.push({ at: name, what, kind: "constant channels removed", decidedBy: "global" });
+          const text = `${count} constant ${count === 1 ? "channel" : "channels"} cut`;
+          changes.push(change(name, text, "constant channels removed"));
           more = true;
           break;
         }
@@ -84,8 +85,7 @@ async function deadUnits(group: Group): Promise<readonly number[]> {
     const isPlain = role.kind === undefined && role.outTaps === undefined && weight === effective;
     if (!isPlain || slice === undefined || requireWeight(layer, { types: ["float32"], product: "alone" }) !== undefined)
       return [];
-    if (dead.size === 0) return [];
-    if (weight.tensor === undefined) return [];
+    if (dead.size === 0 || weight.tensor === undefined) return [];
     await keepZero(dead, weight.tensor, alongAxis(weight.tensor.dims, role.out), slice.unitOf);
   }
   for (const { unitOf } of group.slices) if (unitOf.every((unit) => dead.has(unit))) dead.delete(unitOf[0] ?? -1);
@@ -133,11 +133,11 @@ async function drop(
     }
   };
   const onlyDead = (value: Value, dense: Dense): Float64Array => {
-    const only = new Float64Array(elementCount(dense.dims));
-    eachOf(value, dense, (number, unit, at) => {
-      if (dead.has(unit)) only[at] = number;
+    const constants = new Float64Array(elementCount(dense.dims));
+    eachOf(value, dense, (number, unit, index) => {
+      if (dead.has(unit)) constants[index] = number;
     });
-    return only;
+    return constants;
   };
   const silent = new Set(units);
   for (const [value, dense] of constants)
@@ -156,12 +156,12 @@ async function drop(
     else if (shift !== undefined) shifts.push(shift);
     if (refused !== undefined) break;
   }
-  const going = refused === undefined ? dead : silent;
-  if (going.size === 0) return refused ?? new Miss("nothing is left to remove");
-  const done = await cut(model, [{ group, units: going }]);
-  if (done instanceof Miss) return done;
-  for (const shift of refused === undefined ? shifts : []) await addBehind(model, done, shift);
-  return going.size;
+  const removed = refused === undefined ? dead : silent;
+  if (removed.size === 0) return refused ?? new Miss("nothing is left to remove");
+  const changed = await cut(model, [{ group, units: removed }]);
+  if (changed instanceof Miss) return changed;
+  for (const shift of refused === undefined ? shifts : []) await addShift(model, changed, shift);
+  return removed.size;
 }
 
 interface Reader {
@@ -179,13 +179,13 @@ interface Part {
 function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
   const carrying = new Set(group.slices.map(({ value }) => value).filter(({ tensor }) => tensor === undefined));
   const isStored = (value: Value): boolean => inference.operand(value)?.stored === true;
-  const made = makers(group);
-  const making = new Set(made.map(({ node }) => node));
+  const layers = makers(group);
+  const making = new Set(layers.map(({ node }) => node));
   const readers: Reader[] = [];
   const inputs = new Set<Value>();
   const isRounded = leadsToCodes(model, inference);
   let byElement = true;
-  for (const { node, role } of made) {
+  for (const { node, role } of layers) {
     const data = node.inputs[role.data];
     if (data === undefined || node.inputs.some((input) => input !== undefined && input !== data && !isStored(input)))
       return new Miss("its weight or its bias is computed", describe(node));
@@ -201,11 +201,10 @@ function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
       readers.push({ node, data, makes: making.has(node) });
       continue;
     }
-    const bound = inference.at(node);
     const other = node.inputs.find((input) => input !== undefined && !carrying.has(input) && !isStored(input));
-    if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || bound instanceof Miss)
+    if (other !== undefined || isRandom(node) || subgraphs(node).length > 0 || inference.at(node) instanceof Miss)
       return new Miss("it computes more than a constant from them", describe(node));
-    byElement &&= entryOf(node)?.byElement === true || !(bound.affine() instanceof Miss);
+    byElement &&= entryOf(node)?.byElement === true || inference.facet(node, "affine") !== undefined;
   }
   const isWindow = (node: Node): boolean => {
     const layer = layerAt(node, inference);
@@ -215,7 +214,7 @@ function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
   for (const { type } of isAnySize ? [] : inputs) {
     // The first axis of a window's input is the batch.
     const isOpen = type?.dims?.some(
-      (dim, axis) => typeof dim !== "number" && (axis > 0 || !made.every(({ node }) => isWindow(node))),
+      (dim, axis) => typeof dim !== "number" && (axis > 0 || !layers.every(({ node }) => isWindow(node))),
     );
     if (isOpen !== false) return new Miss("sizes are not known: `pith simplify --fix` sets them");
   }
@@ -223,20 +222,20 @@ function partOf(model: Model, inference: Inference, group: Group): Part | Miss {
 }
 
 /** The size used for unknown dimensions except the batch, which is one. */
-const places = 16;
+const defaultSize = 16;
 
 async function constantsOf(
   model: Model,
   { inputs, readers }: Part,
   engine: Engine,
 ): Promise<ReadonlyMap<Value, Dense> | Miss> {
-  const wanted = [...new Set(readers.map(({ data }) => data))];
+  const values = [...new Set(readers.map(({ data }) => data))];
   const feeds = inputs.map(({ type }) => {
-    const dims = (type?.dims ?? []).map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : places));
+    const dims = (type?.dims ?? []).map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : defaultSize));
     return float32(dims, new Float32Array(elementCount(dims)));
   });
-  const [results] = await runPart(model, wanted, inputs, [feeds], engine);
+  const [results] = await runPart(model, values, inputs, [feeds], engine);
   return results === undefined
     ? new Miss("ONNX Runtime cannot compute their values")
-    : new Map(wanted.flatMap((value, at) => (results[at] === undefined ? [] : [[value, results[at]] as const])));
+    : new Map(values.flatMap((value, at) => (results[at] === undefined ? [] : [[value, results[at]] as const])));
 }

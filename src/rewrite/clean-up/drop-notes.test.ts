@@ -6,7 +6,7 @@ import { structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { encodeToBytes, open } from "../../core/onnx/index.ts";
-import { dropNotes } from "./drop-notes.ts";
+import { dropNotes } from "./drop-unused.ts";
 import { simplify } from "./simplify.ts";
 
 const scopes = "pkg.torch.onnx.name_scopes";

@@ -7,6 +7,7 @@
 import { allValues } from "../../core/graph/graph.ts";
 import { roleWords } from "../../core/graph/role.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { change } from "./clean-up.ts";
 import { foldConstants } from "./fold-constants.ts";
 
 /**
@@ -22,7 +23,7 @@ export const finalize = definePass({
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       if (value.role === undefined) continue;
-      changes.push({ at: value.name, what: `no longer marked as ${roleWords(value.role)}`, decidedBy: "global" });
+      changes.push(change(value.name, `no longer marked as ${roleWords(value.role)}`));
       value.role = undefined;
     }
     if (changes.length === 0) return { changes, misses: [] };

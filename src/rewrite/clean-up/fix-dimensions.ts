@@ -7,6 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
 import { type Dim, dimText, dimValue, isSymbolic, symbol } from "../../core/tensor/dims.ts";
+import { change } from "./clean-up.ts";
 
 export const fixOption = described(
   v.optional(
@@ -31,13 +32,12 @@ export const fixDimensions = definePass({
     requireNames(model, fix);
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
-      const { graph } = value;
-      const { stated } = value;
+      const { graph, stated } = value;
       const dims = stated?.dims?.map((dim) => fixed(dim, fix));
       if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
         continue;
       value.type = { type: stated.type, dims };
-      if (graph.isInput(value)) changes.push({ at: value.name, what: "dimensions fixed", decidedBy: "global" });
+      if (graph.isInput(value)) changes.push(change(value.name, "dimensions fixed"));
     }
     infer(model);
     return { changes, misses: [] };
@@ -47,11 +47,11 @@ export const fixDimensions = definePass({
 /** Replaces names in expressions, where they are separate words. */
 function fixed(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   if (!isSymbolic(dim)) return dim;
-  const whole = sizes[dim.text] ?? dimValue(dim, sizes);
-  if (whole !== undefined) return whole;
+  const size = sizes[dim.text] ?? dimValue(dim, sizes);
+  if (size !== undefined) return size;
   let { text } = dim;
-  for (const [name, size] of Object.entries(sizes)) {
-    if (/^\w+$/.test(name)) text = text.replaceAll(new RegExp(`(?<![\\w.?])${name}(?![\\w.])`, "g"), String(size));
+  for (const [name, value] of Object.entries(sizes)) {
+    if (/^\w+$/.test(name)) text = text.replaceAll(new RegExp(`(?<![\\w.?])${name}(?![\\w.])`, "g"), String(value));
   }
   return text === dim.text ? dim : symbol(text);
 }

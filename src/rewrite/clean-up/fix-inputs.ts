@@ -33,16 +33,15 @@ export function fixInputs(model: Model, shapes: Readonly<Record<string, readonly
   infer(model);
   restate(model, true);
   graph.outputs.forEach((output, index) => {
-    const now = output.type?.dims;
-    const wanted = expected[index];
-    const wrong = wanted?.find((size, axis) => {
-      const found = now?.[axis];
-      return size !== undefined && typeof found === "number" && found !== size;
-    });
-    if (wrong === undefined || wanted === undefined) return;
+    const dims = output.type?.dims;
+    const sizes = expected[index] ?? [];
+    const isWrong = sizes.some(
+      (size, axis) => size !== undefined && typeof dims?.[axis] === "number" && dims[axis] !== size,
+    );
+    if (!isWrong) return;
     throw new PithError(
       "E_SHAPE_MISMATCH",
-      `With inputs of these sizes "${output.name}" has dimensions ${dimsText(now)}, expected [${wanted.map((size) => size ?? "?").join(", ")}].`,
+      `With inputs of these sizes "${output.name}" has dimensions ${dimsText(dims)}, expected [${sizes.map((size) => size ?? "?").join(", ")}].`,
       {
         hint: [
           "A constant inside the model fixes a size (often the shape of a Reshape).",

@@ -1,7 +1,7 @@
 /**
  * Evaluates nodes that depend only on stored tensors once, with the engine, and stores the results.
  * Before: `w = Reshape(weight, shape); y = MatMul(x, w)`. After: `y = MatMul(x, w)` with `w` stored.
- * Values with roles stay, and so does what would enlarge the file: fills, weights of fewer bits behind a Cast, scaled integers, copies of a shared
+ * Values with roles stay, and so do results that would enlarge the file: fills, weights of fewer bits behind a Cast, scaled integers, copies of a shared
  * tensor. A single result can exceed the tensors that it replaces by a kilobyte, if the total does not grow. Producers of remaining constant nodes
  * stay, because the runtime folds them at load. Random nodes stay.
  */
@@ -21,8 +21,9 @@ import { bytesFor, inMemory } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import { bitsOf, type Dense } from "../../core/tensor/types.ts";
 import { evaluate } from "../edit/stored.ts";
+import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
-import { heldTensor, storeInPlace } from "./store-constants.ts";
+import { constantOf, storeInPlace } from "./store-constants.ts";
 
 export const foldConstants = definePass({
   id: "fold-constants",
@@ -30,15 +31,13 @@ export const foldConstants = definePass({
   options: noOptions,
   async run(model, _, context) {
     const folded = foldable(model, infer(model));
-    const wanted = [...folded].flatMap((node) =>
-      node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : [])),
-    );
-    if (wanted.length === 0) return { changes: [], misses: [] };
-    const { results, misses } = await evaluateAll(model, wanted, context.engine);
+    const needed = [...folded].flatMap((node) => neededOutputs(node, folded));
+    if (needed.length === 0) return { changes: [], misses: [] };
+    const { results, misses } = await evaluateAll(model, needed, context.engine);
     const changes: Change[] = [];
     for (const [output, result] of results) {
       if (output.producer === undefined) continue;
-      changes.push({ at: describe(output.producer), what: "constant folded", decidedBy: "global" });
+      changes.push(change(describe(output.producer), "constant folded"));
       storeInPlace(output, result);
     }
     if (changes.length > 0) removeUnusedEverywhere(model);
@@ -47,25 +46,25 @@ export const foldConstants = definePass({
 });
 
 /** The maximum bytes of results in memory: in total for `foldWeights`, else per result larger than its sources. */
-const mostHeld = 2 ** 26;
+const maxResultBytes = 2 ** 26;
 
 /** Stores weights computed from stored floats in the graph of these: exporters reorder recurrent gates this way. Branches share equal results. */
 export async function foldWeights(model: Model, { engine }: Pick<Context, "engine">): Promise<void> {
   const inference = infer(model);
-  let held = 0;
-  const wanted = new Map<Value, Graph>();
+  let total = 0;
+  const targets = new Map<Value, Graph>();
   for (const value of computedWeights(model, inference)) {
-    const behind = floatsBehind(value);
+    const sources = floatSources(value);
     const size = bytesOf(value);
-    if (!isReal(value) || inference.operand(value)?.stored !== true || behind === undefined || size > behind.bytes)
+    if (!isReal(value) || inference.operand(value)?.stored !== true || sources === undefined || size > sources.bytes)
       continue;
-    held += size;
-    if (held <= mostHeld) wanted.set(value, behind.graph);
+    total += size;
+    if (total <= maxResultBytes) targets.set(value, sources.graph);
   }
-  if (wanted.size === 0) return;
+  if (targets.size === 0) return;
   const stored: { readonly graph: Graph; readonly dense: Dense; readonly value: Value }[] = [];
-  for (const [output, dense] of (await evaluateAll(model, [...wanted.keys()], engine)).results) {
-    const graph = wanted.get(output) ?? output.graph;
+  for (const [output, dense] of (await evaluateAll(model, [...targets.keys()], engine)).results) {
+    const graph = targets.get(output) ?? output.graph;
     const same = stored.find((other) => other.graph === graph && isEqual(other.dense, dense));
     const value = same?.value ?? graph.addTensor(`${output.name}.stored`, inMemory(dense));
     if (same === undefined) stored.push({ graph, dense, value });
@@ -78,17 +77,17 @@ const isEqual = (a: Dense, b: Dense): boolean =>
   a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, at) => Object.is(entry, b.data[at]));
 
 /** Returns bytes and innermost graph of a value's stored float sources; undefined if one has a role or is quantized. */
-function floatsBehind(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
+function floatSources(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
   let bytes = 0;
   let innermost: Value | undefined;
   const seen = new Set([value]);
-  for (const found of seen) {
-    const { role, tensor, producer, graph } = found;
+  for (const source of seen) {
+    const { role, tensor, producer, graph } = source;
     const isCodes = tensor !== undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type);
     if (role !== undefined || (isCodes && tensor.type !== "int32")) return undefined;
     if (tensor !== undefined && isFloat(tensor.type)) {
       bytes += tensor.bytes;
-      if (innermost === undefined || graph.sees(innermost)) innermost = found;
+      if (innermost === undefined || graph.sees(innermost)) innermost = source;
     }
     for (const input of producer?.inputs ?? []) if (input !== undefined) seen.add(input);
   }
@@ -99,49 +98,49 @@ function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
   return isUsed(value) && (value.graph.isOutput(value) || [...value.uses].some(({ node }) => !folded.has(node)));
 }
 
+const neededOutputs = (node: Node, folded: ReadonlySet<Node>): readonly Value[] =>
+  node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : []));
+
 function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
-  const isHeld = protectedValues(model, inference);
-  const left = new Set<Node>();
+  const isProtected = protectedValues(model, inference);
+  const excluded = new Set<Node>();
   for (;;) {
-    const folded = foldedExcept(left, model, inference, isHeld);
-    const before = left.size;
-    const leave = (node: Node): void => {
+    const folded = foldedExcept(excluded, model, inference, isProtected);
+    const before = excluded.size;
+    const exclude = (node: Node): void => {
       folded.delete(node);
-      left.add(node);
+      excluded.add(node);
     };
     const growing: { readonly node: Node; readonly bytes: number }[] = [];
     // Backward: nodes that stay read earlier results.
     for (const node of [...folded].reverse()) {
-      const needed = node.outputs.flatMap((output) =>
-        output !== undefined && isNeeded(output, folded) ? [output] : [],
-      );
-      const bytes = Math.max(0, ...needed.map((output) => growth(node, output, folded)));
-      if (bytes > smallWeight) leave(node);
+      const bytes = Math.max(0, ...neededOutputs(node, folded).map((output) => growth(node, output, folded)));
+      if (bytes > smallWeight) exclude(node);
       else if (bytes > 0) growing.push({ node, bytes });
     }
     // A node that stays does not free its sources.
-    if (left.size > before) continue;
+    if (excluded.size > before) continue;
     let excess = fileGrowth(folded);
     if (excess <= 0) return folded;
     for (const { node, bytes } of growing.toSorted((a, b) => b.bytes - a.bytes)) {
       if (excess <= 0) break;
-      leave(node);
+      exclude(node);
       excess -= bytes;
     }
-    if (left.size === before) return new Set();
+    if (excluded.size === before) return new Set();
   }
 }
 
 function foldedExcept(
-  left: ReadonlySet<Node>,
+  excluded: ReadonlySet<Node>,
   model: Model,
   inference: Inference,
-  isHeld: (value: Value) => boolean,
+  isProtected: (value: Value) => boolean,
 ): Set<Node> {
   const folded = new Set<Node>();
-  const isGiven = (value: Value): boolean => {
+  const isAvailable = (value: Value): boolean => {
     const { tensor, producer, role } = value;
-    if (role !== undefined || isHeld(value)) return false;
+    if (role !== undefined || isProtected(value)) return false;
     if (tensor !== undefined) return true;
     return producer !== undefined && (folded.has(producer) || (producer.inputs.length === 0 && isConstant(value)));
   };
@@ -150,21 +149,22 @@ function foldedExcept(
   const isKnown = ({ producer }: Value): boolean =>
     producer !== undefined && !isRandom(producer) && !(inference.at(producer) instanceof Miss);
   for (const node of allNodes(model.graph)) {
-    const given =
-      !left.has(node) &&
+    const isConstantNode =
+      !excluded.has(node) &&
       node.inputs.length > 0 &&
       !isRandom(node) &&
       subgraphs(node).length === 0 &&
-      node.inputs.every((input) => input === undefined || isGiven(input));
-    if (given && node.outputs.every((output) => output === undefined || mayBeComputed(node, output))) folded.add(node);
+      node.inputs.every((input) => input === undefined || isAvailable(input));
+    if (isConstantNode && node.outputs.every((output) => output === undefined || canBeComputed(node, output)))
+      folded.add(node);
   }
   return folded;
 }
 
 /** Returns whether a result can be computed: no role, not unpacked, and of a known size that fits memory or is at most that of an input. */
-function mayBeComputed(node: Node, output: Value): boolean {
+function canBeComputed(node: Node, output: Value): boolean {
   const bytes = bytesOf(output);
-  const fits = bytes <= mostHeld || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
+  const fits = bytes <= maxResultBytes || node.inputs.some((input) => input !== undefined && bytes <= bytesOf(input));
   return output.role === undefined && Number.isFinite(bytes) && fits && !unpacks(node, output);
 }
 
@@ -201,8 +201,8 @@ function unpacks(node: Node, output: Value): boolean {
     const type = value?.type?.type;
     return type === undefined || type === "string" || type === "bool" ? 64 : bitsOf[type];
   };
-  const [x, ...others] = node.inputs;
-  const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && others.some(isReal);
+  const [x, ...operands] = node.inputs;
+  const isScaled = /^u?int/.test(x?.type?.type ?? "") && isReal(output) && operands.some(isReal);
   const saved = (input: Value | undefined): number => ((bits(output) - bits(input)) / 8) * count(output);
   return node.inputs.some(
     (input) =>
@@ -237,8 +237,8 @@ const storedBytes = (value: Value): number =>
 
 /** Returns the bytes of a stored tensor in the file; 0 for a computed value. */
 function bytesInFile({ name, tensor, producer }: Value): number {
-  const held = tensor ?? (producer && heldTensor(producer));
-  return held === undefined ? 0 : tensorBytes(name, held.dims, held.bytes);
+  const stored = tensor ?? (producer && constantOf(producer));
+  return stored === undefined ? 0 : tensorBytes(name, stored.dims, stored.bytes);
 }
 
 const tensorBytes = (name: string, dims: readonly number[], bytes: number): number =>
@@ -260,20 +260,21 @@ const nodeBytes = ({ op, name, inputs, outputs, attributes }: Node): number => {
  * because the file would hold it twice and tied weights would separate.
  */
 function growth(node: Node, output: Value, folded: ReadonlySet<Node>): number {
-  const goes = (value: Value): boolean =>
+  const isRemoved = (value: Value): boolean =>
     !value.graph.isOutput(value) && [...value.uses].every((use) => use.node === node || folded.has(use.node));
-  const behind = new Set(node.inputs.filter((input) => input !== undefined));
-  const whole = bytesOf(output);
-  const isForm = (input: Value): boolean => isReal(input) && isReal(output) && bytesOf(input) === whole && !goes(input);
-  if (whole > smallWeight && [...behind].some(isForm)) return Number.POSITIVE_INFINITY;
-  let gone = nodeBytes(node);
-  for (const value of behind) {
-    if (!goes(value)) continue;
+  const sources = new Set(node.inputs.filter((input) => input !== undefined));
+  const size = bytesOf(output);
+  const isOtherForm = (input: Value): boolean =>
+    isReal(input) && isReal(output) && bytesOf(input) === size && !isRemoved(input);
+  if (size > smallWeight && [...sources].some(isOtherForm)) return Number.POSITIVE_INFINITY;
+  let saved = nodeBytes(node);
+  for (const value of sources) {
+    if (!isRemoved(value)) continue;
     const { producer } = value;
-    gone += bytesInFile(value) + (producer === undefined ? 0 : nodeBytes(producer));
-    for (const input of producer?.inputs ?? []) if (input !== undefined) behind.add(input);
+    saved += bytesInFile(value) + (producer === undefined ? 0 : nodeBytes(producer));
+    for (const input of producer?.inputs ?? []) if (input !== undefined) sources.add(input);
   }
-  return storedBytes(output) - gone;
+  return storedBytes(output) - saved;
 }
 
 function fileGrowth(folded: ReadonlySet<Node>): number {
@@ -281,8 +282,7 @@ function fileGrowth(folded: ReadonlySet<Node>): number {
   const read = new Set<Value>();
   for (const node of folded) {
     bytes -= nodeBytes(node);
-    for (const output of node.outputs)
-      if (output !== undefined && isNeeded(output, folded)) bytes += storedBytes(output);
+    for (const output of neededOutputs(node, folded)) bytes += storedBytes(output);
     for (const input of node.inputs) if (input !== undefined) read.add(input);
   }
   for (const value of read) if (!isNeeded(value, folded)) bytes -= bytesInFile(value);

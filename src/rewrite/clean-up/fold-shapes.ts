@@ -6,60 +6,52 @@
  * A named dimension can often be written as 0 (copied) or -1 (inferred); `resize` gives this form for an empty cut.
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
-import { Miss } from "../../core/errors.ts";
 import { allGraphs, describe, type Graph, type Node, type Value } from "../../core/graph/graph.ts";
 import { isUsed, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { exactElements } from "../../core/ops/shared/elements.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Change } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dim } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 import { storeInPlace } from "./store-constants.ts";
 
-export const foldShapes = definePass({
-  id: "fold-shapes",
-  summary: "Store shape arithmetic whose result is constant",
-  options: noOptions,
-  async run(model) {
-    const inference = infer(model);
-    const isHeld = protectedValues(model, inference);
-    const changes: Change[] = [];
-    for (const graph of allGraphs(model.graph)) {
-      const computed = computedPadding(graph, inference);
-      for (const node of graph.nodes()) {
-        if (computed.has(node)) continue;
-        if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isHeld(input))) continue;
-        const known = node.outputs.flatMap((output) =>
-          output === undefined ? [] : [[output, contents(output, inference)] as const],
-        );
-        const stored = known.filter(
-          ([output, dense]) => dense !== undefined && output.role === undefined && isUsed(output),
-        );
-        const at = describe(node);
-        for (const [output, dense] of stored) if (dense !== undefined) storeInPlace(output, dense);
-        if (stored.length > 0) changes.push({ at, what: "shape stored", decidedBy: "global" });
-      }
-      for (const node of graph.nodes()) {
-        if (!computed.has(node) && restate(node, inference))
-          changes.push({ at: describe(node), what: "takes a stored shape", decidedBy: "global" });
-      }
+export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic whose result is constant", (model) => {
+  const inference = infer(model);
+  const isProtected = protectedValues(model, inference);
+  const changes: Change[] = [];
+  for (const graph of allGraphs(model.graph)) {
+    const computed = computedPadding(graph, inference);
+    for (const node of graph.nodes()) {
+      if (computed.has(node)) continue;
+      if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isProtected(input))) continue;
+      const stored = node.outputs.flatMap((output) => {
+        const dense = output?.role === undefined ? output && contents(output, inference) : undefined;
+        return output === undefined || dense === undefined || !isUsed(output) ? [] : [[output, dense] as const];
+      });
+      const at = describe(node);
+      for (const [output, dense] of stored) storeInPlace(output, dense);
+      if (stored.length > 0) changes.push(change(at, "shape stored"));
     }
-    if (changes.length > 0) removeUnusedEverywhere(model);
-    return { changes, misses: [] };
-  },
+    for (const node of graph.nodes()) {
+      if (!computed.has(node) && restate(node, inference)) changes.push(change(describe(node), "takes a stored shape"));
+    }
+  }
+  if (changes.length > 0) removeUnusedEverywhere(model);
+  return changes;
 });
 
 /** Returns paddings that must stay computed: ONNX Runtime fuses stored ones into the pool, and rejects pools padded by their window. */
 function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
-  const found = new Set<Node>();
-  const add = ({ producer }: Value): void => {
-    if (producer === undefined || found.has(producer)) return;
-    found.add(producer);
+  const kept = new Set<Node>();
+  const keep = ({ producer }: Value): void => {
+    if (producer === undefined || kept.has(producer)) return;
+    kept.add(producer);
     for (const input of producer.inputs)
-      if (input !== undefined && inference.operand(input)?.elements !== undefined) add(input);
+      if (input !== undefined && inference.operand(input)?.elements !== undefined) keep(input);
   };
   for (const node of graph.nodes()) {
     const input = entryOf(node)?.padding;
@@ -68,19 +60,19 @@ function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> 
     if (output === undefined || pads?.producer === undefined) continue;
     const numbers = inference.operand(pads)?.elements ?? [];
     const exceeds = [...output.uses].some(({ node: reader }) => {
-      const most = entryOf(reader)?.maxPadding?.(inference.site(reader));
-      return most?.some((limit, place) => Number(spatial(numbers)[place]) > limit) === true;
+      const limits = entryOf(reader)?.maxPadding?.(inference.site(reader));
+      return limits?.some((limit, index) => Number(spatial(numbers)[index]) > limit) === true;
     });
     if (!exceeds) continue;
-    found.add(node);
-    add(pads);
+    kept.add(node);
+    keep(pads);
   }
-  return found;
+  return kept;
 }
 
 function spatial<T>(pads: readonly T[]): readonly T[] {
   const rank = pads.length / 2;
-  return pads.filter((_, place) => place % rank >= 2);
+  return pads.filter((_, index) => index % rank >= 2);
 }
 
 /** Returns the elements of an integer value if all are known. */
@@ -98,31 +90,30 @@ function contents(value: Value, inference: Inference): Dense | undefined {
 
 function restate(node: Node, inference: Inference): boolean {
   if (node.inputs.every((input) => input === undefined || input.tensor !== undefined)) return false;
-  const bound = inference.at(node);
-  const rule = bound instanceof Miss ? bound : bound.axes();
-  if (rule instanceof Miss || rule.resize === undefined) return false;
+  const rule = inference.facet(node, "axes");
+  if (rule?.resize === undefined) return false;
   const dimsAt = (port: string): readonly Dim[] => {
     const values = port.startsWith("in") ? node.inputs : node.outputs;
     return values[Number(port.replace(/^\D+/, ""))]?.type?.dims ?? [];
   };
   const { inputs = {} } = rule.resize({ dims: dimsAt, removed: () => [] });
-  let changed = false;
+  let isChanged = false;
   for (const [index, dense] of Object.entries(inputs)) {
     const before = node.inputs[Number(index)];
     const operand = before === undefined ? undefined : inference.operand(before);
-    if (operand?.stored !== false || !says(dense, operand.elements)) continue;
+    if (operand?.stored !== false || !isShape(dense, operand.elements)) continue;
     const stored = node.graph.addTensor(`${node.outputs[0]?.name ?? node.op}_shape`, inMemory(dense));
     node.graph.setInput(node, Number(index), stored);
-    changed = true;
+    isChanged = true;
   }
-  return changed;
+  return isChanged;
 }
 
 /** Returns whether a stored shape matches the known elements: equal numbers, and 0 or -1 for symbols. */
-function says(dense: Dense, elements: readonly Dim[] | undefined): boolean {
+function isShape(dense: Dense, elements: readonly Dim[] | undefined): boolean {
   if (elements === undefined || dense.type === "string" || dense.data.length !== elements.length) return false;
-  return elements.every((element, place) => {
-    const number = Number(dense.data[place]);
+  return elements.every((element, index) => {
+    const number = Number(dense.data[index]);
     return typeof element === "number" ? number === element : number === 0 || number === -1;
   });
 }

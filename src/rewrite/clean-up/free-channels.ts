@@ -4,15 +4,19 @@
  *      b = ConstantOfShape(Shape(fc.weight)[0])     →     b = ConstantOfShape([128])
  */
 import { channelGroups, compareFreedom, type Freedom, freedomOf } from "../../core/analysis/channels.ts";
-import { infer } from "../../core/analysis/infer.ts";
+import { type Inference, infer } from "../../core/analysis/infer.ts";
+import { emitInto } from "../../core/graph/emit.ts";
+import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
-import type { Context } from "../../core/pass/pass.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
+import { isFloat } from "../../core/tensor/convert.ts";
+import { isSymbolic, productParts, type Symbolic } from "../../core/tensor/dims.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 import { dropUnused } from "./drop-unused.ts";
 import { foldShapes } from "./fold-shapes.ts";
 import { fusePairs } from "./fuse-pairs.ts";
-import { partVectors } from "./part-vectors.ts";
-import { readSizes } from "./read-sizes.ts";
 import { removeIdentities } from "./remove-identities.ts";
 
 export async function withFreeChannels(model: Model): Promise<Model> {
@@ -30,21 +34,118 @@ export async function freeChannels<Look extends { readonly free: Freedom }>(
   look: (model: Model) => Look,
   context?: Context,
 ): Promise<Look> {
-  const original = snapshot(model);
-  const whole = await settle(model, passes, context);
-  if (whole === 0) return look(model);
-  const toWhole = snapshot(model);
-  const most = look(model);
-  original();
-  const before = look(model);
-  if (compareFreedom(most.free, before.free) <= 0) return before;
-  for (const length of forms.filter((one) => one < whole)) {
+  const restoreOriginal = snapshot(model);
+  const needed = await settle(model, passes, context);
+  if (needed === 0) return look(model);
+  const restoreRewrite = snapshot(model);
+  const rewritten = look(model);
+  restoreOriginal();
+  const original = look(model);
+  if (compareFreedom(rewritten.free, original.free) <= 0) return original;
+  for (const length of forms.filter((form) => form < needed)) {
     if ((await settle(model, passes.slice(0, length), context)) === 0) continue;
-    const found = look(model);
-    if (compareFreedom(found.free, most.free) >= 0) return found;
+    const partial = look(model);
+    if (compareFreedom(partial.free, rewritten.free) >= 0) return partial;
   }
-  toWhole();
-  return most;
+  restoreRewrite();
+  return rewritten;
+}
+
+/** Stores equal biases and scales for each node, so that each can lose different entries. They share data until then. */
+export const partVectors = defineCleanUp(
+  "part-vectors",
+  "Store a separate copy of a shared vector for each node",
+  ({ graph }) => {
+    const changes: Change[] = [];
+    for (const value of [...graph.values()]) {
+      const { tensor, role } = value;
+      if (tensor === undefined || role !== undefined || tensor.dims.length !== 1 || !isFloat(tensor.type)) continue;
+      // Up to IR 3 a stored tensor is an input, which a caller can set.
+      if (graph.inputs.includes(value) || graph.isOutput(value)) continue;
+      const [, ...others] = value.uses;
+      for (const { node, input } of others) {
+        if (node.graph !== graph) continue;
+        graph.setInput(node, input, graph.addTensor(value.name, tensor));
+        changes.push(change(describe(node), `a separate vector for "${value.name}"`, "vector parted"));
+      }
+    }
+    return changes;
+  },
+);
+
+/**
+ * Reads named sizes from the model's inputs instead of intermediate values: a value whose size is read cannot be cut along its other axes.
+ *      n = Gather(Shape(h), 0)    h: [batch, 2, 8]     →     n = Gather(Shape(x), [0])    x: [batch, 3]
+ *      s = Concat(n, [16])                                   s = Concat(n, [16])
+ */
+export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the inputs", (model) => {
+  const { graph } = model;
+  const inference = infer(model);
+  const inputs = new Set(graph.feeds);
+  const places = new Map<string, Place>();
+  for (const input of graph.feeds)
+    for (const [axis, dim] of (input.type?.dims ?? []).entries())
+      if (isSymbolic(dim) && !places.has(dim.text)) places.set(dim.text, [input, axis]);
+  const [first] = graph.nodes();
+  const emit = emitInto(model, { before: first, by: "read-sizes" });
+  const sizes = new Map<string, Value>();
+  const write = ({ text, factor, place: [input, axis] }: NamedSize): Value => {
+    const before = sizes.get(text);
+    if (before !== undefined) return before;
+    const size = emit.Gather([emit.Shape([input]), [axis]]);
+    const product = factor === 1 ? size : emit.Mul([size, [factor]]);
+    sizes.set(text, product);
+    return product;
+  };
+  const changes: Change[] = [];
+  for (const node of [...graph.nodes()]) {
+    if (node.outputs.every((output) => output === undefined || inference.operand(output)?.elements !== undefined))
+      continue;
+    for (const [index, value] of node.inputs.entries()) {
+      if (value === undefined || !isNamedSize(value, inference) || readsOnly(value, inputs, inference)) continue;
+      const parts = inference.operand(value)?.elements?.map((dim) => (isSymbolic(dim) ? named(dim, places) : [dim]));
+      if (parts === undefined || !parts.every((part) => part !== undefined)) continue;
+      const vector = emit.Concat(
+        parts.map((part) => ("text" in part ? write(part) : part)),
+        { axis: 0 },
+      );
+      graph.setInput(node, index, value.type?.dims?.length === 0 ? emit.Reshape([vector, []]) : vector);
+      changes.push(change(describe(node), `reads "${value.name}" from the inputs`));
+    }
+  }
+  if (changes.length > 0) removeUnusedEverywhere(model);
+  return changes;
+});
+
+type Place = readonly [input: Value, axis: number];
+
+interface NamedSize {
+  readonly text: string;
+  readonly factor: number;
+  readonly place: Place;
+}
+
+function named(dim: Symbolic, places: ReadonlyMap<string, Place>): NamedSize | undefined {
+  const [factor, name] = productParts(dim) ?? [1, dim.text];
+  const place = places.get(name);
+  return place === undefined ? undefined : { text: dim.text, factor, place };
+}
+
+/** Returns whether a value is a computed scalar or vector whose elements are known, some of them symbolic. */
+function isNamedSize(value: Value, inference: Inference): boolean {
+  const { type, dims, elements } = inference.operand(value) ?? {};
+  if (value.producer === undefined || value.role !== undefined || type !== "int64" || dims === undefined) return false;
+  return dims.length <= 1 && elements?.some(isSymbolic) === true;
+}
+
+/** Returns whether sizes come only from these values. */
+function readsOnly({ producer }: Value, inputs: ReadonlySet<Value>, inference: Inference): boolean {
+  return (producer?.inputs ?? []).every(
+    (input) =>
+      input === undefined ||
+      inputs.has(input) ||
+      (inference.operand(input)?.elements !== undefined && readsOnly(input, inputs, inference)),
+  );
 }
 
 /** Sizes first, then shared vectors, then where sizes are read, then axes that are split and merged again. None reads a large tensor. */
@@ -53,14 +154,13 @@ const forms = [1, 2, 3, passes.length];
 
 /** Applies passes in turn until none changes anything. @returns how many passes it needed, from the first to the last with a change. */
 async function settle(model: Model, turn: typeof passes, context?: Context): Promise<number> {
-  let taken = 0;
-  for (;;) {
-    let found = 0;
+  for (let needed = 0; ; ) {
+    let isChanged = false;
     for (const [index, pass] of turn.entries()) {
-      const { changes } = await pass(model, {}, context);
-      found += changes.length;
-      if (changes.length > 0) taken = Math.max(taken, index + 1);
+      if ((await pass(model, {}, context)).changes.length === 0) continue;
+      isChanged = true;
+      needed = Math.max(needed, index + 1);
     }
-    if (found === 0) return taken;
+    if (!isChanged) return needed;
   }
 }

@@ -25,9 +25,10 @@ import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
-import { stored } from "../edit/fold-mask.ts";
 import { keepLayerName } from "../edit/keep-layer-name.ts";
+import { stored } from "../edit/mask.ts";
 import { readStoredValue } from "../edit/stored.ts";
+import { change } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 /**
@@ -75,7 +76,7 @@ export async function fuseBatchNorms(
   },
 ): Promise<Outcome> {
   const inference = infer(model);
-  const isHeld = protectedValues(model, inference);
+  const isProtected = protectedValues(model, inference);
   const { engine } = options;
   const readBias: BiasReader = (bias) => {
     const { tensor } = bias;
@@ -98,23 +99,21 @@ export async function fuseBatchNorms(
     const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
     if (allowed === false) continue;
     const changing = allowed instanceof Miss ? allowed : layer;
-    const found = changing instanceof Miss ? changing : match(node, affine, changing, { ...options, readBias });
-    const held = found instanceof Miss || options.trained || normalizes ? undefined : heldAt(found, node, isHeld);
-    // Few sums are biases, so only failed normalizations are reported.
-    if (found instanceof Miss) {
-      if (normalizes) misses.push(new Miss(found.reason, describe(node)));
-    } else if (held === undefined) {
-      const done = await fold(model, node, found, inference);
-      if (!done) continue;
-      const what = normalizes ? "batch normalization folded in" : "scale or shift folded in";
-      changes.push({ at: found.layer.name, what, decidedBy: "global" });
+    const match = changing instanceof Miss ? changing : matchOf(node, affine, changing, { ...options, readBias });
+    if (match instanceof Miss) {
+      // Few sums are biases, so only failed normalizations are reported.
+      if (normalizes) misses.push(new Miss(match.reason, describe(node)));
+      continue;
     }
+    if (!options.trained && !normalizes && hasProtected(match, node, isProtected)) continue;
+    if (await fold(model, node, match, inference))
+      changes.push(change(match.layer.name, normalizes ? "batch normalization folded in" : "scale or shift folded in"));
   }
   return { changes, misses };
 }
 
-function heldAt({ layer }: Match, node: Node, isHeld: (value: Value) => boolean): Value | undefined {
-  return [layer.weight, layer.bias, ...node.inputs].find((value) => value !== undefined && isHeld(value));
+function hasProtected({ layer }: Match, node: Node, isProtected: (value: Value) => boolean): boolean {
+  return [layer.weight, layer.bias, ...node.inputs].some((value) => value !== undefined && isProtected(value));
 }
 
 interface Match {
@@ -131,7 +130,7 @@ function layerBefore(value: Value | undefined, inference: Inference): Layer | Mi
   return layer === undefined || layer instanceof Miss ? new Miss("no layer comes before it") : layer;
 }
 
-function match(
+function matchOf(
   node: Node,
   affine: Affine,
   layer: Layer,
@@ -153,24 +152,24 @@ function match(
   if (role.biasInput === undefined && role.bias !== undefined) return new Miss("the layer scales its bias");
   const read = bias === undefined ? undefined : readBias(bias);
   if (bias !== undefined && read === undefined) return new Miss("the layer's bias is computed");
-  const held = [weight, bias, ...values];
-  const holder = held.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
-  if (holder?.role !== undefined)
+  const operands = [weight, bias, ...values];
+  const marked = operands.find((value) => value?.role !== undefined && (!trained || value.role.kind === "tied"));
+  if (marked?.role !== undefined)
     return new Miss(
-      `"${holder.name}" is ${roleWords(holder.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
+      `"${marked.name}" is ${roleWords(marked.role)}: run \`pith simplify --finalize\` first (\`finalize\` in code)`,
     );
   return { layer, affine, bias: read, vectors };
 }
 
 /** Returns false if folding would not save a node: a shift without a bias input. */
-async function fold(model: Model, node: Node, found: Match, inference: Inference): Promise<boolean> {
-  const { layer, affine, vectors } = found;
+async function fold(model: Model, node: Node, match: Match, inference: Inference): Promise<boolean> {
+  const { layer, affine, vectors } = match;
   const { scale, shift } = affine.of((await Promise.all(vectors.map((tensor) => tensor.read()))).map(toFloat64));
   const channels = layer.outputs;
   const at = (values: Float64Array | undefined, channel: number): number =>
     values?.[values.length === 1 ? 0 : channel] ?? 0;
   const factors = Float64Array.from({ length: channels }, (_, channel) => at(scale, channel));
-  const dense = await found.bias?.();
+  const dense = await match.bias?.();
   const before = dense && toFloat64(dense);
   // Accepts one number, or one per channel along the channel axis; anything else is an added matrix.
   if (before !== undefined && before.length !== 1 && !isForChannels(dense?.dims ?? [], channels)) return false;

@@ -20,15 +20,13 @@ import {
   type PairRules,
   padsInWindows,
 } from "../../core/ops/pairs/index.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Change } from "../../core/pass/pass.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
-export const fusePairs = definePass({
-  id: "fuse-pairs",
-  summary: "Fuse pairs of nodes into one",
-  options: noOptions,
-  run: async (model) => ({ changes: fuse(model, fewerNodes), misses: [] }),
-});
+export const fusePairs = defineCleanUp("fuse-pairs", "Fuse pairs of nodes into one", (model) =>
+  fuse(model, fewerNodes),
+);
 
 /** Moves zero padding into windows, in place: ONNX Runtime does so only for floats. */
 export const movePadsIntoWindows = (model: Model): readonly Change[] => fuse(model, padsInWindows);
@@ -50,15 +48,15 @@ function walk(
   model: Model,
   rules: PairRules,
   inference: Inference,
-  isHeld: FusionContext["isHeld"],
+  isProtected: FusionContext["isProtected"],
 ): readonly Change[] {
-  const known = { rules, inference, isHeld, isRounded: leadsToCodes(model, inference) };
+  const context = { rules, inference, isProtected, isRounded: leadsToCodes(model, inference) };
   const changes: Change[] = [];
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
-    for (let what = fuseAt(model, node, known); what !== undefined; ) {
-      changes.push({ at: describe(node), what, decidedBy: "global" });
-      what = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, known) : undefined;
+    for (let rule = fuseAt(model, node, context); rule !== undefined; ) {
+      changes.push(change(describe(node), rule));
+      rule = graph.ownValue(node.outputs[0]?.name ?? "")?.producer === node ? fuseAt(model, node, context) : undefined;
     }
   }
   return changes;
@@ -67,7 +65,7 @@ function walk(
 interface FusionContext {
   readonly rules: PairRules;
   readonly inference: Inference;
-  readonly isHeld: (value: Value) => boolean;
+  readonly isProtected: (value: Value) => boolean;
   readonly isRounded: (node: Node) => boolean;
 }
 
@@ -75,7 +73,7 @@ interface FusionContext {
 function fuseAt(
   model: Model,
   second: Node,
-  { rules, inference, isHeld, isRounded }: FusionContext,
+  { rules, inference, isProtected, isRounded }: FusionContext,
 ): string | undefined {
   if (inference.at(second) instanceof Miss || second.outputs.some((output) => output?.role !== undefined))
     return undefined;
@@ -83,7 +81,7 @@ function fuseAt(
   for (const [input, value] of second.inputs.entries()) {
     const first = value?.producer;
     if (value === undefined || first === undefined || first.graph !== graph || first.outputs[0] !== value) continue;
-    if (value.role !== undefined || isHeld(value) || inference.at(first) instanceof Miss) continue;
+    if (value.role !== undefined || isProtected(value) || inference.at(first) instanceof Miss) continue;
     for (const rule of rules(first, second)) {
       if (rule.reorders === true && isRounded(second)) continue;
       const emit = emitInto(model, { before: second, by: "fuse-pairs", onNode: inference.visit });

@@ -18,6 +18,7 @@ import { inlineGraph, restoreNames } from "../../core/graph/inline.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { canTakeName, replaceUses } from "../../core/graph/replace.ts";
 import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import { change } from "./clean-up.ts";
 
 /**
  * Replaces calls of the model's own functions by their bodies, and removes uncalled functions.
@@ -42,13 +43,13 @@ export const inlineFunctions = definePass({
       const reason = whyNotInlined(model, called);
       if (reason !== undefined) misses.set(at, new Miss(reason, at));
       else {
-        const written = inline(model, node, called);
-        changes.push({ at, what: "written out", decidedBy: "global" });
-        for (const own of written.toReversed())
-          open.push(...[own, ...subgraphs(own).flatMap((graph) => [...allNodes(graph)])].reverse());
+        const inlined = inline(model, node, called);
+        changes.push(change(at, "written out"));
+        for (const next of inlined.toReversed())
+          open.push(...[next, ...subgraphs(next).flatMap((graph) => [...allNodes(graph)])].reverse());
       }
     }
-    if (dropFunctions(model)) changes.push({ at: "the model", what: "unused functions removed", decidedBy: "global" });
+    if (dropFunctions(model)) changes.push(change("the model", "unused functions removed"));
     return { changes, misses: [...misses.values()] };
   },
 });
@@ -59,17 +60,17 @@ function inline(model: Model, node: Node, called: LocalFunction): readonly Node[
   for (const [domain, version] of called.opsets)
     if (!model.header.opsets.has(domain) && domain !== "") model.header.opsets.set(domain, version);
   const body = instantiate(called, node);
-  const given = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
-  const inlined = inlineGraph(body, graph, { before: node, given });
+  const operands = new Map(body.inputs.map((input, index) => [input, node.inputs[index]] as const));
+  const inlined = inlineGraph(body, graph, { before: node, given: operands });
   node.outputs.forEach((output, index) => {
-    const made = inlined.outputs[index];
-    if (output === undefined || made === undefined) return;
-    if (output.stated !== undefined && made.producer !== undefined) made.type = output.stated;
-    replaceUses(output, made);
-    if (!inlined.names.has(made) || !canTakeName(made, graph)) return;
+    const result = inlined.outputs[index];
+    if (output === undefined || result === undefined) return;
+    if (output.stated !== undefined && result.producer !== undefined) result.type = output.stated;
+    replaceUses(output, result);
+    if (!inlined.names.has(result) || !canTakeName(result, graph)) return;
     const { name } = output;
     graph.rename(output, graph.freshName(`${name}_replaced`));
-    graph.rename(made, name);
+    graph.rename(result, name);
   });
   const outputs = new Set(inlined.outputs);
   graph.removeNode(node);
@@ -84,16 +85,16 @@ function dropFunctions(model: Model): boolean {
   const open = [model.graph];
   for (const graph of open)
     for (const node of allNodes(graph)) {
-      const found = functionOf(model, node);
-      if (found === undefined || called.has(found)) continue;
-      called.add(found);
-      open.push(found.graph);
+      const local = functionOf(model, node);
+      if (local === undefined || called.has(local)) continue;
+      called.add(local);
+      open.push(local.graph);
     }
   if (called.size === functions.length) return false;
   if (functions.length === header.functions.length)
     header.functions = header.functions.filter((_, index) => called.has(functions[index] as LocalFunction));
   else if (called.size === 0) header.functions = [];
   else return false;
-  model.functions = functions.filter((one) => called.has(one));
+  model.functions = functions.filter((local) => called.has(local));
   return true;
 }

@@ -7,6 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
+import { change } from "./clean-up.ts";
 
 export const keepOption = described(
   v.optional(v.array(v.string()), []),
@@ -36,22 +37,21 @@ export const keepOutputs = definePass({
     removeUnused(graph);
     const changes: Change[] = [];
     for (const value of [...before, ...read]) {
-      const gone = read.has(value) && value.uses.size === 0 && !kept.includes(value);
-      if (gone && graph.ownValue(value.name) === value) graph.removeValue(value);
-      if (gone || (before.includes(value) && !kept.includes(value)))
-        changes.push({ at: value.name, what: gone ? "no longer read" : "no longer an output", decidedBy: "global" });
+      if (kept.includes(value)) continue;
+      const isUnread = read.has(value) && value.uses.size === 0;
+      if (isUnread && graph.ownValue(value.name) === value) graph.removeValue(value);
+      if (isUnread || before.includes(value))
+        changes.push(change(value.name, isUnread ? "no longer read" : "no longer an output"));
     }
-    for (const value of kept)
-      if (!before.includes(value)) changes.push({ at: value.name, what: "is an output now", decidedBy: "global" });
-    if (changes.length === 0)
-      changes.push({ at: kept.map(({ name }) => name).join(", "), what: "order of outputs", decidedBy: "global" });
+    for (const value of kept) if (!before.includes(value)) changes.push(change(value.name, "is an output now"));
+    if (changes.length === 0) changes.push(change(kept.map(({ name }) => name).join(", "), "order of outputs"));
     return { changes, misses: [] };
   },
 });
 
 function valueNamed(model: Model, name: string): Value {
-  const found = model.graph.ownValue(name);
-  if (found !== undefined && found.tensor === undefined) return found;
+  const value = model.graph.ownValue(name);
+  if (value !== undefined && value.tensor === undefined) return value;
   throw new PithError("E_NAME", `The model has no value "${name}" to keep as an output.`, {
     hint: `Outputs: ${model.graph.outputs.map((output) => output.name).join(", ")}.`,
   });

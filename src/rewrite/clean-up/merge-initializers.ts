@@ -4,58 +4,52 @@
  * Tensors with roles (`protected.ts`) stay separate, and so do weights that are inputs of the model.
  */
 import { infer } from "../../core/analysis/infer.ts";
-import { allGraphs, type Graph, type Value } from "../../core/graph/graph.ts";
+import { allGraphs, allValues, type Graph, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
-import { type Change, type Context, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Change, Context } from "../../core/pass/pass.ts";
 import { bytesOf, bytesOfText, hexadecimal } from "../../core/tensor/dense.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import type { Tensor } from "../../core/tensor/types.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
 /** The minimum bytes of a tensor that moves out of a branch. */
-const leastMoved = 1024;
+const minMovedBytes = 1024;
 
-export const mergeInitializers = definePass({
-  id: "merge-initializers",
-  summary: "Store equal tensors once",
-  options: noOptions,
-  run: async (model, _, context) => ({ changes: await merge(model, groupsOf(model), context), misses: [] }),
-});
+export const mergeInitializers = defineCleanUp("merge-initializers", "Store equal tensors once", (model, context) =>
+  merge(groupsOf(model), context),
+);
 
 /** Stores weights once if several branches hold copies. Reads nothing in a model without branches. */
 export async function mergeAcrossBranches(model: Model, context: Context): Promise<void> {
   const groups = groupsOf(model).filter((group) => new Set(group.map(({ graph }) => graph)).size > 1);
-  await merge(model, groups, context);
+  await merge(groups, context);
 }
 
-async function merge(
-  _model: Model,
-  groups: readonly (readonly Value[])[],
-  { signal }: Context,
-): Promise<readonly Change[]> {
+async function merge(groups: readonly (readonly Value[])[], { signal }: Context): Promise<readonly Change[]> {
   const changes: Change[] = [];
   const names = new Map<Value, string>();
   for (const candidates of groups) {
-    const found = new Map<string, readonly Value[]>();
+    const byHash = new Map<string, readonly Value[]>();
     for (const value of candidates) {
       if (signal.aborted) return changes;
       if (value.tensor === undefined) continue;
       const { name, graph } = value;
       const hash = await tensorHash(value.tensor);
-      const known = found.get(hash) ?? [];
-      const [first, ...others] = known;
-      const seen = known.find((one) => graph.sees(one));
-      const kept = seen ?? moved(first, graph);
+      const equals = byHash.get(hash) ?? [];
+      const [first, ...more] = equals;
+      const visible = equals.find((equal) => graph.sees(equal));
+      const kept = visible ?? moveOut(first, graph);
       if (kept === undefined) {
-        found.set(hash, [...known, value]);
+        byHash.set(hash, [...equals, value]);
         continue;
       }
-      if (seen === undefined) {
-        found.set(hash, [kept, ...others]);
+      if (visible === undefined) {
+        byHash.set(hash, [kept, ...more]);
         names.set(kept, first?.name ?? kept.name);
       }
-      changes.push({ at: name, what: `stored once, as "${kept.name}"`, kind: "stored once", decidedBy: "global" });
+      changes.push(change(name, `stored once, as "${kept.name}"`, "stored once"));
       replaceUses(value, kept);
       graph.removeValue(value);
     }
@@ -65,10 +59,10 @@ async function merge(
 }
 
 /** Returns a stored tensor moved to the common outer graph of its own and another graph; undefined if it is too small. */
-function moved(value: Value | undefined, graph: Graph): Value | undefined {
-  if (value?.tensor === undefined || value.tensor.bytes < leastMoved) return undefined;
+function moveOut(value: Value | undefined, graph: Graph): Value | undefined {
+  if (value?.tensor === undefined || value.tensor.bytes < minMovedBytes) return undefined;
   const around = new Set<Graph | undefined>();
-  for (let at: Graph | undefined = graph; at !== undefined; at = at.parent?.graph) around.add(at);
+  for (let outer: Graph | undefined = graph; outer !== undefined; outer = outer.parent?.graph) around.add(outer);
   let to: Graph | undefined = value.graph;
   while (!around.has(to)) to = to?.parent?.graph;
   const { name, tensor, role } = value;
@@ -80,12 +74,11 @@ function moved(value: Value | undefined, graph: Graph): Value | undefined {
 }
 
 function groupsOf(model: Model): readonly (readonly Value[])[] {
-  const isHeld = protectedValues(model, infer(model));
-  const graphs = [...allGraphs(model.graph)];
-  const known = new Set(graphs.flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
-  const stored = graphs
-    .flatMap((graph) => [...graph.values()])
-    .filter((value) => value.tensor !== undefined && !known.has(value) && !isHeld(value));
+  const isProtected = protectedValues(model, infer(model));
+  const ports = new Set([...allGraphs(model.graph)].flatMap(({ inputs, outputs }) => [...inputs, ...outputs]));
+  const stored = [...allValues(model.graph)].filter(
+    (value) => value.tensor !== undefined && !ports.has(value) && !isProtected(value),
+  );
   const groups = groupBy(stored, ({ tensor }) => `${tensor?.type} ${tensor?.dims.join(" ")} ${tensor?.bytes}`);
   return [...groups.values()].filter((group) => group.length > 1);
 }

@@ -2,8 +2,7 @@ import { expect, test } from "vitest";
 import { channelGroups, freedomOf, removable } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { freeChannels } from "./free-channels.ts";
-import { partVectors } from "./part-vectors.ts";
+import { freeChannels, partVectors } from "./free-channels.ts";
 
 const network = () =>
   parseModel(`opset 17

@@ -9,18 +9,17 @@ import type { Model } from "../../core/graph/model.ts";
 
 /** Returns whether a value is protected, or depends on a protected stored tensor. */
 export function protectedValues(model: Model, inference: Inference): (value: Value) => boolean {
-  const kept = new Set<Value>();
-  for (const value of allValues(model.graph)) if (value.role !== undefined) kept.add(value);
-  if (kept.size === 0) return () => false;
-  for (const root of parameterRoots(model, inference)) kept.add(root);
-  const known = new Map<Value, boolean>();
+  const fixed = new Set([...allValues(model.graph)].filter(({ role }) => role !== undefined));
+  if (fixed.size === 0) return () => false;
+  for (const root of parameterRoots(model, inference)) fixed.add(root);
+  const results = new Map<Value, boolean>();
   const isProtected = (value: Value): boolean => {
-    const before = known.get(value);
-    if (before !== undefined) return before;
-    const made = inference.operand(value)?.stored === true ? (value.producer?.inputs ?? []) : [];
-    const found = kept.has(value) || made.some((input) => input !== undefined && isProtected(input));
-    known.set(value, found);
-    return found;
+    const cached = results.get(value);
+    if (cached !== undefined) return cached;
+    const sources = inference.operand(value)?.stored === true ? (value.producer?.inputs ?? []) : [];
+    const result = fixed.has(value) || sources.some((source) => source !== undefined && isProtected(source));
+    results.set(value, result);
+    return result;
   };
   return isProtected;
 }

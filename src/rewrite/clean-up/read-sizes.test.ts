@@ -6,8 +6,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel, printModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
 import { float32 } from "../../core/tensor/dense.ts";
-import { freeChannels, withFreeChannels } from "./free-channels.ts";
-import { readSizes } from "./read-sizes.ts";
+import { freeChannels, readSizes, withFreeChannels } from "./free-channels.ts";
 
 /** Heads of a layer, put together again in a shape that is read off the heads. */
 const heads = (rows = "seq"): Model =>

@@ -7,42 +7,39 @@ import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allGraphs, describe, type Graph, type Node } from "../../core/graph/graph.ts";
 import { inlineGraph, restoreNames } from "../../core/graph/inline.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Change } from "../../core/pass/pass.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 import { protectedValues } from "./protected.ts";
 
-export const resolveConditions = definePass({
-  id: "resolve-conditions",
-  summary: "Inline the branch of an If whose condition is known",
-  options: noOptions,
-  async run(model) {
+export const resolveConditions = defineCleanUp(
+  "resolve-conditions",
+  "Inline the branch of an If whose condition is known",
+  (model) => {
     const changes: Change[] = [];
     // A branch can compute the condition of the next.
-    for (let found = true; found; ) {
-      found = false;
+    for (let isChanged = true; isChanged; ) {
+      isChanged = false;
       const inference = infer(model);
-      const isHeld = protectedValues(model, inference);
+      const isProtected = protectedValues(model, inference);
       for (const graph of [...allGraphs(model.graph)]) {
         for (const node of graph.nodes()) {
           const [condition] = node.inputs;
-          const taken = branchTaken(node, inference);
-          if (taken === undefined || condition === undefined || isHeld(condition)) continue;
+          const branch = branchTaken(node, inference);
+          if (branch === undefined || condition === undefined || isProtected(condition)) continue;
           const at = describe(node);
-          takeBranch(graph, node, taken.branch);
-          changes.push({ at, what: `branch inlined: its condition is always ${taken.truth}`, decidedBy: "global" });
-          found = true;
+          takeBranch(graph, node, branch.graph);
+          changes.push(change(at, `branch inlined: its condition is always ${branch.truth}`));
+          isChanged = true;
         }
         // Subgraphs of a removed If are no longer in the model.
-        if (found) break;
+        if (isChanged) break;
       }
     }
-    return { changes, misses: [] };
+    return changes;
   },
-});
+);
 
-function branchTaken(
-  node: Node,
-  inference: Inference,
-): { readonly truth: boolean; readonly branch: Graph } | undefined {
+function branchTaken(node: Node, inference: Inference): { readonly truth: boolean; readonly graph: Graph } | undefined {
   const [yes, no] = [node.attributes.get("then_branch"), node.attributes.get("else_branch")];
   const [condition] = node.inputs;
   if (yes?.kind !== "graph" || no?.kind !== "graph" || condition === undefined) return undefined;
@@ -50,16 +47,16 @@ function branchTaken(
   const element = small?.data[0] ?? elements?.[0];
   if (element === undefined || typeof element === "object") return undefined;
   const truth = Number(element) !== 0;
-  return { truth, branch: truth ? yes.value : no.value };
+  return { truth, graph: truth ? yes.value : no.value };
 }
 
 function takeBranch(graph: Graph, node: Node, branch: Graph): void {
   const inlined = inlineGraph(branch, graph, { before: node });
   node.outputs.forEach((output, index) => {
-    const made = inlined.outputs[index];
-    if (output === undefined || made === undefined) return;
-    if (made.stated === undefined && output.stated !== undefined) made.type = output.stated;
-    replaceUses(output, made);
+    const result = inlined.outputs[index];
+    if (output === undefined || result === undefined) return;
+    if (result.stated === undefined && output.stated !== undefined) result.type = output.stated;
+    replaceUses(output, result);
   });
   graph.removeNode(node);
   restoreNames(graph, inlined);

@@ -13,6 +13,7 @@ import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { dimsText, elementCount, isSymbolic } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { change } from "./clean-up.ts";
 
 const number = v.union([v.number(), v.boolean()], "takes a number");
 
@@ -34,7 +35,7 @@ export const setInputs = definePass({
   options: v.strictObject({ set: setOption }),
   async run(model, { set }) {
     const filled = Object.entries(set).map(
-      ([name, given]) => [inputNamed(model, name), contentOf(model, name, given)] as const,
+      ([name, content]) => [inputNamed(model, name), contentOf(model, name, content)] as const,
     );
     const { graph } = model;
     for (const [input, dense] of filled) {
@@ -43,7 +44,7 @@ export const setInputs = definePass({
       input.type = { type: dense.type, dims: dense.dims };
     }
     return {
-      changes: filled.map(([{ name }]) => ({ at: name, what: "fixed to a value", decidedBy: "global" as const })),
+      changes: filled.map(([{ name }]) => change(name, "fixed to a value")),
       misses: [],
     };
   },
@@ -51,29 +52,33 @@ export const setInputs = definePass({
 
 function inputNamed(model: Model, name: string): Model["graph"]["feeds"][number] {
   const { feeds } = model.graph;
-  const found = feeds.find((input) => input.name === name);
-  if (found !== undefined) return found;
+  const input = feeds.find((feed) => feed.name === name);
+  if (input !== undefined) return input;
   throw new PithError("E_NAME", `The model has no input "${name}" to set.`, {
-    hint: `Inputs: ${feeds.map((input) => input.name).join(", ") || "none"}.`,
+    hint: `Inputs: ${feeds.map((feed) => feed.name).join(", ") || "none"}.`,
   });
 }
 
 /** Converts a value to a tensor: one number for all elements, or each in row-major order. @throws PithError as `setInputs`. */
-export function contentOf(model: Model, name: string, given: number | boolean | readonly (number | boolean)[]): Dense {
+export function contentOf(
+  model: Model,
+  name: string,
+  content: number | boolean | readonly (number | boolean)[],
+): Dense {
   const { type } = inputNamed(model, name);
-  const numbers = [given].flat().map(Number);
+  const numbers = [content].flat().map(Number);
   const kind = type?.type;
   if (kind === undefined || kind === "string" || kind === "complex64" || kind === "complex128" || kind === "float8e8m0")
     throw new PithError(
       "E_TYPE_MISMATCH",
       `Input "${name}" is ${kind ?? "of unknown type"}: no number can be stored for it.`,
     );
-  const whole = !kind.startsWith("float") && kind !== "bfloat16";
-  const odd = whole ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
+  const isInteger = !kind.startsWith("float") && kind !== "bfloat16";
+  const odd = isInteger ? numbers.find((value) => !Number.isSafeInteger(value)) : undefined;
   if (odd !== undefined) throw new PithError("E_TYPE_MISMATCH", `Input "${name}" takes ${kind}, got ${odd}.`);
-  const dims = filledDims(type?.dims, Array.isArray(given), numbers.length);
+  const dims = filledDims(type?.dims, Array.isArray(content), numbers.length);
   const count = dims === undefined ? Number.NaN : elementCount(dims);
-  const filled = Array.isArray(given) ? numbers : Array.from({ length: count || 0 }, () => Number(given));
+  const filled = Array.isArray(content) ? numbers : Array.from({ length: count || 0 }, () => Number(content));
   if (dims === undefined || count !== filled.length) {
     const shape = dimsText(type?.dims);
     throw new PithError("E_SHAPE_MISMATCH", `Input "${name}" is ${kind}${shape}, got ${numbers.length} numbers.`, {
@@ -90,8 +95,8 @@ function fixHint(dims: Dims = []): string {
     const sizes = open.slice(0, -1).map((name) => `${name}=1`);
     return `Fix the sizes of named dimensions as well, with \`fix\`: ${sizes.join(",")}.`;
   }
-  const known = dims.reduce<number>((product, dim) => (isSymbolic(dim) ? product : product * dim), 1);
-  return open.length === 0 ? `It takes ${known} numbers.` : `It requires a multiple of ${known} numbers.`;
+  const count = elementCount(dims.filter((dim) => !isSymbolic(dim)));
+  return open.length === 0 ? `It takes ${count} numbers.` : `It requires a multiple of ${count} numbers.`;
 }
 
 type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
@@ -99,8 +104,9 @@ type Dims = NonNullable<Model["graph"]["feeds"][number]["type"]>["dims"];
 /** A single open dimension gets the list's length; for one number, all open dimensions are 1. */
 function filledDims(dims: Dims, listed: boolean, count: number): readonly number[] | undefined {
   if (dims === undefined) return listed ? [count] : [];
-  const known = dims.reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : product), 1);
-  const open = dims.filter((dim) => typeof dim !== "number").length;
-  if ((open > 1 && count !== 1) || (open === 1 && count % known !== 0)) return undefined;
-  return dims.map((dim) => (typeof dim === "number" ? dim : open > 1 ? 1 : count / known));
+  const fixed = dims.filter((dim) => typeof dim === "number");
+  const open = dims.length - fixed.length;
+  const size = elementCount(fixed);
+  if ((open > 1 && count !== 1) || (open === 1 && count % size !== 0)) return undefined;
+  return dims.map((dim) => (typeof dim === "number" ? dim : open > 1 ? 1 : count / size));
 }

@@ -4,8 +4,7 @@ import { throwIfAborted } from "../../core/errors.ts";
 import { described } from "../../core/pass/options.ts";
 import { definePass, type Outcome } from "../../core/pass/pass.ts";
 import { deduplicate } from "./deduplicate.ts";
-import { dropNotes } from "./drop-notes.ts";
-import { dropUnused } from "./drop-unused.ts";
+import { dropNotes, dropUnused } from "./drop-unused.ts";
 import { finalize } from "./finalize.ts";
 import { fixDimensions, fixOption } from "./fix-dimensions.ts";
 import { foldConstants } from "./fold-constants.ts";
@@ -36,11 +35,10 @@ const cleanUps = [
 ];
 
 /** The maximum number of rounds: more means that two passes undo each other, a bug. */
-const most = 50;
+const maxRounds = 50;
 
 /**
- * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops the exporter's metadata
- * (`drop-notes.ts`). First sets inputs, fixes dimensions, keeps outputs and removes roles (`finalize.ts`), if requested: without roles,
+ * Simplifies a model in place: folds constants, fuses nodes, removes identities and constant channels, and drops the exporter's metadata. First sets inputs, fixes dimensions, keeps outputs and removes roles (`finalize.ts`), if requested: without roles,
  * trained batch normalization and masks are folded, too.
  * @throws PithError E_NAME for inputs, dimensions or outputs that are not there, E_STOPPED on the context's signal.
  * @example
@@ -59,17 +57,17 @@ export const simplify = definePass({
     ),
   }),
   async run(model, { set, fix, keepOutputs: outputs, finalize: over }, context) {
-    const asked: Outcome[] = [
+    const requested: Outcome[] = [
       // Dimensions first: they determine the number of elements of an input.
       await fixDimensions(model, { fix }, context),
       await setInputs(model, { set }, context),
       await keepOutputs(model, { outputs }, context),
       ...(over ? [await finalize(model, {}, context)] : []),
     ];
-    const changes = asked.flatMap((outcome) => outcome.changes);
+    const changes = requested.flatMap((outcome) => outcome.changes);
     let misses: Outcome["misses"] = [];
-    for (let round = 0; round < most; round++) {
-      let found = 0;
+    for (let round = 0; round < maxRounds; round++) {
+      let changed = 0;
       misses = [];
       for (const [done, pass] of cleanUps.entries()) {
         throwIfAborted(context.signal);
@@ -77,9 +75,9 @@ export const simplify = definePass({
         context.progress(done + 1, cleanUps.length);
         changes.push(...outcome.changes);
         misses = [...misses, ...outcome.misses];
-        found += outcome.changes.length;
+        changed += outcome.changes.length;
       }
-      if (found > 0) continue;
+      if (changed > 0) continue;
       // Reads every weight, so it runs last, and again only after a change.
       const { dropDeadChannels } = await import("./drop-dead-channels.ts");
       const dead = await dropDeadChannels(model, {}, context);

@@ -11,70 +11,66 @@ import { allNodes, describe, type Node, type Value } from "../../core/graph/grap
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses, substitute } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { type Change, definePass, noOptions } from "../../core/pass/pass.ts";
+import type { Change } from "../../core/pass/pass.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import { change, defineCleanUp } from "./clean-up.ts";
 
-export const storeConstants = definePass({
-  id: "store-constants",
-  summary: "Turn Constant nodes into stored tensors",
-  options: noOptions,
-  async run(model) {
-    const inference = infer(model);
-    const changes: Change[] = [];
-    for (const node of allNodes(model.graph)) {
-      const { graph } = node;
-      const [output] = node.outputs;
-      if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
-      // Optional and sequence values come from nodes without inputs, too.
-      if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
-      const tensor = heldTensor(node);
-      if (tensor === undefined) continue;
-      const at = describe(node);
-      storeInPlace(output, tensor);
-      changes.push({ at, what: "Constant node stored as a tensor", decidedBy: "global" });
-    }
-    return { changes, misses: [] };
-  },
+export const storeConstants = defineCleanUp("store-constants", "Turn Constant nodes into stored tensors", (model) => {
+  const inference = infer(model);
+  const changes: Change[] = [];
+  for (const node of allNodes(model.graph)) {
+    const { graph } = node;
+    const [output] = node.outputs;
+    if (node.inputs.length > 0 || node.outputs.length !== 1 || output === undefined || isRandom(node)) continue;
+    // Optional and sequence values come from nodes without inputs, too.
+    if (inference.at(node) instanceof Miss || graph.isOutput(output)) continue;
+    const tensor = constantOf(node);
+    if (tensor === undefined) continue;
+    const at = describe(node);
+    storeInPlace(output, tensor);
+    changes.push(change(at, "Constant node stored as a tensor"));
+  }
+  return changes;
 });
 
 /** Stores the weights in Constant nodes. If the pass then changes nothing, the nodes are restored (`definePass`). */
 export function storeWeights(model: Model): void {
-  lift(model);
-  skipHandingOn(model);
+  storeConstantWeights(model);
+  skipIdentities(model);
 }
 
-export function heldTensor(node: Node): Tensor | undefined {
+export function constantOf(node: Node): Tensor | undefined {
   return entryOf(node)?.holds?.((name) => node.attributes.get(name));
 }
 
 /** Moves names and roles to the stored tensors. Scalars, graph arithmetic and model outputs stay. */
-function lift({ graph, header }: Model): void {
-  const stored: Value[] = [];
+function storeConstantWeights({ graph, header }: Model): void {
+  const inputs: Value[] = [];
   for (const node of allNodes(graph)) {
-    const tensor = heldTensor(node);
-    const [made] = node.outputs;
-    if (tensor === undefined || made === undefined || node.graph.isOutput(made)) continue;
+    const tensor = constantOf(node);
+    const [output] = node.outputs;
+    if (tensor === undefined || output === undefined || node.graph.isOutput(output)) continue;
     if (arithmeticTypes.has(tensor.type) || tensor.dims.length === 0) continue;
-    stored.push(storeInPlace(made, tensor));
+    const value = storeInPlace(output, tensor);
+    if (value.graph === graph) inputs.push(value);
   }
   // Up to IR 3 a stored tensor must be an input.
-  const own = stored.filter((value) => value.graph === graph);
-  if (header.irVersion < 4 && own.length > 0) graph.setInputs([...graph.inputs, ...own]);
+  if (header.irVersion < 4 && inputs.length > 0) graph.setInputs([...graph.inputs, ...inputs]);
 }
 
-function skipHandingOn(model: Model): void {
+function skipIdentities(model: Model): void {
   let inference: Inference | undefined;
   for (const node of allNodes(model.graph)) {
     const { graph } = node;
-    const [weight, ...others] = node.inputs;
-    const [made, ...more] = node.outputs;
-    if (weight?.tensor === undefined || made === undefined || others.length > 0 || more.length > 0) continue;
-    if (arithmeticTypes.has(weight.tensor.type) || made.role !== undefined || graph.isOutput(made)) continue;
+    const [weight] = node.inputs;
+    const [output] = node.outputs;
+    if (weight?.tensor === undefined || output === undefined) continue;
+    if (node.inputs.length > 1 || node.outputs.length > 1) continue;
+    if (arithmeticTypes.has(weight.tensor.type) || output.role !== undefined || graph.isOutput(output)) continue;
     inference ??= infer(model);
-    const bound = inference.at(node);
-    if (bound instanceof Miss || bound.unchanged() !== 0) continue;
-    replaceUses(made, weight);
+    if (inference.facet(node, "unchanged") !== 0) continue;
+    replaceUses(output, weight);
     graph.removeNode(node);
   }
 }

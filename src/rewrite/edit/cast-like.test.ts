@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
 import { parseModel, printNode } from "../../core/graph/text.ts";
 import { assertValid } from "../../core/graph/verify.ts";
-import { castsByType } from "./cast-like.ts";
+import { castsByType } from "./lower-fused.ts";
 
 test("a bias that takes its type from an activation depends on stored tensors alone", () => {
   const model = parseModel(`opset 17

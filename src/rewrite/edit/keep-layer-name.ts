@@ -4,9 +4,9 @@ import { nodeName, type Value } from "../../core/graph/graph.ts";
 
 /** Names the node of a layer that is named after its output, before that output is renamed or moved. */
 export function keepLayerName({ name, node, role: { part } }: Layer): void {
-  const own = nodeName(node);
-  if (node.name !== "" || node.graph.hasNode(own)) return;
-  if (name === partName(own, part) || name === layerName("", node, part)) node.name = own;
+  const defaultName = nodeName(node);
+  if (node.name !== "" || node.graph.hasNode(defaultName)) return;
+  if (name === partName(defaultName, part) || name === layerName("", node, part)) node.name = defaultName;
 }
 
 /** Gives the producer of a value the name and module path of the layer that it replaces. */

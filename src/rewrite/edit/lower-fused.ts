@@ -10,7 +10,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import { allGraphs, allNodes, describe, type Node } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeUnused, removeUnusedEverywhere } from "../../core/graph/remove-unused.ts";
-import { replaceNode } from "../../core/graph/replace.ts";
+import { replaceNode, substitute } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import { described } from "../../core/pass/options.ts";
 import { type Change, definePass } from "../../core/pass/pass.ts";
@@ -38,8 +38,7 @@ export const lowerFused = definePass({
       const name = node.domain === "" ? node.op : `${node.domain}.${node.op}`;
       return isNamed(patterns, name) && entryOf(node)?.facets.lower === true;
     };
-    const found = [...allNodes(model.graph)].some(chosen);
-    if (!found) return { changes: [], misses: [] };
+    if (![...allNodes(model.graph)].some(chosen)) return { changes: [], misses: [] };
     const version = model.opsets.get("") ?? loweringOpset;
     const changes: Change[] = [];
     if (version < loweringOpset) {
@@ -73,4 +72,29 @@ function lowerAll(model: Model, chosen: (node: Node) => boolean, changes: Change
     }
   }
   return misses;
+}
+
+/**
+ * Replaces operators of which an input only gives a type, such as CastLike, by primitives, in place, if the type is known.
+ * @returns their number.
+ */
+export function castsByType(model: Model): number {
+  const inference = infer(model);
+  let count = 0;
+  for (const node of allNodes(model.graph)) {
+    const [output] = node.outputs;
+    if (output === undefined || entryOf(node)?.typeOnly === undefined) continue;
+    const bound = inference.at(node);
+    if (bound instanceof Miss) continue;
+    const emit = emitInto(model, { before: node, by: "cast-like" });
+    const lowered = bound.lower(emit.named(`${output.name}_cast`), node.inputs);
+    if (lowered instanceof Miss) continue;
+    const [cast] = lowered;
+    if (cast === undefined) continue;
+    cast.type = output.type;
+    cast.role = output.role;
+    substitute(output, cast);
+    count++;
+  }
+  return count;
 }

@@ -28,7 +28,7 @@ const irVersionFor = (opset: number): number =>
 export function raiseOpset(model: Model, version: number): void {
   const from = model.opsets.get("") ?? 1;
   if (from >= version) return;
-  const plan = planned(model, from, version);
+  const plan = planConversion(model, from, version);
   const restore = plan.lowered.length > 0 ? snapshot(model) : () => {};
   try {
     carryOut(model, from, version, plan);
@@ -43,17 +43,17 @@ interface Plan {
   readonly lowered: readonly { readonly node: Node; readonly bound: Bound; readonly reason: string }[];
 }
 
-function planned(model: Model, from: number, version: number): Plan {
+function planConversion(model: Model, from: number, version: number): Plan {
   const inference = infer(model);
   const moves: (() => void)[] = [];
   const lowered: Plan["lowered"][number][] = [];
   for (const node of allNodes(model.graph)) {
     if (node.domain !== "") continue;
-    const move = carry(node, from, version, inference);
+    const move = moveOf(node, from, version, inference);
     if (!(move instanceof Miss)) moves.push(move);
     else {
       const bound = inference.at(node);
-      if (bound instanceof Miss) throw refused(node, from, version, move.reason);
+      if (bound instanceof Miss) throw conversionError(node, from, version, move.reason);
       lowered.push({ node, bound, reason: move.reason });
     }
   }
@@ -68,7 +68,7 @@ function carryOut(model: Model, from: number, version: number, { moves, lowered 
   for (const { node, bound, reason } of lowered) {
     const emit = emitInto(model, { before: node, by: "raise-opset", onNode });
     const primitives = bound.lower(emit, node.inputs);
-    if (primitives instanceof Miss) throw refused(node, from, version, reason);
+    if (primitives instanceof Miss) throw conversionError(node, from, version, reason);
     replaceNode(node, primitives);
   }
   // Files up to IR 3 list weights as inputs; from IR 4 on callers could override them.
@@ -76,7 +76,7 @@ function carryOut(model: Model, from: number, version: number, { moves, lowered 
   model.header.irVersion = Math.max(model.header.irVersion, irVersionFor(version));
 }
 
-function refused(node: Node, from: number, version: number, reason: string): PithError {
+function conversionError(node: Node, from: number, version: number, reason: string): PithError {
   return new PithError(
     "E_UNSUPPORTED",
     `${describe(node)} cannot be converted from opset ${from} to ${version}: ${reason}`,
@@ -85,7 +85,7 @@ function refused(node: Node, from: number, version: number, reason: string): Pit
 }
 
 /** Returns the change of a node, or why it cannot be carried over. */
-function carry(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
+function moveOf(node: Node, from: number, to: number, inference: Inference): (() => void) | Miss {
   const [before, after] = [schemaAt("", node.op, from), schemaAt("", node.op, to)];
   if (before !== undefined && before.since === after?.since) return () => {};
   // Operators outside the specification do not change with its versions.
@@ -98,9 +98,9 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   });
   const inputs: unknown[] = [...node.inputs];
   for (const { input, constant } of moved) inputs[input] = constant;
-  const left = [...node.attributes.keys()].filter((name) => !moved.some((one) => one.name === name));
-  const kept = left.filter((name) => after?.attributes.has(name) !== false);
-  const dropped = left.filter((name) => !kept.includes(name));
+  const unmoved = [...node.attributes.keys()].filter((name) => !moved.some((attribute) => attribute.name === name));
+  const kept = unmoved.filter((name) => after?.attributes.has(name) !== false);
+  const dropped = unmoved.filter((name) => !kept.includes(name));
   const legal = (attributes: readonly string[]): unknown =>
     checkForm("", node.op, to, { inputs, outputs: node.outputs, attributes });
   const form = legal(kept);
@@ -111,17 +111,17 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
   const site = inference.site(node);
   const newInputs = [...site.inputs];
   for (const { input, constant } of moved) {
-    const whole = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
-    newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...whole };
+    const elements = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
+    newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...elements };
   }
-  const spelled = respelled(op, node, from, to);
+  const renamed = renamedAttributes(op, node, from, to);
   const attribute = (name: string): Attribute | undefined =>
-    spelled?.get(name) ?? (kept.includes(name) ? node.attributes.get(name) : undefined);
+    renamed?.get(name) ?? (kept.includes(name) ? node.attributes.get(name) : undefined);
   const same = sameSettings(op, site, { ...site, version: to, inputs: newInputs, attribute });
   if (same instanceof Miss) return new Miss(`${same.reason}.`);
   if (!same) {
-    const gone = legal(left);
-    return gone instanceof Miss ? gone : new Miss("its defaults changed between the opsets.");
+    const wrongForm = legal(unmoved);
+    return wrongForm instanceof Miss ? wrongForm : new Miss("its defaults changed between the opsets.");
   }
   // Since Split accepts uneven parts, equal parts need `num_outputs`.
   const counts = after?.attributes.has("num_outputs") === true && before?.attributes.has("num_outputs") !== true;
@@ -129,7 +129,7 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
     const { graph } = node;
     if (counts && inputs[1] === undefined)
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
-    for (const [name, value] of spelled ?? []) graph.setAttribute(node, name, value);
+    for (const [name, value] of renamed ?? []) graph.setAttribute(node, name, value);
     for (const name of dropped) graph.setAttribute(node, name, undefined);
     for (const { name, input, constant } of moved) {
       graph.setAttribute(node, name, undefined);
@@ -139,7 +139,12 @@ function carry(node: Node, from: number, to: number, inference: Inference): (() 
 }
 
 /** Returns the attribute whose values were renamed, or whose default changed, as the newer version writes it. */
-function respelled({ renamed }: Op, node: Node, from: number, to: number): ReadonlyMap<string, Attribute> | undefined {
+function renamedAttributes(
+  { renamed }: Op,
+  node: Node,
+  from: number,
+  to: number,
+): ReadonlyMap<string, Attribute> | undefined {
   if (renamed === undefined || from >= renamed.since || renamed.since > to) return undefined;
   const old = node.attributes.get(renamed.attribute)?.value;
   const value = old === undefined ? renamed.absent : renamed.values?.[String(old)];
@@ -169,16 +174,16 @@ const ranks = [0, 1, 2, 3, 4, 5, 6, 7, 8];
 
 /** Returns whether a definition reads the same settings at two sites, for every possible unknown rank or content. */
 function sameSettings(op: Op, before: Site, after: Site): boolean | Miss {
-  const own = compared(op, before, after);
-  if (!(own instanceof Miss)) return own;
-  const found = ranks
-    .map((rank) => compared(op, assuming(before, rank), assuming(after, rank)))
-    .filter((same) => !(same instanceof Miss));
-  return found.length === 0 ? own : found.every(Boolean);
+  const same = compareSettings(op, before, after);
+  if (!(same instanceof Miss)) return same;
+  const results = ranks
+    .map((rank) => compareSettings(op, assumeRank(before, rank), assumeRank(after, rank)))
+    .filter((result) => !(result instanceof Miss));
+  return results.length === 0 ? same : results.every(Boolean);
 }
 
 /** Assumes this rank for tensors of unknown rank, and nonnegative values for computed integers (axes, sizes). */
-function assuming(site: Site, rank: number): Site {
+function assumeRank(site: Site, rank: number): Site {
   const inputs = site.inputs.map((operand) => {
     if (operand === undefined || operand.container !== undefined) return operand;
     const dims = operand.dims ?? Array.from({ length: rank }, (_, axis) => unknownDim("rank", axis));
@@ -191,11 +196,11 @@ function assuming(site: Site, rank: number): Site {
 }
 
 /** Returns a Miss if the definition cannot read the settings. */
-function compared(op: Op, before: Site, after: Site): boolean | Miss {
+function compareSettings(op: Op, before: Site, after: Site): boolean | Miss {
   try {
-    const [old, now] = [op.settings(before), op.settings(after)];
-    if (old instanceof Miss) return old;
-    return now instanceof Miss ? now : JSON.stringify(old, plain) === JSON.stringify(now, plain);
+    const [first, second] = [op.settings(before), op.settings(after)];
+    if (first instanceof Miss) return first;
+    return second instanceof Miss ? second : JSON.stringify(first, plain) === JSON.stringify(second, plain);
   } catch (error) {
     return new Miss(stripPeriod(asPithError(error).sentence));
   }

@@ -32,32 +32,34 @@ export interface Stream {
 
 /** Returns the streams of the main graph whose channels are all in stored tensors and that the graph allows to rotate. */
 export function rotationStreams(model: Model, inference: Inference): readonly Stream[] {
-  const bound = channelGroups(model, inference).filter(({ refused }) => refused.size > 0);
-  const meets = ({ slices }: { readonly slices: readonly Slice[] }): boolean =>
-    bound.some((group) =>
-      group.slices.some((own) => slices.some(({ value, axis }) => value === own.value && axis === own.axis)),
-    );
-  const held = channelGroups(model, inference, { throughNorms: true }).filter(
-    (group) => group.refused.size === 0 && meets(group),
+  const refusedSlices = channelGroups(model, inference).flatMap(({ refused, slices }) =>
+    refused.size > 0 ? slices : [],
   );
-  if (held.length === 0) return [];
+  const tied = channelGroups(model, inference, { throughNorms: true }).filter(
+    ({ refused, slices }) =>
+      refused.size === 0 &&
+      refusedSlices.some((slice) => slices.some(({ value, axis }) => value === slice.value && axis === slice.axis)),
+  );
+  if (tied.length === 0) return [];
   const groups = scaleGroups(model, inference);
-  return held.flatMap(({ units, slices }): readonly Stream[] => {
+  return tied.flatMap(({ units, slices }): readonly Stream[] => {
     const stored = slices.filter(({ value }) => value.tensor !== undefined && isFloat(value.tensor.type));
     if (stored.some(({ unitOf }) => !isOrder(unitOf, units))) return [];
     const scales = new Map<Value, ScaleGroup>();
-    const others: Slice[] = [];
+    const rotated: Slice[] = [];
     for (const slice of stored) {
       if (!isScale(slice.value, inference)) {
-        others.push(slice);
+        rotated.push(slice);
         continue;
       }
-      const group = groups.find((one) => one.slices.some(({ value, power }) => value === slice.value && power === 1));
+      const group = groups.find((candidate) =>
+        candidate.slices.some(({ value, power }) => value === slice.value && power === 1),
+      );
       if (group === undefined || group.refused.size > 0) return [];
       scales.set(slice.value, group);
     }
     const [name] = scales.keys();
-    return name === undefined ? [] : [{ units, name: name.name, scales, slices: others }];
+    return name === undefined ? [] : [{ units, name: name.name, scales, slices: rotated }];
   });
 }
 
@@ -66,10 +68,7 @@ const isOrder = (unitOf: Int32Array, units: number): boolean =>
 
 const isScale = (value: Value, inference: Inference): boolean =>
   fixedDims(value.type?.dims)?.length === 1 &&
-  [...value.uses].some(({ node, input }) => {
-    const bound = inference.at(node);
-    return !(bound instanceof Miss) && bound.scales().includes(input);
-  });
+  [...value.uses].some(({ node, input }) => inference.facet(node, "scales")?.includes(input) === true);
 
 /** Rotates a stream in place; returns a Miss without changes if a scale cannot move into its readers. */
 export async function rotate(model: Model, stream: Stream, seed: number): Promise<Miss | undefined> {

@@ -1,13 +1,14 @@
 /** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
-import { maskedBy } from "../../core/analysis/masks.ts";
+import { maskedAt, maskedBy } from "../../core/analysis/masks.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { PithError } from "../../core/errors.ts";
 import { extract } from "../../core/graph/extract.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { isFloat, toFloats } from "../../core/tensor/convert.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { maskedReader, stored } from "./fold-mask.ts";
+import { maskedReader, stored } from "./mask.ts";
 
 /** Returns a reader for a stored value or a masked parameter, which runs nothing and is independent of later graph changes. */
 export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
@@ -27,15 +28,15 @@ export async function readStored(
   values: readonly Value[],
   engine: Engine,
 ): Promise<ReadonlyMap<Value, Dense>> {
-  const found = new Map<Value, Dense>();
+  const results = new Map<Value, Dense>();
   const computed = new Set<Value>();
   for (const value of values) {
     const read = storedReader(value);
     if (read === undefined) computed.add(value);
-    else found.set(value, await read());
+    else results.set(value, await read());
   }
-  for (const [value, dense] of await evaluate(model, [...computed], engine)) found.set(value, dense);
-  return found;
+  for (const [value, dense] of await evaluate(model, [...computed], engine)) results.set(value, dense);
+  return results;
 }
 
 export async function readStoredValue(model: Model, value: Value, engine: Engine): Promise<Dense> {
@@ -75,4 +76,26 @@ export async function evaluate(
   } finally {
     await session.release();
   }
+}
+
+/** Bytes of weights above which zeros are not counted. */
+const maxCountedBytes = 2 ** 26;
+
+/** Returns the share of zeros among learned values, after masks; undefined if some are quantized, none exist, or they are too many to read. */
+export async function zeroShare(learned: Iterable<Value>): Promise<number | undefined> {
+  const values = [...learned];
+  if (values.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0) > maxCountedBytes) return undefined;
+  const readers = values.map((value) =>
+    value.tensor !== undefined && isFloat(value.tensor.type)
+      ? storedReader(maskedAt(value)?.product ?? value)
+      : undefined,
+  );
+  let [zeros, all] = [0, 0];
+  for (const read of readers) {
+    if (read === undefined) return undefined;
+    const numbers = toFloats(await read());
+    all += numbers.length;
+    for (const number of numbers) if (number === 0) zeros++;
+  }
+  return all === 0 ? undefined : zeros / all;
 }

@@ -13,7 +13,7 @@ import type { PairedMetrics, PairedMetricsOptions, PairedResult } from "../../ju
 import { Looks } from "../../judge/run/sequential-test.ts";
 import type { Store } from "../../judge/steps/store.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { zeroShare } from "../../rewrite/edit/zeros.ts";
+import { zeroShare } from "../../rewrite/edit/stored.ts";
 import type { Task } from "../../runtime/metrics/types.ts";
 import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";

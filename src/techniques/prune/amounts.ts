@@ -9,7 +9,7 @@ import type { Cut } from "../../core/math/smallest.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import { awaitedAnswerOf } from "../../core/pass/own-methods.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
-import { stored } from "../../rewrite/edit/fold-mask.ts";
+import { stored } from "../../rewrite/edit/mask.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";
 import { uniform } from "./allocations.ts";
 import { type Amount, atMost, fractionOf, isAll } from "./amount.ts";

@@ -11,8 +11,7 @@ import { toFloats } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { floatOf, type Keep, keptBy, stored } from "../../rewrite/edit/fold-mask.ts";
-import { setMask } from "../../rewrite/edit/set-mask.ts";
+import { floatOf, type Keep, maskBlocks, setMask, stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import { type RankedParameter, readMask } from "./ranking.ts";
@@ -134,7 +133,7 @@ async function zeroEntries({ target: { parameter }, mask, keep }: MaskChoice): P
     const kept = await mask();
     return (weights, start) => masked(weights, kept.subarray(start, start + weights.length));
   };
-  parameter.tensor = await keptBy(stored(parameter), floatOf(parameter), keep ?? keepByMask);
+  parameter.tensor = await maskBlocks(stored(parameter), floatOf(parameter), keep ?? keepByMask);
 }
 
 function changeOf({ target, before, after, decidedBy = "global", spared }: MaskChoice): Change {

@@ -9,7 +9,7 @@ import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { floatOf, stored } from "../../rewrite/edit/fold-mask.ts";
+import { floatOf, stored } from "../../rewrite/edit/mask.ts";
 import { withEvidence } from "../calibrate/evidence.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 import { countOf, fractionOf } from "./amount.ts";

@@ -8,7 +8,7 @@ import { toFloats } from "../../core/tensor/convert.ts";
 import { isDense } from "../../core/tensor/dense.ts";
 import { elementCount, sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { stored } from "../../rewrite/edit/fold-mask.ts";
+import { stored } from "../../rewrite/edit/mask.ts";
 import { byMagnitude, type Scorer } from "./importance.ts";
 import { keptCount } from "./mask.ts";
 import type { Target } from "./targets.ts";

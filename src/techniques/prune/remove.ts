@@ -5,8 +5,8 @@ import { allMasked, type Masked, maskedAt } from "../../core/analysis/masks.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { definePass, type Outcome, type Pass, parseOptions } from "../../core/pass/pass.ts";
-import { foldMask } from "../../rewrite/edit/fold-mask.ts";
 import { dropKeptWeights } from "../../rewrite/edit/kept-weights.ts";
+import { foldMask } from "../../rewrite/edit/mask.ts";
 import { type ParameterSelection, selectAllParameters, targetEntries } from "./targets.ts";
 
 const schema = v.strictObject(targetEntries);

@@ -18,7 +18,7 @@ import { isDense } from "../../core/tensor/dense.ts";
 import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { stored } from "../../rewrite/edit/fold-mask.ts";
+import { stored } from "../../rewrite/edit/mask.ts";
 import { global, uniform } from "./allocations.ts";
 import { type Amount, amountSchema, countOf } from "./amount.ts";
 import { type AmountsFactory, allocateAmounts } from "./amounts.ts";

@@ -26,7 +26,7 @@ import { fromNumbers, toFloats } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import { typeCodes } from "../../core/tensor/types.ts";
-import { foldMask } from "../../rewrite/edit/fold-mask.ts";
+import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import type { HalfSettings } from "./settings.ts";
 

@@ -38,7 +38,7 @@ import { deferred } from "../../core/tensor/deferred.ts";
 import { clampToHalf, halfClampValue, isInfiniteInHalf } from "../../core/tensor/half.ts";
 import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
-import { foldMask } from "../../rewrite/edit/fold-mask.ts";
+import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { castOpset, isLargeMatrix, minElements, smallestInfinite, whyUnfit } from "./float16.ts";
 import type { HalfSettings } from "./settings.ts";

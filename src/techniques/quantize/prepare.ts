@@ -18,7 +18,7 @@ import { deferred } from "../../core/tensor/deferred.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { movePadsIntoWindows } from "../../rewrite/clean-up/fuse-pairs.ts";
-import { castsByType } from "../../rewrite/edit/cast-like.ts";
+import { castsByType } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
 import { isParameterOrInteger, place } from "./placement.ts";
 import { dropRoundings } from "./rounding.ts";

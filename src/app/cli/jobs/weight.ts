@@ -4,7 +4,7 @@ import { learnedCount, learnedTensors } from "../../../core/analysis/learned.ts"
 import type { Model } from "../../../core/graph/model.ts";
 import { plainFile } from "../../../judge/run/improvement.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
-import { zeroShare } from "../../../rewrite/edit/zeros.ts";
+import { zeroShare } from "../../../rewrite/edit/stored.ts";
 import { type CompressedSize, size } from "../../../runtime/run/size.ts";
 import { operationCount } from "../../report/operation-count.ts";
 import { fileBytes, filesOf } from "../files/files.ts";

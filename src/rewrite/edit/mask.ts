@@ -1,17 +1,24 @@
 /**
- * Folds a mask into its parameter, which takes its old name back and stays a parameter:
- *      fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)     →     fc1.weight: float32[128, 784] parameter, with zeros
+ * Adds masks to the graph, and folds them into their parameters:
+ *      fc1.weight: float32[128, 784] parameter            fc1.weight_orig: float32[128, 784] parameter
+ *                                                         fc1.weight_mask: float32[128, 784] mask
+ *                                                         fc1.weight = Mul(fc1.weight_orig, fc1.weight_mask)
+ *      h = Gemm(x, fc1.weight, …)                         h = Gemm(x, fc1.weight, …)
+ * The product has the old name, so all readers see the masked weight, and gradients pass through the mask.
  */
-import type { Masked } from "../../core/analysis/masks.ts";
+import { type Masked, maskedAt } from "../../core/analysis/masks.ts";
 import { PithError } from "../../core/errors.ts";
+import { emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Scores } from "../../core/math/smallest.ts";
+import { mask as maskRole, parameter as parameterRole } from "../../core/graph/role.ts";
+import type { Mask, Scores } from "../../core/math/smallest.ts";
 import { type FloatType, fromNumbers, isFloat, toFloats } from "../../core/tensor/convert.ts";
 import { deferred, deferredInBlocks } from "../../core/tensor/deferred.ts";
 import { bytesOf, float32 } from "../../core/tensor/dense.ts";
 import { blocksOf } from "../../core/tensor/part.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
+import { raiseOpset } from "./raise-opset.ts";
 
 /** Folds a mask into its parameter; removes the mask if nothing else reads it. */
 export async function foldMask(model: Model, masked: Masked): Promise<Value> {
@@ -37,7 +44,7 @@ export function maskedReader({ parameter, mask }: Masked): () => Promise<Dense> 
 /** Returns consecutive blocks of weights with pruned entries set to zero; `start` is the block's offset. */
 export type Keep = (weights: Scores, start: number) => Scores;
 
-export function keptBy(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
+export function maskBlocks(tensor: Tensor, type: FloatType, open: () => Promise<Keep>): Promise<Tensor> {
   return deferredInBlocks(type, tensor.dims, async function* () {
     const keep = await open();
     let start = 0;
@@ -76,4 +83,42 @@ export function floatOf(parameter: Value): FloatType {
 export function stored(value: Value): Tensor {
   if (value.tensor === undefined) throw new PithError("E_MODEL", `"${value.name}" is not stored.`);
   return value.tensor;
+}
+
+/** Adds or replaces a parameter's mask. It is held as one byte per entry; floats are made on reading. */
+export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masked> {
+  const { dims } = stored(parameter);
+  const type = floatOf(parameter);
+  const tensor = await deferred(type, dims, async () => fromNumbers(type, dims, mask));
+  const present = maskedAt(parameter);
+  if (present !== undefined) {
+    present.mask.tensor = tensor;
+    return present;
+  }
+  raiseIfPossible(model);
+  const { graph } = model;
+  const name = parameter.name;
+  const readers = [...parameter.uses];
+  const isOutput = graph.isOutput(parameter);
+  graph.rename(parameter, graph.freshName(`${name}_orig`));
+  parameter.role = parameterRole;
+  const value = graph.addTensor(`${name}_mask`, tensor, maskRole);
+  const [before] = graph.nodes();
+  const emit = emitInto(model, before === undefined ? { by: "prune" } : { before, by: "prune" });
+  const product = emit.named(name).Mul([parameter, value]);
+  product.type = { type, dims };
+  for (const { node, input } of readers) node.graph.setInput(node, input, product);
+  if (isOutput) graph.setOutputs(graph.outputs.map((output) => (output === parameter ? product : output)));
+  const masked = maskedAt(parameter);
+  if (masked === undefined) throw new Error("internal: the mask was not found again");
+  return masked;
+}
+
+/** ONNX Runtime runs Mul from opset 7 on. If a model cannot be raised, masks can only be folded. */
+function raiseIfPossible(model: Model): void {
+  try {
+    raiseOpset(model, 7);
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
+  }
 }

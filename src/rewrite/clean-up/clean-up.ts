@@ -1,0 +1,19 @@
+import type { Model } from "../../core/graph/model.ts";
+import { type Change, type Context, definePass, noOptions, type Pass } from "../../core/pass/pass.ts";
+
+type Run = (model: Model, context: Context) => readonly Change[] | Promise<readonly Change[]>;
+
+/** Defines a pass without options that skips nothing. */
+export function defineCleanUp(id: string, summary: string, run: Run): Pass<typeof noOptions> {
+  return definePass({
+    id,
+    summary,
+    options: noOptions,
+    run: async (model, _, context) => ({ changes: await run(model, context), misses: [] }),
+  });
+}
+
+/** Creates a change that options of single layers cannot influence. */
+export function change(at: string, what: string, kind?: string): Change {
+  return { at, what, ...(kind === undefined ? {} : { kind }), decidedBy: "global" };
+}
