@@ -1,18 +1,14 @@
 /** Makes one variant of one model without a command. */
 import { fileNameOf, folderOf, joinPath, listFolder } from "#platform";
-import { capitalize, Miss, PithError } from "../../core/errors.ts";
+import { capitalize, PithError } from "../../core/errors.ts";
 import { counted } from "../../core/numbers.ts";
 import { open, save } from "../../core/onnx/index.ts";
-import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
+import type { Context } from "../../core/pass/pass.ts";
 import type { Likeness } from "../../judge/compare/compare-function.ts";
 import { apartText } from "../../judge/record/verdict.ts";
-import { noSmallerThan } from "../../judge/run/improvement.ts";
-import { keptAndLoads } from "../../judge/run/kept-function.ts";
-import { type StepOutput, spare, sparedLine } from "../../judge/run/sparing.ts";
-import { randomSearch } from "../../judge/run/sparing-samples.ts";
-import { looseModels } from "../../judge/steps/loose-models.ts";
-import { Runner } from "../../judge/steps/runner.ts";
-import { runStep } from "../../judge/steps/step.ts";
+import { runJudgedStep } from "../../judge/run/judged-step.ts";
+import { sparedLine } from "../../judge/run/sparing.ts";
+import type { StepRequest } from "../../judge/run/step-request.ts";
 import { watchLoads } from "../../runtime/run/load-check.ts";
 import { size } from "../../runtime/run/size.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
@@ -39,50 +35,29 @@ export async function makeVariant(
   options: FolderOptions["quantize"],
   context: Context,
 ): Promise<FileFigures> {
-  const engine = watchLoads(context.engine);
-  const original = await open(source);
-  const store = looseModels(original, undefined);
-  const inside = { ...context, engine };
-  const runner = new Runner({ store, parts: {} }, inside);
-  const asked = { ...optionsOfDtype(dtype, options ?? {}), dtype };
-  const outcome = await runner.run({ pass: quantize, options: asked }, store.original);
-  const plain = { ...outcome, model: await store.open(outcome.output) };
-  const idle = await noSmallerThan(original, plain.model);
+  const request: StepRequest = {
+    pass: quantize,
+    options: { ...optionsOfDtype(dtype, options ?? {}), dtype },
+    input: { path: source, model: await open(source) },
+    fallback: true,
+    condition: together && ((alone, quiet) => searchTogether(together, alone, quiet)),
+  };
+  const stepContext = { ...context, engine: watchLoads(context.engine), log: () => {}, stage: () => {} };
+  const { result, idle, judgement, rejection, sparing } = await runJudgedStep(request, stepContext);
   if (idle !== undefined) throw new PithError("E_UNSUPPORTED", `${capitalize(idle)}.`);
-  engine.forget();
-  const judged = { test: undefined, answered: 0, trained: "none" as const, output: undefined, forced: false };
-  const judge = ({ model }: StepOutput) => keptAndLoads(inside, original, model, judged);
-  const refused = (lost: string): PithError => new PithError("E_ACCURACY_LOST", `${capitalize(lost)}.`);
-  let [made, kept] = [plain as StepOutput, await judge(plain)];
-  let spared: readonly string[] = [];
-  if ((kept.lost !== undefined && kept.lost.because !== "overflow") || together !== undefined) {
-    const quiet: Context = { ...inside, log: () => {}, progress: () => {} };
-    const alone = randomSearch(original, undefined, quiet);
-    const request = {
-      pass: quantize,
-      options: asked,
-      original,
-      plain,
-      search: together === undefined ? alone : await searchTogether(together, alone, quiet),
-      output: undefined,
-      async run(changed: OptionValues, pass: AnyPass = quantize): Promise<StepOutput> {
-        const model = original.clone();
-        return { model, ...(await runStep(pass, model, changed, {}, quiet)) };
-      },
-    };
-    const found = await spare(request, { ...inside, log: () => {} });
-    if (found instanceof Miss) throw refused([kept.lost?.text ?? [], found.reason].flat().join("; "));
-    made = found.made;
-    kept = await judge(made);
-    spared = found.sparing.spared.map(sparedLine);
+  if (rejection !== undefined) {
+    const { text, tried } = rejection;
+    throw new PithError("E_ACCURACY_LOST", `${capitalize([text, tried ?? []].flat().join("; "))}.`);
   }
-  const { model } = made;
-  const { likeness, lost } = kept;
-  if (lost !== undefined) throw refused(lost.text);
-  await save(model, out, { fileBytes });
+  if (result === undefined) throw new PithError("E_UNSUPPORTED", "Nothing changed.");
+  await save(result, out, { fileBytes });
   const [folder, name] = [folderOf(out), fileNameOf(out)];
   const parts = [name, ...dataFilesOf(name, await listFolder(folder))].map((part) => joinPath(folder, part));
   const { bytes, gzip, brotli } = await size(...parts);
-  const repaired = spared.length === 0 ? {} : { spared: [...spared] };
-  return { bytes, gzip, brotli, ...repaired, ...randomNearness(likeness) };
+  const spared = (sparing?.spared ?? []).map(sparedLine);
+  return {
+    ...{ bytes, gzip, brotli },
+    ...(spared.length === 0 ? {} : { spared }),
+    ...randomNearness(judgement?.kept?.likeness),
+  };
 }

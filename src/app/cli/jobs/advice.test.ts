@@ -2,10 +2,11 @@ import { expect, test } from "vitest";
 import { PithError } from "../../../core/errors.ts";
 import type { OptionValues } from "../../../core/pass/pass.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
+import { keepingAdvice, lessLossyAdvice } from "../../../judge/run/step-advice.ts";
 import { passCommand } from "../commands/pass.ts";
-import { flagName, ownAdvice } from "../flags/invalid-options.ts";
+import { asFlags, flagName, ownAdvice } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
-import { gentlerAdvice, keepingAdvice, lostAdvice } from "./advice.ts";
+import { lostAdvice } from "./advice.ts";
 
 const flagsIn = (text: string): readonly string[] => text.match(/--[a-z][a-z-]*/g) ?? [];
 
@@ -27,7 +28,8 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
           data: data === undefined ? undefined : { path: data },
         };
         const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
-        const said = [keepingAdvice(pass, input), ...lost, gentlerAdvice(pass, input)];
+        const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
+        const said = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
         expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
       }
     }

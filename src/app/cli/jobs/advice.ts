@@ -1,9 +1,9 @@
 /** Advice for results that are worse than the original. It names only flags of the command that ran. */
-import { capitalize } from "../../../core/errors.ts";
-import type { AnyPass, Change, OptionValues } from "../../../core/pass/pass.ts";
-import type { Lost } from "../../../judge/run/judgement.ts";
+import { capitalize, PithError } from "../../../core/errors.ts";
+import type { AnyPass, OptionValues } from "../../../core/pass/pass.ts";
+import type { Rejection } from "../../../judge/run/judged-step.ts";
 import { trains } from "../../../judge/steps/step.ts";
-import { type Blame, isSpread } from "../../../runtime/noise/layer-errors.ts";
+import { blameText, isSpread } from "../../../runtime/noise/layer-errors.ts";
 import { nextFiles } from "../files/files.ts";
 import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
@@ -13,26 +13,24 @@ interface Advised extends Pick<PassInput, "model" | "out" | "options"> {
   readonly data: { readonly path: string } | undefined;
 }
 
-/** Returns the end of a sentence: how to keep trained weights that are not written. */
-export function keepingAdvice(
-  { options: schema }: AnyPass,
-  { options: { checkpoint } }: Pick<Advised, "options">,
-): string {
-  if (typeof checkpoint === "string")
-    return `; ${checkpoint} keeps the trained weights. --force writes it in any case.`;
-  if (!keysOf(schema).has("checkpoint")) return ". --force writes it in any case.";
-  return ". To keep it in any case: --checkpoint <folder>, or --force.";
+/** @returns the error of a result that is not written. */
+export function rejectionError(
+  pass: AnyPass,
+  input: Advised,
+  rejection: Rejection,
+  assumesScores: boolean | undefined,
+): PithError {
+  const { text, blamed, tried } = rejection;
+  const sentences = [
+    text,
+    ...(blamed === undefined ? [] : [blameText(blamed)]),
+    ...(tried === undefined ? [] : [tried]),
+  ];
+  const message = `${sentences.map(capitalize).join(". ")}. Nothing was written.`;
+  return new PithError("E_ACCURACY_LOST", message, { hint: lostAdvice(pass, input, { ...rejection, assumesScores }) });
 }
 
-interface Refused {
-  /** The estimate meets the goal, but --strict requires more. */
-  readonly unshown?: boolean;
-  readonly blamed?: Blame | undefined;
-  readonly changes?: readonly Change[];
-  readonly because?: Lost["because"];
-  /** The reference is not the input model, and the result is no worse than the input model. */
-  readonly lostBefore?: boolean;
-  readonly trainable?: boolean;
+interface RejectedResult extends Partial<Rejection> {
   /** Classes were compared although nothing shows that the output is class scores. */
   readonly assumesScores?: boolean | undefined;
 }
@@ -48,7 +46,7 @@ export function lostAdvice(
     lostBefore = false,
     trainable = true,
     assumesScores = false,
-  }: Refused = {},
+  }: RejectedResult = {},
 ): string {
   const { checkpoint } = options;
   const kept = typeof checkpoint === "string" ? `The trained weights are kept in ${checkpoint}. ` : "";
@@ -82,12 +80,6 @@ export function lostAdvice(
 function exceptText({ except }: OptionValues, layer: string): string {
   const text = [...(Array.isArray(except) ? except : except === undefined ? [] : [except]), layer].join(",");
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
-}
-
-/** For passes that train, a sentence about a milder setting; "" for others, which are expected to lose a little. */
-export function gentlerAdvice(pass: AnyPass, { options }: Pick<Advised, "options">): string {
-  const gentler = trains(pass) ? gentlerThan(pass, options) : undefined;
-  return gentler === undefined ? "" : ` ${gentler}.`;
 }
 
 /** A sentence about what may be faster; "" if the pass knows nothing. */

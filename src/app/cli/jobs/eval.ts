@@ -14,6 +14,7 @@ import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } fro
 import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
+import { announced } from "../../../judge/run/duration-notice.ts";
 import { heldAgainst, judgedBy, outputKind, storeStates } from "../../../judge/task/index.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -21,6 +22,7 @@ import { estimate, measure } from "../../../runtime/metrics/evaluate.ts";
 import { answers, answersOf, commonestShare, isAllNaN } from "../../../runtime/metrics/predictions.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
 import type { DataRequest } from "../flags/data.ts";
+import { onCommandLine } from "../flags/invalid-options.ts";
 import { requireMeasured } from "../flags/metrics.ts";
 import { otherInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
@@ -28,7 +30,6 @@ import type { PassInput } from "./pass.ts";
 import { scoreOf } from "./score.ts";
 import { onTargets, withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
-import { announced } from "./time-notice.ts";
 
 const samplesLookedInto = 32;
 
@@ -172,7 +173,11 @@ async function measurement(
     output,
   });
   if (note !== undefined) context.log({ id: "batch", text: note, ...(isWarning ? { level: "warning" } : {}) });
-  const judging = announced(context, dataset.count, 1);
+  const judging = announced(
+    { ...context, log: (event) => context.log({ ...event, text: onCommandLine(event.text) }) },
+    dataset.count,
+    1,
+  );
   const rows = await measure(engine, models, ready, [...metrics, said], {
     batch,
     held: original !== undefined,

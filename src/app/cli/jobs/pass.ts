@@ -1,5 +1,4 @@
-/** Job of the commands that change a model: runs and evaluates one step of a recipe, and writes the result unless it is rejected. */
-
+/** Job of the commands that change a model: opens what the step needs, runs it, and writes the result unless it is rejected. */
 import * as v from "valibot";
 import type { Encoding } from "#platform";
 import { infer } from "../../../core/analysis/infer.ts";
@@ -13,48 +12,41 @@ import { Miss, PithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { openModules } from "../../../core/pass/modules.ts";
+import { downloadBytesOf } from "../../../core/pass/options.ts";
 import type { AnyPass, Context } from "../../../core/pass/pass.ts";
 import { takesImages } from "../../../data/images/image-batches.ts";
 import { readSidecars } from "../../../data/index.ts";
 import { recordedPrepared } from "../../../data/sidecars/preprocessing-spec.ts";
 import type { Comparison, Goal, Verdict } from "../../../judge/compare/compare.ts";
+import { type Recipe, recipeVersion } from "../../../judge/recipe/recipe.ts";
 import { steps } from "../../../judge/recipe/steps.ts";
-import { noSmallerThan } from "../../../judge/run/improvement.ts";
-import type { Lost } from "../../../judge/run/judgement.ts";
+import { type JudgedStep, type Judgement, runJudgedStep } from "../../../judge/run/judged-step.ts";
 import type { KeptFunction } from "../../../judge/run/kept-function.ts";
-import { looseModels } from "../../../judge/steps/loose-models.ts";
-import { Runner, type StepResult } from "../../../judge/steps/runner.ts";
+import type { Sparing } from "../../../judge/run/sparing.ts";
+import type { Reference } from "../../../judge/run/step-comparison.ts";
+import type { NamedModel, References, StepContext, StepRequest } from "../../../judge/run/step-request.ts";
+import type { StepResult } from "../../../judge/steps/runner.ts";
 import { standIns, trains } from "../../../judge/steps/step.ts";
-import type { MetricName } from "../../../judge/task/index.ts";
+import type { MetricName, OpenedTask } from "../../../judge/task/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type WatchedEngine, watchLoads } from "../../../runtime/run/load-check.ts";
+import { ResultFails, watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
-import type { Together } from "../../folder/index.ts";
+import { searchTogether, type Together } from "../../folder/index.ts";
 import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
-import { requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import { isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import type { DataRequest } from "../flags/data.ts";
+import { asFlags } from "../flags/invalid-options.ts";
+import { keysOf } from "../flags/options.ts";
 import { computesOther, largestTimed, type Weight } from "../print/weight.ts";
-import { fasterAdvice } from "./advice.ts";
-import { type Judgement, judgeStep, requireKept, testedOn, warnOfLoss } from "./judgement.ts";
-import {
-  type Aim,
-  type Judging,
-  type OpenedData,
-  openData,
-  openJudging,
-  openReferences,
-  type Reference,
-} from "./judging.ts";
+import { fasterAdvice, rejectionError } from "./advice.ts";
 import { simplifiedToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { speedOf } from "./result-speed.ts";
-import { alreadySpared, judgedSparing, type SparedStep, withOptionsForSize } from "./sparing.ts";
 import { withTargets } from "./target.ts";
-import type { SampleUse } from "./task.ts";
-import { announceCalibration } from "./time-notice.ts";
+import { openStepsTask, type SampleUse } from "./task.ts";
 import { countsOf, weightOf, withCompressed } from "./weight.ts";
 
 export interface PassInput {
@@ -104,7 +96,7 @@ interface StepReport extends Pick<StepResult, "changes" | "misses" | "training" 
   readonly goal?: Goal | undefined;
   readonly targets: Judgement["targets"];
   /** Layers at higher precision than requested. */
-  readonly sparing?: SparedStep["sparing"] | undefined;
+  readonly sparing?: (Sparing & { readonly searched: number | undefined }) | undefined;
   readonly idle?: string | undefined;
 }
 
@@ -135,7 +127,7 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly pruned?: true | undefined;
   /** The input model is a result of Pith, and no original is given: its own loss is not part of the measured one. */
   readonly continues?: true | undefined;
-  readonly lost?: Lost["text"] | undefined;
+  readonly lost?: string | undefined;
   /** Comparison with the original or teacher; undefined if there is none, or it could not run. */
   readonly reference?: Reference | undefined;
   /** Relative to the reference or the input model; undefined if both compute the same. */
@@ -143,23 +135,24 @@ export interface WrittenOutput extends StepReport, Partial<Pick<KeptFunction, "l
   readonly written: string;
 }
 
-export interface OpenStep {
-  readonly input: PassInput;
-  readonly pass: AnyPass;
-  /** The input model. */
-  readonly original: Model;
+interface OpenedStep {
+  readonly request: StepRequest;
+  readonly context: StepContext;
+  readonly data: OpenedData | undefined;
   /** Whether the input model is a result of Pith. */
   readonly continues: boolean;
-  /** Reference of the outputs: `original`, or the model that the pass restores. */
-  readonly like: Model;
-  /** The teacher, or the model before pruning. */
-  readonly aim: Aim | undefined;
-  readonly data: OpenedData | undefined;
-  /** Undefined without data, and if nothing is written. */
-  readonly judging: Judging | undefined;
-  /** Number of samples, disjoint from the test samples, that chose the step's options. */
-  readonly searched?: number;
-  readonly running: Context & { readonly engine: WatchedEngine };
+}
+
+interface KeptStep extends JudgedStep {
+  readonly result: Model;
+  readonly judgement: Judgement;
+}
+
+interface OpenedData {
+  readonly task: OpenedTask;
+  readonly samples: SampleUse;
+  /** The options of the command, with data in place of a path. */
+  readonly options: PassInput["options"];
 }
 
 export default function passJob(input: PassInput, context: JobContext): Promise<PassOutput> {
@@ -167,72 +160,56 @@ export default function passJob(input: PassInput, context: JobContext): Promise<
   const names = v.is(v.array(v.picklist(targetNames)), target) && !input.dryRun ? target : [];
   return withTargets(names, context, async (targets) => {
     try {
-      return await changed(input, targets, context, await openModel(input.model, context));
+      return await changeModel(input, targets, context, await openModel(input.model, context));
     } catch (error) {
       if (!(error instanceof PithError) || error.code !== "E_ENGINE") throw error;
       const simplified = await simplifiedToLoad(await open(input.model), context);
       if (simplified === undefined) throw error;
       const text = `ONNX Runtime's graph optimizations break "${input.model}" as it is: it is simplified first`;
       context.log({ id: "simplified", text });
-      return changed(input, targets, context, simplified);
+      return changeModel(input, targets, context, simplified);
     }
   });
 }
 
-async function changed(
+async function changeModel(
   input: PassInput,
   targets: readonly RunTarget[],
   context: JobContext,
   original: Model,
 ): Promise<PassOutput> {
-  const opened = await openStep(input, original, context);
-  const { pass, data, running } = opened;
-  context.stage(input.command);
-  const store = looseModels(recorded(original, data?.record), context.temporary);
-  const runner = new Runner({ store, parts: data?.task ?? {} }, running);
-  const begin = (): Model => recorded(original, data?.record);
-  const sized = await withOptionsForSize(opened, begin, context);
-  const step = sized?.step ?? opened;
-  const options = sized?.options ?? data?.options ?? input.options;
-  if (!input.dryRun) await announceCalibration(pass, options, original, data?.task.calibrate, running);
-  const outcome = await runner.run({ pass, options }, store.original);
-  running.engine.forget();
-  const report = await reportOf(step, outcome);
-  if (outcome.changes.length === 0) return report;
-  const result = await store.open(outcome.output);
-  if (input.dryRun) return { ...report, planned: await plannedOf(original, result, report, running) };
-  const idle = pass.makesSmaller === "file" ? await noSmallerThan(original, result) : undefined;
-  if (idle !== undefined && !input.force) return { ...report, idle };
-  if (pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, context);
-  const judgement = await judgeStep(step, result, targets, context);
-  const plain = { ...outcome, model: result };
-  const spared = await judgedSparing(step, { plain, begin }, judgement, targets, context);
-  if (spared === undefined || spared instanceof Miss) {
-    await requireKept(step, result, judgement, outcome.changes, spared?.reason);
-    return writeJudged(step, result, report, judgement, idle, context);
-  }
-  const { made, sparing } = spared;
-  await requireKept(step, made.model, spared.judgement, made.changes, alreadySpared(sparing));
-  const { changes, misses } = made;
-  return writeJudged(step, made.model, { ...report, changes, misses, sparing }, spared.judgement, undefined, context);
-}
-
-function writeJudged(
-  ...[step, result, report, judgement, idle, context]: Parameters<typeof write>
-): Promise<WrittenOutput> {
+  const opened = await openStep(input, targets, original, context);
+  const { request, context: stepContext } = opened;
+  const step = await runJudgedStep(request, stepContext).catch((error: unknown) => {
+    throw unloadableError(error);
+  });
+  const { result, idle, judgement, rejection } = step;
+  const report = await reportOf(opened, step);
+  if (result === undefined) return report;
+  if (input.dryRun) return { ...report, planned: await costOf(original, result, report, stepContext) };
+  if (judgement === undefined) return { ...report, idle };
+  if (request.pass.beginsAnew) await warnOfUnknownPreparation(result, input.model, stepContext);
+  if (rejection !== undefined && !input.force)
+    throw rejectionError(request.pass, input, rejection, opened.data?.task.assumesScores);
   throwIfAborted(context.signal, "Stopped on request.");
-  warnOfLoss(step, judgement, context);
-  return write(step, result, report, judgement, idle, context);
+  return writeResult(opened, input, { ...step, result, judgement }, report, context);
 }
 
-/** Records the preprocessing in a copy. */
-function recorded(original: Model, record: OpenedData["record"] = new Map()): Model {
-  const model = original.clone();
-  for (const [key, value] of record) model.header.metadata.set(key, value);
-  return model;
+/** Results that do not load are never written, even with --force. */
+function unloadableError(error: unknown): unknown {
+  if (!(error instanceof ResultFails) || !error.loading) return error;
+  return new PithError(error.code, `${error.message} Nothing was written.`, {
+    hint: "--force does not write it either, because it could not be loaded.",
+    cause: error,
+  });
 }
 
-async function openStep(input: PassInput, original: Model, context: JobContext): Promise<OpenStep> {
+async function openStep(
+  input: PassInput,
+  targets: readonly RunTarget[],
+  original: Model,
+  context: JobContext,
+): Promise<OpenedStep> {
   const pass = steps.get(input.command);
   if (pass === undefined) throw new Error(`There is no pass "${input.command}".`);
   await requireOtherThanWeights(input.out, original, input.model);
@@ -242,87 +219,168 @@ async function openStep(input: PassInput, original: Model, context: JobContext):
   requireLayers(original, input.options);
   const options = await openModules(pass.id, pass.options, input.options);
   await pass.checkModel?.(original.clone(), { ...options, ...(input.data && standIns(pass)) });
-  // Before the slow measurements.
+  // Wrong references fail before the slow measurements.
   const references = await openReferences(pass, original, input);
   // A teacher can be a result of Pith.
-  if (references.aim !== undefined && pass.reference !== "teacher")
+  if (references.first !== undefined && pass.reference !== "teacher")
     await warnOfOrder(
-      [references.aim, { model: original, path: input.model }],
+      [references.first, { model: original, path: input.model }],
       (before, after) => [input.command, after, "--original", before],
       context,
     );
-  const running = contextOf(watchLoads(createEngine()), input, context);
+  const stepContext = { ...wordedContext(pass, context, input), stage: context.stage.bind(context) };
   const restored = pass.restores === undefined ? undefined : input.options[pass.restores];
-  const like = typeof restored === "string" ? await open(restored) : original;
-  const { aim } = references;
-  if (input.data === undefined)
-    return { input, pass, original, continues, like, aim, data: undefined, judging: undefined, running };
-  const data = await openData(original, references, input, input.data, running, context);
-  const judging = input.dryRun
-    ? undefined
-    : await openJudging(pass, original, references, input, data, running, context);
-  return { input, pass, original, continues, like, aim, data, judging, running };
+  const data =
+    input.data === undefined
+      ? undefined
+      : await openData(original, references, input, input.data, stepContext, context);
+  const { together, targetBytes, targetDownload, maxDrop, strict, force, spare, output, dryRun } = input;
+  const request: StepRequest = {
+    ...{ pass, references, force, output, dryRun, targets },
+    options: data?.options ?? input.options,
+    input: { path: input.model, model: original },
+    ...(typeof restored === "string" ? { like: await open(restored) } : {}),
+    task: data && { ...data.task, available: data.samples.test.available },
+    record: data?.task.record,
+    goal: { maxDrop, strict },
+    usesAllSamples: input.data?.samples !== undefined,
+    batch: input.data?.batch,
+    fallback: spare !== false,
+    limit:
+      targetDownload !== undefined
+        ? { of: "download", bytes: downloadBytesOf(targetDownload, (await countsOf(original)).parameters) }
+        : targetBytes === undefined
+          ? undefined
+          : { of: "file", bytes: targetBytes },
+    condition: together && ((alone, quiet) => searchTogether(together, alone, quiet)),
+    temporary: context.temporary,
+  };
+  return { request, context: stepContext, data, continues };
 }
 
-async function reportOf({ input, original, data, judging }: OpenStep, outcome: StepResult): Promise<StepReport> {
+/** Rewords options in messages as the command's flags. */
+function wordedContext(pass: AnyPass, context: JobContext, input: PassInput) {
+  const keys = new Set([...keysOf(pass.options), "maxDrop", "force", "data", "samples"]);
+  const worded: typeof context = {
+    ...context,
+    log: (event) => context.log({ ...event, text: asFlags(event.text, keys) }),
+    progress: (...progress) => context.progress(...progress),
+  };
+  return contextOf(watchLoads(createEngine()), input, worded);
+}
+
+async function openReferences(
+  { reference, furtherReferences, checkReference }: AnyPass,
+  model: Model,
+  { model: path, original, options }: PassInput,
+): Promise<References> {
+  const first = reference === undefined ? original : options[reference];
+  const further = furtherReferences === undefined ? undefined : options[furtherReferences];
+  const named = [...(typeof first === "string" ? [first] : []), ...(v.is(v.array(v.string()), further) ? further : [])];
+  const opened: NamedModel[] = [];
+  for (const path of named) {
+    for (const other of opened) {
+      if (await isSamePlace(path, other.path))
+        throw new PithError("E_OPTION", `${path} is named twice: each ${reference} has the same weight.`);
+    }
+    const referenceModel = { path, model: await open(path) };
+    await checkReference?.(model, referenceModel.model, options);
+    opened.push(referenceModel);
+  }
+  const aim = typeof first === "string" ? opened.shift() : undefined;
+  const isInput = aim !== undefined && (await isSamePlace(aim.path, path));
+  return { first: isInput ? undefined : aim, others: opened };
+}
+
+/** @throws PithError E_DATA if the data does not fit, before anything is run. */
+async function openData(
+  original: Model,
+  { first }: References,
+  input: PassInput,
+  data: DataRequest,
+  { engine }: StepContext,
+  context: JobContext,
+): Promise<OpenedData> {
+  const step = { id: input.command, options: input.options };
+  const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
+  const { task, used, evaluatedBy } = await openStepsTask(
+    engine,
+    original,
+    { ...input, data, recipes, reference: first?.model },
+    context,
+  );
+  const { validation } = input.options;
+  const options =
+    typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
+  return { task, samples: used, options };
+}
+
+async function reportOf(
+  { request: { input }, data }: OpenedStep,
+  { outcome, comparison, sparing, searched }: JudgedStep,
+): Promise<StepReport> {
+  const { changes, misses, training, history, learnt } = outcome;
   const train = data?.samples.train;
   return {
-    changes: outcome.changes,
-    misses: outcome.misses,
-    training: outcome.training,
-    history: outcome.history,
-    before: await weightOf(original, input.model),
-    preprocessing: data?.preprocessing,
-    samples: data && { ...data.samples, train: train && { ...train, ...outcome.learnt } },
-    knewNothing: judging === undefined ? undefined : !judging.judge.aboveChance,
-    goal: judging?.goal,
+    ...{ changes, misses, training, history },
+    before: await weightOf(input.model, input.path),
+    preprocessing: data?.task.preprocessing,
+    samples: data && { ...data.samples, train: train && { ...train, ...learnt } },
+    knewNothing: comparison === undefined ? undefined : !comparison.judge.aboveChance,
+    goal: comparison?.goal,
     targets: [],
+    sparing: sparing && { ...sparing, searched },
   };
 }
 
-async function write(
-  { input, pass, original, continues, aim, searched, running }: OpenStep,
-  result: Model,
+/** Corrects the number of test samples after a comparison that ended early. @param searched number of other samples that chose the options. */
+function testedSamples(used: SampleUse, count: number | undefined, searched: number | undefined): SampleUse {
+  const { test } = used;
+  if (count === undefined) return used;
+  if (searched !== undefined) return { ...used, test: { ...test, count, searched } };
+  if (test.count === undefined || count >= test.count) return used;
+  return { ...used, test: { ...test, count, of: test.count } };
+}
+
+async function writeResult(
+  { request, context: stepContext, continues }: OpenedStep,
+  input: PassInput,
+  { result, judgement, idle, searched, rejection }: KeptStep,
   report: StepReport,
-  { compared, judged, kept, lost, targets }: Judgement,
-  idle: string | undefined,
   context: JobContext,
 ): Promise<WrittenOutput> {
+  const { pass, references, input: original } = request;
+  const { compared, goalCheck, kept, targets } = judgement;
   context.stage("write");
   const copies = await saveResult(result, input, context);
-  warnOfDefaults(original, context);
+  warnOfDefaults(original.model, context);
   context.stage("compress");
   const saved = await open(input.out);
   const [before, after] = await Promise.all([
-    input.compressesOriginal === false ? report.before : withCompressed(report.before, original, input.model),
+    input.compressesOriginal === false ? report.before : withCompressed(report.before, original.model, input.model),
     withCompressed(await weightOf(saved, input.out), saved, input.out, copies),
   ]);
   const masked = isPruned(result);
-  const uneven = computesOther(report.before, after) ? unevenChannels(original, result) : undefined;
+  const uneven = computesOther(report.before, after) ? unevenChannels(original.model, result) : undefined;
   // Masks are folded in before a model is used.
-  const speed = masked ? undefined : await speedOf(result, aim ?? { model: original, path: input.model }, running);
-  warnOfSpeed(speed, { ...report, uneven }, after, { pass, input }, context);
+  const speed = masked ? undefined : await speedOf(result, references?.first ?? original, stepContext);
+  warnOfSpeed(speed, { ...report, uneven }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
+  const hasOwnGoal = goalCheck !== undefined && references?.first === undefined;
   return {
     ...report,
-    before,
-    samples: report.samples && testedOn(report.samples, compared, report.sparing?.searched ?? searched),
-    after,
-    masked,
+    ...{ before, after, masked, uneven, targets, idle, speed },
+    samples: report.samples && testedSamples(report.samples, compared?.answers.given.length, searched),
     trainable: hasFloatWeights(result, infer(result)),
-    uneven,
     comparison: compared?.comparison,
-    verdict: judged?.verdict,
-    against: judged?.against,
-    pruned: isJudgedAlone && wasPruned(original) ? true : undefined,
-    continues: continues && judged !== undefined && aim === undefined ? true : undefined,
+    verdict: goalCheck?.verdict,
+    against: goalCheck?.against,
+    pruned: isJudgedAlone && wasPruned(original.model) ? true : undefined,
+    continues: continues && hasOwnGoal ? true : undefined,
     likeness: kept?.likeness,
     others: kept?.others,
-    targets,
-    lost: lost?.text,
-    idle,
+    lost: rejection?.text,
     reference: compared?.reference,
-    speed,
     written: input.out,
   };
 }
@@ -332,7 +390,8 @@ function warnOfSpeed(
   speed: Timed | undefined,
   computed: Parameters<typeof noFasterText>[1],
   after: Weight,
-  { pass, input: { model, options } }: Pick<OpenStep, "pass" | "input">,
+  pass: AnyPass,
+  { model, options }: PassInput,
   { log }: JobContext,
 ): void {
   if (speed === undefined || "unmeasured" in speed.found || speed.against !== model) return;
@@ -343,7 +402,7 @@ function warnOfSpeed(
   log({ id: "speed", text: `${text}${advice}`, level: "warning" });
 }
 
-async function plannedOf(
+async function costOf(
   original: Model,
   result: Model,
   { before }: StepReport,
@@ -377,14 +436,14 @@ function wasPruned(model: Model): boolean {
   return model.header.metadata.has(keptKey) || isPruned(model);
 }
 
-async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pick<JobContext, "log">): Promise<void> {
+async function warnOfUnknownPreparation(model: Model, path: string, { log }: Pick<Context, "log">): Promise<void> {
   if (!(await isPreparedUnknown(model, path))) return;
   const text = "no file states its preprocessing, and it cannot be guessed once the weights are reinitialized";
   const advice = "give --data here with the original, or --preprocess when you train the model";
   log({ id: "preprocessing", text: `${text}: ${advice}`, level: "warning" });
 }
 
-/** Whether the model takes images, and neither it nor a sidecar file states the preprocessing. */
+/** Returns whether the model takes images, and neither it nor a sidecar file states the preprocessing. */
 async function isPreparedUnknown(model: Model, path: string): Promise<boolean> {
   if (!model.graph.feeds.some(({ type }) => takesImages(type))) return false;
   if (recordedPrepared(model).images !== undefined) return false;

@@ -24,10 +24,10 @@ import {
   targetLines,
   verdictSentence,
 } from "../../../judge/record/verdict.ts";
+import type { Reference } from "../../../judge/run/step-comparison.ts";
 import { comparableCounts, operationsFormula, operationsText } from "../../report/operation-count.ts";
 import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../../report/speed.ts";
 import type { Result } from "../command.ts";
-import type { Reference } from "../jobs/judging.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
 import { withoutNote } from "./notes.ts";

@@ -1,12 +1,12 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
-import type { Engine } from "../../../core/engine/engine.ts";
-import { parseModel } from "../../../core/graph/text.ts";
-import { type AnyPass, completeContext, type OptionValues } from "../../../core/pass/pass.ts";
-import { zeros } from "../../../core/tensor/dense.ts";
-import { memory } from "../../../data/index.ts";
-import { prune } from "../../../techniques/prune/index.ts";
-import { quantize } from "../../../techniques/quantize/index.ts";
-import { announceCalibration, announced } from "./time-notice.ts";
+import type { Engine } from "../../core/engine/engine.ts";
+import { parseModel } from "../../core/graph/text.ts";
+import { type AnyPass, completeContext, type OptionValues } from "../../core/pass/pass.ts";
+import { zeros } from "../../core/tensor/dense.ts";
+import { memory } from "../../data/index.ts";
+import { prune } from "../../techniques/prune/index.ts";
+import { quantize } from "../../techniques/quantize/index.ts";
+import { announceCalibration, announced } from "./duration-notice.ts";
 
 interface Run {
   readonly samples: number;
@@ -36,13 +36,13 @@ function said({ samples, seconds }: Run, passes: number, all = samples): string[
 
 test("what takes long is told once, from the speed of warm batches, with what makes it shorter", () => {
   expect(said({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
-    "evaluation on all 3,392 samples takes about 3 minutes. Use fewer: --samples",
+    "evaluation on all 3,392 samples takes about 3 minutes. Use fewer: `samples`",
   ]);
 });
 
 test("the speed of some is that of all", () => {
   expect(said({ samples: 512, seconds: 0.01 }, 2, 10_000)).toEqual([
-    "evaluation on all 10,000 samples takes about 3 minutes. Use fewer: --samples",
+    "evaluation on all 10,000 samples takes about 3 minutes. Use fewer: `samples`",
   ]);
 });
 

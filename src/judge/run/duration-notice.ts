@@ -1,12 +1,12 @@
 /** Estimates the duration of calibration and evaluation from a few samples. */
 import { processorTime } from "#platform";
-import { storedBytes } from "../../../core/graph/graph.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { counted, waiting } from "../../../core/numbers.ts";
-import type { AnyPass, Context, OptionValues } from "../../../core/pass/pass.ts";
-import { take } from "../../../data/batches/select.ts";
-import type { Dataset } from "../../../data/index.ts";
-import { createRunner, type Runner } from "../../../runtime/run/run.ts";
+import { storedBytes } from "../../core/graph/graph.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { counted, waiting } from "../../core/numbers.ts";
+import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
+import { take } from "../../data/batches/select.ts";
+import type { Dataset } from "../../data/index.ts";
+import { createRunner, type Runner } from "../../runtime/run/run.ts";
 
 /** Calibration runs batches of this size, which take less time per sample than single samples. */
 const batchSize = 16;
@@ -84,7 +84,7 @@ export function announced<C extends Reporting>(
       if (batches < fewestBatches || seconds < fewestSeconds) return;
       isOpen = false;
       const time = waiting((seconds / (done - first.done)) * samples * passes);
-      const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. Use fewer: --samples`;
+      const text = `evaluation on all ${counted(samples, "sample")} takes ${time}. Use fewer: \`samples\``;
       if (time !== undefined) context.log({ id: "duration", text });
     },
   };

@@ -1,0 +1,377 @@
+/** Runs one step on a model, compares the result with its references, and decides whether it can be kept. */
+
+import { infer } from "../../core/analysis/infer.ts";
+import { hasFloatWeights } from "../../core/analysis/weight.ts";
+import { capitalize, Miss, PithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { allowance, counted } from "../../core/numbers.ts";
+import { type AnyPass, type Change, type Context, type OptionValues, unroundedBy } from "../../core/pass/pass.ts";
+import { namesAt } from "../../core/pass/schema.ts";
+import { lostKnowledge } from "../../runtime/metrics/predictions.ts";
+import { type Blame, blameAmong, layerToBlame } from "../../runtime/noise/layer-errors.ts";
+import { fewDecibels } from "../../runtime/noise/layers.ts";
+import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
+import { isWithin, judge } from "../compare/compare.ts";
+import { fewestSame, type Likeness } from "../compare/compare-function.ts";
+import { type OnTarget, checkTargets } from "../compare/target-check.ts";
+import { lossText, lossWarning, noGainText, onTargetText } from "../record/verdict.ts";
+import { looseModels } from "../steps/loose-models.ts";
+import { Runner, type StepResult } from "../steps/runner.ts";
+import { runStep, trains } from "../steps/step.ts";
+import { withinDownload } from "./download-budget.ts";
+import { announceCalibration } from "./duration-notice.ts";
+import { noSmallerThan } from "./improvement.ts";
+import { judgeResult, type Lost } from "./judgement.ts";
+import { type KeptFunction, keptAndLoads, type Training, withOutputsOf } from "./kept-function.ts";
+import { withinBytes } from "./size-budget.ts";
+import {
+  type Sparing,
+  type SparingJudge,
+  type SparingRequest,
+  type StepOutput,
+  settingsText,
+  spare,
+} from "./sparing.ts";
+import { randomSearch, type SearchedApart, searchedApart } from "./sparing-samples.ts";
+import { lessLossyAdvice } from "./step-advice.ts";
+import {
+  type Compared,
+  checkGoal,
+  type GoalCheck,
+  mayLose,
+  openComparison,
+  type StepComparison,
+} from "./step-comparison.ts";
+import type { StepContext, StepRequest } from "./step-request.ts";
+
+export interface JudgedStep {
+  readonly outcome: StepResult;
+  /** Undefined if nothing changed. */
+  readonly result: Model | undefined;
+  /** Undefined for a dry run, and if nothing changed. */
+  readonly judgement: Judgement | undefined;
+  readonly comparison: StepComparison | undefined;
+  readonly sparing: Sparing | undefined;
+  /** Number of samples, disjoint from the test samples, that chose the options. */
+  readonly searched: number | undefined;
+  /** Why the result is no improvement. */
+  readonly idle: string | undefined;
+  /** Undefined if the result can be kept. */
+  readonly rejection: Rejection | undefined;
+}
+
+export interface Judgement {
+  readonly compared: Compared | undefined;
+  readonly goalCheck: GoalCheck | undefined;
+  /** Undefined if weights were discarded on purpose. */
+  readonly kept: KeptFunction | undefined;
+  readonly lost: Lost | undefined;
+  readonly targets: readonly OnTarget[];
+}
+
+export interface Rejection {
+  readonly because: Lost["because"];
+  readonly text: string;
+  /** What the precision fallback tried. */
+  readonly tried: string | undefined;
+  readonly blamed: Blame | undefined;
+  readonly changes: readonly Change[];
+  /** The estimate meets the goal, but a strict goal requires more. */
+  readonly unshown: boolean;
+  /** The reference is not the input model, and the result is no worse than the input model. */
+  readonly lostBefore: boolean;
+  /** Whether the result has weights that can be trained. */
+  readonly trainable: boolean;
+}
+
+interface OpenStep extends StepRequest {
+  readonly context: StepContext;
+  readonly comparison: StepComparison | undefined;
+}
+
+/** @throws PithError E_DATA if the original is at chance level, E_ACCURACY_LOST if it fails together with other models, errors of the pass. */
+export async function runJudgedStep(request: StepRequest, context: StepContext): Promise<JudgedStep> {
+  const { pass, input, task, dryRun = false, force = false } = request;
+  const comparison = task === undefined || dryRun ? undefined : await openComparison(request, task, context);
+  context.stage(pass.id);
+  const store = looseModels(copyInput(request), request.temporary);
+  const runner = new Runner({ store, parts: task ?? {} }, context);
+  const { step, options, searched } = await withinLimit({ ...request, context, comparison });
+  if (!dryRun) await announceCalibration(pass, options, input.model, task?.calibrate, context);
+  const outcome = await runner.run({ pass, options }, store.original);
+  context.engine.forget();
+  const unjudged = { outcome, judgement: undefined, comparison, sparing: undefined, searched, rejection: undefined };
+  if (outcome.changes.length === 0) return { ...unjudged, result: undefined, idle: undefined };
+  const result = await store.open(outcome.output);
+  if (dryRun) return { ...unjudged, result, idle: undefined };
+  const idle = pass.makesSmaller === "file" ? await noSmallerThan(input.model, result) : undefined;
+  if (idle !== undefined && !force) return { ...unjudged, result, idle };
+  const judgement = await judgeModel(step, result);
+  const spared = await keepWithFallback(step, { ...outcome, model: result }, judgement);
+  if (spared === undefined || spared instanceof Miss) {
+    const rejection = await rejectionOf(step, result, judgement, outcome.changes, spared?.reason);
+    if (rejection === undefined) warnOfLoss(step, judgement);
+    return { ...unjudged, result, judgement, idle, rejection };
+  }
+  const { made, sparing, judgement: found } = spared;
+  const rejection = await rejectionOf(step, made.model, found, made.changes, textOfFallback(sparing));
+  if (rejection === undefined) warnOfLoss(step, found);
+  const { changes, misses, model } = made;
+  return {
+    ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: found, comparison, sparing },
+    searched: spared.searched,
+    idle: undefined,
+    rejection,
+  };
+}
+
+/** Returns a copy of the input model that records the preprocessing. */
+function copyInput({ input, record = new Map() }: StepRequest): Model {
+  const model = input.model.clone();
+  for (const [key, value] of record) model.header.metadata.set(key, value);
+  return model;
+}
+
+async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
+  const { input, comparison, force = false, targets = [], output, task, context } = step;
+  if (comparison !== undefined) context.stage("evaluate");
+  const compared = await comparison?.compare(result);
+  const goalCheck = compared && checkGoal(compared, comparison?.goal, input.path);
+  const missed =
+    goalCheck === undefined || goalCheck.verdict.met
+      ? undefined
+      : `${goalCheck.prefix}${lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal, unusedSamples(step, compared))}`;
+  const kept = await checkFunction(step, result, compared);
+  const settled = await judgeResult({ comparison: compared?.comparison, missed, kept }, force, async () => {
+    if (targets.length === 0) return [];
+    context.stage("targets");
+    const { engine, seed, signal } = context;
+    const reference = withOutputsOf(input.model, result);
+    const found = await checkTargets(engine, targets, reference, result, { samples: task?.test, output, seed, signal });
+    for (const one of found) {
+      if (one.right === undefined || one.isWeak === true)
+        context.log({ id: "target", text: `${one.target}: ${onTargetText(one)}`, level: "warning" });
+    }
+    return found;
+  });
+  return { compared, goalCheck, kept, ...settled };
+}
+
+async function checkFunction(
+  { output, force = false, pass, input, like = input.model, task, context }: OpenStep,
+  result: Model,
+  compared: Compared | undefined,
+): Promise<KeptFunction | undefined> {
+  if (pass.beginsAnew) {
+    await requireLoads(context.engine, result, input.model);
+    return undefined;
+  }
+  const test = task?.test;
+  const trained: Training = trains(pass) ? "labels" : "none";
+  if (trained === "none" || test === undefined) context.stage("compare");
+  try {
+    const answered = compared?.answers.given.length ?? 0;
+    const kept = await keptAndLoads(context, like, result, { test, answered, trained, output, forced: force });
+    const { likeness } = kept;
+    if (typeof likeness === "object" && likeness.lost === undefined && isWeak(likeness))
+      context.log({ id: "dissimilar", text: dissimilarText(likeness), level: "warning" });
+    return kept;
+  } catch (error) {
+    if (!(error instanceof PithError) || error.code === "E_STOPPED" || error instanceof ResultFails) throw error;
+    const hint = "The result could not be compared with the original, and was not written: `force` writes it.";
+    throw error.reworded({ hint: error.hint ?? hint });
+  }
+}
+
+const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
+  unmoved === undefined && (same === undefined ? signalToNoise < fewDecibels : same < fewestSame);
+
+function dissimilarText({ output, same, ofData }: Likeness): string {
+  const which = output === undefined ? "" : ` "${output}"`;
+  const far =
+    same === undefined
+      ? "the error is more than a tenth of the variance"
+      : "fewer than half of the elements equal those";
+  const on = ofData ? "the samples" : "random inputs";
+  const measure = ofData ? "" : ": measure the result on your own samples (`data`)";
+  return `on ${on} ${far} of the original's output${which}${measure}`;
+}
+
+/** Returns numbers of samples that the verdict did not use. */
+function unusedSamples(
+  { task }: OpenStep,
+  compared: Compared | undefined,
+): { readonly available?: number; readonly of?: number } {
+  const [used, count, available] = [compared?.answers.given.length, task?.test.count, task?.available];
+  return {
+    ...(available === undefined ? {} : { available }),
+    ...(used === undefined || count === undefined || used >= count ? {} : { of: count }),
+  };
+}
+
+interface FallbackResult {
+  readonly made: StepOutput;
+  readonly sparing: Sparing;
+  readonly judgement: Judgement;
+  readonly searched: number | undefined;
+}
+
+/** Looks for options that lose less, and evaluates the result on other samples. @returns undefined if the fallback does not apply; a Miss if it fails. */
+async function keepWithFallback(
+  step: OpenStep,
+  plain: StepOutput,
+  { lost, goalCheck }: Judgement,
+): Promise<FallbackResult | Miss | undefined> {
+  const { pass, task, force, fallback, condition, context } = step;
+  if (force || !fallback || pass.milderForms === undefined) return undefined;
+  if (condition === undefined) {
+    if (lost === undefined) return undefined;
+    const isOnSamples = lost.because === "goal" || lost.because === "broken";
+    const isFunction = lost.because === "function" || lost.because === "form";
+    if (task === undefined ? !isFunction : !isOnSamples) return undefined;
+    // A rejection by a strict goal alone needs more samples instead.
+    if (goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal)) return undefined;
+  }
+  const why =
+    condition !== undefined ? "tokens of texts are lost" : goalCheck === undefined ? lost?.text : dropText(goalCheck);
+  context.log({ id: "sparing", text: `${why}: looking for the layers with the largest error` });
+  context.stage("sparing");
+  const { apart, request, quiet } = await openSearch(step);
+  if (apart instanceof Miss) return apart;
+  const search = (await condition?.(request.search, quiet)) ?? request.search;
+  const shown = { ...quiet, log: context.log, progress: context.progress };
+  const spared = await spare({ ...request, search, plain }, shown);
+  if (spared instanceof Miss) {
+    // The model may pass alone, but must not be written.
+    if (condition !== undefined) throw new PithError("E_ACCURACY_LOST", `${capitalize(spared.reason)}.`);
+    return spared;
+  }
+  const { made, sparing } = spared;
+  const judgement = await judgeModel(onOtherSamples(step, apart), made.model);
+  return { made, sparing, judgement, searched: apart?.searched };
+}
+
+interface LimitedStep {
+  readonly step: OpenStep;
+  readonly options: OptionValues;
+  readonly searched: number | undefined;
+}
+
+/** Chooses the options for the limit of the request, to be evaluated on other samples. */
+async function withinLimit(step: OpenStep): Promise<LimitedStep> {
+  const { limit, options, context } = step;
+  if (limit === undefined) return { step, options, searched: undefined };
+  context.stage("bits");
+  const { apart, request, quiet } = await openSearch(step);
+  const shown = { ...quiet, progress: context.progress };
+  const { samples } = request.search;
+  const found =
+    limit.of === "download"
+      ? await withinDownload(request, limit.bytes, shown)
+      : await withinBytes({ ...request, samples }, limit.bytes, shown);
+  const others = apart instanceof Miss ? undefined : apart;
+  // Layers at higher precision would exceed the limit again.
+  return {
+    step: onOtherSamples({ ...step, fallback: false }, others),
+    options: found.options,
+    searched: others?.searched,
+  };
+}
+
+const onOtherSamples = (step: OpenStep, apart: SearchedApart | undefined): OpenStep =>
+  apart === undefined || step.comparison === undefined
+    ? step
+    : { ...step, comparison: { ...step.comparison, compare: (model) => apart.compare(model) } };
+
+interface Search {
+  /** Undefined without data; a Miss if there are too few samples, so random inputs are used. */
+  readonly apart: SearchedApart | Miss | undefined;
+  readonly request: Omit<SparingRequest, "plain">;
+  /** Does not log or show progress. */
+  readonly quiet: Context;
+}
+
+async function openSearch(step: OpenStep): Promise<Search> {
+  const { pass, options, input, task, comparison, batch, output, context } = step;
+  // The step logged its messages on the first run, and progress counts attempts.
+  const quiet: Context = { ...context, log: () => {}, progress: () => {} };
+  const goal = comparison?.goal;
+  const apart =
+    task === undefined || goal === undefined
+      ? undefined
+      : await searchedApart(input.model, task, { batch, output }, goal, quiet);
+  const search: SparingJudge =
+    apart === undefined || apart instanceof Miss ? randomSearch(input.model, output, quiet) : apart.search;
+  const run = async (changed: OptionValues, other: AnyPass = pass): Promise<StepOutput> => {
+    const model = copyInput(step);
+    return { model, ...(await runStep(other, model, changed, task ?? {}, quiet)) };
+  };
+  return { apart, request: { pass, options, original: input.model, run, search, output }, quiet };
+}
+
+/** "1.4 points lost, 1.0 points allowed" */
+function dropText({ comparison: { unit }, verdict: { drop }, goal }: GoalCheck): string {
+  if (!Number.isFinite(drop.value)) return `the metric is ${drop.value}`;
+  return `${allowance(unit, drop.value)} lost, ${allowance(unit, goal.maxDrop)} allowed`;
+}
+
+const textOfFallback = ({ settings, spared }: Sparing): string =>
+  settings === undefined
+    ? `this includes ${counted(spared.length, "layer")} at higher precision`
+    : `this is with ${settingsText(settings)}`;
+
+async function rejectionOf(
+  step: OpenStep,
+  result: Model,
+  { compared, goalCheck, lost }: Judgement,
+  changes: readonly Change[],
+  tried: string | undefined,
+): Promise<Rejection | undefined> {
+  if (lost === undefined) return undefined;
+  const { because, text } = lost;
+  const isWithinGoal = goalCheck !== undefined && isWithin(goalCheck.verdict.drop, goalCheck.goal);
+  const unshown = because === "goal" && isWithinGoal;
+  const blamed = unshown || step.force ? undefined : await blameLayer(step, result, because, changes);
+  const lostBefore =
+    goalCheck !== undefined &&
+    compared?.reference?.judges === true &&
+    isWithin(judge(compared.comparison, goalCheck.goal).drop, goalCheck.goal);
+  const trainable = hasFloatWeights(result, infer(result));
+  return { because, text, tried, blamed, changes, unshown, lostBefore, trainable };
+}
+
+/** Returns the changed layer with the largest error. */
+async function blameLayer(
+  { pass, options, input, like = input.model, task, output, context }: OpenStep,
+  result: Model,
+  because: Lost["because"],
+  changes: readonly Change[],
+): Promise<Blame | undefined> {
+  // Training changes all layers, a target check names the layer itself, and no layer's error explains a different output shape.
+  if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
+  if (!namesAt(pass.options).includes("except")) return undefined;
+  const reference = await unroundedBy(pass, like, changes, async (by) => {
+    const model = input.model.clone();
+    await runStep(by, model, options, task ?? {}, { ...context, log: () => {} });
+    return model;
+  });
+  const { engine, seed, signal } = context;
+  const errors = await layerToBlame(engine, reference, result, task?.test, { output, seed, signal });
+  return errors && blameAmong(errors, new Set(changes.map(({ at }) => at)));
+}
+
+function warnOfLoss(step: OpenStep, { compared, goalCheck }: Judgement): void {
+  const { pass, input, options, comparison, context } = step;
+  const warn = (id: string, text: string): void => context.log({ id, text, level: "warning" });
+  const advice = lessLossyAdvice(pass, options);
+  const worse =
+    goalCheck?.verdict.met === true ? lossWarning(goalCheck.comparison, goalCheck.verdict, goalCheck.goal) : undefined;
+  if (worse !== undefined) warn("worse", `${goalCheck?.prefix}${worse}.${advice}`);
+  const reference = compared?.reference;
+  const useless = reference && noGainText(input.path, compared.comparison);
+  if (useless !== undefined && (worse === undefined || reference?.judges === true)) warn("gain", useless);
+  // Pruning before a training may lose accuracy, but not all of it.
+  const knowledge = mayLose(step) && !pass.beginsAnew ? comparison?.judge.holdout.knowledge : undefined;
+  const ruined = knowledge && compared && lostKnowledge(knowledge, compared.answers);
+  if (ruined !== undefined) warn("lost", `${ruined}.${advice}`);
+}

@@ -1,0 +1,223 @@
+/** Compares the result of a step with its input model, and with the teacher or original if there is one. */
+import { asPithError } from "../../core/errors.ts";
+import type { Model } from "../../core/graph/model.ts";
+import { allowance, figure } from "../../core/numbers.ts";
+import type { Context } from "../../core/pass/pass.ts";
+import { draw } from "../../data/batches/select.ts";
+import { evaluate } from "../../runtime/metrics/evaluate.ts";
+import { type Comparison, type Goal, judge, type Verdict } from "../compare/compare.ts";
+import { trains } from "../steps/step.ts";
+import { announced } from "./duration-notice.ts";
+import { PairedMetrics, type PairedMetricsOptions, type PairedResult } from "./paired-metrics.ts";
+import { Looks } from "./sequential-test.ts";
+import { keepingAdvice } from "./step-advice.ts";
+import type { StepContext, StepRequest, StepTask } from "./step-request.ts";
+
+export interface Reference {
+  readonly model: string;
+  /** Without labels, its predictions replace them and metrics measure agreement. */
+  readonly isTruth: boolean;
+  /** The goal limits the drop from this model instead of the input model. */
+  readonly judges: boolean;
+  readonly comparison: Comparison;
+}
+
+export interface Compared extends PairedResult {
+  readonly reference?: Reference | undefined;
+}
+
+export interface GoalCheck {
+  readonly comparison: Comparison;
+  readonly goal: Goal;
+  readonly verdict: Verdict;
+  readonly against: string;
+  /** The same path for the start of a sentence, if there is a reference too. */
+  readonly prefix: string;
+}
+
+export interface StepComparison {
+  /** Metrics of the input model, or of the reference if the goal is about it. */
+  readonly judge: PairedMetrics;
+  readonly goal: Goal | undefined;
+  compare(result: Model): Promise<Compared>;
+}
+
+interface MeasuredReference {
+  readonly path: string;
+  readonly metrics: PairedMetrics;
+}
+
+/** Returns whether a large drop is acceptable because a later training recovers it. */
+export function mayLose({ pass, goal, options }: Pick<StepRequest, "pass" | "goal" | "options">): boolean {
+  return pass.beginsAnew === true || (goal?.maxDrop === undefined && pass.cutsFirst?.(options) === true);
+}
+
+export function checkGoal(
+  { comparison, reference }: Compared,
+  goal: Goal | undefined,
+  input: string,
+): GoalCheck | undefined {
+  if (goal === undefined) return undefined;
+  const judging = reference?.judges === true ? reference : { comparison, model: input };
+  const prefix = reference === undefined ? "" : `against ${judging.model}, `;
+  return {
+    comparison: judging.comparison,
+    goal,
+    verdict: judge(judging.comparison, goal),
+    against: judging.model,
+    prefix,
+  };
+}
+
+/** Measures the input model and its references. @throws PithError E_DATA if the original scores no better than chance, unless it is trained. */
+export async function openComparison(
+  request: StepRequest,
+  task: StepTask,
+  context: StepContext,
+): Promise<StepComparison> {
+  const { pass, input, references, force, usesAllSamples, batch, output } = request;
+  context.stage("original");
+  const measuring = announced(context, task.test.count, references?.first === undefined ? 2 : 3);
+  const settings = { batch, output };
+  const isTraining = trains(pass) || pass.beginsAnew === true;
+  if (isTraining || usesAllSamples) return compareOnAll(request, task, settings, measuring);
+  const looks = Looks.drawn(input.model, task, settings, context);
+  const metrics = await looks.first(measuring);
+  if (!force) {
+    metrics.requireAnswers();
+    metrics.requireAboveChance();
+  }
+  const goal = goalFor(metrics, request);
+  return { judge: metrics, goal, compare: (result) => looks.compare(result, goal) };
+}
+
+async function compareOnAll(
+  request: StepRequest,
+  task: StepTask,
+  settings: PairedMetricsOptions,
+  context: Context,
+): Promise<StepComparison> {
+  const { pass, input, references, goal: asked = {}, force = false } = request;
+  // A teacher is optional; recovery requires its original.
+  const isNeeded = pass.reference !== "teacher" || asked.maxDrop !== undefined;
+  const { metrics, reference } = await measureBoth(request, isNeeded, task, settings, context);
+  const isTaught = pass.reference === "teacher";
+  if (reference !== undefined && isTaught) warnAtChance(reference, context);
+  await warnOfSeen(request, task, metrics, settings, context);
+  if (isTaught && reference?.metrics.aboveChance === true && !metrics.aboveChance)
+    context.log({
+      id: "student",
+      text: `${input.path} begins no better than chance, as an untrained network does; if it was trained, its preprocessing may be another than that of ${reference.path}`,
+    });
+  for (const { path, model } of references?.others ?? []) await reportTeacher(path, model, task, settings, context);
+  if (!trains(pass) && !pass.beginsAnew && !force) metrics.requireAboveChance();
+  if (!pass.beginsAnew && !force) (reference?.metrics ?? metrics).requireAnswers();
+  // Distillation should approach the reference, so other passes or a maximum drop make the reference the judge.
+  const judges = reference !== undefined && (asked.maxDrop !== undefined || pass.learnsAnswers !== true);
+  const judging = judges ? reference.metrics : metrics;
+  const goal = goalFor(judging, request);
+  if (goal !== undefined && trains(pass) && !force)
+    context.log({ id: "goal", text: textBeforeTraining(judging, goal, judges ? reference.path : input.path, request) });
+  return {
+    judge: judging,
+    goal,
+    async compare(result) {
+      const rows = await metrics.rowsOf(result);
+      const compared = metrics.beside(rows);
+      if (reference === undefined) return compared;
+      const { comparison } = reference.metrics.beside(rows);
+      const isTruth = task.metric.truth === "original";
+      return { ...compared, reference: { model: reference.path, isTruth, judges, comparison } };
+    },
+  };
+}
+
+async function reportTeacher(
+  path: string,
+  model: Model,
+  task: StepTask,
+  settings: PairedMetricsOptions,
+  context: Context,
+): Promise<void> {
+  const metrics = await PairedMetrics.create(model, task, settings, context);
+  const { metric, unit, original } = metrics.original.comparison;
+  context.log({ id: "teacher", text: `the teacher ${path}: ${metric} ${figure(unit, original.value)}` });
+  warnAtChance({ path, metrics }, context);
+}
+
+function goalFor(metrics: PairedMetrics, request: StepRequest): Goal | undefined {
+  return mayLose(request) ? undefined : metrics.goal(request.goal ?? {}, trains(request.pass));
+}
+
+function textBeforeTraining(
+  metrics: PairedMetrics,
+  { maxDrop }: Goal,
+  path: string,
+  { pass, options }: StepRequest,
+): string {
+  const { metric, unit, original } = metrics.original.comparison;
+  const limit = `${allowance(unit, maxDrop)} (\`maxDrop\`) and by more than chance explains`;
+  const value = figure(unit, original.value);
+  return `Nothing is written if ${metric} is worse than the ${value} of ${path} by more than ${limit}${keepingAdvice(pass, options)}`;
+}
+
+const maxSeenSamples = 512;
+
+/** Warns if the model is far more accurate on validation samples than on test samples: then it was trained on them. */
+async function warnOfSeen(
+  { input, options: { validation } }: StepRequest,
+  { train, metric }: StepTask,
+  metrics: PairedMetrics,
+  { batch }: PairedMetricsOptions,
+  context: Context,
+): Promise<void> {
+  if (typeof validation !== "number" || train?.count === undefined || metric.truth === "original") return;
+  const count = Math.min(maxSeenSamples, Math.round(validation * train.count));
+  if (count === 0) return;
+  // The training draws its validation samples with the same seed, and these come first.
+  const { engine, signal, seed } = context;
+  const onValidation = (await evaluate(engine, input.model, draw(train, count, seed), metric, { batch, signal }))
+    .estimate;
+  const onTest = metrics.original.comparison.original;
+  const isBetter = metric.better === "higher" ? onValidation.low > onTest.high : onValidation.high < onTest.low;
+  if (!isBetter) return;
+  const [seen, unseen] = [onValidation, onTest].map(({ value }) => figure(metric.unit, value));
+  const text = `before training, ${metric.name} is ${seen} on validation samples and ${unseen} on the test samples: the model, or its original, was trained on the former, and they may not show which weights are best; use other data for \`validation\`, or train without it`;
+  context.log({ id: "validation", text, level: "warning" });
+}
+
+function warnAtChance({ path, metrics }: MeasuredReference, { log }: Pick<Context, "log">): void {
+  const { knowledge } = metrics.holdout;
+  if (metrics.aboveChance || knowledge === undefined) return;
+  const [scored, guessed] = [knowledge.original, knowledge.chance].map((value) => figure("share", value));
+  const text = `the teacher ${path} scores ${scored} by the labels, and always predicting the most frequent class would score ${guessed}: check the order of its classes, and how its samples are prepared`;
+  log({ id: "chance", text, level: "warning" });
+}
+
+/**
+ * Measures the input model and the reference on all samples. Without labels, the reference's predictions are the truth for both. A teacher that fails
+ * to run is left out with a warning, unless the goal is measured against it.
+ */
+async function measureBoth(
+  { input, references }: StepRequest,
+  isNeeded: boolean,
+  task: StepTask,
+  settings: PairedMetricsOptions,
+  context: Context,
+): Promise<{ readonly metrics: PairedMetrics; readonly reference: MeasuredReference | undefined }> {
+  const measureAlone = async () => ({
+    metrics: await PairedMetrics.create(input.model, task, settings, context),
+    reference: undefined,
+  });
+  if (references?.first === undefined) return measureAlone();
+  const { path, model } = references.first;
+  try {
+    const metrics = await PairedMetrics.create(input.model, task, { ...settings, truth: model }, context);
+    return { metrics, reference: { path, metrics: await PairedMetrics.create(model, task, settings, context) } };
+  } catch (error) {
+    const { message } = asPithError(error);
+    if (isNeeded) throw error;
+    context.log({ id: "reference", text: `${path} was not measured: ${message}`, level: "warning" });
+    return measureAlone();
+  }
+}

@@ -1,0 +1,65 @@
+/** A step to run on one model, its references, and what decides about the result. */
+import type { Model } from "../../core/graph/model.ts";
+import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
+import type { Task } from "../../runtime/metrics/types.ts";
+import type { WatchedEngine } from "../../runtime/run/load-check.ts";
+import type { RunTarget } from "../../runtime/run/run-target.ts";
+import type { GoalOptions } from "./paired-metrics.ts";
+import type { SparingJudge } from "./sparing.ts";
+
+export interface NamedModel {
+  readonly path: string;
+  readonly model: Model;
+}
+
+export interface References {
+  /** The model that the result approximates, if it is not the input model: a teacher, or the model before pruning. */
+  readonly first: NamedModel | undefined;
+  /** Further teachers. */
+  readonly others: readonly NamedModel[];
+}
+
+export interface StepTask extends Task {
+  /** Classes are compared although nothing shows that the output is class scores. */
+  readonly assumesScores?: boolean | undefined;
+  /** Number of all test samples, if the task has a part of them. */
+  readonly available?: number | undefined;
+}
+
+export interface StepRequest {
+  readonly pass: AnyPass;
+  readonly options: OptionValues;
+  readonly input: NamedModel;
+  readonly references?: References;
+  /** Model whose outputs the result should have, if it is not the input model: the one that the pass restores. */
+  readonly like?: Model;
+  /** Undefined: models are compared on random inputs. */
+  readonly task?: StepTask | undefined;
+  /** Metadata of the data that the result records. */
+  readonly record?: ReadonlyMap<string, string> | undefined;
+  readonly goal?: GoalOptions;
+  /** Evaluate on all test samples, without interim looks. */
+  readonly usesAllSamples?: boolean;
+  /** Samples per run when measuring. */
+  readonly batch?: number | undefined;
+  readonly output?: string | undefined;
+  /** Keep a rejected result. */
+  readonly force?: boolean;
+  /** Keep layers at higher precision if the result misses the goal. */
+  readonly fallback?: boolean;
+  /** Maximum bytes of the file, or of the compressed file, for which options are chosen. */
+  readonly limit?: { readonly of: "file" | "download"; readonly bytes: number } | undefined;
+  /** A further condition: the result fails together with other models, and must pass with them. */
+  readonly condition?: ((alone: SparingJudge, context: Context) => Promise<SparingJudge>) | undefined;
+  /** Report what would change, without an evaluation. */
+  readonly dryRun?: boolean;
+  readonly targets?: readonly RunTarget[];
+  /** Folder for weights that are computed on reading. */
+  readonly temporary?: string | undefined;
+}
+
+export interface StepContext extends Context {
+  readonly engine: WatchedEngine;
+  /** Names what progress counts. */
+  stage(name: string): void;
+}
