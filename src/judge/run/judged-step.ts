@@ -5,7 +5,13 @@ import { hasFloatWeights } from "../../core/analysis/weight.ts";
 import { capitalize, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { allowance, counted } from "../../core/numbers.ts";
-import { type AnyPass, type Change, type Context, type OptionValues, unroundedBy } from "../../core/pass/pass.ts";
+import {
+  type AnyPass,
+  type Change,
+  type Context,
+  equalizedReference,
+  type OptionValues,
+} from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { type Blame, blameAmong, layerToBlame } from "../../runtime/noise/layer-errors.ts";
@@ -350,7 +356,7 @@ async function blameLayer(
   // Training changes all layers, a target check names the layer itself, and no layer's error explains a different output shape.
   if (trains(pass) || because === "target" || because === "overflow" || because === "form") return undefined;
   if (!namesAt(pass.options).includes("except")) return undefined;
-  const reference = await unroundedBy(pass, like, changes, async (by) => {
+  const reference = await equalizedReference(pass, like, changes, async (by) => {
     const model = input.model.clone();
     await runStep(by, model, options, task ?? {}, { ...context, log: () => {} });
     return model;
