@@ -106,7 +106,7 @@ async function clampConstants({ graph }: Model): Promise<void> {
   };
   for (const node of [...allNodes(graph)]) {
     const [output] = node.outputs;
-    const dense = await clamped(heldTensor(node));
+    const dense = await clamped(constantOf(node));
     if (output !== undefined && dense !== undefined) storeInPlace(output, dense);
   }
   for (const value of allValues(graph)) {

@@ -18,8 +18,8 @@ import { type Blame, blameAmong, layerToBlame } from "../../runtime/noise/layer-
 import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import { isWithin, judge } from "../compare/compare.ts";
-import { fewestSame, type Likeness } from "../compare/compare-function.ts";
-import { type OnTarget, checkTargets } from "../compare/target-check.ts";
+import { type Likeness, minSame } from "../compare/compare-function.ts";
+import { checkTargets, type OnTarget } from "../compare/target-check.ts";
 import { lossText, lossWarning, noGainText, onTargetText } from "../record/verdict.ts";
 import { looseModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
@@ -190,7 +190,7 @@ async function checkFunction(
 }
 
 const isWeak = ({ unmoved, same, signalToNoise }: Likeness): boolean =>
-  unmoved === undefined && (same === undefined ? signalToNoise < fewDecibels : same < fewestSame);
+  unmoved === undefined && (same === undefined ? signalToNoise < fewDecibels : same < minSame);
 
 function dissimilarText({ output, same, ofData }: Likeness): string {
   const which = output === undefined ? "" : ` "${output}"`;

@@ -83,7 +83,7 @@ export async function runCandidate(
     return { variant: failed(candidate.name, records, "it has no steps"), usable: false, evaluation: undefined };
   const { comparison, agreement, measured } = evaluation;
   const unchanged = evaluator.isChanged(evaluation) ? undefined : nothingChanged(records);
-  const kept = unchanged === undefined ? await maskBlocks(evaluation, candidate, run) : undefined;
+  const kept = unchanged === undefined ? await compareFunctions(evaluation, candidate, run) : undefined;
   const { lost, targets } = await judgeResult({ comparison, kept }, false, async () =>
     unchanged === undefined ? onTargets(evaluation, run) : [],
   );
@@ -116,7 +116,11 @@ export function isTrained({ steps }: CandidateSteps): boolean {
   return steps.some(({ pass }) => trains(pass));
 }
 
-async function maskBlocks(evaluation: Evaluation, candidate: CandidateSteps, run: RunContext): Promise<KeptFunction> {
+async function compareFunctions(
+  evaluation: Evaluation,
+  candidate: CandidateSteps,
+  run: RunContext,
+): Promise<KeptFunction> {
   const { evaluator, context, task, judging, store, onStage } = run;
   const trained = trainingOf(candidate.steps);
   const key = { comparedOutputs: evaluation.measured.sha256, judging, trained, seed: context.seed };
