@@ -21,7 +21,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { bytes, count, counted } from "../../../core/numbers.ts";
 import { dimsText, dimText } from "../../../core/tensor/dims.ts";
 import { bitsOf, type DataType } from "../../../core/tensor/types.ts";
-import { isIndexType, withGroups } from "./groups.ts";
+import { isIndexType, plainBox, withGroups } from "./groups.ts";
 
 export type Family = "port" | "layer" | "trained" | "compute" | "move" | "shape" | "unknown";
 
@@ -124,13 +124,6 @@ function collectGraph(
   }
   return { title, parent, boxes, edges };
 }
-
-/** A box without facts of a node. */
-export const plainBox = {
-  ...{ name: "", path: "", inputs: [], outputs: [], attributes: [], graphs: [] },
-  ...{ table: undefined, layer: undefined, gives: undefined, shape: undefined },
-  ...{ macs: undefined, miss: undefined, bits: undefined },
-} as const;
 
 function port(value: Value): Box {
   const { name, type } = value;

@@ -9,7 +9,14 @@
 import { inOrder } from "../../../core/graph/order.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { DataType } from "../../../core/tensor/types.ts";
-import { type Box, type Picture, plainBox } from "./graph.ts";
+import type { Box, Picture } from "./graph.ts";
+
+/** A box without facts of a node. */
+export const plainBox = {
+  ...{ name: "", path: "", inputs: [], outputs: [], attributes: [], graphs: [] },
+  ...{ table: undefined, layer: undefined, gives: undefined, shape: undefined },
+  ...{ macs: undefined, miss: undefined, bits: undefined },
+} as const;
 
 const minMembers = 4;
 
