@@ -1,5 +1,5 @@
 /**
- * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`sliced-weight.ts`).
+ * The grid of a weight: (code - zero point) · scale with low ≤ code ≤ high, one scale per slice (`slicedWeight`).
  *
  * ONNX Runtime's integer kernels accept one zero point, so grids with several scales are symmetric: uint8 is int8 plus 128.
  */

@@ -9,33 +9,13 @@ import { energyShares, fromDense, type Matrix, type Multiply, rankForEnergy } fr
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type Inspection, inspect } from "../../report/index.ts";
+import { inspect } from "../../report/index.ts";
 import { fileBytes, filesOf } from "../files/files.ts";
-import { energies } from "../print/inspection.ts";
+import { energies, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";
 
 /** Larger square matrices take more than about ten seconds to decompose. */
 const largestDecomposed = 2048;
-
-export interface WeightNumbers {
-  readonly name: string;
-  readonly zeros: number;
-  readonly least: number;
-  readonly greatest: number;
-  /** Numbers of singular values that hold each of `energies`, and their total; undefined for a matrix too large to decompose. */
-  readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
-}
-
-export interface InspectedFile extends Inspection {
-  readonly file: string;
-  readonly bytes: number;
-}
-
-export interface InspectOutput {
-  readonly description: InspectedFile;
-  readonly weights: readonly WeightNumbers[] | undefined;
-  readonly zeros: number | undefined;
-}
 
 export default async function inspectJob(
   input: { readonly model: string; readonly weights: boolean },

@@ -5,12 +5,31 @@ import { groupBy } from "../../../core/tensor/group-by.ts";
 import type { InspectedLayer, Inspection, Port } from "../../report/inspect/inspect.ts";
 import type { Saving, TableSaving } from "../../report/inspect/savings.ts";
 import { operationsText } from "../../report/operation-count.ts";
-import type { InspectedFile, InspectOutput, WeightNumbers } from "../jobs/inspect.ts";
 import { columns, mergeRows } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** Shares of a weight's sum of squared singular values; for each, `inspect` shows how many of the largest values are needed. */
 export const energies = [0.9, 0.95, 0.99] as const;
+
+export interface WeightNumbers {
+  readonly name: string;
+  readonly zeros: number;
+  readonly least: number;
+  readonly greatest: number;
+  /** Numbers of singular values that hold each of `energies`, and their total; undefined for a matrix too large to decompose. */
+  readonly ranks: { readonly of: number; readonly holding: readonly number[] } | undefined;
+}
+
+export interface InspectedFile extends Inspection {
+  readonly file: string;
+  readonly bytes: number;
+}
+
+export interface InspectOutput {
+  readonly description: InspectedFile;
+  readonly weights: readonly WeightNumbers[] | undefined;
+  readonly zeros: number | undefined;
+}
 
 const shownMisses = 5;
 const mostRows = 24;
