@@ -126,11 +126,12 @@ function prelude({ file, code }: Example, names: Names): string {
     .join(" ");
 }
 
-/** The example's own entry point, the only other one that has the name, the example's own file, one beside it. */
+/** Returns the entry point of a folder that contains the example, the only other one that has the name, the example's file, or one in its folder. */
 function placeOf(name: string, file: string, { entries, files, root }: Names): string | undefined {
   const folder = dirname(file);
-  const own = `pith/${folder.split("/")[1]}`;
-  if (entries.get(own)?.has(name) === true) return own;
+  const folders = folder.split("/").map((part) => `pith/${part}`);
+  const entryOfFolder = folders.find((entry) => entries.get(entry)?.has(name));
+  if (entryOfFolder !== undefined) return entryOfFolder;
   const having = [...entries].filter(([, exported]) => exported.has(name));
   const [first] = having;
   if (first !== undefined)
