@@ -6,12 +6,12 @@ const stack = (...places: string[]) => ["Error", ...places.map((place) => `    a
 
 test("code of the library that prints is named with its line", () => {
   expect(printingPlace(stack("/home/someone/pith/test/setup/console.ts", `${root}ops/conv.ts`), root)).toBe(
-    "src/core/ops/conv.ts:7",
+    "src/ops/conv.ts:7",
   );
 });
 
 test("a frame without a function name and a file URL are read too", () => {
-  expect(printingPlace(`Error\n    at file://${root}ops/conv.ts:12:1`, root)).toBe("src/core/ops/conv.ts:12");
+  expect(printingPlace(`Error\n    at file://${root}ops/conv.ts:12:1`, root)).toBe("src/ops/conv.ts:12");
 });
 
 test("the command line may print, also through the library", () => {
