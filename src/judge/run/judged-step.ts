@@ -19,8 +19,8 @@ import { fewDecibels } from "../../runtime/noise/layers.ts";
 import { ResultFails, requireLoads } from "../../runtime/run/load-check.ts";
 import { isWithin, judge } from "../compare/compare.ts";
 import { type Likeness, minSame } from "../compare/compare-function.ts";
-import { checkTargets, type OnTarget } from "../compare/target-check.ts";
-import { lossText, lossWarning, noGainText, onTargetText } from "../record/verdict.ts";
+import type { OnTarget } from "../compare/target-check.ts";
+import { lossText, lossWarning, noGainText } from "../record/verdict.ts";
 import { looseModels } from "../steps/loose-models.ts";
 import { Runner, type StepResult } from "../steps/runner.ts";
 import { runStep, trains } from "../steps/step.ts";
@@ -49,6 +49,7 @@ import {
   type StepComparison,
 } from "./step-comparison.ts";
 import type { StepContext, StepRequest } from "./step-request.ts";
+import { reportTargets } from "./target-report.ts";
 
 export interface JudgedStep {
   readonly outcome: StepResult;
@@ -116,12 +117,12 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
   const spared = await keepWithFallback(step, { ...outcome, model: result }, judgement);
   if (spared === undefined || spared instanceof Miss) {
     const rejection = await rejectionOf(step, result, judgement, outcome.changes, spared?.reason);
-    if (rejection === undefined) warnOfLoss(step, judgement);
+    if (rejection === undefined || force) warnOfLoss(step, judgement);
     return { ...unjudged, result, judgement, idle, rejection };
   }
   const { made, sparing, judgement: found } = spared;
   const rejection = await rejectionOf(step, made.model, found, made.changes, textOfFallback(sparing));
-  if (rejection === undefined) warnOfLoss(step, found);
+  if (rejection === undefined || force) warnOfLoss(step, found);
   const { changes, misses, model } = made;
   return {
     ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: found, comparison, sparing },
@@ -148,17 +149,10 @@ async function judgeModel(step: OpenStep, result: Model): Promise<Judgement> {
       ? undefined
       : `${goalCheck.prefix}${lossText(goalCheck.comparison, goalCheck.verdict, goalCheck.goal, unusedSamples(step, compared))}`;
   const kept = await checkFunction(step, result, compared);
-  const settled = await judgeResult({ comparison: compared?.comparison, missed, kept }, force, async () => {
-    if (targets.length === 0) return [];
-    context.stage("targets");
-    const { engine, seed, signal } = context;
-    const reference = withOutputsOf(input.model, result);
-    const found = await checkTargets(engine, targets, reference, result, { samples: task?.test, output, seed, signal });
-    for (const one of found) {
-      if (one.right === undefined || one.isWeak === true)
-        context.log({ id: "target", text: `${one.target}: ${onTargetText(one)}`, level: "warning" });
-    }
-    return found;
+  const settled = await judgeResult({ comparison: compared?.comparison, missed, kept }, force, () => {
+    const { engine, seed } = context;
+    const checked = { samples: task?.test, output, seed };
+    return reportTargets(engine, targets, withOutputsOf(input.model, result), result, checked, context);
   });
   return { compared, goalCheck, kept, ...settled };
 }

@@ -15,6 +15,7 @@ import type { Likeness } from "../../../judge/compare/compare-function.ts";
 import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { announced } from "../../../judge/run/duration-notice.ts";
+import { reportTargets } from "../../../judge/run/target-report.ts";
 import { heldAgainst, judgedBy, outputKind, storeStates } from "../../../judge/task/index.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -28,7 +29,7 @@ import { otherInputs } from "./inputs.ts";
 import { openModel, warnOfOrder } from "./open-model.ts";
 import type { PassInput } from "./pass.ts";
 import { scoreOf } from "./score.ts";
-import { onTargets, withTargets } from "./target.ts";
+import { withTargets } from "./target.ts";
 import { openRequest } from "./task.ts";
 
 const samplesLookedInto = 32;
@@ -88,7 +89,7 @@ async function evaluated(input: EvalInput, targets: readonly RunTarget[], contex
   const onTarget =
     against === undefined
       ? []
-      : await onTargets(
+      : await reportTargets(
           createEngine(),
           targets,
           await open(against),

@@ -30,7 +30,7 @@ import { standIns, trains } from "../../../judge/steps/step.ts";
 import type { MetricName, OpenedTask } from "../../../judge/task/index.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { ResultFails, watchLoads } from "../../../runtime/run/load-check.ts";
+import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
@@ -47,6 +47,7 @@ import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrde
 import { speedOf } from "./result-speed.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
+import { refusingUnloadable } from "./unloadable.ts";
 import { countsOf, weightOf, withCompressed } from "./weight.ts";
 
 export interface PassInput {
@@ -180,9 +181,7 @@ async function changeModel(
 ): Promise<PassOutput> {
   const opened = await openStep(input, targets, original, context);
   const { request, context: stepContext } = opened;
-  const step = await runJudgedStep(request, stepContext).catch((error: unknown) => {
-    throw unloadableError(error);
-  });
+  const step = await refusingUnloadable(() => runJudgedStep(request, stepContext));
   const { result, idle, judgement, rejection } = step;
   const report = await reportOf(opened, step);
   if (result === undefined) return report;
@@ -193,15 +192,6 @@ async function changeModel(
     throw rejectionError(request.pass, input, rejection, opened.data?.task.assumesScores);
   throwIfAborted(context.signal, "Stopped on request.");
   return writeResult(opened, input, { ...step, result, judgement }, report, context);
-}
-
-/** Results that do not load are never written, even with --force. */
-function unloadableError(error: unknown): unknown {
-  if (!(error instanceof ResultFails) || !error.loading) return error;
-  return new PithError(error.code, `${error.message} Nothing was written.`, {
-    hint: "--force does not write it either, because it could not be loaded.",
-    cause: error,
-  });
 }
 
 async function openStep(

@@ -1,8 +1,5 @@
-import { createEngine, type Engine, type RuntimeName, runtimeName } from "../../../core/engine/index.ts";
+import { createEngine, type RuntimeName, runtimeName } from "../../../core/engine/index.ts";
 import { PithError } from "../../../core/errors.ts";
-import type { Model } from "../../../core/graph/model.ts";
-import { checkTargets, type OnTarget, type TargetCheckOptions } from "../../../judge/compare/target-check.ts";
-import { onTargetText } from "../../../judge/record/verdict.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
 import type { RunTarget, TargetName } from "../../../runtime/run/run-target.ts";
@@ -92,24 +89,6 @@ export async function withTargets<T>(
   } finally {
     for (const target of open) await target.close();
   }
-}
-
-export async function onTargets(
-  engine: Engine,
-  targets: readonly RunTarget[],
-  original: Model,
-  result: Model,
-  { samples, output, seed }: TargetCheckOptions,
-  { stage, log, signal }: JobContext,
-): Promise<readonly OnTarget[]> {
-  if (targets.length === 0) return [];
-  stage("targets");
-  const found = await checkTargets(engine, targets, original, result, { samples, output, seed, signal });
-  for (const one of found) {
-    if (one.right === undefined || one.isWeak === true)
-      log({ id: "target", text: `${one.target}: ${onTargetText(one)}`, level: "warning" });
-  }
-  return found;
 }
 
 /** Extracts `Chrome/156.0.0.0` from a user agent. */
