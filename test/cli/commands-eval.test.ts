@@ -241,7 +241,7 @@ graph (features: float32[batch, 2]) -> (sum: float32[batch, 1]) {
     [[...data, "--against", "m.onnx", "--max-drop", "2"], "--max-drop 2 would allow any loss"],
     [[...data, "--min-accuracy", "90%", "--metric", "top-5"], "--min-accuracy is for --metric accuracy"],
     [[...data, "--preprocess", "imagnet"], '"imagnet" is not understood'],
-    [[...data, "--metric", "accurcy"], "--metric: expected accuracy"],
+    [[...data, "--metric", "accurcy"], '--metric: expected "accuracy", '],
     [[...data, "--preprocess", "imagenet"], "--preprocess is for stored images"],
   ])("%j is wrong usage", async (words, message) => {
     const { code, out, err } = await pith("eval", at("right.onnx"), ...words);

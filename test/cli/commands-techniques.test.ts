@@ -358,7 +358,7 @@ describe("train", () => {
   test.each([
     [[], "E_USAGE: train needs --data."],
     [[...data, "--epochs", "0"], "E_OPTION: "],
-    [[...data, "--optimizer", "adamm"], "E_OPTION: --optimizer: expected adam, adamw, lion, sgd"],
+    [[...data, "--optimizer", "adamm"], 'E_OPTION: --optimizer: expected "adam", "adamw", "lion" or "sgd"'],
     [[...data, "-o", at("zero.onnx")], "is the model itself"],
   ])("%j is wrong usage, and nothing is written", async (words, message) => {
     const names = readdirSync(folder);
