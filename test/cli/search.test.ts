@@ -108,7 +108,7 @@ test.each([
   [["--minutes", "1", "--steps", "2"], /--minutes and --steps cannot be combined/],
   [["--minutes", "0"], /must be above 0/],
   [["--minutes", "43201"], /--minutes: must be at most 43200 \(30 days\), got 43201/],
-  [["--for", "fun"], /size, speed/],
+  [["--for", "fun"], /"size", "speed" or "download"/],
 ])("refuses %j", async (words, message) => {
   expect(await searching(at("none"), ...words)).toMatchObject({ code: 2, err: expect.stringMatching(message) });
 });
