@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { spread } from "../src/judge/index.ts";
+import { spread } from "../src/runtime/run/latency.ts";
 import { shared } from "../test/shared.ts";
 import { heading, line, table } from "./lib/print.ts";
 

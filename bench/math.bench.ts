@@ -16,24 +16,14 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { CholeskyDecomposition, Matrix as Oracle, QrDecomposition, SVD } from "ml-matrix";
 import { createEngine } from "pith/engine";
-import {
-  cholesky,
-  frobenius,
-  identity,
-  type Matrix,
-  matrix,
-  matrixRank,
-  scaleColumns,
-  singularValues,
-  subtract,
-  svd,
-  transpose,
-  truncatedSvd,
-} from "pith/math";
-import { random } from "pith/tensor";
+import { type Matrix, matrix, matrixRank, random, scaleColumns, subtract, svd, transpose } from "pith/extend";
 import { engineMultiply } from "../src/core/engine/multiply.ts";
+import { cholesky } from "../src/core/math/cholesky.ts";
+import { frobenius, identity } from "../src/core/math/matrix.ts";
 import { reflectByAll, triangularize } from "../src/core/math/reflections.ts";
 import { runWith, type Steps } from "../src/core/math/steps.ts";
+import { singularValues } from "../src/core/math/svd.ts";
+import { truncatedSvd } from "../src/core/math/truncate.ts";
 import { rankCases } from "../test/math/matrices.ts";
 import { heading, line, table, target } from "./lib/print.ts";
 import { pythonWith } from "./lib/python.ts";

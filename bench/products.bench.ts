@@ -6,10 +6,10 @@
  * Rounds alternate, so that both meet the same machine; the figure is the median over rounds of each side's fastest step in the round.
  */
 import { parseArgs } from "node:util";
+import { type Batch, float32, int64, Model } from "pith";
 import { createEngine } from "pith/engine";
-import { emitInto, Model } from "pith/graph";
+import { emitInto, random } from "pith/extend";
 import { linear, network, relu } from "pith/nn";
-import { type Batch, float32, int64, random } from "pith/tensor";
 import { createStep, crossEntropy, sgd } from "pith/train";
 
 const { values: options } = parseArgs({

@@ -10,12 +10,14 @@
 import { parseArgs } from "node:util";
 import { createEngine } from "../src/core/engine/index.ts";
 import type { Model } from "../src/core/graph/model.ts";
+import { completeContext } from "../src/core/pass/pass.ts";
 import { isIndexed } from "../src/data/batches/indexed.ts";
 import { draw } from "../src/data/batches/select.ts";
 import { openStorage } from "../src/data/batches/store.ts";
-import { accuracy, evaluateAll, signalToNoise } from "../src/judge/index.ts";
+import { accuracy } from "../src/judge/index.ts";
 import { storeWeights } from "../src/rewrite/clean-up/store-constants.ts";
-import { completeContext } from "../src/rewrite/index.ts";
+import { signalToNoise } from "../src/runtime/metrics/comparison-metrics.ts";
+import { evaluateAll } from "../src/runtime/metrics/evaluate.ts";
 import { matchOriginal } from "../src/techniques/calibrate/match.ts";
 import { recalibrateNorms } from "../src/techniques/recover/batch-norm.ts";
 import { biasStage } from "../src/techniques/recover/bias.ts";

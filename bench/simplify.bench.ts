@@ -13,10 +13,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { open, save } from "pith";
+import type { Model } from "pith";
+import { open, save, simplify } from "pith";
 import { createEngine } from "pith/engine";
-import { allGraphs, type Model, verify } from "pith/graph";
-import { simplify } from "pith/passes";
+import { allGraphs, verify } from "pith/extend";
 import { filesOf } from "../src/app/cli/files/files.ts";
 import { compareOutputs, type Sameness } from "../src/judge/compare/equivalence.ts";
 

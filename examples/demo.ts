@@ -5,11 +5,10 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Context, open, save } from "pith";
+import { reportPage, search } from "pith/compress";
 import { collect, type Dataset, split } from "pith/data";
 import { createEngine } from "pith/engine";
 import { accuracy, latency } from "pith/evaluate";
-import { reportPage } from "pith/report";
-import { search } from "pith/search";
 import { train } from "pith/train";
 import { saveAndMeasure } from "./demo/bench.ts";
 import { line, percent, points, progress, table, whole } from "./demo/screen.ts";

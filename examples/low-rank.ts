@@ -7,14 +7,14 @@
  *     print(torch.linalg.matrix_rank(net.fc1.weight))
  *
  * What differs: `factorize` does the surgery by name, and refuses with a reason where two layers would not be smaller than one. It puts √S
- * into each factor, so that both are of one size for fine-tuning. The decomposition is at hand where it is wanted: `pith/math`.
+ * into each factor, so that both are of one size for fine-tuning. `svd` and `matrixRank` are in `pith/extend`.
  */
 import { mkdir } from "node:fs/promises";
 import { type Model, open, save } from "pith";
 import { createEngine } from "pith/engine";
 import { accuracy, evaluate } from "pith/evaluate";
+import { fromDense, type Matrix, matrixRank, multiply, svd } from "pith/extend";
 import { factorize } from "pith/factorize";
-import { fromDense, type Matrix, matrixRank, multiply, svd } from "pith/math";
 import { linear, network, relu } from "pith/nn";
 import { train } from "pith/train";
 import { digits } from "./digits.ts";

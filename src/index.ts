@@ -1,8 +1,8 @@
 /**
  * Pith: make ONNX models smaller, and know that they still work.
  *
- * The root holds what every program needs: opening, inspecting and saving. The techniques stand in `pith/prune`, `pith/quantize`, `pith/distill` and
- * `pith/factorize`; training in `pith/train`, figures in `pith/evaluate`.
+ * This entry point opens, inspects, simplifies and saves models. The techniques are in `pith/prune`, `pith/quantize`, `pith/distill` and
+ * `pith/factorize`; training is in `pith/train`, metrics in `pith/evaluate`, custom passes and operators in `pith/extend`.
  *
  * @example
  * import { inspect, open, save } from "pith";
@@ -15,7 +15,11 @@
 
 export { type Inspection, inspect } from "./app/report/inspect/inspect.ts";
 export { type ErrorCode, errorCodes, Miss, PithError } from "./core/errors.ts";
-export { type Graph, Model, type Node, type Value } from "./core/graph/index.ts";
-export { encodeToBytes, open, save } from "./core/onnx/index.ts";
-export type { Batch, DataType, Dense, Tensor } from "./core/tensor/index.ts";
-export type { Change, Context, Outcome, Pass } from "./rewrite/index.ts";
+export { Model } from "./core/graph/model.ts";
+export { encodeToBytes } from "./core/onnx/encode.ts";
+export { open, save } from "./core/onnx/index.ts";
+export type { Change, Context, Outcome } from "./core/pass/pass.ts";
+export { fromNumbers, toNumbers } from "./core/tensor/convert.ts";
+export { float32, inMemory, int64 } from "./core/tensor/dense.ts";
+export type { Batch, DataType, Dense, Tensor } from "./core/tensor/types.ts";
+export { simplify } from "./rewrite/clean-up/simplify.ts";

@@ -1,17 +1,18 @@
 /** Layers that are Einsum: the techniques take their weights, whatever axes they have, and what comes out is what the runtime computes. */
 import { describe, expect, test } from "vitest";
-import { inspect } from "../src/app/report/index.ts";
+import { inspect } from "../src/app/report/inspect/inspect.ts";
 import { infer } from "../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../src/core/analysis/layers.ts";
 import { weightMatrices } from "../src/core/analysis/weight.ts";
 import { Miss } from "../src/core/errors.ts";
 import type { Model } from "../src/core/graph/model.ts";
 import { verify } from "../src/core/graph/verify.ts";
-import { type Matrix, multiplyHere, transpose } from "../src/core/math/index.ts";
+import { type Matrix, multiplyHere, transpose } from "../src/core/math/matrix.ts";
 import { toFloat64 } from "../src/core/tensor/convert.ts";
 import { range, view } from "../src/data/batches/indexed.ts";
 import type { IndexedDataset } from "../src/data/batches/types.ts";
-import { calibrate, type Features, type Statistic } from "../src/techniques/calibrate/index.ts";
+import { calibrate } from "../src/techniques/calibrate/calibration.ts";
+import type { Features, Statistic } from "../src/techniques/calibrate/statistic.ts";
 import { factorize } from "../src/techniques/factorize/index.ts";
 import { l1Unstructured, prune, remove } from "../src/techniques/prune/index.ts";
 import { quantize } from "../src/techniques/quantize/index.ts";

@@ -1,7 +1,8 @@
 /** Models with functions of their own, which the text of models leaves out. */
 import type { Model } from "../src/core/graph/model.ts";
 import { parseModel } from "../src/core/graph/text.ts";
-import { encodeToBytes, open } from "../src/core/onnx/index.ts";
+import { encodeToBytes } from "../src/core/onnx/encode.ts";
+import { open } from "../src/core/onnx/index.ts";
 import { attributeFields, functionFields, nodeFields, opsetFields } from "../src/core/onnx/schema.ts";
 import { Writer } from "../src/core/onnx/writer.ts";
 

@@ -1,19 +1,17 @@
-/** An operator of one's own, through public imports alone: every pass and every technique asks its entry. */
-import { encodeToBytes, Miss, type Model, open } from "pith";
-import { infer, layers } from "pith/analysis";
+/** Operators that a program defines through public imports: every pass and every technique reads their definitions. */
+import { encodeToBytes, float32, int64, Miss, type Model, open, simplify } from "pith";
 import { memory } from "pith/data";
 import { distillation } from "pith/distill";
 import { createEngine } from "pith/engine";
 import { accuracy, compareFunction, evaluate } from "pith/evaluate";
+import { addOperators, defineOp, infer, layers, parseModel, random, type WeightRole } from "pith/extend";
 import { factorize } from "pith/factorize";
-import { parseModel } from "pith/graph";
-import { addOperators, defineOp, type WeightRole } from "pith/ops";
-import { inlineFunctions, lowerFused, simplify } from "pith/passes";
 import { prune } from "pith/prune";
 import { quantize } from "pith/quantize";
-import { float32, int64, random } from "pith/tensor";
 import { crossEntropy, train } from "pith/train";
 import { describe, expect, it } from "vitest";
+import { inlineFunctions } from "../src/rewrite/clean-up/inline-functions.ts";
+import { lowerFused } from "../src/rewrite/edit/lower-fused.ts";
 
 const role: WeightRole = { input: 1, out: 1, in: 0, groups: 1, data: 0, dataAxis: 1, outputAxis: 1, bias: 2 };
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { isIndexed } from "../../src/data/index.ts";
+import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { type Comparison, compare } from "../../src/judge/index.ts";
 import type { OpenedTask } from "../../src/judge/task/index.ts";
 import type { SearchParts } from "../../src/search/parts.ts";

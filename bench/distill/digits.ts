@@ -1,10 +1,10 @@
 /** Students on MNIST: Hinton, Vinyals and Dean's experiment (2015, arXiv 1503.02531, section 3), and a pair of small networks. */
 import type { Model } from "pith";
+import { float32, inMemory } from "pith";
 import { openDataset, preprocess, presets, split, take, view } from "pith/data";
 import { distillation } from "pith/distill";
 import { accuracy, evaluate } from "pith/evaluate";
 import { dropout, flatten, linear, type Modules, network, relu } from "pith/nn";
-import { float32, inMemory } from "pith/tensor";
 import { integer } from "../../src/core/numbers.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { shared } from "../../test/shared.ts";

@@ -2,10 +2,12 @@
  * A student that learns from its teacher beside the same student that learns alone: same start, same samples in the same order. The learning
  * rate of each is the best of the same few, chosen on samples that are kept apart; then both learn from all samples, once for each seed.
  */
+
+import type { Model } from "pith";
 import type { IndexedDataset } from "pith/data";
-import { evaluate, type Metric, meanInterval, moments, pairedMeans } from "pith/evaluate";
-import type { Model } from "pith/graph";
+import { evaluate, type Metric } from "pith/evaluate";
 import type { Loss } from "pith/train";
+import { meanInterval, moments, pairedMeans } from "../../src/core/math/interval.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { figureOf, line, points, target } from "../lib/print.ts";
 import { engine, type Settings, type Training, trained } from "./kept.ts";

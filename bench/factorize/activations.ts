@@ -10,7 +10,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { openTask } from "../../src/judge/task/index.ts";
-import { calibrate } from "../../src/techniques/calibrate/index.ts";
+import { calibrate } from "../../src/techniques/calibrate/calibration.ts";
 import { type FactorizeOptions, factorize } from "../../src/techniques/factorize/index.ts";
 import { needed } from "../formats/table.ts";
 import { line, table } from "../lib/print.ts";

@@ -1,4 +1,6 @@
 /** What is trained on what: real data, and networks from small (a step is soon done) to ordinary. */
+
+import type { Model } from "pith";
 import { open } from "pith";
 import {
   augmented,
@@ -6,13 +8,12 @@ import {
   openDataset,
   openTokenizer,
   type Preprocessing,
-  parseAugmentation,
   preprocess,
   presets,
   tokenize,
 } from "pith/data";
-import type { Model } from "pith/graph";
 import { conv2d, flatten, globalAveragePool, linear, network, relu } from "pith/nn";
+import { parseAugmentation } from "../../src/data/images/augment-options.ts";
 import { shared } from "../../test/shared.ts";
 import { networks } from "../train/networks.ts";
 

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { spread } from "../../src/judge/index.ts";
+import { spread } from "../../src/runtime/run/latency.ts";
 import { line, table } from "../lib/print.ts";
 
 interface Measured {

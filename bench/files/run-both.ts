@@ -1,6 +1,7 @@
 /** Runs models from a given number on, as they were and as Pith saves them; a line of JSON before and after each. */
 import * as ort from "onnxruntime-node";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { randomInputs } from "../../src/runtime/run/random-inputs.ts";

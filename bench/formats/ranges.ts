@@ -1,7 +1,9 @@
 /** What each method of ranges (`--ranges`) costs in the static scheme, calibrated on 100 samples: accuracy and KL divergence on others. */
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
-import { compareRows, evaluate, evaluateAll, meanKl } from "../../src/judge/index.ts";
+import { compareRows, evaluate } from "../../src/judge/index.ts";
+import { meanKl } from "../../src/runtime/metrics/comparison-metrics.ts";
+import { evaluateAll } from "../../src/runtime/metrics/evaluate.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { rangeMethods } from "../../src/techniques/quantize/options.ts";
 import { line, table } from "../lib/print.ts";

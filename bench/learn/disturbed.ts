@@ -4,8 +4,9 @@
  * others. Batch normalization keeps the statistics that the file has.
  */
 import { readFileSync } from "node:fs";
+import type { Model } from "pith";
 import { open } from "pith";
-import { openDataset, openTokenizer, parsePreprocessing, preprocess, tokenize, tokensOfText } from "pith/data";
+import { openDataset, openTokenizer, parsePreprocessing, preprocess, tokenize } from "pith/data";
 import { createEngine } from "pith/engine";
 import {
   accuracy,
@@ -14,13 +15,13 @@ import {
   type Estimate,
   type Evaluation,
   evaluate,
-  imageInput,
   type Metric,
 } from "pith/evaluate";
-import type { Model } from "pith/graph";
-import { random } from "pith/tensor";
+import { random } from "pith/extend";
 import { createStep, crossEntropy as lossCrossEntropy, train } from "pith/train";
 import type { Dataset } from "../../src/data/batches/types.ts";
+import { tokensOfText } from "../../src/data/text/tokens.ts";
+import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
 import { shared } from "../../test/shared.ts";
 import { figureOf, line, points } from "../lib/print.ts";
 import type { Settings } from "./scratch.ts";

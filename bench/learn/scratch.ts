@@ -6,13 +6,14 @@ import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { type ImageInput, isIndexed, type Preprocessing, preprocess } from "pith/data";
+import type { Batch, Model } from "pith";
+import { type Preprocessing, preprocess } from "pith/data";
 import { createEngine } from "pith/engine";
 import { accuracy, compareRows, type Estimate, estimate, evaluate } from "pith/evaluate";
-import type { Model } from "pith/graph";
-import type { Batch } from "pith/tensor";
 import { train } from "pith/train";
+import { isIndexed } from "../../src/data/batches/indexed.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
+import type { ImageInput } from "../../src/data/images/preprocess.ts";
 import { writeNpz } from "../lib/npz.ts";
 import { line, points, share } from "../lib/print.ts";
 

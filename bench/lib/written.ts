@@ -1,7 +1,7 @@
 /** Text of a language model itself, where nothing else is at hand that it could learn from. */
 import type { Model } from "pith";
 import { createEngine } from "pith/engine";
-import { random } from "pith/tensor";
+import { random } from "pith/extend";
 
 /** Sequences that a language model writes, drawn from its distributions: token ids of two bytes, beginning with token 1. */
 export async function written(model: Model, count: number, length: number, threads: number): Promise<Uint8Array> {

@@ -15,9 +15,10 @@ import { factorize } from "pith/factorize";
 import { linear, network, relu } from "pith/nn";
 import { globalUnstructured, l1Unstructured, remove } from "pith/prune";
 import { quantize } from "pith/quantize";
-import { type Epoch, train } from "pith/train";
+import { train } from "pith/train";
 import { digits as openDigits } from "../../examples/digits.ts";
 import { bytes, integer } from "../../src/core/numbers.ts";
+import type { Epoch } from "../../src/learn/train/training-state.ts";
 import { dropTarget, heading, line, points, share, table, target } from "../lib/print.ts";
 
 const seed = 1;

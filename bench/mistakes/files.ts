@@ -3,11 +3,11 @@ import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync
 import { join } from "node:path";
 import { encode } from "fast-png";
 import { strToU8, zipSync } from "fflate";
-import { save } from "pith";
-import { type Model, parseModel } from "pith/graph";
+import type { Model } from "pith";
+import { float32, inMemory, save } from "pith";
+import { parseModel, random } from "pith/extend";
 import { linear, network, relu } from "pith/nn";
 import { quantize } from "pith/quantize";
-import { float32, inMemory, random } from "pith/tensor";
 
 /** Two features, each twice, and the sums: the class is the greater one. */
 const sums = `opset 21

@@ -3,14 +3,17 @@
  * in Caffe, trained, pruned gradually while they are fine-tuned, and as lottery tickets (Frankle and Carbin 2019). Judged on all 10,000 test images; how many
  * times fewer parameters counts all, biases too.
  */
-import { type ImageInput, openDataset, preprocess, presets, take } from "pith/data";
+
+import type { Model } from "pith";
+import { openDataset, preprocess, presets, take } from "pith/data";
 import { createEngine } from "pith/engine";
 import { accuracy, type Estimate, evaluate } from "pith/evaluate";
-import type { Model } from "pith/graph";
 import { conv2d, flatten, linear, maxPool, network, relu } from "pith/nn";
 import { prune, remove } from "pith/prune";
-import { parametersOf, rewind, train } from "pith/train";
+import { rewind, train } from "pith/train";
 import { infer } from "../../src/core/analysis/infer.ts";
+import { parametersOf } from "../../src/core/analysis/parameters.ts";
+import type { ImageInput } from "../../src/data/images/preprocess.ts";
 import { shared } from "../../test/shared.ts";
 import { line, target } from "../lib/print.ts";
 import type { Settings } from "./settings.ts";

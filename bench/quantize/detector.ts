@@ -2,10 +2,12 @@
 
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { setAside } from "../../src/data/batches/select.ts";
-import { isIndexed, take } from "../../src/data/index.ts";
-import { boxOverlap, estimate, measure } from "../../src/judge/index.ts";
+import { take } from "../../src/data/index.ts";
+import { estimate, measure } from "../../src/judge/index.ts";
 import { openTask } from "../../src/judge/task/index.ts";
+import { boxOverlap } from "../../src/runtime/metrics/boxes.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../../test/shared.ts";
 import { heading, line, share, table, target } from "../lib/print.ts";

@@ -1,11 +1,12 @@
 /** Job: GPTQ of one layer on correlated inputs, from its samples to its codes. */
 import { startMeter } from "../../src/app/cli/jobs/memory.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import { linear, network } from "../../src/learn/nn/index.ts";
-import { gptq, nearest, quantize } from "../../src/techniques/quantize/index.ts";
+import { nearest, quantize } from "../../src/techniques/quantize/index.ts";
+import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 
 export interface GptqInput {
   readonly size: number;

@@ -2,17 +2,9 @@
 
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { isIndexed } from "../../src/data/batches/indexed.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
-import {
-  type Dataset,
-  isIndexed,
-  openDataset,
-  openTokenizer,
-  preprocess,
-  presets,
-  take,
-  tokenize,
-} from "../../src/data/index.ts";
+import { type Dataset, openDataset, openTokenizer, preprocess, presets, take, tokenize } from "../../src/data/index.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";

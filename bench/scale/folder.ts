@@ -13,7 +13,7 @@ import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { symbol } from "../../src/core/tensor/dims.ts";
 import type { Tensor } from "../../src/core/tensor/types.ts";
-import { decibels } from "../../src/judge/index.ts";
+import { decibels } from "../../src/runtime/run/difference.ts";
 import { type DtypeName, dtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { inPage } from "../../test/page.ts";
 import { weightOf } from "../files/large.ts";

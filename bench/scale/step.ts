@@ -3,11 +3,11 @@
  * and with those in the system, and those that passed, without the start of the process, and the peak of the process's memory in bytes.
  */
 import plotJob from "../../src/app/cli/jobs/plot.ts";
-import { inspect } from "../../src/app/report/index.ts";
+import { inspect } from "../../src/app/report/inspect/inspect.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { deferred } from "../../src/core/tensor/deferred.ts";
-import { simplify } from "../../src/rewrite/index.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../src/runtime/job/job.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { prune, remove } from "../../src/techniques/prune/index.ts";

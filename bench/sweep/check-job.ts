@@ -4,7 +4,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { decibels } from "../../src/judge/index.ts";
+import { decibels } from "../../src/runtime/run/difference.ts";
 import { writeNpz } from "../lib/npz.ts";
 import { runnable, samplesLike } from "../lib/random-inputs.ts";
 

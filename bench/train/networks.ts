@@ -1,5 +1,5 @@
 /** The networks that steps are timed on, as `peers/train_networks.py` writes them with PyTorch: same layers, batch, optimizer, loss. */
-import type { Model } from "pith/graph";
+import type { Model } from "pith";
 import {
   attention,
   averagePool,

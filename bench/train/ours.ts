@@ -3,7 +3,8 @@
  * process's peak memory in bytes.
  */
 import { createInterface } from "node:readline";
-import { float32, int64, random } from "pith/tensor";
+import { float32, int64 } from "pith";
+import { random } from "pith/extend";
 import { createStep, crossEntropy } from "pith/train";
 import { peakMemory } from "../lib/peak.ts";
 import { networks } from "./networks.ts";

@@ -3,14 +3,12 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
 import { type Model, open, save } from "pith";
-import { cost, infer, learnedCount, learnedTensors } from "pith/analysis";
+import type { Measured } from "pith/compress";
 import type { Dataset } from "pith/data";
 import type { Engine } from "pith/engine";
 import { accuracy, type Comparison, compareRows, measure, size } from "pith/evaluate";
-import { fixInputs } from "pith/passes";
+import { cost, fixedDims, fixInputs, infer, learnedCount, learnedTensors } from "pith/extend";
 import { isPruned, remove } from "pith/prune";
-import type { Measured } from "pith/report";
-import { fixedDims } from "pith/tensor";
 
 /** A file and what is known of it. */
 export interface Standing {

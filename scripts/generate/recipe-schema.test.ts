@@ -2,9 +2,9 @@ import { isDeepStrictEqual } from "node:util";
 import { expect, test } from "vitest";
 import { curves } from "../../src/core/math/curves.ts";
 import { numbersAt } from "../../src/core/pass/schema.ts";
+import { parseRecipe } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
 import { completeOptions, filledIn } from "../../src/judge/steps/step.ts";
-import { parseRecipe } from "../../src/search/recipes.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
 const text = JSON.stringify(recipeSchema());

@@ -1,11 +1,10 @@
 /** docs/recipe.schema.json: recipes as JSON Schema, so that editors complete and check them; from the options of the passes themselves. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
+import type { AnyPass } from "../../src/core/pass/pass.ts";
 import { courseSchema } from "../../src/judge/recipe/courses.ts";
-import { mostRounds } from "../../src/judge/recipe/recipe.ts";
+import { mostRounds, recipeFrom, recipeVersion } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
 import { filledIn } from "../../src/judge/steps/step.ts";
-import type { AnyPass } from "../../src/rewrite/index.ts";
-import { recipeFrom, recipeVersion } from "../../src/search/recipes.ts";
 import type { Generator } from "./generator.ts";
 
 const file = "docs/recipe.schema.json";

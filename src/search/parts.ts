@@ -1,6 +1,6 @@
 import { random } from "../core/tensor/random.ts";
-import { view } from "../data/batches/indexed.ts";
-import { type Dataset, isIndexed } from "../data/index.ts";
+import { isIndexed, view } from "../data/batches/indexed.ts";
+import type { Dataset } from "../data/index.ts";
 
 /** With fewer in each half, all samples are used for both. */
 export const fewestSamples = 100;

@@ -1,11 +1,18 @@
 /** Statistics of layers, written with nothing but what the package exports. */
-import { Miss } from "pith";
-import { infer, type Layer, layers } from "pith/analysis";
-import { type Calibration, calibrate, gramMatrices, observe, type Statistic } from "pith/calibrate";
+import { float32, inMemory, Miss } from "pith";
 import { type IndexedDataset, memory } from "pith/data";
 import { createEngine, type Engine } from "pith/engine";
-import { parseModel } from "pith/graph";
-import { float32, inMemory } from "pith/tensor";
+import {
+  type Calibration,
+  calibrate,
+  gramMatrices,
+  infer,
+  type Layer,
+  layers,
+  observe,
+  parseModel,
+  type Statistic,
+} from "pith/extend";
 import { afterEach, describe, expect, test } from "vitest";
 
 /** The mean size of each input channel, over the places of a kernel as well: what activation-aware roundings of weights go by. */

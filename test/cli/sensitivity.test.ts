@@ -1,7 +1,7 @@
 /** `pith sensitivity`: what each layer alone loses, as a table, a page and data, and recipes that `pith compress` takes. */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseRecipe, parseSensitivity } from "pith/recipe";
+import { parseRecipe, parseSensitivity } from "pith/compress";
 import { beforeAll, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";

@@ -7,6 +7,7 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 import { expect, inject, onTestFinished, test } from "vitest";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import type * as feed from "../../src/data/feed.ts";
 import type * as data from "../../src/data/index.ts";
 
 const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/data/${name}.js`).href);
@@ -63,7 +64,11 @@ function childrenOf(parent: number | undefined): readonly string[] {
 
 test("in a bundle for browsers there are no threads, and the batches are the same", async () => {
   const bundled = await build({
-    entryPoints: [fileURLToPath(new URL("../../src/data/index.ts", import.meta.url))],
+    stdin: {
+      contents: 'export * from "./index.ts"; export { prefetched } from "./feed.ts";',
+      resolveDir: fileURLToPath(new URL("../../src/data", import.meta.url)),
+      loader: "ts",
+    },
     bundle: true,
     write: false,
     metafile: true,
@@ -75,7 +80,7 @@ test("in a bundle for browsers there are no threads, and the batches are the sam
   expect(bundled.errors).toEqual([]);
   expect(Object.keys(bundled.metafile.inputs).filter((name) => /node-|thread-entry/.test(name))).toEqual([]);
   const [file] = bundled.outputFiles;
-  const loaded: typeof data = await import(
+  const loaded: typeof data & Pick<typeof feed, "prefetched"> = await import(
     `data:text/javascript;base64,${Buffer.from(file?.contents ?? []).toString("base64")}`
   );
   const read = async (threads: number): Promise<Batch[]> => {

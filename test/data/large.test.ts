@@ -1,6 +1,7 @@
 /** Large files stay on disk: what a process holds does not grow with the number of samples. */
 import { expect, test } from "vitest";
-import { isIndexed, openDataset } from "../../src/data/index.ts";
+import { isIndexed } from "../../src/data/batches/indexed.ts";
+import { openDataset } from "../../src/data/index.ts";
 import { npy, size, sparse } from "./sparse.ts";
 
 async function large(): Promise<Readonly<Record<string, string>>> {

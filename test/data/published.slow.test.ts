@@ -4,20 +4,16 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { describe, expect, inject, test } from "vitest";
 import { bytesSource } from "#platform";
 import { open } from "../../src/core/onnx/index.ts";
-import {
-  type Dataset,
-  openDataset,
-  openParts,
-  parsePreprocessingSpec,
-  preprocess,
-  readSidecars,
-  tokenizerBeside,
-  tokensInFile,
-  tokensOfText,
-} from "../../src/data/index.ts";
+import { type Dataset, openDataset, preprocess } from "../../src/data/index.ts";
+import { parsePreprocessingSpec } from "../../src/data/sidecars/preprocessing-spec.ts";
+import { readSidecars } from "../../src/data/sidecars/sidecars.ts";
+import { openParts } from "../../src/data/sources/parts.ts";
+import { tokenizerBeside } from "../../src/data/text/tokenizer.ts";
+import { tokensInFile, tokensOfText } from "../../src/data/text/tokens.ts";
 import { json } from "../cli/run.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -89,12 +85,16 @@ describe.each(published)("$model", ({ model, words, figure, count }) => {
   });
 });
 
-/** What a user may write: the share of frames in which a voice detector hears speech. */
+const compiled = (module: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/${module}.js`).href);
+
+/** A scoring module: the share of frames in which a voice detector hears speech. */
 const speech = (recording: string): string => `
 import { open } from "pith";
-import { mapBatches, openDataset, parsePreprocessingSpec, readingFor, readSidecars } from "pith/data";
+import { mapBatches, openDataset } from "pith/data";
+import { parsePreprocessingSpec } from "../../src/data/sidecars/preprocessing-spec.ts";
+import { readingFor, readSidecars } from "../../src/data/sidecars/sidecars.ts";
 import { createEngine } from "pith/engine";
-import { createRunner } from "pith/evaluate";
+import { createRunner } from ${compiled("runtime/run/run")};
 
 export default async (path) => {
   const model = await open(path);

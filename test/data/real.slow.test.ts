@@ -2,15 +2,11 @@
 import { describe, expect, test } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import {
-  contentHash,
-  mapBatches,
-  openDataset,
-  openParts,
-  parsePreprocessingSpec,
-  readingFor,
-  readSidecars,
-} from "../../src/data/index.ts";
+import { contentHash } from "../../src/data/batches/content-hash.ts";
+import { mapBatches, openDataset } from "../../src/data/index.ts";
+import { parsePreprocessingSpec } from "../../src/data/sidecars/preprocessing-spec.ts";
+import { readingFor, readSidecars } from "../../src/data/sidecars/sidecars.ts";
+import { openParts } from "../../src/data/sources/parts.ts";
 import { shared } from "../shared.ts";
 import { floats, outputs } from "./outputs.ts";
 

@@ -2,7 +2,7 @@
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import type { Tensor } from "../../src/core/tensor/types.ts";
 
 export const rows = 2 ** 18;

@@ -10,8 +10,8 @@ import type { Model } from "../../src/index.ts";
 import { accuracy, compare, evaluate, latency } from "../../src/judge/index.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
-import { foldConstants } from "../../src/rewrite/index.ts";
-import { observe, valueRange } from "../../src/techniques/calibrate/index.ts";
+import { foldConstants } from "../../src/rewrite/clean-up/fold-constants.ts";
+import { observe, valueRange } from "../../src/techniques/calibrate/observe.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 
 let opened = 0;

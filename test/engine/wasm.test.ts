@@ -1,7 +1,8 @@
 /** The same graphs in WebAssembly. */
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { createEngine, runtimeName } from "../../src/core/engine/index.ts";
+import { createEngine } from "../../src/core/engine/index.ts";
+import { runtimeName } from "../../src/core/engine/runtime.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";

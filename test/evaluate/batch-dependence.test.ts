@@ -1,7 +1,7 @@
 /** How many samples at a time models are measured on. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { parseModel } from "../../src/core/graph/index.ts";
+import { parseModel } from "../../src/core/graph/text-parse.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";

@@ -1,7 +1,8 @@
 /** A changed model beside its original on random inputs: what is kept, what is lost, and what cannot be compared. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { type Model, parseModel } from "../../src/core/graph/index.ts";
+import type { Model } from "../../src/core/graph/model.ts";
+import { parseModel } from "../../src/core/graph/text-parse.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";

@@ -2,7 +2,8 @@
 import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import { type FolderFile, type FolderOptions, quantizeFolder } from "../../src/app/folder/index.ts";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderFile, FolderOptions } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";

@@ -3,12 +3,13 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises"
 import { dirname, join } from "node:path";
 import { brotliDecompressSync, gunzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test } from "vitest";
-import { type FolderOptions, quantizeFolder } from "../../src/app/folder/index.ts";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { bytes } from "../../src/core/numbers.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { float32 } from "../../src/core/tensor/index.ts";
+import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { size } from "../../src/runtime/run/size.ts";
 import { temporaryFolder } from "../temporary.ts";

@@ -2,13 +2,10 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import {
-  type FolderOptions,
-  type Found,
-  type Loader,
-  type ModulePaths,
-  quantizeFolder,
-} from "../../src/app/folder/index.ts";
+import type { ModulePaths } from "../../src/app/folder/end-to-end.ts";
+import type { Loader } from "../../src/app/folder/loader.ts";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderOptions, Found } from "../../src/app/folder/run.ts";
 import { PithError } from "../../src/core/errors.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { folderTable } from "../../src/app/folder/index.ts";
+import { folderTable } from "../../src/app/folder/table.ts";
 
 const table = (...rows: Parameters<typeof folderTable>[0]) => {
   const { columns, notes } = folderTable(rows);

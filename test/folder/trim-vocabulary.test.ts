@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { trimFolder } from "../../src/app/folder/index.ts";
+import { trimFolder } from "../../src/app/folder/trim-vocabulary.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { folderOf, plain, root, written } from "./small-vocabulary.ts";
 

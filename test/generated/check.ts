@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PithError } from "../../src/core/errors.ts";
 import { printModel } from "../../src/core/graph/text.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import fc from "../property.ts";
 import { build, type Description, descriptions, type Network } from "./network.ts";
 import type { Promised } from "./promises/promised.ts";

@@ -1,7 +1,7 @@
 /** A handful of generated networks keep every promise; thousands do in `generated.slow.test.ts`. */
 import { describe, expect, test } from "vitest";
 import { allGraphs } from "../../src/core/graph/graph.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { operators } from "../../src/core/ops/index.ts";
 import fc from "../property.ts";
 import { expectKept, runs } from "./check.ts";

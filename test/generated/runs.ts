@@ -3,14 +3,15 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss, PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import type { Outcome } from "../../src/core/pass/pass.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { dimsText } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";
 import { toleranceOf } from "../../src/judge/compare/equivalence.ts";
-import type { Outcome } from "../../src/rewrite/index.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
 import type { Network } from "./network.ts";
 

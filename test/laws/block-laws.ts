@@ -10,7 +10,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/index.ts";
+import { parseNpz } from "../../src/data/files/npy.ts";
 import { shared } from "../shared.ts";
 
 const engine = createEngine();

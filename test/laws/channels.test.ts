@@ -10,15 +10,9 @@ import { Miss } from "../../src/core/errors.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Node, Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import {
-  type AxisEnd,
-  type AxisLink,
-  type AxisRule,
-  type ChannelCut,
-  entryOf,
-  type Op,
-  operators,
-} from "../../src/core/ops/index.ts";
+import type { Op } from "../../src/core/ops/define.ts";
+import type { AxisEnd, AxisLink, AxisRule, ChannelCut } from "../../src/core/ops/entry.ts";
+import { entryOf, operators } from "../../src/core/ops/index.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { stridesOf } from "../../src/core/tensor/dims.ts";

@@ -1,6 +1,7 @@
 /** Models of graphs inside graphs, and every walk over them. */
 import { expect } from "vitest";
-import { inspect, plotPage } from "../../src/app/report/index.ts";
+import { inspect } from "../../src/app/report/inspect/inspect.ts";
+import { plotPage } from "../../src/app/report/plot/plot.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { allLayers } from "../../src/core/analysis/layers.ts";
@@ -10,8 +11,10 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { snapshot } from "../../src/core/graph/snapshot.ts";
 import { parseModel, printModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
-import { addOperators, defineOp } from "../../src/core/ops/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
+import { defineOp } from "../../src/core/ops/define.ts";
+import { addOperators } from "../../src/core/ops/index.ts";
 import { differentiate } from "../../src/learn/train/differentiate.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";

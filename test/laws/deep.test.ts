@@ -3,7 +3,7 @@
  * other, or how many nodes stand in a row. Each model here would keep a walk that visits something twice at every level busy for ever.
  */
 import { describe, expect, test } from "vitest";
-import { inspect } from "../../src/app/report/index.ts";
+import { inspect } from "../../src/app/report/inspect/inspect.ts";
 import { blocks } from "../../src/core/analysis/blocks.ts";
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";

@@ -1,7 +1,8 @@
 /** Law: what is saved and opened is the model that it was, and saved again it is the same, byte for byte. */
 import { describe, expect, test } from "vitest";
 import { printWholeModel } from "../../src/core/graph/text.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import { examplesFor, symbolicModel } from "./harness.ts";
 

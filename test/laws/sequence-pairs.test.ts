@@ -1,8 +1,9 @@
 /** Pieces of a tensor that was split into a sequence become outputs of one Split when a model is simplified. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
-import { completeContext, simplify } from "../../src/rewrite/index.ts";
+import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { run } from "./harness.ts";
 
 const x = float32([2, 4], [1, 2, 3, 4, 5, 6, 7, 8]);

@@ -2,7 +2,8 @@
 import { expect } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
 
 export async function judge(source: string | Uint8Array): Promise<void> {
   const before = await encodeToBytes(await open(source));

@@ -7,7 +7,7 @@ import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { type Dim, isSymbolic } from "../../src/core/tensor/dims.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/index.ts";
+import { parseNpz } from "../../src/data/files/npy.ts";
 import { shared } from "../shared.ts";
 import { numberOf, run } from "./harness.ts";
 

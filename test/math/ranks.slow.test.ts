@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { matrixRank } from "../../src/core/math/index.ts";
+import { matrixRank } from "../../src/core/math/rank.ts";
 import { rankCases } from "./matrices.ts";
 
 /** What NumPy found: `npm run bench -- math --ranks test/math/ranks.json` writes it. */

@@ -1,6 +1,8 @@
 /** Graphs that ONNX Runtime fused or quantized: opened and inspected; techniques leave alone what they must, each with its reason. */
 import { describe, expect, test } from "vitest";
-import { cost, infer, layers } from "../../src/core/analysis/index.ts";
+import { cost } from "../../src/core/analysis/cost.ts";
+import { infer } from "../../src/core/analysis/infer.ts";
+import { layers } from "../../src/core/analysis/layers.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
@@ -8,7 +10,8 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { verify } from "../../src/core/graph/verify.ts";
 import { fromNumbers, toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { fuseBatchNorm, lowerFused } from "../../src/rewrite/index.ts";
+import { fuseBatchNorm } from "../../src/rewrite/clean-up/fuse-batch-norm.ts";
+import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { factorize } from "../../src/techniques/factorize/index.ts";
 import { l1Unstructured, prune } from "../../src/techniques/prune/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { verify } from "../../src/core/graph/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { verify } from "../../src/core/graph/verify.ts";
 import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import type { Batch, Dense } from "../../src/core/tensor/types.ts";

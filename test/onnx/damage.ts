@@ -1,6 +1,7 @@
 /** Ways to break a file, for the quick and the slow tests: all by chance, all from a seed. */
 import { PithError } from "../../src/core/errors.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import type { Random } from "../../src/core/tensor/random.ts";
 import type { ByteSource } from "../../src/core/tensor/types.ts";
 

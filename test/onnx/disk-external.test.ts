@@ -15,7 +15,8 @@ const { plan, startPlan } = await import("./failing-disk.ts");
 // Both get this plan, before the rest is loaded anew.
 await Promise.all([import("node:fs"), import("node:fs/promises")]);
 vi.resetModules();
-const { encodeToBytes, open, save } = await import("../../src/core/onnx/index.ts");
+const { encodeToBytes } = await import("../../src/core/onnx/encode.ts");
+const { open, save } = await import("../../src/core/onnx/index.ts");
 const { savingOutside } = await import("./saving-outside.ts");
 const { at, folder, model, fillAt, changeAndSave, toSave, testSaving } = savingOutside(plan, startPlan);
 

@@ -1,7 +1,8 @@
 /** What a round trip must keep of models that another protobuf implementation wrote, for the quick and the slow test. */
 
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { modelFields } from "../../src/core/onnx/schema.ts";
 import { Writer } from "../../src/core/onnx/writer.ts";
 import { random } from "../../src/core/tensor/random.ts";

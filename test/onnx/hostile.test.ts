@@ -1,7 +1,8 @@
 /** Broken and hostile files: each is refused by a PithError that says where, or opened; nothing else happens. */
 import { describe, expect, test } from "vitest";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { splitFields } from "../../src/core/onnx/fields.ts";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { attributeFields, graphFields, modelFields, nodeFields, tensorFields } from "../../src/core/onnx/schema.ts";
 import type { Writer } from "../../src/core/onnx/writer.ts";
 import { random } from "../../src/core/tensor/random.ts";

@@ -1,14 +1,15 @@
 /** Criteria of channels: their numbers beside NumPy's, what they do not depend on, and what they refuse. */
 import { readFileSync } from "node:fs";
+import type { Model } from "pith";
+import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { type Model, parseModel } from "pith/graph";
+import { parseModel } from "pith/extend";
 import { type ChannelUnits, type Importance, prune } from "pith/prune";
-import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { channelGroups, removable } from "../../src/core/analysis/channels.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { Miss } from "../../src/core/errors.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import { unitScorerOf } from "../../src/techniques/prune/channel-scores.ts";
 import type { ScoringOptions } from "../../src/techniques/prune/importance.ts";
 

@@ -1,5 +1,6 @@
 /** The amount from which on `prune` cuts a channel, as `explain` prints it. */
-import { type Model, parseModel } from "pith/graph";
+import type { Model } from "pith";
+import { parseModel } from "pith/extend";
 import { prune } from "pith/prune";
 import { expect, test } from "vitest";
 import { channelGroups } from "../../src/core/analysis/channels.ts";

@@ -6,7 +6,7 @@ import { parametersOf } from "../../src/core/analysis/parameters.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { encodedSize } from "../../src/core/onnx/index.ts";
+import { encodedSize } from "../../src/core/onnx/encode.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { type PruneOptions, prune } from "../../src/techniques/prune/index.ts";
 

@@ -1,8 +1,10 @@
 /** The criteria of Pith, by hand. */
+
+import type { Model } from "pith";
+import { float32, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { type Model, parseModel } from "pith/graph";
+import { parseModel } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
-import { float32, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { random } from "../../src/core/tensor/random.ts";
 import { fisher, meanGradient, meanSquare, movement, snip } from "../../src/techniques/prune/criteria.ts";

@@ -1,11 +1,11 @@
 /** Criteria of pruning, written with nothing but what the package exports. */
 
-import type { Statistic } from "pith/calibrate";
+import type { Model } from "pith";
+import { float32, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { type Model, parseModel } from "pith/graph";
+import type { GradientStatistic, Statistic } from "pith/extend";
+import { parseModel } from "pith/extend";
 import { type Importance, prune } from "pith/prune";
-import { float32, toNumbers } from "pith/tensor";
-import type { GradientStatistic } from "pith/train";
 import { describe, expect, test } from "vitest";
 
 /** ‖x‖ of each column. */

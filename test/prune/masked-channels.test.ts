@@ -1,9 +1,8 @@
 /** Channels of which a mask leaves nothing are cut where pruning ends (`finalize`), and the network answers as it did. */
-import type { Model } from "pith/graph";
+import type { Model } from "pith";
+import { float32, simplify, toNumbers } from "pith";
 import { conv2d, flatten, linear, network, relu } from "pith/nn";
-import { simplify } from "pith/passes";
 import { lnStructured } from "pith/prune";
-import { float32, toNumbers } from "pith/tensor";
 import { train } from "pith/train";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";

@@ -1,7 +1,8 @@
 /** The largest share that a layer may lose, and the warning of layers that keep little. */
-import { type Model, parseModel } from "pith/graph";
+import type { Model } from "pith";
+import { toNumbers } from "pith";
+import { parseModel } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
-import { toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";

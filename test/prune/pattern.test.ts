@@ -2,10 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Solver } from "pith/calibrate";
-import { type Model, parseModel } from "pith/graph";
+import type { Model } from "pith";
+import { toNumbers } from "pith";
+import type { Solver } from "pith/extend";
+import { parseModel } from "pith/extend";
 import { type Pattern, prune } from "pith/prune";
-import { toNumbers } from "pith/tensor";
 import { afterAll, describe, expect, test } from "vitest";
 
 const folder = mkdtempSync(join(tmpdir(), "pith-test-"));

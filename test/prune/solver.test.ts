@@ -1,10 +1,10 @@
 /** Solvers choose what goes and correct what stays. */
 import { readFileSync } from "node:fs";
-import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
+import type { Model } from "pith";
+import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { type Model, parseModel } from "pith/graph";
+import { type Gram, gramMatrices, parseModel, type Solver } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
-import { float32, inMemory, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { random } from "../../src/core/tensor/random.ts";

@@ -1,8 +1,10 @@
 /** The criterion, allocation and multiples of channel pruning if none are given. */
+
+import type { Model } from "pith";
+import { float32 } from "pith";
 import { memory } from "pith/data";
-import { type Model, parseModel } from "pith/graph";
+import { parseModel } from "pith/extend";
 import { type PruneOptions, prune } from "pith/prune";
-import { float32 } from "pith/tensor";
 import { expect, test } from "vitest";
 import { recordedKept } from "../../src/core/analysis/provenance.ts";
 

@@ -9,7 +9,7 @@ import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/index.ts";
+import { parseNpz } from "../../src/data/files/npy.ts";
 import { simplify } from "../../src/rewrite/clean-up/simplify.ts";
 import { shared } from "../shared.ts";
 import { expectSameAsSilenced } from "./silenced.ts";

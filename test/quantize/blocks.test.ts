@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { matrix } from "../../src/core/math/index.ts";
+import { matrix } from "../../src/core/math/matrix.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import { lowerFused } from "../../src/rewrite/edit/lower-fused.ts";
 import { blockGrid, slicedWeight } from "../../src/techniques/quantize/grid.ts";

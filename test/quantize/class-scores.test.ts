@@ -1,7 +1,8 @@
 /** Class scores whose errors change predictions: constants that all classes share are removed, and probabilities are compared as logarithms. */
+
+import { float32, toNumbers } from "pith";
 import { createEngine } from "pith/engine";
-import { parseModel } from "pith/graph";
-import { float32, toNumbers } from "pith/tensor";
+import { parseModel } from "pith/extend";
 import { expect, test } from "vitest";
 import { withClassScores } from "../../src/techniques/quantize/class-scores.ts";
 

@@ -1,6 +1,6 @@
 /** Variants by the names of transformers.js are the schemes that they stand for. */
 import { expect, test } from "vitest";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { mlp, operators } from "./networks.ts";
 

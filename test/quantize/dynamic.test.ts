@@ -6,7 +6,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { quantizeWeights } from "../../src/core/math/index.ts";
+import { quantizeWeights } from "../../src/core/math/quantize-tensor.ts";
 import { toFloat64, toNumbers } from "../../src/core/tensor/convert.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";

@@ -8,7 +8,7 @@ import { completeContext } from "../../src/core/pass/pass.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
-import { migrate } from "../../src/rewrite/index.ts";
+import { migrate } from "../../src/rewrite/edit/migrate.ts";
 import { awq, awqFactors } from "../../src/techniques/quantize/equalize/awq.ts";
 import { smoothQuant } from "../../src/techniques/quantize/equalize/smooth-quant.ts";
 import { equalize, type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";

@@ -1,6 +1,7 @@
 /** Rounding in float, trained through, and its way out as codes. */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
+import { parametersOf } from "../../src/core/analysis/parameters.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
@@ -9,7 +10,7 @@ import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { roundHalfEven } from "../../src/core/tensor/round.ts";
 import { memory } from "../../src/data/index.ts";
-import { meanSquaredError, parametersOf, train } from "../../src/learn/train/index.ts";
+import { meanSquaredError, train } from "../../src/learn/train/index.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { fakeQuantize, quantize } from "../../src/techniques/quantize/index.ts";
 import { hasExactProducts } from "../int8-products.ts";

@@ -4,7 +4,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { fromNumbers, toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32, inMemory, int64 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";

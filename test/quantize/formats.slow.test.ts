@@ -1,6 +1,7 @@
 /** Formats of stored weights that formats.test.ts leaves out, and a published network in a palette. */
 import { expect, test } from "vitest";
-import { encodeToBytes, open } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
+import { open } from "../../src/core/onnx/index.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { shared } from "../shared.ts";
 import { testFormats } from "./layers-of-formats.ts";

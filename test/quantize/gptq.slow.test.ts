@@ -1,23 +1,33 @@
 /** GPTQ on a published language model and on the reference's correlated numbers: the error of each layer on tokens that its Gram matrix has not seen. */
 import { readFileSync } from "node:fs";
-import { calibrate, gramMatrices } from "pith/calibrate";
 import { memory } from "pith/data";
-import { parseModel } from "pith/graph";
-import { type Matrix, matrix, multiply, multiplyHere, scaleColumns, subtract, transpose } from "pith/math";
-import { gptq, nearest, slicedWeight } from "pith/quantize";
-import { random } from "pith/tensor";
+import {
+  calibrate,
+  gramMatrices,
+  type Matrix,
+  matrix,
+  multiply,
+  parseModel,
+  random,
+  scaleColumns,
+  subtract,
+  transpose,
+} from "pith/extend";
+import { nearest, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
+import { multiplyHere } from "../../src/core/math/matrix.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
 import type { Gram } from "../../src/techniques/calibrate/gram.ts";
 import type { LayerContext, Solver } from "../../src/techniques/calibrate/solver.ts";
 import { blockGrid } from "../../src/techniques/quantize/grid.ts";
+import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { shared } from "../shared.ts";
 
 const file = shared("data/models/llama260k.onnx");

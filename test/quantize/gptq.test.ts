@@ -1,21 +1,20 @@
 /** GPTQ, and what methods like it stand on: the whole matrix of a layer with its scales, and what comes into it. */
 import { readFileSync } from "node:fs";
-import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
+import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { parseModel } from "pith/graph";
-import { fromDense, type Matrix, multiplyHere, transpose } from "pith/math";
+import { fromDense, type Gram, gramMatrices, type Matrix, parseModel, type Solver, transpose } from "pith/extend";
 import { prune } from "pith/prune";
-import { gptq, nearest, type QuantizeOptions, quantize } from "pith/quantize";
-import { float32, inMemory, toNumbers } from "pith/tensor";
+import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import { weightMatrices } from "../../src/core/analysis/weight.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { multiplyHere } from "../../src/core/math/matrix.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
-import { codesBy } from "../../src/techniques/quantize/rounders/gptq.ts";
+import { codesBy, gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {

@@ -1,7 +1,7 @@
 /** Statistics that a search reuses while it quantizes one model with other layers in float. */
 import { expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { completeContext } from "../../src/core/pass/pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { random } from "../../src/core/tensor/random.ts";

@@ -4,7 +4,7 @@ import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { assertValid } from "../../src/core/graph/verify.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import { int64 } from "../../src/core/tensor/dense.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";

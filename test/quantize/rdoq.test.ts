@@ -1,15 +1,16 @@
 /** Rate–distortion optimized quantization, with golden values of a NumPy implementation (grams damped by 0.01 and 0.001 of their mean). */
-import type { Gram, Solver } from "pith/calibrate";
+
+import { float32, fromNumbers, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { parseModel } from "pith/graph";
-import { type Matrix, matrix, multiplyHere } from "pith/math";
+import type { Gram, Solver } from "pith/extend";
+import { type Matrix, matrix, parseModel, random } from "pith/extend";
 import { fakeQuantize, nearest, type QuantizeOptions, quantize, slicedWeight } from "pith/quantize";
-import { float32, fromNumbers, random, toNumbers } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { multiplyHere } from "../../src/core/math/matrix.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import type { LayerContext, ScaledGrid } from "../../src/techniques/calibrate/solver.ts";
 import { symmetricGrid } from "../../src/techniques/quantize/grid.ts";
 import { rdoqBy } from "../../src/techniques/quantize/rounders/rdoq.ts";

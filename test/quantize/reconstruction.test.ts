@@ -1,15 +1,20 @@
 /** Rounders that look at the answers of a layer: sequential MSE, AdaRound, and GPTQ towards the original. */
 import { readFileSync } from "node:fs";
-import { type Gram, gramMatrices, type Solver } from "pith/calibrate";
+import { float32, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { parseModel } from "pith/graph";
-import { adaptiveCodes, type Matrix, matrix, multiplyHere, transpose } from "pith/math";
+import { type Gram, gramMatrices, type Matrix, matrix, parseModel, type Solver, transpose } from "pith/extend";
 import { prune } from "pith/prune";
-import { adaround, gptaq, gptq, mse, nearest, type QuantizeOptions, quantize, sequentialMse } from "pith/quantize";
-import { float32, toNumbers } from "pith/tensor";
+import { nearest, type QuantizeOptions, quantize } from "pith/quantize";
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
+import { adaptiveCodes } from "../../src/core/math/adaround.ts";
+import { multiplyHere } from "../../src/core/math/matrix.ts";
 import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
+import { adaround } from "../../src/techniques/quantize/rounders/adaround.ts";
+import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";
+import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
+import { mse } from "../../src/techniques/quantize/rounders/mse.ts";
+import { sequentialMse } from "../../src/techniques/quantize/rounders/sequential-mse.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {

@@ -1,12 +1,11 @@
 /** What ONNX's operators compute, as the tests compare it. */
 import {
   type QuantizationRange,
-  type QuantizedTensor,
   type QuantizedType,
-  quantizeTensor,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
-} from "../../src/core/math/index.ts";
+} from "../../src/core/math/quantize.ts";
+import { type QuantizedTensor, quantizeTensor } from "../../src/core/math/quantize-tensor.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { alongAxis, elementCount } from "../../src/core/tensor/dims.ts";

@@ -1,11 +1,14 @@
-/** Rounding methods: those of Pith, and some of one's own through public imports alone. */
-import type { Solver } from "pith/calibrate";
+/** Rounding methods: those of Pith, and custom ones that a program defines through public imports. */
+
+import { float32, inMemory, toNumbers } from "pith";
 import { memory } from "pith/data";
-import { parseModel } from "pith/graph";
-import { fromDense, matrixOf, quantizeTensor } from "pith/math";
-import { fakeQuantize, gptq, mse, nearest, quantize, slicedWeight } from "pith/quantize";
-import { float32, inMemory, toNumbers } from "pith/tensor";
+import type { Solver } from "pith/extend";
+import { fromDense, matrixOf, parseModel } from "pith/extend";
+import { fakeQuantize, nearest, quantize, slicedWeight } from "pith/quantize";
 import { describe, expect, test } from "vitest";
+import { quantizeTensor } from "../../src/core/math/quantize-tensor.ts";
+import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
+import { mse } from "../../src/techniques/quantize/rounders/mse.ts";
 import { hasExactProducts } from "../int8-products.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 import { dequantized } from "./reference.ts";

@@ -1,11 +1,11 @@
 /** What is asked of single layers counts as what is asked of all, and samples are taken wherever they help. */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import { toNumbers } from "../../src/core/tensor/convert.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import { partFor, runStep } from "../../src/judge/steps/step.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { milderForms } from "../../src/techniques/quantize/precision-fallback.ts";
 import { difference, numbersFor, run } from "./networks.ts";

@@ -1,7 +1,7 @@
 /** What a runtime cannot run is not written for it (`docs/targets.md`). */
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { memory } from "../../src/data/index.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { mlp, numbersFor, operators } from "./networks.ts";

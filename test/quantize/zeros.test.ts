@@ -1,12 +1,13 @@
 /** Zeros of a pruned weight stay zero in every form that it is stored in; steps with saving between are one recipe. */
+
+import { float32 } from "pith";
 import { memory } from "pith/data";
-import { parseModel } from "pith/graph";
+import { parseModel } from "pith/extend";
 import { prune, remove } from "pith/prune";
 import { type QuantizeOptions, quantize } from "pith/quantize";
-import { float32 } from "pith/tensor";
 import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
-import { encodeToBytes } from "../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { mlp, numbersFor, reopened, run, stored } from "./networks.ts";
 
 const [inputs, outputs] = [64, 24];

@@ -3,9 +3,10 @@
 import { random } from "../../src/core/tensor/random.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
-import { accuracy, type Task } from "../../src/judge/index.ts";
+import { accuracy } from "../../src/judge/index.ts";
 import { linear, network, relu } from "../../src/learn/nn/index.ts";
 import { train } from "../../src/learn/train/index.ts";
+import type { Task } from "../../src/runtime/metrics/types.ts";
 
 const width = 16;
 const classes = 8;

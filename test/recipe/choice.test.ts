@@ -8,11 +8,13 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
+import { recipeName } from "../../src/judge/recipe/names.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
 import { divide } from "../../src/judge/run/holdout.ts";
 import { refusal } from "../../src/judge/run/refusal.ts";
+import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
-import { compress, recipeFrom, recipeName, runRecipe } from "../../src/search/recipes.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

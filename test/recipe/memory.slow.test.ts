@@ -31,7 +31,7 @@ import * as v from "${pathToFileURL(createRequire(import.meta.url).resolve("vali
 import { memory } from "${source("data/index.ts")}";
 import { accuracy } from "${source("judge/index.ts")}";
 import { open } from "${source("core/onnx/index.ts")}";
-import { definePass } from "${source("rewrite/index.ts")}";
+import { definePass } from "${source("core/pass/pass.ts")}";
 import { compress, recipeFrom } from "${source("search/recipes.ts")}";
 import { float32, inMemory } from "${source("core/tensor/dense.ts")}";
 const shift = definePass({

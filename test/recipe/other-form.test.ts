@@ -4,11 +4,12 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { createEngine, type Engine } from "../../src/core/engine/index.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { definePass } from "../../src/core/pass/pass.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
-import { definePass } from "../../src/rewrite/index.ts";
-import { search } from "../../src/search/index.ts";
-import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { runRecipe } from "../../src/judge/run/run.ts";
+import { search } from "../../src/search/search.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

@@ -2,10 +2,10 @@
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy, agreement } from "../../src/judge/index.ts";
 import { PairedMetrics } from "../../src/judge/run/paired-metrics.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
 import { knowledgeOf, lostKnowledge } from "../../src/runtime/metrics/predictions.ts";
 
 const count = 100;

@@ -1,23 +1,24 @@
 /** Recipes from the original to the file: what is changed, measured, kept and refused. */
 import * as v from "valibot";
 import { beforeAll, describe, expect, test } from "vitest";
-import { reportPage } from "../../src/app/report/index.ts";
+import { reportPage } from "../../src/app/report/html.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { Miss } from "../../src/core/errors.ts";
 import { structureHash } from "../../src/core/graph/hash.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open } from "../../src/core/onnx/index.ts";
+import { definePass } from "../../src/core/pass/pass.ts";
 import { toFloat32, toFloat64 } from "../../src/core/tensor/convert.ts";
 import { inMemory } from "../../src/core/tensor/dense.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory, take } from "../../src/data/index.ts";
 import { accuracy, crossEntropy, evaluate } from "../../src/judge/index.ts";
 import { calibrationSamples } from "../../src/judge/recipe/pass-steps.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 import type { Measured } from "../../src/judge/record/data.ts";
-import { definePass } from "../../src/rewrite/index.ts";
+import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import { size } from "../../src/runtime/run/size.ts";
-import { compress, recipeFrom, runRecipe } from "../../src/search/recipes.ts";
 import { task, trained } from "./blobs.ts";
 
 let net: Model;

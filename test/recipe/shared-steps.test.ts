@@ -7,9 +7,10 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { modulePath } from "../../src/core/pass/modules.ts";
+import { definePass } from "../../src/core/pass/pass.ts";
 import { accuracy, crossEntropy } from "../../src/judge/index.ts";
-import { definePass } from "../../src/rewrite/index.ts";
-import { compress, recipeFrom } from "../../src/search/recipes.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { compress } from "../../src/judge/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { task, trained } from "./blobs.ts";
 

@@ -5,14 +5,15 @@ import { layers } from "../../src/core/analysis/layers.ts";
 import { Miss } from "../../src/core/errors.ts";
 import type { Value } from "../../src/core/graph/graph.ts";
 import type { Model } from "../../src/core/graph/model.ts";
+import { completeContext, type OptionValues } from "../../src/core/pass/pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { memory } from "../../src/data/index.ts";
 import type { Goal } from "../../src/judge/index.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import { runRecipe } from "../../src/judge/run/run.ts";
 import { type StepOutput, spare } from "../../src/judge/run/sparing.ts";
 import { searchedApart } from "../../src/judge/run/sparing-samples.ts";
 import { runStep } from "../../src/judge/steps/step.ts";
-import { completeContext, type OptionValues } from "../../src/rewrite/index.ts";
-import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
 import { quantize } from "../../src/techniques/quantize/index.ts";
 import { task, trained } from "./blobs.ts";
 

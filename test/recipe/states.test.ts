@@ -5,10 +5,14 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { fromNumbers } from "../../src/core/tensor/convert.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
-import { determination, type Metric } from "../../src/judge/index.ts";
+import type { Metric } from "../../src/judge/index.ts";
+import { parseRecipe } from "../../src/judge/recipe/recipe.ts";
+import { runRecipe } from "../../src/judge/run/run.ts";
 import { train } from "../../src/learn/train/index.ts";
-import { parseRecipe, runRecipe } from "../../src/search/recipes.ts";
-import { calibrate, channelMoments, observe, valueRange } from "../../src/techniques/calibrate/index.ts";
+import { determination } from "../../src/runtime/metrics/comparison-metrics.ts";
+import { calibrate } from "../../src/techniques/calibrate/calibration.ts";
+import { channelMoments } from "../../src/techniques/calibrate/column-statistics.ts";
+import { observe, valueRange } from "../../src/techniques/calibrate/observe.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
 import { recover } from "../../src/techniques/recover/index.ts";
 

@@ -2,7 +2,8 @@
 
 import type { Model } from "../../src/core/graph/model.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
-import { evaluate, signalToNoise } from "../../src/judge/index.ts";
+import { evaluate } from "../../src/judge/index.ts";
+import { signalToNoise } from "../../src/runtime/metrics/comparison-metrics.ts";
 import { change, engine, network, samples } from "./networks.ts";
 
 /** Six layers in a chain: three parts. */

@@ -4,7 +4,7 @@ import { Miss } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { mask } from "../../src/core/graph/role.ts";
 import { verify } from "../../src/core/graph/verify.ts";
-import { matrixOf, multiplyHere } from "../../src/core/math/index.ts";
+import { matrixOf, multiplyHere } from "../../src/core/math/matrix.ts";
 import { addRows, emptySums, gradientAt, residual, solveRidge } from "../../src/core/math/normal-equations.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";

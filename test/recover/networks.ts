@@ -3,12 +3,12 @@
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 import { elementCount } from "../../src/core/tensor/dims.ts";
 import { openStorage } from "../../src/data/batches/store.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
 import { matchOriginal } from "../../src/techniques/calibrate/match.ts";
 import type { Scope } from "../../src/techniques/recover/stage.ts";
 import { value } from "../find.ts";

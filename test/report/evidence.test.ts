@@ -1,13 +1,15 @@
 /** What a recipe hands to its report: the samples on which two models differ, and the layers in which they do. */
 import { decode } from "fast-png";
 import { describe, expect, test } from "vitest";
-import { type Run, reportPage } from "../../src/app/report/index.ts";
+import { reportPage } from "../../src/app/report/html.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory, preprocess, presets } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
-import { recipeFrom, runRecipe } from "../../src/search/recipes.ts";
+import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
+import type { Run } from "../../src/judge/record/data.ts";
+import { runRecipe } from "../../src/judge/run/run.ts";
 import { faults } from "./well-formed.ts";
 
 const network = (): Model =>

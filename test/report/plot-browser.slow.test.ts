@@ -1,7 +1,7 @@
 /** The page of a deep network, measured, and opened in a browser where there is one. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { findChromium, openPage } from "../../src/app/cli/browser/chromium.ts";
-import { plotPage } from "../../src/app/report/index.ts";
+import { plotPage } from "../../src/app/report/plot/plot.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { temporaryFolder } from "../temporary.ts";

@@ -1,6 +1,6 @@
 /** Plots of real models: what a page says pruning removes is what the pruning functions remove. */
 import { describe, expect, test } from "vitest";
-import { plotPage } from "../../src/app/report/index.ts";
+import { plotPage } from "../../src/app/report/plot/plot.ts";
 import { plotArithmetic } from "../../src/app/report/plot/script.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
 import type { Model } from "../../src/core/graph/model.ts";

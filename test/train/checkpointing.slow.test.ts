@@ -4,10 +4,10 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
-import { parseNpz } from "../../src/data/index.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
+import { parseNpz } from "../../src/data/files/npy.ts";
 import { meanSquaredError } from "../../src/learn/train/index.ts";
 import { createStep } from "../../src/learn/train/step.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
 import { shared } from "../shared.ts";
 
 interface Measured {

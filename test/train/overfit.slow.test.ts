@@ -12,10 +12,10 @@ import { float32, int64 } from "../../src/core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
+import { isIndexed } from "../../src/data/batches/indexed.ts";
 import { firstBatch } from "../../src/data/batches/select.ts";
 import type { IndexedDataset } from "../../src/data/batches/types.ts";
 import {
-  isIndexed,
   memory,
   type OpenDatasetOptions,
   openDataset,
@@ -25,7 +25,8 @@ import {
   take,
   tokenize,
 } from "../../src/data/index.ts";
-import { accuracy, evaluate, imageInput } from "../../src/judge/index.ts";
+import { accuracy, evaluate } from "../../src/judge/index.ts";
+import { imageInput } from "../../src/judge/task/guess-preprocessing.ts";
 import {
   adam,
   createStep,

@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { open } from "../../src/core/onnx/index.ts";
+import { completeContext } from "../../src/core/pass/pass.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import { parseNpz } from "../../src/data/index.ts";
+import { parseNpz } from "../../src/data/files/npy.ts";
 import { crossEntropy, type Loss, meanSquaredError, sgd, sumOfLosses } from "../../src/learn/train/index.ts";
 import { createStep, type Step } from "../../src/learn/train/step.ts";
-import { completeContext } from "../../src/rewrite/index.ts";
 import { shared } from "../shared.ts";
 
 interface Entry {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { AutoTokenizer } from "@huggingface/transformers";
 import { beforeAll, describe, expect, test } from "vitest";
 import { generate, generatorOf } from "../../src/app/folder/generate.ts";
-import { quantizeFolder } from "../../src/app/folder/index.ts";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";

@@ -5,7 +5,9 @@ import { env, LlavaForConditionalGeneration, Tensor } from "@huggingface/transfo
 import { beforeAll, describe, expect, test } from "vitest";
 import loaderJob from "../../src/app/cli/jobs/loader.ts";
 import { generate, generatorOf } from "../../src/app/folder/generate.ts";
-import { type FolderFile, type Loader, quantizeFolder } from "../../src/app/folder/index.ts";
+import type { Loader } from "../../src/app/folder/loader.ts";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderFile } from "../../src/app/folder/run.ts";
 import { type FileDtype, fileOf } from "../../src/app/folder/run.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";

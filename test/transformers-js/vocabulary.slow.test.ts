@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { trimFolder } from "../../src/app/folder/index.ts";
+import { trimFolder } from "../../src/app/folder/trim-vocabulary.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { answers } from "./answers.ts";

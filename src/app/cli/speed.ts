@@ -1,5 +1,5 @@
 import { Miss } from "../../core/errors.ts";
-import type { Settings } from "../../judge/task/index.ts";
+import type { Settings } from "../../judge/task/contents.ts";
 import type { Spread } from "../../runtime/run/latency.ts";
 import { isUnsteady, workOf } from "../../runtime/run/latency.ts";
 import type { TargetName } from "../../runtime/run/run-target.ts";

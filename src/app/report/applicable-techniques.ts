@@ -5,7 +5,7 @@ import type { Layer } from "../../core/analysis/layers.ts";
 import { requireStored, requireWeight, weightNeeds, weightShape } from "../../core/analysis/weight.ts";
 import { formatReason, Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
-import { largestRankThatSaves } from "../../core/math/index.ts";
+import { largestRankThatSaves } from "../../core/math/rank.ts";
 import { integer } from "../../core/numbers.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 

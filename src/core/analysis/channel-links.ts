@@ -2,7 +2,7 @@
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { AxisEnd, AxisLink } from "../ops/index.ts";
+import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import type { Inference } from "./infer.ts";
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 

@@ -5,7 +5,7 @@
  */
 import { Miss } from "../errors.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
-import type { WeightRole } from "../ops/index.ts";
+import type { WeightRole } from "../ops/entry.ts";
 import { isFloat } from "../tensor/convert.ts";
 import type { Inference } from "./infer.ts";
 import { storedRoot } from "./stored-root.ts";

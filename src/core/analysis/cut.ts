@@ -4,7 +4,7 @@ import { emitInto } from "../graph/emit.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { snapshot, tentatively } from "../graph/snapshot.ts";
-import type { AxisEnd, ChannelCut, NodeChange, Restored } from "../ops/index.ts";
+import type { AxisEnd, ChannelCut, NodeChange, Restored } from "../ops/entry.ts";
 import { deferred } from "../tensor/deferred.ts";
 import { inMemory } from "../tensor/dense.ts";
 import { type Dim, dimsText, sameDims } from "../tensor/dims.ts";

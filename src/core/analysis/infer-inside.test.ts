@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { parseModel } from "../graph/text.ts";
-import { encodeToBytes, open } from "../onnx/index.ts";
+import { encodeToBytes } from "../onnx/encode.ts";
+import { open } from "../onnx/index.ts";
 import { dimsText, dimText } from "../tensor/dims.ts";
 import { infer } from "./infer.ts";
 

@@ -10,7 +10,9 @@ import { describe, type Graph, type Node, subgraphs, type Value } from "../graph
 import { identity } from "../graph/hash.ts";
 import type { Model } from "../graph/model.ts";
 import { Names } from "../graph/shared.ts";
-import { type Body, type Bound, entryOf, type Inferred, type Operand, ownEntryOf, type Site } from "../ops/index.ts";
+import type { Bound } from "../ops/define.ts";
+import type { Body, Inferred, Operand, Site } from "../ops/entry.ts";
+import { entryOf, ownEntryOf } from "../ops/index.ts";
 import { storedFacts } from "../ops/shared/elements.ts";
 import { containerOperand } from "../ops/shared/merge-types.ts";
 import { addDims, type Dim, isUnknownDim, nameInDim, unknownDim, unknownDimsIn } from "../tensor/dims.ts";

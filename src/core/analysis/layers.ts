@@ -2,7 +2,7 @@
 import { Miss } from "../errors.ts";
 import { allNodes, type Graph, type Node, nodeName, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { WeightRole } from "../ops/index.ts";
+import type { WeightRole } from "../ops/entry.ts";
 import { bytesFor } from "../tensor/dense.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { rowsOfCodes } from "./codes-of-rows.ts";

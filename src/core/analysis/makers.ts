@@ -1,7 +1,7 @@
 /** Finds the nodes that made a value, through nodes that only move, cast or quantize it. */
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
-import type { Bound } from "../ops/index.ts";
+import type { Bound } from "../ops/define.ts";
 import { retypes } from "./codes.ts";
 import type { Inference } from "./infer.ts";
 

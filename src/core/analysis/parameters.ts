@@ -9,7 +9,8 @@
 import { Miss } from "../errors.ts";
 import { allGraphs, type Graph, type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type Bound, entryOf } from "../ops/index.ts";
+import type { Bound } from "../ops/define.ts";
+import { entryOf } from "../ops/index.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";

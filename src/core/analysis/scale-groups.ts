@@ -10,7 +10,7 @@
 import { Miss } from "../errors.ts";
 import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import type { AxisEnd, AxisLink } from "../ops/index.ts";
+import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { type End, endKey, endOf, type Link, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";

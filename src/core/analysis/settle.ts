@@ -4,7 +4,7 @@
  */
 import { Miss } from "../errors.ts";
 import type { Graph } from "../graph/graph.ts";
-import type { Body, Inferred, Settled } from "../ops/index.ts";
+import type { Body, Inferred, Settled } from "../ops/entry.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 
 /** A safe bound: every iteration drops a fact. */

@@ -8,7 +8,7 @@
 
 import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
-import type { Bound } from "../ops/index.ts";
+import type { Bound } from "../ops/define.ts";
 import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { Tensor } from "../tensor/types.ts";

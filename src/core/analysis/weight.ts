@@ -12,7 +12,7 @@ import { Miss } from "../errors.ts";
 import type { Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { type Matrix, matrix } from "../math/matrix.ts";
-import type { WeightRole } from "../ops/index.ts";
+import type { WeightRole } from "../ops/entry.ts";
 import { lowerFirst } from "../ops/shared/misses.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";

@@ -1,3 +1,2 @@
 export type { Engine, LoadOptions, Session } from "./engine.ts";
 export { createEngine, type EngineOptions } from "./onnxruntime.ts";
-export { type RuntimeName, runtimeName } from "./runtime.ts";

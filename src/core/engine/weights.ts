@@ -7,7 +7,8 @@
 import { fileNameOf, folderOf, joinPath, pathOf, realPath, temporaryFolder, writeFileAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
-import { type ExternalPlace, encodeToBytes } from "../onnx/index.ts";
+import { encodeToBytes } from "../onnx/encode.ts";
+import type { ExternalPlace } from "../onnx/write-tensor.ts";
 import { rawPiece } from "../onnx/write-tensor.ts";
 import { type Piece, sizeOf, stream } from "../onnx/writer.ts";
 import { bytesOf } from "../tensor/dense.ts";

@@ -72,7 +72,7 @@ export class Graph implements Carried {
     this.#shared.revision++;
   }
 
-  /** Operator definitions added to the model, its copies and parts: see `addOperators` of `pith/ops`. */
+  /** Operator definitions added to the model, its copies and parts: see `addOperators` of `pith/extend`. */
   get operators(): object | undefined {
     return this.#shared.operators;
   }

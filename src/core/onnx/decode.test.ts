@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import { counting } from "../../../test/counting.ts";
 import { message, richModel } from "../../../test/onnx/messages.ts";
 import { PithError } from "../errors.ts";
+import { encodeToBytes } from "./encode.ts";
 import { splitFields } from "./fields.ts";
-import { encodeToBytes, open } from "./index.ts";
+import { open } from "./index.ts";
 import { readOpset } from "./metadata.ts";
 import {
   attributeFields,

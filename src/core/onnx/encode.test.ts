@@ -5,7 +5,8 @@ import { Model } from "../graph/model.ts";
 import { parseModel, printModel, printWholeModel } from "../graph/text.ts";
 import { float32, inMemory, int64 } from "../tensor/dense.ts";
 import { symbol } from "../tensor/dims.ts";
-import { encodedSize, encodedSource, encodeToBytes, open } from "./index.ts";
+import { encodedSize, encodedSource, encodeToBytes } from "./encode.ts";
+import { open } from "./index.ts";
 import {
   attributeFields,
   graphFields,

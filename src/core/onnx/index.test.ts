@@ -6,7 +6,8 @@ import { richModel } from "../../../test/onnx/messages.ts";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { Model } from "../graph/model.ts";
 import { float32, inMemory } from "../tensor/dense.ts";
-import { encode, encodeToBytes, open, save } from "./index.ts";
+import { encode, encodeToBytes } from "./encode.ts";
+import { open, save } from "./index.ts";
 
 let folder = "";
 let path = "";

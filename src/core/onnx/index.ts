@@ -10,11 +10,6 @@ import { type SaveOptions, saveOutside } from "./save-external.ts";
 import { sniff, sniffedBytes } from "./sniff.ts";
 import { parts } from "./writer.ts";
 
-export { type EncodeOptions, encode, encodedSize, encodedSource, encodeToBytes } from "./encode.ts";
-export type { OpenExternal } from "./external.ts";
-export type { SaveOptions } from "./save-external.ts";
-export type { ExternalPlace } from "./write-tensor.ts";
-
 export interface OpenOptions {
   /** Opens external weight files. Default: files beside a model that was opened by path or URL; paths outside the model's folder are rejected. */
   readonly external?: OpenExternal;

@@ -1,7 +1,8 @@
 /** All operator definitions: the only file that imports every family. */
 
 import { PithError } from "../errors.ts";
-import type { Model, Node } from "../graph/index.ts";
+import type { Node } from "../graph/elements.ts";
+import type { Model } from "../graph/model.ts";
 import type { Op } from "./define.ts";
 import * as families from "./families.ts";
 
@@ -64,33 +65,3 @@ export function entryOf(node: Node): Op | undefined {
 export function ownEntryOf({ graph, domain, op }: Node): Op | undefined {
   return graph.operators instanceof Registry ? graph.operators.find(domain, op) : undefined;
 }
-
-export type {
-  Affine,
-  AxisEnd,
-  AxisLink,
-  AxisRule,
-  Body,
-  Bound,
-  Chain,
-  ChainPart,
-  ChannelCut,
-  CodedInput,
-  Contribution,
-  Facet,
-  FacetName,
-  GradientScope,
-  Inferred,
-  NodeChange,
-  Op,
-  OpDef,
-  Operand,
-  PackedWeight,
-  QuantizeRule,
-  Restored,
-  Settled,
-  Site,
-  WeightRole,
-} from "./define.ts";
-export { defineOp } from "./define.ts";
-export { mistakenForIntegers } from "./shared/misses.ts";

@@ -1,6 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { collect, contentHash, type Dataset, indexed, memory, split, take } from "../index.ts";
+import { collect, type Dataset, memory, split, take } from "../index.ts";
+import { contentHash } from "./content-hash.ts";
+import { indexed } from "./indexed.ts";
 import { copyArrays } from "./rows.ts";
 
 function numbered(count: number): Dataset & ReturnType<typeof memory> {

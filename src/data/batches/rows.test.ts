@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { Dense } from "../../core/tensor/types.ts";
-import { joinRows } from "../index.ts";
+import { joinRows } from "./rows.ts";
 
 const number: Dense = { type: "float32", dims: [], data: Float32Array.of(1) };
 const row: Dense = { type: "float32", dims: [1], data: Float32Array.of(1) };

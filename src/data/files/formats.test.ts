@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import { bytesSource } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { cifar, csv, idx, jsonl, parseIdx, parseNpy, parseNpz } from "../index.ts";
-import { npzBytes } from "./npy.ts";
+import { cifar, csv, idx, jsonl } from "../index.ts";
+import { parseIdx } from "./idx.ts";
+import { npzBytes, parseNpy, parseNpz } from "./npy.ts";
 
 const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
 

@@ -4,18 +4,12 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { createRunner } from "../../runtime/run/run.ts";
-import {
-  findStates,
-  frames,
-  memory,
-  openWav,
-  parsePreprocessingSpec,
-  parseState,
-  readingFor,
-  type Sound,
-  setStates,
-} from "../index.ts";
+import { findStates, parseState, setStates } from "../batches/states.ts";
+import { frames, memory } from "../index.ts";
+import { parsePreprocessingSpec } from "../sidecars/preprocessing-spec.ts";
+import { readingFor } from "../sidecars/sidecars.ts";
 import { openSounds } from "../sources/open-file.ts";
+import { openWav, type Sound } from "./wav.ts";
 
 interface Written {
   readonly kind?: number;

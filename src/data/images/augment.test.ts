@@ -2,16 +2,8 @@ import { describe, expect, it, test } from "vitest";
 import { PithError } from "../../core/errors.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import {
-  type Augmentation,
-  augmented,
-  type Dataset,
-  memory,
-  parseAugmentation,
-  preprocess,
-  presets,
-  split,
-} from "../index.ts";
+import { type Augmentation, augmented, type Dataset, memory, preprocess, presets, split } from "../index.ts";
+import { parseAugmentation } from "./augment-options.ts";
 
 /** Images of 1 … 24 in each: [count, 2, 3, 4], or with channels last. */
 function counting(count: number, dims: readonly number[] = [3, 2, 4]) {

@@ -5,16 +5,9 @@ import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import {
-  type Dataset,
-  type ImageInput,
-  images,
-  openDataset,
-  openParts,
-  parsePreprocessing,
-  preprocess,
-  presets,
-} from "../index.ts";
+import { type Dataset, images, openDataset, parsePreprocessing, preprocess, presets } from "../index.ts";
+import { openParts } from "../sources/parts.ts";
+import type { ImageInput } from "./preprocess.ts";
 import { withStoredImages } from "./preprocess.ts";
 
 const n = symbol("N");

@@ -6,14 +6,13 @@ import { temporaryFolder } from "../../../test/temporary.ts";
 import { PithError } from "../../core/errors.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { indexed } from "../batches/indexed.ts";
 import { streamOf } from "../batches/select.ts";
 import {
   augmented,
-  createTokenizer,
   type Dataset,
   type IndexedDataset,
   imageFiles,
-  indexed,
   mapBatches,
   memory,
   preprocess,
@@ -22,6 +21,7 @@ import {
   take,
   tokenize,
 } from "../index.ts";
+import { createTokenizer } from "../text/tokenizer.ts";
 import { createFeed, endWorkers, prefetched, type Round, readyWorkers } from "./feed.ts";
 
 const folder = temporaryFolder();

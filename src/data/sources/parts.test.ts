@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
-import { type Dataset, openDataset, openParts, type Parts, type PartsOptions } from "../index.ts";
+import { type Dataset, openDataset } from "../index.ts";
+import { openParts, type Parts, type PartsOptions } from "./parts.ts";
 
 const root = temporaryFolder();
 

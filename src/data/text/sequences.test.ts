@@ -1,8 +1,8 @@
 import { describe, expect, it, test } from "vitest";
 import { symbol } from "../../core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
-import { isLanguageModel, type ModelInput, memory, textColumns, tokenInput, tokenize } from "../index.ts";
-import { unusualTextColumn } from "./sequences.ts";
+import { type ModelInput, memory, tokenize } from "../index.ts";
+import { isLanguageModel, textColumns, tokenInput, unusualTextColumn } from "./sequences.ts";
 import { createTokenizer, type TextTokenizer } from "./tokenizer.ts";
 
 const [b, t, past] = [symbol("batch"), symbol("sequence"), symbol("past")];

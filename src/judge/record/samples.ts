@@ -2,8 +2,10 @@
 import { encode } from "fast-png";
 import { toNumbers } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
+import { isIndexed } from "../../data/batches/indexed.ts";
 import { samplesIn, sliceBatch } from "../../data/batches/rows.ts";
-import { type Dataset, findImages, isIndexed } from "../../data/index.ts";
+import { findImages } from "../../data/images/preprocess.ts";
+import type { Dataset } from "../../data/index.ts";
 import type { SampleView } from "./data.ts";
 
 const mostPixels = 96;

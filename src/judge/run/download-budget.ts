@@ -1,7 +1,7 @@
 /** Chooses the setting of a step that loses least among those whose compressed file is small enough. */
 import { PithError } from "../../core/errors.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
-import { encodedSource } from "../../core/onnx/index.ts";
+import { encodedSource } from "../../core/onnx/encode.ts";
 import type { AnyPass, Context, OptionValues } from "../../core/pass/pass.ts";
 import { brotliSize, size } from "../../runtime/run/size.ts";
 import { firstSetting, type SparingRequest, type StepOutput } from "./sparing.ts";

@@ -2,7 +2,7 @@
 import { asPithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { times } from "../../core/numbers.ts";
-import { encodedSize, encodedSource } from "../../core/onnx/index.ts";
+import { encodedSize, encodedSource } from "../../core/onnx/encode.ts";
 import { clearNotes } from "../../core/pass/notes.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import { judge } from "../compare/compare.ts";

@@ -2,7 +2,7 @@
 import { PithError, throwIfAborted } from "../../core/errors.ts";
 import { allocate, type Item } from "../../core/math/allocate.ts";
 import { bytes as bytesText } from "../../core/numbers.ts";
-import { encodedSize } from "../../core/onnx/index.ts";
+import { encodedSize } from "../../core/onnx/encode.ts";
 import type { Context, OptionValues } from "../../core/pass/pass.ts";
 import { type ErrorsRequest, errorsOf } from "./layer-shares.ts";
 import { bytesOfLayers, type StepOutput, withForms } from "./sparing.ts";

@@ -16,7 +16,7 @@ import { Miss, throwIfAborted } from "../../core/errors.ts";
 import { usedValues, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { bytes as bytesText, counted, percent, waiting } from "../../core/numbers.ts";
-import { encodedSize } from "../../core/onnx/index.ts";
+import { encodedSize } from "../../core/onnx/encode.ts";
 import type { AnyPass, Change, Context, OptionValues } from "../../core/pass/pass.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import type { Dataset } from "../../data/index.ts";

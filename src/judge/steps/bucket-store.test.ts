@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { encodeToBytes } from "../../core/onnx/index.ts";
+import { encodeToBytes } from "../../core/onnx/encode.ts";
 import { type Bucket, bucketStore } from "./bucket-store.ts";
 
 const model = () =>

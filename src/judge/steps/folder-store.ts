@@ -15,7 +15,8 @@ import {
 } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { bytesOfFile } from "../../core/files/hash.ts";
-import { encode, open } from "../../core/onnx/index.ts";
+import { encode } from "../../core/onnx/encode.ts";
+import { open } from "../../core/onnx/index.ts";
 import { plainOf, plainText } from "../../core/plain.ts";
 import { bytesOfText } from "../../core/tensor/dense.ts";
 import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint.ts";

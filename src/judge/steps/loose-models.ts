@@ -1,7 +1,7 @@
 /** A store for a single run whose results are written elsewhere: models stay in memory, without records. */
 import { joinPath } from "#platform";
 import type { Model } from "../../core/graph/model.ts";
-import { encodedSource } from "../../core/onnx/index.ts";
+import { encodedSource } from "../../core/onnx/encode.ts";
 import type { Store } from "./store.ts";
 import { storeComputed } from "./store-computed.ts";
 

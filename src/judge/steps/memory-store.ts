@@ -1,6 +1,7 @@
 import { bytesSource } from "#platform";
 import { sha256Text } from "../../core/files/hash.ts";
-import { encodeToBytes, open } from "../../core/onnx/index.ts";
+import { encodeToBytes } from "../../core/onnx/encode.ts";
+import { open } from "../../core/onnx/index.ts";
 import { plainOf, plainText } from "../../core/plain.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import { keyText } from "./keys.ts";

@@ -10,7 +10,7 @@ import { isModule, openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, Change, Context, Learnt, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { isObject } from "../../core/plain.ts";
-import type { Curve, Epoch, TrainingSummary } from "../../learn/train/index.ts";
+import type { Curve, Epoch, TrainingSummary } from "../../learn/train/training-state.ts";
 import { secondsSince } from "../../runtime/run/elapsed.ts";
 import { keyText } from "./keys.ts";
 import { choosingMetric, completeOptions, partFor, runStep, type StepParts } from "./step.ts";

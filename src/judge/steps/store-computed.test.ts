@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { allValues } from "../../core/graph/graph.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { encodeToBytes } from "../../core/onnx/index.ts";
+import { encodeToBytes } from "../../core/onnx/encode.ts";
 import { quantize } from "../../techniques/quantize/index.ts";
 import { storeComputed } from "./store-computed.ts";
 

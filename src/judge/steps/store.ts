@@ -5,7 +5,7 @@
 import { temporaryFolder } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { encode, encodedSource } from "../../core/onnx/index.ts";
+import { encode, encodedSource } from "../../core/onnx/encode.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import { type Bucket, bucketStore } from "./bucket-store.ts";
 import { folderStore } from "./folder-store.ts";

@@ -2,8 +2,8 @@ import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { samplesIn } from "../../data/batches/rows.ts";
-import { type Dataset, gatherRows, mapBatches } from "../../data/index.ts";
+import { gatherRows, samplesIn } from "../../data/batches/rows.ts";
+import { type Dataset, mapBatches } from "../../data/index.ts";
 import { contentOf } from "../../rewrite/clean-up/set-inputs.ts";
 
 /** Values of inputs: a number for all elements, or a list. */

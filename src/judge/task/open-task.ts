@@ -7,26 +7,18 @@ import { counted, integer } from "../../core/numbers.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
 import { firstBatch, setAside } from "../../data/batches/select.ts";
+import { parseState, setStates } from "../../data/batches/states.ts";
+import { type Dataset, draw, mapBatches, openDataset, type Preprocessing } from "../../data/index.ts";
 import {
-  type Dataset,
-  draw,
-  mapBatches,
-  openDataset,
-  openParts,
-  type Parts,
-  type PartsOptions,
-  type Preprocessing,
   type PreprocessingSpec,
   parsePreprocessingSpec,
-  parseState,
-  readSidecars,
-  type Sidecars,
-  setStates,
-} from "../../data/index.ts";
-import { preprocessingKey, recordedPrepared, statedText } from "../../data/sidecars/preprocessing-spec.ts";
-import { missingSidecars, readingFor } from "../../data/sidecars/sidecars.ts";
+  preprocessingKey,
+  recordedPrepared,
+  statedText,
+} from "../../data/sidecars/preprocessing-spec.ts";
+import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
 import { trainedEntry, trainedKey, trainedOn } from "../../data/sidecars/trained-on.ts";
-import { leastToCalibrate } from "../../data/sources/parts.ts";
+import { leastToCalibrate, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Settings } from "./contents.ts";

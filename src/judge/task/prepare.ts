@@ -7,27 +7,16 @@ import type { Context } from "../../core/pass/pass.ts";
 import { isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
+import { isIndexed } from "../../data/batches/indexed.ts";
 import { firstBatch } from "../../data/batches/select.ts";
+import { findStates, statesText } from "../../data/batches/states.ts";
 import { inputsLikeLabels } from "../../data/files/labels.ts";
+import { imageChannels } from "../../data/images/preprocess.ts";
 import { rangeOf } from "../../data/images/presets.ts";
-import {
-  type Dataset,
-  findStates,
-  imageChannels,
-  isIndexed,
-  mapBatches,
-  type Preprocessing,
-  type PreprocessingSpec,
-  rateInput,
-  readingFor,
-  type Sidecars,
-  soundInput,
-  statesText,
-  textColumns,
-  tokenInput,
-  tokenize,
-} from "../../data/index.ts";
-import { unknownShare, unusualTextColumn } from "../../data/text/sequences.ts";
+import { type Dataset, mapBatches, type Preprocessing, tokenize } from "../../data/index.ts";
+import type { PreprocessingSpec } from "../../data/sidecars/preprocessing-spec.ts";
+import { rateInput, readingFor, type Sidecars, soundInput } from "../../data/sidecars/sidecars.ts";
+import { textColumns, tokenInput, unknownShare, unusualTextColumn } from "../../data/text/sequences.ts";
 import { contents, type Settings, withContents } from "./contents.ts";
 import { prepareImages } from "./prepare-images.ts";
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { encodeToBytes, open } from "../../core/onnx/index.ts";
+import { encodeToBytes } from "../../core/onnx/encode.ts";
+import { open } from "../../core/onnx/index.ts";
 import {
   attention,
   averagePool,

@@ -4,7 +4,7 @@ import { Miss, PithError } from "../../core/errors.ts";
 import type { Emit } from "../../core/graph/emit.ts";
 import { describe, type Graph, type Node, usedValues, type Value } from "../../core/graph/graph.ts";
 import type { StraightThrough } from "../../core/graph/role.ts";
-import type { Contribution, GradientScope } from "../../core/ops/index.ts";
+import type { Contribution, GradientScope } from "../../core/ops/entry.ts";
 import { type FloatType, fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { dimsText, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 

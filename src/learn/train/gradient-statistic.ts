@@ -43,7 +43,8 @@ const defaultBatch = 64;
  * @param names of stored tensors. @returns by name; without those that no gradient reaches.
  * @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit, E_UNSUPPORTED if samples have no separate gradients.
  * @example
- * import { crossEntropy, type GradientStatistic, observeGradients } from "pith/train";
+ * import { crossEntropy } from "pith/train";
+ * import { type GradientStatistic, observeGradients } from "pith/extend";
  * const squares: GradientStatistic<number> = {
  *   of: "gradients",
  *   begin() {

@@ -5,7 +5,8 @@ import { allGraphs, type Carried } from "../../core/graph/graph.ts";
 import { structureHash } from "../../core/graph/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { encodeToBytes, open } from "../../core/onnx/index.ts";
+import { encodeToBytes } from "../../core/onnx/encode.ts";
+import { open } from "../../core/onnx/index.ts";
 import { dropNotes } from "./drop-unused.ts";
 import { simplify } from "./simplify.ts";
 

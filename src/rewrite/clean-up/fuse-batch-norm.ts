@@ -19,7 +19,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { isUsed } from "../../core/graph/remove-unused.ts";
 import { substitute } from "../../core/graph/replace.ts";
 import { roleWords } from "../../core/graph/role.ts";
-import type { Affine } from "../../core/ops/index.ts";
+import type { Affine } from "../../core/ops/entry.ts";
 import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";

@@ -17,9 +17,6 @@ import type { Dense, Tensor } from "../../core/tensor/types.ts";
  * Multiplies a group's stored tensors by the factors of its units, in place, rounding once.
  * @param factors One positive number per unit of the group; 1 for refused units.
  * @throws PithError E_OPTION for a wrong number of factors, a factor that is not positive, or a factor for a refused unit.
- * @example
- * const [group] = scaleGroups(model, infer(model));
- * if (group !== undefined && group.refused.size === 0) await migrate(model, group, new Float64Array(group.units).fill(2));
  */
 export async function migrate(model: Model, group: ScaleGroup, factors: Float64Array): Promise<void> {
   if (factors.length !== group.units)

@@ -14,7 +14,7 @@ import { requireProduct, weightNumbers, weightShape } from "../../core/analysis/
 import { Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { identity, type Matrix } from "../../core/math/index.ts";
+import { identity, type Matrix } from "../../core/math/matrix.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { type Dim, elementCount, fixedDims } from "../../core/tensor/dims.ts";

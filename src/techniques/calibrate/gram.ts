@@ -1,4 +1,4 @@
-import { type Matrix, multiplyHere, transpose } from "../../core/math/index.ts";
+import { type Matrix, multiplyHere, transpose } from "../../core/math/matrix.ts";
 import { addTo } from "../../core/math/normal-equations.ts";
 import type { Features, Statistic } from "./statistic.ts";
 

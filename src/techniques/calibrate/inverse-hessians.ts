@@ -1,6 +1,7 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss, PithError } from "../../core/errors.ts";
-import { type Matrix, type Multiply, type Surgeon, surgeonFor } from "../../core/math/index.ts";
+import type { Matrix, Multiply } from "../../core/math/matrix.ts";
+import { type Surgeon, surgeonFor } from "../../core/math/optimal-brain-surgeon.ts";
 
 /**
  * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).

@@ -1,13 +1,14 @@
 /** Solvers change weights with little effect on the layer's outputs: rounding to a grid, or zeros. Layers are processed in order. */
 import type { Layer } from "../../core/analysis/layers.ts";
-import type { Matrix, Multiply, QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../../core/math/index.ts";
+import type { Matrix, Multiply } from "../../core/math/matrix.ts";
+import type { QuantizationRange, QuantizedType, ScaleAndZeroPoint } from "../../core/math/quantize.ts";
 import type { Random } from "../../core/tensor/random.ts";
 import type { Statistic } from "./statistic.ts";
 
 /**
  * A solver: for rounding `scales` and optionally `codes`; for pruning `prune`.
  * @example
- * import type { Solver } from "pith/calibrate";
+ * import type { Solver } from "pith/extend";
  * import { nearest, quantize } from "pith/quantize";
  * const clipped: Solver = {
  *   id: "clipped",

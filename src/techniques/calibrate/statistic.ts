@@ -3,7 +3,7 @@ import { PithError } from "../../core/errors.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Matrix, type Multiply, matrix } from "../../core/math/index.ts";
+import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";
 import { alongAxis, elementCount } from "../../core/tensor/dims.ts";
 import { type Dense, typeCodes } from "../../core/tensor/types.ts";
@@ -11,7 +11,7 @@ import { type Dense, typeCodes } from "../../core/tensor/types.ts";
 /**
  * A statistic of values for `observe` and `Calibration`. `add` must copy what it needs of a batch.
  * @example
- * import type { Statistic } from "pith/calibrate";
+ * import type { Statistic } from "pith/extend";
  * const rows: Statistic<number> = {
  *   begin() {
  *     let sum = 0;

@@ -18,7 +18,7 @@ import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";
 import { defaultBatch, unmet } from "../../learn/train/train-options.ts";
-import { keptLayers } from "../prune/index.ts";
+import { keptLayers } from "../prune/keep-layers.ts";
 import { distillation, hintonText, imitations, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";

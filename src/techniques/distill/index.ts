@@ -1,3 +1,3 @@
-export { type MatchedPair, type Matching, matchLayers } from "../../core/analysis/match.ts";
+export { matchLayers } from "../../core/analysis/match.ts";
 export { distill } from "./distill.ts";
 export { type DistillationOptions, distillation } from "./distillation.ts";

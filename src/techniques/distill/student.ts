@@ -10,7 +10,8 @@ import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
 import { dimValue } from "../../core/tensor/dims.ts";
 import { haveSameElements } from "../../data/batches/content-hash.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
-import { type KeptLayers, keepLayers as keep, prune } from "../prune/index.ts";
+import { keepLayers as keep, prune } from "../prune/index.ts";
+import type { KeptLayers } from "../prune/keep-layers.ts";
 
 interface Making {
   readonly shrink?: number | undefined;

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { fromDense, multiply } from "../../core/math/index.ts";
+import { fromDense, multiply } from "../../core/math/matrix.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dense } from "../../core/tensor/types.ts";

@@ -9,9 +9,11 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Matrix, type Multiply, matrix, squareRoot } from "../../core/math/index.ts";
+import { type Matrix, type Multiply, matrix } from "../../core/math/matrix.ts";
+import { squareRoot } from "../../core/math/whiten.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { type Calibration, calibrate, gramMatrices } from "../calibrate/index.ts";
+import { type Calibration, calibrate } from "../calibrate/calibration.ts";
+import { gramMatrices } from "../calibrate/gram.ts";
 import type { FactorizeOptions } from "./options.ts";
 
 export const activations = ["whitening"] as const;

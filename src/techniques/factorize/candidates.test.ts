@@ -6,7 +6,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
-import { fromDense, type Matrix, multiply } from "../../core/math/index.ts";
+import { fromDense, type Matrix, multiply } from "../../core/math/matrix.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import { linear, network } from "../../learn/nn/index.ts";

@@ -5,7 +5,7 @@ import { brokenNumbers, requireWeight, weightNeeds } from "../../core/analysis/w
 import { Miss } from "../../core/errors.ts";
 import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import type { Multiply } from "../../core/math/index.ts";
+import type { Multiply } from "../../core/math/matrix.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";

@@ -6,7 +6,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { substitute } from "../../core/graph/replace.ts";
-import type { ChainPart } from "../../core/ops/index.ts";
+import type { ChainPart } from "../../core/ops/entry.ts";
 import { type FloatType, fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";

@@ -1,6 +1,6 @@
 /** A decomposition converts a weight to the weights of a chain of layers, with the cost and loss of each choice of ranks. */
 import type { Miss } from "../../core/errors.ts";
-import { frobenius, type Matrix, type Multiply } from "../../core/math/index.ts";
+import { frobenius, type Matrix, type Multiply } from "../../core/math/matrix.ts";
 
 export interface Problem {
   /** Outputs × (inputs · taps), a matrix per group. */

@@ -7,7 +7,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { verify } from "../../core/graph/verify.ts";
-import { type Matrix, matrix, multiplyHere } from "../../core/math/index.ts";
+import { type Matrix, matrix, multiplyHere } from "../../core/math/matrix.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { float32, inMemory } from "../../core/tensor/dense.ts";
 import { elementCount } from "../../core/tensor/dims.ts";

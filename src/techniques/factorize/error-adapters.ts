@@ -11,7 +11,7 @@ import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parameter } from "../../core/graph/role.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
-import { frobenius, type Matrix, subtract } from "../../core/math/index.ts";
+import { frobenius, type Matrix, subtract } from "../../core/math/matrix.ts";
 import { percent } from "../../core/numbers.ts";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";

@@ -1,5 +1,6 @@
 /** Block size for the error of a 4-bit weight: blocks of 32 along the inputs, float32 scales, rounded to nearest. */
-import { blockScale, frobenius, type Matrix, matrix, subtract } from "../../core/math/index.ts";
+import { blockScale } from "../../core/math/blocks.ts";
+import { frobenius, type Matrix, matrix, subtract } from "../../core/math/matrix.ts";
 import { type Problem, weighed } from "./decomposition.ts";
 
 const size = 32;

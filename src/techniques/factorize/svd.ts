@@ -12,18 +12,10 @@
  * truncates W S and keeps its left vectors U: Ŵ = U Uᵀ W (`core/math/whiten.ts`).
  */
 import { Miss } from "../../core/errors.ts";
-import {
-  energyShares,
-  frobenius,
-  type Matrix,
-  matrix,
-  scaleColumns,
-  scaleRows,
-  transpose,
-  truncatedSvd,
-  type WeightFactors,
-  whitenedSvd,
-} from "../../core/math/index.ts";
+import { frobenius, type Matrix, matrix, scaleColumns, scaleRows, transpose } from "../../core/math/matrix.ts";
+import { energyShares } from "../../core/math/rank.ts";
+import { truncatedSvd } from "../../core/math/truncate.ts";
+import { type WeightFactors, whitenedSvd } from "../../core/math/whiten.ts";
 import {
   chainCost,
   type Decomposition,

@@ -6,15 +6,9 @@
  * lower loss per saved weight is lowered next. HOOI then improves the factors, which lowers the loss a little.
  */
 import { Miss } from "../../core/errors.ts";
-import {
-  tucker2 as decompose,
-  frobenius,
-  type Matrix,
-  type Multiply,
-  svd,
-  swapChannels,
-  transpose,
-} from "../../core/math/index.ts";
+import { frobenius, type Matrix, type Multiply, transpose } from "../../core/math/matrix.ts";
+import { svd } from "../../core/math/svd.ts";
+import { tucker2 as decompose, swapChannels } from "../../core/math/tucker.ts";
 import {
   chainCost,
   type Decomposition,

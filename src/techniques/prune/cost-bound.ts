@@ -6,7 +6,7 @@ import { parametersOf } from "../../core/analysis/parameters.ts";
 import { formatReason, Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
-import { encodedSize } from "../../core/onnx/index.ts";
+import { encodedSize } from "../../core/onnx/encode.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";

@@ -10,7 +10,8 @@ import { toNumbers } from "../../core/tensor/convert.ts";
 import { float32, inMemory, zeros } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { gelu, linear, network, residual, sequential } from "../../learn/nn/index.ts";
-import { type KeptLayers, keepLayers } from "./index.ts";
+import { keepLayers } from "./index.ts";
+import type { KeptLayers } from "./keep-layers.ts";
 
 const engine = createEngine();
 

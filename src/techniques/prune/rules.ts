@@ -31,8 +31,6 @@ import { type ParameterSelection, type Target, targetEntries } from "./targets.t
 
 /** A tensor, or its values as plain data in a recipe. */
 export type TensorOption = Dense | { dims: number[]; data: number[] };
-/** A tensor for every selected layer, or one by layer name. */
-export type PerLayer = TensorOption | Readonly<Record<string, TensorOption>>;
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
 const denseSchema = v.union(
   [

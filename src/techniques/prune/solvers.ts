@@ -1,4 +1,5 @@
-import { type Matrix, matrix, operate, type Surgeon, type Surgery, sliceColumns } from "../../core/math/index.ts";
+import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
+import { operate, type Surgeon, type Surgery } from "../../core/math/optimal-brain-surgeon.ts";
 import { methodTable } from "../../core/pass/method-table.ts";
 import { type Gram, gramMatrices } from "../calibrate/gram.ts";
 import { inverseHessians } from "../calibrate/inverse-hessians.ts";

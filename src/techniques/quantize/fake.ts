@@ -15,7 +15,7 @@ import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
-import { fullRange } from "../../core/math/index.ts";
+import { fullRange } from "../../core/math/quantize.ts";
 import { described, overridesOption, selectionOptions } from "../../core/pass/options.ts";
 import { type Change, type Context, definePass, type Outcome } from "../../core/pass/pass.ts";
 import { elementCount } from "../../core/tensor/dims.ts";

@@ -6,22 +6,19 @@
 
 import type { Layer } from "../../core/analysis/layers.ts";
 import { weightMatrices, weightNumbers } from "../../core/analysis/weight.ts";
+import { type BlockBits, blockScale } from "../../core/math/blocks.ts";
+import { cutsOf } from "../../core/math/common-step.ts";
+import { type Matrix, matrix } from "../../core/math/matrix.ts";
 import {
-  type BlockBits,
-  blockScale,
-  channelRanges,
-  cutsOf,
   fullRange,
-  type Matrix,
-  matrix,
   type QuantizationRange,
   quantizationRange,
   type ScaleAndZeroPoint,
   scaleAndZeroPoint,
-  sliceSteps,
   smallestScale,
-} from "../../core/math/index.ts";
-import type { WeightRole } from "../../core/ops/index.ts";
+} from "../../core/math/quantize.ts";
+import { channelRanges, sliceSteps } from "../../core/math/quantize-tensor.ts";
+import type { WeightRole } from "../../core/ops/entry.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
@@ -81,7 +78,7 @@ const middle = { int8: 0, int4: 0, uint8: 128, uint4: 8, uint2: 2 } as const;
 /**
  * Returns the quantized value nearest to a number, halves to even; the zero point if the scale is 0.
  * @example
- * import type { Solver } from "pith/calibrate";
+ * import type { Solver } from "pith/extend";
  * import { nearestCode } from "pith/quantize";
  * const codes: Solver["codes"] = ({ matrices, sliceAt }, grid) =>
  *   matrices.map(({ rows, columns, data }, group) => ({

@@ -1,14 +1,6 @@
 export type { Grid, ScaledGrid, SlicedWeight } from "../calibrate/solver.ts";
-export type { DtypeName } from "./dtypes.ts";
 export { fakeQuantize } from "./fake.ts";
 export { nearestCode, slicedWeight } from "./grid.ts";
 export type { QuantizeOptions } from "./options.ts";
 export { equalize, quantize } from "./quantize.ts";
-export { adaround } from "./rounders/adaround.ts";
-export { gptaq } from "./rounders/gptaq.ts";
-export { gptq } from "./rounders/gptq.ts";
-export { kQuant } from "./rounders/k-quant.ts";
-export { mse } from "./rounders/mse.ts";
 export { nearest } from "./rounders/nearest.ts";
-export { rdoq } from "./rounders/rdoq.ts";
-export { sequentialMse } from "./rounders/sequential-mse.ts";

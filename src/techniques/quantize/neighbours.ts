@@ -9,7 +9,7 @@
  *     s = max(max |w|, max |w₁ + w₂|) / 127          rounding adds at most 1/2 to each, so |q₁ + q₂| ≤ 127 + 1
  */
 
-import type { WeightRole } from "../../core/ops/index.ts";
+import type { WeightRole } from "../../core/ops/entry.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";

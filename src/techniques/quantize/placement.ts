@@ -22,7 +22,8 @@ import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss } from "../../core/errors.ts";
 import { describe, type Node, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { mistakenForIntegers, type QuantizeRule } from "../../core/ops/index.ts";
+import type { QuantizeRule } from "../../core/ops/entry.ts";
+import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
 import { type Target, targetAt } from "./target.ts";
 

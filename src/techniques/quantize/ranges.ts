@@ -12,7 +12,7 @@ import { PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
-import { isIndexed } from "../../data/index.ts";
+import { isIndexed } from "../../data/batches/indexed.ts";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";
 import { measuredOnce, observeOnce } from "../calibrate/kept.ts";
 import { observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";

@@ -12,7 +12,7 @@
  */
 
 import type { Value } from "../../core/graph/graph.ts";
-import { smallestScale } from "../../core/math/index.ts";
+import { smallestScale } from "../../core/math/quantize.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat64 } from "../../core/tensor/convert.ts";

@@ -5,7 +5,7 @@ import { brokenNumbers } from "../../core/analysis/weight.ts";
 import { Miss, PithError, throwIfAborted } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { smallestScale } from "../../core/math/index.ts";
+import { smallestScale } from "../../core/math/quantize.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { toFloat32 } from "../../core/tensor/convert.ts";
 import type { Dense } from "../../core/tensor/types.ts";

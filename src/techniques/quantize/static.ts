@@ -11,7 +11,7 @@ import { describe, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { removeReplaced, usedTensors } from "../../core/graph/remove-unused.ts";
 import { replaceReads, replaceUses, substitute } from "../../core/graph/replace.ts";
-import { quantizeWeights } from "../../core/math/index.ts";
+import { quantizeWeights } from "../../core/math/quantize-tensor.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { trainPart } from "../../data/sources/open.ts";

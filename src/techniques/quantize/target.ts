@@ -2,7 +2,7 @@ import type { Inference } from "../../core/analysis/infer.ts";
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Node, Value } from "../../core/graph/graph.ts";
-import type { QuantizeRule } from "../../core/ops/index.ts";
+import type { QuantizeRule } from "../../core/ops/entry.ts";
 import { weightMiss } from "./weight.ts";
 
 export type WeightedRule = Extract<QuantizeRule, { readonly kind: "weighted" }>;

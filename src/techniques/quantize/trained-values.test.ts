@@ -7,7 +7,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parameter } from "../../core/graph/role.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { encodeToBytes } from "../../core/onnx/index.ts";
+import { encodeToBytes } from "../../core/onnx/encode.ts";
 import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Batch } from "../../core/tensor/types.ts";

@@ -2,21 +2,23 @@ import type { Layer } from "../../core/analysis/layers.ts";
 import { requireWeight, weightNeeds } from "../../core/analysis/weight.ts";
 import { type Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
+import type { BlockScales } from "../../core/math/blocks.ts";
+import type { Matrix } from "../../core/math/matrix.ts";
 import {
-  type BlockScales,
   type Codes,
+  makeCodes,
+  type QuantizedType,
+  type ScaleAndZeroPoint,
+  smallestScale,
+} from "../../core/math/quantize.ts";
+import {
   channelRanges,
   codesTensor,
-  type Matrix,
-  makeCodes,
   type QuantizedTensor,
-  type QuantizedType,
   quantizationParameters,
   quantizeTensor,
-  type ScaleAndZeroPoint,
   sliceSteps,
-  smallestScale,
-} from "../../core/math/index.ts";
+} from "../../core/math/quantize-tensor.ts";
 import { areMatrices, awaitedAnswerOf } from "../../core/pass/own-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat32 } from "../../core/tensor/convert.ts";

@@ -16,7 +16,7 @@ import type { Engine } from "../../core/engine/engine.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/index.ts";
+import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/matrix.ts";
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../../core/math/normal-equations.ts";
 import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";

@@ -6,37 +6,31 @@ import { scaleGroups } from "../../../src/core/analysis/scale-groups.ts";
 import { allGraphs } from "../../../src/core/graph/graph.ts";
 import { structureHash } from "../../../src/core/graph/hash.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
-import { encodedSize } from "../../../src/core/onnx/index.ts";
+import { encodedSize } from "../../../src/core/onnx/encode.ts";
+import type { Outcome, Pass } from "../../../src/core/pass/pass.ts";
 import { toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
 import { alongAxis, isSymbolic } from "../../../src/core/tensor/dims.ts";
 import { random } from "../../../src/core/tensor/random.ts";
+import { deduplicate } from "../../../src/rewrite/clean-up/deduplicate.ts";
 import { dropDeadChannels } from "../../../src/rewrite/clean-up/drop-dead-channels.ts";
-import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { dropNotes, dropUnused } from "../../../src/rewrite/clean-up/drop-unused.ts";
+import { fixDimensions } from "../../../src/rewrite/clean-up/fix-dimensions.ts";
+import { foldConstants } from "../../../src/rewrite/clean-up/fold-constants.ts";
+import { foldShapes } from "../../../src/rewrite/clean-up/fold-shapes.ts";
+import { fuseAffine, fuseBatchNorm } from "../../../src/rewrite/clean-up/fuse-batch-norm.ts";
+import { fusePairs } from "../../../src/rewrite/clean-up/fuse-pairs.ts";
+import { inlineFunctions } from "../../../src/rewrite/clean-up/inline-functions.ts";
+import { keepOutputs } from "../../../src/rewrite/clean-up/keep-outputs.ts";
+import { mergeInitializers } from "../../../src/rewrite/clean-up/merge-initializers.ts";
+import { removeIdentities } from "../../../src/rewrite/clean-up/remove-identities.ts";
+import { resolveConditions } from "../../../src/rewrite/clean-up/resolve-conditions.ts";
+import { setInputs } from "../../../src/rewrite/clean-up/set-inputs.ts";
+import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
+import { storeConstants, storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { lowerFused } from "../../../src/rewrite/edit/lower-fused.ts";
 import { migrate } from "../../../src/rewrite/edit/migrate.ts";
-import {
-  deduplicate,
-  dropNotes,
-  dropUnused,
-  fixDimensions,
-  foldConstants,
-  foldShapes,
-  fuseAffine,
-  fuseBatchNorm,
-  fusePairs,
-  inlineFunctions,
-  keepOutputs,
-  lowerFused,
-  mergeInitializers,
-  type Outcome,
-  type Pass,
-  raiseOpset,
-  removeIdentities,
-  resolveConditions,
-  setInputs,
-  simplify,
-  storeConstants,
-} from "../../../src/rewrite/index.ts";
+import { raiseOpset } from "../../../src/rewrite/edit/raise-opset.ts";
 import type { Network } from "../network.ts";
 import {
   answers,

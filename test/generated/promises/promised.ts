@@ -8,9 +8,8 @@ import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { float32, inMemory } from "../../../src/core/tensor/dense.ts";
 import { dimsText, elementCount, isUnknownDim, stridesOf } from "../../../src/core/tensor/dims.ts";
 import type { Batch, DataType, Dense } from "../../../src/core/tensor/types.ts";
-import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
+import { storeConstants, storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
 import { readStoredValue } from "../../../src/rewrite/edit/stored.ts";
-import { storeConstants } from "../../../src/rewrite/index.ts";
 import type { Network } from "../network.ts";
 import { engine, expectThat, originalAnswers } from "../runs.ts";
 

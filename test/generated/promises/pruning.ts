@@ -2,9 +2,10 @@
 
 import { Miss, PithError } from "../../../src/core/errors.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
+import { noLongerThere } from "../../../src/core/pass/pass.ts";
 import { toFloat64, toNumbers } from "../../../src/core/tensor/convert.ts";
 import { memory } from "../../../src/data/index.ts";
-import { noLongerThere, simplify } from "../../../src/rewrite/index.ts";
+import { simplify } from "../../../src/rewrite/clean-up/simplify.ts";
 import { countOf } from "../../../src/techniques/prune/amount.ts";
 import { isPruned, keepLayers, prune, remove } from "../../../src/techniques/prune/index.ts";
 import { recover } from "../../../src/techniques/recover/index.ts";

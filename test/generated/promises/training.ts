@@ -6,7 +6,8 @@ import { Miss } from "../../../src/core/errors.ts";
 import type { Value } from "../../../src/core/graph/graph.ts";
 import { structureHash } from "../../../src/core/graph/hash.ts";
 import type { Model } from "../../../src/core/graph/model.ts";
-import { encodeToBytes } from "../../../src/core/onnx/index.ts";
+import { encodeToBytes } from "../../../src/core/onnx/encode.ts";
+import type { Outcome } from "../../../src/core/pass/pass.ts";
 import { isFloat, toFloat64 } from "../../../src/core/tensor/convert.ts";
 import { float32 } from "../../../src/core/tensor/dense.ts";
 import { random } from "../../../src/core/tensor/random.ts";
@@ -20,7 +21,6 @@ import {
   train,
 } from "../../../src/learn/train/index.ts";
 import { storeWeights } from "../../../src/rewrite/clean-up/store-constants.ts";
-import type { Outcome } from "../../../src/rewrite/index.ts";
 import { distill, distillation } from "../../../src/techniques/distill/index.ts";
 import { prune } from "../../../src/techniques/prune/index.ts";
 import type { Network } from "../network.ts";

@@ -4,7 +4,8 @@ import { createEngine, type Engine, type Session } from "../../../core/engine/in
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { encode, open } from "../../../core/onnx/index.ts";
+import { encode } from "../../../core/onnx/encode.ts";
+import { open } from "../../../core/onnx/index.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import { latency } from "../../../runtime/run/latency.ts";

@@ -6,8 +6,9 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { root } from "#root";
 import { Miss, PithError } from "../../../core/errors.ts";
 import { readSettings } from "../../../data/text/tokenizer.ts";
-import { type Loader, usualTexts } from "../../folder/index.ts";
 import { chunksOf } from "../../folder/layout.ts";
+import type { Loader } from "../../folder/loader.ts";
+import { usualTexts } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
 import type loaderJob from "../jobs/loader.ts";
 

@@ -1,6 +1,7 @@
 import { basename, join } from "node:path";
 import { noneText } from "../../folder/card.ts";
-import { type FolderFile, folderTable } from "../../folder/index.ts";
+import type { FolderFile } from "../../folder/run.ts";
+import { folderTable } from "../../folder/table.ts";
 import type { Result } from "../command.ts";
 
 /** @param isChoice one file per model is kept. */

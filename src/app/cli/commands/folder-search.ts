@@ -9,14 +9,11 @@ import type { Purpose } from "../../../judge/run/objective.ts";
 import type { MetricName } from "../../../judge/task/index.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { usualMinutes } from "../../../search/budget.ts";
-import {
-  comparedNearness,
-  type FileFigures,
-  type Found,
-  leastSpeed,
-  type ModuleSearch,
-  nearnessText,
-} from "../../folder/index.ts";
+import { comparedNearness } from "../../folder/end-to-end.ts";
+import { leastSpeed } from "../../folder/needless.ts";
+import type { FileFigures } from "../../folder/records.ts";
+import type { Found, ModuleSearch } from "../../folder/run.ts";
+import { nearnessText } from "../../folder/table.ts";
 import { choiceSentence } from "../../report/choice.ts";
 import type { Session } from "../command.ts";
 import type { DataRequest } from "../flags/data.ts";

@@ -1,8 +1,9 @@
 import { basename } from "node:path";
 import { asPithError, Miss } from "../../../core/errors.ts";
-import type { Settings } from "../../../judge/task/index.ts";
+import type { Settings } from "../../../judge/task/contents.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
-import type { FileFigures, FolderOptions } from "../../folder/index.ts";
+import type { FileFigures } from "../../folder/records.ts";
+import type { FolderOptions } from "../../folder/run.ts";
 import type { Session } from "../command.ts";
 import { speedBeside } from "../speed.ts";
 

@@ -16,19 +16,15 @@ import { usualDtypes } from "../../../techniques/quantize/dtypes.ts";
 import { calibrationNeed, optionsOfDtype, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { originalBytes } from "../../folder/describe.ts";
-import {
-  basesIn,
-  comparedNearness,
-  type FileFigures,
-  type FolderOptions,
-  mainOf,
-  nearnessText,
-  quantizeFolder,
-  randomNearness,
-  type Variant,
-} from "../../folder/index.ts";
+import { comparedNearness } from "../../folder/end-to-end.ts";
+import { basesIn, mainOf } from "../../folder/layout.ts";
+import { quantizeFolder } from "../../folder/quantize-folder.ts";
+import type { FileFigures } from "../../folder/records.ts";
 import { recordOf } from "../../folder/records.ts";
+import type { FolderOptions, Variant } from "../../folder/run.ts";
 import { fileOf } from "../../folder/run.ts";
+import { nearnessText } from "../../folder/table.ts";
+import { randomNearness } from "../../folder/variant.ts";
 import type { Result, Session } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";

@@ -3,7 +3,8 @@
 import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import { countOption, option } from "../../../core/pass/options.ts";
-import { parsePreprocessingSpec, parseState } from "../../../data/index.ts";
+import { parseState } from "../../../data/batches/states.ts";
+import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spec.ts";
 import { settings } from "./set.ts";
 
 export const dataGroup = "Data (docs/data.md):";

@@ -2,7 +2,8 @@ import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { described, type Meanings, option } from "../../../core/pass/options.ts";
-import { heldAgainst, type MetricName, namedMetrics } from "../../../judge/task/index.ts";
+import { type MetricName, namedMetrics } from "../../../judge/task/index.ts";
+import { heldAgainst } from "../../../judge/task/metrics.ts";
 import type { Metric } from "../../../runtime/metrics/types.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];

@@ -1,5 +1,5 @@
 import { PithError } from "../../../core/errors.ts";
-import type { Settings } from "../../../judge/task/index.ts";
+import type { Settings } from "../../../judge/task/contents.ts";
 
 /**
  * Joins the words of --set, which is split at commas: a word without a name continues the values of the previous one.

@@ -1,10 +1,11 @@
 /** Job of `pith bench`: times models relative to the first, interleaved, on the same random inputs. */
 
-import { createEngine, type RuntimeName } from "../../../core/engine/index.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { isSymbolic } from "../../../core/tensor/dims.ts";
 import { tokenizerBeside } from "../../../data/text/tokenizer.ts";
-import type { Settings } from "../../../judge/task/index.ts";
+import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";

@@ -6,10 +6,10 @@ import { completeContext } from "../../../core/pass/pass.ts";
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
 import { npzBytes } from "../../../data/files/npy.ts";
-import type { Settings } from "../../../judge/task/index.ts";
+import type { Settings } from "../../../judge/task/contents.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { capturedInputs } from "../../folder/captured-inputs.ts";
-import type { Module } from "../../folder/index.ts";
+import type { Module } from "../../folder/run.ts";
 
 export interface CaptureRequest {
   readonly folder: string;

@@ -11,7 +11,7 @@ import { counted } from "../../../core/numbers.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { findLostForm } from "../../../judge/compare/compare-function.ts";
-import { storeStates } from "../../../judge/task/index.ts";
+import { storeStates } from "../../../judge/task/open-task.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type LayerErrors, layerErrors } from "../../../runtime/noise/layer-errors.ts";
 import { weightErrors } from "../../../runtime/noise/weight-errors.ts";

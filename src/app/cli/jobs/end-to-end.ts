@@ -5,7 +5,8 @@ import { open } from "../../../core/onnx/index.ts";
 import { completeContext } from "../../../core/pass/pass.ts";
 import { textsIn } from "../../../data/sources/texts.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type EndToEnd, generatorOf, type ModulePaths, textsTogether } from "../../folder/index.ts";
+import { type EndToEnd, type ModulePaths, textsTogether } from "../../folder/end-to-end.ts";
+import { generatorOf } from "../../folder/generate.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { openRequest } from "./task.ts";
 

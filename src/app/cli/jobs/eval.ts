@@ -1,5 +1,6 @@
 /** Job of `pith eval`: measures a model on data and compares it with its original. */
 
+import { outputKind } from "../../../core/analysis/output-kind.ts";
 import { createEngine } from "../../../core/engine/index.ts";
 import { Miss, PithError, truncateList } from "../../../core/errors.ts";
 import type { Estimate, Unit } from "../../../core/estimate.ts";
@@ -7,8 +8,11 @@ import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import { firstBatch } from "../../../data/batches/select.ts";
+import { labelNames } from "../../../data/files/labels.ts";
 import { imageFiles } from "../../../data/images/image-batches.ts";
-import { type Dataset, findImages, labelNames, mapBatches, textColumns } from "../../../data/index.ts";
+import { findImages } from "../../../data/images/preprocess.ts";
+import { type Dataset, mapBatches } from "../../../data/index.ts";
+import { textColumns } from "../../../data/text/sequences.ts";
 import { batchInvariance, chooseBatch, type Invariance } from "../../../judge/compare/batch-dependence.ts";
 import { answersWithNaN, type Comparison, compareRows, judge, type Verdict } from "../../../judge/compare/compare.ts";
 import type { Likeness } from "../../../judge/compare/compare-function.ts";

@@ -2,7 +2,7 @@
 
 import { resolve } from "node:path";
 import { errorMessage } from "../../../core/errors.ts";
-import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/index.ts";
+import type { LoaderAnswer, LoaderAnswers, ModuleDtypes } from "../../folder/loader.ts";
 
 export interface LoaderInput {
   readonly library: string;

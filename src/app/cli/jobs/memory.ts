@@ -1,6 +1,7 @@
 /** Job that loads and runs one model in a separate process, because memory can only be measured per process. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { createEngine, type RuntimeName } from "../../../core/engine/index.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import type { RuntimeName } from "../../../core/engine/runtime.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type TimedShapes, timedFeeds } from "../../../runtime/run/timed-inputs.ts";

@@ -3,7 +3,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import type { OpenedTask } from "../../../judge/task/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import type { SensitivityOptions } from "../../../search/recipes.ts";
+import type { SensitivityOptions } from "../../../search/sensitivity/sensitivity.ts";
 import type { SweepInput } from "../queue/inputs.ts";
 import { requireStored } from "../queue/shared-store.ts";
 import { storeOf } from "./job-pool.ts";

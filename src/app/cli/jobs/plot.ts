@@ -4,7 +4,7 @@ import { infer } from "../../../core/analysis/infer.ts";
 import { bytesOfText } from "../../../core/tensor/dense.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { plotPage } from "../../report/index.ts";
+import { plotPage } from "../../report/plot/plot.ts";
 import { requireOtherThanWeights } from "../files/files.ts";
 import { openModel } from "./open-model.ts";
 

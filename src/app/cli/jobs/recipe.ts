@@ -1,8 +1,9 @@
 /** Job: runs a recipe on one model and stores steps and metrics where `pith compress` looks for them. */
 
+import { recipeName } from "../../../judge/recipe/names.ts";
+import { parseRecipe } from "../../../judge/recipe/recipe.ts";
 import { runIn } from "../../../judge/run/trials.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { parseRecipe, recipeName } from "../../../search/recipes.ts";
 import type { RecipeInput } from "../queue/inputs.ts";
 import { withSearch } from "./open-search.ts";
 

@@ -2,8 +2,8 @@
 import { asPithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";
+import { recipeName } from "../../../judge/recipe/names.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { recipeName } from "../../../search/recipes.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";
 import { type WorkerOptions, withJobPool } from "./job-pool.ts";

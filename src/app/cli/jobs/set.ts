@@ -1,6 +1,6 @@
 import type { Model } from "../../../core/graph/model.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
-import type { Settings } from "../../../judge/task/index.ts";
+import type { Settings } from "../../../judge/task/contents.ts";
 import { contentOf } from "../../../rewrite/clean-up/set-inputs.ts";
 
 /** Skips names that this model lacks, because several models may have different inputs. @throws PithError as `contentOf` */

@@ -13,15 +13,14 @@ import {
   samplesToLearnFrom,
   stepsOf,
 } from "../../../judge/recipe/pass-steps.ts";
-import type { RecipeSamples } from "../../../judge/recipe/recipe.ts";
+import type { Recipe, RecipeSamples } from "../../../judge/recipe/recipe.ts";
+import type { Samples } from "../../../judge/record/data.ts";
 import { partFor } from "../../../judge/steps/step.ts";
 import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "../../../judge/task/index.ts";
 import { outputOf } from "../../../learn/train/loss.ts";
 import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { fewestSamples } from "../../../search/parts.ts";
-import type { Recipe } from "../../../search/recipes.ts";
-import type { Samples } from "../../report/index.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { onCommandLine } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";

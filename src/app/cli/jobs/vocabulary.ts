@@ -3,7 +3,7 @@ import { joinPath } from "#platform";
 import { createEngine } from "../../../core/engine/index.ts";
 import { open } from "../../../core/onnx/index.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { type TrimmedFolder, trimFolder } from "../../folder/index.ts";
+import { type TrimmedFolder, trimFolder } from "../../folder/trim-vocabulary.ts";
 import { fileBytes, filesOf } from "../files/files.ts";
 import { contextOf } from "./open-model.ts";
 

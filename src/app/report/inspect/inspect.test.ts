@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { counting } from "../../../../test/counting.ts";
 import { parseModel } from "../../../core/graph/text.ts";
-import { encodeToBytes, open } from "../../../core/onnx/index.ts";
+import { encodeToBytes } from "../../../core/onnx/encode.ts";
+import { open } from "../../../core/onnx/index.ts";
 import { linear, network } from "../../../learn/nn/index.ts";
 import { quantize } from "../../../techniques/quantize/index.ts";
 import { inspect } from "./inspect.ts";

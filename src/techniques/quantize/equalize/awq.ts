@@ -7,7 +7,7 @@
  * for each unit u. α is searched per group of units, with the weights rounded in their blocks.
  */
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
-import { type Matrix, matrix } from "../../../core/math/index.ts";
+import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { blockSettings } from "../formats/matmul-nbits.ts";
 import { type BlockSettings, blockGrid, roundToGrid, slicedWeight } from "../grid.ts";
 import { nearest } from "../rounders/nearest.ts";

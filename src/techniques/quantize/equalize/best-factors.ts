@@ -5,15 +5,8 @@
  */
 import type { Layer } from "../../../core/analysis/layers.ts";
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
-import {
-  frobenius,
-  type Matrix,
-  type Multiply,
-  type QuantizationRange,
-  scaleColumns,
-  subtract,
-  transpose,
-} from "../../../core/math/index.ts";
+import { frobenius, type Matrix, type Multiply, scaleColumns, subtract, transpose } from "../../../core/math/matrix.ts";
+import type { QuantizationRange } from "../../../core/math/quantize.ts";
 import type { ColumnRange } from "../../calibrate/column-statistics.ts";
 import type { RoundedSettings } from "../settings.ts";
 

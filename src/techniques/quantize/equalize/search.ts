@@ -8,7 +8,7 @@ import { engineMultiply } from "../../../core/engine/multiply.ts";
 import { Miss } from "../../../core/errors.ts";
 import { emitInto } from "../../../core/graph/emit.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import { type Matrix, matrix, scaleColumns } from "../../../core/math/index.ts";
+import { type Matrix, matrix, scaleColumns } from "../../../core/math/matrix.ts";
 import { type Change, type Context, movedFactors } from "../../../core/pass/pass.ts";
 import { fromNumbers, toNumbers } from "../../../core/tensor/convert.ts";
 import { fixedDims } from "../../../core/tensor/dims.ts";

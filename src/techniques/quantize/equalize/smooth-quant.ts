@@ -8,13 +8,13 @@
  * powers of two, so they add no rounding error.
  */
 import type { ScaleGroup } from "../../../core/analysis/scale-groups.ts";
+import { matrix } from "../../../core/math/matrix.ts";
 import {
   fullRange,
-  matrix,
   type QuantizationRange,
   quantizationRange,
   scaleAndZeroPoint,
-} from "../../../core/math/index.ts";
+} from "../../../core/math/quantize.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import { roundToGrid } from "../grid.ts";
 import { isWide, type RoundedSettings } from "../settings.ts";

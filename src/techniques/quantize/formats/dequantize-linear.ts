@@ -4,13 +4,8 @@ import { plainName } from "../../../core/analysis/masks.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import type { Model } from "../../../core/graph/model.ts";
-import {
-  channelRanges,
-  type QuantizedTensor,
-  quantizeBias,
-  smallestScale,
-  weightScaleForBias,
-} from "../../../core/math/index.ts";
+import { quantizeBias, smallestScale, weightScaleForBias } from "../../../core/math/quantize.ts";
+import { channelRanges, type QuantizedTensor } from "../../../core/math/quantize-tensor.ts";
 import type { Context } from "../../../core/pass/pass.ts";
 import { fromNumbers, toFloat32 } from "../../../core/tensor/convert.ts";
 import { int64 } from "../../../core/tensor/dense.ts";

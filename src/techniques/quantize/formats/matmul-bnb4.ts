@@ -9,7 +9,7 @@
 import { plainName } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
 import type { Value } from "../../../core/graph/graph.ts";
-import { largestOfBlocks, tableCodes } from "../../../core/math/index.ts";
+import { largestOfBlocks, tableCodes } from "../../../core/math/table-codes.ts";
 import { bnb4Tables } from "../../../core/tensor/bnb4.ts";
 import { deferred } from "../../../core/tensor/deferred.ts";
 import { float32 } from "../../../core/tensor/dense.ts";

@@ -10,7 +10,7 @@
 import type { Layer } from "../../../core/analysis/layers.ts";
 import { plainName } from "../../../core/analysis/masks.ts";
 import { Miss } from "../../../core/errors.ts";
-import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/index.ts";
+import { type BlockRows, type BlockScales, blockCodes, blockScales, packRows } from "../../../core/math/blocks.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { deferred } from "../../../core/tensor/deferred.ts";
 import { float32, inMemory } from "../../../core/tensor/dense.ts";

@@ -15,7 +15,7 @@ import { Miss } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
 import { parameter } from "../../../core/graph/role.ts";
-import { assign, kmeans } from "../../../core/math/index.ts";
+import { assign, kmeans } from "../../../core/math/kmeans.ts";
 import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { deferred } from "../../../core/tensor/deferred.ts";
 import { float32, int64 } from "../../../core/tensor/dense.ts";

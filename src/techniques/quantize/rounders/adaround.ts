@@ -1,4 +1,5 @@
-import { adaptiveCodes, type Matrix, type Multiply, matrix, subtract, transpose } from "../../../core/math/index.ts";
+import { adaptiveCodes } from "../../../core/math/adaround.ts";
+import { type Matrix, type Multiply, matrix, subtract, transpose } from "../../../core/math/matrix.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { nearestCodes } from "../grid.ts";

@@ -1,5 +1,6 @@
 import { Miss } from "../../../core/errors.ts";
-import { cholesky, type Matrix, type Multiply, matrix, solveCholesky, transpose } from "../../../core/math/index.ts";
+import { cholesky, solveCholesky } from "../../../core/math/cholesky.ts";
+import { type Matrix, type Multiply, matrix, transpose } from "../../../core/math/matrix.ts";
 import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";

@@ -1,4 +1,6 @@
-import { descend, type Matrix, matrix, operate, type Surgeon } from "../../../core/math/index.ts";
+import { descend } from "../../../core/math/coordinate-descent.ts";
+import { type Matrix, matrix } from "../../../core/math/matrix.ts";
+import { operate, type Surgeon } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import { inverseHessians } from "../../calibrate/inverse-hessians.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";

@@ -7,7 +7,7 @@
  * Then z = clamp(round(-m / s)). Source: llama.cpp's k-quants, as in ONNX Runtime's quantizer.
  */
 
-import type { ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 

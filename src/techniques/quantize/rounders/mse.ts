@@ -6,7 +6,8 @@
  * All p = 1, 0.99, … 0.1 are tried: with outliers and few bits the error has several minima.
  */
 
-import { type Matrix, matrix, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import { type Matrix, matrix } from "../../../core/math/matrix.ts";
+import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { rangeOf, scaleFor } from "../grid.ts";

@@ -1,4 +1,5 @@
-import { blockScales, type ScaleAndZeroPoint } from "../../../core/math/index.ts";
+import { blockScales } from "../../../core/math/blocks.ts";
+import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
 import { bitsOfBlocks, rangeOf, scaleFor } from "../grid.ts";
 

@@ -12,7 +12,8 @@
  * The values are integers of 8 bits with one scale, so every runtime multiplies them as usual.
  */
 
-import { type Matrix, matrix, type ScaleAndZeroPoint, smallestScale } from "../../../core/math/index.ts";
+import { type Matrix, matrix } from "../../../core/math/matrix.ts";
+import { type ScaleAndZeroPoint, smallestScale } from "../../../core/math/quantize.ts";
 import { dot } from "../../../core/math/vector.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";

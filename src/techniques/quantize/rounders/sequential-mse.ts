@@ -1,5 +1,6 @@
-import { type Matrix, matrix, type ScaleAndZeroPoint, sliceColumns, sliceRows } from "../../../core/math/index.ts";
+import { type Matrix, matrix, sliceColumns, sliceRows } from "../../../core/math/matrix.ts";
 import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
+import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { roundToGrid, scaleFor } from "../grid.ts";

@@ -1,0 +1,18 @@
+/** Runs recipes, searches for the smallest model, compresses model folders, and shows the results. */
+export { quantizeFolder } from "./app/folder/quantize-folder.ts";
+export type { FolderOptions } from "./app/folder/run.ts";
+export { trimFolder } from "./app/folder/trim-vocabulary.ts";
+export { reportPage } from "./app/report/html.ts";
+export { reportMarkdown } from "./app/report/markdown.ts";
+export { plotPage } from "./app/report/plot/plot.ts";
+export { parseRecipe, type Recipe, recipeFrom, recipeText } from "./judge/recipe/recipe.ts";
+export type { Measured, Run, Variant } from "./judge/record/data.ts";
+export { type Compressed, compress, type RunOptions, runRecipe } from "./judge/run/run.ts";
+export type { Candidate } from "./judge/run/variant.ts";
+export { search } from "./search/search.ts";
+export type { SearchOptions } from "./search/search-task.ts";
+export { allocationFrom } from "./search/sensitivity/allocation.ts";
+export { explain } from "./search/sensitivity/explain.ts";
+export { sensitivity } from "./search/sensitivity/sensitivity.ts";
+export { parseSensitivity } from "./search/sensitivity/sensitivity-file.ts";
+export type { Sensitivity } from "./search/sensitivity/sensitivity-record.ts";
