@@ -7,8 +7,8 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 import { expect, inject, onTestFinished, test } from "vitest";
 import type { Batch } from "../../src/core/tensor/types.ts";
-import type * as feed from "../../src/data/feed.ts";
 import type * as data from "../../src/data/index.ts";
+import type * as feed from "../../src/data/prefetch/feed.ts";
 
 const module = (name: string): string => JSON.stringify(pathToFileURL(`${inject("compiled")}/data/${name}.js`).href);
 
@@ -65,7 +65,7 @@ function childrenOf(parent: number | undefined): readonly string[] {
 test("in a bundle for browsers there are no threads, and the batches are the same", async () => {
   const bundled = await build({
     stdin: {
-      contents: 'export * from "./index.ts"; export { prefetched } from "./feed.ts";',
+      contents: 'export * from "./index.ts"; export { prefetched } from "./prefetch/feed.ts";',
       resolveDir: fileURLToPath(new URL("../../src/data", import.meta.url)),
       loader: "ts",
     },

@@ -30,7 +30,7 @@ import { checkSameDims, forTarget, readRanked } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 /** A tensor, or its values as plain data in a recipe. */
-export type TensorOption = Dense | { dims: number[]; data: number[] };
+type TensorOption = Dense | { dims: number[]; data: number[] };
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
 const denseSchema = v.union(
   [

@@ -10,7 +10,7 @@ import { energyShares, rankForEnergy } from "../../../core/math/rank.ts";
 import { storeWeights } from "../../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue, zeroShare } from "../../../rewrite/edit/stored.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { inspect } from "../../report/index.ts";
+import { inspect } from "../../report/inspect/inspect.ts";
 import { fileBytes, filesOf } from "../files/files.ts";
 import { energies, type InspectOutput, type WeightNumbers } from "../print/inspection.ts";
 import { openModel } from "./open-model.ts";

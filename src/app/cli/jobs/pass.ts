@@ -34,7 +34,7 @@ import { watchLoads } from "../../../runtime/run/load-check.ts";
 import { relativeTime, shareOfTime } from "../../../runtime/run/relative-time.ts";
 import { type RunTarget, targetNames } from "../../../runtime/run/run-target.ts";
 import { isPruned } from "../../../techniques/prune/index.ts";
-import { searchTogether, type Together } from "../../folder/index.ts";
+import { searchTogether, type Together } from "../../folder/text-search.ts";
 import { noFasterText, slowerText, type Timed } from "../../report/speed.ts";
 import { isSamePlace, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
 import type { DataRequest } from "../flags/data.ts";

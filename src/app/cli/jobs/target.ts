@@ -1,4 +1,5 @@
-import { createEngine, type RuntimeName, runtimeName } from "../../../core/engine/index.ts";
+import { createEngine } from "../../../core/engine/index.ts";
+import { type RuntimeName, runtimeName } from "../../../core/engine/runtime.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { latency } from "../../../runtime/run/latency.ts";
