@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { lossNames } from "../../src/learn/train/losses/index.ts";
+import { lossNames } from "../../src/learn/train/losses/parse.ts";
 import type { Epoch } from "../../src/learn/train/training-state.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";

@@ -2,6 +2,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -81,3 +82,11 @@ test("the page about programs lists every entry point of the package", async () 
   const listed = [...(pages.get("docs/programs.md") ?? "").matchAll(/^\| `(pith[\w/]*)` \|/gm)].map(([, name]) => name);
   expect(listed.toSorted()).toEqual(entries.toSorted());
 });
+
+test.each(["analysis", "graph", "onnx", "ops", "recipe", "report", "search"])(
+  "pith/%s is not an entry point",
+  (name) => {
+    const { resolve } = createRequire(join(root, "package.json"));
+    expect(() => resolve(`pith/${name}`)).toThrow(expect.objectContaining({ code: "ERR_PACKAGE_PATH_NOT_EXPORTED" }));
+  },
+);

@@ -14,7 +14,7 @@ import { dimText, elementCount } from "../../src/core/tensor/dims.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { compareOutputs } from "../../src/judge/compare/equivalence.ts";
-import { crossEntropy } from "../../src/learn/train/losses/index.ts";
+import { crossEntropy } from "../../src/learn/train/losses/cross-entropy.ts";
 import { sgd } from "../../src/learn/train/optimizers.ts";
 import { createStep } from "../../src/learn/train/step.ts";
 import { finalize } from "../../src/rewrite/clean-up/finalize.ts";

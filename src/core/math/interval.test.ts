@@ -15,7 +15,6 @@ import {
   mcnemarExact,
   meanInterval,
   moments,
-  neededSamples,
   pairedScores,
   quantile,
   wilson,
@@ -333,11 +332,5 @@ describe("judge", () => {
   it("refuses rows of different samples, and none", () => {
     expect(() => compareRows(accuracy(), Float64Array.of(1), Float64Array.of(1, 0))).toThrow("got 1 and 2");
     expect(() => compareRows(accuracy(), new Float64Array(), new Float64Array())).toThrow("got 0 and 0");
-  });
-});
-
-describe("neededSamples", () => {
-  it("is infinite without a margin", () => {
-    expect(neededSamples(0.1, 0)).toBe(Number.POSITIVE_INFINITY);
   });
 });

@@ -223,20 +223,6 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
   return Math.min(1, 2 * sum);
 }
 
-/**
- * Returns the number of samples N = z² d / m² that shows a margin, rounded up; infinite for a margin of 0.
- * @param disagree share d of samples on which the two models disagree.
- * @param margin m, as a proportion.
- */
-export function neededSamples(disagree: number, margin: number, { z }: Pick<Level, "z"> = defaultLevel): number {
-  if (margin === 0) return Number.POSITIVE_INFINITY;
-  // Tables use 3.84 for 95 %.
-  const z2 = z === z95 ? 3.84 : z * z;
-  const exact = (z2 * disagree) / (margin * margin);
-  // Ignores binary rounding of results that are integers.
-  return Math.ceil(exact * (1 - 1e-12));
-}
-
 /** Interpolates linearly. */
 export function quantile(sorted: Float64Array, share: number): number {
   const place = share * (sorted.length - 1);

@@ -6,7 +6,7 @@ import { completeContext } from "../../core/pass/pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { bySizes, validationLoss } from "./forward-loss.ts";
-import { meanSquaredError } from "./losses/index.ts";
+import { meanSquaredError } from "./losses/numbers.ts";
 import { memoryLimit } from "./memory.ts";
 
 test("weights batches of several lengths by their number of samples", async () => {

@@ -12,7 +12,7 @@ import { type Augmentation, parseAugmentation } from "../../data/images/augment-
 import { trainPart } from "../../data/sources/open.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
 import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
-import { parseLoss } from "./losses/index.ts";
+import { parseLoss } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { defaultRate, optimizers } from "./optimizers.ts";
 import { milestonesOf, parseSchedule, type Schedule, warmUp } from "./schedule.ts";

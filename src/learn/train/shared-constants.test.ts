@@ -6,7 +6,7 @@ import { fromNumbers, toNumbers } from "../../core/tensor/convert.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
-import { crossEntropy } from "./losses/index.ts";
+import { crossEntropy } from "./losses/cross-entropy.ts";
 import { reinitialize } from "./reinitialize.ts";
 import { declareRoles } from "./roles.ts";
 import { createStep } from "./step.ts";

@@ -10,7 +10,7 @@ import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { linear, network, relu } from "../nn/index.ts";
 import type { Loss } from "./loss.ts";
-import { crossEntropy } from "./losses/index.ts";
+import { crossEntropy } from "./losses/cross-entropy.ts";
 import { sgd } from "./optimizers.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";

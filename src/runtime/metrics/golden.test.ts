@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type GoldenTensor, golden, goldenNumber, goldenNumbers } from "../../../test/shared.ts";
 import { Miss } from "../../core/errors.ts";
-import { mcnemarExact, neededSamples, pairedMeans, wilson } from "../../core/math/interval.ts";
+import { mcnemarExact, pairedMeans, wilson } from "../../core/math/interval.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { type Box, intersectionOverUnion, matchBoxes } from "./boxes.ts";
@@ -113,12 +113,6 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       // The quantile of Student's distribution is an expansion.
       near(result.low, row.t_low, 1e-3 * row.standard_error);
       near(result.high, row.t_high, 1e-3 * row.standard_error);
-    }
-  });
-
-  it("needed samples", () => {
-    for (const row of cases.needed_samples.flatMap((group) => group.rows)) {
-      expect(neededSamples(row.disagree, row.margin)).toBe(row.samples);
     }
   });
 

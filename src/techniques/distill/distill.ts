@@ -13,7 +13,7 @@ import type { Dataset } from "../../data/batches/types.ts";
 import { recordedPrepared, statedText } from "../../data/sidecars/preprocessing-spec.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
-import { lossNames } from "../../learn/train/losses/index.ts";
+import { lossNames } from "../../learn/train/losses/parse.ts";
 import { hasRunningStatistics } from "../../learn/train/roles.ts";
 import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";

@@ -29,8 +29,6 @@ import { pruneLeast } from "./prune-entries.ts";
 import { checkSameDims, forTarget, readRanked } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
-/** A tensor, or its values as plain data in a recipe. */
-type TensorOption = Dense | { dims: number[]; data: number[] };
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
 const denseSchema = v.union(
   [

@@ -17,7 +17,7 @@ import { counted } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { batchSize } from "../../learn/train/batch-size.ts";
-import { meanSquaredError } from "../../learn/train/losses/index.ts";
+import { meanSquaredError } from "../../learn/train/losses/numbers.ts";
 import { train } from "../../learn/train/train.ts";
 import { Difference } from "../../runtime/run/difference.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";

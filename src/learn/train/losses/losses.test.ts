@@ -5,18 +5,9 @@ import { float32, int64 } from "../../../core/tensor/dense.ts";
 import type { Batch, Dense } from "../../../core/tensor/types.ts";
 import type { Loss } from "../loss.ts";
 import { createStep } from "../step.ts";
-import {
-  binaryCrossEntropy,
-  cosineDistance,
-  crossEntropy,
-  divergence,
-  huber,
-  infoNce,
-  meanAbsoluteError,
-  meanSquaredError,
-  parseLoss,
-  sumOfLosses,
-} from "./index.ts";
+import { binaryCrossEntropy, crossEntropy, divergence } from "./cross-entropy.ts";
+import { cosineDistance, huber, infoNce, meanAbsoluteError, meanSquaredError } from "./numbers.ts";
+import { parseLoss, sumOfLosses } from "./parse.ts";
 
 interface Operand {
   readonly name: string;
