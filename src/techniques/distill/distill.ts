@@ -19,7 +19,7 @@ import { requireFittingTeacher } from "../../learn/train/teacher.ts";
 import { betterTraining, train } from "../../learn/train/train.ts";
 import { defaultBatch, unmet } from "../../learn/train/train-options.ts";
 import { keptLayers } from "../prune/keep-layers.ts";
-import { distillation, hintonText, imitations, settingsOfAnotherLoss, usualLoss } from "./distillation.ts";
+import { chooseLoss, distillation, hintonText, imitations, settingsOfAnotherLoss } from "./distillation.ts";
 import { temperatureOf } from "./losses/answers.ts";
 import { sameClassesHint } from "./losses/read.ts";
 import { distillMoves } from "./moves.ts";
@@ -28,7 +28,7 @@ import { makeStudent, requireDifferentModels, studentText } from "./student.ts";
 const { loss: _, ...training } = train.options.entries;
 
 /** Statistics of smaller batches are too noisy to normalize by. */
-const fewestForStatistics = 16;
+const minBatchForStatistics = 16;
 
 const alphaRange = "takes a number from 0 to 1";
 
@@ -138,7 +138,7 @@ export const distill = definePass({
       ...training,
       batchStatistics: described(
         v.optional(v.boolean(), true),
-        `use batch statistics in batch normalization, with batches of ${fewestForStatistics} samples or more`,
+        `use batch statistics in batch normalization, with batches of ${minBatchForStatistics} samples or more`,
         { negated: "keep the statistics of the file in batch normalization", group: "Optimization:" },
       ),
     }),
@@ -148,48 +148,46 @@ export const distill = definePass({
     ),
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
-    const { temperature, alpha, loss: given, match, ...options } = others;
-    const usual = given === undefined ? usualLoss(model) : undefined;
-    if (usual?.loss !== undefined && (temperature ?? alpha) !== undefined)
-      throw new PithError(
-        "E_OPTION",
-        `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${usual.why}.`,
-        {
-          hint: `Its loss is "${usual.loss}"; \`loss\` sets another.`,
-        },
-      );
+    const { temperature, alpha, loss: requestedLoss, match, ...options } = others;
+    const defaultLoss = requestedLoss === undefined ? chooseLoss(model) : undefined;
+    if (defaultLoss?.loss !== undefined && (temperature ?? alpha) !== undefined) {
+      const text = `\`temperature\` and \`alpha\` are settings of a loss over class scores, and ${defaultLoss.why}.`;
+      throw new PithError("E_OPTION", text, {
+        hint: `Its loss is "${defaultLoss.loss}"; \`loss\` sets another.`,
+      });
+    }
     const teacher = named ?? model.clone();
-    const made = await makeStudent(model, { shrink, keepLayers }, context);
+    const removals = await makeStudent(model, { shrink, keepLayers }, context);
     await requireDifferentModels(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
-    const other = otherPreparation(model, teacher);
-    if (other !== undefined) context.log({ id: "preprocessing", text: other, level: "warning" });
+    const preparation = otherPreparation(model, teacher);
+    if (preparation !== undefined) context.log({ id: "preprocessing", text: preparation, level: "warning" });
     const teachers = [teacher, ...otherTeachers];
     const labelled = await hasLabels(options.data);
-    const loss = given ?? usual?.loss;
+    const loss = requestedLoss ?? defaultLoss?.loss;
     const batchStatistics =
       options.batchStatistics &&
       hasRunningStatistics(model, infer(model)) &&
-      (options.batch ?? batchSize(model, defaultBatch, {}, teachers).size) >= fewestForStatistics;
-    const answers = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
-    const why = usual === undefined ? "" : `, because ${usual.why} (\`loss\` sets another)`;
-    const without =
+      (options.batch ?? batchSize(model, defaultBatch, {}, teachers).size) >= minBatchForStatistics;
+    const settings = { temperature: temperature ?? 4, alpha: alpha ?? (labelled ? 0.7 : 1) };
+    const why = defaultLoss === undefined ? "" : `, because ${defaultLoss.why} (\`loss\` sets another)`;
+    const noLabels =
       loss === undefined && !labelled && alpha === undefined ? "; the training samples have no labels" : "";
-    const text = loss ?? hintonText(answers.temperature, answers.alpha);
-    context.log({ id: "loss", text: `loss: ${text}${why}${without}` });
-    const taught = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? answers : {}) });
-    const trained = await train(model, { ...options, batchStatistics, loss: taught }, context);
-    return { ...trained, changes: [...made, ...trained.changes] };
+    const text = loss ?? hintonText(settings.temperature, settings.alpha);
+    context.log({ id: "loss", text: `loss: ${text}${why}${noLabels}` });
+    const imitation = distillation({ teacher: teachers, loss, match, ...(loss === undefined ? settings : {}) });
+    const trained = await train(model, { ...options, batchStatistics, loss: imitation }, context);
+    return { ...trained, changes: [...removals, ...trained.changes] };
   },
 });
 
 /** @throws PithError E_SHAPE_MISMATCH if the default loss would compare different numbers of classes, E_UNSUPPORTED if the teacher gives none. */
 function requireSameClasses(student: Model, teacher: Model): void {
-  if (usualLoss(student).loss !== undefined) return;
-  const [own, other] = [student, teacher].map((of) => {
-    infer(of);
-    const { name, type } = mainOutput(of.graph.outputs) ?? {};
-    if (of === teacher && type !== undefined && !isFloat(type.type))
+  if (chooseLoss(student).loss !== undefined) return;
+  const [classes, teacherClasses] = [student, teacher].map((model) => {
+    infer(model);
+    const { name, type } = mainOutput(model.graph.outputs) ?? {};
+    if (model === teacher && type !== undefined && !isFloat(type.type))
       throw new PithError(
         "E_UNSUPPORTED",
         `The teacher's output "${name}" is ${type.type}: it contains no scores to learn.`,
@@ -199,16 +197,15 @@ function requireSameClasses(student: Model, teacher: Model): void {
       );
     return type?.dims?.at(-1);
   });
-  if (typeof own !== "number" || typeof other !== "number" || own === other) return;
-  throw new PithError("E_SHAPE_MISMATCH", `The student scores ${counted(own, "class")}, the teacher ${other}.`, {
-    hint: sameClassesHint,
-  });
+  if (typeof classes !== "number" || typeof teacherClasses !== "number" || classes === teacherClasses) return;
+  const text = `The student scores ${counted(classes, "class")}, the teacher ${teacherClasses}.`;
+  throw new PithError("E_SHAPE_MISMATCH", text, { hint: sameClassesHint });
 }
 
 function otherPreparation(student: Model, teacher: Model): string | undefined {
-  const [own, other] = [student, teacher].map((model) => statedText(recordedPrepared(model)));
-  if (own === undefined || other === undefined || own === "" || other === "" || own === other) return undefined;
-  return `the teacher's file states the preprocessing "${other}", the student's "${own}": both get the student's samples`;
+  const [studentText, teacherText] = [student, teacher].map((model) => statedText(recordedPrepared(model)) ?? "");
+  if (studentText === "" || teacherText === "" || studentText === teacherText) return undefined;
+  return `the teacher's file states the preprocessing "${teacherText}", the student's "${studentText}": both get the student's samples`;
 }
 
 async function hasLabels(data: string | Dataset): Promise<boolean> {

@@ -36,7 +36,7 @@ export interface DistillationOptions {
  * @returns The text of the loss, undefined for the default; and why.
  * @throws PithError E_UNSUPPORTED if the main output is not of floats: it has no gradient.
  */
-export function usualLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
+export function chooseLoss(model: Model): { readonly loss: string | undefined; readonly why: string } {
   infer(model);
   const { name, type } = mainOutput(model.graph.outputs) ?? {};
   const shown = `"${name}" ${dimsText(type?.dims)}`;

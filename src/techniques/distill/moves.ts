@@ -8,10 +8,10 @@ const few = 4000;
 /** Cost of a training sample, as measured: one forward run, a backward pass of two to six, and one run of the teacher. */
 const runsOfStep = 8;
 /** With fewer samples the student overfits. */
-const fewest = 128;
+const minSamples = 128;
 
 export const distillMoves: Moves = ({ samples: { train } }) => {
-  if (train < fewest) return [];
+  if (train < minSamples) return [];
   const move = (text: string, passes: number, options: Move["options"]): Move => ({
     name: `distilled, ${text}`,
     options: { teacher: "original", ...options },

@@ -45,13 +45,11 @@ function requireChanges({ changes, misses }: Outcome, none: string): readonly Ch
 
 /** @throws PithError E_OPTION if both models run the same operators and store the same numbers under the same names. */
 export async function requireDifferentModels(teacher: Model, student: Model): Promise<void> {
-  const [its, theirs] = [student, teacher].map(({ graph }) => [...graph.nodes()].map(({ op }) => op).join());
-  if (its !== theirs) return;
-  const [own, others] = [student, teacher].map(({ graph }) =>
-    [...graph.values()].filter(({ tensor }) => tensor !== undefined),
-  );
-  if (own?.length !== others?.length) return;
-  for (const { name, tensor } of own ?? []) {
+  const operators = ({ graph }: Model): string => [...graph.nodes()].map(({ op }) => op).join();
+  if (operators(student) !== operators(teacher)) return;
+  const stored = ({ graph }: Model) => [...graph.values()].filter(({ tensor }) => tensor !== undefined);
+  if (stored(student).length !== stored(teacher).length) return;
+  for (const { name, tensor } of stored(student)) {
     const other = teacher.graph.value(name)?.tensor;
     if (tensor === other) continue;
     if (tensor === undefined || other === undefined || tensor.bytes !== other.bytes) return;
@@ -63,11 +61,11 @@ export async function requireDifferentModels(teacher: Model, student: Model): Pr
 }
 
 export async function studentText(student: Model, teacher: Model): Promise<string> {
-  const [own, other] = [await sizesOf(student), await sizesOf(teacher)];
+  const [sizes, before] = [await sizesOf(student), await sizesOf(teacher)];
   const macs =
-    own.macs === undefined || other.macs === undefined ? "" : `, ${percent(own.macs / other.macs)} of its MACs`;
-  const share = percent(own.parameters / other.parameters);
-  return `student: ${own.layers} layers (teacher ${other.layers}), ${count(own.parameters)} parameters of ${count(other.parameters)} (${share}), ${bytes(own.bytes)} of weights (${bytes(other.bytes)})${macs}`;
+    sizes.macs === undefined || before.macs === undefined ? "" : `, ${percent(sizes.macs / before.macs)} of its MACs`;
+  const share = percent(sizes.parameters / before.parameters);
+  return `student: ${sizes.layers} layers (teacher ${before.layers}), ${count(sizes.parameters)} parameters of ${count(before.parameters)} (${share}), ${bytes(sizes.bytes)} of weights (${bytes(before.bytes)})${macs}`;
 }
 
 /** The size assumed for symbolic dimensions, to compare operations. */
@@ -82,12 +80,12 @@ async function sizesOf(model: Model) {
   const names =
     typeof macs === "object" ? [...macs.text.matchAll(/[A-Za-z_]\w*/g)].map(([name]) => [name, anySize]) : [];
   const batch = copy.graph.feeds[0]?.type?.dims?.[0];
-  const whole = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
+  const batchMacs = macs === undefined ? undefined : dimValue(macs, Object.fromEntries(names));
   return {
     layers: allLayers(copy, inference).length,
     parameters: learnedCount(learned),
     bytes: [...learned.keys()].reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0),
     // Per sample: the batch sizes may be fixed and differ.
-    macs: whole === undefined ? undefined : whole / (typeof batch === "number" ? batch || 1 : anySize),
+    macs: batchMacs === undefined ? undefined : batchMacs / (typeof batch === "number" ? batch || 1 : anySize),
   };
 }

@@ -1,4 +1,4 @@
-/** A low-rank adapter in a graph: two thin layers beside a layer, times a stored scale, identified by value names. */
+/** A low-rank adapter in a graph: two low-rank factors in parallel to a layer, times a stored scale, identified by value names. */
 import { infer } from "../../core/analysis/infer.ts";
 import { isInside, type Layer, layers as layersOf } from "../../core/analysis/layers.ts";
 import { isStored } from "../../core/analysis/stored-root.ts";
@@ -9,14 +9,17 @@ import { nodeName, type Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { pattern } from "../../core/graph/pattern.ts";
 import { replaceUses } from "../../core/graph/replace.ts";
-import { buffer } from "../../core/graph/role.ts";
+import { buffer, parameter } from "../../core/graph/role.ts";
 import { counted, integer } from "../../core/numbers.ts";
 import type { ChainPart } from "../../core/ops/entry.ts";
 import { entryOf } from "../../core/ops/index.ts";
 import type { Change, Context, Outcome } from "../../core/pass/pass.ts";
+import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
+import { factorType, storeParts } from "./chain.ts";
+import type { Part } from "./decomposition.ts";
 
 export const scaleName = (layer: string): string => `${layer}.lora.scale`;
 export const layerOf = (name: string): string | undefined =>
@@ -39,6 +42,14 @@ export const readAlike = (a: Layer, b: Layer): boolean =>
 
 export const storeScale = (model: Model, layer: Layer, scale: Dense): Value =>
   model.graph.addTensor(scaleName(layer.name), inMemory(scale), buffer);
+
+/** Stores the factors "down" and "up" of a layer's adapter, and its scale. */
+export function storeBranch(model: Model, layer: Layer, factors: readonly Part[], scale: number): Branch {
+  const named = factors.map((factor) => ({ ...factor, name: `lora.${factor.name}` }));
+  const parts = storeParts(model, layer, dimsOf(layer), named);
+  for (const { weight } of parts) weight.role = parameter;
+  return { parts, scale: storeScale(model, layer, fromNumbers(factorType(layer), [], [scale])) };
+}
 
 export const adaptedLayers = (model: Model): ReadonlySet<string> =>
   new Set(adapters(model).flatMap(({ base, down, up }) => [base, down, up].map(({ name }) => name)));
@@ -139,16 +150,20 @@ const adapted = pattern(["output", "branch", "scale"], (emit, { output, branch, 
 
 export function adapters(model: Model): readonly Adapter[] {
   const all = layersOf(model, infer(model));
-  const named = new Map(all.map((layer) => [layer.name, layer]));
-  const making = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
+  const byName = new Map(all.map((layer) => [layer.name, layer]));
+  const byOutput = new Map(all.map((layer) => [layer.node.outputs[0], layer]));
   return [...model.graph.nodes()].flatMap((node): Adapter | [] => {
     const [sum] = node.outputs;
-    const found = sum === undefined ? undefined : adapted(sum);
-    if (found === undefined || sum === undefined) return [];
-    const layer = layerOf(found.scale.name) ?? "";
-    const [base, down, up] = [making.get(found.output), named.get(partOf(layer, "down")), making.get(found.branch)];
+    const match = sum === undefined ? undefined : adapted(sum);
+    if (match === undefined || sum === undefined) return [];
+    const layer = layerOf(match.scale.name) ?? "";
+    const [base, down, up] = [
+      byOutput.get(match.output),
+      byName.get(partOf(layer, "down")),
+      byOutput.get(match.branch),
+    ];
     const isAdapter = base?.name === layer && up?.name === partOf(layer, "up");
-    return isAdapter && down !== undefined ? { base, down, up, sum, ...found } : [];
+    return isAdapter && down !== undefined ? { base, down, up, sum, ...match } : [];
   });
 }
 

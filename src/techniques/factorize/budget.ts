@@ -37,17 +37,17 @@ export async function planBudget(
     (sum, layer) => sum + elementCount(fixedDims(layer.effective.type?.dims) ?? []) * places(layer),
     0,
   );
-  const own = candidates.filter(
+  const planned = candidates.filter(
     (layer) => ruleOf(options, layer).inBudget && sharingWith(layer, candidates)[0] === layer,
   );
-  const found: LayerChoices[] = [];
+  const items: LayerChoices[] = [];
   const fewInputs: string[] = [];
   const misses: Miss[] = [];
   const inputs = await inputsOf(run.model, options, run.multiply, context);
   try {
-    for (const [index, layer] of own.entries()) {
+    for (const [index, layer] of planned.entries()) {
       throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
-      context.progress(index, own.length + candidates.length, `singular values of ${layer.name}`);
+      context.progress(index, planned.length + candidates.length, `singular values of ${layer.name}`);
       const problem = await problemAt({ ...run, inputs }, layer, candidates);
       if (problem instanceof Miss) {
         misses.push(problem);
@@ -62,15 +62,15 @@ export async function planBudget(
       const sharing = sharingWith(layer, candidates);
       // A weight is stored once, but each reader computes products.
       const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
-      const whole = wholeCost(problem);
+      const layerCost = wholeCost(problem);
       const offers: Offer<Choice>[] = [];
       for (const method of methods) {
         for (const step of await decompositions[method].spectrum(problem)) {
-          if (step.weights >= whole.weights || step[cost] >= whole[cost]) continue;
+          if (step.weights >= layerCost.weights || step[cost] >= layerCost[cost]) continue;
           offers.push({ cost: step[cost] * uses, loss: (step.lost ?? 0) * sharing.length, choice: { method, step } });
         }
       }
-      found.push({ source: layer.reading.source, whole: whole[cost] * uses, offers });
+      items.push({ source: layer.reading.source, whole: layerCost[cost] * uses, offers });
     }
   } finally {
     await inputs.release();
@@ -81,7 +81,7 @@ export async function planBudget(
     const text = `${layers}: fewer inputs were seen than each has numbers, so the budget underestimates their ranks. Use more calibration samples.`;
     context.log({ id: "few-inputs", text, level: "warning" });
   }
-  const plan = allocated(found, total, options);
+  const plan = allocateBudget(items, total, options);
   return plan instanceof Miss ? [plan, ...misses] : plan;
 }
 
@@ -92,14 +92,14 @@ function placesOf({ node, outputs }: Layer): number {
 }
 
 /** @param total cost of the whole model, of which `budget` is the remaining share. */
-function allocated(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
+function allocateBudget(layers: readonly LayerChoices[], total: number, { budget = 1, cost }: Options): Plan | Miss {
   const allowed = budget * total;
-  const others = total - layers.reduce((sum, { whole }) => sum + whole, 0);
-  const { taken, cost: left } = allocate(layers, allowed, others);
-  if (left <= allowed) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
-  const what = cost === "macs" ? "multiply-accumulates" : "weights";
-  const figures = `${integer(left)} of ${integer(total)} ${what}, and ${integer(allowed)} are allowed`;
-  const least = Math.ceil((1000 * left) / total) / 1000;
-  const hint = least < 1 ? `the smallest possible \`budget\` is ${least}` : "no layer can be made smaller";
+  const fixedCost = total - layers.reduce((sum, { whole }) => sum + whole, 0);
+  const { taken, cost: remaining } = allocate(layers, allowed, fixedCost);
+  if (remaining <= allowed) return new Map(layers.map(({ source }, layer) => [source, taken[layer]?.choice]));
+  const unit = cost === "macs" ? "multiply-accumulates" : "weights";
+  const figures = `${integer(remaining)} of ${integer(total)} ${unit}, and ${integer(allowed)} are allowed`;
+  const min = Math.ceil((1000 * remaining) / total) / 1000;
+  const hint = min < 1 ? `the smallest possible \`budget\` is ${min}` : "no layer can be made smaller";
   return new Miss(`the lowest ranks keep ${figures}: ${hint}`, "budget");
 }

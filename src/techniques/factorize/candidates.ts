@@ -59,7 +59,7 @@ export function candidatesAmong(chosen: readonly Layer[], all: readonly Layer[],
 
 /** Returns the candidates that share a weight, transposed or not: its factors serve all of them. */
 export function sharingWith({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
-  return candidates.filter((one) => one.reading.source === reading.source);
+  return candidates.filter((other) => other.reading.source === reading.source);
 }
 
 /** Returns another node or output that reads a stored value, directly or through operations on stored values. */
@@ -68,9 +68,9 @@ function otherReader(value: Value, known: readonly Layer[], inference: Inference
   if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
   for (const { node, input } of value.uses) {
     if (known.some((layer) => layer.node === node && layer.role.input === input)) continue;
-    const made = node.outputs.filter((output) => output !== undefined);
-    if (!made.every((output) => inference.operand(output)?.stored === true)) return describe(node);
-    for (const output of made) {
+    const outputs = node.outputs.filter((output) => output !== undefined);
+    if (!outputs.every((output) => inference.operand(output)?.stored === true)) return describe(node);
+    for (const output of outputs) {
       const other = otherReader(output, known, inference);
       if (other !== undefined) return other;
     }
@@ -117,14 +117,14 @@ export async function problemAt(
   const readers = sharingWith(layer, candidates).filter(
     ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
   );
-  const found = await inputs.of(readers);
-  const known = found instanceof Miss ? undefined : found;
-  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: known?.roots });
-  const isFew = known !== undefined && known.rows < (problem.matrices[0]?.columns ?? 0);
+  const measured = await inputs.of(readers);
+  const weights = measured instanceof Miss ? undefined : measured;
+  const problem = problemOf(layer, stored, { multiply, seed: context.seed, inputs: weights?.roots });
+  const isFew = weights !== undefined && weights.rows < (problem.matrices[0]?.columns ?? 0);
   return {
     ...problem,
     dims: stored.dims,
-    fewInputs: isFew ? known.rows : undefined,
-    whyNoInputs: found instanceof Miss ? found.reason : undefined,
+    fewInputs: isFew ? weights.rows : undefined,
+    whyNoInputs: measured instanceof Miss ? measured.reason : undefined,
   };
 }

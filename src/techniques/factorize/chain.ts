@@ -78,9 +78,9 @@ export function storeParts(
   const type = factorType(layer);
   const store = ({ name: part, matrices, window }: Part): ChainPart => {
     const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
-    const own = partDims(layer, dims, { rows, columns, window });
-    const laid = inMemory(fromNumbers(type, own, weightNumbers(role, own, matrices)));
-    const stored = model.graph.addTensor(`${name}.${part}.weight`, laid, weight.role);
+    const shape = partDims(layer, dims, { rows, columns, window });
+    const tensor = inMemory(fromNumbers(type, shape, weightNumbers(role, shape, matrices)));
+    const stored = model.graph.addTensor(`${name}.${part}.weight`, tensor, weight.role);
     return { name: `${name}.${part}`, weight: stored, window };
   };
   return parts.map(store);

@@ -72,11 +72,11 @@ export const product = (sizes: readonly number[]): number => sizes.reduce((all, 
 export function chainCost({ matrices, reduction, lookup }: Problem, parts: readonly Omit<PartShape, "name">[]): Cost {
   const slid = new Set<number>();
   let [weights, macs] = [0, 0];
-  for (const [place, { rows, columns, window }] of parts.entries()) {
+  for (const [index, { rows, columns, window }] of parts.entries()) {
     for (const axis of window) slid.add(axis);
-    const own = matrices.length * rows * columns;
-    weights += own;
-    if (place > 0 || !lookup) macs += own * product(reduction.filter((_, axis) => !slid.has(axis)));
+    const size = matrices.length * rows * columns;
+    weights += size;
+    if (index > 0 || !lookup) macs += size * product(reduction.filter((_, axis) => !slid.has(axis)));
   }
   return { weights, macs };
 }
@@ -103,6 +103,6 @@ export async function errorOfGroups(errors: readonly number[], problem: Problem)
 }
 
 export function shareOfGroups(norms: readonly number[]): readonly number[] {
-  const whole = Math.hypot(...norms);
-  return norms.map((norm) => (whole === 0 ? 0 : (norm / whole) ** 2));
+  const total = Math.hypot(...norms);
+  return norms.map((norm) => (total === 0 ? 0 : (norm / total) ** 2));
 }

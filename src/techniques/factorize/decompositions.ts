@@ -17,19 +17,19 @@ export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
 /** Returns the applicable methods, all or the given one; the first refusal if there is none. */
 export function methodsFor(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
-  const [{ columns } = { columns: 0 }, ...others] = problem.matrices;
-  if (others.length > 0 && columns === product(problem.kernel))
+  const [{ columns } = { columns: 0 }] = problem.matrices;
+  if (problem.matrices.length > 1 && columns === product(problem.kernel))
     return new Miss("it is depthwise: it does not mix channels");
-  const found: Method[] = [];
+  const applicable: Method[] = [];
   let refused: Miss | undefined;
   for (const id of method === "auto" ? methods : [method]) {
-    const own =
+    const refusal =
       decompositions[id].refuses(problem) ??
       (problem.inputs !== undefined && id !== "svd"
         ? new Miss("only `svd` can use `activations`: its first layer reads whole windows")
         : undefined);
-    if (own === undefined) found.push(id);
-    else refused ??= own;
+    if (refusal === undefined) applicable.push(id);
+    else refused ??= refusal;
   }
-  return found.length > 0 || refused === undefined ? found : refused;
+  return applicable.length > 0 || refused === undefined ? applicable : refused;
 }

@@ -9,17 +9,14 @@ import { isQuantized } from "../../core/analysis/weight.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, throwIfAborted } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { parameter } from "../../core/graph/role.ts";
 import { snapshot } from "../../core/graph/snapshot.ts";
 import { frobenius, type Matrix, subtract } from "../../core/math/matrix.ts";
 import { percent } from "../../core/numbers.ts";
 import type { LayerSelection } from "../../core/pass/options.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
-import { fromNumbers } from "../../core/tensor/convert.ts";
 import { readMatrices } from "../../rewrite/edit/weight-numbers.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import { adaptedLayers, dimsOf, insert, rankRefusal, storeScale } from "./adapters.ts";
-import { factorType, storeParts } from "./chain.ts";
+import { adaptedLayers, dimsOf, insert, rankRefusal, storeBranch } from "./adapters.ts";
 import type { Problem } from "./decomposition.ts";
 import { decompositions } from "./decompositions.ts";
 
@@ -32,9 +29,9 @@ export async function insertErrors(
   context: Context,
 ): Promise<Outcome> {
   const { engine, seed, signal, progress } = context;
-  const own = adaptedLayers(model);
+  const adapted = adaptedLayers(model);
   const before = new Map(layersOf(original, infer(original)).map((layer) => [layer.name, layer]));
-  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !own.has(name));
+  const chosen = selectLayers(layersOf(model, infer(model)), selection).filter(({ name }) => !adapted.has(name));
   const products = engineMultiply(engine);
   try {
     const restore = snapshot(model);
@@ -49,11 +46,11 @@ export async function insertErrors(
         return new Miss("its weight is float, and that of the original is quantized: the two models are swapped", name);
       const refused = rankRefusal(layer, rank);
       if (refused !== undefined) return refused;
-      const errors = lostIn(
-        await readMatrices(original, first, engine),
-        await readMatrices(model, layer, engine),
-        name,
-      );
+      const exact = await readMatrices(original, first, engine);
+      if (exact instanceof Miss) return exact;
+      const quantized = await readMatrices(model, layer, engine);
+      if (quantized instanceof Miss) return quantized;
+      const errors = subtractMatrices(exact, quantized, name);
       if (errors instanceof Miss) return errors;
       const { svd } = decompositions;
       const dims = dimsOf(layer);
@@ -66,16 +63,8 @@ export async function insertErrors(
         seed,
       };
       const { parts, relativeError } = await svd.factors(problem, svd.at(problem, rank));
-      const stored = storeParts(
-        model,
-        layer,
-        dims,
-        parts.map((part) => ({ ...part, name: `lora.${part.name}` })),
-      );
-      for (const { weight } of stored) weight.role = parameter;
-      const scale = storeScale(model, layer, fromNumbers(factorType(layer), [], [1]));
-      const what = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
-      return { parts: stored, scale, what };
+      const text = `takes ${percent(1 - relativeError ** 2, 0)} of the squared error of its weight`;
+      return { ...storeBranch(model, layer, parts, 1), what: text };
     });
     if (outcome.changes.length === 0 || (await isNearer(model, rounded, original, context))) return outcome;
     restore();
@@ -85,18 +74,16 @@ export async function insertErrors(
   }
 }
 
-function lostIn(
-  whole: readonly Matrix[] | Miss,
-  rounded: readonly Matrix[] | Miss,
+function subtractMatrices(
+  exact: readonly Matrix[],
+  quantized: readonly Matrix[],
   name: string,
 ): readonly Matrix[] | Miss {
-  if (whole instanceof Miss) return whole;
-  if (rounded instanceof Miss) return rounded;
-  const errors = rounded.flatMap((own, group) => {
-    const of = whole[group];
-    return of?.rows === own.rows && of.columns === own.columns ? subtract(of, own) : [];
+  const errors = quantized.flatMap((matrix, group) => {
+    const other = exact[group];
+    return other?.rows === matrix.rows && other.columns === matrix.columns ? subtract(other, matrix) : [];
   });
-  if (errors.length < rounded.length) return new Miss("its weight has other dimensions in the original", name);
+  if (errors.length < quantized.length) return new Miss("its weight has other dimensions in the original", name);
   return errors.every((error) => frobenius(error) === 0) ? new Miss("its weight has no error", name) : errors;
 }
 
@@ -106,6 +93,6 @@ const otherFunction =
 /** Returns whether a model's outputs on random inputs are nearer to the original's than those of another. */
 async function isNearer(model: Model, other: Model, original: Model, context: Context): Promise<boolean> {
   const noiseOf = noiseMeter(original, async () => undefined, context, samplesToCompare);
-  const [own = 0, before = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];
-  return own < before;
+  const [noise = 0, otherNoise = Number.POSITIVE_INFINITY] = [await noiseOf(model), await noiseOf(other)];
+  return noise < otherNoise;
 }

@@ -74,7 +74,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const inference = infer(model);
     const all = layersOf(model, inference);
     const chosen = selectLayers(all, options);
-    const others = options.layers === undefined ? noLayers(model, inference, all) : [];
+    const unsupported = options.layers === undefined ? noLayers(model, inference, all) : [];
     const { candidates, misses } = candidatesAmong(chosen, all, inference);
     const products = engineMultiply(context.engine);
     // Singular values of thousands of rows take minutes, so an abort is checked between products.
@@ -85,8 +85,8 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const inputs = await inputsOf(model, options, multiply, context);
     const timer = options.timing ? createTimer(model, context.engine, context.signal) : undefined;
     try {
-      const found = await factorizeLayers({ model, options, context, multiply, timer, inputs }, all, candidates);
-      return { ...found, misses: [...misses, ...found.misses, ...others] };
+      const outcome = await factorizeLayers({ model, options, context, multiply, timer, inputs }, all, candidates);
+      return { ...outcome, misses: [...misses, ...outcome.misses, ...unsupported] };
     } finally {
       await inputs.release();
       await products.release();
@@ -108,16 +108,16 @@ async function factorizeLayers(
   const before = usedTensors(model);
   const plan = options.budget === undefined ? undefined : await planBudget(run, all, candidates);
   if (plan !== undefined && "length" in plan) return { changes, misses: plan };
-  const known = new Map<Value, Factors | Miss>();
+  const factorsBySource = new Map<Value, Factors | Miss>();
   const done = plan?.size ?? 0;
   for (const [index, layer] of candidates.entries()) {
     throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
     context.progress(done + index, done + candidates.length, layer.name);
     const { decidedBy } = ownOptions(options, layer);
     const { source } = layer.reading;
-    const first = known.get(source);
+    const first = factorsBySource.get(source);
     const factors = first ?? (await factorsOf(run, layer, candidates, plan));
-    known.set(source, factors);
+    factorsBySource.set(source, factors);
     if (factors instanceof Miss) {
       // Factors for this reader alone would be stored in addition to the weight.
       const reason = `layer "${factors.at}", which reads the same weight, stays: ${factors.reason}`;
@@ -147,7 +147,7 @@ interface Factors {
  * their layers, and measured ratios differ by 1 to 5 %, so the decision would be unstable. Of 41 smaller chains in nine
  * networks, 25 are faster (1.02 times and more), 16 slower (0.96 and less).
  */
-const mostWeights = 2 / 3;
+const maxWeights = 2 / 3;
 
 async function factorsOf(
   run: Factorization,
@@ -160,48 +160,54 @@ async function factorsOf(
   const rule = ruleOf(options, layer);
   const problem = await problemAt(run, layer, candidates);
   if (problem instanceof Miss) return problem;
-  const whole = wholeCost(problem);
+  const layerCost = wholeCost(problem);
   const isAuto = !rule.inBudget && rule.rank === undefined && rule.share === undefined;
   const choice = rule.inBudget ? plan?.get(layer.reading.source) : undefined;
   if (rule.inBudget && choice === undefined) return new Miss("the budget does not factorize it", name);
   const methods = methodsFor(problem, rule.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
-  const found = choice === undefined ? await choicesFor(rule, methods, problem, options.cost) : [choice];
-  if (found instanceof Miss) return new Miss(found.reason, name);
-  const choices = isAuto ? found.filter(({ step }) => step.weights <= mostWeights * whole.weights) : found;
+  const possible = choice === undefined ? await choicesFor(rule, methods, problem, options.cost) : [choice];
+  if (possible instanceof Miss) return new Miss(possible.reason, name);
+  const choices = isAuto ? possible.filter(({ step }) => step.weights <= maxWeights * layerCost.weights) : possible;
   const keeping = ({ step }: Choice): string =>
     `${rankText(step.ranks)} keeps ${100 * keptEnergy} % of the energy, but`;
-  const [first] = found;
+  const [first] = possible;
   if (choices.length === 0 && first !== undefined) {
-    const share = percent(first.step.weights / whole.weights);
+    const share = percent(first.step.weights / layerCost.weights);
     return new Miss(`${keeping(first)} takes ${share} of its weights, more than two thirds`, name);
   }
-  let taken: Choice | undefined;
+  let best: Choice | undefined;
   let speed: number | undefined;
   // Chooses the first that is not slower, else the fastest.
-  for (const one of choices) {
-    const measured = await timer?.speedup(layer, problem.dims, one.step.parts);
-    if (taken === undefined || measured === undefined || measured > (speed ?? 0)) [taken, speed] = [one, measured];
+  for (const candidate of choices) {
+    const measured = await timer?.speedup(layer, problem.dims, candidate.step.parts);
+    if (best === undefined || measured === undefined || measured > (speed ?? 0)) [best, speed] = [candidate, measured];
     if (!isAuto || !isSlower(measured ?? 1)) break;
   }
-  if (taken === undefined || (isAuto && isSlower(speed ?? 1)))
-    return new Miss(`${taken && keeping(taken)} is slower (${speed?.toFixed(2)} × as fast)`, name);
-  const { parts, relativeError } = await decompositions[taken.method].factors(problem, taken.step);
+  if (best === undefined || (isAuto && isSlower(speed ?? 1)))
+    return new Miss(`${best && keeping(best)} is slower (${speed?.toFixed(2)} × as fast)`, name);
+  const { parts, relativeError } = await decompositions[best.method].factors(problem, best.step);
   const sizes = [layer.outputs, layer.inputs, ...problem.kernel].join(" × ");
-  const by = taken.method === "svd" ? "" : `${taken.method}, `;
-  const of = problem.inputs === undefined ? "" : "of outputs ";
+  const method = best.method === "svd" ? "" : `${best.method}, `;
+  const measure = problem.inputs === undefined ? "" : "of outputs ";
   const columns = problem.matrices[0]?.columns ?? 0;
   const { fewInputs, whyNoInputs } = problem;
   const fewInputsNote = fewInputs === undefined ? "" : ` on ${fewInputs} inputs, fewer than their ${columns} numbers`;
   const weightAloneNote = whyNoInputs === undefined ? "" : ` of its weight alone (${whyNoInputs})`;
-  const error = `relative error ${of}${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
+  const error = `relative error ${measure}${relativeError.toFixed(3)}${fewInputsNote}${weightAloneNote}`;
   const time = speed === undefined ? "" : `, ${speed.toFixed(2)} × as fast`;
-  const areFewerBytes = taken.step.weights * bitsOf[factorType(layer)] >= fourBitSize * whole.weights;
+  const areFewerBytes = best.step.weights * bitsOf[factorType(layer)] >= fourBitSize * layerCost.weights;
   const fourBits = areFewerBytes ? await fourBitError(problem) : Number.POSITIVE_INFINITY;
   const fourBitNote =
     fourBits < relativeError ? ` (4-bit quantization: fewer bytes, relative error ${fourBits.toFixed(3)})` : "";
-  const what = `${sizes} → ${by}${rankText(taken.step.ranks)}, ${error}${fourBitNote}${time}`;
-  return { parts: storeParts(model, layer, problem.dims, parts), reading: layer.reading, what, relativeError, speed };
+  const text = `${sizes} → ${method}${rankText(best.step.ranks)}, ${error}${fourBitNote}${time}`;
+  return {
+    parts: storeParts(model, layer, problem.dims, parts),
+    reading: layer.reading,
+    what: text,
+    relativeError,
+    speed,
+  };
 }
 
 const rankText = (ranks: readonly number[]): string => `rank ${ranks.join(" × ")}`;

@@ -1,5 +1,5 @@
 /**
- * Low-rank adapters (Hu et al. 2021, "LoRA", arXiv 2106.09685): two thin layers beside an unchanged layer are trained.
+ * Low-rank adapters (Hu et al. 2021, "LoRA", arXiv 2106.09685): two low-rank factors in parallel to an unchanged layer are trained.
  *
  *     y = Gemm "fc1" (x, fc1.weight, fc1.bias)
  * → y = Gemm "fc1" (x, fc1.weight, fc1.bias) + (α / r) · up (down (x))
@@ -45,11 +45,12 @@ import {
   rankRefusal,
   readAlike,
   scaleName,
+  storeBranch,
   storeScale,
   warnOfUnfused,
   weightName,
 } from "./adapters.ts";
-import { factorType, partDims, storeParts } from "./chain.ts";
+import { partDims } from "./chain.ts";
 import { insertErrors } from "./error-adapters.ts";
 
 const loraOptions = v.pipe(
@@ -63,7 +64,7 @@ const loraOptions = v.pipe(
       "insert these adapters, written by `save`, instead of new ones",
       { value: "adapters.onnx", common: true },
     ),
-    errorOf: option(modelOption(), "begin with what rounding took from the weights of this model", {
+    errorOf: option(modelOption(), "start with the quantization error of the weights of this model", {
       value: "original.onnx",
       common: true,
     }),
@@ -128,33 +129,32 @@ export const lora = definePass({
 });
 
 const broadcastOpset = 7;
-const usualRank = 8;
+const defaultRank = 8;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
 
 function inserted(model: Model, options: LoraOptions, context: Context): Promise<Outcome> {
-  const { from, errorOf, rank = usualRank } = options;
+  const { from, errorOf, rank = defaultRank } = options;
   if (from !== undefined) return insertSaved(model, from, options);
   return errorOf === undefined
     ? insertNew(model, options, context)
     : insertErrors(model, errorOf, { ...options, rank }, context);
 }
 
-const whole = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
+const windowAxes = ({ role }: Layer): readonly number[] => (role.window?.axes ?? []).map((_, axis) => axis);
 
 async function insertNew(
   model: Model,
-  { rank = usualRank, alpha = rank, ...selection }: LoraOptions,
+  { rank = defaultRank, alpha = rank, ...selection }: LoraOptions,
   { seed }: Context,
 ): Promise<Outcome> {
-  const own = adaptedLayers(model);
+  const adapted = adaptedLayers(model);
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const others = selection.layers === undefined ? noLayers(model, inference, all) : [];
-  const chosen = selectLayers(all, selection).filter(({ name }) => !own.has(name));
+  const unsupported = selection.layers === undefined ? noLayers(model, inference, all) : [];
+  const chosen = selectLayers(all, selection).filter(({ name }) => !adapted.has(name));
   const { changes, misses } = await insert(model, chosen, async (layer) => {
-    const dims = dimsOf(layer);
-    const { groups, outputs, inputs, taps } = weightShape(layer.role, dims);
+    const { groups, outputs, inputs, taps } = weightShape(layer.role, dimsOf(layer));
     const features = inputs * taps;
     const refused = rankRefusal(layer, rank);
     if (refused !== undefined) return refused;
@@ -163,14 +163,13 @@ async function insertNew(
     const bound = 1 / Math.sqrt(features);
     const each = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
     const drawn = (): Float64Array => Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
-    const parts = storeParts(model, layer, dims, [
-      { name: "lora.down", matrices: each(() => matrix(rank, features, drawn())), window: whole(layer) },
-      { name: "lora.up", matrices: each(() => matrix(outputs, rank)), window: [] },
-    ]);
-    for (const { weight } of parts) weight.role = parameter;
-    return { parts, scale: storeScale(model, layer, fromNumbers(factorType(layer), [], [alpha / rank])) };
+    const factors = [
+      { name: "down", matrices: each(() => matrix(rank, features, drawn())), window: windowAxes(layer) },
+      { name: "up", matrices: each(() => matrix(outputs, rank)), window: [] },
+    ];
+    return storeBranch(model, layer, factors, alpha / rank);
   });
-  return { changes, misses: [...misses, ...others] };
+  return { changes, misses: [...misses, ...unsupported] };
 }
 
 async function insertSaved(model: Model, { graph, place }: Model, selection: LoraOptions): Promise<Outcome> {
@@ -187,9 +186,9 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
     });
   }
   const chosen = selectLayers(all, selection).filter(({ name }) => names.has(name));
-  const own = adaptedLayers(model);
+  const adapted = adaptedLayers(model);
   return insert(model, chosen, async (layer) => {
-    if (own.has(layer.name)) return new Miss("it has an adapter already: merge that one first", layer.name);
+    if (adapted.has(layer.name)) return new Miss("it has an adapter already: merge that one first", layer.name);
     const read = async (name: string): Promise<Dense> => {
       const tensor = graph.value(name)?.tensor;
       if (tensor === undefined)
@@ -202,7 +201,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
     const [down, up] = [await read(weightName(name, "down")), await read(weightName(name, "up"))];
     const rank = (down.dims[role.out] ?? 0) / (role.out === 0 ? role.groups : 1);
     const fits =
-      sameDims(down.dims, partDims(layer, dims, { rows: rank, columns: inputs * taps, window: whole(layer) })) &&
+      sameDims(down.dims, partDims(layer, dims, { rows: rank, columns: inputs * taps, window: windowAxes(layer) })) &&
       sameDims(up.dims, partDims(layer, dims, { rows: outputs, columns: rank, window: [] }));
     if (!fits) {
       const matrices = `[${down.dims}] and [${up.dims}]`;
@@ -214,7 +213,7 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
     const part = (which: "down" | "up", dense: Dense): ChainPart => ({
       name: partOf(name, which),
       weight: model.graph.addTensor(weightName(name, which), inMemory(dense), parameter),
-      ...(which === "down" ? { window: whole(layer) } : {}),
+      ...(which === "down" ? { window: windowAxes(layer) } : {}),
     });
     const scale = storeScale(model, layer, await read(scaleName(name)));
     return { parts: [part("down", down), part("up", up)], scale };
@@ -240,21 +239,21 @@ function modelOf(found: readonly Adapter[], model: Model): Model {
 /** Computes W + scale · up · down in place; if a weight cannot be written, its adapter stays, with a Miss. */
 async function merge(model: Model, { save, ...selection }: LoraOptions, { engine }: Context): Promise<Outcome> {
   const selected = new Set(selectLayers(layersOf(model, infer(model)), selection).map(({ name }) => name));
-  const found = adapters(model).filter(({ base }) => selected.has(base.name));
-  if (found.length === 0) {
+  const chosen = adapters(model).filter(({ base }) => selected.has(base.name));
+  if (chosen.length === 0) {
     const text = `merge: ${selection.layers === undefined ? "the model has" : "these layers have"} no adapters.`;
     throw new PithError("E_OPTION", text, { hint: "`lora` inserts them, `train` trains them." });
   }
-  if (save !== undefined) await saveFile(modelOf(found, model), save);
+  if (save !== undefined) await saveFile(modelOf(chosen, model), save);
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const before = usedTensors(model);
   const products = engineMultiply(engine);
   const merged = new Set<Value>();
   try {
-    for (const adapter of found) {
+    for (const adapter of chosen) {
       const { base, output, scale, sum } = adapter;
-      const sharing = found.filter((other) => other.scale === scale && readAlike(other.base, base));
+      const sharing = chosen.filter((other) => other.scale === scale && readAlike(other.base, base));
       const refused = mergeRefusal(base, sharing.length);
       if (refused !== undefined) {
         misses.push(new Miss(`keeps its adapter: ${refused.reason}`, base.name));
@@ -277,22 +276,17 @@ async function mergedWeight({ base, down, up, scale }: Adapter, multiply: Multip
     const dense = await weight.tensor?.read();
     return dense === undefined ? [] : weightMatrices(role, dense.dims, toFloat64(dense));
   };
-  const [whole, downs, ups] = [await matrices(base), await matrices(down), await matrices(up)];
+  const [weights, downs, ups] = [await matrices(base), await matrices(down), await matrices(up)];
   const stored = await scale.tensor?.read();
   const [factor = Number.NaN] = stored === undefined ? [] : toFloat64(stored);
   const merged: Matrix[] = [];
-  for (const [group, { rows, columns, data }] of whole.entries()) {
-    const [thin, wide] = [downs[group], ups[group]];
-    if (thin === undefined || wide === undefined)
+  for (const [group, { rows, columns, data }] of weights.entries()) {
+    const [downMatrix, upMatrix] = [downs[group], ups[group]];
+    if (downMatrix === undefined || upMatrix === undefined)
       throw new PithError("E_MODEL", `internal: "${base.name}" has groups that its adapter lacks.`);
-    const delta = await multiply(wide, thin);
-    merged.push(
-      matrix(
-        rows,
-        columns,
-        data.map((value, at) => value + factor * (delta.data[at] ?? 0)),
-      ),
-    );
+    const delta = await multiply(upMatrix, downMatrix);
+    const sums = data.map((value, index) => value + factor * (delta.data[index] ?? 0));
+    merged.push(matrix(rows, columns, sums));
   }
   const { dims = [] } = base.weight.tensor ?? {};
   return fromNumbers(factorType(base), dims, weightNumbers(base.role, dims, merged));

@@ -24,17 +24,17 @@ export async function choicesFor(
   problem: Problem,
   of: keyof Cost,
 ): Promise<readonly Choice[] | Miss> {
-  const taken: Choice[] = [];
+  const choices: Choice[] = [];
   let refused: Miss | undefined;
   for (const method of methods) {
     const step = await stepFor(rule, decompositions[method], problem, of, methods.length === 1);
     if (step instanceof Miss) refused ??= step;
-    else taken.push({ method, step });
+    else choices.push({ method, step });
   }
-  if (taken.length === 0 && refused !== undefined) return refused;
-  if (rule.rank !== undefined) return taken;
+  if (choices.length === 0 && refused !== undefined) return refused;
+  if (rule.rank !== undefined) return choices;
   const by = rule.share === undefined ? of : "lost";
-  return taken.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
+  return choices.toSorted((a, b) => (a.step[by] ?? 0) - (b.step[by] ?? 0));
 }
 
 /** @param alone no other method is compared with this one, so a share needs no losses. */
@@ -45,24 +45,23 @@ async function stepFor(
   of: keyof Cost,
   alone: boolean,
 ): Promise<Step | Miss> {
-  const whole = wholeCost(problem);
-  const saving = (step: Step): Step | Miss => {
-    if (step.weights < whole.weights) return step;
+  const layerCost = wholeCost(problem);
+  const requireSaving = (step: Step): Step | Miss => {
+    if (step.weights < layerCost.weights) return step;
     let limit = Math.max(...decomposition.at(problem, Number.POSITIVE_INFINITY).ranks);
-    while (limit > 0 && decomposition.at(problem, limit).weights >= whole.weights) limit--;
+    while (limit > 0 && decomposition.at(problem, limit).weights >= layerCost.weights) limit--;
     if (limit === 0) return new Miss("no rank makes the layer smaller");
-    const given = rank ?? step.ranks.join(" × ");
-    return new Miss(`rank ${given} does not make the layer smaller, ranks up to ${limit} do`);
+    return new Miss(`rank ${rank ?? step.ranks.join(" × ")} does not make the layer smaller, ranks up to ${limit} do`);
   };
-  if (rank !== undefined) return saving(decomposition.at(problem, rank));
+  if (rank !== undefined) return requireSaving(decomposition.at(problem, rank));
   if (share !== undefined) {
-    const known = alone ? decomposition.steps?.(problem) : undefined;
-    const steps = known ?? (await decomposition.spectrum(problem));
-    const fits = steps.findLast((step) => step[of] <= share * whole[of]);
-    return fits === undefined ? new Miss("no rank fits its budget") : saving(fits);
+    const unscored = alone ? decomposition.steps?.(problem) : undefined;
+    const steps = unscored ?? (await decomposition.spectrum(problem));
+    const fits = steps.findLast((step) => step[of] <= share * layerCost[of]);
+    return fits === undefined ? new Miss("no rank fits its budget") : requireSaving(fits);
   }
   const steps = await decomposition.spectrum(problem);
   // A tolerance of 1e-12 ignores rounding.
-  const found = steps.find(({ lost = 0 }) => lost <= 1 - keptEnergy + 1e-12) ?? steps.at(-1);
-  return found === undefined ? new Miss("no rank makes the layer smaller") : saving(found);
+  const step = steps.find(({ lost = 0 }) => lost <= 1 - keptEnergy + 1e-12) ?? steps.at(-1);
+  return step === undefined ? new Miss("no rank makes the layer smaller") : requireSaving(step);
 }

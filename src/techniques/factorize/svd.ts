@@ -76,16 +76,17 @@ function bySvd(
     async factors(problem, { ranks: [rank = 1], parts }) {
       const { matrices, inputs, multiply, seed } = problem;
       const { after } = sizes(problem);
-      const found = await Promise.all(
+      const factors = await Promise.all(
         matrices.map(async (weight, group) => {
-          const [one, by] = [unfold(weight, after), inputs?.[group]];
-          if (by !== undefined) return balanced(await whitenedSvd(one, by, rank, { multiply, seed }));
-          const { u, s, v, relativeError } = await truncatedSvd(one, rank, { multiply, seed });
-          return balanced({ left: u, right: scaleRows(transpose(v), s), relativeError });
+          const [unfolded, inputWeights] = [unfold(weight, after), inputs?.[group]];
+          if (inputWeights !== undefined)
+            return balance(await whitenedSvd(unfolded, inputWeights, rank, { multiply, seed }));
+          const { u, s, v, relativeError } = await truncatedSvd(unfolded, rank, { multiply, seed });
+          return balance({ left: u, right: scaleRows(transpose(v), s), relativeError });
         }),
       );
-      const [down, up] = [found.map(({ right }) => right), found.map(({ left }) => asWeight(left, after))];
-      const errors = found.map(({ relativeError }) => relativeError);
+      const [down, up] = [factors.map(({ right }) => right), factors.map(({ left }) => asWeight(left, after))];
+      const errors = factors.map(({ relativeError }) => relativeError);
       return { parts: withMatrices(parts, [down, up]), relativeError: await errorOfGroups(errors, problem) };
     },
   };
@@ -107,10 +108,10 @@ export const spatial = bySvd(
 );
 
 /** Scales column k of the left factor and row k of the right one to the same norm. */
-function balanced({ left, right, relativeError }: WeightFactors): WeightFactors {
+function balance({ left, right, relativeError }: WeightFactors): WeightFactors {
   const roots = Float64Array.from({ length: right.rows }, (_, row) => {
-    const own = right.data.subarray(row * right.columns, (row + 1) * right.columns);
-    return own.reduce((sum, value) => sum + value * value, 0) ** 0.25;
+    const values = right.data.subarray(row * right.columns, (row + 1) * right.columns);
+    return values.reduce((sum, value) => sum + value * value, 0) ** 0.25;
   });
   const inverse = roots.map((root) => (root === 0 ? 0 : 1 / root));
   return { left: scaleColumns(left, roots), right: scaleRows(right, inverse), relativeError };

@@ -11,10 +11,10 @@ import { factorType, partDims } from "./chain.ts";
 import type { PartShape } from "./decomposition.ts";
 
 /** Defaults for unknown sizes: along window axes, and along others such as tokens. */
-const [usualSide, usualLength] = [56, 128];
+const [defaultSide, defaultLength] = [56, 128];
 
 /** Number of measurements; the median ratio ignores a single disturbance by other processes. */
-const times = 3;
+const runs = 3;
 
 /** Times layers of the same shape once. */
 export interface Timer {
@@ -28,22 +28,22 @@ interface Piece {
 }
 
 export function createTimer(source: Model, engine: Engine, signal: AbortSignal): Timer {
-  const known = new Map<string, Promise<number | undefined>>();
+  const speedups = new Map<string, Promise<number | undefined>>();
   return {
     speedup(layer, dims, parts) {
       const data = dataDims(layer);
       const { domain, op } = layer.node;
       const key = JSON.stringify([domain, op, layer.role.window, layer.role.groups, dims, data, parts]);
       const chain = parts.map((part): Piece => ({ dims: partDims(layer, dims, part), window: part.window }));
-      const whole = [{ dims, window: (layer.role.window?.axes ?? []).map((_, axis) => axis) }];
-      const found = known.get(key) ?? timed(source, layer, [whole, chain], data, engine, signal);
-      known.set(key, found);
-      return found;
+      const single = [{ dims, window: (layer.role.window?.axes ?? []).map((_, axis) => axis) }];
+      const speedup = speedups.get(key) ?? measureSpeedup(source, layer, [single, chain], data, engine, signal);
+      speedups.set(key, speedup);
+      return speedup;
     },
   };
 }
 
-async function timed(
+async function measureSpeedup(
   source: Model,
   layer: Layer,
   chains: readonly (readonly Piece[])[],
@@ -57,16 +57,13 @@ async function timed(
   try {
     for (const pieces of chains)
       sessions.push(await engine.load(alone(source, layer, pieces, { type, dims }), { threads: 1 }));
-    const found: number[] = [];
-    for (let time = 0; time < times; time++) {
-      const [whole = Number.NaN, chain = Number.NaN] = await minTimesPerRun(
-        sessions,
-        { data: zeros(type, dims) },
-        signal,
-      );
-      found.push(whole / chain);
+    const ratios: number[] = [];
+    const feeds = { data: zeros(type, dims) };
+    for (let run = 0; run < runs; run++) {
+      const [layerTime = Number.NaN, chainTime = Number.NaN] = await minTimesPerRun(sessions, feeds, signal);
+      ratios.push(layerTime / chainTime);
     }
-    const speedup = found.sort((a, b) => a - b)[(times - 1) / 2] ?? Number.NaN;
+    const speedup = ratios.sort((a, b) => a - b)[(runs - 1) / 2] ?? Number.NaN;
     return Number.isFinite(speedup) && speedup > 0 ? speedup : undefined;
   } catch (error) {
     // The runtime lacks an operator.
@@ -108,7 +105,7 @@ function alone(
 }
 
 function dataDims({ node, role }: Layer): readonly number[] {
-  const usual = role.window === undefined ? usualLength : usualSide;
-  const dims = node.inputs[role.data]?.type?.dims ?? [1, usual];
-  return dims.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 && dims.length > 1 ? 1 : usual));
+  const size = role.window === undefined ? defaultLength : defaultSide;
+  const dims = node.inputs[role.data]?.type?.dims ?? [1, size];
+  return dims.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 && dims.length > 1 ? 1 : size));
 }

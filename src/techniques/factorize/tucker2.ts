@@ -26,12 +26,12 @@ const sizes = ({ matrices, kernel }: Problem) => {
   const taps = product(kernel);
   const [{ rows: outputs, columns } = { rows: 0, columns: 0 }] = matrices;
   const inputs = columns / taps;
-  return { taps, outputs, inputs, mostOut: Math.min(outputs, columns), mostIn: Math.min(inputs, outputs * taps) };
+  return { taps, outputs, inputs, maxOut: Math.min(outputs, columns), maxIn: Math.min(inputs, outputs * taps) };
 };
 
 function stepOf(problem: Problem, rankOut: number, rankIn: number): Step {
-  const { taps, outputs, inputs, mostOut, mostIn } = sizes(problem);
-  const [out, input] = [Math.min(rankOut, mostOut), Math.min(rankIn, mostIn)];
+  const { taps, outputs, inputs, maxOut, maxIn } = sizes(problem);
+  const [out, input] = [Math.min(rankOut, maxOut), Math.min(rankIn, maxIn)];
   const parts: readonly PartShape[] = [
     { name: "down", rows: input, columns: inputs, window: [] },
     { name: "core", rows: out, columns: input * taps, window: problem.kernel.map((_, axis) => axis) },
@@ -47,29 +47,34 @@ export const tucker2: Decomposition = {
   at: (problem, rank) => stepOf(problem, rank, rank),
   async spectrum(problem) {
     const { matrices, multiply } = problem;
-    const { inputs, mostOut, mostIn } = sizes(problem);
+    const { inputs, maxOut, maxIn } = sizes(problem);
     const shares = shareOfGroups(matrices.map(frobenius));
-    const helds = await Promise.all(matrices.map((one) => heldShares(one, inputs, multiply)));
+    const keptShares = await Promise.all(matrices.map((weight) => measureKeptShares(weight, inputs, multiply)));
     const step = (out: number, input: number): Lossy => {
-      const kept = helds.reduce((sum, held, group) => sum + (shares[group] ?? 0) * held(out, input), 0);
+      const kept = keptShares.reduce((sum, keptOf, group) => sum + (shares[group] ?? 0) * keptOf(out, input), 0);
       return { ...stepOf(problem, out, input), lost: Math.max(0, 1 - kept) };
     };
-    return path(step, ranksUpTo(mostOut), ranksUpTo(mostIn));
+    return path(step, ranksUpTo(maxOut), ranksUpTo(maxIn));
   },
   async factors(problem, { ranks: [rankOut = 1, rankIn = 1], parts }) {
     const { matrices, multiply, seed } = problem;
     const { inputs } = sizes(problem);
-    const found = await Promise.all(matrices.map((one) => decompose(one, inputs, { rankOut, rankIn, multiply, seed })));
-    const made = [found.map((one) => transpose(one.in)), found.map(({ core }) => core), found.map(({ out }) => out)];
-    const errors = found.map(({ relativeError }) => relativeError);
-    return { parts: withMatrices(parts, made), relativeError: await errorOfGroups(errors, problem) };
+    const settings = { rankOut, rankIn, multiply, seed };
+    const groups = await Promise.all(matrices.map((weight) => decompose(weight, inputs, settings)));
+    const factors = [
+      groups.map((group) => transpose(group.in)),
+      groups.map(({ core }) => core),
+      groups.map(({ out }) => out),
+    ];
+    const errors = groups.map(({ relativeError }) => relativeError);
+    return { parts: withMatrices(parts, factors), relativeError: await errorOfGroups(errors, problem) };
   },
 };
 
 type Lossy = Step & { readonly lost: number };
 
 /** Returns the share of the squared norm in the first outputs and inputs of the core: the weight in the bases of its unfoldings. */
-async function heldShares(
+async function measureKeptShares(
   weight: Matrix,
   inputs: number,
   multiply: Multiply,
@@ -88,8 +93,8 @@ async function heldShares(
       sums[(input + 1) * (outputs + 1) + out + 1] = row + (sums[input * (outputs + 1) + out + 1] ?? 0);
     }
   }
-  const whole = sums.at(-1) ?? 0;
-  return (out, input) => (whole === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / whole);
+  const total = sums.at(-1) ?? 0;
+  return (out, input) => (total === 0 ? 1 : (sums[input * (outputs + 1) + out] ?? 0) / total);
 }
 
 function path(
@@ -99,13 +104,13 @@ function path(
 ): readonly Step[] {
   let [out, input] = [outs.length - 1, ins.length - 1];
   const at = (o: number, i: number): Lossy => step(outs[o] ?? 1, ins[i] ?? 1);
-  const found = [at(out, input)];
+  const steps = [at(out, input)];
   while (out > 0 || input > 0) {
     const now = at(out, input);
     const price = (next: Lossy): number => (next.lost - now.lost) / (now.weights - next.weights);
     if (input === 0 || (out > 0 && price(at(out - 1, input)) <= price(at(out, input - 1)))) out--;
     else input--;
-    found.push(at(out, input));
+    steps.push(at(out, input));
   }
-  return found.reverse();
+  return steps.reverse();
 }

@@ -40,10 +40,10 @@ export const recalibrateNorms: Stage = {
 
 export async function recalibrate({ node, data, axis, mean, variance }: Norm, way: Calibration): Promise<void> {
   await way.reach(node);
-  const found = await way.observe({ name: data.name, axis }, channelMoments);
+  const moments = await way.observe({ name: data.name, axis }, channelMoments);
   for (const [value, numbers] of [
-    [mean, found.mean],
-    [variance, found.variance],
+    [mean, moments.mean],
+    [variance, moments.variance],
   ] as const) {
     if (value.tensor !== undefined && isFloat(value.tensor.type))
       value.tensor = inMemory(fromNumbers(value.tensor.type, value.tensor.dims, numbers));

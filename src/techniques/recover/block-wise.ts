@@ -22,8 +22,8 @@ import { train } from "../../learn/train/train.ts";
 import { Difference } from "../../runtime/run/difference.ts";
 import { overSamples } from "../../runtime/run/over-samples.ts";
 import { survivorsOf } from "./kept-channels.ts";
-import { type Samples, type Source, samplesOf, wanted } from "./samples.ts";
-import { adopt, type Scope, type Stage, untrainable, usualBatch, walk } from "./stage.ts";
+import { type Samples, type Source, samplesOf, targetColumn } from "./samples.ts";
+import { adopt, defaultBatch, type Scope, type Stage, untrainable, walk } from "./stage.ts";
 
 interface BlockWiseOptions {
   readonly batch: number | undefined;
@@ -32,7 +32,7 @@ interface BlockWiseOptions {
   readonly steps?: number;
 }
 
-const usualSteps = 200;
+const defaultSteps = 200;
 const looks = 5;
 
 export function blockWise(options: BlockWiseOptions): Stage {
@@ -47,16 +47,15 @@ export function blockWise(options: BlockWiseOptions): Stage {
       for (const [index, part] of parts.entries()) {
         if (scope.overdue()) break;
         const { context } = scope;
-        const { steps = usualSteps } = options;
+        const { steps = defaultSteps } = options;
         const progress: Context["progress"] = (done, total = steps, figures = "") => {
           const text = [`block ${index + 1} of ${parts.length}`, figures].filter((part) => part !== "").join(", ");
           context.progress(steps * index + Math.round((steps * done) / total), steps * parts.length, text);
         };
         progress(0);
-        const own = { ...scope, context: { ...context, progress } };
-        const done = await trainPart(part, ways, own, options);
-        if (done instanceof Miss) misses.push(done);
-        else if (done > 0) changed++;
+        const result = await trainPart(part, ways, { ...scope, context: { ...context, progress } }, options);
+        if (result instanceof Miss) misses.push(result);
+        else if (result > 0) changed++;
       }
       return { changed, misses, what: counted(changed, "block") };
     },
@@ -72,9 +71,9 @@ async function trainPart(
   scope: Scope,
   options: BlockWiseOptions,
 ): Promise<number | Miss> {
-  const [output, ...others] = part.outputs;
+  const [output] = part.outputs;
   const target = scope.match.original.graph.value(output?.name ?? "");
-  if (output === undefined || others.length > 0) return new Miss("it has several outputs", part.name);
+  if (output === undefined || part.outputs.length > 1) return new Miss("it has several outputs", part.name);
   if (target?.producer === undefined) return new Miss(`the original has no "${output.name}"`, part.name);
   const [first] = part.nodes;
   if (first !== undefined) await own.reach(first);
@@ -86,7 +85,7 @@ async function trainPart(
   const store = scope.storage.store(part.name);
   try {
     const source = { own, inputs, theirs, target: target.name, survivors };
-    const batch = options.batch ?? batchSize(model, usualBatch).size;
+    const batch = options.batch ?? batchSize(model, defaultBatch).size;
     const samples = await samplesOf(store, source, part.name, batch);
     if (samples instanceof Miss) return samples;
     const miss = await fitPart(part.name, model, output.name, samples, scope, options);
@@ -102,14 +101,14 @@ async function fitPart(
   output: string,
   { fit, check, batch, batches }: Samples,
   scope: Scope,
-  { learningRate, steps = usualSteps }: BlockWiseOptions,
+  { learningRate, steps = defaultSteps }: BlockWiseOptions,
 ): Promise<Miss | undefined> {
   const before = await nearness(model, check, output, scope);
   if (before === undefined) return new Miss("output shape differs from the original's", name);
   if (before >= onlyRounding) return undefined;
   const epochs = Math.max(1, Math.round(steps / batches));
   try {
-    const loss = meanSquaredError({ label: wanted });
+    const loss = meanSquaredError({ label: targetColumn });
     const settings = {
       data: fit,
       epochs,
@@ -135,7 +134,7 @@ async function nearness(part: Model, data: Dataset, output: string, { context }:
   const error = new Difference();
   const { engine, signal } = context;
   await overSamples(engine, [{ model: part, observed: [output] }], data, { signal }, ([answers = {}], rows) => {
-    const [asked, answer] = [rows[wanted], answers[output]];
+    const [asked, answer] = [rows[targetColumn], answers[output]];
     if (asked !== undefined && answer !== undefined) error.addTensors(asked, answer);
   });
   return error.apart === undefined ? error.signalToNoise : undefined;
@@ -152,7 +151,7 @@ type Part = Pick<Block, "name" | "nodes" | "outputs" | "inputs">;
  * Minimum number of layers in a part. A ResNet-20 without 30 % of its channels (15.8 % accuracy) reaches 62 % with one layer per
  * part, 69 % with two, 66 % with three (1,000 images, ± 1.5).
  */
-const fewestLayers = 2;
+const minLayers = 2;
 
 function partsOf(model: Model, original: Model): readonly Part[] {
   const all = blocks(model, infer(model)).blocks;
@@ -160,13 +159,13 @@ function partsOf(model: Model, original: Model): readonly Part[] {
   const runs: Block[][] = [[]];
   for (const block of all) {
     const run = runs.at(-1) ?? [];
-    if (block.layers.length > 0 && layersOf(run) >= fewestLayers && isKnown(joinBlocks(model, run, all), original))
+    if (block.layers.length > 0 && layersOf(run) >= minLayers && isKnown(joinBlocks(model, run, all), original))
       runs.push([block]);
     else run.push(block);
   }
   const last = runs.at(-1) ?? [];
-  const whole = runs.length > 1 && layersOf(last) < fewestLayers ? [...runs.slice(0, -2), runs.slice(-2).flat()] : runs;
-  return whole
+  const joined = runs.length > 1 && layersOf(last) < minLayers ? [...runs.slice(0, -2), runs.slice(-2).flat()] : runs;
+  return joined
     .filter((run) => layersOf(run) > 0)
     .map((run) => {
       const { name, nodes, outputs, inputs, sides } = joinBlocks(model, run, all);
@@ -179,8 +178,8 @@ function layersOf(run: readonly Block[]): number {
 }
 
 function isKnown({ outputs }: { readonly outputs: readonly Value[] }, original: Model): boolean {
-  const [output, ...others] = outputs;
-  return output !== undefined && others.length === 0 && original.graph.value(output.name)?.producer !== undefined;
+  const [output] = outputs;
+  return output !== undefined && outputs.length === 1 && original.graph.value(output.name)?.producer !== undefined;
 }
 
 /** Returns whether a value depends on a part's outputs, even by sizes alone: recomputing it would include the part. */

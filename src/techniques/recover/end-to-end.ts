@@ -16,7 +16,7 @@ import { imitation } from "../../learn/train/losses/imitation.ts";
 import { trainInPlace } from "../../learn/train/train.ts";
 import { trainOptions } from "../../learn/train/train-options.ts";
 import { abortAfter } from "../../runtime/run/elapsed.ts";
-import { adopt, type Stage, untrainable, usualBatch } from "./stage.ts";
+import { adopt, defaultBatch, type Stage, untrainable } from "./stage.ts";
 
 export interface EndToEndOptions {
   readonly data: Dataset;
@@ -41,7 +41,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const cancel = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
-        const size = batch ?? (await batchSizeFor(trial, usualBatch, data, [scope.original])).size;
+        const size = batch ?? (await batchSizeFor(trial, defaultBatch, data, [scope.original])).size;
         const imitated = loss ?? imitation(scope.original, output);
         const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });

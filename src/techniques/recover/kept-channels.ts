@@ -17,15 +17,16 @@ export async function survivorsOf({ original, kept }: Match): Promise<Survivors>
   // Tries tracing through norms first; a result that does not fit the layers is wrong.
   for (const throughNorms of [true, false]) {
     const groups = channelGroups(free, inference, { throughNorms });
-    if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept)))) return left(groups, kept);
+    if (groups.every((group) => group.layers.every((layer) => isWhole(group, layer, kept))))
+      return traceSurvivors(groups, kept);
   }
   return new Map();
 }
 
-function left(groups: readonly Group[], kept: Kept): Survivors {
+function traceSurvivors(groups: readonly Group[], kept: Kept): Survivors {
   const survivors = new Map<string, Map<number, readonly number[]>>();
   for (const group of groups) {
-    const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).left));
+    const units = new Set(group.layers.flatMap((layer) => unitsOf(group, layer, kept).kept));
     if (units.size === 0) continue;
     for (const { value, axis, unitOf } of group.slices) {
       const axes = survivors.get(value.name) ?? new Map<number, readonly number[]>();
@@ -43,17 +44,20 @@ function left(groups: readonly Group[], kept: Kept): Survivors {
 
 /** Returns whether units of a layer are kept or removed as a whole. */
 function isWhole(group: Group, layer: Layer, kept: Kept): boolean {
-  const { left: units, gone } = unitsOf(group, layer, kept);
-  const staying = new Set(units);
-  return gone.every((unit) => unit < 0 || !staying.has(unit));
+  const units = unitsOf(group, layer, kept);
+  const keptUnits = new Set(units.kept);
+  return units.removed.every((unit) => unit < 0 || !keptUnits.has(unit));
 }
 
-function unitsOf(group: Group, layer: Layer, kept: Kept): Readonly<Record<"left" | "gone", readonly number[]>> {
-  const own = outputsOf(group, layer);
+function unitsOf(group: Group, layer: Layer, kept: Kept): Readonly<Record<"kept" | "removed", readonly number[]>> {
+  const slice = outputsOf(group, layer);
   const channels = kept.get(layer.effective.name);
-  if (own === undefined || channels === undefined) return { left: [], gone: [] };
-  const staying = new Set(channels);
-  const [units, gone]: [number[], number[]] = [[], []];
-  for (const [channel, unit] of own.unitOf.entries()) (staying.has(channel) ? units : gone).push(unit);
-  return { left: units, gone };
+  if (slice === undefined || channels === undefined) return { kept: [], removed: [] };
+  const keptChannels = new Set(channels);
+  const isKept = (channel: number): boolean => keptChannels.has(channel);
+  const units = [...slice.unitOf];
+  return {
+    kept: units.filter((_, channel) => isKept(channel)),
+    removed: units.filter((_, channel) => !isKept(channel)),
+  };
 }

@@ -20,7 +20,7 @@ import { type Matrix, type Multiply, matrix, transpose } from "../../core/math/m
 import { addRows, emptySums, gradientAt, residual, type Sums, solveRidge } from "../../core/math/normal-equations.ts";
 import { counted } from "../../core/numbers.ts";
 import { fromNumbers, isFloat, toFloat64 } from "../../core/tensor/convert.ts";
-import { inMemory } from "../../core/tensor/dense.ts";
+import { inMemory, joined } from "../../core/tensor/dense.ts";
 import { type Random, random } from "../../core/tensor/random.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { addOutputBias } from "../calibrate/add-output-bias.ts";
@@ -69,7 +69,7 @@ export const solveLayers: Stage = {
 interface Walks {
   readonly own: Calibration;
   readonly original: Calibration;
-  /** Of the changed model, which new weights do not affect. */
+  /** The inference of the changed model, which new weights do not affect. */
   readonly inference: Inference;
   readonly norms: readonly Norm[];
 }
@@ -121,7 +121,7 @@ interface LinearLayer {
 }
 
 /** Maximum features per group: their products form a square matrix of this size. */
-const mostFeatures = 2304;
+const maxFeatures = 2304;
 
 async function linearLayer(
   model: Model,
@@ -137,26 +137,26 @@ async function linearLayer(
   const dense = await readStoredValue(model, effective, engine);
   const { outputs, inputs, taps } = weightShape(role, dense.dims);
   const features = inputs * taps;
-  if (features > mostFeatures)
-    return new Miss(`it has ${features} weights for each output; least squares takes up to ${mostFeatures}`, name);
+  if (features > maxFeatures)
+    return new Miss(`it has ${features} weights for each output; least squares takes up to ${maxFeatures}`, name);
   const sum = biased(layer, inference)?.sum;
   const bias = sum?.vector ?? layer.bias;
-  const known = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
+  const biases = bias === undefined ? new Float64Array(1) : toFloat64(await readStoredValue(model, bias, engine));
   const takesBias =
     role.outTaps === undefined &&
     (role.biasInput !== undefined || sum !== undefined) &&
     (bias === undefined || (bias.tensor !== undefined && isFloat(bias.tensor.type))) &&
-    (known.length === 1 || known.length === layer.outputs);
+    (biases.length === 1 || biases.length === layer.outputs);
   if (bias !== undefined && !takesBias)
     return new Miss("its bias is not a stored vector with a number for each output", name);
   const before = weightMatrices(role, dense.dims, toFloat64(dense)).map((weights, group) => {
-    const turned = transpose(weights);
-    if (!takesBias) return turned;
-    const whole = matrix(features + 1, outputs);
-    whole.data.set(turned.data);
-    for (let output = 0; output < outputs; output++)
-      whole.data[features * outputs + output] = known[known.length === 1 ? 0 : group * outputs + output] ?? 0;
-    return whole;
+    const transposed = transpose(weights);
+    if (!takesBias) return transposed;
+    const biasRow = Float64Array.from(
+      { length: outputs },
+      (_, output) => biases[biases.length === 1 ? 0 : group * outputs + output] ?? 0,
+    );
+    return matrix(features + 1, outputs, joined(Float64Array, [transposed.data, biasRow]));
   });
   return { seen, features, outputs, takesBias, before };
 }
@@ -177,7 +177,7 @@ async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): 
 /** Ridges, as shares of the mean square of a feature. */
 const dampings = [1e-9, 1e-6, 1e-4, 1e-2, 1e-1] as const;
 /** A smaller relative gain is not worth rounding the weights again. */
-const leastGain = 1e-3;
+const minGain = 1e-3;
 
 async function bestWeights(
   fit: Sums,
@@ -192,7 +192,7 @@ async function bestWeights(
     ? Uint8Array.from(before.data, (value, at) => Number(value !== 0 || at >= features * outputs))
     : undefined;
   const power = check.power.reduce((sum, own) => sum + own, 0);
-  let [best, least] = [before, (1 - leastGain) * (await residual(check, before, multiply))];
+  let [best, least] = [before, (1 - minGain) * (await residual(check, before, multiply))];
   // A fit at float32 precision cannot improve.
   if (least <= 1e-12 * power) return before;
   let refused: Miss | undefined;
@@ -208,8 +208,8 @@ async function bestWeights(
       before.columns,
       before.data.map((value, at) => value + (step.data[at] ?? 0)),
     );
-    const left = await residual(check, next, multiply);
-    if (left < least) [best, least] = [next, left];
+    const error = await residual(check, next, multiply);
+    if (error < least) [best, least] = [next, error];
     refused = undefined;
   }
   return refused ?? best;
@@ -222,7 +222,7 @@ interface FitAndCheck {
 
 /** Rows per feature, and minimum in total: more rows add little. */
 const rowsPerFeature = 16;
-const fewestRows = 4096;
+const minRows = 4096;
 /** Every fourth batch is held out to choose λ. */
 const checkEvery = 4;
 
@@ -242,7 +242,7 @@ async function sumsOf(
   const width = linear.features + (takesBias ? 1 : 0);
   const make = (): Sums[] => before.map(() => emptySums(width, outputs));
   const sums: FitAndCheck = { fit: make(), check: make() };
-  const rows = Math.max(fewestRows, rowsPerFeature * width) / data.count;
+  const rows = Math.max(minRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
   const each = (outputs * before.length) / layer.outputs;
   let step = 0;
@@ -254,13 +254,13 @@ async function sumsOf(
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
-    for (const [group, own] of part.entries()) {
+    for (const [group, groupSums] of part.entries()) {
       const kept = range(group * outputs, outputs).map((output) => {
         const channel = Math.floor(output / each);
         return (matched.kept?.[channel] ?? channel) * each + (output % each);
       });
       const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
-      await addRows(own, seenRows, y.matrix(undefined, chosen, kept), multiply);
+      await addRows(groupSums, seenRows, y.matrix(undefined, chosen, kept), multiply);
     }
   }
   return sums;

@@ -219,8 +219,8 @@ async function attempt(
   misses: Map<string, Miss>,
 ): Promise<{ readonly change: Change; readonly accepted: Score } | undefined> {
   const restore = snapshot(model);
-  const { changed, what, misses: found } = await withStorage(stage, model, scope);
-  for (const miss of found) misses.set(`${miss.at}: ${miss.reason}`, miss);
+  const { changed, what, misses: stageMisses } = await withStorage(stage, model, scope);
+  for (const miss of stageMisses) misses.set(`${miss.at}: ${miss.reason}`, miss);
   if (changed === 0) return undefined;
   const after = await score(model);
   const text = `${scoreText(before, after)}, on ${counted(scope.checked, "sample")}`;
@@ -233,25 +233,23 @@ async function attempt(
   return { change: { at: stage.name, what: `${what}, ${text}`, decidedBy: "global" }, accepted: after };
 }
 
-const mostChecked = 512;
+const maxChecked = 512;
 /** Maximum number of samples read from a stream. */
-const mostOfStream = 4096;
+const maxOfStream = 4096;
 
 /** Splits samples for fitting, validation and training. With states, each split keeps the order. */
 async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
   const opened = await trainPart(data);
-  const known = isIndexed(opened) ? opened : await collect(opened, mostOfStream);
-  const checked = Math.min(mostChecked, Math.floor(known.count / 4));
+  const dataset = isIndexed(opened) ? opened : await collect(opened, maxOfStream);
+  const { name, count } = dataset;
+  const checked = Math.min(maxChecked, Math.floor(count / 4));
   if (checked === 0)
-    throw new PithError(
-      "E_DATA",
-      `${known.name} has ${known.count} samples: four are needed, one of them for validation.`,
-    );
-  if (feedingOf(original, await firstBatch(known), known.name).states.length > 0) {
-    const all = take(known, known.count - checked);
-    const last = range(known.count).subarray(known.count - checked);
-    return { fit: take(all, samples), check: view(known, known.name, last), all };
+    throw new PithError("E_DATA", `${name} has ${count} samples: four are needed, one of them for validation.`);
+  if (feedingOf(original, await firstBatch(dataset), name).states.length > 0) {
+    const all = take(dataset, count - checked);
+    const last = range(count).subarray(count - checked);
+    return { fit: take(all, samples), check: view(dataset, name, last), all };
   }
-  const { drawn, rest } = setAside(known, checked, seed);
+  const { drawn, rest } = setAside(dataset, checked, seed);
   return { fit: draw(rest, samples, seed), check: drawn, all: rest };
 }

@@ -12,7 +12,8 @@ import type { Calibration } from "../calibrate/calibration.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
 import type { Survivors } from "./kept-channels.ts";
 
-export const wanted = "recover.wanted";
+/** Name of the column with the original's outputs. */
+export const targetColumn = "recover.wanted";
 
 export interface Samples {
   readonly fit: Dataset;
@@ -44,14 +45,14 @@ export async function samplesOf(
   const sizes = new Map<string, readonly number[]>();
   let even = true;
   let count = 0;
-  for await (const [read, { [target]: whole }] of zipAsync(own.values(inputs), theirs.values([target]))) {
-    if (whole === undefined) return new Miss("the original has no output there", name);
-    const row: Batch = { ...read, [wanted]: left(whole, survivors.get(target)) };
+  for await (const [read, { [target]: answer }] of zipAsync(own.values(inputs), theirs.values([target]))) {
+    if (answer === undefined) return new Miss("the original has no output there", name);
+    const row: Batch = { ...read, [targetColumn]: selectSurvivors(answer, survivors.get(target)) };
     for (const [column, { dims }] of Object.entries(row)) {
-      if (dims[0] !== whole.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
-      const own = dims.slice(1);
-      even &&= sameDims(own, sizes.get(column) ?? own);
-      sizes.set(column, own);
+      if (dims[0] !== answer.dims[0]) return new Miss(`"${column}" has no batch axis`, name);
+      const sampleDims = dims.slice(1);
+      even &&= sameDims(sampleDims, sizes.get(column) ?? sampleDims);
+      sizes.set(column, sampleDims);
     }
     await store.add(row);
     count++;
@@ -66,7 +67,7 @@ export async function samplesOf(
   return { fit: part(fit), check: part(check), batch: size, batches: Math.floor(fit.length / size) };
 }
 
-function left(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undefined): Dense {
+function selectSurvivors(dense: Dense, axes: ReadonlyMap<number, readonly number[]> | undefined): Dense {
   let result = dense;
   for (const [axis, indices] of axes ?? [])
     if (indices.length !== result.dims[axis]) result = takeIndices(result, axis, indices);

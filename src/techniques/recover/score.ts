@@ -28,24 +28,24 @@ export async function scorer(
     evaluateAll(engine, model, data, metrics, { original, signal });
   const metrics = [signalToNoise({ output }), agreement({ output })];
   // Models with one output value per sample have no classes.
-  const known = await figures(original, metrics).catch((error: unknown) => {
+  const reference = await figures(original, metrics).catch((error: unknown) => {
     if (error instanceof PithError && error.code === "E_DATA") return undefined;
     throw error;
   });
-  const wanted = known === undefined ? metrics.slice(0, 1) : metrics;
+  const applicable = reference === undefined ? metrics.slice(0, 1) : metrics;
   return async (model) => {
-    const [noise, agreed] = await figures(model, wanted);
+    const [noise, agreed] = await figures(model, applicable);
     return { signalToNoise: noise?.estimate.value ?? Number.NaN, agreement: agreed?.estimate.value };
   };
 }
 
 /** Minimum improvement in decibels; less can be rounding of the weights. */
-const leastGain = 0.01;
+const minGain = 0.01;
 
 /** Returns whether a model improved; any number is better than NaN. */
 export function isNearer(before: Score, after: Score): boolean {
   if (Number.isNaN(before.signalToNoise)) return !Number.isNaN(after.signalToNoise);
-  return after.signalToNoise > before.signalToNoise + leastGain;
+  return after.signalToNoise > before.signalToNoise + minGain;
 }
 
 export function scoreText(before: Score, after: Score): string {

@@ -29,7 +29,7 @@ export interface Stage {
   run(model: Model, scope: Scope): Promise<StageResult>;
 }
 
-export const usualBatch = 64;
+export const defaultBatch = 64;
 
 export function walk(model: Model, { data, context, storage }: Scope, batch = samplesAtOnce): Promise<Calibration> {
   return Calibration.begin(model, data, { engine: context.engine, signal: context.signal, batch, storage });

@@ -60,11 +60,15 @@ export const ofAnswers: readonly Imitation[] = [
     settings: { temperature },
     write(writing, pairs, { temperature = 4 }) {
       const { emit } = writing;
-      const [first, ...others] = pairs.map(({ teacher }) => softened(emit, teacher, temperature));
-      const all = others.map((log) => emit.Exp([log]));
-      const sum = first && all.reduce((total, each) => emit.Add([total, each]), emit.Exp([first]));
-      const teacher = all.length === 0 ? first : sum && emit.Log([emit.Max([emit.Div([sum, pairs.length]), least])]);
-      if (teacher === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+      const logs = pairs.map((pair) => softened(emit, pair.teacher, temperature));
+      const [first] = logs;
+      if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
+      const mean = (): Value =>
+        average(
+          emit,
+          logs.map((log) => emit.Exp([log])),
+        );
+      const teacher = logs.length === 1 ? first : emit.Log([emit.Max([mean(), least])]);
       return softLoss(writing, pairs[0].student, teacher, temperature);
     },
   }),

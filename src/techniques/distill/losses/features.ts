@@ -60,10 +60,15 @@ function distances(emit: Emit, rows: Value): Value {
   const lengths = sumLast(emit, square(emit, centred), 1);
   const products = emit.Mul([gram(emit, centred), 2]);
   const squares = emit.Sub([emit.Add([lengths, transposed(emit, lengths)]), products]);
-  const others = identity(count).map((one) => 1 - one);
-  const apart = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), constantLike(emit, rows, [count, count], others)]);
-  const total = emit.ReduceSum([apart], { keepdims: 1 });
-  return emit.Mul([emit.Div([apart, total]), count * (count - 1)]);
+  const offDiagonal = constantLike(
+    emit,
+    rows,
+    [count, count],
+    identity(count).map((entry) => 1 - entry),
+  );
+  const lengthsBetween = emit.Mul([emit.Sqrt([emit.Max([squares, 1e-12])]), offDiagonal]);
+  const total = emit.ReduceSum([lengthsBetween], { keepdims: 1 });
+  return emit.Mul([emit.Div([lengthsBetween, total]), count * (count - 1)]);
 }
 
 /** [i, j, k]: the cosine of the angle at sample i between samples j and k. */
@@ -97,8 +102,8 @@ export const ofFeatures: readonly Imitation[] = [
     name: "fitnets",
     meaning: "squared error of features, projected",
     weight: 100,
-    write(writing, [given]) {
-      const pair = comparable(writing.emit, given);
+    write(writing, [features]) {
+      const pair = comparable(writing.emit, features);
       return squaredError(writing, { ...pair, student: projected(writing, pair) });
     },
   }),
@@ -172,9 +177,9 @@ export const ofFeatures: readonly Imitation[] = [
   imitation({
     name: "vid",
     meaning: "normal likelihood of the teacher's features",
-    write(writing, [given]) {
+    write(writing, [features]) {
       const { emit } = writing;
-      const { student, teacher } = comparable(emit, given);
+      const { student, teacher } = comparable(emit, features);
       const pair = { student: projected(writing, { student, teacher }, false), teacher };
       requireSame(pair);
       const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
@@ -224,9 +229,9 @@ export const ofFeatures: readonly Imitation[] = [
     meaning: "squared error and cosine distance of vectors",
     reads: "output",
     settings: { mse: number, cosine: number },
-    write(writing, [given], { mse = 0.2, cosine = 0.8 }) {
+    write(writing, [outputs], { mse = 0.2, cosine = 0.8 }) {
       const { emit } = writing;
-      const pair = inOneWidth(writing, vectorPerSample(writing, given));
+      const pair = inOneWidth(writing, vectorPerSample(writing, outputs));
       return emit.Add([
         emit.Mul([meanSquare(emit, pair), mse]),
         emit.Mul([mean(emit, cosineDistances(emit, pair)), cosine]),
@@ -244,9 +249,9 @@ export const ofFeatures: readonly Imitation[] = [
   imitation({
     name: "hidden-cosine",
     meaning: "cosine distance of token states",
-    write(writing, [given]) {
-      requireTokens(given);
-      const pair = inOneWidth(writing, given);
+    write(writing, [tokens]) {
+      requireTokens(tokens);
+      const pair = inOneWidth(writing, tokens);
       const rows = cosineDistances(writing.emit, pair);
       return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
     },
@@ -254,14 +259,14 @@ export const ofFeatures: readonly Imitation[] = [
   imitation({
     name: "pkd",
     meaning: "squared distance of the first token's direction",
-    write(writing, [given]) {
+    write(writing, [tokens]) {
       const { emit } = writing;
-      requireTokens(given);
+      requireTokens(tokens);
       const first = (value: Value): Value =>
         sizeOf(value).length === 2
           ? value
           : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
-      const pair = inOneWidth(writing, mapPair(given, first));
+      const pair = inOneWidth(writing, mapPair(tokens, first));
       const { student, teacher } = mapPair(pair, (rows) => directions(emit, rows));
       const errors = emit.Sub([student, teacher]);
       return mean(emit, sumLast(emit, square(emit, errors)));

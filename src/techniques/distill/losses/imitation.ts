@@ -3,7 +3,7 @@ import type { MatchedPair } from "../../../core/analysis/match.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Emit } from "../../../core/graph/emit.ts";
 import type { Value } from "../../../core/graph/graph.ts";
-import { dimsText, elementCount, fixedDims } from "../../../core/tensor/dims.ts";
+import { dimsText, elementCount, fixedDims, sameDims } from "../../../core/tensor/dims.ts";
 import { directions } from "../../../learn/train/losses/numbers.ts";
 
 export type Pair = MatchedPair;
@@ -49,8 +49,8 @@ export function mismatch({ student, teacher }: Pair, wrong: string, hint?: strin
 
 /** Returns the common shape. @throws PithError E_SHAPE_MISMATCH if the shapes differ. */
 export function requireSame(pair: Pair, hint?: string): readonly number[] {
-  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
-  if (own.length === other.length && own.every((dim, axis) => dim === other[axis])) return own;
+  const [studentDims, teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  if (sameDims(studentDims, teacherDims)) return studentDims;
   throw mismatch(pair, "have different shapes", hint);
 }
 
@@ -100,8 +100,8 @@ export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([
 
 /** One vector per sample: the mean of its tokens, or all entries of its map. */
 export function vectorPerSample(writing: Writing, pair: Pair): Pair {
-  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
-  if (writing.mask !== undefined && other.length === 3 && own[1] !== other[1])
+  const [[, tokens], teacherDims] = [sizeOf(pair.student), sizeOf(pair.teacher)];
+  if (writing.mask !== undefined && teacherDims.length === 3 && tokens !== teacherDims[1])
     throw mismatch(pair, "have different numbers of tokens", "Name what to compare: student=…, teacher=….");
   return mapPair(pair, (value) => sampleVectors(writing, value));
 }
@@ -121,17 +121,15 @@ function sampleVectors({ emit, mask }: Writing, value: Value): Value {
 
 /** Adaptive average pooling of maps to the smaller height and width of the two. */
 export function sameArea(emit: Emit, pair: Pair): Pair {
-  const [own, other] = [sizeOf(pair.student), sizeOf(pair.teacher)];
-  const least = own.slice(2).map((size, axis) => Math.min(size, other[axis + 2] ?? size));
-  const pooled = (value: Value): Value => {
-    const [from, [height = 1, width = 1]] = [sizeOf(value).slice(2), least];
-    if (from[0] === height && from[1] === width) return value;
-    const [rows, columns] = [averages(from[0] ?? 1, height), averages(from[1] ?? 1, width)];
-    const areas = emit.MatMul([constantLike(emit, value, [height, from[0] ?? 1], rows), value]);
-    const right = emit.Transpose([constantLike(emit, value, [width, from[1] ?? 1], columns)], { perm: [1, 0] });
-    return emit.MatMul([areas, right]);
-  };
-  return mapPair(pair, pooled);
+  const [studentArea, teacherArea] = [sizeOf(pair.student).slice(2), sizeOf(pair.teacher).slice(2)];
+  const [height = 1, width = 1] = studentArea.map((size, axis) => Math.min(size, teacherArea[axis] ?? size));
+  return mapPair(pair, (value) => {
+    const [rows = 1, columns = 1] = sizeOf(value).slice(2);
+    if (rows === height && columns === width) return value;
+    const areas = emit.MatMul([constantLike(emit, value, [height, rows], averages(rows, height)), value]);
+    const right = constantLike(emit, value, [width, columns], averages(columns, width));
+    return emit.MatMul([areas, transposed(emit, right)]);
+  });
 }
 
 /** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */
@@ -163,9 +161,9 @@ export function projected(writing: Writing, { student, teacher }: Pair, bias = t
 }
 
 /** Projects the student if the widths differ. @throws PithError E_SHAPE_MISMATCH if other dimensions differ. */
-export function inOneWidth(writing: Writing, given: Pair): Pair {
-  const [own, other] = [sizeOf(given.student).at(-1), sizeOf(given.teacher).at(-1)];
-  const pair = own === other ? given : { ...given, student: projected(writing, given) };
+export function inOneWidth(writing: Writing, { student, teacher }: Pair): Pair {
+  const isSame = sizeOf(student).at(-1) === sizeOf(teacher).at(-1);
+  const pair = { student: isSame ? student : projected(writing, { student, teacher }), teacher };
   requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
   return pair;
 }

@@ -70,11 +70,11 @@ function imitate(
       const feeders: ((batch: Batch) => Batch)[] = [];
       const counted = (dims: readonly [number, number]): Value => {
         const key = dims.join();
-        const what = reads === "answers" ? "prediction" : "token";
-        const found = masks.get(key) ?? countedTokens(scope, dims, inputs.label, what);
-        if (!masks.has(key)) feeders.push(found.feeds);
-        masks.set(key, found);
-        return found.value;
+        const unit = reads === "answers" ? "prediction" : "token";
+        const mask = masks.get(key) ?? countedTokens(scope, dims, inputs.label, unit);
+        if (!masks.has(key)) feeders.push(mask.feeds);
+        masks.set(key, mask);
+        return mask.value;
       };
       const values: Value[] = [];
       for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
@@ -116,21 +116,21 @@ interface ComparedValues {
 function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): readonly ComparedValues[] {
   const teachers = inputs.teachers.map((teacher) => scope.teacher(teacher));
   if (reads === "answers") {
-    const own =
+    const output =
       inputs.student === undefined ? outputOf(scope) : scope.value(requireValue(scope, inputs.student, "student").name);
-    const student = scoreRows(scope, own);
-    const [first, ...others] = teachers.map((teacher): Pair => {
+    const scores = scoreRows(scope, output);
+    const [first, ...more] = teachers.map((teacher): Pair => {
       const named = inputs.teacher;
-      const theirs = scoreRows(
+      const target = scoreRows(
         scope,
-        named === undefined ? outputLike(own, teacher) : teacher.value(requireValue(teacher, named, "teacher").name),
+        named === undefined ? outputLike(output, teacher) : teacher.value(requireValue(teacher, named, "teacher").name),
       );
-      if (student.classes === theirs.classes && student.count === theirs.count)
-        return { student: student.rows, teacher: theirs.rows };
-      const sizes = `${student.count} × ${student.classes} logits for a batch, the teacher ${theirs.count} × ${theirs.classes}`;
+      if (scores.classes === target.classes && scores.count === target.count)
+        return { student: scores.rows, teacher: target.rows };
+      const sizes = `${scores.count} × ${scores.classes} logits for a batch, the teacher ${target.count} × ${target.classes}`;
       throw new PithError("E_SHAPE_MISMATCH", `The student has ${sizes}.`, { hint: sameClassesHint });
     });
-    return first === undefined ? [] : [{ pairs: [first, ...others], tokens: tokensOf(own) }];
+    return first === undefined ? [] : [{ pairs: [first, ...more], tokens: tokensOf(output) }];
   }
   return teachers.flatMap((teacher) =>
     pairsOf(scope, teacher, reads, inputs).map((pair): ComparedValues => {
@@ -155,18 +155,14 @@ function tokensOf(value: Value): readonly [number, number] | undefined {
 }
 
 function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs: LossInputs): readonly Pair[] {
-  const { student: own, teacher: other, match } = inputs;
-  if (own !== undefined || other !== undefined) {
-    const value = (of: NamedValues, name: string, whose: "student" | "teacher"): Value => {
-      const found = requireValue(of, name, whose);
-      return reads === "features" ? featureOf(scope, of, found) : of.value(found.name);
+  const { match } = inputs;
+  const name = inputs.student ?? inputs.teacher;
+  if (name !== undefined) {
+    const read = (network: NamedValues, valueName: string, whose: "student" | "teacher"): Value => {
+      const value = requireValue(network, valueName, whose);
+      return reads === "features" ? featureOf(scope, network, value) : network.value(value.name);
     };
-    return [
-      {
-        student: value(scope, own ?? other ?? "", "student"),
-        teacher: value(teacher, other ?? own ?? "", "teacher"),
-      },
-    ];
+    return [{ student: read(scope, name, "student"), teacher: read(teacher, inputs.teacher ?? name, "teacher") }];
   }
   if (reads === "output") {
     const student = outputOf(scope);
@@ -184,13 +180,14 @@ function pairsOf(scope: LossScope, teacher: NamedValues, reads: Reading, inputs:
 function outputPairs(scope: LossScope, teacher: NamedValues): readonly Pair[] {
   const floats = ({ outputs }: NamedValues): readonly Value[] =>
     [...outputs.values()].filter(({ type }) => isFloat(type?.type ?? "string"));
-  const [own, theirs] = [floats(scope), floats(teacher)];
-  const found = own.flatMap((student, at): readonly Pair[] => {
-    const other = teacher.outputs.get(student.name) ?? (own.length === theirs.length ? theirs[at] : undefined);
-    return other === undefined ? [] : [{ student, teacher: other }];
+  const [outputs, targets] = [floats(scope), floats(teacher)];
+  const pairs = outputs.flatMap((student, index): readonly Pair[] => {
+    const positional = outputs.length === targets.length ? targets[index] : undefined;
+    const target = teacher.outputs.get(student.name) ?? positional;
+    return target === undefined ? [] : [{ student, teacher: target }];
   });
-  if (found.length > 0) return found;
-  const names = [own, theirs].map((values) => values.map(({ name }) => `"${name}"`).join(", ") || "none");
+  if (pairs.length > 0) return pairs;
+  const names = [outputs, targets].map((values) => values.map(({ name }) => `"${name}"`).join(", ") || "none");
   throw new PithError("E_NAME", `Outputs of floats differ in name and number: ${names.join("; the teacher's are ")}.`, {
     hint: "Name those to compare: output-mse(student=…, teacher=…).",
   });
@@ -200,17 +197,17 @@ const unmatched = ({ reason }: Miss): PithError =>
   new PithError("E_OPTION", `Layers of student and teacher cannot be matched: ${reason}.`);
 
 function requireValue(of: NamedValues, name: string, whose: "student" | "teacher"): Value {
-  const found = valueNamed(of.network(), name, whose);
-  if (found instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${found.reason}.`);
-  return found;
+  const value = valueNamed(of.network(), name, whose);
+  if (value instanceof Miss) throw new PithError("E_NAME", `Nothing to compare: ${value.reason}.`);
+  return value;
 }
 
-/** The same value in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] does not. */
+/** Returns the value in the graph of the loss. [batch, channels, length] becomes a map of height 1; [batch, tokens, width] does not. */
 function featureOf({ emit }: LossScope, of: NamedValues, { name }: Value): Value {
   const value = of.value(name);
   if (value.type?.dims?.length !== 3) return value;
   const network = of.network();
-  const own = network.graph.value(name);
-  const isMap = own !== undefined && channelAxis(own, infer(network)) === 1;
+  const source = network.graph.value(name);
+  const isMap = source !== undefined && channelAxis(source, infer(network)) === 1;
   return isMap ? emit.named(value.name).Unsqueeze([value, [2]]) : value;
 }
