@@ -38,7 +38,7 @@ test.each(["batch", "1", "2", "8"])(
 test("so many samples as asked for, in their order or in one drawn by a seed", async () => {
   const rangeOf = async (samples: number, shuffle?: number) => {
     const options = shuffle === undefined ? { samples } : { samples, shuffle };
-    const found = await observe(
+    const statistics = await observe(
       engine,
       parseModel(text("batch")),
       memory("rows", { x: rows }),
@@ -46,7 +46,7 @@ test("so many samples as asked for, in their order or in one drawn by a seed", a
       valueRange,
       options,
     );
-    return found.get("x");
+    return statistics.get("x");
   };
   expect(await rangeOf(2)).toEqual({ min: -3, max: 2 });
   expect(await rangeOf(3)).toEqual({ min: -4, max: 2 });
@@ -57,13 +57,13 @@ test("so many samples as asked for, in their order or in one drawn by a seed", a
 
 test.each([1, 2, 5])("mean, variance and zeros do not depend on the batch: %i samples a run", async (batch) => {
   const model = parseModel(text("batch"));
-  const found = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], channelMoments, { batch });
+  const moments = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], channelMoments, { batch });
   // x is 1, 1, −3, 2, 0.5, −4, 2, 0, −1, −1: the mean is −0.25, of squares 3.725.
-  expect(found.get("x")?.mean[0]).toBeCloseTo(-0.25, 12);
-  expect(found.get("x")?.variance[0]).toBeCloseTo(3.725 - 0.0625, 12);
-  expect(found.get("x")).toMatchObject({ count: 10, zeros: Float64Array.of(0.1) });
-  // Of y = relu(x₁, −2 x₂) two numbers in five are zero by the sign, two more by a zero.
-  expect(found.get("y")).toMatchObject({ count: 10, zeros: Float64Array.of(0.5) });
+  expect(moments.get("x")?.mean[0]).toBeCloseTo(-0.25, 12);
+  expect(moments.get("x")?.variance[0]).toBeCloseTo(3.725 - 0.0625, 12);
+  expect(moments.get("x")).toMatchObject({ count: 10, zeros: Float64Array.of(0.1) });
+  // In y = relu(x₁, −2 x₂), two values of five are zero because of the sign, and two more because an input is zero.
+  expect(moments.get("y")).toMatchObject({ count: 10, zeros: Float64Array.of(0.5) });
 });
 
 test("progress counts samples", async () => {
@@ -161,7 +161,7 @@ graph (x: float32[n, 1, 2], past: float32[n, t, 2]) -> (${outputs}) {
   });
 
   test("what has no elements, and is fed from nowhere, has no range", async () => {
-    const found = await observeWithStates(engine, parseModel(cache("y: float32[]")), empty, ["past"], valueRange, {});
-    expect(found.get("past")).toEqual({ min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY });
+    const ranges = await observeWithStates(engine, parseModel(cache("y: float32[]")), empty, ["past"], valueRange, {});
+    expect(ranges.get("past")).toEqual({ min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY });
   });
 });

@@ -101,8 +101,8 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
   it.each(["hinton", "gkd", "logit-std", "cross-entropy"])(
     "%s of a single number, which is 0 whatever the student answers, is refused",
     async (loss) => {
-      const one = () => network({ fc: linear(6, 1) }, { input: ["batch", 6], seed: 2 });
-      const trained = train(one(), { data, loss: distillation({ teacher: one(), loss }), epochs: 1 });
+      const createModel = () => network({ fc: linear(6, 1) }, { input: ["batch", 6], seed: 2 });
+      const trained = train(createModel(), { data, loss: distillation({ teacher: createModel(), loss }), epochs: 1 });
       await expect(trained).rejects.toMatchObject({
         code: "E_SHAPE_MISMATCH",
         hint: expect.stringContaining("output-mse"),
@@ -176,8 +176,8 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     };
     const expected = await historyOf(student(), teacher);
     for (const op of ["Softmax", "LogSoftmax"] as const) {
-      const found = await historyOf(ending(student(), op), ending(teacher, op));
-      for (const [epoch, loss] of expected.entries()) expect(found[epoch]).toBeCloseTo(loss, 5);
+      const history = await historyOf(ending(student(), op), ending(teacher, op));
+      for (const [epoch, loss] of expected.entries()) expect(history[epoch]).toBeCloseTo(loss, 5);
     }
   });
 
@@ -189,14 +189,14 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
   });
 
   it("a teacher that answers with NaN or infinity is named, not the learning rate", async () => {
-    const [whole, overflowing] = [scores("a, b"), scores("a, b")];
+    const [finite, overflowing] = [scores("a, b"), scores("a, b")];
     for (const value of overflowing.graph.values())
       if (value.tensor !== undefined)
         value.tensor = inMemory(float32(value.tensor.dims, new Float32Array(18).fill(3e38)));
     const path = `${temporaryFolder()}/broken.onnx`;
     await save(overflowing, path);
     for (const [teacher, which] of [
-      [[whole, await open(path)], 'teacher "broken.onnx"'],
+      [[finite, await open(path)], 'teacher "broken.onnx"'],
       [overflowing, "teacher"],
     ] as const)
       await expect(
@@ -239,12 +239,12 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
 describe("distill, the pass", () => {
   it("takes a teacher as a model, or as a path that the context opens", async () => {
     const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
-    const [given, opened] = [1, 2].map(() => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 }));
-    if (given === undefined || opened === undefined) return;
-    await distill(given, { teacher, data, epochs: 1 });
+    const [passed, opened] = [1, 2].map(() => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 }));
+    if (passed === undefined || opened === undefined) return;
+    await distill(passed, { teacher, data, epochs: 1 });
     await distill(opened, { teacher: "teacher.onnx", data, epochs: 1 }, { open: () => Promise.resolve(teacher) });
-    const weights = async (model: typeof given) => (await model.graph.value("fc.weight")?.tensor?.read())?.data;
-    expect(await weights(opened)).toEqual(await weights(given));
+    const weights = async (model: typeof passed) => (await model.graph.value("fc.weight")?.tensor?.read())?.data;
+    expect(await weights(opened)).toEqual(await weights(passed));
   });
 
   it("refuses a teacher that is neither", async () => {

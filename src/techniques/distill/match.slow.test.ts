@@ -36,11 +36,11 @@ describe("every loss finds what it compares", () => {
         batch.input_ids.data.map((id, at) => (batch.attention_mask.data[at] === 0n ? 19n - id : id)),
       ),
     };
-    const [one, two] = [
+    const [first, second] = [
       await norms("hidden-mse", student, teacher, batch),
       await norms("hidden-mse", student, teacher, other),
     ];
-    expect(two.value).toBeCloseTo(one.value, 6);
+    expect(second.value).toBeCloseTo(first.value, 6);
   });
 });
 

@@ -27,19 +27,20 @@ async function weights(model: Model, name: string): Promise<readonly number[]> {
 
 describe("a student made of its teacher", () => {
   test("shallower: it begins with the teacher's weights, and learns from the teacher as it was", async () => {
-    const [student, whole] = [teacher(), teacher()];
-    const said: string[] = [];
-    const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "student" && said.push(text);
+    const [student, original] = [teacher(), teacher()];
+    const messages: string[] = [];
+    const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+      id === "student" && messages.push(text);
     const { changes } = await distill(student, { keepLayers: 2, ...still }, { log });
     expect(changes).toContainEqual({ at: "layers.1", what: "removed", decidedBy: "global" });
     for (const name of ["layers.0.up.weight", "layers.2.down.weight", "head.weight"]) {
-      const before = await weights(whole, name);
+      const before = await weights(original, name);
       expect(before.length).toBeGreaterThan(0);
       for (const [at, number] of (await weights(student, name)).entries())
         expect(number).toBeCloseTo(before[at] ?? 0, 5);
     }
     expect(await weights(student, "layers.1.up.weight")).toEqual([]);
-    expect(said).toEqual([
+    expect(messages).toEqual([
       "student: 6 layers (teacher 8), 375 parameters of 537 (69.8 %), 1.50 kB of weights (2.15 kB), 69.6 % of its MACs",
     ]);
   });
@@ -60,14 +61,14 @@ describe("a student made of its teacher", () => {
   });
 
   test("what it is beside its teacher is said of one sample, where one of them has a batch of its own", async () => {
-    const of = (batch: number | string, width: number): Model =>
+    const modelOf = (batch: number | string, width: number): Model =>
       network({ fc: linear(4, width) }, { input: [batch, 4], seed: 1 });
-    for (const [own, other] of [
+    for (const [batch, other] of [
       ["batch", 1],
       [4, "batch"],
       [2, 8],
     ] as const)
-      expect(await studentText(of(own, 3), of(other, 6))).toMatch(/, 50\.0 % of its MACs$/);
+      expect(await studentText(modelOf(batch, 3), modelOf(other, 6))).toMatch(/, 50\.0 % of its MACs$/);
   });
 
   test("a model that cannot be trained then is as it was", async () => {
@@ -82,10 +83,11 @@ describe("samples", () => {
   test("without labels teach by the teacher's answers alone, which is said", async () => {
     const learnt = async (options: { readonly alpha?: number }, data = unlabelled) => {
       const student = teacher();
-      const said: string[] = [];
-      const log = ({ id, text }: { readonly id: string; readonly text: string }) => id === "loss" && said.push(text);
+      const messages: string[] = [];
+      const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+        id === "loss" && messages.push(text);
       const { history } = await distill(student, { keepLayers: 2, data, epochs: 2, ...options }, { log });
-      return { said, loss: history.at(-1)?.loss };
+      return { said: messages, loss: history.at(-1)?.loss };
     };
     const usual = await learnt({});
     expect(usual.said).toEqual([
@@ -136,7 +138,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
   const both = "a = MatMul (input, a.weight)\n  b = MatMul (input, b.weight)";
   const taught = async (student: Model, noise = 0.1) => {
     const other = student.clone();
-    const said: string[] = [];
+    const messages: string[] = [];
     for (const name of ["a.weight", "b.weight"]) {
       const value = other.graph.value(name);
       const dense = await value?.tensor?.read();
@@ -149,11 +151,11 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
         );
     }
     const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
-      (id === "loss" || id === "matched") && said.push(text);
+      (id === "loss" || id === "matched") && messages.push(text);
     const options = { teacher: other, data: unlabelled, epochs: 40, batch: 20, learningRate: 0.01 };
     const { history, changes } = await distill(student, options, { log });
     expect(history.at(-1)?.loss).toBeLessThan((history[0]?.loss ?? 0) / 4);
-    return { said, changed: changes.map(({ at }) => at) };
+    return { said: messages, changed: changes.map(({ at }) => at) };
   };
 
   test("an embedding learns directions", async () => {
@@ -198,16 +200,16 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
 describe("a dry run", () => {
   test("says what would be trained, on how many steps, and trains nothing", async () => {
     const student = teacher();
-    const said: string[] = [];
+    const messages: string[] = [];
     const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
-      ["student", "loss", "plan", "epoch"].includes(id) && said.push(text);
+      ["student", "loss", "plan", "epoch"].includes(id) && messages.push(text);
     const before = await weights(student, "head.weight");
     const options = { keepLayers: 2, data: unlabelled, epochs: 3, batch: 10 };
     const { changes, history } = await distill(student, options, { log, dryRun: true });
     expect(history).toEqual([]);
     expect(changes.map(({ at }) => at)).toEqual(expect.arrayContaining(["layers.1", "head.weight"]));
     expect(await weights(student, "head.weight")).toEqual(before);
-    expect(said).toEqual([
+    expect(messages).toEqual([
       expect.stringMatching(/^student: 6 layers/),
       expect.stringMatching(/^loss: 1 \* hinton/),
       "3 epochs of 4 steps over 40 samples (batches of 10), adam at 0.001, loss distillation",
@@ -220,13 +222,13 @@ test("a teacher whose file states another preprocessing is warned of", async () 
     const [student, taught] = [teacher(), network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 })];
     recordPrepared(student, parsePreprocessingSpec(own));
     recordPrepared(taught, parsePreprocessingSpec(other));
-    const said: string[] = [];
+    const messages: string[] = [];
     await distill(
       student,
       { teacher: taught, ...still },
-      { log: ({ level, text }) => level === "warning" && said.push(text) },
+      { log: ({ level, text }) => level === "warning" && messages.push(text) },
     );
-    return said;
+    return messages;
   };
   expect(await warned("imagenet", "unit")).toEqual([
     `the teacher's file states the preprocessing "unit", the student's "imagenet": both get the student's samples`,

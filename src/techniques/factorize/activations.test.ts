@@ -43,7 +43,7 @@ function relative(a: readonly number[], b: readonly number[]): number {
 }
 
 /** "rank 2, relative error of outputs 0.123": the number. */
-const said = (what: string | undefined): number =>
+const printedError = (what: string | undefined): number =>
   Number(/relative error (?:of outputs )?([\d.]+)/.exec(what ?? "")?.[1]);
 
 describe.each([
@@ -83,7 +83,7 @@ describe.each([
 
   test("the error of whitening is that of the outputs, and below that of truncated weights", async () => {
     const [plain, whitened] = [await errorOf(), await errorOf("whitening")];
-    expect(whitened.error).toBeCloseTo(said(whitened.what), 3);
+    expect(whitened.error).toBeCloseTo(printedError(whitened.what), 3);
     expect(whitened.what).toContain("relative error of outputs");
     expect(whitened.error).toBeLessThan(0.9 * plain.error);
   });
@@ -136,13 +136,13 @@ test("weighing inputs needs samples and the method `svd`", async () => {
 
 test("fewer inputs than numbers in each are mentioned", async () => {
   const make = () => network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
-  const what = async (samples: number) => {
+  const changeText = async (samples: number) => {
     const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
     const { changes } = await factorize(make(), { rank: 5, activations: "whitening", data, timing: false });
     return changes[0]?.what;
   };
-  expect(await what(5)).toContain("relative error of outputs 0.000 on 5 inputs, fewer than their 12 numbers");
-  expect(await what(12)).not.toContain("fewer");
+  expect(await changeText(5)).toContain("relative error of outputs 0.000 on 5 inputs, fewer than their 12 numbers");
+  expect(await changeText(12)).not.toContain("fewer");
 });
 
 test("whitening of inputs that are NaN names the layer", async () => {
@@ -182,8 +182,8 @@ graph (x: float32[batch, 12]) -> (y) {
   await factorize(shared, { ...settings, data: both, samples: count });
   await factorize(once, { ...settings, data: stacked, samples: 2 * count });
   await factorize(alone, { ...settings, data: first, samples: count });
-  const [found, expected, other] = [await productOf(shared), await productOf(once), await productOf(alone)];
-  expect(relative(found, expected)).toBeLessThan(1e-5);
+  const [product, expected, other] = [await productOf(shared), await productOf(once), await productOf(alone)];
+  expect(relative(product, expected)).toBeLessThan(1e-5);
   expect(relative(other, expected)).toBeGreaterThan(0.01);
 });
 
@@ -221,9 +221,11 @@ graph (ids: int64[batch, 4]) -> (y) {
     data,
     timing: false,
   });
-  const said = new Map(changes.map(({ at, what }) => [at, what]));
-  expect(said.get("embedding")).toContain(" of its weight alone (it is an embedding lookup, without a matrix product)");
-  expect(said.get("fc")).not.toContain("alone");
+  const texts = new Map(changes.map(({ at, what }) => [at, what]));
+  expect(texts.get("embedding")).toContain(
+    " of its weight alone (it is an embedding lookup, without a matrix product)",
+  );
+  expect(texts.get("fc")).not.toContain("alone");
 });
 
 describe("whitening where samples do not excite all inputs", () => {
@@ -247,8 +249,8 @@ describe("whitening where samples do not excite all inputs", () => {
     const data = seen(correlated(12, 1).map((value, at) => (at % 12 < 6 ? value : 0)));
     await factorize(thin, { rank: 3, activations: "whitening", data, timing: false });
     const other = correlated(12, 1);
-    const [given, wanted] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];
-    expect(relative(given, wanted)).toBeLessThan(1e-5);
+    const [outputs, targets] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];
+    expect(relative(outputs, targets)).toBeLessThan(1e-5);
   });
 
   test("says if all inputs are 0, and truncates the weight alone", async () => {

@@ -32,27 +32,27 @@ function composed(parts: readonly Part[], kernel: readonly number[]): readonly M
         return window.includes(kernel.length - 1 - back) || at === 0;
       });
     });
-  const [first, ...others] = parts.map(({ matrices, window }) => ({ matrices, at: places(window) }));
+  const [first, ...rest] = parts.map(({ matrices, window }) => ({ matrices, at: places(window) }));
   if (first === undefined) throw new Error("no parts");
-  return others.reduce(
+  return rest.reduce(
     (before, after) => ({
       matrices: before.matrices.map((a, group) => {
         const b = after.matrices[group] as Matrix;
         const inputs = a.columns / before.at.length;
-        const made = matrix(b.rows, inputs * before.at.length * after.at.length);
+        const product = matrix(b.rows, inputs * before.at.length * after.at.length);
         const at = before.at.flatMap((one) => after.at.map((other) => one + other)).sort((x, y) => x - y);
         for (let o = 0; o < b.rows; o++)
           for (let r = 0; r < a.rows; r++)
             for (let i = 0; i < inputs; i++)
               for (const [s, from] of before.at.entries())
                 for (const [t, to] of after.at.entries()) {
-                  const place = o * made.columns + i * at.length + at.indexOf(from + to);
+                  const place = o * product.columns + i * at.length + at.indexOf(from + to);
                   const value =
                     (b.data[o * b.columns + r * after.at.length + t] ?? 0) *
                     (a.data[r * a.columns + i * before.at.length + s] ?? 0);
-                  made.data[place] = (made.data[place] ?? 0) + value;
+                  product.data[place] = (product.data[place] ?? 0) + value;
                 }
-        return made;
+        return product;
       }),
       at: before.at.flatMap((one) => after.at.map((other) => one + other)).sort((x, y) => x - y),
     }),
@@ -127,8 +127,8 @@ async function problemIn(model: Model): Promise<{ readonly layer: Layer; readonl
   };
 }
 
-const possible = Object.entries(convolutions).flatMap(([name, one]) =>
-  methods.map((method) => [method, name, one] as const),
+const possible = Object.entries(convolutions).flatMap(([name, convolution]) =>
+  methods.map((method) => [method, name, convolution] as const),
 );
 
 describe.each(possible)("%s of a convolution %s", (method, _, one) => {
@@ -225,8 +225,8 @@ describe.skipIf(oracle === undefined)("golden values", () => {
   });
 
   it("of the errors that each rank leaves", async () => {
-    for (const { weight, forms: given } of oracle?.conv_svd ?? []) {
-      for (const { form, relative_error_by_rank_from_1: errors } of given) {
+    for (const { weight, forms: expectedForms } of oracle?.conv_svd ?? []) {
+      for (const { form, relative_error_by_rank_from_1: errors } of expectedForms) {
         const [decomposition, problem] = [decompositions[forms[form] as Method], problemWith(weight)];
         // Spatial of a kernel along one axis alone is that of the channels.
         if (decomposition.refuses(problem) !== undefined) continue;
@@ -253,14 +253,14 @@ describe.skipIf(oracle === undefined)("golden values", () => {
   });
 
   it("of the multiply-accumulates of a spatial decomposition", async () => {
-    for (const one of oracle?.spatial_macs ?? []) {
+    for (const example of oracle?.spatial_macs ?? []) {
       const model = convolution({
-        x: [1, one.in, one.out_h * one.stride, one.out_w * one.stride],
-        w: [one.out, one.in, one.kernel, one.kernel],
-        attributes: `strides=[${one.stride}, ${one.stride}], auto_pad="SAME_UPPER"`,
+        x: [1, example.in, example.out_h * example.stride, example.out_w * example.stride],
+        w: [example.out, example.in, example.kernel, example.kernel],
+        attributes: `strides=[${example.stride}, ${example.stride}], auto_pad="SAME_UPPER"`,
       });
       const { problem } = await problemIn(model);
-      expect(decompositions.spatial.at(problem, one.rank).macs * one.out_h * one.out_w).toBe(one.macs);
+      expect(decompositions.spatial.at(problem, example.rank).macs * example.out_h * example.out_w).toBe(example.macs);
     }
   });
 });

@@ -80,16 +80,16 @@ describe.each(forms)("beside %s", (_, network, options) => {
         if (layer === undefined || weight === undefined || weight instanceof Miss) throw new Error(`no ${at}`);
         return weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
       };
-      const [whole, codes] = [await matrices(original), await matrices(rounded)];
-      let [all, taken] = [0, 0];
-      for (const [group, own] of whole.entries()) {
+      const [weights, codes] = [await matrices(original), await matrices(rounded)];
+      let [all, recovered] = [0, 0];
+      for (const [group, weight] of weights.entries()) {
         const other = codes[group];
         if (other === undefined) throw new Error("no group");
-        const error = subtract(own, other);
+        const error = subtract(weight, other);
         all += frobenius(error) ** 2;
-        for (const value of svd(error).s.slice(0, network === text ? 8 : 4)) taken += value * value;
+        for (const value of svd(error).s.slice(0, network === text ? 8 : 4)) recovered += value * value;
       }
-      expect(what).toContain(`takes ${Math.round((100 * taken) / all)} % of the squared error`);
+      expect(what).toContain(`takes ${Math.round((100 * recovered) / all)} % of the squared error`);
     }
     const x = numbers(network === text ? [512, 64] : [64, 8, 6, 6]);
     const exact = await answers(original, x);
@@ -176,8 +176,8 @@ describe("beside layers in integer arithmetic", () => {
     expect(await warned(image, [16, 8, 6, 6], { scheme: "static", equalize: false })).toEqual([
       expect.stringMatching(/^Adapters slow down 1 layer in integer arithmetic \(c\): .* 1 of them now run in float, /),
     ]);
-    const [products, ...others] = await warned(text, [64, 64], { scheme: "static", bits: 4, equalize: false });
-    expect(others).toEqual([]);
+    const [products, ...convolutions] = await warned(text, [64, 64], { scheme: "static", bits: 4, equalize: false });
+    expect(convolutions).toEqual([]);
     expect(products).toMatch(/^Adapters slow down 3 layers in integer arithmetic \(up, down and head\): /);
     expect(products).not.toContain("run in float now");
   });

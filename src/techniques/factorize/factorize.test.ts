@@ -191,9 +191,9 @@ graph (x: float16[3, 32]) -> (y) {
   expect(verify(model)).toEqual([]);
   const error = errorIn(changes[0]?.what);
   const after = await run(model, { x });
-  const apart = Math.hypot(...after.map((value, at) => value - (before[at] ?? 0))) / Math.hypot(...before);
-  expect(apart).toBeGreaterThan(0);
-  expect(apart).toBeLessThan(1.5 * error);
+  const distance = Math.hypot(...after.map((value, at) => value - (before[at] ?? 0))) / Math.hypot(...before);
+  expect(distance).toBeGreaterThan(0);
+  expect(distance).toBeLessThan(1.5 * error);
 });
 
 it("advises a higher value of the given rule, or a budget without any", () => {

@@ -48,14 +48,14 @@ function timed(
         release: () => session.release(),
         run: (...given: Parameters<typeof session.run>) => {
           const nodes = [...model.graph.nodes()].length;
-          const own = nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
+          const time = nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
           const place = runs++;
           const waits =
             heldUp === "chain at first"
               ? nodes > 1 && place < 7
               : heldUp === (nodes === 1 ? "layer" : "chain") && place % 3 !== 2;
-          clock += own + (waits ? 500 : 0);
-          worked += own * (waits ? 1.5 : 1);
+          clock += time + (waits ? 500 : 0);
+          worked += time * (waits ? 1.5 : 1);
           return session.run(...given);
         },
       };
@@ -217,8 +217,8 @@ it("takes the method that loses least at a share of the weights, or of the multi
     const best = await errorsBy({ cost, overrides: { "*": { budget: 0.5 } } });
     expect(best.size).toBe(3);
     for (const method of ["svd", "input-channels", "spatial", "tucker2"] as const) {
-      const others = await errorsBy({ cost, method, overrides: { "*": { budget: 0.5 } } });
-      for (const [at, error] of others.entries())
+      const layerErrors = await errorsBy({ cost, method, overrides: { "*": { budget: 0.5 } } });
+      for (const [at, error] of layerErrors.entries())
         expect(best.get(at), `${method} of ${cost}`).toBeLessThanOrEqual(error + 1e-9);
     }
   }

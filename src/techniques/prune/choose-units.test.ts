@@ -27,7 +27,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
 /** The wide units go last, or one of them first: something of `p` stays. */
 const [last, first] = ["90, 80, 1, 2, 3, 4, 5, 6", "1, 90, 40, 50, 60, 70, 80, 90"];
 
-async function cutOf(model: Model, amount: number, roundTo = 1): Promise<readonly string[]> {
+async function prunedLayers(model: Model, amount: number, roundTo = 1): Promise<readonly string[]> {
   const { changes } = await prune(model, { structured: amount, roundTo, scope: "uniform" });
   return changes.map(({ at, what }) => `${at}: ${what}`);
 }
@@ -45,7 +45,7 @@ graph (x: float32[1, 3, 4, 4], filler: float32[1, 8, 4, 4]) -> (y: float32[...])
   s = Add (g, p)
   y = Conv "c" (s, c.weight)
 }`);
-  expect(await cutOf(model, 0.5)).toEqual([
+  expect(await prunedLayers(model, 0.5)).toEqual([
     "a: 2 of 4 channels cut (2 of 12 in its group of coupled layers)",
     "b: 2 of 12 channels cut",
   ]);
@@ -53,18 +53,18 @@ graph (x: float32[1, 3, 4, 4], filler: float32[1, 8, 4, 4]) -> (y: float32[...])
 
 describe("an amount of units of several sizes", () => {
   test("is a share of channels: of 8 units with 14 channels on average over the layers half are 7", async () => {
-    expect(await cutOf(uneven(first), 0.5)).toEqual([
+    expect(await prunedLayers(uneven(first), 0.5)).toEqual([
       "a: 4 of 8 channels cut",
       "wide: 10 of 20 channels cut (4 of 8 units of several channels)",
     ]);
-    expect(await cutOf(uneven(last), 0.4)).toEqual([
+    expect(await prunedLayers(uneven(last), 0.4)).toEqual([
       "a: 5 of 8 channels cut",
       "wide: 5 of 20 channels cut (5 of 8 units of several channels)",
     ]);
   });
 
   test("takes a unit once the middle of its channels lies within, and says where none does", async () => {
-    expect(await cutOf(uneven(first), 0.25)).toEqual([
+    expect(await prunedLayers(uneven(first), 0.25)).toEqual([
       "a: 1 of 8 channels cut",
       "wide: 7 of 20 channels cut (1 of 8 units of several channels)",
     ]);
@@ -86,18 +86,18 @@ describe("an amount of units of several sizes", () => {
       for (const sixteenths of [1, 3, 5, 7, 9, 11, 13, 15, 16]) {
         const amount = sixteenths / 16;
         const least = roundHalfEven(amount * (order?.units ?? 0));
-        const said = order?.places.filter((place) => place !== undefined && place < least).length;
-        const wide = (await cutOf(uneven(sizes), amount)).find((text) => text.startsWith("wide"));
-        const gone = Number(/\d+/.exec(wide ?? "0")?.[0]);
-        expect([amount, gone]).toEqual([amount, said]);
-        expect(gone).toBeGreaterThanOrEqual(before);
-        before = gone;
+        const planned = order?.places.filter((place) => place !== undefined && place < least).length;
+        const wide = (await prunedLayers(uneven(sizes), amount)).find((text) => text.startsWith("wide"));
+        const removed = Number(/\d+/.exec(wide ?? "0")?.[0]);
+        expect([amount, removed]).toEqual([amount, planned]);
+        expect(removed).toBeGreaterThanOrEqual(before);
+        before = removed;
       }
     }
   });
 
   test("leaves multiples in the widest layer", async () => {
-    expect(await cutOf(uneven(first), 0.5, 4)).toEqual([
+    expect(await prunedLayers(uneven(first), 0.5, 4)).toEqual([
       "a: 2 of 8 channels cut",
       "wide: 8 of 20 channels cut (2 of 8 units of several channels)",
     ]);

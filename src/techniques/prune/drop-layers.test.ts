@@ -68,7 +68,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
 }`);
 
 const dataOf = ({ x }: Golden, dims: readonly number[]) => memory("samples", { x: float32([3, ...dims], x) });
-const left = (model: Model): readonly string[] => [
+const remainingLayers = (model: Model): readonly string[] => [
   ...new Set([...model.graph.values()].flatMap(({ name }) => /^(?:layers|blocks)\.\d/.exec(name)?.[0] ?? [])),
 ];
 
@@ -85,14 +85,14 @@ describe("influence", () => {
     ["vectors of a transformer", tower(golden.vectors), golden.vectors, [4, 6]],
     ["channels of a convolution, places of zeros among them", images(golden.images), golden.images, [2, 4, 4]],
   ] as const)("is NumPy's: %s", async (_, model, known, dims) => {
-    const found = await blockInfluence(
+    const influences = await blockInfluence(
       model,
       waysOf(model),
       { data: dataOf(known, dims), samples: 3 },
       completeContext(),
     );
-    expect(found.size).toBe(known.influence.length);
-    [...found.values()].forEach((one, at) => {
+    expect(influences.size).toBe(known.influence.length);
+    [...influences.values()].forEach((one, at) => {
       expect(one).toBeCloseTo(known.influence[at] ?? Number.NaN, 5);
     });
   });
@@ -104,13 +104,13 @@ test("of texts is that of their tokens, whatever they are filled up with", async
   const influences = async (model: Model, x: readonly number[], mask?: readonly number[]) => {
     const rows = { x: float32([x.length / 24, 4, 6], x) };
     const texts = memory("texts", mask === undefined ? rows : { ...rows, attention_mask: int64([3, 4], mask) });
-    const found = await blockInfluence(model, waysOf(model), { data: texts, samples: 3 }, completeContext());
-    return [...found.values()];
+    const influences = await blockInfluence(model, waysOf(model), { data: texts, samples: 3 }, completeContext());
+    return [...influences.values()];
   };
   const alone = await influences(tower(vectors), vectors.x.slice(24, 48));
   const filled = await influences(masked, vectors.x, [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]);
   expect(filled).toHaveLength(4);
-  for (const [at, one] of filled.entries()) expect(one).toBeCloseTo(alone[at] ?? Number.NaN, 9);
+  for (const [at, influence] of filled.entries()) expect(influence).toBeCloseTo(alone[at] ?? Number.NaN, 9);
   expect(await influences(masked, vectors.x, new Array(12).fill(1))).not.toEqual(filled);
 });
 
@@ -132,8 +132,8 @@ describe("prune with dropLayers", () => {
       await session.release();
       return y === undefined ? [] : toNumbers(y);
     });
-    const [found, expected] = await Promise.all(answers);
-    expect(found).toEqual(expected);
+    const [outputs, expected] = await Promise.all(answers);
+    expect(outputs).toEqual(expected);
   });
 
   test.each([2, 3])("%d go by their ranks, whatever their places", async (dropLayers) => {
@@ -141,13 +141,13 @@ describe("prune with dropLayers", () => {
     await prune(model, { dropLayers, data });
     const ranks = golden.vectors.influence.map((one, at) => [one, `layers.${at}`] as const).sort(([a], [b]) => b - a);
     const stay = ranks.slice(0, 4 - dropLayers).map(([, name]) => name);
-    expect(left(model)).toEqual(stay.sort());
+    expect(remainingLayers(model)).toEqual(stay.sort());
   });
 
   test("a residual block of a convolutional network goes", async () => {
     const model = images(golden.images);
     await prune(model, { dropLayers: 1, data: dataOf(golden.images, [2, 4, 4]) });
-    expect(left(model)).toEqual(["blocks.0", "blocks.1"]);
+    expect(remainingLayers(model)).toEqual(["blocks.0", "blocks.1"]);
   });
 
   test.each([
@@ -159,7 +159,7 @@ describe("prune with dropLayers", () => {
   ] as const)("%s is refused, and nothing changes", async (_, options, code, message) => {
     const model = tower(golden.vectors);
     await expect(prune(model, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
-    expect(left(model)).toHaveLength(4);
+    expect(remainingLayers(model)).toHaveLength(4);
   });
 
   test("values that are infinite are refused", async () => {

@@ -32,7 +32,7 @@ function tower(count: number): Model {
   return network(parts, { input: ["batch", 4], seed: 3 });
 }
 
-const left = (model: Model): readonly number[] => [
+const remainingLayers = (model: Model): readonly number[] => [
   ...new Set(
     [...model.graph.values()].flatMap(({ name }) => /layers\.(\d+)\.\w+\.weight/.exec(name)?.[1] ?? []).map(Number),
   ),
@@ -81,22 +81,22 @@ describe("keep-layers", () => {
   ])("of seven layers %j are %j, evenly with first and last, unless they are named", async (keep, expected) => {
     const net = tower(7);
     await keepLayers(net, { keep });
-    expect(left(net)).toEqual(expected);
+    expect(remainingLayers(net)).toEqual(expected);
     expect(verify(net)).toEqual([]);
   });
 
   test("what is left computes as if the others were not there", async () => {
-    const [whole, net] = [tower(4), tower(4)];
+    const [original, net] = [tower(4), tower(4)];
     await keepLayers(net, { keep: [0, 3] });
     // A residual layer whose last product is zero hands on what it reads.
     for (const name of ["layers.1.down.weight", "layers.1.down.bias", "layers.2.down.weight", "layers.2.down.bias"]) {
-      const { tensor } = value(whole, name);
-      value(whole, name).tensor = inMemory(zeros("float32", tensor?.dims ?? []));
+      const { tensor } = value(original, name);
+      value(original, name).tensor = inMemory(zeros("float32", tensor?.dims ?? []));
     }
     const [input = ""] = net.graph.feeds.map(({ name }) => name);
     const feeds = { [input]: float32([2, 4], [1, -2, 3, 0.5, 0, 1, -1, 2]) };
     expect(Object.values(await run(net, feeds)).map(toNumbers)).toEqual(
-      Object.values(await run(whole, feeds)).map(toNumbers),
+      Object.values(await run(original, feeds)).map(toNumbers),
     );
   });
 

@@ -84,7 +84,7 @@ describe("unstructured", () => {
   test("global: the least entries, wherever they are", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 0.5, scope: "global", keepMasks: true });
-    // Of 26 entries 13 go: the two zeros of fc1, and 11 of the 12 of fc2.
+    // 13 of 26 entries are removed: the two zeros of fc1, and 11 of the 12 entries of fc2.
     expect(await numbers(net, "fc1.weight_mask")).toEqual([1, 1, 1, 0, 0, 1, 1, 1]);
     expect(await numbers(net, "fc2.weight_mask")).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
     expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
@@ -99,11 +99,11 @@ describe("unstructured", () => {
 
 describe("structured", () => {
   test("the amount may be said with it", async () => {
-    const [one, other] = [parseModel(chain), parseModel(chain)];
-    await prune(one, { structured: 0.5, layers: "fc1" });
+    const [model, other] = [parseModel(chain), parseModel(chain)];
+    await prune(model, { structured: 0.5, layers: "fc1" });
     await prune(other, { structured: true, amount: 0.5, layers: "fc1" });
-    expect(outputs(one)).toMatchObject({ fc1: 2 });
-    expect(printModel(one)).toBe(printModel(other));
+    expect(outputs(model)).toMatchObject({ fc1: 2 });
+    expect(printModel(model)).toBe(printModel(other));
   });
 
   test("uniform: the least channels go, with their biases and what reads them", async () => {
@@ -189,13 +189,13 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 
   test("the norm decides how a channel of one large weight compares to one of many small ones", async () => {
     const text = chain.replace("[3, 1, 1, 0, 0, -2, -4, 4]", "[3, 0, 2, 2, 9, 9, 9, 9]");
-    const left = async (norm: 1 | 2): Promise<number[]> => {
+    const remaining = async (norm: 1 | 2): Promise<number[]> => {
       const net = parseModel(text);
       await prune(net, { amount: 0.25, structured: true, layers: "fc1", norm });
       return numbers(net, "fc1.bias");
     };
-    expect(await left(1)).toEqual([20, 30, 40]);
-    expect(await left(2)).toEqual([10, 30, 40]);
+    expect(await remaining(1)).toEqual([20, 30, 40]);
+    expect(await remaining(2)).toEqual([10, 30, 40]);
   });
 
   test("masked weights count as zeros, and masks are cut with their weights", async () => {
@@ -307,7 +307,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
         ["wide", cut[1]],
       ]);
     }
-    // Of each kind the smallest: 3 and 4 in the narrow layer, 7 and 6 beside it.
+    // The smallest of each kind are removed: 3 and 4 in the narrow layer, 7 and 6 in the other.
     const model = padded();
     await prune(model, { amount: 0.5, structured: true });
     expect(await numbers(model, "narrow.weight")).toEqual([5, 6]);

@@ -25,24 +25,24 @@ const languageModel = (head: string): Model => parseModel(languageText(head));
 
 const tied = `turned = Transpose(table) {perm=[1, 0]}
   logits = MatMul(g, turned)`;
-const own = `head: float32[4, 8] parameter = random(seed 3)
+const separateHead = `head: float32[4, 8] parameter = random(seed 3)
   bias: float32[8] parameter = random(seed 4)
   scores = MatMul(g, head)
   logits = Add(scores, bias)`;
 
 async function logits(model: Model, ids: readonly number[]): Promise<Dense> {
   const session = await createEngine().load(model);
-  const { logits: found = expect.fail("no logits") } = await session.run({ input_ids: int64([1, ids.length], ids) });
+  const { logits: scores = expect.fail("no logits") } = await session.run({ input_ids: int64([1, ids.length], ids) });
   await session.release();
-  return found;
+  return scores;
 }
 
 describe("trimVocabulary", () => {
   test.each([
     ["tied to the table, through a transposition", tied],
-    ["of its own, with a bias", own],
+    ["of its own, with a bias", separateHead],
   ])("a head that is %s has the scores of the tokens that stay", async (_, head) => {
-    const [whole, model] = [languageModel(head), languageModel(head)];
+    const [original, model] = [languageModel(head), languageModel(head)];
     const { changes, scores } = await trimVocabulary(model, kept);
     expect(verify(model)).toEqual([]);
     expect(changes.map(({ what }) => what)).toEqual(["4 of 8 tokens kept", "4 of 8 tokens kept"]);
@@ -50,8 +50,8 @@ describe("trimVocabulary", () => {
     expect(model.graph.value("table")?.tensor?.dims).toEqual([4, 4]);
     expect(model.graph.value("places")?.tensor?.dims).toEqual([8, 4]);
     expect(model.graph.outputs[0]?.type?.dims?.[2]).toBe(4);
-    const wanted = takeIndices(await logits(whole, [7, 2, 0, 3]), 2, kept);
-    expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(wanted));
+    const expected = takeIndices(await logits(original, [7, 2, 0, 3]), 2, kept);
+    expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(expected));
   });
 
   test("a head that scores what comes after the last token alone has the scores of the tokens that stay", async () => {
@@ -62,11 +62,11 @@ describe("trimVocabulary", () => {
   h1 = Squeeze(one, axes)
   logits = MatMul(h1, head)`;
     const text = (head: string) => parseModel(languageText(head).replace("[batch, sequence, 8]", "[batch, 8]"));
-    const [whole, model] = [text(head), text(head)];
+    const [original, model] = [text(head), text(head)];
     const { scores } = await trimVocabulary(model, kept);
     expect([...scores]).toEqual([["logits", 1]]);
-    const wanted = takeIndices(await logits(whole, [7, 2, 0, 3]), 1, kept);
-    expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(wanted));
+    const expected = takeIndices(await logits(original, [7, 2, 0, 3]), 1, kept);
+    expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(expected));
   });
 
   test("a head that is filled up beyond the table is refused: its scores would keep their old ids", async () => {

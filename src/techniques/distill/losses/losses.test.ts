@@ -37,7 +37,7 @@ graph (nothing: float32[N]) -> (zero: float32[]) {
   return model;
 }
 
-const of = (inputs: Case["inputs"], whose: string): ReadonlyMap<string, GoldenTensor> =>
+const tensorsOf = (inputs: Case["inputs"], whose: string): ReadonlyMap<string, GoldenTensor> =>
   new Map(Object.entries(inputs).filter(([name]) => name.startsWith(whose)));
 
 /** Tensors that a loss learns, by the names that PyTorch's case gives them. */
@@ -51,7 +51,7 @@ const learned: Readonly<Record<string, string>> = {
 
 /** Value and gradients of a loss as text, on tensors of student and teacher. */
 async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly Model[]) {
-  const student = of(inputs, "student");
+  const student = tensorsOf(inputs, "student");
   const samples = [...student.values()][0]?.shape[0] ?? 1;
   const { mask, labels } = inputs;
   const batch: Batch = {
@@ -65,26 +65,26 @@ async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly M
     parameters,
   });
   try {
-    const found = new Map<string, Float64Array>();
-    const own = Object.entries(learned).flatMap(([name, ending]) => {
+    const gradients = new Map<string, Float64Array>();
+    const learnedInputs = Object.entries(learned).flatMap(([name, ending]) => {
       const trained = step.parameters.find((each) => step.own.has(each.name) && each.name.endsWith(ending));
-      const given = inputs[name];
-      if (trained === undefined || given === undefined) return [];
-      trained.values.set(goldenNumbers(given));
+      const tensor = inputs[name];
+      if (trained === undefined || tensor === undefined) return [];
+      trained.values.set(goldenNumbers(tensor));
       return [[name, trained] as const];
     });
     const value = await step.run(batch);
-    for (const [name, { gradient }] of own) found.set(name, Float64Array.from(gradient));
+    for (const [name, { gradient }] of learnedInputs) gradients.set(name, Float64Array.from(gradient));
     for (const { name, gradient } of step.parameters)
-      if (!step.own.has(name)) found.set(name.replace(/\.stored$/, ""), Float64Array.from(gradient));
-    return { value, gradients: found };
+      if (!step.own.has(name)) gradients.set(name.replace(/\.stored$/, ""), Float64Array.from(gradient));
+    return { value, gradients };
   } finally {
     await step.release();
   }
 }
 
-/** What text says of each loss of the golden cases, with the published weights left out. */
-const said: Readonly<Record<string, (options: Case["options"]) => string>> = {
+/** The text of each loss of the golden cases, without the published weights. */
+const texts: Readonly<Record<string, (options: Case["options"]) => string>> = {
   hinton: ({ T = 1, alpha = 0, beta = 1 }) =>
     `${beta} * hinton(temperature=${T})${alpha > 0 ? ` + ${alpha} * cross-entropy` : ""}`,
   "logit-mse": () => "logit-mse",
@@ -135,16 +135,19 @@ interface Golden {
 
 const published = (golden<Golden>("distillation")?.cases ?? []).map((one) => ({
   ...(one.loss === "pkd" ? flat(one) : one),
-  text: said[one.loss]?.(one.options) ?? "",
+  text: texts[one.loss]?.(one.options) ?? "",
 }));
-const own = JSON.parse(
+const customGolden = JSON.parse(
   readFileSync(new URL("../../../../test/golden/distillation.generated.json", import.meta.url), "utf8"),
 ) as Golden;
-const all = [...published.filter(({ text }) => text !== ""), ...own.cases.map((one) => ({ ...one, text: one.loss }))];
+const all = [
+  ...published.filter(({ text }) => text !== ""),
+  ...customGolden.cases.map((one) => ({ ...one, text: one.loss })),
+];
 
 describe("value and gradient are PyTorch's", () => {
   test.each(all.map((one) => [`${one.loss}: ${one.name}`, one] as const))("%s", async (_, one) => {
-    const theirs = of(one.inputs, "teacher");
+    const theirs = tensorsOf(one.inputs, "teacher");
     const parted = [...theirs.keys()].every((name) => /_\d$/.test(name));
     const teachers = parted ? [...theirs].map((each) => answering(new Map([each]))) : [answering(theirs)];
     const { value, gradients } = await lossOf(withTeacher(one.text), one.inputs, teachers);
@@ -174,7 +177,7 @@ const numbers = (shape: readonly number[], seed = 0): GoldenTensor => {
 };
 const between = (text: string, student: readonly number[], teacher: readonly number[], more: Case["inputs"] = {}) => {
   const inputs = { student: numbers(student), teacher: numbers(teacher, 1), ...more };
-  return lossOf(text, inputs, [answering(of(inputs, "teacher"))]);
+  return lossOf(text, inputs, [answering(tensorsOf(inputs, "teacher"))]);
 };
 const named = "student=student, teacher=teacher";
 
@@ -258,7 +261,9 @@ test.each(["rkd-angle", "similarity-preserving", "pkt", "correlation-congruence"
       student: { dtype: "float64", shape: [5, 3], data: rows.flat() },
       teacher: numbers([5, 3], 1),
     };
-    const { value, gradients } = await lossOf(`1 * ${loss}(${named})`, inputs, [answering(of(inputs, "teacher"))]);
+    const { value, gradients } = await lossOf(`1 * ${loss}(${named})`, inputs, [
+      answering(tensorsOf(inputs, "teacher")),
+    ]);
     expect(value).toBeGreaterThan(0);
     const moved = [...(gradients.get("student") ?? [])].map(Math.abs);
     expect(Math.max(...moved)).toBeLessThan(10);
@@ -282,10 +287,10 @@ graph (x: float32[batch, 4, ${area}]) -> (logits) {
 }`);
   const batch: Batch = { x: float32([8, 4, 20], numbers([8, 4, 20]).data.map(Number)) };
   const stepFor = async (loss: string, student: number, teacher: number) => {
-    const told: string[] = [];
-    const log = ({ text }: { readonly text: string }) => void told.push(text);
+    const messages: string[] = [];
+    const log = ({ text }: { readonly text: string }) => void messages.push(text);
     const against = distillation({ teacher: signals(teacher), loss: `${loss}(student=h, teacher=h)` });
-    return { step: await createStep(signals(student), batch, { loss: against }, { log }), told };
+    return { step: await createStep(signals(student), batch, { loss: against }, { log }), told: messages };
   };
 
   test.each([6, 12])("are projected, also onto %i", async (teacher) => {
