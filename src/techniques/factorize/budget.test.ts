@@ -58,9 +58,9 @@ it("counts excluded layers in the budget, and allows layers rules of their own",
   await factorize(model, { budget: 0.7, except: "c" });
   expect(dims(model, "c.weight")).toEqual([24, 16, 1, 1]);
   expect(weightsOf(model) / before).toBeLessThanOrEqual(0.7);
-  const model = convolutions();
-  await factorize(model, { budget: 0.9, overrides: { c: { rank: 2 } } });
-  expect(dims(model, "c.down.weight")).toEqual([2, 16, 1, 1]);
+  const withOverride = convolutions();
+  await factorize(withOverride, { budget: 0.9, overrides: { c: { rank: 2 } } });
+  expect(dims(withOverride, "c.down.weight")).toEqual([2, 16, 1, 1]);
   const half = convolutions();
   await factorize(half, { layers: "c", overrides: { c: { budget: 0.5 } } });
   // The weights of c are 24 × 16, and those of a rank 24 + 16.
