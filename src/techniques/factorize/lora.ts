@@ -50,7 +50,7 @@ import {
   warnOfUnfused,
   weightName,
 } from "./adapters.ts";
-import { partDims } from "./chain.ts";
+import { factorType, partDims } from "./chain.ts";
 import { insertErrors } from "./error-adapters.ts";
 
 const loraOptions = v.pipe(
