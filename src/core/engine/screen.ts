@@ -1,6 +1,6 @@
 /**
- * Rejects models that the runtime cannot handle: output types that abort the process (4-bit integers) or are rejected by number, functions that
- * expand to too many nodes, and values larger than the machine's memory.
+ * Rejects models that the runtime cannot handle. Some output types abort the process (4-bit integers), others are rejected by number.
+ * Functions can expand to too many nodes, and values can be larger than the machine's memory.
  */
 import type { InferenceSession } from "onnxruntime-node";
 import { machineMemory } from "#platform";
@@ -86,7 +86,7 @@ export function screenSession(session: InferenceSession): void {
 
 /**
  * Returns a copy with an empty sequence as its first output. onnxruntime-node copies all outputs, even those in given buffers, which takes up to a
- * tenth of a training step; it stops at an output that is not a tensor. Opsets without sequences get a plain copy.
+ * tenth of a training step. It stops copying at an output that is not a tensor. Opsets without sequences get a plain copy.
  */
 export function withListFirst(model: Model): Model {
   const copy = model.clone();

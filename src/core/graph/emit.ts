@@ -86,7 +86,7 @@ export type Emit = {
 } & EmitTools;
 
 export interface EmitTools {
-  /** Adds a node with several outputs; `outputs` counts them, or tells which are wanted and returned. */
+  /** Adds a node with several outputs. `outputs` is their number, or marks the outputs that are created and returned. */
   many<Op extends OpName, const Outputs extends number | readonly boolean[]>(
     op: Op,
     inputs: readonly Input[],

@@ -3,7 +3,7 @@
  *      ŵ = s · clip(⌊w / s⌋ + h, low, high),     h = clip(σ(v) (ζ − γ) + γ, 0, 1),     ζ = 1.1, γ = −0.1
  *      min  Σ over rows (ŵ − w) G (ŵ − w)ᵀ / n  +  λ Σ (1 − |2h − 1|^β),                n = mean of s² · mean of G's diagonal
  * by Adam over v, with G = Σ x xᵀ: a step is one product. The regularizer starts after a fifth of the steps; then β falls from 20 to 2 along a
- * cosine. Then single weights change sides while the error falls. If the layer must match the original on other inputs, the half gradient at ŵ = w is
+ * cosine. Then individual weights are rounded the other way as long as the error falls. If the layer must match the original on other inputs, the half gradient at ŵ = w is
  * `slope`. The paper has n = 1 and λ = 0.01 for 10,000 steps of 0.001; n makes rows independent of the input scale and allows fewer steps.
  */
 import { type Matrix, type Multiply, matrix } from "./matrix.ts";

@@ -1,6 +1,6 @@
 /**
- * Spreads one budget over several items with the least total loss. Each item stays unchanged or takes one of its offers (cost, loss), in the order
- * of Δ loss / Δ cost on their lower convex hulls: optimal up to the last move (Everett 1963, generalized Lagrange multipliers).
+ * Spreads one budget over several items with the least total loss. Each item stays unchanged or takes one of its offers (cost, loss). Moves are made
+ * in the order of Δ loss / Δ cost on the lower convex hulls, which is optimal up to the last move (Everett 1963, generalized Lagrange multipliers).
  */
 
 export interface Offer<T> {

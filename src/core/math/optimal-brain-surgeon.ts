@@ -13,7 +13,7 @@ import { axpy } from "./vector.ts";
 /** The number of columns between two products. */
 const blockSize = 128;
 
-/** The share of the mean of H's diagonal that is added to it: with few samples, H is singular. */
+/** The share of the mean of H's diagonal that is added to the diagonal, because H is singular with few samples. */
 const damping = 0.01;
 
 /** Returns a matrix with a damped diagonal. @param of The matrix whose mean is used. */

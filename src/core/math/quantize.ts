@@ -1,6 +1,6 @@
 /**
- * Affine quantization x ≈ (q - zero point) · scale, exactly as in ONNX Runtime: divides in float32 and rounds half to even, because multiplying by
- * the reciprocal differs. (A float64 quotient of float32 numbers, rounded to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
+ * Affine quantization x ≈ (q - zero point) · scale, exactly as in ONNX Runtime. It divides in float32 and rounds half to even: multiplying by
+ * the reciprocal would differ. (A float64 quotient of float32 numbers, rounded to float32, is the float32 quotient: 53 ≥ 2 · 24 + 2 bits.)
  */
 import { PithError } from "../errors.ts";
 import { integerRange } from "../tensor/convert.ts";

@@ -1,6 +1,6 @@
 /**
- * Saves weights in separate files: under an unused name first, then the model that refers to them, and then, in consistent steps, under their final
- * name, because two files cannot be replaced at once.
+ * Saves weights in separate files. Two files cannot be replaced at once, so weights are written under an unused name, followed by the model that
+ * refers to them. Then the weights get their final names in consistent steps.
  */
 import { folderOf, joinPath, ownedEnding, type Parts, renameWhileRead, writeFilesAtomically } from "#platform";
 import { allValues, type Value } from "../graph/graph.ts";

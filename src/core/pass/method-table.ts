@@ -1,8 +1,8 @@
-/** Tables of named methods, one of which an option takes, or a custom one. */
+/** Options whose value is the name of a method, or a custom method. */
 import * as v from "valibot";
+import { type Does, isMethod, memberOf } from "./custom-methods.ts";
 import { modulePath } from "./modules.ts";
 import type { Meanings } from "./options.ts";
-import { type Does, isMethod, memberOf } from "./own-methods.ts";
 
 interface Kind {
   readonly kind: string;

@@ -4,10 +4,10 @@ import * as v from "valibot";
 import { importModule } from "#platform";
 import { asPithError, PithError } from "../errors.ts";
 import { Model } from "../graph/model.ts";
-import { nearest } from "../graph/nearest.ts";
 import { understood } from "./options.ts";
 import type { OptionValues } from "./pass.ts";
-import { takes } from "./schema.ts";
+import { nodesAt } from "./schema.ts";
+import { didYouMean } from "./suggest-option.ts";
 
 const path = /\.m?[jt]s$/;
 
@@ -22,9 +22,7 @@ export function modulePath(
   words: readonly string[] = [],
 ): v.GenericSchema<string & Record<never, never>, string> {
   const read = (given: string): void => {
-    const meant = nearest(given, words);
-    const hint = meant === undefined ? undefined : `Did you mean "${meant}"?`;
-    if (!path.test(given)) throw new PithError("E_OPTION", message, { hint });
+    if (!path.test(given)) throw new PithError("E_OPTION", message, { hint: didYouMean(given, words) });
   };
   const schema = v.pipe(v.string(), understood(read));
   schemas.add(schema);
@@ -32,7 +30,7 @@ export function modulePath(
 }
 
 export function isModule(schema: v.GenericSchema, name: string, value: unknown): value is string {
-  return typeof value === "string" && path.test(value) && takes(schema, [name], (one) => schemas.has(one));
+  return typeof value === "string" && path.test(value) && nodesAt(schema, [name]).some((node) => schemas.has(node));
 }
 
 /**
@@ -77,7 +75,7 @@ export async function openModels(
   options: OptionValues,
   open: (path: string) => Promise<Model>,
 ): Promise<Record<string, unknown>> {
-  const isModel = (path: readonly (string | number)[]) => takes(schema, path, (one) => ofModels.has(one));
+  const isModel = (path: readonly (string | number)[]) => nodesAt(schema, path).some((node) => ofModels.has(node));
   const openPath = (value: unknown) => (typeof value === "string" ? open(value) : value);
   const opened: Record<string, unknown> = { ...options };
   for (const [name, value] of Object.entries(options)) {

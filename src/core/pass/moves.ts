@@ -6,7 +6,7 @@ import type { OptionValues } from "./pass.ts";
 export interface Move {
   readonly name: string;
   readonly options: OptionValues;
-  /** A recipe has at most one structure and one number format. Healing comes between, one of each family; training can follow the format. */
+  /** A recipe has at most one structure and one number format. Recovery steps come between them, one of each family; training can follow the format. */
   readonly kind: "structure" | "healing" | "numbers";
   /** Moves of one family differ only in degree. */
   readonly family: string;
@@ -14,21 +14,21 @@ export interface Move {
   readonly left?: number;
   /** For a number format: the part of `left` that does not depend on the weights: nodes, names, scales (default: 0). */
   readonly fixed?: number;
-  /** For a number format: its loss relative to others of its family, of which a search tries one first and the others by its result. */
+  /** For a number format: its loss relative to others of its family. A search tries one of a family first and chooses others by its result. */
   readonly loses?: number;
-  /** For healing: the estimated share of a loss that it recovers. */
+  /** For recovery steps: the estimated share of a loss that they recover. */
   readonly heals?: number;
   /** The estimated work, in runs of the original on one sample. */
   readonly runs: number;
-  /** If it misses the goal, layers fall back to less lossy forms. */
+  /** Whether layers fall back to less lossy forms if the result misses the goal. */
   readonly spares?: boolean;
   /** The bits of each layer are chosen for a file of this many bytes. */
   readonly bytes?: number;
-  /** For a number format: healing that `trains` can follow. */
+  /** For a number format: whether a recovery step that trains can follow. */
   readonly isTrainable?: boolean;
-  /** Useless without training. */
+  /** Whether the result is useless without training. */
   readonly needsTraining?: boolean;
-  /** For healing and number formats: it trains on all training samples, so a search tries it after cheaper ones. */
+  /** For recovery steps and number formats: whether they train on all training samples, so that a search tries them after cheaper ones. */
   readonly trains?: boolean;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Exporter metadata (stack traces, classes, folded tensors) that no runtime reads. It can be most of a small file.
+ * Exporter metadata (stack traces, classes, folded tensors) that no runtime reads. It can be the largest part of a small file.
  *      "pkg.torch.onnx.stack_trace": 'File "model.py", line 26, in forward …'     →     (removed)
- * What names layers stays, and so does what a user can have written: metadata of the model and other keys and texts.
+ * Names of layers and everything that a user can have written stay: metadata of the model, other keys and texts.
  */
 import { scopesKey } from "../analysis/layer-names.ts";
 import { allGraphs, type Carried, describe } from "../graph/graph.ts";

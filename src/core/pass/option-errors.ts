@@ -2,10 +2,9 @@
 
 import * as v from "valibot";
 import { stripPeriod } from "../errors.ts";
-import { allNearest } from "../graph/nearest.ts";
 import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
-import { unknownOptionHint } from "./suggest-option.ts";
+import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
 
 export interface Misfit {
   /** For a missing option, the path that it would have. */
@@ -67,7 +66,7 @@ export function misfitOf(
     hint:
       rejection?.hint ??
       insteadAt(schema, path)[String(issue.input)] ??
-      (typeof issue.input === "string" ? meant(issue.input, words) : undefined),
+      (typeof issue.input === "string" ? didYouMean(issue.input, words) : undefined),
   };
 }
 
@@ -86,12 +85,6 @@ export function unknownName(
         : `there is no "${last}" here, only ${names.join(", ")}`,
     hint: unknownOptionHint(last, names),
   };
-}
-
-/** Asks for the accepted words that are most similar to the typed one. */
-function meant(typed: string, names: readonly string[]): string | undefined {
-  const similar = allNearest(typed, names).filter((name) => name !== typed);
-  return similar.length === 0 ? undefined : `Did you mean ${similar.map((name) => `"${name}"`).join(" or ")}?`;
 }
 
 /** Returns the most informative issue: a mistyped name rather than a missing one, and of a union the member that looked inside the value. */

@@ -29,7 +29,7 @@ export interface Meanings {
 export const described = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   v.pipe(schema, v.description(text), v.metadata({ ...facts }));
 
-/** The same for an optional option without a default. */
+/** As `described`, for an optional option without a default. */
 export const option = <S extends v.GenericSchema>(schema: S, text: string, facts: FlagMetadata = {}) =>
   described(v.optional(schema), text, facts);
 
@@ -65,7 +65,7 @@ const readers = new WeakMap<object, Reader>();
 
 /** Rejects a value with the error that `read` throws, so that option languages are parsed before any work. The caller adds the option's name. */
 export function understood<T>(read: (given: T) => unknown) {
-  const refused = (given: T): PithError | undefined => {
+  const refuse = (given: T): PithError | undefined => {
     try {
       read(given);
       return undefined;
@@ -74,10 +74,10 @@ export function understood<T>(read: (given: T) => unknown) {
       throw error;
     }
   };
-  const requirement = (given: T): boolean => refused(given) === undefined;
-  readers.set(requirement, refused as Reader);
+  const requirement = (given: T): boolean => refuse(given) === undefined;
+  readers.set(requirement, refuse as Reader);
   return v.check<T, (issue: v.CheckIssue<T>) => string>(requirement, ({ input }) =>
-    stripPeriod(refused(input)?.sentence ?? ""),
+    stripPeriod(refuse(input)?.sentence ?? ""),
   );
 }
 

@@ -1,4 +1,4 @@
-/** A pass is callable and has metadata, which library, command line and recipes share. */
+/** A pass is a function with metadata that the library, the command line and recipes share. */
 import * as v from "valibot";
 import { infer } from "../analysis/infer.ts";
 import { restate } from "../analysis/stale-types.ts";
@@ -50,7 +50,7 @@ export const changeText = ({ what, decidedBy }: Change): string =>
 
 /** The `kind` of a change that removes an input or output of the model. */
 export const noLongerThere = "no longer there";
-/** The `kind` of a change after which layers compute other values than the original's, but the model the same. */
+/** The `kind` of a change that alters the values of layers, but not the outputs of the model. */
 export const movedFactors = "scaled";
 
 export interface Outcome {
@@ -60,7 +60,7 @@ export interface Outcome {
   readonly learnt?: Learnt | undefined;
 }
 
-/** The number of samples that a pass learned from, if known; `checked`: of others, which decided what was kept. */
+/** The number of samples that a pass learned from, if known. `checked` counts other samples, which decided whether changes were kept. */
 export interface Learnt {
   readonly fitted: number | undefined;
   readonly checked: number | undefined;
@@ -99,9 +99,9 @@ export interface PassDescription {
   checkReference?(model: Model, reference: Model, options: OptionValues): Promise<void>;
   /** Checks a copy of the model before any slow work. @throws PithError if the options do not fit */
   checkModel?(copy: Model, options: OptionValues): Promise<void>;
-  /** Returns whether it makes the model smaller before training: its loss is then judged only if a goal is given. */
+  /** Returns whether the pass makes the model smaller before training. Its loss is then checked only if a goal is given. */
   cutsFirst?(options: OptionValues): boolean;
-  /** The result is untrained, so no loss is judged. */
+  /** The result is untrained, so its loss is not checked. */
   readonly beginsAnew?: true;
   /** The result must have a smaller file. */
   readonly makesSmaller?: "file";
@@ -114,7 +114,7 @@ export interface PassDescription {
   faster?(options: OptionValues): string | undefined;
   /** Returns less lossy overrides for a layer, the least lossy last. */
   milderForms?(options: OptionValues, change: Change): readonly OptionValues[];
-  /** Returns settings that lose less than the given ones, the least lossy last: tried before `milderForms`. */
+  /** Returns less lossy settings, the least lossy last. They are tried before `milderForms`. */
   milderSettings?(options: OptionValues): readonly OptionValues[];
   /** Returns settings of the method whose results compress best, the least lossy last. @throws PithError if the options exclude it. */
   downloadSettings?(options: OptionValues): readonly OptionValues[];
@@ -166,7 +166,7 @@ export interface NextFiles {
   readonly data: string;
   /** Whether weights of the result are floats, which can be trained. */
   readonly trainable: boolean;
-  /** Whether samples showed that it meets its goal. */
+  /** Whether samples showed that the result meets its goal. */
   readonly holds: boolean;
 }
 
@@ -187,7 +187,7 @@ export interface Pass<S extends v.GenericSchema = v.GenericSchema, R extends Out
   readonly options: S;
 }
 
-/** Any pass: it checks its options itself. */
+/** A pass of unknown options, which it checks itself. */
 export interface AnyPass extends PassDescription {
   (...rest: never[]): Promise<Outcome>;
   readonly options: v.GenericSchema;
@@ -198,8 +198,8 @@ export const contract = { checked: false };
 
 /**
  * Makes a pass from its definition.
- * A call checks the options first: E_OPTION names the option and what it accepts, or a concurrent pass on the same model. New nodes record
- * the pass in their metadata. With `contract.checked`, the result must verify, and a pass that reports no change must have changed nothing.
+ * A call first checks its options. E_OPTION names an invalid option and the accepted values, or a concurrent pass on the same model. New nodes
+ * record the pass in their metadata. With `contract.checked`, the result must verify, and a pass that reports no change must change nothing.
  */
 export function definePass<S extends v.GenericSchema, R extends Outcome>(definition: PassDefinition<S, R>): Pass<S, R> {
   const { run, ...description } = definition;
@@ -236,7 +236,7 @@ export function definePass<S extends v.GenericSchema, R extends Outcome>(definit
   return Object.assign(call, description);
 }
 
-/** Stored in the context for nested passes: the graph that the outer pass changes, so that they may change it. */
+/** The key in the context of nested passes for the graph that the outer pass changes, which they may change, too. */
 const changing = Symbol("changing");
 type Inside = Partial<Context> & { readonly [changing]?: Graph };
 

@@ -39,15 +39,6 @@ export function namesAt(schema: v.GenericSchema, path: readonly (string | number
   return [...entriesAt(schema, path).keys()];
 }
 
-/** Returns whether one of the schemas of an option at a path satisfies `is`. */
-export function takes(
-  schema: v.GenericSchema,
-  path: readonly (string | number)[],
-  is: (schema: object) => boolean,
-): boolean {
-  return nodesAt(schema, path).some(is);
-}
-
 /** Returns the kind of numbers that an option accepts; undefined for none. */
 export function numbersAt(schema: v.GenericSchema, path: readonly (string | number)[]): "any" | "whole" | undefined {
   const numbers = nodesAt(schema, path).filter(({ type }) => type === "number");
@@ -68,7 +59,8 @@ export function insteadAt(
   return Object.assign({}, ...parts.map(({ metadata }) => metadata?.instead));
 }
 
-function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
+/** Returns the schemas of an option at a path, including wrapped ones and union members. */
+export function nodesAt(schema: v.GenericSchema, path: readonly (string | number)[]): readonly SchemaNode[] {
   let nodes = open(schema as SchemaNode);
   for (const key of path) {
     nodes = nodes.flatMap((node) => {

@@ -1,5 +1,5 @@
 /** Suggests an option for a mistyped name, or for a name that other tools use. */
-import { nearest } from "../graph/nearest.ts";
+import { allNearest, nearest } from "../graph/nearest.ts";
 
 /** Other tools' option names, in lower case without hyphens, and their names here. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
@@ -54,6 +54,12 @@ const removed: ReadonlyMap<string, readonly [beside: string, advice: string]> = 
   ["rates", ["momentum", "It was removed: `except` freezes layers, and `layers` trains only these."]],
   ["frozencache", ["momentum", "It was removed: outputs of frozen parts are cached if that saves time."]],
 ]);
+
+/** Asks for the accepted words that are most similar to the typed one. */
+export function didYouMean(typed: string, words: readonly string[]): string | undefined {
+  const similar = allNearest(typed, words).filter((word) => word !== typed);
+  return similar.length === 0 ? undefined : `Did you mean ${similar.map((word) => `"${word}"`).join(" or ")}?`;
+}
 
 /**
  * Returns a hint for an unknown option. The intended name is found by spelling (`learning_rate`, `--learning-rate`), by another

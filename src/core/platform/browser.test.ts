@@ -5,8 +5,8 @@ import * as node from "./node.ts";
 
 afterEach(() => vi.unstubAllGlobals());
 
-test("saving names what gives the bytes", async () => {
-  await expect(async () => writeFileAtomically("a.onnx", [])).rejects.toMatchObject({
+test("rejects saving with a hint to encodeToBytes", async () => {
+  await expect(async () => writeFileAtomically("a.onnx")).rejects.toMatchObject({
     code: "E_UNSUPPORTED",
     hint: expect.stringContaining("encodeToBytes(model)"),
   });

@@ -2,7 +2,7 @@
 import { type ErrorCode, errorMessage, PithError, stripPeriod } from "../errors.ts";
 import { concatenated, hexadecimal } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
-import type { Chunks, Digest, Encoding, Parts, ScratchFile } from "./files.ts";
+import type { Digest, Parts, ScratchFile } from "./files.ts";
 import { damaged, imageHeader, type Pixels } from "./image.ts";
 import { blobSource, urlBeside, urlSource } from "./sources.ts";
 import type { Thread } from "./threads.ts";
@@ -21,35 +21,26 @@ export function openBeside(owner: string, location: string): Promise<ByteSource>
   return urlBeside(absolute(owner), location);
 }
 
-export const pathOf = async (_source: ByteSource): Promise<string | undefined> => undefined;
+export const pathOf = async (): Promise<string | undefined> => undefined;
 
 const inMemory = "Keep the result in memory.";
 
-export function writeFileAtomically(path: string, _parts: Parts): Promise<void> {
-  return refuse(
-    `"${path}" cannot be written in a browser.`,
-    "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.",
-  );
-}
+const unwritable = (path: string, hint: string): Promise<never> =>
+  refuse(`"${path}" cannot be written in a browser.`, hint);
 
-export const appendFile = (path: string, _data: string | Uint8Array): Promise<void> =>
-  refuse(`"${path}" cannot be written in a browser.`, "Leave the file out.");
+const asDownload = "`await encodeToBytes(model)` gives the bytes of a model: offer them as a download.";
 
-export function writeFilesAtomically(
-  files: readonly (readonly [path: string, parts: Parts])[],
-  _links?: "followed" | "replaced",
-): Promise<void> {
-  return writeFileAtomically(files.map(([path]) => path).join('", "'), []);
-}
+export const writeFileAtomically = (path: string): Promise<void> => unwritable(path, asDownload);
+export const writeFilesAtomically = (files: readonly (readonly [path: string, parts: Parts])[]): Promise<void> =>
+  unwritable(files.map(([path]) => path).join('", "'), asDownload);
+export const renameWhileRead = (_from: string, to: string): Promise<void> => unwritable(to, asDownload);
+export const appendFile = (path: string): Promise<void> => unwritable(path, "Leave the file out.");
 
-export const renameWhileRead = (_from: string, to: string, _between: () => Promise<void>): Promise<void> =>
-  writeFileAtomically(to, []);
-
-// Nothing is written here, so nothing is left behind.
-export const removeLeftovers = async (_path: string): Promise<void> => {};
-export const isLeftBehind = async (_path: string, _ending: string): Promise<boolean> => false;
+// Browsers write no files, so there are no leftovers of killed processes.
+export const removeLeftovers = async (): Promise<void> => {};
+export const isLeftBehind = async (): Promise<boolean> => false;
 export const ownedEnding = (): string => "";
-export const temporaryOf = (_file: string): { readonly name: string; readonly ending: string } | undefined => undefined;
+export const temporaryOf = (): undefined => undefined;
 
 export async function readFile(path: string): Promise<Uint8Array> {
   const source = await openFile(path);
@@ -70,13 +61,8 @@ export async function fileKind(path: string): Promise<"file" | "folder" | "other
 export const makeFolder = (path: string): Promise<void> =>
   refuse(`The folder "${path}" cannot be made in a browser.`, inMemory);
 
-export const touchFile = async (_path: string): Promise<void> => {};
-export const trimFolder = async (
-  _folder: string,
-  _most: number,
-  _isOwn: (path: string) => boolean,
-  _needed?: ReadonlySet<string>,
-): Promise<readonly string[]> => [];
+export const touchFile = async (): Promise<void> => {};
+export const trimFolder = async (): Promise<readonly string[]> => [];
 
 export const claimFolder = (folder: string): Promise<() => void> =>
   refuse(`The folder "${folder}" cannot be written in a browser.`, inMemory);
@@ -86,17 +72,16 @@ export const temporaryFolder = (): Promise<{ readonly path: string; remove(): Pr
 
 export function scratchFile(): Promise<ScratchFile> {
   return refuse(
-    "What does not fit in memory cannot be kept in a file in a browser.",
+    "Data that does not fit in memory cannot be stored in a file in a browser.",
     "Use fewer samples, or run it in Node.",
   );
 }
 
-export const leavesFolder = async (_folder: string, _name: string): Promise<boolean> => false;
+export const leavesFolder = async (): Promise<boolean> => false;
 
 export const realPath = async (path: string): Promise<string> => absolute(path);
 
-export const renameFile = (_from: string, to: string): Promise<void> =>
-  refuse(`"${to}" cannot be written in a browser.`, inMemory);
+export const renameFile = (_from: string, to: string): Promise<void> => unwritable(to, inMemory);
 
 /** Web Crypto hashes only complete data. */
 export function sha256(): Digest {
@@ -170,8 +155,8 @@ export function threadCount(): number {
 /** Browsers do not report it. */
 export const processorTime = (): number | undefined => undefined;
 
-/** None: only the bundler knows the addresses of a page's modules. */
-export const startThread = (_module: URL): Thread | undefined => undefined;
+/** Browsers start no threads: only the bundler knows the addresses of a page's modules. */
+export const startThread = (): Thread | undefined => undefined;
 
 /** Browsers do not report it; a tab can usually use some gigabytes. */
 export const availableMemory = (): number => 4 * 2 ** 30;
@@ -182,12 +167,12 @@ export const machineMemory = (): number => 2 ** 32;
 /** The WebAssembly runtime has no telemetry. */
 export const disableTelemetry = async (): Promise<void> => {};
 
-export const compressedSize = (_chunks: () => Chunks, _encoding: Encoding): Promise<number> =>
+export const compressedSize = (): Promise<number> =>
   refuse("Browsers have no brotli compressor.", "Measure the raw size, or compress in Node.");
 
 // biome-ignore lint/correctness/useYield: it only fails.
-export async function* compressed(chunks: () => Chunks, encoding: Encoding): AsyncIterable<Uint8Array> {
-  await compressedSize(chunks, encoding);
+export async function* compressed(): AsyncIterable<Uint8Array> {
+  await compressedSize();
 }
 
 /** Unpacks a gzip file lazily, in pieces; fails with the browser's error for damaged bytes. */

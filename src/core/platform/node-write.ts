@@ -28,8 +28,8 @@ import { FileSource } from "./node-source.ts";
 const bufferBytes = 2 ** 18;
 
 /**
- * The bytes per system write. Linux tries to allocate a memory block of that length, and blocks above 32 KiB become rare: longer writes took up to
- * three times as long for files of some gigabytes. Shorter ones need more calls.
+ * The bytes per system write. Linux tries to allocate a memory block of that length, and blocks above 32 KiB become rare. Longer writes took up to
+ * three times as long for files of some gigabytes; shorter ones need more calls.
  */
 const writeBytes = 2 ** 15;
 

@@ -4,7 +4,7 @@ import { brokenNumbers } from "../../core/analysis/weight.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { statisticOf } from "../../core/pass/own-methods.ts";
+import { statisticOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -7,7 +7,7 @@ import { joinList, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Cut } from "../../core/math/smallest.ts";
 import { counted, integer } from "../../core/numbers.ts";
-import { awaitedAnswerOf } from "../../core/pass/own-methods.ts";
+import { awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
 import type { Change, Context } from "../../core/pass/pass.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";

@@ -12,7 +12,7 @@ import { emitInto } from "../../core/graph/emit.ts";
 import type { Node } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parameter } from "../../core/graph/role.ts";
-import { statisticOf } from "../../core/pass/own-methods.ts";
+import { statisticOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, isFloat } from "../../core/tensor/convert.ts";
 import { int64 } from "../../core/tensor/dense.ts";

@@ -13,7 +13,7 @@ import { brokenNumbers } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { Miss, PithError, stripPeriod } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { awaitedAnswerOf } from "../../core/pass/own-methods.ts";
+import { awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { toFloats } from "../../core/tensor/convert.ts";
 import { random } from "../../core/tensor/random.ts";

@@ -13,7 +13,7 @@ import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
 import type { Scores } from "../../core/math/smallest.ts";
-import { answerOf, areMatrices, statisticOf } from "../../core/pass/own-methods.ts";
+import { answerOf, areMatrices, statisticOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/batches/types.ts";

@@ -8,8 +8,8 @@
  */
 import * as v from "valibot";
 import { cutLeast } from "../../core/math/smallest.ts";
+import { isMethod } from "../../core/pass/custom-methods.ts";
 import { modulePath } from "../../core/pass/modules.ts";
-import { isMethod } from "../../core/pass/own-methods.ts";
 import { joined } from "../../core/tensor/dense.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import type { MatrixMask, Pattern } from "../calibrate/solver.ts";

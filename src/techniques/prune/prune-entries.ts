@@ -4,7 +4,7 @@ import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Matrix } from "../../core/math/matrix.ts";
 import { cutLeast, cutSmallest, type Mask, type Scores } from "../../core/math/smallest.ts";
-import { answerOf, areMatrices, awaitedAnswerOf } from "../../core/pass/own-methods.ts";
+import { answerOf, areMatrices, awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory } from "../../core/tensor/dense.ts";

@@ -15,7 +15,7 @@ import { noLayers } from "../../core/analysis/no-layers.ts";
 import { isNamed, ownOptions, type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { formatReason, Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { answerOf } from "../../core/pass/own-methods.ts";
+import { answerOf } from "../../core/pass/custom-methods.ts";
 import type { Context, Outcome } from "../../core/pass/pass.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";

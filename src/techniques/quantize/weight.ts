@@ -19,7 +19,7 @@ import {
   quantizeTensor,
   sliceSteps,
 } from "../../core/math/quantize-tensor.ts";
-import { areMatrices, awaitedAnswerOf } from "../../core/pass/own-methods.ts";
+import { areMatrices, awaitedAnswerOf } from "../../core/pass/custom-methods.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { fromNumbers, toFloat32 } from "../../core/tensor/convert.ts";
 import { deferred } from "../../core/tensor/deferred.ts";

@@ -1,4 +1,4 @@
-/** Custom methods (criteria, patterns, solvers, rounding methods): their errors are reported as the caller's. */
+/** Custom methods of the user: criteria, patterns, solvers, rounding methods. Their exceptions are reported as errors of the option. */
 import { failureOfCode, PithError } from "../errors.ts";
 
 export type Does = string | readonly string[];
@@ -6,9 +6,9 @@ export type Does = string | readonly string[];
 /** Returns whether a value is a method `{ id, [does] }`, with a valid statistic if it has `evidence`. */
 export function isMethod(value: unknown, does: Does): boolean {
   const evidence = memberOf(value, "evidence");
-  const asks = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
-  const isOne = [does].flat().some((name) => typeof memberOf(value, name) === "function");
-  return asks && isOne && typeof memberOf(value, "id") === "string";
+  const hasValidStatistic = evidence === undefined || typeof memberOf(evidence, "begin") === "function";
+  const hasFunction = [does].flat().some((name) => typeof memberOf(value, name) === "function");
+  return hasValidStatistic && hasFunction && typeof memberOf(value, "id") === "string";
 }
 
 export function memberOf(value: unknown, name: string): unknown {
@@ -24,7 +24,7 @@ export const areMatrices = (given: unknown): boolean =>
 
 /**
  * Returns the result of a synchronous method.
- * @param whose Names it in errors: `The pattern "comb"`.
+ * @param whose The name of the method in errors: `The pattern "comb"`.
  * @throws PithError E_OPTION if it throws or returns a promise.
  */
 export function answerOf<T>(whose: string, method: () => T): T {
