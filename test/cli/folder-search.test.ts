@@ -38,7 +38,7 @@ async function searched(choice: Choice) {
   };
   const how = { ...{ folder, resumeFolder: folder, minutes: 1, steps: undefined }, techniques: undefined };
   const searcher = searcherOf(
-    { ...how, elsewhere: { jobs: 1, queue: undefined } },
+    { ...how, workers: { jobs: 1, queue: undefined } },
     {
       ...{ data: dataAt("x.txt"), together: undefined, metric: "accuracy", output: undefined, maxDrop: undefined },
       ...{ strict: false, targets: [], purpose: undefined },

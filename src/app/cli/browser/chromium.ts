@@ -4,9 +4,10 @@ import { delimiter, join } from "node:path";
 import type { BrowserType, Page } from "playwright-core";
 import { PithError } from "../../../core/errors.ts";
 
+/** Programs on the PATH, then usual places of other systems. */
 const names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge"];
 
-const elsewhere: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
+const installPaths: Readonly<Partial<Record<NodeJS.Platform, readonly string[]>>> = {
   darwin: [
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -31,7 +32,7 @@ export async function findChromium(): Promise<string> {
   }
   const folders = (process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== "");
   const installed = names.flatMap((name) => folders.map((folder) => join(folder, name)));
-  for (const path of [...installed, ...(elsewhere[process.platform] ?? [])]) {
+  for (const path of [...installed, ...(installPaths[process.platform] ?? [])]) {
     if (await isProgram(path)) return path;
   }
   const downloaded = (await loadDriver()).executablePath();

@@ -54,7 +54,7 @@ export async function openBrowser(
     const reply = await orEnd(
       (async (): Promise<Reply> => {
         calls ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
-        return calls.evaluate(({ perform }, given) => perform(given as Order), order as Order);
+        return calls.evaluate(({ perform }, sent) => perform(sent as Order), order as Order);
       })(),
     ).catch((cause) => {
       throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${errorMessage(cause)}`);
@@ -65,21 +65,21 @@ export async function openBrowser(
 
   let before: Promise<unknown> = Promise.resolve();
   /** Gives the page the files of models and waits for the work, in order, because the page has one input for files. */
-  const give = <T>(models: readonly Model[], work: (names: readonly string[]) => Promise<T>): Promise<T> => {
-    const given = before.then(async () => {
+  const give = <T>(models: readonly Model[], use: (names: readonly string[]) => Promise<T>): Promise<T> => {
+    const work = before.then(async () => {
       const folder = await mkdtemp(join(temporary, "models-"));
       try {
         const names = models.map((_, index) => `${index}.onnx`);
         for (const [index, model] of models.entries()) await save(model, join(folder, `${index}.onnx`), { fileBytes });
         const files = (await readdir(folder)).map((name) => join(folder, name));
         await orEnd(page.setInputFiles("input", files));
-        return await work(names);
+        return await use(names);
       } finally {
         await rm(folder, { recursive: true, force: true });
       }
     });
-    before = given.catch(() => {});
-    return given;
+    before = work.catch(() => {});
+    return work;
   };
   const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
     give([modelOf(feeds)], async ([name = ""]) => {

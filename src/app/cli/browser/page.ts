@@ -37,20 +37,20 @@ async function answer(order: Order): Promise<Answers[Order["kind"]]> {
       engine = createEngine({ runtime: order.runtime });
       return facts(order.runtime);
     case "load": {
-      const session = await engine.load(await given(order.model), order.options);
+      const session = await engine.load(await openFile(order.model), order.options);
       const number = sessions.size;
       sessions.set(number, session);
       return number;
     }
     case "run":
-      await download(await sessionAt(order.session).run(await batchOf(await given(order.feeds)), order.names));
+      await download(await sessionAt(order.session).run(await batchOf(await openFile(order.feeds)), order.names));
       return null;
     case "release":
       await sessionAt(order.session).release();
       return null;
     case "time": {
-      const models = await Promise.all(order.models.map(given));
-      const feeds = await Promise.all(order.feeds.map(async (name) => batchOf(await given(name))));
+      const models = await Promise.all(order.models.map(openFile));
+      const feeds = await Promise.all(order.feeds.map(async (name) => batchOf(await openFile(name))));
       const threads = order.threads === undefined ? threadCount() : Math.min(order.threads, threadCount());
       await startRuntime(engine, threads);
       let reported = performance.now();
@@ -69,11 +69,11 @@ async function answer(order: Order): Promise<Answers[Order["kind"]]> {
 }
 
 /** Opens a file of the page's input. */
-function given(name: string): Promise<Model> {
+function openFile(name: string): Promise<Model> {
   const files = [...(document.querySelector("input")?.files ?? [])];
-  const fileOf = (wanted: string): File => {
-    const file = files.find((one) => one.name === wanted);
-    if (file === undefined) throw new Error(`The page has no file "${wanted}".`);
+  const fileOf = (fileName: string): File => {
+    const file = files.find((candidate) => candidate.name === fileName);
+    if (file === undefined) throw new Error(`The page has no file "${fileName}".`);
     return file;
   };
   return open(fileOf(name), { external: async (location) => blobSource(fileOf(location)) });
@@ -97,13 +97,12 @@ function sessionAt(number: number): Session {
 }
 
 async function facts(runtime: RuntimeName): Promise<PageFacts> {
-  const adapter = runtime === "webgpu" ? await adapterFound() : undefined;
-  const found = adapter === undefined ? {} : { adapter };
+  const adapter = runtime === "webgpu" ? await findAdapter() : undefined;
   const { web, common } = (await findRuntime(runtime)).ort.env.versions;
-  return { browser: navigator.userAgent, version: web ?? common, threads: threadCount(), ...found };
+  return { browser: navigator.userAgent, version: web ?? common, threads: threadCount(), ...(adapter && { adapter }) };
 }
 
-async function adapterFound(): Promise<Adapter | undefined> {
+async function findAdapter(): Promise<Adapter | undefined> {
   const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<GpuAdapter | null> } };
   const adapter = await gpu?.requestAdapter();
   if (adapter === undefined || adapter === null) return undefined;

@@ -6,7 +6,7 @@ import { searchedPasses } from "../../../judge/recipe/steps.ts";
 import { purposes } from "../../../judge/run/objective.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { isSamePlace, isThere } from "../files/files.ts";
+import { isFolder, isSamePlace, isThere } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
 import { recipeFileName, requireFreeFolder, runFolder } from "../files/result-folder.ts";
 import { freshFlag, withSteps } from "../files/steps-folder.ts";
@@ -16,7 +16,7 @@ import { precompressFlag } from "../flags/precompress.ts";
 import { workerFlags, workerOptionsOf } from "../flags/worker-flags.ts";
 import { show, showEach } from "../print/compress-result.ts";
 import { compressEach } from "./compress-each.ts";
-import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
+import { textFlag, variantsOf, withTexts } from "./folder.ts";
 
 const flags = v.object({
   out: option(v.string(), "folder to write (default: model.compressed, <folder>.compressed)", {
@@ -136,9 +136,9 @@ export default defineCommand({
     const replaced = await Promise.all(inputs.map(({ out }) => isThere(join(out, "model.onnx"))));
     const outputs = await compressEach(inputs, fresh, session);
     const demanded = options.maxDrop !== undefined || !force;
-    const results = outputs.map((found, at) => ({
-      ...(places[at] ?? { model: "", out: "" }),
-      result: found instanceof PithError ? found : show(found, { demanded, replaced: replaced[at] === true }),
+    const results = outputs.map((output, index) => ({
+      ...(places[index] ?? { model: "", out: "" }),
+      result: output instanceof PithError ? output : show(output, { demanded, replaced: replaced[index] === true }),
     }));
     const [only] = results;
     return only === undefined || results.length > 1 || only.result instanceof PithError
@@ -147,8 +147,8 @@ export default defineCommand({
   },
 });
 
-const ofSearch = ["minutes", "steps", "targetSize", "faster", "techniques", "keep"] as const;
-const ofFolders: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
+const searchOptions = ["minutes", "steps", "targetSize", "faster", "techniques", "keep"] as const;
+const folderFlags: readonly string[] = ["--minutes", "--steps", "--techniques", "--jobs", "--queue"];
 
 const namesOf = (options: Options, names: readonly (keyof Options)[]): readonly string[] =>
   names
@@ -174,7 +174,7 @@ function requireSingle(models: readonly string[], options: Options): void {
   if (text !== undefined) throw new PithError("E_USAGE", "--text is for a folder that holds models in onnx/.");
   if (recipe === undefined && models.length > 1)
     throw new PithError("E_USAGE", "A search is for one model; a recipe (-r) runs on several.");
-  const searching = namesOf(options, ["for", ...ofSearch]);
+  const searching = namesOf(options, ["for", ...searchOptions]);
   if (recipe !== undefined && searching.length > 0)
     throw new PithError("E_USAGE", `A recipe already lists the steps; only a search accepts ${searching.join(", ")}.`, {
       hint: "Omit -r, or these flags.",
@@ -187,8 +187,8 @@ function compressFolder(path: string, options: Options, session: Session): Promi
     throw new PithError("E_USAGE", "--force is for a single model: of a folder only what passes the check is kept.", {
       hint: "pith quantize --dtype writes the variants that you name, with --force as well.",
     });
-  const searching = namesOf(options, [...ofSearch, "jobs", "queue"]);
-  const foreign = searching.filter((name) => !ofFolders.includes(name));
+  const searching = namesOf(options, [...searchOptions, "jobs", "queue"]);
+  const foreign = searching.filter((name) => !folderFlags.includes(name));
   if (foreign.length > 0)
     throw new PithError("E_USAGE", `${foreign.join(", ")}: for a single model, and "${path}" is a folder of them.`, {
       hint: `To compress one of them: pith compress ${join(path, "onnx", "model.onnx")} --data … ${foreign[0]} …`,
@@ -203,11 +203,11 @@ function compressFolder(path: string, options: Options, session: Session): Promi
   const { out = `${path.replace(/[/\\]+$/, "")}.compressed` } = options;
   const passed = target === undefined ? {} : { target };
   const how = { dtypes: "all", keepSmallest: true, purpose } as const;
-  const elsewhere = workerOptionsOf(options);
+  const workers = workerOptionsOf(options);
   return withTexts(options, (texts) =>
     hasSamples
       ? withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) => {
-          const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, elsewhere };
+          const search = { folder: join(out, "search"), resumeFolder, minutes, steps, techniques, workers };
           return variantsOf(path, { ...texts, out, search }, how, passed, session);
         })
       : variantsOf(path, { ...texts, out }, how, passed, session),
@@ -217,10 +217,10 @@ function compressFolder(path: string, options: Options, session: Session): Promi
 function placesOf(models: readonly string[], out: string | undefined): readonly Place[] {
   const stem = (model: string): string => basename(model).replace(/\.onnx$/i, "");
   const places = models.map((model) => {
-    const usual = join(dirname(model), `${stem(model)}.compressed`);
-    return { model, out: out === undefined ? usual : models.length === 1 ? out : join(out, stem(model)) };
+    const fallback = join(dirname(model), `${stem(model)}.compressed`);
+    return { model, out: out === undefined ? fallback : models.length === 1 ? out : join(out, stem(model)) };
   });
-  const twice = places.find((place, at) => places.findIndex((other) => other.out === place.out) < at);
+  const twice = places.find((place, index) => places.findIndex((other) => other.out === place.out) < index);
   if (twice === undefined) return places;
   throw new PithError("E_USAGE", `Two results would be written to "${twice.out}".`, {
     hint: "Models of the same name need a command each.",

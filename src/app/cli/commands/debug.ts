@@ -13,7 +13,7 @@ import { metricFlags } from "../flags/metrics.ts";
 import type debugJob from "../jobs/debug.ts";
 import { columns } from "../print/table.ts";
 
-const layersShown = 20;
+const maxLayers = 20;
 
 export default defineCommand({
   name: "debug",
@@ -52,7 +52,7 @@ export default defineCommand({
         model,
         on,
         lost,
-        // Layers that lost channels have one error together.
+        // Layers that lost the same channels have a joint error.
         blamed: blamed?.layers.length === 1 ? blamed.layers[0] : undefined,
         blamedTogether: blamed !== undefined && blamed.layers.length > 1 ? blamed.layers : undefined,
         layers,
@@ -67,14 +67,12 @@ export default defineCommand({
           terminal.table(
             [{ title: "layer" }, ...columns("", "weight", "isolated", "cumulative", "share of error")],
             changed
-              .slice(0, layersShown)
-              .map((one) => [
-                one.layer === first ? bold(placeName(one)) : placeName(one),
-                dim(one.operator),
-                decibelsText(one.weight),
-                decibelsText(one.own),
-                decibelsText(one.signalToNoise),
-                shareText(one.share),
+              .slice(0, maxLayers)
+              .map((row) => [
+                row.layer === first ? bold(placeName(row)) : placeName(row),
+                dim(row.operator),
+                ...[row.weight, row.own, row.signalToNoise].map(decibelsText),
+                shareText(row.share),
               ]),
           );
         if (changed.length > 0)
@@ -83,12 +81,12 @@ export default defineCommand({
               "signal to noise of the stored weight, and of the layer's output: isolated, with the inputs of the original; cumulative, with the errors of all layers before it. Share of the error of the outputs: of each layer alone, so they need not add up to 100 %",
             ),
           );
-        const together = togetherNote(changed.slice(0, layersShown));
-        if (together !== "") terminal.line(dim(together));
-        if (changed.length > layersShown)
-          terminal.line(`and ${counted(changed.length - layersShown, "more layer")}: --json, -o debug.html`);
-        const same = layers.length - changed.length;
-        if (same > 0) terminal.line(`${counted(same, "layer")} as in the original`);
+        const jointNote = togetherNote(changed.slice(0, maxLayers));
+        if (jointNote !== "") terminal.line(dim(jointNote));
+        if (changed.length > maxLayers)
+          terminal.line(`and ${counted(changed.length - maxLayers, "more layer")}: --json, -o debug.html`);
+        const equal = layers.length - changed.length;
+        if (equal > 0) terminal.line(`${counted(equal, "layer")} as in the original`);
         for (const text of notCompared(misses)) terminal.line(text);
         if (lost !== undefined) terminal.line(`${capitalize(lost)}.`);
         const none = misses.length > 0 ? "No other layer differs." : "No layer differs.";
@@ -102,9 +100,10 @@ export default defineCommand({
 function notCompared(misses: readonly Miss[]): readonly string[] {
   return Array.from(
     groupBy(misses, ({ reason }) => reason),
-    ([reason, of]) => {
-      const at = of.flatMap((miss) => miss.at ?? []);
-      const which = at.length > 2 ? `${counted(at.length, "layer")}: ` : at.length > 0 ? `${at.join(", ")}: ` : "";
+    ([reason, group]) => {
+      const layers = group.flatMap(({ at }) => at ?? []);
+      const which =
+        layers.length > 2 ? `${counted(layers.length, "layer")}: ` : layers.length > 0 ? `${layers.join(", ")}: ` : "";
       return `not compared: ${which}${reason}`;
     },
   );

@@ -85,8 +85,8 @@ export default defineCommand({
       if (value !== undefined && against === undefined) throw new PithError("E_USAGE", `--${flag} needs --against.`);
     }
     const { metric, output } = options;
-    const least = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
-    const demands = least.filter((demand): demand is [string, number] => demand[1] !== undefined);
+    const minimums = Object.entries({ accuracy: minAccuracy, agreement: minAgreement, cosine: minCosine });
+    const demands = minimums.filter((demand): demand is [string, number] => demand[1] !== undefined);
     const demanded = demands.map(([kind]) => kind);
     if (data === undefined && demanded[0] !== undefined)
       throw new PithError("E_USAGE", `--min-${demanded[0]} needs --data.`);
@@ -110,7 +110,9 @@ export default defineCommand({
     if (maxDrop !== undefined) goals.push(...dropGoals(result, maxDrop));
     if (measured !== undefined) goals.push(...demands.map(([kind, demand]) => goalOf(measured, kind, demand, strict)));
     goals.push(...outputGoals(measured, maxDrop !== undefined || goals.length > 0));
-    const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter((one) => one !== undefined);
+    const [failure] = [nanFailure(measured), ...goals.map((goal) => goal.failure)].filter(
+      (error) => error !== undefined,
+    );
     if (options.markdown !== undefined) await appendFile(options.markdown, markdown(model, result, goals));
     return {
       data: {
@@ -135,9 +137,9 @@ export default defineCommand({
             rows.map(([name, value, interval]) => [name, value, terminal.color.dim(interval)]),
           );
         for (const text of detailsOf(result)) terminal.line(text);
-        const others = measured?.others;
-        if (others !== undefined && goals.every(({ kind }) => kind !== "outputs"))
-          terminal.line(othersSentence(others));
+        const otherOutputs = measured?.others;
+        if (otherOutputs !== undefined && goals.every(({ kind }) => kind !== "outputs"))
+          terminal.line(othersSentence(otherOutputs));
         if (targets.length > 0) for (const line of targetLines(targets)) terminal.line(line);
         for (const { text } of goals) terminal.line(text);
         if (against !== undefined)
@@ -176,8 +178,12 @@ function dropGoals({ measured, score }: EvalOutput, maxDrop: number): readonly G
     });
   if (score?.original !== undefined) {
     const met = score.original - score.value <= maxDrop;
-    const found = `${figure("", score.value)}, original ${figure("", score.original)}`;
-    goals.push({ kind: "score", met, text: `${met ? "met" : "missed"}: score ${found}, a drop of ${maxDrop} allowed` });
+    const scores = `${figure("", score.value)}, original ${figure("", score.original)}`;
+    goals.push({
+      kind: "score",
+      met,
+      text: `${met ? "met" : "missed"}: score ${scores}, a drop of ${maxDrop} allowed`,
+    });
   }
   return goals;
 }
@@ -188,9 +194,9 @@ function outputGoals({ others }: Partial<Measurement> = {}, hasGoals: boolean): 
   return others.otherForm || hasGoals ? [{ kind: "outputs", met: false, text: `missed: ${others.lost}` }] : [];
 }
 
-function goalOf(measured: Measurement, kind: string, least: number, strict: boolean): Goal {
-  const found = measured.figures.find((one) => one.metric === kind);
-  if (found === undefined) {
+function goalOf(measured: Measurement, kind: string, minimum: number, strict: boolean): Goal {
+  const figureOfKind = measured.figures.find(({ metric }) => metric === kind);
+  if (figureOfKind === undefined) {
     const text = `not checked: ${kind} is not measured on ${measured.dataset}`;
     const failure = new PithError(
       "E_DATA",
@@ -198,15 +204,15 @@ function goalOf(measured: Measurement, kind: string, least: number, strict: bool
     );
     return { kind, met: false, text, failure };
   }
-  const { unit } = found;
-  const { value, low, high, count } = found.estimate;
-  const met = (strict ? low : value) >= least;
-  const [own, demanded] = formatDistinct(unit, value, least);
+  const { unit } = figureOfKind;
+  const { value, low, high, count } = figureOfKind.estimate;
+  const met = (strict ? low : value) >= minimum;
+  const [actual, demanded] = formatDistinct(unit, value, minimum);
   const interval =
     unit === "share"
-      ? ` (${formatDistinct(unit, low, least)[0]} … ${formatDistinct(unit, high, least)[0]}, n = ${integer(count)})`
+      ? ` (${formatDistinct(unit, low, minimum)[0]} … ${formatDistinct(unit, high, minimum)[0]}, n = ${integer(count)})`
       : `, n = ${integer(count)}`;
-  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${own}${interval}, ${demanded} required` };
+  return { kind, met, text: `${met ? "met" : "missed"}: ${kind} ${actual}${interval}, ${demanded} required` };
 }
 
 function rowsOf({ score, measured }: EvalOutput): [name: string, value: string, interval: string][] {
@@ -230,15 +236,15 @@ function figureRows({
   const rows = figures.map(({ metric, unit, estimate }) => row(metric, unit, estimate));
   if (alone !== undefined) {
     const { worst, apart, samples } = alone;
-    const found = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
-    const how = found === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
-    rows.push(["same alone and in batch", found, `${how}, of ${counted(samples, "sample")}`]);
+    const isSame = apart === 0 ? "yes" : worst >= minEqualCosine ? "nearly" : "NO";
+    const how = isSame === "nearly" ? `${percent(apart)} apart at most` : `cosine ${minus(cosineText(worst))} at worst`;
+    rows.push(["same alone and in batch", isSame, `${how}, of ${counted(samples, "sample")}`]);
   }
   // A metric relative to the original has no value for the original.
   if (comparison === undefined || truth === "original") return rows;
   const before = row(`${comparison.metric} of the original`, comparison.unit, comparison.original);
-  const apart = row("difference", comparison.unit, comparison.difference, difference);
-  return [before, ...rows.slice(0, 1), apart, ...rows.slice(1)];
+  const change = row("difference", comparison.unit, comparison.difference, difference);
+  return [before, ...rows.slice(0, 1), change, ...rows.slice(1)];
 }
 
 function detailsOf({ measured }: EvalOutput): readonly string[] {

@@ -20,13 +20,13 @@ export default defineCommand({
   examples: ["explain resnet20.onnx layer1.0.conv1", "explain resnet20.onnx layer1.0.conv1 --channel 3"],
   async run([model = "", layer = ""], { channel }, session) {
     const input = { model, layer, channel, seed: session.seed };
-    const found = await session.job<typeof explainJob>("explain", input, `explain ${model}`);
+    const explanation = await session.job<typeof explainJob>("explain", input, `explain ${model}`);
     return {
-      data: { model, ...found },
+      data: { model, ...explanation },
       print(terminal) {
         const { bold, dim } = terminal.color;
-        const { operator, dims, parameters, channels, techniques } = found;
-        terminal.line(`${bold(found.layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);
+        const { operator, dims, parameters, channels, techniques } = explanation;
+        terminal.line(`${bold(explanation.layer)}  ${operator}, [${dims.join(", ")}], ${integer(parameters)} weights`);
         if (channels !== undefined) for (const line of channelLines(channels)) terminal.line(line);
         terminal.table(
           [{ title: "this layer alone" }, { title: "from" }, { title: "" }],

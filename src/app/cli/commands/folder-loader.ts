@@ -13,9 +13,10 @@ import type { Session } from "../command.ts";
 import type loaderJob from "../jobs/loader.ts";
 
 const packageName = "@huggingface/transformers";
-const mostTexts = 4;
+/** Maximum number of texts of the user that are tried. */
+const maxTexts = 4;
 /** Maximum bytes of originals that are loaded together with their variants. */
-const largestCompared = 2 ** 29;
+const maxComparedBytes = 2 ** 29;
 
 export async function openLoader(
   folder: string,
@@ -34,9 +35,9 @@ export async function openLoader(
   return {
     version,
     judges: texts.length > 0,
-    compares: originalBytes <= largestCompared,
+    compares: originalBytes <= maxComparedBytes,
     async ask(dtypes, forced) {
-      const lean = originalBytes > largestCompared;
+      const lean = originalBytes > maxComparedBytes;
       const areOriginals = Object.values(dtypes).every((dtype) => dtype === "fp32");
       const named = Object.entries(dtypes).map(
         ([base, dtype]) => [base, dtype === "searched" ? "fp32" : dtype] as const,
@@ -44,9 +45,8 @@ export async function openLoader(
       const place = areOriginals ? { folder, chunks } : { folder: out };
       const files = { ...place, dtypes: Object.fromEntries(named) };
       const input = { library: pathToFileURL(library).href, ...files, forced, lean };
-      const lines = texts.length > 0 ? texts.slice(0, mostTexts) : usualTexts;
-      const what = [...new Set(Object.values(dtypes))].join(", ");
-      const name = `try ${what} in transformers.js`;
+      const lines = texts.length > 0 ? texts.slice(0, maxTexts) : usualTexts;
+      const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {
         return await session.job<typeof loaderJob>("loader", { ...input, texts: lines }, name);
       } catch (error) {

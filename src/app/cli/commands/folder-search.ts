@@ -29,7 +29,7 @@ export interface FolderSearch {
   readonly minutes: number | undefined;
   readonly steps: number | undefined;
   readonly techniques: string[] | undefined;
-  readonly elsewhere: WorkerOptions;
+  readonly workers: WorkerOptions;
 }
 
 interface Judging {
@@ -48,21 +48,21 @@ interface Judging {
 
 /** @param modules number of models that share the time or the candidates. */
 export function searcherOf(
-  { folder, resumeFolder, elsewhere, steps, minutes = usualMinutes, techniques }: FolderSearch,
+  { folder, resumeFolder, workers, steps, minutes = usualMinutes, techniques }: FolderSearch,
   { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
   modules: number,
   session: Session,
 ): ModuleSearch {
-  const most = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
+  const limit = steps === undefined ? `${counted(minutes, "minute")} at most` : counted(steps, "candidate");
   const among = modules === 1 ? "" : `, among ${modules} models by their bytes`;
-  session.terminal.note("search", `all techniques are searched once the dtypes are there: ${most}${among}`);
-  const texts = together && capturedOnce({ ...together, out: folder }, session);
+  session.terminal.note("search", `all techniques are searched once the dtypes are there: ${limit}${among}`);
+  const texts = together && captureInputs({ ...together, out: folder }, session);
   return {
     settings: { minutes: steps === undefined ? minutes : undefined, steps, techniques, purpose },
     async find({ base, source }, share) {
       const out = join(folder, base);
       const { terminal } = session;
-      const own = texts === undefined ? {} : await texts(base);
+      const captured = texts === undefined ? {} : await texts(base);
       terminal.part = modules === 1 ? "search" : `search of ${base}`;
       const { run, written } = await session.job<typeof compressJob>(
         "compress",
@@ -71,12 +71,12 @@ export function searcherOf(
             model: source,
             out,
             recipe: undefined,
-            data: { ...data, ...own },
+            data: { ...data, ...captured },
             metric,
             output: together === undefined ? output : undefined,
             targets,
             resumeFolder,
-            ...elsewhere,
+            ...workers,
           },
           goal: { maxDrop, strict },
           force: false,
@@ -97,7 +97,7 @@ export function searcherOf(
       if (run.refused !== undefined) throw new PithError(run.refused.code, run.refused.message);
       // A smaller model was rejected because it is slow.
       if (run.choice?.over !== undefined) terminal.note("search", `${base}: ${choiceSentence(run)}`);
-      return foundIn(run, out);
+      return candidatesOf(run, out);
     },
   };
 }
@@ -106,7 +106,7 @@ export function searcherOf(
  * Returns a function that returns the samples of a model: its inputs while the originals continue texts.
  * @param out folder of the samples.
  */
-export function capturedOnce(
+export function captureInputs(
   { folder, bases, texts, out }: NonNullable<Judging["together"]> & { readonly out: string },
   session: Session,
 ): (base: string) => Promise<CapturedFile> {
@@ -115,29 +115,29 @@ export function capturedOnce(
   const request = { folder, modules, texts, out };
   return async (base) => {
     captured ??= session.job<typeof capturedInputsJob>("captured-inputs", request, `run ${bases.join(", ")}`);
-    const { [base]: own } = await captured;
-    if (own !== undefined) return own;
+    const { [base]: file } = await captured;
+    if (file !== undefined) return file;
     throw new PithError("E_UNSUPPORTED", "Continuing the texts does not run this model, so it has no samples.");
   };
 }
 
-async function foundIn(run: Run, folder: string): Promise<readonly Found[]> {
-  const found: Found[] = [];
-  for (const [place, variant] of run.variants.entries()) {
-    const isChosen = place === run.chosen;
+async function candidatesOf(run: Run, folder: string): Promise<readonly Found[]> {
+  const candidates: Found[] = [];
+  for (const [index, variant] of run.variants.entries()) {
+    const isChosen = index === run.chosen;
     const name = isChosen ? "model.onnx" : variant.file;
     const { result, comparison, verdict } = variant;
     if (name === undefined || result === undefined || comparison === undefined) continue;
     const recipe = isChosen ? "recipe.yaml" : name.replace(/\.onnx$/, ".yaml");
-    const one = {
+    const candidate = {
       path: join(folder, name),
       drop: (verdict?.drop.value ?? 0) / (run.goal?.maxDrop || 1),
       figures: figuresOf(run, variant, { ...result, recipe: await readFile(join(folder, recipe), "utf8") }),
     };
-    if (isChosen) found.unshift(one);
-    else found.push(one);
+    if (isChosen) candidates.unshift(candidate);
+    else candidates.push(candidate);
   }
-  return found;
+  return candidates;
 }
 
 function figuresOf(

@@ -1,11 +1,18 @@
 import { basename } from "node:path";
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
+import type { Settings } from "../../../judge/task/index.ts";
+import { isUnsteady, workOf } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { FolderOptions } from "../../folder/run.ts";
 import type { Session } from "../command.ts";
-import { speedBeside } from "../speed.ts";
+import type benchJob from "../jobs/bench.ts";
+
+type TargetSpeed = NonNullable<FileFigures["speeds"]>[number];
+
+/** Rounds of timing, and the maximum seconds for all of them. */
+const [rounds, seconds] = [15, 20];
 
 /** Times like `bench` on each target. If that is impossible or the machine is busy, it logs the reason. */
 export function timer(
@@ -13,28 +20,43 @@ export function timer(
   set: Settings,
   session: Session,
 ): NonNullable<FolderOptions["time"]> {
-  const never = new Set<TargetName>();
+  const unsupported = new Set<TargetName>();
   return async ({ source, out }) => {
-    const speeds: NonNullable<FileFigures["speeds"]>[number][] = [];
+    const speeds: TargetSpeed[] = [];
     let work: number | undefined;
-    for (const target of targets.filter((name) => !never.has(name))) {
-      const untimed = (why: string): void => session.terminal.note("timing", why, "warning");
+    for (const target of targets.filter((name) => !unsupported.has(name))) {
+      const warn = (text: string): void => session.terminal.note("timing", `${basename(out)}: ${text}`, "warning");
       try {
-        const found = await speedBeside(source, out, { target, set }, session);
-        if (target === targets[0]) work = found.work;
-        if (found.speed instanceof Miss)
-          untimed(`${basename(out)}: speed on ${target} not measured, ${found.speed.reason}`);
-        else {
-          const { median: factor, low, high, milliseconds, where } = found.speed;
-          speeds.push({ target, where, factor, low, high, milliseconds });
-        }
+        const { speed, work: relativeWork } = await measureSpeed([source, out], target, set, session);
+        if (target === targets[0]) work = relativeWork;
+        if (speed instanceof Miss) warn(`speed on ${target} not measured, ${speed.reason}`);
+        else speeds.push(speed);
       } catch (error) {
         const { code, message } = asPithError(error);
-        untimed(`${basename(out)}: ${message}`);
+        warn(message);
         // The target cannot time any file.
-        if (code === "E_UNSUPPORTED") never.add(target);
+        if (code === "E_UNSUPPORTED") unsupported.add(target);
       }
     }
     return { speeds, work };
   };
+}
+
+/**
+ * Times a file relative to its original. `work` is the processor time of a run relative to the original's; undefined if it cannot be read.
+ * @throws PithError E_UNSUPPORTED if the target cannot time, or as loading and running do.
+ */
+async function measureSpeed(
+  models: readonly [original: string, file: string],
+  target: TargetName,
+  set: Settings,
+  { seed, job }: Session,
+): Promise<{ readonly speed: TargetSpeed | Miss; readonly work: number | undefined }> {
+  const input = { models, target, dims: [], set, rounds, seconds, threads: undefined, seed, inOrder: true };
+  const { latency, where } = await job<typeof benchJob>("bench", input, `time ${models[1]}`);
+  const [, timed] = latency.models;
+  const work = workOf(latency.models, timed);
+  if (timed === undefined || isUnsteady(latency.models)) return { speed: new Miss("the machine was too busy"), work };
+  const { median: factor, low, high } = timed.speedup;
+  return { speed: { target, where, factor, low, high, milliseconds: timed.milliseconds.median }, work };
 }

@@ -26,7 +26,7 @@ import { fileOf } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
 import { randomNearness } from "../../folder/variant.ts";
 import type { Result, Session } from "../command.ts";
-import { withoutLeftovers } from "../files/files.ts";
+import { isFolder, withoutLeftovers } from "../files/files.ts";
 import { requireOutside } from "../files/result-place.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import { type DataFlags, dataRequest } from "../flags/data.ts";
@@ -39,7 +39,7 @@ import { samplesLine } from "../print/samples.ts";
 import { largestTimed } from "../print/weight.ts";
 import { openLoader } from "./folder-loader.ts";
 import { folderResult } from "./folder-result.ts";
-import { capturedOnce, type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
+import { captureInputs, type FolderSearch, searcherOf, targetsField } from "./folder-search.ts";
 import { timer } from "./folder-times.ts";
 
 export const textFlag = (text: string) => option(v.array(v.string()), text, { value: "line" });
@@ -51,33 +51,29 @@ interface TextFile {
 
 const textFile = /^\S+\.(txt|csv|tsv|jsonl)$/i;
 
-/** Writes the lines of `--text` to a temporary file. @throws PithError E_USAGE with `--data` as well */
+/** Writes the lines of `--text` to a temporary file. @throws PithError E_USAGE if `--data` is given, too. */
 export async function withTexts<O extends TextFile>(
-  { text, ...given }: O & { readonly text?: readonly string[] | undefined },
-  work: (given: Omit<O, "text"> & TextFile) => Promise<Result>,
+  { text, ...options }: O & { readonly text?: readonly string[] | undefined },
+  work: (options: Omit<O, "text"> & TextFile) => Promise<Result>,
 ): Promise<Result> {
-  if (text === undefined) return work(given);
-  if (given.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
+  if (text === undefined) return work(options);
+  if (options.data !== undefined) throw new PithError("E_USAGE", "Give one of --text and --data.");
   const [first = ""] = text;
   // A word that looks like a file name is a file, so a missing file is not taken for a text.
   const isFile = textFile.test(first) || (await stat(first).catch(() => undefined))?.isFile() === true;
-  if (text.length === 1 && isFile) return work({ ...given, data: first, isText: true });
+  if (text.length === 1 && isFile) return work({ ...options, data: first, isText: true });
   const folder = await temporaryFolder();
   try {
     const data = join(folder.path, "texts.txt");
     await writeFile(data, `${text.join("\n")}\n`);
-    return await work({ ...given, data, isText: true });
+    return await work({ ...options, data, isText: true });
   } finally {
     await folder.remove();
   }
 }
 
-export async function isFolder(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
-}
-
-/** Fewer texts say too little about a model. */
-const fewestTexts = 16;
+/** Minimum number of texts for a search. */
+const minTexts = 16;
 
 interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precompress"> {
   readonly out: string;
@@ -93,7 +89,7 @@ interface FolderArguments extends DataFlags, Pick<PassInput, "metric" | "precomp
 
 export async function variantsOf(
   folder: string,
-  given: FolderArguments,
+  options: FolderArguments,
   {
     dtypes,
     fileBytes,
@@ -103,24 +99,24 @@ export async function variantsOf(
   passed: Readonly<Record<string, unknown>>,
   session: Session,
 ): Promise<Result> {
-  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = given;
-  const data = dataRequest(given);
+  const { out, metric, output, maxDrop, strict = false, force = false, spare, isText = false, search } = options;
+  const data = dataRequest(options);
   await requireOutside(folder, out);
   await requireWritableFolder(out, ["config.json"]);
   // Samples need a standalone model. Otherwise each model is compared on random inputs, and all jointly on the texts.
   const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   const { isAlone } = mainOf(bases);
-  const asked = dtypes === "all" ? usualDtypes : dtypes;
+  const dtypeNames = dtypes === "all" ? usualDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
-  const others = withoutLowEntropy(asked, passed);
+  const otherDtypes = withoutLowEntropy(dtypeNames, passed);
   if (isRounded && data === undefined)
     throw new PithError("E_USAGE", `quantize needs --data here: ${calibrationNeed.when(passed)}.`, {
       hint: "Texts or other samples, without labels; or texts with --text.",
     });
   // Rounding needs samples, also of a model that only texts compare.
   const samples = isAlone && (!isText || isRounded) ? data : undefined;
-  const { targetDownload } = given;
+  const { targetDownload } = options;
   if (targetDownload !== undefined && bases.length > 1)
     throw new PithError("E_USAGE", `--target-download is for one file, and the folder has ${joinList(bases)}.`, {
       hint: "Set --distortion for all, or remove the models that are not needed from a copy of the folder.",
@@ -147,19 +143,19 @@ export async function variantsOf(
       "without --data there is no accuracy goal: only files that differ strongly on random inputs or lose most tokens are rejected",
       "warning",
     );
-  const set = parseSettings(given.set ?? []);
+  const set = parseSettings(options.set ?? []);
   // A model without a tokenizer can read a table as well.
   const { texts, column }: Texts =
     data === undefined || (await openTokenizer(folder)) === undefined ? { texts: [] } : await textsIn(data.path);
   const captured = isRounded && !isAlone ? await temporaryFolder() : undefined;
-  const inputsOf = captured && capturedOnce({ folder, bases, texts, out: captured.path }, session);
+  const inputsOf = captured && captureInputs({ folder, bases, texts, out: captured.path }, session);
   // Samples of a model that does not run alone are its inputs while all models continue the texts.
   const samplesOf = async (source: string): Promise<Pick<PassInput, "data"> | undefined> =>
     data && inputsOf && { data: { ...data, ...(await inputsOf(basename(source, ".onnx"))) } };
-  if (others.length > 0)
+  if (otherDtypes.length > 0)
     session.terminal.note(
       "rounder",
-      `--rounder ${passed.rounder} is for 8 bits: ${others.join(", ")} keep their own method`,
+      `--rounder ${passed.rounder} is for 8 bits: ${otherDtypes.join(", ")} keep their own method`,
     );
   const makeOne = async ({ source, out: file, dtype: name, fileBytes, together }: Variant): Promise<FileFigures> => {
     const input = {
@@ -174,11 +170,11 @@ export async function variantsOf(
       seed: session.seed,
       ...settings,
       options: { ...optionsOfDtype(name, passed), dtype: name },
-      ...(others.includes(name) ? { targetDownload: undefined } : await samplesOf(source)),
+      ...(otherDtypes.includes(name) ? { targetDownload: undefined } : await samplesOf(source)),
     };
     const work = () => session.job<typeof passJob>("pass", input, `quantize ${source} to ${name}`);
     const result = await withoutLeftovers([file], work).catch((error: unknown) => {
-      throw ofOneFile(error);
+      throw concerningOneFile(error);
     });
     if (result.written === undefined)
       throw new PithError("E_UNSUPPORTED", `${capitalize(result.idle ?? "nothing changed")}.`);
@@ -194,13 +190,13 @@ export async function variantsOf(
   const make = async (variant: Variant): Promise<FileFigures> => {
     const { terminal } = session;
     const base = basename(variant.source, ".onnx");
-    const place = asked.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
-    const what = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
-    terminal.part = `${what} (${place} of ${asked.length * bases.length})`;
+    const number = dtypeNames.indexOf(variant.dtype) * bases.length + bases.indexOf(base) + 1;
+    const title = bases.length === 1 ? variant.dtype : `${variant.dtype} of ${base}`;
+    terminal.part = `${title} (${number} of ${dtypeNames.length * bases.length})`;
     try {
-      const made = await makeOne(variant);
-      terminal.finished(`${bytes(made.bytes)}, ${made.measured}`);
-      return made;
+      const figures = await makeOne(variant);
+      terminal.finished(`${bytes(figures.bytes)}, ${figures.measured}`);
+      return figures;
     } catch (error) {
       if (error instanceof PithError && error.code !== "E_STOPPED") terminal.finished("refused");
       throw error;
@@ -208,11 +204,11 @@ export async function variantsOf(
   };
   if (column !== undefined && samples === undefined)
     session.terminal.note("texts", `texts: column "${column}" of ${data?.path}; no labels are needed`);
-  const tooFew = (texts.length > 0 || samples === undefined) && texts.length < fewestTexts;
-  if (search !== undefined && tooFew)
+  const hasFewTexts = (texts.length > 0 || samples === undefined) && texts.length < minTexts;
+  if (search !== undefined && hasFewTexts)
     session.terminal.note(
       "search",
-      `${counted(texts.length, "text")}: only the dtypes are tried. ${fewestTexts} or more texts allow a search over all techniques`,
+      `${counted(texts.length, "text")}: only the dtypes are tried. ${minTexts} or more texts allow a search over all techniques`,
     );
   const originals = await originalBytes(folder, bases);
   const allBytes = [...originals.values()].reduce((sum, size) => sum + size, 0);
@@ -227,7 +223,7 @@ export async function variantsOf(
       keepSmallest,
       purpose,
       make,
-      precompress: given.precompress,
+      precompress: options.precompress,
       loader,
       madeWith: `pith ${session.line[0]}`,
       time: isTimed ? timer(targets.length === 0 ? ["node"] : targets, set, session) : undefined,
@@ -236,7 +232,7 @@ export async function variantsOf(
       // Without the precision fallback, texts cannot repair anything.
       texts: force || spare === false ? undefined : texts,
       search:
-        search === undefined || data === undefined || tooFew
+        search === undefined || data === undefined || hasFewTexts
           ? undefined
           : searcherOf(
               search,
@@ -266,10 +262,10 @@ export async function variantsOf(
   const files = await work
     .finally(() => captured?.remove())
     .catch(async (error: unknown) => {
-      throw await stopped(
+      throw await describeStop(
         error,
         out,
-        asked.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
+        dtypeNames.flatMap((dtype) => bases.map((base) => fileOf(base, dtype))),
       );
     });
   session.terminal.part = "";
@@ -282,13 +278,13 @@ function nearnessOf({
   targets,
 }: WrittenOutput): Pick<FileFigures, "measured" | "nearness" | "judgedOn" | "rightOn"> {
   const nearness = comparison && comparedNearness(comparison);
-  const found =
+  const measured =
     nearness !== undefined
       ? { nearness, measured: `${nearness.metric} ${nearnessText(nearness)}` }
       : typeof likeness === "object"
         ? randomNearness(likeness)
         : { measured: `not compared: ${likeness ?? "it was forced"}` };
-  return { ...found, ...targetsField(targets) };
+  return { ...measured, ...targetsField(targets) };
 }
 
 /** Identifies samples by the hash of a file, or by the names, sizes and times in a folder. */
@@ -299,7 +295,7 @@ async function identityOf(path: string): Promise<string> {
   return textHash(JSON.stringify(files.map(([name, { size, mtimeMs }]) => [name, size, mtimeMs])));
 }
 
-function ofOneFile(error: unknown): unknown {
+function concerningOneFile(error: unknown): unknown {
   if (!(error instanceof PithError)) return error;
   const { code, message, hint } = error;
   return new PithError(code, message.replace("Nothing was written.", "This file was not written."), {
@@ -308,8 +304,8 @@ function ofOneFile(error: unknown): unknown {
   });
 }
 
-/** @param files all that the command makes. */
-async function stopped(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
+/** Names the files that are missing after a stop. @param files all files that the command makes. */
+async function describeStop(error: unknown, out: string, files: readonly string[]): Promise<unknown> {
   if (!(error instanceof PithError) || error.code !== "E_STOPPED") return error;
   const { files: records } = await recordOf(out);
   const lackOf = (file: string): string | undefined => {

@@ -14,9 +14,11 @@ export default defineCommand({
   deterministic: true,
   examples: ["inspect model.onnx", "inspect model.onnx --weights", "inspect model.onnx --json"],
   async run([model = ""], { weights = false }, session) {
-    const input = { model, weights };
-    const found = await session.job<typeof inspectJob>("inspect", input, `inspect ${model}`);
-    const { description, weights: numbers, zeros } = found;
+    const {
+      description,
+      weights: numbers,
+      zeros,
+    } = await session.job<typeof inspectJob>("inspect", { model, weights }, `inspect ${model}`);
     return {
       data: numbers === undefined ? description : { ...description, zeros, weights: numbers },
       print: (terminal) => show(description, { numbers, zeros }, terminal),

@@ -4,12 +4,11 @@ import { bytes, counted, integer, times } from "../../../core/numbers.ts";
 import { option } from "../../../core/pass/options.ts";
 import { prune } from "../../../techniques/prune/index.ts";
 import { defineCommand, type Result, type Session } from "../command.ts";
-import { besideFolder, requireOther } from "../files/files.ts";
+import { besideFolder, isFolder, requireOther } from "../files/files.ts";
 import { requireWritableFolder } from "../files/writable.ts";
 import type vocabularyJob from "../jobs/vocabulary.ts";
 import type { VocabularyOutput } from "../jobs/vocabulary.ts";
 import { columns } from "../print/table.ts";
-import { isFolder } from "./folder.ts";
 import { passCommand } from "./pass.ts";
 
 const single = passCommand(prune);
@@ -28,39 +27,44 @@ export default defineCommand({
   run([path = ""], { vocabulary, ...given }: v.InferOutput<typeof options>, session) {
     return vocabulary === undefined
       ? single.run([path], given, session)
-      : trimmed(path, vocabulary, given.out, session);
+      : trimVocabulary(path, vocabulary, given.out, session);
   },
 });
 
-const own: ReadonlySet<string> = new Set(["--vocabulary", "--out", "--json", "--seed"]);
+const allowedFlags: ReadonlySet<string> = new Set(["--vocabulary", "--out", "--json", "--seed"]);
 
-async function trimmed(
+async function trimVocabulary(
   folder: string,
   texts: readonly string[],
   named: string | undefined,
   session: Session,
 ): Promise<Result> {
-  const other = session.line.map((word) => word.replace(/=.*/s, "")).find((word) => /^--/.test(word) && !own.has(word));
+  const other = session.line
+    .map((word) => word.replace(/=.*/s, ""))
+    .find((word) => /^--/.test(word) && !allowedFlags.has(word));
   if (other !== undefined)
-    throw new PithError("E_USAGE", `--vocabulary takes a folder and -o, and no ${other}.`, {
-      hint: "The vocabulary first; then prune the model that is written.",
+    throw new PithError("E_USAGE", `--vocabulary accepts a folder and -o, but not ${other}.`, {
+      hint: "Trim the vocabulary first, then prune the written model.",
     });
   if (!(await isFolder(folder)))
-    throw new PithError("E_USAGE", `--vocabulary is for a folder, with tokenizer.json and onnx/; "${folder}" is none.`);
+    throw new PithError(
+      "E_USAGE",
+      `--vocabulary is for a folder, with tokenizer.json and onnx/; "${folder}" is not one.`,
+    );
   const out = named ?? besideFolder(folder, ".trimmed");
   await requireOther(out, [["the folder itself", folder]]);
   await requireWritableFolder(out, []);
   const input = { folder, texts, out, seed: session.seed };
   const result = await session.job<typeof vocabularyJob>("vocabulary", input, `prune ${folder}`);
-  return shown(folder, out, result);
+  return showTrimmed(folder, out, result);
 }
 
-function shown(folder: string, out: string, result: VocabularyOutput): Result {
+function showTrimmed(folder: string, out: string, result: VocabularyOutput): Result {
   const { kept, tokens, texts, models, bytes: sizes } = result;
   return {
     data: { folder, out, ...result },
     print(terminal) {
-      terminal.line(`tokens: ${integer(kept.length)} of ${integer(tokens)} stay`);
+      terminal.line(`tokens: ${integer(kept.length)} of ${integer(tokens)} are kept`);
       terminal.line(`tokenizer: the same tokens for all of ${counted(texts, "text")}`);
       const rows = Object.entries(sizes).map(([file, { before, after }]) => [
         file,
@@ -71,12 +75,12 @@ function shown(folder: string, out: string, result: VocabularyOutput): Result {
       terminal.table([...columns("", "before", "after"), { title: "" }], rows);
       for (const { file, compared, changes } of models) {
         const places =
-          changes.length === 0 ? "looks no tokens up, so it is copied" : changes.map(({ at }) => at).join(", ");
-        const answers =
+          changes.length === 0 ? "has no token embedding, so it is copied" : changes.map(({ at }) => at).join(", ");
+        const comparison =
           typeof compared === "string"
             ? `not compared with the original: ${compared}`
             : `${sameness(compared.difference)} the original, on ${counted(compared.texts, "text")}`;
-        terminal.line(`${file}: ${places}; ${answers}`);
+        terminal.line(`${file}: ${places}; ${comparison}`);
       }
       terminal.line(`written: ${terminal.color.bold(out)}`);
     },

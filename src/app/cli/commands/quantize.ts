@@ -7,8 +7,8 @@ import { quoted } from "../../../judge/record/shell-command.ts";
 import { dtypeNames } from "../../../techniques/quantize/dtypes.ts";
 import { quantize } from "../../../techniques/quantize/index.ts";
 import { defineCommand } from "../command.ts";
-import { besideFolder } from "../files/files.ts";
-import { isFolder, textFlag, variantsOf, withTexts } from "./folder.ts";
+import { besideFolder, isFolder } from "../files/files.ts";
+import { textFlag, variantsOf, withTexts } from "./folder.ts";
 import { passCommand, requireOneSize, withCalibration, withDownload } from "./pass.ts";
 
 const single = passCommand(quantize);

@@ -32,7 +32,7 @@ import type sensitivityJob from "../jobs/sensitivity.ts";
 import { columns } from "../print/table.ts";
 import type { Terminal } from "../print/terminal.ts";
 
-const layersShown = 20;
+const maxLayers = 20;
 
 const share = v.pipe(positiveOption, v.maxValue(1, "must be at most 1"));
 
@@ -111,40 +111,41 @@ export default defineCommand({
       seed: session.seed,
       ...workerOptionsOf(options),
     };
-    const { found, preprocessing, written } = await withSteps(
-      out,
-      { fresh, terminal: session.terminal },
-      (resumeFolder) =>
-        withoutLeftovers(files, () =>
-          session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, {
-            // A stop removes queued jobs that nobody has begun.
-            keeps: input.queue !== undefined,
-          }),
-        ),
+    const {
+      found: sensitivity,
+      preprocessing,
+      written,
+    } = await withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) =>
+      withoutLeftovers(files, () =>
+        session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, {
+          // A stop removes queued jobs that nobody has begun.
+          keeps: input.queue !== undefined,
+        }),
+      ),
     );
     const recipe = written.find((file) => file.endsWith(".yaml"));
     return {
-      data: { ...found, preprocessing, files: written },
+      data: { ...sensitivity, preprocessing, files: written },
       print(terminal) {
-        const { name, unit } = found.metric;
-        const interval = terminal.color.dim(figureInterval(unit, found.original));
+        const { name, unit } = sensitivity.metric;
+        const interval = terminal.color.dim(figureInterval(unit, sensitivity.original));
         terminal.table(columns("", "", ""), [
-          [`${name} of the original`, figure(unit, found.original.value), interval],
+          [`${name} of the original`, figure(unit, sensitivity.original.value), interval],
         ]);
-        for (const kind of sensitivityKinds) printKind(terminal, found, kind);
+        for (const kind of sensitivityKinds) printKind(terminal, sensitivity, kind);
         for (const kind of sensitivityKinds) {
-          const [first, ...others] = found.misses.filter((miss) => miss.kind === kind);
+          const [first, ...more] = sensitivity.misses.filter((miss) => miss.kind === kind);
           if (first === undefined) continue;
-          const more = others.length > 0 ? ` and ${counted(others.length, "more place")}` : "";
+          const moreText = more.length > 0 ? ` and ${counted(more.length, "more layer")}` : "";
           terminal.line(
-            terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${more} (${first.reason})`),
+            terminal.color.dim(`${kind}: not measured: ${first.at ?? "the model"}${moreText} (${first.reason})`),
           );
         }
-        if (found.open > 0)
-          terminal.line(`${counted(found.open, "setting")} not measured: the time was over (--minutes)`);
+        if (sensitivity.open > 0)
+          terminal.line(`${counted(sensitivity.open, "setting")} not measured: the time limit was reached (--minutes)`);
         if (preprocessing !== undefined) terminal.line(`preprocessing: ${preprocessing}`);
         terminal.line(
-          `${terminal.color.bold(headline(found))}. ${counted(found.rows.length, "measurement")} in ${duration(1000 * found.seconds)}`,
+          `${terminal.color.bold(headline(sensitivity))}. ${counted(sensitivity.rows.length, "measurement")} in ${duration(1000 * sensitivity.seconds)}`,
         );
         terminal.line(`written: ${written.join("  ")}`);
         if (recipe !== undefined)
@@ -154,26 +155,24 @@ export default defineCommand({
   },
 });
 
-function printKind(terminal: Terminal, found: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
-  const { settings, layers } = sweptBy(found, kind);
+function printKind(terminal: Terminal, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
+  const { settings, layers } = sweptBy(sensitivity, kind);
   if (layers.length === 0) return;
-  const { unit, name: metric } = found.metric;
+  const { unit, name: metric } = sensitivity.metric;
   const { dim } = terminal.color;
-  const of = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
-  terminal.line(`${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${of}`)}`);
+  const unitText = unitOfChange(unit) === "" ? "" : ` in ${unitOfChange(unit)}`;
+  terminal.line(`${terminal.color.bold(kindWords[kind].title)}${dim(`: drop of ${metric}${unitText}`)}`);
   terminal.table(
     columns("layer", ...settings.map((setting) => kindWords[kind].text(setting))),
     layers
-      .slice(0, layersShown)
+      .slice(0, maxLayers)
       .map(({ name, rows }) => [
         name,
         ...rows.map((row) => (row === undefined ? "–" : dropText(unit, row.drop.value))),
       ]),
   );
-  if (layers.length > layersShown)
-    terminal.line(
-      `and ${counted(layers.length - layersShown, "more layer")}, which lose less: --json, sensitivity.html`,
-    );
+  if (layers.length > maxLayers)
+    terminal.line(`and ${counted(layers.length - maxLayers, "more layer")}, which lose less: --json, sensitivity.html`);
   const equal = equalSettingsText({ layers });
   if (equal !== undefined) terminal.line(dim(equal));
 }

@@ -84,9 +84,12 @@ function show(
     data: { model, ...result, replaced },
     print(terminal) {
       const counts = new Map<string, number>();
-      for (const { what, kind = what } of changes) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      for (const change of changes) {
+        const kind = change.kind ?? change.what;
+        counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      }
       const sorted = [...counts].sort(([, a], [, b]) => b - a);
-      for (const [what, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${what}`);
+      for (const [kind, count] of sorted) terminal.line(`  ${integer(count).padStart(5)}  ${kind}`);
       terminal.table(
         [...columns("", "before", "after"), { title: "" }],
         [
@@ -114,21 +117,21 @@ function show(
 function compared(comparison: SimplifyOutput["comparison"]): string {
   if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
   const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
-  const found =
+  const differenceText =
     difference === 0
       ? "equal"
       : `at most ${difference.toExponential(1)} apart (relative to the largest value; ${Number(tolerance.toPrecision(2))} allowed)`;
   const asWritten = fused === undefined ? "" : ", run node by node";
-  const codes =
+  const fusedText =
     fused === undefined || fused <= tolerance
       ? ""
       : `; with the runtime's fusions ${fused.toExponential(1)}, in individual quantized values`;
-  const rounds =
+  const rounding =
     own === undefined
       ? ""
-      : `; rounding error of the original ${own.toExponential(1)}${unsteady(own) ? ": this is weak evidence" : ""}`;
-  return `outputs: ${found}, on ${inputs} random inputs${asWritten}${codes}${rounds}${constant ? constantNote : ""}${withoutNote(without)}`;
+      : `; rounding error of the original ${own.toExponential(1)}${isUnsteady(own) ? ": this is weak evidence" : ""}`;
+  return `outputs: ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 
 /** If fusing changes the original by more than this, a slightly wrong rewrite cannot be detected. */
-const unsteady = (own: number): boolean => own > 0.01;
+const isUnsteady = (roundingError: number): boolean => roundingError > 0.01;

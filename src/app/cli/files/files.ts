@@ -50,11 +50,11 @@ export function besideFolder(folder: string, suffix: string): string {
 /** Follows links. @throws PithError E_OPTION if the output would overwrite an input. */
 export async function requireOther(
   out: string,
-  inputs: readonly (readonly [what: string, path: unknown])[],
+  inputs: readonly (readonly [name: string, path: unknown])[],
 ): Promise<void> {
-  for (const [what, path] of inputs) {
+  for (const [name, path] of inputs) {
     if (typeof path !== "string" || !(await isSamePlace(out, path))) continue;
-    throw new PithError("E_OPTION", `"${out}" is ${what}: the result would overwrite it.`, {
+    throw new PithError("E_OPTION", `"${out}" is ${name}: the result would overwrite it.`, {
       hint: "Choose another file.",
     });
   }
@@ -88,6 +88,10 @@ export async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }
 
+export async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
+}
+
 export async function isSamePlace(a: string, b: string): Promise<boolean> {
   return (await placeOf(a)) === (await placeOf(b));
 }
@@ -98,9 +102,9 @@ async function placeOf(path: string): Promise<string> {
 
 /** Removes the temporary files that writing leaves if it fails or is killed. */
 export async function withoutLeftovers<T>(paths: readonly string[], body: () => Promise<T>): Promise<T> {
-  const there = new Set(paths.flatMap(temporaries));
+  const earlier = new Set(paths.flatMap(temporaries));
   const sweep = (): void => {
-    for (const file of paths.flatMap(temporaries)) if (!there.has(file)) rmSync(file, { force: true });
+    for (const file of paths.flatMap(temporaries)) if (!earlier.has(file)) rmSync(file, { force: true });
   };
   const work = body();
   // Exit listeners run in order of registration, so the job is killed first.
@@ -119,8 +123,8 @@ function temporaries(path: string): string[] {
   const [folder, name] = [dirname(path), basename(path)];
   if (!existsSync(folder)) return [];
   const files = readdirSync(folder).filter((file) => {
-    const of = temporaryOf(file)?.name;
-    return of !== undefined && (of === name || parseDataName(of)?.model === name);
+    const target = temporaryOf(file)?.name;
+    return target !== undefined && (target === name || parseDataName(target)?.model === name);
   });
   return files.map((file) => join(folder, file));
 }

@@ -3,13 +3,14 @@ import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { failure } from "../../../core/platform/node-failure.ts";
 import type { Terminal } from "../print/terminal.ts";
+import { isFolder } from "./files.ts";
 
 /** Options of commands and passes that name models. */
 const modelFlags = ["against", "original", "teacher", "otherTeachers", "errorOf", "from"];
 
 /** Returns the path, or the model in the named folder if there is exactly one, with a note; with variants, the original. */
 export async function findModel(path: string, terminal: Pick<Terminal, "note">): Promise<string> {
-  if ((await stat(path).catch(() => undefined))?.isDirectory() !== true) return path;
+  if (!(await isFolder(path))) return path;
   const models: string[] = [];
   for (const file of [join(path, "model.onnx"), join(path, "onnx", "model.onnx")])
     if ((await stat(file).catch(() => undefined))?.isFile() === true) models.push(file);

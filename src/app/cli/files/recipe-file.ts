@@ -25,7 +25,7 @@ export async function readRecipe(
   });
   const recipe = parseRecipe(text, path);
   await requireModules(recipe, path, modules);
-  for (const step of recipe.steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])))
+  for (const step of recipe.steps.flatMap((step) => (isRepeat(step) ? step.steps : [step])))
     for (const file of filesWritten(step))
       for (const out of outs) await requireInside(out, file, `${path}: ${step.id}`);
   return { text, recipe };
@@ -40,10 +40,10 @@ async function requireModules({ steps: all }: Recipe, owner: string, allowed: re
   });
   if (missing.size === 0) return;
   const names = [...missing];
-  const what = names.length === 1 ? "is code" : "are code";
+  const verb = names.length === 1 ? "is" : "are";
   throw new PithError(
     "E_OPTION",
-    `${owner}: ${joinList(names.map((name) => `"${name}"`))} ${what} that the command line does not name.`,
+    `${owner}: ${joinList(names.map((name) => `"${name}"`))} ${verb} code that the command line does not name.`,
     {
       hint: `Code of a recipe runs with your rights. If you trust it: --modules ${names.join(",")}`,
     },
@@ -55,13 +55,13 @@ function filesWritten({ id, options }: RecipeStep): readonly string[] {
   return written.filter((file) => typeof file === "string");
 }
 
-async function requireInside(out: string, file: string, at: string): Promise<void> {
+async function requireInside(out: string, file: string, step: string): Promise<void> {
   const [folder, path] = [await withoutLinks(resolve(out)), await withoutLinks(resolve(file))];
   if (path.startsWith(folder + sep)) return;
   const inside = join(out, basename(file));
   throw new PithError(
     "E_OPTION",
-    `${at}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
+    `${step}: "${file}" is outside of "${out}", and a recipe writes only into the folder of results.`,
     {
       hint: `Write "${inside}" in the recipe.`,
     },

@@ -24,8 +24,8 @@ import { requireWritableFolder } from "./writable.ts";
 const modelName = "model.onnx";
 export const recipeFileName = "recipe.yaml";
 
-export function frontNames(place: number): readonly [model: string, recipe: string] {
-  return [`front-${place + 1}.onnx`, `front-${place + 1}.yaml`];
+export function frontNames(index: number): readonly [model: string, recipe: string] {
+  return [`front-${index + 1}.onnx`, `front-${index + 1}.yaml`];
 }
 
 interface ResultFolder {
@@ -65,9 +65,9 @@ export async function requireFreeFolder(
 }
 
 async function requireOwnResults(out: string, { record, needed }: ResultFolder): Promise<void> {
-  const written = await writtenIn(out, record);
-  const isTaken = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
-  const name = written === undefined ? record : isTaken ? needed : undefined;
+  const written = await readWritten(out, record);
+  const isChanged = needed !== undefined && written !== undefined && (await isAuthored(out, needed, written));
+  const name = written === undefined ? record : isChanged ? needed : undefined;
   if (name !== undefined)
     throw new PithError(
       "E_OPTION",
@@ -83,7 +83,7 @@ async function requireOwnResults(out: string, { record, needed }: ResultFolder):
  */
 export async function writeResults(
   out: string,
-  said: object,
+  content: object,
   contents: readonly (readonly [name: string, bytes: Uint8Array])[],
   { log }: Pick<JobContext, "log">,
   folder: ResultFolder,
@@ -91,12 +91,12 @@ export async function writeResults(
   const { record, names } = folder;
   await requireOwnResults(out, folder);
   const files = await Promise.all(contents.map(([path, bytes]) => fileOfBytes(path, bytes)));
-  const written = (await writtenIn(out, record)) ?? new Map();
+  const written = (await readWritten(out, record)) ?? new Map();
   const { writes, kept } = await planWrites(out, files, written);
   for (const path of kept) log({ id: "kept", text: keptText(join(out, path)), level: "warning" });
-  written.set(record, [await textHash(JSON.stringify(said))]);
+  written.set(record, [await textHash(JSON.stringify(content))]);
   await makeFolder(out);
-  await writeOwned(joinPath(out, record), said, written, writes);
+  await writeOwned(joinPath(out, record), content, written, writes);
   const all = new Set([...contents.map(([name]) => name), record]);
   for (const name of names)
     if (written.has(name) && !all.has(name) && !(await isAuthored(out, name, written)))
@@ -107,7 +107,7 @@ export async function writeResults(
 
 /** Removes files that are unchanged since Pith wrote them, and the folder if it is then empty. */
 export async function removeResults(out: string, { record, names }: ResultFolder): Promise<void> {
-  const written = await writtenIn(out, record);
+  const written = await readWritten(out, record);
   if (written === undefined || !written.has(record)) return;
   for (const name of names)
     if (name === record || (written.has(name) && !(await isAuthored(out, name, written))))
@@ -123,7 +123,7 @@ const interim = v.object({
 });
 
 /** Returns command and best result of an unfinished search; undefined for a finished one. */
-export async function interimIn(
+export async function readInterim(
   out: string,
 ): Promise<{ readonly command: readonly string[]; readonly name: string } | undefined> {
   const { success, output } = v.safeParse(
@@ -134,10 +134,10 @@ export async function interimIn(
   return name === undefined || !success ? undefined : { command: output.command, name };
 }
 
-async function writtenIn(out: string, record: string): Promise<FileHashes | undefined> {
-  const found = await readSettings(joinPath(out, record)).catch(() => null);
-  if (found === undefined) return new Map();
-  const { written: recorded, ...said } = found ?? {};
+async function readWritten(out: string, record: string): Promise<FileHashes | undefined> {
+  const settings = await readSettings(joinPath(out, record)).catch(() => null);
+  if (settings === undefined) return new Map();
+  const { written: recorded, ...content } = settings ?? {};
   const written = parseWritten(recorded);
-  return written.get(record)?.[0] === (await textHash(JSON.stringify(said))) ? written : undefined;
+  return written.get(record)?.[0] === (await textHash(JSON.stringify(content))) ? written : undefined;
 }

@@ -39,12 +39,12 @@ interface NamedModels {
  * @param suffix of the default name: ".pruned".
  */
 export function resultPlace(models: NamedModels, named: string | undefined, suffix: string): ResultPlace {
-  const found = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
-  const isLoaded = found !== undefined && dirname(found.file) === "onnx";
-  if (found === undefined || (named === undefined && !isLoaded))
+  const source = /\.onnx$/i.test(named ?? "") ? undefined : sourceFolder(models, named);
+  const isLoaded = source !== undefined && dirname(source.file) === "onnx";
+  if (source === undefined || (named === undefined && !isLoaded))
     return { out: named ?? outputName(models.model, suffix) };
-  const out = named ?? besideFolder(found.source, suffix);
-  return { out: join(out, found.file), folder: { ...found, out } };
+  const out = named ?? besideFolder(source.source, suffix);
+  return { out: join(out, source.file), folder: { ...source, out } };
 }
 
 function sourceFolder({ model, aim, folders }: NamedModels, named: string | undefined): SourceFolder | undefined {

@@ -1,9 +1,9 @@
 /** Suggests existing paths if a path of the command line does not exist. */
-import { readdir, stat } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { PithError } from "../../../core/errors.ts";
 import { nearest } from "../../../core/graph/nearest.ts";
-import { isThere } from "./files.ts";
+import { isFolder, isThere } from "./files.ts";
 
 export async function suggestPath(error: PithError, words: readonly string[]): Promise<PithError> {
   // An output path need not exist, and errors of jobs arrive without their cause.
@@ -71,5 +71,5 @@ const namesIn = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder).catch((): string[] => [])).filter((name) => !name.startsWith("."));
 
 async function shown(path: string): Promise<string> {
-  return (await stat(path).catch(() => undefined))?.isDirectory() === true ? `${path}/` : path;
+  return (await isFolder(path)) ? `${path}/` : path;
 }

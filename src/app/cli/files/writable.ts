@@ -6,7 +6,7 @@ import { PithError } from "../../../core/errors.ts";
 import { failure } from "../../../core/platform/node-failure.ts";
 import { tryToWrite } from "../../../core/platform/node-write.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
-import { isThere } from "./files.ts";
+import { isFolder, isThere } from "./files.ts";
 
 export async function requireWritable(path: string): Promise<void> {
   await requirePlace(path);
@@ -50,14 +50,14 @@ export async function requireWritableFolder(path: string, names: readonly string
 async function missingFolders(path: string): Promise<readonly string[]> {
   const missing: string[] = [];
   for (let folder = resolve(path); ; folder = dirname(folder)) {
-    const found = await stat(folder).catch(() => undefined);
-    if (found?.isDirectory() === true) return missing;
-    if (found === undefined && dirname(folder) !== folder) {
+    const stats = await stat(folder).catch(() => undefined);
+    if (stats?.isDirectory() === true) return missing;
+    if (stats === undefined && dirname(folder) !== folder) {
       missing.push(folder);
       continue;
     }
-    const what = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
-    throw new PithError("E_FILE", `${what} is a file: the results go into a folder.`);
+    const place = folder === resolve(path) ? `"${path}"` : `In "${path}" "${folder}"`;
+    throw new PithError("E_FILE", `${place} is a file: the results go into a folder.`);
   }
 }
 
@@ -72,17 +72,14 @@ async function requirePlace(path: string): Promise<void> {
   requireFile(path);
   if (path === "") throw new PithError("E_FILE", "A file without a name cannot be written.");
   const folder = dirname(path);
-  const found = await stat(folder).catch(() => undefined);
-  if (found?.isDirectory() !== true)
+  if (!(await isFolder(folder)))
     throw new PithError("E_FILE", `"${path}" cannot be written: there is no folder "${folder}".`, {
       hint: `Make the folder first: mkdir -p ${quoted(folder)}.`,
     });
-  const old = await stat(path).catch(() => undefined);
-  if (old?.isDirectory() === true) {
+  if (await isFolder(path))
     throw new PithError("E_FILE", `"${path}" cannot be written: it is a folder.`, {
       hint: `Name the file: ${join(path, "model.onnx")}.`,
     });
-  }
   if (/[/\\]$/.test(path))
     throw new PithError("E_FILE", `"${path}" cannot be written: that is the name of a folder, not of a file.`, {
       hint: `There is no such folder; a file in this one would be ${join(folder, basename(path))}.onnx.`,

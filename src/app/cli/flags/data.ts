@@ -8,36 +8,38 @@ import { parsePreprocessingSpec } from "../../../data/sidecars/preprocessing-spe
 import { settings } from "./set.ts";
 
 export const dataGroup = "Data (docs/data.md):";
-const group = dataGroup;
 
 export const dataFlags = {
   data: option(v.string(), "folder or file of images, text, tables, arrays, sound or token ids, or an ES module", {
     value: "path",
-    group,
+    group: dataGroup,
     common: true,
   }),
   part: option(
     v.picklist(["test", "train", "all"]),
     "split to test on (default: test; all samples if there are no splits)",
-    { group },
+    { group: dataGroup },
   ),
   preprocess: option(
     v.string(),
     'a preset (imagenet, …) or "mean=… std=… resize=256 crop=224"; for text "length=128"',
-    { value: "how", group, common: true },
+    { value: "how", group: dataGroup, common: true },
   ),
   set: option(v.array(v.string()), "value of an input that is not in the data: sr=16000", {
     value: "input=value",
-    group,
+    group: dataGroup,
   }),
   states: option(v.array(v.string()), "output fed back as an input: stateN=state (default: guessed)", {
     value: "output=input",
-    group,
+    group: dataGroup,
   }),
-  samples: option(countOption, "use at most n training and n test samples, drawn by --seed", { value: "n", group }),
+  samples: option(countOption, "use at most n training and n test samples, drawn by --seed", {
+    value: "n",
+    group: dataGroup,
+  }),
   batch: option(countOption, "samples per run (default: 64, or 1 if outputs depend on the batch)", {
     value: "n",
-    group,
+    group: dataGroup,
   }),
 };
 
@@ -67,10 +69,9 @@ export const dataWords = ({ path, preprocess }: DataRequest): readonly string[] 
 export function dataRequest(flags: DataFlags): DataRequest | undefined {
   const { data, part, preprocess, set, states, samples, batch } = flags;
   if (data === undefined) {
-    const said = { part, preprocess, states, samples };
-    const alone = Object.entries(said).find(([, value]) => value !== undefined);
-    if (alone === undefined) return undefined;
-    throw new PithError("E_USAGE", `--${alone[0]} needs --data.`);
+    const dependent = Object.entries({ part, preprocess, states, samples }).find(([, value]) => value !== undefined);
+    if (dependent === undefined) return undefined;
+    throw new PithError("E_USAGE", `--${dependent[0]} needs --data.`);
   }
   if (preprocess !== undefined) parsePreprocessingSpec(preprocess);
   for (const state of states ?? []) parseState(state);

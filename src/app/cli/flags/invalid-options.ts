@@ -8,22 +8,23 @@ export function flagName(key: string): string {
 
 /** Rewords option names as flags, and drops advice about options that the command does not have. */
 export function ownAdvice({ code, message, advice, cause }: PithError, flags: ReadonlySet<string>): PithError {
-  const own = optionsOf(flags);
-  const isOwn = (part: string): boolean =>
-    [...part.matchAll(called)].every(([, word = ""]) => own.has(word) || !shared.includes(word));
-  const hint = advice.filter(isOwn).map((part) => asFlags(part, own));
+  const options = optionsOf(flags);
+  const isPossible = (part: string): boolean =>
+    [...part.matchAll(quotedOption)].every(([, word = ""]) => options.has(word) || !shared.includes(word));
+  const hint = advice.filter(isPossible).map((part) => asFlags(part, options));
   return new PithError(code, onCommandLine(message, flags), { hint, cause });
 }
 
-const called = /`(\w+)(?:: ([\w.]+|"[^"`]*"))?`/g;
+/** `` `metric` `` or `` `metric: "psnr"` `` */
+const quotedOption = /`(\w+)(?:: ([\w.]+|"[^"`]*"))?`/g;
 
 /** Replaces `` `metric` `` by --metric and `` `metric: "psnr"` `` by --metric psnr. */
 export function asFlags(text: string, keys: ReadonlySet<string>): string {
-  return text.replace(called, (whole, word: string, value?: string) => {
-    if (!keys.has(word)) return whole;
+  return text.replace(quotedOption, (match, word: string, value?: string) => {
+    if (!keys.has(word)) return match;
     if (value === "false") return flagName(`no-${word}`);
-    const given = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
-    return given === undefined ? flagName(word) : `${flagName(word)} ${given}`;
+    const argument = value?.includes(" ") === true ? value : value?.replaceAll('"', "");
+    return argument === undefined ? flagName(word) : `${flagName(word)} ${argument}`;
   });
 }
 

@@ -57,15 +57,15 @@ export function requireMeaningfulDrop(maxDrop: number | undefined, metric: Metri
 export function requireMeasured(
   original: Model,
   path: string,
-  asked: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
+  request: { readonly demanded?: readonly string[]; readonly metric: MetricName; readonly output: string | undefined },
 ): void {
-  const { demanded = [] } = asked;
-  const held: readonly Metric[] =
-    demanded.length === 0 ? [] : heldAgainst(original, asked.output, { metric: asked.metric });
+  const { demanded = [] } = request;
+  const compared: readonly Metric[] =
+    demanded.length === 0 ? [] : heldAgainst(original, request.output, { metric: request.metric });
   for (const kind of demanded) {
-    const measured = kind === "accuracy" || kind === asked.metric || held.some(({ name }) => name === kind);
+    const measured = kind === "accuracy" || kind === request.metric || compared.some(({ name }) => name === kind);
     if (measured) continue;
-    const names = held.map(({ name }) => name).join(", ");
+    const names = compared.map(({ name }) => name).join(", ");
     throw new PithError(
       "E_OPTION",
       `--min-${kind} cannot be checked: the output of "${path}" is measured by ${names}.`,

@@ -12,12 +12,12 @@ export function settings(words: readonly string[]): Settings {
     if (before === undefined || word.includes("=")) joined.push(word);
     else joined[joined.length - 1] = `${before},${word}`;
   }
-  return Object.fromEntries(joined.map(setting));
+  return Object.fromEntries(joined.map(parseSetting));
 }
 
-function setting(word: string): [name: string, given: number | number[]] {
-  const [, name, given] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
-  const numbers = given
+function parseSetting(word: string): [name: string, values: number | number[]] {
+  const [, name, text] = /^([^=]+)=(.+)$/s.exec(word) ?? [];
+  const numbers = text
     ?.split(/[,;]/)
     .map((part) => (part === "true" ? 1 : part === "false" ? 0 : Number(part.trim() || "none")));
   if (name === undefined || numbers === undefined || !numbers.every(Number.isFinite))
@@ -26,7 +26,7 @@ function setting(word: string): [name: string, given: number | number[]] {
   return [name, numbers.length === 1 ? only : numbers];
 }
 
-/** `batch=8` → name and size. @throws PithError E_OPTION, with the flag that was wrong. */
+/** `batch=8` → name and size. @throws PithError E_OPTION, which names the flag. */
 export function namedSizes(words: readonly string[], flag = "--dim"): ReadonlyMap<string, number> {
   return new Map(
     words.map((word) => {

@@ -26,7 +26,7 @@ import { reportPage } from "../../report/html.ts";
 import { reportMarkdown } from "../../report/markdown.ts";
 import { filesOf, isThere } from "../files/files.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
-import { frontNames, interimIn, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
+import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
 import { mostKept } from "../files/steps-folder.ts";
 import { onCommandLine } from "../flags/invalid-options.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
@@ -180,7 +180,7 @@ async function write(
   throwIfAborted(context.signal, "Stopped before anything was written.");
   if (result === undefined || recipe === undefined) {
     // An earlier result keeps its reports; an interim result of a stopped search does not count.
-    const isEarlier = (await interimIn(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
+    const isEarlier = (await readInterim(out)) === undefined && (await isThere(joinPath(out, "model.onnx")));
     const folder = isEarlier ? joinPath(out, refusedFolder) : out;
     return writeResults(folder, run, reports, context, runFolder);
   }
