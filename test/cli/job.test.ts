@@ -2,7 +2,7 @@ import { existsSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, test } from "vitest";
-import { blamed } from "../../src/app/cli/module-failure.ts";
+import { blameModule } from "../../src/app/cli/module-failure.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
 import { thrownValue } from "../../src/core/platform/serialized-error.ts";
@@ -103,7 +103,7 @@ describe("a job", () => {
     async (reason, text) => {
       const error = await failure({ kind: "late-rejection", reason });
       expect(error).toMatchObject({ name: thrownValue, message: text });
-      expect(blamed(error)).toMatchObject({
+      expect(blameModule(error)).toMatchObject({
         code: "E_OPTION",
         message: `A module threw ${text}, which is not an error.`,
         hint: expect.stringContaining('Look for "throw" in the modules that you named'),

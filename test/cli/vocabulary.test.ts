@@ -12,7 +12,7 @@ describe("prune --vocabulary", () => {
     const [folder, out] = [await folderOf("told", plain), join(root, "told.out")];
     const { code, out: told } = await pith("prune", folder, "--vocabulary", await written(), "-o", out);
     expect(code).toBe(0);
-    expect(told).toMatch(/tokens: 8 of 10 stay/);
+    expect(told).toMatch(/tokens: 8 of 10 are kept/);
     expect(told).toMatch(/the same tokens for all of 2 texts/);
     expect(told).toMatch(/onnx\/model\.onnx: h; the same outputs as the original, on 2 texts/);
     const again = await pith("prune", folder, "--vocabulary", texts, "-o", out);

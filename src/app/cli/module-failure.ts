@@ -5,22 +5,22 @@ import { errorMessage, failureOfCode, PithError } from "../../core/errors.ts";
 import { thrownValue } from "../../core/platform/serialized-error.ts";
 
 /** Names the module if a module outside Pith threw the error. */
-export function blamed(error: unknown): unknown {
+export function blameModule(error: unknown): unknown {
   if (error instanceof PithError) return error;
   if (!(error instanceof Error) || error.name === thrownValue)
     return new PithError("E_OPTION", `A module threw ${errorMessage(error)}, which is not an error.`, {
       hint: 'Look for "throw" in the modules that you named: throw new Error("what is wrong").',
     });
-  const file = thrower(error);
+  const file = throwingFile(error);
   return file === undefined ? error : failureOfCode("E_OPTION", file, error);
 }
 
 /** Returns the file outside Pith that threw an error; its calls to Node or packages count as its own. */
-function thrower({ stack }: Error): string | undefined {
-  const own = fileURLToPath(root());
+function throwingFile({ stack }: Error): string | undefined {
+  const sources = fileURLToPath(root());
   for (const [, place = ""] of String(stack).matchAll(/^\s*at (?:.*\()?(.+?):\d+:\d+\)?$/gm)) {
     const file = place.startsWith("file:") ? fileURLToPath(place) : place;
-    if (file.startsWith(own)) return undefined;
+    if (file.startsWith(sources)) return undefined;
     if (!/^node:|[/\\]node_modules[/\\]|^<|^\(/.test(file)) return file;
   }
   return undefined;

@@ -117,7 +117,7 @@ async function requireCommand(program: Command, words: readonly string[]): Promi
 
 /** Names failed modules of the user, suggests existing paths, and words advice as flags. */
 async function withAdvice(error: unknown, command: Command | undefined, words: readonly string[]): Promise<unknown> {
-  const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blamed(error);
+  const failure = error instanceof PithError ? error : (await import("./module-failure.ts")).blameModule(error);
   if (!(failure instanceof PithError) || command === undefined) return failure;
   const { suggestPath } = await import("./files/suggest-path.ts");
   const { ownAdvice } = await import("./flags/invalid-options.ts");

@@ -14,8 +14,8 @@ interface Run {
   readonly seconds: number;
 }
 
-/** What is said while samples are run, first in one run, then, after an hour of other work, in another. */
-function said({ samples, seconds }: Run, passes: number, all = samples): string[] {
+/** Returns the notices during two runs over the samples, with an hour of other work between them. */
+function noticesOf({ samples, seconds }: Run, passes: number, all = samples): string[] {
   const texts: string[] = [];
   let now = 0;
   const context = announced(
@@ -34,34 +34,34 @@ function said({ samples, seconds }: Run, passes: number, all = samples): string[
   return texts;
 }
 
-test("what takes long is told once, from the speed of warm batches, with what makes it shorter", () => {
-  expect(said({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
+test("logs the time of a long evaluation once, from the speed of warm batches, with advice", () => {
+  expect(noticesOf({ samples: 3392, seconds: 0.025 }, 2)).toEqual([
     "evaluation on all 3,392 samples takes about 3 minutes. Use fewer: `samples`",
   ]);
 });
 
-test("the speed of some is that of all", () => {
-  expect(said({ samples: 512, seconds: 0.01 }, 2, 10_000)).toEqual([
+test("estimates the time of all samples if some are run", () => {
+  expect(noticesOf({ samples: 512, seconds: 0.01 }, 2, 10_000)).toEqual([
     "evaluation on all 10,000 samples takes about 3 minutes. Use fewer: `samples`",
   ]);
 });
 
-test("what is over at once is not told", () => {
-  expect(said({ samples: 3392, seconds: 0.001 }, 2)).toEqual([]);
+test("logs nothing for a short evaluation", () => {
+  expect(noticesOf({ samples: 3392, seconds: 0.001 }, 2)).toEqual([]);
 });
 
-test("what was over before its speed was known is not told either: what lies between two runs is no speed", () => {
-  expect(said({ samples: 65, seconds: 0.02 }, 2)).toEqual([]);
-  expect(said({ samples: 300, seconds: 0.0001 }, 2)).toEqual([]);
+test("ignores the time between two runs", () => {
+  expect(noticesOf({ samples: 65, seconds: 0.02 }, 2)).toEqual([]);
+  expect(noticesOf({ samples: 300, seconds: 0.0001 }, 2)).toEqual([]);
 });
 
-describe("the time of calibration", () => {
+describe("announceCalibration", () => {
   const model = parseModel("opset 21\ngraph (x: float32[batch, 4]) -> (y) {\n  y = Relu(x)\n}");
   const samples = memory("rows", { x: zeros("float32", [300, 4]) });
   let [worked, batches] = [0, [] as number[]];
   afterEach(() => vi.restoreAllMocks());
 
-  async function announcedFor(
+  async function estimate(
     options: OptionValues,
     ofRun: number,
     ofSample: number,
@@ -87,30 +87,28 @@ describe("the time of calibration", () => {
     return texts;
   }
 
-  test("is estimated from the processor time of a batch, because calibration runs batches", async () => {
-    expect(await announcedFor({ scheme: "static" }, 48, 2)).toEqual(["calibration and rounding take about 40 seconds"]);
+  test("estimates from the processor time of a batch", async () => {
+    expect(await estimate({ scheme: "static" }, 48, 2)).toEqual(["calibration and rounding take about 40 seconds"]);
     expect(batches).toEqual([1, 1, 16, 16]);
-    expect(await announcedFor({ scheme: "weights", bits: 4 }, 48, 2)).toEqual([
+    expect(await estimate({ scheme: "weights", bits: 4 }, 48, 2)).toEqual([
       "calibration and rounding take about 2 minutes",
     ]);
   });
 
-  test("is estimated from one sample of a slow model", async () => {
-    expect(await announcedFor({ scheme: "static" }, 0, 500)).toEqual([
-      "calibration and rounding take about 58 minutes",
-    ]);
+  test("estimates from one sample if the model is slow", async () => {
+    expect(await estimate({ scheme: "static" }, 0, 500)).toEqual(["calibration and rounding take about 58 minutes"]);
     expect(batches).toEqual([1, 1]);
   });
 
-  test("of prune names the gradients, and only criteria that use them", async () => {
-    expect(await announcedFor({ structured: 0.5, importance: "taylor" }, 480, 20, prune)).toEqual([
+  test("names gradients only if the criterion of prune uses them", async () => {
+    expect(await estimate({ structured: 0.5, importance: "taylor" }, 480, 20, prune)).toEqual([
       expect.stringMatching(/^gradients for the scores take about \d+ (second|minute)s$/),
     ]);
-    expect(await announcedFor({ amount: 0.5, importance: "wanda" }, 480, 20, prune)).toEqual([]);
+    expect(await estimate({ amount: 0.5, importance: "wanda" }, 480, 20, prune)).toEqual([]);
   });
 
-  test("is not estimated if no samples are used", async () => {
+  test("estimates nothing if no samples are used", async () => {
     for (const quick of [{ scheme: "dynamic" }, { scheme: "weights", bits: 4, rounder: "nearest" }])
-      expect(await announcedFor(quick, 48, 2)).toEqual([]);
+      expect(await estimate(quick, 48, 2)).toEqual([]);
   });
 });

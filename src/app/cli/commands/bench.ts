@@ -46,7 +46,7 @@ export default defineCommand({
     "bench a.onnx b.onnx --dim batch=8,sequence=128 --threads 1",
     "bench a.onnx b.onnx --target node,wasm,webgpu",
   ],
-  async run(models, { target: wanted, markdown, ...said }, session) {
+  async run(models, { target, markdown, ...timing }, session) {
     if (markdown !== undefined) {
       await requireOther(
         markdown,
@@ -55,41 +55,38 @@ export default defineCommand({
       await requireAppendable(markdown);
     }
     const runs: Measurement[] = [];
-    for (const target of new Set(wanted)) {
-      const run = await measure(target, models, said, session, wanted.length > 1);
+    for (const name of new Set(target)) {
+      const run = await measure(name, models, timing, session, target.length > 1);
       if (run !== undefined) runs.push(run);
     }
     const sizes = await session.job<typeof sizesJob>("sizes", { models }, "bench");
+    const targets = runs.map(({ target, output: { latency, runtime, where } }) => {
+      const { rounds, repeats, threads } = latency;
+      return { target, runtime, where, rounds, repeats, threads, unsteady: isUnsteady(latency.models) };
+    });
     const rows = runs.flatMap(({ target, output, memories }) =>
       models.map((model, index) => ({
-        model,
-        target,
+        ...{ model, target },
         ...sizes[index],
-        ...times(output, index),
+        ...timesOf(output, index),
         memory: memories[index],
       })),
     );
-    const stated = runs.map(({ target, output }) => {
-      const { rounds, repeats, threads } = output.latency;
-      const unsteady = isUnsteady(output.latency.models);
-      return { target, runtime: output.runtime, where: output.where, rounds, repeats, threads, unsteady };
-    });
     const inputs = runs[0]?.output.inputs ?? [];
-    const unusable = new Set(stated.flatMap(({ target, unsteady }) => (unsteady ? [target] : [])));
-    const cells = rows.map((row) => cellsOf(row, runs.length > 1, !unusable.has(row.target)));
-    const titles = ["model", ...(runs.length > 1 ? ["target"] : []), ...figures];
-    const columns = titles.map((title) => (isText(title) ? { title } : { title, align: "right" as const }));
-    const busy = unusable.size === 0 ? [] : [unsteadyNote("run this command again.")];
-    const notes = [...runs.map(howTimed), ...inputLines(models, inputs), ...busy, note];
-    if (markdown !== undefined) await appendFile(markdown, markdownText(columns, cells, notes));
+    const unsteady = new Set(targets.flatMap((each) => (each.unsteady ? [each.target] : [])));
+    const shown = columns.filter(({ title }) => title !== "target" || runs.length > 1);
+    const cells = rows.map((row) => shown.map(({ text }) => text(row, !unsteady.has(row.target))));
+    const busy = unsteady.size === 0 ? [] : [unsteadyNote("run this command again.")];
+    const notes = [...runs.map(describeTiming), ...inputLines(models, inputs), ...busy, note];
+    if (markdown !== undefined) await appendFile(markdown, markdownText(shown, cells, notes));
     return {
       data: {
         inputs: Object.fromEntries(models.map((model, index) => [model, inputs[index]])),
         models: rows,
-        targets: stated,
+        targets,
       },
       print(terminal) {
-        terminal.table(columns, cells);
+        terminal.table(shown, cells);
         for (const line of notes) terminal.line(line);
       },
     };
@@ -102,44 +99,44 @@ interface Measurement {
   readonly memories: readonly number[];
 }
 
-type BenchArguments = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
+type TimingOptions = Pick<v.InferOutput<typeof options>, "dim" | "set" | "rounds" | "threads">;
 
 /** Skips a missing target if there are others. */
 async function measure(
   target: TargetName,
   models: readonly string[],
-  { dim, set: words, rounds, threads }: BenchArguments,
+  { dim: dims, set, rounds, threads }: TimingOptions,
   session: Session,
-  others: boolean,
+  hasOthers: boolean,
 ): Promise<Measurement | undefined> {
-  const shared = { set: settings(words), threads, seed: session.seed };
-  const input = { models, target, dims: dim, rounds, ...shared };
+  const shared = { set: settings(set), threads, seed: session.seed };
+  const input = { models, target, dims, rounds, ...shared };
   let output: BenchOutput;
   try {
     output = await session.job<typeof benchJob>("bench", input, `bench ${models.join(" ")}`);
   } catch (error) {
-    const absent = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
-    if (!absent || !others || target === "node") throw error;
+    const isMissing = error instanceof PithError && (error.code === "E_UNSUPPORTED" || error.code === "E_FILE");
+    if (!isMissing || !hasOthers || target === "node") throw error;
     session.terminal.note("target-missing", `${target}: ${error.message}`, "warning");
     return undefined;
   }
   const memories: number[] = [];
   // Browser processes contain more than the model.
   for (const [index, model] of output.inBrowser ? [] : models.entries()) {
-    const one = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
-    memories.push(await session.job<typeof memoryJob>("memory", one, `bench ${model}`));
+    const request = { model, shapes: output.shapes[index] ?? {}, runtime: output.runtime, ...shared };
+    memories.push(await session.job<typeof memoryJob>("memory", request, `bench ${model}`));
   }
   return { target, output, memories };
 }
 
-function times({ latency, batches }: BenchOutput, index: number) {
-  const found = latency.models[index];
+function timesOf({ latency, batches }: BenchOutput, index: number) {
+  const times = latency.models[index];
   const batch = batches[index] ?? 1;
-  const perSecond = 1000 / (found?.runs.p50 ?? Number.NaN);
-  return { ...found, batch, throughput: { runs: perSecond, samples: batch * perSecond } };
+  const perSecond = 1000 / (times?.runs.p50 ?? Number.NaN);
+  return { ...times, batch, throughput: { runs: perSecond, samples: batch * perSecond } };
 }
 
-interface Row extends ReturnType<typeof times> {
+interface Row extends ReturnType<typeof timesOf> {
   readonly model: string;
   readonly target: TargetName;
   readonly bytes?: number;
@@ -147,29 +144,28 @@ interface Row extends ReturnType<typeof times> {
   readonly memory: number | undefined;
 }
 
-const figures = ["bytes", "brotli", "p50", "p90", "per second", "speed", "load", "memory"];
+type CellText = (row: Row, isSteady: boolean) => string;
 
-function isText(title: string): boolean {
-  return title === "model" || title === "target";
-}
+const numberColumns: Readonly<Record<string, CellText>> = {
+  bytes: (row) => sizeText(row.bytes),
+  brotli: (row) => sizeText(row.brotli),
+  p50: ({ runs }) => runTime(runs?.p50),
+  p90: ({ runs }) => runTime(runs?.p90),
+  "per second": ({ throughput }, isSteady) => (isSteady ? count(throughput.samples) : "–"),
+  speed: ({ speedup }, isSteady) => (isSteady ? `${(speedup?.median ?? Number.NaN).toFixed(2)} ×` : "–"),
+  load: ({ load = Number.NaN }) => duration(load),
+  memory: (row) => sizeText(row.memory),
+};
 
-function cellsOf(row: Row, several: boolean, steady: boolean): string[] {
-  const { runs, speedup, throughput, load } = row;
-  const weight = (value: number | undefined): string => (value === undefined ? "–" : bytes(value));
-  return [
-    row.model,
-    ...(several ? [row.target] : []),
-    ...[row.bytes, row.brotli].map(weight),
-    runTime(runs?.p50),
-    runTime(runs?.p90),
-    steady ? count(throughput.samples) : "–",
-    steady ? factor(speedup?.median) : "–",
-    duration(load ?? Number.NaN),
-    weight(row.memory),
-  ];
-}
+const columns: readonly (MarkdownColumn & { readonly text: CellText })[] = [
+  { title: "model", text: ({ model }) => model },
+  { title: "target", text: ({ target }) => target },
+  ...Object.entries(numberColumns).map(([title, text]) => ({ title, text, align: "right" as const })),
+];
 
-function howTimed({ target, output: { where, latency } }: Measurement): string {
+const sizeText = (size: number | undefined): string => (size === undefined ? "–" : bytes(size));
+
+function describeTiming({ target, output: { where, latency } }: Measurement): string {
   const { rounds, repeats, threads } = latency;
   const shared = target === "webgpu" ? "" : `, ${counted(threads, "thread")}`;
   return `${where}: ${counted(rounds, "round")} of ${counted(repeats, "run")}, the models interleaved${shared}.`;
@@ -195,8 +191,4 @@ function markdownText(
     rows.map((row) => row.map(escapeMarkdown)),
   );
   return ["### pith bench", "", table, "", ...notes.map(escapeMarkdown), "", ""].join("\n");
-}
-
-function factor(value = Number.NaN): string {
-  return `${value.toFixed(2)} ×`;
 }

@@ -17,6 +17,7 @@ import { findModel, requireModel } from "../files/model-folder.ts";
 import {
   completePlace,
   folderForFolder,
+  precompressFlag,
   type ResultPlace,
   requireWritablePlace,
   resultPlace,
@@ -26,7 +27,6 @@ import { type DataRequest, dataFlags, dataRequest, dataWords } from "../flags/da
 import { flagName } from "../flags/invalid-options.ts";
 import { goalFlags, metricFlags, requireMeaningfulDrop } from "../flags/metrics.ts";
 import { fitting, keysOf, requiredKeys } from "../flags/options.ts";
-import { precompressFlag } from "../flags/precompress.ts";
 import type { default as passJob, WrittenOutput } from "../jobs/pass.ts";
 import { type OutputFiles, showPlan, showUnwritten, showWritten } from "../print/pass-result.ts";
 

@@ -5,8 +5,13 @@ import { described, option } from "../../../core/pass/options.ts";
 import { defineCommand, type Result } from "../command.ts";
 import { isThere, requireOther, withoutLeftovers } from "../files/files.ts";
 import { findModel, requireModel } from "../files/model-folder.ts";
-import { completePlace, folderForFolder, requireWritablePlace, resultPlace } from "../files/result-place.ts";
-import { precompressFlag } from "../flags/precompress.ts";
+import {
+  completePlace,
+  folderForFolder,
+  precompressFlag,
+  requireWritablePlace,
+  resultPlace,
+} from "../files/result-place.ts";
 import { namedSizes, settings } from "../flags/set.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";

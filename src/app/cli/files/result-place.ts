@@ -6,13 +6,23 @@
 import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { basename, dirname, isAbsolute, join, relative, resolve } from "node:path";
+import * as v from "valibot";
 import { PithError } from "../../../core/errors.ts";
+import { encodings } from "../../../core/files/compressed-copies.ts";
+import { option } from "../../../core/pass/options.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
 import { isVariant } from "../../folder/layout.ts";
 import type { Session } from "../command.ts";
 import type { Terminal } from "../print/terminal.ts";
 import { besideFolder, outputName } from "./files.ts";
 import { requireWritable, requireWritableFolder } from "./writable.ts";
+
+/** The flag of compressed copies next to the result. */
+export const precompressFlag = {
+  precompress: option(v.array(v.picklist(encodings)), "also write compressed copies for web servers: .gz, .br", {
+    value: "gzip,br",
+  }),
+};
 
 export const folderForFolder = "a folder that transformers.js loads gives a folder";
 

@@ -27,16 +27,16 @@ const schema = v.object({
   out: v.optional(v.pipe(v.string(), v.description("file to write"), v.metadata({ short: "-o", value: "file" }))),
 });
 
-function parse(words: readonly string[], of: v.GenericSchema = schema): unknown {
+function parse(words: readonly string[], options: v.GenericSchema = schema): unknown {
   const command = new Command("step").exitOverride().configureOutput({ writeErr: () => {}, outputError: () => {} });
-  addFlags(command, of);
+  addFlags(command, options);
   command.parse([...words], { from: "user" });
-  return readFlags(command, of);
+  return readFlags(command, options);
 }
 
-function refusal(words: readonly string[], of?: v.GenericSchema): PithError {
+function rejection(words: readonly string[], options?: v.GenericSchema): PithError {
   try {
-    parse(words, of);
+    parse(words, options);
   } catch (error) {
     if (error instanceof PithError) return error;
     throw error;
@@ -44,24 +44,24 @@ function refusal(words: readonly string[], of?: v.GenericSchema): PithError {
   throw new Error("was accepted");
 }
 
-function help(of: v.GenericSchema): string {
+function help(options: v.GenericSchema): string {
   const command = new Command("step").configureOutput({ getOutHelpWidth: () => 200 });
-  addFlags(command, of);
+  addFlags(command, options);
   return command.helpInformation();
 }
 
 describe("flags from a schema", () => {
-  test("the help calls other options by their flags", () => {
+  test("name other options by their flags in the help", () => {
     const also = v.pipe(v.string(), v.description("with `blockSize`, unlike `quantize`"));
-    const of = v.object({ blockSize: v.optional(v.number()), also: v.optional(also) });
-    expect(help(of)).toContain("with --block-size, unlike `quantize`");
+    const options = v.object({ blockSize: v.optional(v.number()), also: v.optional(also) });
+    expect(help(options)).toContain("with --block-size, unlike `quantize`");
   });
 
-  test("without flags the schema's defaults hold, and nothing else is set", () => {
+  test("use the schema's defaults if none is given", () => {
     expect(parse([])).toEqual({ bits: 8, blockSize: 32, layers: [], symmetric: false, fuse: true });
   });
 
-  test("are kebab-case and give typed values", () => {
+  test("are in kebab case and have typed values", () => {
     const words = "--max-drop .01 --bits 4 --block-size 64 --scheme static --symmetric --no-fuse -o a.onnx".split(" ");
     expect(parse(words)).toEqual({
       maxDrop: 0.01,
@@ -75,7 +75,7 @@ describe("flags from a schema", () => {
     });
   });
 
-  test("percentages are fractions, to the last digit", () => {
+  test("convert percentages to exact fractions", () => {
     expect(parse(["--max-drop", "1%"])).toMatchObject({ maxDrop: 0.01 });
     for (const [text, share] of [
       ["99.9%", 0.999],
@@ -85,7 +85,7 @@ describe("flags from a schema", () => {
       expect(parse(["--max-drop", text])).toMatchObject({ maxDrop: share });
   });
 
-  test("lists come by commas or by repetition, and do not swallow what follows", () => {
+  test("accept lists with commas or by repetition", () => {
     expect(parse(["--layers", "a,b", "--layers", "c", "--bits", "4"])).toMatchObject({
       layers: ["a", "b", "c"],
       bits: 4,
@@ -93,16 +93,16 @@ describe("flags from a schema", () => {
     expect(parse(["--mean", ".485, .456,.406"])).toMatchObject({ mean: [0.485, 0.456, 0.406] });
   });
 
-  test("a union takes either of its forms", () => {
+  test("accept each form of a union", () => {
     expect(parse(["--rank", "16"])).toMatchObject({ rank: 16 });
     expect(parse(["--rank", "auto"])).toMatchObject({ rank: "auto" });
   });
 
-  test("objects come as JSON", () => {
+  test("accept objects as JSON", () => {
     expect(parse(["--settings", '{"fc1": {"bits": 4}}'])).toMatchObject({ settings: { fc1: { bits: 4 } } });
   });
 
-  test("a union of objects has the flags of all its members", () => {
+  test("have those of all members of a union of objects", () => {
     const amount = v.variant("method", [
       v.object({ method: v.literal("magnitude"), amount: v.number() }),
       v.object({ method: v.literal("random"), keep: v.optional(v.number(), 1) }),
@@ -110,7 +110,7 @@ describe("flags from a schema", () => {
     expect(parse(["--method", "magnitude", "--amount", "50%"], amount)).toEqual({ method: "magnitude", amount: 0.5 });
   });
 
-  test("the help names choices, defaults and value names; what only code can make has no flag", () => {
+  test("show choices, defaults and value names in the help, and exist only if words can express the value", () => {
     const text = help(schema);
     expect(text).toContain("--bits <choice>");
     expect(text).toContain("bits of a weight (2, 4, 8; default 8)");
@@ -120,7 +120,7 @@ describe("flags from a schema", () => {
     expect(text).not.toContain("tensors");
   });
 
-  test("a flag keeps the name of its value, however deep it was given", () => {
+  test("keep the value name of an inner schema", () => {
     const folder = v.pipe(v.optional(v.string()), v.metadata({ value: "folder" }));
     const command = new Command();
     addFlags(command, v.object({ checkpoint: v.pipe(folder, v.description("where")) }));
@@ -128,11 +128,11 @@ describe("flags from a schema", () => {
   });
 });
 
-describe("a flag that may stand alone", () => {
+describe("a flag with an optional value", () => {
   const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
   const cut = v.object({ structured: v.optional(v.union([v.boolean(), share]), false), amount: v.optional(share) });
 
-  test("is true by itself, and takes a value that fits", () => {
+  test("is true without a value, and accepts one that fits", () => {
     expect(parse([], cut)).toEqual({ structured: false });
     expect(parse(["--structured"], cut)).toEqual({ structured: true });
     expect(parse(["--structured", "--amount", "0.5"], cut)).toEqual({ structured: true, amount: 0.5 });
@@ -140,7 +140,7 @@ describe("a flag that may stand alone", () => {
     expect(help(cut)).toContain("--structured [n]");
   });
 
-  test("leaves a word that is no value to whoever takes it", () => {
+  test("leaves a word that is not a value to the arguments", () => {
     const command = new Command("step");
     addFlags(command, cut);
     const settled = (...words: string[]): string[] => settleFlags(command, words);
@@ -155,12 +155,12 @@ describe("a flag that may stand alone", () => {
     expect(command.getOptionValue("structured")).toBe(true);
   });
 
-  test("a value out of range is refused by its name", () => {
-    expect(refusal(["--structured", "3"], cut).message).toMatch(/^--structured: /);
+  test("is named if its value is out of range", () => {
+    expect(rejection(["--structured", "3"], cut).message).toMatch(/^--structured: /);
   });
 });
 
-describe("flags that do not fit are refused with their name", () => {
+describe("a flag that does not fit is rejected with its name", () => {
   test.each([
     [["--bits", "5"], "--bits: expected 2, 4 or 8, got 5."],
     [["--block-size", "1.5"], "--block-size: expected an integer, got 1.5."],
@@ -169,46 +169,46 @@ describe("flags that do not fit are refused with their name", () => {
     [["--rank", "full"], '--rank: expected a number or "auto", got "full".'],
     [["--settings", "{"], '--settings: expected an object, got "{".'],
   ])("%j", (words, message) => {
-    expect(refusal(words)).toMatchObject({ code: "E_OPTION", message });
+    expect(rejection(words)).toMatchObject({ code: "E_OPTION", message });
   });
 
   test("a value outside its range", () => {
-    const error = refusal(["--max-drop", "-1"]);
+    const error = rejection(["--max-drop", "-1"]);
     expect(error.code).toBe("E_OPTION");
     expect(error.message).toBe("--max-drop: expected at least 0, got -1.");
     expect(error.hint).toBe("See step --help.");
   });
 
   test("a share above 1 without a percent sign", () => {
-    expect(refusal(["--max-drop", "50"]).message).toBe("--max-drop: 50 exceeds 1 (100 %): write 50% or 0.5.");
-    expect(refusal(["--max-drop", "1.3"]).message).toBe("--max-drop: 1.3 exceeds 1 (100 %): write 1.3% or 0.013.");
+    expect(rejection(["--max-drop", "50"]).message).toBe("--max-drop: 50 exceeds 1 (100 %): write 50% or 0.5.");
+    expect(rejection(["--max-drop", "1.3"]).message).toBe("--max-drop: 1.3 exceeds 1 (100 %): write 1.3% or 0.013.");
     expect(parse(["--max-drop", "1"])).toMatchObject({ maxDrop: 1 });
-    expect(refusal(["--max-drop", "1e9"]).message).toBe("--max-drop: expected at most 100%, got 1e9.");
-    expect(refusal(["--max-drop", "101%"]).message).toBe("--max-drop: expected at most 100%, got 101%.");
-    expect(refusal(["--max-drop", "-1%"]).message).toBe("--max-drop: expected at least 0, got -0.01.");
+    expect(rejection(["--max-drop", "1e9"]).message).toBe("--max-drop: expected at most 100%, got 1e9.");
+    expect(rejection(["--max-drop", "101%"]).message).toBe("--max-drop: expected at most 100%, got 101%.");
+    expect(rejection(["--max-drop", "-1%"]).message).toBe("--max-drop: expected at least 0, got -0.01.");
   });
 
-  test("1 where nobody can tell whether percent are meant", () => {
+  test("1 if it could mean percent", () => {
     const least = v.object({ least: v.pipe(v.number(), v.maxValue(1), v.metadata({ percent: true })) });
-    expect(refusal(["--least", "1"], least).message).toBe(
+    expect(rejection(["--least", "1"], least).message).toBe(
       "--least: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.",
     );
-    expect(refusal(["--least", "90"], least).message).toContain("write 90% or 0.9");
+    expect(rejection(["--least", "90"], least).message).toContain("write 90% or 0.9");
     expect(parse(["--least", "100%"], least)).toEqual({ least: 1 });
     expect(parse(["--least", "0.9"], least)).toEqual({ least: 0.9 });
   });
 
   test("a choice that is mistyped", () => {
-    expect(refusal(["--scheme", "statci"]).hint).toBe('Did you mean "static"?');
-    expect(refusal(["--scheme", "other"]).hint).toBe("See step --help.");
+    expect(rejection(["--scheme", "statci"]).hint).toBe('Did you mean "static"?');
+    expect(rejection(["--scheme", "other"]).hint).toBe("See step --help.");
   });
 
   test("too few elements", () => {
-    expect(refusal(["--mean", "1,2"]).message).toMatch(/^--mean: /);
+    expect(rejection(["--mean", "1,2"]).message).toMatch(/^--mean: /);
   });
 
   test("a missing flag that the schema requires", () => {
-    expect(refusal([], v.object({ rank: v.pipe(v.number(), v.description("number of values")) }))).toMatchObject({
+    expect(rejection([], v.object({ rank: v.pipe(v.number(), v.description("number of values")) }))).toMatchObject({
       code: "E_USAGE",
       message: "--rank is needed: number of values.",
     });
@@ -221,13 +221,13 @@ describe("flags that do not fit are refused with their name", () => {
     [v.object({ n: v.pipe(v.number(), v.minValue(1, "must be positive")) }), { n: 0 }, "--n: must be positive, got 0."],
     [factorize.options, { rank: 1, budget: 0.5 }, "Give at most one of --budget and --rank."],
     [prune.options, { amount: 0.5, structured: 0.5 }, "--amount is given twice: directly and with --structured."],
-  ])("options of a pass, in the words of flags: %#", (of, options, message) => {
-    expect(() => fitting(of, options, "See --help.")).toThrow(
+  ])("options of a pass, in the words of flags: %#", (schema, options, message) => {
+    expect(() => fitting(schema, options, "See --help.")).toThrow(
       expect.objectContaining({ code: "E_OPTION", message, hint: "See --help." }),
     );
   });
 
-  test("options of a pass that fit are let through", () => {
+  test("options of a pass that fit are accepted", () => {
     expect(() => fitting(factorize.options, { rank: 1 }, "")).not.toThrow();
   });
 });

@@ -29,14 +29,14 @@ test.each(commands.map((pass) => [pass.id, pass] as const))(
         };
         const lost = [lostAdvice(pass, input), lostAdvice(pass, input, { unshown: true })];
         const sentences = [keepingAdvice(pass, options), lessLossyAdvice(pass, options)];
-        const said = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
-        expect(said.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
+        const texts = [...sentences.map((text) => asFlags(text, new Set([...keys, "force"]))), ...lost];
+        expect(texts.flatMap(flagsIn).filter((flag) => !flags.has(flag))).toEqual([]);
       }
     }
   },
 );
 
-test("hints are of what can help: layers that were changed, what makes up for a loss that is spread, another metric", () => {
+test("lostAdvice names changed layers, recovery for a spread loss, and another metric", () => {
   const prune = steps.get("prune");
   if (prune === undefined) throw new Error("There is no prune.");
   const advice = (
@@ -84,15 +84,15 @@ test("hints are of what can help: layers that were changed, what makes up for a 
   expect(advice(["a", "b"], ["a", "b"], 1, { structured: 0.3 }, false)).not.toContain("recover");
 });
 
-test("a hint that is written for several commands is left without what another command alone has", () => {
+test("ownAdvice drops parts of a hint that name options of other commands", () => {
   const error = (...hint: string[]) => new PithError("E_DATA", "None.", { hint });
   const flags = new Set(["--output", "--force"]);
-  const left = (...hint: string[]) => ownAdvice(error(...hint), flags).hint;
-  expect(left("Name an output: `output`.", "Or compare it with its original (`against`).")).toBe(
+  const hintOf = (...hint: string[]) => ownAdvice(error(...hint), flags).hint;
+  expect(hintOf("Name an output: `output`.", "Or compare it with its original (`against`).")).toBe(
     "Name an output: --output.",
   );
-  expect(left("Compare it with its original (`against`).")).toBeUndefined();
-  expect(left("--force writes it; judge it then (pith eval --against).")).toBe(
+  expect(hintOf("Compare it with its original (`against`).")).toBeUndefined();
+  expect(hintOf("--force writes it; judge it then (pith eval --against).")).toBe(
     "--force writes it; judge it then (pith eval --against).",
   );
   expect(ownAdvice(error("Export it again."), flags).hint).toBe("Export it again.");

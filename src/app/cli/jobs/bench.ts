@@ -51,17 +51,17 @@ export default async function benchJob(input: BenchInput, context: JobContext): 
   const models = await Promise.all(input.models.map((path) => openModel(path, context)));
   if (input.inOrder !== true)
     await warnOfOrder(
-      models.map((model, at) => ({ model, path: input.models[at] ?? "" })),
+      models.map((model, index) => ({ model, path: input.models[index] ?? "" })),
       (before, after) => ["bench", before, after],
       context,
     );
   const batches = models.map((model) => samplesPerRun(model, input.dims));
   context.stage("time");
-  const fixed = contentsOfEach(models, input.set);
+  const contents = contentsOfEach(models, input.set);
   const target = await openTarget(input.target, context);
   try {
-    const shapes = await timedShapes(createEngine(), models, { ...(await timedSizes(input)), fixed });
-    const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, fixed[index]));
+    const shapes = await timedShapes(createEngine(), models, { ...(await timedSizes(input)), fixed: contents });
+    const feeds = models.map((model, index) => timedFeeds(model, shapes[index] ?? {}, input.seed, contents[index]));
     const report = await target.latency(models, feeds, {
       rounds: input.rounds,
       seconds: input.seconds,
@@ -91,10 +91,10 @@ export async function tokensTimed(path: string): Promise<number> {
 
 /** Returns the samples per run: the first dimension of the inputs if it is open and the same in all, else one. */
 export function samplesPerRun(model: Model, dims: readonly string[]): number {
-  const first = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
-  const [batch, ...others] = new Set(
-    first.map((dim) => (dim === undefined || !isSymbolic(dim) ? undefined : dim.text)),
+  const firstDims = model.graph.feeds.map(({ type }) => type?.dims?.[0]);
+  const [batch, ...differentDims] = new Set(
+    firstDims.map((dim) => (dim === undefined || !isSymbolic(dim) ? undefined : dim.text)),
   );
-  if (batch === undefined || others.length > 0) return 1;
+  if (batch === undefined || differentDims.length > 0) return 1;
   return namedSizes(dims).get(batch) ?? 1;
 }

@@ -29,11 +29,11 @@ export default async function capturedInputsJob(
   { signal, stage }: JobContext,
 ): Promise<Readonly<Record<string, CapturedFile>>> {
   stage("run the originals");
-  const found = await capturedInputs(folder, modules, texts, completeContext({ engine: createEngine(), signal }));
-  if (found === undefined)
+  const inputs = await capturedInputs(folder, modules, texts, completeContext({ engine: createEngine(), signal }));
+  if (inputs === undefined)
     throw new PithError("E_UNSUPPORTED", "The models do not continue texts, so the inputs of each model are unknown.");
   const files: Record<string, CapturedFile> = {};
-  for (const [base, { samples, fixed }] of found) {
+  for (const [base, { samples, fixed }] of inputs) {
     const path = joinPath(out, base, "inputs.npz");
     await makeFolder(joinPath(out, base));
     await writeFileAtomically(path, [npzBytes(samples)]);

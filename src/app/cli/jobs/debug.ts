@@ -23,9 +23,9 @@ import type { PassInput } from "./pass.ts";
 import { openRequest } from "./task.ts";
 
 /** Outputs with a higher signal to noise, in decibels, show that the models are related. */
-const alikeAnswers = 10;
+const minSimilarity = 10;
 
-const usualSamples = 32;
+const defaultSamples = 32;
 
 export interface DebugInput extends Pick<PassInput, "model" | "data" | "output" | "seed"> {
   readonly original: string;
@@ -61,11 +61,11 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     data === undefined
       ? undefined
       : await openRequest(engine, original, data, { alike: model }, input, context).catch(explained);
-  const samples = data?.samples ?? usualSamples;
+  const samples = data?.samples ?? defaultSamples;
   context.stage("layers");
   const ready = task?.ready(task.seen);
   const lost = await findLostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explained);
-  const found = await layerErrors(engine, original, model, ready, {
+  const errors = await layerErrors(engine, original, model, ready, {
     output,
     seed,
     samples,
@@ -73,14 +73,14 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
   }).catch(explained);
-  if (found instanceof Miss) {
-    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${found.reason}.`, {
+  if (errors instanceof Miss) {
+    throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${errors.reason}.`, {
       hint: "Give samples: --data.",
     });
   }
   context.stage("weights");
   const weights = await weightErrors(engine, original, model, context.signal);
-  if (!isChanged(model) && !areRelated(original, model, weights, found.layers))
+  if (!isChanged(model) && !areRelated(original, model, weights, errors.layers))
     throw new PithError(
       "E_UNSUPPORTED",
       `No layer of ${input.model} is like one of ${input.original}: nothing can be compared layer by layer.`,
@@ -88,12 +88,12 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
         hint: notMade,
       },
     );
-  const layers = found.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
+  const layers = errors.layers.map((layer) => ({ ...layer, weight: weights.get(layer.layer) }));
   const on =
     task === undefined
       ? "random inputs"
       : `${task.seen.name}, ${counted(Math.min(samples, task.seen.count ?? samples), "sample")}`;
-  const result = { layers, lost, blamed: found.blamed, misses: found.misses, on, preprocessing: task?.preprocessing };
+  const result = { layers, lost, blamed: errors.blamed, misses: errors.misses, on, preprocessing: task?.preprocessing };
   if (input.out !== undefined) {
     const page = debugPage({ ...result, original: input.original, model: input.model });
     await writeFileAtomically(input.out, [bytesOfText(page)]);
@@ -106,12 +106,12 @@ function areRelated(
   original: Model,
   model: Model,
   weights: ReadonlyMap<string, number>,
-  found: LayerErrors["layers"],
+  layers: LayerErrors["layers"],
 ): boolean {
-  if ((found.at(-1)?.signalToNoise ?? 0) >= alikeAnswers) return true;
+  if ((layers.at(-1)?.signalToNoise ?? 0) >= minSimilarity) return true;
   if (weights.size > 0) return [...weights.values()].some((decibels) => decibels > 0);
-  const [own, others] = [original, model].map((one) => allLayers(one, infer(one)));
-  const counterparts = counterpartsAmong(others ?? []);
-  const known = own?.filter((layer) => counterparts(layer).length > 0) ?? [];
-  return 2 * known.length >= (own?.length ?? 0);
+  const originalLayers = allLayers(original, infer(original));
+  const counterparts = counterpartsAmong(allLayers(model, infer(model)));
+  const matched = originalLayers.filter((layer) => counterparts(layer).length > 0);
+  return 2 * matched.length >= originalLayers.length;
 }

@@ -17,17 +17,19 @@ export const notMade = "Is the original the model that this one was made from?";
 /** Explains a failed run by different inputs. Models with different inputs can still run on the same samples. */
 export function otherInputs(candidate: Model, original: Model, error: unknown): PithError | undefined {
   if (!(error instanceof PithError) || !misfits.has(error.code)) return undefined;
-  const [given, known] = [candidate.graph.feeds, original.graph.feeds];
-  const same = given.every((feed) => known.some((other) => other.name === feed.name && isAlike(feed, other)));
-  if (same) return undefined;
-  const text = `The models differ: this one takes ${inputsText(given)}, the original ${inputsText(known)}.`;
+  const [feeds, originalFeeds] = [candidate.graph.feeds, original.graph.feeds];
+  const isSame = feeds.every((feed) =>
+    originalFeeds.some((other) => other.name === feed.name && hasSameType(feed, other)),
+  );
+  if (isSame) return undefined;
+  const text = `The models differ: this one takes ${inputsText(feeds)}, the original ${inputsText(originalFeeds)}.`;
   return new PithError(error.code, `${text} Both are fed the same samples. ${error.message}`, {
     hint: notMade,
     cause: error,
   });
 }
 
-function isAlike({ type: a }: Value, { type: b }: Value): boolean {
+function hasSameType({ type: a }: Value, { type: b }: Value): boolean {
   if (a?.type !== b?.type) return false;
   if (a?.dims === undefined || b?.dims === undefined) return true;
   if (a.dims.length !== b.dims.length) return false;

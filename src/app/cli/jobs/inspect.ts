@@ -16,7 +16,7 @@ import { energies, type InspectOutput, type WeightNumbers } from "../print/inspe
 import { openModel } from "./open-model.ts";
 
 /** Larger square matrices take more than about ten seconds to decompose. */
-const largestDecomposed = 2048;
+const maxDecomposed = 2048;
 
 export default async function inspectJob(
   input: { readonly model: string; readonly weights: boolean },
@@ -32,20 +32,20 @@ export default async function inspectJob(
 }
 
 async function numbersOf(model: Model, context: JobContext): Promise<readonly WeightNumbers[]> {
-  const found = allLayers(model, infer(model));
+  const layers = allLayers(model, infer(model));
   const engine = createEngine();
   context.stage("weights");
   const products = engineMultiply(engine);
   const rows: WeightNumbers[] = [];
-  for (const [index, { name, effective, role }] of found.entries()) {
+  for (const [index, { name, effective, role }] of layers.entries()) {
     throwIfAborted(context.signal);
-    context.progress(index, found.length);
+    context.progress(index, layers.length);
     // Packed blocks contain codes instead of values.
     if (role.packed !== undefined) continue;
     const matrix = fromDense(await readStoredValue(model, effective, engine));
     rows.push({ name, ...range(matrix.data), ranks: await ranksOf(matrix, products.multiply) });
   }
-  context.progress(found.length, found.length);
+  context.progress(layers.length, layers.length);
   await products.release();
   return rows;
 }
@@ -61,8 +61,8 @@ function range(numbers: Float64Array): Pick<WeightNumbers, "zeros" | "least" | "
 }
 
 async function ranksOf(matrix: Matrix, multiply: Multiply): Promise<WeightNumbers["ranks"]> {
-  const of = Math.min(matrix.rows, matrix.columns);
-  if (of === 0 || of > largestDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
+  const total = Math.min(matrix.rows, matrix.columns);
+  if (total === 0 || total > maxDecomposed || !matrix.data.every(Number.isFinite)) return undefined;
   const shares = await energyShares(matrix, multiply);
-  return { of, holding: energies.map((energy) => rankForEnergy(shares, energy)) };
+  return { of: total, holding: energies.map((energy) => rankForEnergy(shares, energy)) };
 }

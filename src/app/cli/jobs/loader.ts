@@ -58,10 +58,11 @@ interface Tensor {
 
 type Feeds = Readonly<Record<string, unknown>>;
 
-const mostTokens = 48;
-const steps = 16;
+/** Limits of the tokens of a text, and of the generated ones. */
+const [maxTokens, maxNewTokens] = [48, 16];
 /** Larger outputs are compared at their end. */
-const mostNumbers = 2 ** 18;
+const maxValues = 2 ** 18;
+/** Log level of transformers.js without any output. */
 const silent = 50;
 
 export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswers> {
@@ -71,10 +72,10 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
   const folder = resolve(input.folder);
   let stage: "class" | "load" | "prepare" | "run" = "class";
   try {
-    const found = classOf(library, await library.AutoConfig.from_pretrained(folder));
-    if (typeof found === "string") return { failed: stage, reason: `it has no class for ${found}` };
+    const modelClass = classOf(library, await library.AutoConfig.from_pretrained(folder));
+    if (typeof modelClass === "string") return { failed: stage, reason: `it has no class for ${modelClass}` };
     stage = "load";
-    const model = await found.from_pretrained(folder, {
+    const model = await modelClass.from_pretrained(folder, {
       dtype: input.dtypes,
       device: "cpu",
       ...(input.chunks === undefined ? {} : { use_external_data_format: input.chunks }),
@@ -87,11 +88,11 @@ export default async function loaderJob(input: LoaderInput): Promise<LoaderAnswe
     stage = "run";
     const ran = watchRuns(model);
     const answers: LoaderAnswer[] = [];
-    for (const [at, one] of feeds.entries())
+    for (const [index, feed] of feeds.entries())
       answers.push(
         model.can_generate
-          ? await continued(library, model, one, input.forced?.[at] ?? [])
-          : { outputs: numbersOf(library, await model(one)), tokens: [] },
+          ? await generate(library, model, feed, input.forced?.[index] ?? [])
+          : { outputs: valuesOf(library, await model(feed)), tokens: [] },
       );
     await model.dispose();
     return { answers, sessions: Object.keys(model.sessions), ran: [...ran] };
@@ -106,8 +107,8 @@ function classOf(
   { architectures, model_type: kind }: Awaited<ReturnType<Library["AutoConfig"]["from_pretrained"]>>,
 ): ModelClass | string {
   const [name]: readonly unknown[] = Array.isArray(architectures) ? architectures : [];
-  const own: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
-  if (isModelClass(library, own)) return own;
+  const named: unknown = typeof name === "string" ? Reflect.get(library, name) : undefined;
+  if (isModelClass(library, named)) return named;
   if (typeof kind === "string" && library.AutoModel.MODEL_CLASS_MAPPINGS.some((kinds) => kinds.has(kind)))
     return library.AutoModel;
   return typeof name === "string" ? name : `models of type ${JSON.stringify(kind ?? "")}`;
@@ -139,30 +140,30 @@ async function feedsOf(
 ): Promise<Feeds[] | string> {
   const { sessions } = model;
   const [first] = Object.values(sessions);
-  const wanted = (sessions.model ?? sessions.embed_tokens ?? first)?.inputNames ?? [];
-  const beside: Feeds[] = [];
-  if (wanted.includes("pixel_values")) {
+  const inputNames = (sessions.model ?? sessions.embed_tokens ?? first)?.inputNames ?? [];
+  const media: Feeds[] = [];
+  if (inputNames.includes("pixel_values")) {
     const side = 224;
-    const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, at) => (at * 7919) % 256);
+    const pixels = Uint8ClampedArray.from({ length: side * side * 3 }, (_, index) => (index * 7919) % 256);
     const processor = await library.AutoImageProcessor.from_pretrained(folder);
-    beside.push(await processor(new library.RawImage(pixels, side, side, 3)));
+    media.push(await processor(new library.RawImage(pixels, side, side, 3)));
   }
-  if (wanted.includes("input_values") || wanted.includes("input_features")) {
+  if (inputNames.includes("input_values") || inputNames.includes("input_features")) {
     const rate = 16_000;
-    const tone = Float32Array.from({ length: rate }, (_, at) => Math.sin((2 * Math.PI * 440 * at) / rate));
-    beside.push(await (await library.AutoFeatureExtractor.from_pretrained(folder))(tone));
+    const tone = Float32Array.from({ length: rate }, (_, index) => Math.sin((2 * Math.PI * 440 * index) / rate));
+    media.push(await (await library.AutoFeatureExtractor.from_pretrained(folder))(tone));
   }
-  const others: Feeds = Object.assign({}, ...beside);
-  if (!wanted.includes("input_ids")) {
-    if (beside.length === 0) return `nothing here fits its inputs (${wanted.join(", ")})`;
-    return [others];
+  const mediaFeeds: Feeds = Object.assign({}, ...media);
+  if (!inputNames.includes("input_ids")) {
+    if (media.length === 0) return `nothing here fits its inputs (${inputNames.join(", ")})`;
+    return [mediaFeeds];
   }
   const tokenizer = await library.AutoTokenizer.from_pretrained(folder);
-  return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: mostTokens }), ...others }));
+  return texts.map((text) => ({ ...tokenizer(text, { truncation: true, max_length: maxTokens }), ...mediaFeeds }));
 }
 
 /** Generates greedily, but replaces each token by the `forced` one. Also returns the scores of the first step. */
-async function continued(
+async function generate(
   library: Library,
   model: Model,
   feeds: Feeds,
@@ -173,26 +174,26 @@ async function continued(
   class Recorder extends library.LogitsProcessor {
     _call(_: unknown, logits: Tensor): Tensor {
       const { data } = logits;
-      if (tokens.length === 0) scores = data.slice(-mostNumbers);
+      if (tokens.length === 0) scores = data.slice(-maxValues);
       const instead = forced[tokens.length];
-      tokens.push(data.reduce((best, value, at) => (value > (data[best] ?? 0) ? at : best), 0));
+      tokens.push(data.reduce((best, value, index) => (value > (data[best] ?? 0) ? index : best), 0));
       if (instead !== undefined) data[instead] = Number.POSITIVE_INFINITY;
       return logits;
     }
   }
   const recorders = new library.LogitsProcessorList();
   recorders.push(new Recorder());
-  const greedy = { max_new_tokens: steps, do_sample: false, num_beams: 1, eos_token_id: null };
+  const greedy = { max_new_tokens: maxNewTokens, do_sample: false, num_beams: 1, eos_token_id: null };
   await model.generate({ ...feeds, ...greedy, logits_processor: recorders });
   return { outputs: { logits: scores }, tokens };
 }
 
-function numbersOf(library: Library, given: Feeds): LoaderAnswer["outputs"] {
+function valuesOf(library: Library, feeds: Feeds): LoaderAnswer["outputs"] {
   const outputs: Record<string, Float32Array> = {};
-  for (const [name, value] of Object.entries(given)) {
+  for (const [name, value] of Object.entries(feeds)) {
     if (!(value instanceof library.Tensor) || !/^float(16|32)$/.test(value.type) || name.startsWith("present"))
       continue;
-    outputs[name] = value.to("float32").data.slice(-mostNumbers);
+    outputs[name] = value.to("float32").data.slice(-maxValues);
   }
   return outputs;
 }

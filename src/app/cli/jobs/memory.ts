@@ -24,9 +24,9 @@ export default async function memoryJob(input: MemoryInput, _context: JobContext
   const peak = startMeter();
   const session = await engine.load(model, { threads: input.threads });
   for (let run = 0; run < 3; run++) await session.run(feeds);
-  const taken = peak();
+  const bytes = peak();
   await session.release();
-  return taken;
+  return bytes;
 }
 
 /**

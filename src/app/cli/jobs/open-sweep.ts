@@ -11,7 +11,7 @@ import { contextOf, openModel } from "./open-model.ts";
 import { openRequest } from "./task.ts";
 
 /** Default number of samples: more would seldom change which layer is the most sensitive. */
-const usualSamples = 1024;
+const defaultSamples = 1024;
 
 export interface OpenedSweep {
   readonly model: Model;
@@ -27,7 +27,7 @@ export async function openSweep(input: SweepInput, context: JobContext): Promise
   const engine = createEngine();
   const model = await openModel(input.model, context);
   const { metric, output, timed, data } = input;
-  const request = { ...data, samples: data.samples ?? usualSamples };
+  const request = { ...data, samples: data.samples ?? defaultSamples };
   const task = await openRequest(engine, model, request, { metric, output }, input, context);
   return {
     model,

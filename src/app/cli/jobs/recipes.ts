@@ -21,29 +21,31 @@ export default async function recipesJob(input: RecipesInput, context: JobContex
   const { recipe: file, models, outs, jobs, queue } = input;
   const { text, recipe } = await readRecipe(file, outs);
   const name = recipeName(recipe);
-  const inputs = models.map((one): RecipeInput => ({ ...one, recipe: text }));
-  const opened = (await Promise.all(inputs.map(ready))).flatMap((one) => one ?? []);
-  const names = opened.map((_, at) => String(at));
-  const workOf = (at: string, its: (input: RecipeInput) => RecipeInput): Work<RecipeInput> => {
-    const one = opened[Number(at)];
-    if (one === undefined) throw new RangeError(`there is no model ${at}`);
-    return { kind: "recipe", name, input: its(one.input) };
+  const inputs = models.map((model): RecipeInput => ({ ...model, recipe: text }));
+  const opened = (await Promise.all(inputs.map(openInput))).flatMap((entry) => entry ?? []);
+  const names = opened.map((_, index) => String(index));
+  const workOf = (index: string, toStored: (input: RecipeInput) => RecipeInput): Work<RecipeInput> => {
+    const entry = opened[Number(index)];
+    if (entry === undefined) throw new RangeError(`there is no model ${index}`);
+    return { kind: "recipe", name, input: toStored(entry.input) };
   };
-  return withJobPool(opened, { jobs, queue }, workOf, context, async (ahead, here) => {
-    if (ahead !== undefined) {
-      context.stage(`${counted(names.length, "model")}, ${integer(ahead.jobs)} at a time`);
-      await ahead.doRound(names, [], context).finally(() => ahead.close());
+  return withJobPool(opened, { jobs, queue }, workOf, context, async (pool, toLocal) => {
+    if (pool !== undefined) {
+      context.stage(`${counted(names.length, "model")}, ${integer(pool.jobs)} at a time`);
+      await pool.doRound(names, [], context).finally(() => pool.close());
       throwIfAborted(context.signal, "Stopped while the recipe ran on several models.");
     }
     return inputs.map((input) => {
-      const { resumeFolder, bucket } = here(input);
+      const { resumeFolder, bucket } = toLocal(input);
       return { resumeFolder, bucket };
     });
   });
 }
 
 /** Ignores models that cannot be opened: their own job reports the error. */
-async function ready(input: RecipeInput): Promise<{ readonly input: RecipeInput; readonly model: Model } | undefined> {
+async function openInput(
+  input: RecipeInput,
+): Promise<{ readonly input: RecipeInput; readonly model: Model } | undefined> {
   try {
     return { input, model: await openModel(input.model, { log: () => {} }) };
   } catch (error) {

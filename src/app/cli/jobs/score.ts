@@ -8,10 +8,10 @@ import { errorMessage, PithError } from "../../../core/errors.ts";
  * @throws PithError E_OPTION if the module cannot be loaded or exports no function, E_DATA if it fails or gives no number.
  */
 export async function scoreOf(module: string, model: string): Promise<number> {
-  const own = await load(module);
+  const scorer = await load(module);
   let score: unknown;
   try {
-    score = await own(resolve(model));
+    score = await scorer(resolve(model));
   } catch (cause) {
     throw new PithError("E_DATA", `${module} failed on ${model}: ${errorMessage(cause)}`, { cause });
   }
@@ -20,10 +20,10 @@ export async function scoreOf(module: string, model: string): Promise<number> {
 }
 
 async function load(module: string): Promise<(model: string) => unknown> {
-  const found: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
+  const exports: { readonly default?: unknown } = await import(pathToFileURL(resolve(module)).href).catch((cause) => {
     throw new PithError("E_OPTION", `--score ${module} cannot be loaded: ${errorMessage(cause)}`, { cause });
   });
-  if (isFunction(found.default)) return found.default;
+  if (isFunction(exports.default)) return exports.default;
   throw new PithError("E_OPTION", `--score ${module} has no function as its default export.`, {
     hint: "export default async (modelFile) => 0.93;",
   });

@@ -49,32 +49,30 @@ export default async function sensitivityJob(input: SensitivityInput, context: J
   context.stage("layers");
   const { out, kinds, layers, except, alike, minutes, budget, cost } = input;
   const options = { ...opened.options, kinds, layers, except, alike, minutes, name: basename(input.model) };
-  const measured = await measuredFor(input, model, context, (more) =>
-    sweep(model, task, { ...options, ...more }, running),
-  );
-  const found: Sensitivity = {
+  const measured = await measure(input, model, context, (more) => sweep(model, task, { ...options, ...more }, running));
+  const sensitivity: Sensitivity = {
     ...measured,
     misses: measured.misses.map((miss) => ({ ...miss, reason: onCommandLine(miss.reason) })),
   };
   const recipes: (readonly [string, Uint8Array])[] = [];
-  for (const [at, kind] of sensitivityKinds.entries()) {
-    context.progress(at, sensitivityKinds.length, kindWords[kind].title);
-    const allocation = await allocationFrom(model, found, kind, { budget, cost }, running);
+  for (const [index, kind] of sensitivityKinds.entries()) {
+    context.progress(index, sensitivityKinds.length, kindWords[kind].title);
+    const allocation = await allocationFrom(model, sensitivity, kind, { budget, cost }, running);
     if (allocation === undefined) continue;
     const over =
       budget === undefined || allocation.share <= budget ? undefined : overBudget(kind, allocation, budget, cost);
     if (over !== undefined) context.log({ id: "budget", text: over, level: "warning" });
-    recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, found, cost))]);
+    recipes.push([`${kind}.yaml`, bytesOfText(textOf(allocation, sensitivity, cost))]);
   }
   throwIfAborted(context.signal, "Stopped before anything was written.");
-  const unresolved = unresolvedText(found);
+  const unresolved = unresolvedText(sensitivity);
   if (unresolved !== undefined) context.log({ id: "unresolved", text: unresolved, level: "warning" });
-  const page = ["sensitivity.html", bytesOfText(sensitivityPage(found))] as const;
-  const written = await writeResults(out, found, [page, ...recipes], context, sweptFolder);
-  return { found, preprocessing: task.preprocessing, written };
+  const page = ["sensitivity.html", bytesOfText(sensitivityPage(sensitivity))] as const;
+  const written = await writeResults(out, sensitivity, [page, ...recipes], context, sweptFolder);
+  return { found: sensitivity, preprocessing: task.preprocessing, written };
 }
 
-function measuredFor(
+function measure(
   input: SensitivityInput,
   model: Model,
   context: JobContext,
@@ -83,13 +81,13 @@ function measuredFor(
   const { model: path, resumeFolder, data, seed, metric, output, timed, jobs, queue } = input;
   const shared: SweepInput = { model: path, resumeFolder, data, seed, metric, output, timed };
   const portions = new Map<string, readonly Measurement[]>();
-  const workOf = (name: string, its: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
+  const workOf = (name: string, toStored: (input: SweepInput) => SweepInput): Work<MeasurementsInput> => ({
     kind: "measurements",
     name,
-    input: { ...its(shared), measurements: portions.get(name) ?? [] },
+    input: { ...toStored(shared), measurements: portions.get(name) ?? [] },
   });
   const models = [{ input: shared, model }];
-  return withJobPool(models, { jobs, queue }, workOf, context, async (pool, here) => {
+  return withJobPool(models, { jobs, queue }, workOf, context, async (pool, toLocal) => {
     const ahead: SweepOptions["ahead"] = async (all, signal) => {
       if (pool === undefined) return;
       for (const [name, portion] of portionsOf(all, pool.jobs)) portions.set(name, portion);
@@ -99,7 +97,7 @@ function measuredFor(
       await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
     };
     const resumeBytes = queue === undefined ? mostKept(model) : undefined;
-    return work({ ahead, resumeBytes, ...(await storeOf(here(shared))) }).finally(() => pool?.close());
+    return work({ ahead, resumeBytes, ...(await storeOf(toLocal(shared))) }).finally(() => pool?.close());
   });
 }
 
@@ -110,9 +108,9 @@ function portionsOf(all: readonly Measurement[], jobs: number): ReadonlyMap<stri
   const size = Math.ceil(all.length / (portionsOfJob * jobs));
   const count = Math.ceil(all.length / size);
   return new Map(
-    Array.from({ length: count }, (_, at) => {
-      const portion = all.slice(at * size, (at + 1) * size);
-      return [`measurements ${at * size + 1} to ${at * size + portion.length}`, portion] as const;
+    Array.from({ length: count }, (_, index) => {
+      const portion = all.slice(index * size, (index + 1) * size);
+      return [`measurements ${index * size + 1} to ${index * size + portion.length}`, portion] as const;
     }),
   );
 }

@@ -19,12 +19,12 @@ export const publicWords = (words: readonly string[]): readonly string[] =>
   words.map((word) => word.replace(address, publicAddress));
 
 export function secretsHidden(words: readonly string[]): (text: string) => string {
-  const found = words.flatMap((word) => address.exec(word) ?? []).filter((one) => publicAddress(one) !== one);
-  const credentials = found.flatMap((one) => /(?<=:\/\/).+@/s.exec(one) ?? []);
+  const addresses = words.flatMap((word) => address.exec(word) ?? []).filter((text) => publicAddress(text) !== text);
+  const credentials = addresses.flatMap((text) => /(?<=:\/\/).+@/s.exec(text) ?? []);
   return (text) => {
     let shown = text;
-    for (const one of found) shown = shown.replaceAll(one, publicAddress(one));
-    for (const one of credentials) shown = shown.replaceAll(one, "");
+    for (const secret of addresses) shown = shown.replaceAll(secret, publicAddress(secret));
+    for (const secret of credentials) shown = shown.replaceAll(secret, "");
     return shown;
   };
 }

@@ -76,20 +76,20 @@ test("layers that stay for one reason are one line, whatever stands in the way o
   ]);
 });
 
-describe("a plan", () => {
-  test("has a row for each of a few layers, and one for many of which the same is said", () => {
+describe("plannedRows", () => {
+  test("has a row for each of a few layers, and joins many with the same change", () => {
     const few = Array.from({ length: 8 }, (_, at) => change(`layer.${at}.conv`, "8 of 16 channels cut"));
     expect(plannedRows(few)).toEqual({ rows: few.map(({ at, what }) => [at, what, ""]), more: 0 });
     const trained = Array.from({ length: 9 }, (_, at) => change(`w${at}`, "trained"));
-    const own: Change = { at: "fc", what: "trained", decidedBy: "layer" };
-    expect(plannedRows([change("a", "x"), ...trained, own]).rows).toEqual([
+    const perLayer: Change = { at: "fc", what: "trained", decidedBy: "layer" };
+    expect(plannedRows([change("a", "x"), ...trained, perLayer]).rows).toEqual([
       ["a", "x", ""],
       ["w0, w1 and 7 more", "trained", ""],
       ["fc", "trained", "layer"],
     ]);
   });
 
-  test("of repeated blocks has a row for the layers to which the same is done, in the order of the network", () => {
+  test("joins equal layers of repeated blocks, in the order of the network", () => {
     const blocks = Array.from({ length: 12 }, (_, at) => [
       change(`h.${at}.q`, "1,152 of 2,304 pruned"),
       change(`h.${at}.up`, at === 3 ? "4 pruned" : "4,608 of 9,216 pruned"),
@@ -102,7 +102,7 @@ describe("a plan", () => {
     ]);
   });
 
-  test("of many layers that differ shows the first of them, and counts the others", () => {
+  test("shows the first 40 of many different changes, and counts the others", () => {
     const many = Array.from({ length: 81 }, (_, at) => change(`h.${at}.q`, `${at} pruned`));
     const { rows, more } = plannedRows(many);
     expect([rows.length, rows.at(-1), more]).toEqual([40, ["h.39.q", "39 pruned", ""], 41]);

@@ -9,20 +9,20 @@ import { mergeRows } from "./table.ts";
 
 type Paint = (text: string) => string;
 
-const mostShown = 5;
+const maxShown = 5;
 
 /** Layers that became slower come first, the slowest one at the top. */
 export function changedLines(changes: readonly Change[], dim: Paint): string[] {
-  const speedOf = ({ speed = 1 }: Change): number => speed;
-  const slower = changes.filter((change) => isSlower(speedOf(change))).sort((a, b) => speedOf(a) - speedOf(b));
+  const slower = changes.filter(({ speed = 1 }) => isSlower(speed)).sort((a, b) => (a.speed ?? 1) - (b.speed ?? 1));
   const lines = [...slower, ...changes.filter((change) => !slower.includes(change))].map((change) => ({
     at: change.at,
     text: changeText(change),
   }));
-  return listed(`changed (${integer(changes.length)})${slowerText(slower.map(speedOf))}`, lines, dim);
+  return listed(`changed (${integer(changes.length)})${slowerText(slower.map(({ speed = 1 }) => speed))}`, lines, dim);
 }
 
-const [mostAlike, mostPlanned] = [8, 40];
+/** Maximum rows of equal changes before they are joined, and of all. */
+const [maxEqual, maxPlanned] = [8, 40];
 
 /** Lists planned changes in network order; in long plans, equal layers of repeated blocks share a row. @returns also the number of hidden rows. */
 export function plannedRows(changes: readonly Change[]): { readonly rows: string[][]; readonly more: number } {
@@ -30,14 +30,14 @@ export function plannedRows(changes: readonly Change[]): { readonly rows: string
     name: at,
     cells: [what, decidedBy === "global" ? "" : decidedBy],
   }));
-  const merged = each.length > mostAlike ? mergeRows(each) : each;
-  const alike = groupBy(merged, ({ cells }) => cells.join());
+  const merged = each.length > maxEqual ? mergeRows(each) : each;
+  const groups = groupBy(merged, ({ cells }) => cells.join());
   const rows = merged.flatMap((row) => {
-    const of = alike.get(row.cells.join()) ?? [row];
-    if (of.length <= mostAlike) return [[row.name, ...row.cells]];
-    return row === of[0] ? [[joinList(of.map(({ name }) => name)), ...row.cells]] : [];
+    const group = groups.get(row.cells.join()) ?? [row];
+    if (group.length <= maxEqual) return [[row.name, ...row.cells]];
+    return row === group[0] ? [[joinList(group.map(({ name }) => name)), ...row.cells]] : [];
   });
-  return { rows: rows.slice(0, mostPlanned), more: Math.max(0, rows.length - mostPlanned) };
+  return { rows: rows.slice(0, maxPlanned), more: Math.max(0, rows.length - maxPlanned) };
 }
 
 export function unchangedLines(
@@ -53,11 +53,8 @@ export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint)
   if (settings !== undefined)
     return [`${settingsText(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];
   const sorted = spared.toSorted((a, b) => (b.share ?? 0) - (a.share ?? 0) || b.bytes - a.bytes);
-  const lines = sorted.map((one) => ({
-    at: one.layer,
-    text: sparedAs(one),
-  }));
-  const bytes = spared.reduce((sum, one) => sum + one.bytes, 0);
+  const lines = sorted.map((layer) => ({ at: layer.layer, text: sparedAs(layer) }));
+  const bytes = spared.reduce((sum, layer) => sum + layer.bytes, 0);
   const title = `kept at higher precision (${integer(spared.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
   return listed(title, lines, dim);
 }
@@ -76,12 +73,12 @@ function listed(
 ): string[] {
   if (lines.length === 0) return [];
   const groups = [...groupBy(lines, ({ text }) => text)];
-  const shown = groups.slice(0, mostShown).map(([text, of]) => {
-    const places = of.flatMap(({ at }) => at ?? []);
-    const by = [...new Set(of.flatMap((line) => line.by ?? []))];
+  const shown = groups.slice(0, maxShown).map(([text, group]) => {
+    const places = group.flatMap(({ at }) => at ?? []);
+    const by = [...new Set(group.flatMap((line) => line.by ?? []))];
     return `  ${places.length === 0 ? "" : `${joinList(places)}: `}${text}${by.length === 0 ? "" : ` (${joinList(by)})`}`;
   });
-  const rest = groups.slice(mostShown).map(([, of]) => of.filter(({ at }) => at !== undefined).length);
+  const rest = groups.slice(maxShown).map(([, group]) => group.filter(({ at }) => at !== undefined).length);
   const more = rest.reduce((sum, places) => sum + Math.max(1, places), 0);
   return [`${title}:`, ...shown, ...(more > 0 ? [`  ${dim(moreText(more))}`] : [])];
 }

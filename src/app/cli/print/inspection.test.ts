@@ -43,10 +43,10 @@ describe("stretches of equal blocks", () => {
   });
 });
 
-test("a table names its share of the file, and what shares its codes", () => {
+test("a table names its share of the file, and the weights that share its quantized values", () => {
   const table = { layer: "embed", tied: [], bytes: 25_600, int8: 6900, int4: undefined };
   expect(tableLine(table, 51_200)).toBe("embedding table embed: 25.6 kB, 50.0 % of the file; 6.90 kB in 8 bits");
   expect(tableLine({ ...table, tied: ['MatMul "head"'], int4: 4100 }, 51_200)).toBe(
-    'embedding table embed, also the weight of MatMul "head", which shares its codes: 25.6 kB, 50.0 % of the file; 6.90 kB in 8 bits, 4.10 kB in 4 (quantize --scheme weights --bits 4)',
+    'embedding table embed, also the weight of MatMul "head", which shares its quantized values: 25.6 kB, 50.0 % of the file; 6.90 kB in 8 bits, 4.10 kB in 4 (quantize --scheme weights --bits 4)',
   );
 });

@@ -31,10 +31,9 @@ export interface InspectOutput {
   readonly zeros: number | undefined;
 }
 
-const shownMisses = 5;
-const mostRows = 24;
-const shownBlocks = 8;
-const leastShare = 0.01;
+const [maxNotes, maxRows, maxBlocks] = [5, 24, 8];
+/** Minimum share of the file for an embedding table to be listed. */
+const minTableShare = 0.01;
 
 export function show(
   data: InspectedFile,
@@ -54,19 +53,18 @@ export function show(
 /** Reports what the table of layers does not show: subgraphs, shared weights, and weights that are inputs. */
 function showInside({ inside, layers, replaceable }: InspectedFile, terminal: Terminal): void {
   if (inside.graphs > 0) {
-    const held = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
+    const contents = [counted(inside.nodes, "node"), ...(inside.layers === 0 ? [] : [counted(inside.layers, "layer")])];
     terminal.line(
-      `subgraphs: ${integer(inside.graphs)}, with ${held.join(" and ")}; only quantize changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
+      `subgraphs: ${integer(inside.graphs)}, with ${contents.join(" and ")}; only quantize changes them${inside.wayOut === undefined ? "" : `; for the others run ${inside.wayOut} first, which inlines the branch that is taken`}`,
     );
   }
   const shared = layers.filter(({ sharedWith }) => sharedWith.length > 0);
-  for (const { name, sharedWith } of shared.slice(0, shownMisses)) {
+  for (const { name, sharedWith } of shared.slice(0, maxNotes)) {
     terminal.line(
       `shared: the weight of ${name} is that of ${sharedWith.slice(0, 2).join(", ")}${sharedWith.length > 2 ? ", …" : ""} too`,
     );
   }
-  if (shared.length > shownMisses)
-    terminal.line(`shared: and ${integer(shared.length - shownMisses)} more (--json has all)`);
+  if (shared.length > maxNotes) terminal.line(`shared: and ${integer(shared.length - maxNotes)} more (--json has all)`);
   if (replaceable.length > 0) {
     terminal.line(`${integer(replaceable.length)} initializers are also graph inputs: callers can override them`);
   }
@@ -106,7 +104,7 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
     `${counted(data.layers.length, "layer")}; ${count(data.parameters)} parameters${sparse}; ${operations}`,
   );
   if (data.layers.length === 0) return;
-  const left = ["layer", "operator", "weight"].map((title) => ({ title }));
+  const textColumns = ["layer", "operator", "weight"].map((title) => ({ title }));
   const rows = data.layers.map((layer) => ({
     name: layer.name,
     cells: [
@@ -118,9 +116,9 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
       rankText(layer),
     ],
   }));
-  const shown = rows.length > mostRows ? mergeRows(rows) : rows;
+  const shown = rows.length > maxRows ? mergeRows(rows) : rows;
   terminal.table(
-    [...left, ...columns("", "parameters", "MACs", "can be removed", "rank").slice(1)],
+    [...textColumns, ...columns("", "parameters", "MACs", "can be removed", "rank").slice(1)],
     shown.map(({ name, cells }) => [name, ...cells]),
   );
   if (data.layers.some(({ payingRank = 0 }) => payingRank > 0))
@@ -129,9 +127,9 @@ function showLayers(data: InspectedFile, zeros: number | undefined, terminal: Te
     terminal.line(terminal.color.dim("identical layers of repeated blocks share one line (--json has each)"));
   }
   const lines = blockLines(data.blocks);
-  for (const line of lines.slice(0, shownBlocks)) terminal.line(line);
-  if (lines.length > shownBlocks)
-    terminal.line(`and ${integer(lines.length - shownBlocks)} more groups of blocks (--json has all)`);
+  for (const line of lines.slice(0, maxBlocks)) terminal.line(line);
+  if (lines.length > maxBlocks)
+    terminal.line(`and ${integer(lines.length - maxBlocks)} more groups of blocks (--json has all)`);
 }
 
 /** "int8 [64, 64], 64 scales, shared" */
@@ -150,13 +148,13 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
   const ranks = energies.map((energy) => `rank ${percent(energy, 0)}`);
   terminal.table(
     columns("weights", "zeros", "least", "greatest", ...ranks, "of"),
-    numbers.map(({ name, zeros, least, greatest, ranks: found }) => [
+    numbers.map(({ name, zeros, least, greatest, ranks: counts }) => [
       name,
       percent(zeros),
       least.toPrecision(3),
       greatest.toPrecision(3),
-      ...energies.map((_, index) => (found === undefined ? "–" : integer(found.holding[index] ?? 0))),
-      found === undefined ? "too large" : integer(found.of),
+      ...energies.map((_, index) => (counts === undefined ? "–" : integer(counts.holding[index] ?? 0))),
+      counts === undefined ? "too large" : integer(counts.of),
     ]),
   );
   terminal.line(
@@ -167,7 +165,9 @@ function showNumbers(numbers: readonly WeightNumbers[], terminal: Terminal): voi
 /** "embedding table embed: 786 kB, 12.1 % of the file; 202 kB in 8 bits, 126 kB in 4 (quantize --scheme weights --bits 4)" */
 export function tableLine({ layer, tied, bytes: now, int8, int4 }: TableSaving, file: number): string {
   const shared =
-    tied.length === 0 ? "" : `, also the weight of ${tied.slice(0, 2).join(" and ")}, which shares its codes`;
+    tied.length === 0
+      ? ""
+      : `, also the weight of ${tied.slice(0, 2).join(" and ")}, which shares its quantized values`;
   const few = int4 === undefined ? "" : `, ${bytes(int4)} in 4 (quantize --scheme weights --bits 4)`;
   return `embedding table ${layer}${shared}: ${bytes(now)}, ${percent(now / file)} of the file; ${bytes(int8)} in 8 bits${few}`;
 }
@@ -197,15 +197,15 @@ function showSavings({ layers, savings, bytes: file }: InspectedFile, terminal: 
   if (rows.length === 0) return;
   terminal.line();
   terminal.table([...columns("estimated savings", "weights", "then", ""), { title: "" }], rows);
-  const large = savings.tables.filter((table) => table.bytes >= leastShare * file);
-  for (const table of large.slice(0, shownMisses)) terminal.line(tableLine(table, file));
+  const large = savings.tables.filter((table) => table.bytes >= minTableShare * file);
+  for (const table of large.slice(0, maxNotes)) terminal.line(tableLine(table, file));
   const reasons = groupBy(
     layers.flatMap(({ kept }) => kept ?? []),
     ({ reason }) => reason,
   );
-  for (const held of [...reasons.values()].slice(0, shownMisses)) {
-    const others = held.length === 1 ? "" : `; so in ${counted(held.length, "layer")}`;
-    terminal.line(`channels that cannot be removed: ${formatReason(held[0])}${others}`);
+  for (const group of [...reasons.values()].slice(0, maxNotes)) {
+    const layersText = group.length === 1 ? "" : `; in ${counted(group.length, "layer")}`;
+    terminal.line(`channels that cannot be removed: ${formatReason(group[0])}${layersText}`);
   }
 }
 
@@ -214,12 +214,12 @@ function showMisses({ notUnderstood }: InspectedFile, terminal: Terminal): void 
   terminal.line();
   terminal.line(`not understood (${integer(notUnderstood.length)}):`);
   const groups = groupBy(notUnderstood, ({ at, reason }) => `${at?.replace(/ ".*/, "")} ${reason}`);
-  const lines = [...groups.values()].map(([{ at, reason }, ...others]) => {
+  const lines = [...groups.values()].map(([{ at, reason }, ...more]) => {
     const first = at === undefined ? reason : `${at}: ${reason}`;
-    return others.length === 0 ? first : `${first}; and ${integer(others.length)} more nodes of this operator`;
+    return more.length === 0 ? first : `${first}; and ${integer(more.length)} more nodes of this operator`;
   });
-  for (const line of lines.slice(0, shownMisses)) terminal.line(`  ${line}`);
-  if (lines.length > shownMisses) terminal.line(`  and ${integer(lines.length - shownMisses)} more (--json has all)`);
+  for (const line of lines.slice(0, maxNotes)) terminal.line(`  ${line}`);
+  if (lines.length > maxNotes) terminal.line(`  and ${integer(lines.length - maxNotes)} more (--json has all)`);
 }
 
 /** "12 blocks of one kind: encoder.layer.0 … encoder.layer.11 (6 layers, 7.1 M parameters each)" */

@@ -3,41 +3,41 @@ import { samplesLine } from "./samples.ts";
 
 const part = (name: string, count: number | undefined) => ({ name, count, sha256: undefined });
 
-test("says which samples did what, by the name of their file", () => {
+test("names the files of the samples by use", () => {
   expect(
     samplesLine({ train: undefined, calibrate: part("data/cifar10 (train)", 200), test: part("a.csv", 1000) }),
   ).toBe("calibrated on: cifar10 (train, 200)  tested on: a.csv (1,000)");
 });
 
-test("says how many of the samples to train on were learnt from, where not all were", () => {
-  const given = { calibrate: undefined, test: part("cifar10 (test)", 1000) };
+test("counts the samples that were trained on if not all were", () => {
+  const parts = { calibrate: undefined, test: part("cifar10 (test)", 1000) };
   const train = part("cifar10 (train)", 20_000);
-  expect(samplesLine({ ...given, train: { ...train, fitted: 256, checked: 512 } })).toBe(
+  expect(samplesLine({ ...parts, train: { ...train, fitted: 256, checked: 512 } })).toBe(
     "fitted on 256, checked on 512, of cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",
   );
-  expect(samplesLine({ ...given, train: { ...train, fitted: 20_000, checked: undefined } })).toBe(
+  expect(samplesLine({ ...parts, train: { ...train, fitted: 20_000, checked: undefined } })).toBe(
     "trained on: cifar10 (train, 20,000)  tested on: cifar10 (test, 1,000)",
   );
 });
 
-test("says of how many test samples some chose the variant, so that figures of different commands can be told apart", () => {
-  const given = { train: undefined, calibrate: undefined, test: part("data/cifar10 (test)", 1000) };
-  expect(samplesLine({ ...given, validation: 333 })).toBe(
+test("counts the test samples that chose the variant", () => {
+  const parts = { train: undefined, calibrate: undefined, test: part("data/cifar10 (test)", 1000) };
+  expect(samplesLine({ ...parts, validation: 333 })).toBe(
     "tested on: cifar10 (test, 667 of 1,000; 333 chose the variant)",
   );
-  expect(samplesLine({ ...given, test: part("s.jsonl", undefined), validation: 100 })).toBe(
+  expect(samplesLine({ ...parts, test: part("s.jsonl", undefined), validation: 100 })).toBe(
     "tested on: s.jsonl (a stream)",
   );
 });
 
-test("says of a test that ended early which samples the figures are of, and how to take all", () => {
+test("names the option that uses all samples if a test ended early", () => {
   const test = { ...part("data/cifar10 (test)", 512), of: 1000 };
   expect(samplesLine({ train: undefined, calibrate: undefined, test })).toBe(
     "tested on: cifar10 (test, 512 of 1,000, drawn at random, were enough to decide; --samples 1000 takes all)",
   );
 });
 
-test("says why the test has fewer samples than the file: others of the same file calibrated, trained or compared candidates", () => {
+test("counts the samples of the same file that calibrated, trained or compared candidates", () => {
   const file = (count: number) => part("data/sst2.tsv", count);
   expect(samplesLine({ train: undefined, calibrate: file(174), test: file(698) })).toBe(
     "calibrated on: sst2.tsv (174)  tested on: sst2.tsv (698; 174 others calibrated)",

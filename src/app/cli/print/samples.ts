@@ -6,13 +6,12 @@ import type { Part, SampleUse } from "../jobs/task.ts";
  * random, were enough to decide; --samples 10000 takes all)`
  */
 export function samplesLine({ train, calibrate, test, validation, compared }: SampleUse & Choosing): string {
-  const said = Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test });
-  return said
+  return Object.entries({ "trained on": train, "calibrated on": calibrate, "tested on": test })
     .flatMap(([use, part]) =>
       part === undefined
         ? []
         : [
-            learntText(part) ??
+            fittedText(part) ??
               `${use}: ${partText(part, part === test ? { validation, compared, beside: { train, calibrate } } : {})}`,
           ],
     )
@@ -27,7 +26,7 @@ interface Choosing {
 }
 
 /** `fitted on 256, checked on 512, of cifar10 (train, 20,000)`; undefined if all were trained on. */
-function learntText(part: Part): string | undefined {
+function fittedText(part: Part): string | undefined {
   const { count, fitted, checked } = part;
   if (fitted === undefined || fitted === count) return undefined;
   const other = checked === undefined ? "" : `, checked on ${integer(checked)},`;
@@ -48,10 +47,10 @@ function partText(
       : `${integer(count - validation)} of ${all}; ${integer(validation)} chose the variant`;
   const chose = searched === undefined ? "" : `; ${integer(searched)} others chose the bits of layers`;
   const compares = compared === undefined ? "" : `; ${integer(compared)} others compared the candidates`;
-  const others = Object.entries({ trained: beside.train, calibrated: beside.calibrate }).map(([use, part]) =>
+  const otherUses = Object.entries({ trained: beside.train, calibrated: beside.calibrate }).map(([use, part]) =>
     part?.count === undefined || part.name !== name ? "" : `; ${integer(part.count)} others ${use}`,
   );
   const settled =
     of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
-  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled}${compares}${others.join("")})`;
+  return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled}${compares}${otherUses.join("")})`;
 }

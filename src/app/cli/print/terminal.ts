@@ -32,12 +32,12 @@ export interface TerminalOptions {
   readonly withoutSecrets?: (text: string) => string;
 }
 
-const redraw = 100;
-const relog = 20_000;
+/** Milliseconds between updates of a progress bar, and between progress lines of a log. */
+const [redrawInterval, logInterval] = [100, 20_000];
 /** Seconds before a remaining time is shown: earlier estimates jump. */
-const shownAfter = 2;
+const minSeconds = 2;
 const barWidth = 24;
-const usualWidth = 80;
+const defaultWidth = 80;
 
 export class Terminal {
   readonly json: boolean;
@@ -49,7 +49,7 @@ export class Terminal {
   #stage = "";
   #began = 0;
   #drawn = 0;
-  /** A continued training does not begin at 0. */
+  /** The first report of the stage: a continued training does not begin at 0. */
   #first: { readonly done: number; readonly at: number } | undefined;
   #shows = false;
 
@@ -102,8 +102,8 @@ export class Terminal {
   }
 
   /** Warnings show their id, so that they can be looked up. */
-  note(id: string, given: string, level: "note" | "warning" = "note"): void {
-    const text = this.#withoutSecrets(given);
+  note(id: string, message: string, level: "note" | "warning" = "note"): void {
+    const text = this.#withoutSecrets(message);
     const shown = printable(this.#typed(text));
     if (this.json) this.#error(printable(JSON.stringify({ [level]: { id, text } })));
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
@@ -163,12 +163,12 @@ export class Terminal {
     const first = this.#first === undefined || done < this.#first.done ? { done, at: now } : this.#first;
     this.#first = first;
     const last = isLog && this.#drawn === 0 ? this.#began : this.#drawn;
-    if (now - last < (isLog ? relog : redraw)) return;
+    if (now - last < (isLog ? logInterval : redrawInterval)) return;
     this.#drawn = now;
     const seconds = (now - first.at) / 1000;
     const stage = [this.part, this.#stage].filter((text) => text !== "").join(": ");
-    const known = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
-    const bar = progressLine({ ...known, bar: !isLog });
+    const state = { stage, done, total, rate: seconds > 0 ? (done - first.done) / seconds : 0, seconds };
+    const bar = progressLine({ ...state, bar: !isLog });
     const line = printable(figures === undefined ? bar : `${bar}  ${figures}`);
     if (isLog) return void err.write(`${line}\n`);
     err.write(`\r\u001b[2K${[...line].slice(0, widthOf(err) - 1).join("")}`);
@@ -183,7 +183,7 @@ export class Terminal {
 
 /** Some terminals report a width of 0. */
 export function widthOf({ columns = 0 }: Stream): number {
-  return columns > 0 ? columns : usualWidth;
+  return columns > 0 ? columns : defaultWidth;
 }
 
 function isColored(stream: Stream, env: Environment): boolean {
@@ -217,8 +217,8 @@ export function progressLine({ stage, done, total, rate, seconds, bar: drawn }: 
   if (total === undefined || total <= 0) return `${label}${integer(done)}${speed}`;
   const filled = Math.round(barWidth * Math.min(1, done / total));
   const bar = drawn ? `${"━".repeat(filled)}${"─".repeat(barWidth - filled)} ` : "";
-  const left = rate > 0 && seconds >= shownAfter && done < total ? `  ${clock((total - done) / rate)} left` : "";
-  return `${label}${bar}${integer(done)}/${integer(total)}${speed}${left}`;
+  const remaining = rate > 0 && seconds >= minSeconds && done < total ? `  ${clock((total - done) / rate)} left` : "";
+  return `${label}${bar}${integer(done)}/${integer(total)}${speed}${remaining}`;
 }
 
 /** Converts big integers, maps, sets and typed arrays, which JSON lacks. */

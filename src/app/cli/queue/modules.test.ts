@@ -17,7 +17,7 @@ const withoutModules = async (given: SharedInput) => withModules(given, await fi
 const recipe = (step: string) => ({ ...input, recipe: `steps:\n  - ${step}\n` });
 
 test.each(["points.mjs", "points.mjs/", "points.mjs/.", "points.mjs//./", "folder/../points.CTS"])(
-  "refuses a data set that is a module: %s",
+  "rejects a data set that is a module: %s",
   async (path) => {
     await expect(withoutModules({ ...input, data: { ...data, path: `inputs/x/${path}` } })).rejects.toMatchObject({
       code: "E_OPTION",
@@ -39,7 +39,7 @@ describe("modules that a worker was started with", () => {
     recipe: `steps:\n  - repeat: 2\n    steps: [{ prune: { importance: ${here}, amount: { from: 0, to: 50%, curve: ${here} } } }]\n`,
   };
 
-  test("take the place of what the job names by the hash of their content", async () => {
+  test("replace the modules of a job that have the same content hash", async () => {
     const queued = await withModules(job, nameInJobs);
     const sha256 = createHash("sha256").update(readFileSync(here)).digest("hex");
     expect(queued.data.path).toBe(`modules/${sha256}/mine.mjs`);
@@ -50,16 +50,16 @@ describe("modules that a worker was started with", () => {
     expect(parseRecipe(received.recipe)).toEqual(parseRecipe(job.recipe.replaceAll(here, there)));
   });
 
-  test("are no others of that name, and none that lie where the job says", async () => {
+  test("do not replace modules of the same name but other content, or by path", async () => {
     const queued = await withModules(job, nameInJobs);
     writeFileSync(join(folder, "mine.mjs"), "export default { id: 'another' };\n");
-    const others = await findAmong([join(folder, "mine.mjs")]);
-    const refused = "is code that this worker was not started with: --modules mine.mjs.";
-    await expect(withModules(queued, others)).rejects.toThrow(refused);
-    await expect(withModules(job, await findAmong([here]))).rejects.toThrow(refused);
+    const rename = await findAmong([join(folder, "mine.mjs")]);
+    const message = "is code that this worker was not started with: --modules mine.mjs.";
+    await expect(withModules(queued, rename)).rejects.toThrow(message);
+    await expect(withModules(job, await findAmong([here]))).rejects.toThrow(message);
   });
 
-  test("have to be there when it starts, and those of a command when it asks", async () => {
+  test("must exist when the worker or the command starts", async () => {
     const missing = join(folder, "missing.mjs");
     await expect(findAmong([missing])).rejects.toMatchObject({ code: "E_FILE" });
     const asked: SharedInput = { ...input, data: { ...data, path: missing } };
@@ -75,7 +75,7 @@ describe("a recipe", () => {
     "distill: { teacher: original, epochs: 1 }",
     "train: { epochs: 1, validation: 10% }",
     'quantize: { scheme: dynamic, layers: ["/layer1/conv1.weight", "a.js/Conv"] }',
-  ])("with techniques by their names is taken: %s", async (step) => {
+  ])("with named techniques is accepted: %s", async (step) => {
     await expect(withoutModules(recipe(step))).resolves.toMatchObject(input);
   });
 
@@ -84,7 +84,7 @@ describe("a recipe", () => {
     ["distill: { teacher: original, otherTeachers: [a.onnx], epochs: 1 }", "a.onnx"],
     ["train: { epochs: 1, log: run.csv }", "run.csv"],
     ["lora: { merge: true, save: adapters.onnx }", "adapters.onnx"],
-  ])("that names a file is refused: %s", async (step, file) => {
+  ])("that names a file is rejected: %s", async (step, file) => {
     await expect(withoutModules(recipe(step))).rejects.toThrow(`"${file}" is a file of this machine`);
     await expect(withModules(recipe(step), nameInJobs)).rejects.toThrow(`"${file}" is a file of this machine`);
   });
@@ -92,13 +92,13 @@ describe("a recipe", () => {
   test.each([
     "prune: { amount: 30%, importance: ./mine.mjs }",
     "repeat: 2\n    steps: [{ prune: { amount: { from: 0, to: 0.5, curve: ./mine.mjs } } }]",
-  ])("that names a module is refused by a worker that was not started with it: %s", async (step) => {
+  ])("that names a module is rejected by a worker that was not started with it: %s", async (step) => {
     await expect(withoutModules(recipe(step))).rejects.toThrow(
       '"./mine.mjs" is code that this worker was not started with',
     );
   });
 
-  test("that has a step that does not exist is refused", async () => {
+  test("that has an unknown step is rejected", async () => {
     await expect(withoutModules(recipe("shrink: {}"))).rejects.toThrow("shrink");
   });
 });
