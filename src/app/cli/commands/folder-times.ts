@@ -1,7 +1,6 @@
 import { basename } from "node:path";
 import { asPithError, Miss } from "../../../core/errors.ts";
 import type { Settings } from "../../../judge/task/contents.ts";
-import type { Settings } from "../../../judge/task/index.ts";
 import { isUnsteady, workOf } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import type { FileFigures } from "../../folder/records.ts";
