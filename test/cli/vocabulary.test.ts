@@ -20,8 +20,8 @@ describe("prune --vocabulary", () => {
   });
 
   test.each([
-    [["--amount", "50%"], /takes a folder and -o, and no --amount/],
-    [["--data", "x.txt"], /takes a folder and -o, and no --data/],
+    [["--amount", "50%"], /accepts a folder and -o, but not --amount/],
+    [["--data", "x.txt"], /accepts a folder and -o, but not --data/],
   ])("with %j is refused", async (flags, message) => {
     const found = await pith("prune", await folderOf("flags", plain), "--vocabulary", await written(), ...flags);
     expect(found).toMatchObject({ code: 2, err: expect.stringMatching(message) });
