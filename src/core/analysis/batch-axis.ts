@@ -15,18 +15,19 @@ export function hasBatchAxis(model: Model): boolean {
   const { feeds, outputs } = copy.graph;
   const namesIn = (end: number | undefined): readonly string[] =>
     feeds.flatMap(({ type }) => type?.dims?.slice(0, end) ?? []).flatMap((dim) => (isSymbolic(dim) ? dim.text : []));
-  const free = namesIn(1);
-  if (free.length === 0) return true;
+  const batchNames = namesIn(1);
+  if (batchNames.length === 0) return true;
   const sizes = (first: number): Record<string, number> => ({
     ...Object.fromEntries(namesIn(undefined).map((name) => [name, 2])),
-    ...Object.fromEntries(free.map((name) => [name, first])),
+    ...Object.fromEntries(batchNames.map((name) => [name, first])),
   });
   return outputs.some(({ type, foreign }) => {
     if (foreign?.type !== undefined || foreign?.container !== undefined) return false;
     if (type?.dims === undefined) return true;
     const [first] = type.dims;
     if (first === undefined || typeof first === "number") return false;
-    const [one, three] = [dimValue(first, sizes(1)), dimValue(first, sizes(3))];
-    return isUnknownDim(first) || one === undefined || three === undefined || (one > 0 && three === 3 * one);
+    const [sizeOfOne, sizeOfThree] = [dimValue(first, sizes(1)), dimValue(first, sizes(3))];
+    if (isUnknownDim(first) || sizeOfOne === undefined || sizeOfThree === undefined) return true;
+    return sizeOfOne > 0 && sizeOfThree === 3 * sizeOfOne;
   });
 }

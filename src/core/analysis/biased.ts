@@ -1,5 +1,4 @@
 /** A layer with its bias: exporters write the bias of a product as a following sum. */
-import { Miss } from "../errors.ts";
 import type { Node, Value } from "../graph/graph.ts";
 import { isFloat } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
@@ -15,18 +14,17 @@ export interface BiasedOutput {
 export function biased(layer: Layer, inference: Inference): BiasedOutput | undefined {
   const [output] = layer.node.outputs;
   if (output === undefined) return undefined;
-  const [use, ...others] = output.uses;
-  const isRead = others.length > 0 || output.graph.isOutput(output);
-  if (layer.role.biasInput !== undefined || use === undefined || isRead) return { output, sum: undefined };
+  const [use] = output.uses;
+  const isShared = output.uses.size > 1 || output.graph.isOutput(output);
+  if (layer.role.biasInput !== undefined || use === undefined || isShared) return { output, sum: undefined };
   const sum = sumAt(use.node, layer, inference);
   const [result] = use.node.outputs;
   return sum === undefined || result === undefined ? { output, sum: undefined } : { output: result, sum };
 }
 
 function sumAt(node: Node, { role, outputs }: Layer, inference: Inference): BiasedOutput["sum"] {
-  const bound = inference.at(node);
-  const affine = bound instanceof Miss ? bound : bound.affine();
-  if (affine instanceof Miss || affine.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
+  const affine = inference.facet(node, "affine");
+  if (affine?.kind !== "arithmetic" || affine.axis !== role.outputAxis) return undefined;
   const [input = 0] = affine.inputs;
   const vector = node.inputs[input];
   const dims = fixedDims(vector?.type?.dims);

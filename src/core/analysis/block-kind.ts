@@ -6,18 +6,18 @@ import type { Dense, Tensor } from "../tensor/types.ts";
 
 /** Returns a text that is equal for parts that differ only in trained values. */
 export function kindOf(outputs: readonly Value[], inputs: readonly Value[]): string {
-  const known = new Map<Value, string>(inputs.map((value, at) => [value, `in${at}`]));
+  const labels = new Map<Value, string>(inputs.map((value, index) => [value, `in${index}`]));
   const sources = (values: readonly Value[]): Node[] =>
-    values.flatMap((value) => (known.has(value) || value.producer === undefined ? [] : [value.producer]));
+    values.flatMap((value) => (labels.has(value) || value.producer === undefined ? [] : [value.producer]));
   const nodes = inOrder(sources(outputs), (node) => sources(usedValues(node)), describe);
   const lines = inputs.map(({ type }) => `${type?.type ?? "?"} ${type?.dims?.length ?? "?"}`);
-  let others = 0;
+  let count = 0;
   const name = (value: Value | undefined): string => {
     if (value === undefined) return "-";
-    const before = known.get(value);
+    const before = labels.get(value);
     if (before !== undefined) return before;
-    const text = `v${others++}`;
-    known.set(value, text);
+    const text = `v${count++}`;
+    labels.set(value, text);
     if (value.tensor !== undefined) return `${text}=${tensorText(value.tensor)}`;
     return value.producer === undefined ? `${text}=fed` : text;
   };

@@ -12,7 +12,7 @@ import type { Model } from "../graph/model.ts";
 import { inOrder } from "../graph/order.ts";
 import { groupBy } from "../tensor/group-by.ts";
 import { kindOf } from "./block-kind.ts";
-import { computedFrom, cutPoints, nodesOf } from "./cut-points.ts";
+import { cutPoints, findDependents, nodesOf } from "./cut-points.ts";
 import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 import { type Layer, layers } from "./layers.ts";
@@ -24,7 +24,7 @@ export interface Block {
   readonly name: string;
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
-  /** Other values that it reads, computed outside of blocks. */
+  /** The other values that the block reads, computed outside of blocks. */
   readonly sides: readonly Value[];
   readonly outputs: readonly Value[];
   readonly layers: readonly string[];
@@ -49,9 +49,9 @@ export function blocks(model: Model, inference: Inference): Blocks {
   const context: Context = {
     graph,
     inference,
-    counted: computedFrom(graph, parameters, inference),
+    counted: findDependents(graph, parameters, inference),
     kinds: new Map(),
-    known: new Map(),
+    outsides: new Map(),
   };
   const parts = divide(nodesOf(graph, context.counted), context);
   const runs = runsOf(parts, context);
@@ -60,7 +60,7 @@ export function blocks(model: Model, inference: Inference): Blocks {
   for (const [run, { start, period, count }] of runs.entries()) {
     for (; next < start; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
     for (let piece = 0; piece < count; piece++, next += period)
-      joined.push({ nodes: together(parts.slice(next, next + period)), run });
+      joined.push({ nodes: joinNodes(parts.slice(next, next + period)), run });
   }
   for (; next < parts.length; next++) joined.push({ nodes: parts[next]?.nodes ?? [], run: undefined });
 
@@ -80,16 +80,16 @@ export function extractBlock(model: Model, { inputs, sides, outputs }: Omit<Bloc
 interface Context {
   readonly graph: Graph;
   readonly inference: Inference;
-  /** Depends on a parameter and is computed in a run. */
+  /** The values that depend on a parameter and are computed in a run. */
   readonly counted: ReadonlySet<Value>;
   readonly kinds: Map<string, number>;
-  readonly known: Map<readonly Node[], Outside>;
+  readonly outsides: Map<readonly Node[], Outside>;
 }
 
 /** Returns the nodes of parts; for a single part its own list, which is a cache key. */
-function together(parts: readonly Part[]): readonly Node[] {
-  const [first, ...others] = parts;
-  return first !== undefined && others.length === 0 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
+function joinNodes(parts: readonly Part[]): readonly Node[] {
+  const [first] = parts;
+  return first !== undefined && parts.length === 1 ? first.nodes : parts.flatMap(({ nodes }) => nodes);
 }
 
 interface Part {
@@ -99,48 +99,53 @@ interface Part {
 
 /** Cuts nodes at all cut points, then around values that are alive throughout a part. */
 function divide(nodes: readonly Node[], context: Context): readonly Part[] {
-  let parts: readonly Part[] = cutAt({ nodes, leftOut: new Set() }, context);
-  /** If one part shows no repetitions, others of its kind do not: a deep network has thousands. */
-  const whole = new Set<number>();
-  for (let at = 0; at < parts.length; at++) {
-    const part = parts[at];
-    if (part === undefined || part.nodes.length < fewestNodes) continue;
+  let parts: readonly Part[] = cutPart({ nodes, leftOut: new Set() }, context);
+  /** Kinds of parts without repetitions: a deep network has thousands of parts of one kind. */
+  const plainKinds = new Set<number>();
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index];
+    if (part === undefined || part.nodes.length < minNodes) continue;
     const { kind } = outsideOf(part.nodes, context);
-    if (whole.has(kind)) continue;
-    const pieces = piecesAround(parts, at, part, context);
-    if (pieces === undefined) whole.add(kind);
-    else parts = parts.toSpliced(at--, 1, ...pieces);
+    if (plainKinds.has(kind)) continue;
+    const pieces = piecesAround(parts, index, part, context);
+    if (pieces === undefined) plainKinds.add(kind);
+    else parts = parts.toSpliced(index--, 1, ...pieces);
   }
   return parts;
 }
 
-const fewestNodes = 8;
+const minNodes = 8;
 /** The maximum number of long-lived values ignored at once: an encoder's output, a position bias, a mask. */
-const mostLeftOut = 4;
+const maxLeftOut = 4;
 
 /** Cuts a part while ignoring its longest-lived values, if that shows repetitions. */
-function piecesAround(parts: readonly Part[], at: number, part: Part, context: Context): readonly Part[] | undefined {
-  const long = longestLived(part, context).slice(0, mostLeftOut);
+function piecesAround(
+  parts: readonly Part[],
+  index: number,
+  part: Part,
+  context: Context,
+): readonly Part[] | undefined {
+  const long = longestLived(part, context).slice(0, maxLeftOut);
   const choices = [...long.map((value) => [value]), ...long.map((_, last) => long.slice(0, last + 1)).slice(1)];
   for (const chosen of choices) {
     const leftOut = new Set([...part.leftOut, ...chosen]);
     const first = new Set(makersOf(chosen, part.nodes));
     const rest = first.size === 0 ? part.nodes : part.nodes.filter((node) => !first.has(node));
-    const pieces = cutAt({ nodes: rest, leftOut }, context);
+    const pieces = cutPart({ nodes: rest, leftOut }, context);
     if (first.size > 0) pieces.unshift({ nodes: [...first], leftOut: part.leftOut });
-    if (pieces.length > 1 && repeatsAround(parts.toSpliced(at, 1, ...pieces), at, pieces.length, chosen, context))
-      return pieces;
+    const next = parts.toSpliced(index, 1, ...pieces);
+    if (pieces.length > 1 && repeatsAround(next, index, pieces.length, chosen, context)) return pieces;
   }
   return undefined;
 }
 
 /**
- * Returns whether these pieces contain consecutive blocks that all read an ignored value, or of which none depends on one. In a residual block,
- * whose input is alive to its end, pieces depend on it, but only the first and the last read it.
+ * Returns whether these pieces contain consecutive blocks that all read an ignored value, or that are all independent of the ignored values.
+ * In a residual block, whose input is alive to its end, all pieces depend on the input, but only the first and the last read it.
  */
 function repeatsAround(
   parts: readonly Part[],
-  at: number,
+  index: number,
   pieces: number,
   leftOut: readonly Value[],
   context: Context,
@@ -151,15 +156,15 @@ function repeatsAround(
     return reached.has(value);
   };
   return runsOf(parts, context).some(({ start, period, count }) => {
-    if (start >= at + pieces || start + period * count <= at) return false;
+    if (start >= index + pieces || start + period * count <= index) return false;
     const each = Array.from({ length: count }, (_, piece) =>
       parts
         .slice(start + piece * period, start + (piece + 1) * period)
         .flatMap(({ nodes }) => nodes.flatMap(usedValues)),
     );
     const reads = each.every((used) => used.some((value) => leftOut.includes(value)));
-    const apart = period > 1 || each.some((used) => used.length >= fewestNodes);
-    return reads || (apart && !each.flat().some(reaches));
+    const isLarge = period > 1 || each.some((used) => used.length >= minNodes);
+    return reads || (isLarge && !each.flat().some(reaches));
   });
 }
 
@@ -172,15 +177,15 @@ function runsOf(parts: readonly Part[], context: Context): readonly Repeat[] {
 
 function longestLived({ nodes, leftOut }: Part, { counted }: Context): readonly Value[] {
   const [born, last] = [new Map<Value, number>(), new Map<Value, number>()];
-  nodes.forEach((node, at) => {
-    for (const value of usedValues(node)) if (counted.has(value) && !leftOut.has(value)) last.set(value, at);
-    for (const output of node.outputs) if (output !== undefined) born.set(output, at);
+  nodes.forEach((node, index) => {
+    for (const value of usedValues(node)) if (counted.has(value) && !leftOut.has(value)) last.set(value, index);
+    for (const output of node.outputs) if (output !== undefined) born.set(output, index);
   });
   const length = (value: Value): number => (last.get(value) ?? 0) - (born.get(value) ?? -1);
   return [...last.keys()].filter((value) => length(value) > nodes.length / 2).sort((a, b) => length(b) - length(a));
 }
 
-/** Returns the nodes that make only these values: they need not be in the block that reads the values first. */
+/** Returns the nodes that compute only these values. They can be outside of the block that reads the values first. */
 function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly Node[] {
   const makers = new Set<Node>();
   const needed = new Set(values);
@@ -198,7 +203,7 @@ function makersOf(values: readonly Value[], nodes: readonly Node[]): readonly No
   return shared ? [] : nodes.filter((node) => makers.has(node));
 }
 
-function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
+function cutPart({ nodes, leftOut }: Part, { counted }: Context): Part[] {
   const ends = new Set(cutPoints(nodes, counted, leftOut).map(({ producer }) => producer));
   const pieces: Node[][] = [[]];
   for (const node of nodes) {
@@ -211,15 +216,15 @@ function cutAt({ nodes, leftOut }: Part, { counted }: Context): Part[] {
 type Outside = Pick<Block, "inputs" | "sides" | "outputs" | "kind">;
 
 function outsideOf(nodes: readonly Node[], context: Context): Outside {
-  const before = context.known.get(nodes);
+  const before = context.outsides.get(nodes);
   if (before !== undefined) return before;
   const edges = edgesOf(nodes, context);
   const text = kindOf(edges.outputs, [...edges.inputs, ...edges.sides]);
   const kind = context.kinds.get(text) ?? context.kinds.size;
   context.kinds.set(text, kind);
-  const found = { ...edges, kind };
-  context.known.set(nodes, found);
-  return found;
+  const outside = { ...edges, kind };
+  context.outsides.set(nodes, outside);
+  return outside;
 }
 
 function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly Layer[]>, context: Context): Block {
@@ -235,20 +240,20 @@ function blockOf(nodes: readonly Node[], layersOf: ReadonlyMap<Node, readonly La
 }
 
 function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"> {
-  const own = new Set(nodes);
-  const made = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
+  const members = new Set(nodes);
+  const produced = new Set(nodes.flatMap((node) => node.outputs.filter((output) => output !== undefined)));
   const inputs = new Set<Value>();
   const sides = new Set<Value>();
   for (const node of nodes) {
     for (const value of usedValues(node)) {
-      if (made.has(value) || isStored(value, context)) continue;
+      if (produced.has(value) || isStored(value, context)) continue;
       if (context.counted.has(value)) inputs.add(value);
     }
   }
   /** Values that are computed only from input sizes and stored tensors. */
   const within = new Set<Value>();
   const isWithin = (value: Value): boolean =>
-    made.has(value) || inputs.has(value) || isStored(value, context) || within.has(value);
+    produced.has(value) || inputs.has(value) || isStored(value, context) || within.has(value);
   const makersOf = (node: Node): readonly Node[] =>
     usedValues(node).flatMap((value) =>
       isWithin(value) || context.counted.has(value) || value.producer === undefined ? [] : [value.producer],
@@ -259,10 +264,10 @@ function edgesOf(nodes: readonly Node[], context: Context): Omit<Outside, "kind"
   for (const node of nodes) {
     for (const value of usedValues(node)) if (!inputs.has(value) && !isWithin(value)) sides.add(value);
   }
-  const outputs = [...made].filter(
+  const outputs = [...produced].filter(
     (value) =>
       context.graph.isOutput(value) ||
-      (context.counted.has(value) && [...readersOf(value)].some((reader) => !own.has(reader))),
+      (context.counted.has(value) && [...readersOf(value)].some((reader) => !members.has(reader))),
   );
   return { inputs: [...inputs], sides: [...sides], outputs };
 
@@ -279,17 +284,17 @@ function isStored(value: Value, { inference }: Context): boolean {
 }
 
 export function outermost(node: Node, graph: Graph): Node {
-  let found = node;
-  while (found.graph !== graph && found.graph.parent !== undefined) found = found.graph.parent;
-  return found;
+  let ancestor = node;
+  while (ancestor.graph !== graph && ancestor.graph.parent !== undefined) ancestor = ancestor.graph.parent;
+  return ancestor;
 }
 
 /** Returns the longest common prefix by parts: "encoder.layer.3" of "encoder.layer.3.query" and "encoder.layer.3.output.dense". */
-export function commonName(names: readonly string[]): string | undefined {
-  const [first, ...others] = names.map((name) => name.split(/[./]/));
+function commonName(names: readonly string[]): string | undefined {
+  const [first, ...rest] = names.map((name) => name.split(/[./]/));
   if (first === undefined) return undefined;
-  if (others.length === 0) return names[0];
-  const end = first.findIndex((part, at) => others.some((other) => other[at] !== part));
+  if (rest.length === 0) return names[0];
+  const end = first.findIndex((part, index) => rest.some((other) => other[index] !== part));
   const common = first.slice(0, end < 0 ? first.length : end).join(".");
   return common === "" ? undefined : common;
 }
@@ -302,9 +307,9 @@ export function commonName(names: readonly string[]): string | undefined {
  * const firstHalf = extractBlock(model, joinBlocks(model, all.slice(0, all.length / 2), all));
  */
 export function joinBlocks(model: Model, run: readonly Block[], all: readonly Block[]): Omit<Block, "kind"> {
-  const own = new Set(run);
-  const readElsewhere = new Set(all.flatMap((block) => (own.has(block) ? [] : block.inputs)));
-  const made = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
+  const members = new Set(run);
+  const readElsewhere = new Set(all.flatMap((block) => (members.has(block) ? [] : block.inputs)));
+  const produced = new Set(run.flatMap(({ nodes }) => nodes.flatMap(({ outputs }) => outputs)));
   const unique = (values: readonly Value[]): readonly Value[] => [...new Set(values)];
   const named = run.flatMap(({ layers: names }) => names);
   const outputs = run
@@ -313,7 +318,7 @@ export function joinBlocks(model: Model, run: readonly Block[], all: readonly Bl
   return {
     name: commonName(named) ?? fromTo(named) ?? run[0]?.name ?? "",
     nodes: run.flatMap(({ nodes }) => nodes),
-    inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !made.has(value)))),
+    inputs: unique(run.flatMap(({ inputs }) => inputs.filter((value) => !produced.has(value)))),
     sides: unique(run.flatMap(({ sides }) => sides)),
     outputs,
     layers: named,

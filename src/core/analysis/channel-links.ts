@@ -6,7 +6,7 @@ import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import type { Inference } from "./infer.ts";
 import { type Along, type Labels, sizeAlong } from "./units.ts";
 
-/** The kind of a refusal that is only due to statistics, which can be allowed. */
+/** The kind of a refusal that `throughNorms` lifts: the axis is normalized or averaged. */
 export const ofStatistics = "statistics";
 
 /** Ties positions together: the links of a node, or of two stored copies of one parameter. */
@@ -45,7 +45,7 @@ export interface Link {
   readonly images: readonly (readonly number[])[] | undefined;
 }
 
-/** @param withStatistics Follow axes of statistics, which then cover only the remaining channels. */
+/** @param withStatistics Follows axes of statistics, which then cover only the remaining channels. */
 export function rulesOf(model: Model, inference: Inference, withStatistics: boolean): readonly Rule[] {
   const rules = [...model.graph.nodes()].map((node) => ruleOf(node, inference, withStatistics));
   return [...rules, ...tiedRules(model)];
@@ -53,12 +53,10 @@ export function rulesOf(model: Model, inference: Inference, withStatistics: bool
 
 function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule {
   const bound = inference.at(node);
-  const found = bound instanceof Miss ? bound : bound.axes();
-  if (found instanceof Miss) {
-    const refusal = new Miss(found.reason, describe(node));
-    return { node, refusal, links: [], refuses: [], absorbs: [] };
-  }
-  const all = withStatistics ? found.links.map(overRest) : found.links;
+  const axes = bound instanceof Miss ? bound : bound.axes();
+  if (axes instanceof Miss)
+    return { node, refusal: new Miss(axes.reason, describe(node)), links: [], refuses: [], absorbs: [] };
+  const all = withStatistics ? axes.links.map(followStatistics) : axes.links;
   const links = all.flatMap((link) => ("from" in link ? [linkOf(node, link)] : []));
   const refuses = all.flatMap((link) =>
     "refuses" in link
@@ -69,7 +67,7 @@ function ruleOf(node: Node, inference: Inference, withStatistics: boolean): Rule
   return { node, refusal: undefined, links, refuses, absorbs };
 }
 
-function overRest(link: AxisLink): AxisLink {
+function followStatistics(link: AxisLink): AxisLink {
   if (!("refuses" in link) || link.statistics === undefined) return link;
   const { to } = link.statistics;
   return to === undefined ? { absorbs: link.refuses } : { from: link.refuses, to };

@@ -592,8 +592,8 @@ describe("cut", () => {
   h = MatMul (x, a.weight)
   y = MatMul "reader" (h, b.weight)`,
     );
-    const whole = groupOf(model, "a");
-    const part = { ...whole, slices: whole.slices.filter(({ value }) => value.name !== "b.weight") };
+    const group = groupOf(model, "a");
+    const part = { ...group, slices: group.slices.filter(({ value }) => value.name !== "b.weight") };
     const before = printModel(model);
     const failed = await cut(model, [{ group: part, units: [0] }]);
     expect(failed).toEqual(new Miss("the shared axis has 3 entries on the left and 4 on the right", 'MatMul "reader"'));

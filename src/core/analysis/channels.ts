@@ -3,7 +3,7 @@
  * through the links of operators, forward and backward, and merge where they meet. Layers that share units form a group.
  * If none of several alternative axes applies (`spread.ts`), the units of each image of one axis merge: a head of an attention layer, or the same
  * position in each group of a grouped convolution. It is the outermost axis of which not all units are refused; refused axes stay whole.
- * The cost is nodes × channels, times a few sweeps.
+ * The time is proportional to nodes × channels, times a few sweeps.
  */
 import type { Miss } from "../errors.ts";
 import type { Model } from "../graph/model.ts";
@@ -18,7 +18,7 @@ import { type Along, Labels, sizeAlong } from "./units.ts";
 
 export type { Slice };
 
-/** Channels of layers that compete with each other: any unit that is not refused can be removed alone. */
+/** Channels of layers that compete with each other. Any unit that is not refused can be removed alone. */
 export interface Group {
   readonly layers: readonly Layer[];
   readonly units: number;
@@ -72,10 +72,10 @@ export function channelGroups(
   const layers = layersOf(model, inference).filter(({ role }) => role.kind !== "lookup");
   const rules = rulesOf(model, inference, throughNorms);
   const starts = layers.map(({ effective, role }) => ({ value: effective, axis: role.out }));
-  const { labels, refused, inner } = settled(model, rules, starts);
-  return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: own, ...group }) => ({
+  const { labels, refused, inner } = settleUnits(model, rules, starts);
+  return unitGroups(starts, labels, labels.ends(), refused).map(({ starts: indices, ...group }) => ({
     ...group,
-    layers: own.flatMap((start) => layers[start] ?? []),
+    layers: indices.flatMap((index) => layers[index] ?? []),
     inner: inner.some(({ value, axis }) => group.slices.some((slice) => slice.value === value && slice.axis === axis)),
   }));
 }
@@ -86,30 +86,30 @@ interface Units {
 }
 
 /** Spreads units along all alternatives, or along the first that leaves some units free if all are refused. */
-function settled(
+function settleUnits(
   model: Model,
   rules: readonly Rule[],
   starts: readonly Along[],
 ): Units & { readonly inner: readonly Along[] } {
   const alternatives = alternativesIn(rules);
-  const unitsNow = (): Units => {
+  const spreadUnits = (): Units => {
     const labels = new Labels();
     for (const { value, axis } of starts) if (value !== undefined) labels.start(value, axis);
     spread(rules, labels, alternatives);
     return { labels, refused: refusals(model, rules, labels, closedLinks(alternatives)) };
   };
-  let units = unitsNow();
+  let units = spreadUnits();
   const isStuck = (set: Alternatives): boolean => set.chosen === undefined && freedom(set, units) === "refused";
-  // Repeated layers choose alike and at once: queries meet keys and values that are repeated in the same way.
+  // Repeated layers make the same choice together: queries meet keys and values that are repeated in the same way.
   for (const alike of groupBy(alternatives.filter(isOpen), sizesOf).values())
     for (let choice = 0; choice < (alike[0]?.links.length ?? 0); choice++) {
       const tried = alike.filter(isStuck);
       if (tried.length === 0) break;
       for (const set of tried) set.chosen = set.links[choice];
-      const then = unitsNow();
+      const then = spreadUnits();
       const failed = tried.filter((set) => freedom(set, then) !== "free");
       for (const set of failed) set.chosen = undefined;
-      if (failed.length < tried.length) units = failed.length === 0 ? then : unitsNow();
+      if (failed.length < tried.length) units = failed.length === 0 ? then : spreadUnits();
     }
   const inner = alternatives.filter(({ links, chosen }) => chosen !== undefined && chosen !== links[0]);
   return { ...units, inner: inner.flatMap(({ links: [link] }) => link?.to ?? []) };

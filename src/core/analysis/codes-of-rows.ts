@@ -3,7 +3,6 @@
  *      h = (digits(Gather(codes, ids)) - digits(Gather(zero_point, ids))) · Gather(scale, ids)
  * Values below eight bits share bytes, so a row is wider than its stored elements.
  */
-import { Miss } from "../errors.ts";
 import { type Node, usedValues, type Value } from "../graph/graph.ts";
 import type { WeightRole } from "../ops/entry.ts";
 import { isFloat } from "../tensor/convert.ts";
@@ -16,45 +15,40 @@ export interface RowsOfCodes {
 }
 
 /** The maximum share of scales and zero points relative to a row: blocks have at least 16 elements. */
-const mostScales = 1 / 4;
+const maxScaleShare = 1 / 4;
 const codes: ReadonlySet<unknown> = new Set(["uint8", "int8"]);
 
 /** Finds the dequantization of selected rows, in nodes that read only stored tensors and the same indices. */
 export function rowsOfCodes(node: Node, { input, data }: WeightRole, inference: Inference): RowsOfCodes | undefined {
   const [table, indices, picked] = [node.inputs[input], node.inputs[data], node.outputs[0]];
   const elements = lastDim(picked);
+  const weightsOf = (step: Node): readonly WeightRole[] => inference.facet(step, "weights") ?? [];
   if (table === undefined || indices === undefined || picked === undefined || elements === undefined) return undefined;
   if (!codes.has(storedRoot(table)?.type?.type)) return undefined;
-  /** Selects possible scales, or has no weight. */
-  const isStep = (of: Node): boolean => {
-    const [role] = weightsOf(of, inference);
+  /** Returns whether a node selects possible scales, or has no weight. */
+  const isStep = (step: Node): boolean => {
+    const [role] = weightsOf(step);
     if (role === undefined) return true;
-    const share = (lastDim(of.outputs[0]) ?? elements) / elements;
-    return role.kind === "lookup" && of.inputs[role.data] === indices && share <= mostScales;
+    const share = (lastDim(step.outputs[0]) ?? elements) / elements;
+    return role.kind === "lookup" && step.inputs[role.data] === indices && share <= maxScaleShare;
   };
   const reached = new Set<Value>([picked]);
-  const known = new Set<Value>([indices, picked]);
+  const computed = new Set<Value>([indices, picked]);
   let width = elements;
   for (const value of reached)
     for (const { node: next } of value.uses) {
-      if (!follows(next, known, isStep)) continue;
+      if (!follows(next, computed, isStep)) continue;
       for (const output of next.outputs) {
         if (output === undefined) continue;
         reached.add(output);
-        const own = lastDim(output);
+        const outputWidth = lastDim(output);
         const isRow = output.type?.dims?.length === picked.type?.dims?.length && isFloat(output.type?.type ?? "bool");
-        if (isRow && own !== undefined && own <= 8 * elements) width = Math.max(width, own);
+        if (isRow && outputWidth !== undefined && outputWidth <= 8 * elements) width = Math.max(width, outputWidth);
       }
     }
-  const steps = new Set([...known].flatMap(({ producer }) => producer ?? []));
+  const steps = new Set([...computed].flatMap(({ producer }) => producer ?? []));
   steps.delete(node);
-  return { width, scales: [...steps].filter((step) => weightsOf(step, inference).length > 0) };
-}
-
-function weightsOf(node: Node, inference: Inference): readonly WeightRole[] {
-  const bound = inference.at(node);
-  const roles = bound instanceof Miss ? bound : bound.weights();
-  return roles instanceof Miss ? [] : roles;
+  return { width, scales: [...steps].filter((step) => weightsOf(step).length > 0) };
 }
 
 function lastDim(value: Value | undefined): number | undefined {
@@ -62,19 +56,19 @@ function lastDim(value: Value | undefined): number | undefined {
   return typeof last === "number" ? last : undefined;
 }
 
-/** Returns whether a node and its producers are steps of `isStep` that read only stored tensors and `known`; adds them to `known`. */
-function follows(node: Node, known: Set<Value>, isStep: (node: Node) => boolean): boolean {
+/** Returns whether a node and its producers are steps of `isStep` that read only stored tensors and `computed`; adds their outputs to `computed`. */
+function follows(node: Node, computed: Set<Value>, isStep: (node: Node) => boolean): boolean {
   const open = [node];
   for (let next = open.at(-1); next !== undefined; next = open.at(-1)) {
     if (!isStep(next)) return false;
-    const unknown = usedValues(next).filter((value) => value.tensor === undefined && !known.has(value));
+    const unknown = usedValues(next).filter((value) => value.tensor === undefined && !computed.has(value));
     for (const { producer } of unknown) {
       if (producer === undefined) return false;
       open.push(producer);
     }
     if (unknown.length > 0) continue;
     open.pop();
-    for (const output of next.outputs) if (output !== undefined) known.add(output);
+    for (const output of next.outputs) if (output !== undefined) computed.add(output);
   }
   return true;
 }

@@ -1,10 +1,9 @@
 /**
  * Finds quantized values: floats as numbers of at most 16 bits, recognized by types.
  *      y = Conv(x, w);  q = QuantizeLinear(y, s, z);  seen = DequantizeLinear(q, s, z)
- * A changed summation order changes last bits, which quantization can turn into a full step, so rewrites that reorder sums check here.
- * Values like `y = Floor(x)` count as quantized only if x comes element by element from the sum. Elsewhere rounding computes boxes and sizes.
+ * A changed summation order changes the last bits of a sum, which quantization can turn into a full step. Rewrites that reorder sums check for this.
+ * Values like `y = Floor(x)` count as quantized only if x is computed element by element from the sum. Otherwise, `Floor` computes boxes and sizes.
  */
-import { Miss } from "../errors.ts";
 import { allNodes, type Node, subgraphs, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import { entryOf } from "../ops/index.ts";
@@ -22,10 +21,7 @@ export function leadsToCodes(model: Model, inference: Inference): (node: Node) =
   }
   const isByElement = (node: Node): boolean => {
     if (entryOf(node)?.byElement === true) return true;
-    const bound = inference.at(node);
-    if (bound instanceof Miss) return false;
-    const rule = bound.quantize();
-    return !(bound.affine() instanceof Miss) || (!(rule instanceof Miss) && rule.kind === "clamp");
+    return inference.facet(node, "affine") !== undefined || inference.facet(node, "quantize")?.kind === "clamp";
   };
   // Evaluated lazily, because passes also ask about new nodes, and most models never quantize.
   return (node) =>
@@ -51,12 +47,12 @@ function isCode(value: Value | undefined): boolean {
   return isCodeType(value?.type?.type);
 }
 
-/** Wider integers are counts or indices. */
+/** Returns whether a type can hold quantized values. Wider integers are counts or indices. */
 function isCodeType(type: DataType | undefined): boolean {
   return type !== undefined && type !== "string" && type !== "bool" && bitsOf[type] <= 16 && !isFloat(type);
 }
 
-function reaches(start: Node, wanted: ReadonlySet<Node>, through: (node: Node) => boolean = () => true): boolean {
+function reaches(start: Node, targets: ReadonlySet<Node>, through: (node: Node) => boolean = () => true): boolean {
   const seen = new Set<Value>();
   const work: Value[] = [];
   const follow = (values: readonly (Value | undefined)[]): void => {
@@ -69,7 +65,7 @@ function reaches(start: Node, wanted: ReadonlySet<Node>, through: (node: Node) =
   follow(start.outputs);
   for (let value = work.pop(); value !== undefined; value = work.pop()) {
     for (const { node } of value.uses) {
-      if (wanted.has(node)) return true;
+      if (targets.has(node)) return true;
       if (!through(node)) continue;
       follow(node.outputs);
       for (const inner of subgraphs(node)) follow(inner.inputs);
@@ -124,12 +120,12 @@ function isNumber(type: DataType | undefined): type is DataType {
  */
 export function factorsBehind({ outputs: [result] }: Node, inference: Inference): readonly Value[] {
   for (let value = result; value !== undefined; ) {
-    const [use, ...others] = value.uses;
-    if (use === undefined || others.length > 0) return [];
+    const [use] = value.uses;
+    if (use === undefined || value.uses.size > 1) return [];
     const { node, input } = use;
-    const rest = node.inputs.filter((other, at) => at !== input && other !== undefined) as readonly Value[];
-    const coded = entryOf(node)?.codes?.find((one) => one.input === input);
-    const scale = coded?.scale === undefined ? undefined : node.inputs[coded.scale];
+    const rest = node.inputs.filter((other, index) => index !== input && other !== undefined) as readonly Value[];
+    const quantized = entryOf(node)?.codes?.find((entry) => entry.input === input);
+    const scale = quantized?.scale === undefined ? undefined : node.inputs[quantized.scale];
     const factors = scale === undefined ? (isFactor(node, input, inference) ? rest : []) : [scale];
     const stored = factors.flatMap((factor) => storedFactors(factor, inference));
     if (stored.length > 0) return stored;
@@ -144,9 +140,9 @@ export function factorsBehind({ outputs: [result] }: Node, inference: Inference)
 }
 
 function isFactor(node: Node, input: number, inference: Inference): boolean {
-  const bound = inference.at(node);
-  const [product, ...others] = (bound instanceof Miss ? undefined : bound.homogeneous()?.products) ?? [];
-  return product?.includes(input) === true && others.length === 0 && node.inputs.length === product.length;
+  const products = inference.facet(node, "homogeneous")?.products ?? [];
+  const [product] = products;
+  return product?.includes(input) === true && products.length === 1 && node.inputs.length === product.length;
 }
 
 function storedFactors(value: Value, inference: Inference): readonly Value[] {

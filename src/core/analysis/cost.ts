@@ -21,13 +21,13 @@ export function cost(model: Model, inference: Inference): Cost {
   let complete = true;
   for (const node of allNodes(model.graph)) {
     const bound = inference.at(node);
-    const found = bound instanceof Miss ? bound : bound.cost();
-    if (!(found instanceof Miss)) perNode.set(node, found.macs);
+    const nodeCost = bound instanceof Miss ? bound : bound.cost();
+    if (!(nodeCost instanceof Miss)) perNode.set(node, nodeCost.macs);
     // Nodes in subgraphs count with the outer node.
     if (node.graph !== model.graph) continue;
-    if (!(found instanceof Miss)) macs = addDims(macs, found.macs);
+    if (!(nodeCost instanceof Miss)) macs = addDims(macs, nodeCost.macs);
     else {
-      misses.push(found);
+      misses.push(nodeCost);
       if (hasWeight(node)) complete = false;
     }
   }

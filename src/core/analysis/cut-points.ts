@@ -9,7 +9,7 @@ import { downstream } from "./downstream.ts";
 import type { Inference } from "./infer.ts";
 
 /** Returns the values that depend on parameters and are computed in a run, and the data fed to nodes with parameters. */
-export function computedFrom(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
+export function findDependents(graph: Graph, parameters: Iterable<Value>, inference: Inference): ReadonlySet<Value> {
   const sources = [...parameters];
   const reached = downstream(graph, sources, inference);
   const weights = new Set([...reached].filter((value) => inference.operand(value)?.stored === true));
@@ -40,17 +40,17 @@ export function cutPoints(
 ): readonly Value[] {
   const lastUse = new Map<Value, number>();
   const counts = (value: Value): boolean => counted.has(value) && !leftOut.has(value);
-  nodes.forEach((node, at) => {
-    for (const value of usedValues(node)) if (counts(value)) lastUse.set(value, at);
+  nodes.forEach((node, index) => {
+    for (const value of usedValues(node)) if (counts(value)) lastUse.set(value, index);
   });
   const inside = new Set(nodes.flatMap((node) => node.outputs));
   const entered = new Set([...lastUse.keys()].filter((value) => !inside.has(value)));
   // Inputs are alive from their first use: a second input does not prevent a cut in the part that reads only the first.
   const alive = new Set([...entered].filter(({ producer }) => producer !== undefined));
   const cuts: Value[] = [];
-  nodes.forEach((node, at) => {
+  nodes.forEach((node, index) => {
     for (const value of usedValues(node)) {
-      if (lastUse.get(value) === at) alive.delete(value);
+      if (lastUse.get(value) === index) alive.delete(value);
       else if (lastUse.has(value)) alive.add(value);
     }
     for (const output of node.outputs) if (output !== undefined && lastUse.has(output)) alive.add(output);

@@ -26,7 +26,7 @@ type Removals = ReadonlyMap<Value, ReadonlyMap<number, readonly number[]>>;
 
 /**
  * Cuts channels out of the model in place: slices weights, biases, statistics, masks and constants, and rewrites repeated sizes.
- * @returns What is known of the new model; a Miss if the cut would contradict the graph. The model is then unchanged.
+ * @returns The inference of the changed model; a Miss if the cut would contradict the graph. The model is then unchanged.
  * @example
  * const [group] = channelGroups(model, infer(model));
  * if (group !== undefined) await cut(model, [{ group, units: [0, 3] }]);
@@ -35,25 +35,25 @@ export async function cut(model: Model, removals: readonly Removal[]): Promise<I
   const plan = planOf(model, removedIndices(removals));
   if (plan instanceof Miss) return plan;
   const tensors = new Map<Rewrite, Tensor>();
-  for (const rewrite of rewritesOf(plan)) tensors.set(rewrite, await rewrittenWhenRead(rewrite));
-  const left = keptOf(model, plan.removed);
+  for (const rewrite of rewritesOf(plan)) tensors.set(rewrite, await deferRewrite(rewrite));
+  const kept = keptChannels(model, plan.removed);
   const restore = snapshot(model);
   const inference = carryOut(model, plan, (rewrite) => tensors.get(rewrite) ?? rewrite.tensor);
   if (inference instanceof Miss) restore();
-  else recordKept(model, left);
+  else recordKept(model, kept);
   return inference;
 }
 
-function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly number[]> {
+function keptChannels(model: Model, removed: Removals): ReadonlyMap<string, readonly number[]> {
   const cutLayers = layers(model, infer(model)).flatMap(({ name, effective, role, outputs }) => {
-    const gone = new Set(removed.get(effective)?.get(role.out));
+    const indices = new Set(removed.get(effective)?.get(role.out));
     const size = effective.type?.dims?.[role.out];
-    // Packed values share bytes, so several go with an index.
+    // Packed values share bytes, so an index can hold several channels.
     const each = typeof size === "number" && role.packed !== undefined ? outputs / size : 1;
     const kept = Array.from({ length: outputs }, (_, channel) => channel).filter(
-      (channel) => !gone.has(Math.floor(channel / each)),
+      (channel) => !indices.has(Math.floor(channel / each)),
     );
-    return gone.size === 0 ? [] : [[name, kept] as const];
+    return indices.size === 0 ? [] : [[name, kept] as const];
   });
   return new Map(cutLayers);
 }
@@ -61,8 +61,8 @@ function keptOf(model: Model, removed: Removals): ReadonlyMap<string, readonly n
 /** Returns why these units cannot be cut. Reads no weights and leaves the model unchanged. */
 export function refusesCut(model: Model, removals: readonly Removal[]): Miss | undefined {
   const plan = planOf(model, removedIndices(removals));
-  const found = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, withoutNumbers));
-  return found instanceof Miss ? found : undefined;
+  const outcome = plan instanceof Miss ? plan : tentatively(model, () => carryOut(model, plan, resizeUnread));
+  return outcome instanceof Miss ? outcome : undefined;
 }
 
 interface Rewrite extends Restored {
@@ -80,7 +80,7 @@ function planOf(model: Model, removed: Removals): Plan | Miss {
   for (const [value, axes] of removed) {
     const { tensor } = value;
     if (tensor === undefined) continue;
-    slices.set(value, { tensor, dims: cutDims(tensor.dims, axes), of: (dense) => sliced(dense, axes) });
+    slices.set(value, { tensor, dims: cutDims(tensor.dims, axes), of: (dense) => sliceAxes(dense, axes) });
   }
   const changes = new Map<Node, NodeChange & { rewrites: Map<number, Rewrite> }>();
   for (const [node, change] of nodeChanges(model, infer(model), removed)) {
@@ -104,25 +104,28 @@ function* rewritesOf({ slices, changes }: Plan): Generator<Rewrite, void, undefi
 function removedIndices(removals: readonly Removal[]): Removals {
   const removed = new Map<Value, Map<number, readonly number[]>>();
   for (const { group, units } of removals) {
-    const gone = new Uint8Array(group.units);
-    for (const unit of units) gone[unit] = 1;
+    const isRemoved = new Uint8Array(group.units);
+    for (const unit of units) isRemoved[unit] = 1;
     // Slices along tied axes share their units.
-    const known = new Map<Int32Array, readonly number[]>();
+    const indicesByUnits = new Map<Int32Array, readonly number[]>();
     for (const { value, axis, unitOf } of group.slices) {
-      const own = known.get(unitOf) ?? goneOf(unitOf, gone);
-      known.set(unitOf, own);
-      if (own.length === 0) continue;
+      const indices = indicesByUnits.get(unitOf) ?? indicesOf(unitOf, isRemoved);
+      indicesByUnits.set(unitOf, indices);
+      if (indices.length === 0) continue;
       const axes = removed.get(value) ?? new Map<number, readonly number[]>();
-      const others = axes.get(axis);
-      removed.set(value, axes.set(axis, others === undefined ? own : [...others, ...own].sort((a, b) => a - b)));
+      const before = axes.get(axis);
+      removed.set(
+        value,
+        axes.set(axis, before === undefined ? indices : [...before, ...indices].sort((a, b) => a - b)),
+      );
     }
   }
   return removed;
 }
 
-function goneOf(unitOf: Int32Array, gone: Uint8Array): readonly number[] {
+function indicesOf(unitOf: Int32Array, isRemoved: Uint8Array): readonly number[] {
   const indices: number[] = [];
-  for (let index = 0; index < unitOf.length; index++) if (gone[unitOf[index] ?? -1] === 1) indices.push(index);
+  for (let index = 0; index < unitOf.length; index++) if (isRemoved[unitOf[index] ?? -1] === 1) indices.push(index);
   return indices;
 }
 
@@ -130,25 +133,23 @@ function nodeChanges(model: Model, inference: Inference, removed: Removals): Rea
   const changes = new Map<Node, NodeChange>();
   for (const node of model.graph.nodes()) {
     if (![...node.inputs, ...node.outputs].some((value) => value !== undefined && removed.has(value))) continue;
-    const bound = inference.at(node);
-    const rule = bound instanceof Miss ? bound : bound.axes();
-    if (rule instanceof Miss || rule.resize === undefined) continue;
-    changes.set(node, rule.resize(cutAt(node, removed)));
+    const rule = inference.facet(node, "axes");
+    if (rule?.resize !== undefined) changes.set(node, rule.resize(channelCut(node, removed)));
   }
   return changes;
 }
 
-function cutAt(node: Node, removed: Removals): ChannelCut {
-  const removedAt = ([port, axis]: AxisEnd): readonly number[] => {
+function channelCut(node: Node, removed: Removals): ChannelCut {
+  const indicesAlong = ([port, axis]: AxisEnd): readonly number[] => {
     const value = valueAt(node, port);
     return (value === undefined ? undefined : removed.get(value)?.get(axis)) ?? [];
   };
   const dims = (port: AxisEnd[0]): readonly Dim[] => {
     const value = valueAt(node, port);
     const before = value?.tensor?.dims ?? value?.type?.dims ?? [];
-    return before.map((dim, axis) => (typeof dim === "number" ? dim - removedAt([port, axis]).length : dim));
+    return before.map((dim, axis) => (typeof dim === "number" ? dim - indicesAlong([port, axis]).length : dim));
   };
-  return { removed: removedAt, dims };
+  return { removed: indicesAlong, dims };
 }
 
 /** Cuts in place. Returns a Miss if inference now fails, or finds other dimensions than the cut implies. */
@@ -158,26 +159,26 @@ function carryOut(
   tensorOf: (rewrite: Rewrite) => Tensor,
 ): Inference | Miss {
   const before = infer(model);
-  const promised: [Value, readonly Dim[]][] = [];
+  const expected: [Value, readonly Dim[]][] = [];
   for (const [value, axes] of removed) {
     value.type = cutType(value, axes);
     const slice = slices.get(value);
     if (slice !== undefined) value.tensor = tensorOf(slice);
-    else if (value.type?.dims !== undefined) promised.push([value, value.type.dims]);
+    else if (value.type?.dims !== undefined) expected.push([value, value.type.dims]);
   }
   for (const [node, change] of changes) {
     applyChange(model, node, change);
     for (const [input, rewrite] of change.rewrites) setStored(node, input, tensorOf(rewrite));
   }
-  const known = new Set(before.misses.map(missText));
+  const missesBefore = new Set(before.misses.map(missText));
   const inference = infer(model);
-  const failed = inference.misses.find((miss) => !known.has(missText(miss)));
+  const failed = inference.misses.find((miss) => !missesBefore.has(missText(miss)));
   if (failed !== undefined) return failed;
-  for (const [value, dims] of promised) {
-    const found = value.type?.dims;
-    if (found !== undefined && sameDims(found, dims)) continue;
+  for (const [value, dims] of expected) {
+    const inferred = value.type?.dims;
+    if (inferred !== undefined && sameDims(inferred, dims)) continue;
     const at = value.producer === undefined ? value.name : describe(value.producer);
-    return new Miss(`its output would be ${dimsText(found)} where ${dimsText(dims)} is needed`, at);
+    return new Miss(`its output would be ${dimsText(inferred)} where ${dimsText(dims)} is needed`, at);
   }
   return inference;
 }
@@ -185,7 +186,7 @@ function carryOut(
 const missText = ({ reason, at }: Miss): string => `${at}: ${reason}`;
 
 /** Gives a large tensor its new dimensions without reading it. */
-function withoutNumbers({ tensor, dims, of }: Rewrite): Tensor {
+function resizeUnread({ tensor, dims, of }: Rewrite): Tensor {
   if (tensor.small !== undefined) return inMemory(of(tensor.small));
   return { type: tensor.type, dims, bytes: 0, small: undefined, stored: undefined, read: () => tensor.read() };
 }
@@ -196,21 +197,23 @@ function cutType(value: Value, axes: ReadonlyMap<number, readonly number[]>): Va
   return type === undefined ? undefined : { type: type.type, dims };
 }
 
-async function rewrittenWhenRead({ tensor, dims, of }: Rewrite): Promise<Tensor> {
-  const rewritten = async (): Promise<Dense> => of(await tensor.read());
-  return tensor.type === "string" ? inMemory(await rewritten()) : deferred(tensor.type, dims, rewritten);
+async function deferRewrite({ tensor, dims, of }: Rewrite): Promise<Tensor> {
+  const rewrite = async (): Promise<Dense> => of(await tensor.read());
+  return tensor.type === "string" ? inMemory(await rewrite()) : deferred(tensor.type, dims, rewrite);
 }
 
 function cutDims(dims: readonly number[], axes: ReadonlyMap<number, readonly number[]>): number[] {
   return dims.map((dim, axis) => dim - (axes.get(axis)?.length ?? 0));
 }
 
-function sliced(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
+function sliceAxes(dense: Dense, axes: ReadonlyMap<number, readonly number[]>): Dense {
   let result = dense;
   // Outer axes first: their runs are long, and less remains for the inner ones.
-  for (const [axis, gone] of [...axes].sort(([a], [b]) => a - b)) {
-    const out = new Set(gone);
-    const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter((index) => !out.has(index));
+  for (const [axis, indices] of [...axes].sort(([a], [b]) => a - b)) {
+    const removed = new Set(indices);
+    const kept = Array.from({ length: dense.dims[axis] ?? 0 }, (_, index) => index).filter(
+      (index) => !removed.has(index),
+    );
     result = takeIndices(result, axis, kept);
   }
   return result;

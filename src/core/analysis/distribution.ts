@@ -1,5 +1,5 @@
 /**
- * Tells whether a value is a distribution over classes already: probabilities or log-probabilities that were only moved, cast or quantized since.
+ * Finds out whether a value is a distribution over classes: probabilities or log-probabilities that were only moved, cast or quantized since.
  * Softmax of probabilities is a different, nearly uniform distribution, while softmax of log-probabilities restores them.
  *      z = Gemm(…);  p = Softmax(z);  output = Identity(p)        probabilities
  */
@@ -8,11 +8,11 @@ import type { Distribution } from "../ops/define.ts";
 import type { Inference } from "./infer.ts";
 import { makersOf } from "./makers.ts";
 
-/** Returns the form in which a value is a distribution; undefined if the graph does not tell. */
+/** Returns the form in which a value is a distribution; undefined if the graph does not show one. */
 export function distributionOf(value: Value, inference: Inference): Distribution["form"] | undefined {
-  for (const { bound, made } of makersOf(value, inference)) {
+  for (const { bound, output } of makersOf(value, inference)) {
     const distribution = bound.distribution();
-    if (distribution !== undefined) return overClasses(distribution, made, value, inference);
+    if (distribution !== undefined) return overClasses(distribution, output, value, inference);
   }
   return undefined;
 }
@@ -24,10 +24,10 @@ function overClasses(
   value: Value,
   inference: Inference,
 ): Distribution["form"] | undefined {
-  const own = inference.operand(normalized)?.dims;
+  const normalizedDims = inference.operand(normalized)?.dims;
   const dims = inference.operand(value)?.dims;
-  if (own === undefined || axes === undefined || dims === undefined) return form;
-  const sizes = axes.map((axis) => own[axis]);
+  if (normalizedDims === undefined || axes === undefined || dims === undefined) return form;
+  const sizes = axes.map((axis) => normalizedDims[axis]);
   if (!sizes.every((size) => typeof size === "number")) return form;
   const summed = sizes.reduce((product, size) => product * size, 1);
   const classes = [dims.at(-1), dims.length > 2 ? dims[1] : undefined];

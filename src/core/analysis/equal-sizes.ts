@@ -4,7 +4,6 @@
  *      Add(scores: [b, h, s, past + s], mask: [b, 1, 1, total])                         total = past + s
  * Operators' `axes` tell which axes correspond. Where a size of 1 would broadcast, equal sizes run as well.
  */
-import { Miss } from "../errors.ts";
 import { allNodes, type Node } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd } from "../ops/define.ts";
@@ -14,18 +13,18 @@ import type { Inference } from "./infer.ts";
 /** Rewrites a dimension in as few names as possible, or as a number if the equalities determine it. */
 export type EqualSizes = (dim: Dim) => Dim;
 
-/** Takes one query per node with a named dimension. */
+/** Collects the equalities of a model, with one query per node that reads a named dimension. */
 export function equalSizes(model: Model, inference: Inference): EqualSizes {
   const values = new Map<string, Dim>();
-  const known: EqualSizes = (dim) => {
-    let found = dim;
-    if (isSymbolic(dim)) for (const [name, value] of values) found = substituteDim(found, name, value);
-    return found;
+  const rewrite: EqualSizes = (dim) => {
+    let rewritten = dim;
+    if (isSymbolic(dim)) for (const [name, value] of values) rewritten = substituteDim(rewritten, name, value);
+    return rewritten;
   };
   const order = namesInOrder(model);
   for (const node of allNodes(model.graph)) {
     for (const [a, b] of equalDims(node, inference)) {
-      const [solved] = solveDims(known(a), known(b))
+      const [solved] = solveDims(rewrite(a), rewrite(b))
         .filter(([, value]) => isDimension(value) || isSymbolic(value))
         .sort(([a, x], [b, y]) => rank(a, x) - rank(b, y) || order(b) - order(a));
       if (solved === undefined) continue;
@@ -34,7 +33,7 @@ export function equalSizes(model: Model, inference: Inference): EqualSizes {
       values.set(name, value);
     }
   }
-  return known;
+  return rewrite;
 }
 
 /** Eliminates run-time names first, then those equal to a number, a name, a sum; a difference can become negative. */
@@ -54,9 +53,8 @@ function namesInOrder(model: Model): (name: string) => number {
 function equalDims(node: Node, inference: Inference): readonly (readonly [Dim, Dim])[] {
   const shapes = node.inputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.dims));
   if (shapes.length < 2 || !shapes.some((dims) => dims?.some(isSymbolic))) return [];
-  const bound = inference.at(node);
-  const rule = bound instanceof Miss ? bound : bound.axes();
-  if (rule instanceof Miss) return [];
+  const rule = inference.facet(node, "axes");
+  if (rule === undefined) return [];
   const first = new Map<string, Dim>();
   const sizeOf = ([port, axis]: AxisEnd): Dim | undefined =>
     port.startsWith("in") ? shapes[Number(port.slice(2))]?.[axis] : undefined;

@@ -4,18 +4,18 @@ import type { Model } from "../graph/model.ts";
 import { random } from "../tensor/random.ts";
 import { isRandom, seedKind } from "./infer.ts";
 
-function drawing({ graph }: Model): readonly Node[] {
+function randomNodes({ graph }: Model): readonly Node[] {
   return [...allNodes(graph)].filter(isRandom);
 }
 
 export function drawsNumbers(model: Model): boolean {
-  return drawing(model).length > 0;
+  return randomNodes(model).length > 0;
 }
 
 /** Returns whether both models have the same random nodes, so that fixed draws are equal. */
-export function drawAlike(one: Model, other: Model): boolean {
-  const [a, b] = [one, other].map((model) =>
-    drawing(model)
+export function drawAlike(first: Model, second: Model): boolean {
+  const [a, b] = [first, second].map((model) =>
+    randomNodes(model)
       .map(({ op, outputs }) => `${op} ${outputs[0]?.name}`)
       .sort()
       .join(),
@@ -29,7 +29,7 @@ const maxSeed = 2 ** 24;
 export function withFixedDraws(model: Model): Model {
   if (!drawsNumbers(model)) return model;
   const copy = model.clone();
-  for (const node of drawing(copy)) {
+  for (const node of randomNodes(copy)) {
     const kind = seedKind(node);
     if (kind === undefined || node.attributes.has("seed")) continue;
     const value = random(0, "draws", node.outputs[0]?.name ?? "").integer(maxSeed);

@@ -12,21 +12,21 @@ import type { Tensor } from "../tensor/types.ts";
 import type { Layer } from "./layers.ts";
 
 /** Scores this low vanish in a softmax: float16 masks have −10,000. */
-const shuts = -1e4;
+const hiddenScore = -1e4;
 /** The float16 rounding error of sin² + cos². */
 const tolerance = 4e-3;
 
-const mostRead = 2 ** 24;
+const maxBytes = 2 ** 24;
 
 export const fixedTables = (layers: readonly Layer[]): Promise<ReadonlySet<Value>> =>
   smallBuffersAmong(new Set(layers.flatMap(({ role, weight }) => (role.kind === "lookup" ? [weight] : []))));
 
 export const smallBuffersAmong = (values: Iterable<Value>): Promise<ReadonlySet<Value>> =>
-  buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= mostRead));
+  buffersAmong([...values].filter(({ role, tensor }) => role === undefined && (tensor?.bytes ?? 0) <= maxBytes));
 
 /** Returns stored tensors that are masks or sinusoids. The first elements exclude most weights, so these are not read further. */
 export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet<Value>> {
-  const found = new Set<Value>();
+  const buffers = new Set<Value>();
   const waves: { readonly value: Value; readonly tensor: Tensor; readonly start: Float64Array }[] = [];
   for (const value of values) {
     const { tensor } = value;
@@ -34,25 +34,25 @@ export async function buffersAmong(values: Iterable<Value>): Promise<ReadonlySet
     const seen = new TableProperties(tensor.dims.at(-1) ?? 1);
     let start: Float64Array | undefined;
     for await (const { numbers } of partsOf(tensor)) {
-      start ??= numbers.slice(0, fewNumbers);
+      start ??= numbers.slice(0, startCount);
       seen.add(numbers);
       if (!seen.isOpen) break;
     }
-    if (seen.isOpen && (seen.isMask || seen.isSinusoids)) found.add(value);
+    if (seen.isOpen && (seen.isMask || seen.isSinusoids)) buffers.add(value);
     if (start === undefined || !seen.isWithinOne) continue;
     for (const other of waves) {
-      if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, at) => onCircle(x, other.start[at] ?? 0)))
+      if (!sameDims(other.tensor.dims, tensor.dims) || !start.every((x, index) => onCircle(x, other.start[index] ?? 0)))
         continue;
-      if (await areWaves(tensor, other.tensor)) found.add(value).add(other.value);
+      if (await areWaves(tensor, other.tensor)) buffers.add(value).add(other.value);
     }
     waves.push({ value, tensor, start });
   }
-  return found;
+  return buffers;
 }
 
-const fewNumbers = 64;
+const startCount = 64;
 
-/** What the complete rows seen so far allow a tensor to be. */
+/** Properties of the complete rows read so far, which decide whether a tensor is a mask or a table of sinusoids. */
 class TableProperties {
   readonly #columns: number;
   #zerosOrShut = true;
@@ -72,9 +72,9 @@ class TableProperties {
   add(numbers: Float64Array): void {
     const [columns, half] = [this.#columns, this.#columns / 2];
     const pairs = (partner: (column: number) => number): boolean =>
-      numbers.every((x, at) => onCircle(x, numbers[at - (at % columns) + partner(at % columns)] ?? 0));
-    this.#zerosOrShut &&= numbers.every((x) => x === 0 || x <= shuts);
-    this.#shuts ||= numbers.some((x) => x <= shuts);
+      numbers.every((x, index) => onCircle(x, numbers[index - (index % columns) + partner(index % columns)] ?? 0));
+    this.#zerosOrShut &&= numbers.every((x) => x === 0 || x <= hiddenScore);
+    this.#shuts ||= numbers.some((x) => x <= hiddenScore);
     this.#withinOne &&= numbers.every((x) => Math.abs(x) <= 1 + tolerance);
     this.#reachesOne ||= numbers.some(isOne);
     this.#between ||= numbers.some((x) => x !== 0 && !isOne(x));
@@ -106,13 +106,13 @@ class TableProperties {
 
 /** Returns whether two tables hold sines and cosines of the same positions. */
 async function areWaves(a: Tensor, b: Tensor): Promise<boolean> {
-  const [one, other] = [toFloat64(await a.read()), toFloat64(await b.read())];
+  const [first, second] = [toFloat64(await a.read()), toFloat64(await b.read())];
   const isWave = (numbers: Float64Array): boolean => {
     const seen = new TableProperties(1);
     seen.add(numbers);
     return seen.isWave;
   };
-  return one.every((x, at) => onCircle(x, other[at] ?? 0)) && isWave(one) && isWave(other);
+  return first.every((x, index) => onCircle(x, second[index] ?? 0)) && isWave(first) && isWave(second);
 }
 
 const isOne = (x: number): boolean => Math.abs(x) > 1 - tolerance;

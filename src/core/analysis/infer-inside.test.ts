@@ -1,4 +1,4 @@
-/** What lies inside nodes: graphs, sequences, functions of the model. What single operators infer is the law's business (`test/laws/types.test.ts`). */
+/** Tests the inference of subgraphs, sequences and model functions. `test/laws/types.test.ts` tests individual operators. */
 import { describe, expect, it } from "vitest";
 import { allGraphs } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
@@ -16,9 +16,9 @@ function typeIn(net: Model, name: string): string {
   const inference = infer(net);
   for (const graph of allGraphs(net.graph)) {
     const value = graph.ownValue(name);
-    const known = value === undefined ? undefined : inference.operand(value);
-    if (known !== undefined)
-      return known.container === undefined ? `${known.type}${dimsText(known.dims)}` : known.container.kind;
+    const operand = value === undefined ? undefined : inference.operand(value);
+    if (operand !== undefined)
+      return operand.container === undefined ? `${operand.type}${dimsText(operand.dims)}` : operand.container.kind;
   }
   return "nothing";
 }

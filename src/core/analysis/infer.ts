@@ -20,7 +20,7 @@ import { settling } from "./settle.ts";
 
 export interface Inference {
   readonly misses: readonly Miss[];
-  /** Returns what is known of a value; undefined if not even its type is. */
+  /** Returns the type, dimensions and elements of a value, as far as they are known; undefined if its type is not. */
   operand(value: Value): Operand | undefined;
   site(node: Node): Site;
   /** Returns the definition applied to a node; a Miss for an unknown operator. */
@@ -41,17 +41,17 @@ interface CachedInference {
   readonly inference: Inference;
 }
 
-const remembered = new WeakMap<Graph, CachedInference>();
+const cache = new WeakMap<Graph, CachedInference>();
 
 /** Infers all values of a model: one visit per node, more in loops; no weights are read. The result is cached until the model changes. */
 export function infer(model: Model): Inference {
   const { graph, functions } = model;
   const opsets = [...model.opsets].join();
-  const known = remembered.get(graph);
-  if (known?.revision === graph.revision && known.opsets === opsets && known.functions === functions)
-    return known.inference;
-  const inference = inferAnew(model);
-  remembered.set(graph, { revision: graph.revision, opsets, functions, inference });
+  const cached = cache.get(graph);
+  if (cached?.revision === graph.revision && cached.opsets === opsets && cached.functions === functions)
+    return cached.inference;
+  const inference = inferModel(model);
+  cache.set(graph, { revision: graph.revision, opsets, functions, inference });
   return inference;
 }
 
@@ -69,7 +69,7 @@ export function calledFunction(model: Model, node: Node): LocalFunction | undefi
   return ownEntryOf(node) === undefined ? functionOf(model, node) : undefined;
 }
 
-function inferAnew(model: Model): Inference {
+function inferModel(model: Model): Inference {
   const facts = new Map<Value, Operand>();
   const missed = new Map<Node, Miss>();
   /** Values of sibling graphs can share a name, but their unknown dimensions cannot. */
@@ -89,13 +89,13 @@ function inferAnew(model: Model): Inference {
   let appliedAt = -1;
 
   const operand = (value: Value): Operand | undefined => {
-    const known = facts.get(value);
-    if (known !== undefined) return known;
+    const fact = facts.get(value);
+    if (fact !== undefined) return fact;
     const { tensor, type, foreign } = value;
     if (tensor !== undefined) {
-      const found = { ...storedFacts(tensor.type, tensor.dims, tensor.small), stored: true };
-      facts.set(value, found);
-      return found;
+      const constant = { ...storedFacts(tensor.type, tensor.dims, tensor.small), stored: true };
+      facts.set(value, constant);
+      return constant;
     }
     if (type !== undefined) return { ...type, stored: false };
     return foreign?.container === undefined ? undefined : { ...containerOperand(foreign.container), stored: false };
@@ -104,8 +104,8 @@ function inferAnew(model: Model): Inference {
   const ownName = (node: Node, output: number): string => {
     const value = node.outputs[output];
     if (value === undefined) return `${node.outputs.find((other) => other !== undefined)?.name ?? node.name}:${output}`;
-    const known = named.get(value);
-    if (known !== undefined) return known;
+    const before = named.get(value);
+    if (before !== undefined) return before;
     const name = names.fresh(nameInDim(value.name));
     names.take(name);
     named.set(value, name);
@@ -135,8 +135,8 @@ function inferAnew(model: Model): Inference {
     inputs: graph.inputs.map((value) => value.stated),
     infer: (inputs) => {
       graph.inputs.forEach((value, index) => {
-        const given = inputs[index];
-        if (given !== undefined) learn(value, given, false);
+        const input = inputs[index];
+        if (input !== undefined) learn(value, input, false);
       });
       walk(graph);
       return graph.outputs.map(operand);
@@ -144,9 +144,9 @@ function inferAnew(model: Model): Inference {
     settle: settle(graph),
     macs: () => {
       forgetOutdated();
-      const found = summed.get(graph) ?? macsOf(graph);
-      summed.set(graph, found);
-      return found;
+      const macs = summed.get(graph) ?? macsOf(graph);
+      summed.set(graph, macs);
+      return macs;
     },
     get nested() {
       for (const node of graph.nodes())
@@ -159,9 +159,9 @@ function inferAnew(model: Model): Inference {
     let sum: Dim = 0;
     for (const node of graph.nodes()) {
       const bound = at(node);
-      const found = bound instanceof Miss ? bound : bound.cost();
-      if (found instanceof Miss) return new Miss(found.reason, found.at ?? describe(node));
-      sum = addDims(sum, found.macs);
+      const nodeCost = bound instanceof Miss ? bound : bound.cost();
+      if (nodeCost instanceof Miss) return new Miss(nodeCost.reason, nodeCost.at ?? describe(node));
+      sum = addDims(sum, nodeCost.macs);
     }
     return sum;
   };
@@ -178,9 +178,9 @@ function inferAnew(model: Model): Inference {
     forgetOutdated();
     const before = applied.get(node);
     if (before !== undefined) return before;
-    const found = apply(node);
-    applied.set(node, found);
-    return found;
+    const bound = apply(node);
+    applied.set(node, bound);
+    return bound;
   };
 
   const apply = (node: Node): Bound | Miss => {
@@ -194,10 +194,10 @@ function inferAnew(model: Model): Inference {
     if (op === undefined) return new Miss("Pith does not know this operator", describe(node));
     for (const input of node.inputs) {
       if (input === undefined || absent.has(input)) continue;
-      const known = operand(input);
-      if (known === undefined) return new Miss("the type of an input is not known", describe(node));
-      if (known.container !== undefined && op.containers === undefined)
-        return new Miss(`does not take a ${known.container.kind}`, describe(node));
+      const fact = operand(input);
+      if (fact === undefined) return new Miss("the type of an input is not known", describe(node));
+      if (fact.container !== undefined && op.containers === undefined)
+        return new Miss(`does not take a ${fact.container.kind}`, describe(node));
     }
     const bound = placed(node, () => op.at(site(node)));
     return bound instanceof Miss ? new Miss(bound.reason, describe(node)) : bound;
@@ -205,25 +205,24 @@ function inferAnew(model: Model): Inference {
 
   const called = (node: Node, local: LocalFunction): readonly (Inferred | undefined)[] | Miss => {
     if (active.has(local)) return new Miss("calls itself");
-    if (active.size >= deepest) return new Miss(`its calls are nested more than ${deepest} deep`);
-    const given = node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input)));
-    const operands = operandsText(given);
+    if (active.size >= maxDepth) return new Miss(`its calls are nested more than ${maxDepth} deep`);
+    const inputs = node.inputs.map((input) => (input === undefined || absent.has(input) ? undefined : operand(input)));
+    const operands = operandsText(inputs);
     const call = JSON.stringify([identity(local), attributesText(node), operands]);
     const before = returned.get(call);
     if (before !== undefined) return before;
-    if (visitedInCalls > mostVisited)
+    if (visitedInCalls > maxVisited)
       return new Miss(
-        `calls of functions expand to more than the ${mostVisited.toLocaleString("en")} nodes that are looked into`,
+        `calls of functions expand to more than the ${maxVisited.toLocaleString("en")} nodes that are looked into`,
       );
-    const known = calls.get(node);
-    const body = known ?? instantiate(local, node);
+    const body = calls.get(node) ?? instantiate(local, node);
     opsetsOf.set(body, local.opsets);
     body.inputs.forEach((value, index) => {
-      const own = given[index];
-      if (own === undefined) absent.add(value);
+      const input = inputs[index];
+      if (input === undefined) absent.add(value);
       else {
         absent.delete(value);
-        learn(value, own, own.stored);
+        learn(value, input, input.stored);
       }
     });
     active.add(local);
@@ -240,7 +239,7 @@ function inferAnew(model: Model): Inference {
     return outputs;
   };
 
-  /** Records what is known of a value; the file's stated type fills gaps. */
+  /** Records the inferred facts of a value; the file's stated type fills gaps. */
   const learn = (value: Value, inferred: Inferred | undefined, stored: boolean): void => {
     appliedAt = -1;
     const { stated, foreign } = value;
@@ -261,14 +260,14 @@ function inferAnew(model: Model): Inference {
       facts.set(value, { ...inferred, stored });
       return;
     }
-    const said = stated?.type === type ? stated.dims : undefined;
+    const statedDims = stated?.type === type ? stated.dims : undefined;
     const rank = inferred?.dims?.length;
     // The file can state a data-dependent size.
     const dims =
       inferred?.dims?.map((dim, axis) => {
-        const better = isUnknownDim(dim) && said?.length === rank ? said?.[axis] : undefined;
+        const better = isUnknownDim(dim) && statedDims?.length === rank ? statedDims?.[axis] : undefined;
         return better === undefined || isUnknownDim(better) ? dim : better;
-      }) ?? said;
+      }) ?? statedDims;
     value.inferred = { type, dims };
     facts.set(value, { ...inferred, type, dims, stored });
   };
@@ -316,11 +315,11 @@ function inferAnew(model: Model): Inference {
     // Uses the input's element type if the definition cannot tell more.
     const like = entryOf(node)?.sameType;
     const source = like === undefined ? undefined : node.inputs[like];
-    const known = source === undefined ? undefined : operand(source);
-    const least =
-      known === undefined || known.container !== undefined ? undefined : { type: known.type, dims: undefined };
+    const fact = source === undefined ? undefined : operand(source);
+    const typeOnly =
+      fact === undefined || fact.container !== undefined ? undefined : { type: fact.type, dims: undefined };
     node.outputs.forEach((value, index) => {
-      if (value !== undefined) learn(value, outputs instanceof Miss ? least : outputs[index], stored);
+      if (value !== undefined) learn(value, outputs instanceof Miss ? typeOnly : outputs[index], stored);
     });
   };
 
@@ -355,9 +354,9 @@ function inferAnew(model: Model): Inference {
 }
 
 /** The maximum call depth: exporters write each module as a function. */
-const deepest = 50;
+const maxDepth = 50;
 /** The maximum number of calls whose results cannot be shared. */
-const mostVisited = 50_000;
+const maxVisited = 50_000;
 
 function operandsText(operands: readonly (Operand | undefined)[]): string {
   return JSON.stringify(

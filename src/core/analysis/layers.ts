@@ -13,7 +13,7 @@ import { remembering } from "./remembered.ts";
 import { storedRoot } from "./stored-root.ts";
 
 export interface Layer {
-  /** The name by which users select it (`layerName`). */
+  /** The name by which users select the layer (`layerName`). */
   readonly name: string;
   readonly node: Node;
   readonly role: WeightRole;
@@ -38,27 +38,25 @@ export const isInside = ({ node }: Pick<Layer, "node">): boolean => node.graph.p
 
 /** Returns the layers of the main graph, then those of subgraphs, depth first. Branches that share a weight have one layer each, of equal name. */
 export const allLayers: (model: Model, inference: Inference) => readonly Layer[] = remembering((model, inference) => {
-  const found: Layer[] = [];
+  const candidates: Layer[] = [];
   for (const node of allNodes(model.graph)) {
-    const roles = rolesAt(node, inference);
-    if (roles instanceof Miss) continue;
-    for (const role of roles) {
+    for (const role of inference.facet(node, "weights") ?? []) {
       const layer = layerOf(node, role, inference);
-      if (!(layer instanceof Miss)) found.push(layer);
+      if (!(layer instanceof Miss)) candidates.push(layer);
     }
   }
   const scales = new Set(
-    found.flatMap(({ node, role }) =>
+    candidates.flatMap(({ node, role }) =>
       role.kind === "lookup" ? (rowsOfCodes(node, role, inference)?.scales ?? []) : [],
     ),
   );
-  return apart(found.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
+  return distinguishNames(candidates.map((layer) => (scales.has(layer.node) ? { ...layer, isScale: true } : layer)));
 });
 
 /**
  * Distinguishes layers with equal names by nodes or numbers. A table that is also the output layer shares its name if one of the two is quantized.
  */
-function apart(found: readonly Layer[]): readonly Layer[] {
+function distinguishNames(candidates: readonly Layer[]): readonly Layer[] {
   const graphs = new Map<Graph, number>();
   const matrixOf = (layer: Layer): string => {
     const { graph } = layer.weight;
@@ -66,19 +64,20 @@ function apart(found: readonly Layer[]): readonly Layer[] {
     return `${graphs.get(graph)} ${matrixName(weightName(layer))}`;
   };
   const matrices = new Map<string, Set<string>>();
-  for (const layer of found) matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixOf(layer)));
-  const named = found.map((layer) =>
+  for (const layer of candidates)
+    matrices.set(layer.name, (matrices.get(layer.name) ?? new Set()).add(matrixOf(layer)));
+  const named = candidates.map((layer) =>
     matrices.get(layer.name)?.size === 1 ? layer : { ...layer, name: partName(nodeName(layer.node), layer.role.part) },
   );
   const names = new Set(named.map(({ name }) => name));
   const owners = new Map<string, string>();
   return named.map((layer) => {
-    const own = matrixOf(layer);
+    const matrix = matrixOf(layer);
     let { name } = layer;
     const isTaken = (other: string): boolean =>
-      owners.has(other) ? owners.get(other) !== own : other !== layer.name && names.has(other);
+      owners.has(other) ? owners.get(other) !== matrix : other !== layer.name && names.has(other);
     for (let count = 2; isTaken(name); count++) name = `${layer.name}_${count}`;
-    owners.set(name, own);
+    owners.set(name, matrix);
     return name === layer.name ? layer : { ...layer, name };
   });
 }
@@ -90,7 +89,8 @@ function weightName({ effective, weight }: Pick<Layer, "effective" | "weight">):
 
 /** Returns the layer of a node, or why it has none. A node with several weights (recurrent) gives its first. */
 export function layerAt(node: Node, inference: Inference): Layer | Miss {
-  const roles = rolesAt(node, inference);
+  const bound = inference.at(node);
+  const roles = bound instanceof Miss ? bound : bound.weights();
   if (roles instanceof Miss) return roles;
   const [role] = roles;
   return role === undefined ? new Miss("has no weight", node.name) : layerOf(node, role, inference);
@@ -98,20 +98,13 @@ export function layerAt(node: Node, inference: Inference): Layer | Miss {
 
 /** Returns weights that nodes compute from stored tensors so that no stored tensor is the weight: concatenations, slices. */
 export function computedWeights(model: Model, inference: Inference): ReadonlySet<Value> {
-  const found = new Set<Value>();
-  for (const node of allNodes(model.graph)) {
-    const roles = rolesAt(node, inference);
-    for (const { input } of roles instanceof Miss ? [] : roles) {
+  const weights = new Set<Value>();
+  for (const node of allNodes(model.graph))
+    for (const { input } of inference.facet(node, "weights") ?? []) {
       const value = node.inputs[input];
-      if (value !== undefined && value.type?.dims !== undefined && storedRoot(value) === undefined) found.add(value);
+      if (value !== undefined && value.type?.dims !== undefined && storedRoot(value) === undefined) weights.add(value);
     }
-  }
-  return found;
-}
-
-function rolesAt(node: Node, inference: Inference): readonly WeightRole[] | Miss {
-  const bound = inference.at(node);
-  return bound instanceof Miss ? bound : bound.weights();
+  return weights;
 }
 
 function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Miss {
@@ -121,7 +114,7 @@ function layerOf(node: Node, role: WeightRole, inference: Inference): Layer | Mi
     return new Miss("its weight's dimensions are not known", node.name);
   const weight = storedRoot(effective);
   if (weight === undefined)
-    return new Miss(`its weight is computed from constants${storedBy(effective, dims)}`, node.name);
+    return new Miss(`its weight is computed from constants${storageAdvice(effective, dims)}`, node.name);
   const bias = role.bias === undefined ? undefined : node.inputs[role.bias];
   const rowWidth =
     role.packed?.outputs ?? (role.kind === "lookup" ? rowsOfCodes(node, role, inference)?.width : undefined);
@@ -146,13 +139,13 @@ export function weightCount({ role, effective, outputs, inputs, isScale }: Layer
 }
 
 /** Returns the command that stores a computed weight, if this takes no more bytes than its sources. */
-function storedBy(weight: Value, dims: readonly number[]): string {
+function storageAdvice(weight: Value, dims: readonly number[]): string {
   const { type } = weight;
-  const behind = new Set([weight]);
+  const sources = new Set([weight]);
   let bytes = 0;
-  for (const { tensor, producer } of behind) {
+  for (const { tensor, producer } of sources) {
     bytes += tensor?.bytes ?? 0;
-    for (const input of producer?.inputs ?? []) if (input !== undefined) behind.add(input);
+    for (const input of producer?.inputs ?? []) if (input !== undefined) sources.add(input);
   }
   const isStored = type !== undefined && type.type !== "string" && bytesFor(type.type, elementCount(dims)) <= bytes;
   return isStored ? ": run `pith simplify` first, which stores it" : "";

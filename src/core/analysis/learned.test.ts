@@ -6,13 +6,13 @@ import { learnedCount, learnedTensors } from "./learned.ts";
 
 const learned = async (text: string) => {
   const model = parseModel(`opset 21\n${text}`);
-  const found = await learnedTensors(model, infer(model));
+  const counts = await learnedTensors(model, infer(model));
   return [
-    [...found.keys()]
+    [...counts.keys()]
       .map(({ name }) => name)
       .sort()
       .join(" "),
-    learnedCount(found),
+    learnedCount(counts),
   ];
 };
 

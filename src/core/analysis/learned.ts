@@ -16,9 +16,9 @@ import { arithmeticTypes } from "./weight.ts";
  * const parameters = learnedCount(await learnedTensors(model, infer(model)));
  */
 export async function learnedTensors(model: Model, inference: Inference): Promise<ReadonlyMap<Value, number>> {
-  const found = new Set(parametersOf(model, inference));
+  const tensors = new Set(parametersOf(model, inference));
   for (const value of model.graph.values())
-    if (value.role?.kind === "tied" && value.tensor !== undefined) found.add(value);
+    if (value.role?.kind === "tied" && value.tensor !== undefined) tensors.add(value);
   const layers = allLayers(model, inference);
   // An int32 tensor is a bias if it becomes floats; joined with other integers, it is a part of a shape.
   const roots = parameterReads(model, inference).flatMap(({ node, root }) =>
@@ -28,10 +28,10 @@ export async function learnedTensors(model: Model, inference: Inference): Promis
   for (const value of consumed) {
     const { tensor, role } = value;
     if (tensor !== undefined && role === undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type))
-      found.add(value);
+      tensors.add(value);
   }
-  for (const buffer of await smallBuffersAmong(found)) found.delete(buffer);
-  const counts = new Map([...found].map((value) => [value, elementCount(value.tensor?.dims ?? [0])]));
+  for (const buffer of await smallBuffersAmong(tensors)) tensors.delete(buffer);
+  const counts = new Map([...tensors].map((value) => [value, elementCount(value.tensor?.dims ?? [0])]));
   for (const layer of layers) if (counts.has(layer.weight)) counts.set(layer.weight, weightCount(layer));
   return counts;
 }

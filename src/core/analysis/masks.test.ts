@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseModel } from "../graph/text.ts";
 import { infer } from "./infer.ts";
 import { layers } from "./layers.ts";
-import { allMasked, maskedAt, plainName } from "./masks.ts";
+import { allMaskings, maskingOf, plainName } from "./masks.ts";
 import { parametersOf } from "./parameters.ts";
 import { requireStored, weightNeeds } from "./weight.ts";
 
@@ -25,19 +25,19 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   y = MatMul "third" (mean, copy)
 }`);
 const value = (name: string) => {
-  const found = model.graph.value(name);
-  if (found === undefined) throw new Error(name);
-  return found;
+  const named = model.graph.value(name);
+  if (named === undefined) throw new Error(name);
+  return named;
 };
 
 describe("a mask", () => {
   test("is known by its role, whatever the names and the order of the operands", () => {
-    expect(maskedAt(value("latent"))).toMatchObject({
+    expect(maskingOf(value("latent"))).toMatchObject({
       mask: { name: "kept" },
       product: { name: "fc1.weight" },
     });
-    expect(maskedAt(value("free"))).toBeUndefined();
-    expect(allMasked(model.graph).map(({ parameter }) => parameter.name)).toEqual(["latent"]);
+    expect(maskingOf(value("free"))).toBeUndefined();
+    expect(allMaskings(model.graph).map(({ parameter }) => parameter.name)).toEqual(["latent"]);
   });
 
   test("leaves the layer the name of the product", () => {

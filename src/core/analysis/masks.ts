@@ -6,7 +6,7 @@
  */
 import type { Graph, Node, Value } from "../graph/graph.ts";
 
-export interface Masked {
+export interface Masking {
   /** `<name>_orig`: the trained tensor. */
   readonly parameter: Value;
   readonly mask: Value;
@@ -14,7 +14,7 @@ export interface Masked {
   readonly node: Node;
 }
 
-export function maskedAt(parameter: Value): Masked | undefined {
+export function maskingOf(parameter: Value): Masking | undefined {
   for (const { node } of parameter.uses) {
     const mask = node.inputs.find((input) => input !== parameter && input?.role?.kind === "mask");
     const [product] = node.outputs;
@@ -23,21 +23,21 @@ export function maskedAt(parameter: Value): Masked | undefined {
   return undefined;
 }
 
-export function maskedBy({ producer }: Value): Masked | undefined {
-  return producer === undefined ? undefined : maskedIn(producer);
+export function maskingOfProduct({ producer }: Value): Masking | undefined {
+  return producer === undefined ? undefined : maskingOfNode(producer);
 }
 
-export function allMasked(graph: Graph): readonly Masked[] {
-  return [...graph.nodes()].flatMap((node) => maskedIn(node) ?? []);
+export function allMaskings(graph: Graph): readonly Masking[] {
+  return [...graph.nodes()].flatMap((node) => maskingOfNode(node) ?? []);
 }
 
-function maskedIn(node: Node): Masked | undefined {
+function maskingOfNode(node: Node): Masking | undefined {
   if (!node.inputs.some((input) => input?.role?.kind === "mask")) return undefined;
   const parameter = node.inputs.find((input) => input?.tensor !== undefined && input.role?.kind !== "mask");
-  const masked = parameter === undefined ? undefined : maskedAt(parameter);
+  const masked = parameter === undefined ? undefined : maskingOf(parameter);
   return masked?.node === node ? masked : undefined;
 }
 
 export function plainName(parameter: Value): string {
-  return maskedAt(parameter)?.product.name ?? parameter.name;
+  return maskingOf(parameter)?.product.name ?? parameter.name;
 }

@@ -1,5 +1,5 @@
 /**
- * Pairs layers of two models: a changed model and its original (by name; of factors, the last matches), or a student and its teacher.
+ * Pairs layers of two models: a changed model and its original (by name, and a factorized layer by its last factor), or a student and its teacher.
  * Students match by block outputs (`blocks.ts`) in stages of equal resolution; if the numbers of stages differ, each network is one stage.
  * Block i of n in a student's stage (from 0) matches block ⌈(i + 1) · m / n⌉ - 1 of m. Networks without blocks match layer by layer.
  */
@@ -24,9 +24,9 @@ export interface MatchedPair<T = Value> {
 
 /** Returns a function that finds corresponding layers by name, then by output. A tied output layer gives two layers with one name. */
 export function counterpartsAmong(all: readonly Layer[]): (layer: Layer) => readonly Layer[] {
-  const made = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
-  const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, made)];
-  return (layer) => [...new Set([...(byName.get(layer.name) ?? []), ...(byOutput.get(made(layer)) ?? [])])];
+  const outputName = ({ node }: Layer): string | undefined => node.outputs[0]?.name;
+  const [byName, byOutput] = [groupBy(all, ({ name }) => name), groupBy(all, outputName)];
+  return (layer) => [...new Set([...(byName.get(layer.name) ?? []), ...(byOutput.get(outputName(layer)) ?? [])])];
 }
 
 const instead =
@@ -37,7 +37,7 @@ const instead =
  * - `"block"`: outputs of blocks, by relative position.
  * - `"name"`: outputs of layers of the same name.
  * - `"shape"`: the last outputs of blocks of the same size: height and width of maps, width of tokens and vectors.
- * @returns A Miss with what could not be matched, and what to write instead.
+ * @returns The pairs; a Miss if values cannot be matched, with the option to set instead.
  * @example
  * const matched = matchLayers(student, teacher, "block");
  * if (!("reason" in matched)) for (const pair of matched) console.log(pair.student.name, pair.teacher.name);
@@ -45,14 +45,15 @@ const instead =
 export function matchLayers(student: Model, teacher: Model, by: Matching = "block"): readonly MatchedPair[] | Miss {
   if (by === "name") return byName(student, teacher);
   if (typeof by === "object") {
-    const found: MatchedPair[] = [];
-    for (const [own, other] of Object.entries(by)) {
-      const [of, from] = [valueNamed(student, own, "student"), valueNamed(teacher, other, "teacher")];
-      if (of instanceof Miss) return of;
-      if (from instanceof Miss) return from;
-      found.push({ student: of, teacher: from });
+    const pairs: MatchedPair[] = [];
+    for (const [name, teacherName] of Object.entries(by)) {
+      const value = valueNamed(student, name, "student");
+      if (value instanceof Miss) return value;
+      const counterpart = valueNamed(teacher, teacherName, "teacher");
+      if (counterpart instanceof Miss) return counterpart;
+      pairs.push({ student: value, teacher: counterpart });
     }
-    return found;
+    return pairs;
   }
   const matched = matchedStates(student, teacher);
   if (matched instanceof Miss) return matched;
@@ -62,9 +63,9 @@ export function matchLayers(student: Model, teacher: Model, by: Matching = "bloc
 }
 
 function byStage({ student, teacher }: MatchedPair<readonly State[]>): readonly MatchedPair<State>[] {
-  const [own, other] = [stagesOf(student), stagesOf(teacher)];
-  if (own.length !== other.length) return byPlace(student, teacher);
-  return own.flatMap((states, stage) => byPlace(states, other[stage] ?? []));
+  const [stages, teacherStages] = [stagesOf(student), stagesOf(teacher)];
+  if (stages.length !== teacherStages.length) return byPosition(student, teacher);
+  return stages.flatMap((states, stage) => byPosition(states, teacherStages[stage] ?? []));
 }
 
 function stagesOf(states: readonly State[]): readonly (readonly State[])[] {
@@ -77,9 +78,9 @@ function stagesOf(states: readonly State[]): readonly (readonly State[])[] {
   return stages;
 }
 
-function byPlace<T>(own: readonly T[], other: readonly T[]): readonly MatchedPair<T>[] {
-  return own.flatMap((student, index) => {
-    const teacher = other[Math.ceil(((index + 1) * other.length) / own.length) - 1];
+function byPosition<T>(students: readonly T[], teachers: readonly T[]): readonly MatchedPair<T>[] {
+  return students.flatMap((student, index) => {
+    const teacher = teachers[Math.ceil(((index + 1) * teachers.length) / students.length) - 1];
     return teacher === undefined ? [] : [{ student, teacher }];
   });
 }
@@ -89,52 +90,50 @@ export function valueNamed(model: Model, name: string, whose: "student" | "teach
   if (value !== undefined) return value;
   const inference = infer(model);
   const all = layers(model, inference);
-  const found =
+  const output =
     all.find((layer) => layer.name === name)?.node.outputs[0] ??
     blocks(model, inference)
       .blocks.find((block) => block.name === name)
       ?.outputs.at(-1);
   const names = all.map((layer) => layer.name).slice(0, 8);
-  return found ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
+  return output ?? new Miss(`the ${whose} has no value, layer or block "${name}"; layers are ${names.join(", ")}`);
 }
 
 /** Returns the axis of a value that holds the output channels of the preceding layer; undefined if there is none or several. */
 export function channelAxis(
   value: Value,
   inference: Inference,
-  known = new Map<Value, number | undefined>(),
+  axisOf = new Map<Value, number | undefined>(),
 ): number | undefined {
   const { producer, type } = value;
-  if (producer === undefined || known.has(value)) return known.get(value);
-  known.set(value, undefined);
+  if (producer === undefined || axisOf.has(value)) return axisOf.get(value);
+  axisOf.set(value, undefined);
   const layer = layerAt(producer, inference);
   const axes = new Set<number>();
   if (layer instanceof Miss) {
-    const bound = inference.at(producer);
-    const rule = bound instanceof Miss ? bound : bound.axes();
-    for (const link of rule instanceof Miss ? [] : rule.links) {
+    for (const link of inference.facet(producer, "axes")?.links ?? []) {
       if (!("from" in link)) continue;
       const [from, to] = link.from[0].startsWith("in") ? [link.from, link.to] : [link.to, link.from];
       const input = valueAt(producer, from[0]);
       if (input === undefined || valueAt(producer, to[0]) !== value) continue;
-      if (channelAxis(input, inference, known) === from[1]) axes.add(to[1]);
+      if (channelAxis(input, inference, axisOf) === from[1]) axes.add(to[1]);
     }
   } else
     axes.add(layer.role.outputAxis < 0 ? (type?.dims?.length ?? 0) + layer.role.outputAxis : layer.role.outputAxis);
-  const [axis, ...others] = axes;
-  if (others.length === 0) known.set(value, axis);
-  return known.get(value);
+  const [axis] = axes;
+  if (axes.size <= 1) axisOf.set(value, axis);
+  return axisOf.get(value);
 }
 
 function byName(student: Model, teacher: Model): readonly MatchedPair[] | Miss {
   const theirs = new Map(layers(teacher, infer(teacher)).map(({ name, node }) => [name, node.outputs[0]]));
-  const found = layers(student, infer(student)).flatMap(({ name, node }) => {
-    const [own, other] = [node.outputs[0], theirs.get(name)];
-    return own === undefined || other === undefined || student.graph.isOutput(own)
+  const pairs = layers(student, infer(student)).flatMap(({ name, node }) => {
+    const [output, counterpart] = [node.outputs[0], theirs.get(name)];
+    return output === undefined || counterpart === undefined || student.graph.isOutput(output)
       ? []
-      : [{ student: own, teacher: other }];
+      : [{ student: output, teacher: counterpart }];
   });
-  if (found.length > 0) return found;
+  if (pairs.length > 0) return pairs;
   const names = [...theirs.keys()].slice(0, 5).join(", ");
   return new Miss(
     `no inner layer of the student has the name of one of the teacher's (${names}, …): match "block", or ${instead}`,
@@ -160,11 +159,14 @@ interface States {
 }
 
 function matchedStates(student: Model, teacher: Model): MatchedPair<readonly State[]> | Miss {
-  const other = statesOf(teacher);
-  const kept = other.states.length === 0 ? undefined : keptStates(student, teacher, other.states);
-  if (kept !== undefined) return { student: kept, teacher: other.states };
-  const own = statesOf(student);
-  const matched = { student: atGranularityOf(other, own), teacher: atGranularityOf(own, other) };
+  const teacherStates = statesOf(teacher);
+  const kept = teacherStates.states.length === 0 ? undefined : keptStates(student, teacher, teacherStates.states);
+  if (kept !== undefined) return { student: kept, teacher: teacherStates.states };
+  const studentStates = statesOf(student);
+  const matched = {
+    student: atGranularityOf(teacherStates, studentStates),
+    teacher: atGranularityOf(studentStates, teacherStates),
+  };
   if (matched.student.length === 0) return new Miss(`the student's graph shows no blocks: ${instead}`);
   if (matched.teacher.length === 0) return new Miss(`the teacher's graph shows no blocks: ${instead}`);
   return matched;
@@ -176,22 +178,22 @@ function matchedStates(student: Model, teacher: Model): MatchedPair<readonly Sta
  */
 function keptStates(student: Model, teacher: Model, states: readonly State[]): readonly State[] | undefined {
   const inference = infer(student);
-  const [own, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
-  const names = new Set(theirs.map(({ name }) => name));
-  const originals = new Map(own.map(({ node, name }) => [node, originalName(name, names)]));
-  const left = new Set(originals.values());
-  if (left.has(undefined)) return undefined;
-  const leftNames = new Map(theirs.flatMap(({ node, name }) => (left.has(name) ? [[node, name] as const] : [])));
+  const [remaining, theirs] = [layers(student, inference), layers(teacher, infer(teacher))];
+  const teacherNames = new Set(theirs.map(({ name }) => name));
+  const originals = new Map(remaining.map(({ node, name }) => [node, originalName(name, teacherNames)]));
+  const names = new Set(originals.values());
+  if (names.has(undefined)) return undefined;
+  const remainingNames = new Map(theirs.flatMap(({ node, name }) => (names.has(name) ? [[node, name] as const] : [])));
   const kept: State[] = [];
   let before = 0;
   for (const state of states) {
-    const expected = namesBefore(state.value, leftNames);
+    const expected = namesBefore(state.value, remainingNames);
     if (expected.size === before) continue; // No layer of this block is left.
     before = expected.size;
     const value = student.graph.value(state.value.name);
     if (value === undefined) return undefined;
-    const found = namesBefore(value, originals);
-    if (found.size !== expected.size || ![...expected].every((name) => found.has(name))) return undefined;
+    const present = namesBefore(value, originals);
+    if (present.size !== expected.size || ![...expected].every((name) => present.has(name))) return undefined;
     kept.push({ value, resolution: resolutionOf(value, inference) });
   }
   return kept;
@@ -222,12 +224,12 @@ function statesOf(model: Model): States {
   const inference = infer(model);
   const { blocks: all, repeats } = blocks(model, inference);
   const read = new Set(all.flatMap(({ inputs }) => inputs));
-  const fewest = all.some((block) => block.layers.length > 1) ? 2 : 1;
-  const repeated = repeats.flat().filter((block) => block.layers.length >= fewest);
+  const minLayers = all.some((block) => block.layers.length > 1) ? 2 : 1;
+  const repeated = repeats.flat().filter((block) => block.layers.length >= minLayers);
   const states: BlockState[] = [];
   let inBlock = false;
   for (const block of all) {
-    const isState = fewest > 1 && repeated.includes(block);
+    const isState = minLayers > 1 && repeated.includes(block);
     const value = block.outputs.find((output) => read.has(output)) ?? (isState ? block.outputs[0] : undefined);
     const size = block.layers.length;
     // An activation after a block belongs to it if it keeps the shape; a final normalization with weights does not.
@@ -236,7 +238,7 @@ function statesOf(model: Model): States {
     const isPlain =
       size === 0 && more.length === 0 && node?.inputs.some((input) => isArray(input, inference)) === false;
     const continuesBlock = isPlain && before !== undefined && sizesOf(value) === sizesOf(before.value);
-    inBlock = size > 0 ? size >= fewest : inBlock && continuesBlock;
+    inBlock = size > 0 ? size >= minLayers : inBlock && continuesBlock;
     if (value === undefined || !inBlock || (graph.isOutput(value) && !isState)) continue;
     const state = { value, nodes: block.nodes, layers: size, resolution: resolutionOf(value, inference) };
     if (continuesBlock) states.pop();
@@ -296,18 +298,18 @@ function equalEnds(a: readonly Node[], b: readonly Node[]): number {
 
 const sizesOf = (value: Value | undefined): string => dimsText(value?.type?.dims);
 
-function byShape(own: readonly Value[], other: readonly Value[]): readonly MatchedPair[] | Miss {
+function byShape(values: readonly Value[], other: readonly Value[]): readonly MatchedPair[] | Miss {
   const size = ({ type }: Value): string => {
     const dims = type?.dims ?? [];
     return `${dims.length}: ${dimsText(dims.length > 3 ? dims.slice(2) : dims.slice(-1))}`;
   };
   const theirs = new Map(other.map((value) => [size(value), value]));
-  const found = [...new Map(own.map((value) => [size(value), value]))].flatMap(([key, student]) => {
+  const pairs = [...new Map(values.map((value) => [size(value), value]))].flatMap(([key, student]) => {
     const teacher = theirs.get(key);
     return teacher === undefined ? [] : [{ student, teacher }];
   });
-  if (found.length > 0) return found;
-  const shapes = [own, other].map((values) => [...new Set(values.map(sizesOf))].join(", "));
+  if (pairs.length > 0) return pairs;
+  const shapes = [values, other].map((list) => [...new Set(list.map(sizesOf))].join(", "));
   return new Miss(
     `blocks of the student have the shapes ${shapes[0]}, those of the teacher ${shapes[1]}: match "block", or ${instead}`,
   );

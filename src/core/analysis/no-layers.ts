@@ -21,13 +21,13 @@ export function noLayers(
   inside = false,
   otherwise?: string,
 ): readonly Miss[] {
-  const known = new Set(layers.map(({ node }) => node));
+  const layerNodes = new Set(layers.map(({ node }) => node));
   const misses: Miss[] = [];
   for (const node of inside ? allNodes(model.graph) : model.graph.nodes()) {
-    if (known.has(node)) continue;
+    if (layerNodes.has(node)) continue;
     const bound = inference.at(node);
-    const held = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
-    if (held.some((input) => isMatrix(node.inputs[input], inference))) {
+    const parameters = bound instanceof Miss ? node.inputs.map((_, input) => input) : bound.parameters();
+    if (parameters.some((input) => isMatrix(node.inputs[input], inference))) {
       const layer = layerAt(node, inference);
       // Position tables and two-axis scales are not expected to be layers.
       if (layer !== noWeight)
@@ -46,8 +46,8 @@ export function layersInside(model: Model, inference: Inference, otherwise?: str
       const wayOut = wayOutOf(node, inference);
       const inlined = wayOut === undefined ? [] : [`run ${wayOut} first, which inlines the branch that is taken`];
       const advice = [...inlined, ...(otherwise === undefined ? [] : [otherwise])].join(", or ");
-      const what = "layers inside subgraphs are not changed";
-      return new Miss(advice === "" ? what : `${what}: ${advice}`, describe(node));
+      const message = "layers inside subgraphs are not changed";
+      return new Miss(advice === "" ? message : `${message}: ${advice}`, describe(node));
     });
 }
 

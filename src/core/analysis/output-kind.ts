@@ -17,51 +17,51 @@ const numberNames =
 /** Returns whether an output cannot be scored with one class per sample: boxes, or numbers at many positions. */
 export function isBeyondClasses(model: Model): boolean {
   if (outputKind(model, undefined) === "boxes") return true;
-  return answersAtPlaces(mainOutput(model.graph.outputs)?.type?.dims);
+  return hasManyPositions(mainOutput(model.graph.outputs)?.type?.dims);
 }
 
 export type OutputKind = "boxes" | "vector" | "class" | "classes" | "number" | "image";
 
 export function outputKind(model: Model, output: string | undefined): OutputKind {
-  return answerOf(model, output).kind;
+  return guessOf(model, output).kind;
 }
 
-/** Returns the output that is assumed to hold class scores although neither name nor operator tells: a regression looks the same. */
+/** Returns the output that is assumed to hold class scores although neither its name nor its operator shows it: a regression looks the same. */
 export function assumedScores(model: Model, output: string | undefined): Value | undefined {
-  return answerOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
+  return guessOf(model, output).assumed === true ? mainOutput(model.graph.outputs, output) : undefined;
 }
 
-interface Answer {
+interface Guess {
   readonly kind: OutputKind;
   readonly assumed?: true;
 }
 
-function answerOf(model: Model, output: string | undefined): Answer {
+function guessOf(model: Model, output: string | undefined): Guess {
   const names = model.graph.outputs.map((value) => value.name);
   if (output === undefined && names.includes("boxes") && names.includes("scores")) return { kind: "boxes" };
   const inference = infer(model);
-  const found = mainOutput(model.graph.outputs, output);
-  if (found === undefined) return { kind: "classes" };
-  if (vectorNames.test(found.name)) return { kind: "vector" };
-  const operand = inference.operand(found);
-  const known = operand?.dims;
+  const main = mainOutput(model.graph.outputs, output);
+  if (main === undefined) return { kind: "classes" };
+  if (vectorNames.test(main.name)) return { kind: "vector" };
+  const operand = inference.operand(main);
+  const dims = operand?.dims;
   if (operand !== undefined && !isFloat(operand.type) && operand.type !== "int8" && operand.type !== "uint8")
     return { kind: "class" };
-  if (known === undefined) return { kind: "classes", assumed: true };
+  if (dims === undefined) return { kind: "classes", assumed: true };
   // One score per sample, or per step of a sequence, is a number. A symbolic size is a length.
-  const sizes = known.slice(1);
+  const sizes = dims.slice(1);
   if (sizes.every((dim, index) => dim === 1 || (typeof dim !== "number" && index < sizes.length - 1)))
     return { kind: "number" };
-  // Similarities between the samples of a batch.
-  if (typeof known[0] !== "number" && sizes.some((dim) => dim === known[0])) return { kind: "number" };
-  if (distributionOf(found, inference) !== undefined || classNames.test(found.name)) return { kind: "classes" };
-  if (isImage(known)) return { kind: "image" };
-  // Scores concatenated with boxes: the raw output of a detector.
-  if (answersAtPlaces(known) && isJoined(found, inference)) return { kind: "number" };
-  // One number for each of a fixed number of steps.
-  if (known.length === 3 && known[2] === 1) return { kind: "number" };
-  if (numberNames.test(found.name) || isBetweenSigns(found, inference)) return { kind: "number" };
-  return hasClassAxis(known) && !isLikeInput(model, known) ? { kind: "classes", assumed: true } : { kind: "number" };
+  // The output holds similarities between the samples of a batch.
+  if (typeof dims[0] !== "number" && sizes.some((dim) => dim === dims[0])) return { kind: "number" };
+  if (distributionOf(main, inference) !== undefined || classNames.test(main.name)) return { kind: "classes" };
+  if (isImage(dims)) return { kind: "image" };
+  // Scores concatenated with boxes are the raw output of a detector.
+  if (hasManyPositions(dims) && isJoined(main, inference)) return { kind: "number" };
+  // The output has one number for each of a fixed number of steps.
+  if (dims.length === 3 && dims[2] === 1) return { kind: "number" };
+  if (numberNames.test(main.name) || isBetweenSigns(main, inference)) return { kind: "number" };
+  return hasClassAxis(dims) && !isLikeInput(model, dims) ? { kind: "classes", assumed: true } : { kind: "number" };
 }
 
 /** Returns whether a value is bounded on both sides of 0 (tanh), possibly scaled since: actions and joints are, scores are not. */
@@ -73,7 +73,7 @@ function isBetweenSigns(value: Value, inference: Inference): boolean {
   return false;
 }
 
-function answersAtPlaces(dims: readonly Dim[] | undefined): boolean {
+function hasManyPositions(dims: readonly Dim[] | undefined): boolean {
   return (dims?.slice(1) ?? []).filter((dim) => typeof dim === "number" && dim > 1).length > 1;
 }
 
@@ -85,12 +85,12 @@ function isJoined(output: Value, inference: Inference): boolean {
     const parts = producer.inputs.flatMap((input) => (input === undefined ? [] : [input]));
     const [first] = parts;
     if (first === undefined) return false;
-    const whole = elements(current);
+    const count = elements(current);
     const sizes = parts.map(elements);
     const numbers = parts.filter((part) => isFloat(inference.operand(part)?.type ?? "string"));
     const sum = sizes.reduce((total: number, size) => total + (size ?? Number.NaN), 0);
-    if (parts.length > 1 && numbers.length === parts.length && sum === whole) return true;
-    if (whole === undefined || sizes[0] !== whole || numbers.length !== 1) return false;
+    if (parts.length > 1 && numbers.length === parts.length && sum === count) return true;
+    if (count === undefined || sizes[0] !== count || numbers.length !== 1) return false;
     current = first;
   }
   return false;
@@ -114,20 +114,20 @@ function isLikeInput({ graph }: Model, dims: readonly Dim[]): boolean {
   });
 }
 
-/** One or three channels, first or last; per-pixel scores have as many channels as classes. */
+/** Returns whether the dimensions are those of an image: 1 or 3 channels, first or last. Scores per pixel have one channel per class. */
 function isImage([, ...dims]: readonly Dim[]): boolean {
-  const [first, ...others] = dims;
+  const [first, ...rest] = dims;
   const last = dims.at(-1);
-  const colours = (planes: Dim | undefined, extent: readonly Dim[]): boolean =>
+  const colors = (planes: Dim | undefined, extent: readonly Dim[]): boolean =>
     (planes === 1 || planes === 3) && extent.every((dim) => dim !== 1);
-  return dims.length === 3 && (colours(first, others) || colours(last, dims.slice(0, 2)));
+  return dims.length === 3 && (colors(first, rest) || colors(last, dims.slice(0, 2)));
 }
 
 /** Returns the named output, else "logits", else the first float output, else the first tensor, else the first output. */
-export function mainOutput(outputs: readonly Value[], wanted?: string): Value | undefined {
-  if (wanted !== undefined) return outputs.find(({ name }) => name === wanted);
+export function mainOutput(outputs: readonly Value[], name?: string): Value | undefined {
+  if (name !== undefined) return outputs.find((output) => output.name === name);
   return (
-    outputs.find(({ name }) => name === "logits") ??
+    outputs.find((output) => output.name === "logits") ??
     outputs.find(({ type }) => isFloat(type?.type ?? "string")) ??
     outputs.find(({ type }) => type !== undefined) ??
     outputs[0]

@@ -309,7 +309,7 @@ const index =
 describe.skipIf(folder === undefined)("of exported networks, what PyTorch trained is found, and nothing else", () => {
   it.each(Object.entries(index))("%s", async (name, entry) => {
     const model = await open(`${folder}/${name}.onnx`);
-    const found = entry.trainable.toSorted();
-    expect(names((await learnedTensors(model, infer(model))).keys())).toEqual(found);
+    const expected = entry.trainable.toSorted();
+    expect(names((await learnedTensors(model, infer(model))).keys())).toEqual(expected);
   });
 });

@@ -20,14 +20,14 @@ import { isConstantWeight, isUnitNormalization } from "./untrained.ts";
 
 /** Returns the values with that role, and float tensors that operators use as parameters, unless they have another role (mask, buffer, state). */
 export function parametersOf(model: Model, inference: Inference): ReadonlySet<Value> {
-  const found = new Set<Value>();
+  const parameters = new Set<Value>();
   for (const value of model.graph.values())
-    if (value.role?.kind === "parameter" && value.tensor !== undefined) found.add(value);
+    if (value.role?.kind === "parameter" && value.tensor !== undefined) parameters.add(value);
   for (const root of parameterRoots(model, inference)) {
     if (root.role !== undefined && root.role.kind !== "parameter") continue;
-    if (root.tensor !== undefined && isFloat(root.tensor.type)) found.add(root);
+    if (root.tensor !== undefined && isFloat(root.tensor.type)) parameters.add(root);
   }
-  return found;
+  return parameters;
 }
 
 export function parameterRoots(model: Model, inference: Inference): ReadonlySet<Value> {
@@ -47,16 +47,16 @@ export const parameterReads: (model: Model, inference: Inference) => readonly Pa
 function* readsIn(model: Model, inference: Inference): Generator<ParameterRead, void, undefined> {
   for (const graph of allGraphs(model.graph)) {
     // The inputs of subgraphs are unknown: only definitions decide there.
-    const known = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
+    const search = graph.parent === undefined ? new ParameterSearch(graph, inference) : undefined;
     for (const node of graph.nodes()) {
       const bound = inference.at(node);
-      const trained = known?.trainedInputs(node) ?? (bound instanceof Miss ? [] : bound.parameters());
-      known?.visit(node, trained.length > 0 || multipliesCodes(bound));
+      const trained = search?.trainedInputs(node) ?? (bound instanceof Miss ? [] : bound.parameters());
+      search?.visit(node, trained.length > 0 || multipliesCodes(bound));
       if (bound instanceof Miss || isUnitNormalization(node, bound, inference)) continue;
       for (const input of trained) {
         const value = node.inputs[input];
         if (value === undefined) continue;
-        for (const root of rootsOf(known?.spread.get(value) ?? value, inference))
+        for (const root of rootsOf(search?.spread.get(value) ?? value, inference))
           if (!isConstant(node, bound, input, root)) yield { node, input, root };
       }
     }
@@ -166,10 +166,10 @@ class ParameterSearch {
 
   /** Returns whether a parameter is a vector that belongs to no layer. */
   #isBuffer(node: Node, input: number, bound: Bound): boolean {
-    const own = node.inputs[input];
-    const [other, ...more] = node.inputs.filter((_, at) => at !== input);
-    if (own === undefined || other === undefined || more.length > 0) return false;
-    const long = (fixedDims((this.spread.get(own) ?? own).type?.dims) ?? []).filter((size) => size !== 1);
+    const parameter = node.inputs[input];
+    const [other, ...more] = node.inputs.filter((_, index) => index !== input);
+    if (parameter === undefined || other === undefined || more.length > 0) return false;
+    const long = (fixedDims((this.spread.get(parameter) ?? parameter).type?.dims) ?? []).filter((size) => size !== 1);
     const operand = this.#inference.operand(other);
     if (long.length !== 1 || operand === undefined || operand.stored || this.spread.has(other)) return false;
     if (!isFloat(operand.type)) return false;

@@ -10,39 +10,39 @@ export const keptKey = "pith.kept";
 /** @param kept The remaining output channels of each cut layer, by name. */
 export function recordKept(model: Model, kept: ReadonlyMap<string, readonly number[]>): void {
   const all = recorded(model);
-  for (const [layer, left] of kept) {
-    const before = indices(all.get(layer) ?? "");
-    all.set(layer, rangesText(before === undefined ? left : left.map((channel) => before[channel] ?? channel)));
+  for (const [layer, channels] of kept) {
+    const before = parseRanges(all.get(layer) ?? "");
+    all.set(layer, rangesText(before === undefined ? channels : channels.map((channel) => before[channel] ?? channel)));
   }
   model.header.metadata.set(keptKey, JSON.stringify(Object.fromEntries(all)));
 }
 
 export function recordedKept(model: Model, layer: string): readonly number[] | undefined {
   const text = recorded(model).get(layer);
-  return text === undefined ? undefined : indices(text);
+  return text === undefined ? undefined : parseRanges(text);
 }
 
 /** Other tools can write any metadata, so malformed entries are ignored. */
 function recorded({ header }: Model): Map<string, string> {
   try {
-    const found: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");
-    if (typeof found !== "object" || found === null) return new Map();
-    return new Map(Object.entries(found).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+    const parsed: unknown = JSON.parse(header.metadata.get(keptKey) ?? "{}");
+    if (typeof parsed !== "object" || parsed === null) return new Map();
+    return new Map(Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
   } catch {
     return new Map();
   }
 }
 
-const mostChannels = 2 ** 20;
+const maxChannels = 2 ** 20;
 
-function indices(text: string): readonly number[] | undefined {
-  const found: number[] = [];
+function parseRanges(text: string): readonly number[] | undefined {
+  const indices: number[] = [];
   for (const range of text.split(",")) {
     const [, first = "", last = first] = /^(\d{1,7})(?:-(\d{1,7}))?$/.exec(range) ?? [];
-    if (first === "" || Number(last) - Number(first) + found.length > mostChannels) return undefined;
-    for (let index = Number(first); index <= Number(last); index++) found.push(index);
+    if (first === "" || Number(last) - Number(first) + indices.length > maxChannels) return undefined;
+    for (let index = Number(first); index <= Number(last); index++) indices.push(index);
   }
-  return found;
+  return indices;
 }
 
 function rangesText(sorted: readonly number[]): string {

@@ -1,30 +1,30 @@
 import { describe, expect, it } from "vitest";
 import { repeats } from "./repeats.ts";
 
-const found = (text: string, weights?: readonly number[]): readonly string[] =>
+const repeatsIn = (text: string, weights?: readonly number[]): readonly string[] =>
   repeats([...text], weights ?? [...text].map(() => 1)).map(
     ({ start, period, count }) => `${count}×${text.slice(start, start + period)}@${start}`,
   );
 
 describe("what repeats in a row", () => {
   it("is found in its shortest period", () => {
-    expect(found("xabababy")).toEqual(["3×ab@1"]);
-    expect(found("aaaa")).toEqual(["4×a@0"]);
+    expect(repeatsIn("xabababy")).toEqual(["3×ab@1"]);
+    expect(repeatsIn("aaaa")).toEqual(["4×a@0"]);
   });
 
   it("begins as late as it can: a stem that is like the end of a piece is none", () => {
-    expect(found("bababab")).toEqual(["3×ab@1"]);
-    expect(found("n4n5n4n5n")).toEqual(["2×4n5n@1"]);
+    expect(repeatsIn("bababab")).toEqual(["3×ab@1"]);
+    expect(repeatsIn("n4n5n4n5n")).toEqual(["2×4n5n@1"]);
   });
 
   it("stands on both sides of a longer stretch", () => {
-    expect(found("aaxcdcdcdybb")).toEqual(["2×a@0", "3×cd@3", "2×b@10"]);
+    expect(repeatsIn("aaxcdcdcdybb")).toEqual(["2×a@0", "3×cd@3", "2×b@10"]);
   });
 
   it("weighs more than what is shorter inside of it", () => {
-    expect(found("aabaab")).toEqual(["2×aab@0"]);
-    expect(found("abbbb")).toEqual(["4×b@1"]);
-    expect(found("aaabab", [1, 1, 1, 9, 1, 9])).toEqual(["2×a@0", "2×ab@2"]);
+    expect(repeatsIn("aabaab")).toEqual(["2×aab@0"]);
+    expect(repeatsIn("abbbb")).toEqual(["4×b@1"]);
+    expect(repeatsIn("aaabab", [1, 1, 1, 9, 1, 9])).toEqual(["2×a@0", "2×ab@2"]);
   });
 
   it("is found in a hundred thousand pieces as in ten", () => {
@@ -38,8 +38,8 @@ describe("what repeats in a row", () => {
   });
 
   it("is nothing where nothing does", () => {
-    expect(found("abcabd")).toEqual([]);
-    expect(found("a")).toEqual([]);
-    expect(found("")).toEqual([]);
+    expect(repeatsIn("abcabd")).toEqual([]);
+    expect(repeatsIn("a")).toEqual([]);
+    expect(repeatsIn("")).toEqual([]);
   });
 });

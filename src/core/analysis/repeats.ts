@@ -6,7 +6,7 @@ export interface Repeat {
 }
 
 /** The maximum length of a repeated piece: a block has tens of parts, and each length costs a pass over the sequence. */
-const longestPeriod = 1000;
+const maxPeriod = 1000;
 
 /**
  * Returns disjoint stretches that repeat a piece, in order. The stretch with the greatest weight is chosen first, in its shortest period.
@@ -15,17 +15,17 @@ const longestPeriod = 1000;
 export function repeats(kinds: readonly unknown[], weights: readonly number[]): readonly Repeat[] {
   const sums = [0];
   for (const weight of weights) sums.push((sums.at(-1) ?? 0) + weight);
-  const found = ({ from, to, period }: Stretch): WeightedRepeat => {
+  const completeRepeat = ({ from, to, period }: Stretch): WeightedRepeat => {
     const count = Math.floor((to - from) / period);
     const start = to - period * count;
     return { from, to, start, period, count, weight: (sums[to] ?? 0) - (sums[start] ?? 0) };
   };
   const order = (a: WeightedRepeat, b: WeightedRepeat): number =>
     a.weight - b.weight || b.period - a.period || b.start - a.start;
-  const open = runsOf(kinds).map(found).sort(order);
+  const open = runsOf(kinds).map(completeRepeat).sort(order);
   const keep = (run: Stretch): void => {
     if (run.to - run.from < 2 * run.period) return;
-    const cut = found(run);
+    const cut = completeRepeat(run);
     let [low, high] = [0, open.length];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -35,7 +35,7 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
     open.splice(low, 0, cut);
   };
 
-  const taken: Repeat[] = [];
+  const chosen: Repeat[] = [];
   const ends = new Int32Array(kinds.length);
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { from, to, start, period, count } = next;
@@ -43,13 +43,13 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
     while (clash < to && ends[clash] === 0) clash++;
     if (clash === to) {
       ends.fill(to, start, to);
-      taken.push({ start, period, count });
+      chosen.push({ start, period, count });
     } else {
       keep({ from, to: clash, period });
       keep({ from: ends[clash] ?? to, to, period });
     }
   }
-  return taken.sort((a, b) => a.start - b.start);
+  return chosen.sort((a, b) => a.start - b.start);
 }
 
 /** A maximal stretch in which each element equals the one a period later. */
@@ -71,12 +71,12 @@ function runsOf(kinds: readonly unknown[]): readonly Stretch[] {
     return id;
   });
   const runs: Stretch[] = [];
-  for (let period = 1; period <= Math.min(longestPeriod, ids.length / 2); period++) {
+  for (let period = 1; period <= Math.min(maxPeriod, ids.length / 2); period++) {
     let from = 0;
-    for (let at = 0; at + period <= ids.length; at++) {
-      if (at + period < ids.length && ids[at] === ids[at + period]) continue;
-      if (at - from >= period) runs.push({ from, to: at + period, period });
-      from = at + 1;
+    for (let index = 0; index + period <= ids.length; index++) {
+      if (index + period < ids.length && ids[index] === ids[index + period]) continue;
+      if (index - from >= period) runs.push({ from, to: index + period, period });
+      from = index + 1;
     }
   }
   return runs;

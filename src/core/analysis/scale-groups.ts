@@ -3,7 +3,7 @@
  * by s along its inputs. Units of factors spread along links as channels do (`channels.ts`), through `homogeneous` operators. Along an output axis,
  * each product:
  * - with a stored operand is adjusted by it, so factors before and after are independent; if all products are, units begin;
- * - without one has the factor of its computed operand; of several, the first whose producer does not limit it.
+ * - without a stored operand has the factor of its computed operand; of several, the first whose producer is homogeneous.
  * An axis that two operands sum over has the factor in one and the inverse in the other. Units are refused at model inputs and outputs, inhomogeneous
  * operators, stored tensors with other readers, and if they meet their own inverse.
  */
@@ -75,9 +75,9 @@ export function scaleGroups(model: Model, inference: Inference): readonly ScaleG
   const ends = passages.flatMap(({ node, scaled }) =>
     scaled.flatMap((operand) => labelled(node, operand, labels, powers, refuse)),
   );
-  return unitGroups(starts, labels, ends, refused).map(({ starts: own, ...group }) => ({
+  return unitGroups(starts, labels, ends, refused).map(({ starts: indices, ...group }) => ({
     ...group,
-    starts: own.flatMap((start) => starts[start] ?? []),
+    starts: indices.flatMap((index) => starts[index] ?? []),
   }));
 }
 
@@ -180,37 +180,37 @@ function* alongOutputs(
   inference: Inference,
 ): Generator<PartialPassage, void, undefined> {
   const outs = links.flatMap(({ from, to }) => [from, to].filter((end) => !isInput(end)));
-  for (const [place, out] of outs.entries()) {
-    if (outs.findIndex((other) => same(other, out)) < place) continue;
+  for (const [index, out] of outs.entries()) {
+    if (outs.findIndex((other) => same(other, out)) < index) continue;
     const into = links.filter(({ from, to }) => isInput(from) && same(to, out));
     const back = links.filter(({ from, to }) => same(from, out) && isInput(to));
     const linked = new Set([...into.map(({ from }) => inputOf(from)), ...back.map(({ to }) => inputOf(to))]);
     const solved = new Map<number, readonly Factor[]>();
     const flowing = new Set<number>();
     const end = endOf(node, out);
-    const isHeld = products.some((product) => {
-      const own = product.filter((input) => linked.has(input));
-      const stored = own.find((input) => !solved.has(input) && tensorAt(node, input) !== undefined);
+    const isBlocked = products.some((product) => {
+      const operands = product.filter((input) => linked.has(input));
+      const stored = operands.find((input) => !solved.has(input) && tensorAt(node, input) !== undefined);
       if (stored === undefined) {
-        const computed = own.filter((input) => tensorAt(node, input) === undefined);
+        const computed = operands.filter((input) => tensorAt(node, input) === undefined);
         const carrier = computed.find((input) => !isLimited(node.inputs[input], inference)) ?? computed[0];
-        if (carrier === undefined || computed.length < own.length) return true;
+        if (carrier === undefined || computed.length < operands.length) return true;
         flowing.add(carrier);
         return false;
       }
-      const others = own.filter((input) => input !== stored);
+      const rest = operands.filter((input) => input !== stored);
       // After a reshape an axis can be several, and a stored operand cannot adjust a part of one.
-      if ([stored, ...others].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
+      if ([stored, ...rest].some((input) => into.filter(({ from }) => inputOf(from) === input).length !== 1))
         return true;
-      solved.set(stored, remaining(node, end, others, into, solved));
+      solved.set(stored, remainingFactors(node, end, rest, into, solved));
       return false;
     });
-    if (isHeld) continue;
+    if (isBlocked) continue;
     const flows = [
       ...into.filter(({ from }) => flowing.has(inputOf(from))),
       ...back.filter(({ to }) => flowing.has(inputOf(to))),
     ];
-    const scaled = [...solved].flatMap(([input, factors]) => scaledBy(node, input, factors, into));
+    const scaled = [...solved].flatMap(([input, factors]) => scaledOperands(node, input, factors, into));
     yield {
       links: flows.map((link) => linkOf(node, link)),
       scaled,
@@ -224,15 +224,15 @@ function* alongOutputs(
   }
 }
 
-/** Returns the part of the output's factor left for a stored operand, after the other operands of its product. */
-function remaining(
+/** Returns the factors that a stored operand takes: the output's factor divided by those of the other operands of its product. */
+function remainingFactors(
   node: Node,
   out: End,
-  others: readonly number[],
+  rest: readonly number[],
   into: readonly PlainLink[],
   solved: ReadonlyMap<number, readonly Factor[]>,
 ): readonly Factor[] {
-  const taken = others.flatMap((input): readonly Factor[] => {
+  const inverses = rest.flatMap((input): readonly Factor[] => {
     const factors = solved.get(input);
     if (factors !== undefined) return factors.map((factor) => ({ ...factor, power: factor.power === 1 ? -1 : 1 }));
     const link = into.find(({ from }) => inputOf(from) === input);
@@ -240,12 +240,12 @@ function remaining(
       ? []
       : [{ end: endOf(node, link.from), power: -1, positions: backwards(linkOf(node, link)) }];
   });
-  const own: Factor = { end: out, power: 1, positions: (position) => [position] };
-  const cancels = taken.find(({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1);
-  return cancels === undefined ? [own, ...taken] : taken.filter((factor) => factor !== cancels);
+  const output: Factor = { end: out, power: 1, positions: (position) => [position] };
+  const cancels = inverses.find(({ end, power }) => end.port === out.port && end.axis === out.axis && power === -1);
+  return cancels === undefined ? [output, ...inverses] : inverses.filter((factor) => factor !== cancels);
 }
 
-function scaledBy(
+function scaledOperands(
   node: Node,
   input: number,
   factors: readonly Factor[],
@@ -277,16 +277,16 @@ function* alongSums(
     const [a, b] = [inputOf(from), inputOf(to)];
     if (!products.some((product) => product.includes(a) && product.includes(b))) continue;
     const link = linkOf(node, plain);
-    const [left, right] = [tensorAt(node, a), tensorAt(node, b)];
+    const [fromTensor, toTensor] = [tensorAt(node, a), tensorAt(node, b)];
     const forwards = (index: number): readonly number[] => link.images?.[index] ?? [index];
-    if (right !== undefined)
+    if (toTensor !== undefined)
       yield {
-        scaled: [{ value: right, axis: to[1], factor: { end: link.from, power: -1, positions: backwards(link) } }],
+        scaled: [{ value: toTensor, axis: to[1], factor: { end: link.from, power: -1, positions: backwards(link) } }],
         open: [link.from],
       };
-    else if (left !== undefined)
+    else if (fromTensor !== undefined)
       yield {
-        scaled: [{ value: left, axis: from[1], factor: { end: link.to, power: -1, positions: forwards } }],
+        scaled: [{ value: fromTensor, axis: from[1], factor: { end: link.to, power: -1, positions: forwards } }],
         open: [link.to],
       };
     else yield { links: [{ ...link, inverse: true }], open: [link.from, link.to] };
@@ -296,18 +296,18 @@ function* alongSums(
 /** Maps a position at a link's end to those at its beginning. */
 function backwards(link: Link): (position: number) => readonly number[] {
   if (!link.hasImages) return (position) => [position];
-  let found: Map<number, number[]> | undefined;
+  let inverse: Map<number, number[]> | undefined;
   return (position) => {
-    if (found === undefined) {
-      found = new Map();
+    if (inverse === undefined) {
+      inverse = new Map();
       for (const [index, image] of (link.images ?? []).entries())
         for (const place of image) {
-          const indices = found.get(place);
-          if (indices === undefined) found.set(place, [index]);
+          const indices = inverse.get(place);
+          if (indices === undefined) inverse.set(place, [index]);
           else indices.push(index);
         }
     }
-    return found.get(position) ?? [];
+    return inverse.get(position) ?? [];
   };
 }
 
@@ -321,7 +321,5 @@ function tensorAt(node: Node, input: number): Value | undefined {
 }
 
 function isLimited(value: Value | undefined, inference: Inference): boolean {
-  if (value?.producer === undefined) return true;
-  const bound = inference.at(value.producer);
-  return bound instanceof Miss || bound.homogeneous() === undefined;
+  return value?.producer === undefined || inference.facet(value.producer, "homogeneous") === undefined;
 }

@@ -26,12 +26,12 @@ export function powersOf(
   const next: Along[] = [];
   const set = ({ value, axis }: Along, power: 1 | -1): void => {
     if (value === undefined) return;
-    const known = powers.get(value) ?? new Map<number, 1 | -1>();
-    powers.set(value, known);
-    const before = known.get(axis);
+    const axisPowers = powers.get(value) ?? new Map<number, 1 | -1>();
+    powers.set(value, axisPowers);
+    const before = axisPowers.get(axis);
     if (before !== undefined && before !== power) clashes.push({ value, axis });
     if (before !== undefined) return;
-    known.set(axis, power);
+    axisPowers.set(axis, power);
     next.push({ value, axis });
   };
   for (const start of starts) {

@@ -16,18 +16,18 @@ interface Selectable {
 
 /**
  * Returns the layers that a selection names.
- * @param others Operator types that may be named although no layer has them.
+ * @param extraTypes Operator types that a selection can name although no layer has them.
  * @throws PithError E_NAME for a name or pattern that matches no layer and no operator type, E_OPTION if `except` leaves no layer.
  */
 export function selectLayers<L extends Selectable>(
   all: readonly L[],
   selection: Selection,
-  others: ReadonlySet<string> = new Set(),
+  extraTypes: ReadonlySet<string> = new Set(),
 ): readonly L[] {
   const patterns = list(selection.layers);
   const excluded = list(selection.except);
   for (const pattern of [...(patterns ?? []), ...(excluded ?? [])]) {
-    if (others.has(pattern) || all.some((layer) => isLayer([pattern], layer))) continue;
+    if (extraTypes.has(pattern) || all.some((layer) => isLayer([pattern], layer))) continue;
     const names = [...new Set(all.map(({ name }) => name))];
     throw new PithError("E_NAME", `No layer is called "${pattern}".`, { hint: namesHint(pattern, names) });
   }
@@ -46,8 +46,8 @@ export function selectLayers<L extends Selectable>(
 }
 
 /**
- * Returns the options of a layer: of the pass, overridden by those of its operator type, then by those of its name; the last matching pattern wins.
- * `decidedBy` is the last of these that sets an option.
+ * Returns the options of a layer: those of the pass, overridden by those of its operator type, then by those of its name.
+ * The last matching pattern wins, and `decidedBy` is its kind.
  * @param exclusive Options that replace each other.
  */
 export function ownOptions<O extends Pick<Selection, "overrides">>(
@@ -55,15 +55,15 @@ export function ownOptions<O extends Pick<Selection, "overrides">>(
   { name, node }: Selectable,
   exclusive: readonly string[] = [],
 ): { readonly own: O; readonly decidedBy: "global" | "op" | "layer" } {
-  const given = Object.entries(options.overrides ?? {});
-  const ofLayer = given.filter(([pattern]) => matches(pattern, name));
-  const ofOperator = given.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
+  const overrides = Object.entries(options.overrides ?? {});
+  const ofLayer = overrides.filter(([pattern]) => matches(pattern, name));
+  const ofOperator = overrides.filter(([pattern]) => pattern === node?.op && !matches(pattern, name));
   const none = Object.fromEntries(exclusive.map((option) => [option, undefined]));
-  const said = [...ofOperator, ...ofLayer].flatMap(([, one]) =>
-    exclusive.some((option) => Reflect.get(one, option) !== undefined) ? [none, one] : [one],
+  const layers = [...ofOperator, ...ofLayer].flatMap(([, values]) =>
+    exclusive.some((option) => Reflect.get(values, option) !== undefined) ? [none, values] : [values],
   );
-  const own: O = Object.assign({}, options, ...said);
-  return { own, decidedBy: ofLayer.length > 0 ? "layer" : ofOperator.length > 0 ? "op" : "global" };
+  const merged: O = Object.assign({}, options, ...layers);
+  return { own: merged, decidedBy: ofLayer.length > 0 ? "layer" : ofOperator.length > 0 ? "op" : "global" };
 }
 
 const namesShown = 12;

@@ -8,7 +8,7 @@ import type { Body, Inferred, Settled } from "../ops/entry.ts";
 import { mergeOperands } from "../ops/shared/merge-types.ts";
 
 /** A safe bound: every iteration drops a fact. */
-const mostTurns = 64;
+const maxTurns = 64;
 
 export type Settle = Body["settle"];
 
@@ -19,19 +19,19 @@ export function settling(): (body: Graph) => Settle {
   return (body) =>
     (start, turn, open): Settled | Miss => {
       if (depth === 0) before.clear();
-      const own = start.map(bare);
-      const merged = own.map((state, index) => {
+      const initial = start.map(bare);
+      const merged = initial.map((state, index) => {
         const last = before.get(body)?.[index];
         return last === undefined ? state : mergeOperands(state, last, (axis) => open(index, axis));
       });
-      let states = merged.every((state) => state !== undefined) ? merged : own;
+      let states = merged.every((state) => state !== undefined) ? merged : initial;
       depth++;
       try {
-        for (let count = 0; count < mostTurns; count++) {
+        for (let count = 0; count < maxTurns; count++) {
           const returned = turn(states);
           const next = states.map((state, index) => {
-            const came = returned[index];
-            return came === undefined ? undefined : mergeOperands(state, came, (axis) => open(index, axis));
+            const result = returned[index];
+            return result === undefined ? undefined : mergeOperands(state, result, (axis) => open(index, axis));
           });
           const lost = next.indexOf(undefined);
           if (lost >= 0) return new Miss(`the type of loop-carried value ${lost} changes between iterations`);

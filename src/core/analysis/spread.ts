@@ -35,10 +35,10 @@ export function closedLinks(alternatives: readonly Alternatives[]): ReadonlySet<
  */
 export function spread(rules: readonly LinkRule[], labels: Labels, alternatives = alternativesIn(rules)): void {
   const closed = closedLinks(alternatives);
-  const left = rules.flatMap(({ links }) =>
+  const open = rules.flatMap(({ links }) =>
     links.filter((link) => !closed.has(link) && (link.hasImages || !labels.tie(link.from, link.to))),
   );
-  for (const part of connected(left, alternatives, labels)) settle(part, labels);
+  for (const part of connected(open, alternatives, labels)) settle(part, labels);
 }
 
 interface Part {
@@ -102,7 +102,7 @@ function followOnce(link: Link, labels: Labels, done: Map<Link, LabelCounts>): v
   const { from, to, hasImages } = link;
   const last = done.get(link);
   const since = last?.changes ?? -1;
-  const isAtRest = labels.reachedAt(from) <= since && labels.reachedAt(to) <= since;
+  const isAtRest = labels.lastReached(from) <= since && labels.lastReached(to) <= since;
   if (isAtRest && (!hasImages || labels.joins === last?.joins)) return;
   done.set(link, { changes: labels.changes, joins: labels.joins });
   follow(link, labels);

@@ -17,15 +17,15 @@ export interface StoredForm {
 }
 
 export function storedForm(layer: Layer): StoredForm {
-  const { type, dims: ownDims } = layer.weight.type ?? {};
-  const stored = { dims: fixedDims(ownDims) ?? [], type: type ?? "?" };
+  const { type, dims: storedDims } = layer.weight.type ?? {};
+  const stored = { dims: fixedDims(storedDims) ?? [], type: type ?? "?" };
   const bits = weightBits(layer);
   if (layer.isScale || bits === undefined || !isQuantized(layer)) return stored;
   const dims = weightDims(layer);
   const isArranged = dims.toSorted().join() === stored.dims.toSorted().join();
-  const own = type === undefined || type === "string" ? undefined : bitsOf[type];
-  const ownType = layer.role.packed === undefined && bits === own ? stored.type : `${bits} bits`;
-  return { dims: isArranged ? stored.dims : dims, type: isInPalette(layer) ? `palette of ${bits} bits` : ownType };
+  const typeBits = type === undefined || type === "string" ? undefined : bitsOf[type];
+  const storedType = layer.role.packed === undefined && bits === typeBits ? stored.type : `${bits} bits`;
+  return { dims: isArranged ? stored.dims : dims, type: isInPalette(layer) ? `palette of ${bits} bits` : storedType };
 }
 
 /** A lookup selects rows before it unpacks their values. */

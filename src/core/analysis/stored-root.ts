@@ -16,25 +16,25 @@ export function storedRoot(value: Value): Value | undefined {
     if (next.tensor !== undefined) return next;
     if (seen.has(next)) continue;
     seen.add(next);
-    open.push(...heldIn(next).reverse());
+    open.push(...sourcesOf(next).reverse());
   }
   return undefined;
 }
 
 /** Returns the producer's inputs with as many elements as the value, then those that can hold it packed. */
-function heldIn({ type, producer }: Value): Value[] {
+function sourcesOf({ type, producer }: Value): Value[] {
   const dims = fixedDims(type?.dims);
   if (producer === undefined || dims === undefined) return [];
   const count = elementCount(dims);
-  const [whole, packed]: [Value[], Value[]] = [[], []];
+  const [equal, packed]: [Value[], Value[]] = [[], []];
   for (const input of producer.inputs) {
     const inputDims = fixedDims(input?.type?.dims);
     if (input === undefined || inputDims === undefined || input.role?.kind === "mask") continue;
-    const own = elementCount(inputDims);
-    if (own === count) whole.push(input);
-    else if (input.type?.type === "uint8" && own * 8 >= count) packed.push(input);
+    const inputCount = elementCount(inputDims);
+    if (inputCount === count) equal.push(input);
+    else if (input.type?.type === "uint8" && inputCount * 8 >= count) packed.push(input);
   }
-  return [...whole, ...packed];
+  return [...equal, ...packed];
 }
 
 /** Returns whether `readStored` can read a value: it is stored, or computed only from stored tensors. */
@@ -53,7 +53,7 @@ export function whyNotStored(value: Value): Miss | undefined {
     if (producer === undefined || subgraphs(producer).length > 0) return new Miss(`"${name}" is computed at run time`);
     const { domain, op, inputs, attributes } = producer;
     const entry = entryOf(producer);
-    if (inputs.length === 0 && entry?.holds?.((of) => attributes.get(of)) === undefined)
+    if (inputs.length === 0 && entry?.holds?.((name) => attributes.get(name)) === undefined)
       return new Miss(`"${name}" is computed at run time`);
     if (entry === undefined) return new Miss(`"${name}" is computed by ${operatorName({ domain, op })}`);
     for (const input of inputs.toReversed()) if (input !== undefined) open.push(input);
@@ -63,10 +63,8 @@ export function whyNotStored(value: Value): Miss | undefined {
 
 export function transpositionOf({ producer: node, type }: Value, inference: Inference): Value | undefined {
   if (node === undefined || node.inputs.length !== 1 || type?.dims?.length !== 2) return undefined;
-  const bound = inference.at(node);
-  const rule = bound instanceof Miss ? bound : bound.axes();
-  if (rule instanceof Miss) return undefined;
-  const crosses = rule.links.map((link) => "from" in link && link.map === undefined && link.from[1] !== link.to[1]);
+  const links = inference.facet(node, "axes")?.links ?? [];
+  const crosses = links.map((link) => "from" in link && link.map === undefined && link.from[1] !== link.to[1]);
   return crosses.length === 2 && crosses.every(Boolean) ? node.inputs[0] : undefined;
 }
 
@@ -89,11 +87,8 @@ function axisBehind(
 ): StoredAxis | undefined {
   if (value === root) return { axis, renumbered };
   const node = value.producer;
-  const bound = node === undefined ? undefined : inference.at(node);
-  if (node === undefined || bound === undefined || bound instanceof Miss) return undefined;
-  const rule = bound.axes();
-  if (rule instanceof Miss) return undefined;
-  for (const link of rule.links) {
+  if (node === undefined) return undefined;
+  for (const link of inference.facet(node, "axes")?.links ?? []) {
     if (!("from" in link)) continue;
     for (const [near, far] of [
       [link.to, link.from],

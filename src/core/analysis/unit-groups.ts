@@ -66,30 +66,30 @@ export function unitGroups<E extends LabelledEnd>(
     if (group.units > 0) groups.set(first, group);
   }
   // Tied axes share their labels, and so the units of a slice.
-  const parted = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
+  const slicesOf = new Map<Int32Array, ReadonlyMap<number, Int32Array>>();
   for (const { label, ...end } of ends) {
-    const own = parted.get(label) ?? byGroup(label);
-    parted.set(label, own);
-    for (const [first, unitOf] of own) groups.get(first)?.slices.push({ ...end, unitOf });
+    const slices = slicesOf.get(label) ?? byGroup(label);
+    slicesOf.set(label, slices);
+    for (const [first, unitOf] of slices) groups.get(first)?.slices.push({ ...end, unitOf });
   }
   return [...groups.values()];
 
   function byGroup(label: Int32Array): ReadonlyMap<number, Int32Array> {
-    const own = new Map<number, Int32Array>();
+    const units = new Map<number, Int32Array>();
     for (let index = 0; index < label.length; index++) {
       const unit = label[index] ?? -1;
       const root = unit < 0 ? -1 : labels.find(unit);
       const start = owner[root] ?? -1;
       if (start < 0) continue;
       const first = sets.find(start);
-      let unitOf = own.get(first);
+      let unitOf = units.get(first);
       if (unitOf === undefined) {
         unitOf = new Int32Array(label.length).fill(-1);
-        own.set(first, unitOf);
+        units.set(first, unitOf);
       }
       unitOf[index] = numbers[root] ?? -1;
     }
-    return own;
+    return units;
   }
 }
 

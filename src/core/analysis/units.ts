@@ -8,12 +8,12 @@ export interface Along {
 }
 
 /** The maximum axis length to follow: 2,048 × 2,048 images, flattened. A file can state any size for free, but each position takes memory. */
-const longestAxis = 2 ** 22;
+const maxAxis = 2 ** 22;
 
 /** Returns the size of an axis; undefined if it is unknown or too long. */
 export function sizeAlong({ value, axis }: Along): number | undefined {
   const dim = (value?.tensor?.dims ?? value?.type?.dims)?.[axis];
-  return typeof dim === "number" && dim <= longestAxis ? dim : undefined;
+  return typeof dim === "number" && dim <= maxAxis ? dim : undefined;
 }
 
 /** The units along an axis and along all axes tied to it. */
@@ -58,8 +58,8 @@ export class Labels {
   }
 
   /** Makes two axes of equal size share their units, index by index, at no later cost. Returns false if the sizes are unknown or differ. */
-  tie(one: Along, other: Along): boolean {
-    const [a, b] = [this.#track(one), this.#track(other)];
+  tie(first: Along, second: Along): boolean {
+    const [a, b] = [this.#track(first), this.#track(second)];
     if (a === undefined || b === undefined || a.size !== b.size) return false;
     if (a === b) return true;
     const { label } = b;
@@ -78,7 +78,8 @@ export class Labels {
     return value === undefined ? undefined : this.#tracks.get(value)?.get(axis)?.whole.label;
   }
 
-  reachedAt({ value, axis }: Along): number {
+  /** Returns the value of `changes` when a position of an axis last got a unit. */
+  lastReached({ value, axis }: Along): number {
     return value === undefined ? 0 : (this.#tracks.get(value)?.get(axis)?.whole.reached ?? 0);
   }
 
@@ -121,8 +122,8 @@ export class Labels {
       if (unit < 0) continue;
       if (positions === undefined) this.#put(track, index, unit);
       else {
-        const own = positions[index] ?? [];
-        for (let at = 0; at < own.length; at++) this.#put(track, own[at] ?? 0, unit);
+        const targets = positions[index] ?? [];
+        for (let place = 0; place < targets.length; place++) this.#put(track, targets[place] ?? 0, unit);
       }
     }
   }
@@ -130,15 +131,15 @@ export class Labels {
   /** Returns the unit that all positions share; -1 if they have none or several. */
   common(label: Int32Array, positions: readonly number[]): number {
     // Index loops: iterator objects were 40 % of the allocations when cutting a transformer.
-    let found = -1;
+    let shared = -1;
     for (let at = 0; at < positions.length; at++) {
       const unit = label[positions[at] ?? 0] ?? -1;
       if (unit < 0) return -1;
       const root = this.find(unit);
-      if (found >= 0 && root !== found) return -1;
-      found = root;
+      if (shared >= 0 && root !== shared) return -1;
+      shared = root;
     }
-    return found;
+    return shared;
   }
 
   /** Merges the units if the position has another one already. */
@@ -160,8 +161,8 @@ export class Labels {
   #track({ value, axis }: Along): Track | undefined {
     if (value === undefined) return undefined;
     let axes = this.#tracks.get(value);
-    const known = axes?.get(axis);
-    if (known !== undefined) return known.whole;
+    const present = axes?.get(axis);
+    if (present !== undefined) return present.whole;
     const size = sizeAlong({ value, axis });
     if (size === undefined) return undefined;
     if (axes === undefined) {

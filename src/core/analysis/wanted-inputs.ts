@@ -12,30 +12,31 @@ import { isFloat, toFloat64 } from "../tensor/convert.ts";
 import { addDims } from "../tensor/dims.ts";
 import type { Inference } from "./infer.ts";
 
-const most = 16;
+const maxIntervals = 16;
 
-/** Returns the intervals for each input by name; none if the graph tells nothing. */
+/** Returns the intervals for each input by name, only for inputs whose needs the graph shows. */
 export function wantedInputs(model: Model, inference: Inference): ReadonlyMap<string, readonly WantedInterval[]> {
-  const wanted = new Map<Value, WantedInterval[]>();
-  walk(model.graph, inference, wanted);
+  const needs = new Map<Value, WantedInterval[]>();
+  walk(model.graph, inference, needs);
   return new Map(
     model.graph.feeds.flatMap((feed) => {
-      const found = wanted.get(feed);
-      return found === undefined ? [] : [[feed.name, found] as const];
+      const intervals = needs.get(feed);
+      return intervals === undefined ? [] : [[feed.name, intervals] as const];
     }),
   );
 }
 
-function walk(graph: Graph, inference: Inference, wanted: Map<Value, WantedInterval[]>): void {
+function walk(graph: Graph, inference: Inference, needs: Map<Value, WantedInterval[]>): void {
   for (const node of [...graph.nodes()].reverse()) {
-    for (const inner of subgraphs(node)) walk(inner, inference, wanted);
+    for (const inner of subgraphs(node)) walk(inner, inference, needs);
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
-    for (const { input, ...interval } of wantsOf(node, bound, wanted, inference)) {
+    for (const { input, ...interval } of wantsOf(node, bound, needs, inference)) {
       const value = node.inputs[input];
       if (value === undefined || inference.operand(value)?.stored === true) continue;
-      const known = wanted.get(value) ?? [];
-      if (known.length < most && !known.some((other) => same(other, interval))) wanted.set(value, [...known, interval]);
+      const before = needs.get(value) ?? [];
+      if (before.length < maxIntervals && !before.some((other) => same(other, interval)))
+        needs.set(value, [...before, interval]);
     }
   }
 }
@@ -47,18 +48,18 @@ function same(a: WantedInterval, b: WantedInterval): boolean {
 function wantsOf(
   node: Node,
   bound: Bound,
-  wanted: ReadonlyMap<Value, readonly WantedInterval[]>,
+  needs: ReadonlyMap<Value, readonly WantedInterval[]>,
   inference: Inference,
 ): readonly Wanted[] {
-  const outputs = node.outputs.map((value) => (value === undefined ? [] : (wanted.get(value) ?? [])));
+  const outputs = node.outputs.map((value) => (value === undefined ? [] : (needs.get(value) ?? [])));
   const [output = []] = outputs;
-  const own = [...bound.wants(output), ...dataOfLayers(node, bound, inference)];
+  const direct = [...bound.wants(output), ...dataOfLayers(node, bound, inference)];
   const unchanged = bound.unchanged();
-  if (unchanged !== undefined) return [...own, ...output.map((interval) => ({ input: unchanged, ...interval }))];
+  if (unchanged !== undefined) return [...direct, ...output.map((interval) => ({ input: unchanged, ...interval }))];
   const affine = bound.affine();
-  if (!(affine instanceof Miss)) return [...own, ...beforeScaling(node, affine, output, inference)];
+  if (!(affine instanceof Miss)) return [...direct, ...beforeScaling(node, affine, output, inference)];
   const rule = bound.quantize();
-  if (rule instanceof Miss || rule.kind !== "transparent") return own;
+  if (rule instanceof Miss || rule.kind !== "transparent") return direct;
   const all = outputs.flat();
   const [type] = node.outputs.map((value) => (value === undefined ? undefined : inference.operand(value)?.type));
   const moved = node.inputs.flatMap((value, input) =>
@@ -66,7 +67,7 @@ function wantsOf(
       ? all.map((interval) => ({ input, ...interval }))
       : [],
   );
-  return [...own, ...moved];
+  return [...direct, ...moved];
 }
 
 function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly Wanted[] {
@@ -82,7 +83,7 @@ function dataOfLayers(node: Node, bound: Bound, inference: Inference): readonly 
 }
 
 /** The assumed maximum ratio of a bias to the values that it is added to. */
-const largestBias = 8;
+const maxBias = 8;
 
 /** Estimates the deviation of a layer's training data: 1, unless its bias or a following normalization indicates a much larger one. */
 function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: Inference): number {
@@ -90,20 +91,19 @@ function scaleOfData(node: Node, { input, out, bias }: WeightRole, inference: In
   const outputs = weight === undefined ? undefined : inference.operand(weight)?.dims?.[out];
   const numbers = numbersOf(node, input, inference);
   if (numbers === undefined || typeof outputs !== "number") return 1;
-  const made = rootMeanSquare(numbers) * Math.sqrt(numbers.length / outputs);
+  const deviation = rootMeanSquare(numbers) * Math.sqrt(numbers.length / outputs);
   const shift = rootMeanSquare(bias === undefined ? undefined : numbersOf(node, bias, inference));
   const needed = Math.max(
     shift,
     ...[...(node.outputs[0]?.uses ?? [])].map((use) => deviationSeen(use.node, inference)),
   );
-  return made > 0 && needed > largestBias * made ? needed / made : 1;
+  return deviation > 0 && needed > maxBias * deviation ? needed / deviation : 1;
 }
 
 function deviationSeen(node: Node, inference: Inference): number {
-  const bound = inference.at(node);
-  const affine = bound instanceof Miss ? bound : bound.affine();
-  if (affine instanceof Miss || affine.statistics === undefined) return 0;
-  return Math.sqrt(Math.max(0, average(numbersOf(node, affine.statistics.variance, inference)) ?? 0));
+  const statistics = inference.facet(node, "affine")?.statistics;
+  if (statistics === undefined) return 0;
+  return Math.sqrt(Math.max(0, average(numbersOf(node, statistics.variance, inference)) ?? 0));
 }
 
 function numbersOf(node: Node, input: number, inference: Inference): Float64Array | undefined {
@@ -116,7 +116,7 @@ function rootMeanSquare(numbers: Float64Array | undefined): number {
   return Math.sqrt(average(numbers?.map((number) => number * number)) ?? 0);
 }
 
-/** x = (y - shift) / scale, averaged over channels; or the statistics of a normalization. */
+/** Inverts an affine node: x = (y - shift) / scale, averaged over channels. A normalization needs mean ± 2 standard deviations. */
 function beforeScaling(
   node: Node,
   { data, inputs, of, statistics }: Affine,
@@ -132,8 +132,8 @@ function beforeScaling(
   }
   const vectors = inputs.map(numbers);
   if (!vectors.every((vector) => vector !== undefined)) return [];
-  const found = of(vectors);
-  const [scale, shift] = [average(found.scale) ?? 1, average(found.shift) ?? 0];
+  const affine = of(vectors);
+  const [scale, shift] = [average(affine.scale) ?? 1, average(affine.shift) ?? 0];
   if (!Number.isFinite(scale) || !Number.isFinite(shift) || scale === 0) return [];
   return output.flatMap(({ low, high, strict }): Wanted[] => {
     if (scale === 1 && Number.isInteger(shift))

@@ -183,8 +183,8 @@ test.each([
   const numbers = Float64Array.from({ length: elementCount([...dims]) }, (_, at) => at);
   const matrices = weightMatrices(role, dims, numbers);
   expect(matrices.map(({ data }) => [...data])).toEqual(expected);
-  const { outputs, inputs: own, taps } = weightShape(role, dims);
-  expect(matrices.every(({ rows, columns }) => rows === outputs && columns === own * taps)).toBe(true);
+  const { outputs, inputs: inputCount, taps } = weightShape(role, dims);
+  expect(matrices.every(({ rows, columns }) => rows === outputs && columns === inputCount * taps)).toBe(true);
   expect(weightNumbers(role, dims, matrices)).toEqual(numbers);
 });
 

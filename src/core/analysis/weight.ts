@@ -19,7 +19,7 @@ import { elementCount, fixedDims } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import type { Inference } from "./infer.ts";
 import { allLayers, isInside, type Layer } from "./layers.ts";
-import { maskedAt } from "./masks.ts";
+import { maskingOf } from "./masks.ts";
 import { whyNotStored } from "./stored-root.ts";
 
 export interface WeightShape {
@@ -35,8 +35,8 @@ export function weightShape(role: WeightRole, dims: readonly number[]): WeightSh
     axes.reduce((product, axis) => product * ofGroup(role, dims, axis), 1);
   const groups = role.groups * count(role.stack ?? []);
   const [outputs, inputs] = [count([role.out, ...(role.outTaps ?? [])]), count([role.in])];
-  const whole = elementCount(dims);
-  return { groups, outputs, inputs, taps: whole === 0 ? 0 : whole / (groups * outputs * inputs) };
+  const elements = elementCount(dims);
+  return { groups, outputs, inputs, taps: elements === 0 ? 0 : elements / (groups * outputs * inputs) };
 }
 
 function ofGroup({ groups }: WeightRole, dims: readonly number[], axis: number): number {
@@ -45,7 +45,7 @@ function ofGroup({ groups }: WeightRole, dims: readonly number[], axis: number):
 
 /**
  * Converts a row-major tensor to matrices, outputs × features.
- * @param values the numbers of a tensor with these dimensions, row-major.
+ * @param values The elements of a tensor with these dimensions, row-major.
  */
 export function weightMatrices(
   role: WeightRole,
@@ -55,8 +55,8 @@ export function weightMatrices(
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const features = inputs * taps;
   const all = new Float64Array(values.length);
-  placesOf(role, dims).forEach((place, at) => {
-    all[place] = values[at] ?? 0;
+  positionsOf(role, dims).forEach((position, index) => {
+    all[position] = values[index] ?? 0;
   });
   const size = outputs * features;
   return Array.from({ length: groups }, (_, group) =>
@@ -73,41 +73,41 @@ export function weightNumbers(
   const { outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
   return Float64Array.from(
-    placesOf(role, dims),
-    (place) => matrices[Math.floor(place / size)]?.data[place % size] ?? 0,
+    positionsOf(role, dims),
+    (position) => matrices[Math.floor(position / size)]?.data[position % size] ?? 0,
   );
 }
 
 /** Returns the index of each tensor element in the concatenated matrices: the sum of one offset per axis. */
-function placesOf(role: WeightRole, dims: readonly number[]): Uint32Array {
+function positionsOf(role: WeightRole, dims: readonly number[]): Uint32Array {
   const { groups, outputs, inputs, taps } = weightShape(role, dims);
   const size = outputs * inputs * taps;
   const [stack, rows] = [role.stack ?? [], [role.out, ...(role.outTaps ?? [])]];
   const named = [...stack, ...rows, role.in];
   const columns = [role.in, ...dims.flatMap((_, axis) => (named.includes(axis) ? [] : axis))];
   const steps = new Map<number, number>();
-  for (const [axes, whole] of [
+  for (const [axes, span] of [
     [stack, groups * size],
     [rows, size],
     [columns, inputs * taps],
   ] as const) {
-    let step = whole;
+    let step = span;
     for (const axis of axes) {
       step /= ofGroup(role, dims, axis);
       steps.set(axis, step);
     }
   }
-  let places = new Uint32Array(1);
+  let positions = new Uint32Array(1);
   dims.forEach((count, axis) => {
     const [each, step] = [ofGroup(role, dims, axis), steps.get(axis) ?? 0];
-    const next = new Uint32Array(places.length * count);
-    places.forEach((place, block) => {
+    const next = new Uint32Array(positions.length * count);
+    positions.forEach((position, block) => {
       for (let index = 0; index < count; index++)
-        next[block * count + index] = place + Math.floor(index / each) * size + (index % each) * step;
+        next[block * count + index] = position + Math.floor(index / each) * size + (index % each) * step;
     });
-    places = next;
+    positions = next;
   });
-  return places;
+  return positions;
 }
 
 /** Returns "holds NaN" or "holds infinity" if an unmasked element is not finite. */
@@ -130,10 +130,9 @@ export function weightStorage({
   // A Constant node stores its tensor in an attribute.
   const type = weight.tensor?.type ?? weight.type?.type;
   if (isScale || type === undefined || !isFloat(type)) return "quantized";
-  return effective === weight || maskedAt(weight)?.product === effective ? "float" : "computed";
+  return effective === weight || maskingOf(weight)?.product === effective ? "float" : "computed";
 }
 
-/** Whether the weight of a layer is quantized. */
 export const isQuantized = (layer: Layer): boolean => ["quantized", "packed"].includes(weightStorage(layer));
 
 export const hasFloatWeights = (model: Model, inference: Inference): boolean =>
@@ -144,7 +143,7 @@ function tiedName({ role, graph, name }: Value): string | undefined {
   return role?.kind === "tied" ? role.name : graph.tiedTo(name)[0]?.value.name;
 }
 
-/** What a technique requires of a weight, beyond floats readable without running the model. */
+/** The requirements of a technique for a weight. In addition, the weight must be floats that can be read without running the model. */
 export interface WeightNeeds {
   /** The allowed stored types; default: any float. */
   readonly types?: readonly DataType[];
@@ -176,8 +175,8 @@ const laterIf = (read: WeightNeeds["read"]): string =>
   read === "unrounded" ? ": `quantize` must be a later step" : "";
 
 /**
- * Returns why a stored parameter (weight or bias) does not meet the needs, as far as its tensor tells.
- * @param what it is called in the reason.
+ * Returns why the tensor of a stored parameter (weight or bias) does not meet the needs.
+ * @param what The name of the tensor in the reason.
  */
 export function requireStored(
   value: Value,

@@ -11,7 +11,7 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { maskedAt } from "../../core/analysis/masks.ts";
+import { maskingOf } from "../../core/analysis/masks.ts";
 import { type Selection, selectLayers } from "../../core/analysis/selection.ts";
 import { requireStored, weightNeeds } from "../../core/analysis/weight.ts";
 import { Miss } from "../../core/errors.ts";
@@ -47,7 +47,7 @@ export function prunedWeights(
 /** Masks weights that have no mask yet; a mask of ones keeps every entry. */
 export async function maskWithOnes(model: Model, weights: readonly Value[]): Promise<void> {
   for (const weight of weights)
-    if (maskedAt(weight) === undefined)
+    if (maskingOf(weight) === undefined)
       await setMask(model, weight, new Uint8Array(elementCount(stored(weight).dims)).fill(1));
 }
 

@@ -12,7 +12,7 @@
  */
 import { channelGroups, type Group, removable } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
-import { maskedBy } from "../../core/analysis/masks.ts";
+import { maskingOfProduct } from "../../core/analysis/masks.ts";
 import { PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type AxisLayout, alongAxis } from "../../core/tensor/dims.ts";
@@ -79,7 +79,7 @@ function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly P
   // The units of a masked weight reach the weight, its mask and their product.
   const seen = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
-    const parameter = maskedBy(value)?.parameter ?? value;
+    const parameter = maskingOfProduct(value)?.parameter ?? value;
     const [values, dims, key] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
     if (values === undefined || dims === undefined || seen.has(key)) return [];
     seen.add(key);

@@ -11,7 +11,7 @@
  * positions), or that are random are kept.
  */
 
-import { computedFrom, cutPoints } from "../../core/analysis/cut-points.ts";
+import { cutPoints, findDependents } from "../../core/analysis/cut-points.ts";
 import { downstream } from "../../core/analysis/downstream.ts";
 import { type Inference, isRandom } from "../../core/analysis/infer.ts";
 import { type Copies, copyNode } from "../../core/graph/clone.ts";
@@ -146,7 +146,7 @@ const budgetCount = 64;
 /** Returns the values to keep; none if keeping everything needs less. */
 export function chooseBoundaries(step: GradientStep, parameters: readonly Value[]): ReadonlySet<Value> {
   const { model, inference, forward } = step;
-  const counted = computedFrom(model.graph, parameters, inference);
+  const counted = findDependents(model.graph, parameters, inference);
   const nodes = [...forward].filter((node) =>
     node.outputs.some((output) => output !== undefined && counted.has(output)),
   );

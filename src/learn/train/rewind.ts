@@ -1,4 +1,4 @@
-import { maskedBy } from "../../core/analysis/masks.ts";
+import { maskingOfProduct } from "../../core/analysis/masks.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { type Change, definePass, noOptions, type Outcome } from "../../core/pass/pass.ts";
@@ -35,7 +35,7 @@ function restoreWeights(model: Model): Outcome {
   const misses: Miss[] = [];
   for (const [name, { tensor }] of kept) {
     const value = model.graph.value(name);
-    const parameter = value && (maskedBy(value)?.parameter ?? value);
+    const parameter = value && (maskingOfProduct(value)?.parameter ?? value);
     if (parameter?.tensor === undefined || tensor === undefined)
       misses.push(new Miss("it is no longer stored as it was when its weights were kept", name));
     else if (!sameDims(parameter.tensor.dims, tensor.dims))

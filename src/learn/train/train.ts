@@ -1,7 +1,7 @@
 /** Training as a pass. Masks, fake quantization and a teacher are nodes of the graph, so they need no code here. */
 import type * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
-import { maskedAt, plainName } from "../../core/analysis/masks.ts";
+import { maskingOf, plainName } from "../../core/analysis/masks.ts";
 import type { Selection } from "../../core/analysis/selection.ts";
 import { joinList, Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -104,7 +104,7 @@ const keptChanges = (model: Model, step: number): Outcome["changes"] =>
 
 async function maskChanges(weights: readonly Value[]): Promise<Outcome["changes"]> {
   const changes: Outcome["changes"][number][] = [];
-  for (const { parameter: at, mask } of weights.flatMap((weight) => maskedAt(weight) ?? [])) {
+  for (const { parameter: at, mask } of weights.flatMap((weight) => maskingOf(weight) ?? [])) {
     const entries = toFloats(await stored(mask).read());
     const remaining = entries.filter((entry: number) => entry !== 0).length.toLocaleString("en-US");
     const counts = `${remaining} of ${entries.length.toLocaleString("en-US")} left`;
@@ -140,7 +140,7 @@ export async function unmaskedZeros(model: Model, selection: Selection): Promise
     const value = model.graph.value(name);
     const tensor = value?.tensor;
     if (value === undefined || tensor === undefined || value.role?.kind === "tied") continue;
-    if (tensor.dims.filter((size) => size > 1).length < 2 || maskedAt(value) !== undefined) continue;
+    if (tensor.dims.filter((size) => size > 1).length < 2 || maskingOf(value) !== undefined) continue;
     const numbers = toFloat64(await tensor.read());
     const nonzeros = numbers.filter((number) => number !== 0);
     const zeroCount = numbers.length - nonzeros.length;

@@ -1,5 +1,5 @@
 /** The state of a training, which can be stored and restored bit by bit. */
-import { maskedAt } from "../../core/analysis/masks.ts";
+import { maskingOf } from "../../core/analysis/masks.ts";
 import type { Unit } from "../../core/estimate.ts";
 import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
@@ -31,7 +31,7 @@ export async function startTraining(
   // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
   const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
   const pruned = gradual === undefined ? [] : prunedWeights(model, { ...plan, gradual }).weights;
-  const masked = pruned.flatMap((weight) => maskedAt(weight) ?? []);
+  const masked = pruned.flatMap((weight) => maskingOf(weight) ?? []);
   const step = await stepOf(model, example, { ...plan, carry, masks: masked.map(({ mask }) => mask.name) }, context);
   const { parameters, states, masks } = step;
   const arrays = [...parameters, ...states].map(({ values }) => values);

@@ -6,7 +6,7 @@
  *      h = Gemm(x, fc1.weight, …)                         h = Gemm(x, fc1.weight, …)
  * The product has the old name, so all readers see the masked weight, and gradients pass through the mask.
  */
-import { type Masked, maskedAt } from "../../core/analysis/masks.ts";
+import { type Masking, maskingOf } from "../../core/analysis/masks.ts";
 import { PithError } from "../../core/errors.ts";
 import { emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -21,7 +21,7 @@ import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import { raiseOpset } from "./raise-opset.ts";
 
 /** Folds a mask into its parameter; removes the mask if nothing else reads it. */
-export async function foldMask(model: Model, masked: Masked): Promise<Value> {
+export async function foldMask(model: Model, masked: Masking): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
   const folded = await deferred(floatOf(parameter), stored(parameter).dims, maskedReader(masked));
@@ -36,7 +36,7 @@ export async function foldMask(model: Model, masked: Masked): Promise<Value> {
 }
 
 /** Returns a reader of the masked parameter that does not depend on later changes of the graph. */
-export function maskedReader({ parameter, mask }: Masked): () => Promise<Dense> {
+export function maskedReader({ parameter, mask }: Masking): () => Promise<Dense> {
   const [tensor, type, kept] = [stored(parameter), floatOf(parameter), stored(mask)];
   return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await kept.read()));
 }
@@ -86,11 +86,11 @@ export function stored(value: Value): Tensor {
 }
 
 /** Adds or replaces a parameter's mask. It is held as one byte per entry; floats are made on reading. */
-export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masked> {
+export async function setMask(model: Model, parameter: Value, mask: Mask): Promise<Masking> {
   const { dims } = stored(parameter);
   const type = floatOf(parameter);
   const tensor = await deferred(type, dims, async () => fromNumbers(type, dims, mask));
-  const present = maskedAt(parameter);
+  const present = maskingOf(parameter);
   if (present !== undefined) {
     present.mask.tensor = tensor;
     return present;
@@ -109,7 +109,7 @@ export async function setMask(model: Model, parameter: Value, mask: Mask): Promi
   product.type = { type, dims };
   for (const { node, input } of readers) node.graph.setInput(node, input, product);
   if (isOutput) graph.setOutputs(graph.outputs.map((output) => (output === parameter ? product : output)));
-  const masked = maskedAt(parameter);
+  const masked = maskingOf(parameter);
   if (masked === undefined) throw new Error("internal: the mask was not found again");
   return masked;
 }

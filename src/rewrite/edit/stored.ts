@@ -1,5 +1,5 @@
 /** Reads values that depend only on stored tensors, in one session per request. Weights are requested one at a time to save memory. */
-import { maskedAt, maskedBy } from "../../core/analysis/masks.ts";
+import { maskingOf, maskingOfProduct } from "../../core/analysis/masks.ts";
 import type { Engine } from "../../core/engine/index.ts";
 import { PithError } from "../../core/errors.ts";
 import { extract } from "../../core/graph/extract.ts";
@@ -14,7 +14,7 @@ import { maskedReader, stored } from "./mask.ts";
 export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
   const { tensor } = value;
   if (tensor !== undefined) return () => tensor.read();
-  const masked = maskedBy(value);
+  const masked = maskingOfProduct(value);
   if (masked === undefined || !sameDims(stored(masked.parameter).dims, stored(masked.mask).dims)) return undefined;
   return maskedReader(masked);
 }
@@ -87,7 +87,7 @@ export async function zeroShare(learned: Iterable<Value>): Promise<number | unde
   if (values.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0) > maxCountedBytes) return undefined;
   const readers = values.map((value) =>
     value.tensor !== undefined && isFloat(value.tensor.type)
-      ? storedReader(maskedAt(value)?.product ?? value)
+      ? storedReader(maskingOf(value)?.product ?? value)
       : undefined,
   );
   let [zeros, all] = [0, 0];

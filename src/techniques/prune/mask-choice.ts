@@ -1,5 +1,5 @@
 import type { Layer } from "../../core/analysis/layers.ts";
-import { maskedAt } from "../../core/analysis/masks.ts";
+import { maskingOf } from "../../core/analysis/masks.ts";
 import { Miss } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -73,7 +73,7 @@ async function isAnyChanged(chosen: readonly MaskChoice[], tensors: ReadonlyMap<
   for (const { target, before, after } of chosen.toSorted((a, b) => a.before - b.before)) {
     if (before === after) continue;
     const { parameter } = target;
-    if (maskedAt(parameter) !== undefined) return true;
+    if (maskingOf(parameter) !== undefined) return true;
     const tensor = tensors.get(parameter);
     if (tensor === undefined || !haveSameNumbers(await tensor.read(), await stored(parameter).read())) return true;
   }

@@ -1,5 +1,5 @@
 /** Reads the entries of a parameter in the order in which they are pruned, and its present mask. */
-import { maskedAt, plainName } from "../../core/analysis/masks.ts";
+import { maskingOf, plainName } from "../../core/analysis/masks.ts";
 import { brokenNumbers, weightStorage } from "../../core/analysis/weight.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -28,7 +28,7 @@ export async function readMask(parameter: Value): Promise<Mask> {
 
 /** Returns a function that reads the present mask even after changes, or undefined without one. */
 function maskReader(parameter: Value): () => Promise<Mask | undefined> {
-  const tensor = maskedAt(parameter)?.mask.tensor;
+  const tensor = maskingOf(parameter)?.mask.tensor;
   if (tensor === undefined) return async () => undefined;
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }

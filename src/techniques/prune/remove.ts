@@ -1,7 +1,7 @@
 import * as v from "valibot";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers as layersOf } from "../../core/analysis/layers.ts";
-import { allMasked, type Masked, maskedAt } from "../../core/analysis/masks.ts";
+import { allMaskings, type Masking, maskingOf } from "../../core/analysis/masks.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { definePass, type Outcome, type Pass, parseOptions } from "../../core/pass/pass.ts";
@@ -53,10 +53,10 @@ export function isPruned(model: Model, options: ParameterSelection = {}): boolea
   return selectMasked(model, options).length > 0;
 }
 
-function selectMasked(model: Model, options: ParameterSelection): readonly Masked[] {
+function selectMasked(model: Model, options: ParameterSelection): readonly Masking[] {
   const { layers, except, parameter } = options;
-  if (layers === undefined && except === undefined && parameter === undefined) return allMasked(model.graph);
-  return selectAllParameters(model, options).flatMap((target) => maskedAt(target.parameter) ?? []);
+  if (layers === undefined && except === undefined && parameter === undefined) return allMaskings(model.graph);
+  return selectAllParameters(model, options).flatMap((target) => maskingOf(target.parameter) ?? []);
 }
 
 function place({ layers, parameter }: ParameterSelection): string {

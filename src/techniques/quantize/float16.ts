@@ -10,7 +10,7 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers } from "../../core/analysis/layers.ts";
-import { maskedAt } from "../../core/analysis/masks.ts";
+import { maskingOf } from "../../core/analysis/masks.ts";
 import { noLayers } from "../../core/analysis/no-layers.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { selectLayers } from "../../core/analysis/selection.ts";
@@ -91,7 +91,7 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   const unfit = whyUnfit(toFloats(await tensor.read()), type);
   if (unfit !== undefined) return `it ${unfit}`;
   raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
-  const masked = maskedAt(value);
+  const masked = maskingOf(value);
   const source = masked === undefined ? tensor : ((await foldMask(model, masked)).tensor ?? tensor);
   const [before] = graph.nodes();
   const emit = emitter(graph, {

@@ -21,7 +21,7 @@
  */
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { allLayers, type Layer } from "../../core/analysis/layers.ts";
-import { maskedAt } from "../../core/analysis/masks.ts";
+import { maskingOf } from "../../core/analysis/masks.ts";
 import { leavesOut, selectLayers } from "../../core/analysis/selection.ts";
 import { Miss } from "../../core/errors.ts";
 import { emitter } from "../../core/graph/emit.ts";
@@ -50,7 +50,7 @@ export async function quantizeToHalfArithmetic(
 ): Promise<Outcome> {
   await storeConstants(model, {}, context);
   for (const value of [...model.graph.values()]) {
-    const masked = value.tensor === undefined ? undefined : maskedAt(value);
+    const masked = value.tensor === undefined ? undefined : maskingOf(value);
     if (masked !== undefined) await foldMask(model, masked);
   }
   raiseOpset(model, castOpset);

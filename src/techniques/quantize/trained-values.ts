@@ -8,7 +8,7 @@
  */
 import { infer } from "../../core/analysis/infer.ts";
 import { allLayers, isInside, type Layer } from "../../core/analysis/layers.ts";
-import { maskedBy, plainName } from "../../core/analysis/masks.ts";
+import { maskingOfProduct, plainName } from "../../core/analysis/masks.ts";
 import { parametersOf } from "../../core/analysis/parameters.ts";
 import { type Emit, emitInto } from "../../core/graph/emit.ts";
 import type { Value } from "../../core/graph/graph.ts";
@@ -214,7 +214,7 @@ function trainable(model: Model): readonly Layer[] {
     ({ role, weight, effective }) =>
       role.kind !== "lookup" &&
       weight.tensor?.type === "float32" &&
-      (effective === weight || maskedBy(effective)?.parameter === weight) &&
+      (effective === weight || maskingOfProduct(effective)?.parameter === weight) &&
       all.every((other) => other.weight !== weight || (other.effective === effective && !isInside(other))),
   );
 }
@@ -247,7 +247,7 @@ async function startFrom(
       return quantized + farthest * step * Math.tanh(((before[at] ?? 0) - quantized) / step);
     });
     weight.tensor = inMemory(float32(dims, values));
-    if (effective === weight && before.includes(0) && maskedBy(effective) === undefined)
+    if (effective === weight && before.includes(0) && maskingOfProduct(effective) === undefined)
       await setMask(
         trial,
         weight,

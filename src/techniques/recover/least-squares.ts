@@ -10,7 +10,7 @@
 import { biased } from "../../core/analysis/biased.ts";
 import { type Inference, infer } from "../../core/analysis/infer.ts";
 import { type Layer, layers } from "../../core/analysis/layers.ts";
-import { maskedAt } from "../../core/analysis/masks.ts";
+import { maskingOf } from "../../core/analysis/masks.ts";
 import { requireWeight, weightMatrices, weightNeeds, weightNumbers, weightShape } from "../../core/analysis/weight.ts";
 import type { Engine } from "../../core/engine/engine.ts";
 import { engineMultiply } from "../../core/engine/multiply.ts";
@@ -165,7 +165,7 @@ async function linearLayer(
 async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): Promise<void> {
   const before = await weight.tensor?.read();
   if (before === undefined || !isFloat(before.type)) return;
-  const mask = maskedAt(weight)?.mask.tensor;
+  const mask = maskingOf(weight)?.mask.tensor;
   const shown = mask === undefined ? undefined : toFloat64(await mask.read());
   const hidden = toFloat64(before);
   const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, at) =>

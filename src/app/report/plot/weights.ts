@@ -1,7 +1,7 @@
 /** Compact data that shows which entries pruning by magnitude removes, for any amount. Counts are exact; a table has 21 amounts per channel. */
 import type { Inference } from "../../../core/analysis/infer.ts";
 import type { Layer } from "../../../core/analysis/layers.ts";
-import { maskedAt } from "../../../core/analysis/masks.ts";
+import { maskingOf } from "../../../core/analysis/masks.ts";
 import { storedOutputAxis } from "../../../core/analysis/stored-root.ts";
 import { brokenNumbers, weightStorage } from "../../../core/analysis/weight.ts";
 import { asPithError, Miss } from "../../../core/errors.ts";
@@ -36,7 +36,7 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   if (weightStorage(layer) === "quantized") return dequantizedPicture(model, layer);
   const dense = await tensor.read();
   const values = dense.type === "float64" ? toFloat64(dense) : toFloat32(dense);
-  const masked = maskedAt(layer.weight)?.mask.tensor;
+  const masked = maskingOf(layer.weight)?.mask.tensor;
   const mask = masked === undefined ? undefined : toFloat32(await masked.read());
   const broken = brokenNumbers(values);
   if (broken !== undefined) return new Miss(`it ${broken}`);
