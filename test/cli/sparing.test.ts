@@ -1,13 +1,11 @@
 /** Layers that keep more bits where a result would be refused, and bits chosen for the size of a file. */
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderFile } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { save } from "../../src/core/onnx/index.ts";
-import { writeVocabulary } from "../folder/small-vocabulary.ts";
-import { decoder, outliers, withOutliers } from "../outliers.ts";
+import { outliers } from "../outliers.ts";
 import { given } from "./model-folders.ts";
 import { json, pith } from "./run.ts";
 import { hidden, smallModels } from "./small-models.ts";
@@ -83,36 +81,6 @@ describe("a layer that rounding ruins", () => {
       /^model_quantized\.onnx meets the check only with 1 layer at higher precision than its dtype: fc2: kept in float/m,
     );
     expect(readdirSync(join(folder, "printed", "onnx"))).toContain("model_quantized.onnx");
-  });
-
-  test("is spared by `compress` of a folder, too, where what is repaired is the smallest", async () => {
-    const model = await given(folder, "compressed", withOutliers(60), "config.json");
-    const out = join(folder, "smallest");
-    const { files } = await json("compress", model, "--for", "size", "-o", out);
-    const rows = files as readonly FolderFile[];
-    expect(rows.filter(({ verdict }) => verdict === "kept")).toEqual([
-      expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: kept at 8 bits; it causes/)] }),
-    ]);
-    expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
-      /^model_bnb4\.onnx meets the check only with .* fc2: kept at 8 bits; it causes/m,
-    );
-  });
-});
-
-test("of a folder that continues texts, what loses their tokens is repaired, and refused with --no-spare", async () => {
-  const model = await given(folder, "decoder", decoder);
-  await writeVocabulary(model);
-  writeFileSync(join(model, "config.json"), "{}");
-  writeFileSync(at("lines.txt"), "red greens a b\nblue reds\ngrey\n");
-  const line = ["quantize", model, "--dtype", "q8", "--text", at("lines.txt"), "-o", join(folder, "decoder.web")];
-  const { code, out, err } = await pith(...line);
-  expect(code, err).toBe(0);
-  expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
-  expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: kept in float; /m);
-  const refused = await pith(...line, "--no-spare");
-  expect(refused).toMatchObject({
-    code: 1,
-    out: expect.stringMatching(/refused: model_quantized\.onnx: Only \d+ of 72 generated tokens equal/),
   });
 });
 

@@ -1,12 +1,11 @@
 /** What an author wrote into a folder survives every run into it; what Pith wrote there is brought up to date. */
-import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
-import type { FolderFile, FolderOptions } from "../../src/app/folder/run.ts";
+import type { FolderOptions } from "../../src/app/folder/run.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
-import { quantize } from "../../src/techniques/quantize/index.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const network = (seed: number) =>
@@ -141,79 +140,6 @@ test("a text around the section of README.md stays, though a mark is lost", asyn
   }
 });
 
-describe("a variant", () => {
-  const refusedOf = (rows: readonly FolderFile[]) => rows.map(({ verdict, reason = "" }) => `${verdict} ${reason}`);
-  const kept = [
-    expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
-  ];
-
-  test.each(["changed since", "of somebody else"])("%s stays, and its row says so", async (which) => {
-    const file = out("onnx/model_q4.onnx");
-    if (which === "changed since") await run();
-    await mkdir(out("onnx"), { recursive: true });
-    await save(network(7), file);
-    const before = await readFile(file);
-    for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
-      const { rows } = await run(options);
-      expect(refusedOf(rows)).toEqual(kept);
-      expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
-        /\. Remove it, or write to another folder\.$/,
-      );
-      expect(await readFile(file)).toEqual(before);
-      expect(await textOf(out("README.md"))).not.toContain("| q4 |");
-    }
-    await given(2);
-    expect(refusedOf((await run()).rows)).toEqual(kept);
-    expect(await readFile(file)).toEqual(before);
-    await rm(file);
-    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
-  });
-
-  test("whose weights lie alone, or were exchanged, stays", async () => {
-    await mkdir(out("onnx"), { recursive: true });
-    await writeFile(out("onnx/model_q4.onnx_data"), "by the author");
-    expect(refusedOf((await run()).rows)).toEqual(kept);
-    expect(await textOf(out("onnx/model_q4.onnx_data"))).toBe("by the author");
-    await rm(out("onnx/model_q4.onnx_data"));
-    await run({ fileBytes: 5000 });
-    const data = await readFile(out("onnx/model_q4.onnx_data"));
-    await writeFile(out("onnx/model_q4.onnx_data"), data.fill(1));
-    expect(refusedOf((await run({ fileBytes: 5000 })).rows)).toEqual(kept);
-  });
-
-  test("that is cut off is nobody's: it is made again", async () => {
-    await run();
-    await truncate(out("onnx/model_q4.onnx"), 5000);
-    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
-    await save(network(7), out("onnx/model_q4.onnx"));
-    await truncate(out("onnx/model_q4.onnx"), 5000);
-    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
-  });
-
-  test("that a process made which was killed before it recorded it is made again", async () => {
-    const real = { make: undefined };
-    await run({ ...real, dtypes: ["q8"] });
-    const record = await textOf(out("quantize_config.json"));
-    await run(real);
-    await writeFile(out("quantize_config.json"), record);
-    expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
-    // Killed while it is made anew, with other settings.
-    let meanwhile = "";
-    await run({
-      fileBytes: 1000,
-      make: async ({ out: to, dtype }) => {
-        meanwhile = await textOf(out("quantize_config.json"));
-        const other = await open(source("onnx/model.onnx"));
-        await quantize(other, { dtype });
-        await save(other, to, { fileBytes: 1000 });
-        return { bytes: 1, measured: "" };
-      },
-    });
-    await writeFile(out("quantize_config.json"), meanwhile);
-    expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
-  });
-});
-
 test("of two runs at the same time the second is refused", async () => {
   let other: unknown;
   const make: FolderOptions["make"] = async (variant) => {
@@ -225,30 +151,6 @@ test("of two runs at the same time the second is refused", async () => {
   expect(other).toMatchObject({ code: "E_FILE", message: expect.stringMatching(/^Another run is writing into "/) });
   expect((await run({ dtypes: ["q4"], make })).rows).toMatchObject([{ verdict: "kept" }]);
   expect((await readdir(out("."))).filter((name) => name.startsWith("."))).toEqual([]);
-});
-
-describe("the original", () => {
-  test("follows the source; a copy that is cut off is written again", async () => {
-    await run();
-    await given(2);
-    await run();
-    expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
-    await truncate(out("onnx/model.onnx"), 5000);
-    await run();
-    expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
-  });
-
-  test("is not written over another model: nothing is", async () => {
-    await mkdir(out("onnx"), { recursive: true });
-    await save(network(7), out("onnx/model.onnx"));
-    const before = await readFile(out("onnx/model.onnx"));
-    await expect(run()).rejects.toMatchObject({
-      code: "E_OPTION",
-      message: expect.stringContaining("Pith did not write it"),
-    });
-    expect(await readFile(out("onnx/model.onnx"))).toEqual(before);
-    await expect(textOf(out("README.md"))).rejects.toThrow();
-  });
 });
 
 test("a folder that has files of the same name as Pith's records, and no JSON, is refused before anything is written", async () => {

@@ -1,8 +1,7 @@
 /** Models of a folder searched over all techniques: where the results lie, which are kept, and what becomes of the originals. */
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { ModulePaths } from "../../src/app/folder/end-to-end.ts";
 import type { Loader } from "../../src/app/folder/loader.ts";
 import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import type { FolderOptions, Found } from "../../src/app/folder/run.ts";
@@ -102,38 +101,6 @@ describe("of one model", () => {
     expect(Object.keys(files)).toEqual(["onnx/model_q4.onnx"]);
   });
 
-  test("where nothing is found the dtypes are left, and the reason is told", async () => {
-    const rows = await compress({ search: searching({}).search });
-    expect(keptOf(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
-    expect(rows.at(-1)).toMatchObject({
-      dtype: "searched",
-      verdict: "refused",
-      reason: "No variant is smaller than the original.",
-    });
-  });
-
-  test("the same run again searches nothing and keeps the result; one with other settings, or of another model, searches again", async () => {
-    await compress({ search: searching({ model: [[4, 0.2]] }).search });
-    const same = searching({});
-    expect(keptOf(await compress({ search: same.search }))).toEqual([["onnx/model.onnx", "searched"]]);
-    expect(same.searched).toEqual([]);
-    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("4.onnx"));
-    const longer = searching({ model: [[3, 0.2]] }, { steps: 20 });
-    await compress({ search: longer.search });
-    expect(longer.searched).toEqual([["model", 1]]);
-    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("3.onnx"));
-    await save(network(64, 9), at("model", "onnx", "model.onnx"));
-    await compress({ search: searching({}, { steps: 20 }).search });
-    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("model", "onnx", "model.onnx"));
-  });
-
-  test("a result without a record, as a process that is killed leaves it, gives way to the original; so does one of which this run knows nothing", async () => {
-    await compress({ search: searching({ model: [[4, 0.2]] }).search });
-    await rm(at("4.onnx"));
-    await compress();
-    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("model", "onnx", "model.onnx"));
-  });
-
   test("a result that an author has changed is no original, and stays", async () => {
     const { search } = searching({ model: [[4, 0.2]] });
     await compress({ search });
@@ -177,62 +144,5 @@ describe("of one model", () => {
     expect(searched).toEqual([]);
     expect(said).toContain("search");
     expect(await contents("model", "onnx", "model.onnx")).toBe(before);
-  });
-});
-
-describe("of several", () => {
-  beforeEach(() => modules("encoder_model", "decoder_model_merged"));
-  const fronts: Fronts = {
-    encoder_model: [
-      [4, 0.9],
-      [8, 0.8],
-    ],
-    decoder_model_merged: [
-      [4, 0.9],
-      [5, 0.2],
-      [6, 0.1],
-    ],
-  };
-  const widthsOf = (paths: readonly ModulePaths[]): Promise<readonly number[]> =>
-    Promise.all(paths.map(async ({ result }) => (await readFile(result)).length));
-
-  test("each gets its share of the time, and all that are smallest are kept if they hold together", async () => {
-    const { search, searched } = searching(fronts);
-    const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 100 });
-    expect(keptOf(await compress({ search, together }))).toEqual([
-      ["onnx/decoder_model_merged.onnx", "searched"],
-      ["onnx/encoder_model.onnx", "searched"],
-    ]);
-    expect(searched).toEqual([
-      ["decoder_model_merged", 0.5],
-      ["encoder_model", 0.5],
-    ]);
-  });
-
-  test("while they do not hold together, the one steps up its front that adds the fewest bytes for what it loses less", async () => {
-    const tried: (readonly number[])[] = [];
-    const together: FolderOptions["together"] = async (paths) => {
-      if (paths.some(({ result }) => /_q/.test(result))) return { tokens: 100, same: 100 };
-      tried.push(await widthsOf(paths));
-      return { tokens: 100, same: tried.length < 4 ? 1 : 100 };
-    };
-    const rows = await compress({ search: searching(fronts).search, together });
-    expect(keptOf(rows).map(([, dtype]) => dtype)).toEqual(["searched", "searched"]);
-    const sizes = new Map<number, number>();
-    for (const width of [4, 5, 6, 8]) sizes.set(width, (await readFile(at(`${width}.onnx`))).length);
-    const of = (...widths: readonly number[]) => widths.map((width) => sizes.get(width));
-    expect(tried).toEqual([of(4, 4), of(5, 4), of(6, 4), of(6, 8)]);
-    expect(await contents("out", "onnx", "encoder_model.onnx")).toBe(await contents("8.onnx"));
-  });
-
-  test("what never holds together is left out, and the originals and dtypes are left", async () => {
-    const together: FolderOptions["together"] = (paths) =>
-      Promise.resolve({ tokens: 100, same: paths.every(({ result }) => /_q/.test(result)) ? 100 : 1 });
-    const rows = await compress({ search: searching(fronts).search, together });
-    expect(
-      rows.filter(({ dtype, verdict }) => dtype === "searched" && verdict === "kept").map(({ file }) => file),
-    ).toEqual([]);
-    for (const base of ["encoder_model", "decoder_model_merged"])
-      expect(await contents("out", "onnx", `${base}.onnx`)).toBe(await contents("model", "onnx", `${base}.onnx`));
   });
 });

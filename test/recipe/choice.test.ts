@@ -2,7 +2,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { choiceSentence } from "../../src/app/report/choice.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
-import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
@@ -10,9 +9,7 @@ import { memory, take } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
 import { recipeName } from "../../src/judge/recipe/names.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
-import { markOf } from "../../src/judge/record/verdict.ts";
 import { divide } from "../../src/judge/run/holdout.ts";
-import { refusal } from "../../src/judge/run/refusal.ts";
 import { compress, runRecipe } from "../../src/judge/run/run.ts";
 import type { RunTarget } from "../../src/runtime/run/run-target.ts";
 import { task, trained } from "./blobs.ts";
@@ -56,47 +53,7 @@ describe("of several candidates", () => {
     expect((await compress(net, candidates, task, { ...options, front: false })).others).toEqual([]);
   });
 
-  test("the smallest is passed over if it missed the goal on the samples of a search and on all samples together", async () => {
-    const [large = expect.fail(), small = expect.fail()] = [8, 4].map((bits) => ({
-      name: `${bits} bits`,
-      recipe: recipe({ quantize: { scheme: "weights", bits, weights: "palette" } }),
-    }));
-    const missed = { ...small, searched: { drop: 0.9, samples: 800 } };
-    const choiceOf = async (...given: readonly (typeof small)[]) => {
-      const { run } = await compress(net, given, task, { ...quick, choice: false, goal: { maxDrop: 0.3 } });
-      return { choice: run.choice, chosen: run.chosen, mark: run.variants.map((one) => markOf(one, run.goal)) };
-    };
-    expect(await choiceOf(large, small)).toEqual({ choice: { place: 1, by: "usual" }, chosen: 1, mark: ["✓", "✓"] });
-    expect(await choiceOf(large, missed)).toEqual({ choice: { place: 0, by: "only" }, chosen: 0, mark: ["✓", "?"] });
-    // Without another candidate it is kept, and the report says that it missed.
-    expect(await choiceOf(missed)).toMatchObject({ chosen: 0, mark: ["?"] });
-  });
-
-  test("outputs that depend on the batch are reported for the kept candidate, with its name, and not for others", async () => {
-    const candidates = (["dynamic", "weights"] as const).map((scheme) => ({
-      name: `int8 ${scheme}`,
-      recipe: recipe({ quantize: { scheme } }),
-    }));
-    const [dynamic = expect.fail(), weights = expect.fail()] = candidates;
-    const reported = async (...given: typeof candidates) => {
-      const texts: string[] = [];
-      const context = { log: ({ id, text }: { id: string; text: string }) => id === "batch" && texts.push(text) };
-      const { run } = await compress(net, given, task, { ...quick, goal: { maxDrop: 0.5 } }, context);
-      return { texts, kept: run.variants[run.chosen ?? -1]?.name };
-    };
-    expect((await reported(dynamic)).texts).toEqual([
-      expect.stringMatching(/^int8 dynamic: The outputs depend on the batch: for 16 samples of a batch of 64 and/),
-    ]);
-    expect(await reported(weights)).toEqual({ texts: [], kept: "int8 weights" });
-    const { texts, kept } = await reported(dynamic, weights);
-    expect(texts).toHaveLength(kept === "int8 dynamic" ? 1 : 0);
-  });
-
   describe("the same is kept, however busy the machine:", () => {
-    const candidates = [0.1, 0.12].map((amount, place) => ({
-      name: place === 0 ? "larger" : "smaller",
-      recipe: recipe({ prune: { structured: true, importance: "magnitude", roundTo: 1, layers: "fc1", amount } }),
-    }));
     interface Times {
       readonly median: number;
       readonly low?: number;
@@ -121,34 +78,6 @@ describe("of several candidates", () => {
         threads: 1,
       }),
     });
-    const chosenOn = async (target: RunTarget) => {
-      const { run } = await compress(net, candidates, task, { targets: [target], goal: { maxDrop: 0.5 } });
-      return {
-        choice: run.choice,
-        sentence: choiceSentence(run),
-        busy: run.warnings.filter((text) => text.includes("busy")),
-      };
-    };
-
-    test("by speed, or processor time", async () => {
-      const quiet = timed({ median: 1, work: 1 }, { median: 0.3, work: 0.3 }, { median: 1.2, work: 1.2 });
-      const busy = timed(
-        { median: 9, low: 1, high: 90, work: 1.2 },
-        { median: 40, low: 0.3, high: 60, work: 0.4 },
-        { median: 2, low: 1, high: 90, work: 1.5 },
-      );
-      const { choice, sentence, busy: none } = await chosenOn(quiet);
-      expect(none).toEqual([]);
-      expect(choice).toEqual({ place: 0, by: "usual", over: 1 });
-      expect(sentence).toMatch(/ smaller is smaller \(.*\) and 0\.83 × as fast: --for size keeps it\. /);
-      const beside = await chosenOn({ ...busy, name: "wasm" });
-      expect(beside.choice).toEqual(choice);
-      expect(beside.sentence).toContain("and takes 1.25 × the processor time: --for size keeps it.");
-      expect(beside.busy).toEqual([
-        "The machine was too busy to measure speed: some rounds of a model took twice as long as others. When it is idle, time them: pith bench original model.onnx --target wasm",
-      ]);
-    });
-
     test("no command times the models if none was kept", async () => {
       const lossy = recipe({ prune: { structured: true, amount: 0.5 } });
       const busy = timed({ median: 9, low: 1, high: 90 }, { median: 2, low: 1, high: 90 });
@@ -161,45 +90,6 @@ describe("of several candidates", () => {
         "The machine was too busy to measure speed: some rounds of a model took twice as long as others.",
       ]);
     });
-
-    test("and by size where that cannot be read, or nothing is timed", async () => {
-      const busy = timed(
-        { median: 9, low: 1, high: 90 },
-        { median: 0.1, low: 0.1, high: 0.2 },
-        { median: 50, high: 90 },
-      );
-      const latency = () => Promise.reject(new PithError("E_UNSUPPORTED", "Nothing is timed here."));
-      for (const target of [busy, { ...busy, latency }]) {
-        const { choice, sentence } = await chosenOn(target);
-        expect(choice).toEqual({ place: 1, by: "usual" });
-        expect(sentence).toContain(
-          `smaller is the smallest of 2 variants that is within the goal${target === busy ? "" : "; speed was not measured"}.`,
-        );
-      }
-    });
-  });
-
-  test("one that fails, grows, or lost the function is refused with its reason, and the others go on", async () => {
-    const named = (...steps: readonly object[]) => {
-      const one = recipe(...steps);
-      return { name: recipeName(one), recipe: one };
-    };
-    const candidates = [
-      named({ factorize: { layers: "nothing*", rank: 2 } }),
-      named({ train: { epochs: 1 } }),
-      named({ prune: { structured: true, amount: 0.95 } }),
-      named({ quantize: { scheme: "weights" } }),
-    ];
-    const { run } = await compress(net, candidates, task, { rounds: 1 });
-    expect(run.latency?.models.map((one) => one !== undefined)).toEqual([true, false, true, true, true]);
-    expect(run.chosen).toBe(3);
-    expect(run.variants.map(({ refused }) => refused)).toEqual([
-      expect.stringContaining("nothing*"),
-      "it is not smaller than the original",
-      undefined,
-      undefined,
-    ]);
-    expect(run.variants.map(({ verdict }) => verdict?.met)).toEqual([undefined, true, false, true]);
   });
 
   test("none may be good enough: nothing is kept", async () => {
@@ -250,42 +140,10 @@ graph (input: float32[batch, 64]) -> (logits: float32[batch, 2]) {
     });
   }
 
-  const { validation, test: tested } = divide(count, seed, false) ?? {
-    validation: new Uint32Array(),
-    test: new Uint32Array(),
-  };
+  const { test: tested } = divide(count, seed, false) ?? { test: new Uint32Array() };
   const options = { ...quick, goal: { maxDrop: 0.05 } };
   const run = (test: Dataset, more: object = {}) =>
     compress(reliant, candidates, { test, metric: accuracy() }, { ...options, ...more }, { seed });
-
-  test("what they chose is not kept where the others say no, which is said", async () => {
-    const { run: record, result } = await run(relying(tested));
-    expect([record.chosen, record.missed, result]).toEqual([undefined, 0, undefined]);
-    expect(record.data).toMatchObject({ validation: 100, test: { count } });
-    expect(record.variants[0]?.validation).toMatchObject({ comparison: { difference: { value: 0, count: 100 } } });
-    expect(record.variants[0]?.comparison?.difference).toMatchObject({ value: -0.1, count: 200 });
-    expect(refusal(record)).toMatchObject({
-      code: "E_ACCURACY_LOST",
-      message: expect.stringMatching(
-        /^First was chosen on 100 validation samples; on the 200 test samples accuracy went from .*: −10\.0 points .*; 5\.0 points allowed/,
-      ),
-    });
-    const forced = await run(relying(tested), { force: true });
-    expect([forced.run.chosen, forced.run.missed]).toEqual([0, undefined]);
-  });
-
-  test("what they would not have chosen is kept where nothing else is better and the others let it pass", async () => {
-    const { run: record } = await run(relying(validation));
-    expect(record.variants[0]?.validation).toMatchObject({
-      verdict: { met: false, drop: { value: expect.closeTo(0.1) } },
-    });
-    expect(record.variants[0]?.comparison?.difference.value).toBe(0);
-    expect([record.chosen, record.missed]).toEqual([0, undefined]);
-    expect(record.choice).toEqual({ place: 0, by: "loss" });
-    expect(choiceSentence(record)).toBe(
-      "first is the one that lost least, because none is within the goal on the validation samples. 100 validation samples chose it among 2 variants, and the test samples evaluated it.",
-    );
-  });
 
   test("are none of a single recipe, nor where there are too few: then the same samples do both, which is said", async () => {
     const data = relying(new Uint32Array());

@@ -1,14 +1,12 @@
 /** What was run or measured once is not run again: in a run, and from one run to the next. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, sep } from "node:path";
 import * as v from "valibot";
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { PithError } from "../../src/core/errors.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { modulePath } from "../../src/core/pass/modules.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
-import { accuracy, crossEntropy } from "../../src/judge/index.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 import { compress } from "../../src/judge/run/run.ts";
 import { prune } from "../../src/techniques/prune/index.ts";
@@ -96,148 +94,10 @@ test("a step may name a model, which its record has by digest", async () => {
 });
 
 describe("from one run to the next", () => {
-  const compressed = (metric = accuracy(), more: object = {}) =>
-    compress(
-      net,
-      [candidate(0.1, 0.2), candidate(0.3)],
-      { ...task, metric },
-      { ...options, resumeFolder: folder, ...more },
-    );
-
-  test("another metric shares all steps", async () => {
-    const first = await compressed();
-    expect(ran).toEqual([0.1, 0.2, 0.3]);
-    const second = await compressed(crossEntropy());
-    expect(ran).toEqual([0.1, 0.2, 0.3]);
-    const digests = ({ run }: typeof first) => run.variants.map(({ result }) => result?.sha256);
-    expect(digests(second)).toEqual(digests(first));
-    expect(second.run.metric.name).not.toBe(first.run.metric.name);
-  });
-
-  test("what is removed, or damaged, is made again", async () => {
-    const first = await compressed();
-    const [removed = "", damaged = ""] = readdirSync(folder).filter((name) => name.endsWith(".onnx"));
-    rmSync(join(folder, removed));
-    writeFileSync(join(folder, damaged), readFileSync(join(folder, damaged)).subarray(0, 1000));
-    const second = await compressed();
-    expect(ran.length).toBeGreaterThan(3);
-    const digests = ({ run }: typeof first) => run.variants.map(({ result }) => result?.sha256);
-    expect(digests(second)).toEqual(digests(first));
-  });
-
-  test("no more is kept than may be; what was removed is made again, with the same bytes", async () => {
-    const bytes = () => readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
-    const all = await compressed();
-    const resumeBytes = Math.round(bytes() / 2);
-    await compressed(accuracy(), { resumeBytes });
-    expect(bytes()).toBeLessThanOrEqual(resumeBytes);
-    expect(ran).toEqual([0.1, 0.2, 0.3]);
-    const again = await compressed();
-    expect(ran.length).toBeGreaterThan(3);
-    expect(ran.length).toBeLessThan(6);
-    const digests = ({ run }: typeof all) => run.variants.map(({ result }) => result?.sha256);
-    expect(digests(again)).toEqual(digests(all));
-  });
-
-  test("the steps of one recipe keep the bound while they run", async () => {
-    const most: number[] = [];
-    const look = definePass({
-      id: "look",
-      summary: "count the models that are kept, and prune",
-      options: v.object({ amount: v.number() }),
-      async run(model, { amount }, context) {
-        most.push(readdirSync(folder).filter((name) => name.endsWith(".onnx")).length);
-        return prune(model, { amount }, context);
-      },
-    });
-    const amounts = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6];
-    const recipe = recipeFrom({ steps: amounts.map((amount) => ({ look: { amount } })) }, "recipe", [look]);
-    const run = (resumeBytes: number | undefined) =>
-      compress(net, [{ name: "one", recipe }], task, { ...options, passes: [look], resumeFolder: folder, resumeBytes });
-    const bounded = await run(1);
-    // The one that a step begins with.
-    expect(most).toEqual([0, 1, 1, 1, 1, 1]);
-    expect(readdirSync(folder)).toEqual([]);
-    expect((await run(undefined)).result?.bytes).toEqual(bounded.result?.bytes);
-  });
-
   test("a dry run shares none", async () => {
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { dryRun: true });
     await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder });
     expect(ran).toEqual([0.3, 0.3]);
-  });
-
-  test("a file that a step reads is known by what is in it", async () => {
-    const file = join(folder, "amount.txt");
-    const reading = definePass({
-      id: "reading",
-      summary: "prune as much as a file says",
-      options: v.object({ from: v.string() }),
-      command: { suffix: () => "", examples: [], reads: ["from"] },
-      async run(model, { from }, context) {
-        ran.push(Number(readFileSync(from, "utf8")));
-        return prune(model, { amount: ran.at(-1) }, context);
-      },
-    });
-    const recipe = recipeFrom({ steps: [{ reading: { from: file } }] }, "recipe", [reading]);
-    for (const amount of [0.1, 0.1, 0.2]) {
-      writeFileSync(file, String(amount));
-      await compress(net, [{ name: "one", recipe }], task, { ...options, passes: [reading], resumeFolder: folder });
-    }
-    expect(ran).toEqual([0.1, 0.2]);
-  });
-
-  test("a module that an option names is known by what is in it, wherever it lies", async () => {
-    const own = definePass({
-      id: "own",
-      summary: "prune as much as a module says, and count that",
-      options: v.object({ amount: v.union([v.number(), modulePath("is a number")]) }),
-      async run(model, { amount }, context) {
-        ran.push(Number(amount));
-        return prune(model, { amount: Number(amount) }, context);
-      },
-    });
-    const runs = [];
-    for (const [name, amount] of [
-      ["a", 0.1],
-      ["b", 0.1],
-      ["c", 0.2],
-    ] as const) {
-      const file = join(folder, `${name}.mjs`);
-      writeFileSync(file, `export default ${amount};\n`);
-      const recipe = recipeFrom({ steps: [{ own: { amount: file } }] }, "recipe", [own]);
-      const { run } = await compress(net, [{ name: "one", recipe }], task, {
-        ...options,
-        passes: [own],
-        resumeFolder: folder,
-      });
-      expect(run.variants[0]?.steps[0]?.options).toEqual({ amount: file });
-      runs.push(run.variants[0]?.result?.sha256);
-    }
-    expect(ran).toEqual([0.1, 0.2]);
-    expect(runs[1]).toBe(runs[0]);
-    const records = readdirSync(folder).filter((name) => name.endsWith(".json"));
-    expect(records.filter((name) => readFileSync(join(folder, name), "utf8").includes(folder))).toEqual([]);
-  });
-
-  test("a stream of a module is known by the code, wherever that lies", async () => {
-    const figures: number[] = [];
-    for (const [name, code] of [
-      ["a", ""],
-      ["b", ""],
-      ["c", "// another"],
-    ] as const) {
-      const file = join(folder, `${name}.mjs`);
-      writeFileSync(file, code);
-      const { batches } = task.test;
-      const streamed = { ...task, test: { name: file, count: undefined, batches } };
-      await compress(net, [candidate(0.1)], streamed, { ...options, resumeFolder: folder });
-      figures.push(readdirSync(folder).filter((one) => one.endsWith(".json")).length);
-    }
-    const [first = 0, moved, changed] = figures;
-    expect(moved).toBe(first);
-    expect(changed).toBeGreaterThan(first);
-    expect(ran).toEqual([0.1]);
   });
 
   test("no checkpoint is left of a training that is done", async () => {
@@ -245,42 +105,5 @@ describe("from one run to the next", () => {
     await compress(net, [{ name: "one", recipe }], task, { ...options, resumeFolder: folder });
     const files = readdirSync(folder, { recursive: true }).map(String);
     expect(files.filter((file) => file.includes(sep))).toEqual([]);
-  });
-
-  test("a training whose checkpoint is damaged starts again", async () => {
-    const recipe = recipeFrom({ steps: [{ train: { epochs: 2, batch: 64 } }] });
-    const trainedTo = (folderOf: string | undefined, signal?: AbortSignal, log?: (text: string) => void) =>
-      compress(
-        net,
-        [{ name: "one", recipe }],
-        task,
-        { ...options, ...(folderOf === undefined ? {} : { resumeFolder: folderOf }) },
-        { ...(signal && { signal }), log: ({ id, text }) => log?.(`${id} ${text}`) },
-      );
-    const stop = new AbortController();
-    const stopped = trainedTo(folder, stop.signal, (text) => {
-      if (text.startsWith("epoch")) stop.abort();
-    });
-    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
-    const [last = ""] = readdirSync(folder, { recursive: true })
-      .map(String)
-      .filter((file) => file.endsWith("last.onnx"));
-    writeFileSync(join(folder, last), readFileSync(join(folder, last)).subarray(0, 1000));
-    const [again, whole] = [await trainedTo(folder), await trainedTo(undefined)];
-    expect(again.run.variants[0]?.result?.sha256).toBe(whole.run.variants[0]?.result?.sha256);
-  });
-
-  test("another seed shares none", async () => {
-    await compressed();
-    await compress(net, [candidate(0.3)], task, { ...options, resumeFolder: folder }, { seed: 1 });
-    expect(ran).toEqual([0.1, 0.2, 0.3, 0.3]);
-  });
-
-  test("and neither does another model", async () => {
-    await compressed();
-    const other = net.clone();
-    await prune(other, { amount: 0.05 });
-    await compress(other, [candidate(0.3)], task, { ...options, resumeFolder: folder });
-    expect(ran).toEqual([0.1, 0.2, 0.3, 0.3]);
   });
 });

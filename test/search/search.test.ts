@@ -1,22 +1,14 @@
-/** The search for the smallest model that keeps a goal: what it tries, what it looks at, what it returns. */
-import { readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
 import { decode } from "fast-png";
-import { beforeAll, describe, expect, test, vi } from "vitest";
+import { beforeAll, expect, test, vi } from "vitest";
 import { createEngine } from "../../src/core/engine/index.ts";
 import type { Model } from "../../src/core/graph/model.ts";
-import { parseModel } from "../../src/core/graph/text.ts";
-import { float32, int64 } from "../../src/core/tensor/dense.ts";
-import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
 import { usualDrop } from "../../src/judge/compare/compare.ts";
-import { accuracy, agreement } from "../../src/judge/index.ts";
+import { agreement } from "../../src/judge/index.ts";
 import type { Compressed } from "../../src/judge/run/run.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";
 import { search } from "../../src/search/search.ts";
-import { outliers } from "../outliers.ts";
 import { task, trained } from "../recipe/blobs.ts";
-import { temporaryFolder } from "../temporary.ts";
 
 let net: Model;
 let found: Compressed;
@@ -122,65 +114,10 @@ test("names the candidate that the end of the time stopped", async () => {
   );
 });
 
-describe("the same seed and steps", () => {
-  test("give the same file", async () => {
-    const again = await search(net, task, quick);
-    const [first, second] = [found, again].map(({ run }) => run.search?.points.map(({ seconds: _, ...one }) => one));
-    expect(second).toEqual(first);
-    expect(again.result?.bytes).toEqual(found.result?.bytes);
-  });
-
-  test("give it whatever earlier searches have kept, and however little may be kept", async () => {
-    const resumeFolder = temporaryFolder();
-    const others = { ...quick, steps: 6, goal: { maxDrop: 0.2 }, resumeFolder };
-    await search(net, task, others);
-    const files = () =>
-      new Map(readdirSync(resumeFolder).map((name) => [name, statSync(join(resumeFolder, name)).ino] as const));
-    const before = files();
-    const [kept, bounded] = [
-      await search(net, task, { ...quick, resumeFolder }),
-      await search(net, task, { ...quick, resumeFolder: temporaryFolder(), resumeBytes: 1 }),
-    ];
-    for (const again of [kept, bounded]) expect(again.result?.bytes).toEqual(found.result?.bytes);
-    // None of it was written again.
-    const after = files();
-    for (const [name, file] of before) expect(after.get(name)).toBe(file);
-  });
-});
-
 test("finalists that are all trained keep the goal of the search where the original's answers are the truth", async () => {
   const own = { ...task, metric: agreement() };
   const options = { steps: 14, purpose: "size", rounds: 0, techniques: ["prune", "distill"] } as const;
   const { run } = await search(net, own, options);
   expect(run.variants.map(({ name }) => name)).toEqual(run.variants.map(() => expect.stringContaining("distilled")));
   expect(run.goal?.maxDrop).toBe(usualDrop(own.metric, 1));
-});
-
-test("what combinations come to depends on the goal, not on how many samples an earlier search has judged them by", async () => {
-  const pairs = (name: string, count: number) => {
-    const draw = random(1, name);
-    const data = Float32Array.from({ length: 2 * count }, () => draw.uniform());
-    const labels = Array.from({ length: count }, (_, at) => ((data[2 * at] ?? 0) > (data[2 * at + 1] ?? 0) ? 0 : 1));
-    return memory(name, {
-      features: float32([count, 2], data),
-      label: int64([count], BigInt64Array.from(labels, BigInt)),
-    });
-  };
-  const model = parseModel(outliers);
-  const samples = { calibrate: pairs("calibrate", 64), test: pairs("test", 4000), metric: accuracy() };
-  const dropsOf = async (maxDrop: number, resumeFolder?: string) => {
-    const options = { ...quick, steps: 5, techniques: ["quantize"], goal: { maxDrop }, resumeFolder };
-    const { run } = await search(model, samples, options);
-    return new Map(run.search?.points.map(({ name, drop }) => [name, drop]));
-  };
-  const [strict, loose] = [await dropsOf(0.02), await dropsOf(0.9)];
-  const resumeFolder = temporaryFolder();
-  expect(await dropsOf(0.9, resumeFolder)).toEqual(loose);
-  expect(await dropsOf(0.02, resumeFolder)).toEqual(strict);
-  const other = temporaryFolder();
-  expect(await dropsOf(0.02, other)).toEqual(strict);
-  expect(await dropsOf(0.9, other)).toEqual(loose);
-  // Codes of 8 bits lose half of the answers: that is certain on the first samples, which lose another share than all.
-  expect(strict.get("int8 dynamic")).toBeCloseTo(0.5, 1);
-  expect(strict.get("int8 dynamic")).not.toBe(loose.get("int8 weights"));
 });

@@ -1,0 +1,53 @@
+/** `pith compress -r` on several models writes the same files for any `--jobs`. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { outliers } from "../outliers.ts";
+import { filesIn } from "./compressing.ts";
+import { pith } from "./run.ts";
+import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+const models = (): string[] => ["dense", "outliers"].map((name) => at(`${name}.onnx`));
+const running = (names: readonly string[], ...more: readonly string[]): string[] => [
+  ...["compress", ...names, "--data", at("points.csv"), "-r", at("recipe.yaml"), ...more],
+];
+
+beforeAll(async () => {
+  await save(parseModel(hidden.replaceAll(/\b0([,\]])/g, "0.01$1")), at("dense.onnx"));
+  await save(parseModel(outliers), at("outliers.onnx"));
+  writeFileSync(at("recipe.yaml"), "steps:\n  - prune: { amount: 10% }\n  - train: { epochs: 1 }\n");
+});
+
+/** What does not follow from the clock, and where it lies. */
+function lasting(out: string): unknown {
+  const passed = (name: string, value: unknown): unknown => {
+    if (name === "warnings" && Array.isArray(value)) return value.filter((text) => !/too busy to measure/.test(text));
+    return ["date", "seconds", "command", "paths", "latency", "written"].includes(name) ? undefined : value;
+  };
+  return JSON.parse(readFileSync(join(out, "run.json"), "utf8"), passed);
+}
+
+test("runs on each as it runs on one, however many run at a time", async () => {
+  const one = await pith(...running(models(), "--force", "-o", at("one")));
+  expect(one.code, one.err).toBe(0);
+  const two = await pith(...running(models(), "--force", "--jobs", "2", "-o", at("two")));
+  expect(two.code, two.err).toBe(0);
+  // The processes have done all steps of both.
+  expect(two.err.match(/continued after train/g)).toHaveLength(2);
+  const same = (out: string, expected: string): void => {
+    expect(filesIn(out)).toEqual(filesIn(expected));
+    for (const file of ["model.onnx", "recipe.yaml"])
+      expect(readFileSync(join(out, file))).toEqual(readFileSync(join(expected, file)));
+    expect(lasting(out)).toEqual(lasting(expected));
+  };
+  for (const name of ["dense", "outliers"]) {
+    same(at(`two/${name}`), at(`one/${name}`));
+    expect(one.out).toContain(`${at(`${name}.onnx`)}\n`);
+  }
+  const alone = await pith(...running(models().slice(0, 1), "--force", "-o", at("alone")));
+  expect(alone.code, alone.err).toBe(0);
+  same(at("one/dense"), at("alone"));
+});

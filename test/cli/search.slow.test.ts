@@ -1,0 +1,67 @@
+/** `pith compress` that searches: whole searches, with other goals and other `--jobs`. */
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { outliers } from "../outliers.ts";
+import { pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+const searching = (out: string, ...more: readonly string[]) =>
+  pith("compress", at("outliers.onnx"), "--data", at("points.csv"), ...more, "-o", out);
+
+beforeAll(async () => {
+  await save(parseModel(outliers), at("outliers.onnx"));
+});
+
+test("the recipe of each finalist makes the same file, with as many samples to calibrate and to train on", async () => {
+  const out = at("recipes");
+  const { code, err } = await searching(out, "--steps", "12", "--for", "size", "--max-drop", "60%");
+  expect(code, err).toBe(0);
+  const { variants, search } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(variants.length).toBeGreaterThan(1);
+  for (const { name, result } of variants) {
+    const { recipe } = search.points.find((point: { readonly name: string }) => point.name === name);
+    writeFileSync(at("of-one.yaml"), recipe);
+    const data = ["--data", at("points.csv"), "-r", at("of-one.yaml"), "--force"];
+    const repeated = await pith("compress", at("outliers.onnx"), ...data, "-o", at("of-one"));
+    expect(repeated.code, repeated.err).toBe(0);
+    const bytes = readFileSync(join(at("of-one"), "model.onnx"));
+    expect(createHash("sha256").update(bytes).digest("hex"), name).toBe(result.sha256);
+  }
+}, 60_000);
+
+test("finds the most accurate model of a size", async () => {
+  const out = at("sized");
+  const { code, err } = await searching(out, "--steps", "6", "--target-size", "16kB");
+  expect(code, err).toBe(0);
+  expect(readFileSync(join(out, "model.onnx")).length).toBeLessThanOrEqual(16_000);
+  const { variants, chosen } = JSON.parse(readFileSync(join(out, "run.json"), "utf8"));
+  expect(variants[chosen].comparison.difference.value).toBe(0);
+});
+
+test("writes nothing where no model is as small as the target", async () => {
+  const out = at("too-small");
+  const { code, err } = await searching(out, "--steps", "2", "--target-size", "1kB");
+  expect(code).toBe(1);
+  expect(err).toMatch(/^E_UNSUPPORTED: No variant is on target: .* has more than 1\.00 kB; the smallest has /m);
+  expect(existsSync(join(out, "model.onnx"))).toBe(false);
+});
+
+test("is the same, however many combinations are tried at a time; techniques that are left out are not combined", async () => {
+  const words = ["--steps", "9", "--for", "size", "--max-drop", "2%", "--techniques", "prune,recover,quantize"];
+  const [one, two] = [await searching(at("one"), ...words), await searching(at("two"), ...words, "--jobs", "2")];
+  expect(two.code, two.err).toBe(0);
+  expect(one.code, one.err).toBe(0);
+  for (const name of ["model.onnx", "recipe.yaml"])
+    expect(readFileSync(join(at("two"), name))).toEqual(readFileSync(join(at("one"), name)));
+  const [first, second] = ["one", "two"].map((name) => {
+    const { search } = JSON.parse(readFileSync(join(at(name), "run.json"), "utf8"));
+    return search.points.map(({ seconds: _, ...point }: { readonly seconds: number }) => point);
+  });
+  expect(second).toEqual(first);
+  expect(first.some(({ name }: { readonly name: string }) => /low rank|distilled/.test(name))).toBe(false);
+}, 180_000);

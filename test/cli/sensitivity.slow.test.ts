@@ -1,0 +1,37 @@
+/** `pith sensitivity` with several processes, and again. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, expect, test } from "vitest";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { filesIn } from "./compressing.ts";
+import { pith } from "./run.ts";
+import { hidden, smallModels } from "./small-models.ts";
+
+const { at } = smallModels();
+
+beforeAll(async () => {
+  const dense = hidden.replaceAll(/\b0([,\]])/g, "0.01$1");
+  await save(parseModel(dense), at("dense.onnx"));
+});
+
+test("is the same, however many processes measure; what they have measured is not measured again", async () => {
+  const words = (out: string, ...more: readonly string[]): string[] => [
+    ...["sensitivity", at("dense.onnx"), "--data", at("points.csv"), "--kinds", "prune,bits", "-o", at(out), ...more],
+  ];
+  const [one, two] = [await pith(...words("one")), await pith(...words("two", "--jobs", "2"))];
+  expect(one.code, one.err).toBe(0);
+  expect(two.code, two.err).toBe(0);
+  const found = (out: string) => {
+    const { seconds: _, written: __, ...rest } = JSON.parse(readFileSync(join(at(out), "sensitivity.json"), "utf8"));
+    return rest;
+  };
+  expect(found("two")).toEqual(found("one"));
+  for (const name of ["prune.yaml", "bits.yaml"])
+    expect(readFileSync(join(at("two"), name))).toEqual(readFileSync(join(at("one"), name)));
+  const records = (out: string) => filesIn(join(at(out), "pith-steps"));
+  expect(records("two")).toEqual(records("one"));
+  const again = await pith(...words("two", "--minutes", "0.0001"));
+  expect(again.code, again.err).toBe(0);
+  expect(found("two")).toEqual(found("one"));
+});

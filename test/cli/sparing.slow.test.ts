@@ -1,0 +1,49 @@
+/** Folders whose variants keep layers at higher precision. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { FolderFile } from "../../src/app/folder/run.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import { writeVocabulary } from "../folder/small-vocabulary.ts";
+import { decoder, outliers, withOutliers } from "../outliers.ts";
+import { given } from "./model-folders.ts";
+import { json, pith } from "./run.ts";
+import { smallModels } from "./small-models.ts";
+
+const { at, folder } = smallModels();
+beforeAll(async () => {
+  await save(parseModel(outliers), at("outliers.onnx"));
+});
+
+describe("a layer that rounding ruins", () => {
+  test("is spared by `compress` of a folder, too, where what is repaired is the smallest", async () => {
+    const model = await given(folder, "compressed", withOutliers(60), "config.json");
+    const out = join(folder, "smallest");
+    const { files } = await json("compress", model, "--for", "size", "-o", out);
+    const rows = files as readonly FolderFile[];
+    expect(rows.filter(({ verdict }) => verdict === "kept")).toEqual([
+      expect.objectContaining({ dtype: "bnb4", spared: [expect.stringMatching(/^fc2: kept at 8 bits; it causes/)] }),
+    ]);
+    expect(readFileSync(join(out, "README.md"), "utf8")).toMatch(
+      /^model_bnb4\.onnx meets the check only with .* fc2: kept at 8 bits; it causes/m,
+    );
+  });
+});
+
+test("of a folder that continues texts, what loses their tokens is repaired, and refused with --no-spare", async () => {
+  const model = await given(folder, "decoder", decoder);
+  await writeVocabulary(model);
+  writeFileSync(join(model, "config.json"), "{}");
+  writeFileSync(at("lines.txt"), "red greens a b\nblue reds\ngrey\n");
+  const line = ["quantize", model, "--dtype", "q8", "--text", at("lines.txt"), "-o", join(folder, "decoder.web")];
+  const { code, out, err } = await pith(...line);
+  expect(code, err).toBe(0);
+  expect(err).toContain("tokens of texts are lost: looking for the layers with the largest error");
+  expect(out).toMatch(/^model_quantized\.onnx meets the check only with 1 layer .* head: kept in float; /m);
+  const refused = await pith(...line, "--no-spare");
+  expect(refused).toMatchObject({
+    code: 1,
+    out: expect.stringMatching(/refused: model_quantized\.onnx: Only \d+ of 72 generated tokens equal/),
+  });
+});

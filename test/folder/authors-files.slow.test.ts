@@ -1,0 +1,154 @@
+/** Variants and originals that their author changed stay as they are. */
+import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderFile, FolderOptions } from "../../src/app/folder/run.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { quantize } from "../../src/techniques/quantize/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const network = (seed: number) =>
+  parseModel(`opset 17
+graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
+  a.weight: float32[64, 64] = random(seed ${seed})
+  y = MatMul "a" (x, a.weight)
+}`);
+
+let root = "";
+const source = (name: string): string => join(root, "model", name);
+const out = (name: string): string => join(root, "out", name);
+const textOf = (path: string): Promise<string> => readFile(path, "utf8");
+
+/** The folder that is read, in its `version`: each has other texts and another model. */
+async function given(version: number): Promise<void> {
+  await mkdir(source("onnx"), { recursive: true });
+  await save(network(version), source("onnx/model.onnx"));
+  await writeFile(source("config.json"), JSON.stringify({ model_type: "bert", version }));
+  await writeFile(source("README.md"), `# Version ${version}\n`);
+  await writeFile(source("tokenizer.json"), JSON.stringify({ version }));
+  await writeFile(source("LICENSE"), `Licence, version ${version}\n`);
+}
+
+/** Copies in place of quantized files: which files are written is what counts here. */
+const make: FolderOptions["make"] = async ({ source: from, out: to, fileBytes }) => {
+  const model = await open(from);
+  model.header.metadata.set("by", "test");
+  await save(model, to, { fileBytes });
+  return { bytes: 1, measured: "" };
+};
+
+async function run(options: Partial<FolderOptions> = {}) {
+  const said: string[] = [];
+  const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
+    void said.push(`${id}: ${text.replaceAll(join(root, "out"), "out")}`);
+  const rows = await quantizeFolder(
+    join(root, "model"),
+    { dtypes: ["q4"], out: join(root, "out"), make, ...options },
+    { log },
+  );
+  return { rows, said };
+}
+
+beforeEach(async () => {
+  root = temporaryFolder();
+  await given(1);
+});
+
+describe("a variant", () => {
+  const refusedOf = (rows: readonly FolderFile[]) => rows.map(({ verdict, reason = "" }) => `${verdict} ${reason}`);
+  const kept = [
+    expect.stringMatching(/^refused (it|onnx\/model_q4\.onnx_data) stays as it is: Pith did not write it, or/),
+  ];
+
+  test.each(["changed since", "of somebody else"])("%s stays, and its row says so", async (which) => {
+    const file = out("onnx/model_q4.onnx");
+    if (which === "changed since") await run();
+    await mkdir(out("onnx"), { recursive: true });
+    await save(network(7), file);
+    const before = await readFile(file);
+    for (const options of [{}, { keepSmallest: true }, { settings: { other: true } }]) {
+      const { rows } = await run(options);
+      expect(refusedOf(rows)).toEqual(kept);
+      expect(rows.find(({ verdict }) => verdict === "refused")?.reason).toMatch(
+        /\. Remove it, or write to another folder\.$/,
+      );
+      expect(await readFile(file)).toEqual(before);
+      expect(await textOf(out("README.md"))).not.toContain("| q4 |");
+    }
+    await given(2);
+    expect(refusedOf((await run()).rows)).toEqual(kept);
+    expect(await readFile(file)).toEqual(before);
+    await rm(file);
+    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+  });
+
+  test("whose weights lie alone, or were exchanged, stays", async () => {
+    await mkdir(out("onnx"), { recursive: true });
+    await writeFile(out("onnx/model_q4.onnx_data"), "by the author");
+    expect(refusedOf((await run()).rows)).toEqual(kept);
+    expect(await textOf(out("onnx/model_q4.onnx_data"))).toBe("by the author");
+    await rm(out("onnx/model_q4.onnx_data"));
+    await run({ fileBytes: 5000 });
+    const data = await readFile(out("onnx/model_q4.onnx_data"));
+    await writeFile(out("onnx/model_q4.onnx_data"), data.fill(1));
+    expect(refusedOf((await run({ fileBytes: 5000 })).rows)).toEqual(kept);
+  });
+
+  test("that is cut off is nobody's: it is made again", async () => {
+    await run();
+    await truncate(out("onnx/model_q4.onnx"), 5000);
+    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+    await save(network(7), out("onnx/model_q4.onnx"));
+    await truncate(out("onnx/model_q4.onnx"), 5000);
+    expect((await run()).rows).toMatchObject([{ verdict: "kept" }]);
+  });
+
+  test("that a process made which was killed before it recorded it is made again", async () => {
+    const real = { make: undefined };
+    await run({ ...real, dtypes: ["q8"] });
+    const record = await textOf(out("quantize_config.json"));
+    await run(real);
+    await writeFile(out("quantize_config.json"), record);
+    expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
+    // Killed while it is made anew, with other settings.
+    let meanwhile = "";
+    await run({
+      fileBytes: 1000,
+      make: async ({ out: to, dtype }) => {
+        meanwhile = await textOf(out("quantize_config.json"));
+        const other = await open(source("onnx/model.onnx"));
+        await quantize(other, { dtype });
+        await save(other, to, { fileBytes: 1000 });
+        return { bytes: 1, measured: "" };
+      },
+    });
+    await writeFile(out("quantize_config.json"), meanwhile);
+    expect((await run(real)).rows).toMatchObject([{ verdict: "kept" }]);
+  });
+});
+
+describe("the original", () => {
+  test("follows the source; a copy that is cut off is written again", async () => {
+    await run();
+    await given(2);
+    await run();
+    expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
+    await truncate(out("onnx/model.onnx"), 5000);
+    await run();
+    expect(await readFile(out("onnx/model.onnx"))).toEqual(await readFile(source("onnx/model.onnx")));
+  });
+
+  test("is not written over another model: nothing is", async () => {
+    await mkdir(out("onnx"), { recursive: true });
+    await save(network(7), out("onnx/model.onnx"));
+    const before = await readFile(out("onnx/model.onnx"));
+    await expect(run()).rejects.toMatchObject({
+      code: "E_OPTION",
+      message: expect.stringContaining("Pith did not write it"),
+    });
+    expect(await readFile(out("onnx/model.onnx"))).toEqual(before);
+    await expect(textOf(out("README.md"))).rejects.toThrow();
+  });
+});

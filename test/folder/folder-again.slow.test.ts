@@ -1,0 +1,332 @@
+/** A folder is quantized again, is refused, or gets compressed copies; variants are chosen per module. */
+import { mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { brotliDecompressSync, gunzipSync } from "node:zlib";
+import { beforeEach, describe, expect, test } from "vitest";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderOptions } from "../../src/app/folder/run.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { open, save } from "../../src/core/onnx/index.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+const network = (seed: number) =>
+  parseModel(`opset 17
+graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
+  a.weight: float32[64, 64] = random(seed ${seed})
+  b.weight: float32[64, 64] = random(seed ${seed + 1})
+  h = MatMul "a" (x, a.weight)
+  r = Relu(h)
+  y = MatMul "b" (r, b.weight)
+}`);
+
+let root = "";
+const at = (...names: string[]): string => join(root, ...names);
+const source = (): string => at("model");
+const out = (): string => at("out");
+
+async function write(name: string, text: string): Promise<void> {
+  await mkdir(dirname(at("model", name)), { recursive: true });
+  await writeFile(at("model", name), text);
+}
+
+async function modules(...bases: readonly string[]): Promise<void> {
+  await mkdir(at("model", "onnx"), { recursive: true });
+  for (const [index, base] of bases.entries()) await save(network(index + 1), at("model", "onnx", `${base}.onnx`));
+}
+
+const run = (options: Partial<FolderOptions> = {}) =>
+  quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), ...options });
+
+const files = async (folder: string): Promise<readonly string[]> =>
+  (await readdir(folder, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .toSorted();
+
+async function loaderOf(folder = out()): Promise<Readonly<Record<string, unknown>> | undefined> {
+  return JSON.parse(await readFile(join(folder, "config.json"), "utf8"))["transformers.js_config"];
+}
+
+async function recordOf(): Promise<{ readonly files: Readonly<Record<string, unknown>> }> {
+  return JSON.parse(await readFile(at("out", "quantize_config.json"), "utf8"));
+}
+
+beforeEach(() => {
+  root = temporaryFolder();
+});
+
+const speedOf = (factor: number) =>
+  ({ target: "node", where: "Node", factor, low: factor, high: factor, milliseconds: 1 }) as const;
+
+describe("kept is of each module", () => {
+  /** Bytes of each file; times as fast as the original; processor time as a share of the original's. */
+  const weighing =
+    (
+      bytes: Readonly<Record<string, number>>,
+      factors: Readonly<Record<string, number>> = {},
+      work: Readonly<Record<string, number>> = {},
+    ): FolderOptions["make"] =>
+    async ({ source: from, out: to, dtype }) => {
+      await save(await open(from), to);
+      const key = from.includes("encoder") ? `encoder ${dtype}` : dtype;
+      const factor = factors[dtype];
+      const speeds = factor === undefined ? undefined : [speedOf(factor)];
+      return { bytes: bytes[key] ?? bytes[dtype] ?? 0, measured: "", speeds, work: work[dtype] };
+    };
+
+  test("the smallest that takes no more processor time than the original; or what is asked for", async () => {
+    await modules("model");
+    const work = { q8: 0.9, q4: 2.3, int8: 0.1 };
+    const make = weighing({ q8: 104, q4: 100, int8: 200 }, { q8: 3, q4: 1, int8: 9 }, work);
+    const verdicts = async (purpose?: FolderOptions["purpose"]) =>
+      (await run({ dtypes: ["q8", "q4", "int8"], make, keepSmallest: true, purpose })).map(({ verdict }) => verdict);
+    expect(await verdicts()).toEqual(["kept", "passed over", "passed over"]);
+    expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
+    const card = await readFile(at("out", "README.md"), "utf8");
+    expect(card).toContain("| 3.00 × |");
+    expect(card).toContain("Speed in Node: compared with the original, for one sample.");
+    expect(card).not.toContain("WebGPU");
+    expect(card).toContain(": the smallest that is about as fast as the original, or faster.");
+    expect(await verdicts("size")).toEqual(["passed over", "kept", "passed over"]);
+    expect(await verdicts("speed")).toEqual(["passed over", "passed over", "kept"]);
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain(": the fastest.");
+  });
+
+  test("the smallest, where no processor time can be read: the card says no more", async () => {
+    await modules("model");
+    await run({ make: weighing({ q8: 104, q4: 100 }), keepSmallest: true });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain("of q8, q4: the smallest.\n");
+    expect(await readFile(at("out", "README.md"), "utf8")).not.toContain("asked for");
+  });
+
+  test.each([
+    [{ q8: 0.65 }, "`q4` is the smallest download.\n"],
+    [{ q8: 0.65, q4: 0.8 }, "`q4` is the smallest download; none was faster than fp32 in Node.\n"],
+    [{ q8: 2, q4: 0.8 }, "`q4` is the smallest download; `q8` was the fastest in Node.\n"],
+  ])("and of times %j the card claims no more than they say", async (factors, line) => {
+    await modules("model");
+    await run({ make: weighing({ q8: 104, q4: 100 }, factors) });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain(line);
+  });
+
+  test("one that holds together with those of the others", async () => {
+    await modules("encoder_model", "decoder_model_merged");
+    await write("config.json", "{}");
+    const together: FolderOptions["together"] = async (paths) => {
+      const of = (base: string) => paths.find((one) => one.base === base)?.result ?? "";
+      const isLost = of("decoder_model_merged").includes("_q4") && of("encoder_model").includes("_quantized");
+      return { tokens: 100, same: isLost ? 1 : 100, blamed: 'The largest error comes from layer "a"' };
+    };
+    const make = weighing({ q8: 200, q4: 100, "encoder q4": 300 });
+    const rows = await run({ make, together, keepSmallest: true });
+    expect(rows.find(({ verdict }) => verdict === "refused")).toMatchObject({
+      file: "onnx/decoder_model_merged_q4.onnx",
+      reason: expect.stringMatching(
+        /^Only 1 of \d+ generated tokens equal the original's\. The largest error comes from layer "a"\.$/,
+      ),
+    });
+    expect(await loaderOf()).toEqual({ dtype: { decoder_model_merged: "q8", encoder_model: "q8", model: "q8" } });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain('{ dtype: "q8" }');
+  });
+});
+
+describe("a second run", () => {
+  test("makes again what is not there, not whole, or was made otherwise", async () => {
+    await modules("model");
+    const verdicts = async (options?: Partial<FolderOptions>) => (await run(options)).map(({ verdict }) => verdict);
+    expect(await verdicts()).toEqual(["kept", "kept"]);
+    expect(await verdicts()).toEqual(["there", "there"]);
+    await rm(at("out", "onnx", "model_q4.onnx"));
+    expect(await verdicts()).toEqual(["there", "kept"]);
+    await writeFile(at("out", "onnx", "model_quantized.onnx"), "half");
+    expect(await verdicts()).toEqual(["kept", "there"]);
+    expect(await verdicts({ quantize: { perChannel: false } })).toEqual(["kept", "kept"]);
+    await save(network(9), at("model", "onnx", "model.onnx"));
+    expect(await verdicts()).toEqual(["kept", "kept"]);
+    expect(await readFile(at("out", "onnx", "model.onnx"))).toEqual(await readFile(at("model", "onnx", "model.onnx")));
+  });
+
+  test("drops what was made of another original, and of a module that is gone", async () => {
+    await modules("model", "other");
+    await run();
+    await save(network(9), at("model", "onnx", "model.onnx"));
+    await rm(at("model", "onnx", "other.onnx"));
+    await run({ dtypes: ["q4"] });
+    expect(Object.keys((await recordOf()).files)).toEqual(["onnx/model_q4.onnx"]);
+    expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_q4.onnx"]);
+  });
+
+  test("finds figures and what they are of in the record", async () => {
+    await modules("model");
+    const [first] = await run({ dtypes: ["q4"] });
+    expect(await run({ dtypes: ["q4"] })).toEqual([{ ...first, verdict: "there" }]);
+  });
+
+  test("forgets figures on other samples, and makes anew what was judged by them", async () => {
+    await modules("model");
+    const figures = async () => (await recordOf()).files["onnx/model_quantized.onnx"];
+    await run({ judgedBy: "first" });
+    expect(await figures()).toHaveProperty("nearness");
+    expect((await run({ dtypes: ["q4"], judgedBy: "second" })).map(({ verdict }) => verdict)).toEqual(["kept"]);
+    expect(await figures()).not.toHaveProperty("nearness");
+    expect((await recordOf()).files).toMatchObject({
+      "onnx/model_quantized.onnx": { measured: "" },
+      "onnx/model_q4.onnx": { measured: expect.stringContaining("signal to noise") },
+    });
+  });
+
+  test("times what could not be timed before", async () => {
+    await modules("model");
+    const times = [{}, { work: 0.5 }, { speeds: [speedOf(2)], work: 0.6 }];
+    const time: FolderOptions["time"] = async () => times.shift() ?? {};
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "kept" }]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([{ verdict: "there", work: 0.5 }]);
+    const timed = { verdict: "there", speeds: [{ factor: 2 }], work: 0.6 };
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([timed]);
+    expect(await run({ dtypes: ["q4"], time })).toMatchObject([timed]);
+  });
+
+  test("goes on where one was stopped", async () => {
+    await modules("model");
+    const stop = new AbortController();
+    const make: FolderOptions["make"] = async ({ source: from, out: to }) => {
+      await save(await open(from), to);
+      stop.abort();
+      return { bytes: 1, measured: "" };
+    };
+    const stopped = quantizeFolder(source(), { dtypes: ["q8", "q4"], out: out(), make }, { signal: stop.signal });
+    await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
+    expect((await run({ make })).map(({ verdict }) => verdict)).toEqual(["there", "kept"]);
+  });
+});
+
+describe("refused", () => {
+  test("is a folder with a file that is no model, or whose weights are not there: nothing is written", async () => {
+    await modules("model");
+    await write("onnx/broken.onnx", "no model at all");
+    await expect(run({ dtypes: ["q4"] })).rejects.toMatchObject({ message: expect.stringContaining("broken.onnx") });
+    await rm(at("model", "onnx", "broken.onnx"));
+    await save(network(5), at("model", "onnx", "other.onnx"), { externalData: true });
+    await rm(at("model", "onnx", "other.onnx_data"));
+    await expect(run({ dtypes: ["q4"] })).rejects.toMatchObject({
+      message: expect.stringContaining("other.onnx_data"),
+    });
+    expect(await readdir(root)).toEqual(["model"]);
+  });
+
+  test("leaves no older file that transformers.js would load, nor weights of one that now has them inside", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8", "q4"], fileBytes: 5000 });
+    await run({
+      dtypes: ["q8", "q4"],
+      make: async ({ source: from, out: to, dtype }) => {
+        if (dtype === "q4") throw new PithError("E_ACCURACY_LOST", "It is lost.");
+        await save(await open(from), to);
+        return { bytes: 1, measured: "" };
+      },
+    });
+    expect(await readdir(at("out", "onnx"))).toEqual(["model.onnx", "model_quantized.onnx"]);
+    expect(await loaderOf()).toBeUndefined();
+  });
+
+  test.each([
+    ["model.onnx", /"model\.onnx" is not in a folder "onnx"/, /^mkdir .*onnx && mv /],
+    ["onnx/model_q4.onnx", /has only variants \(model_q4\.onnx\)/, /in float32, as onnx\/model\.onnx/],
+    ["model.safetensors", /contains no ONNX model/, /optimum-cli export onnx/],
+    ["config.json", /contains no ONNX model/, /looks for onnx\/model\.onnx/],
+  ])("is a folder with %s alone, and told what to do", async (name, message, hint) => {
+    await write(name, "");
+    const error = await run().catch((error: unknown) => error);
+    expect(error).toMatchObject({ code: "E_FILE" });
+    expect(String(error).replaceAll(`${source()}/`, "")).toMatch(message);
+    expect(error instanceof PithError && error.hint).toMatch(hint);
+    expect(await readdir(root)).toEqual(["model"]);
+  });
+
+  test("are settings that contradict a dtype", async () => {
+    await modules("model");
+    await expect(run({ quantize: { bits: 2 } })).rejects.toMatchObject({ code: "E_OPTION" });
+  });
+});
+
+describe("compressed copies", () => {
+  const copied = async (name: string): Promise<readonly Buffer[]> => [
+    gunzipSync(await readFile(at("out", "onnx", `${name}.gz`))),
+    brotliDecompressSync(await readFile(at("out", "onnx", `${name}.br`))),
+  ];
+  const inOnnx = (): Promise<readonly string[]> => files(at("out", "onnx"));
+
+  test("are written next to each file and its weights, with their sizes in the record and on the card", async () => {
+    await modules("model");
+    const rows = await run({ fileBytes: 1000, dtypes: ["q4"], precompress: ["gzip", "br"] });
+    const names = ["model_q4.onnx", "model_q4.onnx_data", "model_q4.onnx_data_1"];
+    expect(await inOnnx()).toEqual(
+      ["model.onnx", ...names.flatMap((name) => [name, `${name}.br`, `${name}.gz`])].toSorted(),
+    );
+    for (const name of names) {
+      const whole = await readFile(at("out", "onnx", name));
+      expect(await copied(name)).toEqual([whole, whole]);
+    }
+    const bytesOf = async (ending: string): Promise<number> => {
+      const all = await Promise.all(names.map((name) => stat(at("out", "onnx", `${name}${ending}`))));
+      return all.reduce((sum, { size }) => sum + size, 0);
+    };
+    const sizes = { gzip: await bytesOf(".gz"), brotli: await bytesOf(".br"), copies: ["gzip", "br"] };
+    expect(rows).toMatchObject([sizes]);
+    expect((await recordOf()).files).toMatchObject({ "onnx/model_q4.onnx": sizes });
+    expect(await readFile(at("out", "README.md"), "utf8")).toContain("Compressed copies for servers: ");
+  });
+
+  test("are written by a later run that asks for them, and the model is not made again", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8"] });
+    const { mtimeMs } = await stat(at("out", "onnx", "model_quantized.onnx"));
+    expect(await run({ dtypes: ["q8"], precompress: ["br"] })).toMatchObject([{ verdict: "there", copies: ["br"] }]);
+    expect(await run({ dtypes: ["q8"], precompress: ["gzip"] })).toMatchObject([{ copies: ["gzip", "br"] }]);
+    const whole = await readFile(at("out", "onnx", "model_quantized.onnx"));
+    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+    expect((await stat(at("out", "onnx", "model_quantized.onnx"))).mtimeMs).toBe(mtimeMs);
+    // One that is gone is written again.
+    await rm(at("out", "onnx", "model_quantized.onnx.gz"));
+    await run({ dtypes: ["q8"], precompress: ["gzip"] });
+    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+  });
+
+  test("are removed if their model is made again without them", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8"], precompress: ["gzip", "br"] });
+    const rows = await run({ dtypes: ["q8"], quantize: { perChannel: false } });
+    expect(rows).toMatchObject([{ verdict: "kept" }]);
+    expect(rows[0]?.copies).toBeUndefined();
+    expect(await inOnnx()).toEqual(["model.onnx", "model_quantized.onnx"]);
+  });
+
+  test("leave a copy that somebody else wrote, and warn of it", async () => {
+    await modules("model");
+    await mkdir(at("out", "onnx"), { recursive: true });
+    await writeFile(at("out", "onnx", "model_quantized.onnx.gz"), "of the user");
+    const logged: string[] = [];
+    const log = ({ text }: { readonly text: string }): void => void logged.push(text);
+    await quantizeFolder(source(), { dtypes: ["q8"], out: out(), precompress: ["gzip", "br"] }, { log });
+    expect(await readFile(at("out", "onnx", "model_quantized.onnx.gz"), "utf8")).toBe("of the user");
+    expect(logged).toContainEqual(expect.stringContaining("copies of an earlier model stay"));
+    expect(logged).toContainEqual(
+      expect.stringContaining("model_quantized.onnx.gz stays as it is: Pith did not write it"),
+    );
+  });
+
+  test("of a run that was killed while it wrote them are replaced", async () => {
+    await modules("model");
+    await run({ dtypes: ["q8"] });
+    // The record names the copy before it is written.
+    const record = await recordOf();
+    const copy = "onnx/model_quantized.onnx.gz";
+    const written = { ...Object(Reflect.get(record, "written")), [copy]: [] };
+    await writeFile(at("out", "quantize_config.json"), JSON.stringify({ ...record, written }));
+    await writeFile(at("out", copy), "another copy");
+    await run({ dtypes: ["q8"], precompress: ["gzip", "br"] });
+    const whole = await readFile(at("out", "onnx", "model_quantized.onnx"));
+    expect(await copied("model_quantized.onnx")).toEqual([whole, whole]);
+  });
+});

@@ -1,0 +1,157 @@
+/** Searches of several modules, and repeated searches. */
+import { mkdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "vitest";
+import type { ModulePaths } from "../../src/app/folder/end-to-end.ts";
+import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
+import type { FolderOptions, Found } from "../../src/app/folder/run.ts";
+import { PithError } from "../../src/core/errors.ts";
+import { parseModel } from "../../src/core/graph/text.ts";
+import { save } from "../../src/core/onnx/index.ts";
+import type { Context } from "../../src/core/pass/pass.ts";
+import { temporaryFolder } from "../temporary.ts";
+
+let root = "";
+const at = (...names: readonly string[]): string => join(root, ...names);
+const contents = (...names: readonly string[]): Promise<string> => readFile(at(...names), "latin1");
+
+/** Its file has about four times the width squared in bytes. */
+const network = (width: number, seed = 1) =>
+  parseModel(`opset 17
+graph (x: float32[batch, 64]) -> (y: float32[batch, 64]) {
+  a.weight: float32[64, ${width}] = random(seed ${seed})
+  b.weight: float32[${width}, 64] = random(seed ${seed + 1})
+  h = MatMul "a" (x, a.weight)
+  y = MatMul "b" (h, b.weight)
+}`);
+
+async function modules(...bases: readonly string[]): Promise<void> {
+  await mkdir(at("model", "onnx"), { recursive: true });
+  for (const [index, base] of bases.entries())
+    await save(network(64, 2 * index + 1), at("model", "onnx", `${base}.onnx`));
+}
+
+/** What a search has found: a network of this width that loses so much. */
+async function found(width: number, drop: number): Promise<Found> {
+  const path = at(`${width}.onnx`);
+  await save(network(width), path);
+  const bytes = (await readFile(path)).length;
+  const recipe = { name: `${width} wide`, text: "version: 1\n" };
+  return { path, drop, figures: { bytes, measured: `drop ${drop}`, recipe } };
+}
+
+type Fronts = Readonly<Record<string, readonly (readonly [width: number, drop: number])[]>>;
+
+/** @returns the options of a run whose searches find these, and the modules that were searched. */
+function searching(fronts: Fronts, settings = { steps: 8 }) {
+  const searched: [string, number][] = [];
+  const find: NonNullable<FolderOptions["search"]>["find"] = async ({ base }, share) => {
+    searched.push([base, share]);
+    const front = fronts[base] ?? [];
+    if (front.length === 0) throw new PithError("E_UNSUPPORTED", "No variant is smaller than the original.");
+    return Promise.all(front.map(([width, drop]) => found(width, drop)));
+  };
+  return { searched, search: { settings, find } };
+}
+
+const compress = (options: Partial<FolderOptions> = {}, context: Partial<Context> = {}) =>
+  quantizeFolder(at("model"), { dtypes: ["q8", "q4"], out: at("out"), keepSmallest: true, ...options }, context);
+const keptOf = (rows: Awaited<ReturnType<typeof compress>>) =>
+  rows.filter(({ verdict }) => verdict === "kept" || verdict === "there").map(({ file, dtype }) => [file, dtype]);
+
+beforeEach(() => {
+  root = temporaryFolder();
+});
+
+describe("of one model", () => {
+  beforeEach(() => modules("model"));
+
+  test("where nothing is found the dtypes are left, and the reason is told", async () => {
+    const rows = await compress({ search: searching({}).search });
+    expect(keptOf(rows)).toEqual([["onnx/model_q4.onnx", "q4"]]);
+    expect(rows.at(-1)).toMatchObject({
+      dtype: "searched",
+      verdict: "refused",
+      reason: "No variant is smaller than the original.",
+    });
+  });
+
+  test("the same run again searches nothing and keeps the result; one with other settings, or of another model, searches again", async () => {
+    await compress({ search: searching({ model: [[4, 0.2]] }).search });
+    const same = searching({});
+    expect(keptOf(await compress({ search: same.search }))).toEqual([["onnx/model.onnx", "searched"]]);
+    expect(same.searched).toEqual([]);
+    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("4.onnx"));
+    const longer = searching({ model: [[3, 0.2]] }, { steps: 20 });
+    await compress({ search: longer.search });
+    expect(longer.searched).toEqual([["model", 1]]);
+    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("3.onnx"));
+    await save(network(64, 9), at("model", "onnx", "model.onnx"));
+    await compress({ search: searching({}, { steps: 20 }).search });
+    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("model", "onnx", "model.onnx"));
+  });
+
+  test("a result without a record, as a process that is killed leaves it, gives way to the original; so does one of which this run knows nothing", async () => {
+    await compress({ search: searching({ model: [[4, 0.2]] }).search });
+    await rm(at("4.onnx"));
+    await compress();
+    expect(await contents("out", "onnx", "model.onnx")).toBe(await contents("model", "onnx", "model.onnx"));
+  });
+});
+
+describe("of several", () => {
+  beforeEach(() => modules("encoder_model", "decoder_model_merged"));
+  const fronts: Fronts = {
+    encoder_model: [
+      [4, 0.9],
+      [8, 0.8],
+    ],
+    decoder_model_merged: [
+      [4, 0.9],
+      [5, 0.2],
+      [6, 0.1],
+    ],
+  };
+  const widthsOf = (paths: readonly ModulePaths[]): Promise<readonly number[]> =>
+    Promise.all(paths.map(async ({ result }) => (await readFile(result)).length));
+
+  test("each gets its share of the time, and all that are smallest are kept if they hold together", async () => {
+    const { search, searched } = searching(fronts);
+    const together: FolderOptions["together"] = () => Promise.resolve({ tokens: 100, same: 100 });
+    expect(keptOf(await compress({ search, together }))).toEqual([
+      ["onnx/decoder_model_merged.onnx", "searched"],
+      ["onnx/encoder_model.onnx", "searched"],
+    ]);
+    expect(searched).toEqual([
+      ["decoder_model_merged", 0.5],
+      ["encoder_model", 0.5],
+    ]);
+  });
+
+  test("while they do not hold together, the one steps up its front that adds the fewest bytes for what it loses less", async () => {
+    const tried: (readonly number[])[] = [];
+    const together: FolderOptions["together"] = async (paths) => {
+      if (paths.some(({ result }) => /_q/.test(result))) return { tokens: 100, same: 100 };
+      tried.push(await widthsOf(paths));
+      return { tokens: 100, same: tried.length < 4 ? 1 : 100 };
+    };
+    const rows = await compress({ search: searching(fronts).search, together });
+    expect(keptOf(rows).map(([, dtype]) => dtype)).toEqual(["searched", "searched"]);
+    const sizes = new Map<number, number>();
+    for (const width of [4, 5, 6, 8]) sizes.set(width, (await readFile(at(`${width}.onnx`))).length);
+    const of = (...widths: readonly number[]) => widths.map((width) => sizes.get(width));
+    expect(tried).toEqual([of(4, 4), of(5, 4), of(6, 4), of(6, 8)]);
+    expect(await contents("out", "onnx", "encoder_model.onnx")).toBe(await contents("8.onnx"));
+  });
+
+  test("what never holds together is left out, and the originals and dtypes are left", async () => {
+    const together: FolderOptions["together"] = (paths) =>
+      Promise.resolve({ tokens: 100, same: paths.every(({ result }) => /_q/.test(result)) ? 100 : 1 });
+    const rows = await compress({ search: searching(fronts).search, together });
+    expect(
+      rows.filter(({ dtype, verdict }) => dtype === "searched" && verdict === "kept").map(({ file }) => file),
+    ).toEqual([]);
+    for (const base of ["encoder_model", "decoder_model_merged"])
+      expect(await contents("out", "onnx", `${base}.onnx`)).toBe(await contents("model", "onnx", `${base}.onnx`));
+  });
+});
