@@ -16,8 +16,7 @@ import { judgeResult } from "./judgement.ts";
 import { type KeptFunction, keptFunction, trainingOf, withOutputsOf } from "./kept-function.ts";
 import type { Purpose } from "./objective.ts";
 import type { GoalOptions } from "./paired-metrics.ts";
-import { sizedStep } from "./sized-step.ts";
-import { sparedStep } from "./spared-step.ts";
+import { findLessLossyStep, runRecipeStep } from "./recipe-step.ts";
 
 export interface Candidate {
   readonly name: string;
@@ -163,12 +162,11 @@ async function takeStep(
   { candidate, goal, done }: StepPlace,
   run: RunContext,
 ): Promise<{ readonly record: StepRecord; readonly evaluation: Evaluation | undefined; readonly output: string }> {
-  const { runner, evaluator, context, onStage, onMeasured } = run;
+  const { evaluator, context, onStage, onMeasured } = run;
   const { id, name, judged } = step;
   throwIfAborted(context.signal, `Stopped before ${name}.`);
   if (!done) onStage(name);
-  const { bytes } = step;
-  const plain = bytes === undefined ? await runner.run(step, input) : await sizedStep(step, input, bytes, run);
+  const plain = await runRecipeStep(step, input, run);
   let evaluation: Evaluation | undefined;
   const measure = async ({ output }: StepResult): Promise<Evaluation> => {
     onStage("evaluate");
@@ -176,7 +174,7 @@ async function takeStep(
     return evaluator.measure(output, candidate === name ? `after ${name}` : `${candidate}, after ${name}`, goal);
   };
   if (judged) evaluation = await measure(plain);
-  const spared = evaluation && (await sparedStep(step, input, plain, evaluation, goal, run));
+  const spared = evaluation && (await findLessLossyStep(step, input, plain, evaluation, goal, run));
   if (spared !== undefined) evaluation = await measure(spared);
   const { output, warnings, history, curve, training, ...result } = spared ?? plain;
   if (done) for (const text of warnings) context.log({ id: "before", text, level: "warning" });
