@@ -18,7 +18,7 @@ const banned = new Set(
 
 /** "judgedIn", "keptBy": a participle and a preposition instead of a verb. */
 const participle =
-  /(?:[a-z]ed|kept|held|made|said|told|found|taken|given|known|left|swept|drawn|learnt|cut|set)(?:In|At|By|On|Of|For|With|From|To)$/;
+  /(?:[a-z](?<!spe)ed|kept|held|made|said|told|found|taken|given|known|left|swept|drawn|learnt|cut|set)(?:In|At|By|On|Of|For|With|From|To)$/;
 
 /** Public names (docs/surface), which do not change. */
 const publicNames = new Set(["tiedTo"]);

@@ -70,14 +70,14 @@ function contender(
 ): Contender {
   const { validation, verdict, refused } = variant;
   const comparison = validation?.comparison ?? evaluation?.comparison;
-  const found =
+  const judged =
     (validation === undefined ? verdict : validation.verdict) ?? (comparison && judge(comparison, { maxDrop: 0 }));
   const open = usable && (validation !== undefined || refused === undefined);
   const met = validation !== undefined || verdict?.met !== false;
-  const drop = dropWithSearch(variant, goal) ?? found?.drop.value;
+  const drop = dropWithSearch(variant, goal) ?? judged?.drop.value;
   return {
     size: evaluation && sizeFor(purpose, evaluation.measured),
-    sound: open && met && (found === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
+    sound: open && met && (judged === undefined || goal === undefined || isWithin({ value: drop ?? Number.NaN }, goal)),
     drop: open && Number.isFinite(drop) ? drop : undefined,
   };
 }

@@ -44,8 +44,8 @@ export const keyOfSamples = async (dataset: Dataset | undefined): Promise<unknow
   dataset && samplesKey(dataset, await samplesOf(dataset));
 
 function evenlyOf(dataset: IndexedDataset, most: number): Dataset {
-  const wanted = Math.min(most, dataset.count);
-  const positions = range(wanted).map((at) => Math.floor((at * dataset.count) / wanted));
+  const count = Math.min(most, dataset.count);
+  const positions = range(count).map((at) => Math.floor((at * dataset.count) / count));
   return view(dataset, dataset.name, positions);
 }
 
@@ -53,11 +53,11 @@ export type Parts = Pick<Run["data"], "train" | "calibrate" | "test">;
 
 /** Records only splits that a step uses. */
 export async function partsOf(task: Task, candidates: readonly CandidateSteps[]): Promise<Parts> {
-  const given = new Set<string | undefined>();
+  const usedParts = new Set<string | undefined>();
   for (const { pass, options } of candidates.flatMap(({ steps }) => steps))
-    given.add(partFor(pass, await openModules(pass.id, pass.options, options)));
+    usedParts.add(partFor(pass, await openModules(pass.id, pass.options, options)));
   const used = async (part: "train" | "calibrate"): Promise<Samples | undefined> => {
-    const samples = given.has(part) ? task[part] : undefined;
+    const samples = usedParts.has(part) ? task[part] : undefined;
     return samples === undefined ? undefined : samplesOf(samples);
   };
   return { train: await used("train"), calibrate: await used("calibrate"), test: await samplesOf(task.test) };

@@ -22,18 +22,18 @@ export async function withinDownload(
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const settings = (pass.downloadSettings?.(options) ?? []).toReversed();
   let smallest = Number.POSITIVE_INFINITY;
-  const found = await firstSetting(settings, context, async (own) => {
+  const result = await firstSetting(settings, context, async (own) => {
     const changed = { ...options, ...own };
-    const made = await run(changed);
-    const file = await encodedSource(made.model);
+    const output = await run(changed);
+    const file = await encodedSource(output.model);
     const { sampled, ...estimate } = await size(file);
     let brotli = estimate.brotli ?? Number.NaN;
     // The size of a large file is an estimate, and the goal is a maximum.
     if (sampled && brotli <= bytes) brotli = (await brotliSize(file)) ?? Number.NaN;
     smallest = Math.min(smallest, brotli);
-    return brotli <= bytes ? { made, options: changed } : undefined;
+    return brotli <= bytes ? { made: output, options: changed } : undefined;
   });
-  if (found !== undefined) return found;
+  if (result !== undefined) return result;
   throw new PithError(
     "E_UNSUPPORTED",
     `No setting fits a download of ${bytesText(bytes)}: the smallest has ${bytesText(smallest)}.`,

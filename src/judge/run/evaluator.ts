@@ -75,15 +75,15 @@ export class Evaluator {
     const { name, length, firstLook = Number.POSITIVE_INFINITY, ...rest } = options;
     const { store } = figures;
     const { digest, model } = await ship(store.original, store);
-    const one = await oneRun(model, task.test);
-    const run = { ...one, feeds: await withLength(context, model, one.feeds, length) };
-    const known = await figures.found(digest);
+    const feeding = await oneRun(model, task.test);
+    const run = { ...feeding, feeds: await withLength(context, model, feeding.feeds, length) };
+    const record = await figures.found(digest);
     const started = performance.now();
-    const looks = new Looks(model, task, rest, context, firstLook, known?.rows);
+    const looks = new Looks(model, task, rest, context, firstLook, record?.rows);
     const metrics = await looks.whole();
-    const seconds = known?.seconds ?? secondsSince(started);
-    const facts = known?.facts ?? (await factsOf(digest, store, run));
-    if (known === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
+    const seconds = record?.seconds ?? secondsSince(started);
+    const facts = record?.facts ?? (await factsOf(digest, store, run));
+    if (record === undefined) await figures.keep({ facts, rows: metrics.rows, seconds });
     const measured = { name, ...facts, estimate: metrics.original.comparison.original };
     const evaluation = { measured, batchNote: metrics.rows.batchNote, ...metrics.original, validation: undefined };
     return new Evaluator({ evaluation, metrics, looks, run, options, context, figures, seconds });
@@ -114,9 +114,9 @@ export class Evaluator {
       const { bytes: _, ...compressed } = await size(plain?.file ?? (await store.file(sha256)));
       return compressed;
     };
-    const found = this.#compressed.get(sha256) ?? madeOnce(store.records, { compressed: sha256 }, compress);
-    this.#compressed.set(sha256, found);
-    return { ...measured, ...(await found) };
+    const sizes = this.#compressed.get(sha256) ?? madeOnce(store.records, { compressed: sha256 }, compress);
+    this.#compressed.set(sha256, sizes);
+    return { ...measured, ...(await sizes) };
   }
 
   /** Compresses the file only if the download counts. */
@@ -132,13 +132,13 @@ export class Evaluator {
   async measure(made: string, name: string, goal?: Goal): Promise<Evaluation> {
     const { store } = this.#of.figures;
     const { digest, model } = await ship(made, store);
-    const known = await this.#of.figures.found(digest);
+    const record = await this.#of.figures.found(digest);
     const started = performance.now();
     const misses = goal && (({ comparison }: PairedResult) => judge(comparison, goal).drop.low > goal.maxDrop);
-    const { rows, compared } = await this.#of.looks.look(model, misses, earlyLevel, known?.rows);
-    const seconds = (known?.seconds ?? 0) + secondsSince(started);
-    const facts = known?.facts ?? (await factsOf(digest, store, this.#of.run));
-    if (rows !== known?.rows) await this.#of.figures.keep({ facts, rows, seconds });
+    const { rows, compared } = await this.#of.looks.look(model, misses, earlyLevel, record?.rows);
+    const seconds = (record?.seconds ?? 0) + secondsSince(started);
+    const facts = record?.facts ?? (await factsOf(digest, store, this.#of.run));
+    if (rows !== record?.rows) await this.#of.figures.keep({ facts, rows, seconds });
     const measured = { name, ...facts, estimate: compared.comparison.candidate };
     return { measured, batchNote: rows.batchNote, ...compared };
   }
@@ -148,13 +148,13 @@ export class Evaluator {
   }
 
   /** Returns samples with different predictions, evenly spread because data may be sorted by class. */
-  disagreements({ answers: said }: Evaluation): readonly Disagreement[] {
+  disagreements({ answers }: Evaluation): readonly Disagreement[] {
     const { given, labels } = this.original.answers;
-    const apart = Array.from(given.keys()).filter((sample) => given[sample] !== said.given[sample]);
-    const step = Math.max(1, apart.length / disagreementsKept);
-    return Array.from({ length: Math.min(apart.length, disagreementsKept) }, (_, place) => {
-      const at = apart[Math.floor(place * step)] ?? 0;
-      const [original = -1, variant = -1, label = -1] = [given[at], said.given[at], labels[at]];
+    const differing = Array.from(given.keys()).filter((sample) => given[sample] !== answers.given[sample]);
+    const step = Math.max(1, differing.length / disagreementsKept);
+    return Array.from({ length: Math.min(differing.length, disagreementsKept) }, (_, place) => {
+      const at = differing[Math.floor(place * step)] ?? 0;
+      const [original = -1, variant = -1, label = -1] = [given[at], answers.given[at], labels[at]];
       const sample = this.metrics.holdout.samples[at] ?? at;
       return { sample, label: label < 0 ? undefined : label, original, variant };
     });
@@ -164,10 +164,10 @@ export class Evaluator {
     evaluations: readonly Evaluation[],
     options: { readonly rounds: number; readonly target?: RunTarget | undefined },
   ): Promise<LatencyReport & Pick<Timing, "inputs" | "where">> {
-    const [first = [], ...others] = chunksOf(evaluations, ({ measured }) => measured.bytes, mostTimedTogether);
+    const [first = [], ...furtherChunks] = chunksOf(evaluations, ({ measured }) => measured.bytes, mostTimedTogether);
     const report = await this.#timeTogether(first, options);
     const models = [...report.models];
-    for (const some of others) models.push(...(await this.#timeTogether(some, options)).models.slice(1));
+    for (const some of furtherChunks) models.push(...(await this.#timeTogether(some, options)).models.slice(1));
     return { ...report, models };
   }
 
@@ -202,13 +202,13 @@ const mostTimedTogether = 2 ** 28;
 function chunksOf<T>(all: readonly T[], sizeOf: (one: T) => number, most: number): readonly (readonly T[])[] {
   const chunks: T[][] = [];
   let size = Number.POSITIVE_INFINITY;
-  for (const one of all) {
-    size += sizeOf(one);
+  for (const item of all) {
+    size += sizeOf(item);
     if (size > most) {
       chunks.push([]);
-      size = sizeOf(one);
+      size = sizeOf(item);
     }
-    chunks.at(-1)?.push(one);
+    chunks.at(-1)?.push(item);
   }
   return chunks;
 }

@@ -26,16 +26,16 @@ export class FigureRecords {
   }
 
   async found(digest: string): Promise<MeasuredModel | undefined> {
-    const found = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
-    if (found === undefined) return undefined;
-    const { facts, seconds, rows, given, labels, batchNote } = found;
-    const said = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
-    return { facts, seconds, rows: { rows: Float64Array.from(rows), said, batchNote } };
+    const record = (await this.store.records?.read(this.#key(digest))) as PlainFigures | undefined;
+    if (record === undefined) return undefined;
+    const { facts, seconds, rows, given, labels, batchNote } = record;
+    const answers = { given: Float64Array.from(given), labels: Float64Array.from(labels) };
+    return { facts, seconds, rows: { rows: Float64Array.from(rows), said: answers, batchNote } };
   }
 
   async keep({ facts, seconds, rows: { rows, said, batchNote } }: MeasuredModel): Promise<void> {
-    const [given, labels] = [[...said.given], [...said.labels]];
-    const record: PlainFigures = { facts, seconds, rows: [...rows], given, labels, batchNote };
+    const [predictions, labels] = [[...said.given], [...said.labels]];
+    const record: PlainFigures = { facts, seconds, rows: [...rows], given: predictions, labels, batchNote };
     await this.store.records?.write(this.#key(facts.sha256), record);
   }
 

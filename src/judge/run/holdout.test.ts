@@ -24,19 +24,19 @@ test("too few samples are not divided", () => {
 });
 
 test("a holdout counts its own samples, with their columns and answers", () => {
-  const said = { given: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
-  const right = { rows: Float64Array.of(1, 1, 0, 1), said };
+  const answers = { given: Float64Array.of(0, 1, 1, 0), labels: Float64Array.of(0, 1, 0, 0) };
+  const right = { rows: Float64Array.of(1, 1, 0, 1), said: answers };
   const holdout = new Holdout(accuracy(), right, Uint32Array.of(1, 2));
   expect(holdout.original.comparison.original).toMatchObject({ value: 0.5, count: 2 });
   expect(holdout.original.answers).toEqual({ given: Float64Array.of(1, 1), labels: Float64Array.of(1, 0) });
   const { comparison, agreement } = holdout.compare({
     rows: Float64Array.of(0, 1, 1, 0),
-    said: { ...said, given: Float64Array.of(1, 1, 0, 1) },
+    said: { ...answers, given: Float64Array.of(1, 1, 0, 1) },
   });
   expect(comparison).toMatchObject({ candidate: { value: 1 }, difference: { value: 0.5, count: 2 } });
   expect(agreement).toMatchObject({ value: 0.5, count: 2 });
   // Label and answer of each sample, in two columns.
-  const pairs = { rows: Float64Array.of(0, 0, 1, 1, 0, 1, 0, 0), said };
+  const pairs = { rows: Float64Array.of(0, 0, 1, 1, 0, 1, 0, 0), said: answers };
   const two = new Holdout(macroF1(), pairs, Uint32Array.of(0, 1));
   expect(two.original.comparison.original).toMatchObject({ value: 1, count: 2 });
 });

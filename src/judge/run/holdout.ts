@@ -88,13 +88,13 @@ export function joinRuns(first: Rows, second: Rows): Rows {
 }
 
 function rowsAt(rows: Float64Array, columns: number, samples: Uint32Array): Float64Array {
-  const found = new Float64Array(columns * samples.length);
+  const selected = new Float64Array(columns * samples.length);
   samples.forEach((sample, place) => {
     const end = columns * (sample + 1);
     if (end > rows.length) throw new RangeError(`no row of sample ${sample} among ${rows.length / columns}`);
-    found.set(rows.subarray(columns * sample, end), columns * place);
+    selected.set(rows.subarray(columns * sample, end), columns * place);
   });
-  return found;
+  return selected;
 }
 
 function agreementOf(original: Answers, other: Answers): Estimate | undefined {

@@ -79,7 +79,7 @@ export interface Judgement {
 export interface Rejection {
   readonly because: Lost["because"];
   readonly text: string;
-  /** What the precision fallback tried. */
+  /** Attempts of the precision fallback, as the end of a sentence. */
   readonly tried: string | undefined;
   readonly blamed: Blame | undefined;
   readonly changes: readonly Change[];
@@ -120,12 +120,12 @@ export async function runJudgedStep(request: StepRequest, context: StepContext):
     if (rejection === undefined || force) warnOfLoss(step, judgement);
     return { ...unjudged, result, judgement, idle, rejection };
   }
-  const { made, sparing, judgement: found } = spared;
-  const rejection = await rejectionOf(step, made.model, found, made.changes, textOfFallback(sparing));
-  if (rejection === undefined || force) warnOfLoss(step, found);
+  const { made, sparing, judgement: sparedJudgement } = spared;
+  const rejection = await rejectionOf(step, made.model, sparedJudgement, made.changes, textOfFallback(sparing));
+  if (rejection === undefined || force) warnOfLoss(step, sparedJudgement);
   const { changes, misses, model } = made;
   return {
-    ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: found, comparison, sparing },
+    ...{ outcome: { ...outcome, changes, misses }, result: model, judgement: sparedJudgement, comparison, sparing },
     searched: spared.searched,
     idle: undefined,
     rejection,
@@ -265,16 +265,16 @@ async function withinLimit(step: OpenStep): Promise<LimitedStep> {
   const { apart, request, quiet } = await openSearch(step);
   const shown = { ...quiet, progress: context.progress };
   const { samples } = request.search;
-  const found =
+  const output =
     limit.of === "download"
       ? await withinDownload(request, limit.bytes, shown)
       : await withinBytes({ ...request, samples }, limit.bytes, shown);
-  const others = apart instanceof Miss ? undefined : apart;
+  const otherSamples = apart instanceof Miss ? undefined : apart;
   // Layers at higher precision would exceed the limit again.
   return {
-    step: onOtherSamples({ ...step, fallback: false }, others),
-    options: found.options,
-    searched: others?.searched,
+    step: onOtherSamples({ ...step, fallback: false }, otherSamples),
+    options: output.options,
+    searched: otherSamples?.searched,
   };
 }
 
@@ -296,17 +296,19 @@ async function openSearch(step: OpenStep): Promise<Search> {
   // The step logged its messages on the first run, and progress counts attempts.
   const quiet: Context = { ...context, log: () => {}, progress: () => {} };
   const goal = comparison?.goal;
-  const apart =
+  const otherSamples =
     task === undefined || goal === undefined
       ? undefined
       : await searchedApart(input.model, task, { batch, output }, goal, quiet);
   const search: SparingJudge =
-    apart === undefined || apart instanceof Miss ? randomSearch(input.model, output, quiet) : apart.search;
+    otherSamples === undefined || otherSamples instanceof Miss
+      ? randomSearch(input.model, output, quiet)
+      : otherSamples.search;
   const run = async (changed: OptionValues, other: AnyPass = pass): Promise<StepOutput> => {
     const model = copyInput(step);
     return { model, ...(await runStep(other, model, changed, task ?? {}, quiet)) };
   };
-  return { apart, request: { pass, options, original: input.model, run, search, output }, quiet };
+  return { apart: otherSamples, request: { pass, options, original: input.model, run, search, output }, quiet };
 }
 
 /** "1.4 points lost, 1.0 points allowed" */

@@ -73,15 +73,19 @@ export async function keptFunction(
     test === undefined
       ? compareFunction(engine, original, result, options)
       : compareOnSamples(engine, original, result, test, { ...options, values });
-  const found = await attempt(compared);
-  const [likeness, others] = test === undefined || isFew ? [found, undefined] : [undefined, found];
-  const text = lossOf(found);
+  const comparison = await attempt(compared);
+  const [likeness, randomComparison] = test === undefined || isFew ? [comparison, undefined] : [undefined, comparison];
+  const text = lossOf(comparison);
   if (text !== undefined) {
-    const isForm = typeof found === "object" && found.otherForm === true;
-    return { likeness, others, lost: { text, because: isForm ? "form" : "function" } };
+    const isForm = typeof comparison === "object" && comparison.otherForm === true;
+    return { likeness, others: randomComparison, lost: { text, because: isForm ? "form" : "function" } };
   }
   const overflow = await attempt(halfOverflow(engine, original, result, test, { seed, signal }));
-  return { likeness, others, lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" } };
+  return {
+    likeness,
+    others: randomComparison,
+    lost: overflow === undefined ? undefined : { text: overflow, because: "overflow" },
+  };
 }
 
 /** Also checks that the result loads as its users load it. @throws ResultFails if it does not. */

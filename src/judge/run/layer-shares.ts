@@ -19,7 +19,7 @@ const largestRun = 2 ** 29;
 
 /** Shares of layers that were not run alone are estimated from noise or gradients, whichever predicts the measured shares better. */
 export async function errorsOf(
-  { pass, options: given, original, plain, run, samples, output }: ErrorsRequest,
+  { pass, options: requested, original, plain, run, samples, output }: ErrorsRequest,
   layers: ReadonlySet<string>,
   context: Context,
 ): Promise<{ readonly shares: ReadonlyMap<string, number>; readonly estimates: ReadonlyMap<string, number> }> {
@@ -35,11 +35,11 @@ export async function errorsOf(
         pass,
         original,
         plain.changes,
-        async (of) => (await run(given, of)).model,
+        async (of) => (await run(requested, of)).model,
       );
       const options = { samples: samplesOfErrors, output, seed, signal };
-      const found = await layerErrors(engine, unrounded, plain.model, samples, options);
-      for (const { layer, own, share, signalToNoise } of found instanceof Miss ? [] : found.layers) {
+      const errors = await layerErrors(engine, unrounded, plain.model, samples, options);
+      for (const { layer, own, share, signalToNoise } of errors instanceof Miss ? [] : errors.layers) {
         if (!layers.has(layer)) continue;
         noise.set(layer, noiseOf(own ?? signalToNoise));
         if (share !== undefined) shares.set(layer, share);
@@ -56,8 +56,8 @@ export async function errorsOf(
   const predictors = [noise, slopes].map((figures) => predictor(shares, figures));
   const [closest] = predictors.toSorted((a, b) => a.spread - b.spread);
   const estimates = [...noise.keys()].map((layer) => {
-    const known = [shares.get(layer), closest?.of(layer), predictors[0]?.of(layer)];
-    return [layer, known.find((one) => one !== undefined) ?? 0] as const;
+    const candidates = [shares.get(layer), closest?.of(layer), predictors[0]?.of(layer)];
+    return [layer, candidates.find((one) => one !== undefined) ?? 0] as const;
   });
   return { shares, estimates: new Map(estimates) };
 }

@@ -107,12 +107,12 @@ export function frontOf<T>(all: readonly T[], figuresOf: (one: T) => Figures): r
     return [size, Math.max(0, drop), -speed] as const;
   });
   return all.filter((_, at) => {
-    const own = axes[at];
+    const ownAxes = axes[at];
     return !axes.some(
       (other, place) =>
-        own !== undefined &&
-        other.every((value, axis) => value <= (own[axis] ?? 0)) &&
-        (other.some((value, axis) => value < (own[axis] ?? 0)) || place < at),
+        ownAxes !== undefined &&
+        other.every((value, axis) => value <= (ownAxes[axis] ?? 0)) &&
+        (other.some((value, axis) => value < (ownAxes[axis] ?? 0)) || place < at),
     );
   });
 }

@@ -88,9 +88,9 @@ export class PairedMetrics {
   /** Whether results are compared with the original's predictions, and these are all one class. */
   get namesOneClass(): boolean {
     const { truth, interval } = this.#task.metric;
-    const known = this.holdout.knowledge;
+    const knowledge = this.holdout.knowledge;
     const isOwn = truth === "original" && interval === "proportion" && this.#options.truth === undefined;
-    return isOwn && known?.chance === 1 && known.given.length >= leastToTell;
+    return isOwn && knowledge?.chance === 1 && knowledge.given.length >= leastToTell;
   }
 
   get original(): HoldoutComparison {
@@ -104,13 +104,15 @@ export class PairedMetrics {
 
   /** Only labels can show that a model is at chance level. */
   get aboveChance(): boolean {
-    const known = this.holdout.knowledge;
-    return known === undefined || known.name === "agreement" || known.original > known.chance;
+    const knowledge = this.holdout.knowledge;
+    return knowledge === undefined || knowledge.name === "agreement" || knowledge.original > knowledge.chance;
   }
 
   get atChance(): string | undefined {
-    const known = this.holdout.knowledge;
-    return known === undefined || this.aboveChance ? undefined : chanceSentence(known.original, known.chance);
+    const knowledge = this.holdout.knowledge;
+    return knowledge === undefined || this.aboveChance
+      ? undefined
+      : chanceSentence(knowledge.original, knowledge.chance);
   }
 
   /** Returns undefined at chance level, and by default for models trained without other ground truth, because training may change predictions. */
@@ -146,13 +148,13 @@ export class PairedMetrics {
   /** @throws PithError E_DATA for NaN outputs or none of the labels' classes. */
   requireAnswers(): void {
     const { metric } = this.#task;
-    const own = this.original.comparison.original;
+    const original = this.original.comparison.original;
     const isAlone = metric.truth === "original";
-    if (!(isAlone && this.#options.truth !== undefined) && answersWithNaN(metric, own, this.rows.said)) {
-      const found = `${metric.name}${isAlone ? " with itself" : ""} is ${figure(metric.unit, own.value)}`;
+    if (!(isAlone && this.#options.truth !== undefined) && answersWithNaN(metric, original, this.rows.said)) {
+      const value = `${metric.name}${isAlone ? " with itself" : ""} is ${figure(metric.unit, original.value)}`;
       throw new PithError(
         "E_DATA",
-        `The original outputs NaN on some of ${counted(own.count, "sample")}, or all: its ${found}. Nothing was done.`,
+        `The original outputs NaN on some of ${counted(original.count, "sample")}, or all: its ${value}. Nothing was done.`,
         {
           hint: `${notFiniteHint} \`force\` continues anyway.`,
         },
@@ -206,11 +208,11 @@ export async function rowsOf(
     progress: (done, total) => context.progress(before + done, total && before + total),
     threads,
   });
-  const [rows = new Float64Array(), said = new Float64Array()] = measured.at(-1) ?? [];
-  const found: Rows = {
+  const [rows = new Float64Array(), columns = new Float64Array()] = measured.at(-1) ?? [];
+  const measuredRows: Rows = {
     rows,
-    said: answersOf(said),
+    said: answersOf(columns),
     batchNote: note === undefined ? undefined : { note, isWarning },
   };
-  return known === undefined ? found : joinRuns(known, found);
+  return known === undefined ? measuredRows : joinRuns(known, measuredRows);
 }

@@ -35,8 +35,8 @@ function missedText({ name, refused, comparison, verdict }: Variant, { data, goa
 
 function offTarget({ variants }: Run): PithError | undefined {
   const off = variants.find(({ refusedAs }) => refusedAs === "off target");
-  const others = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
-  if (off === undefined || others.some(({ refused }) => refused === undefined)) return undefined;
+  const changedVariants = variants.filter(({ refusedAs }) => refusedAs !== "off target" && refusedAs !== "unchanged");
+  if (off === undefined || changedVariants.some(({ refused }) => refused === undefined)) return undefined;
   const least = Math.min(...variants.map(({ result }) => result?.bytes ?? Number.POSITIVE_INFINITY));
   const sentence = `No variant is on target: ${off.refused?.replace(/^it /, `${off.name} `)}; the smallest has ${bytes(least)}.`;
   return new PithError("E_UNSUPPORTED", sentence, {

@@ -160,12 +160,12 @@ export async function compressIn(
   const bytes = await bytesOf(kept.evaluation);
   const result = await openBytes(bytes);
   result.graph.operators = original.graph.operators;
-  const others: { readonly place: number; readonly bytes: Uint8Array }[] = [];
+  const frontFiles: { readonly place: number; readonly bytes: Uint8Array }[] = [];
   for (const place of options.front === true ? frontBeside(contenders, chosen) : []) {
     const other = tried[place]?.evaluation;
-    if (other !== undefined) others.push({ place, bytes: await bytesOf(other) });
+    if (other !== undefined) frontFiles.push({ place, bytes: await bytesOf(other) });
   }
-  return { run, candidates: recipes, result: { model: result, bytes }, others };
+  return { run, candidates: recipes, result: { model: result, bytes }, others: frontFiles };
 }
 
 /** Estimates the duration of steps that are not in the store. */

@@ -122,7 +122,7 @@ describe("looks at 512, 1,024 and 2,048 samples, of which the candidate loses a 
   const draw = random(5, "verdicts");
   const trials = 600;
   /** How often the goal is shown to be kept, and how often the interval that is printed holds the share. */
-  const found = (lost: number): { readonly kept: number; readonly held: number } => {
+  const countVerdicts = (lost: number): { readonly kept: number; readonly held: number } => {
     const counted = { kept: 0, held: 0 };
     for (let trial = 0; trial < trials; trial++) {
       const right = new Float64Array(2048).fill(1);
@@ -139,11 +139,11 @@ describe("looks at 512, 1,024 and 2,048 samples, of which the candidate loses a 
 
   test("do not refuse a result that is as good more often than one look does, nor pass one that is not", () => {
     // At the limit itself one in forty is passed by one look.
-    expect(found(0.01).kept).toBeLessThan(0.045);
-    expect(found(0.002).kept).toBeGreaterThan(0.95);
+    expect(countVerdicts(0.01).kept).toBeLessThan(0.045);
+    expect(countVerdicts(0.002).kept).toBeGreaterThan(0.95);
   });
 
   test.each([0.005, 0.015, 0.02, 0.03])("have intervals that hold the loss 95 times in 100: %d", (lost) => {
-    expect(found(lost).held).toBeGreaterThan(0.93);
+    expect(countVerdicts(lost).held).toBeGreaterThan(0.93);
   });
 });

@@ -71,9 +71,9 @@ describe("looks at the first samples", () => {
     const looks = looksAt(100);
     const { rows } = await look(looks, broken);
     expect((await look(looks, broken, goal, rows)).rows).toBe(rows);
-    const whole = await look(looks, broken, { maxDrop: 1 }, rows);
-    expect(whole).toEqual(await looks.look(broken, undefined));
-    expect(countOf(whole)).toBe(1000);
+    const complete = await look(looks, broken, { maxDrop: 1 }, rows);
+    expect(complete).toEqual(await looks.look(broken, undefined));
+    expect(countOf(complete)).toBe(1000);
   });
 
   test("come to the same where all samples are known already", async () => {
@@ -108,8 +108,8 @@ test("figures that were kept from a look are completed, where all samples are me
   const kept = (await new FigureRecords(store, "test").found(early.measured.sha256)) ?? expect.fail();
   expect(countOf(kept)).toBe(128);
   expect(await evaluate(store)).toEqual(await evaluate(fresh));
-  // What was completed is the same as what was measured at once, in the usual order.
+  // A look that was continued equals one measured at once, in the default order.
   expect(await evaluate(store, 128)).toEqual(early);
   expect(await evaluate(fresh, 128)).toEqual(early);
-  for (const one of [store, fresh]) await one.release();
+  for (const folder of [store, fresh]) await folder.release();
 });

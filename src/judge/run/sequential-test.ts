@@ -110,8 +110,8 @@ export class Looks {
       return { rows, compared: original.beside(rows, level) };
     };
     for (const samples of isSettled === undefined ? [] : this.#early) {
-      const found = await at(samples, early);
-      if (isSettled?.(found.compared) === true) return found;
+      const look = await at(samples, early);
+      if (isSettled?.(look.compared) === true) return look;
     }
     return at(all);
   }
@@ -125,12 +125,18 @@ export class Looks {
     if (before !== undefined) return before;
     this.#rows = await this.#rowsOf(this.#model, samples, context, this.#rows);
     const { test, metric } = this.#task;
-    const own = isIndexed(test) && samples < test.count ? view(test, test.name, range(samples)) : test;
+    const firstSamples = isIndexed(test) && samples < test.count ? view(test, test.name, range(samples)) : test;
     // Messages about the first samples were logged before.
     const telling = this.#originals.size === 0 ? context : { ...context, log: () => {} };
-    const found = await PairedMetrics.create(this.#model, { metric, test: own }, this.#options, telling, this.#rows);
-    this.#originals.set(samples, found);
-    return found;
+    const metrics = await PairedMetrics.create(
+      this.#model,
+      { metric, test: firstSamples },
+      this.#options,
+      telling,
+      this.#rows,
+    );
+    this.#originals.set(samples, metrics);
+    return metrics;
   }
 
   #rowsOf(model: Model, samples: number, context: Context, known: Rows | undefined): Promise<Rows> {

@@ -26,19 +26,19 @@ export async function withinBytes(
   context: Context,
 ): Promise<{ readonly made: StepOutput; readonly options: OptionValues }> {
   const { options, original, run } = request;
-  const made = new Map<number, StepOutput>();
+  const outputs = new Map<number, StepOutput>();
   for (const [at, bits] of offered.entries()) {
     // Fewer bits lose more than estimated, and well-rounded 4 bits less.
-    const fits = made.get(measured);
+    const fits = outputs.get(measured);
     if (fits !== undefined && (await encodedSize(fits.model)) <= bytes) break;
     throwIfAborted(context.signal, "Stopped while bits were chosen.");
     context.progress(at, offered.length + 1, `${bits} bits`);
     const form = optionsForBits(bits);
     // The rounding method does not change sizes and hardly the order of errors; only the result uses the requested one. Palettes have none.
     const rounder = form.weights === undefined ? "nearest" : undefined;
-    made.set(bits, await run({ ...options, ...form, rounder }));
+    outputs.set(bits, await run({ ...options, ...form, rounder }));
   }
-  const [middle, last] = [made.get(measured), [...made.values()].at(-1)];
+  const [middle, last] = [outputs.get(measured), [...outputs.values()].at(-1)];
   if (middle === undefined || last === undefined) throw new Error("No bits are offered.");
   const layers = middle.changes.flatMap(({ at, kind }) => (kind === "quantized" ? [at] : []));
   const { estimates } = await errorsOf(
@@ -46,14 +46,14 @@ export async function withinBytes(
     new Set(layers),
     context,
   );
-  const stored = new Map([...made].map(([bits, { model }]) => [bits, bytesOfLayers(model)]));
+  const stored = new Map([...outputs].map(([bits, { model }]) => [bits, bytesOfLayers(model)]));
   const before = bytesOfLayers(original);
   const items = layers.map(
     (layer): Item<{ readonly layer: string; readonly bits: number }> => ({
       whole: before.get(layer) ?? 0,
-      offers: [...made].flatMap(([bits, { changes }]) => {
-        const found = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
-        if (found?.bits !== bits) return [];
+      offers: [...outputs].flatMap(([bits, { changes }]) => {
+        const change = changes.find(({ at, kind }) => kind === "quantized" && at === layer);
+        if (change?.bits !== bits) return [];
         const loss = (estimates.get(layer) ?? 0) * 4 ** (measured - bits);
         return [{ cost: stored.get(bits)?.get(layer) ?? 0, loss, choice: { layer, bits } }];
       }),

@@ -40,10 +40,10 @@ export async function searchedApart(
   }
   const parts = divide(test.count, context.seed, false);
   if (parts === undefined) return new Miss(tooFew);
-  const [samples, others] = [parts.validation, parts.test].map((positions) => view(test, test.name, positions));
-  if (samples === undefined || others === undefined) return new Miss(tooFew);
+  const [samples, testSamples] = [parts.validation, parts.test].map((positions) => view(test, test.name, positions));
+  if (samples === undefined || testSamples === undefined) return new Miss(tooFew);
   const searching = Looks.drawn(original, { ...task, test: samples }, options, context);
-  const judging = Looks.drawn(original, { ...task, test: others }, options, context);
+  const judging = Looks.drawn(original, { ...task, test: testSamples }, options, context);
   return {
     searched: samples.count,
     search: {
@@ -62,8 +62,8 @@ export function onValidation(metrics: PairedMetrics, test: Dataset, goal: Goal):
   return {
     samples: isIndexed(test) ? view(test, test.name, validation.samples) : test,
     async measure(model) {
-      const found = (await metrics.compare(model)).validation;
-      return found === undefined ? { holds: "no", text: "not measured" } : measured(found, goal);
+      const validated = (await metrics.compare(model)).validation;
+      return validated === undefined ? { holds: "no", text: "not measured" } : measured(validated, goal);
     },
   };
 }
@@ -87,11 +87,12 @@ export function randomSearch(original: Model, output: string | undefined, contex
   return {
     samples: undefined,
     async measure(model) {
-      const found = await compareFunction(engine, original, model, { output, seed: seed + 1, signal });
-      if (typeof found === "string") return { holds: "no", text: found };
-      const isNear = found.unmoved !== undefined || found.same !== undefined || found.signalToNoise >= fewDecibels;
-      const holds = lossOf(found) !== undefined ? "no" : isNear ? "clearly" : "barely";
-      return { holds, text: `the signal to noise is ${found.signalToNoise.toFixed(1)} dB` };
+      const likeness = await compareFunction(engine, original, model, { output, seed: seed + 1, signal });
+      if (typeof likeness === "string") return { holds: "no", text: likeness };
+      const isNear =
+        likeness.unmoved !== undefined || likeness.same !== undefined || likeness.signalToNoise >= fewDecibels;
+      const holds = lossOf(likeness) !== undefined ? "no" : isNear ? "clearly" : "barely";
+      return { holds, text: `the signal to noise is ${likeness.signalToNoise.toFixed(1)} dB` };
     },
   };
 }

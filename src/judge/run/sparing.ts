@@ -96,11 +96,11 @@ async function withMilderSettings(
   const attempts: SparingAttempt[] = [];
   return firstSetting(pass.milderSettings?.(options) ?? [], context, async (settings) => {
     const changed = { ...options, ...settings };
-    const made = await run(changed);
-    const { holds, text } = await search.measure(made.model);
+    const output = await run(changed);
+    const { holds, text } = await search.measure(output.model);
     attempts.push({ found: text });
     const sparing = { settings, spared: [], attempts };
-    return holds === "clearly" ? { made, options: changed, sparing } : undefined;
+    return holds === "clearly" ? { made: output, options: changed, sparing } : undefined;
   });
 }
 
@@ -110,17 +110,17 @@ export async function firstSetting<T>(
   { progress, signal }: Context,
   suits: (settings: OptionValues) => Promise<T | undefined>,
 ): Promise<T | undefined> {
-  let [found, attempts] = [undefined as T | undefined, 0];
+  let [lossiest, attempts] = [undefined as T | undefined, 0];
   for (let [low, high] = [0, settings.length]; low < high; ) {
     const middle = Math.floor((low + high) / 2);
-    const own = settings[middle] ?? {};
+    const setting = settings[middle] ?? {};
     throwIfAborted(signal, "Stopped while settings were searched.");
-    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(own));
-    const result = await suits(own);
+    progress(attempts++, Math.ceil(Math.log2(settings.length + 1)), settingsText(setting));
+    const result = await suits(setting);
     if (result === undefined) low = middle + 1;
-    else [found, high] = [result, middle];
+    else [lossiest, high] = [result, middle];
   }
-  return found;
+  return lossiest;
 }
 
 /** "distortion 0.01" */
@@ -149,16 +149,16 @@ async function withLayersSpared(request: SparingRequest, context: Context): Prom
     const layers = layersOf(moves).length;
     context.progress(attempts.length, mostAttempts, `${counted(layers, "layer")} at higher precision`);
     const begun = performance.now();
-    const made = await request.run(changed);
-    if ((await noSmallerThan(original, made.model)) !== undefined) {
+    const output = await request.run(changed);
+    if ((await noSmallerThan(original, output.model)) !== undefined) {
       tried.set(key, "no smaller");
       return "no smaller";
     }
-    const { holds, text } = await search.measure(made.model);
+    const { holds, text } = await search.measure(output.model);
     tried.set(key, holds);
     attempts.push({ layers, found: text });
     closest = `with ${counted(layers, "layer")} at higher precision ${text}`;
-    if (enough.includes(holds)) kept = { made, moves };
+    if (enough.includes(holds)) kept = { made: output, moves };
     if (attempts.length === 1) {
       const time = waiting(mostAttempts * secondsSince(begun));
       if (time !== undefined) context.log({ id: "duration", text: `${time} at most, for ${mostAttempts} attempts` });
@@ -193,12 +193,12 @@ async function withLayersSpared(request: SparingRequest, context: Context): Prom
     const names = layersOf(kept.moves).toReversed();
     for (let at = 0; at < names.length && attempts.length < mostAttempts; at += size) {
       const back = new Set(names.slice(at, at + size));
-      const others = kept.moves.filter(({ layer }) => !back.has(layer));
-      if (others.length > 0) await attempt(others, ["clearly"]);
+      const remaining = kept.moves.filter(({ layer }) => !back.has(layer));
+      if (remaining.length > 0) await attempt(remaining, ["clearly"]);
     }
   }
   const { made } = kept;
-  const spared = sparedIn(kept.moves, shares, plain, made);
+  const spared = describeSpared(kept.moves, shares, plain, made);
   return { made: explained(made, spared), options: withForms(options, kept.moves), sparing: { spared, attempts } };
 }
 
@@ -250,13 +250,13 @@ async function movesOf(
     forms.map((form, at): MilderStep => {
       const asked = change.bits ?? 0;
       const [before, after] = [at === 0 ? asked : bitsIn(forms[at - 1] ?? {}), bitsIn(form)];
-      const left = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
+      const errorShare = (bits: number): number => (bits === floatBits ? 0 : 4 ** (asked - bits));
       const bytes = ((numbers.get(layer) ?? 0) * (after - before)) / 8;
       return {
         layer,
         form,
         bytes,
-        gain: ((left(before) - left(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes),
+        gain: ((errorShare(before) - errorShare(after)) * (estimates.get(layer) ?? 0)) / (leastBytes + bytes),
       };
     }),
   );
@@ -266,15 +266,15 @@ async function movesOf(
 export function withForms(options: OptionValues, moves: readonly Pick<MilderStep, "layer" | "form">[]): OptionValues {
   const overrides = new Map<string, object>(Object.entries(Object(options.overrides)));
   for (const { layer, form } of moves) {
-    const own = overrides.get(layer);
+    const override = overrides.get(layer);
     // The last matching pattern decides.
     overrides.delete(layer);
-    overrides.set(layer, { ...own, ...form });
+    overrides.set(layer, { ...override, ...form });
   }
   return { ...options, overrides: Object.fromEntries(overrides) };
 }
 
-function sparedIn(
+function describeSpared(
   moves: readonly MilderStep[],
   shares: ReadonlyMap<string, number>,
   plain: StepOutput,

@@ -58,8 +58,14 @@ export async function taylorErrors(
   };
   if (changes.size === 0) return new Map();
   const loss = projected(output, context.seed);
-  const found = await observeGradients(model, [...changes.keys()], squares, { data, samples, batch, loss }, context);
-  return new Map(Array.from(found, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
+  const gradients = await observeGradients(
+    model,
+    [...changes.keys()],
+    squares,
+    { data, samples, batch, loss },
+    context,
+  );
+  return new Map(Array.from(gradients, ([weight, square]) => [changes.get(weight)?.layer ?? weight, square]));
 }
 
 /** Samples per draw of signs; more draws reduce the variance. */
@@ -76,19 +82,19 @@ async function changesOf(
   { engine }: Context,
 ): Promise<ReadonlyMap<string, WeightChange>> {
   const numbersOf = counterpartNumbers(candidate, engine);
-  const found = new Map<string, WeightChange>();
+  const weightChanges = new Map<string, WeightChange>();
   for (const layer of layersOf(original, infer(original))) {
     const { name, effective, weight } = layer;
     if (effective !== weight || effective.type?.type !== "float32") continue;
     const numbers = await numbersOf(layer);
     if (numbers === undefined) continue;
     const before = toFloats(await readStoredValue(original, effective, engine));
-    found.set(weight.name, {
+    weightChanges.set(weight.name, {
       layer: name,
       change: Float32Array.from(before, (value, at) => (numbers[at] ?? 0) - value),
     });
   }
-  return found;
+  return weightChanges;
 }
 
 /** Σ u y over the output, with other signs for each batch. */

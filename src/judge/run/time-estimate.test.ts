@@ -22,11 +22,11 @@ test("each step is judged once; training costs three runs a sample and epoch, ca
 });
 
 test("is told in words, and not at all where it is over at once", () => {
-  const told = (seconds: number) => durationText(steps, { seconds, samples: 1000 }, task);
-  expect(told(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
-  expect(told(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
-  expect(told(300)).toBe("about 3.3 hours: 3 steps, each evaluated on 1,000 samples");
-  expect(told(0.1)).toBeUndefined();
+  const textFor = (seconds: number) => durationText(steps, { seconds, samples: 1000 }, task);
+  expect(textFor(10)).toBe("about 7 minutes: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(1)).toBe("about 40 seconds: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(300)).toBe("about 3.3 hours: 3 steps, each evaluated on 1,000 samples");
+  expect(textFor(0.1)).toBeUndefined();
   const [first] = steps;
   expect(durationText(first === undefined ? [] : [first], { seconds: 60, samples: 10 }, task)).toBe(
     "about 60 seconds: 1 step evaluated on 10 samples",

@@ -22,14 +22,14 @@ export function stepSeconds(
   const perSample = seconds / Math.max(1, samples);
   // A metric relative to the original runs both models.
   const judging = seconds * (metric.truth === "original" ? 2 : 1);
-  const own = ({ pass, options }: PassStep): number => {
+  const ownSeconds = ({ pass, options }: PassStep): number => {
     if (partFor(pass, options) === undefined) return 0;
     const { epochs, samples } = completeOptions(pass, options);
     const some = typeof samples === "number" ? samples : undefined;
     if (typeof epochs !== "number") return (some ?? 0) * perSample;
     return trainingCost * epochs * Math.min(some ?? Number.POSITIVE_INFINITY, train?.count ?? 0) * perSample;
   };
-  return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + own(step), 0);
+  return steps.reduce((sum, step) => sum + (step.judged ? judging : 0) + ownSeconds(step), 0);
 }
 
 /** "about 4 minutes: 3 steps, each evaluated on 1,000 samples"; undefined for short runs. */

@@ -35,13 +35,13 @@ export async function time(
     tried.flatMap(({ evaluation }) => (evaluation === undefined ? [] : [[hashOf(evaluation), evaluation]])),
   );
   files.delete(sha256);
-  const found = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
+  const measurement = await evaluator.time([...files.values()], { rounds, target }).catch((error: unknown) => {
     if (!(error instanceof PithError) || error.code !== "E_UNSUPPORTED") throw error;
     context.log({ id: "untimed", text: error.message, level: "warning" });
     return undefined;
   });
-  if (found === undefined) return undefined;
-  const { models, ...report } = found;
+  if (measurement === undefined) return undefined;
+  const { models, ...report } = measurement;
   const times = new Map([sha256, ...files.keys()].map((hash, place) => [hash, models[place]]));
   return {
     ...report,

@@ -98,7 +98,7 @@ export async function runIn(
   await withStore(original, options, async (store) => {
     const choice = isChoice([candidate], options);
     const trials = await openTrials(store, [candidate], task, { ...options, choice }, completeContext(context));
-    for (const one of trials.candidates) await runCandidate(one, false, trials);
+    for (const opened of trials.candidates) await runCandidate(opened, false, trials);
   });
 }
 

@@ -68,10 +68,10 @@ export async function runCandidate(
     for (const [at, step] of candidate.steps.entries()) {
       // Results of other candidates are needed for timing and reports.
       if (!hasOtherCandidates) await run.store.trim([input, evaluator.original.measured.sha256]);
-      const taken = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
-      records.push(taken.record);
-      evaluation = taken.evaluation;
-      input = taken.output;
+      const result = await takeStep(step, input, { done: at < done, candidate: candidate.name, goal }, run);
+      records.push(result.record);
+      evaluation = result.evaluation;
+      input = result.output;
     }
   } catch (error) {
     const { code, message } = asPithError(error);
