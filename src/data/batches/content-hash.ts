@@ -24,9 +24,9 @@ export async function contentHash(dataset: Dataset): Promise<string> {
   return sha256Text(digests);
 }
 
-export function haveSameElements(some: Dense, others: Dense): boolean {
-  const [a, b] = [elementBytes(some), elementBytes(others)];
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
+export function haveSameElements(first: Dense, second: Dense): boolean {
+  const [a, b] = [elementBytes(first), elementBytes(second)];
+  return a.length === b.length && a.every((byte, index) => byte === b[index]);
 }
 
 export function elementBytes(dense: Dense): Uint8Array {

@@ -96,13 +96,13 @@ describe("take", () => {
 describe("split", () => {
   it("gives disjoint parts that together are the whole, the same for the same seed", async () => {
     const parts = split(numbered(101), [0.7, 0.2, 0.1], 5);
-    const found = await Promise.all(parts.map(async (part) => labels(await all(part.batches({ size: 10 })))));
+    const labelsOfParts = await Promise.all(parts.map(async (part) => labels(await all(part.batches({ size: 10 })))));
     expect(parts.map((part) => part.count)).toEqual([71, 20, 10]);
-    expect(found.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 101 }, (_, index) => index));
+    expect(labelsOfParts.flat().toSorted((a, b) => a - b)).toEqual(Array.from({ length: 101 }, (_, index) => index));
     const again = split(numbered(101), [0.7, 0.2, 0.1], 5);
     expect(await Promise.all(again.map(contentHash))).toEqual(await Promise.all(parts.map(contentHash)));
     const other = split(numbered(101), [0.7, 0.2, 0.1], 6);
-    expect(labels(await all((other[0] ?? numbered(1)).batches({ size: 200 })))).not.toEqual(found[0]);
+    expect(labels(await all((other[0] ?? numbered(1)).batches({ size: 200 })))).not.toEqual(labelsOfParts[0]);
   });
 
   it("leaves samples out where fractions sum to less than 1, and refuses more", () => {
@@ -119,9 +119,9 @@ describe("split", () => {
 
 describe("collect", () => {
   it("joins batches, text included, up to a limit", async () => {
-    const whole = await collect(stream(600));
-    expect(whole.count).toBe(600);
-    expect(await contentHash(whole)).toBe(await contentHash(numbered(600)));
+    const collected = await collect(stream(600));
+    expect(collected.count).toBe(600);
+    expect(await contentHash(collected)).toBe(await contentHash(numbered(600)));
     expect((await collect(stream(600), 300)).count).toBe(300);
   });
 

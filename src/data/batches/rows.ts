@@ -102,28 +102,24 @@ export function padded(parts: readonly (Dense | undefined)[]): readonly (Dense |
   return parts.map((part) => {
     const dims = [part?.dims[0] ?? 0, ...largest.slice(1)];
     if (part === undefined || part.type === "string" || part.dims.length !== largest.length) return part;
-    return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : enlarged(part, dims);
+    return sameDims(part.dims, dims) || elementCount(part.dims) !== part.data.length ? part : enlarge(part, dims);
   });
 }
 
-function enlarged(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
+function enlarge(dense: Exclude<Dense, Dense<"string">>, dims: readonly number[]): Dense {
   const data = empty(dense, elementCount(dims));
-  if (isFloat(dense.type))
-    copy(
-      fromNumbers(dense.type, [data.length], new Float64Array(data.length).fill(Number.NaN)),
-      0,
-      data.length,
-      data,
-      0,
-    );
+  if (isFloat(dense.type)) {
+    const filler = fromNumbers(dense.type, dims, new Float64Array(data.length).fill(Number.NaN));
+    copy(filler, 0, data.length, data, 0);
+  }
   const [from, to] = [stridesOf(dense.dims), stridesOf(dims)];
   const run = dense.dims.at(-1) ?? 1;
   for (let start = 0; start < dense.data.length; start += run) {
-    const place = to.reduce(
+    const target = to.reduce(
       (sum, step, axis) => sum + (Math.floor(start / (from[axis] ?? 1)) % (dense.dims[axis] ?? 1)) * step,
       0,
     );
-    copy(dense, start, start + run, data, place);
+    copy(dense, start, start + run, data, target);
   }
   return { type: dense.type, dims, data } as Dense;
 }
@@ -162,10 +158,10 @@ function empty(like: Exclude<Dense, Dense<"string">>, length: number): Numeric {
   return new ArrayType(length);
 }
 
-function copy(from: Dense, start: number, end: number, to: Numeric, at: number): void {
+function copy(from: Dense, start: number, end: number, to: Numeric, offset: number): void {
   if (from.type === "string") return;
   // Both arrays have the same class; TypeScript sees only the union.
-  (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, at);
+  (to as Uint8Array).set(from.data.subarray(start, end) as Uint8Array, offset);
 }
 
 /** Returns a batch with its transferable memory; a view of a larger array is copied. */

@@ -21,7 +21,7 @@ function batchOf(first: number, count: number): Batch {
     text: { type: "string", dims: [count], data: Array.from({ length: count }, (_, at) => `${first + at}`) },
   };
 }
-const given = [batchOf(0, 4), batchOf(4, 4), batchOf(8, 2)];
+const stored = [batchOf(0, 4), batchOf(4, 4), batchOf(8, 2)];
 const bits = (batch: Batch) =>
   Object.entries(batch).map(([name, { type, dims, data }]) => [
     name,
@@ -68,10 +68,12 @@ describe.each([
     const { open, counts } = counting();
     const storage = openStorage({ memory, file: open });
     const store = storage.store("values");
-    for (const batch of given) await store.add(batch);
+    for (const batch of stored) await store.add(batch);
     expect([store.count, store.columns]).toEqual([10, ["x", "ids", "half", "text"]]);
-    for (let time = 0; time < 2; time++) expect((await collect(store.batches())).map(bits)).toEqual(given.map(bits));
-    expect((await collect(store.batches(["ids"]))).map(bits)).toEqual(given.map(({ ids }) => bits(ids ? { ids } : {})));
+    for (let time = 0; time < 2; time++) expect((await collect(store.batches())).map(bits)).toEqual(stored.map(bits));
+    expect((await collect(store.batches(["ids"]))).map(bits)).toEqual(
+      stored.map(({ ids }) => bits(ids ? { ids } : {})),
+    );
     const { ids, text, half, x } = await store.gather(Uint32Array.of(9, 0, 5, 5));
     expect(ids).toEqual(
       int64(
@@ -82,10 +84,10 @@ describe.each([
     expect(half?.data).toEqual(Uint16Array.of(9, 0, 5, 5));
     expect(text?.data).toEqual(["9", "0", "5", "5"]);
     expect(x?.dims).toEqual([4, 3]);
-    const wanted = new Float32Array(6);
-    wanted.set(rowsOf(given[2]).subarray(3, 6));
-    wanted.set(rowsOf(given[0]).subarray(0, 3), 3);
-    expect(new Uint32Array(rowsOf({ x }).slice(0, 6).buffer)).toEqual(new Uint32Array(wanted.buffer));
+    const expected = new Float32Array(6);
+    expected.set(rowsOf(stored[2]).subarray(3, 6));
+    expected.set(rowsOf(stored[0]).subarray(0, 3), 3);
+    expect(new Uint32Array(rowsOf({ x }).slice(0, 6).buffer)).toEqual(new Uint32Array(expected.buffer));
     expect((await store.gather(new Uint32Array())).x?.dims).toEqual([0, 3]);
     await storage.release();
     expect(counts).toEqual({ opened: files, closed: files });
@@ -102,8 +104,8 @@ test("what one store gives back, another has", async () => {
     expect(store.count).toBe(0);
   }
   expect(counts.opened).toBe(0);
-  const [one, other] = [storage.store("one"), storage.store("other")];
-  for (const store of [one, other]) await store.add({ x: float32([5, 5], new Float32Array(25)) });
+  for (const store of [storage.store("one"), storage.store("other")])
+    await store.add({ x: float32([5, 5], new Float32Array(25)) });
   expect(counts.opened).toBe(1);
   await storage.release();
   expect(counts.closed).toBe(1);
@@ -112,9 +114,9 @@ test("what one store gives back, another has", async () => {
 test("samples of several sizes come batch by batch only", async () => {
   const storage = openStorage({ memory: 0 });
   const store = storage.store("texts");
-  const given = [3, 5].map((length) => ({ x: float32([2, length], new Float32Array(2 * length).fill(length)) }));
-  for (const batch of given) await store.add(batch);
-  expect(await collect(store.batches())).toEqual(given);
+  const texts = [3, 5].map((length) => ({ x: float32([2, length], new Float32Array(2 * length).fill(length)) }));
+  for (const batch of texts) await store.add(batch);
+  expect(await collect(store.batches())).toEqual(texts);
   await expect(store.gather(Uint32Array.of(0, 2))).rejects.toMatchObject({
     code: "E_DATA",
     message: 'texts: "x" is float32[3] for one sample and float32[5] for another.',

@@ -4,24 +4,24 @@ import { PithError } from "../../core/errors.ts";
 import { concatenated, plainBytes } from "../../core/tensor/dense.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 
-/** Maximum bytes of text and records: JavaScript has no longer strings. */
-const mostHeld = 2 ** 29;
+/** The maximum bytes of text and records, which is the maximum length of JavaScript strings. */
+const maxText = 2 ** 29;
 
 /** Reads a source, also gzip. @throws PithError E_DATA if the compressed data is damaged or exceeds 512 MiB. */
 export async function readAll(source: ByteSource): Promise<Uint8Array<ArrayBuffer>> {
   if (!(await isGzip(source))) {
-    if (source.size > mostHeld) throw tooLarge(source.name);
+    if (source.size > maxText) throw tooLarge(source.name);
     const bytes = plainBytes(await source.read(0, source.size));
     return bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : Uint8Array.from(bytes);
   }
   // The last four bytes of gzip are the uncompressed size.
   const [a = 0, b = 0, c = 0, d = 0] = await source.read(Math.max(0, source.size - 4), source.size);
-  if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > mostHeld) throw tooLarge(source.name);
+  if (a + 2 ** 8 * b + 2 ** 16 * c + 2 ** 24 * d > maxText) throw tooLarge(source.name);
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of pieces(source.name, chunksOf(source))) {
     size += part.length;
-    if (size > mostHeld) throw tooLarge(source.name);
+    if (size > maxText) throw tooLarge(source.name);
     parts.push(part);
   }
   return concatenated(parts);
@@ -79,17 +79,17 @@ export function unpacked(packed: ByteSource, size: number, memory: MemoryCounter
   const parts = pieces(name, checksum === undefined ? chunksOf(packed) : asGzip(packed, size, checksum));
   let kept = new Uint8Array();
   let count = 0;
-  let [isBegun, isWhole] = [false, false];
+  let [isBegun, isComplete] = [false, false];
   const upTo = async (end: number): Promise<void> => {
     if (!isBegun) memory(streamMemory);
     isBegun = true;
     // The checksum follows the last byte.
-    while (count < end || (count === size && !isWhole)) {
+    while (count < end || (count === size && !isComplete)) {
       const { done, value } = await parts.next();
       if (done === true && count < size)
         throw new PithError("E_DATA", `${name} is truncated: expected ${size} bytes, got ${count}.`);
       if (done === true) {
-        isWhole = true;
+        isComplete = true;
         memory(-streamMemory);
       } else if (count + value.length > size)
         throw new PithError("E_DATA", `${name} contains more than the declared ${size} bytes.`);

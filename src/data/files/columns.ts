@@ -9,7 +9,7 @@ import { gatherRows, sampleCount } from "../batches/rows.ts";
 import type { IndexedDataset } from "../batches/types.ts";
 import { isGzip, readAll, swapBytes } from "./bytes.ts";
 
-/** One value or tensor per sample; axis 0 of `dims` counts the samples. */
+/** A column: one value or tensor per sample. Axis 0 of `dims` counts the samples. */
 export interface Column {
   readonly type: DataType;
   readonly dims: readonly number[];

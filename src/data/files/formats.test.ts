@@ -124,10 +124,10 @@ describe("npy", () => {
   it("turns first-axis-fastest arrays into last-axis-fastest ones", () => {
     // a[i][j][k] = 100 i + 10 j + k with dims 2×3×2, stored with i fastest.
     const stored = range(2).flatMap((k) => range(3).flatMap((j) => range(2).map((i) => 100 * i + 10 * j + k)));
-    const wanted = range(2).flatMap((i) => range(3).flatMap((j) => range(2).map((k) => 100 * i + 10 * j + k)));
+    const expected = range(2).flatMap((i) => range(3).flatMap((j) => range(2).map((k) => 100 * i + 10 * j + k)));
     expect(
       Array.from(parseNpy(npyBytes(header("|u1", "2, 3, 2", "True"), Uint8Array.from(stored)), "f").data as Uint8Array),
-    ).toEqual(wanted);
+    ).toEqual(expected);
   });
 
   it("refuses objects, text, damage, and another format", () => {
@@ -190,8 +190,8 @@ describe("csv", () => {
     const named = "id\tsentence\tlabel\n7\tit's \"5 o'clock\tpos\n8\tfine\tneg\n";
     const sorted = await csv("t.tsv", named).gather(Uint32Array.of(0, 1));
     expect([Object.keys(sorted), sorted.label?.data]).toEqual([["id", "sentence", "label"], BigInt64Array.of(1n, 0n)]);
-    const known = await csv("t.tsv", named, { classes: ["POS", "NEG"] }).gather(Uint32Array.of(0, 1));
-    expect([known.sentence?.data[0], known.label?.data]).toEqual(["it's \"5 o'clock", BigInt64Array.of(0n, 1n)]);
+    const batch = await csv("t.tsv", named, { classes: ["POS", "NEG"] }).gather(Uint32Array.of(0, 1));
+    expect([batch.sentence?.data[0], batch.label?.data]).toEqual(["it's \"5 o'clock", BigInt64Array.of(0n, 1n)]);
     expect(() => csv("t.tsv", named, { classes: ["a", "b"] })).toThrow('class "pos" is not one of the 2 classes');
   });
 

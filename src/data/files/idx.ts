@@ -62,7 +62,7 @@ export function parseIdx(bytes: Uint8Array, name: string): Dense {
   return viewBytes(type, dims, width === 1 ? data : swapBytes(data, width));
 }
 
-/** With at most 255 dimensions. */
+/** The maximum bytes of a header, with 255 dimensions. */
 const maxHeader = 4 + 4 * 255;
 
 /** Opens an idx file as a column; rows of a large one are read on demand. @throws as `parseIdx` */

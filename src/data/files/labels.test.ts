@@ -73,8 +73,8 @@ describe("a column called like a label", () => {
     const batch: Batch = { x: column(7, 8), target: column(0, 1) };
     const exports = { default: () => [batch] };
     expect(await whole(await fromModule("own", exports))).toEqual({ x: [7, 8], label: [0, 1] });
-    const given = await fromModule("own", exports, undefined, [input("x"), input("target")]);
-    expect(await whole(given)).toEqual({ x: [7, 8], target: [0, 1] });
+    const dataset = await fromModule("own", exports, undefined, [input("x"), input("target")]);
+    expect(await whole(dataset)).toEqual({ x: [7, 8], target: [0, 1] });
   });
 
   test('cannot be the label beside an input that is called "label" itself', async () => {

@@ -84,7 +84,7 @@ function flat(label: Dense<"int64">): Dense<"int64"> {
 export function classNumber(name: string, classes: readonly string[], place: string): number {
   const exact = classes.indexOf(name);
   if (exact >= 0) return exact;
-  const folded = classes.findIndex((one) => fold(one) === fold(name));
+  const folded = classes.findIndex((candidate) => fold(candidate) === fold(name));
   if (folded >= 0) return folded;
   if (/^\d+$/.test(name)) return Number(name);
   throw new PithError(

@@ -16,7 +16,7 @@ interface Written {
   readonly channels?: number;
   readonly bits?: number;
   readonly rate?: number;
-  /** What the header says the samples take; what they take, unless said. */
+  /** Bytes of the samples according to the header (default: their true size). */
   readonly claimed?: number;
   readonly extra?: Uint8Array;
 }
@@ -103,10 +103,10 @@ const ramp = (length: number, name = "ramp", rate = 16000): Sound => ({
 });
 
 async function all(sounds: readonly Sound[], size: number, shuffle?: number): Promise<Batch[]> {
-  const found: Batch[] = [];
+  const batches: Batch[] = [];
   const options = shuffle === undefined ? { size } : { size, shuffle };
-  for await (const batch of frames("f", sounds, { frame: 4, context: 2 }).batches(options)) found.push(batch);
-  return found;
+  for await (const batch of frames("f", sounds, { frame: 4, context: 2 }).batches(options)) batches.push(batch);
+  return batches;
 }
 
 describe("frames", () => {

@@ -9,13 +9,13 @@ const endMark = 0x06054b50;
 const end64Mark = 0x06064b50;
 const entryMark = 0x02014b50;
 const localMark = 0x04034b50;
-/** The end record, and the longest comment after it. */
+/** Bytes of the end record, and of the longest comment after it. */
 const endLength = 22;
-const longestComment = 65535;
+const maxComment = 65535;
 /** Bytes of a local file header before the name. */
 const localLength = 30;
 /** Marks 64-bit values, which are stored in an extra field. */
-const overflown = 0xffffffff;
+const overflow = 0xffffffff;
 const zip64Field = 1;
 const stored = 0;
 const deflated = 8;
@@ -78,13 +78,13 @@ function requireSeparate(archive: ByteSource, extents: readonly Extent[], limit:
 }
 
 async function directoryOf(archive: ByteSource): Promise<{ readonly start: number; readonly end: number }> {
-  const from = Math.max(0, archive.size - endLength - longestComment);
+  const from = Math.max(0, archive.size - endLength - maxComment);
   const tail = viewOf(await archive.read(from, archive.size));
   let at = tail.byteLength - endLength;
   while (at >= 0 && tail.getUint32(at, true) !== endMark) at--;
   if (at < 0) throw noArchive(archive);
   const [length, start] = [tail.getUint32(at + 12, true), tail.getUint32(at + 16, true)];
-  if (length !== overflown && start !== overflown) return within(archive, start, start + length);
+  if (length !== overflow && start !== overflow) return within(archive, start, start + length);
   // The zip64 locator precedes the end record.
   if (at < 20) throw noArchive(archive);
   const record = within(archive, number(tail, at - 12), number(tail, at - 12) + 56);
@@ -101,13 +101,13 @@ function within(archive: ByteSource, start: number, end: number): { readonly sta
 
 /** Replaces overflowed 32-bit values by the 64-bit ones in order. */
 function completed(numbers: readonly number[], extra: DataView): readonly number[] {
-  if (!numbers.includes(overflown)) return numbers;
+  if (!numbers.includes(overflow)) return numbers;
   for (let at = 0; at + 4 <= extra.byteLength; ) {
     const length = extra.getUint16(at + 2, true);
     if (extra.getUint16(at, true) === zip64Field) {
       let next = at + 4;
       return numbers.map((value) => {
-        if (value !== overflown || next + 8 > extra.byteLength) return value;
+        if (value !== overflow || next + 8 > extra.byteLength) return value;
         next += 8;
         return number(extra, next - 8);
       });

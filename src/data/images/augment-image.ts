@@ -7,12 +7,12 @@ export type ImageShape = Omit<StoredImages, "name">;
 
 export type Draws = (what: string) => Random;
 
-/** Shares of the area, and aspect ratio, of an erased rectangle (Zhong et al. 2020). */
-const holes = { least: 0.02, most: 0.33, narrowest: 0.3, tries: 10 };
+/** Bounds of an erased rectangle: its share of the area and its aspect ratio (Zhong et al. 2020). */
+const holes = { minShare: 0.02, maxShare: 0.33, minRatio: 0.3, attempts: 10 };
 
 export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation, draws: Draws): Float64Array {
   const { crop = 0, flip = false, jitter = 0, noise = 0, erase = 0 } = how;
-  const seen = moved(image, shape, crop, flip, draws);
+  const seen = shiftAndFlip(image, shape, crop, flip, draws);
   if (jitter > 0) {
     const { mean, deviation } = spread(seen);
     const numbers = draws("jitter");
@@ -27,7 +27,7 @@ export function viewOf(image: Float64Array, shape: ImageShape, how: Augmentation
   }
   if (erase > 0) {
     const numbers = draws("erase");
-    if (numbers.uniform() < erase) punch(seen, shape, numbers);
+    if (numbers.uniform() < erase) eraseRectangle(seen, shape, numbers);
   }
   return seen;
 }
@@ -36,7 +36,7 @@ function stepsOf({ layout, channels, height, width }: ImageShape): readonly [num
   return layout === "NCHW" ? [height * width, width, 1] : [1, width * channels, channels];
 }
 
-function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
+function shiftAndFlip(from: Float64Array, shape: ImageShape, crop: number, flip: boolean, draws: Draws): Float64Array {
   const numbers = draws("crop");
   const [down, right] =
     crop > 0 ? [numbers.integer(2 * crop + 1) - crop, numbers.integer(2 * crop + 1) - crop] : [0, 0];
@@ -48,7 +48,7 @@ function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolea
   const rows = [Math.max(0, -down), Math.min(height, height - down)] as const;
   if (!mirrored) {
     const [first, last] = [Math.max(0, -right), Math.min(width, width - right)];
-    // The values of a row that stay in the image are adjacent: of one channel, or of all.
+    // The remaining values of a row are adjacent: those of one channel (NCHW), or of all channels (NHWC).
     const [planes, unit] = perColumn === 1 ? [channels, 1] : [1, channels];
     for (let row = rows[0]; row < rows[1] && first < last; row++)
       for (let plane = 0; plane < planes; plane++) {
@@ -70,20 +70,20 @@ function moved(from: Float64Array, shape: ImageShape, crop: number, flip: boolea
   return to;
 }
 
-function punch(image: Float64Array, shape: ImageShape, numbers: Random): void {
+function eraseRectangle(image: Float64Array, shape: ImageShape, numbers: Random): void {
   const { channels, height, width } = shape;
-  for (let attempt = 0; attempt < holes.tries; attempt++) {
-    const area = height * width * numbers.uniform(holes.least, holes.most);
-    const narrow = numbers.uniform(holes.narrowest, 1);
+  for (let attempt = 0; attempt < holes.attempts; attempt++) {
+    const area = height * width * numbers.uniform(holes.minShare, holes.maxShare);
+    const narrow = numbers.uniform(holes.minRatio, 1);
     const ratio = numbers.uniform() < 0.5 ? narrow : 1 / narrow;
     const [tall, wide] = [Math.round(Math.sqrt(area * ratio)), Math.round(Math.sqrt(area / ratio))];
     if (tall < 1 || wide < 1 || tall > height || wide > width) continue;
-    const [top, left] = [numbers.integer(height - tall + 1), numbers.integer(width - wide + 1)];
+    const [top, start] = [numbers.integer(height - tall + 1), numbers.integer(width - wide + 1)];
     const [perChannel, perRow, perColumn] = stepsOf(shape);
     for (let channel = 0; channel < channels; channel++) {
       const mean = channelMean(image, shape, channel);
       for (let row = top; row < top + tall; row++)
-        for (let column = left; column < left + wide; column++)
+        for (let column = start; column < start + wide; column++)
           image[channel * perChannel + row * perRow + column * perColumn] = mean;
     }
     return;

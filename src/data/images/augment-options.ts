@@ -25,7 +25,7 @@ export const augmentationSchema = v.strictObject({
 
 export type Augmentation = v.InferOutput<typeof augmentationSchema>;
 
-/** As text or as an object; `parseAugmentation` checks it. */
+/** Augmentation options as text or as an object; `parseAugmentation` checks them. */
 export const augmentationOption = v.union([v.string(), augmentationSchema]);
 
 /**
@@ -34,29 +34,29 @@ export const augmentationOption = v.union([v.string(), augmentationSchema]);
  * @example
  * parseAugmentation("crop=4 flip"); // { crop: 4, flip: true }
  */
-export function parseAugmentation(given: string | Augmentation): Augmentation {
-  const wanted = typeof given === "string" ? wordsOf(given) : given;
-  const result = v.safeParse(augmentationSchema, wanted);
+export function parseAugmentation(options: string | Augmentation): Augmentation {
+  const result = v.safeParse(augmentationSchema, typeof options === "string" ? wordsOf(options) : options);
   if (!result.success) {
     const [issue] = result.issues;
     const at = v.getDotPath(issue);
     if (issue.type === "strict_object" && at !== null && !(at in augmentationSchema.entries)) {
-      const known = Object.keys(augmentationSchema.entries).join(", ");
-      throw no(`"${at}" is not known, only ${known}.`);
+      const names = Object.keys(augmentationSchema.entries).join(", ");
+      throw optionError(`"${at}" is not known, only ${names}.`);
     }
     // A word without a value is `true`.
-    if (at !== null && issue.input === true) throw no(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
-    throw no(`${at === null ? "" : `${at}: `}${issue.message}.`);
+    if (at !== null && issue.input === true)
+      throw optionError(`${at} ${numbers.get(at) ?? "takes a word: layout=NCHW"}.`);
+    throw optionError(`${at === null ? "" : `${at}: `}${issue.message}.`);
   }
   const { layout: _, views, ...effects } = result.output;
   if (Object.values(effects).every((value) => value === undefined || value === false || value === 0))
-    throw no(
+    throw optionError(
       views === undefined
         ? "no augmentation is given."
         : "views requires an image change: add crop, flip, jitter, noise or erase.",
     );
   if (views !== undefined && (effects.mixup ?? 0) > 0)
-    throw no("views and mixup cannot be combined: mixup averages the samples of a batch.");
+    throw optionError("views and mixup cannot be combined: mixup averages the samples of a batch.");
   return result.output;
 }
 
@@ -69,7 +69,7 @@ const numbers: ReadonlyMap<string, string> = new Map([
   ["views", "takes a number: views=8"],
 ]);
 
-function no(sentence: string): PithError {
+function optionError(sentence: string): PithError {
   const hint = 'For instance "crop=4 flip jitter=0.2 noise=0.05 erase=0.25", and with it "mixup=0.2" or "views=8".';
   return new PithError("E_OPTION", sentence, { at: "augment", hint });
 }
@@ -84,6 +84,6 @@ function wordsOf(text: string): Readonly<Record<string, unknown>> {
     return [name, value.endsWith("%") ? number / 100 : number];
   });
   const twice = pairs.find(([name], at) => pairs.findIndex(([other]) => other === name) < at);
-  if (twice !== undefined) throw no(`"${twice[0]}" is given twice.`);
+  if (twice !== undefined) throw optionError(`"${twice[0]}" is given twice.`);
   return Object.fromEntries(pairs);
 }

@@ -19,9 +19,9 @@ function counting(count: number, dims: readonly number[] = [3, 2, 4]) {
 }
 
 async function batches(data: Dataset, shuffle?: number, size = 64): Promise<readonly Batch[]> {
-  const found: Batch[] = [];
-  for await (const batch of data.batches({ size, ...(shuffle === undefined ? {} : { shuffle }) })) found.push(batch);
-  return found;
+  const result: Batch[] = [];
+  for await (const batch of data.batches({ size, ...(shuffle === undefined ? {} : { shuffle }) })) result.push(batch);
+  return result;
 }
 
 async function rows(data: Dataset, shuffle?: number): Promise<readonly (readonly number[])[]> {
@@ -46,12 +46,12 @@ function cut(
     row < 0 || row >= height || column < 0 || column >= width
       ? 0
       : (image[(channel * height + row) * width + column] ?? 0);
-  const found: number[] = [];
+  const values: number[] = [];
   for (let channel = 0; channel < channels; channel++)
     for (let row = 0; row < height; row++)
       for (let column = 0; column < width; column++)
-        found.push(at(channel, row + down, (mirror ? width - 1 - column : column) + right));
-  return found;
+        values.push(at(channel, row + down, (mirror ? width - 1 - column : column) + right));
+  return values;
 }
 
 const transposed = (image: readonly number[], [channels, height, width]: readonly [number, number, number]) =>
@@ -73,8 +73,8 @@ describe("crop and flip", () => {
   test("give exactly the pixels of one of the cuts, and all of them in time", async () => {
     const all = new Set(places.map(({ down, right, mirror }) => text(cut(image, shape, down, right, mirror))));
     expect(all.size).toBe(18);
-    const found = await rows(seen(counting(600), { crop: 1, flip: true }), 1);
-    expect(new Set(found.map(text))).toEqual(all);
+    const views = await rows(seen(counting(600), { crop: 1, flip: true }), 1);
+    expect(new Set(views.map(text))).toEqual(all);
   });
 
   test("are the same for channels that come last", async () => {
@@ -89,19 +89,19 @@ describe("crop and flip", () => {
 
   test("flip mirrors half of the images, and nothing else", async () => {
     const mirrored = text(cut(image, shape, 0, 0, true));
-    const found = (await rows(seen(counting(2000), { flip: true }), 1)).map(text);
-    expect(new Set(found)).toEqual(new Set([mirrored, text(image)]));
+    const views = (await rows(seen(counting(2000), { flip: true }), 1)).map(text);
+    expect(new Set(views)).toEqual(new Set([mirrored, text(image)]));
     // Four standard deviations of 2000 draws are 89.
-    const count = found.filter((row) => row === mirrored).length;
+    const count = views.filter((row) => row === mirrored).length;
     expect(Math.abs(count - 1000)).toBeLessThan(90);
   });
 
   test("crop takes each place equally often", async () => {
-    const found = (await rows(seen(counting(1800), { crop: 1 }), 3)).map(text);
+    const views = (await rows(seen(counting(1800), { crop: 1 }), 3)).map(text);
     for (const down of [-1, 0, 1])
       for (const right of [-1, 0, 1]) {
-        const count = found.filter((row) => row === text(cut(image, shape, down, right, false))).length;
-        // Of 1800 draws 200, with a standard deviation of 13.3.
+        const count = views.filter((row) => row === text(cut(image, shape, down, right, false))).length;
+        // 200 of 1800 draws are expected, with a standard deviation of 13.3.
         expect(Math.abs(count - 200)).toBeLessThan(54);
       }
   });
@@ -112,16 +112,16 @@ describe("light, noise and holes", () => {
     const mean = row.reduce((sum, x) => sum + x, 0) / row.length;
     return { mean, deviation: Math.sqrt(row.reduce((sum, x) => sum + (x - mean) ** 2, 0) / row.length) };
   };
-  const own = statistics(image);
+  const original = statistics(image);
 
   test("jitter scales around the mean and shifts, each evenly within its bounds", async () => {
-    const found = await rows(seen(counting(1000), { jitter: 0.2 }), 1);
-    const contrasts = found.map((row) => statistics(row).deviation / own.deviation);
-    const lights = found.map((row) => (statistics(row).mean - own.mean) / own.deviation);
-    for (const row of found.slice(0, 20)) {
+    const views = await rows(seen(counting(1000), { jitter: 0.2 }), 1);
+    const contrasts = views.map((row) => statistics(row).deviation / original.deviation);
+    const lights = views.map((row) => (statistics(row).mean - original.mean) / original.deviation);
+    for (const row of views.slice(0, 20)) {
       const { mean, deviation } = statistics(row);
       row.forEach((x, at) => {
-        expect(x).toBeCloseTo(mean + (deviation / own.deviation) * ((image[at] ?? 0) - own.mean), 4);
+        expect(x).toBeCloseTo(mean + (deviation / original.deviation) * ((image[at] ?? 0) - original.mean), 4);
       });
     }
     for (const [values, low] of [
@@ -137,8 +137,8 @@ describe("light, noise and holes", () => {
   });
 
   test("noise is normal, in deviations of the image", async () => {
-    const found = await rows(seen(counting(1000), { noise: 0.1 }), 1);
-    const noise = found.flatMap((row) => row.map((x, at) => (x - (image[at] ?? 0)) / own.deviation));
+    const views = await rows(seen(counting(1000), { noise: 0.1 }), 1);
+    const noise = views.flatMap((row) => row.map((x, at) => (x - (image[at] ?? 0)) / original.deviation));
     expect(statistics(noise).mean).toBeCloseTo(0, 2);
     expect(statistics(noise).deviation).toBeCloseTo(0.1, 2);
     expect(Math.abs(noise.filter((x) => Math.abs(x) < 0.1).length / noise.length - 0.683)).toBeLessThan(0.015);
@@ -146,9 +146,9 @@ describe("light, noise and holes", () => {
 
   test("erase makes a rectangle in that share of images the mean of its channel", async () => {
     const data = counting(1000, [3, 8, 8]);
-    const found = await rows(seen(data, { erase: 0.3 }), 1);
+    const views = await rows(seen(data, { erase: 0.3 }), 1);
     const plain = Array.from({ length: 192 }, (_, at) => at + 1);
-    const changed = found.filter((row) => text(row) !== text(plain));
+    const changed = views.filter((row) => text(row) !== text(plain));
     // 1000 draws: four standard deviations are 58.
     expect(Math.abs(changed.length - 300)).toBeLessThan(60);
     for (const row of changed) {
@@ -169,9 +169,9 @@ describe("light, noise and holes", () => {
         data: Uint8Array.from({ length: 200 }, (_, at) => [0, 250, 255, 3][at % 4] ?? 0),
       },
     });
-    const found = await batches(seen(bytes, { jitter: 1, noise: 0.5 }), 1);
-    expect(found[0]?.image?.type).toBe("uint8");
-    const numbers = Array.from(found[0]?.image?.data ?? [], Number);
+    const views = await batches(seen(bytes, { jitter: 1, noise: 0.5 }), 1);
+    expect(views[0]?.image?.type).toBe("uint8");
+    const numbers = Array.from(views[0]?.image?.data ?? [], Number);
     expect(numbers).toContain(0);
     expect(numbers).toContain(255);
     expect(new Set(numbers).size).toBeGreaterThan(20);
@@ -193,10 +193,10 @@ describe("what is drawn", () => {
   test("comes again after as many epochs as there are views, in whatever order the samples are", async () => {
     const data = seen(counting(50), { ...how, views: 3 });
     const views = async (epoch: number, shuffle: number) => {
-      const found: string[] = [];
+      const images: string[] = [];
       for await (const { image } of data.batches({ size: 1, shuffle, epoch }))
-        found.push(text(Array.from(image?.data ?? [], Number)));
-      return found.toSorted();
+        images.push(text(Array.from(image?.data ?? [], Number)));
+      return images.toSorted();
     };
     expect(await views(5, 8)).toEqual(await views(2, 9));
     expect(await views(5, 8)).not.toEqual(await views(6, 8));
@@ -204,8 +204,8 @@ describe("what is drawn", () => {
 
   test("is the same for a sample wherever it stands in a batch", async () => {
     const data = augmented(counting(50), how, { seed: 1 });
-    const of = async (...positions: number[]) => (await data.gather(Uint32Array.from(positions), 7)).image?.data;
-    const [both, turned, alone] = [await of(3, 9), await of(9, 3), await of(9)];
+    const imagesAt = async (...positions: number[]) => (await data.gather(Uint32Array.from(positions), 7)).image?.data;
+    const [both, turned, alone] = [await imagesAt(3, 9), await imagesAt(9, 3), await imagesAt(9)];
     expect([...(both ?? [])].slice(24)).toEqual([...(alone ?? [])]);
     expect([...(turned ?? [])].slice(0, 24)).toEqual([...(alone ?? [])]);
   });
@@ -239,12 +239,12 @@ describe("what is drawn", () => {
       count: undefined,
       batches: (options) => source.batches({ size: options.size }),
     };
-    const whole = await rows(seen(stream, how), 1);
+    const complete = await rows(seen(stream, how), 1);
     const parts = (await batches(seen(stream, how), 1, 3)).flatMap(({ image }) =>
       Array.from(image?.data ?? [], Number),
     );
-    expect(parts).toEqual(whole.flat());
-    expect(await rows(seen(stream, how), 2)).not.toEqual(whole);
+    expect(parts).toEqual(complete.flat());
+    expect(await rows(seen(stream, how), 2)).not.toEqual(complete);
   });
 
   test("leaves what it is made of alone", async () => {
@@ -273,11 +273,11 @@ describe("mixup", () => {
       Array.from(batch?.label?.data ?? [], Number),
     ];
     for (let row = 0; row < 8; row++) {
-      const own = shares.slice(row * 8, row * 8 + 8);
-      expect(own.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 5);
-      expect(own.filter((share) => share > 0).length).toBeLessThanOrEqual(2);
+      const sampleShares = shares.slice(row * 8, row * 8 + 8);
+      expect(sampleShares.reduce((sum, share) => sum + share, 0)).toBeCloseTo(1, 5);
+      expect(sampleShares.filter((share) => share > 0).length).toBeLessThanOrEqual(2);
       // A mean of numbers is the number of the mean.
-      const expected = own.reduce((sum, share, index) => sum + share * index, 0);
+      const expected = sampleShares.reduce((sum, share, index) => sum + share * index, 0);
       for (const pixel of pixels.slice(row * 4, row * 4 + 4)) expect(pixel).toBeCloseTo(expected, 4);
     }
     expect(shares.some((share) => share > 0.05 && share < 0.95)).toBe(true);
@@ -296,9 +296,9 @@ describe("mixup", () => {
         const [a = 0] = Array.from(batch.image?.data ?? [], Number);
         shares.push(a % 1 === 0 ? 0 : a % 1);
       }
-      // Where partners are themselves the share is not seen; the variance of the others is 1 / (4 (2α + 1)).
-      const others = shares.filter((share) => share > 0);
-      const variance = others.reduce((sum, share) => sum + (share - 0.5) ** 2, 0) / others.length;
+      // A sample that is its own partner shows no share. The other shares have the variance 1 / (4 (2α + 1)).
+      const mixedShares = shares.filter((share) => share > 0);
+      const variance = mixedShares.reduce((sum, share) => sum + (share - 0.5) ** 2, 0) / mixedShares.length;
       expect(Math.abs(variance - 1 / (4 * (2 * alpha + 1)))).toBeLessThan(0.02);
     }
   });

@@ -30,8 +30,8 @@ type Images = Dense<"float32" | "uint8">;
  */
 export function augmented(dataset: IndexedDataset, how: Augmentation, options: AugmentedOptions): IndexedDataset;
 export function augmented(dataset: Dataset, how: Augmentation, options: AugmentedOptions): Dataset;
-export function augmented(dataset: Dataset, given: Augmentation, options: AugmentedOptions): Dataset {
-  const how = parseAugmentation(given);
+export function augmented(dataset: Dataset, effects: Augmentation, options: AugmentedOptions): Dataset {
+  const how = parseAugmentation(effects);
   if ((how.mixup ?? 0) > 0 && options.classes === undefined)
     throw new PithError("E_OPTION", "augment, mixup: the number of classes is unknown.");
   const settings = { owner: dataset.name, how, seed: options.seed, classes: options.classes };
@@ -47,8 +47,8 @@ export function augmentation({ owner, how, seed, classes = 0 }: AugmentationSett
   const { mixup = 0, views = Number.POSITIVE_INFINITY } = how;
   return (batch, { samples, epoch }) => {
     const draws = (sample: number, what: string): Random => random(seed, "augment", epoch % views, sample, what);
-    const seen = seenBatch(batch, samples, how, draws, owner);
-    return mixup > 0 ? mixed(seen, samples, mixup, classes, draws, owner) : seen.batch;
+    const seen = augmentBatch(batch, samples, how, draws, owner);
+    return mixup > 0 ? mixSamples(seen, samples, mixup, classes, draws, owner) : seen.batch;
   };
 }
 
@@ -60,7 +60,7 @@ interface Views {
   readonly images: Images;
 }
 
-function seenBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Views {
+function augmentBatch(batch: Batch, samples: Uint32Array, how: Augmentation, draws: SampleDraws, owner: string): Views {
   const { name, images } = findImages(batch, owner);
   const shape = shapeOf(images, how.layout, owner);
   const width = rowLength(images);
@@ -82,7 +82,7 @@ function write(data: Images["data"], start: number, numbers: Float64Array): void
 }
 
 /** Computes λ · x + (1 - λ) · x′ with another sample of the batch, also for labels. */
-function mixed(
+function mixSamples(
   { batch, name, images }: Views,
   samples: Uint32Array,
   alpha: number,
@@ -97,7 +97,7 @@ function mixed(
       const other = (partners[row] ?? row) * width;
       const numbers = Float64Array.from(
         { length: width },
-        (_, at) => share * (from[row * width + at] ?? 0) + (1 - share) * (from[other + at] ?? 0),
+        (_, index) => share * (from[row * width + index] ?? 0) + (1 - share) * (from[other + index] ?? 0),
       );
       set(row * width, numbers);
     });
@@ -137,10 +137,10 @@ function beta(alpha: number, numbers: Random): number {
 }
 
 function findImages(batch: Batch, owner: string): { readonly name: string; readonly images: Images } {
-  const found = Object.entries(batch).filter(([name, { dims }]) => name !== "label" && dims.length === 4);
-  const [[name, images] = ["", undefined]] = found;
+  const candidates = Object.entries(batch).filter(([name, { dims }]) => name !== "label" && dims.length === 4);
+  const [[name, images] = ["", undefined]] = candidates;
   const columns = Object.entries(batch).map(([column, { type, dims }]) => `"${column}" ${type}${dimsText(dims)}`);
-  if (found.length !== 1 || (images?.type !== "float32" && images?.type !== "uint8")) {
+  if (candidates.length !== 1 || (images?.type !== "float32" && images?.type !== "uint8")) {
     throw new PithError(
       "E_DATA",
       `${owner}: expected one column of images, float32 or uint8 with four axes, got ${columns.join(", ")}.`,
@@ -158,10 +158,10 @@ function findImages(batch: Batch, owner: string): { readonly name: string; reado
 
 function shapeOf({ dims }: Images, layout: Augmentation["layout"], owner: string): ImageShape {
   const [, a = 0, b = 0, c = 0] = dims;
-  const few = (size: number): boolean => size === 1 || size === 3 || size === 4;
-  const said = layout ?? (few(a) ? "NCHW" : few(c) ? "NHWC" : undefined);
-  if (said === "NCHW") return { layout: said, channels: a, height: b, width: c };
-  if (said === "NHWC") return { layout: said, channels: c, height: a, width: b };
+  const isChannelCount = (size: number): boolean => size === 1 || size === 3 || size === 4;
+  const detected = layout ?? (isChannelCount(a) ? "NCHW" : isChannelCount(c) ? "NHWC" : undefined);
+  if (detected === "NCHW") return { layout: detected, channels: a, height: b, width: c };
+  if (detected === "NHWC") return { layout: detected, channels: c, height: a, width: b };
   throw new PithError("E_DATA", `${owner}: the channel axis of ${dimsText(dims)} is ambiguous.`, {
     hint: "Set layout=NCHW or layout=NHWC.",
   });

@@ -19,29 +19,29 @@ export interface Geometry {
 }
 
 /** Returns the common geometries for a size; the first is the default. */
-export function usualGeometries(size: Extent): readonly Geometry[] {
+export function commonGeometries(size: Extent): readonly Geometry[] {
   const { height, width } = size;
-  const whole: Geometry = { resize: size };
-  if (height !== width) return [whole];
+  const resizedImage: Geometry = { resize: size };
+  if (height !== width) return [resizedImage];
   const cropped: Geometry = { resize: shortSideFor(height), crop: size };
-  return height < smallest ? [{ resize: height, crop: size }] : [cropped, whole];
+  return height < minCropped ? [{ resize: height, crop: size }] : [cropped, resizedImage];
 }
 
-/** Below this size, networks are trained on whole images (CIFAR, faces); above, on center crops. */
-const smallest = 160;
-/** The share of an image that torchvision and Keras keep. */
-const kept = 0.875;
+/** The smallest size for which networks are trained on center crops; below, on complete images (CIFAR, faces). */
+const minCropped = 160;
+/** The share of each side that torchvision and Keras keep in a center crop. */
+const cropShare = 0.875;
 
-/** 256 for crops of 224 to 256, as in torchvision and Caffe; 342 for 299. */
+/** Returns 256 for crops of 224 to 256, as in torchvision and Caffe; 342 for 299. */
 function shortSideFor(crop: number): number {
-  return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / kept);
+  return crop >= 224 && crop <= 256 ? 256 : Math.round(crop / cropShare);
 }
 
 export function sizeOf({ resize, crop }: Geometry): Extent | undefined {
   return crop ?? (typeof resize === "object" ? resize : undefined);
 }
 
-/** Formats as `parsePreprocessing` reads it: "resize=256 crop=224". */
+/** Formats a geometry in the syntax of `parsePreprocessing`: "resize=256 crop=224". */
 export function geometryText({ resize, crop, filter }: Geometry): string {
   return [
     ...(resize === undefined ? [] : [`resize=${typeof resize === "number" ? resize : extentText(resize)}`]),
@@ -62,22 +62,22 @@ function rounded(value: number): number {
 
 export function fitTo(
   data: Uint8Array,
-  from: Extent,
+  extent: Extent,
   { resize, crop, filter }: Geometry,
   channels = 3,
 ): Extent & { readonly data: Uint8Array } {
-  const size = resized(from, resize);
-  const scaled = resample(data, from, size, filter, channels);
+  const size = resized(extent, resize);
+  const scaled = resample(data, extent, size, filter, channels);
   if (crop === undefined || (crop.height === size.height && crop.width === size.width))
     return { ...size, data: scaled };
   const result = new Uint8Array(crop.height * crop.width * channels);
   const top = rounded((size.height - crop.height) / 2);
-  const left = rounded((size.width - crop.width) / 2);
-  const firstColumn = Math.max(0, -left);
-  const columns = Math.min(crop.width, size.width - left) - firstColumn;
+  const start = rounded((size.width - crop.width) / 2);
+  const firstColumn = Math.max(0, -start);
+  const columns = Math.min(crop.width, size.width - start) - firstColumn;
   for (let row = Math.max(0, -top); row < Math.min(crop.height, size.height - top); row++) {
-    const start = ((top + row) * size.width + left + firstColumn) * channels;
-    result.set(scaled.subarray(start, start + columns * channels), (row * crop.width + firstColumn) * channels);
+    const from = ((top + row) * size.width + start + firstColumn) * channels;
+    result.set(scaled.subarray(from, from + columns * channels), (row * crop.width + firstColumn) * channels);
   }
   return { ...crop, data: result };
 }

@@ -3,7 +3,7 @@ import { PithError } from "../../core/errors.ts";
 import type { ValueType } from "../../core/graph/graph.ts";
 import { type Dim, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
-import { type Extent, fitTo, type Geometry, sizeOf, usualGeometries } from "./geometry.ts";
+import { commonGeometries, type Extent, fitTo, type Geometry, sizeOf } from "./geometry.ts";
 
 export interface ImageTarget {
   readonly channels: 1 | 3;
@@ -15,11 +15,11 @@ export function imageTarget(type: ValueType | undefined, layout: "NCHW" | "NHWC"
   const free: ImageTarget = { channels: 3, size: undefined };
   const dims = type?.dims;
   if (dims === undefined) return free;
-  // Three dimensions: no batch axis.
+  // An input of three dimensions has no batch axis.
   const [a, b, c] = dims.slice(-3);
   if (dims.length >= 3 && a !== undefined && b !== undefined && c !== undefined) {
-    if (layout !== "NHWC" && isChannels(a) && extent(b, c) !== "no") return { channels: a, size: known(extent(b, c)) };
-    if (layout !== "NCHW" && isChannels(c) && extent(a, b) !== "no") return { channels: c, size: known(extent(a, b)) };
+    if (layout !== "NHWC" && isChannels(a) && extent(b, c) !== "no") return { channels: a, size: fixedSize(b, c) };
+    if (layout !== "NCHW" && isChannels(c) && extent(a, b) !== "no") return { channels: c, size: fixedSize(a, b) };
   }
   const elements = dims.slice(1).reduce<number>((product, dim) => (typeof dim === "number" ? product * dim : 0), 1);
   for (const channels of [1, 3] as const) {
@@ -40,21 +40,22 @@ export function isChannels(dim: Dim | undefined): dim is 1 | 3 {
   return dim === 1 || dim === 3;
 }
 
-/** Sides of 1 are other axes of flat inputs. */
+/** Returns the extent of two axes. Axes of size 1 are not image sides but belong to flat inputs. */
 function extent(height: Dim, width: Dim): Extent | "free" | "no" {
   if (height === 1 || width === 1) return "no";
   return typeof height === "number" && typeof width === "number" ? { height, width } : "free";
 }
 
-function known(found: Extent | "free" | "no"): Extent | undefined {
-  return typeof found === "object" ? found : undefined;
+function fixedSize(height: Dim, width: Dim): Extent | undefined {
+  const size = extent(height, width);
+  return typeof size === "object" ? size : undefined;
 }
 
 /** Completes the stated geometry with the model's size; by default the usual geometry. */
 export function geometryFor({ resize, crop, filter }: Geometry, { size }: ImageTarget): Geometry {
   const how = filter === undefined ? {} : { filter };
   if (resize === undefined && crop === undefined)
-    return size === undefined ? {} : { ...usualGeometries(size)[0], ...how };
+    return size === undefined ? {} : { ...commonGeometries(size)[0], ...how };
   if (crop !== undefined) return resize === undefined ? { crop } : { resize, crop, ...how };
   if (resize === undefined || typeof resize === "object" || size === undefined) return { resize: resize ?? 1, ...how };
   return { resize, crop: size, ...how };
@@ -65,11 +66,11 @@ export function imageFiles(batch: Batch): Dense<"string"> | undefined {
   return column?.type === "string" && column.dims.length === 1 ? column : undefined;
 }
 
-/** Images decoded concurrently: enough to keep the decoder's threads busy during resizing and runs. */
-const atATime = 8;
+/** The number of images that are decoded concurrently. It keeps the decoder's threads busy during resizing and runs. */
+const concurrentImages = 8;
 
-/** Pixels above which decoding waits: several large images at once would take gigabytes. */
-const mostAhead = 2 ** 25;
+/** The maximum pixels of an image that is decoded concurrently: several large images at once would take gigabytes. */
+const maxConcurrentPixels = 2 ** 25;
 
 async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
   // The failure is thrown when the image is requested; until then it must not count as unhandled.
@@ -80,14 +81,14 @@ async function* decodedAhead(paths: readonly string[]): AsyncIterable<Pixels> {
   const begin = async (path: string): Promise<() => Promise<Pixels>> => {
     const bytes = await readFile(path);
     const { width, height } = imageHeader(bytes, path);
-    if (width * height > mostAhead) return () => decodeImage(bytes, path);
+    if (width * height > maxConcurrentPixels) return () => decodeImage(bytes, path);
     const decoded = handled(decodeImage(bytes, path));
     return () => decoded;
   };
-  const begun = paths.slice(0, atATime).map((path) => handled(begin(path)));
+  const begun = paths.slice(0, concurrentImages).map((path) => handled(begin(path)));
   for (const next of paths.keys()) {
     const finish = await begun.shift();
-    const path = paths[next + atATime];
+    const path = paths[next + concurrentImages];
     if (path !== undefined) begun.push(handled(begin(path)));
     if (finish !== undefined) yield await finish();
   }
@@ -102,32 +103,32 @@ export async function readImages(
   let size = sizeOf(geometry);
   let data: Uint8Array | undefined;
   const { channels } = target;
-  let place = 0;
+  let index = 0;
   for await (const image of decodedAhead(paths)) {
-    const values = channels === 1 ? greyOf(image.data) : image.data;
+    const values = channels === 1 ? grayOf(image.data) : image.data;
     const fitted = fitTo(values, image, geometry, channels);
     size ??= { height: fitted.height, width: fitted.width };
     if (fitted.height !== size.height || fitted.width !== size.width) {
-      const [found, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
-      throw new PithError("E_DATA", `${paths[place]} is ${found}, the images before it are ${first}.`, {
+      const [actual, first] = [fitted, size].map(({ height, width }) => `${height}×${width}`);
+      throw new PithError("E_DATA", `${paths[index]} is ${actual}, the images before it are ${first}.`, {
         hint: 'The model takes any size: set one with `preprocess: "resize=224 crop=224"`.',
       });
     }
     data ??= new Uint8Array(paths.length * size.height * size.width * channels);
-    data.set(fitted.data, place * fitted.data.length);
-    place++;
+    data.set(fitted.data, index * fitted.data.length);
+    index++;
   }
   const { height, width } = size ?? { height: 0, width: 0 };
   return { type: "uint8", dims: [paths.length, height, width, channels], data: data ?? new Uint8Array() };
 }
 
 /** Integer ITU-R 601 luma, as Pillow's convert("L"); gray pixels stay unchanged. */
-function greyOf(rgb: Uint8Array): Uint8Array {
-  const grey = new Uint8Array(rgb.length / 3);
-  for (let pixel = 0, at = 0; pixel < grey.length; pixel++, at += 3) {
-    grey[pixel] = ((rgb[at] ?? 0) * 19595 + (rgb[at + 1] ?? 0) * 38470 + (rgb[at + 2] ?? 0) * 7471 + 0x8000) >> 16;
+function grayOf(rgb: Uint8Array): Uint8Array {
+  const gray = new Uint8Array(rgb.length / 3);
+  for (let pixel = 0, at = 0; pixel < gray.length; pixel++, at += 3) {
+    gray[pixel] = ((rgb[at] ?? 0) * 19595 + (rgb[at + 1] ?? 0) * 38470 + (rgb[at + 2] ?? 0) * 7471 + 0x8000) >> 16;
   }
-  return grey;
+  return gray;
 }
 
 /** Resizes stored images (N×C×H×W or N×H×W×C); returns N×H×W×C. */
@@ -140,14 +141,14 @@ export function fitStored(
   const { channels, height, width } = from;
   const values = height * width * channels;
   const fitted = Array.from({ length: count }, (_, sample) => {
-    const one = stored.data.subarray(sample * values, (sample + 1) * values);
-    return fitTo(from.layout === "NHWC" ? one : interleaved(one, channels), from, geometry, channels);
+    const image = stored.data.subarray(sample * values, (sample + 1) * values);
+    return fitTo(from.layout === "NHWC" ? image : interleaved(image, channels), from, geometry, channels);
   });
   const size = fitted[0] ?? { height: 0, width: 0 };
   const dims = [count, size.height, size.width, channels];
   const data = new Uint8Array(elementCount(dims));
-  fitted.forEach((one, sample) => {
-    data.set(one.data, sample * one.data.length);
+  fitted.forEach((image, sample) => {
+    data.set(image.data, sample * image.data.length);
   });
   return { type: "uint8", dims, data };
 }

@@ -106,14 +106,14 @@ describe("images", () => {
   });
 
   it("notes the classes if only folder names list them", async () => {
-    const one = png(1, 1, 1);
-    const path = await folder("accident", { "dogs/a.png": one, "photos/b.png": one, "photos/c.png": one });
+    const pixel = png(1, 1, 1);
+    const path = await folder("accident", { "dogs/a.png": pixel, "photos/b.png": pixel, "photos/c.png": pixel });
     const notes: string[] = [];
     const note = (text: string): void => void notes.push(text);
     await images(path, { note });
     expect(notes).toEqual(["classes by folder: dogs (1) and photos (2)"]);
     await images(path, { note, classes: ["dogs", "photos"] });
-    await images(await folder("flat", { "a.png": one }), { note });
+    await images(await folder("flat", { "a.png": pixel }), { note });
     expect(notes).toHaveLength(1);
   });
 
@@ -126,11 +126,11 @@ describe("images", () => {
   });
 
   it("takes train/ and val/ as parts, and a folder without them as test samples", async () => {
-    const one = png(1, 1, 1);
-    const path = await folder("parted", { "train/a/1.png": one, "train/b/2.png": one, "val/b/3.png": one });
+    const pixel = png(1, 1, 1);
+    const path = await folder("parted", { "train/a/1.png": pixel, "train/b/2.png": pixel, "val/b/3.png": pixel });
     const parts = await openParts(path);
     expect([parts.train?.count, parts.test.count]).toEqual([2, 1]);
-    const single = await openParts(await folder("single", { "a/1.png": one, "b/2.png": one }));
+    const single = await openParts(await folder("single", { "a/1.png": pixel, "b/2.png": pixel }));
     expect([single.train, single.test.count]).toEqual([undefined, 2]);
   });
 });

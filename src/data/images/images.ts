@@ -10,10 +10,10 @@ import { records } from "../files/delimited.ts";
 import { classNumber, classOrder, labelName, requireDistinct } from "../files/labels.ts";
 
 const extensions = [".jpg", ".jpeg", ".png", ".webp"];
-const others = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
+const unreadExtensions = [".webp", ".heic", ".heif", ".avif", ".gif", ".bmp", ".tif", ".tiff", ".jxl", ".jfif"];
 
 export function isUnreadImage(name: string): boolean {
-  return others.includes(extensionOf(name));
+  return unreadExtensions.includes(extensionOf(name));
 }
 
 export function isImageFile(name: string): boolean {
@@ -39,9 +39,9 @@ export interface ImagesOptions {
  * if (input) preprocess(photos, input, { ...presets.imagenet, resize: 256, crop: { height: 224, width: 224 } });
  */
 export async function images(folder: string, options: ImagesOptions = {}): Promise<IndexedDataset> {
-  const found = await findImageFiles(folder);
-  if (found === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
-  if (found.skipped.length > 0) options.warn?.(skippedText(folder, found.skipped));
+  const contents = await findImageFiles(folder);
+  if (contents === undefined) throw new PithError("E_DATA", `"${folder}" holds no images (.jpg, .jpeg, .png).`);
+  if (contents.skipped.length > 0) options.warn?.(skippedText(folder, contents.skipped));
   const warnOfUnused = (unused: readonly string[], why: string): void => {
     if (unused.length > 0) options.warn?.(unusedText(folder, unused, why));
   };
@@ -50,11 +50,11 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   const classes = options.classes ?? (listed === undefined ? undefined : await linesOf(joinPath(folder, listed)));
   const table = names.find((name) => /^labels\.(csv|tsv)$/i.test(name));
   const all = await readableImages(folder);
-  if (found.kind === "folders") {
-    const used = new Set(found.folders);
+  if (contents.kind === "folders") {
+    const used = new Set(contents.folders);
     const deeper = all.filter((file) => file.split("/").length > 2 || !used.has(file.split("/")[0] ?? ""));
     warnOfUnused(deeper, "they are in subfolders of class folders");
-    const { dataset, counts } = await fromFolders(folder, found.folders, classes);
+    const { dataset, counts } = await fromFolders(folder, contents.folders, classes);
     if (classes === undefined) options.note?.(`classes by folder: ${joinList(counts, maxClassesShown)}`);
     return dataset;
   }
@@ -72,7 +72,7 @@ export async function images(folder: string, options: ImagesOptions = {}): Promi
   );
   return imageFiles(
     folder,
-    found.files.map((file) => joinPath(folder, file)),
+    contents.files.map((file) => joinPath(folder, file)),
   );
 }
 
@@ -138,7 +138,7 @@ export async function findImageFiles(folder: string): Promise<ImageFiles | undef
   const names = await listFolder(folder);
   const readable = await imageExtensions();
   const isRead = (name: string): boolean => readable.includes(extensionOf(name));
-  const isSkipped = (name: string): boolean => !isRead(name) && others.includes(extensionOf(name));
+  const isSkipped = (name: string): boolean => !isRead(name) && unreadExtensions.includes(extensionOf(name));
   const files = names.filter(isRead);
   const skipped = names.filter(isSkipped);
   if (files.length > 0) return { kind: "files", files, skipped };

@@ -88,8 +88,8 @@ describe("preprocess", () => {
   });
 
   it("rounds once, from float64", () => {
-    const one: Batch = { image: { type: "uint8", dims: [1, 1, 1, 1], data: Uint8Array.of(77) } };
-    expect(numbers(preprocessBatch(one, input([n, 1, 1, 1]), presets.mnist, "d"))).toEqual([
+    const batch: Batch = { image: { type: "uint8", dims: [1, 1, 1, 1], data: Uint8Array.of(77) } };
+    expect(numbers(preprocessBatch(batch, input([n, 1, 1, 1]), presets.mnist, "d"))).toEqual([
       Math.fround((77 / 255 - 0.1307) / 0.3081),
     ]);
   });

@@ -7,7 +7,7 @@ import { fits, type ModelInput, plainInput } from "../batches/bind.ts";
 import type { BatchChange } from "../batches/indexed.ts";
 import { mapBatches } from "../batches/indexed.ts";
 import type { Dataset, IndexedDataset } from "../batches/types.ts";
-import { type Extent, type Geometry, geometryText, usualGeometries } from "./geometry.ts";
+import { commonGeometries, type Extent, type Geometry, geometryText } from "./geometry.ts";
 import { fitStored, geometryFor, imageFiles, imageTarget, isChannels, readImages } from "./image-batches.ts";
 import { type Preprocessing, parsePreprocessing } from "./presets.ts";
 
@@ -70,7 +70,7 @@ export function withStoredImages(dataset: Dataset, input: ImageInput, how: Prepr
 /** Returns the usual geometries of image files for a model, likeliest first; none for stored images. */
 export function imageGeometries(batch: Batch, input: ImageInput): readonly Geometry[] {
   const { size } = imageTarget(input.type, undefined);
-  return imageFiles(batch) === undefined || size === undefined ? [] : usualGeometries(size);
+  return imageFiles(batch) === undefined || size === undefined ? [] : commonGeometries(size);
 }
 
 /** Returns the number of image channels that a model is fed with; undefined without images. */
@@ -89,18 +89,18 @@ export function preprocessBatch(batch: Batch, input: ImageInput, how: Preprocess
   const images = findImages(batch);
   const stored = images === undefined ? undefined : batch[images.name];
   if (images === undefined || stored === undefined || stored.type !== "uint8") {
-    const found = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
+    const columns = Object.entries(batch).map(([name, dense]) => `${name} ${dense.type}${dimsText(dense.dims)}`);
     throw new PithError(
       "E_DATA",
-      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${truncateList(found)}.`,
+      `${owner} has no stored images (uint8, N×C×H×W or N×H×W×C) to preprocess, only ${truncateList(columns)}.`,
     );
   }
   const count = stored.dims[0] ?? 0;
   const tables = Array.from({ length: images.channels }, (_, channel) => valueTable(how, channel, images.channels));
   const target = targetOf(images, input, how);
   const numbers = normalize(stored.data, count, images, target.layout, how, tables);
-  const others = Object.entries(batch).filter(([name]) => name !== images.name);
-  return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(others) };
+  const rest = Object.entries(batch).filter(([name]) => name !== images.name);
+  return { [input.name]: typed(numbers, [count, ...target.dims], input, how), ...Object.fromEntries(rest) };
 }
 
 /** Finds the stored images: the column "image", else the first uint8 column with image dimensions. */
@@ -128,12 +128,12 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
   const { channels, height, width } = images;
   const planes: Target = { dims: [channels, height, width], layout: "NCHW" };
   const pixels: Target = { dims: [height, width, channels], layout: "NHWC" };
-  const wanted = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
+  const targets = how.layout === undefined ? [planes, pixels] : how.layout === "NCHW" ? [planes] : [pixels];
   const declared = input.type?.dims;
-  if (declared === undefined) return wanted[0] ?? planes;
-  // First with a batch axis, then for a model for one image without one.
+  if (declared === undefined) return targets[0] ?? planes;
+  // Tries the shape with a batch axis, then without one, for models of a single image.
   for (const rest of [declared.slice(1), declared]) {
-    const exact = wanted.find((target) => fits(rest, target.dims));
+    const exact = targets.find((target) => fits(rest, target.dims));
     if (exact !== undefined) return exact;
     const fixed = fixedDims(rest);
     if (
@@ -145,7 +145,7 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
     }
   }
   const size = `${height}×${width} with ${channelsText(channels)}`;
-  // Neither image planes nor flat pixels.
+  // The input takes neither image planes nor flat pixels.
   if (declared.length < 3 && declared.slice(1).some(isSymbolic)) {
     const takes = `${input.type?.type}${dimsText(declared)}`;
     throw new PithError(
@@ -154,12 +154,12 @@ function targetOf(images: StoredImages, input: ImageInput, how: Preprocessing): 
       { hint: "Is this the data for this model?" },
     );
   }
-  const place = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
-  const wantedChannels = declared.at(place);
-  if (declared.length > 2 && isChannels(wantedChannels) && wantedChannels !== channels) {
+  const channelAxis = (how.layout ?? (isChannels(declared.at(-1)) ? "NHWC" : "NCHW")) === "NHWC" ? -1 : -3;
+  const inputChannels = declared.at(channelAxis);
+  if (declared.length > 2 && isChannels(inputChannels) && inputChannels !== channels) {
     throw new PithError(
       "E_DATA",
-      `Input "${input.name}" takes ${dimsText(declared)}, images of ${channelsText(wantedChannels)}; the images are ${size}.`,
+      `Input "${input.name}" takes ${dimsText(declared)}, images of ${channelsText(inputChannels)}; the images are ${size}.`,
       {
         hint: "Is this the data for this model? Image files (.png, .jpg) are converted to gray or color for the model; stored images are not.",
       },
@@ -185,7 +185,7 @@ function fittingGeometry({ resize, crop }: Preprocessing, size: Extent): Geometr
   if (typeof resize === "object") return { resize: size };
   if (resize === undefined && crop !== undefined) return { crop: size };
   if (resize !== undefined && resize >= Math.max(size.height, size.width)) return { resize, crop: size };
-  return usualGeometries(size)[0] ?? { resize: size };
+  return commonGeometries(size)[0] ?? { resize: size };
 }
 
 function normalize(
@@ -204,10 +204,10 @@ function normalize(
   const [fromPixel, fromChannel] = step(images.layout);
   const [toPixel, toChannel] = step(layout);
   for (const [channel, table] of tables.entries()) {
-    const place = how.channels === "BGR" ? channels - 1 - channel : channel;
+    const toIndex = how.channels === "BGR" ? channels - 1 - channel : channel;
     for (let sample = 0; sample < count; sample++) {
       let from = sample * channels * pixels + channel * fromChannel;
-      let to = sample * channels * pixels + place * toChannel;
+      let to = sample * channels * pixels + toIndex * toChannel;
       for (let pixel = 0; pixel < pixels; pixel++) {
         result[to] = table[bytes[from] ?? 0] ?? 0;
         from += fromPixel;

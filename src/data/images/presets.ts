@@ -3,7 +3,7 @@ import { nearest } from "../../core/graph/nearest.ts";
 import { isObject, type PlainObject } from "../../core/plain.ts";
 import type { Extent, Geometry } from "./geometry.ts";
 
-/** Resize, center crop, then x = (byte · scale − mean) / std. */
+/** Settings of preprocessing: resize, center crop, then x = (byte · scale − mean) / std. */
 export interface Preprocessing extends Geometry {
   readonly name: string;
   readonly scale: number;
@@ -15,9 +15,9 @@ export interface Preprocessing extends Geometry {
   readonly layout?: "NCHW" | "NHWC";
 }
 
-/** Returns the difference between white and black in model units, for the channel with the largest. */
+/** Returns the maximum difference between white and black over the channels, in model units. */
 export function contrastOf({ scale, std }: Preprocessing): number {
-  return Math.max(...std.map((one) => Math.abs((255 * scale) / one)));
+  return Math.max(...std.map((deviation) => Math.abs((255 * scale) / deviation)));
 }
 
 /** Returns the smallest and largest model values of black and white over all channels. */
@@ -31,7 +31,7 @@ export function rangeOf({ scale, mean, std }: Preprocessing): { readonly low: nu
 
 /** Returns whether a mean is implausible: a mean in 0 … 255 for pixels in 0 … 1, or the reverse. */
 export function hasOddMean({ scale, mean }: Preprocessing): boolean {
-  const shares = mean.map((one) => one / (255 * scale));
+  const shares = mean.map((value) => value / (255 * scale));
   return shares.some((share) => share !== 0 && (share <= 1 / 255 || share >= 1));
 }
 
@@ -112,7 +112,7 @@ function declaredGeometry(settings: PlainObject): Geometry {
   };
   const size = settings.do_resize === false ? undefined : declared(settings.size);
   const crop = settings.do_center_crop === true ? declared(settings.crop_size) : undefined;
-  const square = (one: number | Extent): Extent => (typeof one === "number" ? { height: one, width: one } : one);
+  const square = (size: number | Extent): Extent => (typeof size === "number" ? { height: size, width: size } : size);
   // A number is the short side before a crop, and both sides otherwise.
   const resize =
     typeof size === "number" && crop === undefined && typeof settings.size === "number" ? square(size) : size;

@@ -50,11 +50,13 @@ function taps(from: number, to: number, { support, weight }: Kernel): Taps {
     const center = (out + 0.5) * scale;
     const first = Math.max(0, Math.trunc(center - reach + 0.5));
     const last = Math.min(from, Math.trunc(center + reach + 0.5));
-    const own = Array.from({ length: last - first }, (_, at) => weight((at + first - center + 0.5) * (1 / stretch)));
-    const sum = own.reduce((total, value) => total + value, 0);
-    own.forEach((value, at) => {
+    const values = Array.from({ length: last - first }, (_, index) =>
+      weight((index + first - center + 0.5) * (1 / stretch)),
+    );
+    const sum = values.reduce((total, value) => total + value, 0);
+    values.forEach((value, index) => {
       const share = (sum === 0 ? value : value / sum) * 2 ** precision;
-      weights[out * size + at] = Math.trunc(share < 0 ? share - 0.5 : share + 0.5);
+      weights[out * size + index] = Math.trunc(share < 0 ? share - 0.5 : share + 0.5);
     });
     start[out] = first;
     count[out] = last - first;
@@ -63,7 +65,7 @@ function taps(from: number, to: number, { support, weight }: Kernel): Taps {
 }
 
 /** Resamples `lines` lines from `from` to `to` pixels; `step` and `pitch` are the strides of pixels and lines. */
-function along(
+function resampleLines(
   source: Uint8Array,
   target: Uint8Array,
   { start, count, weights, size }: Taps,
@@ -76,14 +78,14 @@ function along(
   for (let line = 0; line < lines; line++) {
     for (let out = 0; out < to; out++) {
       const first = line * sourcePitch + (start[out] ?? 0) * sourceStep;
-      const taken = count[out] ?? 0;
-      const own = out * size;
+      const tapCount = count[out] ?? 0;
+      const firstWeight = out * size;
       const place = line * targetPitch + out * targetStep;
       // Three channels in one loop are twice as fast.
       if (channels === 3) {
         let [red, green, blue] = [half, half, half];
-        for (let tap = 0, from = first; tap < taken; tap++, from += sourceStep) {
-          const weight = weights[own + tap] ?? 0;
+        for (let tap = 0, from = first; tap < tapCount; tap++, from += sourceStep) {
+          const weight = weights[firstWeight + tap] ?? 0;
           red = (red + Math.imul(source[from] ?? 0, weight)) | 0;
           green = (green + Math.imul(source[from + 1] ?? 0, weight)) | 0;
           blue = (blue + Math.imul(source[from + 2] ?? 0, weight)) | 0;
@@ -95,8 +97,8 @@ function along(
       }
       for (let channel = 0; channel < channels; channel++) {
         let sum = half;
-        for (let tap = 0, from = first + channel; tap < taken; tap++, from += sourceStep) {
-          sum = (sum + Math.imul(source[from] ?? 0, weights[own + tap] ?? 0)) | 0;
+        for (let tap = 0, from = first + channel; tap < tapCount; tap++, from += sourceStep) {
+          sum = (sum + Math.imul(source[from] ?? 0, weights[firstWeight + tap] ?? 0)) | 0;
         }
         target[place + channel] = toByte(sum);
       }
@@ -120,7 +122,7 @@ export function resample(
   let rows = data;
   if (from.width !== to.width) {
     rows = new Uint8Array(from.height * to.width * channels);
-    along(data, rows, taps(from.width, to.width, kernel), {
+    resampleLines(data, rows, taps(from.width, to.width, kernel), {
       lines: from.height,
       channels,
       to: to.width,
@@ -132,7 +134,7 @@ export function resample(
   }
   if (from.height === to.height) return rows;
   const result = new Uint8Array(to.height * to.width * channels);
-  along(rows, result, taps(from.height, to.height, kernel), {
+  resampleLines(rows, result, taps(from.height, to.height, kernel), {
     lines: to.width,
     channels,
     to: to.height,

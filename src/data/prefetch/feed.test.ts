@@ -68,17 +68,17 @@ const ids = { name: "input_ids", type: { type: "int64" as const, dims: [2, 6] } 
 /** All batches of some rounds, round by round. */
 async function read(data: Dataset, rounds: readonly Round[], threads?: number): Promise<Batch[][]> {
   const feed = createFeed(data, rounds, threads === undefined ? {} : { threads });
-  const found: Batch[][] = [];
+  const received: Batch[][] = [];
   try {
     for (const _ of rounds) {
       const batches: Batch[] = [];
       for await (const batch of feed.batches()) batches.push(batch);
-      found.push(batches);
+      received.push(batches);
     }
   } finally {
     await feed.close();
   }
-  return found;
+  return received;
 }
 
 const cases: readonly (readonly [string, Dataset])[] = [
@@ -116,15 +116,15 @@ describe.each(cases)("%s", (_, data) => {
   ];
 
   test("are the same to the bit with any number of threads, and as the data set gives them", async () => {
-    const own: Batch[][] = [];
+    const unthreaded: Batch[][] = [];
     for (const { skip = 0, ...round } of rounds) {
       const batches: Batch[] = [];
       for await (const batch of data.batches(round)) batches.push(batch);
-      own.push(batches.slice(skip));
+      unthreaded.push(batches.slice(skip));
     }
-    expect(own.flat().length).toBeGreaterThan(2);
+    expect(unthreaded.flat().length).toBeGreaterThan(2);
     for (const threads of [0, 1, 2]) {
-      expect(await read(data, rounds, threads), `${threads} threads`).toEqual(own);
+      expect(await read(data, rounds, threads), `${threads} threads`).toEqual(unthreaded);
       expect(readyWorkers()).toBeGreaterThanOrEqual(threads);
     }
   });
@@ -173,9 +173,9 @@ describe("a failure", () => {
   const damaged = preprocess(images(9, 6), input(2, 3, 8, 8), { ...presets.unit, resize: 8 });
 
   test.each([0, 2])("comes where its batch would have come, as the same error, with %i threads", async (threads) => {
-    const found: Batch[] = [];
+    const received: Batch[] = [];
     const run = async (): Promise<void> => {
-      for await (const batch of prefetched(damaged, { size: 2 }, { threads })) found.push(batch);
+      for await (const batch of prefetched(damaged, { size: 2 }, { threads })) received.push(batch);
     };
     const error: unknown = await run().catch((caught: unknown) => caught);
     expect(error).toBeInstanceOf(PithError);
@@ -184,7 +184,7 @@ describe("a failure", () => {
       message: expect.stringMatching(/broken6\.png: the PNG image is damaged or cut off/),
       hint: "Remove it from the data, or replace it.",
     });
-    expect(found).toHaveLength(3);
+    expect(received).toHaveLength(3);
   });
 
   test("of the source comes where its batch would have come, and the source is closed", async () => {
@@ -234,12 +234,12 @@ test("a source whose user stops early is closed, and what threads still do is no
 });
 
 test("a source may use its arrays again: what threads are given is what it held", async () => {
-  const held = new Uint8Array(2 * 192);
+  const bytes = new Uint8Array(2 * 192);
   const source: Dataset = {
     name: "source",
     count: undefined,
     async *batches() {
-      for (let at = 0; at < 12; at++) yield { image: { type: "uint8", dims: [2, 3, 8, 8], data: held.fill(at) } };
+      for (let at = 0; at < 12; at++) yield { image: { type: "uint8", dims: [2, 3, 8, 8], data: bytes.fill(at) } };
     },
   };
   const data = preprocess(source, input(2, 3, 8, 8), presets.raw);
@@ -248,8 +248,8 @@ test("a source may use its arrays again: what threads are given is what it held"
 });
 
 test("what holds a function cannot go to a thread, and is done here", async () => {
-  const own = { ...presets.unit, note: () => "mine" };
-  const data = preprocess(images(4), input(2, 3, 8, 8), { ...own, resize: 8 });
+  const local = { ...presets.unit, note: () => "mine" };
+  const data = preprocess(images(4), input(2, 3, 8, 8), { ...local, resize: 8 });
   expect(await read(data, [{ size: 2 }], 1)).toEqual(await read(data, [{ size: 2 }], 0));
 });
 
@@ -311,13 +311,13 @@ describe("threads", () => {
   test("that end are missed by nobody: what they were asked is done here", async () => {
     const expected = await read(seen, [{ size: 4 }], 0);
     const feed = createFeed(seen, [{ size: 4 }], { threads: 2 });
-    const found: Batch[] = [];
+    const received: Batch[] = [];
     for await (const batch of feed.batches()) {
-      if (found.length === 1) endWorkers();
-      found.push(batch);
+      if (received.length === 1) endWorkers();
+      received.push(batch);
     }
     await feed.close();
-    expect([found]).toEqual(expected);
+    expect([received]).toEqual(expected);
   });
 });
 
@@ -328,10 +328,10 @@ test("a function that fetches samples may use its arrays again, also where a bat
     array.set(positions);
     return { x: { type: "float32", dims: [positions.length], data: array } };
   });
-  const found: number[] = [];
+  const received: number[] = [];
   for await (const { x } of prefetched(slow, { size: 1 })) {
     await new Promise((resolve) => setTimeout(resolve, 30));
-    found.push(Number(x?.data[0]));
+    received.push(Number(x?.data[0]));
   }
-  expect(found).toEqual(Array.from({ length: 20 }, (_, at) => at));
+  expect(received).toEqual(Array.from({ length: 20 }, (_, at) => at));
 });

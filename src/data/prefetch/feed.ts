@@ -259,10 +259,10 @@ async function prepareInWorker(
   const { thread, ids } = worker;
   const steps = changes.flatMap(({ portable, place }): PreparingQuestion["steps"] => {
     if (portable === undefined) return [];
-    const known = ids.get(portable);
-    const id = known ?? ids.size;
+    const present = ids.get(portable);
+    const id = present ?? ids.size;
     ids.set(portable, id);
-    return [known === undefined ? { id, place, portable } : { id, place }];
+    return [present === undefined ? { id, place, portable } : { id, place }];
   });
   // Transferred arrays can belong to the data set, so they are copied.
   const { batch: copy, memory } = transferable(copyArrays(batch));

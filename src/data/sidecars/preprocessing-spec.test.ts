@@ -36,14 +36,16 @@ describe("what is recorded in a model", () => {
       image_mean: [0.4, 0.5, 0.6],
       image_std: [0.2, 0.3, 0.4],
     };
-    const found = fromPreprocessorConfig(config);
-    const { images } = parsePreprocessingSpec(statedText({ images: found, length: undefined, frames: undefined }));
-    expect({ ...images, name: found.name }).toEqual(found);
+    const preprocessing = fromPreprocessorConfig(config);
+    const { images } = parsePreprocessingSpec(
+      statedText({ images: preprocessing, length: undefined, frames: undefined }),
+    );
+    expect({ ...images, name: preprocessing.name }).toEqual(preprocessing);
   });
 
   it("is short where a preset says it, whatever it was called", () => {
-    const own = { ...presets.cifar10, name: "mine" };
-    expect(statedText({ images: own, length: undefined, frames: undefined })).toBe("cifar10");
+    const custom = { ...presets.cifar10, name: "mine" };
+    expect(statedText({ images: custom, length: undefined, frames: undefined })).toBe("cifar10");
   });
 
   it("stays where nothing is said, and is refused where it is not understood", () => {

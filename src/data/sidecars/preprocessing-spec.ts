@@ -5,7 +5,7 @@ import { geometryText } from "../images/geometry.ts";
 import { type Preprocessing, parsePreprocessing, presets } from "../images/presets.ts";
 
 export interface PreprocessingSpec {
-  /** Undefined without words about images. */
+  /** Undefined if the text contains no image settings. */
   readonly images: Preprocessing | undefined;
   /** Maximum tokens of a text or a window of running text. */
   readonly length: number | undefined;
@@ -14,16 +14,16 @@ export interface PreprocessingSpec {
 
 /** Parses `length=128` (text), `frame=512 context=64 rate=16000` (sound) and `parsePreprocessing`. @throws PithError E_OPTION */
 export function parsePreprocessingSpec(text: string): PreprocessingSpec {
-  const others: string[] = [];
+  const imageWords: string[] = [];
   const numbers = new Map<string, number>();
-  for (const word of text.split(/\s+/).filter((one) => one !== "")) {
+  for (const word of text.split(/\s+/).filter((part) => part !== "")) {
     const [key = "", value = ""] = word.split("=", 2);
     if (!["length", "frame", "context", "rate"].includes(key)) {
-      others.push(word);
+      imageWords.push(word);
       continue;
     }
-    const least = key === "context" ? 0 : 1;
-    if (!/^\d{1,7}$/.test(value) || Number(value) < least) {
+    const min = key === "context" ? 0 : 1;
+    if (!/^\d{1,7}$/.test(value) || Number(value) < min) {
       throw new PithError("E_OPTION", `Preprocessing: "${word}" should be a whole number, like ${key}=128.`);
     }
     numbers.set(key, Number(value));
@@ -34,7 +34,7 @@ export function parsePreprocessingSpec(text: string): PreprocessingSpec {
     throw new PithError("E_OPTION", "Preprocessing: context and rate require frame=… (sound).");
   }
   return {
-    images: others.length === 0 ? undefined : parsePreprocessing(others.join(" ")),
+    images: imageWords.length === 0 ? undefined : parsePreprocessing(imageWords.join(" ")),
     length: numbers.get("length"),
     frames:
       frame === undefined
@@ -54,8 +54,8 @@ export interface Recording {
 const nothing: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
 /** Stores preprocessing settings in a model; empty settings change nothing. */
-export function recordPrepared(model: Recording, said: PreprocessingSpec): void {
-  const text = statedText(said);
+export function recordPrepared(model: Recording, spec: PreprocessingSpec): void {
+  const text = statedText(spec);
   if (text !== "") model.header.metadata.set(preprocessingKey, text);
 }
 

@@ -23,12 +23,12 @@ export interface Sidecars {
 
 /** Reads the files that exporters put beside a model, or into the folder above. @throws PithError E_DATA with the invalid file. */
 export async function readSidecars(modelPath: string): Promise<Sidecars> {
-  const own = folderOf(modelPath);
-  const folders = [own, joinPath(own, "..")];
+  const modelFolder = folderOf(modelPath);
+  const folders = [modelFolder, joinPath(modelFolder, "..")];
   const first = async <T>(read: (folder: string) => Promise<T | undefined>): Promise<T | undefined> => {
     for (const folder of folders) {
-      const found = await read(folder);
-      if (found !== undefined) return found;
+      const contents = await read(folder);
+      if (contents !== undefined) return contents;
     }
     return undefined;
   };
@@ -88,14 +88,14 @@ export async function recordMissingSidecars(model: Recording, source: string, ou
 type Named = readonly [name: string, path: string];
 
 async function sidecarsAt(folder: string): Promise<readonly Named[]> {
-  const found: Named[] = [];
+  const files: Named[] = [];
   for (const name of sidecarNames)
     for (const path of [joinPath(folder, name), joinPath(folder, "..", name)])
-      if (found.at(-1)?.[0] !== name && (await fileKind(path)) === "file") found.push([name, path]);
-  return found;
+      if (files.at(-1)?.[0] !== name && (await fileKind(path)) === "file") files.push([name, path]);
+  return files;
 }
 
-/** Placeholder names ("LABEL_0") do not count. */
+/** Returns the class names by id; undefined if one is a placeholder ("LABEL_0"). */
 function classNames(id2label: unknown): readonly string[] | undefined {
   if (typeof id2label !== "object" || id2label === null) return undefined;
   const names = Object.entries(id2label)
@@ -108,14 +108,14 @@ function classNames(id2label: unknown): readonly string[] | undefined {
 /** Returns how a model's data sets are opened. */
 export function readingFor(
   model: Model,
-  beside: Sidecars,
+  sidecars: Sidecars,
   stated: PreprocessingSpec,
 ): Omit<OpenDatasetOptions, "part"> {
   const { feeds, outputs } = model.graph;
-  const { tokenizer, classes, architecture, missingFiles } = beside;
+  const { tokenizer, classes, architecture, missingFiles } = sidecars;
   const language = isLanguageModel(feeds, outputs, tokenizer?.vocabularySize, architecture);
   const { length } = stated;
-  const window = length ?? Math.min(usualWindow, tokenizer?.longest ?? usualWindow);
+  const window = length ?? Math.min(defaultWindow, tokenizer?.longest ?? defaultWindow);
   const frames = stated.frames ?? fixedFrames(model);
   // A cache of tokens is also a state, but it is empty at the start of each sequence.
   const stateful = tokenInput(feeds) === undefined && findStates(model, []).length > 0;
@@ -128,7 +128,7 @@ export function readingFor(
   };
 }
 
-const usualWindow = 128;
+const defaultWindow = 128;
 
 /** Returns the sound input: a float input that is not a state. */
 export function soundInput(model: Model): ModelInput | undefined {

@@ -15,7 +15,7 @@ import type { Recording } from "./preprocessing-spec.ts";
 
 export const trainedKey = "pith.trained-on";
 
-/** File name, number of samples, their `printOf`, and "all" if none were left for a test. */
+/** An entry: file name, number of samples, their `fingerprint`, and "all" if training used all of them. */
 const entry = v.looseTuple([v.string(), v.number(), v.string()]);
 type Entry = v.InferOutput<typeof entry>;
 
@@ -27,31 +27,31 @@ export async function trainedEntry(
   if (trainSource === undefined) return undefined;
   const samples = await entryOf(path, trainSource);
   const entries = recorded(model);
-  const isAll = whole === undefined || entries.some((one) => isSame(one, samples) && usesAll(one));
-  const others = entries.filter((one) => !isSame(one, samples));
-  return JSON.stringify([...others, isAll ? [...samples, "all"] : samples]);
+  const isAll = whole === undefined || entries.some((used) => isSame(used, samples) && usesAll(used));
+  const rest = entries.filter((used) => !isSame(used, samples));
+  return JSON.stringify([...rest, isAll ? [...samples, "all"] : samples]);
 }
 
-export interface TrainedOn {
+export interface TrainingUse {
   /** Whether all samples were used, so that none are left for a test. */
   readonly all: boolean;
   readonly text: string;
 }
 
-/** Returns which of the samples one of the models was trained on, with the file if its name differs; undefined for none. */
-export async function trainedOn(
+/** Finds the samples that one of the models was trained on, with the file if its name differs; undefined for none. */
+export async function findTrainingUse(
   models: readonly Recording[],
   path: string,
   { testSource }: Pick<Parts, "testSource">,
-): Promise<TrainedOn | undefined> {
+): Promise<TrainingUse | undefined> {
   const entries = models.flatMap(recorded);
   if (testSource === undefined || entries.length === 0) return undefined;
   const samples = await entryOf(path, testSource);
-  const same = entries.filter((one) => isSame(one, samples));
-  const found = same.find(usesAll) ?? same[0];
-  if (found === undefined) return undefined;
-  const all = usesAll(found);
-  const file = found[0] === samples[0] ? "" : ` (in ${found[0]})`;
+  const same = entries.filter((used) => isSame(used, samples));
+  const match = same.find(usesAll) ?? same[0];
+  if (match === undefined) return undefined;
+  const all = usesAll(match);
+  const file = match[0] === samples[0] ? "" : ` (in ${match[0]})`;
   const trained = `${models.length === 1 ? "the model" : "one of the models"} was trained on`;
   return { all, text: `${trained} ${all ? "these samples" : "the others"}${file}` };
 }
@@ -59,23 +59,23 @@ export async function trainedOn(
 const entryOf = async (path: string, samples: IndexedDataset): Promise<Entry> => [
   fileNameOf(path),
   samples.count,
-  await printOf(samples),
+  await fingerprint(samples),
 ];
 
-const usesAll = (found: Entry): boolean => found[3] === "all";
+const usesAll = (used: Entry): boolean => used[3] === "all";
 
 function isSame([, count, print]: Entry, [, otherCount, otherPrint]: Entry): boolean {
   return count === otherCount && print === otherPrint;
 }
 
 /** Number of hashed samples, because files can be large. */
-const most = 64;
+const maxHashed = 64;
 
 /** Hashes evenly spread samples: images by their files, and without labels, whose numbers depend on the model. */
-async function printOf(all: IndexedDataset): Promise<string> {
-  const count = Math.min(most, all.count);
-  const positions = Uint32Array.from({ length: count }, (_, at) =>
-    Math.round((at * (all.count - 1)) / Math.max(1, count - 1)),
+async function fingerprint(all: IndexedDataset): Promise<string> {
+  const count = Math.min(maxHashed, all.count);
+  const positions = Uint32Array.from({ length: count }, (_, index) =>
+    Math.round((index * (all.count - 1)) / Math.max(1, count - 1)),
   );
   const { label, ...columns } = await all.gather(positions);
   const images = imageFiles(columns);
@@ -88,8 +88,8 @@ async function printOf(all: IndexedDataset): Promise<string> {
 /** Other tools can write any metadata, so invalid entries are ignored. */
 function recorded({ header }: Recording): readonly Entry[] {
   try {
-    const found: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");
-    return Array.isArray(found) ? found.filter((one) => v.is(entry, one)) : [];
+    const parsed: unknown = JSON.parse(header.metadata.get(trainedKey) ?? "[]");
+    return Array.isArray(parsed) ? parsed.filter((value) => v.is(entry, value)) : [];
   } catch {
     return [];
   }

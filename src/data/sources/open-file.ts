@@ -41,7 +41,7 @@ export const accepted =
   "Accepted: a folder of images (class folders, labels.csv, train/ and val/), of WAV files, of idx files (MNIST) or CIFAR .bin files; .npz, .npy, .csv, .tsv, .jsonl, .txt, .wav, .jpg, .png, .webp; token ids (name_u16le.bin); an ES module (.mjs, .js, .ts) that exports batches.";
 
 /** Default window: small language models were trained with it, and it suffices to compare large ones. */
-const usualWindow = 128;
+const defaultWindow = 128;
 
 export async function openSingle(path: string, reading: Reading): Promise<Source> {
   const extension = extensionOf(path);
@@ -73,14 +73,14 @@ export async function openSingle(path: string, reading: Reading): Promise<Source
 
 async function openText(source: ByteSource, { running }: Reading): Promise<Dataset> {
   if (running === undefined) return textLines(source);
-  const { tokenizer, length = usualWindow, missingFiles } = running;
+  const { tokenizer, length = defaultWindow, missingFiles } = running;
   const { name } = source;
   if (tokenizer !== undefined) return tokensOfText(name, textOf(await readAll(source), name), tokenizer, length);
   throw noTokenizer(name, missingFiles, ["Or pass token ids in a file called name_u16le.bin."]);
 }
 
 export async function openTokens(path: string, format: TokenFile, { running }: Reading): Promise<Dataset> {
-  return tokensInFile(await openFile(path), format, running?.length ?? usualWindow);
+  return tokensInFile(await openFile(path), format, running?.length ?? defaultWindow);
 }
 
 export async function openSounds(name: string, paths: readonly string[], reading: Reading): Promise<Dataset> {

@@ -128,9 +128,9 @@ describe("openDataset", () => {
       "broken.mjs": "export default (;",
     });
     const labelsOf = async (dataset: Dataset): Promise<number[]> => {
-      const found: number[] = [];
-      for await (const batch of dataset.batches({ size: 7 })) found.push(...labels(batch));
-      return found;
+      const values: number[] = [];
+      for await (const batch of dataset.batches({ size: 7 })) values.push(...labels(batch));
+      return values;
     };
     const generator = await openDataset(join(path, "generator.mjs"), { part: "train" });
     expect(await labelsOf(generator)).toEqual([1, 2]);

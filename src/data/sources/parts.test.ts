@@ -24,8 +24,8 @@ async function folder(name: string, files: Readonly<Record<string, string>>): Pr
 async function column(dataset: Dataset | undefined, name = "features"): Promise<number[]> {
   const values: number[] = [];
   for await (const batch of dataset?.batches({ size: 7 }) ?? []) {
-    const found = batch[name];
-    if (found !== undefined) values.push(...toFloat64(found));
+    const cells = batch[name];
+    if (cells !== undefined) values.push(...toFloat64(cells));
   }
   return values;
 }
@@ -69,8 +69,8 @@ describe("a table without parts", () => {
     expect([train.length, calibrate.length, judged.length, parts.whole]).toEqual([70, 10, 20, 100]);
     expect([...train, ...calibrate, ...judged].toSorted((a, b) => a - b)).toEqual(rows);
     expect(await column((await openParts(path, { part: "test" })).test)).toEqual(judged);
-    const others = await column((await openParts(path, { part: "train" })).test);
-    expect(others.toSorted((a, b) => a - b)).toEqual([...train, ...calibrate].toSorted((a, b) => a - b));
+    const rest = await column((await openParts(path, { part: "train" })).test);
+    expect(rest.toSorted((a, b) => a - b)).toEqual([...train, ...calibrate].toSorted((a, b) => a - b));
   });
 
   test("that has one sample has none to set aside", async () => {
@@ -84,9 +84,9 @@ describe("a table without parts", () => {
 
   test("that has two samples is not trained on", async () => {
     const path = await folder("tiny", { "two.csv": sorted(2) });
-    const wanted = "two.csv has 2 samples, too few to split into training and test samples.";
-    await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(wanted);
-    await expect(openParts(join(path, "two.csv"), { trains: true })).rejects.toThrow(wanted);
+    const message = "two.csv has 2 samples, too few to split into training and test samples.";
+    await expect(openDataset(join(path, "two.csv"), { part: "train" })).rejects.toThrow(message);
+    await expect(openParts(join(path, "two.csv"), { trains: true })).rejects.toThrow(message);
   });
 
   test.each([
@@ -139,8 +139,8 @@ describe("train and test sorted by class", () => {
 
   test("give the same parts for a seed, and others for another", async () => {
     const path = await folder("sorted", files);
-    const of = async (seed: number) => all(await openParts(path, { calibrate: 50, test: 50, seed }));
-    const [first, again, other] = [await of(1), await of(1), await of(2)];
+    const partsOf = async (seed: number) => all(await openParts(path, { calibrate: 50, test: 50, seed }));
+    const [first, again, other] = [await partsOf(1), await partsOf(1), await partsOf(2)];
     expect(again).toEqual(first);
     expect(other.calibrate).not.toEqual(first.calibrate);
     expect(other.test).not.toEqual(first.test);
@@ -192,8 +192,8 @@ test("of one part a fifth at most is set aside, and there is nothing to train on
   expect((await openParts(path, { trainAlone: 5 })).train?.count).toBe(5);
   const divided = await openParts(path, { trainAlone: Number.POSITIVE_INFINITY, calibrate: 30 });
   expect([divided.train?.count, divided.calibrate?.count, divided.test.count]).toEqual([130, 30, 40]);
-  const one = await all(divided);
-  expect(new Set(Object.values(one).flat()).size).toBe(200);
+  const samples = await all(divided);
+  expect(new Set(Object.values(samples).flat()).size).toBe(200);
 });
 
 test.each([
@@ -290,9 +290,9 @@ describe("a module", () => {
     };`;
     const path = join(await folder("whole", { "data.mjs": source }), "data.mjs");
     const { train, calibrate, test: judged } = await openParts(path, { calibrate: 10, trains: true });
-    const found = [await column(train, "x"), await column(calibrate, "x"), await column(judged, "x")];
-    expect(found.map((part) => part.length)).toEqual([30, 10, 10]);
-    expect(new Set(found.flat()).size).toBe(50);
+    const parts = [await column(train, "x"), await column(calibrate, "x"), await column(judged, "x")];
+    expect(parts.map((part) => part.length)).toEqual([30, 10, 10]);
+    expect(new Set(parts.flat()).size).toBe(50);
     expect((await openParts(path)).test.count).toBe(50);
   });
 
@@ -302,8 +302,8 @@ describe("a module", () => {
     export default () => all;`;
     const path = join(await folder("function", { "data.mjs": source }), "data.mjs");
     const { train, test: judged } = await openParts(path, { trains: true });
-    const found = [await column(train, "x"), await column(judged, "x")];
-    expect(found.map((part) => part.length)).toEqual([40, 10]);
-    expect(new Set(found.flat()).size).toBe(50);
+    const parts = [await column(train, "x"), await column(judged, "x")];
+    expect(parts.map((part) => part.length)).toEqual([40, 10]);
+    expect(new Set(parts.flat()).size).toBe(50);
   });
 });

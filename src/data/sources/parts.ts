@@ -4,7 +4,7 @@ import { isIndexed } from "../batches/indexed.ts";
 import { collect, draw, setAside, skip, take } from "../batches/select.ts";
 import type { Dataset, IndexedDataset, Part } from "../batches/types.ts";
 import { openSource, type SourceReading } from "./open.ts";
-import { ofSamples, readPart, type Source, usuallyTested } from "./source.ts";
+import { defaultTestCount, ofSamples, readPart, type Source } from "./source.ts";
 
 export interface Parts {
   /** Undefined if the source has one split, unless `trains` or `trainAlone` takes some of it. */
@@ -51,7 +51,7 @@ export interface PartsOptions extends SourceReading {
 /** Maximum share of a single split that is not used for testing, except for small splits. */
 const maxShareOfOnePart = 0.2;
 /** Fewer samples are too few for measuring or fitting. */
-export const leastToCalibrate = 32;
+export const minCalibrated = 32;
 /** Maximum share of training samples used for calibration. */
 const maxShareOfTraining = 0.5;
 
@@ -114,15 +114,15 @@ async function divideSource(source: Source, options: PartsOptions): Promise<Part
   // A fifth of a stream is undefined.
   const trainCount = only.count === undefined && trainAlone === Number.POSITIVE_INFINITY ? 0 : trainAlone;
   const minTested = (count: number): number =>
-    Math.max(usuallyTested(count), Math.min(leastTested, Math.ceil(count / 2)));
+    Math.max(defaultTestCount(count), Math.min(leastTested, Math.ceil(count / 2)));
   const maxDrawn = (count: number): number =>
     trainCount === Number.POSITIVE_INFINITY
       ? count - minTested(count)
-      : Math.max(maxShareOfOnePart * count, Math.min(leastToCalibrate, count / 2), count - (limit ?? count));
+      : Math.max(maxShareOfOnePart * count, Math.min(minCalibrated, count / 2), count - (limit ?? count));
   if (all !== undefined && (heldOut || trainCount > 0 || (source.divisible && (trains || part === "test")))) {
     // Training samples are the first ones of one fixed order, so that no training uses the last fifth.
     const tested = (count: number): number => {
-      if (heldOut) return usuallyTested(count);
+      if (heldOut) return defaultTestCount(count);
       if (source.divisible) return minTested(count);
       return Math.max(minTested(count), count - Math.min(trainCount + calibrationCount, maxDrawn(count)));
     };
@@ -159,7 +159,7 @@ async function divide(
   if (count === 0) {
     const samples = dataset.count === 1 ? "1 sample" : `${dataset.count} samples`;
     throw new PithError("E_DATA", `${dataset.name} has ${samples}, too few to set some aside for calibration.`, {
-      hint: `Give ${leastToCalibrate} or more: those that are set aside, and others to test on.`,
+      hint: `Give ${minCalibrated} or more: those that are set aside, and others to test on.`,
     });
   }
   // The first samples of a stream are kept in memory and skipped from then on.

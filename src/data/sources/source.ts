@@ -45,7 +45,7 @@ export function ofSamples(dataset: Dataset): Source {
 export async function readPart(
   { owner, usual, parts, divisible }: Source,
   part: Part | undefined,
-  tested: (count: number) => number = usuallyTested,
+  tested: (count: number) => number = defaultTestCount,
 ): Promise<Dataset> {
   if (part === undefined) return usual();
   const { [part]: read } = parts;
@@ -56,7 +56,7 @@ export async function readPart(
 }
 
 /** Number of test samples of a divided set: a fifth, drawn with seed 0. */
-export const usuallyTested = (count: number): number => 0.2 * count;
+export const defaultTestCount = (count: number): number => 0.2 * count;
 
 /** @throws PithError E_DATA for the training split of too few samples, which are all test samples. */
 function portion(dataset: Dataset, part: Part, tested: (count: number) => number): Dataset {

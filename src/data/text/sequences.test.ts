@@ -90,8 +90,8 @@ describe("tokenize", () => {
     const both = await made(pair, bert);
     expect(rows(both.input_ids)).toEqual([[2, 4, 5, 6, 3, 4, 9, 3]]);
     expect(rows(both.token_type_ids)).toEqual([[0, 0, 0, 0, 0, 1, 1, 1]]);
-    const said = await made({ text: texts("a man is dancing") }, bert, { length: 4 });
-    expect(rows(said.input_ids)).toEqual([[2, 4, 5, 3]]);
+    const truncated = await made({ text: texts("a man is dancing") }, bert, { length: 4 });
+    expect(rows(truncated.input_ids)).toEqual([[2, 4, 5, 3]]);
   });
 
   it("fills up to a length that the model fixes, on the side that the tokenizer says", async () => {

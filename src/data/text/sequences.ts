@@ -40,8 +40,8 @@ export function tokenize(
 ): IndexedDataset;
 export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset;
 export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], options: SequenceOptions): Dataset {
-  const { tokenizer, ...others } = options;
-  const settings = { owner: dataset.name, inputs: inputs.map(plainInput), others, files: tokenizer?.files };
+  const { tokenizer, ...rest } = options;
+  const settings = { owner: dataset.name, inputs: inputs.map(plainInput), rest, files: tokenizer?.files };
   const portable = tokenizer !== undefined && settings.files === undefined ? undefined : { kind: "tokenize", settings };
   return mapBatches(dataset, tokenization(settings, tokenizer), portable);
 }
@@ -49,20 +49,20 @@ export function tokenize(dataset: Dataset, inputs: readonly ModelInput[], option
 export interface TokenizeSettings {
   readonly owner: string;
   readonly inputs: readonly ModelInput[];
-  readonly others: Omit<SequenceOptions, "tokenizer">;
+  readonly rest: Omit<SequenceOptions, "tokenizer">;
   readonly files: TokenizerFiles | undefined;
 }
 
 export function tokenization(
-  { owner, inputs, others, files }: TokenizeSettings,
+  { owner, inputs, rest, files }: TokenizeSettings,
   tokenizer = files && createTokenizer(...files),
 ): BatchChange {
-  const options = tokenizer === undefined ? others : { ...others, tokenizer };
+  const options = tokenizer === undefined ? rest : { ...rest, tokenizer };
   return (batch) => tokenizeBatch(batch, inputs, options, owner);
 }
 
 /** Column names of text pairs in public data sets. */
-const pairs = [
+const pairNames = [
   ["text", "text_pair"],
   ["sentence1", "sentence2"],
   ["premise", "hypothesis"],
@@ -83,13 +83,13 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   const [first, second] = texts;
   if (first === undefined) return undefined;
   const lower = new Map(texts.map((name) => [name.toLowerCase(), name]));
-  for (const [one, other] of pairs) {
-    const [a, b] = [lower.get(one), lower.get(other)];
-    if (a !== undefined && b !== undefined) return [a, b];
+  for (const names of pairNames) {
+    const [text, pair] = names.map((name) => lower.get(name));
+    if (text !== undefined && pair !== undefined) return [text, pair];
   }
   for (const name of singles) {
-    const found = lower.get(name);
-    if (found !== undefined) return [found];
+    const column = lower.get(name);
+    if (column !== undefined) return [column];
   }
   if (second === undefined) return [first];
   throw new PithError("E_DATA", `${owner} has ${texts.length} columns of text: ${truncateList(texts)}.`, {
@@ -97,7 +97,7 @@ export function textColumns(batch: Batch, owner: string): readonly [string] | re
   });
 }
 
-/** Returns the only text column if its name does not say that it is text. @throws PithError E_DATA as `textColumns`, or for numbers. */
+/** Returns the only text column if its name is not a common name of text columns. @throws PithError E_DATA as `textColumns`, or for numbers. */
 export function unusualTextColumn(batch: Batch, owner: string): string | undefined {
   const [column, pair] = textColumns(batch, owner) ?? [];
   if (column === undefined || pair !== undefined || singles.some((name) => name === column.toLowerCase()))
@@ -115,9 +115,9 @@ export function unusualTextColumn(batch: Batch, owner: string): string | undefin
 export function tokenInput(inputs: readonly ModelInput[]): ModelInput | undefined {
   const named = inputs.find(({ name }) => /^(?:input[_.]?ids?|ids|tokens?|input_tokens)(?::\d+)?$/i.test(name));
   if (named !== undefined) return named;
-  const whole: readonly DataType[] = ["int64", "int32"];
+  const integers: readonly DataType[] = ["int64", "int32"];
   const fitting = inputs.filter(
-    ({ type }) => type !== undefined && whole.includes(type.type) && type.dims?.length === 2,
+    ({ type }) => type !== undefined && integers.includes(type.type) && type.dims?.length === 2,
   );
   return fitting.length === 1 ? fitting[0] : undefined;
 }
@@ -165,20 +165,19 @@ function tokenizeBatch(batch: Batch, inputs: readonly ModelInput[], options: Seq
     });
     return { type: "int64", dims: [rows.length, length], data };
   };
-  const made: Record<string, Dense> = {};
+  const fed: Record<string, Dense> = {};
   for (const input of inputs) {
-    const given = batch[input.name];
-    if (input === target) made[input.name] = grid(({ ids }, at) => ids[at] ?? 0, padding);
-    else if (attentionMask.test(input.name)) made[input.name] = grid(() => 1, 0);
-    else if (/position_?ids/i.test(input.name)) made[input.name] = grid((_, at) => at, 0);
-    else if (/token_?type|segment_?ids/i.test(input.name))
-      made[input.name] = grid(({ types }, at) => types[at] ?? 0, 0);
-    else if (/^past|past_key|cache/i.test(input.name)) made[input.name] = emptyCache(input, rows.length);
-    else if (given !== undefined) made[input.name] = given;
+    const column = batch[input.name];
+    if (input === target) fed[input.name] = grid(({ ids }, at) => ids[at] ?? 0, padding);
+    else if (attentionMask.test(input.name)) fed[input.name] = grid(() => 1, 0);
+    else if (/position_?ids/i.test(input.name)) fed[input.name] = grid((_, at) => at, 0);
+    else if (/token_?type|segment_?ids/i.test(input.name)) fed[input.name] = grid(({ types }, at) => types[at] ?? 0, 0);
+    else if (/^past|past_key|cache/i.test(input.name)) fed[input.name] = emptyCache(input, rows.length);
+    else if (column !== undefined) fed[input.name] = column;
   }
-  const given = batch.tokens === undefined && options.language === true ? undefined : batch.label;
-  const label = options.language === true ? (given ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : given;
-  return label === undefined ? made : { ...made, label };
+  const present = batch.tokens === undefined && options.language === true ? undefined : batch.label;
+  const label = options.language === true ? (present ?? grid(({ ids }, at) => ids[at + 1] ?? -100, -100)) : present;
+  return label === undefined ? fed : { ...fed, label };
 }
 
 function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, owner: string): readonly Encoding[] {
@@ -198,8 +197,8 @@ function encodings(batch: Batch, target: ModelInput, options: SequenceOptions, o
   const longest = options.length ?? (typeof declared === "number" ? declared : tokenizer.longest);
   const [first, second] = columns.map((name) => batch[name]);
   const texts = first?.type === "string" ? first.data : [];
-  const others = second?.type === "string" ? second.data : [];
-  return texts.map((text, row) => tokenizer.encode(text, others[row], longest));
+  const pairs = second?.type === "string" ? second.data : [];
+  return texts.map((text, row) => tokenizer.encode(text, pairs[row], longest));
 }
 
 /** Returns an empty cache: the first of two free axes counts samples, the other tokens. */
@@ -222,7 +221,7 @@ function emptyCache(input: ModelInput, count: number): Dense {
     : { type, dims: empty, data: new Uint16Array() };
 }
 
-const samplesSeen = 256;
+const maxSamples = 256;
 
 /** Returns the share of tokens that a tokenizer does not know in the first samples, without marks; 0 without tokens. */
 export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): Promise<number> {
@@ -232,7 +231,7 @@ export async function unknownShare(dataset: Dataset, tokenizer: TextTokenizer): 
     for (const id of ids) unknown += Number(id === tokenizer.unknown);
     all += ids.length;
   };
-  for await (const batch of take(dataset, samplesSeen).batches({ size: 64 })) {
+  for await (const batch of take(dataset, maxSamples).batches({ size: 64 })) {
     const { tokens } = batch;
     if (tokens?.type === "int64") count(Array.from(tokens.data, Number));
     for (const name of tokens === undefined ? (textColumns(batch, dataset.name) ?? []) : []) {

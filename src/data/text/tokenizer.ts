@@ -112,17 +112,17 @@ export function createTokenizer(
   }
   const unknown = unknownId(library, vocabularyModel);
   // The library returns no id for words that a whole-word vocabulary lacks.
-  const known = (ids: readonly (number | undefined)[]): readonly number[] =>
-    ids.map((id) => {
-      const found = id ?? unknown ?? 0;
-      if (Number.isSafeInteger(found)) return found;
-      throw new PithError("E_DATA", `${name}: ids of tokens are whole numbers, got ${JSON.stringify(found)}.`);
+  const checkedIds = (ids: readonly (number | undefined)[]): readonly number[] =>
+    ids.map((id = unknown ?? 0) => {
+      if (Number.isSafeInteger(id)) return id;
+      throw new PithError("E_DATA", `${name}: ids of tokens are whole numbers, got ${JSON.stringify(id)}.`);
     });
-  const plain = (text: string): readonly number[] => known(library.encode(text, { add_special_tokens: false }).ids);
-  const whole = (text: string, pair: string | undefined): Encoding => {
+  const plain = (text: string): readonly number[] =>
+    checkedIds(library.encode(text, { add_special_tokens: false }).ids);
+  const encodeAll = (text: string, pair: string | undefined): Encoding => {
     const options = { add_special_tokens: true, return_token_type_ids: true as const };
-    const found = library.encode(text, pair === undefined ? options : { ...options, text_pair: pair });
-    return { ids: known(found.ids), types: found.token_type_ids ?? found.ids.map(() => 0) };
+    const encoding = library.encode(text, pair === undefined ? options : { ...options, text_pair: pair });
+    return { ids: checkedIds(encoding.ids), types: encoding.token_type_ids ?? encoding.ids.map(() => 0) };
   };
   const limits = [settings.model_max_length, model.max_position_embeddings].filter(
     (value): value is number => typeof value === "number" && value > 0 && value < noLimit,
@@ -137,15 +137,15 @@ export function createTokenizer(
     files: [name, file, settings, model],
     plain,
     encode(text, pair, longest) {
-      const encoding = whole(text, pair);
+      const encoding = encodeAll(text, pair);
       if (longest === undefined || encoding.ids.length <= longest) return encoding;
-      return shortened(encoding, plain(text), pair === undefined ? [] : plain(pair), longest);
+      return truncate(encoding, plain(text), pair === undefined ? [] : plain(pair), longest);
     },
   };
 }
 
 /** Truncates the texts inside their marks. */
-function shortened(
+function truncate(
   { ids, types }: Encoding,
   first: readonly number[],
   second: readonly number[],
@@ -159,7 +159,7 @@ function shortened(
     return { ids: ids.slice(0, longest), types: types.slice(0, longest) };
   }
   let [keptFirst, keptSecond] = [first.length, second.length];
-  for (let left = first.length + second.length + marks - longest; left > 0; left--) {
+  for (let excess = ids.length - longest; excess > 0; excess--) {
     if (keptFirst >= keptSecond) keptFirst--;
     else keptSecond--;
   }
@@ -170,9 +170,9 @@ function shortened(
   return { ids: ids.filter(stays), types: types.filter(stays) };
 }
 
-function positionOf(whole: readonly number[], part: readonly number[], from: number): number {
-  for (let at = from; at + part.length <= whole.length; at++) {
-    if (part.every((id, index) => whole[at + index] === id)) return at;
+function positionOf(ids: readonly number[], part: readonly number[], from: number): number {
+  for (let start = from; start + part.length <= ids.length; start++) {
+    if (part.every((id, index) => ids[start + index] === id)) return start;
   }
   return -1;
 }
@@ -185,14 +185,18 @@ function paddingId(library: LibraryTokenizer, settings: PlainObject, model: Plai
   return Number.isSafeInteger(model.pad_token_id) ? Number(model.pad_token_id) : 0;
 }
 
-/** By token, or by index if the vocabulary is a list. */
-function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: place }: PlainObject): number | undefined {
-  if (typeof place === "number") return place;
+/** Returns the id of unknown tokens: by token, or by index if the vocabulary is a list. */
+function unknownId(library: LibraryTokenizer, { unk_token: token, unk_id: id }: PlainObject): number | undefined {
+  if (typeof id === "number") return id;
   return typeof token === "string" ? library.token_to_id(token) : undefined;
 }
 
 function sizeOf(vocabulary: unknown, added: unknown): number {
-  const own = Array.isArray(vocabulary) ? vocabulary.length : isObject(vocabulary) ? Object.keys(vocabulary).length : 0;
+  const size = Array.isArray(vocabulary)
+    ? vocabulary.length
+    : isObject(vocabulary)
+      ? Object.keys(vocabulary).length
+      : 0;
   const more = Array.isArray(added) ? added.map((token) => (isObject(token) ? Number(token.id) + 1 : 0)) : [];
-  return Math.max(own, ...more);
+  return Math.max(size, ...more);
 }

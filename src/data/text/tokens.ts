@@ -20,9 +20,9 @@ export interface TokenFile {
 const pattern = /(?:^|[._-])(?:(\d+)x(\d+)[._-])?u(?:int)?(16|32)(?:le)?\.bin$/i;
 
 export function tokenFile(name: string): TokenFile | undefined {
-  const found = pattern.exec(name);
-  if (found === null) return undefined;
-  const [, count, length, bits] = found;
+  const match = pattern.exec(name);
+  if (match === null) return undefined;
+  const [, count, length, bits] = match;
   const sequences =
     count === undefined || length === undefined ? undefined : ([Number(count), Number(length)] as const);
   return { width: bits === "16" ? 2 : 4, sequences };
@@ -69,14 +69,14 @@ export function tokensOfText(name: string, text: string, tokenizer: TextTokenize
   let ids = new Uint32Array(Math.ceil(text.length / 3) + 16);
   let count = 0;
   for (const piece of pieces(text)) {
-    const found = tokenizer.plain(piece);
-    if (count + found.length > ids.length) {
-      const grown = new Uint32Array(2 * (count + found.length));
+    const pieceIds = tokenizer.plain(piece);
+    if (count + pieceIds.length > ids.length) {
+      const grown = new Uint32Array(2 * (count + pieceIds.length));
       grown.set(ids);
       ids = grown;
     }
-    ids.set(found, count);
-    count += found.length;
+    ids.set(pieceIds, count);
+    count += pieceIds.length;
   }
   return windows(name, { count, read: (start, end) => ids.subarray(start, end) }, length, true);
 }
@@ -110,10 +110,10 @@ function windows(name: string, tokens: Tokens, length: number, followed: boolean
     const label = new BigInt64Array(positions.length * length).fill(noLabel);
     for (const [row, position] of positions.entries()) {
       const start = position * length;
-      const found = await tokens.read(start, start + length + (followed ? 1 : 0));
+      const windowIds = await tokens.read(start, start + length + (followed ? 1 : 0));
       for (let at = 0; at < length; at++) {
-        ids[row * length + at] = BigInt(found[at] ?? 0);
-        const next = at + 1 < length || followed ? found[at + 1] : undefined;
+        ids[row * length + at] = BigInt(windowIds[at] ?? 0);
+        const next = at + 1 < length || followed ? windowIds[at + 1] : undefined;
         if (next !== undefined) label[row * length + at] = BigInt(next);
       }
     }

@@ -41,7 +41,7 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
     );
     if (model.type !== "WordLevel") for (const [id, token] of tokens) if (isSingle(token, affixes)) kept.add(id);
     // An unknown token costs ten more than the piece with the lowest score.
-    if (model.type === "Unigram") for (const id of leastPiece(model.vocab)) kept.add(id);
+    if (model.type === "Unigram") for (const id of lowestPiece(model.vocab)) kept.add(id);
     for (const id of [...kept])
       for (const merge of mergesOf(model, tokens.get(id)))
         for (const token of [...merge, merge.join("")]) keepToken(token);
@@ -50,7 +50,7 @@ export function keptIds({ file, settings }: TokenizerContents, used: Iterable<nu
 }
 
 export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: KeptIds): TokenizerContents {
-  const to = new Map(kept.map((id, place) => [id, place]));
+  const to = new Map(kept.map((id, index) => [id, index]));
   const { model } = file;
   if (!isObject(model)) return { file, settings };
   const tokens = tokensOf(model);
@@ -62,7 +62,7 @@ export function trimmedTokenizer({ file, settings }: TokenizerContents, kept: Ke
   });
   const vocab = Array.isArray(model.vocab)
     ? kept.flatMap((id) => (tokens.has(id) && Array.isArray(model.vocab) ? [model.vocab[id]] : []))
-    : Object.fromEntries(kept.flatMap((id, place) => (tokens.has(id) ? [[tokens.get(id), place]] : [])));
+    : Object.fromEntries(kept.flatMap((id, index) => (tokens.has(id) ? [[tokens.get(id), index]] : [])));
   const moved = (id: number): number => to.get(id) ?? id;
   const trimmed = {
     ...model,
@@ -102,10 +102,12 @@ export function requireSameTokens(
   kept: KeptIds,
   { text, pair, at }: { readonly text: string; readonly pair?: string | undefined; readonly at: string },
 ): void {
-  const same = (found: readonly number[], wanted: readonly number[]): boolean =>
-    found.length === wanted.length && found.every((id, place) => kept[id] === wanted[place]);
-  const [wanted, found] = [before.encode(text, pair), after.encode(text, pair)];
-  if (same(found.ids, wanted.ids) && found.types.every((type, place) => type === wanted.types[place])) return;
+  const [original, trimmed] = [before.encode(text, pair), after.encode(text, pair)];
+  const isSame =
+    trimmed.ids.length === original.ids.length &&
+    trimmed.ids.every((id, index) => kept[id] === original.ids[index]) &&
+    trimmed.types.every((type, index) => type === original.types[index]);
+  if (isSame) return;
   const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
   throw new PithError("E_DATA", `${at}: the smaller tokenizer reads ${JSON.stringify(shown)} as other tokens.`, {
     hint: "This tokenizer cannot be made smaller for these texts.",
@@ -115,33 +117,33 @@ export function requireSameTokens(
 const idKey = /(^|_)token_(id|ids|index)$|^(suppress_tokens|begin_suppress_tokens|bad_words_ids|forced_decoder_ids)$/;
 
 export function configuredSizes(config: unknown): readonly number[] {
-  const found: number[] = [];
+  const sizes: number[] = [];
   mapConfig(config, (key, value) => {
-    if (key === "vocab_size" && typeof value === "number") found.push(value);
+    if (key === "vocab_size" && typeof value === "number") sizes.push(value);
     return value;
   });
-  return found;
+  return sizes;
 }
 
 /** Returns the token ids in a configuration; some can be invalid leftovers of a larger model. */
 export function configuredIds(config: unknown): readonly number[] {
-  const found: number[] = [];
+  const ids: number[] = [];
   mapConfig(config, (key, value) => {
     if (!idKey.test(key)) return value;
     // Suppressed tokens can be dropped; pairs of position and token have the token last.
     if (/suppress|bad_words/.test(key)) return value;
     for (const id of [value].flat()) {
       const last = Array.isArray(id) ? id.at(-1) : id;
-      if (typeof last === "number" && last >= 0) found.push(last);
+      if (typeof last === "number" && last >= 0) ids.push(last);
     }
     return value;
   });
-  return found;
+  return ids;
 }
 
 /** Adapts sizes and ids of a configuration. @param sizes the present vocabulary sizes: tokens, or rows of the table. */
 export function trimmedConfig(config: PlainObject, kept: KeptIds, sizes: readonly number[]): PlainObject {
-  const to = new Map(kept.map((id, place) => [id, place]));
+  const to = new Map(kept.map((id, index) => [id, index]));
   const moved = (ids: unknown): unknown => (typeof ids === "number" ? (to.get(ids) ?? ids) : ids);
   const trimmed = mapConfig(config, (key, value) => {
     if (key === "vocab_size") return typeof value === "number" && sizes.includes(value) ? kept.length : value;
@@ -202,10 +204,10 @@ function isSingle(token: string, affixes: readonly string[]): boolean {
   return [...bare].length === 1;
 }
 
-function leastPiece(vocab: unknown): readonly number[] {
+function lowestPiece(vocab: unknown): readonly number[] {
   if (!Array.isArray(vocab) || vocab.length === 0) return [];
   const scores = vocab.map((piece: unknown) => (Array.isArray(piece) ? Number(piece[1]) : 0));
-  return [scores.reduce((least, score, id) => (score < (scores[least] ?? 0) ? id : least), 0)];
+  return [scores.reduce((lowest, score, id) => (score < (scores[lowest] ?? 0) ? id : lowest), 0)];
 }
 
 type Pair = readonly [string, string];
@@ -237,7 +239,7 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
   const ends = typeof suffix === "string" && suffix !== "" && token.endsWith(suffix);
   let parts = [...(ends ? token.slice(0, -suffix.length) : token)];
   if (ends) parts = [...parts.slice(0, -1), `${parts.at(-1) ?? ""}${suffix}`];
-  const found: Pair[] = [];
+  const result: Pair[] = [];
   for (;;) {
     let best: { readonly pair: Pair; readonly rank: number } | undefined;
     for (let at = 0; at + 1 < parts.length; at++) {
@@ -245,11 +247,11 @@ function mergesOf(model: PlainObject, token: string | undefined): readonly Pair[
       const rank = ranks.get(mergeKey(pair));
       if (rank !== undefined && (best === undefined || rank < best.rank)) best = { pair, rank };
     }
-    if (best === undefined) return found;
+    if (best === undefined) return result;
     const {
       pair: [a, b],
     } = best;
-    found.push([a, b]);
+    result.push([a, b]);
     const next: string[] = [];
     for (let at = 0; at < parts.length; at++) {
       const isPair = parts[at] === a && parts[at + 1] === b;
@@ -265,7 +267,7 @@ function mapIds(processor: unknown, change: (id: number) => number): unknown {
   if (Array.isArray(processor)) {
     const [token, id] = processor;
     if (processor.length === 2 && typeof token === "string" && typeof id === "number") return [token, change(id)];
-    return processor.map((one) => mapIds(one, change));
+    return processor.map((part) => mapIds(part, change));
   }
   if (!isObject(processor)) return processor;
   const entries = Object.entries(processor).map(([key, value]) => [

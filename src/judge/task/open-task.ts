@@ -17,8 +17,8 @@ import {
   statedText,
 } from "../../data/sidecars/preprocessing-spec.ts";
 import { missingSidecars, readingFor, readSidecars, type Sidecars } from "../../data/sidecars/sidecars.ts";
-import { trainedEntry, trainedKey, trainedOn } from "../../data/sidecars/trained-on.ts";
-import { leastToCalibrate, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
+import { findTrainingUse, trainedEntry, trainedKey } from "../../data/sidecars/trained-on.ts";
+import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../data/sources/parts.ts";
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Settings } from "./contents.ts";
@@ -161,7 +161,7 @@ export async function openTask(
     );
   }
   const { count: calibrating } = stored.calibrate ?? {};
-  if (calibrating !== undefined && calibrating < leastToCalibrate) {
+  if (calibrating !== undefined && calibrating < minCalibrated) {
     const text = `calibrated on ${counted(calibrating, "sample")} only, which may not represent others: use 100 or more`;
     context.log({ id: "calibration", text, level: "warning" });
   }
@@ -246,7 +246,7 @@ async function partsFor(
 ): Promise<Parts> {
   const parts = await openParts(path, options);
   const isOpen = options.part === undefined || options.part === "test";
-  const trained = isOpen ? await trainedOn(models, path, parts) : undefined;
+  const trained = isOpen ? await findTrainingUse(models, path, parts) : undefined;
   const chosen = trained === undefined || trained.all ? parts : await openParts(path, { ...options, heldOut: true });
   const drawn = drawnText(chosen, options.trains === true);
   const { name, count } = chosen.test;
