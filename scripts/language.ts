@@ -1,9 +1,7 @@
-import { existsSync } from "node:fs";
 import { checkLanguage } from "./check/language.ts";
 import { readSources } from "./check/sources.ts";
 
-const under = process.argv[2] ?? "";
-const folder = `src/${under}`.replace(/\/$/, "");
-const found = checkLanguage(existsSync(folder) ? readSources(".", [folder]) : []);
-for (const { file, line, text } of found) console.log(`${file}:${line} ${text}`);
-console.log(found.length);
+const [folder = "src"] = process.argv.slice(2);
+const findings = checkLanguage(readSources(".").filter(({ file }) => file.startsWith(folder)));
+for (const { file, line, text } of findings) console.log(`${file}:${line} ${text}`);
+console.log(findings.length);

@@ -1,5 +1,5 @@
 /**
- * Checks the wording of comments and names in `src/`:
+ * Checks the wording of comments and names:
  * comments start with a subject or a verb, variables have a noun as their name, and functions do not end in a preposition after a participle.
  */
 import ts from "typescript";
@@ -9,11 +9,9 @@ const fragment = /^(?:What|Of|Where|From)\b/;
 
 /** Participles, pronouns, prepositions and adjectives that do not name the content of a variable. */
 const banned = new Set(
-  [
-    "own found one its of known given made taken said told wanted left held others what whole behind apart gone".split(
-      " ",
-    ),
-  ].flat(),
+  "own found one its of known given made taken said told wanted left held others what whole behind apart gone".split(
+    " ",
+  ),
 );
 
 /** "judgedIn", "keptBy": a participle and a preposition instead of a verb. */
@@ -24,7 +22,7 @@ const participle =
 const publicNames = new Set(["tiedTo"]);
 
 export function checkLanguage(sources: readonly Source[]): Finding[] {
-  return sources.filter(({ file }) => file.startsWith("src/") && !file.endsWith(".generated.ts")).flatMap(checkSource);
+  return sources.filter(({ file }) => !file.endsWith(".generated.ts")).flatMap(checkSource);
 }
 
 function checkSource({ file, syntax }: Source): Finding[] {
