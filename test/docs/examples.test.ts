@@ -1,5 +1,5 @@
 /** Examples in docstrings: each is the code of a reader who knows what `model` and `data` are, and compiles. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
@@ -10,10 +10,10 @@ import { mistakes } from "./types.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = sourceFiles(root).flatMap((file) => examplesIn(root, file));
 
-/** The programs that a page shows. */
+/** The programs that a page shows. Blocks that begin with the name of a file are parts of it. */
 const programs = (page: string): readonly Example[] =>
   codeBlocks(readFileSync(join(root, page), "utf8")).flatMap(({ language, text }) =>
-    language === "ts" ? [{ file: page, of: "a program", code: text }] : [],
+    language === "ts" && !/^\/\/ .*\.ts\n/.test(text) ? [{ file: page, of: "a program", code: text }] : [],
   );
 const guides = [
   "README.md",
@@ -23,6 +23,7 @@ const guides = [
   "docs/distillation.md",
   "docs/recipes.md",
   "docs/sensitivity.md",
+  ...readdirSync(join(root, "docs/contributing")).map((name) => `docs/contributing/${name}`),
 ];
 const shown = guides.flatMap((page) => programs(page));
 
