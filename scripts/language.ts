@@ -1,7 +1,8 @@
+/** Prints the findings of the language check below a folder: `npx tsx scripts/language.ts src/app`. */
 import { checkLanguage } from "./check/language.ts";
 import { readSources } from "./check/sources.ts";
 
-const [folder = "src"] = process.argv.slice(2);
-const findings = checkLanguage(readSources(".").filter(({ file }) => file.startsWith(folder)));
+const folders = process.argv.slice(2);
+const findings = checkLanguage(readSources(".", folders.length === 0 ? undefined : folders));
 for (const { file, line, text } of findings) console.log(`${file}:${line} ${text}`);
 console.log(findings.length);
