@@ -21,7 +21,7 @@ import { openTrials } from "../src/judge/run/trials.ts";
 import { runCandidate } from "../src/judge/run/variant.ts";
 import { openStore } from "../src/judge/steps/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
-import { mostFinalists } from "../src/search/finalists.ts";
+import { mostFinalists } from "../src/search/finals.ts";
 import { combinationsFor } from "../src/search/offers.ts";
 import { searchParts } from "../src/search/parts.ts";
 import { figuresOf } from "../src/search/scores.ts";

@@ -1,6 +1,7 @@
 /** What benches print: headings, tables, figures with interval and number. */
 import { cpus, loadavg } from "node:os";
-import { type Column, tableLines } from "../../src/app/cli/print/table.ts";
+import { tableLines } from "../../src/app/cli/print/table.ts";
+import type { Column } from "../../src/app/report/tables.ts";
 import { percent } from "../../src/core/numbers.ts";
 import type { Comparison, Estimate, Metric } from "../../src/judge/index.ts";
 

@@ -67,7 +67,7 @@ async function passCommands(): Promise<readonly Line[]> {
 }
 
 function text(lines: readonly Line[]): string {
-  return `/** The commands, in the order of the help: each is loaded only when it is asked for. Made by npm run generate. */
+  return `/** The commands, in the order of the help. Made by npm run generate. */
 import type { AnyPass } from "../../core/pass/pass.ts";
 import type { CommandDefinition } from "./command.ts";
 
@@ -82,13 +82,21 @@ async function command(pass: () => Promise<AnyPass>): ReturnType<Listed["load"]>
   return { default: passCommand(await pass()) };
 }
 
-export const commands: readonly Listed[] = [
-${lines
-  .map(
-    ({ name, summary, load }) =>
-      `  {\n    name: ${JSON.stringify(name)},\n    summary: ${JSON.stringify(summary)},\n    load: () => ${load},\n  },`,
-  )
-  .join("\n")}
-];
+const summaries = {
+${lines.map(({ name, summary }) => `  ${name}: ${JSON.stringify(summary)},`).join("\n")}
+};
+
+/** Only the command that the command line names is loaded. */
+const loaders: Readonly<Record<keyof typeof summaries, Listed["load"]>> = {
+${lines.map(({ name, load }) => `  ${name}: () => ${load},`).join("\n")}
+};
+
+const names = Object.keys(summaries) as (keyof typeof summaries)[];
+
+export const commands: readonly Listed[] = names.map((name) => ({
+  name,
+  summary: summaries[name],
+  load: loaders[name],
+}));
 `;
 }

@@ -1,8 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { completeContext } from "../core/pass/pass.ts";
 import { recipeFrom } from "../judge/recipe/recipe.ts";
-import { memoryStore } from "../judge/steps/memory-store.ts";
-import type { Store } from "../judge/steps/store.ts";
+import { memoryStore, type Store } from "../judge/steps/store.ts";
 import { Clock } from "./clock.ts";
 import type { SearchOptions } from "./search-task.ts";
 

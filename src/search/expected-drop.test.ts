@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { expectedDrop } from "./expected-drop.ts";
+import { expectedDrop } from "./scores.ts";
 
 test("no answer changed: the drop is what was counted", () => {
   expect(expectedDrop({ drop: 0, changed: 0, samples: 100 })).toBe(0);

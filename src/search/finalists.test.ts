@@ -3,7 +3,7 @@ import { offer, scored } from "../../test/search/combination.ts";
 import type { Evaluation } from "../judge/run/evaluator.ts";
 import { type Figures, type ObjectiveOptions, objectiveOf } from "../judge/run/objective.ts";
 import { combinationsOf } from "./combinations.ts";
-import { finalistsOf, reservesOf } from "./finalists.ts";
+import { finalistsOf, reservesOf } from "./finals.ts";
 import type { Scored } from "./record.ts";
 
 const goal = 0.01;

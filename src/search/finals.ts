@@ -6,11 +6,10 @@ import type { Dataset } from "../data/index.ts";
 import { isWithin } from "../judge/compare/compare.ts";
 import type { Run } from "../judge/record/data.ts";
 import { dropWithSearch } from "../judge/record/verdict.ts";
-import { type Objective, objectiveOf } from "../judge/run/objective.ts";
+import { frontOf, type Objective, objectiveOf } from "../judge/run/objective.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
-import { finalistsOf, reservesOf } from "./finalists.ts";
 import { searchParts } from "./parts.ts";
-import { countOf, recordOf, resolved, type Scored } from "./record.ts";
+import { countOf, intervalOf, recordOf, resolved, type Scored, soundOf, type Usable } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
 import type { AheadOptions, SearchTask } from "./search-task.ts";
 
@@ -92,4 +91,51 @@ export class Finals {
     const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim, options.purpose);
     return { ...found, run: { ...found.run, search } };
   }
+}
+
+/** Number of candidates that the test samples evaluate; it widens the confidence intervals. */
+export const mostFinalists = 4;
+
+/** Selects the best within the objective, the smallest within `bySize`, and near or front candidates; without any, those that come closest. */
+export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
+  const sound = soundOf(tried);
+  if (sound.length === 0) return tried.slice(0, mostFinalists);
+  const cost = (one: Usable): number => objective.cost(one.figures);
+  const misses = (one: Usable): number => objective.misses(one.figures);
+  const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
+  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, mostFinalists);
+  const smallest = sound
+    .filter((one) => bySize.misses(one.figures) === 0)
+    .toSorted((a, b) => a.figures.size - b.figures.size)
+    .slice(0, 1);
+  const first = allowed.slice(0, Math.ceil(mostFinalists / 2));
+  const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
+  const best = near.slice(0, 1);
+  const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, ({ figures }) => figures)])].slice(
+    0,
+    mostFinalists,
+  );
+  const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
+  return [...new Set([...chosen, ...between])].slice(0, mostFinalists);
+}
+
+/** On other samples the result may meet the goal. The 95 % interval is about four standard errors wide. */
+function isNear(one: Usable, objective: Objective): boolean {
+  const { drop, ...figures } = one.figures;
+  const { low = drop } = intervalOf(one) ?? {};
+  return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
+}
+
+/** Evaluated if no finalist is kept: the two with the smallest drop, and the two fastest if speeds are known. */
+export function reservesOf(
+  tried: readonly Scored[],
+  finalists: readonly Scored[],
+  objective: Objective,
+): readonly Scored[] {
+  const others = soundOf(tried).filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0);
+  const byDrop = others.toSorted((a, b) => a.figures.drop - b.figures.drop);
+  const timed = others.filter(({ figures }) => figures.speed !== undefined);
+  const bySpeed = timed.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));
+  const half = mostFinalists / 2;
+  return [...new Set([...byDrop.slice(0, half), ...bySpeed.slice(0, half), ...byDrop])].slice(0, mostFinalists);
 }

@@ -1,8 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { namedIn, offer } from "../../test/search/combination.ts";
 import { combinationsOf, type Offer } from "./combinations.ts";
-import { exponentOfSpeed } from "./expected-speed.ts";
-import { Forecast, type Tried } from "./forecast.ts";
+import { exponentOfSpeed, Forecast, type Tried } from "./forecast.ts";
 
 const cut = (share: number): Offer => offer(`cut to ${share}`, "structure", { family: "cut", left: share });
 const all = combinationsOf([

@@ -5,12 +5,11 @@
  *     bytes = (fixed + left(structure) · (left(numbers) − fixed)) · original        drop = drop(structure, healing) + drop(numbers)
  *
  * A structure that leaves a share l of the bytes loses in proportion to 1/l − 1. The factor comes from the nearest measured member of its family with
- * the same recovery, else from another recovery by their expected effects. `expected-speed.ts` predicts the speed.
+ * the same recovery, else from another recovery by their expected effects. `exponentOfSpeed` predicts the speed.
  */
 
 import type { Figures } from "../judge/run/objective.ts";
 import type { Combination, Offer, SparingOffer } from "./combinations.ts";
-import { exponentOfSpeed } from "./expected-speed.ts";
 
 export interface Tried {
   readonly combination: Combination;
@@ -271,3 +270,23 @@ const harm = (left: number): number => Math.max(1e-3, 1 / left - 1);
 /** Share of a loss that remains after recovery. */
 const remaining = (healing: readonly Offer[]): number =>
   healing.reduce((left, { heals = 0 }) => Math.min(left, 1 - heals), 1);
+
+/**
+ * Estimates the exponent e in speed = l⁻ᵉ for structures of a family that leave a share l of the bytes. The prior 0.6 and the measurements are
+ * weighted by their variances. The error of a log speed is about 0.1, because some channel counts are slow and machines are busy:
+ *
+ *     e₀ = 0.6                      variance 0.3²
+ *     e₁ = ln(speed) / ln(1 / l)    variance (0.1 / ln(1 / l))²
+ */
+export function exponentOfSpeed(measured: readonly { readonly left: number; readonly speed: number }[]): number {
+  let [weight, sum] = [1 / spread ** 2, usual / spread ** 2];
+  for (const { left, speed } of measured) {
+    const depth = Math.log(1 / left);
+    weight += (depth / noise) ** 2;
+    sum += (depth * Math.log(speed)) / noise ** 2;
+  }
+  return sum / weight;
+}
+
+const [usual, spread] = [0.6, 0.3];
+const noise = 0.1;

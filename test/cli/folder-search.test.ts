@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { searcherOf } from "../../src/app/cli/commands/folder-search.ts";
 import type { CompressInput, CompressOutput } from "../../src/app/cli/jobs/compress.ts";
 import { Terminal } from "../../src/app/cli/print/terminal.ts";
-import { leastSpeed } from "../../src/app/folder/needless.ts";
+import { leastSpeed } from "../../src/app/folder/quantize-folder.ts";
 import type { Choice } from "../../src/judge/record/data.ts";
 import { exampleRun } from "../report/example-run.ts";
 import { temporaryFolder } from "../temporary.ts";

@@ -11,7 +11,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { definePass } from "../../src/core/pass/pass.ts";
 import { toFloat64 } from "../../src/core/tensor/convert.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
-import { recipeName } from "../../src/judge/recipe/names.ts";
+import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { parseRecipe, recipeFrom, recipeText } from "../../src/judge/recipe/recipe.ts";
 import type { Measured } from "../../src/judge/record/data.ts";
 import { runRecipe } from "../../src/judge/run/run.ts";

@@ -6,20 +6,20 @@
  * Each variant is recorded at once, so that a stopped run can continue.
  */
 import { claimFolder, fileKind, joinPath, listFolder, makeFolder, realPath } from "#platform";
-import { throwIfAborted } from "../../core/errors.ts";
+import { joinList, stripPeriod, throwIfAborted } from "../../core/errors.ts";
+import { bytes } from "../../core/numbers.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
-import { type DtypeName, usualDtypes } from "../../techniques/quantize/dtypes.ts";
+import { type DtypeName, dtypeBits, dtypeNames, usualDtypes } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
 import { loaderCheck } from "./loader.ts";
-import { dropNeedless, leastSpeed } from "./needless.ts";
-import { missingText } from "./needs.ts";
+import { isWhole } from "./model-files.ts";
 import { copyOriginals, type Originals, originalsIn } from "./originals.ts";
-import { makeFile, removeResult, timeFile } from "./outcomes.ts";
+import { makeFile, refuse, removeResult, timeFile } from "./outcomes.ts";
 import { precompressFiles } from "./precompressed.ts";
 import { recordOf } from "./records.ts";
 import { type FileDtype, type FolderFile, type FolderOptions, type FolderRun, fileOf } from "./run.ts";
@@ -166,4 +166,46 @@ async function keepBest(run: FolderRun): Promise<void> {
     }
     return describe(run);
   }
+}
+
+const makers: readonly { readonly inputs: readonly string[]; readonly files: readonly string[] }[] = [
+  { inputs: ["input_ids"], files: ["tokenizer.json", "tokenizer_config.json"] },
+  { inputs: ["pixel_values", "input_features", "input_values"], files: ["preprocessor_config.json"] },
+];
+
+/** Returns a sentence without its period; undefined if nothing is missing. @param inputs of all models of the folder. */
+export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
+  const made = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
+  const missing = ["config.json", ...made.flatMap(({ files }) => files)].filter((name) => !names.includes(name));
+  if (missing.length === 0) return undefined;
+  const verb = missing.length === 1 ? "is" : "are";
+  return `${joinList(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
+}
+
+/** Relative speed from which a file counts as equally fast: 1.25 times the original's processor time. One network measured 0.85 to 1.15 of itself. */
+export const leastSpeed = 0.8;
+
+/** Removes repaired files that are neither smaller nor faster than a higher-precision dtype of the same module. */
+export async function dropNeedless(run: FolderRun): Promise<void> {
+  const { modules, asked, records, out, written } = run;
+  let isLess = false;
+  for (const { base } of modules)
+    for (const dtype of asked) {
+      const file = fileOf(base, dtype);
+      const repaired = records.get(file);
+      if (repaired?.spared === undefined) continue;
+      for (const milder of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
+        const other = fileOf(base, milder);
+        const found = records.get(other);
+        if (found === undefined || found.bytes > repaired.bytes || !(await isWhole(out, other, written))) continue;
+        const isFaster = repaired.work !== undefined && repaired.work < leastSpeed * (found.work ?? 0);
+        if (isFaster) continue;
+        const [own, than] = [repaired.bytes, found.bytes].map(bytes);
+        const text = `After repair it takes ${own}, not less than ${milder} with ${than}: ${stripPeriod(repaired.spared.join("; "))}.`;
+        await refuse(run, file, dtype, text);
+        isLess = true;
+        break;
+      }
+    }
+  if (isLess) await describe(run);
 }

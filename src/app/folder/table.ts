@@ -6,6 +6,7 @@ import { defaultLevel } from "../../core/math/interval.ts";
 import { bytes, changeInterval, confidenceText, counted, figure, integer, times } from "../../core/numbers.ts";
 import { isEstimated } from "../../runtime/run/size.ts";
 import { dtypeNames } from "../../techniques/quantize/dtypes.ts";
+import type { Column } from "../report/tables.ts";
 import { batchNote, batchText, type Nearness, tokensFound } from "./end-to-end.ts";
 import { loaderNote, loaderText } from "./loader.ts";
 import type { FileFigures } from "./records.ts";
@@ -18,11 +19,7 @@ interface Row extends Partial<FileFigures> {
 
 export interface FolderTable<R> {
   readonly rows: readonly (R | Row)[];
-  readonly columns: readonly {
-    readonly title: string;
-    readonly align?: "right";
-    readonly text: (row: Row) => string;
-  }[];
+  readonly columns: readonly (Column & { readonly text: (row: Row) => string })[];
   readonly notes: readonly string[];
 }
 

@@ -1,7 +1,6 @@
 import { integer, minus, percent } from "../../core/numbers.ts";
 import { type Blame, blameText, isSpread, type LayerError } from "../../runtime/noise/layer-errors.ts";
-import { html, type Markup } from "./markup.ts";
-import { page } from "./page.ts";
+import { html, type Markup, page } from "./markup.ts";
 import { drawGrid, frameOf, label, linear, px, verticalAxis } from "./scale.ts";
 import { reportStyle } from "./style.ts";
 import { numberCell, numberHead, textHead, wideTable } from "./tables.ts";

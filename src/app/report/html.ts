@@ -1,18 +1,17 @@
 /** `report.html`, a self-contained file: gain and verdict, then the evidence, then what is needed to repeat the run. */
 
 import type { Estimate } from "../../core/estimate.ts";
-import { confidenceText } from "../../core/numbers.ts";
-import type { Run } from "../../judge/record/data.ts";
+import { confidenceText, counted, integer, minus } from "../../core/numbers.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
+import type { Disagreement, LayerNoise, Run, RunData, SampleView, Variant } from "../../judge/record/data.ts";
 import { comparesWithOriginal, gainSentence, outcomeOf } from "../../judge/record/verdict.ts";
 import { chart, chartWidths } from "./chart.ts";
 import { verdictSentences } from "./choice.ts";
-import { disagreementsSection, noiseSection } from "./differences.ts";
-import { html, withFlags } from "./markup.ts";
-import { page } from "./page.ts";
+import { type Content, html, type Markup, page, withFlags } from "./markup.ts";
 import { searchSection } from "./search.ts";
 import { circumstances, doneSection, keyFigures, refusedSection } from "./sections.ts";
 import { reportStyle } from "./style.ts";
-import { variantsTable } from "./tables.ts";
+import { numberCell, numberHead, textHead, variantsTable, wideTable } from "./tables.ts";
 
 /**
  * Returns a run as one HTML page without external resources. All text from a model file is escaped.
@@ -59,4 +58,96 @@ function caption(run: Run): string {
       "Small points: candidates of the search; dark ones are on the Pareto front of bytes, change and speed. Each links to its recipe.",
   ];
   return sentences.filter((sentence) => sentence !== undefined).join(" ");
+}
+
+const maxLayers = 10;
+const maxReasons = 5;
+/** Signal to noise in decibels at which a bar is empty: noise is a thousandth of the signal. */
+const emptyBar = 60;
+
+export function disagreementsSection(run: Run): Markup | undefined {
+  const { disagreements, data } = run;
+  if (disagreements.length === 0) return undefined;
+  const { agreement } = comparedVariant(run) ?? {};
+  const differ = `on which original and ${resultText(run)} differ`;
+  const all = agreement === undefined ? 0 : Math.round((1 - agreement.value) * agreement.count);
+  const shown = disagreements.length;
+  const samples =
+    all > shown
+      ? `${integer(shown)} of the ${integer(all)} samples ${differ}, spread over them`
+      : `${counted(shown, "sample")} ${differ}`;
+  return html`<h2>Samples with different predictions</h2>
+<p class="note">${samples}, numbered by position in the test samples.</p>
+<ul class="samples">
+${disagreements.map((sample) => html`<li>${sample.shown && view(sample.shown)}${predictions(sample, data.classes)}</li>\n`)}</ul>`;
+}
+
+/** Returns the variant whose outputs were compared with the original's. */
+function comparedVariant({ variants, chosen, examined = chosen }: Run): Variant | undefined {
+  return variants[examined ?? -1];
+}
+
+function resultText(run: Run): string {
+  return run.chosen === undefined ? (comparedVariant(run)?.name ?? "result") : "result";
+}
+
+function predictions({ sample, label, original, variant }: Disagreement, names: RunData["classes"]): Markup {
+  const className = (value: number): string => names?.[value] ?? `class ${value}`;
+  const prediction = (value: number): Markup => {
+    if (value < 0) return html`<b>nothing</b>`;
+    return html`<b class="${label === undefined ? "" : value === label ? "good" : "bad"}">${className(value)}</b>`;
+  };
+  return html`<p class="note">sample ${integer(sample)}${label !== undefined && html`, label <b>${className(label)}</b>`}</p>
+<p>original: ${prediction(original)}, result: ${prediction(variant)}</p>`;
+}
+
+function view(shown: SampleView): Content {
+  switch (shown.kind) {
+    case "image":
+      // Other addresses would load external content.
+      return (
+        /^data:image\/png;base64,[\w+/=]+$/.test(shown.address) &&
+        html`<img alt="" width="${shown.width}" height="${shown.height}" src="${shown.address}">`
+      );
+    case "text":
+      return html`<blockquote>${shown.text}</blockquote>`;
+    case "numbers":
+      return shown.inputs.map(({ name, numbers, count }) => {
+        const more = count > numbers.length ? `, … ${integer(count)} in all` : "";
+        return html`<p class="numbers">${name}: ${numbers.join(", ")}${more}</p>`;
+      });
+  }
+}
+
+/** The layers with the lowest signal to noise, and why others were not compared. */
+export function noiseSection(run: Run): Markup | undefined {
+  const { noise } = run;
+  if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;
+  const changed = noise.layers.filter(({ signalToNoise }) => signalToNoise !== undefined);
+  const loudest = changed.toSorted((a, b) => decibels(a) - decibels(b)).slice(0, maxLayers);
+  const same = noise.layers.length - changed.length;
+  return html`<h2>Layers changed most</h2>
+<p class="note">Signal to noise at the output of each layer, ${resultText(run)} compared with the original, on ${integer(noise.samples)} test samples. Errors propagate: the first layer with a low ratio is the most likely cause.${same > 0 && ` ${counted(same, "layer")} ${same === 1 ? "is" : "are"} exactly equal.`}</p>
+${loudest.length > 0 && noiseTable(loudest, noise.layers)}
+${skippedText(noise.misses)}`;
+}
+
+function noiseTable(loudest: readonly LayerNoise[], all: readonly LayerNoise[]): Markup {
+  const row = (noise: LayerNoise): Markup => {
+    const loudness = 100 * Math.min(1, Math.max(0, 1 - decibels(noise) / emptyBar));
+    const bar = html`${minus(decibels(noise).toFixed(1))} dB<span class="bar"><i style="width:${loudness.toFixed(1)}%"></i></span>`;
+    return html`<tr>${numberCell(integer(all.indexOf(noise) + 1))}<td class="text"><span class="name">${noise.layer}</span></td>${[bar, minus(noise.cosine.toFixed(4)), noise.maxError.toPrecision(3)].map((text) => numberCell(text))}</tr>`;
+  };
+  const titles = ["signal to noise", "cosine", "largest error"].map(numberHead);
+  return wideTable([numberHead("position"), textHead("layer"), titles], loudest.map(row));
+}
+
+function skippedText(misses: readonly { readonly reason: string }[]): Content {
+  const reasons = [...groupBy(misses, ({ reason }) => reason)].slice(0, maxReasons);
+  const texts = reasons.map(([reason, { length }]) => `${reason} (${integer(length)})`);
+  return texts.length > 0 && html`<p class="note">Not compared: ${texts.join("; ")}.</p>`;
+}
+
+function decibels({ signalToNoise }: LayerNoise): number {
+  return signalToNoise ?? Number.POSITIVE_INFINITY;
 }

@@ -1,8 +1,8 @@
-import { bytes, differenceWithInterval, figure, figureInterval, times } from "../../core/numbers.ts";
-import type { Measured, Run } from "../../judge/record/data.ts";
-import { gainSentence, timesOf } from "../../judge/record/verdict.ts";
+import type { Run } from "../../judge/record/data.ts";
+import { gainSentence } from "../../judge/record/verdict.ts";
 import { verdictSentences } from "./choice.ts";
 import { escapeUnprintable } from "./printable.ts";
+import { type Column, variantColumns } from "./tables.ts";
 
 /**
  * Returns the verdict in sentences and the table of variants.
@@ -22,39 +22,21 @@ export function reportMarkdown(run: Run): string {
 
 /** Returns only the table of variants. */
 export function variantsMarkdown(run: Run): string {
-  const { name, unit } = run.metric;
-  const speeds = timesOf(run)?.models;
-  const sizeText = (size: number | undefined): string => (size === undefined ? "–" : bytes(size));
-  const cells = (measured: Measured | undefined): readonly string[] => {
-    if (measured === undefined) return ["–", "–", "–", "–"];
-    const { bytes, gzip, brotli, estimate } = measured;
-    return [
-      ...[bytes, gzip, brotli].map(sizeText),
-      `${figure(unit, estimate.value)} (${figureInterval(unit, estimate)})`,
-    ];
-  };
-  const speedText = (index: number): string => {
-    const speedup = speeds?.[index]?.speedup;
-    return speedup === undefined ? "–" : times(index === 0 ? 1 : speedup.median);
-  };
-  const rows = run.variants.map(({ name: variant, result, comparison, refused }, index) => {
-    const title = run.chosen === index ? `**${escapeMarkdown(variant)}**` : escapeMarkdown(variant);
-    const difference = comparison === undefined ? "–" : differenceWithInterval(unit, comparison.difference);
-    const reason = refused === undefined ? "" : `<br>${escapeMarkdown(refused)}`;
-    return [title + reason, ...cells(result), difference, speedText(index + 1)];
+  const columns = variantColumns(run);
+  const cellsOf = (row: number): readonly string[] =>
+    columns.map(({ cells }) => {
+      const { text = "–", note } = cells[row] ?? {};
+      return note === undefined ? text : `${text} (${note})`;
+    });
+  const rows = run.variants.map(({ name, refused }, index) => {
+    const title = run.chosen === index ? `**${escapeMarkdown(name)}**` : escapeMarkdown(name);
+    return [refused === undefined ? title : `${title}<br>${escapeMarkdown(refused)}`, ...cellsOf(index + 1)];
   });
-  const titles = ["bytes", "gzip", "brotli", name, "change", "speed"];
-  const columns: readonly MarkdownColumn[] = titles.map((title) => ({ title, align: "right" }));
-  const original = ["original", ...cells(run.original), "–", speedText(0)];
-  return markdownTable([{ title: "" }, ...columns], [original, ...rows]);
+  const heads = columns.map(({ title }): Column => ({ title, align: "right" }));
+  return markdownTable([{ title: "" }, ...heads], [["original", ...cellsOf(0)], ...rows]);
 }
 
-export interface MarkdownColumn {
-  readonly title: string;
-  readonly align?: "right";
-}
-
-export function markdownTable(columns: readonly MarkdownColumn[], rows: readonly (readonly string[])[]): string {
+export function markdownTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const titles = columns.map(({ title }) => escapeMarkdown(title));
   const rule = columns.map(({ align }) => (align === "right" ? "---:" : "---"));
   return [titles, rule, ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");

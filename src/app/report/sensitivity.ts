@@ -13,8 +13,7 @@ import {
   sweptBy,
   unresolvedText,
 } from "../../search/sensitivity/sensitivity-record.ts";
-import { type Content, html, type Markup } from "./markup.ts";
-import { page } from "./page.ts";
+import { type Content, html, type Markup, page } from "./markup.ts";
 import {
   drawGrid,
   frameOf,

@@ -13,9 +13,15 @@ import {
   unitOfChange,
 } from "../../core/numbers.ts";
 import { type Goal, isWithin, type Verdict } from "../../judge/compare/compare.ts";
-import type { Measured, Run, Variant } from "../../judge/record/data.ts";
+import type { Run, Variant } from "../../judge/record/data.ts";
 import { comparesWithOriginal, markOf, passedOver, timesOf } from "../../judge/record/verdict.ts";
 import { type Content, html, type Markup } from "./markup.ts";
+
+/** Column of a table of texts, for the terminal and Markdown. */
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+}
 
 /** Returns a table that scrolls sideways if the page is narrow. */
 export function wideTable(heads: Content, rows: Content): Markup {
@@ -38,51 +44,80 @@ export function numberCell(text: Content, note?: Content): Markup {
 export const changeTitle = (unit: Run["metric"]["unit"]): string =>
   ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
 
-export function variantsTable(run: Run): Markup {
-  const { original, variants, chosen, goal, metric } = run;
+interface VariantCell {
+  readonly text: string;
+  /** A ratio or an interval, which the page shows below the text. */
+  readonly note?: string | undefined;
+}
+
+export interface VariantColumn {
+  readonly title: string;
+  /** The original's cell, then one per variant; undefined if unknown. */
+  readonly cells: readonly (VariantCell | undefined)[];
+}
+
+/** Returns the columns of numbers in the table of variants, without empty ones. The page, Markdown and the terminal render them. */
+export function variantColumns(run: Run): readonly VariantColumn[] {
+  const { original, variants, metric } = run;
   const { unit } = metric;
-  const speeds = timesOf(run)?.models ?? [];
-  const all = [original, ...variants.map(({ result }) => result)];
-  const hasExactOriginal = comparesWithOriginal(run);
+  const speeds = timesOf(run)?.models;
+  const models = [original, ...variants.map(({ result }) => result)];
   const withZeros = variants.some(({ result }) => sparsityMatters(result?.zeros, original.zeros));
-  const sizes = (["bytes", "gzip", "brotli", "macs"] as const).filter((key) =>
-    all.some((measured) => measured?.[key] !== undefined),
-  );
-  const sizeCell = (measured: Measured | undefined, key: (typeof sizes)[number]): Markup => {
-    const [before, size] = [original[key], measured?.[key]];
-    if (size === undefined) return numberCell(undefined);
-    return numberCell(key === "macs" ? count(size) : bytes(size), ratioOf(before, size));
-  };
-  const measuredCells = (measured: Measured | undefined): Content => {
-    const { zeros, estimate } = measured ?? {};
-    const interval = measured === original && hasExactOriginal ? undefined : estimate;
-    return [
-      sizes.map((key) => sizeCell(measured, key)),
-      withZeros && numberCell(zeros === undefined ? undefined : percent(zeros)),
-      numberCell(estimate && figure(unit, estimate.value), interval && figureInterval(unit, interval)),
-    ];
-  };
-  const speedCell = (index: number): Content => {
-    const median = index === 0 ? 1 : speeds[index]?.speedup.median;
-    return speeds.length > 0 && numberCell(median === undefined ? undefined : times(median));
-  };
-  const rows = variants.map((variant, index) => {
-    const { name, result, comparison, refused } = variant;
-    const isChosen = chosen === index;
-    const difference = comparison?.difference;
-    return html`<tr class="${isChosen ? "chosen" : refused === undefined ? "tried" : "refused"}">
-<td class="key">${markOf(variant, goal)}</td><td class="text">${name}<small>${statusOf(variant, isChosen, goal)}</small></td>
-${measuredCells(result)}${numberCell(difference && change(unit, difference.value), difference && changeInterval(unit, difference))}${speedCell(index + 1)}</tr>`;
+  const amounts = (key: "bytes" | "gzip" | "brotli" | "macs", text: (value: number) => string): VariantColumn => ({
+    title: key === "macs" ? "MACs" : key,
+    cells: models.map((model) => {
+      const value = model?.[key];
+      return value === undefined ? undefined : { text: text(value), note: ratioOf(original[key], value) };
+    }),
   });
-  const titles = [
-    ...sizes.map((key) => (key === "macs" ? "MACs" : key)),
-    ...(withZeros ? ["zeros"] : []),
-    ...[metric.name, changeTitle(unit)],
-    ...(speeds.length > 0 ? ["speed"] : []),
+  const columns: readonly VariantColumn[] = [
+    ...[amounts("bytes", bytes), amounts("gzip", bytes), amounts("brotli", bytes), amounts("macs", count)],
+    {
+      title: "zeros",
+      cells: models.map((model) =>
+        withZeros && model?.zeros !== undefined ? { text: percent(model.zeros) } : undefined,
+      ),
+    },
+    {
+      title: metric.name,
+      cells: models.map((model) => {
+        if (model === undefined) return undefined;
+        const isExact = model === original && comparesWithOriginal(run);
+        const { estimate } = model;
+        return { text: figure(unit, estimate.value), note: isExact ? undefined : figureInterval(unit, estimate) };
+      }),
+    },
+    {
+      title: changeTitle(unit),
+      cells: [undefined, ...variants.map(({ comparison }) => comparison?.difference)].map(
+        (moved) => moved && { text: change(unit, moved.value), note: changeInterval(unit, moved) },
+      ),
+    },
+    {
+      title: "speed",
+      cells: models.map((_, index) => {
+        const median = index === 0 ? speeds && 1 : speeds?.[index]?.speedup.median;
+        return median === undefined ? undefined : { text: times(median) };
+      }),
+    },
   ];
+  return columns.filter(({ cells }) => cells.some((cell) => cell !== undefined));
+}
+
+export function variantsTable(run: Run): Markup {
+  const { original, variants, chosen, goal } = run;
+  const columns = variantColumns(run);
+  const cellsOf = (row: number): Content => columns.map(({ cells }) => numberCell(cells[row]?.text, cells[row]?.note));
+  const rows = variants.map((variant, index) => {
+    const isChosen = chosen === index;
+    const kind = isChosen ? "chosen" : variant.refused === undefined ? "tried" : "refused";
+    return html`<tr class="${kind}">
+<td class="key">${markOf(variant, goal)}</td><td class="text">${variant.name}<small>${statusOf(variant, isChosen, goal)}</small></td>
+${cellsOf(index + 1)}</tr>`;
+  });
   return wideTable(
-    [textHead(""), textHead("variant"), titles.map(numberHead)],
-    html`<tr class="original"><td class="key"></td><td class="text">original<small class="name">${original.name}</small></td>${measuredCells(original)}${numberCell(undefined)}${speedCell(0)}</tr>
+    [textHead(""), textHead("variant"), columns.map(({ title }) => numberHead(title))],
+    html`<tr class="original"><td class="key"></td><td class="text">original<small class="name">${original.name}</small></td>${cellsOf(0)}</tr>
 ${rows}`,
   );
 }
@@ -103,6 +138,6 @@ function goalStatus({ verdict, met, drop }: Verdict, goal: Goal): string {
   return met ? "goal missed by the estimate, which is not statistically significant" : "goal missed by the estimate";
 }
 
-function ratioOf(before: number | undefined, after: number | undefined): string {
-  return before === undefined || after === undefined || after === 0 || before === after ? "" : times(before / after);
+function ratioOf(before: number | undefined, after: number): string | undefined {
+  return before === undefined || after === 0 || before === after ? undefined : times(before / after);
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type OptionSchedule, valueIn } from "./curves.ts";
+import { type OptionSchedule, valueIn } from "./courses.ts";
 
 const values = (rounds: number, course: OptionSchedule) =>
   Array.from({ length: rounds }, (_, before) => valueIn(before + 1, rounds, course));

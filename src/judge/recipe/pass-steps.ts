@@ -2,9 +2,9 @@
 import { PithError } from "../../core/errors.ts";
 import { openModules } from "../../core/pass/modules.ts";
 import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
+import { groupBy } from "../../core/tensor/group-by.ts";
 import { completeOptions, partFor } from "../steps/step.ts";
 import { inRound, withCurves } from "./courses.ts";
-import { stepNames } from "./names.ts";
 import { isRepeat, type Recipe, type RecipeStep } from "./recipe.ts";
 import { stepPasses } from "./steps.ts";
 
@@ -95,4 +95,28 @@ function mostSamples(
     return isTraining ? Number.POSITIVE_INFINITY : 0;
   });
   return Math.max(0, ...wanted);
+}
+
+/** Numbers ids that occur several times: "prune 1", "train", "prune 2". */
+export function stepNames({ steps }: Recipe): readonly string[] {
+  const ids = steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])).map(({ id }) => id);
+  const groups = groupBy(ids, (id) => id);
+  const counts = new Map<string, number>();
+  return ids.map((id) => {
+    const number = (counts.get(id) ?? 0) + 1;
+    counts.set(id, number);
+    return groups.get(id)?.length === 1 ? id : `${id} ${number}`;
+  });
+}
+
+/** "10 × (prune + train) + quantize" */
+export function recipeName(recipe: Recipe): string {
+  const names = [...stepNames(recipe)];
+  return recipe.steps
+    .map((one) => {
+      if (!isRepeat(one)) return names.shift();
+      const repeated = names.splice(0, one.steps.length).join(" + ");
+      return `${one.repeat} × ${one.steps.length === 1 ? repeated : `(${repeated})`}`;
+    })
+    .join(" + ");
 }

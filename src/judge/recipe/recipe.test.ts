@@ -4,8 +4,7 @@ import { PithError } from "../../core/errors.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { definePass } from "../../core/pass/pass.ts";
 import { completeOptions } from "../steps/step.ts";
-import { recipeName } from "./names.ts";
-import { calibrationSamples, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
+import { calibrationSamples, recipeName, samplesToLearnFrom, stepsOf } from "./pass-steps.ts";
 import { parseRecipe, recipeFrom, recipeText } from "./recipe.ts";
 import { steps } from "./steps.ts";
 

@@ -23,8 +23,7 @@ import type { AnyPass, OptionValues } from "../../core/pass/pass.ts";
 import { namesAt } from "../../core/pass/schema.ts";
 import { isDeeper, isObject } from "../../core/plain.ts";
 import { filledIn, standIns } from "../steps/step.ts";
-import { courseSchema, coursesIn, inRound, type Path } from "./courses.ts";
-import { valueIn } from "./curves.ts";
+import { courseSchema, coursesIn, inRound, type Path, valueIn } from "./courses.ts";
 import { stepPasses } from "./steps.ts";
 
 /** The recipe version that this release reads. */

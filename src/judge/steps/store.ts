@@ -2,15 +2,17 @@
  * Stores what a run made: models under the hash of their file, records under the hash of their inputs, so a changed input never finds old results.
  * The store is a folder, optionally shared through a bucket, or memory if there is no disk.
  */
-import { temporaryFolder } from "#platform";
+import { bytesSource, temporaryFolder } from "#platform";
 import { PithError } from "../../core/errors.ts";
+import { sha256Text } from "../../core/files/hash.ts";
 import type { Model } from "../../core/graph/model.ts";
-import { encode, encodedSource } from "../../core/onnx/encode.ts";
+import { encode, encodedSource, encodeToBytes } from "../../core/onnx/encode.ts";
+import { open } from "../../core/onnx/index.ts";
+import { plainOf, plainText } from "../../core/plain.ts";
 import type { ByteSource } from "../../core/tensor/types.ts";
 import { type Bucket, bucketStore } from "./bucket-store.ts";
 import { folderStore } from "./folder-store.ts";
-import { digestOf } from "./keys.ts";
-import { memoryStore } from "./memory-store.ts";
+import { digestOf, keyText } from "./keys.ts";
 
 export interface Store {
   /** The original's name in the store: the SHA-256 of the file that it would be. */
@@ -127,4 +129,35 @@ async function temporaryStore(): Promise<StoreOfResults> {
     if (error instanceof PithError) return memoryStore();
     throw error;
   }
+}
+
+export function memoryStore(): StoreOfResults {
+  const models = new Map<string, Uint8Array>();
+  const records = new Map<string, string>();
+  const file = async (digest: string): Promise<ByteSource> => {
+    const found = models.get(digest);
+    if (found === undefined) throw new Error(`There is no model ${digest}.`);
+    return bytesSource(found);
+  };
+  return {
+    async keep(model) {
+      const bytes = await encodeToBytes(model);
+      const digest = await sha256Text([bytes]);
+      models.set(digest, bytes);
+      return digest;
+    },
+    open: async (digest) => open(await file(digest)),
+    file,
+    has: async (digest) => models.has(digest),
+    records: {
+      read: async (key) => plainOf(records.get(await keyText(key))),
+      async write(key, record) {
+        records.set(await keyText(key), plainText(record));
+      },
+      checkpoint: async () => undefined,
+      removeCheckpoint: async () => {},
+    },
+    trim: async () => {},
+    release: async () => {},
+  };
 }

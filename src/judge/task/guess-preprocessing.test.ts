@@ -4,7 +4,7 @@ import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { type Dataset, memory, presets } from "../../data/index.ts";
 import { guessPreprocessing } from "./guess-preprocessing.ts";
-import { findConfidentPreprocessing } from "./surer-preprocessing.ts";
+import { findConfidentPreprocessing } from "./prepare-images.ts";
 
 const engine = createEngine();
 

@@ -1,19 +1,30 @@
 import { infer } from "../../core/analysis/infer.ts";
 import { mainOutput, outputKind } from "../../core/analysis/output-kind.ts";
+import type { Engine } from "../../core/engine/engine.ts";
 import { capitalize, PithError, truncateList } from "../../core/errors.ts";
 import type { Model } from "../../core/graph/model.ts";
+import { pairedMeans } from "../../core/math/interval.ts";
 import { counted, integer, percent } from "../../core/numbers.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { firstBatch } from "../../data/batches/select.ts";
-import { geometryUsed } from "../../data/images/preprocess.ts";
-import { contrastOf, hasOddMean } from "../../data/images/presets.ts";
+import { geometryUsed, imageChannels } from "../../data/images/preprocess.ts";
+import { candidates, contrastOf, hasOddMean } from "../../data/images/presets.ts";
 import { type Dataset, draw, type Preprocessing, preprocess, presets } from "../../data/index.ts";
+import type { EvaluateOptions } from "../../runtime/metrics/evaluate.ts";
+import { confidence } from "../../runtime/metrics/metrics.ts";
+import { mean } from "../../runtime/metrics/regression.ts";
 import { fewSamples } from "../compare/compare-function.ts";
-import { guessPreprocessing, imageInput, similarRange } from "./guess-preprocessing.ts";
+import {
+  drawSeed,
+  evaluateEach,
+  guessPreprocessing,
+  imageInput,
+  similarRange,
+  withGeometry,
+} from "./guess-preprocessing.ts";
 import type { PreparationContext, PreparedTask } from "./prepare.ts";
-import { type ConfidentPreprocessing, findConfidentPreprocessing } from "./surer-preprocessing.ts";
 
 interface Images {
   readonly first: Batch;
@@ -178,4 +189,59 @@ export function chanceQuestion(
   const better = reached > chance ? "not clearly better" : "no better";
   const fresh = learns ? " An untrained network scores like this, too." : "";
   return `${how === "" ? capitalize(whose) : how + whose} scores ${better} than always predicting the most frequent class (${scores}). Check ${suspects}.${fresh}`;
+}
+
+export interface ConfidentPreprocessing {
+  readonly preprocessing: Preprocessing;
+  /** Mean highest probability with the stated preprocessing, and with this one. */
+  readonly tried: number;
+  readonly confidence: number;
+  readonly samples: number;
+}
+
+/** Confidence differs by tens of points, so a few images suffice. */
+const maxImages = 64;
+const minDifference = 0.05;
+/** Networks almost without biases are more confident on larger inputs, so a wider range proves nothing. */
+const maxRangeRatio = 1.01;
+
+/**
+ * Returns the common preprocessing with which the classifier is most confident; then the stated one is probably wrong. Only presets with a range no
+ * wider than the stated one are tried.
+ * @returns undefined if none is better, or the data has no images.
+ */
+export async function findConfidentPreprocessing(
+  engine: Engine,
+  model: Model,
+  dataset: Dataset,
+  stated: Preprocessing,
+  options: EvaluateOptions = {},
+): Promise<ConfidentPreprocessing | undefined> {
+  const samples = draw(dataset, maxImages, drawSeed);
+  const batch = await firstBatch(samples);
+  const channels = imageChannels(batch, imageInput(model));
+  if (channels === undefined) return undefined;
+  const { resize, crop, layout } = stated;
+  const presets = candidates(channels)
+    .filter((how) => contrastOf(how) <= maxRangeRatio * contrastOf(stated) && !haveSameValues(how, stated))
+    .map((how) => ((resize ?? crop) ? withGeometry(how, stated) : how))
+    .map((how) => ({ ...how, ...(layout === undefined ? {} : { layout }) }));
+  if (presets.length === 0) return undefined;
+  const evaluated = evaluateEach(engine, model, samples, batch, [stated, ...presets], [confidence()], options);
+  let reference: Float64Array | undefined;
+  let best: ConfidentPreprocessing | undefined;
+  for await (const { preprocessing, evaluations } of evaluated) {
+    const rows = evaluations[0]?.rows ?? new Float64Array();
+    reference ??= rows;
+    const { value, low } = pairedMeans(reference, rows);
+    // Comparisons are false for NaN outputs, which have no confidence.
+    if (low > 0 && value >= minDifference && mean(rows) > (best?.confidence ?? 0))
+      best = { preprocessing, tried: mean(reference), confidence: mean(rows), samples: reference.length };
+  }
+  return best;
+}
+
+function haveSameValues(a: Preprocessing, b: Preprocessing): boolean {
+  const values = ({ scale, mean, std, channels }: Preprocessing): string => String([scale, mean, std, channels]);
+  return values(a) === values(b);
 }

@@ -18,8 +18,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import { isResolved, kindWords, type SensitivityRow } from "./sensitivity-record.ts";
-import type { Measurement, Unit } from "./sweep-units.ts";
-import { applied, sweeps } from "./sweeps.ts";
+import { applied, type Measurement, sweeps, type Unit } from "./sweeps.ts";
 
 type LogEvent = Parameters<Context["log"]>[0];
 

@@ -21,8 +21,7 @@ import {
   sensitivityFormat,
   sensitivityKinds,
 } from "./sensitivity-record.ts";
-import { inOrder, type Measurement, type Unit, unitsOf } from "./sweep-units.ts";
-import { sweeps } from "./sweeps.ts";
+import { inOrder, type Measurement, sweeps, type Unit, unitsOf } from "./sweeps.ts";
 
 export interface SensitivityOptions extends LayerSelection, StoreOptions, SweepCosts {
   /** Techniques to try (all four). */

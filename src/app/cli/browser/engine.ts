@@ -11,8 +11,9 @@ import type { Batch } from "../../../core/tensor/types.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import type { LatencyReport } from "../../../runtime/run/latency.ts";
 import { openPage } from "./chromium.ts";
-import { type Answers, batchOf, modelOf, type Order, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
+import { batchOf, modelOf, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
 import { pageModule, provideModules } from "./modules.ts";
+import type { Call, PageFunctions } from "./page.ts";
 
 export interface BrowserEngine extends Engine {
   readonly facts: PageFacts;
@@ -49,18 +50,20 @@ export async function openBrowser(
   signal.addEventListener("abort", stop, { once: true });
   const orEnd = <T>(work: Promise<T>): Promise<T> => Promise.race([work, lost, stopped]);
 
-  let calls: JSHandle<typeof import("./page.ts")> | undefined;
-  const ask = async <K extends Order["kind"]>(order: Extract<Order, { readonly kind: K }>): Promise<Answers[K]> => {
-    const reply = await orEnd(
-      (async (): Promise<Reply> => {
-        calls ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
-        return calls.evaluate(({ perform }, sent) => perform(sent as Order), order as Order);
-      })(),
-    ).catch((cause) => {
+  let module: JSHandle<typeof import("./page.ts")> | undefined;
+  const call = async <K extends keyof PageFunctions>(
+    name: K,
+    ...parameters: Parameters<PageFunctions[K]>
+  ): Promise<Awaited<ReturnType<PageFunctions[K]>>> => {
+    const work = async (): Promise<Reply> => {
+      module ??= await page.evaluateHandle<typeof import("./page.ts")>(`import("${pageModule}")`);
+      return module.evaluate(({ perform }, sent) => perform(sent as Call), [name, parameters] as Call);
+    };
+    const reply = await orEnd(work()).catch((cause) => {
       throw cause instanceof PithError ? cause : new PithError("E_ENGINE", `In the browser: ${errorMessage(cause)}`);
     });
     if ("fault" in reply) throw failure(reply);
-    return reply.answer as Answers[K];
+    return reply.value as Awaited<ReturnType<PageFunctions[K]>>;
   };
 
   let before: Promise<unknown> = Promise.resolve();
@@ -84,7 +87,7 @@ export async function openBrowser(
   const run = (session: number, feeds: Batch, names: readonly string[] | undefined): Promise<Batch> =>
     give([modelOf(feeds)], async ([name = ""]) => {
       const arrived = new Promise<Download>((resolve) => page.once("download", resolve));
-      await ask({ kind: "run", session, feeds: name, names });
+      await call("run", session, name, names);
       const download = await orEnd(arrived);
       try {
         return await batchOf(await open(await download.path()));
@@ -102,20 +105,20 @@ export async function openBrowser(
     await orEnd(provideModules(page, { runtime, runtimes }));
     await page.exposeFunction("progressed", (done: number, total?: number) => progressed(done, total));
     return {
-      facts: await ask({ kind: "start", runtime }),
+      facts: await call("start", runtime),
       load: (model, options = {}) =>
         give([model], async ([name = ""]) => {
-          const session = await ask({ kind: "load", model: name, options });
+          const session = await call("load", name, options);
           return {
             run: async (feeds, fetch) => delivered(await run(session, feeds, wantedNames(fetch)), fetch),
-            release: async () => void (await ask({ kind: "release", session })),
+            release: () => call("release", session),
           };
         }),
       time: (models, feeds, timing, progress) =>
         give([...models, ...feeds.map(modelOf)], (names) => {
           progressed = progress;
           const [modelNames, feedNames] = [names.slice(0, models.length), names.slice(models.length)];
-          return ask({ kind: "time", models: modelNames, feeds: feedNames, ...timing });
+          return call("time", modelNames, feedNames, timing);
         }),
       close: closeAll,
     };

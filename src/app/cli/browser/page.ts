@@ -1,6 +1,6 @@
 /** Runs in a browser: loads, runs and times models. */
 import { blobSource, threadCount } from "#platform";
-import { createEngine, type Engine, type Session } from "../../../core/engine/index.ts";
+import { createEngine, type Engine, type LoadOptions, type Session } from "../../../core/engine/index.ts";
 import { findRuntime, type RuntimeName } from "../../../core/engine/runtime.ts";
 import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
@@ -8,9 +8,9 @@ import { encode } from "../../../core/onnx/encode.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { toFault } from "../../../core/platform/serialized-error.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
-import { latency } from "../../../runtime/run/latency.ts";
+import { type LatencyReport, latency } from "../../../runtime/run/latency.ts";
 import { startRuntime, warmUp } from "../jobs/runtime.ts";
-import { type Adapter, type Answers, batchOf, modelOf, type Order, type PageFacts, type Reply } from "./messages.ts";
+import { type Adapter, batchOf, modelOf, type PageFacts, type PageTiming, type Reply } from "./messages.ts";
 
 declare global {
   /** Provided by the driver. */
@@ -18,53 +18,49 @@ declare global {
 }
 
 let engine: Engine;
-const sessions = new Map<number, Session>();
+const sessions: Session[] = [];
 /** Milliseconds between reports of progress. */
 const progressInterval = 1000;
 
-export async function perform(order: Order): Promise<Reply> {
+/** Functions for the driver. `model` and `feeds` are names of files in the page's input; `load` returns the number of its session. */
+const functions = {
+  start(runtime: RuntimeName): Promise<PageFacts> {
+    engine = createEngine({ runtime });
+    return facts(runtime);
+  },
+  async load(model: string, options: LoadOptions): Promise<number> {
+    const session = await engine.load(await openFile(model), options);
+    return sessions.push(session) - 1;
+  },
+  async run(session: number, feeds: string, names: readonly string[] | undefined): Promise<void> {
+    await download(await sessionAt(session).run(await batchOf(await openFile(feeds)), names));
+  },
+  release: (session: number): Promise<void> => sessionAt(session).release(),
+  async time(modelNames: readonly string[], feedNames: readonly string[], timing: PageTiming): Promise<LatencyReport> {
+    const models = await Promise.all(modelNames.map(openFile));
+    const feeds = await Promise.all(feedNames.map(async (name) => batchOf(await openFile(name))));
+    const threads = Math.min(timing.threads ?? Number.POSITIVE_INFINITY, threadCount());
+    await startRuntime(engine, threads);
+    let reported = performance.now();
+    const progress = (done: number, total?: number): void => {
+      if (performance.now() - reported < progressInterval) return;
+      reported = performance.now();
+      void progressed(done, total);
+    };
+    return latency(engine, models, feeds, { rounds: timing.rounds, warmUp: warmUp.web, threads, progress });
+  },
+};
+
+export type PageFunctions = typeof functions;
+
+export type Call = readonly [name: keyof PageFunctions, parameters: readonly unknown[]];
+
+export async function perform([name, parameters]: Call): Promise<Reply> {
   try {
-    return { answer: await answer(order) };
+    return { value: await Reflect.apply(functions[name], undefined, parameters) };
   } catch (error) {
     const cause = error instanceof PithError && error.cause instanceof Error ? error.cause.message : undefined;
     return { fault: toFault(error), cause };
-  }
-}
-
-async function answer(order: Order): Promise<Answers[Order["kind"]]> {
-  switch (order.kind) {
-    case "start":
-      engine = createEngine({ runtime: order.runtime });
-      return facts(order.runtime);
-    case "load": {
-      const session = await engine.load(await openFile(order.model), order.options);
-      const number = sessions.size;
-      sessions.set(number, session);
-      return number;
-    }
-    case "run":
-      await download(await sessionAt(order.session).run(await batchOf(await openFile(order.feeds)), order.names));
-      return null;
-    case "release":
-      await sessionAt(order.session).release();
-      return null;
-    case "time": {
-      const models = await Promise.all(order.models.map(openFile));
-      const feeds = await Promise.all(order.feeds.map(async (name) => batchOf(await openFile(name))));
-      const threads = order.threads === undefined ? threadCount() : Math.min(order.threads, threadCount());
-      await startRuntime(engine, threads);
-      let reported = performance.now();
-      return latency(engine, models, feeds, {
-        rounds: order.rounds,
-        warmUp: warmUp.web,
-        threads,
-        progress: (done, total) => {
-          if (performance.now() - reported < progressInterval) return;
-          reported = performance.now();
-          void progressed(done, total);
-        },
-      });
-    }
   }
 }
 
@@ -91,7 +87,7 @@ async function download(outputs: Batch): Promise<void> {
 }
 
 function sessionAt(number: number): Session {
-  const session = sessions.get(number);
+  const session = sessions[number];
   if (session === undefined) throw new Error(`There is no session ${number}.`);
   return session;
 }

@@ -7,7 +7,8 @@ import { inputsText } from "../../../judge/record/verdict.ts";
 import { isUnsteady, unsteadyNote } from "../../../runtime/run/latency.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { targetOption } from "../../../techniques/quantize/runtimes.ts";
-import { escapeMarkdown, type MarkdownColumn, markdownTable } from "../../report/markdown.ts";
+import { escapeMarkdown, markdownTable } from "../../report/markdown.ts";
+import type { Column } from "../../report/tables.ts";
 import { defineCommand, type Session } from "../command.ts";
 import { requireOther } from "../files/files.ts";
 import { requireAppendable } from "../files/writable.ts";
@@ -157,7 +158,7 @@ const numberColumns: Readonly<Record<string, CellText>> = {
   memory: (row) => sizeText(row.memory),
 };
 
-const columns: readonly (MarkdownColumn & { readonly text: CellText })[] = [
+const columns: readonly (Column & { readonly text: CellText })[] = [
   { title: "model", text: ({ model }) => model },
   { title: "target", text: ({ target }) => target },
   ...Object.entries(numberColumns).map(([title, text]) => ({ title, text, align: "right" as const })),
@@ -182,7 +183,7 @@ const note =
   "Memory is the peak during loading and running, in addition to the runtime's own. brotli is the size after compression with brotli at quality 11.";
 
 function markdownText(
-  columns: readonly MarkdownColumn[],
+  columns: readonly Column[],
   rows: readonly (readonly string[])[],
   notes: readonly string[],
 ): string {

@@ -10,7 +10,7 @@ import type { MetricName } from "../../../judge/task/index.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
 import { usualMinutes } from "../../../search/budget.ts";
 import { comparedNearness } from "../../folder/end-to-end.ts";
-import { leastSpeed } from "../../folder/needless.ts";
+import { leastSpeed } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { Found, ModuleSearch } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";

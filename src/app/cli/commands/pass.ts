@@ -89,19 +89,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     async run([word], options, given) {
       const session = withDownload(pass, withCalibration(given, options), options);
       const { passed, seed } = session;
-      const {
-        original,
-        metric,
-        output,
-        maxDrop,
-        strict = false,
-        force = false,
-        spare,
-        targetSize,
-        targetDownload,
-        dryRun = false,
-        precompress,
-      } = options;
+      const { original, metric, output, maxDrop, strict = false, force = false, spare } = options;
+      const { targetSize, targetDownload, dryRun = false, precompress } = options;
       const aim = reference === undefined ? original : passed[reference];
       const found = word === undefined ? undefined : await findModel(word, session.terminal);
       const model = modelIn(found, aim, name);
@@ -123,32 +112,14 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const copies = copiesOf(out, precompress);
       const files = await openPlaces(pass, passed, place, { model, aim, data }, copies);
       const kept = Object.entries(passed).filter(([key]) => !(dryRun && command.writes?.includes(key)));
-      const settings = {
-        options: Object.fromEntries(kept),
-        data,
-        metric,
-        output,
-        maxDrop,
-        strict,
-        force,
-        spare,
-        dryRun,
-        targetDownload,
-      };
       // A pass may have its own `targetSize` option, for the share to prune.
       const choosesBits = targetSize !== undefined && !keysOf(pass.options).has("targetSize");
-      const targetBytes = choosesBits ? bytesOf(targetSize) : undefined;
-      const copiesSidecars = place.folder !== undefined;
       const input = {
-        command: name,
-        model,
-        original,
-        out,
-        copiesSidecars,
-        seed,
-        targetBytes,
-        precompress,
-        ...settings,
+        ...{ command: name, model, original, out, seed, precompress, data, metric, output },
+        ...{ maxDrop, strict, force, spare, dryRun, targetDownload },
+        options: Object.fromEntries(kept),
+        copiesSidecars: place.folder !== undefined,
+        targetBytes: choosesBits ? bytesOf(targetSize) : undefined,
       };
       const keeps = passed.checkpoint !== undefined;
       const earlier = await timeOf(out);

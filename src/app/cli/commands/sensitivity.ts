@@ -81,7 +81,7 @@ export default defineCommand({
     "sensitivity bert.onnx --data reviews.tsv --kinds bits,rank --alike",
   ],
   async run([path = ""], options, session) {
-    const { kinds, alike, budget, cost, minutes, fresh, metric, output } = options;
+    const { kinds, layers, except, alike, budget, cost, minutes, fresh, metric, output } = options;
     const out = options.out ?? join(dirname(path), `${basename(path).replace(/\.onnx$/i, "")}.sensitivity`);
     const data = dataRequest(options);
     if (data === undefined)
@@ -93,35 +93,21 @@ export default defineCommand({
       ["the model itself", path],
       ["the data", data.path],
     ]);
-    const { layers, except } = options;
     const input = {
-      model: path,
-      out,
-      data,
-      metric,
-      output,
-      kinds,
-      layers,
-      except,
-      alike,
-      minutes,
-      budget,
-      cost,
-      timed: cost === "time",
-      seed: session.seed,
+      ...{ model: path, out, data, metric, output, kinds, layers, except, alike, minutes, budget, cost },
+      ...{ timed: cost === "time", seed: session.seed },
       ...workerOptionsOf(options),
     };
+    // A stop removes queued jobs that nobody has begun.
+    const how = { keeps: input.queue !== undefined };
+    const work = (resumeFolder: string) =>
+      session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, how);
     const {
       found: sensitivity,
       preprocessing,
       written,
-    } = await withSteps(out, { fresh, terminal: session.terminal }, (resumeFolder) =>
-      withoutLeftovers(files, () =>
-        session.job<typeof sensitivityJob>("sensitivity", { ...input, resumeFolder }, `sensitivity ${path}`, {
-          // A stop removes queued jobs that nobody has begun.
-          keeps: input.queue !== undefined,
-        }),
-      ),
+    } = await withSteps(out, { fresh, terminal: session.terminal }, (folder) =>
+      withoutLeftovers(files, () => work(folder)),
     );
     const recipe = written.find((file) => file.endsWith(".yaml"));
     return {

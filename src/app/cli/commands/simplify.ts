@@ -15,7 +15,7 @@ import {
 import { namedSizes, settings } from "../flags/set.ts";
 import type simplifyJob from "../jobs/simplify.ts";
 import type { SimplifyOutput } from "../jobs/simplify.ts";
-import { constantNote, withoutNote } from "../print/notes.ts";
+import { constantNote, withoutNote } from "../print/samples.ts";
 import { columns } from "../print/table.ts";
 
 const words = (text: string, value: string) => v.optional(described(v.array(v.string()), text, { value }), []);
@@ -60,17 +60,8 @@ export default defineCommand({
     const replaced = await isThere(out);
     const { keepOutput: keepOutputs, finalize = false, force = false } = options;
     const input = {
-      model,
-      out,
-      copiesSidecars: place.folder !== undefined,
-      set,
-      fix,
-      keepOutputs,
-      finalize,
-      sizes,
-      force,
-      precompress,
-      seed: session.seed,
+      ...{ model, out, set, fix, keepOutputs, finalize, sizes, force, precompress },
+      ...{ copiesSidecars: place.folder !== undefined, seed: session.seed },
     };
     const job = () => session.job<typeof simplifyJob>("simplify", input, `simplify ${model}`);
     const result = await withoutLeftovers([out, ...copies], job);

@@ -8,7 +8,7 @@ import { parseDataName } from "../../../core/onnx/data-files.ts";
 import type { NextFiles } from "../../../core/pass/pass.ts";
 import { temporaryOf } from "../../../core/platform/node-leftovers.ts";
 import { quoted } from "../../../judge/record/shell-command.ts";
-import { pageMark } from "../../report/page.ts";
+import { pageMark } from "../../report/markup.ts";
 
 export function filesOf(model: Model, path: string): readonly string[] {
   const files = new Set([resolve(path)]);

@@ -5,7 +5,7 @@ import type { Model } from "../../../core/graph/model.ts";
 import { open } from "../../../core/onnx/index.ts";
 import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { loads } from "../../../runtime/run/load-check.ts";
+import { loads, ResultFails } from "../../../runtime/run/load-check.ts";
 
 export interface LoadableInput {
   readonly models: readonly string[];
@@ -31,4 +31,16 @@ export async function simplifiedToLoad(
     throw error;
   }
   return (await loads(engine, simplified, true)) ? simplified : undefined;
+}
+
+export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof ResultFails) || !error.loading) throw error;
+    throw new PithError(error.code, `${error.message} Nothing was written.`, {
+      hint: "--force does not write it either, because it could not be loaded.",
+      cause: error,
+    });
+  }
 }

@@ -42,13 +42,11 @@ import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
 import { computesOther, largestTimed, type Weight } from "../print/weight.ts";
 import { fasterAdvice, rejectionError } from "./advice.ts";
-import { simplifiedToLoad } from "./loadable.ts";
+import { refusingUnloadable, simplifiedToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
-import { speedOf } from "./result-speed.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
-import { refusingUnloadable } from "./unloadable.ts";
-import { countsOf, weightOf, withCompressed } from "./weight.ts";
+import { countsOf, speedOf, weightOf, withCompressed } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;

@@ -1,6 +1,6 @@
 /** Job: runs a recipe on one model and stores steps and metrics where `pith compress` looks for them. */
 
-import { recipeName } from "../../../judge/recipe/names.ts";
+import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import { parseRecipe } from "../../../judge/recipe/recipe.ts";
 import { runIn } from "../../../judge/run/trials.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";

@@ -2,7 +2,7 @@
 import { asPithError, throwIfAborted } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { counted, integer } from "../../../core/numbers.ts";
-import { recipeName } from "../../../judge/recipe/names.ts";
+import { recipeName } from "../../../judge/recipe/pass-steps.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import type { RecipeInput, SearchInput, Work } from "../queue/inputs.ts";

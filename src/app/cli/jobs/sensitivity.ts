@@ -16,7 +16,7 @@ import {
   sensitivityKinds,
   unresolvedText,
 } from "../../../search/sensitivity/sensitivity-record.ts";
-import type { Measurement } from "../../../search/sensitivity/sweep-units.ts";
+import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
 import { mostKept } from "../files/steps-folder.ts";

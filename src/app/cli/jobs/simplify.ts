@@ -14,8 +14,8 @@ import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
+import { refusingUnloadable } from "./loadable.ts";
 import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
-import { refusingUnloadable } from "./unloadable.ts";
 
 export interface SimplifyInput {
   readonly model: string;

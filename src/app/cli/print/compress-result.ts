@@ -1,19 +1,8 @@
 import { PithError } from "../../../core/errors.ts";
-import {
-  allowance,
-  bytes,
-  count,
-  counted,
-  difference,
-  figure,
-  integer,
-  percent,
-  sparsityMatters,
-  times,
-} from "../../../core/numbers.ts";
+import { allowance, counted, difference, integer } from "../../../core/numbers.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import { isWithin } from "../../../judge/compare/compare.ts";
-import type { Measured, Run, StepRecord, Variant } from "../../../judge/record/data.ts";
+import type { Run, StepRecord, Variant } from "../../../judge/record/data.ts";
 import { benchCommand, filesOf } from "../../../judge/record/shell-command.ts";
 import {
   accuracySentence,
@@ -24,12 +13,12 @@ import {
   markOf,
   passedOver,
   searchMissSentence,
-  speedOf,
   targetLines,
   timesOf,
   timingText,
 } from "../../../judge/record/verdict.ts";
 import { choiceClause, sameSamplesWarning, slowerText } from "../../report/choice.ts";
+import { variantColumns } from "../../report/tables.ts";
 import type { Result } from "../command.ts";
 import type { CompressOutput } from "../jobs/compress.ts";
 import { samplesLine } from "./samples.ts";
@@ -118,74 +107,49 @@ export function showEach(
   };
 }
 
+const shownColumns: ReadonlySet<string> = new Set(["bytes", "brotli", "MACs", "zeros", "speed"]);
+
 function printVariants(terminal: Terminal, run: Run): void {
-  const { name: metric, unit } = run.metric;
-  const timed = timesOf(run) !== undefined;
-  const withZeros = run.variants.some(({ result }) => sparsityMatters(result?.zeros, run.original.zeros));
-  const row = (mark: string, name: string, measured: Measured | undefined, speed: string, note: string): string[] => [
-    mark,
-    name,
-    measured === undefined ? "" : bytes(measured.bytes),
-    measured?.brotli === undefined ? "" : bytes(measured.brotli),
-    ...(withZeros ? [measured?.zeros === undefined ? "" : percent(measured.zeros)] : []),
-    measured?.macs === undefined ? "" : count(measured.macs),
-    measured === undefined ? "" : figure(unit, measured.estimate.value),
-    ...(timed ? [speed] : []),
-    note,
-  ];
+  const shown = variantColumns(run).filter(({ title }) => title === run.metric.name || shownColumns.has(title));
+  const cellsOf = (row: number): string[] => shown.map(({ cells }) => cells[row]?.text ?? "");
   const { green, red, yellow, dim } = terminal.color;
-  const coloured = { "✓": green, "?": yellow, "✗": red, "": dim };
+  const colored = { "✓": green, "?": yellow, "✗": red, "": dim };
   terminal.table(
+    [{ title: "" }, ...columns("", ...shown.map(({ title }) => title)), { title: "" }],
     [
-      { title: "" },
-      ...columns("", "bytes", "brotli", ...(withZeros ? ["zeros"] : []), "MACs", metric, ...(timed ? ["speed"] : [])),
-      { title: "" },
-    ],
-    [
-      row("", run.original.name, run.original, times(1), ""),
-      ...run.variants.map((variant, place) => {
+      ["", run.original.name, ...cellsOf(0), ""],
+      ...run.variants.map((variant, index) => {
         const mark = markOf(variant, run.goal);
-        const spread = speedOf(run, place);
         const kept = mark === "✗" ? "← written (--force)" : "← kept";
         const other = variant.file === undefined ? (passedOver(variant, run.goal) ?? "") : `← ${variant.file}`;
-        const notes = [noteOf(variant, run), place === run.chosen ? kept : other];
-        return row(
-          coloured[mark](mark),
-          variant.name,
-          variant.result,
-          spread === undefined ? "" : times(spread.median),
-          notes.filter((note) => note !== "").join("  "),
-        );
+        const notes = [noteOf(variant, run), index === run.chosen ? kept : other];
+        const text = notes.filter((note) => note !== "").join("  ");
+        return [colored[mark](mark), variant.name, ...cellsOf(index + 1), text];
       }),
     ],
   );
   for (const { name, steps } of run.variants) {
     const missed = steps.flatMap((step) => step.misses);
-    const misses = [...groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values()].flatMap(
-      ([first]) => first ?? [],
-    );
+    const misses = Array.from(groupBy(missed, ({ at, reason }) => `${at}: ${reason}`).values(), ([first]) => first);
     if (misses.length === 0) continue;
-    terminal.line(
-      dim(
-        `${name} left ${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}: ${reasonsOf(misses)}`,
-      ),
-    );
+    const unchanged = `${counted(misses.length, "place")} as ${misses.length === 1 ? "it was" : "they were"}`;
+    terminal.line(dim(`${name} left ${unchanged}: ${reasonsOf(misses)}`));
   }
 }
 
 /** "softmax (stays in float: no quantized kernel)" */
 function reasonsOf(misses: StepRecord["misses"]): string {
   const groups = [...groupBy(misses, ({ reason }) => reason)];
-  const texts = groups.slice(0, mostReasons).map(([reason, of]) => {
-    const [name, ...more] = of.flatMap(({ at }) => at ?? []);
+  const texts = groups.slice(0, maxReasons).map(([reason, misses]) => {
+    const [name, ...more] = misses.flatMap(({ at }) => at ?? []);
     if (name === undefined) return reason;
     return `${name}${more.length === 0 ? "" : ` and ${integer(more.length)} more`} (${reason})`;
   });
-  const rest = groups.length - mostReasons;
+  const rest = groups.length - maxReasons;
   return `${texts.join(", ")}${rest > 0 ? `, and for ${counted(rest, "other reason")} (report.html)` : ""}`;
 }
 
-const mostReasons = 2;
+const maxReasons = 2;
 
 function noteOf({ refused, comparison, verdict }: Variant, { goal }: Run): string {
   if (refused !== undefined) return refused;

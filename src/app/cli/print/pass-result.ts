@@ -30,8 +30,7 @@ import { factorText, noFasterText, speedLines, speedRecord, timeRow } from "../.
 import type { Result } from "../command.ts";
 import type { PassOutput, PlannedCost, UnwrittenOutput, WrittenOutput } from "../jobs/pass.ts";
 import { changedLines, moreText, plannedRows, sparedLines, unchangedLines } from "./changes.ts";
-import { withoutNote } from "./notes.ts";
-import { samplesLine } from "./samples.ts";
+import { samplesLine, withoutNote } from "./samples.ts";
 import { columns } from "./table.ts";
 import { type Weight, weightRecord } from "./weight.ts";
 

@@ -54,3 +54,9 @@ function partText(
     of === undefined ? "" : ` of ${integer(of)}, drawn at random, were enough to decide; --samples ${of} takes all`;
   return `${file} (${brackets === undefined ? "" : `${brackets}, `}${samples}${chose}${settled}${compares}${otherUses.join("")})`;
 }
+
+export const constantNote = "; all outputs are constant there: this is weak evidence";
+
+export function withoutNote(operators: readonly string[]): string {
+  return operators.length === 0 ? "" : `; without ${operators.join(", ")}, which this runtime does not have`;
+}

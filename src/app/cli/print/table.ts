@@ -1,10 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
+import type { Column } from "../../report/tables.ts";
 import { printable, unmarked } from "./printable.ts";
-
-export interface Column {
-  readonly title: string;
-  readonly align?: "left" | "right";
-}
 
 export function columns(first: string, ...others: readonly string[]): Column[] {
   return [{ title: first }, ...others.map((title) => ({ title, align: "right" as const }))];

@@ -8,8 +8,9 @@ import picocolors from "picocolors";
 import { PithError } from "../../../core/errors.ts";
 import { clock, count, integer } from "../../../core/numbers.ts";
 import type { JobEvent } from "../../../runtime/job/job.ts";
+import type { Column } from "../../report/tables.ts";
 import { type Colors, markedColors, printable, unmarked } from "./printable.ts";
-import { type Column, tableLines } from "./table.ts";
+import { tableLines } from "./table.ts";
 
 export interface Stream {
   write(text: string): unknown;
