@@ -21,7 +21,7 @@ import { openTrials } from "../src/judge/run/trials.ts";
 import { runCandidate } from "../src/judge/run/variant.ts";
 import { openStore } from "../src/judge/steps/store.ts";
 import { type Combination, recipeOf } from "../src/search/combinations.ts";
-import { mostFinalists } from "../src/search/finals.ts";
+import { maxFinalists } from "../src/search/finals.ts";
 import { combinationsFor } from "../src/search/offers.ts";
 import { searchParts } from "../src/search/parts.ts";
 import { figuresOf } from "../src/search/scores.ts";
@@ -105,7 +105,7 @@ else {
     const best = found
       .filter(({ figures }) => objective.misses(figures) === 0)
       .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures))
-      .slice(0, mostFinalists);
+      .slice(0, maxFinalists);
     const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
       if (id === "tried") process.stderr.write(`\n${name}: ${text}`);
     };

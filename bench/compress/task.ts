@@ -2,7 +2,7 @@
 import type { Model } from "../../src/core/graph/model.ts";
 import { type Purpose, purposes } from "../../src/judge/run/objective.ts";
 import { openTask } from "../../src/judge/task/index.ts";
-import { fewestSamples } from "../../src/search/parts.ts";
+import { minSamples } from "../../src/search/parts.ts";
 import type { Network } from "./networks.ts";
 
 /** @param data a path, or "random". */
@@ -21,7 +21,7 @@ export const taskOf = (
         learns: "answers",
         calibrate: 256,
         trainAlone: Number.POSITIVE_INFINITY,
-        leastTested: 2 * fewestSamples,
+        leastTested: 2 * minSamples,
       },
       ...(metric && { metric }),
     },

@@ -2,7 +2,7 @@
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/core/pass/pass.ts";
 import { courseSchema } from "../../src/judge/recipe/courses.ts";
-import { mostRounds, recipeFrom, recipeVersion } from "../../src/judge/recipe/recipe.ts";
+import { maxRounds, recipeFrom, recipeVersion } from "../../src/judge/recipe/recipe.ts";
 import { steps } from "../../src/judge/recipe/steps.ts";
 import { filledIn } from "../../src/judge/steps/step.ts";
 import type { Generator } from "./generator.ts";
@@ -66,7 +66,7 @@ function repeat(items: JsonSchema): JsonSchema {
   return {
     type: "object",
     properties: {
-      repeat: { type: "integer", minimum: 1, maximum: mostRounds, description: "number of rounds of the steps" },
+      repeat: { type: "integer", minimum: 1, maximum: maxRounds, description: "number of rounds of the steps" },
       steps: { type: "array", minItems: 1, items },
     },
     required: ["repeat", "steps"],

@@ -8,9 +8,9 @@ export interface BudgetOptions {
   readonly steps?: number | undefined;
 }
 
-export const usualMinutes = 10;
+export const defaultMinutes = 10;
 /** The last candidate is stopped at this multiple of the time limit. */
-const mostOver = 1.1;
+const maxOverrun = 1.1;
 
 export class Budget {
   readonly minutes: number;
@@ -20,7 +20,7 @@ export class Budget {
   #tried = 0;
   #spent = 0;
 
-  constructor({ minutes = usualMinutes, steps }: BudgetOptions) {
+  constructor({ minutes = defaultMinutes, steps }: BudgetOptions) {
     this.minutes = steps === undefined ? minutes : Number.POSITIVE_INFINITY;
     this.#most = steps ?? Number.POSITIVE_INFINITY;
   }
@@ -45,7 +45,7 @@ export class Budget {
 
   /** Wall-clock seconds until the current candidate is stopped. */
   get untilLate(): number {
-    return this.seconds + (mostOver - 1) * 60 * this.minutes;
+    return this.seconds + (maxOverrun - 1) * 60 * this.minutes;
   }
 
   /** "7 min left", "4 left" */

@@ -21,11 +21,11 @@ const [a, b] = [0.1, 0.2].map((amount) => ({
 if (a === undefined || b === undefined) throw new Error("two candidates");
 const open = (options: SearchOptions = { minutes: 5 }, seed = 0): Clock =>
   new Clock(store, options, 100, completeContext({ seed }));
-let [known, spent] = [0, 0];
+let [knownCount, spent] = [0, 0];
 const begin = async (options?: SearchOptions, seed?: number): Promise<Clock> => {
   vi.advanceTimersByTime(1000);
   const clock = open(options, seed);
-  ({ known, spent } = await clock.begin([a, b]));
+  ({ known: knownCount, spent } = await clock.begin([a, b]));
   vi.advanceTimersByTime(1000);
   return clock;
 };
@@ -35,13 +35,13 @@ const long = (): number => performance.now() - 60_000;
 test("a search that was stopped goes on with the time that it had left", async () => {
   const first = await begin();
   expect((await first.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
-  expect(known).toBe(0);
+  expect(knownCount).toBe(0);
   const second = await begin();
-  expect(known).toBe(1);
+  expect(knownCount).toBe(1);
   expect(second.isDone(a.name)).toBe(false);
-  const taken = await second.taken(a, performance.now());
-  expect(taken.seconds).toBeGreaterThanOrEqual(60);
-  expect([taken.spent, spent]).toEqual([taken.seconds, taken.seconds]);
+  const duration = await second.taken(a, performance.now());
+  expect(duration.seconds).toBeGreaterThanOrEqual(60);
+  expect([duration.spent, spent]).toEqual([duration.seconds, duration.seconds]);
 });
 
 test("one that has ended takes no time from the next, which knows what is done", async () => {
@@ -51,9 +51,9 @@ test("one that has ended takes no time from the next, which knows what is done",
   const second = await begin();
   expect([a, b].map(({ name }) => second.isDone(name))).toEqual([true, false]);
   expect(spent).toBe(0);
-  const taken = await second.taken(a, performance.now());
-  expect(taken.seconds).toBeGreaterThanOrEqual(60);
-  expect(taken.spent).toBeLessThan(60);
+  const duration = await second.taken(a, performance.now());
+  expect(duration.seconds).toBeGreaterThanOrEqual(60);
+  expect(duration.spent).toBeLessThan(60);
   // A step that was removed is done again, in time of this search.
   expect((await second.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
 });

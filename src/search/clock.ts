@@ -32,24 +32,24 @@ export class Clock {
     this.#store = store;
     this.#of = { of: store.original, judging, seed };
     const { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front } = options;
-    const of = { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front };
-    this.#search = JSON.stringify(of);
+    const settings = { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front };
+    this.#search = JSON.stringify(settings);
   }
 
   /** @param candidates that may have been tried before. @returns the number of known ones, and the seconds that this search has spent on them. */
   async begin(candidates: readonly Candidate[]): Promise<{ readonly known: number; readonly spent: number }> {
-    const found = (await this.#store.records?.read(this.#own)) as Begun | undefined;
-    this.#began = found?.ended === false ? found.at : Date.now();
+    const begun = (await this.#store.records?.read(this.#own)) as Begun | undefined;
+    this.#began = begun?.ended === false ? begun.at : Date.now();
     await this.#note(false);
-    let [known, spent] = [0, 0];
-    for (const one of candidates) {
-      const taken = await this.#read(one);
-      if (taken === undefined) continue;
-      known++;
-      if (this.#isOwn(taken)) spent += taken.seconds;
-      else this.#earlier.add(one.name);
+    let [knownCount, spent] = [0, 0];
+    for (const candidate of candidates) {
+      const record = await this.#read(candidate);
+      if (record === undefined) continue;
+      knownCount++;
+      if (this.#isOwn(record)) spent += record.seconds;
+      else this.#earlier.add(candidate.name);
     }
-    return { known, spent };
+    return { known: knownCount, spent };
   }
 
   end(): Promise<void> {
@@ -63,12 +63,12 @@ export class Clock {
 
   /** @param started by `performance.now()`. @returns the duration, and the part that counts as time of this search. */
   async taken(one: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
-    const own = secondsSince(started);
-    const found = await this.#read(one);
-    if (found !== undefined) return { seconds: found.seconds, spent: this.#isOwn(found) ? found.seconds : own };
-    const taken: Taken = { seconds: own, at: Date.now(), by: this.#search };
-    await this.#store.records?.write(this.#key(one), taken);
-    return { seconds: own, spent: own };
+    const seconds = secondsSince(started);
+    const record = await this.#read(one);
+    if (record !== undefined) return { seconds: record.seconds, spent: this.#isOwn(record) ? record.seconds : seconds };
+    const newRecord: Taken = { seconds: seconds, at: Date.now(), by: this.#search };
+    await this.#store.records?.write(this.#key(one), newRecord);
+    return { seconds: seconds, spent: seconds };
   }
 
   #isOwn({ at, by }: Taken): boolean {

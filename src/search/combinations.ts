@@ -33,11 +33,11 @@ const ofTraining = 0.01;
 
 /** Combines all offers. Without a structural change, recovery needs quantized values to train. */
 export function combinationsOf(offers: readonly Offer[]): readonly Combination[] {
-  const of = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
-  const structures: readonly (Offer | undefined)[] = [undefined, ...of("structure")];
-  const healing = of("healing");
+  const ofKind = (kind: Offer["kind"]): readonly Offer[] => offers.filter((offer) => offer.kind === kind);
+  const structures: readonly (Offer | undefined)[] = [undefined, ...ofKind("structure")];
+  const healing = ofKind("healing");
   const trainings = healing.filter(({ trains }) => trains === true);
-  const formats = of("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
+  const formats = ofKind("numbers").flatMap((numbers): readonly Pick<Combination, "numbers" | "training">[] => [
     ...(numbers.needsTraining === true ? [] : [{ numbers, training: undefined }]),
     ...(numbers.isTrainable === true ? trainings.map((training) => ({ numbers, training })) : []),
   ]);

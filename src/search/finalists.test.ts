@@ -15,8 +15,8 @@ const named = (name: string, figures: Figures | undefined, more: Partial<Scored>
   ...more,
 });
 const unusable = (name: string, figures: Figures): Scored => {
-  const one = named(name, figures);
-  return { ...one, attempt: { ...one.attempt, usable: false } };
+  const combination = named(name, figures);
+  return { ...combination, attempt: { ...combination.attempt, usable: false } };
 };
 const finalists = (tried: readonly Scored[], options: ObjectiveOptions = {}): readonly string[] => {
   const [usual, bySize] = [options, { purpose: "size" } as const].map((one) => objectiveOf(one, goal, { bytes: 1000 }));
@@ -60,7 +60,7 @@ test("none is there twice: the smallest of all may be the best", () => {
 
 /** Known to within two standard errors on either side. */
 function uncertain(name: string, { drop, ...figures }: Figures, error: number): Scored {
-  const one = named(name, { drop, ...figures });
+  const combination = named(name, { drop, ...figures });
   const estimate = (value: number, error = 0) => ({
     ...{ value, low: value - 2 * error, high: value + 2 * error, count: 100, confidence: 0.95 },
   });
@@ -76,7 +76,7 @@ function uncertain(name: string, { drop, ...figures }: Figures, error: number): 
     ...{ agreement: undefined, validation: undefined },
     answers: { given: new Float64Array(), labels: new Float64Array() },
   };
-  return { ...one, attempt: { ...one.attempt, evaluation } };
+  return { ...combination, attempt: { ...combination.attempt, evaluation } };
 }
 
 test("one that is smaller and misses the goal by no more than a standard error is among them, as that may be chance", () => {

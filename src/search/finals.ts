@@ -40,8 +40,8 @@ export class Finals {
     const { options, context, parts } = this.#of;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
     const quiet = { ...options, rounds: 0, front: false, onStage: () => {} };
-    const found = await this.#judged([best], parts.search, quiet, silent);
-    return this.#recorded(found, true);
+    const result = await this.#judged([best], parts.search, quiet, silent);
+    return this.#recorded(result, true);
   }
 
   async atEnd(): Promise<Compressed> {
@@ -55,13 +55,13 @@ export class Finals {
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
     const judged = (some: readonly Scored[], own: AheadOptions) =>
       this.#judged(some, parts.test, own, { ...context, log });
-    const found = await judged(finalists, options);
+    const result = await judged(finalists, options);
     const reserves = reservesOf(tried, finalists, this.#objective);
-    if (holds(found.run) || reserves.length === 0) return this.#recorded(found);
+    if (holds(result.run) || reserves.length === 0) return this.#recorded(result);
     const more = counted(reserves.length, "other");
     context.log({
       id: "reserves",
-      text: `no finalist ${isTooSlow(found.run) ? "is as fast when it is timed again" : `meets the goal ${on}`}; evaluating ${more}`,
+      text: `no finalist ${isTooSlow(result.run) ? "is as fast when it is timed again" : `meets the goal ${on}`}; evaluating ${more}`,
     });
     return this.#recorded(await judged([...finalists, ...reserves], options));
   }
@@ -94,29 +94,29 @@ export class Finals {
 }
 
 /** Number of candidates that the test samples evaluate; it widens the confidence intervals. */
-export const mostFinalists = 4;
+export const maxFinalists = 4;
 
 /** Selects the best within the objective, the smallest within `bySize`, and near or front candidates; without any, those that come closest. */
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
-  if (sound.length === 0) return tried.slice(0, mostFinalists);
+  if (sound.length === 0) return tried.slice(0, maxFinalists);
   const cost = (one: Usable): number => objective.cost(one.figures);
   const misses = (one: Usable): number => objective.misses(one.figures);
   const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
-  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, mostFinalists);
+  if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
   const smallest = sound
     .filter((one) => bySize.misses(one.figures) === 0)
     .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
-  const first = allowed.slice(0, Math.ceil(mostFinalists / 2));
+  const first = allowed.slice(0, Math.ceil(maxFinalists / 2));
   const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
   const best = near.slice(0, 1);
   const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, ({ figures }) => figures)])].slice(
     0,
-    mostFinalists,
+    maxFinalists,
   );
   const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
-  return [...new Set([...chosen, ...between])].slice(0, mostFinalists);
+  return [...new Set([...chosen, ...between])].slice(0, maxFinalists);
 }
 
 /** On other samples the result may meet the goal. The 95 % interval is about four standard errors wide. */
@@ -132,10 +132,10 @@ export function reservesOf(
   finalists: readonly Scored[],
   objective: Objective,
 ): readonly Scored[] {
-  const others = soundOf(tried).filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0);
-  const byDrop = others.toSorted((a, b) => a.figures.drop - b.figures.drop);
-  const timed = others.filter(({ figures }) => figures.speed !== undefined);
+  const candidates = soundOf(tried).filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0);
+  const byDrop = candidates.toSorted((a, b) => a.figures.drop - b.figures.drop);
+  const timed = candidates.filter(({ figures }) => figures.speed !== undefined);
   const bySpeed = timed.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));
-  const half = mostFinalists / 2;
-  return [...new Set([...byDrop.slice(0, half), ...bySpeed.slice(0, half), ...byDrop])].slice(0, mostFinalists);
+  const half = maxFinalists / 2;
+  return [...new Set([...byDrop.slice(0, half), ...bySpeed.slice(0, half), ...byDrop])].slice(0, maxFinalists);
 }

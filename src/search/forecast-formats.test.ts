@@ -6,7 +6,7 @@ import { combinationsOf, type Offer } from "./combinations.ts";
 const goal = 0.01;
 const half = offer("half", "structure", { left: 0.5 });
 
-/** What is expected of the combinations of these and a cut by half. @param tried figures by name. */
+/** Predicts combinations of these offers and a cut by half. @param tried figures by name. */
 const forecast = (offers: readonly Offer[], tried?: Readonly<Record<string, Figures | undefined>>) =>
   forecastOf(combinationsOf([half, ...offers]), tried, goal);
 
@@ -19,22 +19,22 @@ describe("a format that is trained", () => {
 
   test("is combined with a cut only when it has been trained by itself", () => {
     expect(forecast(palettes)("half, palettes, learn")).toBeUndefined();
-    const of = forecast(palettes, { "palettes, learn": { size: 250, drop: 0.004 } });
-    expect(of("half, palettes, learn")?.size).toBeCloseTo(125, 9);
+    const predict = forecast(palettes, { "palettes, learn": { size: 250, drop: 0.004 } });
+    expect(predict("half, palettes, learn")?.size).toBeCloseTo(125, 9);
   });
 
   test("longer loses less by what the trainings are expected to leave: 0.05 / 0.1", () => {
-    const of = forecast(palettes, { "palettes, learn": { size: 250, drop: 0.004 } });
-    expect([of("palettes, learn longer")?.drop, of("palettes, learn longer")?.size]).toEqual([
+    const predict = forecast(palettes, { "palettes, learn": { size: 250, drop: 0.004 } });
+    expect([predict("palettes, learn longer")?.drop, predict("palettes, learn longer")?.size]).toEqual([
       expect.closeTo(0.002, 9),
       250,
     ]);
   });
 
   test("is not known by what was rounded only", () => {
-    const of = forecast(palettes, { palettes: { size: 250, drop: 0.2 } });
-    expect(of("palettes, learn")?.drop).toBeCloseTo(3 * goal * 0.1, 9);
-    expect(of("half, palettes, learn")).toBeUndefined();
+    const predict = forecast(palettes, { palettes: { size: 250, drop: 0.2 } });
+    expect(predict("palettes, learn")?.drop).toBeCloseTo(3 * goal * 0.1, 9);
+    expect(predict("half, palettes, learn")).toBeUndefined();
   });
 });
 
@@ -57,21 +57,21 @@ describe("bits by layer for a size", () => {
 
   // 2 bits lose 0.08, so 4 bits 0.08 / 4² = 0.005.
   test("once tried by themselves, from there", () => {
-    const of = bits(1 / 16, { bits: { size: 62.5, drop: 0.08 } });
-    expect(of("half, bits")?.drop).toBeCloseTo(0.1 + 0.005, 9);
+    const predict = bits(1 / 16, { bits: { size: 62.5, drop: 0.08 } });
+    expect(predict("half, bits")?.drop).toBeCloseTo(0.1 + 0.005, 9);
   });
 
   test("without a loss, from a tenth of the goal", () => {
-    const of = bits(1 / 16, { bits: { size: 62.5, drop: -0.1 } });
-    expect(of("half, bits")?.drop).toBeCloseTo(0.1 + 0.001 / 16, 9);
+    const predict = bits(1 / 16, { bits: { size: 62.5, drop: -0.1 } });
+    expect(predict("half, bits")?.drop).toBeCloseTo(0.1 + 0.001 / 16, 9);
   });
 
   test("that are trained lose what the training leaves, and say nothing of the others", () => {
     const learn = offer("learn", "healing", { heals: 0.9, trains: true });
     const offers = [offer("bits", "numbers", { bytes: 1000 / 16, isTrainable: true }), learn];
     expect(forecast(offers)("bits, learn")?.drop).toBeCloseTo(0.0048, 9);
-    const of = forecast(offers, { "bits, learn": { size: 62.5, drop: 0.002 } });
-    expect(of("bits")?.drop).toBeCloseTo(0.048, 9);
+    const predict = forecast(offers, { "bits, learn": { size: 62.5, drop: 0.002 } });
+    expect(predict("bits")?.drop).toBeCloseTo(0.048, 9);
   });
 
   test("are 8 at most, and less than the size then", () => {
@@ -97,13 +97,13 @@ describe("what a format has beside its weights", () => {
 
   // (0.17 − 0.05) / (0.25 − 0.05) = 0.6.
   test("is no part of what a cut is known to leave", () => {
-    const of = forecast(codes, { codes: { size: 250, drop: 0 }, "half, codes": { size: 170, drop: 0 } });
-    expect(of("half")?.size).toBeCloseTo(600, 9);
+    const predict = forecast(codes, { codes: { size: 250, drop: 0 }, "half, codes": { size: 170, drop: 0 } });
+    expect(predict("half")?.size).toBeCloseTo(600, 9);
   });
 
   test("is less than the file, whatever was estimated", () => {
-    const of = forecast(codes, { codes: { size: 50, drop: 0 } });
-    expect(of("half, codes")?.size).toBeCloseTo(45 + 0.5 * 5, 9);
+    const predict = forecast(codes, { codes: { size: 50, drop: 0 } });
+    expect(predict("half, codes")?.size).toBeCloseTo(45 + 0.5 * 5, 9);
   });
 
   // (0.1 − 0.05) · 32 = 1.6 bits, and 3.2 behind the cut: 0.3 goals at 4, beside 10 of the cut.
@@ -119,16 +119,16 @@ describe("what a format has beside its weights", () => {
   test("of a size that was out of reach: a cut that leaves little less is not tried, one that leaves half is", () => {
     const some = [...bits, offer("nine tenths", "structure", { left: 0.9 })];
     expect(forecast(some)("nine tenths, bits")).toBeDefined();
-    const of = forecast(some, { bits: undefined });
-    expect(of("nine tenths, bits")).toBeUndefined();
-    expect(of("half, bits")).toBeDefined();
+    const predict = forecast(some, { bits: undefined });
+    expect(predict("nine tenths, bits")).toBeUndefined();
+    expect(predict("half, bits")).toBeDefined();
   });
 
   test("of one that failed in training nothing is known", () => {
     const learn = offer("learn", "healing", { heals: 0.9, trains: true });
     const third = offer("third", "structure", { left: 0.3 });
-    const of = forecast([...bits, third, learn], { "third, learn, bits": undefined });
-    expect(of("half, bits")).toBeDefined();
+    const predict = forecast([...bits, third, learn], { "third, learn, bits": undefined });
+    expect(predict("half, bits")).toBeDefined();
   });
 });
 
@@ -153,8 +153,8 @@ describe("layers in milder forms", () => {
   });
 
   test("say nothing of their format", () => {
-    const of = forecast(codes, { "codes, sensitive layers at higher precision": { size: 500, drop: 0.01 } });
-    expect(of("codes")).toEqual(forecast(codes)("codes"));
+    const predict = forecast(codes, { "codes, sensitive layers at higher precision": { size: 500, drop: 0.01 } });
+    expect(predict("codes")).toEqual(forecast(codes)("codes"));
   });
 });
 
@@ -165,30 +165,30 @@ describe("a format of a family whose members lose more or less", () => {
     ["usual", 0.09375, 1],
     ["strong", 0.0625, 10],
   ] as const;
-  const offers = family.map(([name, left, loses]) => offer(name, "numbers", { family: "codes", left, loses }));
+  const offers = family.map(([name, share, loses]) => offer(name, "numbers", { family: "codes", left: share, loses }));
 
   test("loses in proportion before any of them is tried", () => {
-    const of = forecast(offers);
-    expect(family.map(([name]) => of(name)?.drop)).toEqual(
+    const predict = forecast(offers);
+    expect(family.map(([name]) => predict(name)?.drop)).toEqual(
       [0.0003, 0.003, 0.03].map((drop) => expect.closeTo(drop, 9)),
     );
   });
 
   test("follows the nearest that was tried, in bytes and in its drop", () => {
-    const of = forecast(offers, { usual: { size: 2 * 93.75, drop: 0.02 } });
-    expect(of("mild")).toMatchObject({ size: expect.closeTo(250, 9), drop: expect.closeTo(0.002, 9) });
-    expect(of("strong")).toMatchObject({ size: expect.closeTo(125, 9), drop: expect.closeTo(0.2, 9) });
-    expect(of("half, mild")?.size).toBeCloseTo(125, 9);
+    const predict = forecast(offers, { usual: { size: 2 * 93.75, drop: 0.02 } });
+    expect(predict("mild")).toMatchObject({ size: expect.closeTo(250, 9), drop: expect.closeTo(0.002, 9) });
+    expect(predict("strong")).toMatchObject({ size: expect.closeTo(125, 9), drop: expect.closeTo(0.2, 9) });
+    expect(predict("half, mild")?.size).toBeCloseTo(125, 9);
   });
 
   test("is interpolated between a milder and a stronger one: √(0.002 · 0.008)", () => {
-    const of = forecast(offers, { mild: { size: 125, drop: 0.002 }, strong: { size: 60, drop: 0.008 } });
-    expect(of("usual")?.drop).toBeCloseTo(0.004, 9);
+    const predict = forecast(offers, { mild: { size: 125, drop: 0.002 }, strong: { size: 60, drop: 0.008 } });
+    expect(predict("usual")?.drop).toBeCloseTo(0.004, 9);
   });
 
   test("that lost nothing lets a tenth of the goal be expected, so stronger ones lose in proportion to that", () => {
-    const of = forecast(offers, { usual: { size: 94, drop: -0.01 } });
-    expect(of("strong")?.drop).toBeCloseTo(0.01, 9);
+    const predict = forecast(offers, { usual: { size: 94, drop: -0.01 } });
+    expect(predict("strong")?.drop).toBeCloseTo(0.01, 9);
   });
 
   test("is not refused where another of the family failed", () => {

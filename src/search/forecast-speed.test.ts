@@ -17,7 +17,7 @@ const tried = (name: string, size: number, speed?: number): Tried => ({
 });
 const knowing = (...some: readonly Tried[]): Forecast => {
   const forecast = new Forecast({ size: 1000, speed: 1, drop: 0 }, 0.01);
-  for (const one of some) forecast.add(one);
+  for (const tried of some) forecast.add(tried);
   return forecast;
 };
 
@@ -35,8 +35,8 @@ describe("the exponent of speed", () => {
 
   test("is the mean by variances of what is known before and what was measured", () => {
     const [depth, speed] = [Math.log(2), 1.2];
-    const [before, own] = [1 / 0.3 ** 2, (depth / 0.1) ** 2];
-    const mean = (0.6 * before + (Math.log(speed) / depth) * own) / (before + own);
+    const [before, precision] = [1 / 0.3 ** 2, (depth / 0.1) ** 2];
+    const mean = (0.6 * before + (Math.log(speed) / depth) * precision) / (before + precision);
     expect(exponentOfSpeed([{ left: 0.5, speed }])).toBeCloseTo(mean, 12);
   });
 });

@@ -25,7 +25,7 @@ describe("before anything is tried", () => {
     ["half", { size: 500, speed: 1.515716567, drop: 0.1 }],
     ["quarter", { size: 250, speed: 2.29739671, drop: 0.3 }],
     ["half, fit", { size: 500, speed: 1.515716567, drop: 0.05 }],
-    // Of several that heal the best counts.
+    // With several recovery steps, the best one counts.
     ["half, fit, learn", { size: 500, speed: 1.515716567, drop: 0.01 }],
     ["codes", { size: 250, speed: 1, drop: 0.003 }],
     ["palettes, learn", { size: 200, speed: 1, drop: 0.003 }],
@@ -49,8 +49,8 @@ describe("of parts that were tried", () => {
   const codes = { size: 300, speed: 1.5, drop: 0.001 };
 
   test("bytes and speeds multiply, drops add", () => {
-    const of = forecast({ half, codes });
-    expect(of("half, codes")).toEqual(close({ size: 180, speed: 3, drop: 0.021 }));
+    const predict = forecast({ half, codes });
+    expect(predict("half, codes")).toEqual(close({ size: 180, speed: 3, drop: 0.021 }));
   });
 
   test("a gain of one does not make up for the loss of another", () => {
@@ -59,23 +59,27 @@ describe("of parts that were tried", () => {
 
   // 0.5 = 0.125 / 0.25 of the bytes, 2 = 3 / 1.5 of the speed, 0.012 − 0.002 are the cut's.
   test("a cut that was tried under a format only is known without it", () => {
-    const of = forecast({
+    const predict = forecast({
       codes: { size: 250, speed: 1.5, drop: 0.002 },
       "half, codes": { size: 125, speed: 3, drop: 0.012 },
     });
-    expect(of("half")).toEqual(close({ size: 500, speed: 2, drop: 0.01 }));
+    expect(predict("half")).toEqual(close({ size: 500, speed: 2, drop: 0.01 }));
   });
 
   test("what was refused is in no combination, its family and other healing are", () => {
-    const of = forecast({
+    const predict = forecast({
       half: undefined,
       "half, fit": { size: 500, drop: 0.01 },
       rank: undefined,
       codes: undefined,
     });
-    expect(["rank, fit", "codes", "quarter, codes"].map((name) => of(name))).toEqual([undefined, undefined, undefined]);
-    expect(of("half")?.drop).toBeCloseTo(0.02, 9);
-    expect(of("quarter")).toBeDefined();
+    expect(["rank, fit", "codes", "quarter, codes"].map((name) => predict(name))).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(predict("half")?.drop).toBeCloseTo(0.02, 9);
+    expect(predict("quarter")).toBeDefined();
   });
 
   test("a cut that left more than 99 % has changed nothing, and is refused", () => {
@@ -87,25 +91,25 @@ describe("of parts that were tried", () => {
 describe("a cut by others of its family", () => {
   // log(1/4) / log(1/2) = 2: 0.6² of the bytes; the exponent of the speed is 0.7751: 0.36 to the power of minus that; (4 − 1) / (2 − 1) = 3 times the drop.
   test("bytes to a power, speed by what is left, the drop in proportion to 1/l − 1", () => {
-    const of = forecast({ half: { size: 600, speed: 1.5, drop: 0.01 } });
-    expect(of("quarter")).toEqual(close({ size: 360, speed: 2.120850274, drop: 0.03 }));
-    expect(of("rank")?.drop).toBeCloseTo(0.1, 9);
+    const predict = forecast({ half: { size: 600, speed: 1.5, drop: 0.01 } });
+    expect(predict("quarter")).toEqual(close({ size: 360, speed: 2.120850274, drop: 0.03 }));
+    expect(predict("rank")?.drop).toBeCloseTo(0.1, 9);
   });
 
   test("by the nearest", () => {
-    const of = forecast({ "three quarters": { size: 750, drop: 0.5 }, half: { size: 500, drop: 0.01 } });
-    expect(of("quarter")?.drop).toBeCloseTo(0.03, 9);
+    const predict = forecast({ "three quarters": { size: 750, drop: 0.5 }, half: { size: 500, drop: 0.01 } });
+    expect(predict("quarter")?.drop).toBeCloseTo(0.03, 9);
   });
 
   test("by one with the same healing, however far, before one with another", () => {
-    const of = forecast({ half: { size: 500, drop: 0.5 }, "three quarters, fit": { size: 750, drop: 0.002 } });
+    const predict = forecast({ half: { size: 500, drop: 0.5 }, "three quarters, fit": { size: 750, drop: 0.002 } });
     // (4 − 1) / (4/3 − 1) = 9.
-    expect(of("quarter, fit")?.drop).toBeCloseTo(0.018, 9);
+    expect(predict("quarter, fit")?.drop).toBeCloseTo(0.018, 9);
   });
 
   test("by one with another healing, as much as each is expected to leave", () => {
-    const of = forecast({ "half, fit": { size: 500, drop: 0.01 } });
-    expect([of("half")?.drop, of("half, fit, learn")?.drop]).toEqual([
+    const predict = forecast({ "half, fit": { size: 500, drop: 0.01 } });
+    expect([predict("half")?.drop, predict("half, fit, learn")?.drop]).toEqual([
       expect.closeTo(0.02, 9),
       expect.closeTo(0.002, 9),
     ]);

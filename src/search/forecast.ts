@@ -27,11 +27,11 @@ const [floatBits, mostBits, fewestBits] = [32, 8, 2];
 /** A structure that leaves more has no effect. */
 const noEffect = 0.99;
 /** Maximum overhead of a format, because it is an estimate, and minimum share that a structure leaves. */
-const [mostFixed, leastLeft] = [0.9, 0.01];
+const [maxFixed, minShare] = [0.9, 0.01];
 /** Certain part of that estimate. */
-const leastOfFixed = 0.5;
+const minFixedPart = 0.5;
 /** Lower drops are noise, in units of the goal. */
-const leastDrop = 0.1;
+const minDrop = 0.1;
 
 export class Forecast {
   readonly #original: Figures;
@@ -50,20 +50,20 @@ export class Forecast {
     if (tried.combination.sparing === undefined) this.#tried.push(tried);
   }
 
-  /** Undefined if a part is not possible for this model. */
+  /** Returns undefined if a part is not possible for this model. */
   of({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
     if (sparing !== undefined) return this.#spared(sparing);
     const cut = structure && this.#structure(structure, healing);
     const format = numbers && this.#format(numbers, training, cut === "refused" ? undefined : cut);
     if (format === "refused" || cut === "refused") return undefined;
     const parts = [format, cut].filter((part) => part !== undefined);
-    const { left: whole, fixed } = format ?? { left: 1, fixed: 0 };
-    const left = fixed + (cut?.left ?? 1) * (whole - fixed);
-    const behind = numbers && structure && this.#speedBehind(numbers);
+    const { left: formatShare, fixed } = format ?? { left: 1, fixed: 0 };
+    const remainingShare = fixed + (cut?.left ?? 1) * (formatShare - fixed);
+    const speedAfterCut = numbers && structure && this.#speedBehind(numbers);
     const { size, speed = 1 } = this.#original;
     return {
-      size: Math.min(size * left, numbers?.bytes ?? Number.POSITIVE_INFINITY),
-      speed: speed * (cut?.speed ?? 1) * (behind ?? format?.speed ?? 1),
+      size: Math.min(size * remainingShare, numbers?.bytes ?? Number.POSITIVE_INFINITY),
+      speed: speed * (cut?.speed ?? 1) * (speedAfterCut ?? format?.speed ?? 1),
       drop: parts.reduce((sum, part) => sum + Math.max(0, part.drop), 0),
     };
   }
@@ -88,47 +88,56 @@ export class Forecast {
   #fitted(numbers: Offer, bytes: number, training: Offer | undefined, leaves: number): Format | "refused" {
     const room = bytes / this.#original.size;
     const { fixed = 0 } = numbers;
-    const missed = this.#tried.flatMap(({ combination: { structure, healing, numbers: own, training }, figures }) => {
-      const isRounded = own?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
-      return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
-    });
-    const mostLeft = Math.min((floatBits * (room - leastOfFixed * fixed)) / fewestBits, ...missed.map(muchLess));
-    if (leaves > mostLeft) return "refused";
+    const missed = this.#tried.flatMap(
+      ({ combination: { structure, healing, numbers: otherNumbers, training }, figures }) => {
+        const isRounded =
+          otherNumbers?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
+        return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
+      },
+    );
+    const maxShare = Math.min((floatBits * (room - minFixedPart * fixed)) / fewestBits, ...missed.map(muchLess));
+    if (leaves > maxShare) return "refused";
     const bitsOf = (share: number): number =>
       Math.min(mostBits, Math.max(fewestBits, (floatBits * (room - fixed)) / share));
     const bits = bitsOf(leaves);
     const [alone] = this.#tried.filter(
-      ({ combination: { structure, numbers: own, training } }) =>
-        structure === undefined && own?.name === numbers.name && training === undefined,
+      ({ combination: { structure, numbers: otherNumbers, training } }) =>
+        structure === undefined && otherNumbers?.name === numbers.name && training === undefined,
     );
-    const known =
+    const measured =
       alone?.figures === undefined
         ? { bits: 4, drop: priorOfNumbers * this.#unit }
-        : { bits: bitsOf(1), drop: Math.max(alone.figures.drop, leastDrop * this.#unit) };
+        : { bits: bitsOf(1), drop: Math.max(alone.figures.drop, minDrop * this.#unit) };
     const remains = remaining(training === undefined ? [] : [training]);
-    return { left: fixed + bits / floatBits, fixed, speed: 1, drop: known.drop * 4 ** (known.bits - bits) * remains };
+    return {
+      left: fixed + bits / floatBits,
+      fixed,
+      speed: 1,
+      drop: measured.drop * 4 ** (measured.bits - bits) * remains,
+    };
   }
 
   /** Predicts a format alone. A trained format is combined with others after it was tried alone. */
   #alone(numbers: Offer, training: Offer | undefined, isAlone: boolean): Format | "refused" {
     const tried = this.#tried.filter(
-      ({ combination: { structure, numbers: own } }) => structure === undefined && own?.name === numbers.name,
+      ({ combination: { structure, numbers: otherNumbers } }) =>
+        structure === undefined && otherNumbers?.name === numbers.name,
     );
-    const [found] = tried.filter(({ combination }) => combination.training?.name === training?.name);
-    if (found !== undefined) return found.figures === undefined ? "refused" : this.#formatOf(numbers, found.figures);
+    const [equal] = tried.filter(({ combination }) => combination.training?.name === training?.name);
+    if (equal !== undefined) return equal.figures === undefined ? "refused" : this.#formatOf(numbers, equal.figures);
     const excess = this.#excess(numbers);
     const near = training === undefined ? this.#byFamily(numbers) : undefined;
     if (near !== undefined) return near;
-    const [left, fixed] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
+    const [expectedShare, fixed] = [(numbers.left ?? 1) * excess, (numbers.fixed ?? 0) * excess];
     const remains = remaining(training === undefined ? [] : [training]);
     const prior = priorOfNumbers * (numbers.loses ?? 1);
-    if (training === undefined) return { left, fixed, speed: 1, drop: prior * this.#unit };
+    if (training === undefined) return { left: expectedShare, fixed, speed: 1, drop: prior * this.#unit };
     for (const { combination, figures } of tried) {
       if (combination.training === undefined || figures === undefined) continue;
       const part = this.#formatOf(numbers, figures);
       return { ...part, drop: (part.drop * remains) / remaining([combination.training]) };
     }
-    return isAlone ? { left, fixed, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
+    return isAlone ? { left: expectedShare, fixed, speed: 1, drop: priorOfTrained * this.#unit * remains } : "refused";
   }
 
   /**
@@ -146,12 +155,12 @@ export class Forecast {
     if (nearest === undefined) return undefined;
     const other = sorted.find(({ depth }) => depth * nearest.depth < 0);
     const logOf = ({ figures: { drop } }: (typeof sorted)[number]): number =>
-      Math.log(Math.max(drop, leastDrop * this.#unit));
+      Math.log(Math.max(drop, minDrop * this.#unit));
     const slope = other === undefined ? 1 : (logOf(other) - logOf(nearest)) / (other.depth - nearest.depth);
-    const { left: found, speed } = this.#relative(nearest.figures);
-    const excess = found / (nearest.left ?? 1);
+    const { left: measuredShare, speed } = this.#relative(nearest.figures);
+    const excess = measuredShare / (nearest.left ?? 1);
     const drop = Math.exp(logOf(nearest) - slope * nearest.depth);
-    return { left: left * excess, fixed: Math.min(fixed * excess, mostFixed * left * excess), speed, drop };
+    return { left: left * excess, fixed: Math.min(fixed * excess, maxFixed * left * excess), speed, drop };
   }
 
   /** Ratio of a format's bytes to the expected ones. With a structure, the excess is split evenly (square root); the minimum counts. */
@@ -170,8 +179,8 @@ export class Forecast {
       if (structure === undefined || numbers?.name !== name || figures?.speed === undefined || sameAs !== undefined)
         return [];
       const alone = this.#tried.find(
-        ({ combination: own, figures }) =>
-          own.structure?.name === structure.name && own.numbers === undefined && figures?.speed !== undefined,
+        ({ combination: other, figures }) =>
+          other.structure?.name === structure.name && other.numbers === undefined && figures?.speed !== undefined,
       );
       return alone?.figures?.speed === undefined ? [] : [figures.speed / alone.figures.speed];
     });
@@ -179,38 +188,49 @@ export class Forecast {
   }
 
   #structure(structure: Offer, healing: readonly Offer[]): Part | "refused" {
-    const { left: wanted = 1 } = structure;
+    const { left: expectedShare = 1 } = structure;
     const equals = this.#equals(structure.family);
-    if (equals.some(({ strong, mild }) => strong <= wanted && wanted < mild)) return "refused";
+    if (equals.some(({ strong, mild }) => strong <= expectedShare && expectedShare < mild)) return "refused";
     const measured = this.#tried.flatMap(({ combination, figures, sameAs }) => {
-      const own = combination.structure;
-      if (own?.family !== structure.family) return [];
-      const whole = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
-      const part = whole !== undefined && whole.left > noEffect ? undefined : whole;
+      const member = combination.structure;
+      if (member?.family !== structure.family) return [];
+      const effect = figures === undefined ? undefined : this.#withoutFormat(combination, figures);
+      const part = effect !== undefined && effect.left > noEffect ? undefined : effect;
       const isTimed = figures?.speed !== undefined && sameAs === undefined;
-      return [{ own, part, isTimed, remains: remaining(combination.healing) }];
+      return [{ own: member, part, isTimed, remains: remaining(combination.healing) }];
     });
     const remains = remaining(healing);
     const isSame = (one: { readonly remains: number }): boolean => one.remains === remains;
-    const of = measured.filter(({ own }) => own.name === structure.name);
-    if (of.length > 0 && of.every(({ part }) => part === undefined)) return "refused";
-    const known = measured.flatMap(({ part, ...one }) => (part === undefined ? [] : [{ ...one, part }]));
-    const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / wanted));
-    const [nearest] = known.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
-    const exponent = exponentOfSpeed(known.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
+    const sameStructure = measured.filter(({ own }) => own.name === structure.name);
+    if (sameStructure.length > 0 && sameStructure.every(({ part }) => part === undefined)) return "refused";
+    const effective = measured.flatMap(({ part, ...one }) => (part === undefined ? [] : [{ ...one, part }]));
+    const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / expectedShare));
+    const [nearest] = effective.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
+    const exponent = exponentOfSpeed(effective.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
     // Recovery does not change the speed, so all timings of the structure count.
-    const timed = known.flatMap(({ own, part, isTimed }) => (isTimed && own.name === structure.name ? part.speed : []));
-    const speedOf = (left: number): number => geometricMean(timed) ?? left ** -exponent;
+    const timed = effective.flatMap(({ own, part, isTimed }) =>
+      isTimed && own.name === structure.name ? part.speed : [],
+    );
+    const predictSpeed = (left: number): number => geometricMean(timed) ?? left ** -exponent;
     if (nearest === undefined) {
       // The first effective member removes the least.
-      const left = wanted / Math.min(1, ...equals.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
-      return { left, speed: speedOf(left), drop: priorOfStructure * this.#unit * (1 / left - 1) * remains };
+      const remainingShare =
+        expectedShare / Math.min(1, ...equals.flatMap(({ strong, mild }) => (mild === 1 ? [strong] : [])));
+      return {
+        left: remainingShare,
+        speed: predictSpeed(remainingShare),
+        drop: priorOfStructure * this.#unit * (1 / remainingShare - 1) * remains,
+      };
     }
     const { part } = nearest;
-    const shareOf = nearest.own.left ?? wanted;
-    const left = part.left ** (Math.log(wanted) / Math.log(shareOf));
-    const [reach, drop] = [harm(wanted) / harm(shareOf), Math.max(part.drop, leastDrop * this.#unit)];
-    return { left, speed: speedOf(left), drop: drop * reach * (remains / nearest.remains) };
+    const shareOf = nearest.own.left ?? expectedShare;
+    const remainingShare = part.left ** (Math.log(expectedShare) / Math.log(shareOf));
+    const [reach, drop] = [harm(expectedShare) / harm(shareOf), Math.max(part.drop, minDrop * this.#unit)];
+    return {
+      left: remainingShare,
+      speed: predictSpeed(remainingShare),
+      drop: drop * reach * (remains / nearest.remains),
+    };
   }
 
   /** Members of a family with the same file, by the shares that they should leave (1 for the original). Members between them are equal too. */
@@ -227,19 +247,19 @@ export class Forecast {
 
   /** Removes the expected effect of the format from a candidate's result. */
   #withoutFormat({ structure, numbers, training }: Combination, figures: Figures): Part {
-    const whole = this.#relative(figures);
+    const total = this.#relative(figures);
     const format = numbers && this.#format(numbers, training, { left: structure?.left ?? 1 });
-    if (format === undefined || format === "refused") return whole;
+    if (format === undefined || format === "refused") return total;
     return {
-      left: Math.max(leastLeft, (whole.left - format.fixed) / (format.left - format.fixed)),
-      speed: whole.speed / ((numbers && this.#speedBehind(numbers)) ?? format.speed),
-      drop: whole.drop - Math.max(0, format.drop),
+      left: Math.max(minShare, (total.left - format.fixed) / (format.left - format.fixed)),
+      speed: total.speed / ((numbers && this.#speedBehind(numbers)) ?? format.speed),
+      drop: total.drop - Math.max(0, format.drop),
     };
   }
 
   #formatOf({ fixed = 0 }: Offer, figures: Figures): Format {
     const part = this.#relative(figures);
-    return { ...part, fixed: Math.min(fixed, mostFixed * part.left) };
+    return { ...part, fixed: Math.min(fixed, maxFixed * part.left) };
   }
 
   #relative({ size, speed = 1, drop }: Figures): Part {

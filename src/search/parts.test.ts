@@ -3,7 +3,7 @@ import { float32 } from "../core/tensor/dense.ts";
 import { memory } from "../data/index.ts";
 import { firstLook, searchParts } from "./parts.ts";
 
-const of = (count: number) =>
+const splitOf = (count: number) =>
   memory("numbers", {
     x: float32(
       [count, 1],
@@ -14,26 +14,26 @@ const of = (count: number) =>
 async function numbersOf({ search, test }: ReturnType<typeof searchParts>): Promise<readonly number[][]> {
   const all: number[][] = [];
   for (const part of [search, test]) {
-    const own: number[] = [];
-    for await (const { x } of part.batches({ size: 512 })) own.push(...Array.from(x?.data ?? [], Number));
-    all.push(own);
+    const indices: number[] = [];
+    for await (const { x } of part.batches({ size: 512 })) indices.push(...Array.from(x?.data ?? [], Number));
+    all.push(indices);
   }
   return all;
 }
 
 test("no sample is both searched on and judged by", async () => {
-  const [search = [], judged = []] = await numbersOf(searchParts(of(1001), 0));
+  const [search = [], judged = []] = await numbersOf(searchParts(splitOf(1001), 0));
   expect([search.length, judged.length]).toEqual([500, 501]);
   expect(new Set([...search, ...judged]).size).toBe(1001);
 });
 
 test("of many samples the most judge", async () => {
-  const { search, test } = searchParts(of(10_000), 0);
+  const { search, test } = searchParts(splitOf(10_000), 0);
   expect([search.count, test.count]).toEqual([2048, 7952]);
 });
 
 test("what is looked at first is spread over all samples", async () => {
-  const [search = []] = await numbersOf(searchParts(of(10_000), 0));
+  const [search = []] = await numbersOf(searchParts(splitOf(10_000), 0));
   const of5 = Array.from({ length: 5 }, (_, fifth) =>
     search.slice(0, firstLook).filter((number) => Math.floor(number / 2000) === fifth),
   );
@@ -41,6 +41,6 @@ test("what is looked at first is spread over all samples", async () => {
 });
 
 test("of few all are both", () => {
-  const { search, test, isApart } = searchParts(of(199), 0);
+  const { search, test, isApart } = searchParts(splitOf(199), 0);
   expect([search.count, test.count, isApart]).toEqual([199, 199, false]);
 });

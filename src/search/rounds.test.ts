@@ -83,9 +83,9 @@ test("what is expected to miss the goal, or to gain nothing, is not tried", () =
   const rounds = opened();
   rounds.add(scored("codes", { size: 250, drop: 0 }));
   rounds.add(scored("rank, fit, codes", { size: 130, drop: 0.5 }));
-  const left = names(rounds.promising(long));
-  expect(left).not.toContain("rank, codes");
-  expect(left).not.toContain("rank");
+  const promising = names(rounds.promising(long));
+  expect(promising).not.toContain("rank, codes");
+  expect(promising).not.toContain("rank");
 });
 
 test("the best is the smallest that is allowed", () => {
@@ -185,7 +185,7 @@ describe("for a size", () => {
       ["four", 0.13],
       ["two", 0.08],
     ] as const
-  ).map(([name, left]) => offer(name, "numbers", { left }));
+  ).map(([name, share]) => offer(name, "numbers", { left: share }));
   const sized = (targetSize: number): Rounds =>
     opened(
       objectiveOf({ targetSize }, undefined, { bytes: 1000 }),

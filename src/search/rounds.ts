@@ -7,9 +7,9 @@ import { isUsable, type Scored } from "./record.ts";
 import type { Work } from "./work.ts";
 
 const ofRound = 3;
-const mostMilder = 2;
+const maxMilder = 2;
 /** Minimum expected gain: 2 % of the bytes. */
-const leastGain = 0.03;
+const minGain = 0.03;
 
 export interface RoundsOptions {
   readonly all: readonly Combination[];
@@ -34,7 +34,7 @@ export class Rounds {
     return this.#tried;
   }
 
-  /** Lowest cost among candidates that meet the objective. */
+  /** Returns the candidate with the lowest cost among those that meet the objective. */
   get best(): Scored | undefined {
     return this.#best;
   }
@@ -85,7 +85,7 @@ export class Rounds {
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
     const nearest = Math.min(...this.#tried.flatMap((one) => (isUsable(one) ? [objective.misses(one.figures)] : [])));
-    const found = all.flatMap((combination) => {
+    const candidates = all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
       if (!isDone(combination.name) && work.secondsOf(combination) > seconds) return [];
       const figures = forecast.of(combination);
@@ -95,16 +95,16 @@ export class Rounds {
         const misses = objective.misses({ ...figures, size: figures.size * excess });
         if (misses <= objective.slack) return [{ combination, misses: 0, worth: 1 / runs }];
         const isNew = combination.structure !== undefined && !families.has(combination.structure.family);
-        return isNew || misses < nearest - leastGain ? [{ combination, misses, worth: 1 / runs }] : [];
+        return isNew || misses < nearest - minGain ? [{ combination, misses, worth: 1 / runs }] : [];
       }
       const gain = objective.cost(best) - objective.cost(figures);
-      return objective.misses(figures) > objective.slack || gain < leastGain
+      return objective.misses(figures) > objective.slack || gain < minGain
         ? []
         : [{ combination, misses: 0, worth: gain / runs }];
     });
-    if (found.length === 0) return this.#milder(seconds);
-    const reaching = found.filter(({ misses }) => misses === 0);
-    return (reaching.length > 0 ? reaching : found)
+    if (candidates.length === 0) return this.#milder(seconds);
+    const reaching = candidates.filter(({ misses }) => misses === 0);
+    return (reaching.length > 0 ? reaching : candidates)
       .toSorted((a, b) => a.misses - b.misses || b.worth - a.worth)
       .map(({ combination }) => combination);
   }
@@ -122,19 +122,19 @@ export class Rounds {
       )
       .filter((one) => (one.numbers?.loses ?? loses) < loses)
       .toSorted((a, b) => (b.numbers?.loses ?? 0) - (a.numbers?.loses ?? 0))
-      .slice(0, mostMilder)
+      .slice(0, maxMilder)
       .filter((one) => !this.#tried.some(({ combination }) => combination === one))
       .filter((one) => isDone(one.name) || work.secondsOf(one) <= seconds);
   }
 
-  /** Geometric mean of the ratios, at least 1. */
+  /** Returns the geometric mean of the ratios, at least 1. */
   get #excess(): number {
     const logs = this.#ratios.map(Math.log);
     return Math.max(1, Math.exp(logs.reduce((sum, log) => sum + log, 0) / Math.max(1, logs.length)));
   }
 
   /**
-   * Cheapest first, without formats that are too large for a target size. If only bytes count, a format waits that is expected to have as many
+   * Returns number formats, cheapest first, without those that are too large for a target size. If only bytes count, a format waits that is expected to have as many
    * bytes as a cheaper one. Speeds are unknown. In a family, the cheapest format is tried that is expected to meet the goal.
    */
   #formats(): readonly Combination[] {
@@ -156,7 +156,7 @@ export class Rounds {
       .filter((one) => !fitting.some((other) => isBefore(other, one)))
       .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
       .flatMap(({ combination, cost }) => {
-        if (isByBytes && costs.some((other) => Math.abs(other - cost) < leastGain)) return [];
+        if (isByBytes && costs.some((other) => Math.abs(other - cost) < minGain)) return [];
         costs.push(cost);
         return [combination];
       });

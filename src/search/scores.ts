@@ -25,7 +25,7 @@ type Evaluated = NonNullable<Attempt["evaluation"]>;
 
 const roundsOfTiming = 7;
 
-/** Undefined if it cannot be evaluated, or nothing changed. */
+/** Returns undefined if it cannot be evaluated, or nothing changed. */
 export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promise<Figures | undefined> {
   const { evaluation, variant } = attempt;
   if (evaluation === undefined || variant.refusedAs === "unchanged") return undefined;
@@ -35,7 +35,7 @@ export async function figuresOf(attempt: Attempt, options: ScoresOptions): Promi
   const { measured } = evaluation;
   return {
     size: await evaluator.sizeFor(purpose, measured),
-    speed: await speedOf(attempt, evaluation, options),
+    speed: await measureSpeed(attempt, evaluation, options),
     drop,
   };
 }
@@ -53,8 +53,8 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
 
-/** Undefined if the objective needs no speed; 0 if a speed target cannot be timed. Timings of a busy machine are not recorded. */
-async function speedOf(
+/** Returns undefined if the objective needs no speed; 0 if a speed target cannot be timed. Timings of a busy machine are not recorded. */
+async function measureSpeed(
   attempt: Attempt,
   { measured }: Evaluated,
   { evaluator, objective, store: { records }, targets, timed }: ScoresOptions,
@@ -63,8 +63,8 @@ async function speedOf(
   const target = targets?.[0]?.name;
   // Records may come from another machine.
   const key = { speed: measured.sha256, beside: evaluator.original.measured.sha256, timed, target };
-  const known = (await records?.read(key)) as number | undefined;
-  if (known !== undefined) return known;
+  const recorded = (await records?.read(key)) as number | undefined;
+  if (recorded !== undefined) return recorded;
   const timing = await time(evaluator, [attempt], { rounds: roundsOfTiming, targets }, { log: () => {} });
   const speed = speedAt(timing, 0);
   if (speed !== undefined && timing?.unsteady !== true) await records?.write(key, speed);
@@ -86,7 +86,7 @@ export function scoreText(
 }
 
 /**
- * Expected drop of accuracy on other samples. With few samples the measured difference is mostly noise, but the share f of changed predictions is
+ * Estimates the drop of accuracy on other samples. With few samples the measured difference is mostly noise, but the share f of changed predictions is
  * not. About 0.4 of the changes are a net loss (0.33 to 0.45 for ResNet-20 in 4 bits, pruned and not). Both estimates are weighted by their
  * variances:
  *
@@ -101,8 +101,8 @@ export function expectedDrop(found: {
 }): number {
   const { drop, changed: f, samples: n } = found;
   if (f <= 0) return drop;
-  const [own, byChange] = [f / n, (spread * f) ** 2 + (share ** 2 * f * (1 - f)) / n];
-  return (drop / own + (share * f) / byChange) / (1 / own + 1 / byChange);
+  const [variance, byChange] = [f / n, (spread * f) ** 2 + (share ** 2 * f * (1 - f)) / n];
+  return (drop / variance + (share * f) / byChange) / (1 / variance + 1 / byChange);
 }
 
 const share = 0.4;

@@ -12,7 +12,7 @@ import type { Task } from "../runtime/metrics/types.ts";
 import type { BudgetOptions } from "./budget.ts";
 import { type Combination, recipeOf } from "./combinations.ts";
 import { combinationsFor, type OffersOptions } from "./offers.ts";
-import { fewestSamples, firstLook, type SearchParts, searchParts } from "./parts.ts";
+import { firstLook, minSamples, type SearchParts, searchParts } from "./parts.ts";
 
 /** The search chooses results itself, and uses only Pith's passes. */
 export interface SearchOptions
@@ -81,10 +81,10 @@ export async function openSearchTask(
   return { store, original, task, options, context, parts, all, trials, late, stage };
 }
 
-/** Few samples must both rank candidates and evaluate finalists. */
+/** Warns if there are so few samples that the same ones rank candidates and evaluate finalists. */
 export function warnOfFew({ parts: { test, isApart }, context }: SearchTask): void {
   if (isApart || test.count === undefined) return;
-  const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * fewestSamples)} or more, so that half are for the evaluation only`;
+  const text = `the search and the evaluation use the same ${counted(test.count, "sample")}: give ${integer(2 * minSamples)} or more, so that half are for the evaluation only`;
   context.log({ id: "samples", text, level: "warning" });
 }
 

@@ -18,7 +18,7 @@ import { abortAfter, secondsSince } from "../runtime/run/elapsed.ts";
 import { Budget } from "./budget.ts";
 import { Clock } from "./clock.ts";
 import type { Combination } from "./combinations.ts";
-import { Finals, mostFinalists } from "./finals.ts";
+import { Finals, maxFinalists } from "./finals.ts";
 import { Forecast } from "./forecast.ts";
 import { type Scored, sameFile } from "./record.ts";
 import { Rounds } from "./rounds.ts";
@@ -73,8 +73,8 @@ export async function searchAhead(
     );
     // Parallel work would disturb the timing of the finalists.
     await searched.run().finally(() => options.ahead?.close());
-    const found = await searched.finals();
-    return { ...found, run: { ...found.run, seconds: secondsSince(started) } };
+    const result = await searched.finals();
+    return { ...result, run: { ...result.run, seconds: secondsSince(started) } };
   });
 }
 
@@ -148,35 +148,35 @@ class Search {
       for (const combination of round) {
         if (!budget.isOpen && rounds.tried.length > 0) return;
         throwIfAborted(context.signal, `Stopped before ${combination.name}.`);
-        const one = await this.#try(combination);
-        if (one === undefined) {
+        const scored = await this.#try(combination);
+        if (scored === undefined) {
           const text = `${combination.name}: stopped without a result, because the time for the search was over`;
           context.log({ id: "late", text });
           return;
         }
-        await this.#note(one);
+        await this.#note(scored);
         await this.#trim();
       }
     }
     if (budget.isOpen) context.log({ id: "ended", text: "no other candidate is expected to gain anything in time" });
   }
 
-  /** Estimated seconds before and after the search: the finalists run on the evaluation samples as the original did. */
+  /** Estimates the seconds before and after the search: the finalists run on the evaluation samples as the original did. */
   get #otherSeconds(): number {
     const { trials, parts } = this.#of;
     const { seconds, samples } = trials.evaluator.took;
     return (
-      this.#before + secondsOfTiming + (mostFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
+      this.#before + secondsOfTiming + (maxFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
     );
   }
 
   async finals(): Promise<Compressed> {
-    const found = await this.#finals.atEnd();
+    const result = await this.#finals.atEnd();
     await this.#clock.end();
-    return found;
+    return result;
   }
 
-  /** Other files are not needed between candidates. With parallel processes, trimming waits for the end of the search. */
+  /** Removes files that are not needed between candidates. With parallel processes, this waits for the end of the search. */
   async #trim(): Promise<void> {
     const { store, trials, options } = this.#of;
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
@@ -190,7 +190,7 @@ class Search {
     if (ahead === undefined || !budget.isOpen) return;
     const next = round.slice(0, budget.combinations);
     const isLast = next.length >= budget.combinations;
-    const others = isLast ? [] : this.#rounds.promising(budget.seconds).filter((one) => !round.includes(one));
+    const likely = isLast ? [] : this.#rounds.promising(budget.seconds).filter((one) => !round.includes(one));
     const missing = (some: readonly Combination[]): readonly string[] =>
       some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);
@@ -198,7 +198,7 @@ class Search {
     options.onStage?.(`${counted(names.length, "candidate")}, ${integer(ahead.jobs)} at a time`);
     const cancel = this.#stopWhenLate();
     const within = { signal: AbortSignal.any([context.signal, late.signal]), progress: context.progress };
-    await ahead.doRound(names, missing(others), within).finally(cancel);
+    await ahead.doRound(names, missing(likely), within).finally(cancel);
     throwIfAborted(context.signal, "Stopped while candidates were tried.");
   }
 
@@ -210,14 +210,14 @@ class Search {
     );
   }
 
-  /** Undefined if the time limit stops it. */
+  /** Returns undefined if the time limit stops it. */
   async #try(combination: Combination): Promise<Scored | undefined> {
     const { trials, options, context, late, stage } = this.#of;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is not a candidate`);
-    const found = best === undefined ? "" : `, best ${best.combination.name}`;
-    stage.name = `${combination.name} (${integer(tried.length)} tried${found}, ${this.#budget.left})`;
+    const bestText = best === undefined ? "" : `, best ${best.combination.name}`;
+    stage.name = `${combination.name} (${integer(tried.length)} tried${bestText}, ${this.#budget.left})`;
     options.onStage?.(stage.name);
     const started = performance.now();
     const cancel = this.#stopWhenLate();

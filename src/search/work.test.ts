@@ -16,11 +16,11 @@ test("what was not tried takes as long as the original's runs", () => {
 });
 
 test("once its pass was seen, as many seconds a run as that took; judging as many as it took beside", () => {
-  const known = work();
-  known.add(named("short"), [{ ...step, seconds: 2 }], 3);
+  const plain = work();
+  plain.add(named("short"), [{ ...step, seconds: 2 }], 3);
   // 3 − 2 seconds were no step: with the original (1 + 1) / (100 + 300) seconds a run, and 300 of them.
-  expect(known.secondsOf(named("long"))).toBeCloseTo(1.5 + 2 * 100_000, 9);
-  expect(known.runsOf(named("short"))).toBe(300);
+  expect(plain.secondsOf(named("long"))).toBeCloseTo(1.5 + 2 * 100_000, 9);
+  expect(plain.runsOf(named("short"))).toBe(300);
 });
 
 test("says how long the search and the whole command take", () => {
@@ -49,8 +49,8 @@ test("a format after another of its family, of the same model, takes half, becau
     offer("mild", "numbers", { ...family, loses: 1 }),
     offer("strong", "numbers", { ...family, loses: 10 }),
   ]);
-  const known = work();
-  known.add(namedIn(some)("mild"), [{ ...step, seconds: 100 }], 103);
-  expect(known.runsOf(namedIn(some)("strong"))).toBe(300 + 5000);
-  expect(known.runsOf(namedIn(some)("cut, strong"))).toBe(300 + 1 + 10_000);
+  const plain = work();
+  plain.add(namedIn(some)("mild"), [{ ...step, seconds: 100 }], 103);
+  expect(plain.runsOf(namedIn(some)("strong"))).toBe(300 + 5000);
+  expect(plain.runsOf(namedIn(some)("cut, strong"))).toBe(300 + 1 + 10_000);
 });

@@ -39,13 +39,13 @@ export class Work {
     let rest = seconds;
     for (const [at, { pass }] of partsOf(combination).entries()) {
       // The precision fallback is not a step and gets the rest.
-      const own = steps[at]?.seconds ?? (combination.sparing === undefined ? undefined : rest);
-      if (own === undefined) continue;
+      const stepSeconds = steps[at]?.seconds ?? (combination.sparing === undefined ? undefined : rest);
+      if (stepSeconds === undefined) continue;
       const runs = this.#runsOf(combination, at);
       if (!this.#done.has(prefixOf(combination, at))) {
         const { runs: before, seconds: spent } = this.#byPass.get(pass) ?? nothing;
-        this.#byPass.set(pass, { runs: before + runs, seconds: spent + own });
-        rest -= own;
+        this.#byPass.set(pass, { runs: before + runs, seconds: spent + stepSeconds });
+        rest -= stepSeconds;
       }
       this.#done.add(prefixOf(combination, at));
       this.#done.add(familyOf(combination, at));
@@ -64,8 +64,8 @@ export class Work {
     const judging = (seconds / Math.max(1, judged)) * (this.#judged + overhead);
     return partsOf(combination).reduce((sum, { pass }, at) => {
       const runs = this.#runsOf(combination, at);
-      const known = this.#byPass.get(pass);
-      return sum + runs * (known === undefined || known.runs === 0 ? this.#usual : known.seconds / known.runs);
+      const timed = this.#byPass.get(pass);
+      return sum + runs * (timed === undefined || timed.runs === 0 ? this.#usual : timed.seconds / timed.runs);
     }, judging);
   }
 
@@ -77,8 +77,8 @@ export class Work {
   timeText(all: readonly Combination[], minutes: number, spent: number, others: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
     const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
-    const whole = waiting(Math.max(0, 60 * minutes - spent) + others);
-    const most = `${time} of search at most${before}${whole === undefined ? "" : `, ${whole} in all with the final evaluation`}`;
+    const totalTime = waiting(Math.max(0, 60 * minutes - spent) + others);
+    const most = `${time} of search at most${before}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
     const isLong = (one: Combination): boolean => this.secondsOf(one) > 30 * minutes;
     const long = all.filter(isLong);
     if (long.length === 0) return most;

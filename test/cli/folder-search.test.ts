@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { searcherOf } from "../../src/app/cli/commands/folder-search.ts";
 import type { CompressInput, CompressOutput } from "../../src/app/cli/jobs/compress.ts";
 import { Terminal } from "../../src/app/cli/print/terminal.ts";
-import { leastSpeed } from "../../src/app/folder/quantize-folder.ts";
+import { minSpeed } from "../../src/app/folder/quantize-folder.ts";
 import type { Choice } from "../../src/judge/record/data.ts";
 import { exampleRun } from "../report/example-run.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -53,7 +53,7 @@ async function searched(choice: Choice) {
 test("a search keeps to the rule of speed of the dtypes", async () => {
   const { asked, found } = await searched({ place: 0, by: "usual" });
   expect(found).toHaveLength(1);
-  expect(asked.map(({ search }) => search.leastSpeed)).toEqual([leastSpeed]);
+  expect(asked.map(({ search }) => search.leastSpeed)).toEqual([minSpeed]);
 });
 
 test("what it found that is smaller, and did not keep for its speed, is said", async () => {

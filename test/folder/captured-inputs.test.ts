@@ -3,7 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeAll, expect, test } from "vitest";
 import { capturedInputs } from "../../src/app/folder/captured-inputs.ts";
-import { mostTexts } from "../../src/app/folder/end-to-end.ts";
+import { maxTexts } from "../../src/app/folder/end-to-end.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { parseModel } from "../../src/core/graph/text.ts";
 import { open, save } from "../../src/core/onnx/index.ts";
@@ -12,7 +12,7 @@ import { temporaryFolder } from "../temporary.ts";
 import { textToText } from "../transformers-js/small-folders.ts";
 
 const folder = join(temporaryFolder(), "t5");
-const judging = Array.from({ length: mostTexts }, (_, at) => `w${at + 1} `.repeat(12));
+const judging = Array.from({ length: maxTexts }, (_, at) => `w${at + 1} `.repeat(12));
 const others = ["w7 w30 w2", "w90", "w11 w12 w13 w14 w50 w51 w77"];
 const texts = [...judging, ...others];
 const context = completeContext({ engine: createEngine() });

@@ -103,7 +103,7 @@ export async function runProgram(line: readonly string[], surroundings: Surround
 
 const fullHelp = "--help-all";
 
-/** Commander would print the help for an unknown command. @throws PithError E_USAGE */
+/** Checks the command, because commander would print the help for an unknown one. @throws PithError E_USAGE */
 async function requireCommand(program: Command, words: readonly string[]): Promise<void> {
   const [first, second] = words;
   const typed = first === "help" ? second : first;
@@ -186,7 +186,7 @@ async function usageError(
   return new PithError("E_USAGE", capitalize(sentence), { hint });
 }
 
-/** Commander suggests similar spellings, but not synonyms. */
+/** Suggests the flag for a synonym; commander suggests only similar spellings. */
 async function suggestFlag(
   { code, message }: CommanderError,
   command: Command | undefined,
@@ -223,7 +223,7 @@ function openTerminal({ out, err, env = {}, program = "pith" }: Surroundings, wo
   });
 }
 
-/** npx and scripts of npm, pnpm and yarn add this folder to the PATH; the user's shell does not have it. */
+/** Folder that npx and scripts of npm, pnpm and yarn add to the PATH; the user's shell does not have it. */
 const projectFolder = /[/\\]node_modules[/\\]\.bin[/\\]?$/;
 
 /** Detects how the user starts Pith: an install into a project puts no `pith` on the PATH. */

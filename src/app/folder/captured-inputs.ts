@@ -16,7 +16,7 @@ export interface CapturedInputs {
 }
 
 /** Maximum bytes of a model's samples: caches are large. */
-const mostBytes = 2 ** 26;
+const maxBytes = 2 ** 26;
 
 /**
  * Returns each model's run with the most input values; for a decoder with a cache that is the last one.
@@ -39,11 +39,11 @@ export async function capturedInputs(
     const largest = new Map<string, Batch>();
     await generate(watched(engine, originals, largest), generator, prompts, options);
     const most = Math.max(...Array.from(largest.values(), bytesIn));
-    if (most <= mostBytes || prompts.length === 1) {
+    if (most <= maxBytes || prompts.length === 1) {
       const count = prompts.length;
       return new Map(Array.from(largest, ([base, feeds]) => [base, divided(feeds, count)]));
     }
-    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * mostBytes) / most)));
+    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * maxBytes) / most)));
   }
 }
 
@@ -51,7 +51,7 @@ function watched(engine: Engine, models: ReadonlyMap<string, Model>, largest: Ma
   return {
     async load(model, options) {
       const session = await engine.load(model, options);
-      const base = [...models].find(([, one]) => one === model)?.[0];
+      const base = [...models].find(([, candidate]) => candidate === model)?.[0];
       return {
         run(feeds, fetch) {
           const before = base === undefined ? undefined : largest.get(base);

@@ -36,7 +36,7 @@ export function withCard(before: string, card: Card): string {
     : `${before.trimEnd()}\n\n${section}\n`;
 }
 
-/** Metadata for the Hub from config.json; license and origin are unknown. */
+/** Returns metadata for the Hub from config.json; license and origin are unknown. */
 function metadataOf({ config }: Card): string {
   const task = taskOf(config);
   const tag = task === undefined ? "" : `pipeline_tag: ${task}\n`;
@@ -44,8 +44,8 @@ function metadataOf({ config }: Card): string {
 }
 
 function sectionOf({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
-  const found = Object.entries(records).map(([file, one]) => ({ ...one, file }));
-  const { rows, columns, notes: explained } = folderTable(found, originals);
+  const files = Object.entries(records).map(([file, record]) => ({ ...record, file }));
+  const { rows, columns, notes: explained } = folderTable(files, originals);
   const unusable = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
   const notes = new Set([...explained, ...unusable].map(escapeMarkdown));
   if (madeWith !== undefined) notes.add(`Made with ${codeSpan(madeWith)}.`);
@@ -57,7 +57,7 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
   const runs = (at: string): string =>
     `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
   const place = `/models/${encodeURIComponent(name)}`;
-  const loaded = found.find(({ dtype }) => dtype === chosen)?.dtype;
+  const loaded = files.find(({ dtype }) => dtype === chosen)?.dtype;
   const programs = `In Node, beside the folder:
 
 \`\`\`js
@@ -78,18 +78,20 @@ ${runs(place)}
 
 ${table}
 
-${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(found, originals.size, { tried, purpose, loaded: fails === undefined ? loaded : undefined, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
+${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.size, { tried, purpose, loaded: fails === undefined ? loaded : undefined, task: taskOf(config) })}${fails === undefined ? `\n${programs}` : ""}`.trimEnd();
 }
 
 /** For a folder without variants from Pith; others may exist. */
 export const noneText = "No variant was written: use the originals.";
 
-/** The dtypes that every model of the folder has, the smallest first. */
+/** Returns the dtypes that every model of the folder has, the smallest first. */
 function bySize(found: readonly Records[string][], modules: number): readonly FileDtype[] {
   const bytesOf = (dtype: FileDtype): readonly number[] =>
     found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
-  const whole = [...new Set(found.map(({ dtype }) => dtype))].filter((dtype) => bytesOf(dtype).length === modules);
-  return whole.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
+  const completeDtypes = [...new Set(found.map(({ dtype }) => dtype))].filter(
+    (dtype) => bytesOf(dtype).length === modules,
+  );
+  return completeDtypes.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
 }
 
 interface Advised extends Pick<Card, "tried" | "purpose"> {
@@ -106,17 +108,18 @@ function adviceOf(
   if (found.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
-    const whole = bySize(found, modules);
-    const [smallest] = whole;
+    const completeDtypes = bySize(found, modules);
+    const [smallest] = completeDtypes;
     const isChoice = new Set(found.map(({ dtype }) => dtype)).size > 1;
-    const said = [
+    const clauses = [
       isChoice && loaded !== undefined ? `the programs load \`${loaded}\`, the first that was asked for` : "",
       smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
       modules === 1 ? fastestOf(found) : "",
     ];
-    const text = said.filter((part) => part !== "").join("; ");
+    const text = clauses.filter((part) => part !== "").join("; ");
     if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
-    const first = (...names: readonly DtypeName[]): string => names.find((name) => whole.includes(name)) ?? "fp32";
+    const first = (...names: readonly DtypeName[]): string =>
+      names.find((name) => completeDtypes.includes(name)) ?? "fp32";
     const [half, full] = [first("q4f16", "fp16", "q4"), first("q4")];
     lines.push(
       half === full
@@ -129,8 +132,8 @@ function adviceOf(
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
     const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
     const dtypes = tried.filter((name) => name !== "searched").join(", ");
-    const others = tried.includes("searched") ? " and a search over all techniques" : "";
-    lines.push(`The best file of each model that passes the check, of ${dtypes}${others}: ${looked}.`);
+    const searchText = tried.includes("searched") ? " and a search over all techniques" : "";
+    lines.push(`The best file of each model that passes the check, of ${dtypes}${searchText}: ${looked}.`);
   }
   const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {

@@ -30,25 +30,28 @@ export async function describe(run: FolderRun): Promise<void> {
     folder,
     modules.map(({ base }) => base),
   );
-  const [first, ...others] = new Set(chosen.values());
+  const [first, ...otherDtypes] = new Set(chosen.values());
   const card = {
     name: await nameOf(out),
     config,
     originals,
     records: inOrder(records),
-    chosen: others.length === 0 ? first : undefined,
+    chosen: otherDtypes.length === 0 ? first : undefined,
     madeWith: options.madeWith,
     tried: keepSmallest ? [...asked, ...(options.search === undefined ? [] : (["searched"] as const))] : undefined,
     purpose,
     fails: run.missing ?? [...records.values()].find(({ loader }) => loader?.outcome === "fails")?.loader?.reason,
   };
-  const told = configured(config, source, { chunks, chosen, keepSmallest });
+  const newConfig = configured(config, source, { chunks, chosen, keepSmallest });
   const isThere = (await fileKind(joinPath(out, configName))) !== undefined;
   // A user's config.json with the same content keeps its formatting.
-  const isSaid = ofConfig.isAuthored && jsonText(told) === jsonText(config);
-  const isWanted = (Object.keys(told).length > 0 || isThere) && !isSaid;
+  const isSaid = ofConfig.isAuthored && jsonText(newConfig) === jsonText(config);
+  const isWanted = (Object.keys(newConfig).length > 0 || isThere) && !isSaid;
   const readme = withCard((await textAt(ofCard.path)) ?? "", card);
-  await writeTexts(run, [...(isWanted ? [{ ...ofConfig, text: jsonText(told) }] : []), { ...ofCard, text: readme }]);
+  await writeTexts(run, [
+    ...(isWanted ? [{ ...ofConfig, text: jsonText(newConfig) }] : []),
+    { ...ofCard, text: readme },
+  ]);
 }
 
 export async function originalBytes(folder: string, bases: readonly string[]): Promise<ReadonlyMap<string, number>> {
@@ -86,12 +89,12 @@ export async function baseOf(run: FolderRun, name: string): Promise<Base> {
 
 async function writeTexts(run: FolderRun, texts: readonly (Base & { readonly text: string })[]): Promise<void> {
   const { out, written } = run;
-  const [own, merged]: [NewFile[], NewFile[]] = [[], []];
+  const [ownFiles, merged]: [NewFile[], NewFile[]] = [[], []];
   for (const { name, text, isAuthored } of texts)
-    (isAuthored ? merged : own).push(await fileOfBytes(name, bytesOfText(text)));
+    (isAuthored ? merged : ownFiles).push(await fileOfBytes(name, bytesOfText(text)));
   // A file with the user's text counts as the user's, so the next run keeps it too.
   for (const { path } of merged) written.delete(path);
-  const { writes } = await planWrites(out, own, written);
+  const { writes } = await planWrites(out, ownFiles, written);
   await writeRecorded(run, [...writes, ...merged]);
 }
 

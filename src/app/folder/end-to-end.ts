@@ -65,8 +65,8 @@ export interface EndToEndOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-export const mostTexts = 8;
-const mostTokens = 48;
+export const maxTexts = 8;
+const maxTokens = 48;
 export const steps = 24;
 
 /** Keys are file names without suffix. @throws PithError as `generate` and `batchInvariance` do. */
@@ -81,9 +81,11 @@ export async function compareEndToEnd(
     const [first, second] = [originals.get("model"), results.get("model")];
     if (first === undefined || second === undefined || samples === undefined) return {};
     const stop = signal === undefined ? {} : { signal };
-    const found = await batchInvariance(engine, second, samples, { seed, ...stop });
+    const invariance = await batchInvariance(engine, second, samples, { seed, ...stop });
     const batch =
-      found instanceof Miss ? {} : { batch: found.worst, batchApart: found.apart, batchSamples: found.samples };
+      invariance instanceof Miss
+        ? {}
+        : { batch: invariance.worst, batchApart: invariance.apart, batchSamples: invariance.samples };
     if (metric === undefined) return batch;
     const compared = await compare(engine, first, second, samples, metric, { batch: 1, ...stop });
     return { answers: comparedNearness(compared), ...batch };
@@ -102,18 +104,18 @@ export async function compareEndToEnd(
       if (alone[sample]?.[at] === together[sample]?.[at]) counted.alike++;
     }
   const { tokens, same, alike } = counted;
-  const found = { tokens, same, batch: alike / tokens };
-  if (lostEndToEnd(found) === undefined) return found;
+  const equality = { tokens, same, batch: alike / tokens };
+  if (lostEndToEnd(equality) === undefined) return equality;
   const blamed = await layerToBlame(engine, original.decoder, result.decoder, undefined, { signal });
-  return { ...found, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
+  return { ...equality, ...(blamed === undefined ? {} : { blamed: blameText(blamed) }) };
 }
 
 export const promptsOf = (
   tokenizer: TextTokenizer,
   texts: readonly string[],
-  most = mostTexts,
+  most = maxTexts,
 ): readonly (readonly number[])[] =>
-  texts.slice(0, most).map((text) => tokenizer.encode(text, undefined, mostTokens).ids);
+  texts.slice(0, most).map((text) => tokenizer.encode(text, undefined, maxTokens).ids);
 
 export async function continueEach(
   engine: Engine,
@@ -121,12 +123,12 @@ export async function continueEach(
   prompts: readonly (readonly number[])[],
   { forced, ...options }: GenerateOptions,
 ): Promise<number[][]> {
-  const found: number[][] = [];
+  const tokens: number[][] = [];
   for (const [at, prompt] of prompts.entries()) {
     const follow = forced?.[at];
-    found.push(...(await generate(engine, models, [prompt], { ...options, ...(follow && { forced: [follow] }) })));
+    tokens.push(...(await generate(engine, models, [prompt], { ...options, ...(follow && { forced: [follow] }) })));
   }
-  return found;
+  return tokens;
 }
 
 /** Returns why a variant is lost: significantly fewer than half of the tokens equal the original's. */

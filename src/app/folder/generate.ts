@@ -70,17 +70,17 @@ export async function generate(
         0,
       ),
     );
-    const said: Record<string, Dense> = {};
+    const encoded: Record<string, Dense> = {};
     if (models.encoder !== undefined) {
-      const given = feedsOf(models.encoder, { input_ids: ids, attention_mask: mask });
-      const [hidden] = Object.values(await (await load(models.encoder)).run(given));
-      if (hidden !== undefined) said.encoder_hidden_states = hidden;
-      Object.assign(said, feedsOf(decoder, { encoder_attention_mask: mask }, true));
+      const encoderFeeds = feedsOf(models.encoder, { input_ids: ids, attention_mask: mask });
+      const [hidden] = Object.values(await (await load(models.encoder)).run(encoderFeeds));
+      if (hidden !== undefined) encoded.encoder_hidden_states = hidden;
+      Object.assign(encoded, feedsOf(decoder, { encoder_attention_mask: mask }, true));
       ids = prompts.map(() => [begin]);
       mask = prompts.map(() => [1]);
     }
     let states: Record<string, Dense> = zeroStates(decoder, prompts.length);
-    const found: number[][] = prompts.map(() => []);
+    const generated: number[][] = prompts.map(() => []);
     for (let step = 0; step < steps; step++) {
       throwIfAborted(signal, "Stopped on request.");
       const width = ids[0]?.length ?? 0;
@@ -93,19 +93,19 @@ export async function generate(
       const [inputs] = Object.values(embedded ?? {});
       const branch = { use_cache_branch: fromNumbers("bool", [1], [step > 0 ? 1 : 0]) };
       const extra: Batch = {
-        ...said,
+        ...encoded,
         ...states,
         ...branch,
         ...(inputs === undefined ? {} : { inputs_embeds: inputs }),
       };
       const outputs = await session.run(feedsOf(decoder, rows, false, extra));
       const next = largestOf(outputs.logits ?? Object.values(outputs)[0]);
-      for (const [sample, token] of next.entries()) found[sample]?.push(token);
+      for (const [sample, token] of next.entries()) generated[sample]?.push(token);
       states = nextStates(states, outputs, step);
       ids = next.map((token, sample) => [forced?.[sample]?.[step] ?? token]);
       mask = mask.map((row) => [...row, 1]);
     }
-    return found;
+    return generated;
   } finally {
     for (const session of sessions) await session.release();
   }
@@ -123,21 +123,21 @@ function positionsOf(mask: readonly number[]): readonly number[] {
 function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = false, others: Batch = {}): Batch {
   const feeds: Record<string, Dense> = {};
   for (const { name, type } of model.graph.feeds) {
-    const own = rows[name];
+    const inputRows = rows[name];
     const other = others[name];
     if (other !== undefined) feeds[name] = other;
-    else if (own !== undefined)
+    else if (inputRows !== undefined)
       feeds[name] = fromNumbers(
         type?.type === "int32" ? "int32" : "int64",
-        [own.length, own[0]?.length ?? 0],
-        own.flat(),
+        [inputRows.length, inputRows[0]?.length ?? 0],
+        inputRows.flat(),
       );
     else if (!some) throw new PithError("E_UNSUPPORTED", `A text gives no value for the input "${name}".`);
   }
   return feeds;
 }
 
-/** The cache before the first token is empty along symbolic axes except the first. */
+/** Returns the cache before the first token: empty along symbolic axes, except the first. */
 function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   const states: Record<string, Dense> = {};
   for (const { name, type } of decoder.graph.feeds) {
@@ -150,7 +150,7 @@ function zeroStates(decoder: Model, count: number): Record<string, Dense> {
   return states;
 }
 
-/** The encoder's cache is computed once: merged decoders return nothing for it later. */
+/** Updates the cache. The encoder's part is computed once: merged decoders return nothing for it later. */
 function nextStates(states: Record<string, Dense>, outputs: Batch, step: number): Record<string, Dense> {
   return Object.fromEntries(
     Object.entries(states).map(([name, before]) => {

@@ -4,7 +4,7 @@ import { dtypes } from "../../techniques/quantize/dtypes.ts";
 
 const suffixes = [...Object.values(dtypes).map(({ suffix }) => suffix), "_q1", "_q1f16"];
 
-export const mostChunks = 100;
+export const maxChunks = 100;
 
 /** Returns the names of original models without ".onnx". A name with another dot is a result of Pith: `model.pruned.onnx`. */
 export function basesIn(files: readonly string[]): readonly string[] {
@@ -38,7 +38,7 @@ export function chunksOf(names: readonly string[]): ReadonlyMap<string, number> 
 }
 
 export function dataFilesOf(file: string, names: readonly string[]): readonly string[] {
-  const found: string[] = [];
-  while (names.includes(dataName(file, found.length))) found.push(dataName(file, found.length));
-  return found;
+  const dataFiles: string[] = [];
+  while (names.includes(dataName(file, dataFiles.length))) dataFiles.push(dataName(file, dataFiles.length));
+  return dataFiles;
 }

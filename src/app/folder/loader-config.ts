@@ -43,7 +43,7 @@ export function configured(
       }),
     );
   const added = Object.fromEntries([...chosen].flatMap(([base, name]) => keysOf(base).map((key) => [key, name])));
-  const told = (named: unknown, counted: unknown, isAdded: boolean): PlainObject => {
+  const settingsFor = (named: unknown, counted: unknown, isAdded: boolean): PlainObject => {
     const dtype = isAdded || !areThere(named) ? { ...objectOr(named), ...added } : named;
     const isNeeded = [...chunks.values()].some((count) => count > 0) || Boolean(counted);
     return {
@@ -52,28 +52,28 @@ export function configured(
     };
   };
   const ofDevice = (part: PlainObject): PlainObject => {
-    const both = Object.entries(told(part.dtype, part.use_external_data_format, false));
+    const both = Object.entries(settingsFor(part.dtype, part.use_external_data_format, false));
     return { ...part, ...Object.fromEntries(both.filter(([key]) => key in part)) };
   };
   const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
     name,
     isObject(part) ? ofDevice(part) : part,
   ]);
-  const own = {
+  const settings = {
     ...kept,
     ...(devices.length === 0 ? {} : { device_config: Object.fromEntries(devices) }),
-    ...told(usual, external, chosen.size > 1 || keepSmallest),
+    ...settingsFor(usual, external, chosen.size > 1 || keepSmallest),
   };
-  return Object.keys(own).length === 0 ? others : { ...others, [loaderKey]: own };
+  return Object.keys(settings).length === 0 ? others : { ...others, [loaderKey]: settings };
 }
 
-/** For a folder that has originals and no variants. @param names of the files in its `onnx/`. */
+/** Configures a folder that has originals and no variants. @param names of the files in its `onnx/`. */
 export function configuredAlone(config: PlainObject, bases: readonly string[], names: readonly string[]): PlainObject {
   const chosen = new Map(bases.map((base) => [base, "fp32"] as const));
   return configured(config, config, { chunks: chunksOf(names), chosen, keepSmallest: false });
 }
 
-/** Undefined for other names: "auto". */
+/** Returns undefined for other names: "auto". */
 function suffixOf(name: unknown): string | undefined {
   return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
 }

@@ -55,7 +55,7 @@ export interface Loader {
 }
 
 /** Less than half of the original's output power is explained below this. */
-const leastDecibels = 10 * Math.log10(2);
+const minDecibels = 10 * Math.log10(2);
 
 type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }>;
 
@@ -81,31 +81,31 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
       // Large originals are tried only if the variant fails.
       const alone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
       if ("failed" in alone && alone.failed !== "feed") return unable(alone);
-      const found = await blamed(loader, dtypes, after);
-      return found.size > 0 ? found : refused(refusal(loader, after));
+      const failures = await blamed(loader, dtypes, after);
+      return failures.size > 0 ? failures : refused(refusal(loader, after));
     }
     const likeness = before === undefined || "failed" in before ? {} : compared(before.answers, after.answers);
     if (typeof likeness === "string") return refused(refusal(loader, { failed: "run", reason: likeness }));
     const lost = loader.judges ? lostIn(likeness) : undefined;
     if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
-    const found = ofEach(dtypes, { outcome: "runs", version, ...likeness });
+    const outcomes = ofEach(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
     const isUsed = (base: string): boolean => after.sessions.includes(keys.get(base) ?? base);
-    const unused = [...found.keys()].filter((base) => !isUsed(base));
-    for (const base of found.keys())
+    const unused = [...outcomes.keys()].filter((base) => !isUsed(base));
+    for (const base of outcomes.keys())
       if (unused.includes(base))
-        found.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unused, isUsed) });
+        outcomes.set(base, { outcome: "unused", version, reason: unusedText(dtypes, unused, isUsed) });
       else if (!after.ran.includes(keys.get(base) ?? base))
-        found.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
-    return found;
+        outcomes.set(base, { outcome: "loads", version, reason: "nothing here is fed to it" });
+    return outcomes;
   };
 }
 
 function ofEach(dtypes: ModuleDtypes, outcome: LoaderOutcome): Map<string, LoaderOutcome> {
-  return new Map(changedOf(dtypes).map(([base]) => [base, outcome]));
+  return new Map(listChanged(dtypes).map(([base]) => [base, outcome]));
 }
 
-const changedOf = (dtypes: ModuleDtypes) => Object.entries(dtypes).filter(([, dtype]) => dtype !== "fp32");
+const listChanged = (dtypes: ModuleDtypes) => Object.entries(dtypes).filter(([, dtype]) => dtype !== "fp32");
 
 function refusal({ version }: Loader, { failed, reason }: Failure): string {
   return `transformers.js ${version} does not ${failed} it: ${reason}`;
@@ -129,19 +129,19 @@ function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (ba
 
 /** Finds the modules that fail with original versions of the others. */
 async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
-  const changed = changedOf(dtypes);
-  const found = new Map<string, { readonly refused: string }>();
-  if (changed.length === 1) return found;
+  const changed = listChanged(dtypes);
+  const failures = new Map<string, { readonly refused: string }>();
+  if (changed.length === 1) return failures;
   for (const [base, dtype] of changed) {
-    const others = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
-    const alone = await loader.ask(others, undefined);
-    if ("failed" in alone && alone.failed === together.failed) found.set(base, { refused: refusal(loader, alone) });
+    const singleDtypes = Object.fromEntries(Object.keys(dtypes).map((name) => [name, name === base ? dtype : "fp32"]));
+    const alone = await loader.ask(singleDtypes, undefined);
+    if ("failed" in alone && alone.failed === together.failed) failures.set(base, { refused: refusal(loader, alone) });
   }
-  return found;
+  return failures;
 }
 
 function mainOf(dtypes: ModuleDtypes): string {
-  const changed = changedOf(dtypes).map(([base]) => base);
+  const changed = listChanged(dtypes).map(([base]) => base);
   return ["decoder_model_merged", "model"].find((base) => changed.includes(base)) ?? changed[0] ?? "";
 }
 
@@ -150,8 +150,8 @@ type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
 function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
   const powers = new Map<string, { signal: number; noise: number }>();
   let [tokens, same] = [0, 0];
-  for (const [at, { outputs, tokens: wanted }] of before.entries()) {
-    for (const [step, token] of wanted.entries()) {
+  for (const [at, { outputs, tokens: expectedTokens }] of before.entries()) {
+    for (const [step, token] of expectedTokens.entries()) {
       tokens++;
       if (after[at]?.tokens[step] === token) same++;
     }
@@ -160,12 +160,12 @@ function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[
       if (y?.length !== x.length) return `its output "${name}" has another shape than the original's.`;
       const power = powers.get(name) ?? { signal: 0, noise: 0 };
       powers.set(name, power);
-      for (const [place, own] of x.entries()) {
+      for (const [place, expected] of x.entries()) {
         const other = y[place] ?? 0;
-        if (!Number.isFinite(own)) continue;
+        if (!Number.isFinite(expected)) continue;
         if (!Number.isFinite(other)) return `its output "${name}" is NaN where the original's is not.`;
-        power.signal += own * own;
-        power.noise += (own - other) ** 2;
+        power.signal += expected * expected;
+        power.noise += (expected - other) ** 2;
       }
     }
   }
@@ -178,7 +178,7 @@ function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[
 
 function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
   if (tokens !== undefined) return lostEndToEnd({ tokens, same });
-  if (signalToNoise === undefined || signalToNoise >= leastDecibels) return undefined;
+  if (signalToNoise === undefined || signalToNoise >= minDecibels) return undefined;
   return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;
 }
 

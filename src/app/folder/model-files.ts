@@ -7,7 +7,7 @@ import { allNodes, allValues } from "../../core/graph/graph.ts";
 import type { Model } from "../../core/graph/model.ts";
 import { parseDataName, removeUnread } from "../../core/onnx/data-files.ts";
 import { open } from "../../core/onnx/index.ts";
-import { dataFilesOf, mostChunks } from "./layout.ts";
+import { dataFilesOf, maxChunks } from "./layout.ts";
 
 export function isOf(file: string, path: string): boolean {
   const data = parseDataName(path);
@@ -18,14 +18,14 @@ export function isOf(file: string, path: string): boolean {
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
   const there = await filesOf(out, file);
   let changed: string | undefined;
-  for (const one of there) if (await isAuthored(out, one, written)) changed ??= one;
+  for (const path of there) if (await isAuthored(out, path, written)) changed ??= path;
   if (changed === undefined || !there.includes(file)) return changed;
   const model = await modelIn(joinPath(out, file));
   if (model instanceof Miss) return undefined;
   return !written.has(file) && model !== undefined && isPiths(model) ? undefined : changed;
 }
 
-/** Undefined if the model is valid but unsupported. @returns Miss if it is invalid or incomplete. */
+/** Opens a model. @returns undefined if it is valid but unsupported, a Miss if it is invalid or incomplete. */
 export async function modelIn(path: string): Promise<Model | Miss | undefined> {
   try {
     return await open(path);
@@ -60,8 +60,8 @@ export async function hashesOf(out: string, file: string): Promise<FileHashes> {
     data.filter((one) => !used.has(one)),
   );
   const files = [name, ...data.filter((one) => used.has(one))];
-  if (files.length - 1 > mostChunks) {
-    const text = `"${name}" has ${files.length - 1} files of weights; transformers.js reads ${mostChunks}.`;
+  if (files.length - 1 > maxChunks) {
+    const text = `"${name}" has ${files.length - 1} files of weights; transformers.js reads ${maxChunks}.`;
     throw new PithError("E_OPTION", text, { hint: "Allow larger files (`fileBytes`)." });
   }
   const stray = [...used].find((one) => !files.includes(one));

@@ -31,7 +31,7 @@ import { isOf, modelIn, weightFilesOf } from "./model-files.ts";
 import { recordName } from "./records.ts";
 import { type FolderRun, fileOf, type Module } from "./run.ts";
 
-const mostNamed = 6;
+const maxNamed = 6;
 
 export interface Originals {
   readonly modules: readonly Module[];
@@ -95,12 +95,12 @@ export async function copyBeside(
     const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
     const isFewer = before !== after && config.num_hidden_layers === before;
     if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
-    const told = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, there);
-    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(told))));
+    const newConfig = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, there);
+    copies.push(await fileOfBytes(configName, bytesOfText(jsonText(newConfig))));
     // An earlier result may differ in the number of layers only.
     const earlier = await readSettings(joinPath(out, configName));
     const layers = { num_hidden_layers: 0 };
-    if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...told, ...layers }))
+    if (earlier !== undefined && jsonText({ ...earlier, ...layers }) === jsonText({ ...newConfig, ...layers }))
       written.set(configName, [await fileHash(joinPath(out, configName))]);
   }
   const { writes, kept } = await planWrites(out, copies, written);
@@ -163,7 +163,7 @@ async function outerLinks(folder: string): Promise<readonly string[]> {
 }
 
 const outerLinksText = (folder: string, names: readonly string[]): string =>
-  `not copied, because these links lead out of "${folder}": ${joinList(names, mostNamed)}`;
+  `not copied, because these links lead out of "${folder}": ${joinList(names, maxNamed)}`;
 
 /** Excludes config.json and README.md, which Pith extends. */
 export async function sidecarsIn(folder: string): Promise<NewFile[]> {
@@ -181,9 +181,9 @@ export async function copyOriginals(run: FolderRun, files: readonly NewFile[]): 
   const { folder, out, context, written } = run;
   const links = await outerLinks(folder);
   if (links.length > 0) context.log({ id: "links", text: outerLinksText(folder, links), level: "warning" });
-  const left = (await leftIn(folder, files)).filter((path) => !links.includes(path));
-  if (left.length > 0) {
-    const text = `not copied (transformers.js does not load it): ${joinList(left, mostNamed)}`;
+  const uncopied = (await findUncopied(folder, files)).filter((path) => !links.includes(path));
+  if (uncopied.length > 0) {
+    const text = `not copied (transformers.js does not load it): ${joinList(uncopied, maxNamed)}`;
     context.log({ id: "left", text });
   }
   // The result of a search is kept.
@@ -217,9 +217,9 @@ export async function restoreOriginal(run: FolderRun, module: Module): Promise<v
 }
 
 /** Lists files that are not copied although the user may expect them; hidden files and variants are not expected. */
-async function leftIn(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
-  const own = ["onnx", configName, cardName, recordName];
-  const top = (await listFolder(folder)).filter((name) => !own.includes(name));
+async function findUncopied(folder: string, copies: readonly NewFile[]): Promise<readonly string[]> {
+  const handledNames = ["onnx", configName, cardName, recordName];
+  const top = (await listFolder(folder)).filter((name) => !handledNames.includes(name));
   const models = (await listFolder(joinPath(folder, "onnx"))).filter((name) => !isVariant(name));
   return [...top, ...models.map((name) => `onnx/${name}`)].filter(
     (path) => !fileNameOf(path).startsWith(".") && !copies.some((copy) => copy.path === path),

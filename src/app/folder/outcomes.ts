@@ -15,7 +15,7 @@ import { type FileDtype, type FolderRun, fileOf, type Module, type Variant } fro
 import type { Together } from "./text-search.ts";
 import { makeVariant } from "./variant.ts";
 
-const usualFileBytes = 2e9;
+const defaultFileBytes = 2e9;
 const ends: readonly string[] = ["E_STOPPED", "E_OPTION", "E_USAGE", "E_NAME", "E_FILE"];
 export const endsRun = ({ code }: PithError): boolean => ends.includes(code);
 
@@ -27,15 +27,15 @@ export async function makeFile(
 ): Promise<void> {
   const { out, options, context, records, rows, written } = run;
   const { judgedBy } = options;
-  const { fileBytes = usualFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
+  const { fileBytes = defaultFileBytes, make = (variant: Variant) => makeVariant(variant, options.quantize, context) } =
     options;
   const file = fileOf(base, dtype);
   const settings = { ...options.settings, ...options.quantize, dtype, fileBytes, seed: context.seed };
   const madeFrom = await sourcesHash(run, hash, settings);
-  const found = records.get(file);
-  if (found?.made_from === madeFrom && (await isWhole(out, file, written))) {
+  const earlierRecord = records.get(file);
+  if (earlierRecord?.made_from === madeFrom && (await isWhole(out, file, written))) {
     // transformers.js runs again, because it may have lacked something before.
-    rows.set(file, { dtype, file, ...figuresOf(found), loader: undefined, verdict: "there" });
+    rows.set(file, { dtype, file, ...figuresOf(earlierRecord), loader: undefined, verdict: "there" });
     return;
   }
   const authored = await authoredModel(out, file, written);
@@ -48,10 +48,10 @@ export async function makeFile(
   if (forget(run, file)) await writeRecorded(run, []);
   try {
     const variant = await make({ source, out: joinPath(out, file), dtype, fileBytes, together });
-    const made = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
+    const result = { ...variant, originalBrotli: (await originalSize(run, source)).brotli };
     for (const [path, hashes] of await hashesOf(out, file)) written.set(path, hashes);
     const record = { dtype, source: `onnx/${base}.onnx`, source_hash: hash, made_from: madeFrom, judged_by: judgedBy };
-    const figures = run.check === undefined ? made : { ...made, loader: { outcome: "not checked" } as const };
+    const figures = run.check === undefined ? result : { ...result, loader: { outcome: "not checked" } as const };
     records.set(file, { ...record, ...figures });
     rows.set(file, { dtype, file, ...figures, verdict: "kept" });
   } catch (error) {
@@ -66,9 +66,9 @@ function originalSize({ originalSizes }: FolderRun, source: string): Promise<Siz
     const files = new Set([fileNameOf(source), ...weightFilesOf(await open(source))]);
     return size(...Array.from(files, (file) => joinPath(folderOf(source), file)));
   };
-  const found = originalSizes.get(source) ?? measure();
-  originalSizes.set(source, found);
-  return found;
+  const measurement = originalSizes.get(source) ?? measure();
+  originalSizes.set(source, measurement);
+  return measurement;
 }
 
 /** Identifies everything that a file is made from. @param hash of the original. */

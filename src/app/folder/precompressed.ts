@@ -15,13 +15,14 @@ export async function removeCopies({ out, written, context }: FolderRun, file: s
   const copies = names
     .map((name) => `onnx/${name}`)
     .filter((path) => isOf(file, path.replace(/\.(gz|br)$/, "")) && !isOf(file, path));
-  const left: string[] = [];
+  const authoredCopies: string[] = [];
   for (const copy of copies) {
-    if (await isAuthored(out, copy, written)) left.push(copy);
+    if (await isAuthored(out, copy, written)) authoredCopies.push(copy);
     else await removeFile(joinPath(out, copy));
     written.delete(copy);
   }
-  if (left.length > 0) context.log({ id: "outdated", text: outdatedText(file, joinList(left)), level: "warning" });
+  if (authoredCopies.length > 0)
+    context.log({ id: "outdated", text: outdatedText(file, joinList(authoredCopies)), level: "warning" });
 }
 
 /** Writes the requested copies of all files that are kept. */
@@ -58,7 +59,7 @@ async function precompressFile(
     context.signal,
   );
   for (const copy of copies) written.set(copy, [await fileHash(joinPath(out, copy))]);
-  const made = {
+  const compressed = {
     ...sizes,
     copies: encodings.filter((encoding) => wanted.includes(encoding) || record.copies?.includes(encoding)),
   };
@@ -68,7 +69,7 @@ async function precompressFile(
     ...(brotli === undefined ? [] : [`brotli ${bytes(brotli)}`]),
   ];
   context.log({ id: "compressed", text: `${file}: ${text.join(", ")}` });
-  records.set(file, { ...record, ...made });
-  rows.set(file, { ...row, ...made });
+  records.set(file, { ...record, ...compressed });
+  rows.set(file, { ...row, ...compressed });
   await describe(run);
 }

@@ -112,8 +112,8 @@ async function begin(
 
 async function namesIn(run: FolderRun): Promise<readonly string[]> {
   const config = await baseOf(run, configName);
-  const others = (await listFolder(run.out)).filter((name) => name !== configName);
-  return (await fileKind(config.path)) === "file" ? [...others, configName] : others;
+  const names = (await listFolder(run.out)).filter((name) => name !== configName);
+  return (await fileKind(config.path)) === "file" ? [...names, configName] : names;
 }
 
 async function dropOutdated(run: FolderRun): Promise<void> {
@@ -146,7 +146,7 @@ async function keepBest(run: FolderRun): Promise<void> {
         ...{ sound: true, speed: work && 1 / work },
       })),
       false,
-      objectiveOf({ purpose, leastSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
+      objectiveOf({ purpose, leastSpeed: minSpeed }, undefined, { bytes: Number.POSITIVE_INFINITY }),
     );
     return sound[choice?.place ?? -1];
   };
@@ -175,15 +175,17 @@ const makers: readonly { readonly inputs: readonly string[]; readonly files: rea
 
 /** Returns a sentence without its period; undefined if nothing is missing. @param inputs of all models of the folder. */
 export function missingText(names: readonly string[], inputs: readonly string[]): string | undefined {
-  const made = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
-  const missing = ["config.json", ...made.flatMap(({ files }) => files)].filter((name) => !names.includes(name));
+  const neededMakers = makers.filter((maker) => maker.inputs.some((input) => inputs.includes(input)));
+  const missing = ["config.json", ...neededMakers.flatMap(({ files }) => files)].filter(
+    (name) => !names.includes(name),
+  );
   if (missing.length === 0) return undefined;
   const verb = missing.length === 1 ? "is" : "are";
   return `${joinList(missing, missing.length)} ${verb} missing: transformers.js cannot run this folder`;
 }
 
 /** Relative speed from which a file counts as equally fast: 1.25 times the original's processor time. One network measured 0.85 to 1.15 of itself. */
-export const leastSpeed = 0.8;
+export const minSpeed = 0.8;
 
 /** Removes repaired files that are neither smaller nor faster than a higher-precision dtype of the same module. */
 export async function dropNeedless(run: FolderRun): Promise<void> {
@@ -196,12 +198,13 @@ export async function dropNeedless(run: FolderRun): Promise<void> {
       if (repaired?.spared === undefined) continue;
       for (const milder of dtypeNames.filter((name) => dtypeBits(name) > dtypeBits(dtype))) {
         const other = fileOf(base, milder);
-        const found = records.get(other);
-        if (found === undefined || found.bytes > repaired.bytes || !(await isWhole(out, other, written))) continue;
-        const isFaster = repaired.work !== undefined && repaired.work < leastSpeed * (found.work ?? 0);
+        const milderRecord = records.get(other);
+        if (milderRecord === undefined || milderRecord.bytes > repaired.bytes || !(await isWhole(out, other, written)))
+          continue;
+        const isFaster = repaired.work !== undefined && repaired.work < minSpeed * (milderRecord.work ?? 0);
         if (isFaster) continue;
-        const [own, than] = [repaired.bytes, found.bytes].map(bytes);
-        const text = `After repair it takes ${own}, not less than ${milder} with ${than}: ${stripPeriod(repaired.spared.join("; "))}.`;
+        const [repairedSize, milderSize] = [repaired.bytes, milderRecord.bytes].map(bytes);
+        const text = `After repair it takes ${repairedSize}, not less than ${milder} with ${milderSize}: ${stripPeriod(repaired.spared.join("; "))}.`;
         await refuse(run, file, dtype, text);
         isLess = true;
         break;

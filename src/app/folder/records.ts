@@ -21,7 +21,7 @@ const speed = v.object({
   milliseconds: v.number(),
 });
 
-const made = v.object({
+const figuresSchema = v.object({
   bytes: v.number(),
   gzip: v.optional(v.number()),
   brotli: v.optional(v.number()),
@@ -48,7 +48,7 @@ const made = v.object({
 });
 
 /** Size, speed and similarity to the original of a file. */
-export type FileFigures = v.InferOutput<typeof made>;
+export type FileFigures = v.InferOutput<typeof figuresSchema>;
 
 const record = v.object({
   dtype: v.picklist([...dtypeNames, "searched"]),
@@ -59,11 +59,11 @@ const record = v.object({
   made_from: v.string(),
   /** Hash of the samples and texts. */
   judged_by: v.optional(v.string()),
-  ...made.entries,
+  ...figuresSchema.entries,
 });
 
 export function figuresOf(one: v.InferOutput<typeof record>): FileFigures {
-  return v.parse(made, one);
+  return v.parse(figuresSchema, one);
 }
 
 /** By path in the folder. */
@@ -78,6 +78,6 @@ export interface FolderRecord {
 
 export async function recordOf(out: string): Promise<FolderRecord> {
   const { files, written, ...others } = (await readSettings(joinPath(out, recordName))) ?? {};
-  const known = v.safeParse(v.record(v.string(), record), files);
-  return { files: known.success ? known.output : {}, written: parseWritten(written), others };
+  const parsed = v.safeParse(v.record(v.string(), record), files);
+  return { files: parsed.success ? parsed.output : {}, written: parseWritten(written), others };
 }

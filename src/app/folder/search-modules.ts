@@ -24,13 +24,14 @@ export async function dropOtherSearches(run: FolderRun): Promise<void> {
   const { modules, records, out, written } = run;
   for (const module of modules) {
     const file = fileOf(module.base, "searched");
-    const found = records.get(file);
-    if (found === undefined) continue;
-    if (found.made_from !== (await madeFrom(run, module)) || !(await isWhole(out, file, written))) records.delete(file);
+    const record = records.get(file);
+    if (record === undefined) continue;
+    if (record.made_from !== (await hashSources(run, module)) || !(await isWhole(out, file, written)))
+      records.delete(file);
   }
 }
 
-const madeFrom = (run: FolderRun, { hash }: Module): Promise<string> =>
+const hashSources = (run: FolderRun, { hash }: Module): Promise<string> =>
   sourcesHash(run, hash, { ...run.options.settings, search: run.options.search?.settings ?? "none" });
 
 interface Front {
@@ -80,7 +81,7 @@ async function sharesOf({ folder, modules }: FolderRun): Promise<readonly (reado
   return modules.map((module) => [module, (sizes.get(`onnx/${module.base}.onnx`) ?? 0) / all]);
 }
 
-/** Undefined if nothing was found, which is logged. */
+/** Returns undefined if nothing was found, which is logged. */
 async function frontOf(
   run: FolderRun,
   module: Module,
@@ -88,11 +89,11 @@ async function frontOf(
   { find }: NonNullable<FolderRun["options"]["search"]>,
 ): Promise<Front | undefined> {
   try {
-    const [best, ...others] = await find(module, share);
+    const [best, ...largerResults] = await find(module, share);
     if (best === undefined) return undefined;
     const points = [best];
     const weigh = ({ figures }: Found): number => sizeFor(run.options.purpose, figures);
-    for (const other of others.toSorted((a, b) => weigh(a) - weigh(b)))
+    for (const other of largerResults.toSorted((a, b) => weigh(a) - weigh(b)))
       if (other.drop < (points.at(-1)?.drop ?? 0) && weigh(other) > weigh(best)) points.push(other);
     return { module, points, place: 0 };
   } catch (error) {
@@ -104,11 +105,11 @@ async function frontOf(
 
 async function put(run: FolderRun, { module, points, place }: Front): Promise<void> {
   const { out, records, rows, written, options } = run;
-  const found = points[place];
+  const point = points[place];
   const file = fileOf(module.base, "searched");
-  if (found === undefined) return;
-  const hash = await fileHash(found.path);
-  const copy = { path: file, hash, parts: () => bytesOfFile(found.path) };
+  if (point === undefined) return;
+  const hash = await fileHash(point.path);
+  const copy = { path: file, hash, parts: () => bytesOfFile(point.path) };
   const { writes, kept } = await planWrites(out, [copy], written);
   if (kept.length > 0) return refuse(run, file, "searched", `${keptText(file)}. Write to another folder.`);
   // Without a record it is not a result, so the next run restores the original.
@@ -117,15 +118,15 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
   await writeRecorded(run, writes);
   const hashes = await hashesOf(out, file);
   for (const path of [...written.keys()]) if (isOf(file, path) && !hashes.has(path)) written.delete(path);
-  for (const [path, its] of hashes) written.set(path, its);
+  for (const [path, fileHashes] of hashes) written.set(path, fileHashes);
   const source = { dtype: "searched", source: file, source_hash: module.hash } as const;
   records.set(file, {
     ...source,
-    made_from: await madeFrom(run, module),
+    made_from: await hashSources(run, module),
     judged_by: options.judgedBy,
-    ...found.figures,
+    ...point.figures,
   });
-  rows.set(file, { dtype: "searched", file, ...found.figures, verdict: "kept" });
+  rows.set(file, { dtype: "searched", file, ...point.figures, verdict: "kept" });
   await describe(run);
 }
 
@@ -133,9 +134,9 @@ async function put(run: FolderRun, { module, points, place }: Front): Promise<vo
 async function holds(run: FolderRun): Promise<boolean> {
   const { modules, main, rows } = run;
   if (!(await runInLoader(run, () => "searched"))) return false;
-  const of = (base: string) => rows.get(fileOf(base, "searched"));
+  const rowOf = (base: string) => rows.get(fileOf(base, "searched"));
   const row = [main, ...modules.map(({ base }) => base)]
-    .map(of)
+    .map(rowOf)
     .find((one) => one !== undefined && one.verdict !== "refused");
   return row === undefined || holdTogether(run, row, () => "searched");
 }

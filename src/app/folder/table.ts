@@ -60,10 +60,10 @@ function originalRow(file: string, bytes: number, rows: readonly Row[]): Row {
 const estimated = "≈";
 
 /** Sizes of copies are exact. */
-function compressedText({ bytes: whole = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
+function compressedText({ bytes: fileBytes = 0, copies = [], ...sizes }: Row, encoding: Encoding): string {
   const size = sizes[sizeNames[encoding]];
   if (size === undefined) return "";
-  return `${isEstimated(whole) && !copies.includes(encoding) ? `${estimated} ` : ""}${bytes(size)}`;
+  return `${isEstimated(fileBytes) && !copies.includes(encoding) ? `${estimated} ` : ""}${bytes(size)}`;
 }
 
 /** Lists the files that have compressed copies: "model_q4.onnx (.gz, .br)". */
@@ -79,7 +79,7 @@ const fileName = (file: string): string => file.replace(/^onnx\//, "");
 const decibelsNote =
   "dB: signal-to-noise ratio of the outputs, compared with the original. 20 dB is a relative error of 10 %, 40 dB of 1 %. Files below 3 dB are rejected.";
 
-const mostSpared = 8;
+const maxSpared = 8;
 
 /** Builds the table of a folder. @param originals bytes of each, by file. */
 export function folderTable<R extends Row>(
@@ -94,7 +94,7 @@ export function folderTable<R extends Row>(
     [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
   const metrics = distinct((row) => nearnessOf(row)?.metric);
   const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
-  const speedOn = ({ speeds = [] }: Row, wanted: string) => speeds.find(({ target }) => target === wanted);
+  const findSpeed = ({ speeds = [] }: Row, wanted: string) => speeds.find(({ target }) => target === wanted);
   const batch = distinct(({ together }) => batchText(together));
   const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
   const columns = [
@@ -110,15 +110,15 @@ export function folderTable<R extends Row>(
     ...targets.map((target) => ({
       title: targets.length === 1 ? "speed" : `speed, ${target}`,
       text: (row: Row) => {
-        const speed = speedOn(row, target);
+        const speed = findSpeed(row, target);
         return speed === undefined ? "" : times(speed.factor);
       },
     })),
     {
       title: metrics.length === 0 ? "comparison" : metrics.join(" / "),
       text: (row: Row) => {
-        const found = nearnessOf(row);
-        return found === undefined ? (row.measured ?? "") : nearnessText(found);
+        const nearness = nearnessOf(row);
+        return nearness === undefined ? (row.measured ?? "") : nearnessText(nearness);
       },
     },
     { title: "right on", text: ({ rightOn = [] }: Row) => rightOn.join(" ") },
@@ -129,7 +129,7 @@ export function folderTable<R extends Row>(
     columns.some(({ text }) => rows.some((row) => wanted(text(row))));
   const timed = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
   const slower = targets.flatMap((target) => {
-    const slow = rows.filter((row) => (speedOn(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
+    const slow = rows.filter((row) => (findSpeed(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);
     return slow.length === 0 ? [] : `${[...new Set(slow)].join(", ")} on ${target}`;
   });
   const notes = [
@@ -147,7 +147,7 @@ export function folderTable<R extends Row>(
     ...rows.flatMap(({ file, spared = [] }) =>
       spared.length === 0
         ? []
-        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${joinList(spared, mostSpared)}.`,
+        : `${fileName(file)} meets the check only with ${counted(spared.length, "layer")} at higher precision than its dtype: ${joinList(spared, maxSpared)}.`,
     ),
     ...rows.flatMap(({ file, recipe }) =>
       recipe === undefined

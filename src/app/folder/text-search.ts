@@ -2,7 +2,7 @@
 import { wilson } from "../../core/math/interval.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { SparingJudge, SparingVerdict } from "../../judge/run/sparing.ts";
-import { continueEach, type ModulePaths, mostTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
+import { continueEach, type ModulePaths, maxTexts, openTogether, promptsOf, steps } from "./end-to-end.ts";
 import { generatorOf } from "./generate.ts";
 
 /** Models that a file must pass with. */
@@ -15,15 +15,15 @@ export interface Together {
 }
 
 /** Used if there are no other texts. */
-export const usualTexts = [
+export const defaultTexts = [
   "The quick brown fox jumps over the lazy dog.",
   "What a wonderful film, I would see it again!",
   "In the beginning",
 ];
 
 export function othersOf(texts: readonly string[]): readonly string[] {
-  const others = texts.slice(mostTexts);
-  return others.length > 0 ? others : usualTexts;
+  const otherTexts = texts.slice(maxTexts);
+  return otherTexts.length > 0 ? otherTexts : defaultTexts;
 }
 
 const order: readonly SparingVerdict["holds"][] = ["no", "barely", "clearly"];
@@ -40,14 +40,17 @@ export async function searchTogether(
   const prompts = promptsOf(tokenizer, othersOf(texts));
   const options = { steps, padding: tokenizer.padding, begin, signal };
   const forced = await continueEach(engine, original, prompts, options);
-  const wanted = forced.flat();
+  const expectedTokens = forced.flat();
   return {
     samples: alone.samples,
     async measure(model) {
       const result = generatorOf(new Map([...results, [base, model]]));
       if (result === undefined) return alone.measure(model);
-      const found = await continueEach(engine, result, prompts, { ...options, forced });
-      const [tokens, same] = [wanted.length, found.flat().filter((token, at) => token === wanted[at]).length];
+      const generated = await continueEach(engine, result, prompts, { ...options, forced });
+      const [tokens, same] = [
+        expectedTokens.length,
+        generated.flat().filter((token, at) => token === expectedTokens[at]).length,
+      ];
       const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;
       if (holds === "no") return { holds, text };

@@ -6,19 +6,19 @@ import { lostEndToEnd, type ModulePaths, textsTogether } from "./end-to-end.ts";
 import { makeFile, note, refuse, timeFile } from "./outcomes.ts";
 import { type FileDtype, type FolderFile, type FolderRun, fileOf } from "./run.ts";
 
-function madeOf({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
+function findRecorded({ records }: FolderRun, base: string, dtype: FileDtype | undefined): FileDtype | undefined {
   return dtype !== undefined && records.has(fileOf(base, dtype)) ? dtype : undefined;
 }
 
 /** Rejects files that transformers.js cannot load or run, and returns false. */
 export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): Promise<boolean> {
-  const used = run.modules.map(({ base }) => [base, madeOf(run, base, dtypeOf(base)) ?? "fp32"] as const);
+  const used = run.modules.map(({ base }) => [base, findRecorded(run, base, dtypeOf(base)) ?? "fp32"] as const);
   if (run.check === undefined || used.every(([, dtype]) => dtype === "fp32")) return true;
   let holds = true;
   const fails = run.missing === undefined ? undefined : ({ outcome: "fails", reason: run.missing } as const);
-  const found = fails ? used.map(([base]) => [base, fails] as const) : await run.check(Object.fromEntries(used));
-  for (const [base, outcome] of found) {
-    const dtype = madeOf(run, base, dtypeOf(base));
+  const outcomes = fails ? used.map(([base]) => [base, fails] as const) : await run.check(Object.fromEntries(used));
+  for (const [base, outcome] of outcomes) {
+    const dtype = findRecorded(run, base, dtypeOf(base));
     if (dtype === undefined) continue;
     if ("refused" in outcome) {
       holds = false;
@@ -31,7 +31,7 @@ export async function runInLoader(run: FolderRun, dtypeOf: (base: string) => Fil
 
 function pathsOf(run: FolderRun, dtypeOf: (base: string) => FileDtype | undefined): readonly ModulePaths[] {
   return run.modules.map(({ base, source }) => {
-    const dtype = madeOf(run, base, dtypeOf(base));
+    const dtype = findRecorded(run, base, dtypeOf(base));
     return { base, original: source, result: dtype === undefined ? source : joinPath(run.out, fileOf(base, dtype)) };
   });
 }

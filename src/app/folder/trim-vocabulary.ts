@@ -79,7 +79,7 @@ const acceptedTexts = "A .txt file, a text per line; or a .csv, .tsv or .jsonl f
 const [tokenizerName, settingsName] = ["tokenizer.json", "tokenizer_config.json"];
 const configNames = [configName, "generation_config.json"];
 /** Maximum texts per data set, and tokens per text, for comparing models. */
-const [mostCompared, mostTokens] = [64, 128];
+const [maxCompared, maxTokens] = [64, 128];
 
 /**
  * Keeps the tokens that occur in texts, added and special tokens, and those that can spell any text.
@@ -162,12 +162,12 @@ async function contentsOf(folder: string): Promise<TokenizerContents> {
 }
 
 async function configsOf(folder: string): Promise<readonly Config[]> {
-  const found: Config[] = [];
+  const configs: Config[] = [];
   for (const name of configNames) {
     const config = await readSettings(joinPath(folder, name));
-    if (config !== undefined) found.push([name, config]);
+    if (config !== undefined) configs.push([name, config]);
   }
-  return found;
+  return configs;
 }
 
 const tokenizerFiles = ({ file, settings }: TokenizerContents): readonly Config[] => [
@@ -231,22 +231,22 @@ async function compare(
   let [count, difference] = [0, 0];
   try {
     for (const path of texts) {
-      const [own, smaller] = tokenizers.map(async (tokenizer) => {
-        const lines = take(await openTexts(path), mostCompared);
+      const [originalTexts, trimmedTexts] = tokenizers.map(async (tokenizer) => {
+        const lines = take(await openTexts(path), maxCompared);
         return tokenize(lines, original.graph.feeds, {
           tokenizer,
-          length: Math.min(tokenizer.longest ?? mostTokens, mostTokens),
+          length: Math.min(tokenizer.longest ?? maxTokens, maxTokens),
         });
       });
-      const others = (await smaller)?.batches({ size: 8 })[Symbol.asyncIterator]();
-      for await (const batch of (await own)?.batches({ size: 8 }) ?? []) {
+      const trimmedBatches = (await trimmedTexts)?.batches({ size: 8 })[Symbol.asyncIterator]();
+      for await (const batch of (await originalTexts)?.batches({ size: 8 }) ?? []) {
         throwIfAborted(signal, "Stopped on request.");
-        const wanted = await runners[0].run(batch);
-        const found = await runners[1].run((await others?.next())?.value ?? {});
-        for (const [name, answer] of Object.entries(wanted)) {
+        const expectedOutputs = await runners[0].run(batch);
+        const trimmedOutputs = await runners[1].run((await trimmedBatches?.next())?.value ?? {});
+        for (const [name, answer] of Object.entries(expectedOutputs)) {
           const axis = scores.get(name);
-          const one = axis === undefined ? answer : takeIndices(answer, axis, kept);
-          difference = Math.max(difference, apart(one, found[name]));
+          const keptScores = axis === undefined ? answer : takeIndices(answer, axis, kept);
+          difference = Math.max(difference, apart(keptScores, trimmedOutputs[name]));
         }
         count += Object.values(batch)[0]?.dims[0] ?? 0;
       }

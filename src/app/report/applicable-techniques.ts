@@ -38,7 +38,7 @@ export function channelsIn(groups: readonly Group[]): (layer: Layer) => Channels
   };
 }
 
-/** Maximum rank at which two factors of the matrix (outputs × inputs · taps) are smaller; 0 if none is, undefined if `factorize` skips the layer. */
+/** Returns the maximum rank at which two factors of the matrix (outputs × inputs · taps) are smaller; 0 if none is, undefined if `factorize` skips the layer. */
 export function payingRank(layer: Layer): number | undefined {
   if (requireWeight(layer, weightNeeds.factorize) !== undefined) return undefined;
   const { outputs, inputs, taps } = weightShape(layer.role, fixedDims(layer.effective.type?.dims) ?? []);

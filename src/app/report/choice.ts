@@ -6,7 +6,7 @@ import {
   chosenOf,
   goalSentence,
   searchMissSentence,
-  speedOf,
+  speedupOf,
   storageSentence,
   workAt,
 } from "../../judge/record/verdict.ts";
@@ -69,7 +69,7 @@ export function choiceClause(run: Run): string | undefined {
   if (choice === undefined) return undefined;
   const { by, place } = choice;
   const within = goal === undefined ? [] : ["within the goal"];
-  const isTimed = speedOf(run, place) !== undefined;
+  const isTimed = speedupOf(run, place) !== undefined;
   const isUntimed = !isTimed && workAt(run, place) === undefined;
   const fastest = isTimed ? "the fastest" : "the lowest in processor time";
   switch (by) {
@@ -118,7 +118,7 @@ export function slowerText(run: Run): string {
   const { over } = run.choice ?? {};
   const smaller = over === undefined ? undefined : run.variants[over];
   if (smaller?.result === undefined) return "";
-  const speed = speedOf(run, over)?.median;
+  const speed = speedupOf(run, over)?.median;
   const cost =
     speed === undefined
       ? `takes ${times(workAt(run, over) ?? Number.NaN)} the processor time`

@@ -18,7 +18,7 @@ export interface Debugged {
   readonly blamed: Blame | undefined;
 }
 
-/** 23.1 dB, equal; a dash if unknown. */
+/** Formats decibels: "23.1 dB", "equal"; a dash if unknown. */
 export function decibelsText(value: number | undefined): string {
   if (value === undefined) return "–";
   if (value === Number.POSITIVE_INFINITY) return "equal";

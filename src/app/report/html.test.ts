@@ -113,9 +113,9 @@ describe("a report", () => {
     expect(decibels).toEqual(["13.0", "22.0", "31.0"]);
     expect(table).toContain('<td class="n">4</td><td class="text"><span class="name">fc</span>');
     expect(page).toContain("1 layer is exactly equal.");
-    const [first, ...others] = exampleRun.noise?.layers ?? [];
+    const [first, ...otherLayers] = exampleRun.noise?.layers ?? [];
     if (first === undefined || exampleRun.noise === undefined) throw new Error("The example has no noise.");
-    const louder = { ...exampleRun.noise, layers: [{ ...first, signalToNoise: -3.25, cosine: -0.5 }, ...others] };
+    const louder = { ...exampleRun.noise, layers: [{ ...first, signalToNoise: -3.25, cosine: -0.5 }, ...otherLayers] };
     expect(reportPage({ ...exampleRun, noise: louder })).toMatch(/>−3\.[23] dB<.*>−0\.5000</);
     expect(page).toContain("Not compared: the model has no such layer (1).");
   });
@@ -318,7 +318,7 @@ describe("other outcomes", () => {
   });
 
   test("validation samples are told apart from test samples, and which variant they passed over is said", () => {
-    const [first, ...others] = exampleRun.variants;
+    const [first, ...otherVariants] = exampleRun.variants;
     const comparison = first?.comparison;
     if (first === undefined || comparison === undefined) throw new Error("The example has a variant.");
     const drop = { value: 0.012, low: 0, high: 0.03, count: 333, confidence: 0.95 };
@@ -328,7 +328,7 @@ describe("other outcomes", () => {
     const shown = reportPage({
       ...exampleRun,
       data: { ...exampleRun.data, validation: 333 },
-      variants: [{ ...first, validation }, ...others],
+      variants: [{ ...first, validation }, ...otherVariants],
     });
     expect(shown).toContain("333 validation samples chose it among 3 variants, and the test samples evaluated it.");
     expect(shown).toContain("validation 333, test 667");

@@ -82,7 +82,6 @@ export function disagreementsSection(run: Run): Markup | undefined {
 ${disagreements.map((sample) => html`<li>${sample.shown && view(sample.shown)}${predictions(sample, data.classes)}</li>\n`)}</ul>`;
 }
 
-/** Returns the variant whose outputs were compared with the original's. */
 function comparedVariant({ variants, chosen, examined = chosen }: Run): Variant | undefined {
   return variants[examined ?? -1];
 }
@@ -119,7 +118,7 @@ function view(shown: SampleView): Content {
   }
 }
 
-/** The layers with the lowest signal to noise, and why others were not compared. */
+/** Lists the layers with the lowest signal to noise, and why other layers were not compared. */
 export function noiseSection(run: Run): Markup | undefined {
   const { noise } = run;
   if (noise === undefined || (noise.layers.length === 0 && noise.misses.length === 0)) return undefined;

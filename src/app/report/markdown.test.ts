@@ -6,7 +6,7 @@ test("writes a row for the original and each variant, all with the same number o
   const lines = variantsMarkdown(exampleRun).split("\n");
   expect(lines).toHaveLength(2 + 1 + exampleRun.variants.length);
   expect(new Set(lines.map((line) => line.match(/(?<!\\)\|/g)?.length)).size).toBe(1);
-  expect(lines[0]).toContain("| brotli | MACs | zeros | accuracy | change, points | speed |");
+  expect(lines[0]).toContain("| brotli | MACs | accuracy | change, points | speed |");
   expect(lines.at(-1)).toContain("| **prune + train + quantize** | 440 kB (");
   expect(lines.at(-1)).toContain("| 91.9 % (90.2 % … 93.6 %) | −0.7 (−1.9 … +0.5) | 2.20 × |");
   expect(lines[3]).toContain("| 1.20 × |");

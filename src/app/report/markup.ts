@@ -35,7 +35,7 @@ export function trusted(markup: string): Markup {
 export function escapeText(text: string): string {
   return (
     text
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: names can contain control characters
       .replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g, "\ufffd")
       .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
   );

@@ -23,12 +23,12 @@ test("labels that have room stay, those that collide move apart around where the
 });
 
 test("labels never overlap, keep their order and stay inside where there is room", () => {
-  const wanted = fc.array(fc.double({ min: 0, max: 300, noNaN: true }), { maxLength: 15 });
+  const preferred = fc.array(fc.double({ min: 0, max: 300, noNaN: true }), { maxLength: 15 });
   fc.assert(
-    fc.property(wanted, (places) => {
-      const found = spreadOut(places, 17, 0, 300);
+    fc.property(preferred, (places) => {
+      const positions = spreadOut(places, 17, 0, 300);
       const order = places.map((_, index) => index).sort((a, b) => (places[a] ?? 0) - (places[b] ?? 0) || a - b);
-      const sorted = order.map((index) => found[index] ?? Number.NaN);
+      const sorted = order.map((index) => positions[index] ?? Number.NaN);
       sorted.forEach((place, index) => {
         expect(place).toBeGreaterThanOrEqual(-1e-9);
         expect(place).toBeLessThanOrEqual(300 + 1e-9);

@@ -55,7 +55,7 @@ export function px(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** The distance of the first two ticks decides the number of digits. */
+/** Formats a tick. The distance of the first two ticks decides the number of digits. */
 export function tickText(unit: Unit, tick: number, [first = 0, second = 1]: readonly number[]): string {
   if (unit !== "share") return minus(String(tick));
   return minus(`${(100 * tick).toFixed(Math.abs(second - first) >= 0.01 - 1e-9 ? 0 : 1)} %`);

@@ -3,12 +3,12 @@ import {
   equalSettingsText,
   headline,
   type Sensitivity,
-  sweptBy,
+  selectKind,
   unresolvedText,
 } from "../../search/sensitivity/sensitivity-record.ts";
 import { sensitivityPage } from "./sensitivity.ts";
 
-const found = (...halfWidths: readonly number[]): Sensitivity => ({
+const sweepWith = (...halfWidths: readonly number[]): Sensitivity => ({
   format: 1,
   version: "0.1.0",
   model: "net.onnx",
@@ -33,29 +33,29 @@ const found = (...halfWidths: readonly number[]): Sensitivity => ({
 test("says how precisely drops are known if there are too few samples to tell a point, and how many would be enough", () => {
   const text =
     "2 of 3 drops are known only to ±3.7 points on 100 test samples, so smaller drops do not show, and recipes may choose the wrong layers. About 1,400 samples tell ±1.0 points.";
-  expect(unresolvedText(found(0.037, 0.009, 0.037))).toBe(text);
-  expect(sensitivityPage(found(0.037, 0.009, 0.037))).toContain(text);
+  expect(unresolvedText(sweepWith(0.037, 0.009, 0.037))).toBe(text);
+  expect(sensitivityPage(sweepWith(0.037, 0.009, 0.037))).toContain(text);
 });
 
 test("says nothing of drops that are known to a point or to a quarter of themselves", () => {
-  expect(unresolvedText(found(0.01, 0.005))).toBeUndefined();
-  const [row] = found(0.05).rows;
+  expect(unresolvedText(sweepWith(0.01, 0.005))).toBeUndefined();
+  const [row] = sweepWith(0.05).rows;
   const large = row && { ...row, drop: { ...row.drop, value: 0.3, low: 0.25, high: 0.35 } };
-  expect(unresolvedText({ ...found(), rows: large === undefined ? [] : [large] })).toBeUndefined();
-  expect(sensitivityPage(found(0.01))).not.toContain("are known only to");
+  expect(unresolvedText({ ...sweepWith(), rows: large === undefined ? [] : [large] })).toBeUndefined();
+  expect(sensitivityPage(sweepWith(0.01))).not.toContain("are known only to");
 });
 
 test("names the samples of the original's metric value", () => {
-  expect(sensitivityPage(found(0.01))).toContain("(75.9 % on the first 100 samples)");
+  expect(sensitivityPage(sweepWith(0.01))).toContain("(75.9 % on the first 100 samples)");
 });
 
 test("reports settings that remove the same channels, and counts layers that change together as several", () => {
-  const [row] = found(0.01).rows;
+  const [row] = sweepWith(0.01).rows;
   if (row === undefined) throw new Error("There is no row.");
   const lossy = { ...row, kind: "channels" as const, drop: { ...row.drop, value: 0.2, low: 0.1, high: 0.3 } };
   const rows = [0.2, 0.4].map((setting) => ({ ...lossy, setting, layers: ["conv1", "conv2", "conv3"] }));
-  const same = { ...found(), rows };
-  expect(equalSettingsText(sweptBy(same, "channels"))).toMatch(/^1 row has equal drops/);
-  expect(equalSettingsText(sweptBy({ ...same, rows: rows.slice(1) }, "channels"))).toBeUndefined();
+  const same = { ...sweepWith(), rows };
+  expect(equalSettingsText(selectKind(same, "channels"))).toMatch(/^1 row has equal drops/);
+  expect(equalSettingsText(selectKind({ ...same, rows: rows.slice(1) }, "channels"))).toBeUndefined();
   expect(headline(same)).toBe("conv1 and 2 more are the most sensitive layers");
 });

@@ -9,8 +9,8 @@ import {
   type SensitivityKind,
   type SensitivityRow,
   type SweptLayers,
+  selectKind,
   sensitivityKinds,
-  sweptBy,
   unresolvedText,
 } from "../../search/sensitivity/sensitivity-record.ts";
 import { type Content, html, type Markup, page } from "./markup.ts";
@@ -67,7 +67,7 @@ const namedLayers = 6;
 const nameLength = 26;
 
 function kindSection(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
-  const { settings, layers } = sweptBy(sensitivity, kind);
+  const { settings, layers } = selectKind(sensitivity, kind);
   const { unit, name: metric } = sensitivity.metric;
   const { title, text } = kindWords[kind];
   const cell = (row: SensitivityRow | undefined): Markup => {
@@ -86,7 +86,7 @@ ${wideTable(heads, layers.map(row))}
 }
 
 function drawSweep(sensitivity: Sensitivity, kind: SensitivityKind): Markup {
-  const { settings, layers } = sweptBy(sensitivity, kind);
+  const { settings, layers } = selectKind(sensitivity, kind);
   const { unit, name: metric } = sensitivity.metric;
   const { title, text } = kindWords[kind];
   const { width, height, left, right, top, bottom } = frame;

@@ -29,13 +29,13 @@ test("nothing is said where the gain is fair, the operations are nearly as many,
 });
 
 test("a speed beside the model that came in is a row, beside another file a line; one that was not measured says why and how", () => {
-  const found: Speed = { factor: 0.6914, before: 1.21, milliseconds: 1.75 };
-  expect(timeRow("a.onnx", { against: "a.onnx", found })).toEqual([
+  const speed: Speed = { factor: 0.6914, before: 1.21, milliseconds: 1.75 };
+  expect(timeRow("a.onnx", { against: "a.onnx", found: speed })).toEqual([
     ["time, 1 thread", "1.21 ms", "1.75 ms", "about 0.69 × as fast"],
   ]);
-  expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", found })).toEqual([]);
-  expect(timeRow("a.onnx", { against: "t.onnx", found })).toEqual([]);
-  expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", found })).toEqual([
+  expect(speedLines("a.onnx", "b.onnx", { against: "a.onnx", found: speed })).toEqual([]);
+  expect(timeRow("a.onnx", { against: "t.onnx", found: speed })).toEqual([]);
+  expect(speedLines("a.onnx", "b.onnx", { against: "t.onnx", found: speed })).toEqual([
     "speed: about 0.69 × as fast as t.onnx on one thread",
   ]);
   const slow = { against: "a b.onnx", found: { unmeasured: "a run takes 1.2 s" } };

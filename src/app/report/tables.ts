@@ -40,7 +40,7 @@ export function numberCell(text: Content, note?: Content): Markup {
   return html`<td class="n">${text ?? "–"}${note !== undefined && html`<small>${note}</small>`}</td>`;
 }
 
-/** Title of a column of changes: "change, points". */
+/** Returns the title of a column of changes: "change, points". */
 export const changeTitle = (unit: Run["metric"]["unit"]): string =>
   ["change", unitOfChange(unit)].filter((text) => text !== "").join(", ");
 

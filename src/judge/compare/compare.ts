@@ -120,13 +120,13 @@ export interface Verdict {
 }
 
 /** A point of a share or of a metric with best value 1; 0.01 nats; 1 % of an error or perplexity. */
-const usualShare = 0.01;
-const usualDecibels = 0.1;
+const defaultShare = 0.01;
+const defaultDecibels = 0.1;
 
 /** Returns the default maximum drop: 0.01 if the best value is 1, 0.01 nats, 0.1 dB, and 1 % of an unbounded error or perplexity. */
 export function usualDrop({ unit, better }: Pick<Metric, "unit" | "better">, original: number): number {
-  if (unit === "dB") return usualDecibels;
-  return unit === "" && better === "lower" ? usualShare * Math.abs(original) : usualShare;
+  if (unit === "dB") return defaultDecibels;
+  return unit === "" && better === "lower" ? defaultShare * Math.abs(original) : defaultShare;
 }
 
 /**
@@ -163,7 +163,7 @@ export function isWithin({ value }: Pick<Estimate, "value">, { maxDrop }: Goal):
   return value <= maxDrop + 1e-12;
 }
 
-/** Identical outputs have an infinite signal to noise, which is not a fault. */
+/** Returns whether the metric is not finite. Identical outputs have an infinite signal to noise, which is not a fault. */
 export function isBroken({ original, candidate }: Comparison): boolean {
   return !Number.isFinite(candidate.value) && candidate.value !== original.value;
 }

@@ -21,7 +21,7 @@ import { type Pair, type PairedRuns, pairedRuns } from "../../runtime/run/paired
 import { areConstant } from "./output-comparison.ts";
 import { type Saturating, withSaturating } from "./saturation.ts";
 
-/** Tolerance for another order of summation: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
+/** Returns the tolerance for another order of summation: at least eight unit roundoffs of the shortest float type, relative to the largest value. */
 export function toleranceOf(model: Model): number {
   const types = new Set<string | undefined>();
   for (const { type } of allValues(model.graph)) types.add(type?.type);
@@ -145,7 +145,7 @@ interface OutputDifference {
   readonly rounding: number;
 }
 
-/** With quantization, equal-shaped integers are not compared: one step of a quantized value is rounding, another argmax is not. */
+/** Compares outputs. With quantization, integers of equal shape are not compared: one step of a quantized value is rounding, another argmax is not. */
 function compareRounded(
   { outputs, before }: Saturating,
   { expected, got }: Pair,

@@ -97,7 +97,7 @@ function addMaxima(model: Model, names: ReadonlySet<string>): ReadonlyMap<string
   return new Map(addToGraph(model.graph).map(([{ name }, producer]) => [name, producer]));
 }
 
-/** Stored values that represent infinity are clamped as in the result: a mask of −1e9 is not an overflow. */
+/** Clamps stored values that represent infinity, as in the result: a mask of −1e9 is not an overflow. */
 async function clampConstants({ graph }: Model): Promise<void> {
   const clamped = async (tensor: Tensor | undefined): Promise<Dense | undefined> => {
     if (tensor?.type !== "float32" || tensor.bytes > maxMaskBytes) return undefined;

@@ -115,7 +115,7 @@ async function checkTarget(
   return { right: false, found: lost, likeness, ...(layer === undefined ? {} : { layer }) };
 }
 
-/** Signal to noise in decibels; for outputs that the inputs do not move, relative to their power. */
+/** Returns the signal to noise in decibels; for outputs that the inputs do not move, relative to their power. */
 function levelOf(likeness: Likeness | string): number {
   if (typeof likeness === "string") return Number.NaN;
   return likeness.unmoved === undefined ? likeness.signalToNoise : -20 * Math.log10(likeness.relativeError);

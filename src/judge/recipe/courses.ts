@@ -33,12 +33,12 @@ export interface Round {
 export type Path = readonly (string | number)[];
 
 export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
-  const found: { path: Path; given: unknown }[] = [];
-  replaced(pass, options, [], (given, path) => found.push({ path, given }));
-  return found;
+  const schedules: { path: Path; given: unknown }[] = [];
+  replaced(pass, options, [], (given, path) => schedules.push({ path, given }));
+  return schedules;
 }
 
-/** Integer options are rounded. @param options whose schedules fit `courseSchema`. */
+/** Returns the options of a round; integer options are rounded. @param options whose schedules fit `courseSchema`. */
 export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
   return replaced(pass, options, [], (given, path) => {
     const value = valueIn(number, of, given as OptionSchedule);
@@ -70,15 +70,15 @@ function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown
   if (!isObject(value)) return value;
   if (isCourse(pass, value, path)) return by(value, path);
   return Object.fromEntries(
-    Object.entries(value).map(([name, one]) => [name, replaced(pass, one, [...path, name], by)]),
+    Object.entries(value).map(([name, inner]) => [name, replaced(pass, inner, [...path, name], by)]),
   );
 }
 
-/** Object-valued options of the pass may use the same key names. */
+/** Returns whether an object is a schedule: options of the pass may be objects with the same key names. */
 function isCourse(pass: AnyPass, value: object, path: Path): boolean {
   if (path.length === 0 || numbersAt(pass.options, path) === undefined) return false;
-  const own = namesAt(pass.options, path);
-  return Object.keys(courseOptions).some((name) => name in value && !own.includes(name));
+  const names = namesAt(pass.options, path);
+  return Object.keys(courseOptions).some((name) => name in value && !names.includes(name));
 }
 
 /** A value that changes from round to round. */
@@ -100,7 +100,7 @@ export function valueIn(round: number, rounds: number, { from, to, curve = "line
   });
 }
 
-/** A module counts as linear until it is opened. */
+/** Returns the curve of a name; a module counts as linear until it is opened. */
 const named = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
 
 function shareAt(t: number, curve: (t: number) => number): number {

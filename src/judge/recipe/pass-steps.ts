@@ -25,8 +25,12 @@ export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readon
   const names = [...stepNames(recipe)];
   return recipe.steps.flatMap((one): readonly PassStep[] => {
     const steps = isRepeat(one) ? one.steps : [one];
-    const own = names.splice(0, steps.length);
-    const written = steps.map((step, place) => ({ ...step, pass: passOf(step, passes), name: own[place] ?? step.id }));
+    const ownNames = names.splice(0, steps.length);
+    const written = steps.map((step, place) => ({
+      ...step,
+      pass: passOf(step, passes),
+      name: ownNames[place] ?? step.id,
+    }));
     if (!isRepeat(one)) return written.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
     return Array.from({ length: one.repeat }, (_, before) => ({ number: before + 1, of: one.repeat })).flatMap(
       (round) =>
@@ -67,7 +71,7 @@ function passOf({ id }: RecipeStep, passes: readonly AnyPass[] = []): AnyPass {
   return pass;
 }
 
-/** Maximum number of samples that a step calibrates on; 0 without calibration. */
+/** Returns the maximum number of samples that a step calibrates on; 0 without calibration. */
 export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = []): number {
   return mostSamples(recipe, passes, (pass, options) => partFor(pass, options) === "calibrate");
 }
@@ -76,7 +80,7 @@ export function calibrationSamples(recipe: Recipe, passes: readonly AnyPass[] = 
 export const learnsAnswers = ({ data, learnsAnswers }: AnyPass): boolean =>
   learnsAnswers === true || typeof data === "object";
 
-/** Maximum number of training samples for steps that learn another model's outputs; Infinity for all. */
+/** Returns the maximum number of training samples for steps that learn another model's outputs; Infinity for all. */
 export function samplesToLearnFrom(recipe: Recipe, passes: readonly AnyPass[] = []): number {
   return mostSamples(recipe, passes, (pass, options) => learnsAnswers(pass) && partFor(pass, options) === "train");
 }
@@ -86,7 +90,7 @@ function mostSamples(
   passes: readonly AnyPass[],
   wants: (pass: AnyPass, options: OptionValues) => boolean,
 ): number {
-  const wanted = stepsOf(recipe, passes).map(({ pass, options }) => {
+  const counts = stepsOf(recipe, passes).map(({ pass, options }) => {
     const complete = completeOptions(pass, options);
     if (!wants(pass, complete)) return 0;
     const isTraining = partFor(pass, complete) === "train";
@@ -94,7 +98,7 @@ function mostSamples(
     if (typeof complete.samples === "number" && !(isTraining && typeof pass.data === "object")) return complete.samples;
     return isTraining ? Number.POSITIVE_INFINITY : 0;
   });
-  return Math.max(0, ...wanted);
+  return Math.max(0, ...counts);
 }
 
 /** Numbers ids that occur several times: "prune 1", "train", "prune 2". */

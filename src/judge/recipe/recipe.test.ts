@@ -30,7 +30,7 @@ const repeated = (step: string) => `steps:
       - ${step}
 `;
 
-const whole = `version: 1
+const recipeYaml = `version: 1
 steps:
   - prune: { structured: true, amount: 0.3 }
   - train: { epochs: 2 }            # fine-tune
@@ -58,14 +58,14 @@ test.each([
 
 describe("a recipe", () => {
   test("is a list of steps in order, options as given", () => {
-    const recipe = parseRecipe(whole);
+    const recipe = parseRecipe(recipeYaml);
     expect(recipe.version).toBe(1);
     expect(stepsOf(recipe).map(({ id }) => id)).toEqual(["prune", "train", "distill", "factorize", "quantize"]);
     expect(recipe.steps[0]).toEqual({ id: "prune", options: { structured: true, amount: 0.3 } });
   });
 
   test("reads the same from YAML, JSON, an object, and its own text", () => {
-    const recipe = parseRecipe(whole);
+    const recipe = parseRecipe(recipeYaml);
     const data = { version: 1, steps: stepsOf(recipe).map(({ id, options }) => ({ [id]: options })) };
     expect(parseRecipe(JSON.stringify(data))).toEqual(recipe);
     expect(recipeFrom(data)).toEqual(recipe);
@@ -155,7 +155,7 @@ steps:
   });
 
   test("has curves for numbers inside options, too, and leaves alone what a pass itself takes by these names", () => {
-    const own = definePass({
+    const customPass = definePass({
       id: "own",
       summary: "takes a range",
       options: v.object({ range: v.object({ from: v.number(), to: v.number() }), list: v.array(v.number()) }),
@@ -165,8 +165,8 @@ steps:
       { prune: { amount: 0.1, overrides: { from: { amount: { from: 0, to: 0.5 } } } } },
       { own: { range: { from: 1, to: 3 }, list: [1, { from: 0, to: 8, curve: "linear" }] } },
     ];
-    const recipe = recipeFrom({ steps: [{ repeat: 2, steps: repeated }] }, "recipe", [own]);
-    expect(stepsOf(recipe, [own]).map(({ options }) => options)).toEqual([
+    const recipe = recipeFrom({ steps: [{ repeat: 2, steps: repeated }] }, "recipe", [customPass]);
+    expect(stepsOf(recipe, [customPass]).map(({ options }) => options)).toEqual([
       { amount: 0.1, overrides: { from: { amount: 0.25 } } },
       { range: { from: 1, to: 3 }, list: [1, 4] },
       { amount: 0.1, overrides: { from: { amount: 0.5 } } },

@@ -99,8 +99,8 @@ export function recipeText(recipe: Recipe): string {
   const written = (key: unknown, value: unknown): unknown => {
     const isOfClass = typeof value === "object" && value !== null && !Array.isArray(value) && !isObject(value);
     if (typeof value !== "function" && !isOfClass) return value;
-    const what = isOfClass ? "an object" : "a function";
-    throw new PithError("E_OPTION", `"${String(key)}" is ${what}, which a recipe in text cannot have.`);
+    const kind = isOfClass ? "an object" : "a function";
+    throw new PithError("E_OPTION", `"${String(key)}" is ${kind}, which a recipe in text cannot have.`);
   };
   const { version, samples } = recipe;
   return stringify({ version, ...(samples && { samples }), steps }, written, { lineWidth: 120 });
@@ -163,7 +163,7 @@ function stepCount(entry: unknown): number {
 
 const repeatNames = ["repeat", "steps"];
 /** The output of each step of each round stays on disk until the run ends. */
-export const mostRounds = 1000;
+export const maxRounds = 1000;
 
 function checkRepeat(
   source: Source,
@@ -179,8 +179,8 @@ function checkRepeat(
     fail(source, [...path, key], "key", reason, inside);
   }
   const { repeat, steps: list } = given;
-  if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > mostRounds) {
-    const reason = `"repeat" is an integer number of rounds from 1 to ${integer(mostRounds)}, got ${kindOf(repeat)}`;
+  if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > maxRounds) {
+    const reason = `"repeat" is an integer number of rounds from 1 to ${integer(maxRounds)}, got ${kindOf(repeat)}`;
     fail(source, [...path, "repeat"], "value", reason);
   }
   if (!Array.isArray(list) || list.length === 0) {
@@ -220,20 +220,21 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
     const reason = `${form}; start a new step with "-" for "${second}", or indent it below "${id}"`;
     fail(source, [...path, second], "key", reason, didYouMean(second, ["judge"]));
   }
-  const given = withShares(step[id] ?? {});
-  if (!isObject(given)) fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(given)}`);
-  checkRounds(source, [...path, id], pass, given, place);
+  const stepOptions = withShares(step[id] ?? {});
+  if (!isObject(stepOptions))
+    fail(source, [...path, id], "value", `expected the options of ${id}, got ${kindOf(stepOptions)}`);
+  checkRounds(source, [...path, id], pass, stepOptions, place);
   const { judge } = step;
-  if (judge === undefined) return { id, options: given };
+  if (judge === undefined) return { id, options: stepOptions };
   const at = [...path, "judge"];
-  if (judge === "spare" && pass.milderForms !== undefined) return { id, options: given, judge };
+  if (judge === "spare" && pass.milderForms !== undefined) return { id, options: stepOptions, judge };
   if (judge === "spare")
     fail(source, at, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
   if (typeof judge !== "boolean") fail(source, at, "value", `expected true, false or spare, got ${kindOf(judge)}`);
   if (!judge && place.isLast) {
     fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");
   }
-  return { id, options: given, judge };
+  return { id, options: stepOptions, judge };
 }
 
 function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionValues, { rounds }: StepPlace): void {
@@ -245,8 +246,8 @@ function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionVal
   }
   const places = new Set(courses.map((course) => course.path.join()));
   for (let number = 1; number <= rounds; number++) {
-    const said = (at: Path): string => (places.has(at.join()) ? `in round ${number} of ${rounds}: ` : "");
-    checkOptions(source, path, pass, inRound(pass, given, { number, of: rounds }), said);
+    const roundPrefix = (at: Path): string => (places.has(at.join()) ? `in round ${number} of ${rounds}: ` : "");
+    checkOptions(source, path, pass, inRound(pass, given, { number, of: rounds }), roundPrefix);
   }
 }
 
@@ -257,8 +258,8 @@ function checkCourse(source: Source, path: Path, given: unknown, rounds: number 
   }
   const result = v.safeParse(courseSchema, given, inWords);
   if (!result.success) {
-    const found = misfitOf(courseSchema, result.issues, { owner: "a value that changes" });
-    fail(source, [...path, ...found.path], found.part, found.sentence, found.hint);
+    const misfit = misfitOf(courseSchema, result.issues, { owner: "a value that changes" });
+    fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
   }
   try {
     for (let number = 1; number <= rounds; number++) valueIn(number, rounds, result.output);
@@ -300,8 +301,8 @@ function checkOptions(
   }
   const result = v.safeParse(options, { ...given, ...standIns(pass) }, inWords);
   if (result.success) return;
-  const found = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
-  fail(source, [...path, ...found.path], found.part, `${when(found.path)}${found.sentence}`, found.hint);
+  const misfit = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
+  fail(source, [...path, ...misfit.path], misfit.part, `${when(misfit.path)}${misfit.sentence}`, misfit.hint);
 }
 
 function fail(source: Source, path: Path, part: "key" | "value", sentence: string, hint?: string): never {

@@ -17,11 +17,11 @@ export interface Others {
 }
 
 /** Fewer samples show too little of the width of the interval. */
-export const fewestToDecide = 30;
+export const minToDecide = 30;
 const enoughToDecide = 100;
 
 /**
- * "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"; "about 1,500 samples, more than the 1,000 there are, narrow the interval
+ * Returns advice such as "--samples left out 700 of the 1,000 there are: --samples 1000 uses all"; "about 1,500 samples, more than the 1,000 there are, narrow the interval
  * to ±1.0 points". The number includes validation and search samples. It follows from the width of the interval: how many samples decide depends on
  * the true loss, which is unknown.
  */
@@ -38,7 +38,7 @@ export function moreSamples(
   const enough = used * widthRatio ** 2;
   // The halves of a search differ by one sample, unless the search half is at its limit.
   const needed = roundUp(enough + (searched < used - 1 ? searched : enough));
-  if (count < fewestToDecide) {
+  if (count < minToDecide) {
     const number = Math.max(enoughToDecide, Number.isFinite(needed) ? needed : 0);
     const advice = number <= (available ?? 0) ? `pass --samples ${number}` : `provide ${integer(number)} or more`;
     return `${counted(count, "sample")} ${count === 1 ? "is" : "are"} too few to decide; ${advice}`;

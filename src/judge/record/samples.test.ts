@@ -20,8 +20,8 @@ const image = (data: Uint8Array, dims: readonly number[]): Batch => ({ image: { 
 describe("an image", () => {
   test("of stored planes has each pixel's three numbers together", () => {
     const data = noise(3 * 10 * 9);
-    const found = pixels(viewOf(undefined, image(data, [1, 3, 10, 9])));
-    expect(found).toEqual({
+    const actual = pixels(viewOf(undefined, image(data, [1, 3, 10, 9])));
+    expect(actual).toEqual({
       channels: 3,
       data: Array.from({ length: 3 * 90 }, (_, index) => data[(index % 3) * 90 + Math.floor(index / 3)]),
     });
@@ -81,8 +81,8 @@ describe("samples by their places", () => {
         }
       },
     };
-    const [found, beyond] = await viewsOf([17, 99], stream, undefined);
-    expect([found?.kind, beyond]).toEqual(["numbers", undefined]);
+    const [actual, beyond] = await viewsOf([17, 99], stream, undefined);
+    expect([actual?.kind, beyond]).toEqual(["numbers", undefined]);
     read = 0;
     await viewsOf([5], stream, undefined);
     expect(read).toBeLessThanOrEqual(16);

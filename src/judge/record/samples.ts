@@ -8,11 +8,11 @@ import { findImages } from "../../data/images/preprocess.ts";
 import type { Dataset } from "../../data/index.ts";
 import type { SampleView } from "./data.ts";
 
-const mostPixels = 96;
-const fewestPixels = 8;
-const mostNumbers = 12;
-const mostInputs = 4;
-const mostCharacters = 280;
+const maxPixels = 96;
+const minPixels = 8;
+const maxNumbers = 12;
+const maxInputs = 4;
+const maxCharacters = 280;
 
 /** @returns undefined for samples that are not accessible. @param ready model inputs. @param stored the same before preprocessing. */
 export async function viewsOf(
@@ -32,17 +32,17 @@ export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | u
   const text = Object.values({ ...ready, ...stored }).find((dense) => dense.type === "string");
   if (text?.type === "string") {
     const [words = ""] = text.data;
-    return { kind: "text", text: words.length > mostCharacters ? `${words.slice(0, mostCharacters)}…` : words };
+    return { kind: "text", text: words.length > maxCharacters ? `${words.slice(0, maxCharacters)}…` : words };
   }
   if (ready === undefined) return undefined;
   const inputs = Object.entries(ready)
     .filter(([name, { type }]) => name !== "label" && type !== "string")
-    .slice(0, mostInputs)
+    .slice(0, maxInputs)
     .map(([name, dense]) => {
       const all = toNumbers(dense);
       return {
         name,
-        numbers: all.slice(0, mostNumbers).map((value) => Number(value.toPrecision(4))),
+        numbers: all.slice(0, maxNumbers).map((value) => Number(value.toPrecision(4))),
         count: all.length,
       };
     });
@@ -55,23 +55,23 @@ async function samplesAt(dataset: Dataset, positions: readonly number[]): Promis
     const batch = await dataset.gather(Uint32Array.from(positions));
     return positions.map((_, place) => sliceBatch(batch, place, place + 1));
   }
-  const found = new Map<number, Batch>();
+  const samples = new Map<number, Batch>();
   const last = Math.max(...positions);
   let start = 0;
   for await (const batch of dataset.batches({ size: 16 })) {
     const size = samplesIn(batch);
     for (const at of positions)
-      if (at >= start && at < start + size) found.set(at, sliceBatch(batch, at - start, at - start + 1));
+      if (at >= start && at < start + size) samples.set(at, sliceBatch(batch, at - start, at - start + 1));
     start += size;
     if (start > last || size === 0) break;
   }
-  return positions.map((at) => found.get(at));
+  return positions.map((at) => samples.get(at));
 }
 
 function storedImage(batch: Batch): SampleView | undefined {
   const images = findImages(batch);
   const dense = images === undefined ? undefined : batch[images.name];
-  if (images === undefined || dense?.type !== "uint8" || images.height < fewestPixels) return undefined;
+  if (images === undefined || dense?.type !== "uint8" || images.height < minPixels) return undefined;
   return image(dense.data, images);
 }
 
@@ -79,18 +79,18 @@ function image(
   values: Uint8Array,
   { layout, channels, height, width }: NonNullable<ReturnType<typeof findImages>>,
 ): SampleView {
-  const step = Math.ceil(Math.max(height, width) / mostPixels);
+  const step = Math.ceil(Math.max(height, width) / maxPixels);
   const [rows, columns] = [Math.floor(height / step), Math.floor(width / step)];
   const [pixel, channel] = layout === "NCHW" ? [1, height * width] : [channels, 1];
   const data = new Uint8Array(rows * columns * channels);
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
-      for (let one = 0; one < channels; one++) {
+      for (let channelIndex = 0; channelIndex < channels; channelIndex++) {
         let sum = 0;
         for (let y = row * step; y < (row + 1) * step; y++)
           for (let x = column * step; x < (column + 1) * step; x++)
-            sum += values[(y * width + x) * pixel + one * channel] ?? 0;
-        data[(row * columns + column) * channels + one] = Math.round(sum / step ** 2);
+            sum += values[(y * width + x) * pixel + channelIndex * channel] ?? 0;
+        data[(row * columns + column) * channels + channelIndex] = Math.round(sum / step ** 2);
       }
     }
   }

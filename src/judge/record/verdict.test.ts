@@ -36,78 +36,80 @@ const open: Verdict = {
 };
 
 describe("the sentence of a goal", () => {
-  const said = (verdict: Partial<Verdict>, validation?: number) =>
+  const phraseOf = (verdict: Partial<Verdict>, validation?: number) =>
     verdictSentence({ maxDrop: 0.01 }, { ...open, ...verdict }, "share", { validation });
   const loss = "Measured loss: 0.3 points (goal: 1.0), 95 % interval −0.4 … 1.1.";
   const byChance = `${loss} With 667 samples this could be chance`;
 
   const wide = { ...open.drop, low: -0.024, high: 0.037 };
-  const others = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
+  const adviceFor = (numbers: Parameters<typeof verdictSentence>[3], drop: Verdict["drop"] = wide) =>
     verdictSentence({ maxDrop: 0.01 }, { ...open, drop }, "share", numbers);
 
   test("says that the loss is close to the limit if half of the interval is narrower than the goal", () => {
-    expect(said({})).toBe(`${byChance}; the loss is close to the limit.`);
-    expect(others({ available: 667 }, open.drop)).toBe(`${byChance}; the loss is close to the limit.`);
-    expect(others({ available: 8000 }, open.drop)).toBe(
+    expect(phraseOf({})).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(adviceFor({ available: 667 }, open.drop)).toBe(`${byChance}; the loss is close to the limit.`);
+    expect(adviceFor({ available: 8000 }, open.drop)).toBe(
       `${byChance}; the loss is close to the limit; --samples left out 7,333 of the 8,000 there are: --samples 8000 uses all.`,
     );
   });
 
   test("says that fewer than 30 samples are too few, and how many to provide", () => {
     const few = (count: number) => ({ ...open.drop, count });
-    expect(others({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
-    expect(others({}, { ...wide, count: 20 })).toContain("20 samples are too few to decide; provide 190 or more.");
-    expect(said({ met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
-    expect(others({ available: 8000 }, few(5))).toContain("5 samples are too few to decide; pass --samples 100.");
+    expect(adviceFor({}, few(3))).toMatch(/1\.1\. 3 samples are too few to decide; provide 100 or more\.$/);
+    expect(adviceFor({}, { ...wide, count: 20 })).toContain("20 samples are too few to decide; provide 190 or more.");
+    expect(phraseOf({ met: false, drop: few(1) })).toContain("; 1 sample is too few to decide; provide 100");
+    expect(adviceFor({ available: 8000 }, few(5))).toContain("5 samples are too few to decide; pass --samples 100.");
   });
 
   test("says how many samples narrow the interval to the goal, whatever the loss is", () => {
     const narrow = "narrow the interval to ±1.0 points.";
     for (const value of [-0.004, 0.007, 0.0099])
-      expect(others({}, { ...wide, value })).toContain(
+      expect(adviceFor({}, { ...wide, value })).toContain(
         `With 667 samples this could be chance; about 6,300 samples, more than the 667 there are, ${narrow}`,
       );
-    expect(others({ validation: 333 })).toContain(`; about 9,400 samples, more than the 1,000 there are, ${narrow}`);
+    expect(adviceFor({ validation: 333 })).toContain(`; about 9,400 samples, more than the 1,000 there are, ${narrow}`);
     const run = { ...exampleRun, data: { ...exampleRun.data, validation: 500 } };
     expect(goalSentence(run)).toContain(`; about 2,200 samples, more than the 1,500 there are, ${narrow}`);
   });
 
   test("says that --samples left out samples, and which --samples uses all or enough of them", () => {
     const half = { ...wide, count: 150 };
-    expect(others({ available: 1000, searched: 150 }, half)).toMatch(
+    expect(adviceFor({ available: 1000, searched: 150 }, half)).toMatch(
       / With 150 samples this could be chance; --samples left out 700 of the 1,000 there are: --samples 1000 uses all\.$/,
     );
-    expect(others({ available: 50_000, searched: 150 }, half)).toMatch(
+    expect(adviceFor({ available: 50_000, searched: 150 }, half)).toMatch(
       /; --samples left out 49,700 of the 50,000 there are: --samples 2800 narrows the interval to ±1\.0 points\.$/,
     );
-    expect(others({ available: 300, searched: 150 }, half)).toContain(
+    expect(adviceFor({ available: 300, searched: 150 }, half)).toContain(
       "about 2,800 samples, more than the 300 there are",
     );
   });
 
   test("says what was shown, what only seems so, and what --strict does not accept", () => {
-    expect(said({ verdict: "kept" })).toBe(`${loss} The goal is met.`);
-    expect(said({ verdict: "lost", met: false })).toBe(`${loss} The goal is missed.`);
-    expect(said({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toContain("99.7 % interval");
-    expect(said({ met: false, drop: wide })).toContain(
+    expect(phraseOf({ verdict: "kept" })).toBe(`${loss} The goal is met.`);
+    expect(phraseOf({ verdict: "lost", met: false })).toBe(`${loss} The goal is missed.`);
+    expect(phraseOf({ verdict: "kept", drop: { ...open.drop, confidence: 0.9973 } })).toContain("99.7 % interval");
+    expect(phraseOf({ met: false, drop: wide })).toContain(
       "--strict requires the whole interval to meet the goal; about 6,300",
     );
     const beyond = { drop: { value: 0.02, low: -0.004, high: 0.03, count: 667, confidence: 0.95 } };
-    expect(said(beyond)).toBe(
+    expect(phraseOf(beyond)).toBe(
       "Measured loss: 2.0 points (goal: 1.0), 95 % interval −0.4 … 3.0. With 667 samples this could be chance; about 2,000 samples, more than the 667 there are, narrow the interval to ±1.0 points.",
     );
-    expect(said({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(/ 0\.1 … 3\.0\. The goal is missed\.$/);
+    expect(phraseOf({ met: false, drop: { ...beyond.drop, low: 0.001 } })).toMatch(
+      / 0\.1 … 3\.0\. The goal is missed\.$/,
+    );
     const [low, high] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
-    expect(said({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
+    expect(phraseOf({ drop: { ...open.drop, value: -0.004, low, high } })).toBe(
       "Measured loss: −0.4 points, a gain (goal: 1.0), too few samples for an interval. With 667 samples this could be chance.",
     );
   });
 
   test("counts the samples that a search compares its candidates on: half of all, up to a limit", () => {
     const drop = { ...wide, count: 500 };
-    expect(others({ searched: 500 }, drop)).toContain("about 9,400 samples, more than the 1,000 there are,");
-    expect(others({ searched: 499 }, drop)).toContain("about 9,400 samples");
-    expect(others({ searched: 300 }, drop)).toContain("about 5,000 samples, more than the 800 there are,");
+    expect(adviceFor({ searched: 500 }, drop)).toContain("about 9,400 samples, more than the 1,000 there are,");
+    expect(adviceFor({ searched: 499 }, drop)).toContain("about 9,400 samples");
+    expect(adviceFor({ searched: 300 }, drop)).toContain("about 5,000 samples, more than the 800 there are,");
     const search = { samples: exampleRun.original.estimate.count, apart: true, points: [] };
     expect(goalSentence({ ...exampleRun, search })).toContain("about 2,900 samples");
     expect(goalSentence(exampleRun)).toContain("about 1,500 samples");
@@ -137,7 +139,7 @@ describe("the sentence of a goal", () => {
 });
 
 test("a file of the same size is about as large, and smaller compressed where it is", () => {
-  const of = (bytes: number, brotli: number | undefined): string => {
+  const sizePhrase = (bytes: number, brotli: number | undefined): string => {
     const variants = exampleRun.variants.map((one) => ({
       ...one,
       result: one.result && { ...one.result, bytes, brotli },
@@ -145,20 +147,22 @@ test("a file of the same size is about as large, and smaller compressed where it
     const original = { ...exampleRun.original, bytes: 1_094_554, brotli: 1_012_854 };
     return gainSentence({ ...exampleRun, original, variants, latency: undefined });
   };
-  expect(of(1_096_000, 143_700)).toBe("About as large (1.10 MB); 7.05 × smaller compressed.");
-  expect(of(1_094_554, 1_012_000)).toBe("About as large (1.09 MB).");
-  expect(of(1_094_554, undefined)).toBe("About as large (1.09 MB).");
-  expect(of(547_277, 900_000)).toBe("2.00 × smaller.");
-  expect(of(2_189_108, 900_000)).toBe("2.00 × larger.");
+  expect(sizePhrase(1_096_000, 143_700)).toBe("About as large (1.10 MB); 7.05 × smaller compressed.");
+  expect(sizePhrase(1_094_554, 1_012_000)).toBe("About as large (1.09 MB).");
+  expect(sizePhrase(1_094_554, undefined)).toBe("About as large (1.09 MB).");
+  expect(sizePhrase(547_277, 900_000)).toBe("2.00 × smaller.");
+  expect(sizePhrase(2_189_108, 900_000)).toBe("2.00 × larger.");
 });
 
 test("the exporter's metadata that is not counted is named after the gain", () => {
-  const of = (metadata?: number): string =>
+  const metadataPhrase = (metadata?: number): string =>
     gainSentence({ ...exampleRun, original: { ...exampleRun.original, metadata }, latency: undefined });
   const { bytes } = exampleRun.original;
-  expect(of(2 * bytes)).toMatch(/^7\.86 × smaller\. Not counted: .* MB of the exporter's metadata in the original\.$/);
-  expect(of(0.004 * bytes)).toBe("7.86 × smaller.");
-  expect(of()).toBe("7.86 × smaller.");
+  expect(metadataPhrase(2 * bytes)).toMatch(
+    /^7\.86 × smaller\. Not counted: .* MB of the exporter's metadata in the original\.$/,
+  );
+  expect(metadataPhrase(0.004 * bytes)).toBe("7.86 × smaller.");
+  expect(metadataPhrase()).toBe("7.86 × smaller.");
 });
 
 test("speeds of a machine that was too busy are claimed nowhere", () => {
@@ -301,7 +305,7 @@ describe("a candidate that missed the goal on the samples of the search", () => 
 });
 
 test("of a result that answers all samples as the original, how much disagreement they leave possible is said", () => {
-  const saidOf = (count: number, other: number) => {
+  const sentenceFor = (count: number, other: number) => {
     const same = new Float64Array(count).fill(1);
     const comparison = compareRows(
       agreement(),
@@ -311,44 +315,44 @@ test("of a result that answers all samples as the original, how much disagreemen
     const variants = exampleRun.variants.map((one) => ({ ...one, comparison }));
     return accuracySentence({ ...exampleRun, variants, goal: undefined });
   };
-  expect(saidOf(20, 0)).toBe("The result agrees with the original on all 20 samples (95 %: at least 83.9 %).");
-  expect(saidOf(1000, 20)).toMatch(
+  expect(sentenceFor(20, 0)).toBe("The result agrees with the original on all 20 samples (95 %: at least 83.9 %).");
+  expect(sentenceFor(1000, 20)).toMatch(
     /^Agreement went from 100\.0 % to 98\.0 %: −2\.0 points \(95 % interval −3\.\d … −1\.\d, /,
   );
 });
 
 test("of an original that is held against itself, no slight difference is called more than chance explains", () => {
   const rows = (drop: number) => Float64Array.from({ length: 50 }, (_, at) => 1 - drop * (1 + (at % 3) / 10));
-  const said = (drop: number) => {
+  const warningFor = (drop: number) => {
     const comparison = compareRows(cosine(), rows(0), rows(drop));
     const goal = { maxDrop: 0.1 };
     return lossWarning(comparison, judge(comparison, goal), goal);
   };
-  expect(said(0.001)).toBeUndefined();
-  expect(said(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), more than chance explains$/);
+  expect(warningFor(0.001)).toBeUndefined();
+  expect(warningFor(0.05)).toMatch(/^cosine is worse \(−0\.05\d+\), more than chance explains$/);
 });
 
 test("where samples were few, the figure says how near the outputs are", () => {
-  const said = (likeness: Likeness | string | undefined) => {
+  const sentenceWith = (likeness: Likeness | string | undefined) => {
     const variants = exampleRun.variants.map((variant) => ({
       ...variant,
       ...(likeness === undefined ? {} : { likeness }),
     }));
     return accuracySentence({ ...exampleRun, variants });
   };
-  const figure = said(undefined);
-  expect(said({ samples: 12, signalToNoise: 40, relativeError: 0.1, lost: undefined, ofData: true })).toBe(
+  const figure = sentenceWith(undefined);
+  expect(sentenceWith({ samples: 12, signalToNoise: 40, relativeError: 0.1, lost: undefined, ofData: true })).toBe(
     `${figure} There are few samples; their outputs match the original's: signal to noise 40.00 dB.`,
   );
-  expect(said({ samples: 12, signalToNoise: Number.POSITIVE_INFINITY, relativeError: 0, lost: undefined })).toBe(
-    `${figure} There are few samples; their outputs are equal.`,
-  );
-  expect(said("its output is text")).toBe(
+  expect(
+    sentenceWith({ samples: 12, signalToNoise: Number.POSITIVE_INFINITY, relativeError: 0, lost: undefined }),
+  ).toBe(`${figure} There are few samples; their outputs are equal.`);
+  expect(sentenceWith("its output is text")).toBe(
     `${figure} There are few samples, and their outputs were not compared: its output is text.`,
   );
-  expect(said({ samples: 12, signalToNoise: -1, relativeError: 0.1, lost: "on the samples all is lost" })).toContain(
-    "There are few samples, and on the samples",
-  );
+  expect(
+    sentenceWith({ samples: 12, signalToNoise: -1, relativeError: 0.1, lost: "on the samples all is lost" }),
+  ).toContain("There are few samples, and on the samples");
   const [first, ...rest] = exampleRun.variants;
   if (first?.verdict === undefined) throw new Error("The example has no verdict.");
   const drop = { ...first.verdict.drop, low: 0.128 };
@@ -361,10 +365,10 @@ test("where samples were few, the figure says how near the outputs are", () => {
 });
 
 test("how far apart numbers are is told in decibels, of classes how many are the same", () => {
-  const found = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
-  expect(apartText(found)).toBe("signal to noise 3.200 dB");
-  expect(apartText({ ...found, unmoved: "equal" })).toBe("50.0 % apart");
-  expect(apartText({ ...found, same: 0.992 })).toBe("99.2 % of its elements equal");
+  const likeness = { samples: 32, signalToNoise: 3.2, relativeError: 0.5, lost: undefined };
+  expect(apartText(likeness)).toBe("signal to noise 3.200 dB");
+  expect(apartText({ ...likeness, unmoved: "equal" })).toBe("50.0 % apart");
+  expect(apartText({ ...likeness, same: 0.992 })).toBe("99.2 % of its elements equal");
 });
 
 test("weights of fewer bits than files hold them in are said to be so, above all else in the report", () => {

@@ -20,7 +20,7 @@ import { type Comparison, type Goal, isBroken, isWithin, judge, usualDrop, type 
 import type { Likeness } from "../compare/compare-function.ts";
 import type { OnTarget } from "../compare/target-check.ts";
 import type { Measured, Run, Timing, Variant } from "./data.ts";
-import { fewestToDecide, moreSamples, type Others } from "./more-samples.ts";
+import { minToDecide, moreSamples, type Others } from "./more-samples.ts";
 
 export interface Outcome {
   readonly word: "kept" | "lost" | "identical" | "needs more samples" | "measured" | "original at chance" | "refused";
@@ -48,12 +48,12 @@ export function comparesWithOriginal({ variants }: Pick<Run, "variants">): boole
   return variants.some(({ comparison }) => comparison?.truth === "original");
 }
 
-/** Undefined if nothing was timed, or the machine was too busy. */
+/** Returns undefined if nothing was timed, or the machine was too busy. */
 export function timesOf({ latency }: Pick<Run, "latency">): Timing | undefined {
   return latency?.unsteady === true ? undefined : latency;
 }
 
-export function speedOf(run: Pick<Run, "latency">, variant: number | undefined): Spread | undefined {
+export function speedupOf(run: Pick<Run, "latency">, variant: number | undefined): Spread | undefined {
   return variant === undefined ? undefined : timesOf(run)?.models[variant + 1]?.speedup;
 }
 
@@ -78,12 +78,15 @@ export function downloadSentence(run: Run): string | undefined {
 }
 
 /** "229 kB of the exporter's metadata"; undefined if it is a negligible share of the original. */
-export function metadataNote({ bytes: own, metadata = 0 }: Pick<Measured, "bytes" | "metadata">): string | undefined {
-  return metadata > 0.005 * own ? `${bytes(metadata)} of the exporter's metadata in the original` : undefined;
+export function metadataNote({
+  bytes: modelBytes,
+  metadata = 0,
+}: Pick<Measured, "bytes" | "metadata">): string | undefined {
+  return metadata > 0.005 * modelBytes ? `${bytes(metadata)} of the exporter's metadata in the original` : undefined;
 }
 
 function gainText(run: Run, size: string): string {
-  const speed = speedOf(run, run.chosen);
+  const speed = speedupOf(run, run.chosen);
   if (run.latency?.unsteady === true) {
     const work = workAt(run, run.chosen);
     return work === undefined
@@ -106,12 +109,12 @@ function sizeText(before: Measured, after: Measured): string {
   return Number.isNaN(compressed) || isEqual(compressed) ? size : `${size}; ${ratioText(compressed)} compressed`;
 }
 
-/** Processor time of a run relative to the original's. */
+/** Returns the processor time of a run relative to the original's. */
 export function workAt({ latency }: Pick<Run, "latency">, variant: number | undefined): number | undefined {
   return variant === undefined ? undefined : workOf(latency?.models ?? [], latency?.models[variant + 1]);
 }
 
-/** ✓: within the goal on all samples. ?: outside it by an uncertain estimate. ✗: rejected. Empty without a goal. */
+/** Returns ✓ if the drop is within the goal on all samples, ? if it is outside by an uncertain estimate, ✗ if rejected; "" without a goal. */
 export function markOf(variant: Variant, goal: Goal | undefined): "✓" | "?" | "✗" | "" {
   const { refused, verdict } = variant;
   if (refused !== undefined || verdict?.met === false) return "✗";
@@ -129,12 +132,12 @@ export function passedOver(variant: Variant, goal: Goal | undefined): string | u
       ? `not chosen: ${dropText(comparison, drop)} together with the samples of the search`
       : undefined;
   if (validation?.verdict === undefined || isWithin(validation.verdict.drop, goal)) return undefined;
-  const { unit, difference: found } = validation.comparison;
-  return `not chosen: ${difference(unit, found.value)} on the validation samples`;
+  const { unit, difference: moved } = validation.comparison;
+  return `not chosen: ${difference(unit, moved.value)} on the validation samples`;
 }
 
 /**
- * Drop of a candidate that missed the goal on the search samples: the larger one on the test samples or on all samples together. A candidate is
+ * Returns the drop of a candidate that missed the goal on the search samples: the larger one on the test samples or on all samples together. A candidate is
  * evaluated although it missed because that may be chance, but the best of several on the test samples may be chance, too. Undefined for others.
  */
 export function dropWithSearch({ searched, verdict }: Variant, goal: Goal | undefined): number | undefined {
@@ -178,9 +181,9 @@ export function accuracySentence(run: Run): string | undefined {
   if (comparison === undefined) return undefined;
   const isJudged = run.goal !== undefined && chosen?.verdict !== undefined;
   const moved = allAgree(comparison) ?? (isJudged ? fromTo(comparison) : movedText(comparison));
-  const others = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
+  const othersText = chosen?.others === undefined ? "" : ` ${othersSentence(chosen.others)}`;
   const isShown = (chosen?.verdict?.drop.low ?? 0) > 0;
-  return `${capitalize(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${others}`;
+  return `${capitalize(moved)}.${isShown ? "" : alikeSentence(chosen?.likeness)}${othersText}`;
 }
 
 /** `Of the 3 other outputs "boxes" differs most: signal to noise 31.2 dB on 32 samples.` */
@@ -224,13 +227,13 @@ export function timingText({ where, rounds, repeats, threads, inputs = {} }: Tim
   return `${place}${how}${on && `, on ${on}`}`;
 }
 
-const mostInputs = 4;
+const maxInputs = 4;
 
 /** "input_ids int64[1, 128], attention_mask int64[1, 128]" */
 export function inputsText(inputs: Readonly<Record<string, string>>): string {
   const all = Object.entries(inputs).map(([name, text]) => `${name} ${text}`);
-  const more = all.length > mostInputs ? [`${integer(all.length - mostInputs)} more`] : [];
-  return [...all.slice(0, mostInputs), ...more].join(", ");
+  const more = all.length > maxInputs ? [`${integer(all.length - maxInputs)} more`] : [];
+  return [...all.slice(0, maxInputs), ...more].join(", ");
 }
 
 function alikeSentence(likeness: Variant["likeness"]): string {
@@ -282,7 +285,7 @@ function verdictPhrase({ verdict, met, drop }: Verdict, goal: Goal, unit: Unit, 
   if (verdict === "kept") return "The goal is met";
   if (!met && (verdict === "lost" || !isWithin(drop, goal))) return "The goal is missed";
   const more = moreSamples(drop, goal, unit, others);
-  if (met && drop.count < fewestToDecide) return more;
+  if (met && drop.count < minToDecide) return more;
   const advice = more === "" ? "" : `; ${more}`;
   if (met) return `With ${counted(drop.count, "sample")} this could be chance${advice}`;
   return `--strict requires the whole interval to meet the goal${advice}`;
@@ -306,12 +309,12 @@ export function lossText(comparison: Comparison, verdict: Verdict, goal: Goal, o
 
 /** "accuracy is slightly worse (−0.1 points), more than chance explains": warns about a passing result; undefined without a possible loss. */
 export function lossWarning(
-  { metric, unit, better, truth, original, difference: found }: Comparison,
+  { metric, unit, better, truth, original, difference: moved }: Comparison,
   verdict: Verdict,
   goal: Goal,
 ): string | undefined {
   const { drop } = verdict;
-  const by = difference(unit, found.value);
+  const by = difference(unit, moved.value);
   if (!isWithin(drop, goal))
     return `${metric} is worse by the estimate (${by}; ${allowance(unit, goal.maxDrop)} allowed), which is not statistically significant`;
   if (!(drop.low > 0)) return undefined;
@@ -324,12 +327,12 @@ export function lossWarning(
 /** "accuracy of resnet20.onnx: 93.0 %; the result is 23.7 points below it (95 % interval −28.7 … −18.9, 300 samples)" */
 export function distanceText(
   model: string,
-  { metric, unit, original, candidate, difference: found }: Comparison,
+  { metric, unit, original, candidate, difference: moved }: Comparison,
 ): string {
-  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, found)) ?? [];
-  const apart = difference(unit, Math.abs(found.value)).replace("+", "");
+  const [, interval = ""] = /( \(.*)$/.exec(differenceWithInterval(unit, moved)) ?? [];
+  const distance = difference(unit, Math.abs(moved.value)).replace("+", "");
   const where =
-    candidate.value === original.value ? "equals it" : `is ${apart} ${found.value < 0 ? "below" : "above"} it`;
+    candidate.value === original.value ? "equals it" : `is ${distance} ${moved.value < 0 ? "below" : "above"} it`;
   return `${metric} of ${model}: ${figure(unit, original.value)}; the result ${where}${interval}`;
 }
 

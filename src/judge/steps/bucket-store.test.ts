@@ -30,11 +30,11 @@ function inMemory(): InMemory {
     },
     async read(name) {
       asked.push(`read ${name}`);
-      const found = objects.get(name);
+      const bytes = objects.get(name);
       return (
-        found &&
+        bytes &&
         (async function* () {
-          yield found;
+          yield bytes;
         })()
       );
     },
@@ -49,9 +49,9 @@ function inMemory(): InMemory {
 
 test("what one machine has kept and recorded another finds, and asks for it once", async () => {
   const bucket = inMemory();
-  const one = bucketStore(temporaryFolder(), bucket);
-  const digest = await one.keep(model());
-  await one.records.write({ step: 1 }, { output: digest, drop: Number.NaN });
+  const store = bucketStore(temporaryFolder(), bucket);
+  const digest = await store.keep(model());
+  await store.records.write({ step: 1 }, { output: digest, drop: Number.NaN });
   const other = bucketStore(temporaryFolder(), bucket);
   expect(await other.records.read({ step: 1 })).toEqual({ output: digest, drop: Number.NaN });
   expect(await other.has(digest)).toBe(true);

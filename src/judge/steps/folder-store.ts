@@ -29,21 +29,21 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
   const modelAt = (digest: string): string => at(`${digest}.onnx`);
   const recordAt = async (key: unknown): Promise<string> => at(`${await keyText(key)}.json`);
   const checkpointAt = async (key: unknown): Promise<string> => at(await keyText(key));
-  const whole = new Set<string>();
+  const complete = new Set<string>();
   const used = async (path: string): Promise<void> => {
     if (most !== undefined) await touchFile(path);
   };
   const trim = async (needed: readonly string[]): Promise<void> => {
     if (most === undefined) return;
     const removed = await trimFolder(folder, most, isStoreName, new Set(needed.map((digest) => `${digest}.onnx`)));
-    for (const name of removed) whole.delete(name.replace(/\.onnx$/, ""));
+    for (const name of removed) complete.delete(name.replace(/\.onnx$/, ""));
   };
   const has = async (digest: string): Promise<boolean> => {
     await used(modelAt(digest));
-    if (whole.has(digest)) return true;
+    if (complete.has(digest)) return true;
     if ((await fileKind(modelAt(digest))) !== "file") return false;
     const isWhole = (await digestOf(bytesOfFile(modelAt(digest)))) === digest;
-    if (isWhole) whole.add(digest);
+    if (isWhole) complete.add(digest);
     return isWhole;
   };
   const removeCheckpoint = async (checkpoint: string): Promise<void> => {
@@ -70,7 +70,7 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
         await used(unnamed);
         await renameFile(unnamed, modelAt(digest));
       }
-      whole.add(digest);
+      complete.add(digest);
       return digest;
     },
     open: (digest) => open(modelAt(digest)),
@@ -100,7 +100,7 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
   };
 }
 
-/** A damaged checkpoint does not count: training starts again. */
+/** Returns whether training can resume; after a damaged checkpoint it starts again. */
 async function isCheckpoint(path: string): Promise<boolean> {
   if ((await fileKind(path)) === undefined) return false;
   try {

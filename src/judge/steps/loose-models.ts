@@ -33,10 +33,10 @@ export function looseModels(original: Model, folder: string | undefined): Store 
 }
 
 /** Below this size computing again is faster than writing and reading. */
-const leastStored = 2 ** 26;
+const minStored = 2 ** 26;
 
 /** Writes computed tensors beside a path, from where the model reads them. Without room there, they stay computed. */
-export async function storeComputed(model: Model, path: string, least = leastStored): Promise<void> {
+export async function storeComputed(model: Model, path: string, least = minStored): Promise<void> {
   const loose = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;
     return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];

@@ -67,26 +67,26 @@ export class Runner {
     const work: { readonly id: string; readonly done: boolean }[] = [];
     for (const step of steps) {
       const key = await this.keyOf(step, input);
-      const [id, known] = [await keyText(key), await this.#known(key)];
-      work.push({ id, done: known !== undefined });
-      input = known?.output ?? id;
+      const [id, stored] = [await keyText(key), await this.#known(key)];
+      work.push({ id, done: stored !== undefined });
+      input = stored?.output ?? id;
     }
     return work;
   }
 
   /** Runs a step on a model, unless its result is stored. @throws PithError as its pass, also if a stored run did. */
   async run(step: Step, input: string): Promise<StepResult> {
-    const made = await this.#made(step, input);
+    const result = await this.#made(step, input);
     const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
-    return { ...made, options: options as OptionValues };
+    return { ...result, options: options as OptionValues };
   }
 
   async #made(step: Step, input: string): Promise<KeptStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#make(step, input);
     const key = await this.keyOf(step, input);
-    const known = await this.#known(key);
-    if (known !== undefined) return known;
+    const stored = await this.#known(key);
+    if (stored !== undefined) return stored;
     const id = await keyText(key);
     const failure = this.#failures.get(id);
     if (failure !== undefined) throw failure;
@@ -134,8 +134,8 @@ export class Runner {
 
   async #known(key: unknown): Promise<KeptStep | undefined> {
     const { store } = this.#options;
-    const found = (await store.records?.read(key)) as KeptStep | undefined;
-    return found !== undefined && (await store.has(found.output)) ? found : undefined;
+    const stored = (await store.records?.read(key)) as KeptStep | undefined;
+    return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
   }
 
   /** Returns everything that determines a step's result, as plain data. */
@@ -177,9 +177,9 @@ export class Runner {
       if (model === "original") return this.#options.store.original;
       return modelDigest(typeof model === "string" ? await this.#context.open(model) : model);
     };
-    const found = this.#digests.get(model) ?? digest();
-    this.#digests.set(model, found);
-    return found;
+    const pending = this.#digests.get(model) ?? digest();
+    this.#digests.set(model, pending);
+    return pending;
   }
 
   /** Converts options to data: models by digest, functions and other opaque values by a word. */
@@ -190,12 +190,12 @@ export class Runner {
     if (typeof value === "function") return word(value);
     if (typeof value !== "object" || value === null) return value;
     if (!isObject(value)) return word(value);
-    const entries = Object.entries(value).map(async ([name, one]) => [name, await this.#plain(one, word)] as const);
+    const entries = Object.entries(value).map(async ([name, inner]) => [name, await this.#plain(inner, word)] as const);
     return Object.fromEntries(await Promise.all(entries));
   }
 }
 
-/** Module paths differ between machines, so keys have their contents instead. Model paths stay: weights can be in a file beside them. */
+/** Drops module paths, which differ between machines: keys have the contents of modules. Model paths are kept, because weights can be in a file next to them. */
 const withoutModules = (pass: AnyPass, options: OptionValues): OptionValues =>
   Object.fromEntries(Object.entries(options).filter(([name, value]) => !isModule(pass.options, name, value)));
 

@@ -82,15 +82,19 @@ export async function runStep(
   const part = partFor(pass, opened);
   const data = part === undefined ? undefined : parts[part];
   const metric = choosingMetric(pass, options, parts.metric);
-  const given = { ...opened, ...(data === undefined ? {} : { data }), ...(metric === undefined ? {} : { metric }) };
+  const passOptions = {
+    ...opened,
+    ...(data === undefined ? {} : { data }),
+    ...(metric === undefined ? {} : { metric }),
+  };
   // Violations that were present before are not the pass's fault.
-  const known = verify(model);
+  const violations = verify(model);
   const before = portsOf(model);
-  const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, given, context]);
+  const outcome: StepOutcome = await Reflect.apply(pass, undefined, [model, passOptions, context]);
   if (part === "train" && parts.trained !== undefined) model.header.metadata.set(trainedKey, parts.trained);
-  assertValid(model, known);
+  assertValid(model, violations);
   requirePorts(pass, before, portsOf(model), outcome);
-  return { ...outcome, learnt: outcome.learnt ?? learntOf(outcome, given) };
+  return { ...outcome, learnt: outcome.learnt ?? countLearnt(outcome, passOptions) };
 }
 
 type Ports = readonly (readonly string[])[];
@@ -100,15 +104,15 @@ const portsOf = ({ graph: { feeds, outputs } }: Model): Ports =>
 
 /** Callers use inputs and outputs by name: a pass must not rename them, and must report a removed one. */
 function requirePorts({ id }: AnyPass, before: Ports, after: Ports, { changes }: Outcome): void {
-  const gone = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
+  const removedPorts = new Set(changes.flatMap(({ at, kind }) => (kind === noLongerThere ? [at] : [])));
   const [was, is] = [before, after].map((ports) =>
-    ports.map((names) => names.filter((name) => !gone.has(name)).join(", ")).join(" → "),
+    ports.map((names) => names.filter((name) => !removedPorts.has(name)).join(", ")).join(" → "),
   );
   if (was !== is) throw new Error(`${id} changed the model's inputs and outputs from ${was} to ${is}.`);
 }
 
 /** Returns the samples of a training. Validation samples of other data are not part of the given ones. */
-function learntOf({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
+function countLearnt({ training }: StepOutcome, { validation }: OptionValues): Learnt | undefined {
   if (training === undefined) return undefined;
   return { fitted: training.samples, checked: typeof validation === "number" ? training.chosen?.samples : undefined };
 }

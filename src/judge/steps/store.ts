@@ -63,8 +63,8 @@ export async function madeOnce<T>(
   work: () => Promise<T>,
   isFinal: (result: T) => boolean = () => true,
 ): Promise<T> {
-  const known = await records?.read(key);
-  if (known !== undefined) return known as T;
+  const recorded = await records?.read(key);
+  if (recorded !== undefined) return recorded as T;
   const result = await work();
   if (isFinal(result)) await records?.write(key, result);
   return result;
@@ -135,9 +135,9 @@ export function memoryStore(): StoreOfResults {
   const models = new Map<string, Uint8Array>();
   const records = new Map<string, string>();
   const file = async (digest: string): Promise<ByteSource> => {
-    const found = models.get(digest);
-    if (found === undefined) throw new Error(`There is no model ${digest}.`);
-    return bytesSource(found);
+    const bytes = models.get(digest);
+    if (bytes === undefined) throw new Error(`There is no model ${digest}.`);
+    return bytesSource(bytes);
   };
   return {
     async keep(model) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { assumedScores, outputKind } from "../../core/analysis/output-kind.ts";
 import { parseModel } from "../../core/graph/text.ts";
-import { heldAgainst, judgedBy, type MetricName, readingOf } from "./metrics.ts";
+import { comparisonMetrics, type MetricName, readingOf, selectMetric } from "./metrics.ts";
 
 const kindOf = (dims: string, body = "y = Cast(x) {to=1}", type = "int32") =>
   outputKind(parseModel(`opset 21\ngraph (x: ${type}[${dims}]) -> (y) {\n  ${body}\n}`), undefined);
@@ -123,7 +123,7 @@ graph (x: float32[n, 4]) -> (${outputs}) {
   label = ArgMax(x) {axis=1, keepdims=0}
   probabilities = Softmax(x)
 }`);
-    const names = (outputs: string) => heldAgainst(model(outputs), undefined).map(({ name }) => name);
+    const names = (outputs: string) => comparisonMetrics(model(outputs), undefined).map(({ name }) => name);
     expect(names("label: int64[n], probabilities: float32[n, 4]")).toEqual([
       "agreement",
       "KL divergence",
@@ -140,7 +140,7 @@ graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
   ${name} = MatMul(x, w)
 }`);
     const names = (name: string, metric: MetricName) =>
-      heldAgainst(model(name), undefined, { metric }).map(({ name }) => name);
+      comparisonMetrics(model(name), undefined, { metric }).map(({ name }) => name);
     const classes = ["agreement", "KL divergence", "signal to noise"];
     expect(names("y", "accuracy")).toEqual(classes);
     expect(names("y", "mean-squared-error")).toEqual(["R²", "signal to noise"]);
@@ -151,9 +151,9 @@ graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
 
   test("compares images with the original's by their values and not by classes", () => {
     const model = parseModel("opset 21\ngraph (x: float32[n, 3, 8, 8]) -> (y) {\n  y = Relu(x)\n}");
-    expect(heldAgainst(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
-    expect(judgedBy(model, "accuracy", undefined, { labelled: false }).name).toBe("R²");
-    expect(judgedBy(model, "agreement", undefined, { labelled: false }).name).toBe("agreement");
+    expect(comparisonMetrics(model, undefined).map(({ name }) => name)).toEqual(["R²", "signal to noise"]);
+    expect(selectMetric(model, "accuracy", undefined, { labelled: false }).name).toBe("R²");
+    expect(selectMetric(model, "agreement", undefined, { labelled: false }).name).toBe("agreement");
   });
 
   test("reads a single sigmoid output as a probability", () => {
@@ -173,7 +173,8 @@ graph (x: float32[n, 4]) -> (${name}: float32[n, 3]) {
 describe("agreement for one number per step", () => {
   const modelOf = (dims: string, name = "y") =>
     parseModel(`opset 21\ngraph (x: int32[${dims}]) -> (${name}) {\n  ${name} = Cast(x) {to=1}\n}`);
-  const chosen = (model: ReturnType<typeof modelOf>) => judgedBy(model, "agreement", undefined, { labelled: false });
+  const chosen = (model: ReturnType<typeof modelOf>) =>
+    selectMetric(model, "agreement", undefined, { labelled: false });
 
   test.each(["batch, 6, 1", "batch, time, 1"])("fails for [%s], because the steps are not classes", (dims) => {
     expect(() => chosen(modelOf(dims))).toThrow(

@@ -47,7 +47,7 @@ export interface Judging {
 }
 
 /** Returns the requested metric if the data supports it; without labels, the comparison with the original for the output kind. */
-export function judgedBy(
+export function selectMetric(
   model: Model,
   name: MetricName,
   output: string | undefined,
@@ -59,7 +59,7 @@ export function judgedBy(
   if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
     return cosine(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
-  return heldAgainst(model, output)[0] ?? agreement({ output });
+  return comparisonMetrics(model, output)[0] ?? agreement({ output });
 }
 
 /** @throws PithError E_DATA for one number per step: agreement would take the steps for classes. */
@@ -81,7 +81,7 @@ const ofNumbers: ReadonlySet<MetricName> = new Set(["mean-squared-error", "psnr"
  * Returns the metrics for a comparison with the original, most informative first.
  * @param asked number of samples and requested metric: a numeric metric marks ambiguous outputs as numbers.
  */
-export function heldAgainst(
+export function comparisonMetrics(
   model: Model,
   output: string | undefined,
   {
@@ -116,7 +116,7 @@ export function heldAgainst(
   }
 }
 
-/** The graph decides whether outputs are probabilities, because quantization can change their sum; otherwise the values decide. */
+/** Decides by the graph whether outputs are probabilities, because quantization can change their sum; otherwise the values decide. */
 export function readingOf(model: Model, output: string | undefined): MetricOptions {
   const inference = infer(model);
   const value = mainOutput(model.graph.outputs, output);

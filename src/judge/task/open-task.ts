@@ -22,7 +22,7 @@ import { minCalibrated, openParts, type Parts, type PartsOptions } from "../../d
 import { ofNumbers } from "../../runtime/metrics/output.ts";
 import type { Metric, Task } from "../../runtime/metrics/types.ts";
 import type { Settings } from "./contents.ts";
-import { judgedBy, type MetricName } from "./metrics.ts";
+import { type MetricName, selectMetric } from "./metrics.ts";
 import { type Preparation, prepare } from "./prepare.ts";
 import { randomData, randomName } from "./random-data.ts";
 
@@ -207,7 +207,7 @@ export async function openTask(
       id: "labels",
       text: `${(stored.testSource ?? seen).name} has one part: its labels are used for testing, not for training`,
     });
-  const judging = typeof metric === "string" ? judgedBy(model, metric, output, preparation) : metric;
+  const judging = typeof metric === "string" ? selectMetric(model, metric, output, preparation) : metric;
   if (texts !== undefined) {
     const truth = judging.truth === "original" ? `; no labels: ${judging.name} with the original is measured` : "";
     context.log({ id: "texts", text: `texts: column "${texts}" of ${seen.name}${truth}` });
@@ -274,7 +274,7 @@ function drawnText({ train, calibrate, test, whole }: Parts, trains: boolean): s
   return `${name} has ${lacking}: ${text}`;
 }
 
-/** The splits of a data set have the same classes. */
+/** Logs a note once, because the splits of a data set have the same classes. */
 function noteOnce(note: (text: string) => void): (text: string) => void {
   let isNoted = false;
   return (text) => {

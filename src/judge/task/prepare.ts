@@ -54,7 +54,7 @@ export interface PreparationContext {
   readonly calibrates: boolean;
   /** Without labels the caller fails, so nothing is guessed. */
   readonly needsLabels: boolean;
-  /** Called before the guess, which can take long. */
+  /** Called before the guess, which can take minutes. */
   onGuess(): void;
 }
 

@@ -179,7 +179,7 @@ interface Numbers extends Pair<Float64Array> {
 function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers {
   const { ours, theirs, ...rest } = matchOutputs(outputs, original, options);
   if (theirs.type === "string" || ours.type === "string") {
-    throw new PithError("E_DATA", `"${rest.name}" is text: there are no numbers to compare.`, {
+    throw new PithError("E_DATA", `Output "${rest.name}" contains text, and this metric compares numbers.`, {
       hint: 'Agreement compares outputs of any type: `metric: "agreement"`.',
     });
   }

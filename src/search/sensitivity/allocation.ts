@@ -15,14 +15,14 @@ import { type Recipe, recipeFrom } from "../../judge/recipe/recipe.ts";
 import { runStep } from "../../judge/steps/step.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { relativeTimer, shareOfTime } from "../../runtime/run/relative-time.ts";
-import { foldPruned, savedBy } from "./measuring.ts";
+import { countSavedBytes, foldPruned } from "./measuring.ts";
 import type { Sensitivity, SensitivityCost, SensitivityKind, SensitivityRow } from "./sensitivity-record.ts";
 import { middleOf, optionsOf, sweeps } from "./sweeps.ts";
 
 export interface AllocationOptions {
   /** Share of the cost to keep (default: what the middle setting keeps on every layer: 40 % pruned, 4 bits, half of the rank). */
   readonly budget?: number | undefined;
-  /** What the budget is a share of ("bytes", without pruned weights). "time" is processor time on one thread. */
+  /** Quantity that the budget limits ("bytes", without pruned weights). "time" is processor time on one thread. */
   readonly cost?: SensitivityCost | undefined;
 }
 
@@ -64,8 +64,8 @@ export async function allocationFrom(
   const shares = new Map<string, number>();
   const shareOf = async (settings: Settings): Promise<number> => {
     const key = JSON.stringify([...settings]);
-    const known = shares.get(key);
-    if (known !== undefined) return known;
+    const cached = shares.get(key);
+    if (cached !== undefined) return cached;
     throwIfAborted(context.signal, "Stopped while settings were chosen.");
     const share = settings.size === 0 ? 1 : await meter.shareOf(await changed(model, kind, settings, context));
     shares.set(key, share);
@@ -101,16 +101,16 @@ async function openMeter(
     return { shareOf: async (changed) => shareOfTime(await timer.beside(changed)), release: () => timer.release() };
   }
   if (cost === "macs") {
-    const whole = Number(macsOf(original));
-    return { shareOf: (changed) => macsOf(changed) / whole };
+    const totalMacs = Number(macsOf(original));
+    return { shareOf: (changed) => macsOf(changed) / totalMacs };
   }
-  const whole = storedBytes(original.graph);
+  const totalBytes = storedBytes(original.graph);
   const all = {
     kind,
     layers: units.flatMap(([first]) => first?.row.layers ?? []),
     bytes: units.reduce((sum, [first]) => sum + (first?.row.bytes ?? 0), 0),
   };
-  return { shareOf: async (changed) => 1 - (await savedBy(all, original, changed)) / whole };
+  return { shareOf: async (changed) => 1 - (await countSavedBytes(all, original, changed)) / totalBytes };
 }
 
 function macsOf(model: Model): number {
@@ -205,41 +205,41 @@ async function givenBack(
   shareAt: (choice: Choice) => Promise<number>,
 ): Promise<Choice> {
   const { none } = sweeps[kind];
-  const savedAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
-  let found = choice;
+  const savingAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
+  let chosen = choice;
   for (const at of order) {
-    const left = budget - (await shareAt(found));
-    if (none !== undefined && at !== order[0] && left < sparedShare) break;
+    const slack = budget - (await shareAt(chosen));
+    if (none !== undefined && at !== order[0] && slack < sparedShare) break;
     const options = [undefined, ...(units[at] ?? [])];
-    const base = found;
+    const base = chosen;
     const fits = async (option: Option | undefined): Promise<boolean> =>
       (await shareAt(base.with(at, option))) <= budget;
     for (const option of options.slice(0, options.indexOf(base[at]))) {
       // Savings of formats add up, so that they are estimated before they are counted.
-      if (none === undefined && savedAt(base[at]) - savedAt(option) > left) continue;
+      if (none === undefined && savingAt(base[at]) - savingAt(option) > slack) continue;
       if (!(await fits(option))) continue;
-      found = base.with(at, option);
+      chosen = base.with(at, option);
       break;
     }
-    const harsh = found[at];
+    const harsh = chosen[at];
     if (none === undefined || harsh === undefined) continue;
     const mild = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
-    found = found.with(at, await mildest(harsh, mild, fits));
+    chosen = chosen.with(at, await mildest(harsh, mild, fits));
   }
-  return found;
+  return chosen;
 }
 
 const halvings = 5;
 
 async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
-  let [found, tooMild] = [harsh, mild];
+  let [mildestOption, tooMild] = [harsh, mild];
   for (let step = 0; step < halvings; step++) {
-    const setting = Math.round(500 * (found.row.setting + tooMild)) / 1000;
+    const setting = Math.round(500 * (mildestOption.row.setting + tooMild)) / 1000;
     const middle = { ...harsh, row: { ...harsh.row, setting } };
-    if (await fits(middle)) found = middle;
+    if (await fits(middle)) mildestOption = middle;
     else tooMild = setting;
   }
-  return found;
+  return mildestOption;
 }
 
 const settingsOf = (rows: readonly SensitivityRow[]): Settings =>

@@ -93,8 +93,8 @@ async function techniqueOn(
     const done = await applied(kind, [name], setting, original.clone(), context);
     if (done instanceof Miss) why ??= formatReason(done);
     else {
-      const own = done.find(({ at }) => at === name) ?? done[0];
-      return { kind, setting, text: own?.what ?? "" };
+      const layerChange = done.find(({ at }) => at === name) ?? done[0];
+      return { kind, setting, text: layerChange?.what ?? "" };
     }
   }
   return { kind, setting: undefined, text: why ?? "nothing changes" };
@@ -118,14 +118,14 @@ async function channelsOf(
   const stay = parts.flatMap(({ group, unitOf }) =>
     Array.from(unitOf).flatMap((unit) => group.refused.get(unit) ?? []),
   );
-  const others = new Set(parts.flatMap(({ group }) => group.layers.map((layer) => layer.name)));
-  others.delete(name);
+  const coupledLayers = new Set(parts.flatMap(({ group }) => group.layers.map((layer) => layer.name)));
+  coupledLayers.delete(name);
   return {
     count,
     free: freeOf(parts),
     freeThroughNorms: freeOf(ownChannels(channelGroups(model, infer(model), { throughNorms: true }), name)),
-    together: [...others],
-    reasons: Array.from(groupBy(stay, formatReason), ([reason, of]) => ({ channels: of.length, reason })),
+    together: [...coupledLayers],
+    reasons: Array.from(groupBy(stay, formatReason), ([reason, members]) => ({ channels: members.length, reason })),
     ...(channel === undefined ? {} : { one: await channelOf(model, groups, parts, name, channel, context) }),
   };
 }
@@ -158,9 +158,9 @@ async function channelOf(
   channel: number,
   context: Context,
 ): Promise<NonNullable<ChannelsExplanation["one"]>> {
-  const own = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
-  if (own === undefined) return { channel, reason: "nothing reads it that could be followed" };
-  const refused = own.group.refused.get(own.unitOf[channel] ?? -1);
+  const part = parts.find(({ unitOf }) => (unitOf[channel] ?? -1) >= 0);
+  if (part === undefined) return { channel, reason: "nothing reads it that could be followed" };
+  const refused = part.group.refused.get(part.unitOf[channel] ?? -1);
   if (refused !== undefined) return { channel, reason: formatReason(refused) };
   const order = (await cutOrders(model, groups, { scope: isomorphic }, context)).get(name);
   const from = order && amountThatCuts(order, channel);

@@ -67,11 +67,11 @@ export class Measuring {
     { timed = false, ...options }: Pick<PairedMetricsOptions, "batch" | "output"> & Pick<SweepCosts, "timed">,
     given: Context,
   ): Promise<Measuring> {
-    const said: LogEvent[] = [];
+    const messages: LogEvent[] = [];
     const context: Context = {
       ...given,
       log(event) {
-        said.push(event);
+        messages.push(event);
         given.log(event);
       },
     };
@@ -82,7 +82,7 @@ export class Measuring {
     requireFunction(first, task);
     const judging = { judging: await judgingOf(store, task, await partsOf(task, []), options), seed: context.seed };
     const { original: estimate } = first.original.comparison;
-    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said });
+    return new Measuring({ model, original: estimate, store, task, looks, judging, timed, context, said: messages });
   }
 
   get model(): Model {
@@ -101,20 +101,20 @@ export class Measuring {
 
   async measure(one: Measurement): Promise<Found> {
     const before = this.#of.said.length;
-    const found = await this.#found(one);
-    const record: MeasurementRecord = { found, said: this.#of.said.slice(before) };
+    const outcome = await this.#found(one);
+    const record: MeasurementRecord = { found: outcome, said: this.#of.said.slice(before) };
     await this.#of.store.records?.write(this.#key(one), record);
-    return found;
+    return outcome;
   }
 
   async #found({ unit, setting }: Measurement): Promise<Found> {
-    const changed = await changedBy(unit, setting, this.model, this.#of.context);
+    const changed = await changeLayers(unit, setting, this.model, this.#of.context);
     if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
     const [before, after] = [this.model, changed].map(fixedMacs);
     const time = this.#of.timed ? await relativeTime(this.model, changed, this.#of.context) : undefined;
     return {
       drop: await this.#dropOf(changed),
-      saved: await savedBy(unit, this.model, changed),
+      saved: await countSavedBytes(unit, this.model, changed),
       ...(typeof before === "number" && typeof after === "number" && before > 0
         ? { savedMacs: 1 - after / before }
         : {}),
@@ -143,7 +143,7 @@ function requireFunction({ atChance, original, rows }: PairedMetrics, { metric }
     });
 }
 
-async function changedBy(
+async function changeLayers(
   { kind, layers }: Unit,
   setting: number,
   original: Model,
@@ -161,7 +161,7 @@ export async function foldPruned(model: Model): Promise<void> {
 }
 
 /** Returns the saved bytes; for unstructured pruning those of new zeros. */
-export async function savedBy({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
+export async function countSavedBytes({ kind, layers, bytes }: Unit, original: Model, changed: Model): Promise<number> {
   if (!sweeps[kind].storesZeros) return storedBytes(original.graph) - storedBytes(changed.graph);
   const zeros = async (model: Model): Promise<number> => {
     const weights = allLayers(model, infer(model)).flatMap(({ name, weight }) =>

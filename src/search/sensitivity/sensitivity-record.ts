@@ -77,14 +77,14 @@ export interface SweptLayers {
   readonly rows: readonly (SensitivityRow | undefined)[];
 }
 
-export function sweptBy(
+export function selectKind(
   { rows }: Sensitivity,
   kind: SensitivityKind,
 ): { readonly settings: readonly number[]; readonly layers: readonly SweptLayers[] } {
-  const own = rows.filter((row) => row.kind === kind);
+  const kindRows = rows.filter((row) => row.kind === kind);
   const { isRising = false } = kindWords[kind];
-  const settings = [...new Set(own.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
-  const layers = [...groupBy(own, (row) => row.layers.join(" + ")).values()].map((of) => ({
+  const settings = [...new Set(kindRows.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
+  const layers = [...groupBy(kindRows, (row) => row.layers.join(" + ")).values()].map((of) => ({
     name: togetherName(of[0].layers),
     rows: settings.map((setting) => of.find((row) => row.setting === setting)),
   }));
@@ -104,7 +104,7 @@ function meanDrop({ rows }: SweptLayers): number {
 }
 
 /** "1 row has equal drops …" if neighboring settings gave the same model. */
-export function equalSettingsText({ layers }: Pick<ReturnType<typeof sweptBy>, "layers">): string | undefined {
+export function equalSettingsText({ layers }: Pick<ReturnType<typeof selectKind>, "layers">): string | undefined {
   const isEqual = (row: SensitivityRow | undefined, before: SensitivityRow | undefined): boolean =>
     row?.kind === "channels" && row.saved === before?.saved && row.drop.value === before.drop.value;
   const count = layers.filter(({ rows }) => rows.some((row, at) => isEqual(row, rows[at - 1]))).length;
@@ -112,7 +112,7 @@ export function equalSettingsText({ layers }: Pick<ReturnType<typeof sweptBy>, "
   return `${counted(count, "row")} ${count === 1 ? "has" : "have"} equal drops at neighboring settings: channels are removed in blocks, so both settings remove the same ones.`;
 }
 
-/** 6.4: the drop, in points for a share. */
+/** Formats a drop without a unit: "6.4", in points for a share. */
 export function dropText(unit: Metric["unit"], value: number): string {
   return Number.isNaN(value) ? "broken" : change(unit, value).replace("+", "");
 }
@@ -120,7 +120,7 @@ export function dropText(unit: Metric["unit"], value: number): string {
 /** Relative precision of large drops. */
 export const relativeResolution = 1 / 4;
 
-/** Absolute precision of drops: the default maximum drop of commands. */
+/** Returns the absolute precision of drops: the default maximum drop of commands. */
 export function resolutionOf({ metric, original }: Pick<Sensitivity, "metric" | "original">): number {
   return usualDrop(metric, original.value);
 }
@@ -148,7 +148,7 @@ export function unresolvedText(found: Sensitivity): string | undefined {
 export function headline(found: Sensitivity): string {
   if (found.rows.length === 0) return "No layer was measured";
   const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
-  const firsts = sensitivityKinds.flatMap((kind) => sweptBy({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
+  const firsts = sensitivityKinds.flatMap((kind) => selectKind({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
   const [most] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
   if (most === undefined) return "No layer lost a statistically significant amount";
   const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === most[0]);

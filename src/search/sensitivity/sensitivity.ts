@@ -84,9 +84,9 @@ export async function measureIn(
   const { batch, output, timed } = options;
   await withStore(model, options, async (store) => {
     const measuring = await Measuring.open(store, model, task, { batch, output, timed }, context);
-    for (const one of measurements) {
-      throwIfAborted(context.signal, `Stopped before ${wordsOf(one)}.`);
-      if ((await measuring.known(one)) === undefined) await measuring.measure(one);
+    for (const measurement of measurements) {
+      throwIfAborted(context.signal, `Stopped before ${wordsOf(measurement)}.`);
+      if ((await measuring.known(measurement)) === undefined) await measuring.measure(measurement);
     }
   });
 }
@@ -106,24 +106,24 @@ async function sweepIn(
   const measuring = await Measuring.open(store, original, task, { batch, output, timed }, inside);
   const { model } = measuring;
   const { units, misses } = await unitsOf(model, kinds, alike, { layers, except }, inside);
-  const found = new Map<Unit, Map<number, SensitivityRow>>(units.map((unit) => [unit, new Map()]));
+  const rowsByUnit = new Map<Unit, Map<number, SensitivityRow>>(units.map((unit) => [unit, new Map()]));
   const all = inOrder(units);
   const secondsLeft = (): number =>
     minutes === undefined ? Number.POSITIVE_INFINITY : 60 * minutes - secondsSince(started);
   if (ahead !== undefined) await measuredAhead(ahead, measuring, all, secondsLeft(), context);
   let open = 0;
-  for (const [at, one] of all.entries()) {
-    const { unit, setting } = one;
-    throwIfAborted(context.signal, `Stopped before ${wordsOf(one)}.`);
-    context.progress(at, all.length, wordsOf(one));
-    const known = await measuring.known(one);
-    if (known === undefined && secondsLeft() < 0) {
+  for (const [index, measurement] of all.entries()) {
+    const { unit, setting } = measurement;
+    throwIfAborted(context.signal, `Stopped before ${wordsOf(measurement)}.`);
+    context.progress(index, all.length, wordsOf(measurement));
+    const stored = await measuring.known(measurement);
+    if (stored === undefined && secondsLeft() < 0) {
       open++;
       continue;
     }
-    const measured = known ?? (await measuring.measure(one));
+    const measured = stored ?? (await measuring.measure(measurement));
     if ("miss" in measured) misses.push({ kind: unit.kind, ...measured.miss });
-    else found.get(unit)?.set(setting, { ...unit, setting, ...measured });
+    else rowsByUnit.get(unit)?.set(setting, { ...unit, setting, ...measured });
   }
   return {
     format: sensitivityFormat,
@@ -134,7 +134,9 @@ async function sweepIn(
     original: measuring.original,
     data: { name: test.name, count: test.count },
     seed: context.seed,
-    rows: units.flatMap((unit) => sweeps[unit.kind].settings.flatMap((setting) => found.get(unit)?.get(setting) ?? [])),
+    rows: units.flatMap((unit) =>
+      sweeps[unit.kind].settings.flatMap((setting) => rowsByUnit.get(unit)?.get(setting) ?? []),
+    ),
     misses,
     open,
     seconds: secondsSince(started),
@@ -149,7 +151,7 @@ async function measuredAhead(
   { signal }: Context,
 ): Promise<void> {
   const missing: Measurement[] = [];
-  for (const one of all) if ((await measuring.known(one)) === undefined) missing.push(one);
+  for (const measurement of all) if ((await measuring.known(measurement)) === undefined) missing.push(measurement);
   if (missing.length === 0) return;
   const late = new AbortController();
   const cancel = abortAfter(late, seconds);
@@ -159,13 +161,13 @@ async function measuredAhead(
 
 /** Logs each message once and hides progress, because the command counts measurements. */
 function quietly(context: Context): Context {
-  const said = new Set<string>();
+  const loggedTexts = new Set<string>();
   return {
     ...context,
     progress: () => {},
     log(event) {
-      if (!said.has(event.text)) context.log(event);
-      said.add(event.text);
+      if (!loggedTexts.has(event.text)) context.log(event);
+      loggedTexts.add(event.text);
     },
   };
 }

@@ -109,7 +109,7 @@ export interface Measurement {
   readonly setting: number;
 }
 
-/** The units of each kind are the layers that the pass changes if all are requested. */
+/** Finds the units of each kind: the layers that the pass changes if all are requested. */
 export async function unitsOf(
   model: Model,
   kinds: readonly SensitivityKind[],
@@ -126,29 +126,31 @@ export async function unitsOf(
     const { pass, shared, own, widest, isCoupled } = sweeps[kind];
     const all = await runStep(pass, model.clone(), { ...shared, ...own(widest), ...selection }, {}, context);
     misses.push(...all.misses.map(({ at, reason }) => ({ kind, at, reason })));
-    const left = new Set(all.changes.map(({ at }) => at));
+    const remainingLayers = new Set(all.changes.map(({ at }) => at));
     const groups: (readonly string[])[] = [];
-    for (const name of inGraph.filter((layer) => left.has(layer))) {
-      if (!left.has(name)) continue;
+    for (const name of inGraph.filter((layer) => remainingLayers.has(layer))) {
+      if (!remainingLayers.has(name)) continue;
       const options = optionsOf(sweeps[kind], new Map([[name, widest]]));
       const { changes } = isCoupled ? await runStep(pass, model.clone(), options, {}, context) : { changes: [] };
       const together = changes.map(({ at }) => at);
-      const group = inGraph.filter((layer) => layer === name || (left.has(layer) && together.includes(layer)));
-      for (const layer of group) left.delete(layer);
+      const group = inGraph.filter(
+        (layer) => layer === name || (remainingLayers.has(layer) && together.includes(layer)),
+      );
+      for (const layer of group) remainingLayers.delete(layer);
       groups.push(group);
     }
     const likeness = alike
       ? ([name = ""]: readonly string[]) => name.replaceAll(/\d+/g, "*")
       : (group: readonly string[]) => group;
-    for (const of of groupBy<readonly string[], unknown>(groups, likeness).values()) {
-      const names = of.flat();
+    for (const unitGroups of groupBy<readonly string[], unknown>(groups, likeness).values()) {
+      const names = unitGroups.flat();
       units.push({ kind, layers: names, bytes: weightBytes(layers.filter(({ name }) => names.includes(name))) });
     }
   }
   return { units, misses };
 }
 
-/** Middle settings come first for all layers, so that an interrupted sweep has measured the same setting of each. */
+/** Orders measurements: middle settings of all layers come first, so that an interrupted sweep has measured the same setting of each. */
 export function inOrder(units: readonly Unit[]): readonly Measurement[] {
   const ranks = units.flatMap((unit) => {
     const { settings } = sweeps[unit.kind];

@@ -83,7 +83,7 @@ const entries = v.strictObject({
    * bits, use one scale per output. int8 weights of integer products have 7: with 8, sums overflow on x86 processors without
    * VNNI.
    */
-  bits: option(bits, "bits per weight, 8 to 2 (integer arithmetic: 8, 7 or 4; palettes: any)", {
+  bits: option(bits, "bits per weight (integer arithmetic: 8, 7 or 4; palettes: any)", {
     value: "n",
     common: true,
     instead: Object.fromEntries(Array.from({ length: 24 }, (_, index) => [String(9 + index), halves])),

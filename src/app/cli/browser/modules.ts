@@ -64,7 +64,7 @@ function runtimeFolder(): string {
   });
 }
 
-/** The input receives the files of models. */
+/** Returns the page, whose only input receives the files of models. */
 function pageText(runtime: ModulesOptions["runtime"]): string {
   const ort = runtime === "webgpu" ? "./ort/ort.webgpu.min.mjs" : "./ort/ort.wasm.min.mjs";
   const imports = {

@@ -8,7 +8,7 @@ import { Miss, PithError } from "../../../core/errors.ts";
 import { readSettings } from "../../../data/text/tokenizer.ts";
 import { chunksOf } from "../../folder/layout.ts";
 import type { Loader } from "../../folder/loader.ts";
-import { usualTexts } from "../../folder/text-search.ts";
+import { defaultTexts } from "../../folder/text-search.ts";
 import type { Session } from "../command.ts";
 import type loaderJob from "../jobs/loader.ts";
 
@@ -45,7 +45,7 @@ export async function openLoader(
       const place = areOriginals ? { folder, chunks } : { folder: out };
       const files = { ...place, dtypes: Object.fromEntries(named) };
       const input = { library: pathToFileURL(library).href, ...files, forced, lean };
-      const lines = texts.length > 0 ? texts.slice(0, maxTexts) : usualTexts;
+      const lines = texts.length > 0 ? texts.slice(0, maxTexts) : defaultTexts;
       const name = `try ${[...new Set(Object.values(dtypes))].join(", ")} in transformers.js`;
       try {
         return await session.job<typeof loaderJob>("loader", { ...input, texts: lines }, name);

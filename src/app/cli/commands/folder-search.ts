@@ -8,9 +8,9 @@ import type { Measured, Run, Variant } from "../../../judge/record/data.ts";
 import type { Purpose } from "../../../judge/run/objective.ts";
 import type { MetricName } from "../../../judge/task/index.ts";
 import type { TargetName } from "../../../runtime/run/run-target.ts";
-import { usualMinutes } from "../../../search/budget.ts";
+import { defaultMinutes } from "../../../search/budget.ts";
 import { comparedNearness } from "../../folder/end-to-end.ts";
-import { leastSpeed } from "../../folder/quantize-folder.ts";
+import { minSpeed } from "../../folder/quantize-folder.ts";
 import type { FileFigures } from "../../folder/records.ts";
 import type { Found, ModuleSearch } from "../../folder/run.ts";
 import { nearnessText } from "../../folder/table.ts";
@@ -48,7 +48,7 @@ interface Judging {
 
 /** @param modules number of models that share the time or the candidates. */
 export function searcherOf(
-  { folder, resumeFolder, workers, steps, minutes = usualMinutes, techniques }: FolderSearch,
+  { folder, resumeFolder, workers, steps, minutes = defaultMinutes, techniques }: FolderSearch,
   { data, together, metric, output, maxDrop, strict, targets, purpose }: Judging,
   modules: number,
   session: Session,
@@ -84,7 +84,7 @@ export function searcherOf(
           command: ["pith", ...session.line],
           search: {
             ...(steps === undefined ? { minutes: minutes * share } : { steps: Math.max(1, Math.round(steps * share)) }),
-            ...{ purpose, techniques, leastSpeed },
+            ...{ purpose, techniques, leastSpeed: minSpeed },
             front: modules > 1,
           },
         },

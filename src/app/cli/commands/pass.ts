@@ -92,8 +92,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const { original, metric, output, maxDrop, strict = false, force = false, spare } = options;
       const { targetSize, targetDownload, dryRun = false, precompress } = options;
       const aim = reference === undefined ? original : passed[reference];
-      const found = word === undefined ? undefined : await findModel(word, session.terminal);
-      const model = modelIn(found, aim, name);
+      const modelFile = word === undefined ? undefined : await findModel(word, session.terminal);
+      const model = modelIn(modelFile, aim, name);
       requireMeaningfulDrop(maxDrop, metric);
       const data = dataRequest(options);
       requireGiven(pass, data, aim);
@@ -105,7 +105,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       if (data === undefined) await requireNoSamples(pass, passed);
       const folders = new Map([
         ...session.folders,
-        ...(word === undefined || word === found ? [] : [[model, word] as const]),
+        ...(word === undefined || word === modelFile ? [] : [[model, word] as const]),
       ]);
       const place = resultPlace({ model, aim, folders }, options.out, command.suffix(passed));
       const { out } = place;
@@ -231,7 +231,7 @@ async function openPlaces(
   return { replaced, copies, alsoWritten };
 }
 
-/** The command has a flag `--samples` too, so the pass's option `samples` has another flag. */
+/** Sets the pass's option `samples`. Its flag is `--calibration-samples`, because the command itself has a flag `--samples`. */
 export function withCalibration(
   session: Session,
   { calibrationSamples: samples }: { calibrationSamples?: number | undefined },

@@ -17,9 +17,9 @@ import {
   headline,
   kindWords,
   type Sensitivity,
+  selectKind,
   sensitivityCosts,
   sensitivityKinds,
-  sweptBy,
 } from "../../../search/sensitivity/sensitivity-record.ts";
 import { defineCommand } from "../command.ts";
 import { withoutLeftovers } from "../files/files.ts";
@@ -142,7 +142,7 @@ export default defineCommand({
 });
 
 function printKind(terminal: Terminal, sensitivity: Sensitivity, kind: (typeof sensitivityKinds)[number]): void {
-  const { settings, layers } = sweptBy(sensitivity, kind);
+  const { settings, layers } = selectKind(sensitivity, kind);
   if (layers.length === 0) return;
   const { unit, name: metric } = sensitivity.metric;
   const { dim } = terminal.color;

@@ -129,5 +129,5 @@ function compared(comparison: SimplifyOutput["comparison"]): string {
   return `outputs: ${differenceText}, on ${inputs} random inputs${asWritten}${fusedText}${rounding}${constant ? constantNote : ""}${withoutNote(without)}`;
 }
 
-/** If fusing changes the original by more than this, a slightly wrong rewrite cannot be detected. */
+/** Whether fusing changes the original by so much that a slightly wrong rewrite cannot be detected. */
 const isUnsteady = (roundingError: number): boolean => roundingError > 0.01;

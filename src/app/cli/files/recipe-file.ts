@@ -13,6 +13,7 @@ export interface RecipeFile {
 }
 
 /**
+ * Reads a recipe and checks that it may run.
  * @param outs output folders.
  * @throws PithError E_FILE; E_OPTION as `parseRecipe`, for a module that the command line does not name, and for a step that writes elsewhere.
  */

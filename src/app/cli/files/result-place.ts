@@ -45,6 +45,7 @@ interface NamedModels {
 }
 
 /**
+ * Decides where a result is written.
  * @param named value of `--out`: a file, or a folder if the model is in one.
  * @param suffix of the default name: ".pruned".
  */

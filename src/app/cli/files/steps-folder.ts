@@ -22,7 +22,7 @@ export const freshFlag = {
 };
 
 /** Maximum bytes of saved steps: some hundred candidates of a small model, and twenty of a large one. */
-export const mostKept = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
+export const maxKeptBytes = (model: Model): number => Math.max(2e9, 20 * storedBytes(model.graph));
 
 /**
  * Creates the folder inside the output folder and removes it afterwards if it is empty.

@@ -41,7 +41,7 @@ function candidatesAt(
   return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));
 }
 
-/** The value being typed may be preceded by other text in the same word. */
+/** Finds the flag whose value is typed, and the text before the value in the same word. */
 function valueAt(
   command: Command | undefined,
   before: readonly string[],

@@ -45,8 +45,12 @@ export function isExpressible({ choices, number, text, toggle, list, json }: Val
   return choices.size > 0 || number || text || toggle || json || (list !== undefined && isExpressible(list));
 }
 
+/** "int8, uint8"; "1 to 8" for consecutive numbers. */
 export function choicesNote({ list, choices }: ValueForm): string {
-  return [...(list?.choices ?? []), ...choices].join(", ");
+  const words = [...(list?.choices ?? []), ...choices];
+  const [first] = words;
+  const isRange = words.length > 3 && words.every((word, index) => word === Number(first) + index);
+  return isRange ? `${first} to ${words.at(-1)}` : words.join(", ");
 }
 
 export function valueName(form: ValueForm): string {
@@ -84,7 +88,7 @@ export function requirePercent(flag: string, text: string): void {
   throw new PithError("E_OPTION", `${flag}: 1 is ambiguous (1 % or all): write 1%, 0.01 or 100%.`);
 }
 
-/** 8, 1e-3, .5, 50%. */
+/** Parses numbers such as 8, 1e-3, .5 and 50%. */
 export function readNumber(text: string): number | undefined {
   const isPercent = text.endsWith("%");
   const digits = isPercent ? text.slice(0, -1).trim() : text.trim();

@@ -3,7 +3,7 @@ import { PithError } from "../../../core/errors.ts";
 import type { Model } from "../../../core/graph/model.ts";
 import { described, type Meanings, option } from "../../../core/pass/options.ts";
 import { type MetricName, namedMetrics } from "../../../judge/task/index.ts";
-import { heldAgainst } from "../../../judge/task/metrics.ts";
+import { comparisonMetrics } from "../../../judge/task/metrics.ts";
 import type { Metric } from "../../../runtime/metrics/types.ts";
 
 export const metricNames = Object.keys(namedMetrics) as [MetricName, ...MetricName[]];
@@ -61,7 +61,7 @@ export function requireMeasured(
 ): void {
   const { demanded = [] } = request;
   const compared: readonly Metric[] =
-    demanded.length === 0 ? [] : heldAgainst(original, request.output, { metric: request.metric });
+    demanded.length === 0 ? [] : comparisonMetrics(original, request.output, { metric: request.metric });
   for (const kind of demanded) {
     const measured = kind === "accuracy" || kind === request.metric || compared.some(({ name }) => name === kind);
     if (measured) continue;

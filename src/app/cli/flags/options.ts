@@ -181,10 +181,10 @@ function flagOf(key: string, alternatives: readonly SchemaNode[], command: Comma
   ];
   const note = notes.filter((text) => text !== "").join("; ");
   const meaning = stem.startsWith("--no-") ? (facts.negated ?? facts.description) : facts.description;
-  const description =
-    meaning.includes("(default") && note !== ""
-      ? meaning.replace("(default", `(${note}; default`)
-      : `${meaning}${note === "" ? "" : ` (${note})`}`.trim();
+  // The note joins the parentheses of a default, else those at the end of the description.
+  const opening = meaning.includes("(default") ? /\((?=default)/ : /\((?=[^()]*\)$)/;
+  const withNote = opening.test(meaning) ? meaning.replace(opening, `(${note}; `) : `${meaning} (${note})`.trim();
+  const description = note === "" ? meaning : withNote;
   if (isToggle) return new Flag(flags, description, key, facts);
 
   const value = facts.value ?? valueName(form);

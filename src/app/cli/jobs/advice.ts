@@ -82,7 +82,7 @@ function exceptText({ except }: OptionValues, layer: string): string {
   return /^[\w./:,-]+$/.test(text) ? text : `'${text}'`;
 }
 
-/** A sentence about what may be faster; "" if the pass knows nothing. */
+/** Returns a sentence about faster settings; "" if the pass suggests none. */
 export function fasterAdvice({ faster, options: schema }: AnyPass, options: OptionValues): string {
   const advice = faster?.(options);
   return advice === undefined ? "" : `. ${asFlags(advice, keysOf(schema))}.`;

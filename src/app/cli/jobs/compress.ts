@@ -26,7 +26,7 @@ import { reportMarkdown } from "../../report/markdown.ts";
 import { filesOf, isThere } from "../files/files.ts";
 import { type RecipeFile, readRecipe } from "../files/recipe-file.ts";
 import { frontNames, readInterim, removeResults, runFolder, writeResults } from "../files/result-folder.ts";
-import { mostKept } from "../files/steps-folder.ts";
+import { maxKeptBytes } from "../files/steps-folder.ts";
 import { onCommandLine } from "../flags/invalid-options.ts";
 import type { CombinationInput, SearchInput, Work } from "../queue/inputs.ts";
 import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
@@ -50,8 +50,10 @@ export interface CompressOutput {
 }
 
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
-  const given = input.recipe === undefined ? undefined : await givenRecipe(input.recipe, input.out);
-  return withSearch(input, context, given && [given.recipe], (opened) => compressed(input, given, opened, context));
+  const recipeCandidate = input.recipe === undefined ? undefined : await givenRecipe(input.recipe, input.out);
+  return withSearch(input, context, recipeCandidate && [recipeCandidate.recipe], (opened) =>
+    compressed(input, recipeCandidate, opened, context),
+  );
 }
 
 async function compressed(
@@ -70,7 +72,7 @@ async function compressed(
     },
     onStage: (name) => context.stage(name),
     onMeasured: (measured) => context.log({ id: "measured", text: stepText(measured, task.metric) }),
-    resumeBytes: input.queue === undefined ? mostKept(model) : undefined,
+    resumeBytes: input.queue === undefined ? maxKeptBytes(model) : undefined,
   };
   let facts: ReturnType<typeof fileFacts> | undefined;
   const factsOf = ({ original }: Run): ReturnType<typeof fileFacts> => {
@@ -85,18 +87,18 @@ async function compressed(
   const onBest = async (best: Compressed): Promise<void> => {
     if (best.result !== undefined) await write(input, await recorded(best), best, context);
   };
-  const found =
+  const outcome =
     given === undefined
       ? await searched(input, model, task, { ...options, onBest }, running, context)
       : await compress(model, [given], task, options, running);
   const { copies, sizes } = await copiesInMemory(
     "model.onnx",
-    found.result?.bytes ?? new Uint8Array(),
+    outcome.result?.bytes ?? new Uint8Array(),
     input.precompress,
   );
-  const run = withSizes(await recorded(found), sizes);
-  const written = await write(input, run, found, context, copies);
-  if (found.result !== undefined) warnOfDefaults(model, context);
+  const run = withSizes(await recorded(outcome), sizes);
+  const written = await write(input, run, outcome, context, copies);
+  if (outcome.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
 }
 
@@ -195,9 +197,12 @@ async function write(
     ...reports,
     ["recipe.yaml", bytesOfText(recipeText(recipe))],
     ...others.flatMap(({ place, bytes }, at): readonly (readonly [string, Uint8Array])[] => {
-      const [model, its] = frontNames(at);
-      const own = candidates[place]?.recipe;
-      return [[model, bytes], ...(own === undefined ? [] : [[its, bytesOfText(recipeText(own))] as const])];
+      const [model, recipeFile] = frontNames(at);
+      const variantRecipe = candidates[place]?.recipe;
+      return [
+        [model, bytes],
+        ...(variantRecipe === undefined ? [] : [[recipeFile, bytesOfText(recipeText(variantRecipe))] as const]),
+      ];
     }),
     // Running the result requires the tokenizer.
     ...(await Promise.all(

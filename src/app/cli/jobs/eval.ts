@@ -20,7 +20,7 @@ import { compareOnSamples } from "../../../judge/compare/compare-function.ts";
 import type { OnTarget } from "../../../judge/compare/target-check.ts";
 import { announced } from "../../../judge/run/duration-notice.ts";
 import { reportTargets } from "../../../judge/run/target-report.ts";
-import { heldAgainst, judgedBy } from "../../../judge/task/metrics.ts";
+import { comparisonMetrics, selectMetric } from "../../../judge/task/metrics.ts";
 import { storeStates } from "../../../judge/task/open-task.ts";
 import { chanceQuestion } from "../../../judge/task/prepare-images.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
@@ -90,7 +90,7 @@ export default async function evalJob(input: EvalInput, context: JobContext): Pr
 
 async function evaluated(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
   const { model, against, score, data } = input;
-  const found = data === undefined ? undefined : await measurement(input, data, context);
+  const measurements = data === undefined ? undefined : await measurement(input, data, context);
   const onTarget =
     against === undefined
       ? []
@@ -99,7 +99,7 @@ async function evaluated(input: EvalInput, targets: readonly RunTarget[], contex
           targets,
           await open(against),
           await open(model),
-          { ...input, samples: found?.samples },
+          { ...input, samples: measurements?.samples },
           context,
         );
   return {
@@ -111,7 +111,7 @@ async function evaluated(input: EvalInput, targets: readonly RunTarget[], contex
             value: await scoreOf(score, model),
             original: against === undefined ? undefined : await scoreOf(score, against),
           },
-    measured: found?.measured,
+    measured: measurements?.measured,
   };
 }
 
@@ -133,7 +133,7 @@ async function measurement(
       (before, after) => ["eval", after, "--against", before],
       context,
     );
-  const known = original ?? candidate;
+  const reference = original ?? candidate;
   if (original !== undefined) storeStates(candidate, data.states);
   const explained = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
@@ -141,7 +141,7 @@ async function measurement(
   // The original's images show the preprocessing; a damaged candidate might mislead.
   const task = await openRequest(
     engine,
-    known,
+    reference,
     data,
     { alike: candidate, needsLabels: original === undefined },
     input,
@@ -160,20 +160,23 @@ async function measurement(
       hint: `${first.label === undefined ? `${labelsHint(first)} ` : ""}Without labels a model can be compared with its original: --against original.onnx.`,
     });
   }
-  const wanted = judgedBy(original ?? candidate, input.metric, output, { labelled, held: original !== undefined });
-  if (wanted.truth === "original" && original === undefined)
+  const mainMetric = selectMetric(original ?? candidate, input.metric, output, {
+    labelled,
+    held: original !== undefined,
+  });
+  if (mainMetric.truth === "original" && original === undefined)
     throw new PithError("E_USAGE", `--metric ${input.metric} needs --against: it compares a model with its original.`);
-  const held =
-    original === undefined ? [] : heldAgainst(original, output, { samples: dataset.count, metric: input.metric });
-  const metrics = [wanted, ...held.filter(({ name }) => name !== wanted.name)];
-  const said = answers(output);
+  const otherMetrics =
+    original === undefined ? [] : comparisonMetrics(original, output, { samples: dataset.count, metric: input.metric });
+  const metrics = [mainMetric, ...otherMetrics.filter(({ name }) => name !== mainMetric.name)];
+  const predictionMetric = answers(output);
   const prepared = task.ready(dataset);
   // Unused labels need not fit: they may belong to another data set.
   const ready =
-    wanted.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
+    mainMetric.truth === "original" && labelled ? mapBatches(prepared, ({ label: _, ...batch }) => batch) : prepared;
   context.stage("evaluate");
   const models = original === undefined ? [candidate] : [original, candidate];
-  const { batch, note, isWarning } = await chooseBatch(engine, models, ready, wanted.name, {
+  const { batch, note, isWarning } = await chooseBatch(engine, models, ready, mainMetric.name, {
     batch: data.batch,
     signal: context.signal,
     output,
@@ -184,7 +187,7 @@ async function measurement(
     dataset.count,
     1,
   );
-  const rows = await measure(engine, models, ready, [...metrics, said], {
+  const rows = await measure(engine, models, ready, [...metrics, predictionMetric], {
     batch,
     held: original !== undefined,
     signal: context.signal,
@@ -193,32 +196,33 @@ async function measurement(
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {
     const { name, unit, better } = metric;
-    const own = last[index] ?? new Float64Array();
-    return { metric: name, unit, better, estimate: estimate(metric, own), detail: metric.detail?.(own) };
+    const metricRows = last[index] ?? new Float64Array();
+    return { metric: name, unit, better, estimate: estimate(metric, metricRows), detail: metric.detail?.(metricRows) };
   });
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
-  const comparison = before === undefined || after === undefined ? undefined : compareRows(wanted, before, after);
+  const comparison = before === undefined || after === undefined ? undefined : compareRows(mainMetric, before, after);
   const noAnswers = answersOf(new Float64Array());
-  const given = rows.map((own) => answersOf(own[metrics.length] ?? new Float64Array()));
-  const isNaNBefore = comparison !== undefined && answersWithNaN(wanted, comparison.original, given[0] ?? noAnswers);
+  const predictions = rows.map((own) => answersOf(own[metrics.length] ?? new Float64Array()));
+  const isNaNBefore =
+    comparison !== undefined && answersWithNaN(mainMetric, comparison.original, predictions[0] ?? noAnswers);
   const values = figures.map(({ estimate: { value } }) => value);
   // Accuracy is 0 for NaN outputs.
   const isNaNAfter =
     !values.some((value) => value !== 0 && !Number.isNaN(value)) &&
-    (values.some(Number.isNaN) || isAllNaN(given.at(-1) ?? noAnswers));
+    (values.some(Number.isNaN) || isAllNaN(predictions.at(-1) ?? noAnswers));
   const unmeasured = isNaNBefore ? against : isNaNAfter ? input.model : undefined;
   // The candidate may have lost everything, but the original must be above chance.
   const reached =
-    labelled && wanted.interval === "proportion"
-      ? estimate(wanted, rows[0]?.[0] ?? new Float64Array()).value
+    labelled && mainMetric.interval === "proportion"
+      ? estimate(mainMetric, rows[0]?.[0] ?? new Float64Array()).value
       : undefined;
-  const chance = commonestShare((given[0] ?? noAnswers).labels);
+  const chance = commonestShare((predictions[0] ?? noAnswers).labels);
   const atChance = reached !== undefined && chance !== undefined && reached <= chance;
   if (atChance && !task.atChance && unmeasured === undefined) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
   const some = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
-  const others =
+  const otherOutputs =
     original &&
     (await compareOnSamples(engine, withOutput(original, output), candidate, ready, {
       ...some,
@@ -233,13 +237,13 @@ async function measurement(
     available: available === dataset.count ? undefined : available,
     preprocessing,
     figures,
-    truth: wanted.truth ?? "labels",
+    truth: mainMetric.truth ?? "labels",
     comparison,
     verdict:
       comparison === undefined || input.maxDrop === undefined
         ? undefined
         : judge(comparison, { maxDrop: input.maxDrop, strict: input.strict }),
-    others,
+    others: otherOutputs,
     alone: alone instanceof Miss ? undefined : alone,
     note,
     atChance,
@@ -256,8 +260,8 @@ function withOutput(model: Model, name: string | undefined): Model {
 }
 
 function holdsImages(batch: Batch): boolean {
-  const found = findImages(batch);
-  return imageFiles(batch) !== undefined || (found !== undefined && (batch[found.name]?.dims.length ?? 0) > 2);
+  const images = findImages(batch);
+  return imageFiles(batch) !== undefined || (images !== undefined && (batch[images.name]?.dims.length ?? 0) > 2);
 }
 
 function labelsHint(batch: Batch): string {
@@ -272,8 +276,8 @@ async function columnsText(dataset: Dataset): Promise<string> {
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
     const images = holdsImages(batch) ? ", with images" : "";
-    const taken = texts === undefined ? images : `, and ${listed(texts)} was taken as the text`;
-    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${taken}`;
+    const remark = texts === undefined ? images : `, and ${listed(texts)} was taken as the text`;
+    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${remark}`;
   }
   return "";
 }

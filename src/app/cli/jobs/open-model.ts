@@ -81,12 +81,12 @@ export function isChanged({ graph, header }: Model): boolean {
 
 /** Warns if models are byte-for-byte equal to the original, or if two seem to be in the wrong order. */
 export async function warnOfOrder(
-  [first, ...others]: readonly ModelAtPath[],
+  [first, ...laterModels]: readonly ModelAtPath[],
   words: (original: string, result: string) => readonly string[],
   { log }: Pick<JobContext, "log">,
 ): Promise<void> {
   if (first === undefined) return;
-  const [other, ...more] = others;
+  const [other, ...more] = laterModels;
   const mark = other && marks.find(([, isOf]) => isOf(first.model) !== isOf(other.model));
   if (mark !== undefined && other !== undefined && more.length === 0 && mark[1](first.model)) {
     const line = ["pith", ...words(other.path, first.path)].map(quoted).join(" ");
@@ -94,16 +94,16 @@ export async function warnOfOrder(
     log({ id: "swapped", text, level: "warning" });
   }
   const files = filesOf(first.model, first.path);
-  for (const { path, model } of others) {
-    const own = filesOf(model, path);
-    if (own.length !== files.length) continue;
-    const equal = await Promise.all(own.map((file, at) => isCopy(file, files[at] ?? "")));
+  for (const { path, model } of laterModels) {
+    const ownFiles = filesOf(model, path);
+    if (ownFiles.length !== files.length) continue;
+    const equal = await Promise.all(ownFiles.map((file, at) => isCopy(file, files[at] ?? "")));
     if (equal.every((one) => one))
       log({ id: "same", text: `"${path}" and "${first.path}" are the same, byte for byte.`, level: "warning" });
   }
 }
 
-/** From IR 4 on, a stored tensor among the inputs is a default that callers can override; the result removes this option. */
+/** Warns of inputs with a stored default (IR version 4 and newer): callers can override it, but the result stores a constant. */
 export function warnOfDefaults({ graph, header }: Model, { log }: Pick<JobContext, "log">): void {
   const defaults = graph.inputs.filter(({ tensor }) => tensor !== undefined);
   if (header.irVersion < 4 || defaults.length === 0) return;

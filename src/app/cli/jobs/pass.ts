@@ -46,7 +46,7 @@ import { refusingUnloadable, simplifiedToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
-import { countsOf, speedOf, weightOf, withCompressed } from "./weight.ts";
+import { countsOf, measureSpeed, weightOf, withCompressed } from "./weight.ts";
 
 export interface PassInput {
   readonly command: string;
@@ -291,12 +291,11 @@ async function openData(
 ): Promise<OpenedData> {
   const step = { id: input.command, options: input.options };
   const recipes: readonly Recipe[] = [{ version: recipeVersion, steps: [step] }];
-  const { task, used, evaluatedBy } = await openStepsTask(
-    engine,
-    original,
-    { ...input, data, recipes, reference: first?.model },
-    context,
-  );
+  const {
+    task,
+    used,
+    openValidation: evaluatedBy,
+  } = await openStepsTask(engine, original, { ...input, data, recipes, reference: first?.model }, context);
   const { validation } = input.options;
   const options =
     typeof validation === "string" ? { ...input.options, validation: await evaluatedBy(validation) } : input.options;
@@ -351,7 +350,7 @@ async function writeResult(
   const masked = isPruned(result);
   const uneven = computesOther(report.before, after) ? unevenChannels(original.model, result) : undefined;
   // Masks are folded in before a model is used.
-  const speed = masked ? undefined : await speedOf(result, references?.first ?? original, stepContext);
+  const speed = masked ? undefined : await measureSpeed(result, references?.first ?? original, stepContext);
   warnOfSpeed(speed, { ...report, uneven }, after, pass, input, context);
   const isJudgedAlone = trains(pass) && pass.reference === undefined && compared?.reference === undefined;
   const hasOwnGoal = goalCheck !== undefined && references?.first === undefined;

@@ -19,7 +19,7 @@ import {
 import type { Measurement } from "../../../search/sensitivity/sweeps.ts";
 import { sensitivityPage } from "../../report/sensitivity.ts";
 import { sweptFolder, writeResults } from "../files/result-folder.ts";
-import { mostKept } from "../files/steps-folder.ts";
+import { maxKeptBytes } from "../files/steps-folder.ts";
 import { onCommandLine } from "../flags/invalid-options.ts";
 import type { MeasurementsInput, SweepInput, Work } from "../queue/inputs.ts";
 import { storeOf, type WorkerOptions, withJobPool } from "./job-pool.ts";
@@ -96,7 +96,7 @@ function measure(
       );
       await pool.doRound([...portions.keys()], [], { signal, progress: context.progress });
     };
-    const resumeBytes = queue === undefined ? mostKept(model) : undefined;
+    const resumeBytes = queue === undefined ? maxKeptBytes(model) : undefined;
     return work({ ahead, resumeBytes, ...(await storeOf(toLocal(shared))) }).finally(() => pool?.close());
   });
 }

@@ -68,10 +68,10 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   context.stage("compare");
   keepComparable(original, model);
   const comparison = await refusingUnloadable(async () => {
-    const found =
+    const sameness =
       outcome.changes.length === 0 ? "nothing changed" : await compare(engine, original, model, input, context);
     await requireLoads(engine, model, original);
-    return found;
+    return sameness;
   });
   if (typeof comparison !== "string" && !(comparison.difference <= comparison.tolerance) && !input.force)
     throw differs(comparison);

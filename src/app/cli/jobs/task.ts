@@ -20,7 +20,7 @@ import { type MetricName, type OpenedTask, openTask, type TaskOptions } from "..
 import { outputOf } from "../../../learn/train/loss.ts";
 import { outputNames } from "../../../learn/train/losses/parse.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
-import { fewestSamples } from "../../../search/parts.ts";
+import { minSamples } from "../../../search/parts.ts";
 import type { DataRequest } from "../flags/data.ts";
 import { onCommandLine } from "../flags/invalid-options.ts";
 import { contextOf } from "./open-model.ts";
@@ -42,7 +42,7 @@ export interface StepsTask {
    * Opens other samples to select weights, with the same preprocessing.
    * @throws PithError E_DATA if they are test or training samples.
    */
-  evaluatedBy(path: string): Promise<Dataset>;
+  openValidation(path: string): Promise<Dataset>;
 }
 
 export interface SampleUse {
@@ -82,10 +82,10 @@ export async function openRequest(
 export async function openStepsTask(
   engine: Engine,
   model: Model,
-  { recipes: given, metric, output, seed, reference, data }: TaskRequest,
+  { recipes: writtenRecipes, metric, output, seed, reference, data }: TaskRequest,
   context: JobContext,
 ): Promise<StepsTask> {
-  const recipes = await Promise.all(given.map(openRecipe));
+  const recipes = await Promise.all(writtenRecipes.map(openRecipe));
   requireLossOutputs(model, recipes);
   const learning = recipes.flatMap((recipe) =>
     stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
@@ -99,9 +99,9 @@ export async function openStepsTask(
     trainAlone: most(({ samples, ...recipe }) =>
       samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
     ),
-    learns: learnedFrom(learning, recipes),
+    learns: findTrainingTargets(learning, recipes),
     // Results that are chosen among many, and the recipe that reproduces one of them.
-    leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * fewestSamples : 0,
+    leastTested: recipes.some((recipe) => recipes.length > 1 || recipe.samples !== undefined) ? 2 * minSamples : 0,
   } as const;
   const task = await openRequest(engine, model, data, options, { seed }, context);
   const { seen, stored, train, calibrate: measuredOn } = task;
@@ -131,7 +131,7 @@ export async function openStepsTask(
       calibrate: measuredOn && partOf(measuredOn),
       test: available === undefined || available === seen.count ? partOf(seen) : { ...partOf(seen), available },
     },
-    async evaluatedBy(validation) {
+    async openValidation(validation) {
       const chosen = await task.openOther(validation);
       const uses = [[seen.name, "is test data"], ...(train === undefined ? [] : [[train.name, "is training data"]])];
       for (const [name = "", use = ""] of uses) {
@@ -148,8 +148,11 @@ export async function openStepsTask(
 const numberOf = (training: RecipeSamples["training"]): number =>
   training === "all" ? Number.POSITIVE_INFINITY : training;
 
-/** A recipe from a search uses the split of the search, whether it trains or not. */
-function learnedFrom(learning: readonly AnyPass[], recipes: readonly Recipe[]): "answers" | "labels" | undefined {
+/** Returns what the recipes train on. A recipe from a search uses the split of the search, whether it trains or not. */
+function findTrainingTargets(
+  learning: readonly AnyPass[],
+  recipes: readonly Recipe[],
+): "answers" | "labels" | undefined {
   if (learning.length > 0) return learning.every(learnsAnswers) ? "answers" : "labels";
   return recipes.some(({ samples }) => samples !== undefined && samples.training !== 0) ? "answers" : undefined;
 }

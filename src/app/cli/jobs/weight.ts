@@ -54,8 +54,8 @@ export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" 
   };
 }
 
-/** Undefined if both run the same operators on weights of the same sizes. */
-export async function speedOf(
+/** Times both models. Returns undefined if both run the same operators on weights of the same sizes. */
+export async function measureSpeed(
   result: Model,
   { model, path }: { readonly model: Model; readonly path: string },
   context: Context,

@@ -48,7 +48,7 @@ export function unchangedLines(
   return listed(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
-/** Largest error contribution first. */
+/** Lists the layers at higher precision, those with the largest error contribution first. */
 export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint): string[] {
   if (settings !== undefined)
     return [`${settingsText(settings)} to meet the goal, found in ${counted(attempts.length, "attempt")}`];

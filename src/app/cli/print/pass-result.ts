@@ -96,8 +96,10 @@ export function showUnwritten(model: string, result: UnwrittenOutput, files: Out
       for (const line of reportLines(result, terminal.color.dim)) terminal.line(line);
       if (idle !== undefined) return terminal.line(`${capitalize(idle)}. Nothing was written; --force writes it.`);
       const further = marked(files.alsoWritten, files);
-      const found = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
-      terminal.line(`Nothing changed, and ${found} was written.${misses.length === 0 ? nothingFound(model) : ""}`);
+      const writtenFiles = further.length === 0 ? "nothing" : `only ${further.join(", ")}`;
+      terminal.line(
+        `Nothing changed, and ${writtenFiles} was written.${misses.length === 0 ? nothingFound(model) : ""}`,
+      );
     },
   };
 }
@@ -199,13 +201,13 @@ function reportLines(
 ): string[] {
   const { spared = [] } = sparing ?? {};
   const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
-  const others = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
+  const withoutSpared = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
     all.filter((one) => !isSpared(one));
   return [
-    ...changedLines(others(changes), dim),
-    ...unchangedLines(others(misses), dim),
+    ...changedLines(withoutSpared(changes), dim),
+    ...unchangedLines(withoutSpared(misses), dim),
     ...(sparing === undefined ? [] : sparedLines(sparing, dim)),
-    ...(spared.length > 0 && others(changes).every(({ kind }) => kind !== "quantized")
+    ...(spared.length > 0 && withoutSpared(changes).every(({ kind }) => kind !== "quantized")
       ? [allSpared(isUnmeasured)]
       : []),
   ];
@@ -253,15 +255,16 @@ function isTold(likeness: Likeness | string | undefined): likeness is Likeness |
 function likenessLine(likeness: Likeness | string): string {
   if (typeof likeness === "string") return `not compared with the original: ${likeness}`;
   const { samples, relativeError, unmoved, without = [], output, outputs = 1, uncompared = [], ofData } = likeness;
-  const apart = apartText(likeness);
-  const found = relativeError === 0 ? "equal" : outputs > 1 ? `${apart} ("${output}", the worst of ${outputs})` : apart;
+  const distance = apartText(likeness);
+  const outcome =
+    relativeError === 0 ? "equal" : outputs > 1 ? `${distance} ("${output}", the worst of ${outputs})` : distance;
   const which = output === undefined || outputs > 1 ? "outputs" : `output "${output}"`;
   const rest = uncompared.length === 0 ? "" : `; not compared: ${uncompared.map((name) => `"${name}"`).join(", ")}`;
   const count = counted(samples, ofData ? "sample" : "random input");
   const better = ofData ? "" : "; use --data for a better test";
   const moved =
     unmoved === undefined ? "" : `; ${unmovedNote[unmoved]} for all of them: this is weak evidence${better}`;
-  return `${which}: ${found}, on ${count}${moved}${rest}${withoutNote(without)}`;
+  return `${which}: ${outcome}, on ${count}${moved}${rest}${withoutNote(without)}`;
 }
 
 const unmovedNote = {
@@ -276,11 +279,11 @@ function trainingText({ samples, chosen, average }: NonNullable<PassOutput["trai
   const averaged = average === undefined ? "" : ` averaged over the steps (decay ${average})`;
   if (chosen === undefined) return averaged === "" ? on : `${on}; the weights are${averaged}`;
   const { best, by, unit, evaluations } = chosen;
-  const found = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
-  const of = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
+  const bestFigure = `validation ${by} ${unit === "" ? best.figure.toPrecision(4) : figure(unit, best.figure)}`;
+  const sampleText = chosen.samples === undefined ? "" : ` on ${counted(chosen.samples, "sample")}`;
   const among = evaluations === 1 ? "the only evaluation" : `the best of ${integer(evaluations)} evaluations`;
   const weights = averaged === "" ? "those" : `${averaged.trim()},`;
-  return `${on}; the weights are ${weights} after ${counted(best.step, "step")}: ${found}${of}, ${among}`;
+  return `${on}; the weights are ${weights} after ${counted(best.step, "step")}: ${bestFigure}${sampleText}, ${among}`;
 }
 
 function nothingFound(model: string): string {

@@ -57,7 +57,7 @@ export function mergeRows(rows: readonly NamedRow[]): readonly NamedRow[] {
   );
 }
 
-/** [0, 1, 2, 5] → "0…2,5" */
+/** Formats block numbers: [0, 1, 2, 5] → "0…2,5". */
 function rangeText(numbers: readonly number[]): string {
   const sorted = [...new Set(numbers)].sort((a, b) => a - b);
   const runs: [number, number][] = [];

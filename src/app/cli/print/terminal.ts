@@ -110,7 +110,7 @@ export class Terminal {
     else this.#error(level === "note" ? shown : `${this.#errorColor.yellow(id)}: ${shown}`);
   }
 
-  /** A log gets a line per file; on a terminal the progress shows it. */
+  /** Writes a line per file to a log; a terminal shows the progress instead. */
   finished(text: string): void {
     if (!this.json && !draws(this.#options.err, this.#options.env)) this.#error(printable(`${this.part}: ${text}`));
   }
@@ -182,7 +182,7 @@ export class Terminal {
   }
 }
 
-/** Some terminals report a width of 0. */
+/** Returns the width in columns; some terminals report 0. */
 export function widthOf({ columns = 0 }: Stream): number {
   return columns > 0 ? columns : defaultWidth;
 }

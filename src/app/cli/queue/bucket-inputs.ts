@@ -16,7 +16,7 @@ const listName = (place: string): string => `${place}.json`;
 /** Name in the folder, with "/", and content hash. */
 export type HashedFile = readonly [name: string, hash: string];
 
-/** The hash of this text names the folder. */
+/** Returns the text whose hash names the folder. */
 export const listText = (files: readonly HashedFile[]): string => JSON.stringify(files);
 
 export async function sendFolder(

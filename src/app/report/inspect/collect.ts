@@ -88,7 +88,7 @@ export async function collect(model: Model): Promise<Inspection> {
   };
 }
 
-/** Several rules can fail for the same reason, so each node and reason is listed once. */
+/** Lists each node and reason once, because several rules can fail for the same reason. */
 function listDistinct(misses: readonly Miss[]): Inspection["notUnderstood"] {
   return [...groupBy(misses, ({ at, reason }) => `${at} ${reason}`).values()].map(([{ at, reason }]) => ({
     at,

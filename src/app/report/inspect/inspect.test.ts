@@ -75,7 +75,7 @@ ${steps.join("")}}`);
 });
 
 test("what lies inside of nodes is counted, with its layers", async () => {
-  const found = await look(`opset 21
+  const inspection = await look(`opset 21
 graph (x: float32[2, 4], flag: bool[]) -> (y) {
   y = If (flag) {then_branch=graph () -> (a) {
     w: float32[4, 4] = random(seed 1)
@@ -83,8 +83,8 @@ graph (x: float32[2, 4], flag: bool[]) -> (y) {
     a = Relu (h)
   }, else_branch=graph () -> (b) { b = Neg(x) }}
 }`);
-  expect(found.inside).toEqual({ graphs: 2, nodes: 3, layers: 1, wayOut: "`pith simplify --set flag=…`" });
-  expect(found.layers.map(({ name, macs, cuttable }) => [name, macs?.count, cuttable])).toEqual([["h", 32, 0]]);
+  expect(inspection.inside).toEqual({ graphs: 2, nodes: 3, layers: 1, wayOut: "`pith simplify --set flag=…`" });
+  expect(inspection.layers.map(({ name, macs, cuttable }) => [name, macs?.count, cuttable])).toEqual([["h", 32, 0]]);
 });
 
 test("what is not understood is listed once for a node, foreign operators with their domain", async () => {
@@ -103,10 +103,10 @@ test("weights that are inputs too are named", async () => {
 graph (x: float32[2, 4], w: float32[4, 2] = random(seed 1)) -> (y) {
   y = MatMul (x, w)
 }`);
-  const found = await inspect(model);
-  expect(found.replaceable).toEqual(["w"]);
-  expect(found.inputs.map(({ name }) => name)).toEqual(["x"]);
-  expect(found.layers).toHaveLength(1);
+  const inspection = await inspect(model);
+  expect(inspection.replaceable).toEqual(["w"]);
+  expect(inspection.inputs.map(({ name }) => name)).toEqual(["x"]);
+  expect(inspection.layers).toHaveLength(1);
 });
 
 test("half precision is no candidate for 8 bits, and says its type", async () => {
@@ -182,7 +182,7 @@ graph (x: float32[N, 3]) -> (y) {
 test("tables of rotary positions are not counted as parameters, neither of the model nor of its blocks", async () => {
   const angles = (wave: (angle: number) => number): string =>
     `[${Array.from({ length: 12 }, (_, t) => `[${[wave(t), wave(t / 100)].join(", ")}]`).join(", ")}]`;
-  const found = await look(`opset 21
+  const inspection = await look(`opset 21
 graph (x: float32[N, 3], at: int64[N]) -> (y) {
   w: float32[3, 2] = random(seed 1)
   cos: float32[12, 2] = ${angles(Math.cos)}
@@ -194,9 +194,9 @@ graph (x: float32[N, 3], at: int64[N]) -> (y) {
   b = Mul (h, s)
   y = Add (a, b)
 }`);
-  expect(found.parameters).toBe(6);
-  expect(found.stored[0]?.elements).toBe(6 + 2 * 24);
-  expect(found.blocks.all.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(6);
+  expect(inspection.parameters).toBe(6);
+  expect(inspection.stored[0]?.elements).toBe(6 + 2 * 24);
+  expect(inspection.blocks.all.reduce((sum, { parameters }) => sum + parameters, 0)).toBe(6);
 });
 
 test("channels that prune can free, by storing a size that is read off a weight, can be removed", async () => {
@@ -216,15 +216,15 @@ graph (x: float32[batch, 2, 4, 4], n: int64[1]) -> (y: float32[batch, 2, 4, 4]) 
 });
 
 test("channels that only go together are not counted as channels that can go", async () => {
-  const found = await look(`opset 21
+  const inspection = await look(`opset 21
 graph (x: float32[batch, 3, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   c1.weight: float32[1, 3, 1, 1] = random(seed 1)
   c2.weight: float32[2, 1, 1, 1] = random(seed 2)
   h = Conv "c1" (x, c1.weight)
   y = Conv "c2" (h, c2.weight)
 }`);
-  expect(found.savings.channels).toMatchObject({ layers: 0, cuttable: 0, channels: 3 });
-  expect(found.layers[0]).toMatchObject({
+  expect(inspection.savings.channels).toMatchObject({ layers: 0, cuttable: 0, channels: 3 });
+  expect(inspection.layers[0]).toMatchObject({
     cuttable: 0,
     kept: { reason: "they can only be removed together, which would empty axis 0", at: "c1.weight" },
   });

@@ -129,7 +129,7 @@ function line(points: readonly Point[], rows: readonly Row[], from: Placed, to: 
   };
 }
 
-/** Monotone cubic curve: slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
+/** Draws a monotone cubic curve: slopes dx/dy are harmonic means of the neighbors, 0 at turns and ends, so it never overshoots (Fritsch, Butland 1984). */
 function curveThrough(spots: readonly Spot[]): string {
   const slopes = spots.slice(1).map((spot, index) => {
     const before = spots[index] ?? spot;

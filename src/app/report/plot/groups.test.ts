@@ -10,7 +10,7 @@ const graphsOf = async (text: string): Promise<readonly [PlottedGraph, ...Plotte
   return plottedGraphs(await plotPage(model, infer(model), { name: "net.onnx" }));
 };
 
-/** From each box to those that its lines lead to, by title. */
+/** Returns the lines as "title → title". */
 const linksOf = ({ boxes, lines }: PlottedGraph): readonly string[] =>
   lines.map(([from, to]) => `${boxes[from]?.title} → ${boxes[to]?.title}`).toSorted();
 
@@ -63,9 +63,9 @@ describe("nodes that compute a mask of shapes and indices", () => {
   });
 
   test("are a picture of their own, with what they read and what reads them", async () => {
-    const [main, inner, ...others] = await graphsOf(attention);
+    const [main, inner, ...otherGraphs] = await graphsOf(attention);
     const at = main.boxes.findIndex(({ title }) => title.startsWith("mask"));
-    expect(others).toEqual([]);
+    expect(otherGraphs).toEqual([]);
     expect(main.boxes[at]?.graphs).toEqual([["its nodes", 1]]);
     expect(inner).toMatchObject({ title: "mask, shapes · 7 nodes", parent: [0, at] });
     expect(inner?.boxes.map(({ title, family }) => `${title} ${family}`).toSorted()).toEqual(
@@ -131,8 +131,8 @@ graph (x: float32[n, 4]) -> (y) {
       ),
     );
     for (const [index, { boxes }] of graphs.entries()) {
-      for (const [at, { graphs: held }] of boxes.entries()) {
-        for (const [, inner] of held) expect(graphs[inner]?.parent).toEqual([index, at]);
+      for (const [at, { graphs: innerGraphs }] of boxes.entries()) {
+        for (const [, inner] of innerGraphs) expect(graphs[inner]?.parent).toEqual([index, at]);
       }
     }
     expect(graphs.map(({ title }) => title)).toEqual([

@@ -30,6 +30,7 @@ export interface Comparison {
 }
 
 /**
+ * Compares each layer with its counterpart in the original.
  * @param layers of the plotted model, of `size` bytes.
  * @throws PithError E_OPTION if no layer has a counterpart.
  */

@@ -161,8 +161,8 @@ graph (x: float32[2], flag: bool[]) -> (y) {
     );
     expect(graphs.map(({ parent }) => parent?.[0])).toEqual([undefined, 0, 1, 1, 0]);
     for (const [index, { boxes }] of graphs.entries())
-      for (const { graphs: held } of boxes)
-        for (const [, inner] of held) expect(graphs[inner]?.parent?.[0]).toBe(index);
+      for (const { graphs: innerGraphs } of boxes)
+        for (const [, inner] of innerGraphs) expect(graphs[inner]?.parent?.[0]).toBe(index);
   });
 
   test("codes say their bits, in a layer and where numbers become codes", async () => {
@@ -361,10 +361,10 @@ describe("the arithmetic in the page", () => {
         ["channels", { structured: amount }, "channels cut"],
       ] as const) {
         const shown = layers.flatMap((layer, index) => {
-          const taken = layer?.first === true ? page.amountOf(page.unpack(layer, 20), mode, amount) : undefined;
-          return taken === undefined || taken.gone === 0
+          const pruned = layer?.first === true ? page.amountOf(page.unpack(layer, 20), mode, amount) : undefined;
+          return pruned === undefined || pruned.gone === 0
             ? []
-            : [`${boxes[index]?.name} ${taken.gone} of ${taken.size}`];
+            : [`${boxes[index]?.name} ${pruned.gone} of ${pruned.size}`];
         });
         const { changes } = await prune(parseModel(text), options);
         // A box shows one weight of its node: of a recurrent layer that of its inputs.

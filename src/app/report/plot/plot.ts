@@ -188,7 +188,7 @@ function boxData(box: Box) {
   return { ...shown, label: titleOf(box), note: noteOf(box), weight: layer?.weight.name };
 }
 
-/** Little-endian; channels that cannot be removed have the maximum. */
+/** Encodes ranks as little-endian 32-bit integers; channels that cannot be removed get the maximum. */
 function fourBytes(places: CutOrder["places"]): Uint8Array {
   const view = new DataView(new ArrayBuffer(4 * places.length));
   for (const [channel, place = 2 ** 32 - 1] of places.entries()) view.setUint32(4 * channel, place, true);

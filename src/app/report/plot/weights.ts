@@ -44,7 +44,7 @@ export async function weightPicture(model: Model, layer: Layer, inference: Infer
   return pictureOf(values, mask, tensor.dims, output?.renumbered === false ? output.axis : undefined);
 }
 
-/** Per-channel scales make the quantized values alone meaningless: the largest of each channel is 127. */
+/** Dequantizes the weight first: with a scale per channel, the largest quantized value of each channel is 127. */
 async function dequantizedPicture(model: Model, { effective, role }: Layer): Promise<WeightPicture | Miss> {
   try {
     const dense = await readStoredValue(model, effective, completeContext().engine);
