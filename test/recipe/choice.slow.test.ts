@@ -8,7 +8,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import type { Dataset } from "../../src/data/batches/types.ts";
 import { memory } from "../../src/data/index.ts";
 import { accuracy } from "../../src/judge/index.ts";
-import { recipeName } from "../../src/judge/recipe/names.ts";
+import { recipeName } from "../../src/judge/recipe/pass-steps.ts";
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 import { markOf } from "../../src/judge/record/verdict.ts";
 import { divide } from "../../src/judge/run/holdout.ts";
