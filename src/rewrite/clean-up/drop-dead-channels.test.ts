@@ -12,7 +12,7 @@ import { simplify } from "./simplify.ts";
 
 const engine = createEngine();
 
-/** A model with random numbers in the tensors that are declared, zeros in these rows (first axis), and these numbers. */
+/** Adds random tensors of the given dimensions to a model text. @param zeros rows (first axis) to set to 0. @param numbers fixed values by name. */
 function modelOf(
   text: string,
   tensors: Readonly<Record<string, readonly number[]>>,
@@ -86,8 +86,8 @@ const parts = {
 const variance = [1, 2, 0.5, 1];
 const x = [2, 2, 6, 6];
 
-describe("convolution, batch normalization, ReLU, convolution", () => {
-  test("a constant that is not 0 goes into the bias behind, where nothing is padded", async () => {
+describe("simplify with constant channels in convolution, batch normalization, ReLU, convolution", () => {
+  test("folds a nonzero constant into the next bias if nothing is padded", async () => {
     const numbers = { variance, shift: [0.1, 0.7, -0.2, 0.3] };
     const { model } = await simplified(modelOf(convolutions(0), parts, { scale: [1] }, numbers), x);
     expect(dimsOf(model, "w1")).toEqual([3, 2, 3, 3]);
@@ -95,27 +95,27 @@ describe("convolution, batch normalization, ReLU, convolution", () => {
     expect([...model.graph.nodes()].map(({ op }) => op)).toEqual(["Conv", "Relu", "Conv"]);
   });
 
-  test("it is refused where zero padding lies beside it", async () => {
+  test("keeps a nonzero constant before zero padding, with the reason", async () => {
     const numbers = { variance, shift: [0.1, 0.7, -0.2, 0.3] };
     const { model, reasons } = await simplified(modelOf(convolutions(1), parts, { scale: [1] }, numbers), x);
     expect(dimsOf(model, "w1")).toEqual([4, 2, 3, 3]);
     expect(reasons.join()).toContain("zero padding");
   });
 
-  test("a constant of 0 goes, padded or not, and one beside it that is padded stays", async () => {
+  test("removes a channel of zeros, but not a padded nonzero constant", async () => {
     const numbers = { variance, shift: [0.1, 0.7, -0.2, 0.3] };
     const { model } = await simplified(modelOf(convolutions(1), parts, { scale: [1, 2] }, numbers), x);
     expect(dimsOf(model, "w1")).toEqual([3, 2, 3, 3]);
     expect(dimsOf(model, "w2")).toEqual([3, 3, 3, 3]);
   });
 
-  test("one channel stays where all are constant", async () => {
+  test("keeps one channel if all are constant", async () => {
     const numbers = { variance, shift: [0.1, 0.7, -0.2, 0.3] };
     const { model } = await simplified(modelOf(convolutions(0), parts, { scale: [0, 1, 2, 3] }, numbers), x);
     expect(dimsOf(model, "w1")).toEqual([1, 2, 3, 3]);
   });
 
-  test("without zeros nothing changes", async () => {
+  test("changes nothing without constant channels", async () => {
     const model = modelOf(convolutions(0), parts, {}, { variance });
     await simplify(model, {}, { engine });
     const before = structureHash(model);
@@ -124,7 +124,7 @@ describe("convolution, batch normalization, ReLU, convolution", () => {
   });
 });
 
-test("pooling and flattening lie between, of an open batch", async () => {
+test("simplify removes constant channels through pooling and flattening", async () => {
   const text = `graph (x: float32[n, 2, 6, 6]) -> (y: float32[n, 5]) {
   a = Conv(x, w1, b1) {kernel_shape=[3, 3]}
   r = Sigmoid(a)
@@ -138,7 +138,7 @@ test("pooling and flattening lie between, of an open batch", async () => {
   expect(dimsOf(model, "w2")).toEqual([5, 8]);
 });
 
-test("a chain of products: what a cut makes constant goes, too", async () => {
+test("simplify removes constant channels of a matrix product before a bias and an activation", async () => {
   const text = `graph (x: float32[n, m, 3]) -> (y: float32[n, m, 2]) {
   a = MatMul(x, w1)
   ab = Add(a, b1)
@@ -154,7 +154,7 @@ test("a chain of products: what a cut makes constant goes, too", async () => {
   expect([...after.graph.nodes()].map(({ op }) => op)).toEqual(["MatMul", "Add", "Sigmoid", "MatMul", "Add", "Tanh"]);
 });
 
-describe("a residual sum", () => {
+describe("simplify with a constant channel of a residual sum", () => {
   const text = `graph (x: float32[n, 3]) -> (y: float32[n, 2]) {
   a = Gemm(x, w1, b1) {transB=1}
   r = Relu(a)
@@ -164,19 +164,19 @@ describe("a residual sum", () => {
 }`;
   const tensors = { w1: [4, 3], b1: [4], w2: [4, 4], b2: [4], w3: [2, 4], b3: [2] };
 
-  test("stays where only one side is constant", async () => {
+  test("keeps it if only one operand is constant", async () => {
     const { model } = await simplified(modelOf(text, tensors, { w1: [1] }), [2, 3]);
     expect(dimsOf(model, "w1")).toEqual([4, 3]);
   });
 
-  test("of which both sides are 0 goes", async () => {
+  test("removes it if both operands are 0", async () => {
     const zeros = { w1: [1], b1: [1], w2: [1], b2: [1] };
     const { model } = await simplified(modelOf(text, tensors, zeros), [2, 3]);
     expect(dimsOf(model, "w1")).toEqual([3, 3]);
     expect(dimsOf(model, "w2")).toEqual([3, 3]);
   });
 
-  test("of two branches goes with what both are", async () => {
+  test("removes it if both operands are constant", async () => {
     const branches = text.replace("Gemm(r, w2", "Gemm(x, w2").replace("r = Relu(a)\n", "");
     const { model } = await simplified(modelOf(branches, { ...tensors, w2: [4, 3] }, { w1: [1], w2: [1] }), [2, 3]);
     expect(dimsOf(model, "w1")).toEqual([3, 3]);
@@ -187,18 +187,21 @@ describe("a residual sum", () => {
 test.each([
   [0, 3],
   [1, 4],
-])("a depthwise convolution lies between, padded by %i", async (pad, left) => {
-  const text = `graph (x: float32[n, 2, 6, 6]) -> (y: float32[n, 3, ${4 + 2 * pad}, ${4 + 2 * pad}]) {
+])(
+  "simplify removes a constant channel through a depthwise convolution only without padding: padding %i",
+  async (pad, remaining) => {
+    const text = `graph (x: float32[n, 2, 6, 6]) -> (y: float32[n, 3, ${4 + 2 * pad}, ${4 + 2 * pad}]) {
   a = Conv(x, w1, b1) {kernel_shape=[1, 1]}
   d = Conv(a, w2, b2) {kernel_shape=[3, 3], group=4, pads=[${pad}, ${pad}, ${pad}, ${pad}]}
   y = Conv(d, w3, b3) {kernel_shape=[1, 1]}
 }`;
-  const tensors = { w1: [4, 2, 1, 1], b1: [4], w2: [4, 1, 3, 3], b2: [4], w3: [3, 4, 1, 1], b3: [3] };
-  const { model } = await simplified(modelOf(text, tensors, { w1: [1] }), x);
-  expect(dimsOf(model, "w2")).toEqual([left, 1, 3, 3]);
-});
+    const tensors = { w1: [4, 2, 1, 1], b1: [4], w2: [4, 1, 3, 3], b2: [4], w3: [3, 4, 1, 1], b3: [3] };
+    const { model } = await simplified(modelOf(text, tensors, { w1: [1] }), x);
+    expect(dimsOf(model, "w2")).toEqual([remaining, 1, 3, 3]);
+  },
+);
 
-test("a gate that is computed makes what was constant another number at each place", async () => {
+test("simplify keeps a constant channel that a computed gate scales", async () => {
   const text = `graph (x: float32[n, 3]) -> (y: float32[n, 2]) {
   a = Gemm(x, w1, b1) {transB=1}
   g = Gemm(x, w2, b2) {transB=1}
@@ -211,7 +214,7 @@ test("a gate that is computed makes what was constant another number at each pla
   expect(reasons.join()).toContain("more than a constant");
 });
 
-test("what has a role stays", async () => {
+test("dropDeadChannels keeps channels of tensors with a role", async () => {
   const model = modelOf(convolutions(0), parts, { w1: [1], b1: [1], shift: [1], mean: [1] }, { variance });
   const mask = model.graph.value("w1");
   if (mask !== undefined) mask.role = { kind: "parameter" };

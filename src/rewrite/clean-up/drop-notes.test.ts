@@ -18,7 +18,7 @@ const notes = {
 };
 const kept = { [scopes]: "['', 'head', 'linear']", "pith.pass": "prune", author: "somebody", "pkg.other.note": "n" };
 
-function noted(): Model {
+function modelWithNotes(): Model {
   const model = parseModel(`opset 21
 graph (x: float32[batch, 2], flag: bool[]) -> (y: float32[batch, 2], z: float32[...]) {
   val_3: float32[2, 2] parameter = [[1, 2], [3, 4]]
@@ -36,9 +36,9 @@ function carriers(model: Model): Carried[] {
   return [...allGraphs(model.graph)].flatMap((graph) => [graph, ...graph.nodes(), ...graph.values()]);
 }
 
-describe("notes of the exporter", () => {
-  test("go from nodes, values and graphs, also inside of nodes; what names layers and what others wrote stays", async () => {
-    const model = noted();
+describe("export metadata", () => {
+  test("is removed from nodes, values and graphs, except names of layers and metadata of other programs", async () => {
+    const model = modelWithNotes();
     const names = [...layers(model, infer(model))].map(({ name }) => name);
     const { changes } = await dropNotes(model);
     expect(changes).toHaveLength(carriers(model).length);
@@ -54,23 +54,23 @@ describe("notes of the exporter", () => {
     ['  File "/home/me/net.py", line 12, in forward\n    y = self.fc(x)', undefined],
     ["the gate: see net.py", "the gate: see net.py"],
     ["", ""],
-  ])("a node documented %j is documented %j", async (doc, left) => {
+  ])("replaces the node documentation %j by %j", async (doc, remaining) => {
     const model = parseModel("opset 21\ngraph (x: float32[2]) -> (y) {\n  y = Neg(x)\n}");
     for (const node of model.graph.nodes()) node.doc = doc;
     await dropNotes(model);
-    expect([...model.graph.nodes()].map((node) => node.doc)).toEqual([left]);
+    expect([...model.graph.nodes()].map((node) => node.doc)).toEqual([remaining]);
   });
 
-  test("a model without them is left as it is", async () => {
-    const model = noted();
+  test("does not change a model without it", async () => {
+    const model = modelWithNotes();
     await dropNotes(model);
     const before = structureHash(model);
     expect((await dropNotes(model)).changes).toEqual([]);
     expect(structureHash(model)).toBe(before);
   });
 
-  test("are kept by a plain save, and dropped by simplify, which then finds no more", async () => {
-    const bytes = await encodeToBytes(noted());
+  test("is kept by save and removed by simplify", async () => {
+    const bytes = await encodeToBytes(modelWithNotes());
     expect(await encodeToBytes(await open(bytes))).toEqual(bytes);
     const model = await open(bytes);
     await simplify(model);

@@ -6,7 +6,7 @@ import { foldConstants } from "./fold-constants.ts";
 const operators = (model: ReturnType<typeof parseModel>) => [...model.graph.nodes()].map(({ op }) => op);
 
 describe("fold-constants", () => {
-  it("stores the result of what depends on stored tensors alone, under its name", async () => {
+  it("stores the result of nodes that read only stored tensors, with the same name", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[1, 6]) -> (y) {
   w: float32[2, 3, 4] = random(seed 1)
@@ -22,7 +22,7 @@ graph (x: float32[1, 6]) -> (y) {
     expect(verify(model)).toEqual([]);
   });
 
-  it("goes through chains at once", async () => {
+  it("folds a chain of nodes", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2]) -> (y) {
   a: float32[2] = [1, 2]
@@ -36,7 +36,7 @@ graph (x: float32[2]) -> (y) {
     expect(Array.from(folded?.data as Float32Array)).toEqual([Math.fround(Math.exp(-1)), Math.fround(Math.exp(-2))]);
   });
 
-  it("does not store a tied weight a second time, whatever its size", async () => {
+  it("does not store a tied weight twice, even if it is small", async () => {
     const model = parseModel(`opset 21
 graph (i: int64[n], x: float32[n, 8]) -> (y: float32[n, 64]) {
   table: float32[64, 8] = random(seed 1)
@@ -59,9 +59,13 @@ graph (i: int64[n], x: float32[n, 8]) -> (y: float32[n, 64]) {
       "w = DequantizeLinear (q, s) {axis=0}",
     ],
     ["weights in 16 bits", "h: float16[64] = random(seed 1)", "w = Cast (h) {to=1}"],
-    ["a fill", "one: float32[] = [1]\n  n: int64[1] = [300]", "w = Expand (one, n)"],
-    ["a fill that grows the file by a few bytes", "one: float32[] = [1]\n  n: int64[1] = [32]", "w = Expand (one, n)"],
-  ])("leaves %s alone", async (_, stored, node) => {
+    ["an expanded constant", "one: float32[] = [1]\n  n: int64[1] = [300]", "w = Expand (one, n)"],
+    [
+      "an expanded constant that grows the file by a few bytes",
+      "one: float32[] = [1]\n  n: int64[1] = [32]",
+      "w = Expand (one, n)",
+    ],
+  ])("does not fold %s", async (_, stored, node) => {
     const model = parseModel(`opset 21
 graph (x: float32[]) -> (y) {
   v: float32[2] = [3, 4]
@@ -74,7 +78,7 @@ graph (x: float32[]) -> (y) {
     expect(operators(model)).toEqual(before);
   });
 
-  /** A weight times a scale that is filled up to the weight's size, as some quantizers write it. */
+  /** Returns a weight times a scale that is expanded to the weight's size, as some quantizers write it. */
   const filled = (weight: string, end: string) =>
     parseModel(`opset 21
 graph (x: float32[n, 64]) -> (y) {
@@ -86,7 +90,7 @@ graph (x: float32[n, 64]) -> (y) {
   ${end}
 }`);
 
-  it("stores no scale in full beside the codes that it scales", async () => {
+  it("does not store an expanded scale of quantized values", async () => {
     const model = filled(
       "w: int8[64, 64] = random(seed 1, from -9 to 9)",
       "f = Cast (w) {to=1}\n  v = Mul (f, full)\n  y = MatMul (x, v)",
@@ -96,7 +100,7 @@ graph (x: float32[n, 64]) -> (y) {
     expect(verify(model)).toEqual([]);
   });
 
-  it("stores a scale in full if the whole chain folds, but not if an input of the model is scaled by it", async () => {
+  it("folds an expanded scale of a weight, but not one of an input", async () => {
     const chain = filled("w: float32[64, 64] = random(seed 1)", "v = Mul (w, full)\n  y = MatMul (x, v)");
     await foldConstants(chain);
     expect(operators(chain)).toEqual(["MatMul"]);
@@ -105,7 +109,7 @@ graph (x: float32[n, 64]) -> (y) {
     expect(operators(fed)).toEqual(["Shape", "ConstantOfShape", "Add", "MatMul", "MatMul"]);
   });
 
-  it("stores no expansion of which only a larger one is made", async () => {
+  it("does not store an expansion that only a larger expansion reads", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[]) -> (y) {
   one: float32[] = [1]
@@ -118,7 +122,7 @@ graph (x: float32[]) -> (y) {
     expect((await foldConstants(model)).changes).toEqual([]);
   });
 
-  it("stores a result that exceeds what it is computed from only if other results make up for it", async () => {
+  it("stores a result larger than its operands only if other results save more", async () => {
     const parts = (size: number) =>
       parseModel(`opset 21
 graph (x: float32[100], z: float32[${size}]) -> (y, s) {
@@ -141,7 +145,7 @@ graph (x: float32[100], z: float32[${size}]) -> (y, s) {
     }
   });
 
-  it("stores no fills that together exceed what goes away", async () => {
+  it("does not store expansions whose sum exceeds the removed tensors", async () => {
     const fills = Array.from({ length: 20 }, (_, at) => `  w${at} = Expand (one, n)\n  y${at} = Mul (x, w${at})`);
     const model = parseModel(`opset 21
 graph (x: float32[200]) -> (${Array.from({ length: 20 }, (_, at) => `y${at}`).join(", ")}) {
@@ -165,7 +169,7 @@ graph (x: float32[]) -> (y) {
     expect((await foldConstants(model)).changes).toEqual([]);
   });
 
-  it("stores another form of a weight that codes are subtracted from, where it takes no more bytes", async () => {
+  it("stores a transposed weight from which quantized values are subtracted", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[n, 64]) -> (y) {
   w: float32[64, 64] = random(seed 1)
@@ -179,7 +183,7 @@ graph (x: float32[n, 64]) -> (y) {
     expect(operators(model)).toEqual(["Cast", "Sub", "MatMul"]);
   });
 
-  it("turns integers without a scale into floats: arithmetic on shapes", async () => {
+  it("folds a Cast of integers without a scale", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2]) -> (y) {
   n: int32[2] = [3, 4]
@@ -190,7 +194,7 @@ graph (x: float32[2]) -> (y) {
     expect(operators(model)).toEqual(["Mul"]);
   });
 
-  it("leaves what depends on an input alone", async () => {
+  it("does not fold nodes that depend on an input", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2]) -> (y) {
   y = Neg (x)
@@ -198,7 +202,7 @@ graph (x: float32[2]) -> (y) {
     expect((await foldConstants(model)).changes).toEqual([]);
   });
 
-  it("keeps the name of an output of the graph", async () => {
+  it("keeps the name of a graph output", async () => {
     const model = parseModel(`opset 21
 graph (x: float32[2]) -> (y, z) {
   a: float32[2] = [1, 2]

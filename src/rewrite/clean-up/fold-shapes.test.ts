@@ -4,7 +4,7 @@ import { parseModel, printModel } from "../../core/graph/text.ts";
 import { compareOutputs } from "../../judge/compare/equivalence.ts";
 import { simplify } from "./simplify.ts";
 
-/** Padding that depends on the shape in name only, before a window of two by two. */
+/** Returns a 2 × 2 pool after padding that multiplies the shape by 0, so that it does not depend on it. */
 const padded = (rows: number, pool: string) =>
   parseModel(`opset 17
 graph (x: float32[n, 3, h, w]) -> (y: float32[...]) {
@@ -19,9 +19,9 @@ graph (x: float32[n, 3, h, w]) -> (y: float32[...]) {
   y = ${pool}(q) {kernel_shape=[2, 2], strides=[2, 2]}
 }`);
 
-describe("padding before a pool", () => {
+describe("simplify on padding before a pool", () => {
   it.each(["MaxPool", "AveragePool"])(
-    "by more than the window of %s stays computed: ONNX Runtime loads no other",
+    "keeps it computed if it exceeds the window of %s, because ONNX Runtime would not load it",
     async (pool) => {
       const [original, simpler] = [padded(4, pool), padded(4, pool)];
       await simplify(simpler);
@@ -30,7 +30,7 @@ describe("padding before a pool", () => {
     },
   );
 
-  it("by less is stored", async () => {
+  it("stores it if it is smaller than the window", async () => {
     const [original, simpler] = [padded(1, "MaxPool"), padded(1, "MaxPool")];
     await simplify(simpler);
     expect([...simpler.graph.nodes()].map(({ op }) => op)).toEqual(["Relu", "Pad", "MaxPool"]);

@@ -113,8 +113,8 @@ async function run(model: Model, dims: readonly number[]): Promise<Batch> {
   }
 }
 
-describe.each(cases)("after %s", (_, text, dims) => {
-  test("the function stays and the normalization goes", async () => {
+describe.each(cases)("batch normalization after %s", (_, text, dims) => {
+  test("is folded with equal outputs", async () => {
     const model = parseModel(`opset 17\n${text}`);
     const expected = Object.values(await run(model, dims))[0];
     const { changes, misses } = await fuseBatchNorm(model);
@@ -134,7 +134,7 @@ describe.each(cases)("after %s", (_, text, dims) => {
   });
 });
 
-test("a mask on the weight stays a mask, and its zeros stay zeros", async () => {
+test("keeps a mask and its zeros", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[...]) {
   conv.weight_orig: float32[3, 2, 1, 1] = random(seed 1)
@@ -154,18 +154,14 @@ ${vectors(3)}
 });
 
 test.each([
-  [
-    "the batch's own statistics",
-    `y = BatchNormalization(h, scale, shift, mean, variance) {training_mode=1}`,
-    "batch statistics",
-  ],
+  ["batch statistics", `y = BatchNormalization(h, scale, shift, mean, variance) {training_mode=1}`, "batch statistics"],
   ["an output that is used elsewhere", `y0 = ${norm}\n  y = Add(y0, h)`, "used elsewhere"],
   [
     "no layer before it",
     `g = Relu(h)\n  y = BatchNormalization(g, scale, shift, mean, variance)`,
     "no layer comes before it",
   ],
-])("%s keep the normalization, and nothing changes", async (_, lines, reason) => {
+])("changes nothing in case of %s", async (_, lines, reason) => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
   conv.weight: float32[3, 2, 1, 1] = random(seed 1)
@@ -180,7 +176,7 @@ ${vectors(3)}
   expect(structureHash(model)).toBe(before);
 });
 
-test("what a product adds for each row is no bias for each channel, though there are as many", async () => {
+test("does not fold into a bias per row, even if there are as many rows as channels", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 2]) -> (y: float32[2, 2]) {
   fc.weight: float32[2, 2] = [1, 2, 3, 4]
@@ -194,7 +190,7 @@ graph (x: float32[2, 2]) -> (y: float32[2, 2]) {
   expect(structureHash(model)).toBe(before);
 });
 
-test("parameters with a role stay until training is over", async () => {
+test("keeps parameters with a role until `finalize`", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[...]) {
   conv.weight: float32[3, 2, 1, 1] = random(seed 1)
@@ -208,7 +204,7 @@ ${vectors(3, " parameter")}
   expect((await fuseBatchNorms(model, { trained: true })).changes).toHaveLength(1);
 });
 
-test("a weight that two layers share is not scaled for one of them", async () => {
+test("does not scale a weight that another layer shares", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[...], z: float32[...]) {
   conv.weight: float32[3, 2, 1, 1] = random(seed 1)

@@ -18,7 +18,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
   y = Mul (r, one)
 }`);
 
-test("each reader of a bias gets one of its own, which is the same tensor until then", async () => {
+test("partVectors gives each reader of a bias a separate value with the same tensor", async () => {
   const model = network();
   const { changes } = await partVectors(model);
   expect(changes.map(({ at, kind }) => [at, kind])).toEqual([
@@ -31,7 +31,7 @@ test("each reader of a bias gets one of its own, which is the same tensor until 
   expect((await partVectors(model)).changes).toEqual([]);
 });
 
-test("layers that only share a bias can be removed one without the other", async () => {
+test("freeChannels separates channel groups of layers that share only a bias", async () => {
   const free = (model: ReturnType<typeof network>) =>
     channelGroups(model, infer(model)).map(
       (group) => `${group.layers.map(({ name }) => name)} ${removable(group).length}`,

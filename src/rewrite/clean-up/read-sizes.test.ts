@@ -8,7 +8,7 @@ import { verify } from "../../core/graph/verify.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { freeChannels, readSizes, withFreeChannels } from "./free-channels.ts";
 
-/** Heads of a layer, put together again in a shape that is read off the heads. */
+/** Returns a layer whose heads are merged by a Reshape to sizes that the graph reads from the heads. */
 const heads = (rows = "seq"): Model =>
   parseModel(`opset 13
 graph (x: float32[batch, seq, 8]) -> (y: float32[batch, ${rows}, 3]) {
@@ -42,8 +42,8 @@ async function run(model: Model) {
   return y;
 }
 
-describe("sizes read off the inputs", () => {
-  test("the same function, and nothing is left to find", async () => {
+describe("readSizes", () => {
+  test("keeps the outputs, and changes nothing the second time", async () => {
     const [model, original] = [heads(), heads()];
     expect((await readSizes(model)).changes.map(({ at }) => at)).toHaveLength(1);
     expect(verify(model)).toEqual([]);
@@ -51,20 +51,20 @@ describe("sizes read off the inputs", () => {
     expect((await readSizes(model)).changes).toEqual([]);
   });
 
-  test("what was read can be removed", async () => {
+  test("makes channels removable whose sizes were read", async () => {
     const free = (model: Model): readonly number[] =>
       channelGroups(model, infer(model)).map((group) => removable(group).length);
     expect(free(heads())).toEqual([0, 0]);
     expect(free(await withFreeChannels(heads()))).toEqual([4, 0]);
   });
 
-  test("a multiple of a size is computed", async () => {
+  test("computes a multiple of an input size", async () => {
     const [model, original] = [heads("2*seq"), heads("2*seq")];
     expect((await readSizes(model)).changes).toHaveLength(1);
     expect(await run(model)).toEqual(await run(original));
   });
 
-  test("where no input has the size, it is read where it was", async () => {
+  test("changes nothing if no input has the size", async () => {
     const model = parseModel(`opset 13
 graph (x: float32[rows, 2], z: float32[others, 2]) -> (y: float32[n, 2]) {
   both = Concat (x, z) {axis=0}
@@ -78,7 +78,7 @@ graph (x: float32[rows, 2], z: float32[others, 2]) -> (y: float32[n, 2]) {
     expect(printModel(model)).toBe(before);
   });
 
-  test("a form that frees nothing is not kept", async () => {
+  test("is undone by freeChannels if it frees no channel", async () => {
     const model = heads();
     const before = printModel(model);
     await freeChannels(model, () => ({ free: [1, 0, 0] }));

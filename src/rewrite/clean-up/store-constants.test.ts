@@ -4,7 +4,7 @@ import { parseModel, printModel } from "../../core/graph/text.ts";
 import { atomically } from "../../core/pass/pass.ts";
 import { storeWeights } from "./store-constants.ts";
 
-/** Two layers of one matrix, which exporters write as `Identity(w)`. */
+/** Layers with one shared matrix, which exporters write as `Identity(w)`. */
 const shared = `opset 17
 graph (x: float32[n, 2]) -> (y) {
   w: float32[2, 2] = [1, 2, 3, 4]
@@ -18,7 +18,7 @@ graph (x: float32[n, 2]) -> (y) {
   y = MatMul(e, d)
 }`;
 
-test("a weight that is handed on is one weight", () => {
+test("storeWeights replaces an Identity of a weight by the weight", () => {
   const model = parseModel(shared);
   storeWeights(model);
   expect([...model.graph.nodes()].map(({ inputs }) => inputs[1]?.name)).toEqual(["w", "w", "w", "c"]);
@@ -32,7 +32,7 @@ test.each([
       throw new Error("no");
     },
   ],
-])("all is as it was where %s", async (_, work) => {
+])("atomically restores Identity nodes if %s", async (_, work) => {
   const model = parseModel(shared);
   infer(model);
   const before = printModel(model);
@@ -46,7 +46,7 @@ test.each([
   expect(printModel(model)).toBe(before);
 });
 
-test("an output of the model stays one", () => {
+test("storeWeights keeps an Identity that is an output of the model", () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y, copy) {
   w: float32[2, 2] = [1, 2, 3, 4]

@@ -4,7 +4,7 @@ import { parseModel, printNode } from "../../core/graph/text.ts";
 import { assertValid } from "../../core/graph/verify.ts";
 import { castsByType } from "./lower-fused.ts";
 
-test("a bias that takes its type from an activation depends on stored tensors alone", () => {
+test("castsByType replaces CastLike by Cast, so that a bias depends on stored tensors only", () => {
   const model = parseModel(`opset 17
 graph (x: float16[batch, 2]) -> (y: float16[batch, 2], z: float16[1]) {
   zero: float32[1] = [0]
@@ -22,7 +22,7 @@ graph (x: float16[batch, 2]) -> (y: float16[batch, 2], z: float16[1]) {
   expect(castsByType(model)).toBe(0);
 });
 
-test("inside subgraphs too", () => {
+test("castsByType replaces CastLike in subgraphs", () => {
   const model = parseModel(`opset 17
 graph (c: bool[], x: float32[2]) -> (y: float32[2]) {
   zero: int32[2] = [1, 2]

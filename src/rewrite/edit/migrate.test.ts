@@ -54,16 +54,16 @@ async function expectSameOutputs(model: Model): Promise<void> {
 const graph = (body: string, input = "x: float32[batch, 4]"): Model =>
   parseModel(`opset 21\ngraph (${input}) -> (y) {\n${body}\n}`);
 
-describe("factors move", () => {
+describe("scale factors migrate", () => {
   test.each([
     [
-      "from a layer to the next, its bias too",
+      "from a layer and its bias to the next layer",
       graph(`  w: float32[4, 3] = random(seed 1)\n  b: float32[3] = random(seed 2)\n  v: float32[3, 2] = random(seed 3)
   h = MatMul(x, w)\n  s = Add(h, b)\n  r = Relu(s)\n  y = MatMul(r, v)`),
       [["b ·", "v /", "w ·"]],
     ],
     [
-      "through a normalization, which has factors of its own behind it",
+      "into a normalization, and separately from it to the next layer",
       graph(
         `  w: float32[3, 4, 1, 1] = random(seed 1)\n  g: float32[3] = random(seed 2)\n  b: float32[3] = random(seed 3)\n  m: float32[3] = random(seed 4)
   q: float32[3] = [1, 2, 3]\n  v: float32[2, 3, 1, 1] = random(seed 5)
@@ -88,19 +88,19 @@ describe("factors move", () => {
       ],
     ],
     [
-      "from a layer normalization to all that read it",
+      "from a layer normalization to all of its readers",
       graph(`  g: float32[4] = random(seed 1)\n  b: float32[4] = random(seed 2)\n  q: float32[4, 3] = random(seed 3)\n  k: float32[4, 3] = random(seed 4)
   n = LayerNormalization(x, g, b)\n  left = MatMul(n, q)\n  right = MatMul(n, k)\n  t = Sigmoid(left)\n  y = Mul(right, t)`),
       [["b ·", "g ·", "k /", "q /"]],
     ],
     [
-      "beside a gate that is limited",
+      "through a product with a bounded gate",
       graph(`  w: float32[4, 3] = random(seed 1)\n  g: float32[4, 3] = random(seed 2)\n  v: float32[3, 2] = random(seed 3)
   a = MatMul(x, g)\n  t = Sigmoid(a)\n  h = MatMul(x, w)\n  m = Mul(t, h)\n  y = MatMul(m, v)`),
       [["v /", "w ·"]],
     ],
     [
-      "between queries and keys, and from values to what projects them",
+      "between queries and keys, and from values to the output projection",
       graph(
         `  q: float32[4, 3] = random(seed 1)\n  k: float32[4, 3] = random(seed 2)\n  v: float32[4, 3] = random(seed 3)\n  o: float32[3, 2] = random(seed 4)
   a = MatMul(x, q)\n  b = MatMul(x, k)\n  c = MatMul(x, v)\n  t = Transpose(b) {perm=[0, 2, 1]}\n  scores = MatMul(a, t)
@@ -130,31 +130,31 @@ describe("factors move", () => {
   });
 });
 
-describe("factors stay", () => {
+describe("scale factors do not migrate", () => {
   test.each([
     [
-      "before what is not homogeneous",
+      "through an operator that is not homogeneous",
       "  h = MatMul(x, w)\n  s = Sigmoid(h)\n  y = MatMul(s, v)",
       "it does not commute with scale factors",
     ],
     [
-      "before an added number",
+      "through an added constant",
       "  c: float32[] = 1\n  h = MatMul(x, w)\n  s = Add(h, c)\n  y = MatMul(s, v)",
       "it requires these values unchanged",
     ],
     [
-      "before an upper bound",
+      "through an upper bound",
       "  l: float32[] = 0\n  u: float32[] = 6\n  h = MatMul(x, w)\n  s = Clip(h, l, u)\n  y = MatMul(s, v)",
       "it does not commute with scale factors",
     ],
     [
-      "in what is squared",
+      "through a square",
       "  h = MatMul(x, w)\n  s = Mul(h, h)\n  y = MatMul(s, v)",
       "it requires these values unchanged",
     ],
-    ["at an output", "  h = MatMul(x, w)\n  y = Relu(h)", "it is an output of the model"],
+    ["into an output", "  h = MatMul(x, w)\n  y = Relu(h)", "it is an output of the model"],
     [
-      "before a weight that something else reads",
+      "into a weight that another node reads",
       "  h = MatMul(x, w)\n  a = MatMul(h, v)\n  b = MatMul(v, k)\n  c = ReduceSum(b) {keepdims=0}\n  y = Mul(a, c)",
       "a stored tensor cannot absorb it",
     ],
@@ -168,7 +168,7 @@ describe("factors stay", () => {
   });
 });
 
-test("what cannot be done is refused, and nothing changes", async () => {
+test("migrate rejects invalid factors and changes nothing", async () => {
   const model = graph("  w: float32[4, 3] = random(seed 1)\n  h = MatMul(x, w)\n  y = Relu(h)");
   const [group] = groupsOf(model);
   if (group === undefined) throw new Error("there is no group");

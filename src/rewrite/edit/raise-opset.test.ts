@@ -19,8 +19,8 @@ async function runOnce(net: ReturnType<typeof parseModel>, feeds: Batch): Promis
 const model = (opset: number, nodes: string, header = "") =>
   parseModel(`opset ${opset}${header}\ngraph (x: float32[1, 2, 3]) -> (y) {\n${nodes}\n}`);
 
-describe("raise-opset", () => {
-  it("leaves nodes alone that mean the same in both versions", () => {
+describe("raiseOpset", () => {
+  it("does not change nodes with the same meaning in both versions", () => {
     const net = model(9, "  a = Relu (x)\n  y = Flatten (a) {axis=1}");
     raiseOpset(net, 21);
     expect([net.opsets.get(""), net.header.irVersion]).toEqual([21, 10]);
@@ -32,7 +32,7 @@ describe("raise-opset", () => {
     ["Squeeze", 11, "y = Squeeze (x) {axes=[0]}", [0]],
     ["ReduceMean", 13, "y = ReduceMean (x) {axes=[-1], keepdims=0}", [-1]],
     ["Slice", 9, "y = Slice (x) {axes=[2], ends=[2], starts=[1]}", [1]],
-  ])("moves the attribute of %s that became an input", (_, opset, node, first) => {
+  ])("moves the attribute of %s to the input that replaced it", (_, opset, node, first) => {
     const net = model(opset, `  ${node}`);
     raiseOpset(net, 21);
     const [moved] = net.graph.nodes();
@@ -46,7 +46,7 @@ describe("raise-opset", () => {
     ["bilinear", "linear"],
     ["bicubic", "cubic"],
     ["nearest", "nearest"],
-  ])("calls the mode %s of GridSample %s, as newer versions do, with the same answers", async (old, now) => {
+  ])("renames the mode %s of GridSample to %s with equal outputs", async (old, now) => {
     const graph = `graph (x: float32[1, 2, 3, 3], grid: float32[1, 2, 2, 2]) -> (y) { y = GridSample (x, grid) {mode="${old}"} }`;
     const net = parseModel(`opset 16\n${graph}`);
     const feeds = {
@@ -62,7 +62,7 @@ describe("raise-opset", () => {
     expect(await runOnce(net, feeds)).toEqual(before);
   });
 
-  it("states the default of RoiAlign that changed, with the same answers for images of any size", async () => {
+  it("writes the old default of RoiAlign as an attribute with equal outputs", async () => {
     const graph = `graph (x: float32[1, 1, h, w], boxes: float32[n, 4], images: int64[n]) -> (y) {
   y = RoiAlign (x, boxes, images) {output_height=2, output_width=2}\n}`;
     const net = parseModel(`opset 10\n${graph}`);
@@ -85,7 +85,7 @@ describe("raise-opset", () => {
     ["one bound, which float32 rounds", "y = Clip (x) {max=0.1}"],
     ["infinite bounds", "y = Clip (x) {min=-inf, max=inf}"],
     ["no bounds", "y = Clip (x)"],
-  ])("carries a Clip with %s", async (_, node) => {
+  ])("converts a Clip with %s", async (_, node) => {
     const net = model(9, `  ${node}`);
     const feeds = { x: float32([1, 2, 3], [3, 7, -2, 0.1, 0, Number.POSITIVE_INFINITY]) };
     const expected = await runOnce(net.clone(), feeds);
@@ -101,7 +101,7 @@ describe("raise-opset", () => {
     ],
     ["Add", "c: float32[3] = [1, 2, 3]\n y = Add (x, c) {axis=1, broadcast=1}"],
     ["Relu", "y = Relu (x) {consumed_inputs=[0]}"],
-  ])("drops attributes of old versions that change nothing: %s", async (name, nodes) => {
+  ])("drops attributes of old versions without effect: %s", async (name, nodes) => {
     const net = parseModel(`opset ${name === "Relu" ? 1 : 6}\ngraph (x: float32[2, 3]) -> (y) {\n ${nodes}\n}`);
     raiseOpset(net, 21);
     expect(verify(net)).toEqual([]);
@@ -112,7 +112,7 @@ describe("raise-opset", () => {
     );
   });
 
-  describe("of a batch normalization", () => {
+  describe("for a batch normalization", () => {
     const normalization = (opset: number, attributes: string): ReturnType<typeof parseModel> =>
       parseModel(`opset ${opset}
 graph (x: float32[1, 2, 3]) -> (y) {
@@ -128,21 +128,21 @@ graph (x: float32[1, 2, 3]) -> (y) {
       [6, "is_test=1, spatial=1"],
       [7, "spatial=1"],
       [8, "spatial=1, momentum=0.8"],
-    ])("in opset %i drops what newer versions always do: %s", async (opset, attributes) => {
+    ])("of opset %i drops attributes that newer versions imply: %s", async (opset, attributes) => {
       const net = normalization(opset, attributes);
       raiseOpset(net, 13);
       expect(verify(net)).toEqual([]);
       expect(await runOnce(net, feeds)).toEqual(await runOnce(normalization(9, ""), feeds));
     });
 
-    it("writes as primitives what newer versions do not do", () => {
+    it("writes primitives if newer versions lack the mode", () => {
       const net = normalization(8, "spatial=0");
       raiseOpset(net, 13);
       expect([...net.graph.nodes()].map(({ op }) => op)).not.toContain("BatchNormalization");
     });
   });
 
-  describe("where the rank is not known", () => {
+  describe("with an unknown rank", () => {
     const behind = (opset: number, nodes: string): ReturnType<typeof parseModel> =>
       parseModel(`opset ${opset}\ngraph (x: float32[1, 2, 3], s: int64[k], at: int64[1]) -> (y) {
   a = Reshape (x, s)\n  ${nodes}\n}`);
@@ -154,7 +154,7 @@ graph (x: float32[1, 2, 3]) -> (y) {
       [11, "from: int64[1] = [1]\n  to: int64[1] = [3]\n  axes: int64[1] = [-1]\n  y = Slice (a, from, to, axes)"],
       [13, "y = Squeeze (a, at)"],
       [11, "y = Squeeze (a) {axes=[0]}"],
-    ])("carries what means the same for any: opset %i, %s", async (opset, nodes) => {
+    ])("converts nodes with the same meaning for every rank: opset %i, %s", async (opset, nodes) => {
       const net = behind(opset, nodes);
       const before = await runOnce(net.clone(), feeds);
       raiseOpset(net, 21);
@@ -162,12 +162,12 @@ graph (x: float32[1, 2, 3]) -> (y) {
       expect(await runOnce(net, feeds)).toEqual(before);
     });
 
-    it("refuses what depends on it", () => {
+    it("rejects a node whose meaning depends on the rank", () => {
       expect(() => raiseOpset(behind(17, "y = DFT (a)"), 21)).toThrow("its defaults changed between the opsets");
     });
   });
 
-  it("takes the axis that old versions take where none is written", async () => {
+  it("uses the default axis of the old version", async () => {
     const net = parseModel("opset 11\ngraph (x: float32[1, 3, 1, 1]) -> (y) {\n  y = Softmax (x)\n}");
     const feeds = { x: float32([1, 3, 1, 1], [3, 1, 2]) };
     const before = await runOnce(net.clone(), feeds);
@@ -175,12 +175,12 @@ graph (x: float32[1, 2, 3]) -> (y) {
     expect(await runOnce(net, feeds)).toEqual(before);
   });
 
-  it("refuses to drop attributes that put an operand beside inner axes", () => {
+  it("rejects broadcast attributes that align an operand with inner axes", () => {
     const net = model(6, "  c: float32[2] = [1, 2]\n  y = Add (x, c) {axis=1, broadcast=1}");
     expect(() => raiseOpset(net, 21)).toThrow(/broadcasts along inner axes/);
   });
 
-  it("carries a sparse constant, which is not read", () => {
+  it("keeps a sparse constant", () => {
     const net = model(12, "  c = Constant () {value_float=1.0}\n  y = Add (x, c)");
     const [constant] = net.graph.nodes();
     if (constant === undefined) throw new Error("there is no node");
@@ -190,7 +190,7 @@ graph (x: float32[1, 2, 3]) -> (y) {
     expect(constant.attributes.get("sparse_value")?.kind).toBe("opaque");
   });
 
-  it("writes bounds in the type of what they bound", () => {
+  it("writes bounds of a Clip in the type of its input", () => {
     const net = parseModel("opset 7\ngraph (x: float16[2]) -> (y) {\n  y = Clip (x) {min=0.0, max=6.0}\n}");
     raiseOpset(net, 21);
     const [clip] = net.graph.nodes();
@@ -198,7 +198,7 @@ graph (x: float32[1, 2, 3]) -> (y) {
     expect(verify(net)).toEqual([]);
   });
 
-  describe.each([9, 10])("what was written for opset %i and scales places", (opset) => {
+  describe.each([9, 10])("resizing of opset %i has equal outputs after conversion", (opset) => {
     const name = opset === 9 ? "Upsample" : "Resize";
     it.each([
       ["nearest, longer", "nearest", "[1.0, 1.0, 2.0, 1.5]"],
@@ -207,10 +207,10 @@ graph (x: float32[1, 2, 3]) -> (y) {
       ["linear", "linear", "[1.0, 1.0, 2.0, 3.0]"],
       ["linear, shorter", "linear", "[1.0, 1.0, 0.5, 0.6]"],
     ])("%s", async (what, mode, scales) => {
-      // Upsample takes no scale below 1.
+      // Upsample does not accept a scale below 1.
       if (name === "Upsample" && /shorter/.test(what)) return;
       const mixed = what.includes("one longer");
-      // Where an axis gets longer and another shorter it is written out, which takes fixed sizes.
+      // One longer and one shorter axis are written as primitives, which require fixed sizes.
       const net = parseModel(`opset ${opset}
 graph (x: float32[${mixed ? "2, 2, 6" : "batch, 2, height"}, 5]) -> (y) {
   s: float32[4] = ${scales}
@@ -232,7 +232,7 @@ graph (x: float32[${mixed ? "2, 2, 6" : "batch, 2, height"}, 5]) -> (y) {
     });
   });
 
-  it("scales that are computed are known to lengthen where only that is allowed", () => {
+  it("converts computed scales only if the operator or mode allows no scale below 1", () => {
     const computed = (opset: number, op: string, mode: string) =>
       parseModel(`opset ${opset}
 graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
@@ -251,7 +251,7 @@ graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
     expect(() => raiseOpset(computed(10, "Resize", "nearest"), 13)).toThrow(/cannot be converted from opset 10 to 13/);
   });
 
-  it.each([11, 13])("counts the parts of a Split without sizes, of opset %i", async (opset) => {
+  it.each([11, 13])("writes the number of outputs of a Split without sizes: opset %i", async (opset) => {
     const net = parseModel(`opset ${opset}\ngraph (x: float32[4]) -> (y, z) {\n  y, z = Split (x)\n}`);
     raiseOpset(net, 18);
     const { y, z } = await runOnce(net, { x: float32([4], [1, 2, 3, 4]) });
@@ -261,14 +261,14 @@ graph (x: float32[batch, 2, height, width], s: float32[4]) -> (y) {
     ]);
   });
 
-  it("leaves operators as they are that the specification never had", () => {
+  it("does not change operators that no specification contains", () => {
     const net = model(10, "  a: float32[n, 4] = RequantShift (x) {shift=3}\n  y = Relu (a)");
     raiseOpset(net, 18);
     expect(net.opsets.get("")).toBe(18);
     expect([...net.graph.nodes()].map(({ op }) => op)).toEqual(["RequantShift", "Relu"]);
   });
 
-  it("refuses a default that changed its meaning, and leaves the model as it was", () => {
+  it("rejects a default whose meaning changed, and restores the model", () => {
     const net = parseModel(`opset 10
 graph (x: float32[1, 2, 3], s: float32[3]) -> (y) {
   a = Softmax (x)
@@ -283,7 +283,7 @@ graph (x: float32[1, 2, 3], s: float32[3]) -> (y) {
   it.each([
     ["Softmax over several axes", 11, "y = Softmax (x)", ["Flatten", "Softmax", "Shape", "Reshape"]],
     [
-      "Softmax of one long axis beside the written one",
+      "Softmax whose flattened axes have one size above 1",
       11,
       "a: int64[2] = [2, 3]\n  z: int64[1] = [1]\n  f = Reshape (x, a)\n  u = Unsqueeze (f) {axes=[1]}\n  y = Softmax (u) {axis=1}",
       ["Reshape", "Unsqueeze", "Flatten", "Softmax", "Shape", "Reshape"],
@@ -306,7 +306,7 @@ graph (x: float32[1, 2, 3], s: float32[3]) -> (y) {
     expect(now).toEqual(old);
   });
 
-  it.each(["Softmax", "LogSoftmax", "Hardmax"])("keeps what %s means where the rank is not known", async (op) => {
+  it.each(["Softmax", "LogSoftmax", "Hardmax"])("keeps the meaning of %s if the rank is unknown", async (op) => {
     const net = parseModel(`opset 11
 graph (x: float32[1, 2, 3], s: int64[k]) -> (y) {
   a = Reshape (x, s)
@@ -318,13 +318,13 @@ graph (x: float32[1, 2, 3], s: int64[k]) -> (y) {
     expect(await runOnce(net, feeds)).toEqual(await runOnce(before, feeds));
   });
 
-  it("does nothing to a model that is new enough", () => {
+  it("does not change a model of a higher opset", () => {
     const net = model(21, "  y = Relu (x)");
     raiseOpset(net, 13);
     expect(net.opsets.get("")).toBe(21);
   });
 
-  it("takes weights out of the inputs where the old format listed them", () => {
+  it("removes weights from the inputs of IR version 3", () => {
     const net = parseModel(`ir 3, opset 8
 graph (x: float32[1, 2], w: float32[2, 2] = [1, 2, 3, 4]) -> (y) {
   y = MatMul (x, w)

@@ -16,7 +16,7 @@ graph (x: float32[2]) -> (y: float32[2]) {
   y = Add(x, q)
 }`;
 
-/** An engine that counts sessions, and whose runs may fail. */
+/** Returns an engine that counts sessions. @param fails makes all runs fail. */
 function counting(fails = false): { readonly engine: Engine; loaded: number; open: number } {
   const real = createEngine();
   const counts = {
@@ -44,7 +44,7 @@ function values(model: Model, ...names: readonly string[]) {
   return names.flatMap((name) => model.graph.value(name) ?? []);
 }
 
-test("several values are evaluated in one session, and the model stays as it is", async () => {
+test("evaluates several values in one session without changing the model", async () => {
   const model = parseModel(text);
   const before = structureHash(model);
   const counts = counting();
@@ -58,7 +58,7 @@ test("several values are evaluated in one session, and the model stays as it is"
   expect(structureHash(model)).toBe(before);
 });
 
-test("a file of the oldest format, whose weights are inputs too, is evaluated", async () => {
+test("evaluates a file of IR version 3, whose weights are also inputs", async () => {
   const model = parseModel(`ir 3, opset 8
 graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
   w: float32[2] = [3, 4]
@@ -71,7 +71,7 @@ graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
   expect(model.header.irVersion).toBe(3);
 });
 
-test("nothing is run for stored tensors, nor for those behind a mask", async () => {
+test("runs nothing for stored tensors and masked weights", async () => {
   const model = parseModel(text);
   const counts = counting();
   const found = await readStored(model, values(model, "w", "m", "p"), counts.engine);
@@ -83,7 +83,7 @@ test("nothing is run for stored tensors, nor for those behind a mask", async () 
   expect(counts.loaded).toBe(0);
 });
 
-test("a mask of other dimensions is multiplied by the runtime", async () => {
+test("runs the multiplication with a mask of other dimensions", async () => {
   const model = parseModel(text.replace("m: float32[2] mask = [0, 1]", "m: float32[1] mask = [0.5]"));
   const counts = counting();
   const [[, dense] = []] = await readStored(model, values(model, "p"), counts.engine);
@@ -91,7 +91,7 @@ test("a mask of other dimensions is multiplied by the runtime", async () => {
   expect(counts.loaded).toBe(1);
 });
 
-test("a session whose run fails is released", async () => {
+test("releases the session if its run fails", async () => {
   const model = parseModel(text);
   const counts = counting(true);
   await expect(readStored(model, values(model, "q"), counts.engine)).rejects.toThrow("no memory");

@@ -36,7 +36,7 @@ test.each([
   { of: "original", options: { except: "second" }, evidence: [["first", 64]] },
   { of: "both", options: { except: "first" }, evidence: [["second", 64.064]] },
 ] as const)(
-  "statistics of a shared weight include the inputs of all layers that read its quantized values: $of, $options",
+  "collects statistics of a shared weight from all layers that read its quantized values: $of, $options",
   async ({ of, options, evidence }) => {
     const seen: unknown[] = [];
     const rounder: Solver = {

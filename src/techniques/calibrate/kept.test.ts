@@ -12,17 +12,17 @@ graph (x: float32[batch, 2]) -> (y) {
 }`);
 
 function meter() {
-  const asked: (readonly string[])[] = [];
+  const measured: (readonly string[])[] = [];
   const measure = async (missing: readonly string[]) => {
-    asked.push(missing);
-    return new Map(missing.map((name) => [name, `${name} ${asked.length}`]));
+    measured.push(missing);
+    return new Map(missing.map((name) => [name, `${name} ${measured.length}`]));
   };
-  return { asked, measure };
+  return { measured, measure };
 }
 
-test("measures only values that are not known for the same model, samples and setting", async () => {
+test("measures only values that were not measured on the same model, samples and setting", async () => {
   const data = memory("rows", { x: zeros("float32", [4, 2]) });
-  const { asked, measure } = meter();
+  const { measured, measure } = meter();
   await measuredOnce(model, data, "range", ["x", "y"], measure);
   const again = await measuredOnce(model.clone(), data, "range", ["w", "y"], measure);
   expect([...again]).toEqual([
@@ -35,17 +35,17 @@ test("measures only values that are not known for the same model, samples and se
   await measuredOnce(changed, data, "range", ["y"], measure);
   await measuredOnce(model, data, "moments", ["y"], measure);
   await measuredOnce(model, memory("rows", { x: zeros("float32", [4, 2]) }), "range", ["y"], measure);
-  expect(asked).toEqual([["x", "y"], ["w"], ["y"], ["y"], ["y"]]);
+  expect(measured).toEqual([["x", "y"], ["w"], ["y"], ["y"], ["y"]]);
 });
 
-test("measures a stream each time", async () => {
+test("measures again on each call if the data is a stream", async () => {
   const rows = memory("rows", { x: zeros("float32", [4, 2]) });
   const stream = {
     name: "stream",
     count: undefined,
     batches: (options: Parameters<typeof rows.batches>[0]) => rows.batches(options),
   };
-  const { asked, measure } = meter();
+  const { measured, measure } = meter();
   for (let at = 0; at < 2; at++) await measuredOnce(model, stream, "range", ["y"], measure);
-  expect(asked).toEqual([["y"], ["y"]]);
+  expect(measured).toEqual([["y"], ["y"]]);
 });

@@ -17,7 +17,7 @@ const rows = float32([5, 2], [1, 1, -3, 2, 0.5, -4, 2, 0, -1, -1]);
 const engine = createEngine();
 
 test.each(["batch", "1", "2", "8"])(
-  "ranges of inputs, intermediate values and outputs, %s samples a run",
+  "observes ranges of inputs, intermediate values and outputs with batch dimension %s",
   async (batch) => {
     const model = parseModel(text(batch));
     const before = structureHash(model);
@@ -35,7 +35,7 @@ test.each(["batch", "1", "2", "8"])(
   },
 );
 
-test("so many samples as asked for, in their order or in one drawn by a seed", async () => {
+test("reads the requested number of samples, in order or shuffled by a seed", async () => {
   const rangeOf = async (samples: number, shuffle?: number) => {
     const options = shuffle === undefined ? { samples } : { samples, shuffle };
     const statistics = await observe(
@@ -55,7 +55,7 @@ test("so many samples as asked for, in their order or in one drawn by a seed", a
   expect(new Set(drawn.map((range) => JSON.stringify(range))).size).toBeGreaterThan(1);
 });
 
-test.each([1, 2, 5])("mean, variance and zeros do not depend on the batch: %i samples a run", async (batch) => {
+test.each([1, 2, 5])("computes the same mean, variance and share of zeros for batches of %i", async (batch) => {
   const model = parseModel(text("batch"));
   const moments = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], channelMoments, { batch });
   // x is 1, 1, −3, 2, 0.5, −4, 2, 0, −1, −1: the mean is −0.25, of squares 3.725.
@@ -66,7 +66,7 @@ test.each([1, 2, 5])("mean, variance and zeros do not depend on the batch: %i sa
   expect(moments.get("y")).toMatchObject({ count: 10, zeros: Float64Array.of(0.5) });
 });
 
-test("progress counts samples", async () => {
+test("reports progress in samples", async () => {
   const seen: (readonly [number, number | undefined])[] = [];
   const progress = (done: number, total?: number) => seen.push([done, total]);
   const data = memory("rows", { x: rows });
@@ -77,36 +77,36 @@ test("progress counts samples", async () => {
   ]);
 });
 
-test("the range of a value that is NaN somewhere is NaN", async () => {
+test("returns a range of NaN if an element is NaN", async () => {
   const model = parseModel("opset 17\ngraph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {\n  y = Sqrt(x)\n}");
   const data = memory("rows", { x: float32([2, 2], [1, 2, -1, 4]) });
   const range = (await observe(engine, model, data, ["y"], valueRange)).get("y");
   expect(range).toEqual({ min: Number.NaN, max: Number.NaN });
 });
 
-describe("broken requests", () => {
+describe("observe", () => {
   const seen = (data: Dataset, name = "h", signal?: AbortSignal) =>
     observe(engine, parseModel(text("batch")), data, [name], valueRange, signal === undefined ? {} : { signal });
 
-  test("a value that is not there", async () => {
+  test("rejects an unknown value by name", async () => {
     await expect(seen(memory("rows", { x: rows }), "z")).rejects.toMatchObject({
       code: "E_NAME",
       message: expect.stringContaining('"z"'),
     });
   });
 
-  test("no samples", async () => {
+  test("rejects data without samples", async () => {
     await expect(seen(memory("none", { x: float32([0, 2], []) }))).rejects.toMatchObject({ code: "E_DATA" });
   });
 
-  test("a stop on request", async () => {
+  test("stops on the signal", async () => {
     await expect(seen(memory("rows", { x: rows }), "h", AbortSignal.abort())).rejects.toMatchObject({
       code: "E_STOPPED",
     });
   });
 });
 
-describe("models that carry states", () => {
+describe("observe on a model with states", () => {
   const stateful = parseModel(`opset 17
 graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 2]) {
   s = Add(x, h)
@@ -115,7 +115,7 @@ graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 
   y = Mul(s, c)
 }`);
 
-  test("states go from sample to sample while something else is observed", async () => {
+  test("passes states from sample to sample while other values are observed", async () => {
     const data = memory("rows", { x: float32([3, 2], [1, 0, 2, 0, -1, 4]) });
     // The sums: 1 0, 3 0, 2 4.
     const ranges = await observe(engine, stateful, data, ["s", "h", "y"], valueRange);
@@ -129,7 +129,7 @@ graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 
     expect(seen.get("s")?.mean[0]).toBeCloseTo(10 / 6, 12);
   });
 
-  test("a state is as large as the layer takes it, whatever its dimensions are called", async () => {
+  test("takes the size of a state from its layer if its dimensions have unrelated names", async () => {
     const model = parseModel(`opset 17
 graph (x: float32[steps, batch, 4], h0: float32[1, hb, hidden], c0: float32[d, cb, ch]) -> (y: float32[steps, 1, batch, 3], hn: float32[...], cn: float32[...]) {
   w: float32[1, 12, 4] = random(seed 1)
@@ -152,7 +152,7 @@ graph (x: float32[n, 1, 2], past: float32[n, t, 2]) -> (${outputs}) {
     past: float32([2, 0, 2], []),
   });
 
-  test("a cache that begins empty ranges over what comes out to be fed in later", async () => {
+  test("gives an initially empty cache the range of its later values", async () => {
     const model = parseModel(cache("y: float32[], present: float32[n, m, 2]"));
     const ranges = await observeWithStates(engine, model, empty, ["past", "present"], valueRange, {});
     expect(ranges.get("past")).toEqual({ min: -3, max: 4 });
@@ -160,7 +160,7 @@ graph (x: float32[n, 1, 2], past: float32[n, t, 2]) -> (${outputs}) {
     expect([...ranges.keys()]).toEqual(["past", "present"]);
   });
 
-  test("what has no elements, and is fed from nowhere, has no range", async () => {
+  test("returns an infinite range for an empty input that no output updates", async () => {
     const ranges = await observeWithStates(engine, parseModel(cache("y: float32[]")), empty, ["past"], valueRange, {});
     expect(ranges.get("past")).toEqual({ min: Number.POSITIVE_INFINITY, max: Number.NEGATIVE_INFINITY });
   });

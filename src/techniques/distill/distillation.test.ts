@@ -20,11 +20,11 @@ const data = memory("waves", {
   ),
 });
 
-describe("training with a teacher", () => {
+describe("train with a distillation loss", () => {
   const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
   const student = () => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 });
 
-  it("a student of the same form becomes its teacher when the teacher alone decides", async () => {
+  it("makes a student of the same architecture equal its teacher if alpha is 1", async () => {
     const model = student();
     const unlabelled = memory("waves", { input: float32([40, 6], pixels(40)) });
     const loss = distillation({ teacher, temperature: 2, alpha: 1 });
@@ -32,7 +32,7 @@ describe("training with a teacher", () => {
     expect(history.at(-1)?.loss).toBeLessThan(1e-4);
   });
 
-  it("the teacher is computed in a graph of its own, and not trained", async () => {
+  it("does not train the teacher or add it to the student", async () => {
     const before = await teacher.graph.value("fc.weight")?.tensor?.read();
     const model = student();
     await train(model, { data, loss: distillation({ teacher }), epochs: 1, batch: 20 });
@@ -54,19 +54,19 @@ graph (${input}: ${type}[batch, 6]) -> (${names}) {
     return (await train(own, { data: waves, loss, epochs: 1, batch: 10, learningRate: 1e-9 })).history[0]?.loss;
   };
 
-  it("outputs of one name are compared, in whatever order they stand, and the first where the teacher's have others", async () => {
+  it("compares outputs of the same name in any order, or the first outputs if no name matches", async () => {
     expect(await lossAgainst(scores("b, a"))).toBeCloseTo(0, 5);
     expect(await lossAgainst(scores("b"))).toBeGreaterThan(0.01);
   });
 
-  it.each(["float16", "float64"])("a teacher in %s is given the student's samples in its precision", async (type) => {
+  it.each(["float16", "float64"])("converts the student's samples to a teacher in %s", async (type) => {
     expect(await lossAgainst(scores("a, b", { type }))).toBeCloseTo(0, 5);
   });
 
   it.each([
     ["dropout", "hidden = Dropout (x, half, yes)"],
     ["batch normalization", "hidden, m2, v2 = BatchNormalization (x, scale, shift, mean, var) {training_mode=1}"],
-  ])("a teacher whose file states training mode for %s answers as in inference", async (_, node) => {
+  ])("runs a teacher in inference mode if its file sets training mode for %s", async (_, node) => {
     const trained = parseModel(`opset 17
 graph (x: float32[batch, 6]) -> (a: float32[batch, 3]) {
   a.weight: float32[6, 3] parameter = random(seed 5)
@@ -82,7 +82,7 @@ graph (x: float32[batch, 6]) -> (a: float32[batch, 3]) {
     expect(await lossAgainst(trained)).toBeLessThan(1e-4);
   });
 
-  it("an input of the teacher that the student lacks is an error where it is not the only one it could be", async () => {
+  it("feeds a teacher input of another name only if the student has a single input", async () => {
     expect(await lossAgainst(scores("a, b", { input: "pixels" }))).toBeCloseTo(0, 5);
     const two = parseModel(`opset 17
 graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3]) {
@@ -99,7 +99,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
   });
 
   it.each(["hinton", "gkd", "logit-std", "cross-entropy"])(
-    "%s of a single number, which is 0 whatever the student answers, is refused",
+    "rejects %s over a single output, because its value is always 0",
     async (loss) => {
       const createModel = () => network({ fc: linear(6, 1) }, { input: ["batch", 6], seed: 2 });
       const trained = train(createModel(), { data, loss: distillation({ teacher: createModel(), loss }), epochs: 1 });
@@ -110,7 +110,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
     },
   );
 
-  it("numbers are no probabilities of classes", async () => {
+  it("rejects labels that are not class probabilities", async () => {
     const numbers = memory("waves", { input: float32([40, 6], pixels(40)), label: float32([40, 3], pixels(20)) });
     await expect(distill(student(), { teacher, data: numbers })).rejects.toMatchObject({
       code: "E_DATA",
@@ -118,7 +118,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
     });
   });
 
-  it("teacher and student may want the same numbers in other dimensions", async () => {
+  it("reshapes inputs if the teacher's dimensions hold the same number of elements", async () => {
     const square = network({ flat: flatten(), fc: linear(6, 3) }, { input: ["batch", 2, 3], seed: 2 });
     const [flatHistory, squareHistory] = await Promise.all(
       [teacher, square].map((one) =>
@@ -128,7 +128,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
     expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
   });
 
-  it("a teacher whose channels come last is refused, whether or not it is the first", async () => {
+  it("rejects each teacher in channels-last layout for a channels-first student", async () => {
     const images = (dims: readonly number[]): Model =>
       network({ flat: flatten(), fc: linear(12, 3) }, { input: ["batch", ...dims], seed: 2 });
     const samples = memory("waves", {
@@ -146,7 +146,7 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
     });
   });
 
-  it("the cache of a layer that the student does not have is empty", async () => {
+  it("feeds an empty cache to a teacher layer that the student lacks", async () => {
     const cached = (layers: readonly number[]): Model =>
       parseModel(`opset 18
 graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6]`).join(", ")}) -> (y: float32[N, "past + 2", 3]) {
@@ -161,7 +161,7 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     await step.release();
   });
 
-  it("scores, probabilities and their logarithms teach and learn the same", async () => {
+  it("learns equally from scores, probabilities and log-probabilities", async () => {
     const ending = (model: Model, op: "Softmax" | "LogSoftmax"): Model => {
       const ended = model.clone();
       const [scores] = ended.graph.outputs;
@@ -181,14 +181,14 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     }
   });
 
-  it("different numbers of classes are refused", async () => {
+  it("rejects a teacher with another number of classes", async () => {
     const other = network({ fc: linear(6, 4) }, { input: ["batch", 6], seed: 2 });
     await expect(train(student(), { data, loss: distillation({ teacher: other }), epochs: 1 })).rejects.toMatchObject({
       code: "E_SHAPE_MISMATCH",
     });
   });
 
-  it("a teacher that answers with NaN or infinity is named, not the learning rate", async () => {
+  it("names the teacher instead of the learning rate if it outputs NaN or infinity", async () => {
     const [finite, overflowing] = [scores("a, b"), scores("a, b")];
     for (const value of overflowing.graph.values())
       if (value.tensor !== undefined)
@@ -210,7 +210,7 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     await expect(diverged).rejects.toMatchObject({ code: "E_DIVERGED" });
   });
 
-  it("a training is not continued with a teacher of other content under the same name", async () => {
+  it("does not resume with a changed teacher under the same name", async () => {
     const folder = temporaryFolder();
     const path = `${folder}/teacher.onnx`;
     await save(scores("b"), path);
@@ -227,17 +227,17 @@ graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6
     });
   });
 
-  it.each([0, -1, Number.NaN, 1e-30, 1e20])("a temperature of %s is refused", (temperature) => {
+  it.each([0, -1, Number.NaN, 1e-30, 1e20])("rejects a temperature of %s", (temperature) => {
     expect(() => distillation({ teacher, temperature })).toThrow("between 0.01 and 100");
   });
 
-  it.each([-0.1, 1.1])("a weight of %s is refused", (alpha) => {
+  it.each([-0.1, 1.1])("rejects alpha = %s", (alpha) => {
     expect(() => distillation({ teacher, alpha })).toThrow("between 0 and 1");
   });
 });
 
-describe("distill, the pass", () => {
-  it("takes a teacher as a model, or as a path that the context opens", async () => {
+describe("distill", () => {
+  it("accepts a teacher as a model or as a path that the context opens", async () => {
     const teacher = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 2 });
     const [passed, opened] = [1, 2].map(() => network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 }));
     if (passed === undefined || opened === undefined) return;
@@ -247,7 +247,7 @@ describe("distill, the pass", () => {
     expect(await weights(opened)).toEqual(await weights(passed));
   });
 
-  it("refuses a teacher that is neither", async () => {
+  it("rejects a teacher that is neither a model nor a path", async () => {
     const student = network({ fc: linear(6, 3) }, { input: ["batch", 6], seed: 3 });
     await expect(distill(student, { ...JSON.parse(`{"teacher":5}`), data })).rejects.toMatchObject({
       code: "E_OPTION",

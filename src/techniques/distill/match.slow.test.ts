@@ -1,4 +1,4 @@
-/** Every loss of distillation finds what it compares, in transformers and in convolutional networks. */
+/** Tests that every distillation loss finds the values to compare, in transformers and in convolutional networks. */
 import { describe, expect, test } from "vitest";
 import {
   expectEveryNumberOfLayers,
@@ -13,7 +13,7 @@ import { open } from "../../core/onnx/index.ts";
 import { int64 } from "../../core/tensor/dense.ts";
 import { imitations } from "./distillation.ts";
 
-describe("every loss finds what it compares", () => {
+describe("every loss finds its values", () => {
   const ofTokens = ["fitnets", "hidden-mse", "hidden-cosine", "pkd", "vid"];
   const ofMaps = ["attention-transfer", "nst"];
 
@@ -26,7 +26,7 @@ describe("every loss finds what it compares", () => {
     imitations.map(({ name }) => name).filter((name) => ![...ofTokens.slice(1, 4), "correlation"].includes(name)),
   )("in convolutional networks: %s", expectInConvolutions);
 
-  test("what the mask leaves out changes nothing", async () => {
+  test("and ignores tokens that the mask excludes", async () => {
     const [student, teacher] = [transformer(2, 8, 2), transformer(4, 8, 2, 5)];
     const batch = texts(4, 5);
     const other = {
@@ -58,6 +58,6 @@ const files = [
   ...["bert_sst2/onnx/model", "llama260k", "cct_cifar10", "vww_mobilenetv1_025"].map((name) => `models/${name}.onnx`),
 ].flatMap((name) => shared(`data/${name}`) ?? []);
 
-test.each(files)("%s: pairs states of whole layers, whatever number of layers is kept", async (file) => {
+test.each(files)("%s: pairs outputs of whole layers for every number of kept layers", async (file) => {
   await expectEveryNumberOfLayers(await open(file));
 });

@@ -18,15 +18,15 @@ const teacher = (): Model =>
   );
 const inputs = Float32Array.from({ length: 40 * 4 }, (_, at) => Math.sin(at * 1.7));
 const unlabelled = memory("waves", { input: float32([40, 4], inputs) });
-/** One step whose rate changes nothing that is looked at. */
+/** Options of a training whose learning rate is too small to change a weight visibly. */
 const still = { data: unlabelled, alpha: 1, epochs: 1, learningRate: 1e-12 };
 
 async function weights(model: Model, name: string): Promise<readonly number[]> {
   return Array.from((await model.graph.value(name)?.tensor?.read())?.data ?? [], Number);
 }
 
-describe("a student made of its teacher", () => {
-  test("shallower: it begins with the teacher's weights, and learns from the teacher as it was", async () => {
+describe("distill with a student built from its teacher", () => {
+  test("removes layers and keeps the teacher's weights in the others", async () => {
     const [student, original] = [teacher(), teacher()];
     const messages: string[] = [];
     const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
@@ -45,14 +45,14 @@ describe("a student made of its teacher", () => {
     ]);
   });
 
-  test("narrower: a share of the channels of each layer is gone, and what is left comes nearer to the teacher", async () => {
+  test("removes a share of the channels of each layer and lowers the loss against the teacher", async () => {
     const student = teacher();
     const { history } = await distill(student, { shrink: 0.5, ...still, epochs: 30, batch: 20, learningRate: 0.01 });
     expect(student.graph.value("layers.0.up.weight")?.tensor?.dims).toEqual([6, 3]);
     expect(history.at(-1)?.loss).toBeLessThan((history[0]?.loss ?? 0) / 2);
   });
 
-  test("both, of a teacher that is another network", async () => {
+  test("removes layers and channels of the model if the teacher is another network", async () => {
     const student = teacher();
     const other = network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 });
     await distill(student, { teacher: other, shrink: 0.5, keepLayers: ["layers.1"], ...still });
@@ -60,7 +60,7 @@ describe("a student made of its teacher", () => {
     expect(student.graph.value("layers.1.up.weight")?.tensor?.dims).toEqual([6, 3]);
   });
 
-  test("what it is beside its teacher is said of one sample, where one of them has a batch of its own", async () => {
+  test("compares MACs per sample if the batch sizes of student and teacher differ", async () => {
     const modelOf = (batch: number | string, width: number): Model =>
       network({ fc: linear(4, width) }, { input: [batch, 4], seed: 1 });
     for (const [batch, other] of [
@@ -71,7 +71,7 @@ describe("a student made of its teacher", () => {
       expect(await studentText(modelOf(batch, 3), modelOf(other, 6))).toMatch(/, 50\.0 % of its MACs$/);
   });
 
-  test("a model that cannot be trained then is as it was", async () => {
+  test("restores the model if the training fails to start", async () => {
     const student = teacher();
     const unfit = memory("other", { other: float32([4, 2], new Float32Array(8)) });
     await expect(distill(student, { keepLayers: 1, ...still, data: unfit })).rejects.toMatchObject({ code: "E_DATA" });
@@ -79,9 +79,9 @@ describe("a student made of its teacher", () => {
   });
 });
 
-describe("samples", () => {
-  test("without labels teach by the teacher's answers alone, which is said", async () => {
-    const learnt = async (options: { readonly alpha?: number }, data = unlabelled) => {
+describe("distill", () => {
+  test("learns from the teacher alone if the samples have no labels, and logs this", async () => {
+    const distillWith = async (options: { readonly alpha?: number }, data = unlabelled) => {
       const student = teacher();
       const messages: string[] = [];
       const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
@@ -89,12 +89,12 @@ describe("samples", () => {
       const { history } = await distill(student, { keepLayers: 2, data, epochs: 2, ...options }, { log });
       return { said: messages, loss: history.at(-1)?.loss };
     };
-    const usual = await learnt({});
+    const usual = await distillWith({});
     expect(usual.said).toEqual([
       'loss: 1 * hinton(temperature=4), because "output" [batch, 3] scores classes (`loss` sets another); the training samples have no labels',
     ]);
-    expect(usual.loss).toBe((await learnt({ alpha: 1 })).loss);
-    await expect(learnt({ alpha: 0.5 })).rejects.toMatchObject({
+    expect(usual.loss).toBe((await distillWith({ alpha: 1 })).loss);
+    await expect(distillWith({ alpha: 0.5 })).rejects.toMatchObject({
       code: "E_DATA",
       message: 'The training samples have no "label".',
     });
@@ -103,15 +103,15 @@ describe("samples", () => {
       Array.from({ length: 40 }, (_, at) => at % 3),
     );
     const labelled = memory("waves", { input: float32([40, 4], inputs), label: classes });
-    const both = await learnt({}, labelled);
+    const both = await distillWith({}, labelled);
     expect(both.said).toEqual([
       'loss: 0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label), because "output" [batch, 3] scores classes (`loss` sets another)',
     ]);
-    expect(both.loss).toBe((await learnt({ alpha: 0.7 }, labelled)).loss);
+    expect(both.loss).toBe((await distillWith({ alpha: 0.7 }, labelled)).loss);
     expect(both.loss).not.toBe(usual.loss);
   });
 
-  test("are seen by both in the same augmented view: a student that is its teacher has nothing to learn", async () => {
+  test("passes the same augmented samples to student and teacher", async () => {
     const net = () => network({ flat: flatten(), fc: linear(48, 3) }, { input: ["batch", 3, 4, 4], seed: 2 });
     const pixels = Float32Array.from({ length: 20 * 48 }, (_, at) => Math.sin(at * 1.7));
     const images = memory("pixels", { input: float32([20, 3, 4, 4], pixels) });
@@ -127,7 +127,7 @@ describe("samples", () => {
   });
 });
 
-describe("the loss follows from what the model answers", () => {
+describe("the default loss of distill", () => {
   const answering = (outputs: string, nodes: string): Model =>
     parseModel(`opset 17
 graph (input: float32[batch, 4]) -> (${outputs}) {
@@ -158,7 +158,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     return { said: messages, changed: changes.map(({ at }) => at) };
   };
 
-  test("an embedding learns directions", async () => {
+  test("is `embedding` for embeddings", async () => {
     const { said } = await taught(
       answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding =")),
     );
@@ -168,7 +168,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     ]);
   });
 
-  test("numbers learn numbers, each output of floats, while integers beside them do not", async () => {
+  test("is `output-mse` on all float outputs of a regression model", async () => {
     const nodes = `${both}\n  most = ArgMax (a) {axis=1}`;
     const model = answering("b: float32[batch, 1], a: float32[batch, 5], most: int64[batch, 1]", nodes);
     const { said, changed } = await taught(model);
@@ -177,7 +177,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     expect(changed).toEqual(["a.weight", "b.weight"]);
   });
 
-  test("outputs of integers alone teach nothing", async () => {
+  test("is rejected if all outputs are integers", async () => {
     const model = answering("most: int64[batch, 1]", `${both}\n  most = ArgMax (a) {axis=1}`);
     await expect(taught(model)).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
@@ -185,7 +185,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
     });
   });
 
-  test("a temperature beside an answer without class scores is refused", async () => {
+  test("rejects a temperature for outputs that are not class scores", async () => {
     const model = answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding ="));
     const other = network({ fc: linear(4, 5) }, { input: ["batch", 4], seed: 1 });
     await expect(distill(model, { teacher: other, temperature: 2, ...still })).rejects.toMatchObject({
@@ -197,8 +197,8 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
   });
 });
 
-describe("a dry run", () => {
-  test("says what would be trained, on how many steps, and trains nothing", async () => {
+describe("distill in a dry run", () => {
+  test("logs the student, the loss and the number of steps without training", async () => {
     const student = teacher();
     const messages: string[] = [];
     const log = ({ id, text }: { readonly id: string; readonly text: string }) =>
@@ -217,7 +217,7 @@ describe("a dry run", () => {
   });
 });
 
-test("a teacher whose file states another preprocessing is warned of", async () => {
+test("warns if the teacher's file states other preprocessing", async () => {
   const warned = async (own: string, other: string): Promise<readonly string[]> => {
     const [student, taught] = [teacher(), network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 })];
     recordPrepared(student, parsePreprocessingSpec(own));
@@ -236,8 +236,8 @@ test("a teacher whose file states another preprocessing is warned of", async () 
   expect(await warned("imagenet", "imagenet")).toEqual([]);
 });
 
-describe("refused is", () => {
-  test("a teacher of other classes, before anything is measured", async () => {
+describe("distill rejects", () => {
+  test("a teacher with other classes before it trains", async () => {
     const student = network({ fc: linear(4, 5) }, { input: ["batch", 4], seed: 1 });
     await expect(distill.checkReference?.(student, teacher(), {})).rejects.toMatchObject({
       code: "E_SHAPE_MISMATCH",
@@ -246,14 +246,14 @@ describe("refused is", () => {
     await expect(distill.checkReference?.(student, teacher(), { loss: "fitnets" })).resolves.toBeUndefined();
   });
 
-  test.each([1e-30, 1e30])("a temperature of %s, of which the square is no float32", async (temperature) => {
+  test.each([1e-30, 1e30])("a temperature of %s, whose square float32 cannot represent", async (temperature) => {
     await expect(distill(teacher(), { keepLayers: 2, ...still, temperature })).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringContaining("must lie between 0.01 and 100"),
     });
   });
 
-  test("a teacher that is the student, be it a copy of its file", async () => {
+  test("a teacher that equals the student, also as a copy", async () => {
     const refused = { code: "E_OPTION", message: expect.stringContaining("are the same model") };
     const [student, copy] = [teacher(), teacher()];
     await expect(distill(student, { teacher: student, ...still })).rejects.toMatchObject(refused);
@@ -264,7 +264,7 @@ describe("refused is", () => {
     });
   });
 
-  test("but not a student of fewer layers that share their weights", async () => {
+  test("nothing if a student has fewer layers with the same shared weight", async () => {
     const net = parseModel(`opset 18
 graph (input: float32[batch, 4]) -> (logits) {
   u: float32[4, 4] = random(seed 1)
@@ -283,7 +283,7 @@ graph (input: float32[batch, 4]) -> (logits) {
     expect([...net.graph.nodes()].length).toBe(before.length - 3);
   });
 
-  test("a network of which nothing can be removed, with the reasons", async () => {
+  test("a network without removable channels, with the reasons", async () => {
     const net = network({ fc: linear(4, 3), relu: relu() }, { input: ["batch", 4], seed: 1 });
     await expect(distill(net, { shrink: 0.5, ...still })).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
@@ -293,7 +293,7 @@ graph (input: float32[batch, 4]) -> (logits) {
     });
   });
 
-  test("neither a teacher nor a way to make a student", async () => {
+  test("options with neither a teacher nor a way to build a student", async () => {
     await expect(distill(teacher(), still)).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringContaining("teacher is needed, or shrink or keepLayers"),
@@ -301,7 +301,7 @@ graph (input: float32[batch, 4]) -> (logits) {
   });
 });
 
-test("bytes of weights are those of the parameters, not of constants", async () => {
+test("counts bytes of parameters but not of constants", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   fc.weight: float32[4, 4] parameter = random(seed 1)
@@ -312,7 +312,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 4]) {
   expect(await studentText(model, model)).toContain("16 parameters of 16 (100.0 %), 64 bytes of weights (64 bytes)");
 });
 
-describe("the callbacks of a distillation", () => {
+describe("callbacks of distill", () => {
   const plan = { keepLayers: 2, data: unlabelled, alpha: 1, batch: 10, epochs: 3, learningRate: 1e-12 };
 
   test("are called after each step and each epoch of the student", async () => {

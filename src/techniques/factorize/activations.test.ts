@@ -42,7 +42,7 @@ function relative(a: readonly number[], b: readonly number[]): number {
   return norm(a.map((value, at) => value - (b[at] ?? 0))) / norm(b);
 }
 
-/** "rank 2, relative error of outputs 0.123": the number. */
+/** Returns the error in a text such as "rank 2, relative error of outputs 0.123". */
 const printedError = (what: string | undefined): number =>
   Number(/relative error (?:of outputs )?([\d.]+)/.exec(what ?? "")?.[1]);
 
@@ -68,7 +68,7 @@ describe.each([
     16,
     () => network({ conv: conv2d(8, 8, 3, { groups: 2, bias: false }) }, { input: ["batch", 8, 4, 4], seed: 1 }),
   ],
-] as const)("of %s", (_, dims, channels, places, make) => {
+] as const)("factorize with whitening on %s", (_, dims, channels, places, make) => {
   const pixels = correlated(channels, places);
   const data = memory("correlated", { input: float32([...dims], pixels) });
   const errorOf = async (activations?: "whitening") => {
@@ -81,7 +81,7 @@ describe.each([
     };
   };
 
-  test("the error of whitening is that of the outputs, and below that of truncated weights", async () => {
+  test("reports the output error, which is below that of truncated weights", async () => {
     const [plain, whitened] = [await errorOf(), await errorOf("whitening")];
     expect(whitened.error).toBeCloseTo(printedError(whitened.what), 3);
     expect(whitened.what).toContain("relative error of outputs");
@@ -89,7 +89,7 @@ describe.each([
   });
 });
 
-test("a layer is measured on the outputs of layers that are factorized already", async () => {
+test("uses inputs that the already factorized layers compute", async () => {
   const make = () =>
     network({ fc1: linear(12, 12), relu: relu(), fc2: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
   const pixels = correlated(12, 1);
@@ -102,7 +102,7 @@ test("a layer is measured on the outputs of layers that are factorized already",
   expect(await answers(model, pixels, [count, 12])).toEqual(await answers(alone, pixels, [count, 12]));
 });
 
-test("a budget is spread by the error of outputs", async () => {
+test("distributes a budget by the error of outputs", async () => {
   const make = () =>
     network(
       { flatten: flatten(), fc1: linear(12, 16), relu: relu(), fc2: linear(16, 16) },
@@ -126,7 +126,7 @@ test("a budget is spread by the error of outputs", async () => {
   );
 });
 
-test("weighing inputs needs samples and the method `svd`", async () => {
+test("requires samples and the method `svd` for whitening", async () => {
   const model = network({ conv: conv2d(6, 10, 3) }, { input: ["batch", 6, 4, 4], seed: 1 });
   await expect(factorize(model, { rank: 2, activations: "whitening" })).rejects.toThrow("whitening needs samples");
   const data = memory("correlated", { input: float32([count, 6, 4, 4], correlated(6, 16)) });
@@ -134,7 +134,7 @@ test("weighing inputs needs samples and the method `svd`", async () => {
   expect(misses[0]?.reason).toContain("only `svd` can use `activations`");
 });
 
-test("fewer inputs than numbers in each are mentioned", async () => {
+test("reports if there are fewer inputs than elements in each", async () => {
   const make = () => network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
   const changeText = async (samples: number) => {
     const data = memory("correlated", { input: float32([samples, 12], correlated(12, 1).slice(0, 12 * samples)) });
@@ -145,7 +145,7 @@ test("fewer inputs than numbers in each are mentioned", async () => {
   expect(await changeText(12)).not.toContain("fewer");
 });
 
-test("whitening of inputs that are NaN names the layer", async () => {
+test("names the layer if its inputs are NaN", async () => {
   const data = memory("broken", { input: float32([12, 12], correlated(12, 1).slice(0, 144).fill(Number.NaN, 0, 1)) });
   const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
   await expect(factorize(model, { rank: 2, activations: "whitening", data })).rejects.toMatchObject({
@@ -154,14 +154,14 @@ test("whitening of inputs that are NaN names the layer", async () => {
   });
 });
 
-/** The product of the two factors that a model stores. */
+/** Returns the product of the two factors that a model stores. */
 async function productOf(model: Model): Promise<readonly number[]> {
   const names = ["down", "up"].map((part) => [...model.graph.values()].find(({ name }) => name.includes(`.${part}.`)));
   const [down, up] = await Promise.all(names.map(async (value) => fromDense((await value?.tensor?.read()) as Dense)));
   return down === undefined || up === undefined ? [] : [...multiply(up, down).data];
 }
 
-test("a weight that several layers read is weighed by the inputs of all of them", async () => {
+test("whitens a shared weight by the inputs of all its layers", async () => {
   const [x, u] = [correlated(12, 1), correlated(12, 1).map((value, at) => value * Math.sin(at))];
   const shared = parseModel(`opset 17
 graph (x: float32[batch, 12], u: float32[batch, 12]) -> (y, z) {
@@ -187,7 +187,7 @@ graph (x: float32[batch, 12]) -> (y) {
   expect(relative(other, expected)).toBeGreaterThan(0.01);
 });
 
-test("a budget that is spread by fewer inputs than each has numbers gives a warning", async () => {
+test("warns if a budget uses fewer inputs than elements in each", async () => {
   const warned = async (samples: number): Promise<readonly string[]> => {
     const texts: string[] = [];
     const model = network({ fc: linear(12, 10) }, { input: ["batch", 12], seed: 1 });
@@ -202,7 +202,7 @@ test("a budget that is spread by fewer inputs than each has numbers gives a warn
   expect(await warned(12)).toEqual([]);
 });
 
-test("a layer whose inputs cannot be weighed says that its weight alone decided, and why", async () => {
+test("factorizes a layer by its weight alone if its inputs cannot be used, with the reason", async () => {
   const model = parseModel(`opset 17
 graph (ids: int64[batch, 4]) -> (y) {
   table: float32[40, 16] = random(seed 1)
@@ -228,11 +228,11 @@ graph (ids: int64[batch, 4]) -> (y) {
   expect(texts.get("fc")).not.toContain("alone");
 });
 
-describe("whitening where samples do not excite all inputs", () => {
+describe("whitening with inputs that are zero on all samples", () => {
   const rare = network({ fc: linear(12, 12, { bias: false }) }, { input: ["batch", 12], seed: 1 });
   const seen = (input: Float32Array) => memory("rare", { input: float32([count, 12], input) });
 
-  test("is exact on other inputs if the rank holds the weight exactly", async () => {
+  test("is exact on other inputs if the weight has the chosen rank", async () => {
     const draws = random(3);
     const normal = (rows: number, columns: number) =>
       fromDense(
@@ -253,7 +253,7 @@ describe("whitening where samples do not excite all inputs", () => {
     expect(relative(outputs, targets)).toBeLessThan(1e-5);
   });
 
-  test("says if all inputs are 0, and truncates the weight alone", async () => {
+  test("falls back to the weight alone if all inputs are 0, with the reason", async () => {
     const [zeros, plain] = [rare.clone(), rare.clone()];
     const data = seen(new Float32Array(count * 12));
     const { changes } = await factorize(zeros, { rank: 3, activations: "whitening", data, timing: false });

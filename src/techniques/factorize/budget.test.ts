@@ -1,4 +1,4 @@
-/** Ranks by one budget for the whole model. */
+/** Tests ranks that follow from one budget for the whole model. */
 import { expect, it } from "vitest";
 import {
   convolutions,
@@ -14,7 +14,7 @@ import { verify } from "../../core/graph/verify.ts";
 import { linear, network } from "../../learn/nn/index.ts";
 import type { FactorizeOptions } from "./options.ts";
 
-it.each(["weights", "macs"] as const)("keeps the model within a budget of its %s, and near to it", async (cost) => {
+it.each(["weights", "macs"] as const)("keeps the model within a budget of %s and uses most of it", async (cost) => {
   const model = convolutions();
   const costOf = cost === "weights" ? weightsOf : macsOf;
   const before = costOf(model);
@@ -26,9 +26,9 @@ it.each(["weights", "macs"] as const)("keeps the model within a budget of its %s
   expect(share).toBeGreaterThan(0.55);
 });
 
-it("loses less by a budget of the model than by equal budgets of its layers", async () => {
+it("has a smaller error with one budget for the model than with equal budgets per layer", async () => {
   const model = network({ fc1: linear(64, 64), fc2: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
-  // Its singular values fall off quickly.
+  // The singular values of this matrix decay quickly.
   setWeight(model, "fc2.weight", (at) => Math.exp(-Math.abs(Math.floor(at / 64) - (at % 64)) / 20));
   const lost = async (options: FactorizeOptions): Promise<number> => {
     const { changes } = await factorize(model.clone(), options);
@@ -37,7 +37,7 @@ it("loses less by a budget of the model than by equal budgets of its layers", as
   expect(await lost({ budget: 0.5 })).toBeLessThan(0.7 * (await lost({ overrides: { "*": { budget: 0.49 } } })));
 });
 
-it("refuses a budget below that of rank 1 in all layers, changes nothing, and names the least budget", async () => {
+it("rejects a budget below rank 1 in all layers and names the smallest possible budget", async () => {
   const model = convolutions();
   const before = structureHash(model);
   const { changes, misses } = await factorize(model, { budget: 0.01 });
@@ -52,7 +52,7 @@ it("refuses a budget below that of rank 1 in all layers, changes nothing, and na
   expect(weightsOf(model)).toBe(142);
 });
 
-it("counts excluded layers in the budget, and allows layers rules of their own", async () => {
+it("counts excluded layers in the budget and applies overrides", async () => {
   const model = convolutions();
   const before = weightsOf(model);
   await factorize(model, { budget: 0.7, except: "c" });
@@ -63,11 +63,11 @@ it("counts excluded layers in the budget, and allows layers rules of their own",
   expect(dims(withOverride, "c.down.weight")).toEqual([2, 16, 1, 1]);
   const half = convolutions();
   await factorize(half, { layers: "c", overrides: { c: { budget: 0.5 } } });
-  // The weights of c are 24 × 16, and those of a rank 24 + 16.
+  // The weight of c is 24 × 16, and each rank adds 24 + 16 weights.
   expect(dims(half, "c.down.weight")).toEqual([4, 16, 1, 1]);
 });
 
-it("names the layers that stay whole, if a budget cannot be kept", async () => {
+it("names the layers that cannot be factorized if a budget cannot be met", async () => {
   const model = network({ fc1: linear(16, 16), fc2: linear(16, 16) }, { input: ["batch", 16], seed: 1 });
   setWeight(model, "fc2.weight", (at) => (at === 3 ? Number.NaN : 1));
   const { changes, misses } = await factorize(model, { budget: 0.3 });

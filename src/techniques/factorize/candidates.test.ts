@@ -1,4 +1,4 @@
-/** Which layers can become chains, and which factors readers of one weight share. */
+/** Tests which layers can be factorized, and which factors the readers of a shared weight use. */
 import { expect, it } from "vitest";
 import { dims, factorize, run, setWeight, storedIn, weightsOf } from "../../../test/factorize/models.ts";
 import { topology } from "../../../test/zoo/topologies.ts";
@@ -19,7 +19,7 @@ async function matrixAt(model: Model, name: string): Promise<Matrix> {
   return fromDense(await tensor.read());
 }
 
-it("factorizes a weight that two layers read from different sides once for both", async () => {
+it("factorizes a weight once if two layers read it, one of them transposed", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   w: float32[6, 6] = random(seed 1)
@@ -41,7 +41,7 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
 }`);
   await factorize(model, { rank: 2 });
   await factorize(once, { rank: 2 });
-  // Two factors for both layers, and not two for each.
+  // Both layers share the two factors.
   expect(storedIn(model)).toEqual(["a.down.weight", "a.up.weight"]);
   const expected = await run(once, feeds);
   (await run(model, feeds)).forEach((value, index) => {
@@ -72,7 +72,7 @@ it.each([
     "x: float32[2, 30]",
     "a = Transpose(w)\n  b = Transpose(w)\n  p = MatMul(x, a)\n  q = MatMul(x, b)\n  y = Add(p, q)",
   ],
-])("gives factors to all readers of a %s, also behind a transposition", async (_, input, lines) => {
+])("gives the factors to all readers of a %s, also after a transposition", async (_, input, lines) => {
   const model = parseModel(`opset 17\ngraph (${input}) -> (y) {\n  w: float32[24, 30] = zeros\n  ${lines}\n}`);
   setWeight(model, "w", (at) => Math.sin(Math.floor(at / 30) + (at % 30)) + 0.1);
   const size = (/\[(.*)\]/.exec(input)?.[1] ?? "").split(", ").map(Number);
@@ -98,7 +98,7 @@ it.each([
     'h = MatMul "a" (x, w)\n  k = If "b" (c) {then_branch=graph () -> (s) { s = Neg(w) }, else_branch=graph () -> (t) { t = Identity(w) }}\n  y = Add(h, k)',
     'If "b"',
   ],
-])("leaves a weight that another node or output reads: %s", async (lines, other) => {
+])("skips a weight that another node or output reads: %s", async (lines, other) => {
   const outputs = lines.includes("z =") ? "y, z" : "y";
   const model = parseModel(`opset 17
 graph (x: float32[12, 12], c: bool[]) -> (${outputs}) {
@@ -112,7 +112,7 @@ graph (x: float32[12, 12], c: bool[]) -> (${outputs}) {
   ]);
 });
 
-it("leaves a shared weight as it is for all of its readers, or for none", async () => {
+it("skips all readers of a shared weight if one of them is rejected", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 12]) -> (y) {
   w: float32[12, 12] = random(seed 1)
@@ -127,7 +127,7 @@ graph (x: float32[2, 12]) -> (y) {
   ]);
 });
 
-it("says that layers with a shared weight can be factorized together if only one is chosen", async () => {
+it("reports that layers with a shared weight must be factorized together if only one is selected", async () => {
   const shared = () =>
     parseModel(`opset 17
 graph (x: float32[2, 12]) -> (y) {
@@ -144,7 +144,7 @@ graph (x: float32[2, 12]) -> (y) {
   expect(together.changes.map(({ at }) => at)).toEqual(["a", "b"]);
 });
 
-it("leaves both halves of a tied pair", async () => {
+it("skips both weights of a tied pair", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[1, 6]) -> (y) {
   a.weight: float32[6, 6] parameter = random(seed 1)
@@ -160,7 +160,7 @@ graph (x: float32[1, 6]) -> (y) {
   ]);
 });
 
-it("refuses a weight that is rounded to codes and back", async () => {
+it("skips a weight with QuantizeLinear and DequantizeLinear", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   fc.weight: float32[6, 6] = random(seed 1)
@@ -175,7 +175,7 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   expect(misses[0]?.reason).toContain("its weight has fake quantization");
 });
 
-it("refuses a rounded weight", async () => {
+it("skips a weight with straight-through rounding", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
   fc.weight: float32[6, 6] = random(seed 1)
@@ -190,7 +190,7 @@ graph (x: float32[2, 6]) -> (y: float32[2, 6]) {
 });
 
 it.each([{ scheme: "weights" }, { scheme: "weights", bits: 4 }, { scheme: "dynamic" }] as const)(
-  "refuses quantized weights, since factorizing comes first: %o",
+  "skips quantized weights and advises to quantize later: %o",
   async (options) => {
     const model = network({ fc: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
     await quantize(model, options);
@@ -200,7 +200,7 @@ it.each([{ scheme: "weights" }, { scheme: "weights", bits: 4 }, { scheme: "dynam
   },
 );
 
-it("leaves a kernel that two convolutions read in different numbers of groups", async () => {
+it("skips a kernel that two convolutions read with different numbers of groups", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[1, 4, 5, 5], z: float32[1, 8, 5, 5]) -> (y, v) {
   w: float32[4, 4, 1, 1] = random(seed 1)
@@ -215,7 +215,7 @@ graph (x: float32[1, 4, 5, 5], z: float32[1, 8, 5, 5]) -> (y, v) {
   ]);
 });
 
-it("leaves depthwise and transposed convolutions, with a reason", async () => {
+it("skips depthwise and transposed convolutions with a reason", async () => {
   const depthwise = parseModel(`opset 17
 graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {
   w: float32[4, 1, 3, 3] = random(seed 1)
@@ -232,7 +232,7 @@ graph (x: float32[1, 4, 6, 6]) -> (y: float32[1, 4, 6, 6]) {
 it.each([
   ["nan", "NaN"],
   ["inf", "infinity"],
-])("leaves a layer that holds %s, and factorizes the others", async (value, name) => {
+])("skips a layer that contains %s and factorizes the others", async (value, name) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 8]) -> (y) {
   fc1.weight: float32[8, 8] = random(seed 1)
@@ -245,7 +245,7 @@ graph (x: float32[n, 8]) -> (y) {
   expect(misses).toMatchObject([{ at: "fc2", reason: `its weight holds ${name}` }]);
 });
 
-it("replaces an embedding table by a thin one and a product, which a head that reads the table shares", async () => {
+it("factorizes an embedding table and shares the factors with a tied head", async () => {
   const model = parseModel(`opset 17
 graph (ids: int64[2, 3]) -> (y: float32[6, 20]) {
   table: float32[20, 8] = random(seed 1)

@@ -132,7 +132,7 @@ const possible = Object.entries(convolutions).flatMap(([name, convolution]) =>
 );
 
 describe.each(possible)("%s of a convolution %s", (method, _, one) => {
-  it("equals the convolution at full rank, and at a lower rank that with the product of its parts", async () => {
+  it("equals the convolution at full rank, and the product of its factors at a lower rank", async () => {
     const { problem } = await problemIn(convolution(one));
     const decomposition = decompositions[method];
     const refused = decomposition.refuses(problem);
@@ -166,7 +166,7 @@ describe.each(possible)("%s of a convolution %s", (method, _, one) => {
 it.each([
   ["MatMul", "y = MatMul(x, w)"],
   ["Gemm", "y = Gemm(x, w) {transB=1, alpha=0.5}"],
-])("full rank of a %s in float64 is the identity to 1e-10", async (_, line) => {
+])("reproduces a float64 %s to 1e-10 at full rank", async (_, line) => {
   const make = () =>
     parseModel(`opset 17\ngraph (x: float64[3, 12]) -> (y) {\n  w: float64[12, 12] = random(seed 1)\n  ${line}\n}`);
   const run = async (model: Model): Promise<Float64Array> => {
@@ -212,7 +212,7 @@ interface Golden {
 }
 const oracle = golden<Golden>("lowrank");
 
-describe.skipIf(oracle === undefined)("golden values", () => {
+describe.skipIf(oracle === undefined)("decompositions equal golden values", () => {
   const forms: Readonly<Record<string, Method>> = {
     "channel, k x k then 1 x 1": "svd",
     "channel, 1 x 1 then k x k": "input-channels",
@@ -224,11 +224,11 @@ describe.skipIf(oracle === undefined)("golden values", () => {
     ...{ kernel, reduction: kernel.map(() => 1), lookup: false },
   });
 
-  it("of the errors that each rank leaves", async () => {
+  it("in the error of each rank", async () => {
     for (const { weight, forms: expectedForms } of oracle?.conv_svd ?? []) {
       for (const { form, relative_error_by_rank_from_1: errors } of expectedForms) {
         const [decomposition, problem] = [decompositions[forms[form] as Method], problemWith(weight)];
-        // Spatial of a kernel along one axis alone is that of the channels.
+        // The spatial decomposition rejects a kernel with one axis, for which it would equal the channel decomposition.
         if (decomposition.refuses(problem) !== undefined) continue;
         for (const [at, error] of errors.entries()) {
           const { relativeError } = await decomposition.factors(problem, decomposition.at(problem, at + 1));
@@ -238,7 +238,7 @@ describe.skipIf(oracle === undefined)("golden values", () => {
     }
   });
 
-  it("of Tucker-2 after five improvements; no step loses more than it states", async () => {
+  it("in the error of Tucker-2 after five iterations", async () => {
     for (const { weight, cases } of oracle?.tucker2 ?? []) {
       for (const { rank_out, rank_in, hooi_error_by_iteration: errors } of cases) {
         const { relativeError } = await decompositions.tucker2.factors(problemWith(weight), {
@@ -252,7 +252,7 @@ describe.skipIf(oracle === undefined)("golden values", () => {
     }
   });
 
-  it("of the multiply-accumulates of a spatial decomposition", async () => {
+  it("in the multiply-accumulates of a spatial decomposition", async () => {
     for (const example of oracle?.spatial_macs ?? []) {
       const model = convolution({
         x: [1, example.in, example.out_h * example.stride, example.out_w * example.stride],

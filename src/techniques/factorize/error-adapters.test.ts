@@ -1,4 +1,4 @@
-/** Adapters that begin as the low-rank part of what rounding took (LoRC). */
+/** Tests adapters that start as a low-rank approximation of the quantization error (LoRC). */
 import { describe, expect, test } from "vitest";
 import { infer } from "../../core/analysis/infer.ts";
 import { layers } from "../../core/analysis/layers.ts";
@@ -65,8 +65,8 @@ const forms: readonly (readonly [string, string, QuantizeOptions])[] = [
   ["a grouped convolution", image, { scheme: "weights", bits: 3 }],
 ];
 
-describe.each(forms)("beside %s", (_, network, options) => {
-  test("answers are nearer those of the original, and the matrices are those of the singular values", async () => {
+describe.each(forms)("error adapters for %s", (_, network, options) => {
+  test("lower the output error and recover the largest singular values of the weight error", async () => {
     const [original, model] = [parseModel(network), parseModel(network)];
     await quantize(model, options);
     const rounded = model.clone();
@@ -97,7 +97,7 @@ describe.each(forms)("beside %s", (_, network, options) => {
   });
 });
 
-test("a layer that lost nothing, one of other dimensions, and one that the original lacks get none, and say why", async () => {
+test("skips layers without an error, with other dimensions or without an original, with the reason", async () => {
   const model = parseModel(text);
   const original = parseModel(
     text.replaceAll("down", "other").replace("float32[10, 64]", "float32[10, 64]").replace("[64, 96]", "[64, 96]"),
@@ -115,7 +115,7 @@ test("a layer that lost nothing, one of other dimensions, and one that the origi
   ]);
 });
 
-test("where factors moved before rounding, the layers compute other values, and get none", async () => {
+test("skips layers whose scales migrated before quantization", async () => {
   const [original, model] = [parseModel(text), parseModel(text)];
   for (const [name, factor] of [
     ["up.weight", 8],
@@ -140,7 +140,7 @@ test("where factors moved before rounding, the layers compute other values, and 
 
 const adaptersIn = (model: Model) => [...model.graph.values()].filter(({ name }) => name.includes(".lora."));
 
-test("of weights in packed blocks the adapters alone are trained, and the codes stay", async () => {
+test("trains only the adapters of weights in packed blocks", async () => {
   const [original, model] = [parseModel(text), parseModel(text)];
   await quantize(model, { scheme: "weights", bits: 2 });
   const codes = [...model.graph.values()].filter(({ tensor }) => tensor?.type === "uint8");
@@ -161,7 +161,7 @@ test("of weights in packed blocks the adapters alone are trained, and the codes 
 
 const largest = (row: Float64Array): number => row.indexOf(row.reduce((a, b) => Math.max(a, b)));
 
-describe("beside layers in integer arithmetic", () => {
+describe("adapters of layers in integer arithmetic", () => {
   const warned = async (network: string, dims: readonly number[], options: QuantizeOptions): Promise<string[]> => {
     const [original, model] = [parseModel(network), parseModel(network)];
     await quantize(model, { ...options, data: memory("x", { x: numbers(dims) }) });
@@ -172,7 +172,7 @@ describe("beside layers in integer arithmetic", () => {
     return texts;
   };
 
-  test("it is said that adapters take their fusion, and that convolutions run in float", async () => {
+  test("warn that the layers are not fused and that convolutions run in float", async () => {
     expect(await warned(image, [16, 8, 6, 6], { scheme: "static", equalize: false })).toEqual([
       expect.stringMatching(/^Adapters slow down 1 layer in integer arithmetic \(c\): .* 1 of them now run in float, /),
     ]);
@@ -182,7 +182,7 @@ describe("beside layers in integer arithmetic", () => {
     expect(products).not.toContain("run in float now");
   });
 
-  test("nothing is said of weights alone in integers, nor where no adapter was inserted", async () => {
+  test("do not warn for weight-only quantization or without inserted adapters", async () => {
     expect(await warned(text, [64, 64], { scheme: "weights", bits: 4 })).toEqual([]);
     expect(await warned(text, [64, 64], { scheme: "dynamic", equalize: false })).toEqual([]);
   });

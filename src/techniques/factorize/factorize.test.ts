@@ -14,7 +14,7 @@ import { factorize as factorizeTimed } from "./factorize.ts";
 
 const engine = createEngine();
 
-it("puts two thin layers in place of a wide one", async () => {
+it("replaces a layer by two low-rank layers", async () => {
   const model = mlp();
   const { changes, misses } = await factorize(model, { layers: "fc1", rank: 32 });
   expect(misses).toEqual([]);
@@ -26,13 +26,13 @@ it("puts two thin layers in place of a wide one", async () => {
   expect(verify(model)).toEqual([]);
 });
 
-it("factors of a parameter are parameters", async () => {
+it("gives the factors of a parameter the role parameter", async () => {
   const model = mlp();
   await factorize(model, { layers: "fc1", rank: 8 });
   expect(model.graph.value("fc1.down.weight")?.role).toEqual({ kind: "parameter" });
 });
 
-it.each(topologies.map(({ name }) => name))("leaves a legal, runnable model: %s", async (name) => {
+it.each(topologies.map(({ name }) => name))("writes a valid, runnable model: %s", async (name) => {
   const model = parseModel(topology(name).text);
   await factorize(model, { budget: 0.6 });
   expect(verify(model)).toEqual([]);
@@ -40,7 +40,7 @@ it.each(topologies.map(({ name }) => name))("leaves a legal, runnable model: %s"
     expect((await run(model, inputsOf(name))).every(Number.isFinite)).toBe(true);
 });
 
-it("computes nearly the same at nearly full rank, for weights in either layout", async () => {
+it("changes the outputs little at nearly full rank, with transposed weights, too", async () => {
   for (const name of ["matmul-chain", "transposed-weights"]) {
     const model = parseModel(topology(name).text);
     const feeds = inputsOf(name);
@@ -54,7 +54,7 @@ it("computes nearly the same at nearly full rank, for weights in either layout",
   }
 });
 
-it("names the layer that it works on, and stops within it", async () => {
+it("reports the current layer and stops inside it", async () => {
   const stop = new AbortController();
   const named: (string | undefined)[] = [];
   const progress = (_: number, __?: number, figures?: string): void => {
@@ -66,7 +66,7 @@ it("names the layer that it works on, and stops within it", async () => {
   expect(named).toEqual(["fc1"]);
 });
 
-it("changes nothing where every layer is refused, not even what could be folded", async () => {
+it("changes nothing if every layer is rejected, even if constants could be folded", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   stored: float32[4, 4] = random(seed 1)
@@ -81,7 +81,7 @@ graph (x: float32[1, 4]) -> (y: float32[1, 4]) {
   expect(structureHash(model)).toBe(before);
 });
 
-it("factorizes a masked weight as its product with the mask, and removes the mask", async () => {
+it("factorizes the product of weight and mask, and removes the mask", async () => {
   const masked = `opset 17
 graph (x: float32[2, 8]) -> (y: float32[2, 8]) {
   fc.weight_orig: float32[8, 8] parameter = random(seed 1)
@@ -145,18 +145,18 @@ it.each([
   [{ rank: 0 }],
   [{ rank: 2.5 }],
   [{ rang: 3 }],
-])("refuses the options %j", async (options) => {
+])("rejects the options %j", async (options) => {
   await expect(factorize(mlp(), options as object)).rejects.toMatchObject({ code: "E_OPTION" });
 });
 
-it("refuses a layer that does not exist, naming those that do", async () => {
+it("rejects an unknown layer and lists the layers", async () => {
   await expect(factorize(mlp(), { layers: "fc3", rank: 3 })).rejects.toMatchObject({
     code: "E_NAME",
     hint: expect.stringContaining("fc1, fc2"),
   });
 });
 
-it("of two patterns that fit a layer, the rule that is given last takes the place of the other", async () => {
+it("applies the last of two overrides that match a layer", async () => {
   const [both, last] = [mlp(), mlp()];
   await factorize(both, { layers: "fc1", overrides: { "fc*": { rank: 1 }, fc1: { budget: 0.9 } } });
   await factorize(last, { layers: "fc1", overrides: { fc1: { budget: 0.9 } } });
@@ -164,7 +164,7 @@ it("of two patterns that fit a layer, the rule that is given last takes the plac
   expect(dims(both, "fc1.down.weight")).toEqual(dims(last, "fc1.down.weight"));
 });
 
-it("lists the layer that loses most first", async () => {
+it("lists the layer with the largest error first", async () => {
   const { changes } = await factorize(mlp(), { overrides: { fc1: { budget: 0.9 }, fc2: { rank: 1 } } });
   expect(changes.map(({ at }) => at)).toEqual(["fc2", "fc1"]);
 });
@@ -196,7 +196,7 @@ graph (x: float16[3, 32]) -> (y) {
   expect(distance).toBeLessThan(1.5 * error);
 });
 
-it("advises a higher value of the given rule, or a budget without any", () => {
+it("advises a higher value of the given option, or a budget by default", () => {
   expect(factorizeTimed.gentler?.({ budget: 0.5, method: "svd" })).toBe("Use a higher `budget`");
   expect(factorizeTimed.gentler?.({ layers: "fc1" })).toBe("Use a `budget` that keeps more of the weights");
 });

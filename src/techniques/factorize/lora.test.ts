@@ -1,4 +1,4 @@
-/** Adapters: inserted, trained, merged, saved apart. */
+/** Tests that adapters can be inserted, trained, merged and saved to a file. */
 import { expect, test } from "vitest";
 import { joinPath } from "#platform";
 import { value } from "../../../test/find.ts";
@@ -49,7 +49,7 @@ async function answers(model: Model): Promise<readonly number[]> {
   return Array.from(output?.data ?? [], Number);
 }
 
-function apart(a: readonly number[], b: readonly number[]): number {
+function maxDifference(a: readonly number[], b: readonly number[]): number {
   return Math.max(...a.map((value, at) => Math.abs(value - (b[at] ?? Number.NaN))));
 }
 
@@ -64,7 +64,7 @@ async function adaptedAndTrained(): Promise<Model> {
   return model;
 }
 
-test("a network with new adapters answers as before, under the same names", async () => {
+test("keeps outputs and their names if new adapters are inserted", async () => {
   const [model, before] = [net(), net()];
   const { changes, misses } = await lora(model, { rank: 2 });
   expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped", "fc"]);
@@ -73,7 +73,7 @@ test("a network with new adapters answers as before, under the same names", asyn
   expect(model.graph.outputs.map(({ name }) => name)).toEqual(["output"]);
 });
 
-test("adapters of float16 weights are merged in their type", async () => {
+test("merges adapters of float16 weights in float16", async () => {
   const model = parseModel(`opset 21
 graph (input: float32[n, 12]) -> (output: float32[n, 6]) {
   fc.weight: float16[12, 6] = random(seed 1)
@@ -91,19 +91,19 @@ graph (input: float32[n, 12]) -> (output: float32[n, 6]) {
       Array.from({ length: 12 }, () => draws.normal(0, 0.3)),
     ),
   );
-  const answered = async () => {
+  const computeOutputs = async () => {
     const session = await createEngine().load(model);
     const { output } = await session.run({ input: float32([2, 12], images.data.slice(0, 24)) });
     await session.release();
     return Array.from(output?.data ?? [], Number);
   };
-  const learnt = await answered();
+  const trainedOutputs = await computeOutputs();
   await lora(model, { merge: true });
   expect(value(model, "fc.weight").tensor?.type).toBe("float16");
-  expect(apart(await answered(), learnt)).toBeLessThan(0.02);
+  expect(maxDifference(await computeOutputs(), trainedOutputs)).toBeLessThan(0.02);
 });
 
-test("a network of the first operator sets gets one in which sums are broadcast", async () => {
+test("raises opset 1 to a version with broadcasting", async () => {
   const old = () =>
     parseModel(`opset 1
 graph (input: float32[n, 4, 8, 8]) -> (output: float32[n, 6, 6, 6]) {
@@ -116,20 +116,20 @@ graph (input: float32[n, 4, 8, 8]) -> (output: float32[n, 6, 6, 6]) {
   expect(await answers(model)).toEqual(await answers(old()));
 });
 
-test("only the adapters are trained, and merged they answer the same", async () => {
+test("trains only the adapters, and merges them without changing outputs", async () => {
   const [model, before] = [await adaptedAndTrained(), net()];
   for (const name of ["conv.weight", "conv.bias", "grouped.weight", "fc.weight", "fc.bias"])
     expect(await weight(model, name)).toEqual(await weight(before, name));
   const trained = await answers(model);
-  expect(apart(trained, await answers(before))).toBeGreaterThan(0.1);
+  expect(maxDifference(trained, await answers(before))).toBeGreaterThan(0.1);
   await lora(model, { merge: true });
   expect([...model.graph.nodes()].length).toBe([...before.graph.nodes()].length);
   const names = ({ graph }: Model): readonly string[] => Array.from(graph.values(), ({ name }) => name).sort();
   expect(names(model)).toEqual(names(before));
-  expect(apart(await answers(model), trained)).toBeLessThan(1e-5);
+  expect(maxDifference(await answers(model), trained)).toBeLessThan(1e-5);
 });
 
-test("saved adapters turn the original into the trained model", async () => {
+test("restores the trained model from the original and saved adapters", async () => {
   const model = await adaptedAndTrained();
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   const merged = model.clone();
@@ -137,20 +137,20 @@ test("saved adapters turn the original into the trained model", async () => {
   const again = net();
   await lora(again, { from: await open(file) });
   expect(await answers(again)).toEqual(await answers(model));
-  // A file of adapters is a model whose outputs they are.
+  // A file of adapters is a model that outputs their matrices and scales.
   const session = await createEngine().load(await open(file));
   expect((await session.run({}))["fc.lora.scale"]?.data[0]).toBe(2);
   await session.release();
 });
 
-test("one layer gets one adapter", async () => {
+test("inserts at most one adapter per layer", async () => {
   const model = net();
   await lora(model, { rank: 2, layers: "fc" });
   const { changes } = await lora(model, { rank: 2 });
   expect(changes.map(({ at }) => at)).toEqual(["conv", "grouped"]);
 });
 
-/** Two products with one matrix. */
+/** Returns a network of two products with one shared matrix. */
 const twice = () =>
   parseModel(`opset 21
 graph (input: float32[n, 6]) -> (output) {
@@ -160,7 +160,7 @@ graph (input: float32[n, 6]) -> (output) {
   output = MatMul "second" (b, fc.weight)
 }`);
 
-test("layers that read one weight share its adapter, which is saved and merged once", async () => {
+test("shares one adapter between layers that share a weight, and saves and merges it once", async () => {
   const model = twice();
   const { changes } = await lora(model, { rank: 2, alpha: 4 });
   expect(changes.map(({ what }) => what)).toEqual(["adapter of rank 2", "adapter of rank 2"]);
@@ -169,18 +169,18 @@ test("layers that read one weight share its adapter, which is saved and merged o
   const draws = random(2);
   const numbers = Float32Array.from({ length: 12 }, () => draws.normal(0, 0.3));
   up.tensor = inMemory(float32([2, 6], numbers));
-  const answered = async (of: Model) => {
+  const computeOutputs = async (of: Model) => {
     const session = await createEngine().load(of);
     const { output } = await session.run({ input: float32([2, 6], images.data.slice(0, 12)) });
     await session.release();
     return Array.from(output?.data ?? [], Number);
   };
-  const learnt = await answered(model);
+  const trainedOutputs = await computeOutputs(model);
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   const merged = await lora(model, { merge: true, save: file });
   expect(merged.misses).toEqual([]);
   expect(model.graph.value("fc.lora.scale")).toBeUndefined();
-  expect(apart(await answered(model), learnt)).toBeLessThan(1e-4);
+  expect(maxDifference(await computeOutputs(model), trainedOutputs)).toBeLessThan(1e-4);
   expect((await open(file)).graph.outputs.map(({ name }) => name)).toEqual([
     "fc.lora.down.weight",
     "fc.lora.up.weight",
@@ -188,10 +188,10 @@ test("layers that read one weight share its adapter, which is saved and merged o
   ]);
   const again = twice();
   await lora(again, { from: file });
-  expect(apart(await answered(again), learnt)).toBeLessThan(1e-4);
+  expect(maxDifference(await computeOutputs(again), trainedOutputs)).toBeLessThan(1e-4);
 });
 
-test("a weight that another layer reads turned keeps its adapter, and the other layer gets none", async () => {
+test("does not merge an adapter if another layer reads the weight transposed", async () => {
   const model = parseModel(`opset 21
 graph (x: float32[n, 6]) -> (y) {
   fc.weight: float32[6, 6] = random(seed 1)
@@ -208,7 +208,7 @@ graph (x: float32[n, 6]) -> (y) {
   expect(merged.misses.map(({ reason }) => reason)).toEqual(["keeps its adapter: its weight is shared"]);
 });
 
-test("a layer gets no second adapter from a file", async () => {
+test("skips saved adapters for layers that have one", async () => {
   const model = await adaptedAndTrained();
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   await lora(model.clone(), { merge: true, save: file });
@@ -221,7 +221,7 @@ test("a layer gets no second adapter from a file", async () => {
   expect(await answers(model)).toEqual(before);
 });
 
-test("a file whose two matrices are of other ranks is refused", async () => {
+test("rejects a file whose two matrices differ in rank", async () => {
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   await lora(await adaptedAndTrained(), { merge: true, save: file });
   const broken = await open(file);
@@ -231,7 +231,7 @@ test("a file whose two matrices are of other ranks is refused", async () => {
   await expect(lora(net(), { from: broken })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
 });
 
-test("a file whose second matrix has a window is refused", async () => {
+test("rejects a file whose second matrix has spatial axes", async () => {
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   await lora(await adaptedAndTrained(), { merge: true, save: file });
   const broken = await open(file);
@@ -243,13 +243,13 @@ test("a file whose second matrix has a window is refused", async () => {
   );
 });
 
-test("a rank that is not below the full rank is a miss", async () => {
+test("skips a layer if the rank is not below its full rank", async () => {
   const { changes, misses } = await lora(net(), { rank: 5, layers: "fc" });
   expect(changes).toEqual([]);
   expect(misses[0]?.reason).toBe("rank 5 is not below the full rank of its 5 × 32 weight");
 });
 
-test("adapters of another network, and none at all, are refused", async () => {
+test("rejects adapters of another network and files without adapters", async () => {
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   await lora(await adaptedAndTrained(), { merge: true, save: file });
   await expect(lora(net(), { save: file })).rejects.toThrow("save needs merge");
@@ -272,17 +272,14 @@ test("adapters of another network, and none at all, are refused", async () => {
   await expect(lora(wider, { from: await open(file) })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
 });
 
-test.each([{ rank: 2 }, { alpha: 4 }])(
-  "saved adapters and those to be merged have their own rank and alpha: %o",
-  async (given) => {
-    const model = await adaptedAndTrained();
-    const only = "rank and alpha are for new adapters";
-    await expect(lora(net(), { from: model, ...given })).rejects.toThrow(only);
-    await expect(lora(model, { merge: true, ...given })).rejects.toThrow(only);
-  },
-);
+test.each([{ rank: 2 }, { alpha: 4 }])("accepts rank and alpha only for new adapters: %o", async (given) => {
+  const model = await adaptedAndTrained();
+  const only = "rank and alpha are for new adapters";
+  await expect(lora(net(), { from: model, ...given })).rejects.toThrow(only);
+  await expect(lora(model, { merge: true, ...given })).rejects.toThrow(only);
+});
 
-test("of adapters only those of chosen layers are inserted, saved and merged", async () => {
+test("inserts, saves and merges only adapters of selected layers", async () => {
   const model = await adaptedAndTrained();
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   const { changes } = await lora(model, { merge: true, save: file, except: "conv" });
@@ -292,7 +289,7 @@ test("of adapters only those of chosen layers are inserted, saved and merged", a
   expect(inserted.changes.map(({ at }) => at)).toEqual(["fc"]);
 });
 
-test("adapters of a Gemm from before its bias could be left out", async () => {
+test("inserts an adapter for a Gemm of an opset that requires its bias", async () => {
   const model = parseModel(`opset 9
 graph (x: float32[3, 10]) -> (y) {
   w: float32[10, 12] = random(seed 1)
@@ -304,7 +301,7 @@ graph (x: float32[3, 10]) -> (y) {
   expect(verify(model)).toEqual([]);
 });
 
-test("inserting an adapter that cannot be merged says so, and why", async () => {
+test("reports if an inserted adapter cannot be merged, with the reason", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[batch, 8]) -> (y) {
   masked.weight_orig: float32[8, 8] parameter = random(seed 1)
@@ -332,7 +329,7 @@ graph (x: float32[batch, 8]) -> (y) {
   ]);
 });
 
-test("says why layers in a branch get no adapter", async () => {
+test("skips layers in a branch with the reason", async () => {
   const model = parseModel(`opset 17
 graph (positive: bool[], x: float32[2, 6]) -> (y: float32[2, 6]) {
   fc.weight: float32[6, 6] = random(seed 1)

@@ -1,4 +1,4 @@
-/** Ranks by the rule of each layer. */
+/** Tests ranks that follow from the options of each layer. */
 import { expect, it, onTestFinished, vi } from "vitest";
 import {
   convolutions,
@@ -23,13 +23,14 @@ import type { FactorizeOptions } from "./options.ts";
 const engine = createEngine();
 
 /**
- * An engine whose runs take `chain` milliseconds for several nodes, and `layer` milliseconds for one, by clocks that nothing else moves. Two of three runs of
- * what is held up wait for other processes, and then find less in the caches; "chain at first": all of its runs while it is timed once.
+ * Returns an engine with simulated clocks. A model of several nodes takes `chain` milliseconds, a single node `layer` milliseconds.
+ * If delayed, two of three runs wait 500 ms for other processes and then take 1.5 times the work, because caches are cold.
+ * "chain at first" delays all runs of the first measurement of the chain.
  */
 function timed(
   chain: number | ((nodes: number) => number),
   layer: number,
-  heldUp?: "layer" | "chain" | "chain at first",
+  delayed?: "layer" | "chain" | "chain at first",
 ) {
   let [clock, worked] = [0, 0];
   const spies = [
@@ -51,9 +52,9 @@ function timed(
           const time = nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
           const place = runs++;
           const waits =
-            heldUp === "chain at first"
+            delayed === "chain at first"
               ? nodes > 1 && place < 7
-              : heldUp === (nodes === 1 ? "layer" : "chain") && place % 3 !== 2;
+              : delayed === (nodes === 1 ? "layer" : "chain") && place % 3 !== 2;
           clock += time + (waits ? 500 : 0);
           worked += time * (waits ? 1.5 : 1);
           return session.run(...given);
@@ -63,7 +64,7 @@ function timed(
   };
 }
 
-it("is exact where the matrix has that rank", async () => {
+it("is exact if the matrix has the given rank", async () => {
   const model = parseModel(topology("gemm-chain").text);
   const [u, w] = [random(5), random(6)].map((numbers) => Float64Array.from({ length: 48 }, () => numbers.normal()));
   setWeight(model, "fc1.weight", (index) => {
@@ -78,19 +79,19 @@ it("is exact where the matrix has that rank", async () => {
   });
 });
 
-it("computes all singular values only where a choice depends on them", async () => {
+it("computes all singular values only if a choice depends on them", async () => {
   const spectrum = vi.spyOn(decompositions.svd, "spectrum");
   await factorize(mlp(), { rank: 8 });
   await factorize(mlp(), { overrides: { "*": { budget: 0.5 } } });
   expect(spectrum).toHaveBeenCalledTimes(0);
   const { changes } = await factorize(mlp(), { budget: 0.5 });
-  // Once for each of both layers.
+  // Once for each of the two layers.
   expect(spectrum).toHaveBeenCalledTimes(2);
   expect(changes.length).toBeGreaterThan(0);
   spectrum.mockRestore();
 });
 
-it("refuses a rank that does not make the layer smaller, and says which would", async () => {
+it("rejects a rank that does not make the layer smaller and names the largest that does", async () => {
   const model = mlp();
   const { changes, misses } = await factorize(model, { rank: 111 });
   expect(changes).toEqual([]);
@@ -100,7 +101,7 @@ it("refuses a rank that does not make the layer smaller, and says which would", 
   ]);
 });
 
-it("refuses a budget of a layer too small for rank 1, which would make the layer zero", async () => {
+it("rejects a layer budget below rank 1, which would set the layer to zero", async () => {
   const model = mlp();
   const before = structureHash(model);
   // fc1: 0.005 · 784 · 128 / 912 = 0.55; fc2: less.
@@ -117,7 +118,7 @@ it("refuses a budget of a layer too small for rank 1, which would make the layer
   expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);
 });
 
-it("says which rank keeps 95 % of the energy, and the largest that saves", async () => {
+it("reports the rank for 95 % of the energy and the largest rank that saves weights", async () => {
   const model = network({ fc: linear(300, 300) }, { input: ["batch", 300], seed: 1 });
   const { changes, misses } = await factorize(model, {});
   expect(changes).toEqual([]);
@@ -128,7 +129,7 @@ it.each([
   [10, 20, "2.00"],
   [10, 10, "1.00"],
 ])(
-  "without a rank takes what keeps 95 %% of the energy: a chain of %d ms for a layer of %d",
+  "without a rank, keeps 95 %% of the energy if a chain of %d ms replaces a layer of %d ms",
   async (chain, layer, speed) => {
     const { changes } = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
     expect(changes).toMatchObject([{ at: "fc", what: expect.stringMatching(`rank 1, .* ${speed} × as fast$`) }]);
@@ -138,7 +139,7 @@ it.each([
 it.each([
   [20, 10, "0.50"],
   [100, 98, "0.98"],
-])("without a rank leaves the layer for a chain that is slower: %d ms for %d", async (chain, layer, speed) => {
+])("without a rank, keeps the layer if the chain is slower: %d ms instead of %d ms", async (chain, layer, speed) => {
   expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) })).toMatchObject({
     changes: [],
     misses: [{ at: "fc", reason: `rank 1 keeps 95 % of the energy, but is slower (${speed} × as fast)` }],
@@ -149,23 +150,20 @@ it.each([
   ["layer", 100, 98, 0],
   ["chain", 98, 100, 1],
   ["chain at first", 100, 130, 1],
-] as const)(
-  "without a rank decides the same on a machine that holds up the %s",
-  async (heldUp, chain, layer, count) => {
-    const quiet = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
-    expect(quiet.changes).toHaveLength(count);
-    expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer, heldUp) })).toEqual(quiet);
-  },
-);
+] as const)("without a rank, decides equally if other processes delay the %s", async (delayed, chain, layer, count) => {
+  const quiet = await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer) });
+  expect(quiet.changes).toHaveLength(count);
+  expect(await factorizeTimed(rankOne(), {}, { engine: timed(chain, layer, delayed) })).toEqual(quiet);
+});
 
 it.each([
   [10, 1],
   [11, 0],
 ])(
-  "without a rank takes a chain of two thirds of the weights or fewer, whatever its time: rank %d",
+  "without a rank, accepts at most two thirds of the weights, however fast the chain is: rank %d",
   async (rank, count) => {
     const model = rankOne();
-    // 64 weights for each of the ranks, of 1024: 62.5 % and 68.8 %.
+    // Each rank takes 64 of 1024 weights: 62.5 % for rank 10 and 68.8 % for rank 11.
     setWeight(model, "fc.weight", (at) => (at % 33 === 0 && at / 33 < rank ? 1 : 0));
     for (const layer of count === 0 ? [1, 10, 100] : [100]) {
       const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
@@ -176,7 +174,7 @@ it.each([
   },
 );
 
-it("names the fastest of the chains that are slower", async () => {
+it("reports the fastest chain if all chains are slower than the layer", async () => {
   const model = convolutions();
   setWeight(model, "b.weight", (at) => (1 + Math.floor(at / 9)) * (1 + (at % 9)));
   const engine = timed((nodes) => (nodes === 3 ? 20 : 40), 10);
@@ -185,7 +183,7 @@ it("names the fastest of the chains that are slower", async () => {
   expect(misses).toMatchObject([{ at: "b", reason }]);
 });
 
-it("without a rank leaves layers that would not be smaller", async () => {
+it("without a rank, keeps layers that would not become smaller", async () => {
   const { misses } = await factorizeTimed(mlp(), {}, { engine: timed(10, 20) });
   expect(misses.map(({ reason }) => reason)).toEqual([
     "rank 114 does not make the layer smaller, ranks up to 110 do",
@@ -193,22 +191,22 @@ it("without a rank leaves layers that would not be smaller", async () => {
   ]);
 });
 
-it("takes a given rank although it is slower, and says by how much", async () => {
+it("applies a given rank even if it is slower, and reports the ratio", async () => {
   const { changes } = await factorizeTimed(rankOne(), { rank: 1 }, { engine: timed(20, 10) });
   expect(changes).toMatchObject([{ what: expect.stringMatching(/rank 1, relative error 0.000, 0.50 × as fast$/) }]);
 });
 
-it("says where 4 bits would lose less in fewer bytes, and nowhere else", async () => {
+it("mentions 4-bit quantization only if it has a smaller error in fewer bytes", async () => {
   const { changes } = await factorize(mlp(), { layers: "fc1", rank: 80 });
   expect(changes[0]?.what).toMatch(/relative error 0\.\d+ \(4-bit quantization: fewer bytes, relative error 0\.\d+\)$/);
-  // Rank 10 takes 9 % of the bytes.
+  // Rank 10 takes 9 % of the bytes, fewer than 4 bits.
   const few = await factorize(mlp(), { layers: "fc1", rank: 10 });
   expect(few.changes[0]?.what).not.toContain("4-bit");
   const exact = await factorize(rankOne(), { rank: 10 });
   expect(exact.changes[0]?.what).not.toContain("4-bit");
 });
 
-it("takes the method that loses least at a share of the weights, or of the multiply-accumulates", async () => {
+it("selects the method with the smallest error for a share of the weights or MACs", async () => {
   const errorsBy = async (options: FactorizeOptions): Promise<ReadonlyMap<string, number>> => {
     const { changes } = await factorize(convolutions(), { layers: ["a", "b", "c"], ...options });
     return new Map(changes.map(({ at, what }) => [at, errorIn(what)]));

@@ -1,4 +1,4 @@
-/** Which channels go where what goes as one has more channels of a layer in one place than in another, as behind a channel shuffle. */
+/** Tests the choice of units with several channels, where units differ in size, as after a channel shuffle. */
 import { describe, expect, test } from "vitest";
 import { channelGroups } from "../../core/analysis/channels.ts";
 import { infer } from "../../core/analysis/infer.ts";
@@ -9,7 +9,7 @@ import { uniform } from "./allocations.ts";
 import { cutOrders } from "./cut-order.ts";
 import { prune } from "./prune.ts";
 
-/** The first two channels of `a` are read seven times by `wide`, the others once: units of 4 channels and of 1, on average over both layers. */
+/** `wide` reads the first two channels of `a` seven times and the others once: averaged over both layers, units have 4 channels or 1. */
 const uneven = (sizes: string): Model =>
   parseModel(`opset 17
 graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
@@ -24,7 +24,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   y = Conv "out" (w, out.weight)
 }`);
 
-/** The wide units go last, or one of them first: something of `p` stays. */
+/** Weights of `a` for which the wide units are pruned last, or one of them first. The other is the last, so `p` keeps a channel. */
 const [last, first] = ["90, 80, 1, 2, 3, 4, 5, 6", "1, 90, 40, 50, 60, 70, 80, 90"];
 
 async function prunedLayers(model: Model, amount: number, roundTo = 1): Promise<readonly string[]> {
@@ -32,8 +32,8 @@ async function prunedLayers(model: Model, amount: number, roundTo = 1): Promise<
   return changes.map(({ at, what }) => `${at}: ${what}`);
 }
 
-test("an amount is a share of the channels that can go, if others of their group cannot", async () => {
-  // The numbers of `filler` lie beside four of the twelve channels, and go out of the model.
+test("applies an amount to the removable channels of a group", async () => {
+  // `filler` is concatenated with the four channels of "a", so eight of the twelve channels of "b" are coupled with an input.
   const model = parseModel(`opset 17
 graph (x: float32[1, 3, 4, 4], filler: float32[1, 8, 4, 4]) -> (y: float32[...]) {
   a.weight: float32[4, 3, 1, 1] = random(seed 1)
@@ -51,8 +51,8 @@ graph (x: float32[1, 3, 4, 4], filler: float32[1, 8, 4, 4]) -> (y: float32[...])
   ]);
 });
 
-describe("an amount of units of several sizes", () => {
-  test("is a share of channels: of 8 units with 14 channels on average over the layers half are 7", async () => {
+describe("an amount for units of several sizes", () => {
+  test("is a share of the channels, averaged over the layers, not of the units", async () => {
     expect(await prunedLayers(uneven(first), 0.5)).toEqual([
       "a: 4 of 8 channels cut",
       "wide: 10 of 20 channels cut (4 of 8 units of several channels)",
@@ -63,7 +63,7 @@ describe("an amount of units of several sizes", () => {
     ]);
   });
 
-  test("takes a unit once the middle of its channels lies within, and says where none does", async () => {
+  test("includes a unit if it covers at limit half of its channels, and reports if it covers none", async () => {
     expect(await prunedLayers(uneven(first), 0.25)).toEqual([
       "a: 1 of 8 channels cut",
       "wide: 7 of 20 channels cut (1 of 8 units of several channels)",
@@ -76,7 +76,7 @@ describe("an amount of units of several sizes", () => {
     ]);
   });
 
-  test("cuts what plot and explain say, and what goes stays gone at every larger amount", async () => {
+  test("removes the channels that `plot` and `explain` announce, and more with each larger amount", async () => {
     for (const sizes of [first, last]) {
       const model = uneven(sizes);
       const order = (await cutOrders(model, channelGroups(model, infer(model)), { scope: uniform, roundTo: 1 })).get(
@@ -85,8 +85,8 @@ describe("an amount of units of several sizes", () => {
       let before = 0;
       for (const sixteenths of [1, 3, 5, 7, 9, 11, 13, 15, 16]) {
         const amount = sixteenths / 16;
-        const least = roundHalfEven(amount * (order?.units ?? 0));
-        const planned = order?.places.filter((place) => place !== undefined && place < least).length;
+        const limit = roundHalfEven(amount * (order?.units ?? 0));
+        const planned = order?.places.filter((place) => place !== undefined && place < limit).length;
         const wide = (await prunedLayers(uneven(sizes), amount)).find((text) => text.startsWith("wide"));
         const removed = Number(/\d+/.exec(wide ?? "0")?.[0]);
         expect([amount, removed]).toEqual([amount, planned]);
@@ -96,7 +96,7 @@ describe("an amount of units of several sizes", () => {
     }
   });
 
-  test("leaves multiples in the widest layer", async () => {
+  test("keeps multiples of `roundTo` in the widest layer", async () => {
     expect(await prunedLayers(uneven(first), 0.5, 4)).toEqual([
       "a: 2 of 8 channels cut",
       "wide: 8 of 20 channels cut (2 of 8 units of several channels)",

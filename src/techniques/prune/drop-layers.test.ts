@@ -24,7 +24,7 @@ const golden: { readonly vectors: Golden; readonly images: Golden } = JSON.parse
   readFileSync(new URL("../../../test/golden/block-influence.generated.json", import.meta.url), "utf8"),
 );
 
-/** Residual blocks h + gelu(h A + a) B. */
+/** Returns a network of residual blocks h + gelu(h A + a) B. */
 const tower = ({ blocks }: Golden, more = ""): Model =>
   parseModel(`opset 20
 graph (x: float32[batch, 4, 6]${more}) -> (y: float32[batch, 4, 2]) {
@@ -47,7 +47,7 @@ graph (x: float32[batch, 4, 6]${more}) -> (y: float32[batch, 4, 2]) {
   y = MatMul(h${blocks.length}, head)
 }`);
 
-/** Residual blocks relu(h + conv(h)). */
+/** Returns a network of residual blocks relu(h + conv(h)). */
 const images = ({ blocks }: Golden): Model =>
   parseModel(`opset 20
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
@@ -80,11 +80,11 @@ const waysOf = (model: Model) =>
       return way instanceof Miss ? [] : [way];
     });
 
-describe("influence", () => {
+describe("blockInfluence", () => {
   test.each([
     ["vectors of a transformer", tower(golden.vectors), golden.vectors, [4, 6]],
-    ["channels of a convolution, places of zeros among them", images(golden.images), golden.images, [2, 4, 4]],
-  ] as const)("is NumPy's: %s", async (_, model, known, dims) => {
+    ["channels of a convolution, some of them zero vectors", images(golden.images), golden.images, [2, 4, 4]],
+  ] as const)("equals NumPy: %s", async (_, model, known, dims) => {
     const influences = await blockInfluence(
       model,
       waysOf(model),
@@ -98,7 +98,7 @@ describe("influence", () => {
   });
 });
 
-test("of texts is that of their tokens, whatever they are filled up with", async () => {
+test("blockInfluence ignores padding tokens", async () => {
   const { vectors } = golden;
   const masked = tower(vectors, ", attention_mask: int64[batch, 4]");
   const influences = async (model: Model, x: readonly number[], mask?: readonly number[]) => {
@@ -117,7 +117,7 @@ test("of texts is that of their tokens, whatever they are filled up with", async
 describe("prune with dropLayers", () => {
   const data = dataOf(golden.vectors, [4, 6]);
 
-  test("the layer that is nearly the identity goes, and the others compute as if it were not there", async () => {
+  test("removes the layer nearest to the identity and keeps the others", async () => {
     const model = tower(golden.vectors);
     const { changes, misses } = await prune(model, { dropLayers: 1, data });
     expect(changes).toEqual([{ at: "layers.1", what: "removed (influence 0.015)", decidedBy: "global" }]);
@@ -136,7 +136,7 @@ describe("prune with dropLayers", () => {
     expect(outputs).toEqual(expected);
   });
 
-  test.each([2, 3])("%d go by their ranks, whatever their places", async (dropLayers) => {
+  test.each([2, 3])("removes the %d layers of lowest influence", async (dropLayers) => {
     const model = tower(golden.vectors);
     await prune(model, { dropLayers, data });
     const ranks = golden.vectors.influence.map((one, at) => [one, `layers.${at}`] as const).sort(([a], [b]) => b - a);
@@ -144,32 +144,32 @@ describe("prune with dropLayers", () => {
     expect(remainingLayers(model)).toEqual(stay.sort());
   });
 
-  test("a residual block of a convolutional network goes", async () => {
+  test("removes a residual block of a convolutional network", async () => {
     const model = images(golden.images);
     await prune(model, { dropLayers: 1, data: dataOf(golden.images, [2, 4, 4]) });
     expect(remainingLayers(model)).toEqual(["blocks.0", "blocks.1"]);
   });
 
   test.each([
-    ["all of them", { dropLayers: 4, data }, "E_OPTION", /4 layers cannot be dropped: 4 of 4 .* at least one is kept/],
-    ["without samples", { dropLayers: 1 }, "E_OPTION", /"data": `dropLayers` requires samples/],
-    ["with an amount", { dropLayers: 1, amount: 0.5, data }, "E_OPTION", /is for whole layers/],
-    ["with channels", { dropLayers: 1, structured: true, data }, "E_OPTION", /is for whole layers/],
-    ["none", { dropLayers: 0, data }, "E_OPTION", /dropLayers/],
-  ] as const)("%s is refused, and nothing changes", async (_, options, code, message) => {
+    ["all layers", { dropLayers: 4, data }, "E_OPTION", /4 layers cannot be dropped: 4 of 4 .* at least one is kept/],
+    ["a layer without samples", { dropLayers: 1 }, "E_OPTION", /"data": `dropLayers` requires samples/],
+    ["a layer and an amount", { dropLayers: 1, amount: 0.5, data }, "E_OPTION", /is for whole layers/],
+    ["a layer and channels", { dropLayers: 1, structured: true, data }, "E_OPTION", /is for whole layers/],
+    ["no layer", { dropLayers: 0, data }, "E_OPTION", /dropLayers/],
+  ] as const)("rejects %s and changes nothing", async (_, options, code, message) => {
     const model = tower(golden.vectors);
     await expect(prune(model, options)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
     expect(remainingLayers(model)).toHaveLength(4);
   });
 
-  test("values that are infinite are refused", async () => {
+  test("rejects infinite values", async () => {
     const model = tower(golden.vectors);
     const broken = memory("samples", { x: float32([1, 4, 6], new Array<number>(24).fill(Number.POSITIVE_INFINITY)) });
     await expect(prune(model, { dropLayers: 1, data: broken })).rejects.toMatchObject({ code: "E_DATA" });
     expect(value(model, "layers.1.up.weight").tensor).toBeDefined();
   });
 
-  test("a network in which nothing repeats is refused with the cause", async () => {
+  test("rejects a network without repeated layers", async () => {
     const plain = network({ fc1: linear(4, 3), fc2: linear(3, 2) }, { input: ["batch", 4], seed: 1 });
     const [input = ""] = plain.graph.feeds.map(({ name }) => name);
     const samples = memory("samples", { [input]: float32([1, 4], [1, 2, 3, 4]) });
@@ -179,7 +179,7 @@ describe("prune with dropLayers", () => {
     });
   });
 
-  test("blocks that change their shape stay, with the cause", async () => {
+  test("keeps blocks that change the shape, with the reason", async () => {
     const model = parseModel(`opset 20
 graph (x: float32[batch, 8, 16]) -> (y: float32[batch, 4, 4, 1]) {
   ${[0, 1]

@@ -63,7 +63,7 @@ graph (x: float32[batch, seq], past.0: float32[batch, past], past.1: float32[bat
   y = Mul(h4, head.w)
 }`;
 
-describe("keep-layers", () => {
+describe("keepLayers", () => {
   test.each<[KeptLayers, readonly number[]]>([
     [3, [0, 3, 6]],
     [2, [0, 6]],
@@ -78,17 +78,17 @@ describe("keep-layers", () => {
       [0, 4],
     ],
     [["layers.*"], [0, 1, 2, 3, 4, 5, 6]],
-  ])("of seven layers %j are %j, evenly with first and last, unless they are named", async (keep, expected) => {
+  ])("of seven layers, keep: %j selects layers %j", async (keep, expected) => {
     const net = tower(7);
     await keepLayers(net, { keep });
     expect(remainingLayers(net)).toEqual(expected);
     expect(verify(net)).toEqual([]);
   });
 
-  test("what is left computes as if the others were not there", async () => {
+  test("computes the same as with an identity for each removed layer", async () => {
     const [original, net] = [tower(4), tower(4)];
     await keepLayers(net, { keep: [0, 3] });
-    // A residual layer whose last product is zero hands on what it reads.
+    // A residual layer with a zero last product is the identity.
     for (const name of ["layers.1.down.weight", "layers.1.down.bias", "layers.2.down.weight", "layers.2.down.bias"]) {
       const { tensor } = value(original, name);
       value(original, name).tensor = inMemory(zeros("float32", tensor?.dims ?? []));
@@ -100,7 +100,7 @@ describe("keep-layers", () => {
     );
   });
 
-  test("the cache of a layer goes with it; sizes that were read off it are read off another", async () => {
+  test("removes the cache of a removed layer and reads its size from another cache", async () => {
     const net = parseModel(decoder);
     const { changes } = await keepLayers(net, { keep: 2 });
     expect(verify(net)).toEqual([]);
@@ -118,7 +118,7 @@ describe("keep-layers", () => {
     expect(y === undefined ? [] : toNumbers(y)).toEqual([(11 + 5 * 12) / 2]);
   });
 
-  test("every stack keeps so many of its own, a shorter one all", async () => {
+  test("keeps the requested number of layers in each stack", async () => {
     const path = shared("data/models/resnet56.onnx");
     if (path === undefined) return;
     const net = await open(path);
@@ -133,12 +133,12 @@ describe("keep-layers", () => {
     [8, "E_OPTION", /8 layers cannot be kept: the network repeats 7 \(layers\.0 to layers\.6\)\.$/],
     [[7], "E_OPTION", /no repeated layer 7: they count from 0 to 6/],
     [["layer.1"], "E_NAME", /No repeated layer is called "layer\.1"/],
-  ] as const)("%j is refused: %s", async (keep, code, message) => {
+  ] as const)("rejects keep: %j with %s", async (keep, code, message) => {
     const refused = keepLayers(tower(7), { keep: typeof keep === "number" ? keep : [...keep] });
     await expect(refused).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
-  test("all of them is no change, and a network without repetitions has none to remove", async () => {
+  test("changes nothing if all layers are kept, and rejects a network without repeated layers", async () => {
     const net = tower(3);
     expect(await keepLayers(net, { keep: 3 })).toMatchObject({
       changes: [],

@@ -6,9 +6,9 @@ import { alongAxis } from "../../core/tensor/dims.ts";
 import { countOf } from "./amount.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 
-/** The mask without the `count` entries of least magnitude. */
-async function pruneSmallest(mask: Uint8Array, given: readonly number[], count: number): Promise<Uint8Array> {
-  const scores = Float64Array.from(given);
+/** Returns the mask with the `count` entries of smallest magnitude set to 0. */
+async function pruneSmallest(mask: Uint8Array, values: readonly number[], count: number): Promise<Uint8Array> {
+  const scores = Float64Array.from(values);
   const part = { size: mask.length, type: "float64" as const, mask: async () => mask, scores: async () => scores };
   const [cut] = await cutSmallest([part], count);
   return cut === undefined ? mask : cutMask(mask, scores, cut);
@@ -16,8 +16,8 @@ async function pruneSmallest(mask: Uint8Array, given: readonly number[], count: 
 
 const ones = (size: number): Uint8Array => new Uint8Array(size).fill(1);
 
-describe("pruneSmallest", () => {
-  test("exactly as many entries go as asked for, none of them larger than one that stays, and none comes back", async () => {
+describe("cutSmallest and cutMask", () => {
+  test("remove exactly the given number of smallest entries and restore none", async () => {
     const cases = fc
       .array(fc.tuple(fc.integer({ min: -3, max: 3 }), fc.boolean()), { minLength: 1, maxLength: 40 })
       .chain((entries) => fc.tuple(fc.constant(entries), fc.double({ min: 0, max: 1, noNaN: true })));
@@ -36,22 +36,22 @@ describe("pruneSmallest", () => {
     );
   });
 
-  test("of equal entries the first go", async () => {
+  test("remove the first of equal entries", async () => {
     expect([...(await pruneSmallest(ones(5), [2, -1, 1, 1, 0], 3))]).toEqual([1, 0, 0, 1, 0]);
   });
 
-  test("what is given is not changed", async () => {
+  test("do not change the given mask", async () => {
     const mask = ones(3);
     await pruneSmallest(mask, [1, 2, 3], 2);
     expect([...mask]).toEqual([1, 1, 1]);
   });
 
-  test("a NaN among the scores is refused, wherever the cut lies", async () => {
+  test("reject a score of NaN for every count", async () => {
     for (const count of [1, 2, 3])
       await expect(pruneSmallest(ones(3), [1, Number.NaN, 2], count)).rejects.toThrow(PithError);
   });
 
-  test("infinite scores go last", async () => {
+  test("remove infinite scores last", async () => {
     expect([...(await pruneSmallest(ones(3), [Number.NEGATIVE_INFINITY, 5, 1], 2))]).toEqual([1, 0, 0]);
   });
 });
@@ -61,7 +61,7 @@ describe("channels", () => {
   const dims = [2, 3, 2];
   const values = Array.from({ length: 12 }, (_, index) => index);
 
-  test("norms along each axis are those of the slices", () => {
+  test("have the norms of their slices along each axis", () => {
     expect([...channelNorms(values, dims, 0, 1)]).toEqual([15, 51]);
     expect([...channelNorms(values, dims, 1, 1)]).toEqual([0 + 1 + 6 + 7, 2 + 3 + 8 + 9, 4 + 5 + 10 + 11]);
     expect([...channelNorms(values, dims, 2, Number.POSITIVE_INFINITY)]).toEqual([10, 11]);
@@ -72,7 +72,7 @@ describe("channels", () => {
     expect(channelNorms([3, 4, 1, 1], [2, 2], 0, 0.5)[0]).toBeCloseTo((Math.sqrt(3) + 2) ** 2, 12);
   });
 
-  test("the nuclear norm is the sum of singular values of each slice", () => {
+  test("have the sum of the singular values of their slice as nuclear norm", () => {
     // Along axis 1 of a 2 × 2 × 2 tensor: [[3, 0], [4, 5]] has the singular values 3√5 and √5.
     const [first, second] = channelNorms([3, 0, 1, 0, 4, 5, 0, 2], [2, 2, 2], 1, "nuc");
     expect(first).toBeCloseTo(4 * Math.sqrt(5), 10);
@@ -80,7 +80,7 @@ describe("channels", () => {
     expect(() => channelNorms(values, [3, 4], 0, "nuc")).toThrow(/three axes/);
   });
 
-  test("a channel counts as pruned only once all of its entries are", () => {
+  test("are pruned only if all of their entries are", () => {
     const channels = alongAxis(dims, 1);
     const mask = pruneChannels(ones(12), channels, [1]);
     expect([...mask]).toEqual([1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1]);
@@ -90,12 +90,12 @@ describe("channels", () => {
 });
 
 describe("countOf", () => {
-  test("halves go to even, as in Python", () => {
+  test("rounds halves to even, as Python does", () => {
     expect([5, 7, 10, 1, 3].map((size) => countOf(0.5, size))).toEqual([2, 4, 5, 0, 2]);
     expect(countOf(0.25, 10)).toBe(2);
   });
 
-  test("counts entries for an integer; a fraction of 1 is all", () => {
+  test("returns an integer as a number of entries, and all entries for a fraction of 1", () => {
     expect(countOf(1, 8)).toBe(1);
     expect(countOf({ fraction: 1 }, 8)).toBe(8);
     expect(countOf({ count: 3 }, 8)).toBe(3);

@@ -40,7 +40,7 @@ async function numbers(model: Model, name: string): Promise<number[] | undefined
 }
 
 describe("a mask in the graph", () => {
-  test("is told of by its layer's name, where the exporter's name of the weight says nothing", async () => {
+  test("is reported by the name of its layer if the weight has a generated name", async () => {
     const text = gemm.replaceAll("fc1.weight", "val_62").replaceAll("fc1.bias", "val_63");
     const net = parseModel(text);
     expect((await l1Unstructured(net, { amount: 0.5 })).changes.map(({ at }) => at)).toEqual(["fc1"]);
@@ -49,7 +49,7 @@ describe("a mask in the graph", () => {
     expect((await remove(net, { parameter: "weight" })).changes.map(({ at }) => at)).toEqual(["fc1"]);
   });
 
-  test("is a Mul under the weight's old name, and is written with its roles", async () => {
+  test("is a Mul with the weight's old name, and is printed with roles", async () => {
     const net = parseModel(gemm);
     const { changes, misses } = await l1Unstructured(net, { layers: "fc1", amount: 0.5 });
     expect(changes).toEqual([{ at: "fc1", what: "3 of 6 pruned, 3 of 6 left", decidedBy: "global" }]);
@@ -65,7 +65,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
 `);
   });
 
-  test("survives being written and read: pruning goes on with what is left, and remove folds it in", async () => {
+  test("can be pruned further and folded after the model was written and read", async () => {
     const net = parseModel(gemm);
     await l1Unstructured(net, { layers: "fc1", amount: 2 });
     const again = parseModel(printModel(net));
@@ -80,7 +80,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     expect(isPruned(again)).toBe(false);
   });
 
-  test("leaves the layer its name", async () => {
+  test("does not change the name of the layer", async () => {
     const net = parseModel(gemm);
     await identity(net, { layers: "fc1" });
     expect(layers(net, infer(net)).map((layer) => [layer.name, layer.weight.name])).toEqual([
@@ -88,7 +88,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     ]);
   });
 
-  test("weight and bias have masks of their own", async () => {
+  test("is separate for weight and bias", async () => {
     const net = parseModel(gemm);
     await l1Unstructured(net, { parameter: "bias", amount: 1 });
     expect(await numbers(net, "fc1.bias_mask")).toEqual([1, 0]);
@@ -99,7 +99,7 @@ graph (x: float32[batch, 3]) -> (y: float32[batch, 2]) {
     expect(isPruned(net)).toBe(true);
   });
 
-  test("has the parameter's own type", async () => {
+  test("has the type of the parameter", async () => {
     const net = parseModel(`opset 21
 graph (x: float16[1, 2]) -> (y: float16[1, 1]) {
   fc.weight: float16[2, 1] = [1, 2]
@@ -111,7 +111,7 @@ graph (x: float16[1, 2]) -> (y: float16[1, 1]) {
     expect(await numbers(net, "fc.weight")).toEqual([0, 2]);
   });
 
-  test("of a weight that two nodes and a subgraph share is one, read by all of them", async () => {
+  test("is shared by all nodes that read the weight, also in a subgraph", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[1, 2], flag: bool[]) -> (y, z, w) {
   fc.weight: float32[2, 2] = [[1, 2], [3, 4]]
@@ -128,14 +128,14 @@ graph (x: float32[1, 2], flag: bool[]) -> (y, z, w) {
     expect(net.graph.value("fc.weight")?.uses.size).toBe(3);
   });
 
-  test("goes in front of everything that reads it", async () => {
+  test("precedes the nodes that read it", async () => {
     const net = parseModel(gemm);
     await l1Unstructured(net, { amount: 1 });
     net.graph.sort();
     expect([...net.graph.nodes()].map((node) => node.op)).toEqual(["Mul", "Gemm"]);
   });
 
-  test("is found where the bias is added by a node of its own", async () => {
+  test("can apply to a bias that a separate node adds", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[1, 2]) -> (y) {
   fc.weight: float32[2, 2] = [[1, 2], [3, 4]]
@@ -148,8 +148,8 @@ graph (x: float32[1, 2]) -> (y) {
   });
 });
 
-describe("what is refused", () => {
-  test('a mask as parameter: the message says to use "weight"', async () => {
+describe("l1Unstructured, customFromMask and remove", () => {
+  test('reject a mask as parameter and advise "weight"', async () => {
     const net = parseModel(gemm);
     const wrong = { layers: "fc1", amount: 1, parameter: "weight_mask" as "weight" };
     expect(await failure(l1Unstructured(net, wrong))).toBe(
@@ -160,16 +160,16 @@ describe("what is refused", () => {
     );
   });
 
-  test("an unknown layer, by name", async () => {
+  test("reject an unknown layer by name", async () => {
     expect(await failure(l1Unstructured(parseModel(gemm), { layers: "fc9", amount: 1 }))).toMatch(/^E_NAME .*"fc9"/);
   });
 
-  test("an unknown option, instead of ignoring it", async () => {
+  test("reject an unknown option", async () => {
     const wrong = { layers: "fc1", amuont: 1, amount: 1 } as { layers: string; amount: number };
     expect(await failure(l1Unstructured(parseModel(gemm), wrong))).toMatch(/^E_OPTION .*amuont/);
   });
 
-  test("a mask with other numbers than 0 and 1, or of another shape, or none for a layer", async () => {
+  test("reject a mask with other values than 0 and 1, with another shape, or for an unselected layer", async () => {
     const net = parseModel(gemm);
     expect(await failure(customFromMask(net, { mask: float32([2, 3], [0, 1, 2, 0, 0, 0]) }))).toMatch(
       /^E_OPTION .*0 and 1/,
@@ -181,13 +181,13 @@ describe("what is refused", () => {
     expect(isPruned(net)).toBe(false);
   });
 
-  test("a mask of integers or truth values is taken", async () => {
+  test("accept a mask of integers", async () => {
     const net = parseModel(gemm);
     await customFromMask(net, { mask: { fc1: int64([2, 3], [0, 1, 1, 0, 1, 1]) } });
     expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 1, 1, 0, 1, 1]);
   });
 
-  test("a weight of integers, as a miss", async () => {
+  test("skip an integer weight", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[1, 2]) -> (y) {
   fc.weight_quantized: int8[2, 2] = [[1, 2], [3, 4]]
@@ -200,7 +200,7 @@ graph (x: float32[1, 2]) -> (y) {
     expect(misses).toEqual([{ at: "fc", reason: "its weight is quantized already" }]);
   });
 
-  test("a weight of bfloat16 behind a Cast, as a miss: a masked one would not load", async () => {
+  test("skip a bfloat16 weight with a Cast, because ONNX Runtime would not load its mask", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   fc.weight: bfloat16[2, 2] = [1, 2, 3, 4]
@@ -214,7 +214,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     }
   });
 
-  test("constants that the graph computes with, as a miss, unless they are named", async () => {
+  test("skip constants of the computation unless they are selected by name", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
   fc1.weight: float32[8, 4] = random(seed 1)
@@ -238,7 +238,7 @@ graph (x: float32[batch, 8]) -> (y: float32[batch, 3]) {
     expect(await numbers(net, "ones")).toEqual([0, 0, 1, 1]);
   });
 
-  test("either half of a tied pair, as a miss", async () => {
+  test("skip both weights of a tied pair", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[1, 2]) -> (y) {
   a.weight: float32[2, 2] parameter = [[1, 2], [3, 4]]
@@ -253,7 +253,7 @@ graph (x: float32[1, 2]) -> (y) {
     ]);
   });
 
-  test("removing what is not there: an error where it was named, a miss where everything was meant", async () => {
+  test("reject removing a missing mask that is named, and skip it otherwise", async () => {
     const net = parseModel(gemm);
     expect(await failure(remove(net, { layers: "fc1", parameter: "weight" }))).toBe(
       'E_OPTION Nothing to remove: the weight of "fc1" is not pruned.',
@@ -261,7 +261,7 @@ graph (x: float32[1, 2]) -> (y) {
     expect((await remove(net)).misses.map(({ reason }) => reason)).toEqual(["the model has no masks"]);
   });
 
-  test("a failure at the second layer leaves the first as it was", async () => {
+  test("restore the first layer if the second fails", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[1, 2]) -> (y) {
   a.weight: float32[2, 2] = [[1, 2], [3, 4]]
@@ -276,7 +276,7 @@ graph (x: float32[1, 2]) -> (y) {
   });
 });
 
-test("random pruning again draws anew, by the seed", async () => {
+test("randomUnstructured follows the seed, also on a pruned model", async () => {
   const draw = async (seed: number): Promise<string> => {
     const net = parseModel(gemm);
     await randomUnstructured(net, { amount: 2, seed });
@@ -288,7 +288,7 @@ test("random pruning again draws anew, by the seed", async () => {
   expect(new Set(all).size).toBeGreaterThan(3);
 });
 
-test("masked channels keep their place: lnStructured masks, it does not cut", async () => {
+test("lnStructured masks channels and does not remove them", async () => {
   const net = parseModel(gemm);
   await lnStructured(net, { layers: "fc1", amount: 1, n: 2, dim: -1 });
   expect(await numbers(net, "fc1.weight_mask")).toEqual([0, 1, 1, 0, 1, 1]);

@@ -19,7 +19,7 @@ import {
   remove,
 } from "./index.ts";
 
-/** Hidden channels of size 3, 1, 2, 4 (by their first weight), and a second layer of much smaller weights. */
+/** Three layers: hidden channels with magnitudes 3, 1, 2, 4 in their largest weight, then a layer with much smaller weights. */
 const chain = `opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   fc1.weight: float32[4, 2] = [3, 1, 1, 0, 0, -2, -4, 4]
@@ -37,7 +37,7 @@ async function numbers(model: Model, name: string): Promise<number[]> {
   return tensor === undefined ? [] : toNumbers(await tensor.read()).map((number) => Math.round(number * 1000) / 1000);
 }
 
-/** Names of nodes and dimensions of tensors. */
+/** Returns operators of nodes and dimensions of tensors. */
 const structureOf = (model: Model): readonly unknown[] => [
   [...model.graph.nodes()].map(({ op }) => op),
   new Map([...model.graph.values()].flatMap(({ name, tensor }) => (tensor === undefined ? [] : [[name, tensor.dims]]))),
@@ -46,8 +46,8 @@ const structureOf = (model: Model): readonly unknown[] => [
 const outputs = (model: Model): Record<string, number> =>
   Object.fromEntries(layers(model, infer(model)).map((layer) => [layer.name, layer.outputs]));
 
-describe("unstructured", () => {
-  test("sets weights to zero: no mask is left in the graph, and nothing is larger", async () => {
+describe("prune with an amount", () => {
+  test("sets weights to zero without leaving masks in the graph", async () => {
     const net = parseModel(chain);
     const before = structureOf(net);
     await prune(net, { amount: 0.5, layers: ["fc1", "fc2"] });
@@ -60,14 +60,14 @@ describe("unstructured", () => {
     expect(await numbers(masked, "fc3.weight")).toEqual([0, 0, 0, 4, 5, 6]);
   });
 
-  test("masks that the model has stay where nothing is pruned", async () => {
+  test("keeps existing masks if nothing is pruned", async () => {
     const net = parseModel(chain);
     await l1Unstructured(net, { layers: "fc3", amount: 0.5 });
     expect((await prune(net, { structured: 0 })).changes).toEqual([]);
     expect(isPruned(net)).toBe(true);
   });
 
-  test("uniform: the same share of every selected layer, by masks that stay where they are asked for", async () => {
+  test("prunes the same share of each selected layer by default, and keeps masks if requested", async () => {
     const net = parseModel(chain);
     const { changes, misses } = await prune(net, { amount: 0.5, layers: ["fc1", "fc2"], keepMasks: true });
     expect(changes.map(({ at, what }) => [at, what])).toEqual([
@@ -81,7 +81,7 @@ describe("unstructured", () => {
     expect(await numbers(net, "fc1.weight")).toEqual([3, 0, 0, 0, 0, -2, -4, 4]);
   });
 
-  test("global: the least entries, wherever they are", async () => {
+  test("prunes the smallest entries of all layers with scope global", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 0.5, scope: "global", keepMasks: true });
     // 13 of 26 entries are removed: the two zeros of fc1, and 11 of the 12 entries of fc2.
@@ -90,15 +90,15 @@ describe("unstructured", () => {
     expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 1, 1, 1, 1]);
   });
 
-  test("an amount of 1 is everything, not one entry", async () => {
+  test("treats an amount of 1 as all entries, not as one entry", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 1, layers: "fc3" });
     expect(await numbers(net, "fc3.weight")).toEqual([0, 0, 0, 0, 0, 0]);
   });
 });
 
-describe("structured", () => {
-  test("the amount may be said with it", async () => {
+describe("prune with structured", () => {
+  test("accepts the amount as `structured` or separately", async () => {
     const [model, other] = [parseModel(chain), parseModel(chain)];
     await prune(model, { structured: 0.5, layers: "fc1" });
     await prune(other, { structured: true, amount: 0.5, layers: "fc1" });
@@ -106,7 +106,7 @@ describe("structured", () => {
     expect(printModel(model)).toBe(printModel(other));
   });
 
-  test("uniform: the least channels go, with their biases and what reads them", async () => {
+  test("removes the weakest channels with their biases and downstream weights", async () => {
     const net = parseModel(chain);
     const { changes, misses } = await prune(net, { amount: 0.5, structured: true, layers: "fc1" });
     expect(changes).toEqual([{ at: "fc1", what: "2 of 4 channels cut", decidedBy: "global" }]);
@@ -118,7 +118,7 @@ describe("structured", () => {
     expect(verify(net)).toEqual([]);
   });
 
-  test("channels that are outputs of the model stay, and the miss says so", async () => {
+  test("keeps channels that are outputs of the model, with a miss", async () => {
     const net = parseModel(chain);
     const { misses } = await prune(net, { amount: 0.5, structured: true });
     expect(misses.map(({ at, reason, by }) => [at, reason, by])).toEqual([
@@ -127,7 +127,7 @@ describe("structured", () => {
     expect(outputs(net)).toEqual({ fc1: 2, fc2: 1, fc3: 2 });
   });
 
-  test("what is normalized stays for the same reason in all layers, and the miss says which option cuts it", async () => {
+  test("keeps normalized channels and names the option that allows to remove them", async () => {
     const net = parseModel(`opset 17
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   a.weight: float32[2, 4] = random(seed 1)
@@ -151,7 +151,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(changes.map(({ at }) => at)).toEqual(["a", "b"]);
   });
 
-  test("a single channel stays, and the miss says so", async () => {
+  test("keeps a single channel, with a miss", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   fc1.weight: float32[1, 2] = [3, 1]
@@ -170,7 +170,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     ]);
   });
 
-  test("global: scores are relative to their layer, so that a layer of small weights is not emptied", async () => {
+  test("scales scores by layer with scope global, so that small weights do not empty a layer", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 3 / 7, structured: true, scope: "global" });
     // Mean squares: fc1 10, 1, 4, 32 (mean 11.75); fc2 0.3, 0.0174, 1.74 (mean 0.6858): the least are fc2's second, fc1's second and third.
@@ -178,7 +178,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
   });
 
-  test("one channel is left of every layer, whatever the amount", async () => {
+  test("keeps one channel of each layer for an amount of 1", async () => {
     for (const scope of ["uniform", "global", "isomorphic"] as const) {
       const net = parseModel(chain);
       await prune(net, { amount: 1, structured: true, scope });
@@ -187,7 +187,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     }
   });
 
-  test("the norm decides how a channel of one large weight compares to one of many small ones", async () => {
+  test("ranks channels by the given norm", async () => {
     const text = chain.replace("[3, 1, 1, 0, 0, -2, -4, 4]", "[3, 0, 2, 2, 9, 9, 9, 9]");
     const remaining = async (norm: 1 | 2): Promise<number[]> => {
       const net = parseModel(text);
@@ -198,7 +198,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await remaining(2)).toEqual([10, 30, 40]);
   });
 
-  test("masked weights count as zeros, and masks are cut with their weights", async () => {
+  test("counts masked weights as zeros, and removes channels of masks with their weights", async () => {
     const net = parseModel(chain);
     // The largest channel is masked away, so it goes first.
     await l1Unstructured(net, {
@@ -213,7 +213,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(verify(net)).toEqual([]);
   });
 
-  test("masks that there are not cannot be kept, and nothing is cut", async () => {
+  test("rejects `keepMasks` for a model without masks and changes nothing", async () => {
     const net = parseModel(chain);
     const before = printModel(net);
     await expect(prune(net, { structured: 0.5, keepMasks: true })).rejects.toMatchObject({
@@ -223,7 +223,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(printModel(net)).toBe(before);
   });
 
-  test("scores of other layers leave a layer to its masked weights", async () => {
+  test("scores a layer by its masked weight if only other layers have given scores", async () => {
     const net = parseModel(chain);
     const fc3 = { layers: "fc3", importanceScores: { fc1: zeros("float32", [4, 2]) } };
     await customFromMask(net, { layers: "fc3", mask: float32([2, 3], [1, 1, 1, 1, 1, 0]) });
@@ -232,7 +232,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 0, 1, 1, 0]);
   });
 
-  test("layers that are cut together stay together: one that is excepted keeps the others", async () => {
+  test("keeps the channels of coupled layers if one of the layers is excluded", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   a.weight: float32[2, 4] = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -258,7 +258,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
   });
 
-  test("channels that go in parts: how many do, and that a share of them rounds to none", async () => {
+  test("reports units of several channels, and an amount that rounds to no unit", async () => {
     const heads = (): Model =>
       parseModel(`opset 21
 graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
@@ -281,7 +281,7 @@ graph (x: float32[batch, 5, 8]) -> (y: float32[batch, 5, 8]) {
     expect(few.misses).toMatchObject([{ at: "v", reason: "20 % of its 2 units of 4 channels rounds to 0" }]);
   });
 
-  /** A layer of four channels, with zeros on both sides, beside one of eight, of which the four in the middle are small. */
+  /** Adds four channels, zero-padded to eight, to a layer of eight channels whose middle four are small. */
   const padded = (end = "y = Conv (s, out.weight)"): Model =>
     parseModel(`opset 17
 graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
@@ -296,7 +296,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   ${end}
 }`);
 
-  test("of layers that are cut together each loses its share, also where one of them has other channels than the other", async () => {
+  test("removes the same share of each coupled layer if one has channels that the other lacks", async () => {
     for (const [amount, cut] of [
       [0.5, ["2 of 4 channels cut", "4 of 8 channels cut"]],
       [0.25, ["1 of 4 channels cut", "2 of 8 channels cut"]],
@@ -314,7 +314,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     expect(await numbers(model, "wide.weight")).toEqual([9, 0.3, 0.4, 8]);
   });
 
-  test("a group that is ranked with others loses its lowest-scoring channels, and the change of a layer names its share", async () => {
+  test("removes the lowest scores of a group with scope global, and reports each layer's number", async () => {
     const end = `last.weight: float32[2, 2, 1, 1] = random(seed 4)
   h = Conv "out" (s, out.weight)
   y = Conv "last" (h, last.weight)`;
@@ -326,7 +326,7 @@ graph (x: float32[batch, 1, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     expect(alone.changes.find(({ at }) => at === "narrow")?.what).toBe("2 of 4 channels cut");
   });
 
-  /** As exporters write a layer without a bias: zeros, as many as the weight says that it has channels. */
+  /** A layer without a bias as exporters write it: the bias is zeros, expanded to the number of channels of the weight. */
   const counted = `opset 21
 graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
@@ -339,7 +339,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
   y = Conv "c2" (h, c2.weight)
 }`;
 
-  test("a bias that is made as long as its weight has channels is cut with them", async () => {
+  test("shortens a bias that is expanded to the number of channels", async () => {
     const net = parseModel(counted);
     const { changes } = await prune(net, { amount: 0.5, structured: true });
     expect(changes.map(({ at, what }) => [at, what])).toEqual([["c1", "2 of 4 channels cut"]]);
@@ -348,7 +348,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     expect(bias === undefined ? undefined : infer(net).operand(bias)?.dims).toEqual([2]);
   });
 
-  test("sizes are computed as before where nothing is cut", async () => {
+  test("does not change the computation of sizes if no channel is removed", async () => {
     const net = parseModel(counted);
     infer(net);
     const before = printModel(net);
@@ -357,7 +357,7 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 2, 4, 4]) {
     expect(printModel(net)).toBe(before);
   });
 
-  test("channels stay where a size of them that is not known before the run is read", async () => {
+  test("keeps channels if a node reads their number with sizes that are unknown before the run", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
   c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
@@ -376,7 +376,7 @@ graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: 
     expect(printModel(net)).toBe(before);
   });
 
-  test("sizes of other axes may be read", async () => {
+  test("removes channels if a node reads only sizes of other axes", async () => {
     const net = parseModel(`opset 21
 graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: int64[2]) {
   c1.weight: float32[4, 2, 1, 1] = [3, 1, 1, 0, 0, -2, -4, 4]
@@ -399,7 +399,7 @@ graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: 
   });
 });
 
-test("amounts outside of 0 to 1, other scopes and unknown layers are refused", async () => {
+test("prune rejects amounts outside of 0 to 1, unknown scopes and unknown layers", async () => {
   const failure = (given: Parameters<typeof prune>[1]): Promise<string> =>
     prune(parseModel(chain), given).then(
       () => "none",
@@ -415,7 +415,7 @@ test("amounts outside of 0 to 1, other scopes and unknown layers are refused", a
   expect(await failure({ amount: 0.5, structured: true, except: "fc7" })).toMatch(/^E_NAME/);
 });
 
-test("an amount of 0 changes nothing, and a path is no model", async () => {
+test("prune changes nothing for an amount of 0, and rejects a path as model", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   fc.weight: float32[2, 2] = [[1, 2], [2, 3]]
@@ -431,7 +431,7 @@ graph (x: float32[1, 2]) -> (y: float32[1, 2]) {
   });
 });
 
-test("where nothing of any layer goes, nothing changes, and each says so", async () => {
+test("prune changes nothing if the number of weights rounds to 0 or to all, with a miss per layer", async () => {
   for (const options of [{ amount: 0.01 }, { amount: 0.5, pattern: "64x64" }]) {
     const model = parseModel(chain);
     const { changes, misses } = await prune(model, options);
@@ -441,7 +441,7 @@ test("where nothing of any layer goes, nothing changes, and each says so", async
   }
 });
 
-test("where all that would go is 0 already, nothing changes, whatever chooses, and each says so", async () => {
+test("prune changes nothing if the weights to remove are 0 already, with a miss per layer", async () => {
   const byValue: Importance = { id: "by value", scores: ({ matrices }) => matrices() };
   const rewriting: Solver = {
     id: "rewriting",
@@ -463,13 +463,13 @@ test("where all that would go is 0 already, nothing changes, whatever chooses, a
     expect(misses).toMatchObject(["fc1", "fc2"].map((at) => ({ at, reason })));
     expect(printModel(model)).toBe(once);
     expect((await prune(model, { amount: 0.75, except: "fc3" })).changes).toHaveLength(2);
-    // Masks count what is left.
+    // With masks, an amount counts the remaining weights only.
     await prune(model, { amount: 0.5, except: "fc3", keepMasks: true });
     expect((await prune(model, { amount: 0.5, except: "fc3" })).changes).toHaveLength(2);
   }
 });
 
-test("stacks of matrices are pruned, as one layer each; frequencies of positions are none", async () => {
+test("prune treats a stack of matrices as one layer and skips frequencies of positions", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 2, 1, 2], position: float32[n, 1, 3]) -> (y, angles) {
   experts: float32[2, 2, 2] = [[[1, 8], [3, 7]], [[2, 6], [4, 5]]]
@@ -483,7 +483,7 @@ graph (x: float32[n, 2, 1, 2], position: float32[n, 1, 3]) -> (y, angles) {
   expect(await numbers(model, "frequency")).toEqual([1, 2, 3, 4]);
 });
 
-test("a layer that holds NaN stays, and takes no other along", async () => {
+test("prune skips a layer that contains NaN and prunes the others", async () => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
   fc1.weight: float32[2, 2] = [1, 2, 3, 4]
@@ -500,7 +500,7 @@ graph (x: float32[n, 2]) -> (y) {
 test.each([
   ["globalUnstructured", (model: Model) => globalUnstructured(model, { amount: 2 })],
   ["lnStructured", (model: Model) => lnStructured(model, { amount: 0.5, n: 2, dim: 1 })],
-])("%s leaves a layer that holds infinity, and prunes the others", async (_, rule) => {
+])("%s skips a layer that contains infinity and prunes the others", async (_, rule) => {
   const model = parseModel(`opset 17
 graph (x: float32[n, 2]) -> (y) {
   fc1.weight: float32[2, 2] = [1, 2, 3, 4]
@@ -514,7 +514,7 @@ graph (x: float32[n, 2]) -> (y) {
   });
 });
 
-describe("a warning to quantize last", () => {
+describe("the warning to quantize last", () => {
   const warned = async (text: string): Promise<boolean> => {
     const ids: string[] = [];
     await prune(parseModel(text), { structured: 0.5 }, { log: ({ id }) => ids.push(id) });

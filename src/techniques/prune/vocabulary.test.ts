@@ -39,9 +39,9 @@ async function logits(model: Model, ids: readonly number[]): Promise<Dense> {
 
 describe("trimVocabulary", () => {
   test.each([
-    ["tied to the table, through a transposition", tied],
-    ["of its own, with a bias", separateHead],
-  ])("a head that is %s has the scores of the tokens that stay", async (_, head) => {
+    ["tied to the transposed table", tied],
+    ["separate, with a bias", separateHead],
+  ])("keeps the scores of kept tokens if the head is %s", async (_, head) => {
     const [original, model] = [languageModel(head), languageModel(head)];
     const { changes, scores } = await trimVocabulary(model, kept);
     expect(verify(model)).toEqual([]);
@@ -54,7 +54,7 @@ describe("trimVocabulary", () => {
     expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(expected));
   });
 
-  test("a head that scores what comes after the last token alone has the scores of the tokens that stay", async () => {
+  test("keeps the scores of kept tokens if the head scores the last position only", async () => {
     const head = `head: float32[4, 8] parameter = random(seed 3)
   last: int64[1] = [-1]
   axes: int64[1] = [1]
@@ -69,7 +69,7 @@ describe("trimVocabulary", () => {
     expect(toNumbers(await logits(model, [3, 1, 0, 2]))).toEqual(toNumbers(expected));
   });
 
-  test("a head that is filled up beyond the table is refused: its scores would keep their old ids", async () => {
+  test("skips a head with more scores than the table has rows", async () => {
     const head = "head: float32[4, 16] parameter = random(seed 3)\n  logits = MatMul(g, head)";
     const model = parseModel(languageText(head).replace("sequence, 8]", "sequence, 16]"));
     expect(await trimVocabulary(model, kept)).toMatchObject({
@@ -78,7 +78,7 @@ describe("trimVocabulary", () => {
     });
   });
 
-  test("a classifier keeps its answers, and positions and types keep their tables", async () => {
+  test("trims the table of words in a classifier, but not its outputs or other tables", async () => {
     const model = parseModel(`opset 18
 graph (input_ids: int64[batch, 5], token_type_ids: int64[batch, 5]) -> (y: float32[batch, 5, 4]) {
   words: float32[8, 4] parameter = random(seed 1)
@@ -93,12 +93,12 @@ graph (input_ids: int64[batch, 5], token_type_ids: int64[batch, 5]) -> (y: float
   });
 
   test.each([
-    ["probabilities are of all tokens", "s = MatMul(g, head)\n  logits = LogSoftmax(s) {axis=2}"],
+    ["the output is probabilities over all tokens", "s = MatMul(g, head)\n  logits = LogSoftmax(s) {axis=2}"],
     [
-      "the best of all tokens goes on",
+      "another node reads the maximum over all tokens",
       "s = MatMul(g, head)\n  best = ReduceMax(s) {axes=[2]}\n  logits = Sub(s, best)",
     ],
-  ])("where %s, nothing changes", async (_, nodes) => {
+  ])("changes nothing if %s", async (_, nodes) => {
     const model = languageModel(
       `head: float32[4, 8] parameter = random(seed 3)\n  ${nodes.replace(" {axes=[2]}", "")}`,
     );
@@ -108,7 +108,7 @@ graph (input_ids: int64[batch, 5], token_type_ids: int64[batch, 5]) -> (y: float
     expect(model.graph.value("table")?.tensor?.dims).toEqual([8, 4]);
   });
 
-  test("without a table that tokens are looked up in there is nothing to cut", async () => {
+  test("changes nothing without an embedding table", async () => {
     const model = parseModel(`opset 18
 graph (x: float32[batch, 4]) -> (y) {
   w: float32[4, 8] parameter = random(seed 1)
@@ -117,7 +117,7 @@ graph (x: float32[batch, 4]) -> (y) {
     expect(await trimVocabulary(model, kept)).toMatchObject({ changes: [], hasTables: false });
   });
 
-  test("all tokens are no change; ids that are not there, or not in order, are refused", async () => {
+  test("changes nothing for all tokens, and rejects ids that are missing or not ascending", async () => {
     const all = [0, 1, 2, 3, 4, 5, 6, 7];
     expect(await trimVocabulary(languageModel(tied), all)).toMatchObject({
       changes: [],

@@ -78,8 +78,8 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
   return { loss: value, gradient };
 }
 
-describe("the code length in the loss", () => {
-  test("has the gradient of its finite differences while no value crosses a threshold", async () => {
+describe("the code length as a loss", () => {
+  test("has the gradient of finite differences between thresholds of rounding", async () => {
     const { loss, gradient } = await codeLength(steps.data);
     const move = 2 ** -7;
     for (const at of [0, 5, 11, 17, 23]) {
@@ -91,10 +91,10 @@ describe("the code length in the loss", () => {
     }
   });
 
-  test("equals the length of integers with a geometric distribution, counted from the length of 0", async () => {
+  test("equals the code length of a geometric distribution, minus the length for zeros only", async () => {
     const values = Float32Array.of(...new Array(16).fill(0), 1, -1, 1, -1, 2, -2, 1, 3);
     const { loss } = await codeLength(values);
-    // Half an occurrence more of zeros, other values and further steps.
+    // Counts of zeros, nonzero values and further steps, each plus half an occurrence.
     const [zeros, nonzero, further] = [16.5, 8.5, 4.5];
     const steps = nonzero + further;
     const entry = 1 + Math.log2(steps / nonzero) + Math.log2(zeros / nonzero);
@@ -114,8 +114,8 @@ describe("quantize with trained values", () => {
     expect(ratio ** (1 / 3)).toBeLessThan(1);
   });
 
-  test("keeps the values as they are if the training does not pay", async () => {
-    // A step of the optimizer is larger than the last parameter.
+  test("keeps the initial values if the training does not lower error plus code length", async () => {
+    // One optimizer step is larger than `gain`, so the training makes the model worse.
     const text = `opset 17
 graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
   w: float32[4, 6] parameter = random(seed 1)
@@ -135,7 +135,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
     expect(texts.join()).toMatch(/error and code length together are .* those of the values before it, which are kept/);
   });
 
-  test("counts the bits of parameters that the training makes nonzero", async () => {
+  test("counts the bits of parameters that become nonzero in training", async () => {
     const written = async (epochs: number | undefined) => {
       const model = original.clone();
       const emit = emitInto(model);
@@ -150,7 +150,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
     expect(await written(20)).toEqual(await written(undefined));
   });
 
-  describe("of other networks", () => {
+  describe("for other networks", () => {
     const relativeError = async (text: string, inputs: Batch, options: Partial<QuantizeOptions> = {}) => {
       const [before, model] = [parseModel(text), parseModel(text)];
       const samples = memory("samples", inputs);
@@ -162,7 +162,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
     };
     const x = numbersFor([160, 12]);
 
-    test("keeps the values of tables", async () => {
+    test("does not train tables", async () => {
       const ids = fromNumbers(
         "int64",
         [160, 4],
@@ -240,7 +240,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
   });
 
   test.each(["weights", "dynamic", "static"] as const)(
-    "stores values of the range of the scheme %s",
+    "stores values in the range of the scheme %s",
     async (scheme) => {
       const { codes } = await quantized({ scheme, epochs: 2, distortion: 1e-5 });
       expect(codes.length).toBe(48);
@@ -248,7 +248,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
     },
   );
 
-  test.each([true, false])("is as near in uint8 as in int8, a scale per channel: %s", async (perChannel) => {
+  test.each([true, false])("has a similar error in uint8 and int8 with perChannel: %s", async (perChannel) => {
     const errorIn = async (weights: "int8" | "uint8") =>
       (await quantized({ weights, perChannel, epochs: 1, distortion: 1e-6 })).error;
     expect(await errorIn("uint8")).toBeLessThan(2 * (await errorIn("int8")));
@@ -265,7 +265,7 @@ graph (x: float32[batch, 12]) -> (y: float32[batch, 5]) {
   });
 });
 
-test("a stopped training of quantized values is continued to the same bits", async () => {
+test("resumes a stopped training of quantized values to the same bits", async () => {
   const trained = async (checkpoint: string, resume: boolean, context = {}) => {
     const model = original.clone();
     const settings = { scheme: "weights", rounder: "rdoq", distortion: 0.3, data, epochs: 2 } as const;
@@ -274,7 +274,7 @@ test("a stopped training of quantized values is continued to the same bits", asy
   };
   const uninterrupted = await trained(temporaryFolder(), false);
   const checkpoint = temporaryFolder();
-  // A tenth of the samples judges.
+  // A tenth of the samples is held out for validation.
   const steps = (2 * 864) / 32;
   const controller = new AbortController();
   const progress = (done: number, total?: number) => done >= 45 && total === steps && controller.abort();

@@ -13,19 +13,19 @@ const rulesFor = rulesOf([
   rule("foreign", ["com.example.Relu"], ["Neg"]),
 ]);
 
-function found(first: string, second: string): readonly string[] {
+function ruleNames(first: string, second: string): readonly string[] {
   const text = `opset 21, com.example 1\ngraph (x: float32[n]) -> (y) {\n  h = ${first}(x)\n  y = ${second}(h)\n}`;
   const [a, b] = [...parseModel(text).graph.nodes()] as [Node, Node];
   return rulesFor(a, b).map(({ what }) => what);
 }
 
-test("rules are found by both operators, in their order", () => {
-  expect(found("Relu", "Relu")).toEqual(["either", "twice"]);
-  expect(found("com.example.Relu", "Neg")).toEqual(["foreign"]);
+test("rulesOf finds rules by both operators, in the order of the rules", () => {
+  expect(ruleNames("Relu", "Relu")).toEqual(["either", "twice"]);
+  expect(ruleNames("com.example.Relu", "Neg")).toEqual(["foreign"]);
 });
 
-test("none is found for one operator twice where two are there, in the other order, or for a namesake of another domain", () => {
-  expect(found("Neg", "Relu")).toEqual(["either"]);
-  expect(found("Neg", "com.example.Relu")).toEqual([]);
-  expect(found("Relu", "Abs")).toEqual([]);
+test("rulesOf finds no rule for the other order, unequal operators or another domain", () => {
+  expect(ruleNames("Neg", "Relu")).toEqual(["either"]);
+  expect(ruleNames("Neg", "com.example.Relu")).toEqual([]);
+  expect(ruleNames("Relu", "Abs")).toEqual([]);
 });

@@ -19,7 +19,7 @@ interface Case {
   readonly gradients: Readonly<Record<string, GoldenTensor>>;
 }
 
-/** A network that answers with stored tensors, whatever it is given. */
+/** Returns a network that outputs stored tensors and ignores its input. */
 function answering(tensors: ReadonlyMap<string, GoldenTensor>): Model {
   const model = parseModel(`opset 18
 graph (nothing: float32[N]) -> (zero: float32[]) {
@@ -40,7 +40,7 @@ graph (nothing: float32[N]) -> (zero: float32[]) {
 const tensorsOf = (inputs: Case["inputs"], whose: string): ReadonlyMap<string, GoldenTensor> =>
   new Map(Object.entries(inputs).filter(([name]) => name.startsWith(whose)));
 
-/** Tensors that a loss learns, by the names that PyTorch's case gives them. */
+/** Endings of the names of parameters that a loss trains, by their names in the golden cases of PyTorch. */
 const learned: Readonly<Record<string, string>> = {
   regressor_weight: "projection.weight",
   regressor_bias: "projection.bias",
@@ -49,7 +49,7 @@ const learned: Readonly<Record<string, string>> = {
   log_scale: "scale",
 };
 
-/** Value and gradients of a loss as text, on tensors of student and teacher. */
+/** Returns value and gradients of a loss, given as text, on stored outputs of student and teacher. */
 async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly Model[]) {
   const student = tensorsOf(inputs, "student");
   const samples = [...student.values()][0]?.shape[0] ?? 1;
@@ -83,7 +83,7 @@ async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly M
   }
 }
 
-/** The text of each loss of the golden cases, without the published weights. */
+/** The text of the loss for each golden case, with weight 1 instead of the published weight. */
 const texts: Readonly<Record<string, (options: Case["options"]) => string>> = {
   hinton: ({ T = 1, alpha = 0, beta = 1 }) =>
     `${beta} * hinton(temperature=${T})${alpha > 0 ? ` + ${alpha} * cross-entropy` : ""}`,
@@ -110,14 +110,14 @@ const texts: Readonly<Record<string, (options: Case["options"]) => string>> = {
   "several-teachers": ({ T }) => `hinton(temperature=${T})`,
 };
 
-/** The teacher's values stand under the same words. */
+/** Adds the teacher's values, which have the same names with "teacher" instead of "student". */
 const withTeacher = (text: string): string =>
   text.replaceAll(
     /student=([^,)]*)/g,
     (_, names: string) => `student=${names}, teacher=${names.replaceAll("student", "teacher")}`,
   );
 
-/** A tensor of layers × samples is as many rows. */
+/** Reshapes [layers, samples, width] to rows [layers · samples, width]. */
 function flat({ inputs, gradients, ...rest }: Case): Case {
   const rows = (all: Case["inputs"]): Case["inputs"] =>
     Object.fromEntries(
@@ -145,7 +145,7 @@ const all = [
   ...customGolden.cases.map((one) => ({ ...one, text: one.loss })),
 ];
 
-describe("value and gradient are PyTorch's", () => {
+describe("golden values of PyTorch", () => {
   test.each(all.map((one) => [`${one.loss}: ${one.name}`, one] as const))("%s", async (_, one) => {
     const theirs = tensorsOf(one.inputs, "teacher");
     const parted = [...theirs.keys()].every((name) => /_\d$/.test(name));
@@ -160,12 +160,12 @@ describe("value and gradient are PyTorch's", () => {
         expect(Math.abs(number - (gradients.get(name)?.[at] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
   });
 
-  test.skipIf(published.length === 0)("for every loss that text can say", () => {
+  test.skipIf(published.length === 0)("cover every loss", () => {
     const tried = all.map(({ text }) => text).join("\n");
     for (const { name } of imitations) expect(tried).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
   });
 
-  test("and the guide has its formula", () => {
+  test("belong to losses whose formulas are in the guide", () => {
     const guide = readFileSync(new URL("../../../../docs/distillation.md", import.meta.url), "utf8");
     for (const { name } of imitations) expect(guide).toContain(`\n| \`${name}\` | `);
   });
@@ -181,7 +181,7 @@ const between = (text: string, student: readonly number[], teacher: readonly num
 };
 const named = "student=student, teacher=teacher";
 
-describe("what does not fit is refused in words", () => {
+describe("a loss rejects", () => {
   test.each([
     ["other classes", "hinton", [3, 4], [3, 5], "The student has 3 × 4 logits for a batch, the teacher 3 × 5."],
     ["one sample", `rkd-distance(${named})`, [1, 4], [1, 5], "hold one sample, and this loss compares samples"],
@@ -194,7 +194,7 @@ describe("what does not fit is refused in words", () => {
     ["vectors for maps", `attention-transfer(${named})`, [2, 3], [2, 3], "are not both maps"],
     ["a map and none", `fitnets(${named})`, [2, 3, 4, 4], [2, 3], "must both be maps, or neither"],
     [
-      "no such value",
+      "an unknown value",
       "fitnets(student=none, teacher=teacher)",
       [2, 3],
       [2, 3],
@@ -220,18 +220,18 @@ describe("what does not fit is refused in words", () => {
     ["dkd", "hinton"],
     ["0.5 * minilm-v2(heads=2)", "hidden-mse"],
     ["attention-kl", "hidden-mse"],
-  ])("a removed loss with its replacement: %s", (loss, replacement) => {
+  ])("a removed loss and names its replacement: %s", (loss, replacement) => {
     expect(() => distillation({ teacher: [], loss })).toThrow(
       expect.objectContaining({ code: "E_OPTION", hint: `It was removed: use ${replacement}.` }),
     );
   });
 
-  test("a temperature beside the text of a loss", () => {
+  test("a separate temperature if the loss is text", () => {
     expect(() => distillation({ teacher: [], loss: "hinton", temperature: 2 })).toThrow("are settings of the default");
   });
 });
 
-describe("where nothing counts", () => {
+describe("losses if the mask excludes all tokens", () => {
   const mask = { dtype: "int64", shape: [2, 3], data: [0, 0, 0, 0, 0, 0] };
   test.each([
     ["hinton", [2, 3, 4]],
@@ -240,7 +240,7 @@ describe("where nothing counts", () => {
     [`vid(${named})`, [2, 3, 4]],
     [`hidden-cosine(${named})`, [2, 3, 4]],
     [`similarity-preserving(${named})`, [2, 3, 4]],
-  ] as const)("%s is a number, and moves nothing", async (text, shape) => {
+  ] as const)("%s is finite and has zero gradients", async (text, shape) => {
     const { value, gradients } = await between(text, shape, shape, { mask });
     expect(value).toSatisfy(Number.isFinite);
     for (const gradient of gradients.get("student") ?? []) expect(Math.abs(gradient)).toBe(0);
@@ -248,7 +248,7 @@ describe("where nothing counts", () => {
 });
 
 test.each(["rkd-angle", "similarity-preserving", "pkt", "correlation-congruence", "pairwise-similarity"])(
-  "%s of rows that are equal or 0 has a gradient of ordinary size",
+  "%s has a bounded gradient if rows are equal or 0",
   async (loss) => {
     const rows = [
       [0.3, -0.7, 0.2],
@@ -271,7 +271,7 @@ test.each(["rkd-angle", "similarity-preserving", "pkt", "correlation-congruence"
   },
 );
 
-describe("channels of a convolution over one axis", () => {
+describe("channels of a one-dimensional convolution", () => {
   const signals = (channels: number, area = 20): Model =>
     parseModel(`opset 18
 graph (x: float32[batch, 4, ${area}]) -> (logits) {
@@ -293,7 +293,7 @@ graph (x: float32[batch, 4, ${area}]) -> (logits) {
     return { step: await createStep(signals(student), batch, { loss: against }, { log }), told: messages };
   };
 
-  test.each([6, 12])("are projected, also onto %i", async (teacher) => {
+  test.each([6, 12])("are projected onto %i channels of the teacher", async (teacher) => {
     const { step, told } = await stepFor("fitnets", 6, teacher);
     const projection = step.parameters.find(({ name }) => name.endsWith("projection.weight"));
     expect(projection?.values.length).toBe(6 * teacher);
@@ -310,16 +310,16 @@ graph (x: float32[batch, 4, ${area}]) -> (logits) {
     ["rkd-distance", 6, 12],
     ["similarity-preserving", 6, 12],
     ["attention-transfer", 6, 6],
-  ])("are those of a map: %s of %i and %i", async (loss, student, teacher) => {
+  ])("are compared as maps: %s, %i channels with %i", async (loss, student, teacher) => {
     const { step } = await stepFor(loss, student, teacher);
     const value = await step.run(batch);
-    // The same network is its own teacher.
+    // With equal channels, student and teacher are the same network.
     if (student === teacher) expect(value).toBe(0);
     else expect(value).toBeGreaterThan(0);
     await step.release();
   });
 
-  test("are no tokens", async () => {
+  test("are not compared as tokens", async () => {
     await expect(stepFor("hidden-mse", 6, 6)).rejects.toThrow("are not both tokens");
   });
 });
