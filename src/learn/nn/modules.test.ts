@@ -35,7 +35,7 @@ const tokens = {
   attention_mask: { type: "int64", dims: ["batch", "tokens"] },
 } as const;
 
-/** A text classifier of every kind of module that texts need. */
+/** Returns a text classifier with all modules for text. */
 const classifier = (seed = 1) =>
   network(
     {

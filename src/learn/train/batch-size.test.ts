@@ -44,7 +44,7 @@ graph (x: float32[8, 4]) -> (y: float32[8, 2, 2]) {
 test("counts the peak memory of a teacher", () => {
   const [small, large] = [pooled("N, 1, 8, 8"), pooled("N, 64, 256, 256")];
   expect(batchSize(small, 128).size).toBe(128);
-  // Two of its maps are needed at once.
+  // The teacher keeps two of its activations at a time.
   expect(batchSize(small, 128, {}, [large]).size).toBe(39);
   expect(batchSize(small, 128, {}, [large, large]).size).toBe(19);
 });

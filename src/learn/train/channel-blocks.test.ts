@@ -48,7 +48,7 @@ test.skipIf(blockSize === undefined).each([
   { x: [2, 16, 9, 8], w: [16, 1, 3, 3], settings: "group=16, strides=[2, 2], pads=[1, 1, 1, 1]" },
   { x: [2, 18, 8, 8], w: [18, 1, 3, 3], settings: "group=18, strides=[2, 1], pads=[1, 1, 1, 1]" },
   { x: [1, 16, 11, 8], w: [16, 1, 3, 3], settings: "group=16, strides=[3, 2]" },
-])("computes $x by $w with $settings equally in blocks, with its gradients", async ({ x, w, settings }) => {
+])("computes equal outputs and gradients in blocks: $x by $w with $settings", async ({ x, w, settings }) => {
   const outputs = w[0] ?? 1;
   const model = parseModel(`opset 18
 graph (x: float32[${x}]) -> (loss) {
@@ -102,7 +102,7 @@ async function bothWays(model: Model, names: readonly string[], x: Dense) {
   return { steps, found: actual, wanted: expected };
 }
 
-/** Two normalized convolutions and a sum with what went in, as in a residual network. */
+/** Returns two convolutions with batch normalization and a residual sum. */
 const residual = (channels: number, mean: number): Model =>
   parseModel(`opset 18
 graph (x: float32[16, ${channels}, 6, 5]) -> (loss) {

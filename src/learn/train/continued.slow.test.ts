@@ -1,4 +1,4 @@
-/** Trainings of more settings that are stopped and continued. */
+/** Tests that trainings with other settings can be stopped and resumed. */
 
 import { test } from "vitest";
 import { expectContinued, type Settings, validation } from "../../../test/train/corners.ts";

@@ -1,4 +1,4 @@
-/** Checkpoints: a training that was stopped or killed goes on from them to the same bits, and with no other training. */
+/** Tests that a stopped or killed training resumes from a checkpoint to the same bits, and that other trainings cannot use it. */
 import { spawnSync } from "node:child_process";
 import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -55,7 +55,7 @@ test("reads only the remaining samples of a resumed epoch", async () => {
     return batch;
   });
   await trained({ checkpoint, resume: true, data: counted });
-  // A sample by itself tells that the data is the same; six batches of the second epoch and ten of the third were to be done.
+  // Single samples are read to identify the data. Six batches of the second epoch and ten of the third remained.
   expect(counts.filter((count) => count > 1)).toEqual(new Array(16).fill(24));
 });
 

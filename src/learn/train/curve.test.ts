@@ -29,7 +29,7 @@ graph (x: float32[batch, 3]) -> (logits) {
   logits = MatMul(x, w)
 }`);
 
-/** Two epochs of four steps, three of them between evaluations. */
+/** Settings for two epochs of four steps, with an evaluation every three steps. */
 const settings = { data, batch: 10, epochs: 2, validation: data, every: 3, metric: accuracy() } as const;
 const inFolder = (): { readonly log: string; readonly checkpoint: string } => {
   const folder = temporaryFolder();
@@ -96,7 +96,7 @@ describe("the CSV log", () => {
       const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
       await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
       expect(rowsOf(broken.log).at(-1)?.[0]).toBe(String(at));
-      // As a process leaves it that was killed after the checkpoint was written.
+      // Appends lines as from a process that was killed after it wrote the checkpoint.
       appendFileSync(broken.log, `${at + 1},1,0.5,0.001,\n${at + 2},1,0.`);
       const { curve } = await train(net(), { ...settings, ...broken, resume: true });
       expect(readFileSync(broken.log, "utf8"), `stopped after ${at}`).toBe(readFileSync(uninterrupted.log, "utf8"));
@@ -136,7 +136,7 @@ test("the event file is equal for a resumed and an uninterrupted training", asyn
   };
   const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
   await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
-  // A record of step 6 that a killed process cut off.
+  // Appends a truncated record of step 6, as from a killed process.
   appendFileSync(broken.log, readFileSync(broken.log).subarray(0, 30));
   await train(net(), { ...settings, ...broken, resume: true });
   vi.useRealTimers();

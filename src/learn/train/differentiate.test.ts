@@ -131,7 +131,7 @@ graph (x: float32[2, 3]) -> (loss) {
   });
 
   describe("subgraphs", () => {
-    // As EmbeddingBag is exported: each step looks up a row of a table from outside.
+    // Exporters write EmbeddingBag like this: each step of a Loop reads a row of a table in the outer graph.
     const bags = `opset 21
 graph (x: float32[2, 3]) -> (loss) {
   n: int64[] = [2]

@@ -1,4 +1,4 @@
-/** Which weights are best, and when there is an evaluation. */
+/** Tests the choice of the best weights. */
 import { describe, expect, test } from "vitest";
 import { float32 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";

@@ -17,7 +17,7 @@ function trained(values: Floats, gradient: Floats): OptimizedParameter {
 }
 
 describe("common and scratch memory yield the same bits", () => {
-  // Does not fill the last vector, and takes two pieces.
+  // This length does not fill the last SIMD vector and needs two blocks of scratch memory.
   const length = 70_003;
   const numbers = random(1, "floats");
   const drawn = (): Float32Array => {
@@ -76,7 +76,7 @@ describe.each(optimizers)("%s", (_, make) => {
       first.update([narrow], 0.01);
       second.update([wide], 0.01);
     }
-    // Each step rounds the weight once, by at most 2⁻²⁴ of it.
+    // Each step rounds the weight once, with a relative error of at most 2⁻²⁴.
     narrow.values.forEach((value, at) => {
       expect(Math.abs(value - (wide.values[at] ?? 0))).toBeLessThan(100 * 2 ** -24 * 4);
     });

@@ -1,4 +1,4 @@
-/** The loss on samples that are kept apart. */
+/** Tests the loss on validation samples. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";

@@ -10,7 +10,7 @@ import { flatten, linear, network, relu } from "../nn/index.ts";
 import { withOutputCache } from "./frozen-cache.ts";
 import { createStep } from "./step.ts";
 
-/** Runs a graph with and without keeping its answers, on rows of `numbers`, and counts the runs. */
+/** Runs a graph with and without the output cache, on rows of `numbers`, and counts the runs. */
 async function tried(text: string, batches: readonly (readonly number[])[], { bytesLeft = 1e6, samples = 8 } = {}) {
   const model = parseModel(text);
   const plain = await createEngine().load(model);
@@ -58,7 +58,7 @@ const [first, second, mixed] = [
 
 describe("withOutputCache", () => {
   test("caches outputs per sample and returns constant outputs, too", async () => {
-    // The first batch is run once more, to see whether its answers are of samples.
+    // The first batch runs twice, to check whether its outputs have a sample axis.
     const { counts, taken } = await tried(teacher, [first, second, mixed, first, [0, 1, 2, 8], [8, 0, 8, 4]]);
     expect(counts).toEqual([2, 1, 0, 0, 1, 0]);
     expect(taken).toBe(9 * 3 * 4);

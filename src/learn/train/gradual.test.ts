@@ -14,7 +14,7 @@ const read = async (model: Model, name: string): Promise<readonly number[]> =>
 const kept = async (model: Model, name: string): Promise<number> =>
   (await read(model, `${name}_mask`)).filter((one) => one === 1).length;
 
-/** One weight of a thousand numbers 1 … 1000, and its mask. */
+/** Returns a weight with the values 1 to 1000, and its mask. */
 const pair = () => ({
   weight: { name: "w", values: Float32Array.from({ length: 1000 }, (_, at) => at + 1) },
   mask: { values: new Float32Array(1000).fill(1), gradient: new Float32Array(1000) },
@@ -31,7 +31,7 @@ const leftAfter = async (pruning: GradualPruning, mask: Float32Array, steps: num
 };
 
 describe("the remaining share follows the curve", () => {
-  // 1000 · (0.1 + 0.9 (1 − t)³), t = 0.25, 0.5, 0.75, 1 of 40 steps, and no change behind.
+  // For cubic: 1000 · (0.1 + 0.9 (1 − t)³) at t = 0.25, 0.5, 0.75 and 1 of 40 steps, then constant.
   test.each([
     ["cubic", [480, 213, 114, 100, 100]],
     ["linear", [775, 550, 325, 100, 100]],
@@ -97,7 +97,7 @@ graph (input: float32[batch, 3]) -> (y) {
   ]);
 });
 
-describe("movement scores S = −Σ ∂L/∂m, also of masked entries", () => {
+describe("movement scores S = −Σ ∂L/∂m of all entries", () => {
   const gradients = [3, -1, 2, -4];
   const small = () => ({
     weight: { name: "w", values: Float32Array.of(9, 1, 8, 1) },
@@ -112,7 +112,7 @@ describe("movement scores S = −Σ ∂L/∂m, also of masked entries", () => {
       pruning.observe();
       await pruning.prune(step, 8);
     }
-    // Half of the way to half of four.
+    // The final share is half of the four entries. Halfway, one entry is pruned.
     expect([...masked.mask.values]).toEqual([0, 1, 1, 1]);
     expect([...((pruning.state()["w/score"]?.data ?? []) as Float32Array)]).toEqual([-6, 2, -4, 8]);
     masked.mask.gradient.set([-30, 0, 0, 0]);

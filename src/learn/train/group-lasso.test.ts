@@ -49,7 +49,7 @@ test("shrinks the row, the bias and the reading column of a channel by one facto
       ];
     };
     const norm = Math.hypot(...norms([w, b, n]));
-    // w · (1 − ηλ √n / ‖w‖), η = 0.5, λ = 0.1, n = 7; nothing of nothing.
+    // The shrunk weight is w · (1 − ηλ √n / ‖w‖) with η = 0.5, λ = 0.1, n = 7, or 0 for a zero weight.
     const factor = norm === 0 ? 0 : Math.max(0, 1 - (0.05 * Math.sqrt(7)) / norm);
     norms([weight, bias, next]).forEach((value, at) => {
       expect(value).toBeCloseTo(factor * (norms([w, b, n])[at] ?? 0), 6);
@@ -80,7 +80,7 @@ test("shrinks only the weakest channels by an amount, and less at first if λ gr
     groupLasso(model, [{ name: "fc1.weight", values: weight }], lasso)(0.5, progress);
     return Array.from({ length: 8 }, (_, unit) => (weight[3 * unit] ?? 0) / (1 + unit));
   };
-  // 1 − ηλ √n / ‖w‖ = 1 − 0.1 / (1 + unit) of a row whose entries are 1 + unit.
+  // For a row whose entries are 1 + unit, 1 − ηλ √n / ‖w‖ = 1 − 0.1 / (1 + unit).
   const expected = Array.from({ length: 8 }, (_, unit) => 1 - 0.1 / (1 + unit));
   const close = (numbers: readonly number[]) => numbers.map((each): unknown => expect.closeTo(each, 6));
   expect(await factorsOf({}, 0.5)).toEqual(close(expected));
@@ -104,13 +104,13 @@ graph (input: float32[batch, 3]) -> (y, z) {
   const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + (at % 8));
   const lasso = { ...groupLassoOf(0.2), amount: 0.5 };
   groupLasso(model, [{ name: "w", values: weight }], lasso)(0.5, 1);
-  // 1 − ηλ √n / ‖w‖ of the first half of the four that can go; the others are as they were.
+  // Factors 1 − ηλ √n / ‖w‖ apply to the weaker half of the four removable channels. The others do not change.
   const shrunk = [5 * (1 - 0.1 / 5), 6 * (1 - 0.1 / 6)].map((each): unknown => expect.closeTo(each, 6));
   expect([...weight.subarray(0, 8)]).toEqual([1, 2, 3, 4, ...shrunk, 7, 8]);
 });
 
 describe("training with group lasso", () => {
-  /** Accuracy before and after nine of ten channels are cut, and how many were zero. */
+  /** Returns accuracy before and after nine of ten channels are removed, and the number of zero channels. */
   const pruneAfter = async (settings: Pick<Parameters<typeof train>[1], "groupLasso">, amount = 0.9) => {
     const layers = { fc1: linear(3, 32), relu: relu(), fc2: linear(32, 3) };
     const model = network(layers, { input: ["batch", 3], seed: 2 });

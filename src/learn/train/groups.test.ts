@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { parseModel } from "../../core/graph/text.ts";
 import { decaysOf, trainedValues } from "./groups.ts";
 
-/** Which of the trained tensors decay. */
+/** Returns the names of trained tensors with weight decay. */
 function decaying(text: string): readonly string[] {
   const model = parseModel(`opset 18\n${text}`);
   const decays = decaysOf(model);

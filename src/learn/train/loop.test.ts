@@ -1,4 +1,4 @@
-/** The loop: steps, accumulation, evaluations, patience, averages, what ends it. */
+/** Tests steps, accumulation, evaluations, patience and averages of the training loop, and how it ends. */
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { data, net, type Settings, stopAfter, trained, validation, weights } from "../../../test/train/corners.ts";
@@ -25,7 +25,7 @@ describe("the loop", () => {
   test("drops batches that do not fill a step, and fails if none is ever filled", async () => {
     const steps: number[] = [];
     const { history } = await trained({ batch: 24, accumulate: 4 }, { progress: (done) => steps.push(done) });
-    // Ten batches an epoch.
+    // An epoch has ten batches.
     expect(history.map((epoch) => epoch.steps)).toEqual([2, 2, 2]);
     expect(steps.at(-1)).toBe(6);
     await expect(trained({ batch: 100, accumulate: 3 })).rejects.toThrow(
@@ -147,7 +147,7 @@ describe("the loop", () => {
   });
 
   test("ends by patience with the best weights", async () => {
-    // It gets better for a while, and then jumps about.
+    // With this learning rate the metric improves for a while, then oscillates.
     const messages: string[] = [];
     const settings = { optimizer: "sgd", learningRate: 2, clip: 1, epochs: 20, schedule: "constant" } as const;
     const { history, weights: finalWeights } = await trained(
@@ -170,7 +170,7 @@ describe("the loop", () => {
       return model;
     };
 
-    test.each([undefined, accuracy()])("hands the weights back that it was given, by %#", async (metric) => {
+    test.each([undefined, accuracy()])("returns the initial weights (case %#)", async (metric) => {
       const model = await good();
       const before = new Map([...model.graph.values()].map(({ name, tensor, role }) => [name, { tensor, role }]));
       const { changes, misses, training, history } = await train(model, { data, epochs: 2, metric, ...harmful });

@@ -32,7 +32,7 @@ const oracle = golden("optimizers") as
   | { runs: Run[]; problems: { quadratic: Quadratic }; clip_grad_norm: Clipped }
   | undefined;
 
-/** Options of other rules. */
+/** Options of PyTorch optimizers that are not implemented. */
 const unsupportedKeys = new Set(["dampening", "nesterov", "amsgrad"]);
 
 const runs = (oracle?.runs ?? []).filter(

@@ -11,7 +11,7 @@ import { sgd } from "./optimizers.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
 
-/** A network that has learnt nothing: its scales are its variances, its biases its means. */
+/** Returns an untrained network in which scales and variances, and biases and means, are the same tensors. */
 const fresh = (inputs: string, more = ""): Model =>
   parseModel(`opset 18
 graph (x: float32[batch, 2]) -> (logits) {

@@ -1,4 +1,4 @@
-/** Gradients of samples: each is what its sample says by itself, and their mean is that of the batch. */
+/** Tests that per-sample gradients equal those of single samples, and that their mean is the gradient of the batch. */
 import { describe, expect, test } from "vitest";
 import { createEngine, type Engine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -39,7 +39,7 @@ graph (x: float32[batch, 2]) -> (y) {
 }`);
   const batch = { x: float32([2, 2], [1, -1, 0.5, 2]), label: float32([2, 2], [0, 0, 1, 1]) };
   const samples = await all(model, batch, { loss: meanSquaredError() });
-  // x₁ W = (-2, -2), off by (-2, -2); x₂ W = (6.5, 9), off by (5.5, 8).
+  // x₁ W = (-2, -2) has the error (-2, -2), and x₂ W = (6.5, 9) the error (5.5, 8).
   expect(samples.map(({ sample, loss }) => [sample, loss])).toEqual([
     [0, 4],
     [1, (5.5 ** 2 + 8 ** 2) / 2],
@@ -152,7 +152,7 @@ describe("models that mix samples are rejected with the reason", () => {
       message: expect.stringContaining('"norm.running_mean" is computed from all samples'),
       hint: expect.stringContaining("finalize"),
     });
-    // Frozen, it computes as in inference.
+    // Frozen batch normalization uses its stored statistics, so samples do not mix.
     expect(await all(model, images(4), { loss: crossEntropy(), layers: ["conv", "fc"] })).toHaveLength(4);
     for (const value of model.graph.values()) if (value.role?.kind === "state") value.role = undefined;
     expect(await all(model, images(4), { loss: crossEntropy() })).toHaveLength(4);

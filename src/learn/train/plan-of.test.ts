@@ -17,19 +17,16 @@ test.each([
   [stream, { schedule: "constant", warmup: 2 }, [expect.stringContaining("without schedule and warm-up")]],
   [stream, { schedule: "constant" }, []],
   [pairs, {}, []],
-] as const)(
-  "of a stream the end is not known, so its schedule is not followed, which is said (%#)",
-  async (data, more, expected) => {
-    const model = parseModel(`opset 18
+] as const)("logs that a stream without a known end ignores the schedule (%#)", async (data, more, expected) => {
+  const model = parseModel(`opset 18
 graph (x: float32[batch, 2]) -> (logits) {
   w: float32[2, 2] = [[1, 2], [3, 1]]
   logits = MatMul(x, w)
 }`);
-    const warnings: string[] = [];
-    const log = ({ text, level }: { readonly text: string; readonly level?: string }) => {
-      if (level === "warning") warnings.push(text);
-    };
-    await train(model, { data, batch: 2, epochs: 1, learningRate: 0.5, ...more }, { log });
-    expect(warnings).toEqual(expected);
-  },
-);
+  const warnings: string[] = [];
+  const log = ({ text, level }: { readonly text: string; readonly level?: string }) => {
+    if (level === "warning") warnings.push(text);
+  };
+  await train(model, { data, batch: 2, epochs: 1, learningRate: 0.5, ...more }, { log });
+  expect(warnings).toEqual(expected);
+});

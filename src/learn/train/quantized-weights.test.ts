@@ -11,7 +11,7 @@ const right = memory("pairs", {
 });
 const options = { data: right, batch: 2, epochs: 1, learningRate: 1e-3 } as const;
 
-test("reports a layer with a quantized weight, of which only the bias is trained", async () => {
+test("reports a layer with a quantized weight and trains its bias", async () => {
   const model = parseModel(`opset 18
 graph (x: float32[batch, 2]) -> (logits) {
   codes: int8[2, 2] = [[100, 0], [0, 100]]

@@ -9,7 +9,7 @@ import type { Batch } from "../../core/tensor/types.ts";
 import { type DifferentiateOptions, differentiate } from "./differentiate.ts";
 import { minimizeMemory } from "./recompute.ts";
 
-/** Residual layers around a scale of the batch's own, with a mask that all of them read. */
+/** Returns residual layers that scale by a statistic of the batch and share a mask. */
 function network(depth: number): string {
   const numbers = Array.from({ length: depth }, (_, n) => n);
   return `opset 18
@@ -102,8 +102,8 @@ describe("checkpointing", () => {
   });
 });
 
-describe("random values", () => {
-  it("are kept instead of drawn again", () => {
+describe("checkpointing with random values", () => {
+  it("keeps them instead of drawing them again", () => {
     const drawn = parseModel(`opset 18
 graph (x: float32[4, 4]) -> (loss) {
   w: float32[4, 4] = random(seed 1)

@@ -31,14 +31,14 @@ function deviationOf(numbers: readonly number[]): number {
   return Math.sqrt(numbers.reduce((sum, one) => sum + (one - mean) ** 2, 0) / numbers.length);
 }
 
-/** The deviation of random numbers is within four of its own deviations, 1/√(2n), of what they were drawn from. */
+/** Expects a variance within four standard errors: the relative standard error of a standard deviation is 1/√(2n). */
 async function expectDrawn(model: Model, name: string, variance: number): Promise<void> {
   const numbers = await numbersOf(model, name);
   const ratio = deviationOf(numbers) / Math.sqrt(variance);
   expect(Math.abs(ratio - 1), `${name}: ${ratio}`).toBeLessThan(4 / Math.sqrt(2 * numbers.length));
 }
 
-/** The deviations of the outputs of all layers, in a run of the model. */
+/** Returns the standard deviation of each layer's outputs in one run. */
 async function layerDeviations(model: Model, feeds: Batch): Promise<readonly number[]> {
   const names = layers(model, infer(model)).flatMap(({ node, role }) =>
     role.kind === "lookup" ? [] : (node.outputs[0]?.name ?? []),
@@ -92,7 +92,7 @@ describe("a perceptron", () => {
     );
     await expectDrawn(model, "fc1.weight", 2 / 60);
     await expectDrawn(model, "fc2.weight", 2 / 200);
-    // Nothing follows: as many inputs as outputs count.
+    // Without a following activation, inputs and outputs count equally.
     await expectDrawn(model, "fc3.weight", 2 / 110);
     expect(new Set(await numbersOf(model, "slope"))).toEqual(new Set([1]));
     expect(new Set([...(await numbersOf(model, "fc1.bias")), ...(await numbersOf(model, "fc2.bias"))])).toEqual(
@@ -209,32 +209,35 @@ graph (x: float32[batch, 4]) -> (y) {
   expect(structureHash(model)).toBe(hash);
 });
 
-test.skipIf(shared("data/models/resnet20.onnx") === undefined)("ResNet-20: of ordinary size throughout", async () => {
-  const model = await open(shared("data/models/resnet20.onnx") ?? "");
-  const messages: string[] = [];
-  const { misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
-  expect(messages).toEqual([
-    "38 running statistics will be updated from the batches in training, with or without `batchStatistics`",
-  ]);
-  expect(misses).toEqual([]);
-  await expectDrawn(model, "conv1.weight", 2 / 27);
-  await expectDrawn(model, "layer2.0.conv1.weight", 2 / (16 * 9));
-  // A sum follows, and then the rectifier.
-  await expectDrawn(model, "layer2.0.conv2.weight", 2 / (2 * 32 * 9));
-  expect(value(model, "bn1.running_var").role?.kind).toBe("state");
-  expect(new Set(await numbersOf(model, "layer3.2.bn2.running_var"))).toEqual(new Set([1]));
-  expect(new Set(await numbersOf(model, "layer3.2.bn2.running_mean"))).toEqual(new Set([0]));
-  expect(new Set(await numbersOf(model, "layer3.2.bn2.weight"))).toEqual(new Set([1]));
-  const [input] = model.graph.feeds;
-  const deviations = await layerDeviations(model, { [input?.name ?? ""]: normal([8, 3, 32, 32]) });
-  expect(deviations.length).toBe(20);
-  expect(Math.min(...deviations)).toBeGreaterThan(0.3);
-  expect(Math.max(...deviations)).toBeLessThan(10);
-});
+test.skipIf(shared("data/models/resnet20.onnx") === undefined)(
+  "keeps the size of activations through a ResNet-20",
+  async () => {
+    const model = await open(shared("data/models/resnet20.onnx") ?? "");
+    const messages: string[] = [];
+    const { misses } = await reinitialize(model, {}, { seed: 1, log: ({ text }) => messages.push(text) });
+    expect(messages).toEqual([
+      "38 running statistics will be updated from the batches in training, with or without `batchStatistics`",
+    ]);
+    expect(misses).toEqual([]);
+    await expectDrawn(model, "conv1.weight", 2 / 27);
+    await expectDrawn(model, "layer2.0.conv1.weight", 2 / (16 * 9));
+    // A sum is between this layer and its activation, so it does not count as activated.
+    await expectDrawn(model, "layer2.0.conv2.weight", 2 / (2 * 32 * 9));
+    expect(value(model, "bn1.running_var").role?.kind).toBe("state");
+    expect(new Set(await numbersOf(model, "layer3.2.bn2.running_var"))).toEqual(new Set([1]));
+    expect(new Set(await numbersOf(model, "layer3.2.bn2.running_mean"))).toEqual(new Set([0]));
+    expect(new Set(await numbersOf(model, "layer3.2.bn2.weight"))).toEqual(new Set([1]));
+    const [input] = model.graph.feeds;
+    const deviations = await layerDeviations(model, { [input?.name ?? ""]: normal([8, 3, 32, 32]) });
+    expect(deviations.length).toBe(20);
+    expect(Math.min(...deviations)).toBeGreaterThan(0.3);
+    expect(Math.max(...deviations)).toBeLessThan(10);
+  },
+);
 
 const bert = "data/models/bert_sst2/onnx/model.onnx";
 
-test.skipIf(shared(bert) === undefined)("BERT: of ordinary size throughout", async () => {
+test.skipIf(shared(bert) === undefined)("keeps the size of activations through a BERT", async () => {
   const model = await open(shared(bert) ?? "");
   const { misses } = await reinitialize(model, {}, { seed: 1 });
   expect(misses).toEqual([]);
@@ -244,7 +247,7 @@ test.skipIf(shared(bert) === undefined)("BERT: of ordinary size throughout", asy
   const variances = layers(model, infer(model)).flatMap(({ weight, inputs, outputs, role }) =>
     role.kind === "lookup" ? [] : [[weight.name, inputs, outputs] as const],
   );
-  // Those that widen, and the pooler, are read by an activation.
+  // Activations follow the layers with 512 outputs and the pooler.
   for (const [name, inputs, outputs] of variances)
     await expectDrawn(model, name, outputs === 512 || name.includes("pooler") ? 2 / inputs : 2 / (inputs + outputs));
   const numbers = random(3, "words");

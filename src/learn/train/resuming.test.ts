@@ -16,7 +16,7 @@ const samples = (seed: number, count = 40): Dataset => {
   return memory("samples", { x: float32([count, 3], x), label: fromNumbers("int64", [count], labels) });
 };
 
-/** Two layers, the first behind a mask. */
+/** Returns a network of two layers, the first with a mask. */
 const masked = (mask: string, first = "random(seed 1)"): Model => {
   const model = parseModel(`opset 18
 graph (x: float32[batch, 3]) -> (logits) {
@@ -52,7 +52,7 @@ test("rejects a checkpoint if masks or frozen weights differ", async () => {
   });
   const again = { ...options, epochs: 2, resume: true } as const;
   await expect(train(masked(less), again)).rejects.toMatchObject(isOther("mask"));
-  // Trained values come from the checkpoint, whatever values the model has.
+  // Trained values are read from the checkpoint and not from the model.
   const [first, second] = [masked(half), masked(half, "random(seed 5)")];
   await train(first, { ...again, checkpoint: temporaryFolder() });
   await train(second, again);

@@ -12,7 +12,7 @@ const at = (model: Model, name: string): Promise<unknown> =>
 const names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"];
 const options = { data, batch: 24, schedule: "constant" } as const;
 
-/** The network after so many of the thirty steps. */
+/** Returns the network after the given number of the thirty steps. */
 async function after(steps: number): Promise<Model> {
   if (steps === 0) return net();
   const checkpoint = temporaryFolder();

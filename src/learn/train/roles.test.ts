@@ -26,7 +26,7 @@ const numbersOf = async (model: Model, name: string): Promise<readonly number[]>
   return dense === undefined ? [] : toNumbers(dense);
 };
 
-/** A language model of one layer: the head is the embedding, transposed; scores are masked. */
+/** Returns a language model of one layer with a causal mask. Its head is the transposed embedding. */
 const language = (more = ""): Model =>
   parseModel(`opset 18
 graph (ids: int64[batch, 3]) -> (logits) {
@@ -153,7 +153,7 @@ graph (x: float32[batch, 4]) -> (y) {
   });
 });
 
-/** An exported network: a convolution, its normalization in the form of inference, a linear layer. */
+/** Returns an exported network: a convolution, a batch normalization in inference mode and a linear layer. */
 const exported = (change: (text: string) => string = (text) => text): Model =>
   parseModel(
     change(`opset 17

@@ -19,7 +19,7 @@ interface Rates {
 
 const oracle = (golden("optimizers") as { schedules: readonly Rates[] } | undefined)?.schedules;
 
-/** The schedules of PyTorch that these are; the others (three phases, exponential) are other rules. */
+/** Schedules by the name of the equal PyTorch schedule. PyTorch's three-phase and exponential schedules are not implemented. */
 const table: Readonly<Record<string, { readonly schedule: Schedule; readonly greatest: number }>> = {
   "step: size 4, gamma 0.1": { schedule: stepDecay({ at: [4 / 12, 8 / 12] }), greatest: 0.1 },
   "multistep: [3, 7], gamma 0.1": { schedule: parseSchedule("steps(3, 7, factor=0.1)"), greatest: 0.1 },

@@ -12,7 +12,7 @@ import { declareRoles } from "./roles.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
 
-/** Two layers, each with a normalization behind it; `stored` is what the file holds, `at` which names the normalizations read. */
+/** Returns two layers, each followed by a normalization. @param stored text of the shared tensors. The pair is the text of both normalizations. */
 const network = (stored: string, [first, second]: readonly [string, string], opset = 23): Model =>
   parseModel(`opset ${opset}
 graph (x: float32[batch, 4]) -> (logits: float32[batch, 4]) {

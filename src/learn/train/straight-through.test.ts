@@ -11,7 +11,7 @@ import { differentiate } from "./differentiate.ts";
 const engine = createEngine();
 const numbers = [-3, -1, -0.6, 0, 0.4, 1, 1.5, 7];
 
-/** The gradients of Σ factor · y by w and v, where `body` makes y of them. */
+/** Returns the gradients of Σ factor · y with respect to w and v. @param body computes y from w and v. */
 async function gradients(body: string): Promise<Readonly<Record<string, readonly number[]>>> {
   const model = parseModel(`opset 18
 graph (factor: float32[8]) -> (loss) {
@@ -40,7 +40,7 @@ graph (factor: float32[8]) -> (loss) {
 
 const all = [1, 2, 3, 4, 5, 6, 7, 8];
 
-/** Gradients of a surrogate, from a graph in which it stands in the place of the step. */
+/** Nodes that compute each surrogate itself, whose gradients the straight-through step must have. */
 const surrogates = {
   "": "y = Identity(w)",
   "(low=-1, high=1)": "l: float32[] = -1\n h: float32[] = 1\n y = Clip(w, l, h)",
@@ -61,7 +61,7 @@ describe.each(Object.entries(surrogates))(
     });
 
     it.each(["Greater", "GreaterOrEqual"])(
-      "behind %s and a choice, whose numbers are trained too",
+      "passes the gradient through %s and a Where, also to the other operands",
       async (operator) => {
         const actual = await gradients(`n = Neg(v)
   c: straight-through${settings} = ${operator}(w, zero)

@@ -15,7 +15,7 @@ import { sgd } from "./optimizers.ts";
 import { createStep } from "./step.ts";
 import { train } from "./train.ts";
 
-/** Three classes of points around three corners. */
+/** Returns points of three classes, each scattered around a corner. */
 function corners(count: number) {
   const numbers = random(3, "corners");
   const labels = Array.from({ length: count }, () => numbers.integer(3));

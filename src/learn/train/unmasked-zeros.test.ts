@@ -7,7 +7,7 @@ import { train, unmaskedZeros } from "./train.ts";
 
 const data = memory("some", { x: float32([4, 4], new Float32Array(16).fill(1)), label: int64([4], [0, 1, 0, 1]) });
 
-/** A layer of 4 to 4 whose weight has so many zeros in front, and one that is dense. */
+/** Returns a 4 × 4 layer whose weight begins with `count` zeros, and a dense layer. */
 function zerosIn(count: number, extra = ""): Model {
   const numbers = Array.from({ length: 16 }, (_, at) => (at < count ? 0 : 0.1 * (at + 1)));
   const rows = [0, 4, 8, 12].map((at) => `[${numbers.slice(at, at + 4)}]`);

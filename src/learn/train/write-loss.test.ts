@@ -1,4 +1,4 @@
-/** Losses that read what lies inside of models, that have parameters of their own, and that follow the step. */
+/** Tests losses that read intermediate values, train additional parameters or depend on the step. */
 import { describe, expect, test } from "vitest";
 import { temporaryFolder } from "../../../test/temporary.ts";
 import { stopAfter } from "../../../test/train/corners.ts";
@@ -16,7 +16,7 @@ const teacher = net(8, 1);
 const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, (_, at) => Math.sin(at * 1.7));
 const data = memory("waves", { input: float32([40, 6], numbers(240)) });
 
-/** Mean squared distance between the teacher's hidden layer and the student's, projected. */
+/** Mean squared distance between the teacher's hidden layer and the projected hidden layer of the student. */
 const hint: Loss = {
   name: "hint",
   async build(scope) {

@@ -8,7 +8,7 @@ const detectorOutputs = (scores: readonly number[], places = boxes): Batch => ({
   scores: float32([1, 3, 2], scores),
   boxes: float32([1, 3, 4], places),
 });
-/** Background first, as softmax gives it. */
+/** Class probabilities of three boxes, each with the background class first. */
 const sure = [0.1, 0.9, 0.2, 0.8, 0.05, 0.95];
 
 test("suppresses boxes that a better box of the class covers", () => {
@@ -30,7 +30,7 @@ test("scores equal boxes 1, missing ones 0 and moved ones their IoU", () => {
   const figure = (outputs: Batch): number => boxOverlap().reduce(boxOverlap().rows(outputs, detectorOutputs(sure)));
   expect(figure(detectorOutputs(sure))).toBe(1);
   expect(figure(detectorOutputs([0.1, 0.9, 0.2, 0.8, 0.95, 0.05]))).toBe(0.5);
-  // Moved by 2 of 10: 80 of 120 in common; the other stays.
+  // One box moves by 2 of 10, so its IoU is 80 / 120. The other does not move.
   expect(figure(detectorOutputs(sure, [0, 0, 10, 10, 1, 0, 11, 10, 52, 50, 62, 60]))).toBeCloseTo(
     (1 + 80 / 120) / 2,
     6,

@@ -87,7 +87,7 @@ describe("against the original", () => {
 
   test("rejects too few samples for neighbors", async () => {
     const few = memory("few", { x: float32([6, 8], values.slice(0, 48)) });
-    // A model that says NaN keeps nobody's neighbours but by chance.
+    // A model that outputs NaN keeps neighbors by chance only.
     const broken = scaled("[nan, 1, 1, 1, 1, 1, 1, 1]");
     expect((await evaluate(engine, broken, data, neighbourOverlap(5), { original })).estimate.value).toBeLessThan(0.3);
     await expect(evaluate(engine, original, few, neighbourOverlap(5), { original })).rejects.toThrow("at least 20");
@@ -129,7 +129,7 @@ describe("batchInvariance", () => {
   });
 
   test("draws samples from all of the data by the seed", async () => {
-    // Behind the first hundred lies one sample that changes what is said of its batch.
+    // Only the outlier at index 150, which a scan of the first hundred samples would miss, changes the outputs of its batch.
     const values = Float32Array.from({ length: 200 * 2 }, (_, at) => (at === 300 ? 50 : 1 + (at % 7)));
     const data = memory("far behind", { x: float32([200, 2], values) });
     const model = parseModel(`opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {

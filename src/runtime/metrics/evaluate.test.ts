@@ -15,12 +15,12 @@ import type { Metric } from "./types.ts";
 
 const engine = createEngine();
 
-/** Scores are the features themselves: the answer is the greatest feature. */
+/** Returns a model that outputs its features as scores, so that it predicts the largest feature. */
 function identity(input: string, output = input): Model {
   return parseModel(`opset 21 graph (x: float32[${input}]) -> (y: float32[${output}]) { y = Identity(x) }`);
 }
 
-/** Sample i has its greatest feature at i % 3; its label is that, but wrong for every fourth sample. */
+/** Returns samples whose largest feature is at i % 3. Every fourth label is wrong. */
 function points(count: number): ReturnType<typeof memory> {
   const x = new Float32Array(3 * count);
   const label = new BigInt64Array(count);
@@ -77,7 +77,7 @@ graph (x: float32[4, 3]) -> (scale: float32[]) { scale = ReduceMax (x) {keepdims
       },
     );
     expect(right?.estimate.value).toBe(0.8);
-    // Right: log(e + 2) − 1; wrong: log(e + 2).
+    // The loss is log(e + 2) − 1 for a correct label and log(e + 2) for a wrong one.
     expect(loss?.estimate.value).toBeCloseTo(Math.log(Math.E + 2) - 0.8, 6);
     expect(done).toEqual([
       [4, 10],
@@ -183,9 +183,9 @@ describe("metrics", () => {
   });
 
   it("read class scores along the last axis, and along axis 1 of images", () => {
-    // Two positions, three classes.
+    // The scores have two positions and three classes.
     expect(Array.from(accuracy().rows(scores([1, 2, 3], [9, 0, 0, 0, 0, 9]), truth([1, 2], 0, 1)))).toEqual([0.5]);
-    // N×C×H×W, two classes, 1×3 pixels: planes (1 0 0) and (0 1 1) answer 0 1 1.
+    // N×C×H×W with two classes and 1×3 pixels: the planes (1 0 0) and (0 1 1) predict 0 1 1.
     expect(
       Array.from(accuracy().rows(scores([1, 2, 1, 3], [1, 0, 0, 0, 1, 1]), truth([1, 1, 3], 0, 1, 0)))[0],
     ).toBeCloseTo(2 / 3);
@@ -248,7 +248,7 @@ describe("metrics", () => {
       close(crossEntropy().rows(scores([2, 3], values), truth([2], 0, 2)), expected);
       close(perplexity().rows(scores([2, 3], values), truth([2], 0, 2)), [expected[0] ?? 0, 1, expected[1] ?? 0, 1]);
     }
-    // Class planes of 1×2 pixels, and a class that was rounded to nothing.
+    // The scores are two class planes of 1×2 pixels. The probability of one class was rounded to 0.
     const planes = scores([1, 2, 1, 2], [0.2345, 1, 0.7655, 0]);
     close(crossEntropy().rows(planes, truth([1, 1, 2], 0, 0)), [-Math.log(0.2345) / 2]);
     close(crossEntropy().rows(planes, truth([1, 1, 2], 0, 1)), [(-Math.log(1e-7) - Math.log(0.2345)) / 2]);
@@ -313,19 +313,19 @@ describe("metrics", () => {
       return determination().reduce(determination().rows(scores(dims, ours), scores(dims, theirs)));
     };
     expect(measure([1, 2, 3, 4], [1, 2, 3, 4])).toBe(1);
-    // Mean 2.5, Σ (x − 2.5)² = 5, Σ (x − y)² = 1.
+    // With the mean 2.5, Σ (x − 2.5)² = 5 and Σ (x − y)² = 1.
     expect(measure([1, 2, 3, 5], [1, 2, 3, 4])).toBeCloseTo(0.8);
     expect(measure([2.5, 2.5, 2.5, 2.5], [1, 2, 3, 4], 4)).toBeCloseTo(0);
     expect(measure([4, 3, 2, 1], [1, 2, 3, 4])).toBeCloseTo(-3);
     expect([measure([7, 7], [7, 7]), measure([7, 8], [7, 7])]).toEqual([1, 0]);
-    // Two numbers a sample: the second one's offset of 300 is no variance; constants that know it account for nothing.
+    // With two outputs per sample, variance is relative to the mean of each, so a constant offset of 300 explains nothing.
     const two = determination({ width: 2 });
     const ofTwo = (ours: readonly number[], theirs: readonly number[]): number =>
       two.reduce(two.rows(scores([2, 2], ours), scores([2, 2], theirs)));
     expect(ofTwo([2, 303, 2, 303], [1, 302, 3, 304])).toBeCloseTo(0);
     expect(ofTwo([1, 303, 3, 303], [1, 302, 3, 304])).toBeCloseTo(0.5);
     expect([ofTwo([1, 7, 3, 7], [1, 7, 3, 7]), ofTwo([7, 8, 7, 8], [7, 7, 7, 7])]).toEqual([1, 0]);
-    // A single sample has no means by number, and long ones have them by part.
+    // A single sample has one mean for all outputs. Wide outputs have means per block.
     const [few, many] = [determination({ width: 4 }), determination({ width: 64 })];
     expect(few.reduce(few.rows(scores([1, 4], [1, 2, 3, 5]), scores([1, 4], [1, 2, 3, 4])))).toBeCloseTo(0.8);
     const stairs = Array.from({ length: 128 }, (_, at) => Math.floor((at % 64) / 2) * 10);
@@ -344,7 +344,7 @@ describe("metrics", () => {
           return metric.reduce(metric.rows(scores(dims, ours), scores(dims, theirs)));
         });
       const figuresWithWidth = figures([1, 2, 3, 5], [1, 2, 3, 4]);
-      // Rounding changes a fill as well.
+      // Quantization also changes values that masks fill in.
       expect(figures([1, 2, fill, fill * 0.99, 3, 5], [1, 2, fill, fill, 3, 4])).toEqual(figuresWithWidth);
       expect(figures([1, 2, fill - 3, 3, 5, fill + 2], [1, 2, fill - 2, 3, 4, fill + 1])).toEqual(figuresWithWidth);
     },

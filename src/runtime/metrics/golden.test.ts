@@ -110,7 +110,7 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
     for (const row of cases.paired_difference_of_means) {
       const result = pairedMeans(goldenNumbers(row.first), goldenNumbers(row.second));
       near(result.value, row.mean_difference);
-      // The quantile of Student's distribution is an expansion.
+      // The quantile of Student's t-distribution is approximated by a series.
       near(result.low, row.t_low, 1e-3 * row.standard_error);
       near(result.high, row.t_high, 1e-3 * row.standard_error);
     }

@@ -1,4 +1,4 @@
-/** Latency of models of which one has far more work. */
+/** Tests latency of two models, one of which has far more work. */
 import { describe, expect, it } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";

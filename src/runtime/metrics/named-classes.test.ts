@@ -1,4 +1,4 @@
-/** Models that answer with the class itself, and no scores. */
+/** Tests metrics of models that output class indices or names instead of scores. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";
@@ -10,7 +10,7 @@ import { accuracy, crossEntropy, macroF1, topK } from "./metrics.ts";
 import { answers, sameAnswers } from "./predictions.ts";
 
 const engine = createEngine();
-/** Names the greatest of three numbers, each multiplied by something. */
+/** Returns a model that outputs the index of the largest of three scaled inputs. */
 const classifier = (keepdims: number, factors = "[1, 1, 1]") =>
   parseModel(`opset 21
 graph (x: float32[n, 3]) -> (y: int64[n${keepdims === 1 ? ", 1" : ""}]) {
@@ -27,7 +27,7 @@ describe.each([0, 1])("keepdims %i", (keepdims) => {
     const right = await evaluate(engine, classifier(keepdims), data, accuracy());
     expect([...right.rows]).toEqual([1, 1, 1, 0]);
     const f1 = await evaluate(engine, classifier(keepdims), data, macroF1());
-    // Class 0: 2/3, class 1: 2/3, class 2: 1.
+    // F1 is 2/3 for class 0, 2/3 for class 1 and 1 for class 2.
     expect(f1.estimate.value).toBeCloseTo(7 / 9, 12);
   });
 

@@ -10,7 +10,7 @@ const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngrap
 const options = { sizes: "one", seed: 1 } as const;
 
 describe("the cost of a comparison", () => {
-  /** Answers with zeros, remembers what it was fed and which model was loaded when. */
+  /** Returns an engine that outputs zeros and records fed shapes and loaded models. */
   const pretending = (refuses: (dims: readonly number[]) => boolean = () => false) => {
     const runs: (readonly number[])[] = [];
     const loaded: (Model | "released")[] = [];
@@ -32,7 +32,7 @@ describe("the cost of a comparison", () => {
     };
     return { engine, runs, loaded };
   };
-  /** 64·64·27 multiply-accumulates for each of side³ places. */
+  /** Returns a model with about 64·64·27 multiply-accumulates for each of side³ positions. */
   const volume = (side: number, batch = "n") =>
     model(`(x: float32[${batch}, 1, ${side}, ${side}, ${side}]) -> (y: float32[...]) {
   v: float32[64, 1, 3, 3, 3] = random(seed 1)
@@ -87,7 +87,7 @@ describe("the cost of a comparison", () => {
 
 describe("the number of samples", () => {
   it("is at least four: rejected inputs are drawn again", async () => {
-    // Each third run or so fails.
+    // About every third run fails.
     let runs = 0;
     const real = createEngine();
     const picky = (share: number): Engine => ({

@@ -17,7 +17,7 @@ const draw = random(5, "network");
 const matrix = (rows: number, columns: number): string =>
   `[${Array.from({ length: rows }, () => `[${Array.from({ length: columns }, () => (draw.normal() / Math.sqrt(rows)).toFixed(4)).join(", ")}]`).join(", ")}]`;
 const names = ["a", "b", "c", "d", "e"];
-/** Five products in a row, with a residual sum around the third, whose sizes allow blocks of 32. */
+/** A chain of five matrix products with a residual sum around the third. Sizes allow quantization blocks of 32. */
 const network = `opset 21
 graph (x: float32[n, 32]) -> (y: float32[n, 32]) {
 ${names.map((name) => `  ${name}.weight: float32[32, 32] = ${matrix(32, 32)}`).join("\n")}
@@ -38,7 +38,7 @@ const data = memory("rows", {
   ),
 });
 
-/** The network with noise on the weight of one layer: a share of its size. */
+/** Returns the network with noise on the weight of one layer. @param share standard deviation of the noise, relative to the weight's. */
 function spoiled(layer: string, share: number): Model {
   const model = parseModel(network);
   const weight = model.graph.value(`${layer}.weight`);
@@ -87,7 +87,7 @@ test.each(schemes)("finds a broken layer among quantized ones: $scheme $bits", a
 });
 
 test.each(schemes)(
-  "with all layers exchanged it is the candidate; shares of independent errors add up: $scheme $bits",
+  "adds shares of independent errors to 1, and equals the candidate with all layers exchanged: $scheme $bits",
   async (options) => {
     const candidate = parseModel(network);
     await quantize(candidate, options);
@@ -166,7 +166,7 @@ test("finds no error between a model and itself", async () => {
 });
 
 test("ignores non-finite values that occur only without the other changes", async () => {
-  // Σ of both is 0 where b alone is the candidate's, and 4 x next to the candidate's c.
+  // The divisor is 0 if only b is exchanged, and 4 x if c is exchanged, too.
   const sum = (b: number, c: number) =>
     parseModel(`opset 17
 graph (x: float32[n, 1]) -> (y: float32[n, 1]) {
@@ -248,7 +248,7 @@ test("names an operation without a weight that is quantized", async () => {
 });
 
 test.each(schemes)(
-  "with all layers exchanged it is the candidate, with none the original: $scheme $bits",
+  "equals the candidate with all layers exchanged and the original with none: $scheme $bits",
   async (options) => {
     const [original, candidate] = [parseModel(network), parseModel(network)];
     await quantize(candidate, options);

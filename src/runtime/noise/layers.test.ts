@@ -38,7 +38,7 @@ test("finds no difference between a model and itself", async () => {
 });
 
 test("measures noise in decibels, which later layers carry on", async () => {
-  // Half as much of everything at a: noise is a quarter of the signal's power.
+  // The outputs of a are halved, so the power of the noise is a quarter of the signal's.
   const changed = parseModel(
     network
       .replace("r = Relu(h)", "c: float32[] = 1\n  r = Relu(h)")
@@ -88,7 +88,7 @@ graph (x: float32[n, 4]) -> (y: float32[n, 3]) {
 });
 
 test.each(["Relu(h)", "Clip(h, low, high)"])(
-  "of a layer whose %s went into its codes the codes' floats are compared",
+  "compares dequantized outputs of a layer whose %s is part of the quantization",
   async (last) => {
     const limits = last.startsWith("Clip") ? "low: float32[] = 0\n  high: float32[] = 1\n  " : "";
     const before = parseModel(network.replace("r = Relu(h)", `${limits}r = ${last}`));
@@ -99,7 +99,7 @@ test.each(["Relu(h)", "Clip(h, low, high)"])(
     const { layers, misses } = await compareLayers(engine, before, after, data);
     expect(misses).toEqual([]);
     expect(layers.map(({ layer }) => layer)).toEqual(["a", "b"]);
-    // 8 bits are some 40 dB; the value before its negative half was cut off is some 0.
+    // 8 bits yield about 40 dB. A comparison with the value before the activation would yield about 0 dB.
     for (const { signalToNoise } of layers) expect(signalToNoise).toBeGreaterThan(25);
   },
 );
@@ -120,7 +120,7 @@ test("skips a layer if only its quantized values are read", async () => {
   expect(misses).toMatchObject([{ at: "a", reason: "the next node computes on the layer's quantized values" }]);
 });
 
-test("does not pair values of the same name at other layers", async () => {
+test("does not pair values of equal names if they belong to different layers", async () => {
   const renamed = parseModel(network.replaceAll(/\bh\b/g, "q").replaceAll(/\by\b/g, "h").replaceAll(/\bq\b/g, "y"));
   const { layers, misses } = await compareLayers(engine, parseModel(network), renamed, data);
   expect(layers).toEqual([]);

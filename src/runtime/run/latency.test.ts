@@ -11,7 +11,7 @@ const models = ["a", "b"].map((name) =>
   parseModel(`opset 21 graph (x: float32[1]) -> (${name}: float32[1]) { ${name} = Identity(x) }`),
 );
 
-/** Runs that take what is said, by clocks of their own: of the model at a place in the list, its n-th run. Processors work half of that time unless said. */
+/** Returns an engine with simulated clocks. @param milliseconds duration of a run by model index and run number. @param work processor time. */
 function engineTaking(
   milliseconds: (model: number, run: number) => number,
   work: typeof milliseconds = (model, run) => milliseconds(model, run) / 2,

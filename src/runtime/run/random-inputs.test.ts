@@ -201,7 +201,7 @@ describe("floats", () => {
 });
 
 describe("images", () => {
-  /** How much of the variance of single pixels means over blocks of 4 × 4 have: 1/16 of white noise. */
+  /** Returns the variance of means over 4 × 4 blocks, relative to the variance of pixels. It is 1/16 for white noise. */
   const smoothness = (dense: Dense | undefined, side: number): number => {
     const numbers = dense === undefined ? [] : toNumbers(dense).slice(0, side * side);
     const means = Array.from({ length: (side / 4) ** 2 }, (_, block) => {
@@ -270,7 +270,7 @@ describe("images", () => {
       const numbers = dense === undefined ? [] : toNumbers(dense).slice(0, 768);
       const { deviation } = spread(dense);
       const steps = numbers.slice(step).map((number, at) => ((number - (numbers[at] ?? 0)) / deviation) ** 2);
-      // 2 of white noise.
+      // The mean square of steps would be 2 for white noise.
       expect(steps.reduce((sum, square) => sum + square, 0) / steps.length).toBeLessThan(0.8);
     }
   });

@@ -1,4 +1,4 @@
-/** Models whose output shapes depend on the values of the inputs, as those of detectors do. */
+/** Tests models such as detectors, whose output shapes depend on input values. */
 import { expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import { parseModel } from "../../core/graph/text.ts";

@@ -14,7 +14,7 @@ const gzipOf = (bytes: Uint8Array, strategy = constants.Z_DEFAULT_STRATEGY): num
 const smallestGzip = (bytes: Uint8Array): number =>
   Math.min(...[0, 1, 2, 3].map((strategy) => gzipOf(bytes, strategy)));
 
-/** Random values of low entropy, as quantized weights are. */
+/** Returns random values of low entropy, similar to quantized weights. */
 function lowEntropy(count: number): Uint8Array {
   const numbers = random(1);
   return Uint8Array.from({ length: count }, () => Math.round(numbers.uniform(-1, 1) + numbers.uniform(-1, 1)) & 255);

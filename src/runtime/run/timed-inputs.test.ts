@@ -23,7 +23,7 @@ describe("timedShapes", () => {
     expect(await shapesOf([stateful])).toEqual([{ x: [1, 128], state: [2, 1, 8] }]);
   });
 
-  /** Positions of at most 64 tokens. */
+  /** A model with embeddings for at most 64 positions. */
   const positions = `(x: float32[batch, s, 8]) -> (y: float32[...]) {
   table: float32[1, 64, 8] = random(seed 1)
   shape = Shape(x) {start=1, end=2}

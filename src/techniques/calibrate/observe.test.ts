@@ -58,7 +58,7 @@ test("reads the requested number of samples, in order or shuffled by a seed", as
 test.each([1, 2, 5])("computes the same mean, variance and share of zeros for batches of %i", async (batch) => {
   const model = parseModel(text("batch"));
   const moments = await observe(engine, model, memory("rows", { x: rows }), ["x", "y"], channelMoments, { batch });
-  // x is 1, 1, −3, 2, 0.5, −4, 2, 0, −1, −1: the mean is −0.25, of squares 3.725.
+  // x is 1, 1, −3, 2, 0.5, −4, 2, 0, −1, −1: its mean is −0.25, the mean of its squares 3.725.
   expect(moments.get("x")?.mean[0]).toBeCloseTo(-0.25, 12);
   expect(moments.get("x")?.variance[0]).toBeCloseTo(3.725 - 0.0625, 12);
   expect(moments.get("x")).toMatchObject({ count: 10, zeros: Float64Array.of(0.1) });
@@ -117,7 +117,7 @@ graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 
 
   test("passes states from sample to sample while other values are observed", async () => {
     const data = memory("rows", { x: float32([3, 2], [1, 0, 2, 0, -1, 4]) });
-    // The sums: 1 0, 3 0, 2 4.
+    // The values of s for the three samples are (1, 0), (3, 0) and (2, 4).
     const ranges = await observe(engine, stateful, data, ["s", "h", "y"], valueRange);
     expect(Object.fromEntries(ranges)).toEqual({
       s: { min: 0, max: 4 },

@@ -1,4 +1,4 @@
-/** The error of outputs where a truncation weighs the inputs of layers. */
+/** Tests the output error of truncations that are weighted by layer inputs. */
 import { describe, expect, test } from "vitest";
 import { createEngine } from "../../core/engine/index.ts";
 import type { Model } from "../../core/graph/model.ts";
@@ -13,17 +13,17 @@ import { factorize } from "./factorize.ts";
 
 const count = 64;
 
-/** Channels of very different magnitudes that are sums of few sources, as in networks. */
-function correlated(channels: number, places: number): Float32Array {
+/** Returns channels of very different magnitudes that are sums of three sources, because activations are correlated like this. */
+function correlated(channels: number, positions: number): Float32Array {
   const draws = random(7);
   const mixed = Array.from({ length: channels * 3 }, () => draws.normal());
-  const result = new Float32Array(count * channels * places);
+  const result = new Float32Array(count * channels * positions);
   for (let sample = 0; sample < count; sample++) {
-    for (let place = 0; place < places; place++) {
+    for (let position = 0; position < positions; position++) {
       const sources = [draws.normal(), draws.normal(), draws.normal()];
       for (let channel = 0; channel < channels; channel++) {
         const value = sources.reduce((sum, source, at) => sum + source * (mixed[channel * 3 + at] ?? 0), 0);
-        result[(sample * channels + channel) * places + place] = (1 + channel) * (value + 0.2 * draws.normal());
+        result[(sample * channels + channel) * positions + position] = (1 + channel) * (value + 0.2 * draws.normal());
       }
     }
   }
@@ -68,8 +68,8 @@ describe.each([
     16,
     () => network({ conv: conv2d(8, 8, 3, { groups: 2, bias: false }) }, { input: ["batch", 8, 4, 4], seed: 1 }),
   ],
-] as const)("factorize with whitening on %s", (_, dims, channels, places, make) => {
-  const pixels = correlated(channels, places);
+] as const)("factorize with whitening on %s", (_, dims, channels, positions, make) => {
+  const pixels = correlated(channels, positions);
   const data = memory("correlated", { input: float32([...dims], pixels) });
   const errorOf = async (activations?: "whitening") => {
     const model = make();

@@ -19,10 +19,10 @@ import { decompositions, type Method, methods } from "./decompositions.ts";
 const engine = createEngine();
 const tools = { multiply: multiplyHere, seed: 1 };
 
-/** The parts multiplied together, as one weight: outputs × (inputs · taps) for each group. */
+/** Multiplies the factors to one weight: outputs × (inputs · taps) for each group. */
 function composed(parts: readonly Part[], kernel: readonly number[]): readonly Matrix[] {
   const taps = elementCount(kernel);
-  /** The place in the whole window of a place in that of a part; the others are 0 there. */
+  /** Returns the positions of the full kernel that a factor's kernel covers: those at index 0 on the axes that it lacks. */
   const places = (window: readonly number[]): readonly number[] =>
     Array.from({ length: taps }, (_, tap) => tap).filter((tap) => {
       let rest = tap;

@@ -104,7 +104,7 @@ it("rejects a rank that does not make the layer smaller and names the largest th
 it("rejects a layer budget below rank 1, which would set the layer to zero", async () => {
   const model = mlp();
   const before = structureHash(model);
-  // fc1: 0.005 · 784 · 128 / 912 = 0.55; fc2: less.
+  // The largest rank within the budget is 0.005 · 784 · 128 / 912 = 0.55 for fc1, and less for fc2.
   const { changes, misses } = await factorize(model, { overrides: { "*": { budget: 0.005 } } });
   expect(changes).toEqual([]);
   expect(misses.map(({ at, reason }) => `${at}: ${reason}`)).toEqual([
@@ -112,7 +112,7 @@ it("rejects a layer budget below rank 1, which would set the layer to zero", asy
     "fc2: no rank fits its budget",
   ]);
   expect(structureHash(model)).toBe(before);
-  // fc1: 1.1; fc2: 0.09.
+  // The largest rank is 1.1 for fc1 and 0.09 for fc2.
   const some = await factorize(model, { overrides: { "*": { budget: 0.01 } } });
   expect(some.changes.map(({ at, what }) => [at, what.includes("rank 1,")])).toEqual([["fc1", true]]);
   expect(some.misses.map(({ at }) => at)).toEqual(["fc2"]);

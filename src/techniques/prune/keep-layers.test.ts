@@ -24,7 +24,7 @@ async function run(model: Model, feeds: Batch): Promise<Batch> {
   }
 }
 
-/** A stem, residual layers 0 to n - 1, a head. */
+/** Returns a network of a stem, `count` residual layers and a head. */
 function tower(count: number): Model {
   const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
   const layers = Object.fromEntries(Array.from({ length: count }, (_, at) => [`${at}`, layer()]));
@@ -38,7 +38,7 @@ const remainingLayers = (model: Model): readonly number[] => [
   ),
 ];
 
-/** Each layer h + cached · w, where the cache grows by h: a decoder of one number a token. */
+/** A decoder with one value per token. Each layer adds h to its cache and outputs h + w · sum of the cache. */
 const decoder = `opset 21
 graph (x: float32[batch, seq], past.0: float32[batch, past], past.1: float32[batch, past], past.2: float32[batch, past], past.3: float32[batch, past])
   -> (y: float32[batch, seq], present.0: float32[batch, all], present.1: float32[batch, all], present.2: float32[batch, all], present.3: float32[batch, all]) {

@@ -57,7 +57,7 @@ describe("cutSmallest and cutMask", () => {
 });
 
 describe("channels", () => {
-  // 2 × 3 × 2, entries 0 … 11
+  // The tensor is 2 × 3 × 2, with the elements 0 to 11.
   const dims = [2, 3, 2];
   const values = Array.from({ length: 12 }, (_, index) => index);
 

@@ -173,7 +173,8 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
   test("scales scores by layer with scope global, so that small weights do not empty a layer", async () => {
     const net = parseModel(chain);
     await prune(net, { amount: 3 / 7, structured: true, scope: "global" });
-    // Mean squares: fc1 10, 1, 4, 32 (mean 11.75); fc2 0.3, 0.0174, 1.74 (mean 0.6858): the least are fc2's second, fc1's second and third.
+    // Mean squares are 10, 1, 4, 32 (mean 11.75) in fc1 and 0.3, 0.0174, 1.74 (mean 0.6858) in fc2.
+    // Relative to the means, the lowest are the second channel of fc2, then the second and third of fc1.
     expect(outputs(net)).toEqual({ fc1: 2, fc2: 2, fc3: 2 });
     expect(await numbers(net, "fc1.bias")).toEqual([10, 40]);
   });
@@ -200,7 +201,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
 
   test("counts masked weights as zeros, and removes channels of masks with their weights", async () => {
     const net = parseModel(chain);
-    // The largest channel is masked away, so it goes first.
+    // All weights of the largest channel are masked, so it is removed first.
     await l1Unstructured(net, {
       layers: "fc1",
       amount: 2,
@@ -227,7 +228,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     const net = parseModel(chain);
     const fc3 = { layers: "fc3", importanceScores: { fc1: zeros("float32", [4, 2]) } };
     await customFromMask(net, { layers: "fc3", mask: float32([2, 3], [1, 1, 1, 1, 1, 0]) });
-    // Columns (1, 4), (2, 5) and (3, masked).
+    // The columns are (1, 4), (2, 5) and (3, masked).
     await lnStructured(net, { ...fc3, amount: 1, n: 2, dim: 1 });
     expect(await numbers(net, "fc3.weight_mask")).toEqual([1, 1, 0, 1, 1, 0]);
   });
@@ -254,7 +255,7 @@ graph (x: float32[batch, 2]) -> (y: float32[batch, 2]) {
     expect(printModel(net)).toBe(before);
     const cut = await prune(net, { amount: 0.5, structured: true, layers: "a" });
     expect(cut.changes.map(({ at }) => at)).toEqual(["a", "b"]);
-    // Scores: a 26, 40, 58, 80 (mean 51); b 80, 58, 40, 26: the middle ones are the least.
+    // Scores are 26, 40, 58, 80 (mean 51) in a and 80, 58, 40, 26 in b, so the sums of the middle channels are the lowest.
     expect(await numbers(net, "head.weight")).toEqual([1, 2, 7, 8]);
   });
 

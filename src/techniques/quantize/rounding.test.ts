@@ -17,7 +17,7 @@ const engine = createEngine();
 
 interface Case {
   readonly dims: readonly number[];
-  /** The axis that has a scale for each entry. */
+  /** The axis with one scale per index; without it, there is one scale. */
   readonly axis?: number;
   readonly low: number;
   readonly high: number;
@@ -33,7 +33,7 @@ const cases: Readonly<Record<string, Case>> = {
   "an activation that is never positive": { dims: [4, 30], low: -255, high: 0 },
 };
 
-/** Numbers v, what arrives at the rounded ones, and scales at which a good part of v lies outside. */
+/** Draws values v, gradients at their rounded values (`up`), and scales so small that many of v are clipped. */
 function drawn({ dims, axis, low, high }: Case) {
   const numbers = random(5, dims.join(), low);
   const count = elementCount(dims);
@@ -90,7 +90,7 @@ function expectClose(found: readonly number[], expected: readonly number[], tole
   });
 }
 
-// Esser et al. 2020, "Learned step size quantization", equations 2, 3 and 5, and section 2.2 for the factor of the gradient of s.
+// Source: Esser et al. 2020, "Learned step size quantization", equations 2, 3 and 5, and section 2.2 for the gradient scale.
 describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   const { low, high } = cases[name] as Case;
   const { v, up, scale, scaleOf, sharing } = drawn(cases[name] as Case);
@@ -126,13 +126,13 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   });
 });
 
-test("a trained scale follows the magnitude of its range, is at least 1/1024 of its start, and always has a gradient", async () => {
+test("a trained scale follows the magnitude of its range, is at lowerBounds 1/1024 of its start, and always has a gradient", async () => {
   const name = "a matrix of 4 bits, a scale per row";
   const { v, up, scale, sharing } = drawn(cases[name] as Case);
   const model = await build(name, sharing, scale);
   const stored = model.graph.value("v_range");
   if (stored?.tensor === undefined) throw new Error("there is no range");
-  const least = scale.map((one) => one / 1024);
+  const lowerBounds = scale.map((one) => one / 1024);
   const fallen = scale.map((one, row) => [-one, -one / 4096, one / 4096, 1e-30, one, -2 * one][row] ?? one);
   stored.tensor = inMemory(
     float32(
@@ -140,7 +140,7 @@ test("a trained scale follows the magnitude of its range, is at least 1/1024 of 
       fallen.map((one) => 8 * one),
     ),
   );
-  const expected = fallen.map((one, row) => Math.max(Math.fround(Math.abs(one)), least[row] ?? 0));
+  const expected = fallen.map((one, row) => Math.max(Math.fround(Math.abs(one)), lowerBounds[row] ?? 0));
   const { weights } = await roundingsIn(model);
   expect([...weights.values()].flat().map((rounding) => rounding.scale)).toEqual([expected]);
   const computed = await gradientsOf(model, v, up);
@@ -156,18 +156,18 @@ test("a scale recovers from its lower bound equally fast, no matter how long it 
   const [range] = [await model.graph.value("v_range")?.tensor?.read()];
   const dims = model.graph.value("v")?.tensor?.dims ?? [];
   if (range?.type !== "float32") throw new Error("there is no range");
-  const began = [...range.data];
-  /** Steps of the same length whatever the gradient, as Adam and Lion make them; `direction` 1 wants small numbers, and -1 large ones. */
+  const initialRange = [...range.data];
+  /** Takes steps whose length does not depend on the gradient's size, as Adam and Lion do. Direction 1 lowers outputs, -1 raises them. */
   const steps = async (count: number, direction: number): Promise<void> => {
     const up = v.map((value) => direction * Math.sign(value));
     for (let at = 0; at < count; at++) {
       const outputs = await session.run({ up: float32(dims, up), v: float32(dims, v), v_range: range });
       const slopes = toNumbers(outputs[gradients.get("v_range") ?? ""] ?? float32([], []));
-      for (const [row, start] of began.entries())
+      for (const [row, start] of initialRange.entries())
         range.data[row] = (range.data[row] ?? 0) - (Math.sign(slopes[row] ?? 0) * start) / 20;
     }
   };
-  const shares = (): readonly number[] => began.map((one, row) => Math.abs(range.data[row] ?? 0) / one);
+  const shares = (): readonly number[] => initialRange.map((one, row) => Math.abs(range.data[row] ?? 0) / one);
   await steps(100, 1);
   expect(Math.max(...shares())).toBeLessThan(0.06);
   await steps(22, -1);

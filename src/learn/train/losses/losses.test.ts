@@ -23,7 +23,7 @@ interface Case {
 
 const cases = (golden("gradients") as { cases: readonly Case[] } | undefined)?.cases;
 
-/** Loss and gradient of a model whose output is a stored tensor, or what `last` makes of it. */
+/** Returns loss and gradient of a model that outputs a stored tensor, or the result of `last` on it. */
 async function lossOf(
   loss: Loss,
   rows: number,
@@ -97,7 +97,7 @@ describe("losses", () => {
     const targets = { label: float32([2, 3], Float32Array.of(3, 0, 4, 0, 5, 0)) };
     const swapped = { label: float32([2, 3], Float32Array.of(0, 5, 0, 3, 0, 4)) };
     const loss = infoNce({ temperature: 0.5 });
-    // Cosines are 1 and 0: -log(e² / (e² + 1)), and the same with 0 for swapped pairs.
+    // The cosines are 1 and 0, so the loss is -log(e² / (e² + 1)) for matching pairs and -log(1 / (e² + 1)) for swapped pairs.
     expect((await lossOf(loss, 2, 3, vectors, targets)).value).toBeCloseTo(Math.log1p(Math.exp(-2)), 5);
     expect((await lossOf(loss, 2, 3, vectors, swapped)).value).toBeCloseTo(Math.log1p(Math.exp(2)), 5);
   });
@@ -189,7 +189,7 @@ describe("a model that ends in a softmax", () => {
   );
 
   test("has a gradient if it is wrong with probability near 1", async () => {
-    // p of the right class is e^-40: the gradient is that of the scores, -1 and 1 by row.
+    // The probability of the correct class is e^-40. The gradient by the scores is 1 and -1.
     const [, last] = endings[0];
     const { value, gradient } = await lossOf(crossEntropy(), 1, 2, [40, 0], { label: int64([1], [1]) }, last);
     expect(value).toBeCloseTo(40, 3);
