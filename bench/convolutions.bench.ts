@@ -18,7 +18,7 @@ import { removeUnused } from "../src/core/graph/remove-unused.ts";
 import { parseModel } from "../src/core/graph/text.ts";
 import { blocksOf } from "../src/core/ops/shared/channel-blocks.ts";
 import { readConv } from "../src/core/ops/shared/convolution.ts";
-import { fastest, forms, formsFor, weightGradient } from "../src/core/ops/shared/weight-gradient.ts";
+import { forms, formsFor, selectFastest, weightGradient } from "../src/core/ops/shared/weight-gradient.ts";
 import type { Batch, Dense } from "../src/core/tensor/types.ts";
 import { channelBlock } from "../src/learn/train/channel-blocks.ts";
 import { noise } from "../test/noise.ts";
@@ -154,7 +154,7 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
       if (s instanceof Miss || !formsFor(s, data, up, block).includes(form)) return undefined;
       const blocks = block === undefined ? undefined : blocksOf(emit, block);
       const value = weightGradient(s, emit, [data, kernel, up], { blocks, form });
-      return { value, chosen: form === fastest(s, data, up, block) };
+      return { value, chosen: form === selectFastest(s, data, up, block) };
     });
   await race(candidates);
   console.log(title);

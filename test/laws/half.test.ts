@@ -10,7 +10,7 @@ import type { Dense } from "../../src/core/tensor/types.ts";
 import { raiseOpset } from "../../src/rewrite/edit/raise-opset.ts";
 import { largestDifference } from "../../src/runtime/run/difference.ts";
 import { castOpset } from "../../src/techniques/quantize/float16.ts";
-import { halvesAt, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
+import { findHalves, writeInHalf } from "../../src/techniques/quantize/half-arithmetic.ts";
 import { examplesFor, feedsOf, fixedModel, lastNode, run } from "./harness.ts";
 
 /** Answers that are sizes, places or decisions may turn where numbers are equal up to rounding. */
@@ -23,7 +23,7 @@ describe("in float16 an operator answers as in float32", () => {
     if (isRandom(node) || !node.inputs.some((input) => input?.type?.type === "float32")) return;
     raiseOpset(model, castOpset);
     const last = lastNode(model);
-    const halves = halvesAt(last, infer(model));
+    const halves = findHalves(last, infer(model));
     if (halves instanceof Miss) return expect(halves.reason).toMatch(/^[a-zA-Z].{8,}[^.]$/);
     const feeds = feedsOf(model, example);
     const names = model.graph.outputs.map(({ name }) => name);

@@ -14,7 +14,7 @@ import type { Model } from "../../src/core/graph/model.ts";
 import { multiplyHere } from "../../src/core/math/matrix.ts";
 import type { Dense } from "../../src/core/tensor/types.ts";
 import { readStoredValue } from "../../src/rewrite/edit/stored.ts";
-import { codesBy, gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
+import { createCodes, gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
 import { cnn, difference, mlp, numbersFor, run, stored } from "./networks.ts";
 
 interface Golden {
@@ -34,7 +34,7 @@ const alike = float32(
 );
 
 /** Scales as NumPy has them, and GPTQ alone. */
-const byRange: Solver<Gram> = { ...gptq, scales: nearest.scales, codes: codesBy(0) };
+const byRange: Solver<Gram> = { ...gptq, scales: nearest.scales, codes: createCodes(0) };
 
 const { blind: _, ...seeing } = gptq;
 

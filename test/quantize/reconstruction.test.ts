@@ -9,7 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { Model } from "../../src/core/graph/model.ts";
 import { adaptiveCodes } from "../../src/core/math/adaround.ts";
 import { multiplyHere } from "../../src/core/math/matrix.ts";
-import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
+import { readFeatures } from "../../src/techniques/calibrate/statistic.ts";
 import { adaround } from "../../src/techniques/quantize/rounders/adaround.ts";
 import { gptaq } from "../../src/techniques/quantize/rounders/gptaq.ts";
 import { gptq } from "../../src/techniques/quantize/rounders/gptq.ts";
@@ -186,11 +186,11 @@ test.each(["adaround", "gptaq", "sequential-mse"] as const)("%s: what is exactly
 test("sums of many places of a picture are taken of some of them, evenly spread", async () => {
   const dense = numbersFor([1, 2, 100, 100]);
   const running = gramMatrices.begin();
-  await running.add(featuresIn(dense, { axis: 1 }));
+  await running.add(readFeatures(dense, { axis: 1 }));
   const { rows, groups, cross } = running.end();
   expect(rows).toBe(1024 + 2 * 2);
   expect(cross).toBeUndefined();
-  const all = featuresIn(dense, { axis: 1 }).matrix();
+  const all = readFeatures(dense, { axis: 1 }).matrix();
   const whole = await multiplyHere(transpose(all), all);
   for (const at of [0, 3])
     expect(Math.abs((groups[0]?.data[at] ?? 0) / rows - (whole.data[at] ?? 0) / 10_000)).toBeLessThan(0.1);

@@ -6,7 +6,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { multiplyAlong, orthogonalFactors } from "../../src/core/math/orthogonal.ts";
 import { random } from "../../src/core/tensor/random.ts";
 import { memory } from "../../src/data/index.ts";
-import { rewritten } from "../../src/rewrite/edit/migrate.ts";
+import { rewriteOnRead } from "../../src/rewrite/edit/migrate.ts";
 import { rotate, rotationStreams, type Stream } from "../../src/rewrite/edit/rotate.ts";
 import { type QuantizeOptions, quantize } from "../../src/techniques/quantize/index.ts";
 import { difference, run } from "./networks.ts";
@@ -128,7 +128,7 @@ describe("static quantization", () => {
     const model = parseModel(text);
     const table = model.graph.value("table");
     if (table?.tensor === undefined) throw new Error("There is no table.");
-    table.tensor = await rewritten(table.tensor, (numbers) => {
+    table.tensor = await rewriteOnRead(table.tensor, (numbers) => {
       for (let at = 5; at < numbers.length; at += 32) numbers[at] = (numbers[at] ?? 0) * far;
     });
     const before = await answers(model);

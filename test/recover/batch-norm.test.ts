@@ -4,7 +4,7 @@ import { parseModel } from "../../src/core/graph/text.ts";
 import { float32 } from "../../src/core/tensor/dense.ts";
 import { channelMoments } from "../../src/techniques/calibrate/column-statistics.ts";
 import { observe } from "../../src/techniques/calibrate/observe.ts";
-import { featuresIn } from "../../src/techniques/calibrate/statistic.ts";
+import { readFeatures } from "../../src/techniques/calibrate/statistic.ts";
 import { recalibrateNorms } from "../../src/techniques/recover/batch-norm.ts";
 import { change, engine, network, numbers, samples, scopeOf } from "./networks.ts";
 
@@ -103,7 +103,7 @@ test("moments do not depend on the batches, and lose no digits where means are l
     const own = channelMoments.begin();
     let start = 0;
     for (const size of parts) {
-      own.add(featuresIn(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))), { axis: 1 }));
+      own.add(readFeatures(float32([size, 2, 2], all.data.subarray(4 * start, 4 * (start + size))), { axis: 1 }));
       start += size;
     }
     return own.end();

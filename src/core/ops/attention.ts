@@ -21,7 +21,7 @@ import {
 } from "./define.ts";
 import { decimal, elementType, flag, integer } from "./shared/attributes.ts";
 import { appendTo, capScores, fromHeads, toHeads } from "./shared/heads.ts";
-import { integersConstant, need, present, range, scalar, typeOf } from "./shared/rules.ts";
+import { integersConstant, need, range, requireValue, scalar, typeOf } from "./shared/rules.ts";
 
 interface Settings {
   readonly flat: boolean;
@@ -175,7 +175,7 @@ const insideHeads = (
   ] as const
 ).map(([from, to]): AxisLink => ({ from: [from, 3], to: [to, 3] }));
 
-function counting(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
+function countAlongAxis(emit: Emit, like: Value, axis: number, size: Dim, shape: readonly number[]): Value {
   const numbers =
     typeof size === "number"
       ? integersConstant(emit, range(size), "positions")
@@ -198,9 +198,9 @@ function writeBias(
   if (mask !== undefined) terms.push(typeOf(mask) === "bool" ? where(mask) : mask);
   const [before, after] = s.window;
   const perSample = lengths === undefined ? undefined : emit.Reshape([lengths, [-1, 1, 1, 1]]);
-  const columns = (): Value => counting(emit, k, 2, keys, [1, -1]);
+  const columns = (): Value => countAlongAxis(emit, k, 2, keys, [1, -1]);
   if (s.causal || before >= 0 || after >= 0) {
-    const rows = counting(emit, q, 2, length, [-1, 1]);
+    const rows = countAlongAxis(emit, q, 2, length, [-1, 1]);
     const count = (value: Value): Value => emit.Shape([value], { start: 2, end: 3 });
     const offset =
       past !== undefined ? count(past) : perSample === undefined ? undefined : emit.Sub([perSample, count(q)]);
@@ -242,7 +242,7 @@ function lower(s: Settings, emit: Emit, inputs: Inputs): readonly Value[] | Miss
     return new Miss("its mask does not cover all keys");
   // Writes batch × heads × positions × D from either form.
   const split = (value: Value | undefined, heads: number): Value =>
-    s.flat ? toHeads(emit, value, heads) : present(value);
+    s.flat ? toHeads(emit, value, heads) : requireValue(value);
   const q = split(queries, s.heads);
   const presentKey = appendTo(emit, pastKey, split(keys, s.keyHeads));
   const presentValue = appendTo(emit, pastValue, split(values, s.keyHeads));

@@ -10,10 +10,10 @@ import { type FloatType, fromNumbers } from "../tensor/convert.ts";
 import { elementCount, fixedDims } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type GradientScope, type Inferred } from "./define.ts";
 import { decimal, flag } from "./shared/attributes.ts";
-import { backFromBlocks, blocksOf, inBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
+import { blockedFormOf, blocksOf, reorderFromBlocks, scaleInBlocks, sumInBlocks } from "./shared/channel-blocks.ts";
 import { noRank, primitive } from "./shared/misses.ts";
 import { normalize } from "./shared/normalize.ts";
-import { fixed, need, present, range, sameAxes, typeOf } from "./shared/rules.ts";
+import { need, range, requireValue, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
 const none = new Float64Array(0);
 
@@ -71,7 +71,7 @@ function writeTraining(s: Settings, emit: Emit, inputs: readonly (Value | undefi
 const filling = (emit: Emit, type: FloatType, channels: number) => (value: number) =>
   emit.constant(fromNumbers(type, [channels], new Array<number>(channels).fill(value)));
 
-const otherAxes = (x: Value): readonly number[] => [0, ...range(fixed(x).length - 2, 2)];
+const otherAxes = (x: Value): readonly number[] => [0, ...range(sizesOf(x).length - 2, 2)];
 
 /**
  * With x̂ = (x - mean) / √(variance + ε) and n values per channel: dx = scale / √(variance + ε) · (dy - Σ dy / n - x̂ · Σ (dy · x̂) / n).
@@ -85,7 +85,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   if (x === undefined || scale === undefined || up === undefined || mean === undefined || variance === undefined)
     return new Miss("its statistics are not outputs");
   if (more.some((value) => value !== undefined)) return new Miss("another node uses the batch statistics");
-  const dims = fixed(x);
+  const dims = sizesOf(x);
   const [channels = 1] = dims.slice(1);
   const type = typeOf(x) === "float64" ? "float64" : "float32";
   const count = elementCount(dims) / Math.max(1, channels);
@@ -104,7 +104,7 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
     const level = emit.Sub([emit.Mul([share, shift]), emit.Mul([bent, mean])]);
     const back = scaleInBlocks(emit, blocks.of(x), { scale: bent, shift: level });
     const dx = scaleInBlocks(emit, blocks.of(up), { scale: slope, shift: undefined, sum: back });
-    return [backFromBlocks(emit, dx), factor, shift];
+    return [reorderFromBlocks(emit, dx), factor, shift];
   }
   const filled = filling(emit, type, channels);
   const rest = otherAxes(x);
@@ -122,20 +122,20 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
 }
 
 const fillsBlocks = (x: Value, size: number): boolean =>
-  typeOf(x) === "float32" && fixed(x).length === 4 && (fixed(x)[1] ?? 0) % size === 0;
+  typeOf(x) === "float32" && sizesOf(x).length === 4 && (sizesOf(x)[1] ?? 0) % size === 0;
 
 /**
  * Writes training on blocked channels: three passes read, one writes. The variance is E[x²] - E[x]², as in Flax, which can cancel for large means.
  */
 function trainInBlocks(s: Settings, emit: Emit, x: Value, [scale, bias]: readonly Value[], size: number) {
-  const [, channels = 1] = fixed(x);
-  const share = channels / elementCount(fixed(x));
+  const [, channels = 1] = sizesOf(x);
+  const share = channels / elementCount(sizesOf(x));
   const mean = emit.Mul([sumInBlocks(emit, x, undefined, size), share]);
   const squares = emit.Mul([sumInBlocks(emit, x, x, size), share]);
   const variance = emit.Relu([emit.Sub([squares, emit.Mul([mean, mean])])]);
   const slope = emit.Div([scale, emit.Sqrt([emit.Add([variance, s.epsilon])])]);
   const shift = emit.Sub([bias, emit.Mul([mean, slope])]);
-  return [backFromBlocks(emit, scaleInBlocks(emit, x, { scale: slope, shift })), mean, variance];
+  return [reorderFromBlocks(emit, scaleInBlocks(emit, x, { scale: slope, shift })), mean, variance];
 }
 
 function lowerPerElement(s: Settings, emit: Emit, inputs: readonly (Value | undefined)[]): readonly Value[] {
@@ -204,9 +204,9 @@ export const BatchNormalization = defineOp<Settings>({
     };
   },
   inChannelBlocks: (s, emit, [x, scale, bias], block) => {
-    const blocked = inBlocks(x, block);
+    const blocked = blockedFormOf(x, block);
     if (!s.isStateless || blocked === undefined || !fillsBlocks(blocked, block)) return undefined;
-    return trainInBlocks(s, emit, blocked, [present(scale), present(bias)], block);
+    return trainInBlocks(s, emit, blocked, [requireValue(scale), requireValue(bias)], block);
   },
   parameters: [1, 2],
   scales: () => [1, 4],
@@ -229,7 +229,7 @@ export const BatchNormalization = defineOp<Settings>({
     const [x, scale, , mean, variance] = inputs;
     if (s.training) return s.isStateless ? trainingGradient(s, scope) : new Miss("is differentiated as its primitives");
     if (s.perElement) return perElement;
-    const dims = fixed(x);
+    const dims = sizesOf(x);
     const perChannel = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
     const spread = (vector: Value | undefined): Value => emit.Reshape([vector, perChannel]);
     const rest = otherAxes(x);

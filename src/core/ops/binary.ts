@@ -14,7 +14,7 @@ import {
 } from "../tensor/dims.ts";
 import { defineOp, type Op, type Operand, type QuantizeRule, type Site, type Wanted } from "./define.ts";
 import { elementType, flag, text } from "./shared/attributes.ts";
-import { backFromBlocks, blocksOf, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { blocksOf, reorderFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { equalElements, floatProduct, floatQuotient, floatSum, isWhole } from "./shared/elements.ts";
 import {
   type BinaryDerivative,
@@ -25,7 +25,7 @@ import {
   variadic,
 } from "./shared/elementwise.ts";
 import { computesIntegers, runsInFloat } from "./shared/misses.ts";
-import { fixed, need, sameAxes, typeOf } from "./shared/rules.ts";
+import { need, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
 const joins = (): QuantizeRule => ({ kind: "activation", inputs: [0, 1] });
 const exceedsHalf = "its squares and powers can exceed the range of float16";
@@ -102,9 +102,9 @@ export const binaryOperators: readonly Op[] = [
         const scaled = y === undefined ? undefined : scaledInBlocks(y, block);
         const other = inputs[1 - input];
         if (scaled === undefined || scaled.sum !== undefined || y === undefined || other === undefined) continue;
-        if (!sameDims(fixed(y), fixed(other))) continue;
+        if (!sameDims(sizesOf(y), sizesOf(other))) continue;
         const sum = blocksOf(emit, block).of(other);
-        return [backFromBlocks(emit, scaleInBlocks(emit, scaled.x, { ...scaled, sum }))];
+        return [reorderFromBlocks(emit, scaleInBlocks(emit, scaled.x, { ...scaled, sum }))];
       }
       return undefined;
     },

@@ -11,21 +11,21 @@ import { type AxisLink, type AxisRule, type Contribution, defineOp, type Site } 
 import { integer, integers } from "./shared/attributes.ts";
 import { type Blocks, blocksOf, convolveInBlocks, fasterInBlocks, spreadInBlocks } from "./shared/channel-blocks.ts";
 import {
-  acrossGroups,
   type ConvSettings,
   convAttributes,
   convAxes,
   convChain,
   convCost,
-  convolved,
   convWeight,
+  inferConv,
+  linkAcrossGroups,
   readConv,
 } from "./shared/convolution.ts";
 import { inferenceOnly, onIntegers } from "./shared/misses.ts";
-import { perChannel, picked, unpicked } from "./shared/products.ts";
-import { countAttribute, fixed, need, present, range, typeOf, withDims } from "./shared/rules.ts";
+import { mapLinksToInputs, perChannel, pickInputs } from "./shared/products.ts";
+import { countAttribute, need, range, requireValue, sizesOf, typeOf, withDims } from "./shared/rules.ts";
 import { weightGradient } from "./shared/weight-gradient.ts";
-import { bothPads, bothSides, explicitPads, extent, spreadSettings } from "./shared/window.ts";
+import { bothPads, explicitPads, extent, splitOverSides, spreadSettings } from "./shared/window.ts";
 
 const withoutIntegers = new Miss("ONNX Runtime has no integer kernel for it on CPU");
 
@@ -36,8 +36,8 @@ function inputGradient(
   blocks: Blocks | undefined,
   take: () => Contribution | undefined,
 ): Value {
-  const [, channels = 1, ...spatial] = fixed(x);
-  const [, outputs = 1, ...out] = fixed(up);
+  const [, channels = 1, ...spatial] = sizesOf(x);
+  const [, outputs = 1, ...out] = sizesOf(up);
   const rank = spatial.length;
   const pads = explicitPads(s, spatial);
   const reach = spatial.map((_, axis) => extent(s, axis));
@@ -82,13 +82,13 @@ function dataOf(site: Site, channels: (dims: readonly Dim[]) => Dim): readonly {
 }
 
 const biasGradient = (emit: Emit, up: Value): Value =>
-  emit.ReduceSum([up, [0, ...range(fixed(up).length - 2, 2)]], { keepdims: 0 });
+  emit.ReduceSum([up, [0, ...range(sizesOf(up).length - 2, 2)]], { keepdims: 0 });
 
 export const Conv = defineOp<ConvSettings>({
   name: "Conv",
   mustBe: (site) => dataOf(site, (dims) => multiplyDims(dims[1] ?? 1, integer(site, "group", 1))),
   read: readConv,
-  infer: convolved,
+  infer: inferConv,
   parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
@@ -99,13 +99,13 @@ export const Conv = defineOp<ConvSettings>({
   axes: convAxes,
   inChannelBlocks: (s, emit, [x, w, bias], block) => {
     if (x === undefined || w === undefined || typeOf(x) !== "float32") return undefined;
-    const [, channels = 1, ...spatial] = fixed(x);
-    const [outputs = 1] = fixed(w);
+    const [, channels = 1, ...spatial] = sizesOf(x);
+    const [outputs = 1] = sizesOf(w);
     if (!fasterInBlocks(s, channels, outputs, block)) return undefined;
     return [convolveInBlocks({ ...s, pads: explicitPads(s, spatial) }, emit, [x, w, bias], blocksOf(emit, block))];
   },
   gradient: (s, { emit, inputs: [x, kernel], up, wanted, take, channelBlock }) => {
-    const w = present(kernel);
+    const w = requireValue(kernel);
     const blocks = channelBlock === undefined ? undefined : blocksOf(emit, channelBlock);
     return [
       wanted(0) ? inputGradient(s, emit, [x, w, up], blocks, () => take(0)) : undefined,
@@ -132,7 +132,7 @@ export const Conv = defineOp<ConvSettings>({
 export const ConvInteger = defineOp<ConvSettings>({
   name: "ConvInteger",
   read: readConv,
-  infer: (s, site) => convolved(s, site, "int32"),
+  infer: (s, site) => inferConv(s, site, "int32"),
   parameters: [],
   // Its third input is a zero point, not a bias.
   weight: (s, site) => convWeight(s, { ...site, inputs: site.inputs.slice(0, 2) }),
@@ -143,7 +143,7 @@ export const ConvInteger = defineOp<ConvSettings>({
   // The bias of Conv would be input 4, which no node has.
   axes: (s, site) => {
     const zeroPoints = perChannel(site, [3], 1);
-    return zeroPoints instanceof Miss ? zeroPoints : unpicked(convAxes(s, site), [0, 1, 4], zeroPoints);
+    return zeroPoints instanceof Miss ? zeroPoints : mapLinksToInputs(convAxes(s, site), [0, 1, 4], zeroPoints);
   },
   cost: convCost,
   ...onIntegers,
@@ -172,7 +172,7 @@ function transposedPads(s: TransposedSettings, spatial: readonly number[], out: 
     const uncropped = (s.strides[axis] ?? 1) * (size - 1) + (s.outputPadding[axis] ?? 0) + extent(s, axis);
     return Math.max(0, uncropped - (out[axis] ?? 1));
   });
-  return bothSides(s.autoPad, total);
+  return splitOverSides(s.autoPad, total);
 }
 
 /** Links the same axes as `convAxes`, with a weight of C × M/groups × kernel. */
@@ -197,8 +197,8 @@ function transposedAxes(s: TransposedSettings, site: Site): AxisRule | Miss {
     return {
       links: [
         ...common,
-        { from: ["in0", 1], to: ["in0", 1], map: acrossGroups(s.group, channels / s.group) },
-        { from: ["in1", 1], to: ["out0", 1], map: acrossGroups(s.group, perGroupOut) },
+        { from: ["in0", 1], to: ["in0", 1], map: linkAcrossGroups(s.group, channels / s.group) },
+        { from: ["in1", 1], to: ["out0", 1], map: linkAcrossGroups(s.group, perGroupOut) },
       ],
     };
   });
@@ -229,11 +229,11 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   axes: transposedAxes,
   // A transposed convolution is the transpose of a convolution: dx is that convolution, and x and dy swap in dw.
   gradient: (s, { emit, inputs: [x, w], up, wanted }) => {
-    const pads = transposedPads(s, fixed(x).slice(2), fixed(up).slice(2));
+    const pads = transposedPads(s, sizesOf(x).slice(2), sizesOf(up).slice(2));
     const full = { ...s, autoPad: "NOTSET", pads };
     return [
       wanted(0) ? emit.Conv([up, w], convAttributes(full)) : undefined,
-      wanted(1) ? weightGradient(full, emit, [up, present(w), x]) : undefined,
+      wanted(1) ? weightGradient(full, emit, [up, requireValue(w), x]) : undefined,
       wanted(2) ? biasGradient(emit, up) : undefined,
     ];
   },
@@ -241,7 +241,7 @@ export const ConvTranspose = defineOp<TransposedSettings>({
   quantize: withoutIntegers,
 });
 
-const asConv = (site: Site): Site => picked(site, [0, 1, 3]);
+const asConv = (site: Site): Site => pickInputs(site, [0, 1, 3]);
 
 /**
  * Each kernel position reads the data at an offset with linear interpolation, optionally weighted by a mask. Offsets are
@@ -254,7 +254,7 @@ export const DeformConv = defineOp({
     const s = readConv(site);
     return s instanceof Miss ? s : { ...s, offsetGroups: integer(site, "offset_group", 1) };
   },
-  infer: (s, site) => convolved(s, asConv(site)),
+  infer: (s, site) => inferConv(s, asConv(site)),
   parameters: [1, 3],
   weight: (s, site) => {
     const role = convWeight(s, asConv(site));

@@ -27,7 +27,7 @@ const bits = 2 ** 31;
  * True with probability 1 - ratio per element of x: r_i · c_j mod 2³¹ is at least ratio · 2³¹, with random odd numbers per row and column.
  * These mix stored numbers with the step's number, so a mask depends only on the step.
  */
-function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
+function drawKept(emit: Emit, x: Value, ratio: number, draw: Value): Value | Miss {
   const dims = fixedDims(x.type?.dims);
   if (dims === undefined) return new Miss("the dimensions of its input are not known");
   const columns = dims.at(-1) ?? 1;
@@ -47,7 +47,7 @@ function keptInTraining(emit: Emit, x: Value, ratio: number, draw: Value): Value
 }
 
 /** @param mask The kind of mask that output 1 needs, if any. */
-function inInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
+function writeInference(mask: string | undefined, emit: Emit, x: Value | undefined): readonly Value[] {
   const same = emit.Identity([x]);
   if (mask === undefined) return [same];
   const type = mask === "input" ? typeOf(x) : "bool";
@@ -85,13 +85,13 @@ export const Dropout = defineOp({
       declared: s.training && s.seed === undefined,
       write: (emit, [x], draw) => {
         if (x === undefined) return new Miss("an operand is missing");
-        const kept = keptInTraining(emit, x, ratio, draw());
+        const kept = drawKept(emit, x, ratio, draw());
         if (kept instanceof Miss) return kept;
         const scaled = emit.Mul([x, ratio < 1 ? 1 / (1 - ratio) : 0]);
         const outputs = [emit.Mul([scaled, emit.CastLike([kept, x])]), kept].slice(0, site.outputs);
         return { outputs, next: new Map() };
       },
-      inference: s.training ? (emit, [x]) => inInference(s.mask, emit, x) : undefined,
+      inference: s.training ? (emit, [x]) => writeInference(s.mask, emit, x) : undefined,
     };
   },
   // The mask does not scale with the input.
@@ -103,7 +103,7 @@ export const Dropout = defineOp({
   // The primitives draw other random numbers than the node.
   lower: (s, emit, [x]) => {
     if (s.training === undefined || s.ratio === undefined) return new Miss("its mode is decided at run time");
-    if (!s.training || s.ratio === 0) return inInference(s.mask, emit, x);
+    if (!s.training || s.ratio === 0) return writeInference(s.mask, emit, x);
     const draws = emit.RandomUniformLike([x], s.seed === undefined ? {} : { seed: s.seed });
     const kept = emit.GreaterOrEqual([draws, s.ratio]);
     const scale = s.ratio < 1 ? 1 / (1 - s.ratio) : 0;

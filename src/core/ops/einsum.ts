@@ -11,7 +11,7 @@ import { addDims, type Dim, elementCount, extremeDims } from "../tensor/dims.ts"
 import { type AxisLink, defineOp, type Site, type WeightRole } from "./define.ts";
 import { text } from "./shared/attributes.ts";
 import { chained, storedOperands } from "./shared/products.ts";
-import { fixed, need, range, sameAxes, shaped } from "./shared/rules.ts";
+import { inferShape, need, range, sameAxes, sizesOf } from "./shared/rules.ts";
 
 /** Axes by name. The axes of `...` are numbered from the last: "0" is the last one. */
 interface Equation {
@@ -29,7 +29,7 @@ function namesIn(term: string): readonly string[] {
   return names;
 }
 
-function spelledOut(names: readonly string[], count: number): readonly string[] {
+function spellOut(names: readonly string[], count: number): readonly string[] {
   const axes = Array.from({ length: count }, (_, axis) => String(count - 1 - axis));
   return names.flatMap((name) => (name === ellipsis ? axes : [name]));
 }
@@ -49,7 +49,7 @@ function read(site: Site): Equation | Miss {
     else {
       const count = rank - (names.length - 1);
       widest = Math.max(widest, count);
-      operands.push(spelledOut(names, count));
+      operands.push(spellOut(names, count));
     }
     if (rank !== undefined && operands.at(-1)?.length !== rank)
       throw new PithError(
@@ -58,7 +58,7 @@ function read(site: Site): Equation | Miss {
       );
   }
   const result = resultTerm === undefined ? impliedResult(terms) : namesIn(resultTerm);
-  return { operands, result: spelledOut(result, widest) };
+  return { operands, result: spellOut(result, widest) };
 }
 
 function impliedResult(terms: readonly (readonly string[])[]): readonly string[] {
@@ -115,7 +115,7 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
   const equation = `${[s.result, ...factors].map(spell).join(",")}->${spell(kept)}`;
   const part = emit.Einsum([up, ...inputs.toSpliced(input, 1)], { equation });
   if (kept.length === names.length) return part;
-  const dims = fixed(inputs[input]);
+  const dims = sizesOf(inputs[input]);
   const missing = names.flatMap((name, axis) => (reached.has(name) && names.indexOf(name) === axis ? [] : [axis]));
   const spread = emit.Expand([emit.Unsqueeze([part, missing]), dims]);
   // Repeated axes address the diagonal; the gradient is 0 elsewhere.
@@ -174,7 +174,7 @@ function weightOf(s: Equation, site: Site): WeightRole | Miss {
   };
 }
 
-function ordered(emit: Emit, value: Value, names: readonly string[], order: readonly string[]): Value {
+function reorderAxes(emit: Emit, value: Value, names: readonly string[], order: readonly string[]): Value {
   const perm = order.map((name) => names.indexOf(name));
   return perm.every((from, to) => from === to) ? value : emit.Transpose([value], { perm });
 }
@@ -206,11 +206,11 @@ function asMatMul(s: Equation, emit: Emit, inputs: readonly (Value | undefined)[
     [...stack, ...rows, shared],
     [...stack, shared, ...columns],
   ];
-  const stackedRows = isSwapped ? ordered(emit, b, second, leftNames) : ordered(emit, a, first, leftNames);
-  const matrices = isSwapped ? ordered(emit, a, first, rightNames) : ordered(emit, b, second, rightNames);
+  const stackedRows = isSwapped ? reorderAxes(emit, b, second, leftNames) : reorderAxes(emit, a, first, leftNames);
+  const matrices = isSwapped ? reorderAxes(emit, a, first, rightNames) : reorderAxes(emit, b, second, rightNames);
   const between = range(rows.length - 1, stack.length);
   const fitted = stack.length === 0 || between.length === 0 ? matrices : emit.Unsqueeze([matrices, between]);
-  return ordered(emit, emit.MatMul([stackedRows, fitted]), [...stack, ...rows, ...columns], s.result);
+  return reorderAxes(emit, emit.MatMul([stackedRows, fitted]), [...stack, ...rows, ...columns], s.result);
 }
 
 export const Einsum = defineOp<Equation>({
@@ -275,7 +275,7 @@ export const Einsum = defineOp<Equation>({
 
 export const Det = defineOp({
   name: "Det",
-  infer: (_, site) => shaped(site, (dims) => dims?.slice(0, -2)),
+  infer: (_, site) => inferShape(site, (dims) => dims?.slice(0, -2)),
   axes: (_, __, dims) =>
     sameAxes(dims, { refused: (axis) => axis >= dims.length - 2, reason: "a determinant is that of a whole matrix" }),
   // det(A) · A⁻ᵀ

@@ -11,15 +11,15 @@ import { withMoved } from "./shared/elements.ts";
 import { noWeight } from "./shared/misses.ts";
 import {
   dimsAt,
-  filled,
-  fixed,
+  fillWith,
   forwardWanted,
   need,
-  present,
   range,
   requirePositions,
   requireTuples,
+  requireValue,
   reshapeTo,
+  sizesOf,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -93,17 +93,17 @@ export const Gather = defineOp({
     return [...data, ...indices.map((_, axis): AxisLink => ({ from: ["in1", axis], to: ["out0", s.axis + axis] }))];
   },
   gradient: (s, { emit, inputs: [x, indices], up }) => {
-    const dims = fixed(x);
-    const count = elementCount(fixed(indices));
+    const dims = sizesOf(x);
+    const count = elementCount(sizesOf(indices));
     const picks = emit.Cast([indices], { to: typeCodes.int64 });
     if (s.axis === 0) {
       const rows = reshapeTo(emit, up, [count, ...dims.slice(1)]);
       const tuples = reshapeTo(emit, picks, [count, 1]);
-      return [emit.ScatterND([filled(emit, typeOf(x), dims, 0), tuples, rows], { reduction: "add" })];
+      return [emit.ScatterND([fillWith(emit, typeOf(x), dims, 0), tuples, rows], { reduction: "add" })];
     }
     const [before, after] = [elementCount(dims.slice(0, s.axis)), elementCount(dims.slice(s.axis + 1))];
     const targets = emit.Expand([reshapeTo(emit, picks, [1, count, 1]), [before, count, after]]);
-    const zeros = filled(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
+    const zeros = fillWith(emit, typeOf(x), [before, dims[s.axis] ?? 0, after], 0);
     const parts = reshapeTo(emit, up, [before, count, after]);
     return [reshapeTo(emit, emit.ScatterElements([zeros, targets, parts], { axis: 1, reduction: "add" }), dims)];
   },
@@ -134,7 +134,7 @@ export const GatherElements = defineOp({
     });
   },
   gradient: (s, { emit, inputs: [x, indices], up }) => {
-    const zeros = filled(emit, typeOf(x), fixed(x), 0);
+    const zeros = fillWith(emit, typeOf(x), sizesOf(x), 0);
     return [emit.ScatterElements([zeros, indices, up], { axis: s.axis, reduction: "add" })];
   },
   quantize: () => ({ kind: "transparent" }),
@@ -143,7 +143,7 @@ export const GatherElements = defineOp({
 /** Prepends the coordinates of the batch axes to index tuples: ScatterND has no batch axes. */
 function completeTuples(emit: Emit, indices: Value, batch: number): Value {
   if (batch === 0) return indices;
-  const dims = fixed(indices).slice(0, -1);
+  const dims = sizesOf(indices).slice(0, -1);
   const strides = stridesOf(dims);
   const coordinates = range(elementCount(dims)).flatMap((index) =>
     strides.slice(0, batch).map((stride, axis) => Math.floor(index / stride) % (dims[axis] ?? 1)),
@@ -188,7 +188,7 @@ export const GatherND = defineOp({
     ];
   },
   gradient: ({ batch }, { emit, inputs: [x, indices], up }) => {
-    const zeros = filled(emit, typeOf(x), fixed(x), 0);
-    return [emit.ScatterND([zeros, completeTuples(emit, present(indices), batch), up], { reduction: "add" })];
+    const zeros = fillWith(emit, typeOf(x), sizesOf(x), 0);
+    return [emit.ScatterND([zeros, completeTuples(emit, requireValue(indices), batch), up], { reduction: "add" })];
   },
 });

@@ -8,7 +8,7 @@ import { decimal, elementType, integer, integers, wrapAxis } from "./shared/attr
 import { maxElements, withElements } from "./shared/elements.ts";
 import { inert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { need, range, requirePositions, shaped } from "./shared/rules.ts";
+import { inferShape, need, range, requirePositions } from "./shared/rules.ts";
 
 /** Returns the value of a scalar that is known before the run. */
 function scalarOf(operand: Operand | undefined): Dim | undefined {
@@ -79,7 +79,7 @@ export const OneHot = defineOp({
       const newAxis = wrapAxis(s.axis, dims.length + 1);
       return dims.toSpliced(newAxis, 0, s.depth ?? site.open(0, newAxis));
     };
-    return shaped(site, addAxis, need(site, 2).type);
+    return inferShape(site, addAxis, need(site, 2).type);
   },
   wants: (s) => requirePositions(0, s.depth),
   axes: (s, _, dims) => {
@@ -108,7 +108,7 @@ const readDistribution = (site: Site, names: readonly string[]) => ({
   seed: readSeed(site),
 });
 
-const drawing = (name: string, names: readonly string[]): Op =>
+const defineDraw = (name: string, names: readonly string[]): Op =>
   inert(drawn, {
     name,
     random,
@@ -117,7 +117,7 @@ const drawing = (name: string, names: readonly string[]): Op =>
   });
 
 /** Only the input's shape matters; for Bernoulli its elements are probabilities. */
-const drawingLike = (name: string, names: readonly string[]): Op =>
+const defineDrawLike = (name: string, names: readonly string[]): Op =>
   inert(drawn, {
     name,
     random,
@@ -138,9 +138,9 @@ export const Multinomial = inert(drawn, {
 });
 
 export const noiseOperators: readonly Op[] = [
-  drawing("RandomNormal", ["mean", "scale"]),
-  drawing("RandomUniform", ["low", "high"]),
-  drawingLike("RandomNormalLike", ["mean", "scale"]),
-  drawingLike("RandomUniformLike", ["low", "high"]),
-  drawingLike("Bernoulli", []),
+  defineDraw("RandomNormal", ["mean", "scale"]),
+  defineDraw("RandomUniform", ["low", "high"]),
+  defineDrawLike("RandomNormalLike", ["mean", "scale"]),
+  defineDrawLike("RandomUniformLike", ["low", "high"]),
+  defineDrawLike("Bernoulli", []),
 ];

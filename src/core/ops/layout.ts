@@ -8,15 +8,15 @@ import { noRank } from "./shared/misses.ts";
 import {
   broadcast,
   dimsAt,
-  filled,
-  fixed,
+  fillWith,
   forwardWanted,
   ifSameDims,
-  inverse,
+  invertPermutation,
   need,
   range,
   replaceLists,
   shapeChange,
+  sizesOf,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -71,7 +71,7 @@ export const Transpose = defineOp({
     s.perm === undefined ? noRank : s.perm.map((from, to): AxisLink => ({ from: ["in0", from], to: ["out0", to] })),
   gradient: (s, { emit, up }) => {
     if (s.perm === undefined) return [];
-    return [emit.Transpose([up], { perm: inverse(s.perm) })];
+    return [emit.Transpose([up], { perm: invertPermutation(s.perm) })];
   },
   quantize: () => ({ kind: "transparent" }),
 });
@@ -131,7 +131,7 @@ export const Concat = defineOp({
     return sizes === undefined ? [...links, { refuses: ["out0", s.axis], reason }] : links;
   },
   gradient: (s, { emit, inputs, up }) => {
-    const sizes = inputs.map((input) => fixed(input)[s.axis] ?? 0);
+    const sizes = inputs.map((input) => sizesOf(input)[s.axis] ?? 0);
     return emit.many("Split", [up, sizes], { axis: s.axis }, inputs.length);
   },
   quantize: (_, site) => ({ kind: "activation", joins: true, inputs: site.inputs.map((_, input) => input) }),
@@ -190,7 +190,7 @@ export const Split = defineOp({
   gradient: (s, { emit, inputs: [x], upstream }) => {
     if (s.sizes === undefined) return new Miss("its sizes are computed at run time");
     const parts = s.sizes.map(
-      (size, output) => upstream[output] ?? filled(emit, typeOf(x), fixed(x).with(s.axis, size), 0),
+      (size, output) => upstream[output] ?? fillWith(emit, typeOf(x), sizesOf(x).with(s.axis, size), 0),
     );
     return [emit.Concat(parts, { axis: s.axis })];
   },

@@ -13,16 +13,16 @@ import {
   type GemmSettings,
   gemmFacets,
   gemmWeight,
+  inferProduct,
   matmulCost,
   matmulLinks,
   matmulWeight,
-  multiplied,
   onMatMulInteger,
   productAxes,
   readGemm,
   storedOperands,
 } from "./shared/products.ts";
-import { fixed, present, range, reshapeTo, scalar, typeOf } from "./shared/rules.ts";
+import { range, requireValue, reshapeTo, scalar, sizesOf, typeOf } from "./shared/rules.ts";
 
 /** Writes dA and dB of stacked matrices; a weight shared by all rows is one large Gemm. */
 function matmulGradient(
@@ -33,8 +33,8 @@ function matmulGradient(
   wanted: (input: number) => boolean,
 ): (Value | undefined)[] {
   const matrix = (value: Value, dims: readonly number[]): Value =>
-    sameDims(dims, fixed(value)) ? value : reshapeTo(emit, value, dims);
-  const [shapeA, shapeB] = [fixed(a), fixed(b)];
+    sameDims(dims, sizesOf(value)) ? value : reshapeTo(emit, value, dims);
+  const [shapeA, shapeB] = [sizesOf(a), sizesOf(b)];
   const [isRow, isColumn] = [shapeA.length === 1, shapeB.length === 1];
   const dimsA = isRow ? [1, ...shapeA] : shapeA;
   const dimsB = isColumn ? [...shapeB, 1] : shapeB;
@@ -48,7 +48,7 @@ function matmulGradient(
       wanted(1) ? matrix(emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }), shapeB) : undefined,
     ];
   }
-  const batch = fixed(up).slice(0, fixed(up).length - (isRow ? 0 : 1) - (isColumn ? 0 : 1));
+  const batch = sizesOf(up).slice(0, sizesOf(up).length - (isRow ? 0 : 1) - (isColumn ? 0 : 1));
   const upMatrix = matrix(up, [...batch, rows, columns]);
   const product = emit["com.microsoft.FusedMatMul"];
   const dA = wanted(0) ? product([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
@@ -84,7 +84,7 @@ function stackedWeight({ inputs: [a, b] }: Site): WeightRole | undefined {
 export const MatMul = defineOp({
   name: "MatMul",
   mustBe: (site) => equalTypes(site, undefined),
-  infer: (_, site) => multiplied(site),
+  infer: (_, site) => inferProduct(site),
   parameters: storedOperands,
   weight: (_, site) => {
     const role = matmulWeight(site);
@@ -93,14 +93,14 @@ export const MatMul = defineOp({
   },
   homogeneous: [[0, 1]],
   axes: (_, site) => matmulLinks(site),
-  gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, present(b), up, wanted),
+  gradient: (_, { emit, inputs: [a, b], up, wanted }) => matmulGradient(emit, a, requireValue(b), up, wanted),
   cost: (_, site) => matmulCost(site),
   quantize: (_, site) => onMatMulInteger(matmulWeight(site)),
 });
 
 export const MatMulInteger = defineOp({
   name: "MatMulInteger",
-  infer: (_, site) => multiplied(site, "int32"),
+  infer: (_, site) => inferProduct(site, "int32"),
   parameters: [],
   codes: [
     { input: 0, zeroPoint: 2 },

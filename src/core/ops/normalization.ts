@@ -19,16 +19,16 @@ import { alongLastAxes, normalize, normalizedAxes, rootMeanSquare, scaling } fro
 import {
   castLike,
   countAttribute,
-  filled,
-  fixed,
+  fillWith,
   need,
-  present,
   range,
+  requireValue,
   reshapeTo,
   sameAsInput,
   sameAxes,
+  sizesOf,
   typeOf,
-  widened,
+  widenToFloat32,
 } from "./shared/rules.ts";
 
 const perChannel = [
@@ -36,8 +36,8 @@ const perChannel = [
   { from: ["in2", 0], to: ["out0", 1] },
 ] as const satisfies readonly AxisLink[];
 
-function stashed(emit: Emit, x: Value, stash: DataType): Value {
-  return stash === "float32" ? widened(emit, x) : x;
+function castToStash(emit: Emit, x: Value, stash: DataType): Value {
+  return stash === "float32" ? widenToFloat32(emit, x) : x;
 }
 
 interface LayerSettings {
@@ -75,11 +75,11 @@ function layerGradient(
   s: LayerSettings,
   { emit, inputs: [x, scaleInput, bias], upstream: [, upMean, upInverse], up, wanted }: Derivation,
 ): readonly (Value | undefined)[] {
-  const scale = present(scaleInput);
-  const dims = fixed(x);
+  const scale = requireValue(scaleInput);
+  const dims = sizesOf(x);
   const normalizedDims = dims.slice(s.axis);
   const [rows, count] = [elementCount(dims.slice(0, s.axis)), elementCount(normalizedDims)];
-  const wide = stashed(emit, x, s.stash);
+  const wide = castToStash(emit, x, s.stash);
   const type = typeOf(wide);
   const flat = (value: Value): Value => reshapeTo(emit, value, [rows, count]);
   const castTo = (value: Value, target: DataType): Value =>
@@ -87,10 +87,10 @@ function layerGradient(
   const { normalized, inverse } = layerStatistics(emit, s, flat(wide), type);
   const dy = flat(castTo(up, type));
   // A scale can also vary along axes that are not normalized; then there is one scale per row.
-  const isPerRow = (value: Value): boolean => elementCount(fixed(value).slice(0, -normalizedDims.length)) > 1;
+  const isPerRow = (value: Value): boolean => elementCount(sizesOf(value).slice(0, -normalizedDims.length)) > 1;
   const hasRowScales = isPerRow(scale);
   const expand = (value: Value, to: readonly number[]): Value =>
-    sameDims(fixed(value), to) ? value : emit.Expand([value, to]);
+    sameDims(sizesOf(value), to) ? value : emit.Expand([value, to]);
   const factors = castTo(expand(scale, hasRowScales ? dims : normalizedDims), type);
   const products = emit.Mul([dy, normalized]);
   const sumRows = (value: Value): Value =>
@@ -123,7 +123,7 @@ function layerStatistics(
   type: DataType,
 ): Record<"normalized" | "inverse", Value> {
   if (type !== "float32") return normalize(emit, rows, [1], epsilon);
-  const ones = filled(emit, type, [fixed(rows)[1] ?? 1], 1);
+  const ones = fillWith(emit, type, [sizesOf(rows)[1] ?? 1], 1);
   const [normalized, , inverse] = emit.many("LayerNormalization", [rows, ones], { axis: 1, epsilon }, 3);
   return { normalized, inverse };
 }
@@ -144,7 +144,7 @@ export const LayerNormalization = defineOp<LayerSettings>({
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const wide = stashed(emit, x, s.stash);
+    const wide = castToStash(emit, x, s.stash);
     const { normalized, mean, inverse } = normalize(emit, wide, range(rank - s.axis, s.axis), s.epsilon);
     const scaled = emit.Mul([castLike(emit, normalized, x), scale]);
     const statistic = (value: Value): Value =>
@@ -164,7 +164,7 @@ export const RMSNormalization = defineOp<LayerSettings>({
   lower: (s, emit, [x, scale]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const wide = stashed(emit, x, s.stash);
+    const wide = castToStash(emit, x, s.stash);
     return [rootMeanSquare(emit, wide, scale, { axes: range(rank - s.axis, s.axis), epsilon: s.epsilon }).y];
   },
 });
@@ -225,7 +225,7 @@ export const GroupNormalization = defineOp({
   lower: (s, emit, [x, scale, bias]) => {
     const rank = x.type?.dims?.length;
     if (rank === undefined) return noRank;
-    const grouped = emit.Reshape([stashed(emit, x, s.stash), [0, s.groups, -1]]);
+    const grouped = emit.Reshape([castToStash(emit, x, s.stash), [0, s.groups, -1]]);
     const { normalized } = normalize(emit, grouped, [2], s.epsilon);
     const narrow = castLike(emit, normalized, x);
     const ungroup = (value: Value): Value => emit.Reshape([value, emit.Shape([x])]);

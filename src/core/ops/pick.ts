@@ -8,7 +8,7 @@ import { elementCount } from "../tensor/dims.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Operand } from "./define.ts";
 import { flag, integer, wrapAxis } from "./shared/attributes.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { filled, fixed, need, sameAxes, shaped, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, need, sameAxes, sizesOf, typeOf } from "./shared/rules.ts";
 
 const byData = new Miss("its size depends on the data");
 const indices = new Miss("outputs indices");
@@ -52,7 +52,7 @@ export const Compress = defineOp({
       const kept = dims?.length === 1 ? positions?.flatMap((position) => elements?.[position] ?? []) : undefined;
       return [kept === undefined || kept.length !== out[0] ? { type, dims: out } : { type, dims: out, elements: kept }];
     }
-    return shaped(site, (x) => {
+    return inferShape(site, (x) => {
       const along = wrapAxis(axis, x.length);
       return x.with(along, positions?.length ?? site.open(0, along));
     });
@@ -99,7 +99,11 @@ function position(name: "ArgMax" | "ArgMin"): Op {
       last: flag(site, "select_last_index"),
     }),
     infer: (s, site) =>
-      shaped(site, (dims = []) => dims.toSpliced(wrapAxis(s.axis, dims.length), 1, ...(s.keep ? [1] : [])), "int64"),
+      inferShape(
+        site,
+        (dims = []) => dims.toSpliced(wrapAxis(s.axis, dims.length), 1, ...(s.keep ? [1] : [])),
+        "int64",
+      ),
     axes: (s, _, dims) => {
       const along = wrapAxis(s.axis, dims.length);
       return dims.map((_, axis): AxisLink => {
@@ -143,8 +147,8 @@ export const TopK = defineOp({
   // Selected values are elements of x; of equal elements, ONNX Runtime selects the first.
   gradient: (s, { emit, inputs: [x], outputs: [, positions], up }) => {
     if (positions === undefined) return new Miss("the positions that it selects are not an output");
-    const dims = fixed(x);
-    const zeros = filled(emit, typeOf(x), dims, 0);
+    const dims = sizesOf(x);
+    const zeros = fillWith(emit, typeOf(x), dims, 0);
     return [emit.ScatterElements([zeros, positions, up], { axis: wrapAxis(s.axis, dims.length), reduction: "add" })];
   },
 });

@@ -9,7 +9,7 @@ import { defineOp, type Inferred, type Op, type OpDef, type Site } from "./defin
 import { constantIntegers, flag, integer } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { inferenceOnly, mistakenForIntegers } from "./shared/misses.ts";
-import { filled, fixed, need, range, reshapeTo, shaped, typeOf } from "./shared/rules.ts";
+import { fillWith, inferShape, need, range, reshapeTo, sizesOf, typeOf } from "./shared/rules.ts";
 import {
   bothPads,
   channelAxes,
@@ -28,7 +28,7 @@ function keepsData(s: Window): boolean {
   return [...s.kernel, ...s.strides].every((size) => size === 1) && s.pads.every((pad) => pad === 0);
 }
 
-const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => shaped(site, (x) => pooledDims(s, x));
+const pooled = (s: Window, site: Site): readonly Inferred[] | Miss => inferShape(site, (x) => pooledDims(s, x));
 
 function maxPadding(site: Site): readonly number[] | undefined {
   const s = readPool(site);
@@ -49,11 +49,11 @@ export const MaxPool = defineOp<Window>({
   homogeneous: [[0]],
   axes: (_s, site) => (site.outputs > 1 ? new Miss("its indices are positions in the whole tensor") : channelAxes()),
   gradient: (s, { emit, inputs: [x], up }) => {
-    const dims = fixed(x);
+    const dims = sizesOf(x);
     const settings = poolAttributes({ ...s, autoPad: "NOTSET", pads: explicitPads(s, dims.slice(2)) });
     const [, indices] = emit.many("MaxPool", [x], settings, 2);
-    const flat = (value: typeof up) => reshapeTo(emit, value, [elementCount(fixed(up))]);
-    const zeros = filled(emit, typeOf(x), [elementCount(dims)], 0);
+    const flat = (value: typeof up) => reshapeTo(emit, value, [elementCount(sizesOf(up))]);
+    const zeros = fillWith(emit, typeOf(x), [elementCount(dims)], 0);
     const scattered = emit.ScatterElements([zeros, flat(indices), flat(up)], { axis: 0, reduction: "add" });
     return [reshapeTo(emit, scattered, dims)];
   },
@@ -73,8 +73,8 @@ export const AveragePool = defineOp({
   axes: () => channelAxes(),
   // Each mean shares its gradient evenly over its window: a depthwise transposed convolution with ones.
   gradient: (s, { emit, inputs: [x], up }) => {
-    const [, channels = 1, ...spatial] = fixed(x);
-    const out = fixed(up).slice(2);
+    const [, channels = 1, ...spatial] = sizesOf(x);
+    const out = sizesOf(up).slice(2);
     const pads = explicitPads(s, spatial);
     const counts = spatial.reduce<readonly number[]>(
       (product, input, axis) => {
@@ -87,7 +87,7 @@ export const AveragePool = defineOp({
     const type = typeOf(x);
     if (type !== "float32" && type !== "float64" && type !== "float16") return new Miss(`pools ${type}`);
     const share = emit.Div([up, emit.constant(fromNumbers(type, [1, 1, ...out], counts), "counts")]);
-    const ones = filled(emit, type, [channels, 1, ...s.kernel], 1);
+    const ones = fillWith(emit, type, [channels, 1, ...s.kernel], 1);
     const { kernel, strides, dilations } = s;
     const settings = { kernel_shape: kernel, strides, dilations, group: channels, ...spreadSettings(s, spatial, out) };
     return [emit.ConvTranspose([share, ones], settings)];
@@ -106,7 +106,7 @@ const globalPool = (name: string, { read = () => null, gradient = inferenceOnly,
   defineOp<number | null>({
     name,
     read,
-    infer: (_, site) => shaped(site, globallyPooled),
+    infer: (_, site) => inferShape(site, globallyPooled),
     homogeneous: [[0]],
     axes: () => channelAxes(),
     gradient,
@@ -139,7 +139,7 @@ const MaxUnpool = inert<Window>(inferenceOnly, {
     if (size !== undefined) return [{ type, dims: size.elements }];
     const unpooled = (size: Dim, axis: number): Dim =>
       addDims(multiplyDims(addDims(size, -1), s.strides[axis] ?? 1), (s.kernel[axis] ?? 1) - bothPads(s, axis));
-    return shaped(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooled)]);
+    return inferShape(site, (dims) => [...dims.slice(0, 2), ...dims.slice(2).map(unpooled)]);
   },
 });
 
@@ -154,7 +154,7 @@ const Col2Im = defineOp({
       : { ...readWindow(site, block), image: site.inputs[1]?.elements };
   },
   infer: (s, site) =>
-    shaped(site, ([batch = 1, blocks = 1]) => {
+    inferShape(site, ([batch = 1, blocks = 1]) => {
       const channels = divideDims(blocks, elementCount(s.kernel));
       return channels === undefined || s.image === undefined ? undefined : [batch, channels, ...s.image];
     }),
@@ -175,7 +175,7 @@ export const poolOperators: readonly Op[] = [
   globalPool("GlobalAveragePool", {
     unchanged: keepsPosition,
     gradient: (_, { emit, inputs: [x], up }) => [
-      emit.Expand([emit.Div([up, elementCount(fixed(x).slice(2))]), fixed(x)]),
+      emit.Expand([emit.Div([up, elementCount(sizesOf(x).slice(2))]), sizesOf(x)]),
     ],
     quantize: () => ({ kind: "activation", inputs: [0], finest: 2 ** -8 }),
   }),
@@ -183,7 +183,7 @@ export const poolOperators: readonly Op[] = [
     unchanged: keepsPosition,
     gradient: (_, { emit, inputs: [x], y, up }) => {
       const reached = emit.CastLike([emit.Equal([x, y]), x]);
-      const axes = range(fixed(x).length - 2, 2);
+      const axes = range(sizesOf(x).length - 2, 2);
       return [emit.Mul([emit.Div([up, emit.ReduceSum([reached, axes], { keepdims: 1 })]), reached])];
     },
   }),

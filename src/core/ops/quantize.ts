@@ -13,20 +13,28 @@ import type { Dim } from "../tensor/dims.ts";
 import type { DataType } from "../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type OpDef, type Site } from "./define.ts";
 import { elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { codeType, decoded, encoded, single, twoCoded } from "./shared/codes.ts";
+import { codeType, decode, encode, toScalar, twoCoded } from "./shared/codes.ts";
 import {
   channelsLast,
   convAttributes,
   convAxes,
   convCost,
-  convolved,
   convWeight,
+  inferConv,
   readConv,
   withChannelsFirst,
   withDataFirst,
 } from "./shared/convolution.ts";
 import { noRank, onIntegers, quantizedAlready } from "./shared/misses.ts";
-import { matmulCost, matmulWeight, multiplied, perChannel, picked, productAxes, unpicked } from "./shared/products.ts";
+import {
+  inferProduct,
+  mapLinksToInputs,
+  matmulCost,
+  matmulWeight,
+  perChannel,
+  pickInputs,
+  productAxes,
+} from "./shared/products.ts";
 import { need, range, sameAxes } from "./shared/rules.ts";
 
 interface Settings {
@@ -107,7 +115,7 @@ export const DynamicQuantizeLinear = defineOp({
 
 function quantizedConv(domain: "" | "com.microsoft"): Op {
   const plain = (site: Site, last: boolean): Site => {
-    const operands = picked(site, [0, 3, 8]);
+    const operands = pickInputs(site, [0, 3, 8]);
     return last ? withDataFirst(operands) : operands;
   };
   return defineOp({
@@ -120,7 +128,7 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
       return s instanceof Miss ? s : { ...s, last };
     },
     infer: (s, site) => {
-      const outputs = convolved(s, plain(site, s.last), codeType(site, 7));
+      const outputs = inferConv(s, plain(site, s.last), codeType(site, 7));
       if (outputs instanceof Miss || !s.last) return outputs;
       return outputs.map(({ type, dims }) => ({ type, dims: dims && channelsLast(dims) }));
     },
@@ -133,20 +141,22 @@ function quantizedConv(domain: "" | "com.microsoft"): Op {
       return bias === undefined ? rest : { ...rest, bias: 8 };
     },
     lower: (s, emit, [x, xScale, xZero, w, wScale, wZero, yScale, yZero, bias]) => {
-      const data = decoded(emit, x, xScale, xZero);
-      const weight = decoded(emit, w, wScale, wZero, 0);
-      const scale = bias && emit.Mul([single(emit, xScale), single(emit, wScale)]);
-      const added = bias && decoded(emit, bias, scale, undefined, 0);
+      const data = decode(emit, x, xScale, xZero);
+      const weight = decode(emit, w, wScale, wZero, 0);
+      const scale = bias && emit.Mul([toScalar(emit, xScale), toScalar(emit, wScale)]);
+      const added = bias && decode(emit, bias, scale, undefined, 0);
       const conv = ([first]: readonly (Value | undefined)[]): Value =>
         emit.Conv([first, weight, added], convAttributes(s));
       const y = s.last ? withChannelsFirst(emit, s.kernel.length + 2, [data], conv) : conv([data]);
-      return [encoded(emit, y, yScale, yZero)];
+      return [encode(emit, y, yScale, yZero)];
     },
     axes: (s, site) => {
       const last = s.kernel.length + 1;
       const axisOf = (axis: number): number => (axis < 1 || !s.last ? axis : axis === 1 ? last : axis - 1);
       const scales = perChannel(site, [4, 5], axisOf(1));
-      return scales instanceof Miss ? scales : unpicked(convAxes(s, plain(site, s.last)), [0, 3, 8], scales, axisOf);
+      return scales instanceof Miss
+        ? scales
+        : mapLinksToInputs(convAxes(s, plain(site, s.last)), [0, 3, 8], scales, axisOf);
     },
     cost: (s, site) => convCost(s, plain(site, s.last)),
     ...onIntegers,
@@ -158,10 +168,10 @@ const operands = [0, 3];
 export const QLinearMatMul = defineOp({
   name: "QLinearMatMul",
   codes: twoCoded,
-  infer: (_, site) => multiplied(picked(site, operands), codeType(site, 7)),
+  infer: (_, site) => inferProduct(pickInputs(site, operands), codeType(site, 7)),
   parameters: [],
   weight: (_, site) => {
-    const role = matmulWeight(picked(site, operands));
+    const role = matmulWeight(pickInputs(site, operands));
     if (role instanceof Miss) return role;
     return { ...role, input: role.input * 3, data: role.data * 3, fused: "QuantizeLinear" };
   },
@@ -169,13 +179,13 @@ export const QLinearMatMul = defineOp({
     const [rows, columns] = [a?.type?.dims?.length, b?.type?.dims?.length];
     if (rows === undefined || columns === undefined) return new Miss("the rank of an operand is not known");
     const operands = [
-      decoded(emit, a, aScale, aZero, Math.max(0, rows - 2)),
-      decoded(emit, b, bScale, bZero, columns - 1),
+      decode(emit, a, aScale, aZero, Math.max(0, rows - 2)),
+      decode(emit, b, bScale, bZero, columns - 1),
     ];
-    return [encoded(emit, emit.MatMul(operands), yScale, yZero)];
+    return [encode(emit, emit.MatMul(operands), yScale, yZero)];
   },
   axes: (_, site) => productAxes(site, operands, [4, 5], [1, 2, 6, 7]),
-  cost: (_, site) => matmulCost(picked(site, operands)),
+  cost: (_, site) => matmulCost(pickInputs(site, operands)),
   ...onIntegers,
 });
 

@@ -8,19 +8,19 @@ import { flag, integer, integers, text, wrapAxis } from "./shared/attributes.ts"
 import { maxElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
-  fixed,
   forwardWanted,
   ifSameDims,
+  inferShape,
   need,
   range,
   requireLengths,
   reshapeTo,
   sameAsInput,
   sameAxes,
-  shaped,
+  sizesOf,
 } from "./shared/rules.ts";
 
-function tiled(repeats: readonly Dim[] | undefined, dims: readonly Dim[]): readonly Dim[] | undefined {
+function tileDims(repeats: readonly Dim[] | undefined, dims: readonly Dim[]): readonly Dim[] | undefined {
   return repeats && dims.map((dim, axis) => multiplyDims(dim, repeats[axis] ?? 1));
 }
 
@@ -33,7 +33,7 @@ export const Tile = defineOp({
   infer: ({ repeats }, site) => {
     const { type, dims, elements } = need(site, 0);
     if (dims === undefined) return [{ type, dims }];
-    const out = tiled(repeats, dims) ?? dims.map((_, axis) => site.open(0, axis));
+    const out = tileDims(repeats, dims) ?? dims.map((_, axis) => site.open(0, axis));
     const [times] = repeats ?? [];
     if (elements === undefined || dims.length !== 1 || typeof times !== "number" || times > maxElements)
       return [{ type, dims: out }];
@@ -44,7 +44,7 @@ export const Tile = defineOp({
       ),
     ];
   },
-  unchanged: ({ repeats }, site) => ifSameDims(site, tiled(repeats, site.inputs[0]?.dims ?? [])),
+  unchanged: ({ repeats }, site) => ifSameDims(site, tileDims(repeats, site.inputs[0]?.dims ?? [])),
   homogeneous: [[0]],
   axes: ({ repeats }, _site, dims) => {
     if (repeats === undefined) return repeatsAtRunTime;
@@ -59,7 +59,7 @@ export const Tile = defineOp({
   // Splits each axis into repeats × size, and sums over the repeats.
   gradient: ({ repeats }, { emit, inputs: [x], up }) => {
     if (!repeats?.every((times) => typeof times === "number")) return repeatsAtRunTime;
-    const dims = fixed(x);
+    const dims = sizesOf(x);
     const pairs = dims.flatMap((dim, axis) => [Number(repeats[axis]), dim]);
     const repeatAxes = dims.map((_, axis) => 2 * axis);
     if (repeatAxes.length === 0) return [up];
@@ -120,12 +120,12 @@ function blockOperator(name: string, deep: "in0" | "out0"): Op {
     name,
     read: (site) => ({ size: integer(site, "blocksize", 1), inside: text(site, "mode", "DCR") === "CRD" }),
     infer: ({ size }, site) =>
-      shaped(site, ([n = 0, c = 0, h = 0, w = 0]) => [n, shrink(c, size * size), grow(h, size), grow(w, size)]),
+      inferShape(site, ([n = 0, c = 0, h = 0, w = 0]) => [n, shrink(c, size * size), grow(h, size), grow(w, size)]),
     unchanged: ({ size }) => (size === 1 ? 0 : undefined),
     homogeneous: [[0]],
     axes: (s, _, [, channels = 0]) =>
       blockLinks(s, deep, deep === "in0" ? divide(channels, s.size * s.size) : channels),
-    gradient: (s, { emit, inputs: [x], up }) => [write(emit, up, s, fixed(x))],
+    gradient: (s, { emit, inputs: [x], up }) => [write(emit, up, s, sizesOf(x))],
     quantize: () => ({ kind: "transparent" }),
   });
 }
@@ -170,7 +170,7 @@ interface Frame {
   readonly axes: readonly number[] | undefined;
 }
 
-function framed({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): readonly Dim[] {
+function frameDims({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): readonly Dim[] {
   const framedAxes = axes?.map((axis) => wrapAxis(axis, dims.length)) ?? range(dims.length);
   return dims.map((dim, axis) => {
     const index = framedAxes.indexOf(axis);
@@ -182,10 +182,10 @@ function framed({ sizes, axes }: Frame, dims: readonly Dim[], site: Site): reado
 export const CenterCropPad = defineOp<Frame>({
   name: "CenterCropPad",
   read: (site) => ({ sizes: site.inputs[1]?.elements, axes: integers(site, "axes") }),
-  infer: (s, site) => shaped(site, (dims) => framed(s, dims, site)),
-  unchanged: (s, site) => ifSameDims(site, framed(s, site.inputs[0]?.dims ?? [], site)),
+  infer: (s, site) => inferShape(site, (dims) => frameDims(s, dims, site)),
+  unchanged: (s, site) => ifSameDims(site, frameDims(s, site.inputs[0]?.dims ?? [], site)),
   axes: (s, site, dims) => {
-    const out = framed(s, dims, site);
+    const out = frameDims(s, dims, site);
     const framedAxes = new Set(s.axes?.map((axis) => wrapAxis(axis, dims.length)) ?? dims.keys());
     return sameAxes(out, { refused: (axis) => framedAxes.has(axis), reason: "CenterCropPad centers this axis" });
   },

@@ -25,7 +25,7 @@ import {
 } from "./define.ts";
 import { type Activation, activate, readActivations } from "./shared/activations.ts";
 import { decimal, flag, integer, text } from "./shared/attributes.ts";
-import { countAttribute, need, present, range, requireLengths, scalar, typeOf, withDims } from "./shared/rules.ts";
+import { countAttribute, need, range, requireLengths, requireValue, scalar, typeOf, withDims } from "./shared/rules.ts";
 
 type Kind = "RNN" | "GRU" | "LSTM";
 
@@ -183,10 +183,10 @@ function stepLSTM(d: Direction, x: Value, { h, c }: State): State {
   const { emit } = d;
   const [xi, xo, xf, xc] = split(emit, emit.Add([x, emit.MatMul([h, d.recurrence])]), 4, d.hidden);
   const addPeephole = (value: Value | undefined, index: number, cell: Value | undefined): Value =>
-    d.peepholes === undefined ? present(value) : emit.Add([value, emit.Mul([d.peepholes[index], cell])]);
+    d.peepholes === undefined ? requireValue(value) : emit.Add([value, emit.Mul([d.peepholes[index], cell])]);
   const input = gate(d, addPeephole(xi, 0, c), 0);
   const forget = d.s.inputForget ? emit.Sub([1, input]) : gate(d, addPeephole(xf, 2, c), 0);
-  const candidate = gate(d, present(xc), 1);
+  const candidate = gate(d, requireValue(xc), 1);
   const cell = emit.Add([emit.Mul([forget, c]), emit.Mul([input, candidate])]);
   const output = gate(d, addPeephole(xo, 1, cell), 0);
   return { h: emit.Mul([output, gate(d, cell, 2)]), c: cell };
@@ -203,7 +203,7 @@ function zeroState(emit: Emit, x: Value, hidden: number): Value {
   return emit.Expand([scalar(emit, typeOf(x), 0), emit.Concat([batch, [hidden]], { axis: 0 })]);
 }
 
-function stacked(emit: Emit, parts: readonly Value[], axis: number): Value {
+function stackParts(emit: Emit, parts: readonly Value[], axis: number): Value {
   const layers = parts.map((part) => emit.Unsqueeze([part, [axis]]));
   const [only] = layers;
   return layers.length === 1 && only !== undefined ? only : emit.Concat(layers, { axis });
@@ -247,22 +247,22 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
     let state: State = { h: initial(h0), c: kind === "LSTM" ? initial(c0) : undefined };
     const outputs = new Array<Value>(count);
     for (const step of backward ? range(count).reverse() : range(count)) {
-      const next = stepOf[kind](direction, present(steps[step]), state);
+      const next = stepOf[kind](direction, requireValue(steps[step]), state);
       const mask = valid[step];
       const keep = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
       outputs[step] = mask === undefined ? next.h : emit.Where([mask, next.h, 0]);
       state = { h: keep(next.h, state.h), c: next.c && state.c && keep(next.c, state.c) };
     }
-    return { y: stacked(emit, outputs, 0), ...state };
+    return { y: stackParts(emit, outputs, 0), ...state };
   });
 
   const stack = (key: "y" | "h" | "c", axis: number): readonly Value[] => {
     const parts = directions.flatMap((direction) => direction[key] ?? []);
-    return parts.length === 0 ? [] : [stacked(emit, parts, axis)];
+    return parts.length === 0 ? [] : [stackParts(emit, parts, axis)];
   };
   const [y] = stack("y", 1);
   const states = [...stack("h", stateAxis), ...stack("c", stateAxis)];
-  return [s.batchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : present(y), ...states];
+  return [s.batchFirst ? emit.Transpose([y], { perm: [2, 0, 1, 3] }) : requireValue(y), ...states];
 }
 
 function recurrent(kind: Kind): Op {

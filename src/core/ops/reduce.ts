@@ -10,7 +10,7 @@ import { type AxisLink, defineOp, type Op, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, flag, wrapAxis } from "./shared/attributes.ts";
 import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { fixed, ifSameDims, need, range, reshapeTo, sameAxes, shaped } from "./shared/rules.ts";
+import { ifSameDims, inferShape, need, range, reshapeTo, sameAxes, sizesOf } from "./shared/rules.ts";
 
 interface Settings {
   /** Undefined: all. */
@@ -81,7 +81,7 @@ function reduction(name: string, row: Row): Op {
     ...(row.picks === true ? { quantize: () => ({ kind: "transparent" }) } : {}),
     read,
     infer: (s, site) => {
-      const inferred = shaped(site, (dims) => outDims(s, dims) ?? openDims(s, dims, site));
+      const inferred = inferShape(site, (dims) => outDims(s, dims) ?? openDims(s, dims, site));
       const elements = exactElements(site.inputs[0]);
       if (inferred instanceof Miss || onDims === undefined || elements === undefined || s.isIdentity) return inferred;
       if (site.inputs[0]?.dims?.length !== 1) return inferred;
@@ -109,7 +109,7 @@ function reduction(name: string, row: Row): Op {
       derivative instanceof Miss
         ? derivative
         : (s, { emit, inputs: [x], y, up }) => {
-            const dims = fixed(x);
+            const dims = sizesOf(x);
             const reduced = reducedAxes(s, dims.length);
             if (reduced === undefined) return atRunTime;
             if (reduced.size === 0) return [derivative({ emit, up, x, y, count: 1, sum: (value) => value })];

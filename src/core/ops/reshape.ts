@@ -7,7 +7,7 @@ import { Miss } from "../errors.ts";
 import { type Dim, dimText, divideDims, elementCount, multiplyDims, symbol } from "../tensor/dims.ts";
 import { type AxisEnd, type AxisLink, defineOp, type NodeChange, type Op, type Site } from "./define.ts";
 import { attributeOrInput, flag, integer, wrapAxis } from "./shared/attributes.ts";
-import { fixed, ifSameDims, need, range, replaceLists, reshapeTo, shapeChange } from "./shared/rules.ts";
+import { ifSameDims, need, range, replaceLists, reshapeTo, shapeChange, sizesOf } from "./shared/rules.ts";
 
 /** Returns the positions in a row-major box whose coordinate along `axis` is `index`. */
 function positions(box: readonly number[], axis: number, index: number): number[] {
@@ -114,7 +114,7 @@ interface ReshapeSettings {
   readonly allowZero: boolean;
 }
 
-function reshaped(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonly Dim[] | undefined | Miss {
+function reshapeDims(s: ReshapeSettings, dims: readonly Dim[] | undefined): readonly Dim[] | undefined | Miss {
   if (s.target === undefined) return undefined;
   const resolved = s.target.map((dim, axis) => (dim === 0 && !s.allowZero ? dims?.[axis] : dim));
   const open = resolved.indexOf(-1);
@@ -150,14 +150,14 @@ export const Reshape = defineOp<ReshapeSettings>({
   infer: (s, site) => {
     const { type, dims, elements } = need(site, 0);
     const [rank] = site.inputs[1]?.dims ?? [];
-    const target = reshaped(s, dims) ?? (typeof rank === "number" ? openDims(s, rank, site) : undefined);
+    const target = reshapeDims(s, dims) ?? (typeof rank === "number" ? openDims(s, rank, site) : undefined);
     if (target instanceof Miss) return target;
     return [{ type, dims: target, ...(elements && { elements }) }];
   },
-  unchanged: (s, site) => ifSameDims(site, reshaped(s, site.inputs[0]?.dims)),
+  unchanged: (s, site) => ifSameDims(site, reshapeDims(s, site.inputs[0]?.dims)),
   homogeneous: [[0]],
   axes: (s, _site, dims) => {
-    const target = reshaped(s, dims);
+    const target = reshapeDims(s, dims);
     if (target === undefined) return new Miss("its target shape is computed at run time");
     if (target instanceof Miss) return target;
     const links = reshapeLinks(dims, target);
@@ -182,7 +182,7 @@ export const Reshape = defineOp<ReshapeSettings>({
       },
     };
   },
-  gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, fixed(x))],
+  gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, sizesOf(x))],
   quantize: () => ({ kind: "transparent" }),
 });
 
@@ -209,7 +209,7 @@ function relabel(
       if (links instanceof Miss || resize === undefined) return links;
       return { links, resize: () => resize(dims, site) };
     },
-    gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, fixed(x))],
+    gradient: (_, { emit, inputs: [x], up }) => [reshapeTo(emit, up, sizesOf(x))],
     quantize: () => ({ kind: "transparent" }),
   });
 }

@@ -8,10 +8,10 @@ import type { Site } from "./define.ts";
 import { decimal, flag, integer, integers, text } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { inferenceOnly } from "./shared/misses.ts";
-import { requirePositions, shaped, withDims } from "./shared/rules.ts";
+import { inferShape, requirePositions, withDims } from "./shared/rules.ts";
 
 const pooledBoxes = (site: Site, sizes: readonly number[]) =>
-  shaped(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
+  inferShape(site, ([, channels = 1] = [], [boxes = 1] = []) => [boxes, channels, ...sizes], undefined, [0, 1]);
 
 export const RoiAlign = inert(inferenceOnly, {
   name: "RoiAlign",
@@ -56,14 +56,14 @@ export const GridSample = inert(inferenceOnly, {
     corners: flag(site, "align_corners"),
   }),
   infer: (_, site) =>
-    shaped(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
+    inferShape(site, (dims = [], grid = []) => [...dims.slice(0, 2), ...grid.slice(1, -1)], undefined, [0, 1]),
 });
 
 /** x' = A·(x, 1) for every grid position, x first: sizes N × C × (D ×) H × W, grid N × (D ×) H × W × axes. */
 export const AffineGrid = inert(inferenceOnly, {
   name: "AffineGrid",
   read: (site) => ({ sizes: site.inputs[1]?.elements, corners: flag(site, "align_corners") }),
-  infer: ({ sizes }, site) => shaped(site, ([batch = 1, axes = 1]) => sizes && [batch, ...sizes.slice(2), axes]),
+  infer: ({ sizes }, site) => inferShape(site, ([batch = 1, axes = 1]) => sizes && [batch, ...sizes.slice(2), axes]),
   cost: ({ sizes }, site) =>
     withDims(site, [0], (dims = []) =>
       sizes === undefined

@@ -9,7 +9,7 @@ import type { Value } from "../graph/graph.ts";
 import { type AxisLink, defineOp } from "./define.ts";
 import { decimal, flag, integer } from "./shared/attributes.ts";
 import { fromHeads, rotateHeads, rotatePairs, toHeads } from "./shared/heads.ts";
-import { microsoftOp, typed } from "./shared/inert.ts";
+import { defineTyped, microsoftOp } from "./shared/inert.ts";
 import { noRank } from "./shared/misses.ts";
 import { countAttribute, need, range, requirePositions, sameAsInput, sameAxes } from "./shared/rules.ts";
 
@@ -105,7 +105,7 @@ const microsoftRotary = microsoftOp({
 });
 
 /** q · cos(e) + q' · sin(e), and the same for k: the rotated halves are inputs. */
-export const GemmaRotaryEmbedding = typed({
+export const GemmaRotaryEmbedding = defineTyped({
   name: "GemmaRotaryEmbedding",
   infer: (_, site) => [1, 3].flatMap((input) => sameAsInput(site, input)),
   reason: "rotates channels in pairs, in half precision on GPU only",

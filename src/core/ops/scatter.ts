@@ -13,13 +13,13 @@ import { exactElements, withElements } from "./shared/elements.ts";
 import { inferenceOnly } from "./shared/misses.ts";
 import {
   dimsAt,
-  filled,
-  fixed,
+  fillWith,
   forwardWanted,
   requirePositions,
   requireTuples,
   sameAsInput,
   sameAxes,
+  sizesOf,
   typeOf,
 } from "./shared/rules.ts";
 
@@ -44,7 +44,7 @@ const combine: Readonly<Record<string, (old: Dim, update: Dim) => Dim>> = {
   min: (old, update) => extremeDims("min", [old, update]),
 };
 
-function placed(site: Site, reduction: string): readonly Dim[] | undefined {
+function inferScatter(site: Site, reduction: string): readonly Dim[] | undefined {
   const [data, indices, updates] = site.inputs;
   const targets = indicesOf(indices);
   const rule = combine[reduction];
@@ -80,7 +80,7 @@ function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): reado
   });
 }
 
-function alongAxis(s: Settings, site: Site): readonly Wanted[] {
+function wantedIndicesOf(s: Settings, site: Site): readonly Wanted[] {
   const dims = site.inputs[0]?.dims;
   return dims === undefined ? [] : requirePositions(1, dims[wrapAxis(s.axis, dims.length)]);
 }
@@ -98,16 +98,17 @@ function scatter(name: Name): Op {
         ? undefined
         : "ONNX Runtime has no kernel for it in float16 that combines numbers",
     read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
-    infer: ({ reduction }, site) => sameAsInput(site).map((found) => withElements(found, placed(site, reduction))),
+    infer: ({ reduction }, site) =>
+      sameAsInput(site).map((found) => withElements(found, inferScatter(site, reduction))),
     wants: (s, site, output) => [
-      ...(name === "ScatterElements" ? alongAxis(s, site) : tuples(site)),
+      ...(name === "ScatterElements" ? wantedIndicesOf(s, site) : tuples(site)),
       ...forwardWanted(output, 0, 2),
     ],
     axes: (s, site, dims) => links(name, s, site, dims),
     gradient: ({ reduction, axis }, { emit, inputs: [, indices, updates], up, wanted }) => {
       if (reduction !== "none" && reduction !== "add") return inferenceOnly;
       const at = name === "ScatterElements" ? { axis } : {};
-      const zeros = (): Value => filled(emit, typeOf(up), fixed(updates), 0);
+      const zeros = (): Value => fillWith(emit, typeOf(up), sizesOf(updates), 0);
       const picked = name === "ScatterElements" ? emit.GatherElements([up, indices], at) : emit.GatherND([up, indices]);
       return [
         wanted(0) && reduction === "none" ? emit[name]([up, indices, zeros()], at) : up,
@@ -121,8 +122,8 @@ function scatter(name: Name): Op {
 export const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
-  infer: (_, site) => sameAsInput(site).map((found) => withElements(found, placed(site, "none"))),
-  wants: (s, site, output) => [...alongAxis(s, site), ...forwardWanted(output, 0, 2)],
+  infer: (_, site) => sameAsInput(site).map((found) => withElements(found, inferScatter(site, "none"))),
+  wants: (s, site, output) => [...wantedIndicesOf(s, site), ...forwardWanted(output, 0, 2)],
   axes: (s, site, dims) => links("ScatterElements", s, site, dims),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
 });

@@ -5,14 +5,14 @@ import type { Dim } from "../tensor/dims.ts";
 import { defineOp, type Site } from "./define.ts";
 import { decimal } from "./shared/attributes.ts";
 import { combineElements, withElements } from "./shared/elements.ts";
-import { broadcast, broadcastAxes, forwardWanted, need, sameAsInput, sameAxes, shaped } from "./shared/rules.ts";
+import { broadcast, broadcastAxes, forwardWanted, inferShape, need, sameAsInput, sameAxes } from "./shared/rules.ts";
 
 export const Where = defineOp({
   name: "Where",
   infer: (_, site) => {
     const onDims = (condition: Dim = 0, yes: Dim = 0, no: Dim = 0): Dim | undefined =>
       condition === 1 ? yes : condition === 0 ? no : undefined;
-    const outputs = shaped(site, broadcast, need(site, 1).type, [0, 1, 2]);
+    const outputs = inferShape(site, broadcast, need(site, 1).type, [0, 1, 2]);
     if (outputs instanceof Miss) return outputs;
     return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
   },

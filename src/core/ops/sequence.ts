@@ -56,7 +56,7 @@ function firstSequence(site: Site): Sequence | Miss {
   return content?.kind === "sequence" ? content : new Miss("input 0 is not a sequence");
 }
 
-function positionIn(site: Site, input: number, length: number | undefined): number | undefined {
+function positionOf(site: Site, input: number, length: number | undefined): number | undefined {
   const position = constantIntegers(site.inputs[input])?.[0];
   return position === undefined || length === undefined ? undefined : fromFront(position, length);
 }
@@ -103,7 +103,7 @@ export const SequenceInsert = sequenceOperator({
     if (operand === undefined) return new Miss("has nothing to insert");
     const item = typeOfOperand(operand);
     const { items } = sequence;
-    const position = site.inputs[2] === undefined ? items?.length : positionIn(site, 2, items?.length);
+    const position = site.inputs[2] === undefined ? items?.length : positionOf(site, 2, items?.length);
     if (items !== undefined && position !== undefined)
       return operandOfItems(items.toSpliced(position, 0, item), sequence.of, site);
     const element = items?.length === 0 ? item : mergeTypes(sequence.of, item, openOf(site));
@@ -114,7 +114,7 @@ export const SequenceInsert = sequenceOperator({
 export const SequenceErase = sequenceOperator({
   name: "SequenceErase",
   from: ({ items, of: element }, _, site) => {
-    const position = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : positionIn(site, 1, items?.length);
+    const position = site.inputs[1] === undefined ? (items?.length ?? 0) - 1 : positionOf(site, 1, items?.length);
     return sequenceOperand(element, position === undefined ? undefined : items?.toSpliced(position, 1));
   },
 });
@@ -127,7 +127,7 @@ export const SequenceAt = sequenceOperator({
     const piece = position === undefined ? undefined : pieces[fromFront(position, pieces.length)];
     return piece === undefined ? unknownPieces : [piece];
   },
-  from: (sequence, _, site) => itemAt(sequence, positionIn(site, 1, sequence.items?.length)),
+  from: (sequence, _, site) => itemAt(sequence, positionOf(site, 1, sequence.items?.length)),
 });
 
 export const SequenceLength = sequenceOperator({

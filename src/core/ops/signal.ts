@@ -9,7 +9,7 @@ import type { Op, Site } from "./define.ts";
 import { constantIntegers, elementType, flag, integer, wrapAxis } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
 import { inferenceOnly, noRank } from "./shared/misses.ts";
-import { shaped } from "./shared/rules.ts";
+import { inferShape } from "./shared/rules.ts";
 
 export const DFT = inert(inferenceOnly, {
   name: "DFT",
@@ -30,7 +30,7 @@ export const DFT = inert(inferenceOnly, {
     };
   },
   infer: ({ axis, inverse, oneSided, length }, site) =>
-    shaped(site, (dims) => {
+    inferShape(site, (dims) => {
       const size = dims[axis] ?? 1;
       const isReal = inverse && oneSided;
       const points = length ?? (isReal ? multiplyDims(addDims(size, -1), 2) : size);
@@ -49,7 +49,7 @@ export const STFT = inert(inferenceOnly, {
     return { step, length, oneSided: flag(site, "onesided", true) };
   },
   infer: ({ step, length, oneSided }, site) =>
-    shaped(site, ([batch = 1, samples = 1]) => {
+    inferShape(site, ([batch = 1, samples = 1]) => {
       const frames = addDims(floorDims(addDims(samples, -length), step), 1);
       return [batch, frames, oneSided ? Math.floor(length / 2) + 1 : length, 2];
     }),

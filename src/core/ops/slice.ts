@@ -6,7 +6,7 @@ import { type AxisLink, defineOp, type Site } from "./define.ts";
 import { attributeOrInput, constantIntegers, decimal, integers, text, wrapAxis } from "./shared/attributes.ts";
 import { withMoved } from "./shared/elements.ts";
 import { noRank, primitive } from "./shared/misses.ts";
-import { filled, fixed, forwardWanted, need, range, replaceLists, shaped, typeOf } from "./shared/rules.ts";
+import { fillWith, forwardWanted, inferShape, need, range, replaceLists, sizesOf, typeOf } from "./shared/rules.ts";
 
 interface Range {
   readonly axis: number;
@@ -45,7 +45,7 @@ interface Resolved {
 }
 
 /** Returns start and count within a fixed size, with bounds clamped as the specification says; undefined for symbolic bounds. */
-function resolved({ start, end, step, open }: Range, size: number): Resolved | undefined {
+function resolveRange({ start, end, step, open }: Range, size: number): Resolved | undefined {
   if (open === true || isSymbolic(start) || isSymbolic(end)) return undefined;
   const [low, high] = step > 0 ? [0, size] : [-1, size - 1];
   const clamp = (bound: number): number => Math.min(high, Math.max(low, bound < 0 ? bound + size : bound));
@@ -56,7 +56,7 @@ function resolved({ start, end, step, open }: Range, size: number): Resolved | u
 /** Symbolic bounds are assumed to lie within the dimension: a position table is as long as the longest sequence. */
 function slicedDim(range: Range, size: Dim): Dim {
   const { start, end, step } = range;
-  const fixedRange = isSymbolic(size) ? undefined : resolved(range, size);
+  const fixedRange = isSymbolic(size) ? undefined : resolveRange(range, size);
   if (fixedRange !== undefined) return fixedRange.count;
   if (step === 1 && !isSymbolic(start) && !isSymbolic(end)) {
     if (start >= 0 && end > toTheEnd) return addDims(size, -start);
@@ -80,16 +80,16 @@ function rangeOf(ranges: readonly Range[], axis: number): Range | undefined {
 }
 
 /** Returns the kept indices of an axis if a cut can be followed: contiguous and known. */
-function followed(ranges: readonly Range[], axis: number, size: Dim | undefined): Resolved | undefined {
+function followRanges(ranges: readonly Range[], axis: number, size: Dim | undefined): Resolved | undefined {
   const range = rangeOf(ranges, axis);
-  return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolved(range, size);
+  return range === undefined || range.step !== 1 || typeof size !== "number" ? undefined : resolveRange(range, size);
 }
 
 function coversAxis(range: Range, size: Dim | undefined): boolean {
   const { start, end, step } = range;
   if (size === undefined) return false;
   if (typeof size === "number") {
-    const bounds = resolved(range, size);
+    const bounds = resolveRange(range, size);
     return bounds !== undefined && bounds.count === size && (bounds.first === 0 || size === 0);
   }
   return start === 0 && step === 1 && (end === size || (!isSymbolic(end) && end > toTheEnd));
@@ -111,7 +111,7 @@ export const Slice = defineOp<readonly Range[]>({
       withMoved({ type, dims: out }, site, (sizes) => {
         const starts = sizes.flatMap((size, axis) => {
           const range = rangeOf(ranges, axis);
-          const bounds = range === undefined ? { first: 0 } : resolved(range, size);
+          const bounds = range === undefined ? { first: 0 } : resolveRange(range, size);
           return bounds === undefined ? [] : [{ first: bounds.first, step: range?.step ?? 1 }];
         });
         if (starts.length < sizes.length) return undefined;
@@ -131,7 +131,7 @@ export const Slice = defineOp<readonly Range[]>({
       const isComplete =
         range === undefined || (range.open === undefined && range.step === 1 && slicedDim(range, dim) === dim);
       if (isComplete) return { from: ["in0", axis], to: ["out0", axis] };
-      const kept = followed(ranges, axis, dim);
+      const kept = followRanges(ranges, axis, dim);
       return kept === undefined
         ? { refuses: ["in0", axis], reason: "Slice picks positions of this axis" }
         : { from: ["out0", axis], to: ["in0", axis], map: (index) => [kept.first + index] };
@@ -140,7 +140,7 @@ export const Slice = defineOp<readonly Range[]>({
       links,
       resize: (cut) => {
         const bounds = ranges.map((range) => {
-          const old = followed(ranges, range.axis, dims[range.axis]);
+          const old = followRanges(ranges, range.axis, dims[range.axis]);
           if (old === undefined) return [range.start, range.end];
           const start = old.first - cut.removed(["in0", range.axis]).filter((index) => index < old.first).length;
           return [start, start + old.count - cut.removed(["out0", range.axis]).length];
@@ -152,9 +152,9 @@ export const Slice = defineOp<readonly Range[]>({
     };
   },
   gradient: (ranges, { emit, inputs: [x], up }) => {
-    const dims = fixed(x);
+    const dims = sizesOf(x);
     const parts = ranges.flatMap((range) => {
-      const bounds = resolved(range, dims[range.axis] ?? 0);
+      const bounds = resolveRange(range, dims[range.axis] ?? 0);
       return bounds === undefined ? [] : [{ ...range, ...bounds }];
     });
     if (parts.length < ranges.length) return new Miss("its bounds are computed at run time");
@@ -169,12 +169,12 @@ export const Slice = defineOp<readonly Range[]>({
     }
     // Strided: scatters along one axis after the other, from the last range to the first.
     let part = up;
-    const shape = [...fixed(up)];
+    const shape = [...sizesOf(up)];
     for (const { axis, first, count, step } of parts.toReversed()) {
       const column = shape.map((_, other) => (other === axis ? count : 1));
       const indices = emit.Expand([emit.Reshape([range(count).map((k) => first + k * step), column]), shape]);
       shape[axis] = dims[axis] ?? 0;
-      part = emit.ScatterElements([filled(emit, typeOf(x), shape, 0), indices, part], { axis });
+      part = emit.ScatterElements([fillWith(emit, typeOf(x), shape, 0), indices, part], { axis });
     }
     return [part];
   },
@@ -229,7 +229,7 @@ export const Pad = defineOp({
         if (s.open.includes(axis)) return site.open(0, axis);
         return addDims(dim, (s.pads[axis] ?? 0) + (s.pads[dims.length + axis] ?? 0));
       });
-    return shaped(site, padded);
+    return inferShape(site, padded);
   },
   unchanged: (s) => (s.open.length === 0 && s.pads.every((pad) => pad === 0) ? 0 : undefined),
   homogeneous: (s) => (s.mode === "constant" && !s.fillsZero ? undefined : { products: [[0]] }),

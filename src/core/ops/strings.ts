@@ -7,7 +7,7 @@ import type { DataType } from "../tensor/types.ts";
 import type { Op, OpDef, Site } from "./define.ts";
 import { decimals, flag, integer, integers, text, texts } from "./shared/attributes.ts";
 import { inert } from "./shared/inert.ts";
-import { broadcast, need, shaped } from "./shared/rules.ts";
+import { broadcast, inferShape, need } from "./shared/rules.ts";
 
 const onStrings = new Miss("operates on strings");
 const inAttributes = new Miss("stores its parameters in attributes");
@@ -15,7 +15,7 @@ const keepDims = (dims: readonly Dim[]): readonly Dim[] => dims;
 
 export const StringConcat = inert(onStrings, {
   name: "StringConcat",
-  infer: (_, site) => shaped(site, broadcast, "string", [0, 1]),
+  infer: (_, site) => inferShape(site, broadcast, "string", [0, 1]),
 });
 
 /** Changes case and removes words, so the output length depends on the data. */
@@ -28,7 +28,7 @@ export const StringNormalizer = inert(onStrings, {
     locale: text(site, "locale", ""),
   }),
   infer: (s, site) =>
-    shaped(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
+    inferShape(site, (dims) => (s.stopWords.length === 0 ? dims : dims.with(-1, site.open(0, dims.length - 1)))),
   unchanged: (s) => (s.stopWords.length === 0 && s.change === "NONE" ? 0 : undefined),
 });
 
@@ -47,7 +47,7 @@ export const StringSplit = inert(onStrings, {
 export const RegexFullMatch = inert(onStrings, {
   name: "RegexFullMatch",
   read: (site) => ({ pattern: text(site, "pattern", "") }),
-  infer: (_, site) => shaped(site, keepDims, "bool"),
+  infer: (_, site) => inferShape(site, keepDims, "bool"),
 });
 
 export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
@@ -63,7 +63,7 @@ export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
     weights: decimals(site, "weights") ?? [],
   }),
   infer: ({ columns }, site) =>
-    shaped(
+    inferShape(
       site,
       (dims) => [...dims.slice(0, -1), columns.reduce((count, column) => Math.max(count, column + 1), 0)],
       "float32",
@@ -73,9 +73,9 @@ export const TfIdfVectorizer = inert(new Miss("counts n-grams"), {
 const preprocessing = (name: string, infer: OpDef<null>["infer"]): Op =>
   inert(inAttributes, { name, domain: "ai.onnx.ml", infer });
 
-const sameDims = (_: null, site: Site) => shaped(site, keepDims);
+const sameDims = (_: null, site: Site) => inferShape(site, keepDims);
 /** Scaler and Normalizer always return float32. */
-const floats = (_: null, site: Site) => shaped(site, keepDims, "float32");
+const floats = (_: null, site: Site) => inferShape(site, keepDims, "float32");
 
 const labels: readonly (readonly [attribute: string, type: DataType])[] = [
   ["values_int64s", "int64"],
@@ -92,7 +92,7 @@ export const mlOperators: readonly Op[] = [
     const [, listed] = labels.find(([attribute]) => site.attribute(attribute) !== undefined) ?? [];
     const tensor = site.attribute("values_tensor");
     const type = tensor?.kind === "tensor" ? tensor.value.type : listed;
-    return type === undefined ? new Miss("has no labels") : shaped(site, keepDims, type);
+    return type === undefined ? new Miss("has no labels") : inferShape(site, keepDims, type);
   }),
   // One output per index, whatever the shape of the indices.
   preprocessing("ArrayFeatureExtractor", (_, site) => {
@@ -100,6 +100,6 @@ export const mlOperators: readonly Op[] = [
       ...(dims.length === 1 ? [1] : dims.slice(0, -1)),
       elementCount(indices),
     ];
-    return shaped(site, picked, undefined, [0, 1]);
+    return inferShape(site, picked, undefined, [0, 1]);
   }),
 ];

@@ -7,7 +7,7 @@ import type { Value } from "../graph/graph.ts";
 import { isDimension, multiplyDims } from "../tensor/dims.ts";
 import type { Op } from "./define.ts";
 import { decimal, text } from "./shared/attributes.ts";
-import { backFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
+import { reorderFromBlocks, scaledInBlocks, scaleInBlocks } from "./shared/channel-blocks.ts";
 import { roundedShare } from "./shared/elements.ts";
 import { unary } from "./shared/elementwise.ts";
 import { inferenceOnly } from "./shared/misses.ts";
@@ -36,7 +36,7 @@ export const unaryOperators: readonly Op[] = [
       const scaled = x === undefined ? undefined : scaledInBlocks(x, block);
       if (scaled === undefined) return undefined;
       const y = scaleInBlocks(emit, scaled.x, { ...scaled, activation: "Relu" });
-      return [backFromBlocks(emit, y)];
+      return [reorderFromBlocks(emit, y)];
     },
     quantize: () => ({ kind: "clamp", low: 0, high: undefined }),
   }),

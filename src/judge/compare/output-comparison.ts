@@ -15,7 +15,7 @@ import { mainOutputName } from "../../runtime/metrics/output.ts";
 import { answers, answersOf, knowledgeOf, lostKnowledge } from "../../runtime/metrics/predictions.ts";
 import { Difference, decibels, variation } from "../../runtime/run/difference.ts";
 import { fills } from "../../runtime/run/mask-values.ts";
-import { minSamples, type Pair, type PairedRuns, samplesIn } from "../../runtime/run/paired-runs.ts";
+import { countSamples, minSamples, type Pair, type PairedRuns } from "../../runtime/run/paired-runs.ts";
 import { boundsOf } from "./saturation.ts";
 
 export interface OutputLikeness {
@@ -152,7 +152,7 @@ function compareValues(output: OutputKind, pairs: readonly Pair[]): ComparedOutp
     if (before === undefined || after === undefined) continue;
     const reason = findObstacle(before, after);
     if (reason !== undefined) return { name, isAuxiliary, likeness: reason, isSaturated: false };
-    values.push({ pair, before, after, samples: samplesIn(before, pair) });
+    values.push({ pair, before, after, samples: countSamples(before, pair) });
   }
   const sums = sumDifferences(values);
   const { samples, finiteCount, change, error, variation } = sums;

@@ -17,7 +17,7 @@ import { dimsText, elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import type { Dataset } from "../../data/index.ts";
 import { observeGradients } from "../../learn/train/gradient-statistic.ts";
-import { inFloat32, type Loss, outputOf } from "../../learn/train/loss.ts";
+import { castToFloat32, type Loss, outputOf } from "../../learn/train/loss.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { counterpartNumbers } from "../../runtime/noise/weight-errors.ts";
@@ -103,7 +103,7 @@ function projected(output: string | undefined, seed: number): Loss {
     name: "projection",
     build(scope) {
       const { emit, model } = scope;
-      const answer = inFloat32(emit, outputOf(scope, output));
+      const answer = castToFloat32(emit, outputOf(scope, output));
       const dims = fixedDims(answer.type?.dims);
       if (dims === undefined)
         throw new PithError("E_SHAPE_MISMATCH", `"${answer.name}" has no fixed shape: ${dimsText(answer.type?.dims)}.`);

@@ -23,7 +23,7 @@ import {
 import { candidates, contrastOf, type Preprocessing } from "../../data/images/presets.ts";
 import { type EvaluateOptions, type Evaluation, evaluateAll } from "../../runtime/metrics/evaluate.ts";
 import { accuracy, crossEntropy } from "../../runtime/metrics/metrics.ts";
-import { logScores, mainOutput, mainOutputName, scoresFor } from "../../runtime/metrics/output.ts";
+import { logScores, mainOutput, mainOutputName, readScores } from "../../runtime/metrics/output.ts";
 import { commonestShare } from "../../runtime/metrics/predictions.ts";
 import { mean } from "../../runtime/metrics/regression.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
@@ -223,7 +223,7 @@ function scaledLosses(): Metric {
       const samples = samplesIn(batch);
       const { dims } = mainOutput(outputs);
       const labels = batch.label === undefined ? samples : elementCount(batch.label.dims);
-      const { values } = logScores(scoresFor(mainOutput(outputs), samples, labels));
+      const { values } = logScores(readScores(mainOutput(outputs), samples, labels));
       const rows = new Float64Array(samples * factors.length);
       for (const [column, factor] of factors.entries()) {
         const scaled = { type: "float64", dims, data: values.map((value) => factor * value) } as const;

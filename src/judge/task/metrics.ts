@@ -7,7 +7,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import { boxOverlap } from "../../runtime/metrics/boxes.ts";
 import { agreement, determination, meanKl, signalToNoise } from "../../runtime/metrics/comparison-metrics.ts";
-import { cosine, leastSamples, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
+import { cosine, minSamplesOf, neighbourOverlap } from "../../runtime/metrics/embedding.ts";
 import {
   accuracy,
   crossEntropy,
@@ -103,7 +103,7 @@ export function comparisonMetrics(
     case "vector":
       return [
         cosine(options),
-        ...(samples < leastSamples(10) ? [] : [neighbourOverlap(10, options)]),
+        ...(samples < minSamplesOf(10) ? [] : [neighbourOverlap(10, options)]),
         signalToNoise(options),
       ];
     case "number":

@@ -4,7 +4,7 @@ import { float32, int64, zeros } from "../../core/tensor/dense.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { memory } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { batchSize, batchSizeFor } from "./batch-size.ts";
+import { batchSize, chooseBatchSize } from "./batch-size.ts";
 import { train } from "./train.ts";
 
 const pooled = (input: string) =>
@@ -57,7 +57,7 @@ test("reads symbolic sizes from a whole batch", async () => {
       yield { x: zeros("float32", [2, 64, size < 128 ? 8 : 256, 256]) };
     },
   };
-  expect(await batchSizeFor(pooled("N, 64, H, W"), 128, data)).toMatchObject({ size: 39 });
+  expect(await chooseBatchSize(pooled("N, 64, H, W"), 128, data)).toMatchObject({ size: 39 });
 });
 
 test("uses one sample for a model without a batch axis", async () => {

@@ -34,21 +34,21 @@ export function batchSize(
 }
 
 function sizeInMemory(model: Model, requested: number, samples: Batch, teachers: readonly Model[]): BatchSize {
-  const sized = atBatchSize(model, requested, samples);
+  const sized = fixBatchSize(model, requested, samples);
   if (sized === undefined) return { size: requested };
   if (sized instanceof PithError) {
     const size = fixedSize(model);
     return size === undefined ? { size: requested } : { size, why: "the model was exported with this batch size" };
   }
   const sum = teachers
-    .map((teacher) => atBatchSize(teacher, requested, samples))
+    .map((teacher) => fixBatchSize(teacher, requested, samples))
     .reduce((total, teacher) => total + (teacher instanceof Model ? peakBytes(teacher) : 0), computedBytes(sized));
   const size = Math.max(1, Math.floor((requested * memoryLimit) / Math.max(memoryLimit, sum)));
   if (size === requested) return { size };
   return { size, why: `${requested} samples would need ${bytes(sum)} for the values of the layers` };
 }
 
-export async function batchSizeFor(
+export async function chooseBatchSize(
   model: Model,
   requested: number,
   data: Dataset,
@@ -68,7 +68,7 @@ export async function takesOneSample(model: Model, data: Dataset): Promise<boole
 }
 
 /** Copies a model with a batch size; undefined if a dimension is unknown, and an error if the model fixes another batch size. */
-function atBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
+function fixBatchSize(model: Model, size: number, samples: Batch): Model | PithError | undefined {
   const shapes: [string, readonly number[]][] = [];
   for (const { name, type } of model.graph.feeds) {
     const rest = samples[name]?.dims.slice(1) ?? fixedDims(type?.dims?.slice(1));

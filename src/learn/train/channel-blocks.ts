@@ -9,7 +9,7 @@ import { Model } from "../../core/graph/model.ts";
 import { removeUnused } from "../../core/graph/remove-unused.ts";
 import { replaceNode, replaceUses } from "../../core/graph/replace.ts";
 import { entryOf } from "../../core/ops/index.ts";
-import { backFromBlocks, blocksOf, inBlocks, oneBlock } from "../../core/ops/shared/channel-blocks.ts";
+import { blockedFormOf, blocksOf, oneBlock, reorderFromBlocks } from "../../core/ops/shared/channel-blocks.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import { elementCount, fixedDims, sameDims } from "../../core/tensor/dims.ts";
 import { memoize } from "../../core/tensor/memoize.ts";
@@ -70,9 +70,9 @@ function followIntoBlocks(node: Node, emit: Emit, block: number): void {
   const fullOperands = inputs.flatMap((x, input) => (sameDims(fixedDims(x?.type?.dims) ?? [], dims) ? [input] : []));
   const isScalar = (x: Value | undefined): boolean => elementCount(fixedDims(x?.type?.dims) ?? [0]) === 1;
   if (!inputs.every((x, input) => fullOperands.includes(input) || isScalar(x))) return;
-  if (!fullOperands.some((input) => inBlocks(inputs[input], block) !== undefined)) return;
+  if (!fullOperands.some((input) => blockedFormOf(inputs[input], block) !== undefined)) return;
   const blocks = blocksOf(emit, block);
   for (const input of fullOperands) graph.setInput(node, input, blocks.of(inputs[input] as Value));
-  const back = backFromBlocks(emit, y);
+  const back = reorderFromBlocks(emit, y);
   replaceUses(y, back, back.producer);
 }

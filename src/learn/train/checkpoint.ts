@@ -123,32 +123,34 @@ export function requireSameTraining(
   const { path } = files;
   for (const [name, size] of Object.entries(before.trained)) {
     const dims = model.graph.value(name)?.tensor?.dims;
-    if (dims === undefined) throw otherModel(path, `it trained "${name}", which this model does not have`);
-    if (dimsText(dims) !== size) throw otherModel(path, `"${name}" was ${size} there, and is ${dimsText(dims)} here`);
+    if (dims === undefined) throw otherModelError(path, `it trained "${name}", which this model does not have`);
+    if (dimsText(dims) !== size)
+      throw otherModelError(path, `"${name}" was ${size} there, and is ${dimsText(dims)} here`);
   }
-  if (before.nodes !== now.nodes) throw otherModel(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
+  if (before.nodes !== now.nodes) throw otherModelError(path, `it has ${before.nodes} nodes, not ${now.nodes}`);
   for (const [name, value] of Object.entries(now.settings)) {
     const old = before.settings[name];
     if (old === undefined || JSON.stringify(old) === JSON.stringify(value)) continue;
-    throw otherTraining(files, settingDifference(name, old, value), "settings");
+    throw otherTrainingError(files, settingDifference(name, old, value), "settings");
   }
   if (before.samples !== now.samples)
-    throw otherTraining(
+    throw otherTrainingError(
       files,
       `on ${before.samples ?? "a stream of"} samples, not ${now.samples ?? "a stream"}`,
       "data",
     );
-  if (before.first !== now.first) throw otherTraining(files, "on other samples: the first sample differs", "data");
+  if (before.first !== now.first) throw otherTrainingError(files, "on other samples: the first sample differs", "data");
   if (before.teachers !== undefined && before.teachers.join() !== now.teachers?.join())
-    throw otherTraining(files, "with a teacher of other content: its file was changed or replaced", "teacher");
+    throw otherTrainingError(files, "with a teacher of other content: its file was changed or replaced", "teacher");
 }
 
 export function requireSameTensors(files: CheckpointFiles, before: Identity, trained: Identity["trained"]): void {
   const added = Object.keys(trained).find((name) => before.trained[name] === undefined);
   const removed = Object.keys(before.trained).find((name) => trained[name] === undefined);
-  if (added !== undefined) throw otherTraining(files, `without "${added}", which is trained now`, "model and settings");
+  if (added !== undefined)
+    throw otherTrainingError(files, `without "${added}", which is trained now`, "model and settings");
   if (removed !== undefined)
-    throw otherTraining(files, `with "${removed}", which is not trained now`, "model and settings");
+    throw otherTrainingError(files, `with "${removed}", which is not trained now`, "model and settings");
 }
 
 function settingDifference(name: string, old: unknown, value: unknown): string {
@@ -158,7 +160,7 @@ function settingDifference(name: string, old: unknown, value: unknown): string {
 }
 
 /** @param constant the part of a training that must not change. */
-function otherTraining({ path, bestPath }: CheckpointFiles, difference: string, constant: string): PithError {
+function otherTrainingError({ path, bestPath }: CheckpointFiles, difference: string, constant: string): PithError {
   const best = bestPath === undefined ? "" : `, or from "${bestPath}", the best weights by validation`;
   return new PithError("E_OPTION", `"${path}" was trained ${difference}.`, {
     hint:
@@ -168,7 +170,7 @@ function otherTraining({ path, bestPath }: CheckpointFiles, difference: string, 
   });
 }
 
-function otherModel(path: string, reason: string): PithError {
+function otherModelError(path: string, reason: string): PithError {
   return new PithError("E_OPTION", `"${path}" is a checkpoint of another model: ${reason}.`, {
     hint: "Training continues only with the model that it started with; name another folder to start over.",
   });
@@ -194,9 +196,9 @@ export async function requireSameFrozen(
     const isChanging = trained[name] !== undefined || role?.kind === "state" || role?.kind === "tied";
     if (tensor === undefined || isChanging) continue;
     const now = model.graph.value(name)?.tensor;
-    if (now === undefined) throw otherModel(path, `it has "${name}", which this model does not have`);
+    if (now === undefined) throw otherModelError(path, `it has "${name}", which this model does not have`);
     const isSameForm = tensor.type === now.type && sameDims(tensor.dims, now.dims);
     if (!isSameForm || !haveSameElements(await tensor.read(), await now.read()))
-      throw otherModel(path, `"${name}", which is not trained, has other values here`);
+      throw otherModelError(path, `"${name}", which is not trained, has other values here`);
   }
 }

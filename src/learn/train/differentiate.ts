@@ -80,7 +80,7 @@ export function differentiate(model: Model, options: DifferentiateOptions): Trai
     throw new PithError("E_SHAPE_MISMATCH", text);
   }
 
-  const inside = storedInside(graph, options.wrt);
+  const inside = findStoredInside(graph, options.wrt);
   if (inside !== undefined) {
     const place = `"${inside.value.name}" is stored in a graph inside ${describe(inside.node)}`;
     throw new PithError("E_NOT_DIFFERENTIABLE", `${place}: gradients of subgraphs are not supported.`, {
@@ -175,7 +175,7 @@ function carriedValue(graph: Graph, name: string): Value {
 }
 
 /** Returns a value to train in a subgraph, and the node of the main graph that contains it. */
-function storedInside(
+function findStoredInside(
   graph: Graph,
   wrt: DifferentiateOptions["wrt"],
 ): { readonly node: Node; readonly value: Value } | undefined {

@@ -37,14 +37,14 @@ const arraysPerParameter = 6;
 /** 4 GiB: all that WebAssembly can address. */
 const maxBytes = 2 ** 32;
 const pageBytes = 2 ** 16;
-const aligned = (bytes: number): number => Math.ceil(bytes / 64) * 64;
+const alignBytes = (bytes: number): number => Math.ceil(bytes / 64) * 64;
 
 /**
  * Returns a function that copies parameters of these sizes into common memory. Growing it would detach its arrays, so it has room
  * for all arrays from the start. Above 4 GiB several memories are used, and ordinary arrays if allocation fails.
  */
 export function floatMemory(bytes: readonly number[]): (values: Floats) => Floats {
-  const bytesOf = (size: number): number => arraysPerParameter * aligned(size);
+  const bytesOf = (size: number): number => arraysPerParameter * alignBytes(size);
   let bytesLeft = bytes.reduce((sum, size) => sum + bytesOf(size), 0);
   let memory: KernelMemory | undefined;
   let room = 0;
@@ -137,8 +137,8 @@ function createMemory(bytes: number): KernelMemory | undefined {
   const kernelMemory: KernelMemory = {
     take(like) {
       const offset = used;
-      if (offset + aligned(like.byteLength) > buffer.byteLength) return undefined;
-      used += aligned(like.byteLength);
+      if (offset + alignBytes(like.byteLength) > buffer.byteLength) return undefined;
+      used += alignBytes(like.byteLength);
       const array =
         like instanceof Float32Array
           ? new Float32Array(buffer, offset, like.length)
@@ -154,7 +154,7 @@ function createMemory(bytes: number): KernelMemory | undefined {
       const [first = new Float32Array()] = arrays;
       const offsets = arrays.map(({ byteOffset }) => byteOffset);
       const kernels = first instanceof Float32Array ? float32Kernels : float64Kernels;
-      return kernels[kernel](aligned(first.byteLength), ...offsets, ...numbers) ?? 0;
+      return kernels[kernel](alignBytes(first.byteLength), ...offsets, ...numbers) ?? 0;
     },
   };
   return kernelMemory;

@@ -5,7 +5,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { completeContext } from "../../core/pass/pass.ts";
 import { float32 } from "../../core/tensor/dense.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { bySizes, validationLoss } from "./forward-loss.ts";
+import { cacheBySizes, validationLoss } from "./forward-loss.ts";
 import { meanSquaredError } from "./losses/numbers.ts";
 import { memoryLimit } from "./memory.ts";
 
@@ -36,7 +36,7 @@ graph (x: float32[batch, length]) -> (y) {
 test("releases the oldest graphs first if all exceed the memory limit", async () => {
   const released: number[] = [];
   const shares = [0, 0.4, 0.4, 0.4, 2];
-  const graphs = bySizes(
+  const graphs = cacheBySizes(
     async ({ x }) => ({ length: x?.dims[0] ?? 0, bytes: (shares[x?.dims[0] ?? 0] ?? 0) * memoryLimit }),
     async ({ length }) => void released.push(length),
   );

@@ -62,7 +62,7 @@ export function forwardLoss(
     working.graph.setOutputs([written.value]);
     return { ...written, bytes: peakBytes(working), session: await context.engine.load(working) };
   };
-  const graphs = bySizes(load, ({ session }) => session.release());
+  const graphs = cacheBySizes(load, ({ session }) => session.release());
   return {
     async of(batch: Batch): Promise<number> {
       const { value, feeds, session } = await graphs.of(batch);
@@ -79,7 +79,7 @@ const maxEntries = 16;
  * Caches by batch sizes. The least recently used entries are released if there are too many or they keep too much memory.
  * @param make `bytes` is the memory of one run's values, which a session keeps for the next run.
  */
-export function bySizes<T extends { readonly bytes: number }>(
+export function cacheBySizes<T extends { readonly bytes: number }>(
   make: (example: Batch) => Promise<T>,
   release: (entry: T) => Promise<void>,
 ) {

@@ -76,7 +76,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
     const count = keys.length;
     if (new Set(keys).size < 2 && count > 1) return;
     const values = varyingOf(outputs);
-    const isTooLarge = (bytesIn(values) / count) * (budget.samples ?? 0) > budget.bytesLeft;
+    const isTooLarge = (batchBytes(values) / count) * (budget.samples ?? 0) > budget.bytesLeft;
     if (isTooLarge || !(await arePerSample(session, feeds, values, count))) return disable();
     constants = selectTensors(outputs, (name) => constantNames.has(name));
     store = storage.store("frozen outputs");
@@ -112,7 +112,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
         values,
         missing.map(([, index]) => index),
       );
-      const bytes = bytesIn(added);
+      const bytes = batchBytes(added);
       if (bytes > budget.bytesLeft) return outputs;
       budget.bytesLeft -= bytes;
       bytesUsed += bytes;
@@ -127,7 +127,7 @@ export function withOutputCache(session: FrozenPart, frozen: Model, budget: Cach
   };
 }
 
-const bytesIn = (batch: Batch): number =>
+const batchBytes = (batch: Batch): number =>
   Object.values(batch).reduce((sum, dense) => sum + elementBytes(dense).length, 0);
 
 /** Returns the common first dimension of all inputs; undefined if they differ. */

@@ -28,7 +28,7 @@ import type { OptimizedParameter } from "./optimizer.ts";
 import type { Gradual } from "./train-options.ts";
 
 /** Returns the weights to train and prune. @throws PithError E_NAME for layers that do not exist. */
-export function prunedWeights(
+export function selectPrunedWeights(
   model: Model,
   { layers, except, gradual }: Selection & { readonly gradual: Gradual },
 ): { readonly weights: readonly Value[]; readonly misses: readonly Miss[] } {

@@ -49,7 +49,7 @@ export function groupLasso(
     for (const { units, parts, weakest } of groups) {
       const [squares, counts] = [new Float64Array(units), new Float64Array(units)];
       for (const part of parts)
-        eachRun(part, (unit, start, end) => {
+        visitRuns(part, (unit, start, end) => {
           let sum = 0;
           for (let index = start; index < end; index++) sum += (part.values[index] ?? 0) ** 2;
           squares[unit] = (squares[unit] ?? 0) + sum;
@@ -64,7 +64,7 @@ export function groupLasso(
         return mean === 0 ? 0 : Math.max(0, 1 - (rate * lambda) / Math.sqrt(mean));
       });
       for (const part of parts)
-        eachRun(part, (unit, start, end) => {
+        visitRuns(part, (unit, start, end) => {
           const factor = factors[unit] ?? 1;
           for (let index = start; index < end; index++) part.values[index] = (part.values[index] ?? 0) * factor;
         });
@@ -90,7 +90,7 @@ function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly P
 }
 
 /** Visits the consecutive entries of each unit. */
-function eachRun({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
+function visitRuns({ layout, unitOf }: Part, visit: (unit: number, start: number, end: number) => void): void {
   const { outer, count, inner } = layout;
   for (let block = 0; block < outer; block++)
     for (let index = 0; index < count; index++) {

@@ -28,7 +28,7 @@ import {
 } from "./evaluating.ts";
 import type { Floats } from "./floats.ts";
 import { forwardLoss } from "./forward-loss.ts";
-import { type BuiltLoss, inFloat32, type LossScope, scaledSum } from "./loss.ts";
+import { type BuiltLoss, castToFloat32, type LossScope, scaledSum } from "./loss.ts";
 import { clipByNorm } from "./optimizer.ts";
 import { epochSeed, type Plan, rateFactor, stepsOf } from "./plan.ts";
 import {
@@ -407,7 +407,7 @@ function countBroken(scope: LossScope, teacher: Model): BuiltLoss {
   const { outputs } = scope.teacher(teacher);
   const counts = [...outputs.values()]
     .filter(({ type }) => type !== undefined && isFloat(type.type))
-    .map((output) => emit.Not([emit.LessOrEqual([inFloat32(emit, output), 3.4e38])]))
+    .map((output) => emit.Not([emit.LessOrEqual([castToFloat32(emit, output), 3.4e38])]))
     .map((isBroken) => scaledSum(emit, emit.Cast([isBroken], { to: typeCodes.float32 }), 1));
   const start = emit.constant(float32([], [0]));
   return { value: counts.reduce((sum, count) => emit.Add([sum, count]), start), feeds: () => ({}) };

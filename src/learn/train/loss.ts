@@ -96,7 +96,7 @@ export function targetLike(scope: LossScope, value: Value, label: string): Targe
   if (dims === undefined)
     throw new PithError("E_SHAPE_MISMATCH", `"${value.name}" has no fixed shape: ${dimsText(value.type?.dims)}.`);
   const other = scope.outputs.get(label);
-  if (other !== undefined) return { value: inFloat32(scope.emit, other), feeds: () => ({}) };
+  if (other !== undefined) return { value: castToFloat32(scope.emit, other), feeds: () => ({}) };
   const input = scope.model.graph.addInput(scope.model.graph.freshName("target"), { type: "float32", dims });
   return { value: input, feeds: (batch) => ({ [input.name]: column(batch, label, dims) }) };
 }
@@ -157,7 +157,7 @@ export function countedTokens(
 }
 
 /** Casts to float32, in which all losses are computed. */
-export function inFloat32(emit: Emit, value: Value): Value {
+export function castToFloat32(emit: Emit, value: Value): Value {
   // 1 is TensorProto.FLOAT.
   return value.type?.type === "float32" ? value : emit.Cast([value], { to: 1 });
 }
@@ -178,7 +178,7 @@ export function asRows(
   }
   const count = elementCount(dims.slice(0, -1));
   const flat = dims.length === 2 ? logits : emit.Reshape([logits, [count, classes]]);
-  return { rows: inFloat32(emit, flat), count, classes };
+  return { rows: castToFloat32(emit, flat), count, classes };
 }
 
 export function scaledSum(emit: Emit, entries: Value, factor: number): Value {

@@ -11,7 +11,7 @@ import { augmented } from "../../data/images/augment.ts";
 import { type Augmentation, parseAugmentation } from "../../data/images/augment-options.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import type { Metric } from "../../runtime/metrics/types.ts";
-import { batchSizeFor, noBatchAxis, takesOneSample } from "./batch-size.ts";
+import { chooseBatchSize, noBatchAxis, takesOneSample } from "./batch-size.ts";
 import { parseLoss } from "./losses/parse.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { defaultRate, optimizers } from "./optimizers.ts";
@@ -131,7 +131,7 @@ async function batchOf(
       hint: `\`accumulate\` ${requested} adds up the gradients of ${requested} samples.`,
     });
   if (requested !== undefined) return limited;
-  const { size, why } = await batchSizeFor(model, limited, data, teachers);
+  const { size, why } = await chooseBatchSize(model, limited, data, teachers);
   if (why !== undefined) context.log({ id: "batch", text: `batches of ${size}: ${why}` });
   return size;
 }

@@ -65,13 +65,13 @@ export interface OneCycleOptions {
  */
 export function oneCycle({ rise = 0.3, divisor = 25, lastDivisor = 1e4 }: OneCycleOptions = {}): Schedule {
   const first = 1 / divisor;
-  const between = (from: number, to: number, share: number): number =>
+  const interpolate = (from: number, to: number, share: number): number =>
     to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2;
   return (step, total) => {
     const peak = rise * total - 1;
     const last = total - 1;
-    if (step <= peak) return between(first, 1, step / peak);
-    return between(1, first / lastDivisor, last === peak ? 1 : (step - peak) / (last - peak));
+    if (step <= peak) return interpolate(first, 1, step / peak);
+    return interpolate(1, first / lastDivisor, last === peak ? 1 : (step - peak) / (last - peak));
   };
 }
 

@@ -146,7 +146,7 @@ export function separateStatistics(
     const reader = node.outputs[0]?.name;
     for (const input of states) {
       const before = node.inputs[input];
-      const root = before === undefined ? undefined : aliasedTensor(before, inference);
+      const root = before === undefined ? undefined : findAliasedTensor(before, inference);
       if (reader === undefined || before === undefined || root === undefined) continue;
       if (before.role !== undefined || !trained.has(root)) continue;
       const name = graph.freshName(before.name);
@@ -158,11 +158,11 @@ export function separateStatistics(
   return copies;
 }
 
-function aliasedTensor(value: Value, inference: Inference): Value | undefined {
+function findAliasedTensor(value: Value, inference: Inference): Value | undefined {
   const { producer } = value;
   if (producer === undefined) return value;
   const bound = inference.at(producer);
   const same = bound instanceof Miss ? undefined : bound.unchanged();
   const before = same === undefined ? undefined : producer.inputs[same];
-  return before === undefined ? undefined : aliasedTensor(before, inference);
+  return before === undefined ? undefined : findAliasedTensor(before, inference);
 }

@@ -15,7 +15,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { gradientOpset } from "./differentiate.ts";
 import { denseOf, type Floats, floatMemory, zerosLike } from "./floats.ts";
-import { bySizes } from "./forward-loss.ts";
+import { cacheBySizes } from "./forward-loss.ts";
 import { cacheBytes } from "./frozen-cache.ts";
 import { decaysOf, trainedValues } from "./groups.ts";
 import type { OptimizedParameter } from "./optimizer.ts";
@@ -80,7 +80,7 @@ export async function stepOf(model: Model, example: Batch, options: StepOptions,
   const budget = cachesFrozen ? { bytesLeft: cacheBytes, samples } : undefined;
   let { log } = context;
   const load = (batch: Batch) => loadStepGraph(working, batch, trained, options, budget, { ...context, log });
-  const graphs = bySizes(load, releaseStepGraph);
+  const graphs = cacheBySizes(load, releaseStepGraph);
   const first = await graphs.of(example);
   // Graphs for other batch sizes make the same decisions.
   log = () => {};

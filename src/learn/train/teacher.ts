@@ -27,15 +27,15 @@ export function teacherBeside(model: Model, emit: Emit, reference: Model): Named
   const batch = fixedDims(model.graph.feeds[0]?.type?.dims)?.[0];
   if (batch === undefined) throw new PithError("E_MODEL", "The student has no input of fixed batch size.");
   const shapes = teacher.graph.feeds.flatMap((input) => {
-    const studentDims = fixedDims(studentInputFor(input, model, teacher)?.type?.dims);
+    const studentDims = fixedDims(findStudentInput(input, model, teacher)?.type?.dims);
     if (studentDims === undefined) return [];
     const rest = fixedDims(input.type?.dims?.slice(1));
     return [[input.name, rest === undefined ? studentDims : [batch, ...rest]] as const];
   });
-  fixInputs(teacher, { ...Object.fromEntries(shapes), ...impliedShapes(teacher, new Map(shapes)) });
+  fixInputs(teacher, { ...Object.fromEntries(shapes), ...inferImpliedShapes(teacher, new Map(shapes)) });
   const inputs = new Map<Value, Value>();
   for (const input of teacher.graph.feeds) {
-    const studentInput = studentInputFor(input, model, teacher);
+    const studentInput = findStudentInput(input, model, teacher);
     const dims = fixedDims(input.type?.dims);
     const type = input.type?.type;
     if (studentInput !== undefined) inputs.set(input, fitInput(emit, studentInput, input));
@@ -63,7 +63,7 @@ function freeze(teacher: Model): void {
 }
 
 /** Returns the shapes of the other inputs, from symbolic dimensions that they share with known ones. */
-function impliedShapes(
+function inferImpliedShapes(
   { graph }: Model,
   known: ReadonlyMap<string, readonly number[]>,
 ): Readonly<Record<string, readonly number[]>> {
@@ -84,7 +84,7 @@ function impliedShapes(
 }
 
 /** Returns the student's input for an input of the teacher: of the same name, or else the only one (of its type) for a single input. */
-function studentInputFor(input: Value, student: Model, teacher: Model): Value | undefined {
+function findStudentInput(input: Value, student: Model, teacher: Model): Value | undefined {
   const { feeds } = student.graph;
   const sameName = feeds.find(({ name }) => name === input.name);
   if (sameName !== undefined || teacher.graph.feeds.length > 1) return sameName;
@@ -96,7 +96,7 @@ function studentInputFor(input: Value, student: Model, teacher: Model): Value | 
 /** Checks before any sample is read that the input sizes fit. @throws PithError E_SHAPE_MISMATCH with the sizes of both. */
 export function requireFittingTeacher(student: Model, teacher: Model): void {
   for (const teacherInput of teacher.graph.feeds) {
-    const studentInput = studentInputFor(teacherInput, student, teacher);
+    const studentInput = findStudentInput(teacherInput, student, teacher);
     if (studentInput === undefined && teacher.graph.feeds.length === 1) throw missingInput(teacherInput, student);
     if (studentInput === undefined) continue;
     const [from, to] = [studentInput, teacherInput].map(({ type }) => fixedDims(type?.dims?.slice(1)));

@@ -37,7 +37,7 @@ export async function findTies(values: readonly Value[]): Promise<readonly Copy[
       const dense = await value.tensor?.read();
       if (dense === undefined || dense.data.every((entry: unknown) => entry === dense.data[0])) continue;
       const candidates = memoize(firsts, sumOf(dense), () => []);
-      const match = await firstLike(candidates, dense);
+      const match = await findFirstLike(candidates, dense);
       if (match === undefined) candidates.push(value);
       else ties.push({ copy: value, ...match });
     }
@@ -45,7 +45,7 @@ export async function findTies(values: readonly Value[]): Promise<readonly Copy[
   return ties;
 }
 
-async function firstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
+async function findFirstLike(firsts: readonly Value[], dense: Dense): Promise<Omit<Copy, "copy"> | undefined> {
   for (const original of firsts) {
     const first = await original.tensor?.read();
     if (first === undefined) continue;

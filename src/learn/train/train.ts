@@ -15,7 +15,7 @@ import { keptWeights } from "../../rewrite/edit/kept-weights.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import { takeState } from "./checkpoint.ts";
 import { stayedText } from "./evaluating.ts";
-import { maskWithOnes, prunedWeights } from "./gradual.ts";
+import { maskWithOnes, selectPrunedWeights } from "./gradual.ts";
 import { trainedValues } from "./groups.ts";
 import { rehearse, runLoop } from "./loop.ts";
 import { planOf } from "./plan.ts";
@@ -76,9 +76,11 @@ export async function trainInPlace(
   report(roles, context);
   // After the roles, because tied matrices are not pruned.
   const { weights, misses: unprunable } =
-    plan.gradual === undefined ? { weights: [], misses: [] } : prunedWeights(model, { ...plan, gradual: plan.gradual });
+    plan.gradual === undefined
+      ? { weights: [], misses: [] }
+      : selectPrunedWeights(model, { ...plan, gradual: plan.gradual });
   await maskWithOnes(model, weights);
-  const zeros = await unmaskedZeros(model, options);
+  const zeros = await describeUnmaskedZeros(model, options);
   if (zeros !== undefined) context.log({ id: "unmasked-zeros", text: zeros, level: "warning" });
   const { names, isUnchanged, ...outcome } = await (context.dryRun ? rehearse : runLoop)(model, plan, context);
   if (isUnchanged)
@@ -133,7 +135,7 @@ const minZeroShare = 0.1;
  * Returns a warning about pruned matrices without masks, because the first training step would overwrite their zeros.
  * Matrices with at most one other value (identity, 0/1 selection) do not count.
  */
-export async function unmaskedZeros(model: Model, selection: Selection): Promise<string | undefined> {
+export async function describeUnmaskedZeros(model: Model, selection: Selection): Promise<string | undefined> {
   const names: string[] = [];
   let [zeros, total] = [0, 0];
   for (const name of trainedValues(model, selection)) {

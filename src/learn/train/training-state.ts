@@ -6,7 +6,7 @@ import type { Context } from "../../core/pass/pass.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { takeState } from "./checkpoint.ts";
 import { denseOf, type Floats, requireFloats } from "./floats.ts";
-import { type GradualPruning, gradualPruning, prunedWeights } from "./gradual.ts";
+import { type GradualPruning, gradualPruning, selectPrunedWeights } from "./gradual.ts";
 import { accumulator, movingAverage } from "./optimizer.ts";
 import type { Plan } from "./plan.ts";
 import { type State, type Step, stepOf } from "./step.ts";
@@ -30,7 +30,7 @@ export async function startTraining(
   const { optimizer, clip, accumulate, gradual, groupLasso: lasso } = plan;
   // The graph can add momentum only to gradients that are neither accumulated nor clipped; mask gradients exclude it, too.
   const carry = clip === undefined && accumulate === 1 && gradual === undefined ? optimizer.carry : undefined;
-  const pruned = gradual === undefined ? [] : prunedWeights(model, { ...plan, gradual }).weights;
+  const pruned = gradual === undefined ? [] : selectPrunedWeights(model, { ...plan, gradual }).weights;
   const masked = pruned.flatMap((weight) => maskingOf(weight) ?? []);
   const step = await stepOf(model, example, { ...plan, carry, masks: masked.map(({ mask }) => mask.name) }, context);
   const { parameters, states, masks } = step;

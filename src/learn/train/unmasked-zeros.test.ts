@@ -3,7 +3,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { train, unmaskedZeros } from "./train.ts";
+import { describeUnmaskedZeros, train } from "./train.ts";
 
 const data = memory("some", { x: float32([4, 4], new Float32Array(16).fill(1)), label: int64([4], [0, 1, 0, 1]) });
 
@@ -50,7 +50,7 @@ graph (x: float32[batch, 3]) -> (y) {
   picks: float32[3, 2] parameter = [[1, 0], [0, 0], [0, 1]]
   y = MatMul(x, picks)
 }`);
-  expect(await unmaskedZeros(model, {})).toBeUndefined();
+  expect(await describeUnmaskedZeros(model, {})).toBeUndefined();
 });
 
 test("does not warn of frozen weights", async () => {
@@ -80,5 +80,5 @@ graph (x: float32[batch, 2]) -> (y) {
   r = MatMul(q, c)
   y = MatMul(r, d)
 }`);
-  expect(await unmaskedZeros(model, {})).toMatch(/^50\.0 % of "a", "b" and "c" are exact zeros/);
+  expect(await describeUnmaskedZeros(model, {})).toMatch(/^50\.0 % of "a", "b" and "c" are exact zeros/);
 });

@@ -33,7 +33,7 @@ export const fixDimensions = definePass({
     const changes: Change[] = [];
     for (const value of allValues(model.graph)) {
       const { graph, stated } = value;
-      const dims = stated?.dims?.map((dim) => fixed(dim, fix));
+      const dims = stated?.dims?.map((dim) => fixDim(dim, fix));
       if (stated === undefined || dims === undefined || dims.every((dim, axis) => dim === stated.dims?.[axis]))
         continue;
       value.type = { type: stated.type, dims };
@@ -45,7 +45,7 @@ export const fixDimensions = definePass({
 });
 
 /** Replaces names in expressions, where they are separate words. */
-function fixed(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
+function fixDim(dim: Dim, sizes: Readonly<Record<string, number>>): Dim {
   if (!isSymbolic(dim)) return dim;
   const size = sizes[dim.text] ?? dimValue(dim, sizes);
   if (size !== undefined) return size;

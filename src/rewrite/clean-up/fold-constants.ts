@@ -30,7 +30,7 @@ export const foldConstants = definePass({
   summary: "Evaluate nodes that depend only on stored tensors",
   options: noOptions,
   async run(model, _, context) {
-    const folded = foldable(model, infer(model));
+    const folded = findFoldable(model, infer(model));
     const needed = [...folded].flatMap((node) => neededOutputs(node, folded));
     if (needed.length === 0) return { changes: [], misses: [] };
     const { results, misses } = await evaluateAll(model, needed, context.engine);
@@ -101,11 +101,11 @@ function isNeeded(value: Value, folded: ReadonlySet<Node>): boolean {
 const neededOutputs = (node: Node, folded: ReadonlySet<Node>): readonly Value[] =>
   node.outputs.flatMap((output) => (output !== undefined && isNeeded(output, folded) ? [output] : []));
 
-function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
+function findFoldable(model: Model, inference: Inference): ReadonlySet<Node> {
   const isProtected = protectedValues(model, inference);
   const excluded = new Set<Node>();
   for (;;) {
-    const folded = foldedExcept(excluded, model, inference, isProtected);
+    const folded = foldExcept(excluded, model, inference, isProtected);
     const before = excluded.size;
     const exclude = (node: Node): void => {
       folded.delete(node);
@@ -131,7 +131,7 @@ function foldable(model: Model, inference: Inference): ReadonlySet<Node> {
   }
 }
 
-function foldedExcept(
+function foldExcept(
   excluded: ReadonlySet<Node>,
   model: Model,
   inference: Inference,

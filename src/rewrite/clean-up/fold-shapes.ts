@@ -24,7 +24,7 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
   const isProtected = protectedValues(model, inference);
   const changes: Change[] = [];
   for (const graph of allGraphs(model.graph)) {
-    const computed = computedPadding(graph, inference);
+    const computed = findComputedPadding(graph, inference);
     for (const node of graph.nodes()) {
       if (computed.has(node)) continue;
       if (node.inputs.length === 0 || node.inputs.some((input) => input !== undefined && isProtected(input))) continue;
@@ -45,7 +45,7 @@ export const foldShapes = defineCleanUp("fold-shapes", "Store shape arithmetic w
 });
 
 /** Returns paddings that must stay computed: ONNX Runtime fuses stored ones into the pool, and rejects pools padded by their window. */
-function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
+function findComputedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> {
   const kept = new Set<Node>();
   const keep = ({ producer }: Value): void => {
     if (producer === undefined || kept.has(producer)) return;
@@ -61,7 +61,7 @@ function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> 
     const numbers = inference.operand(pads)?.elements ?? [];
     const exceeds = [...output.uses].some(({ node: reader }) => {
       const limits = entryOf(reader)?.maxPadding?.(inference.site(reader));
-      return limits?.some((limit, index) => Number(spatial(numbers)[index]) > limit) === true;
+      return limits?.some((limit, index) => Number(spatialPadsOf(numbers)[index]) > limit) === true;
     });
     if (!exceeds) continue;
     kept.add(node);
@@ -70,7 +70,7 @@ function computedPadding(graph: Graph, inference: Inference): ReadonlySet<Node> 
   return kept;
 }
 
-function spatial<T>(pads: readonly T[]): readonly T[] {
+function spatialPadsOf<T>(pads: readonly T[]): readonly T[] {
   const rank = pads.length / 2;
   return pads.filter((_, index) => index % rank >= 2);
 }

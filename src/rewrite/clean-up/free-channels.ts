@@ -103,7 +103,7 @@ export const readSizes = defineCleanUp("read-sizes", "Read named sizes from the 
       continue;
     for (const [index, value] of node.inputs.entries()) {
       if (value === undefined || !isNamedSize(value, inference) || readsOnly(value, inputs, inference)) continue;
-      const parts = inference.operand(value)?.elements?.map((dim) => (isSymbolic(dim) ? named(dim, places) : [dim]));
+      const parts = inference.operand(value)?.elements?.map((dim) => (isSymbolic(dim) ? nameSize(dim, places) : [dim]));
       if (parts === undefined || !parts.every((part) => part !== undefined)) continue;
       const vector = emit.Concat(
         parts.map((part) => ("text" in part ? write(part) : part)),
@@ -125,7 +125,7 @@ interface NamedSize {
   readonly place: Place;
 }
 
-function named(dim: Symbolic, places: ReadonlyMap<string, Place>): NamedSize | undefined {
+function nameSize(dim: Symbolic, places: ReadonlyMap<string, Place>): NamedSize | undefined {
   const [factor, name] = productParts(dim) ?? [1, dim.text];
   const place = places.get(name);
   return place === undefined ? undefined : { text: dim.text, factor, place };

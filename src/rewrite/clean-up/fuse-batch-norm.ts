@@ -50,10 +50,10 @@ export const fuseAffine = definePass({
   summary: "Fold batch normalization, and sums and products with stored vectors, into the layer before them",
   options: noOptions,
   run: (model, _, { engine }) =>
-    fuseBatchNorms(model, { trained: false, into: notRounded(model), arithmetic: true, engine }),
+    fuseBatchNorms(model, { trained: false, into: requireNotRounded(model), arithmetic: true, engine }),
 });
 
-function notRounded(model: Model): (layer: Layer) => true | Miss {
+function requireNotRounded(model: Model): (layer: Layer) => true | Miss {
   const isRounded = leadsToCodes(model, infer(model));
   return ({ node }) => (isRounded(node) ? new Miss(roundedLater) : true);
 }
@@ -95,7 +95,7 @@ export async function fuseBatchNorms(
     }
     const normalizes = affine.kind === "normalization";
     if (!normalizes && options.arithmetic !== true) continue;
-    const layer = layerBefore(node.inputs[affine.data], inference);
+    const layer = findLayerBefore(node.inputs[affine.data], inference);
     const allowed = layer instanceof Miss || (options.into?.(layer) ?? true);
     if (allowed === false) continue;
     const changing = allowed instanceof Miss ? allowed : layer;
@@ -125,7 +125,7 @@ interface Match {
 
 type BiasReader = (bias: Value) => (() => Promise<Dense>) | undefined;
 
-function layerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
+function findLayerBefore(value: Value | undefined, inference: Inference): Layer | Miss {
   const layer = value?.producer === undefined ? undefined : layerAt(value.producer, inference);
   return layer === undefined || layer instanceof Miss ? new Miss("no layer comes before it") : layer;
 }
@@ -185,9 +185,9 @@ async function fold(model: Model, node: Node, match: Match, inference: Inference
   keepLayerName(layer);
   if (factors.some((factor) => factor !== 1))
     layer.weight.tensor = inMemory(scaled(await stored(layer.weight).read(), layer, factors));
-  const result = biasInput === undefined && shifts ? addedTo(model, node, x, layer, bias, inference) : x;
+  const result = biasInput === undefined && shifts ? addBias(model, node, x, layer, bias, inference) : x;
   if (biasInput !== undefined && (shifts || layer.bias !== undefined))
-    model.graph.setInput(layer.node, biasInput, storedBias(model, layer, bias));
+    model.graph.setInput(layer.node, biasInput, storeBias(model, layer, bias));
   if (result.stated !== undefined || model.graph.isOutput(y)) result.type = y.stated ?? y.type;
   const values = affine.inputs.map((input) => node.inputs[input]);
   substitute(y, result);
@@ -211,7 +211,7 @@ function isForChannels(dims: readonly number[], channels: number): boolean {
   return dims.at(-1) === channels && dims.slice(0, -1).every((dim) => dim === 1);
 }
 
-function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {
+function storeBias(model: Model, layer: Layer, bias: Float64Array): Value {
   const dims = fixedDims(layer.bias?.type?.dims);
   const fits = dims !== undefined && elementCount(dims) === bias.length;
   const tensor = inMemory(fromNumbers("float32", fits ? dims : [bias.length], bias));
@@ -223,7 +223,7 @@ function storedBias(model: Model, layer: Layer, bias: Float64Array): Value {
   return model.graph.addTensor(name, tensor, layer.bias?.role ?? layer.weight.role);
 }
 
-function addedTo(model: Model, node: Node, x: Value, layer: Layer, bias: Float64Array, inference: Inference): Value {
+function addBias(model: Model, node: Node, x: Value, layer: Layer, bias: Float64Array, inference: Inference): Value {
   const rank = x.type?.dims?.length ?? 2;
   const emit = emitInto(model, { before: node, by: "fuse-batch-norm", onNode: inference.visit });
   const dims = [bias.length, ...new Array<number>(Math.max(0, rank - 2)).fill(1)];

@@ -24,7 +24,7 @@ import { raiseOpset } from "./raise-opset.ts";
 export async function foldMask(model: Model, masked: Masking): Promise<Value> {
   const { parameter, mask, product, node } = masked;
   const { graph } = model;
-  const folded = await deferred(floatOf(parameter), stored(parameter).dims, maskedReader(masked));
+  const folded = await deferred(floatOf(parameter), stored(parameter).dims, createMaskedReader(masked));
   const name = product.name;
   for (const { node: reader, input } of [...product.uses]) reader.graph.setInput(reader, input, parameter);
   graph.setOutputs(graph.outputs.map((output) => (output === product ? parameter : output)));
@@ -36,7 +36,7 @@ export async function foldMask(model: Model, masked: Masking): Promise<Value> {
 }
 
 /** Returns a reader of the masked parameter that does not depend on later changes of the graph. */
-export function maskedReader({ parameter, mask }: Masking): () => Promise<Dense> {
+export function createMaskedReader({ parameter, mask }: Masking): () => Promise<Dense> {
   const [tensor, type, kept] = [stored(parameter), floatOf(parameter), stored(mask)];
   return async () => product(type, tensor.dims, toFloats(await tensor.read()), toFloats(await kept.read()));
 }

@@ -48,7 +48,7 @@ function scaleOf({ unitOf, power }: ScaledSlice, factors: Float64Array): Float64
 }
 
 function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
-  return rewritten(tensor, (numbers) => {
+  return rewriteOnRead(tensor, (numbers) => {
     for (const { axis, scale } of scalings) {
       const { count, inner } = alongAxis(tensor.dims, axis);
       for (let at = 0; at < numbers.length; at++)
@@ -58,7 +58,7 @@ function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
 }
 
 /** Returns a float tensor that is changed when it is read, and rounded once. */
-export function rewritten(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
+export function rewriteOnRead(tensor: Tensor, change: (numbers: Float64Array) => void): Promise<Tensor> {
   const { type, dims } = tensor;
   if (!isFloat(type)) throw new TypeError(`a tensor of ${type} has no floats to change`);
   return deferred(type, dims, async (): Promise<Dense> => {

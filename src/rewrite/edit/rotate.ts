@@ -19,7 +19,7 @@ import { isFloat, toFloats } from "../../core/tensor/convert.ts";
 import { fixedDims } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { random } from "../../core/tensor/random.ts";
-import { migrate, rewritten } from "./migrate.ts";
+import { migrate, rewriteOnRead } from "./migrate.ts";
 
 /** Channels that normalizations tie together. */
 export interface Stream {
@@ -88,7 +88,7 @@ export async function rotate(model: Model, stream: Stream, seed: number): Promis
   for (const [value, slices] of groupBy(stream.slices, (slice) => slice.value)) {
     const { tensor } = value;
     if (tensor === undefined) continue;
-    value.tensor = await rewritten(tensor, (numbers) => {
+    value.tensor = await rewriteOnRead(tensor, (numbers) => {
       for (const { axis, unitOf } of slices) multiplyAlong(numbers, tensor.dims, axis, factors, placesOf(unitOf));
     });
   }

@@ -8,15 +8,15 @@ import type { Model } from "../../core/graph/model.ts";
 import { isFloat, toFloats } from "../../core/tensor/convert.ts";
 import { sameDims } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
-import { maskedReader, stored } from "./mask.ts";
+import { createMaskedReader, stored } from "./mask.ts";
 
 /** Returns a reader for a stored value or a masked parameter, which runs nothing and is independent of later graph changes. */
-export function storedReader(value: Value): (() => Promise<Dense>) | undefined {
+export function createStoredReader(value: Value): (() => Promise<Dense>) | undefined {
   const { tensor } = value;
   if (tensor !== undefined) return () => tensor.read();
   const masked = maskingOfProduct(value);
   if (masked === undefined || !sameDims(stored(masked.parameter).dims, stored(masked.mask).dims)) return undefined;
-  return maskedReader(masked);
+  return createMaskedReader(masked);
 }
 
 /**
@@ -31,7 +31,7 @@ export async function readStored(
   const results = new Map<Value, Dense>();
   const computed = new Set<Value>();
   for (const value of values) {
-    const read = storedReader(value);
+    const read = createStoredReader(value);
     if (read === undefined) computed.add(value);
     else results.set(value, await read());
   }
@@ -87,7 +87,7 @@ export async function zeroShare(learned: Iterable<Value>): Promise<number | unde
   if (values.reduce((sum, { tensor }) => sum + (tensor?.bytes ?? 0), 0) > maxCountedBytes) return undefined;
   const readers = values.map((value) =>
     value.tensor !== undefined && isFloat(value.tensor.type)
-      ? storedReader(maskingOf(value)?.product ?? value)
+      ? createStoredReader(maskingOf(value)?.product ?? value)
       : undefined,
   );
   let [zeros, all] = [0, 0];

@@ -36,10 +36,10 @@ export interface WeightNumbers {
  */
 export async function readWeight(model: Model, layer: Layer, engine: Engine): Promise<WeightNumbers | Miss> {
   const { effective, role } = layer;
-  if (role.packed !== undefined) return unpacked(model, layer, role.packed, engine);
+  if (role.packed !== undefined) return unpackWeight(model, layer, role.packed, engine);
   const dense = await readStoredValue(model, effective, engine);
   if (isFloat(dense.type)) return { dims: dense.dims, values: toFloats(dense) };
-  return decoded(model, layer, dense, engine);
+  return decodeWeight(model, layer, dense, engine);
 }
 
 export async function readMatrices(model: Model, layer: Layer, engine: Engine): Promise<readonly Matrix[] | Miss> {
@@ -47,7 +47,7 @@ export async function readMatrices(model: Model, layer: Layer, engine: Engine): 
   return weight instanceof Miss ? weight : weightMatrices(layer.role, weight.dims, Float64Array.from(weight.values));
 }
 
-async function unpacked(
+async function unpackWeight(
   model: Model,
   { node, name }: Layer,
   packed: PackedWeight,
@@ -67,7 +67,7 @@ async function unpacked(
 
 const numbersOf = (dense: Dense): WeightNumbers => ({ dims: dense.dims, values: toFloat64(dense) });
 
-async function decoded(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
+async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: Engine): Promise<WeightNumbers | Miss> {
   const { name, role } = layer;
   const { scales, zeroPoint } = meaningOf(model, layer, infer(model));
   if (scales.length === 0) return new Miss("the scale of its quantized values is not known", name);

@@ -51,7 +51,7 @@ export function matchBoxes(
   minOverlap = threshold,
 ): readonly BoxMatch[] {
   const used = new Set<number>();
-  return byScore(found).flatMap(([index, detection]): BoxMatch[] => {
+  return sortByScore(found).flatMap(([index, detection]): BoxMatch[] => {
     let best: BoxMatch | undefined;
     for (const [truth, other] of truths.entries()) {
       if (used.has(truth) || other.class !== detection.class) continue;
@@ -67,7 +67,7 @@ export function matchBoxes(
 /** Non-maximum suppression within each class. Returns the kept detections by falling score. */
 export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
   const kept: Detection[] = [];
-  for (const [, detection] of byScore(found)) {
+  for (const [, detection] of sortByScore(found)) {
     const covered = kept.some(
       (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > threshold,
     );
@@ -77,7 +77,7 @@ export function suppressOverlaps(found: readonly Detection[]): readonly Detectio
 }
 
 /** Sorts detections by falling score, equal ones by index. */
-function byScore(found: readonly Detection[]): [index: number, detection: Detection][] {
+function sortByScore(found: readonly Detection[]): [index: number, detection: Detection][] {
   return [...found.entries()].sort(([i, a], [j, b]) => b.score - a.score || i - j);
 }
 

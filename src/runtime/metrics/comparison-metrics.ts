@@ -5,7 +5,7 @@ import { dimsText } from "../../core/tensor/dims.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import { Difference, decibels, variation } from "../run/difference.ts";
 import { fills } from "../run/mask-values.ts";
-import { averaged, columnSums, type MetricOptions } from "./metrics.ts";
+import { averageRows, columnSums, type MetricOptions } from "./metrics.ts";
 import {
   bestClass,
   formOf,
@@ -14,14 +14,14 @@ import {
   mainOutput,
   mainOutputName,
   namesClasses,
+  readScores,
   type Scores,
-  scoresFor,
 } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** Share of samples with the same prediction (the class with the highest score) in both models. */
 export function agreement(options: MetricOptions = {}): Metric {
-  return averaged({
+  return averageRows({
     name: "agreement",
     unit: "share",
     better: "higher",
@@ -37,7 +37,7 @@ export function agreement(options: MetricOptions = {}): Metric {
 
 /** Mean Σ p (log p − log q) of the original's class probabilities p from the model's q, in nats. It changes before predictions do. */
 export function meanKl(options: MetricOptions = {}): Metric {
-  return averaged({
+  return averageRows({
     name: "KL divergence",
     unit: "nats",
     better: "lower",
@@ -152,8 +152,8 @@ function perSample(
   // Without a class axis, all elements of a sample are its scores.
   const positions = named ? width : classes > 1 ? width / classes : 1;
   const texts = new Map<string, number>();
-  const theirs = scoresFor(reference, samples, samples * positions, texts);
-  const scores = prepared(scoresFor(ours, samples, samples * positions, texts), theirs);
+  const theirs = readScores(reference, samples, samples * positions, texts);
+  const scores = prepared(readScores(ours, samples, samples * positions, texts), theirs);
   const originalScores = prepared(theirs, theirs);
   return Float64Array.from({ length: samples }, (_, sample) => {
     let sum = 0;

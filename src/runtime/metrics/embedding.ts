@@ -5,7 +5,7 @@ import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
 import { attentionMaskOf } from "../../data/batches/rows.ts";
-import { averaged, type MetricOptions } from "./metrics.ts";
+import { averageRows, type MetricOptions } from "./metrics.ts";
 import { mainOutput, mainOutputName } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -66,7 +66,7 @@ function maskOf(batch: Batch | undefined, samples: number, positions: number): F
 
 /** Mean cosine between a sample's vector and the original's. */
 export function cosine(options: MetricOptions = {}): Metric {
-  return averaged({
+  return averageRows({
     name: "cosine",
     unit: "",
     better: "higher",
@@ -86,7 +86,7 @@ export function cosine(options: MetricOptions = {}): Metric {
 export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
   if (!Number.isInteger(k) || k < 1)
     throw new PithError("E_OPTION", `neighbourOverlap: k: expected an integer of at least 1, got ${k}.`);
-  return averaged({
+  return averageRows({
     name: `same top-${k}`,
     unit: "share",
     better: "higher",
@@ -103,10 +103,10 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
       return rows;
     },
     gathered(collected, samples) {
-      if (samples < leastSamples(k))
+      if (samples < minSamplesOf(k))
         throw new PithError(
           "E_DATA",
-          `The ${k} nearest neighbors of a sample need at least ${leastSamples(k)} samples, got ${samples}.`,
+          `The ${k} nearest neighbors of a sample need at least ${minSamplesOf(k)} samples, got ${samples}.`,
         );
       const width = collected.length / samples / 2;
       const rows = { values: collected, width };
@@ -120,7 +120,7 @@ export function neighbourOverlap(k = 10, options: MetricOptions = {}): Metric {
 }
 
 /** With few samples any k neighbors are nearly the same; with 4 k, chance alone keeps about a quarter. */
-export function leastSamples(k: number): number {
+export function minSamplesOf(k: number): number {
   return 4 * k;
 }
 

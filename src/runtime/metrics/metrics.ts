@@ -12,10 +12,10 @@ import {
   logSumExp,
   mainOutput,
   numbersHint,
+  readScores,
   requireScores,
   type ScoreForm,
   type Scores,
-  scoresFor,
 } from "./output.ts";
 import type { Metric } from "./types.ts";
 
@@ -53,7 +53,7 @@ export function topK(k: number, options: MetricOptions = {}): Metric {
 
 /** Mean of log Σ exp(scores) − score of the label, in nats, over the labels of a sample and then over samples. */
 export function crossEntropy(options: MetricOptions = {}): Metric {
-  return averaged({
+  return averageRows({
     name: "cross-entropy",
     unit: "nats",
     better: "lower",
@@ -73,13 +73,13 @@ export function crossEntropy(options: MetricOptions = {}): Metric {
 
 /** Mean of the highest probability. */
 export function confidence(options: MetricOptions = {}): Metric {
-  return averaged({
+  return averageRows({
     name: "confidence",
     unit: "share",
     better: "higher",
     rows(outputs, batch) {
       const samples = samplesIn(batch);
-      const scores = logScores(scoresFor(mainOutput(outputs, options.output), samples, samples));
+      const scores = logScores(readScores(mainOutput(outputs, options.output), samples, samples));
       return Float64Array.from({ length: samples }, (_, sample) => {
         const best = bestClass(scores, sample);
         const score = best < 0 ? Number.NaN : (scores.values[scores.at(sample) + best * scores.step] ?? Number.NaN);
@@ -113,7 +113,7 @@ export function perplexity(options: MetricOptions = {}): Metric {
 /** F1 averaged over the classes (macro). A class without labels and predictions counts as 0, or is left out without `classes` as in scikit-learn. */
 export function macroF1(options: MetricOptions & { readonly classes?: number } = {}): Metric {
   return confusionMetric("macro F1", options, (rows) => {
-    const classes = options.classes ?? classesIn(rows);
+    const classes = options.classes ?? countClasses(rows);
     const { correct, predicted, labeled } = confusion(rows, classes);
     let sum = 0;
     let counted = 0;
@@ -129,7 +129,7 @@ export function macroF1(options: MetricOptions & { readonly classes?: number } =
 /** Matthews' correlation: 1 is perfect, 0 is chance level or a constant prediction. */
 export function matthews(options: MetricOptions = {}): Metric {
   return confusionMetric("Matthews correlation", options, (rows) => {
-    const { correct, predicted, labeled } = confusion(rows, classesIn(rows));
+    const { correct, predicted, labeled } = confusion(rows, countClasses(rows));
     const product = (a: Float64Array, b: Float64Array): number =>
       a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
     const total = (counts: Float64Array): number => counts.reduce((sum, count) => sum + count, 0);
@@ -162,7 +162,7 @@ function read(outputs: Batch, batch: Batch, options: MetricOptions): LabeledScor
       hint: ["Name a numeric output: `output`.", "Without labels it can be compared with its original (`against`)."],
     });
   }
-  const scores = scoresFor(output, label.dims[0] ?? 0, labels.length);
+  const scores = readScores(output, label.dims[0] ?? 0, labels.length);
   if (scores.positions === 1 && output.dims.slice(1).filter((size) => size > 1).length > 1) {
     throw new PithError(
       "E_DATA",
@@ -207,7 +207,7 @@ function shareCorrect(
   options: MetricOptions,
   isCorrect: (scores: Scores, position: number, label: number) => boolean,
 ): Metric {
-  return averaged({
+  return averageRows({
     name,
     unit: "share",
     better: "higher",
@@ -224,7 +224,7 @@ function shareCorrect(
   });
 }
 
-export function averaged(metric: Omit<Metric, "columns" | "reduce">): Metric {
+export function averageRows(metric: Omit<Metric, "columns" | "reduce">): Metric {
   return { interval: "mean", ...metric, columns: 1, reduce: (rows) => moments(rows).mean };
 }
 
@@ -287,7 +287,7 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
   };
 }
 
-function classesIn(rows: Float64Array): number {
+function countClasses(rows: Float64Array): number {
   return rows.reduce((most, value) => Math.max(most, value + 1), 1);
 }
 

@@ -60,8 +60,8 @@ export function namesClasses({ type, data }: Dense, labels: number): boolean {
  * @param texts indices of class names, shared by the compared outputs and extended as new names occur.
  * @throws PithError E_DATA if the elements do not divide into scores for the labels.
  */
-export function scoresFor(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
-  const values = dense.type === "string" ? numbered(dense.data, texts) : toFloat64(dense);
+export function readScores(dense: Dense, samples: number, labels: number, texts = new Map<string, number>()): Scores {
+  const values = dense.type === "string" ? numberTexts(dense.data, texts) : toFloat64(dense);
   const classes = labels === 0 ? 0 : values.length / labels;
   const positions = samples === 0 ? 0 : labels / samples;
   if (!Number.isInteger(positions) || !Number.isInteger(classes) || classes < 1) {
@@ -105,7 +105,7 @@ export function binaryScores(scores: Scores, form: ScoreForm = "logits"): Scores
   return { ...scores, classes: 2, values, step: 1, at: (position) => 2 * position };
 }
 
-function numbered(names: readonly string[], texts: Map<string, number>): Float64Array {
+function numberTexts(names: readonly string[], texts: Map<string, number>): Float64Array {
   return Float64Array.from(names, (name) => memoize(texts, name, () => texts.size));
 }
 

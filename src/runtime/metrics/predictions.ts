@@ -6,7 +6,7 @@ import { toFloat64 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import { samplesIn } from "../../data/batches/rows.ts";
-import { bestClass, mainOutput, namesClasses, scoresFor } from "./output.ts";
+import { bestClass, mainOutput, namesClasses, readScores } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** By sample; −1 if there is no class or label, or several, and `nanClass` if a score is NaN. */
@@ -28,7 +28,7 @@ export function answers(output?: string): Metric {
       const samples = samplesIn(batch);
       const dense = mainOutput(outputs, output);
       const scores =
-        isOneEach(dense, samples) && dense.type !== "string" ? scoresFor(dense, samples, samples) : undefined;
+        isOneEach(dense, samples) && dense.type !== "string" ? readScores(dense, samples, samples) : undefined;
       const rows = new Float64Array(2 * samples);
       const labels = labelsOf(batch.label, samples);
       for (let sample = 0; sample < samples; sample++) {

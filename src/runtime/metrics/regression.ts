@@ -3,13 +3,13 @@ import { Miss, PithError } from "../../core/errors.ts";
 import { toFloat64 } from "../../core/tensor/convert.ts";
 import { dimsText, elementCount } from "../../core/tensor/dims.ts";
 import type { Batch } from "../../core/tensor/types.ts";
-import { averaged, labelOf, type MetricOptions } from "./metrics.ts";
+import { averageRows, labelOf, type MetricOptions } from "./metrics.ts";
 import { mainOutput } from "./output.ts";
 import type { Metric } from "./types.ts";
 
 /** Mean squared error, averaged over the values of a sample, then over samples. */
 export function meanSquaredError(options: MetricOptions = {}): Metric {
-  return averaged({
+  return averageRows({
     name: "mean squared error",
     unit: "",
     better: "lower",
@@ -28,7 +28,7 @@ const maxDecibels = 100;
  */
 export function peakSignalToNoise(options: MetricOptions & { readonly peak?: number } = {}): Metric {
   const { peak = 1 } = options;
-  return averaged({
+  return averageRows({
     name: "peak signal-to-noise ratio",
     unit: "dB",
     better: "higher",

@@ -33,12 +33,12 @@ export function noiseMeter(
       if (prepared instanceof Miss) return undefined;
       inputs = prepared.samples;
     }
-    return noiseBetween(original, candidate, inputs, { engine, signal, samples });
+    return measureNoise(original, candidate, inputs, { engine, signal, samples });
   };
 }
 
 /** Returns Σ noise / signal over the float outputs; infinite if an output is not finite. */
-async function noiseBetween(
+async function measureNoise(
   original: Model,
   candidate: Model,
   samples: Samples,

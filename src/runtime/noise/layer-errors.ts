@@ -15,7 +15,7 @@ import { Difference } from "../run/difference.ts";
 import { isFeeds, type ObserveOptions, overBatches, type Samples } from "../run/over-samples.ts";
 import { inputsFor } from "../run/paired-runs.ts";
 import { exchange } from "./exchange.ts";
-import { type LayerDifference, layerPlaces, measureDifferences, type Place, placesBetween } from "./layers.ts";
+import { type LayerDifference, layerPlaces, measureDifferences, type Place, pairPlaces } from "./layers.ts";
 
 /** `signalToNoise` includes all errors up to the layer's output. */
 export interface LayerError extends LayerDifference {
@@ -88,7 +88,7 @@ export async function layerErrors(
   const compared = await measureDifferences(
     { model: models[0], engine },
     { model: models[1], engine },
-    [...placesOfLayers, ...placesBetween(...models, placesOfLayers)],
+    [...placesOfLayers, ...pairPlaces(...models, placesOfLayers)],
     samples,
     options,
     misses,
@@ -102,7 +102,7 @@ export async function layerErrors(
     (error: unknown) => new Miss(stripPeriod(asPithError(error).message)),
   );
   if (alone instanceof Miss) misses.push(new Miss(`no layer could be run alone: ${alone.reason}`));
-  const hidden = hiddenBefore(models[0], places);
+  const hidden = findHiddenValues(models[0], places);
   const layers = ordered.map(({ place: { layer, kind, operator, before }, ...difference }): LayerError => {
     const index = indexOf.get(before[0]) ?? -1;
     const { own, share } = (alone instanceof Miss ? undefined : alone[index]) ?? { own: undefined, share: undefined };
@@ -113,7 +113,7 @@ export async function layerErrors(
 }
 
 /** Returns, for each place, the layers before it that are not compared. */
-function hiddenBefore(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
+function findHiddenValues(model: Model, places: readonly Place[]): ReadonlyMap<string | undefined, readonly string[]> {
   const ends = new Set(places.flatMap(({ before }) => before));
   const compared = new Set(places.map(({ layer }) => layer));
   const uncompared = layersOf(model, infer(model)).filter(({ name }) => !compared.has(name));

@@ -143,7 +143,7 @@ export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): 
 }
 
 /** Returns operations without a weight whose result the candidate quantizes, and model outputs, except known places. */
-export function placesBetween(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
+export function pairPlaces(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
   const knownNames = new Set(known.flatMap((place) => place.before));
   return [...original.graph.nodes()].flatMap((node, at) =>

@@ -7,7 +7,7 @@ import type { NoiseMeter } from "./answer-noise.ts";
 type Trial = (change: () => Promise<boolean>) => Promise<string | undefined>;
 
 /** @param leastGain minimum relative reduction of the noise. */
-export function trialsOn(model: Model, noiseOf: NoiseMeter, leastGain: number): Trial {
+export function createTrials(model: Model, noiseOf: NoiseMeter, leastGain: number): Trial {
   let before: number | undefined;
   return async (change) => {
     const [restore, untouched] = [snapshot(model), model.clone()];

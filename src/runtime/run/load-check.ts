@@ -46,13 +46,13 @@ export async function requireLoads(engine: WatchedEngine, model: Model, original
     if (!(error instanceof PithError)) throw error;
     if (error.code === "E_UNSUPPORTED" || error.code === "E_ENGINE_MISSING" || findUnknownOperator(error) !== undefined)
       return;
-    const failed = await notLoaded(engine, model, error);
+    const failed = await explainFailedLoad(engine, model, error);
     if (await loads(engine, original)) throw failed;
     throw new ResultFails(error, `This runtime loads neither the original nor the result: ${error.message}`, true);
   }
 }
 
-export async function notLoaded(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
+export async function explainFailedLoad(engine: Engine, model: Model, error: PithError): Promise<ResultFails> {
   const text = (await loads(engine, model))
     ? "The result loads without graph optimizations, but not with those of ONNX Runtime"
     : "The result does not load";

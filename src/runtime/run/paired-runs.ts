@@ -20,7 +20,7 @@ import { random } from "../../core/tensor/random.ts";
 import type { Batch, Dense } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { largestDifference } from "./difference.ts";
-import { notLoaded, ResultFails } from "./load-check.ts";
+import { explainFailedLoad, ResultFails } from "./load-check.ts";
 import { imageSides } from "./random-images.ts";
 import {
   type Assignment,
@@ -169,7 +169,7 @@ export async function pairWithResult(
   options: Pick<PairOptions, "optimize" | "signal" | "progress">,
 ): Promise<PairedRuns> {
   const pairs = await runResult(engine, result, runs, options);
-  const otherDraws = await whyOtherDraws(engine, original, result, runs, options);
+  const otherDraws = await explainOtherDraws(engine, original, result, runs, options);
   return { pairs, without: [], original, result, otherDraws };
 }
 
@@ -193,7 +193,7 @@ function* candidates(
     yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + reading };
 }
 
-function affordable(work: number, wanted: number): number {
+function affordableSamplesOf(work: number, wanted: number): number {
   return Math.max(minSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
 }
 
@@ -235,7 +235,7 @@ async function runsOf(
       const expected = await session.run(feeds, names);
       const run: ModelRun = { feeds, expected, samples: isBatch ? (Object.values(feeds)[0]?.dims[0] ?? 1) : 1 };
       runs.push(run);
-      samples += samplesIn(Object.values(expected)[0], run);
+      samples += countSamples(Object.values(expected)[0], run);
     } catch (error) {
       reason = stripPeriod(asPithError(error).message);
       return false;
@@ -249,7 +249,7 @@ async function runsOf(
     if (!(await attempt(shapes, draws++))) continue;
     good.push(shapes);
     if (sizes === "one")
-      targetRuns = Math.ceil(affordable(work / samples, options.samples ?? defaultSamples) / samples);
+      targetRuns = Math.ceil(affordableSamplesOf(work / samples, options.samples ?? defaultSamples) / samples);
     if (sizes === "one" || runs.length === targetRuns) break;
   }
   if (good.length === 0) return new Miss(`the original ran on none of the random inputs: ${reason}`);
@@ -276,7 +276,7 @@ export async function runResult(
   { optimize = true, signal, progress }: Pick<PairOptions, "optimize" | "signal" | "progress"> = {},
 ): Promise<readonly Pair[]> {
   const session = await engine.load(withFixedDraws(model), { optimize }).catch(async (error: unknown) => {
-    throw error instanceof PithError ? await notLoaded(engine, model, error) : error;
+    throw error instanceof PithError ? await explainFailedLoad(engine, model, error) : error;
   });
   try {
     const pairs: Pair[] = [];
@@ -296,7 +296,7 @@ export async function runResult(
   }
 }
 
-async function whyOtherDraws(
+async function explainOtherDraws(
   engine: Engine,
   original: Model,
   result: Model,
@@ -311,14 +311,14 @@ async function whyOtherDraws(
   return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
 
-export function samplesIn(output: Dense | undefined, { samples }: ModelRun): number {
+export function countSamples(output: Dense | undefined, { samples }: ModelRun): number {
   return samples > 0 && output?.dims[0] === samples ? samples : 1;
 }
 
 function withSmallerSides(original: Model, result: Model): readonly [Model, Model] | undefined {
   let pair: readonly [Model, Model] = [original, result];
   while (costs(pair[0], randomInputs(pair[0]))(() => 1) > workInRun) {
-    const [first, second] = pair.map(halved);
+    const [first, second] = pair.map(halveSides);
     if (first === undefined || second === undefined) break;
     pair = [first, second];
   }
@@ -326,7 +326,7 @@ function withSmallerSides(original: Model, result: Model): readonly [Model, Mode
 }
 
 /** Copies a model for images of half the size, if the sides stay integers and large enough. */
-function halved(model: Model): Model | undefined {
+function halveSides(model: Model): Model | undefined {
   const small = model.clone();
   const sides = small.graph.feeds.map(({ type }) => {
     const dims = type?.dims?.map((dim, axis) => (typeof dim === "number" ? dim : axis === 0 ? 1 : 0)) ?? [];

@@ -42,7 +42,7 @@ export async function pairedSamples(
         });
         feeder.carry(expected);
         runs.push({ feeds, expected, samples: size ?? samples });
-        bytes += bytesIn(expected);
+        bytes += outputBytes(expected);
       }
     });
   } finally {
@@ -51,6 +51,6 @@ export async function pairedSamples(
   return pairWithResult(engine, original, result, runs, { signal: options.signal });
 }
 
-function bytesIn(outputs: Batch): number {
+function outputBytes(outputs: Batch): number {
   return Object.values(outputs).reduce((sum, dense) => sum + (dense.type === "string" ? 0 : bytesOf(dense).length), 0);
 }

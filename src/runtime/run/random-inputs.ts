@@ -81,7 +81,7 @@ export function randomInputs(model: Model): RandomInputs {
               "E_UNSUPPORTED",
               `Input "${name}" is ${type}${dimsText(dims)}: random numbers are drawn for at most ${maxDrawn.toLocaleString("en")} elements.`,
             );
-          return [name, drawn(type, dims, intervals, numbers)];
+          return [name, drawTensor(type, dims, intervals, numbers)];
         }),
       );
     },
@@ -100,7 +100,7 @@ interface Interval {
   readonly strict: boolean;
 }
 
-function drawn(type: Drawable, dims: readonly number[], intervals: readonly Interval[], numbers: Random): Dense {
+function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly Interval[], numbers: Random): Dense {
   const tensor = (values: Float64Array): Dense =>
     type === "bool" ? { type, dims, data: Uint8Array.from(values) } : fromNumbers(type, dims, values);
   const each = (value: () => number): Dense => tensor(new Float64Array(elementCount(dims)).map(value));
@@ -179,7 +179,7 @@ export function* guesses(
   const seen = new Set<string>();
   for (const length of lengths) {
     for (const batch of batches) {
-      const assignment = (given: Model): Assignment => guessedSizes(given, known, batch, length);
+      const assignment = (given: Model): Assignment => guessSizes(given, known, batch, length);
       const sizes = assignment(model);
       const shapes = inputs.shapes(sizes);
       const text = JSON.stringify([...shapes]);
@@ -211,7 +211,7 @@ export async function firstThatRuns(
 }
 
 /** Guesses from the symbol's name whether it counts samples, cached positions, image sides or other positions. */
-function guessedSizes(
+function guessSizes(
   model: Model,
   known: ReadonlyMap<string, number>,
   batch: number,

@@ -94,22 +94,22 @@ export async function minTimesPerRun(
   signal: AbortSignal,
 ): Promise<readonly number[]> {
   const now = (): number => processorTime() ?? Number.NaN;
-  const timed = async (session: Session, runs: number): Promise<number> => {
+  const timeRuns = async (session: Session, runs: number): Promise<number> => {
     const before = now();
     for (let run = 0; run < runs; run++) await session.run(feeds);
     return (now() - before) / runs;
   };
   let runs = 1;
   for (const session of sessions) {
-    await timed(session, minStretches);
-    runs = Math.max(runs, Math.min(1000, Math.ceil(stretchTime / (await timed(session, 1)))));
+    await timeRuns(session, minStretches);
+    runs = Math.max(runs, Math.min(1000, Math.ceil(stretchTime / (await timeRuns(session, 1)))));
   }
   const minTimes = sessions.map(() => Number.POSITIVE_INFINITY);
   const began = now();
   for (let count = 0; count < minStretches || now() - began < sessions.length * totalTime; count++) {
     throwIfAborted(signal);
     for (const [index, session] of sessions.entries())
-      minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timed(session, runs));
+      minTimes[index] = Math.min(minTimes[index] ?? Number.NaN, await timeRuns(session, runs));
   }
   return minTimes;
 }

@@ -34,7 +34,7 @@ export async function timedShapes(
   { sizes, length = timedLength, fixed = [], seed }: TimedOptions,
 ): Promise<readonly TimedShapes[]> {
   requireNames(models, sizes);
-  const drawn = models.map((model, index) => ({ model, inputs: drawable(model, fixed[index]) }));
+  const drawn = models.map((model, index) => ({ model, inputs: requireDrawable(model, fixed[index]) }));
   const [first] = drawn;
   if (first === undefined) return [];
   const lengths = [[length, timedSide] as const, ...likelyLengths];
@@ -57,7 +57,7 @@ export async function timedShapes(
 }
 
 export function timedFeeds(model: Model, shapes: TimedShapes, seed: number, fixed?: Batch): Batch {
-  return drawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
+  return requireDrawable(model, fixed).draw(new Map(Object.entries(shapes)), random(seed, "feeds"));
 }
 
 /** Input → "int64[1, 128]"; with the value of an integer scalar, which may select a branch: "int64[] = 16000". */
@@ -77,7 +77,7 @@ export function sequenceNames({ graph }: Model): ReadonlySet<string> {
   return new Set(open.map(dimText).filter((name) => name !== batch?.text));
 }
 
-function drawable(model: Model, fixed: Batch = {}): RandomInputs {
+function requireDrawable(model: Model, fixed: Batch = {}): RandomInputs {
   const all = randomInputs(model);
   const undrawable = model.graph.feeds.find(({ name }) => name === all.undrawable);
   if (undrawable === undefined)

@@ -31,7 +31,7 @@ export async function addOutputBias(
     if (bias.tensor !== undefined && isFloat(bias.tensor.type)) return raise(model, node, role.biasInput, bias, shift);
     if (await raiseCodes(model, bias, shift, engine)) return;
   }
-  if (sum === undefined) put(model, layer, shift);
+  if (sum === undefined) writeShiftedBias(model, layer, shift);
   else await raise(model, sum.node, sum.input, sum.vector, shift);
 }
 
@@ -70,7 +70,7 @@ async function raiseCodes(model: Model, bias: Value, shift: Float64Array, engine
   return true;
 }
 
-function put(model: Model, layer: Layer, shift: Float64Array): void {
+function writeShiftedBias(model: Model, layer: Layer, shift: Float64Array): void {
   const [output] = layer.node.outputs;
   if (output === undefined) return;
   const rank = output.type?.dims?.length ?? layer.role.outputAxis + 1;

@@ -29,10 +29,10 @@ import { createRunner, type Runner } from "../../runtime/run/run.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "./features.ts";
 import {
   type Features,
-  featuresIn,
   type Layout,
   type Place,
   type Running,
+  readFeatures,
   type Statistic,
   writeObserved,
 } from "./statistic.ts";
@@ -196,7 +196,7 @@ export class Calibration {
     const isUnchanged = pick === undefined && statistic.reduce === undefined;
     for await (const batch of this.values([place.name], isUnchanged ? undefined : write)) {
       const dense = batch[layout.name];
-      if (dense !== undefined) yield featuresIn(dense, layout);
+      if (dense !== undefined) yield readFeatures(dense, layout);
     }
   }
 
@@ -238,7 +238,7 @@ export class Calibration {
 
   /** Stores the values before a node, so that everything from it on can change. */
   async reach(node: Node): Promise<void> {
-    const live = liveAt(this.model, node);
+    const live = liveValuesOf(this.model, node);
     const missing = live.filter((name) => !this.#kept.includes(name));
     if (missing.length === 0) return;
     const [before, next] = [this.#store, this.#options.storage.store(this.#owner)];
@@ -276,7 +276,7 @@ function bindInput(batch: Batch, { graph: { feeds } }: Model): Batch {
 }
 
 /** Returns floats with a sample axis that are computed before a node and used by it or later. */
-function liveAt({ graph }: Model, node: Node): readonly string[] {
+function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
   const [first] = graph.feeds;
   const samples = first?.type?.dims?.[0];
   const before = new Set<Value>();

@@ -22,7 +22,7 @@ interface Samples {
 type ContextReader = (layer: Layer, isObserved?: (layer: Layer) => boolean) => Promise<LayerContext | Miss>;
 
 /** Returns a layer and the later ones that read the same matrix, in order. */
-function readersFrom(layer: Layer, model: Model): readonly Layer[] {
+function laterReadersOf(layer: Layer, model: Model): readonly Layer[] {
   if (layer.effective.uses.size < 2) return [layer];
   const axesOf = ({ kind, out, in: inputs, outTaps, groups }: Layer["role"]): string =>
     JSON.stringify([kind, out, inputs, outTaps, groups]);
@@ -74,7 +74,7 @@ export async function withEvidence<T>(
       if (!isObserved(requested)) return layerContext(requested, undefined);
       if (last.name === name) return layerContext(requested, last.evidence);
       const layer = observed === model ? requested : all.find((other) => other.name === name);
-      const readers = (layer === undefined ? [] : readersFrom(layer, observed)).filter(
+      const readers = (layer === undefined ? [] : laterReadersOf(layer, observed)).filter(
         (reader) => reader === layer || (isObserved(reader) && !(featuresOf(reader, finite) instanceof Miss)),
       );
       const before = readers.flatMap((reader) => originals.find((other) => other.name === reader.name) ?? []);
@@ -102,22 +102,22 @@ function requireFinite<R>(statistic: Statistic<R>): Statistic<R | Miss> {
     begin(multiply) {
       const running = statistic.begin(multiply);
       let broken: string | undefined;
-      const checked = <N extends ArrayLike<number>>(numbers: N): N => {
+      const checkFinite = <N extends ArrayLike<number>>(numbers: N): N => {
         broken ??= brokenNumbers(numbers);
         return numbers;
       };
-      const watched = (batch: Features): Features => ({
+      const watchFeatures = (batch: Features): Features => ({
         ...batch,
-        values: () => checked(batch.values()),
+        values: () => checkFinite(batch.values()),
         matrix(...part) {
           const result = batch.matrix(...part);
-          checked(result.data);
+          checkFinite(result.data);
           return result;
         },
       });
       return {
         add: (batch, original) =>
-          broken === undefined ? running.add(watched(batch), original && watched(original)) : undefined,
+          broken === undefined ? running.add(watchFeatures(batch), original && watchFeatures(original)) : undefined,
         end: () => (broken === undefined ? running.end() : new Miss(`its input ${broken} on these samples`)),
       };
     },

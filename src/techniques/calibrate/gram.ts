@@ -16,7 +16,7 @@ export interface Gram {
 }
 
 /** Maximum number of rows per batch. Neighboring pixels are so similar that more rows add little. */
-const rowsFor = (columns: number): number => 1024 + 2 * columns;
+const maxRowsOf = (columns: number): number => 1024 + 2 * columns;
 
 /**
  * Gram matrices of layer inputs in float64, not centered, from evenly spaced rows of each batch.
@@ -35,7 +35,7 @@ export const gramMatrices: Statistic<Gram> = {
     };
     return {
       async add(batch, original) {
-        const places = somePlaces(batch);
+        const places = selectRows(batch);
         for (let group = 0; group < batch.groups; group++) {
           const inputs = batch.matrix(group, places);
           const transposed = transpose(inputs);
@@ -49,7 +49,7 @@ export const gramMatrices: Statistic<Gram> = {
   },
 };
 
-function somePlaces({ rows, columns }: Features): Uint32Array {
-  const count = Math.min(rows, rowsFor(columns));
+function selectRows({ rows, columns }: Features): Uint32Array {
+  const count = Math.min(rows, maxRowsOf(columns));
   return Uint32Array.from({ length: count }, (_, at) => Math.floor(((at + 0.5) * rows) / count));
 }

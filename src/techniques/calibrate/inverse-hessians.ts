@@ -7,7 +7,7 @@ import { type Surgeon, surgeonFor } from "../../core/math/optimal-brain-surgeon.
  * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).
  * @param damping share of the mean of the diagonal that is added to it. @throws PithError E_DATA if they are singular.
  */
-export async function inverseHessians(
+export async function computeInverseHessians(
   { name }: Layer,
   grams: readonly Matrix[],
   multiply: Multiply,

@@ -3,7 +3,7 @@ import { parseModel } from "../../core/graph/text.ts";
 import { fromNumbers } from "../../core/tensor/convert.ts";
 import { inMemory, zeros } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { measuredOnce } from "./kept.ts";
+import { measureOnce } from "./kept.ts";
 
 const model = parseModel(`opset 21
 graph (x: float32[batch, 2]) -> (y) {
@@ -23,8 +23,8 @@ function meter() {
 test("measures only values that were not measured on the same model, samples and setting", async () => {
   const data = memory("rows", { x: zeros("float32", [4, 2]) });
   const { measured, measure } = meter();
-  await measuredOnce(model, data, "range", ["x", "y"], measure);
-  const again = await measuredOnce(model.clone(), data, "range", ["w", "y"], measure);
+  await measureOnce(model, data, "range", ["x", "y"], measure);
+  const again = await measureOnce(model.clone(), data, "range", ["w", "y"], measure);
   expect([...again]).toEqual([
     ["w", "w 2"],
     ["y", "y 1"],
@@ -32,9 +32,9 @@ test("measures only values that were not measured on the same model, samples and
   const changed = model.clone();
   const weight = changed.graph.value("w");
   if (weight !== undefined) weight.tensor = inMemory(fromNumbers("float32", [2], [1, 3]));
-  await measuredOnce(changed, data, "range", ["y"], measure);
-  await measuredOnce(model, data, "moments", ["y"], measure);
-  await measuredOnce(model, memory("rows", { x: zeros("float32", [4, 2]) }), "range", ["y"], measure);
+  await measureOnce(changed, data, "range", ["y"], measure);
+  await measureOnce(model, data, "moments", ["y"], measure);
+  await measureOnce(model, memory("rows", { x: zeros("float32", [4, 2]) }), "range", ["y"], measure);
   expect(measured).toEqual([["x", "y"], ["w"], ["y"], ["y"], ["y"]]);
 });
 
@@ -46,6 +46,6 @@ test("measures again on each call if the data is a stream", async () => {
     batches: (options: Parameters<typeof rows.batches>[0]) => rows.batches(options),
   };
   const { measured, measure } = meter();
-  for (let at = 0; at < 2; at++) await measuredOnce(model, stream, "range", ["y"], measure);
+  for (let at = 0; at < 2; at++) await measureOnce(model, stream, "range", ["y"], measure);
   expect(measured).toEqual([["y"], ["y"]]);
 });

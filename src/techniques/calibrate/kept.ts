@@ -27,7 +27,7 @@ const caches = new WeakMap<Dataset, Map<string, Map<string, Cache>>>();
  * Returns the cached statistics of values, and measures the others. A stream yields other samples each time, so nothing is cached for it.
  * @param setting everything else that determines the statistics.
  */
-export async function measuredOnce<R>(
+export async function measureOnce<R>(
   model: Model,
   dataset: Dataset,
   setting: string,
@@ -59,7 +59,7 @@ export function observeOnce<R>(
   options: ObserveOptions,
 ): Promise<ReadonlyMap<string, R>> {
   const names = places.map(({ name }) => name);
-  return measuredOnce(model, of, setting, names, (missing) => {
+  return measureOnce(model, of, setting, names, (missing) => {
     const unknown = places.filter(({ name }) => missing.includes(name));
     return observe(engine, model, part, unknown, statistic, options);
   });

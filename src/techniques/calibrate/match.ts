@@ -44,7 +44,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const model = changed.clone();
   const inference = infer(model);
   const all = layersOf(model, inference);
-  const reference = await foldedLike(original, all, inference);
+  const reference = await foldLike(original, all, inference);
   const referenceInference = infer(reference);
   const counterparts = counterpartsAmong(layersOf(reference, referenceInference));
   const misses: Miss[] = [];
@@ -53,11 +53,11 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const used = new Set<Layer>();
   for (const [place, layer] of all.entries()) {
     const counterpart = counterparts(layer).find((other) => !used.has(other));
-    const recorded = counterpart && recordedAgainst(reference, counterpart, model, layer);
+    const recorded = counterpart && readRecordedChannels(reference, counterpart, model, layer);
     if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
       cut.set(counterpart.effective.name, recorded);
-    const same = comparable(layer, counterpart);
-    const kept = same instanceof Miss ? same : await keptChannels(reference, same, model, layer, engine);
+    const same = requireComparable(layer, counterpart);
+    const kept = same instanceof Miss ? same : await findKeptChannels(reference, same, model, layer, engine);
     if (same instanceof Miss || kept instanceof Miss) {
       misses.push(new Miss(kept instanceof Miss ? kept.reason : "it has no counterpart in the original", layer.name));
       continue;
@@ -76,7 +76,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   return { original: reference, layers: matched, kept: cut, misses };
 }
 
-async function foldedLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
+async function foldLike(original: Model, changed: readonly Layer[], inference: Inference): Promise<Model> {
   const reference = original.clone();
   const normalized = new Map(changed.map((layer) => [layer.name, isNormalized(layer, inference)]));
   await fuseBatchNorms(reference, { trained: true, into: ({ name }) => normalized.get(name) === false });
@@ -91,7 +91,7 @@ function isNormalized(layer: Layer, inference: Inference): boolean {
   });
 }
 
-function comparable(layer: Layer, same: Layer | undefined): Layer | Miss {
+function requireComparable(layer: Layer, same: Layer | undefined): Layer | Miss {
   if (same === undefined) return new Miss("the original has no such layer");
   const other = requireProduct(layer) ?? requireProduct(same);
   if (other !== undefined) return other;
@@ -102,7 +102,7 @@ function comparable(layer: Layer, same: Layer | undefined): Layer | Miss {
   return type !== undefined && !isFloat(type) ? new Miss(`it computes ${type}`) : same;
 }
 
-async function keptChannels(
+async function findKeptChannels(
   original: Model,
   before: Layer,
   changed: Model,
@@ -111,7 +111,7 @@ async function keptChannels(
 ): Promise<readonly number[] | undefined | Miss> {
   if (before.outputs === after.outputs) return undefined;
   if (after.outputs > before.outputs) return new Miss("it has more channels than the original");
-  const recorded = recordedAgainst(original, before, changed, after);
+  const recorded = readRecordedChannels(original, before, changed, after);
   if (recorded !== undefined) return recorded;
   const originalRows = rowsOf(await readStoredValue(original, before.effective, engine), before);
   const kept: number[] = [];
@@ -126,7 +126,12 @@ async function keptChannels(
 }
 
 /** Returns the remaining channels in the metadata if they fit: the original may have lost channels before. */
-function recordedAgainst(original: Model, before: Layer, changed: Model, after: Layer): readonly number[] | undefined {
+function readRecordedChannels(
+  original: Model,
+  before: Layer,
+  changed: Model,
+  after: Layer,
+): readonly number[] | undefined {
   const base = recordedKept(original, before.name);
   const recorded = recordedKept(changed, before.name) ?? recordedKept(changed, after.name);
   const kept = recorded?.map((channel) => (base === undefined ? channel : base.indexOf(channel)));
@@ -152,12 +157,12 @@ function rowsOf(dense: Dense, { role, outputs }: Layer): readonly (readonly Floa
 function isPart(row: readonly Float64Array[], whole: readonly Float64Array[]): boolean {
   let index = 0;
   for (const block of row) {
-    while (index < whole.length && !sameNumbers(block, whole[index])) index++;
+    while (index < whole.length && !haveEqualNumbers(block, whole[index])) index++;
     if (index++ >= whole.length) return false;
   }
   return true;
 }
 
-function sameNumbers(a: Float64Array, b: Float64Array | undefined): boolean {
+function haveEqualNumbers(a: Float64Array, b: Float64Array | undefined): boolean {
   return b !== undefined && a.length === b.length && a.every((value, index) => value === b[index]);
 }

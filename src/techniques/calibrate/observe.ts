@@ -14,7 +14,7 @@ import { typeCodes } from "../../core/tensor/types.ts";
 import { findStates } from "../../data/batches/states.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { type ObserveOptions, overSamples } from "../../runtime/run/over-samples.ts";
-import { featuresIn, type Place, type Statistic, writeObserved } from "./statistic.ts";
+import { type Place, readFeatures, type Statistic, writeObserved } from "./statistic.ts";
 
 /**
  * Computes a separate statistic for each value over the samples of a data set. The model is not changed; it runs without graph
@@ -50,7 +50,7 @@ export async function observe<R>(
   await overSamples(engine, models, dataset, { ...options, batch, overwrites: true }, async ([results = {}]) => {
     for (const { value, axis, rank, running } of observed) {
       const dense = results[value.name];
-      if (dense !== undefined) await running.add(featuresIn(dense, { axis, rank }));
+      if (dense !== undefined) await running.add(readFeatures(dense, { axis, rank }));
     }
   });
   return new Map(observed.map(({ name, running }) => [name, running.end()]));
@@ -97,7 +97,7 @@ export const valueRange: Statistic<ValueRange> = {
   },
 };
 
-export function notFinite(name: string, { min, max }: ValueRange): PithError {
+export function notFiniteError(name: string, { min, max }: ValueRange): PithError {
   const range = Number.isNaN(min) || Number.isNaN(max) ? "holds NaN" : `ranges from ${min} to ${max}`;
   return new PithError("E_DATA", `"${name}" ${range} on this data: it must be finite.`, { hint: notFiniteHint });
 }

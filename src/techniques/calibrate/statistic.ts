@@ -62,7 +62,7 @@ export interface Layout {
   readonly taps?: number;
 }
 
-export function featuresIn(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
+export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps = 1 }: Layout): Features {
   const { dims } = dense;
   const single = { outer: elementCount(dims), count: 1, inner: 1 };
   const samples = axis !== undefined && axis >= 0 && rank !== undefined && dims.length === rank + 1 ? 1 : 0;

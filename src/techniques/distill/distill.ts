@@ -44,7 +44,7 @@ type DistillSettings = Parameters<typeof unmet>[0] & {
 const makesStudent = ({ shrink, keepLayers }: Pick<DistillSettings, "shrink" | "keepLayers">): boolean =>
   shrink !== undefined || keepLayers !== undefined;
 
-function lacking({ teacher, ...rest }: DistillSettings): string | undefined {
+function describeLack({ teacher, ...rest }: DistillSettings): string | undefined {
   if (teacher === undefined && !makesStudent(rest))
     return "teacher is needed, or shrink or keepLayers, which make a smaller student of the model itself";
   if (rest.loss !== undefined && (rest.temperature ?? rest.alpha) !== undefined) return settingsOfAnotherLoss;
@@ -143,8 +143,8 @@ export const distill = definePass({
       ),
     }),
     v.check(
-      (given) => lacking(given) === undefined,
-      ({ input }) => lacking(input) ?? "",
+      (given) => describeLack(given) === undefined,
+      ({ input }) => describeLack(input) ?? "",
     ),
   ),
   async run(model, { teacher: named, otherTeachers = [], shrink, keepLayers, ...others }, context) {
@@ -160,7 +160,7 @@ export const distill = definePass({
     const removals = await makeStudent(model, { shrink, keepLayers }, context);
     await requireDifferentModels(teacher, model);
     context.log({ id: "student", text: await studentText(model, teacher) });
-    const preparation = otherPreparation(model, teacher);
+    const preparation = describeOtherPreprocessing(model, teacher);
     if (preparation !== undefined) context.log({ id: "preprocessing", text: preparation, level: "warning" });
     const teachers = [teacher, ...otherTeachers];
     const labelled = await hasLabels(options.data);
@@ -202,7 +202,7 @@ function requireSameClasses(student: Model, teacher: Model): void {
   throw new PithError("E_SHAPE_MISMATCH", text, { hint: sameClassesHint });
 }
 
-function otherPreparation(student: Model, teacher: Model): string | undefined {
+function describeOtherPreprocessing(student: Model, teacher: Model): string | undefined {
   const [studentText, teacherText] = [student, teacher].map((model) => statedText(recordedPrepared(model)) ?? "");
   if (studentText === "" || teacherText === "" || studentText === teacherText) return undefined;
   return `the teacher's file states the preprocessing "${teacherText}", the student's "${studentText}": both get the student's samples`;

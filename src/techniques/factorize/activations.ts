@@ -42,10 +42,10 @@ export async function inputsOf(
   if (data === undefined)
     throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });
   const seen = await calibrate(model, { data, samples }, context);
-  return { of: (readers) => whitened(seen, readers, multiply), release: () => seen.release() };
+  return { of: (readers) => computeWhitening(seen, readers, multiply), release: () => seen.release() };
 }
 
-async function whitened(
+async function computeWhitening(
   calibration: Calibration,
   readers: readonly Layer[],
   multiply: Multiply,

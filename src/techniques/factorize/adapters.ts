@@ -34,7 +34,7 @@ interface Branch {
 }
 
 /** Returns whether two layers read one weight in the same way, so that one adapter suits both. */
-export const readAlike = (a: Layer, b: Layer): boolean =>
+export const areReadAlike = (a: Layer, b: Layer): boolean =>
   a.effective === b.effective &&
   a.role.out === b.role.out &&
   a.role.in === b.role.in &&
@@ -78,10 +78,10 @@ export async function insert(
   for (const layer of chosen) {
     const { node, name, role } = layer;
     const [output] = node.outputs;
-    const unmergeable = mergeRefusal(layer, chosen.filter((other) => readAlike(layer, other)).length);
+    const unmergeable = mergeRefusal(layer, chosen.filter((other) => areReadAlike(layer, other)).length);
     const before = inserted.get(name);
     const otherwise =
-      before === undefined || readAlike(before.by, layer)
+      before === undefined || areReadAlike(before.by, layer)
         ? undefined
         : new Miss("another layer reads its weight in another form, and has an adapter", name);
     const branch = refusal(layer) ?? otherwise ?? before?.branch ?? (await branchOf(layer));

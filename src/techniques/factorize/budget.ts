@@ -7,9 +7,9 @@ import { integer } from "../../core/numbers.ts";
 import { elementCount, fixedDims } from "../../core/tensor/dims.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { inputsOf } from "./activations.ts";
-import { type Candidate, type Factorization, problemAt, ruleOf, sharingWith } from "./candidates.ts";
+import { type Candidate, type Factorization, findSharing, readProblem, ruleOf } from "./candidates.ts";
 import { wholeCost } from "./decomposition.ts";
-import { decompositions, methodsFor } from "./decompositions.ts";
+import { decompositions, selectMethods } from "./decompositions.ts";
 import type { Options } from "./options.ts";
 import type { Choice } from "./ranks.ts";
 
@@ -38,7 +38,7 @@ export async function planBudget(
     0,
   );
   const planned = candidates.filter(
-    (layer) => ruleOf(options, layer).inBudget && sharingWith(layer, candidates)[0] === layer,
+    (layer) => ruleOf(options, layer).inBudget && findSharing(layer, candidates)[0] === layer,
   );
   const items: LayerChoices[] = [];
   const fewInputs: string[] = [];
@@ -48,18 +48,18 @@ export async function planBudget(
     for (const [index, layer] of planned.entries()) {
       throwIfAborted(context.signal, `Stopped before layer "${layer.name}".`);
       context.progress(index, planned.length + candidates.length, `singular values of ${layer.name}`);
-      const problem = await problemAt({ ...run, inputs }, layer, candidates);
+      const problem = await readProblem({ ...run, inputs }, layer, candidates);
       if (problem instanceof Miss) {
         misses.push(problem);
         continue;
       }
       if (problem.fewInputs !== undefined) fewInputs.push(layer.name);
-      const methods = methodsFor(problem, ruleOf(options, layer).method);
+      const methods = selectMethods(problem, ruleOf(options, layer).method);
       if (methods instanceof Miss) {
         misses.push(new Miss(methods.reason, layer.name));
         continue;
       }
-      const sharing = sharingWith(layer, candidates);
+      const sharing = findSharing(layer, candidates);
       // A weight is stored once, but each reader computes products.
       const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
       const layerCost = wholeCost(problem);

@@ -30,7 +30,7 @@ export interface Candidate extends Layer {
   readonly reading: Reading;
 }
 
-export function candidatesAmong(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
+export function findCandidates(chosen: readonly Layer[], all: readonly Layer[], inference: Inference) {
   const misses: Miss[] = [];
   const readable = all.flatMap((layer): Candidate | [] => {
     const refused = requireWeight(layer, weightNeeds.factorize);
@@ -42,8 +42,8 @@ export function candidatesAmong(chosen: readonly Layer[], all: readonly Layer[],
   const candidates = possible.filter((layer) => {
     const readerBeside = (layers: readonly Candidate[]): string | undefined => {
       // Factors of groups fit only layers with the same number of groups.
-      const sharing = sharingWith(layer, layers).filter(({ role }) => role.groups === layer.role.groups);
-      return otherReader(layer.weight, sharing, inference);
+      const sharing = findSharing(layer, layers).filter(({ role }) => role.groups === layer.role.groups);
+      return findOtherReader(layer.weight, sharing, inference);
     };
     const other = readerBeside(possible);
     if (other === undefined) return true;
@@ -58,12 +58,12 @@ export function candidatesAmong(chosen: readonly Layer[], all: readonly Layer[],
 }
 
 /** Returns the candidates that share a weight, transposed or not: its factors serve all of them. */
-export function sharingWith({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
+export function findSharing({ reading }: Candidate, candidates: readonly Candidate[]): readonly Candidate[] {
   return candidates.filter((other) => other.reading.source === reading.source);
 }
 
 /** Returns another node or output that reads a stored value, directly or through operations on stored values. */
-function otherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
+function findOtherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
   const { graph } = value;
   if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
   for (const { node, input } of value.uses) {
@@ -71,7 +71,7 @@ function otherReader(value: Value, known: readonly Layer[], inference: Inference
     const outputs = node.outputs.filter((output) => output !== undefined);
     if (!outputs.every((output) => inference.operand(output)?.stored === true)) return describe(node);
     for (const output of outputs) {
-      const other = otherReader(output, known, inference);
+      const other = findOtherReader(output, known, inference);
       if (other !== undefined) return other;
     }
   }
@@ -105,7 +105,7 @@ interface LayerProblem extends Problem {
   readonly whyNoInputs: string | undefined;
 }
 
-export async function problemAt(
+export async function readProblem(
   { model, context, multiply, inputs }: Factorization,
   layer: Candidate,
   candidates: readonly Candidate[],
@@ -114,7 +114,7 @@ export async function problemAt(
   const broken = brokenNumbers(toFloat64(stored));
   if (broken !== undefined) return new Miss(`its weight ${broken}`, layer.name);
   // One factorization serves all layers that read the weight from this side.
-  const readers = sharingWith(layer, candidates).filter(
+  const readers = findSharing(layer, candidates).filter(
     ({ reading, role }) => reading.out === layer.reading.out && role.kind === layer.role.kind,
   );
   const measured = await inputs.of(readers);

@@ -89,7 +89,7 @@ export function wholeCost(problem: Problem): Cost {
 export const ranksUpTo = (full: number): readonly number[] => Array.from({ length: full }, (_, index) => index + 1);
 
 /** Returns W, or W S with input weights. */
-export async function weighed(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {
+export async function applyInputWeights(weight: Matrix, group: number, { inputs, multiply }: Problem): Promise<Matrix> {
   const by = inputs?.[group];
   return by === undefined ? weight : multiply(weight, by);
 }
@@ -97,7 +97,7 @@ export async function weighed(weight: Matrix, group: number, { inputs, multiply 
 /** Returns ‖W - Ŵ‖ / ‖W‖ over all groups from the relative error of each. */
 export async function errorOfGroups(errors: readonly number[], problem: Problem): Promise<number> {
   if (errors.length === 1) return errors[0] ?? 0;
-  const counting = await Promise.all(problem.matrices.map((one, group) => weighed(one, group, problem)));
+  const counting = await Promise.all(problem.matrices.map((one, group) => applyInputWeights(one, group, problem)));
   const shares = shareOfGroups(counting.map(frobenius));
   return Math.sqrt(errors.reduce((sum, error, group) => sum + error * error * (shares[group] ?? 0), 0));
 }

@@ -16,7 +16,7 @@ export const methods = Object.keys(table) as readonly Method[];
 export const decompositions: Readonly<Record<Method, Decomposition>> = table;
 
 /** Returns the applicable methods, all or the given one; the first refusal if there is none. */
-export function methodsFor(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
+export function selectMethods(problem: Problem, method: Method | "auto"): readonly Method[] | Miss {
   const [{ columns } = { columns: 0 }] = problem.matrices;
   if (problem.matrices.length > 1 && columns === product(problem.kernel))
     return new Miss("it is depthwise: it does not mix channels");

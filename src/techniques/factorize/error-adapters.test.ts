@@ -13,7 +13,7 @@ import { svd } from "../../core/math/svd.ts";
 import { random } from "../../core/tensor/random.ts";
 import { memory } from "../../data/index.ts";
 import { train } from "../../learn/train/index.ts";
-import { rewritten } from "../../rewrite/edit/migrate.ts";
+import { rewriteOnRead } from "../../rewrite/edit/migrate.ts";
 import { readWeight } from "../../rewrite/edit/weight-numbers.ts";
 import { type QuantizeOptions, quantize } from "../quantize/index.ts";
 import { lora } from "./index.ts";
@@ -123,7 +123,7 @@ test("skips layers whose scales migrated before quantization", async () => {
   ] as const) {
     const value = model.graph.value(name);
     if (value?.tensor !== undefined)
-      value.tensor = await rewritten(
+      value.tensor = await rewriteOnRead(
         value.tensor,
         (own) =>
           void own.forEach((each, at) => {

@@ -26,14 +26,14 @@ import { bitsOf } from "../../core/tensor/types.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { inputsOf } from "./activations.ts";
 import { type Plan, planBudget } from "./budget.ts";
-import { type Candidate, candidatesAmong, type Factorization, problemAt, ruleOf } from "./candidates.ts";
+import { type Candidate, type Factorization, findCandidates, readProblem, ruleOf } from "./candidates.ts";
 import { factorType, type Reading, replaceByChain, storeParts } from "./chain.ts";
 import { wholeCost } from "./decomposition.ts";
-import { decompositions, methodsFor } from "./decompositions.ts";
+import { decompositions, selectMethods } from "./decompositions.ts";
 import { fourBitError, fourBitSize } from "./four-bits.ts";
 import { factorizeMoves } from "./moves.ts";
 import { type FactorizeOptions, factorizeOptions, rules } from "./options.ts";
-import { type Choice, choicesFor, keptEnergy } from "./ranks.ts";
+import { type Choice, chooseSteps, keptEnergy } from "./ranks.ts";
 import { createTimer } from "./timing.ts";
 
 /**
@@ -55,11 +55,11 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   makesSmaller: "file",
   moves: factorizeMoves,
   gentler(given) {
-    const rule = ruleIn(given);
+    const rule = ruleNameOf(given);
     return rule === undefined ? "Use a `budget` that keeps more of the weights" : `Use a higher \`${rule}\``;
   },
   faster(given) {
-    const rule = ruleIn(given);
+    const rule = ruleNameOf(given);
     return rule && `Omit \`${rule}\`, so that only layers that do not become slower are factorized`;
   },
   command: {
@@ -75,7 +75,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
     const all = layersOf(model, inference);
     const chosen = selectLayers(all, options);
     const unsupported = options.layers === undefined ? noLayers(model, inference, all) : [];
-    const { candidates, misses } = candidatesAmong(chosen, all, inference);
+    const { candidates, misses } = findCandidates(chosen, all, inference);
     const products = engineMultiply(context.engine);
     // Singular values of thousands of rows take minutes, so an abort is checked between products.
     const multiply: Multiply = (a, b) => {
@@ -94,7 +94,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   },
 });
 
-const ruleIn = (given: OptionValues): string | undefined => rules.find((rule) => given[rule] !== undefined);
+const ruleNameOf = (given: OptionValues): string | undefined => rules.find((rule) => given[rule] !== undefined);
 
 async function factorizeLayers(
   run: Factorization,
@@ -158,15 +158,15 @@ async function factorsOf(
   const { model, options, timer } = run;
   const { name } = layer;
   const rule = ruleOf(options, layer);
-  const problem = await problemAt(run, layer, candidates);
+  const problem = await readProblem(run, layer, candidates);
   if (problem instanceof Miss) return problem;
   const layerCost = wholeCost(problem);
   const isAuto = !rule.inBudget && rule.rank === undefined && rule.share === undefined;
   const choice = rule.inBudget ? plan?.get(layer.reading.source) : undefined;
   if (rule.inBudget && choice === undefined) return new Miss("the budget does not factorize it", name);
-  const methods = methodsFor(problem, rule.method);
+  const methods = selectMethods(problem, rule.method);
   if (methods instanceof Miss) return new Miss(methods.reason, name);
-  const possible = choice === undefined ? await choicesFor(rule, methods, problem, options.cost) : [choice];
+  const possible = choice === undefined ? await chooseSteps(rule, methods, problem, options.cost) : [choice];
   if (possible instanceof Miss) return new Miss(possible.reason, name);
   const choices = isAuto ? possible.filter(({ step }) => step.weights <= maxWeights * layerCost.weights) : possible;
   const keeping = ({ step }: Choice): string =>

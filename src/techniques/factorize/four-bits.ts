@@ -1,7 +1,7 @@
 /** Block size for the error of a 4-bit weight: blocks of 32 along the inputs, float32 scales, rounded to nearest. */
 import { blockScale } from "../../core/math/blocks.ts";
 import { frobenius, type Matrix, matrix, subtract } from "../../core/math/matrix.ts";
-import { type Problem, weighed } from "./decomposition.ts";
+import { applyInputWeights, type Problem } from "./decomposition.ts";
 
 const size = 32;
 
@@ -12,13 +12,13 @@ export const fourBitSize = 4 + 32 / size;
 export async function fourBitError(problem: Problem): Promise<number> {
   let [signal, noise] = [0, 0];
   for (const [group, weight] of problem.matrices.entries()) {
-    signal += frobenius(await weighed(weight, group, problem)) ** 2;
-    noise += frobenius(await weighed(subtract(weight, rounded(weight)), group, problem)) ** 2;
+    signal += frobenius(await applyInputWeights(weight, group, problem)) ** 2;
+    noise += frobenius(await applyInputWeights(subtract(weight, roundBlocks(weight)), group, problem)) ** 2;
   }
   return signal === 0 ? 0 : Math.sqrt(noise / signal);
 }
 
-function rounded({ rows, columns, data }: Matrix): Matrix {
+function roundBlocks({ rows, columns, data }: Matrix): Matrix {
   const result = matrix(rows, columns);
   for (let row = 0; row < rows; row++) {
     for (let from = row * columns; from < (row + 1) * columns; from += size) {

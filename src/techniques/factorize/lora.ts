@@ -37,13 +37,13 @@ import {
   type Adapter,
   adaptedLayers,
   adapters,
+  areReadAlike,
   dimsOf,
   insert,
   layerOf,
   mergeRefusal,
   partOf,
   rankRefusal,
-  readAlike,
   scaleName,
   storeBranch,
   storeScale,
@@ -122,7 +122,7 @@ export const lora = definePass({
     storeWeights(model);
     // Earlier opsets require attributes for broadcasting.
     raiseOpset(model, broadcastOpset);
-    const outcome = await inserted(model, options, context);
+    const outcome = await insertAdapters(model, options, context);
     warnOfUnfused(model, outcome, context);
     return outcome;
   },
@@ -133,7 +133,7 @@ const defaultRank = 8;
 
 type LoraOptions = v.InferOutput<typeof loraOptions>;
 
-function inserted(model: Model, options: LoraOptions, context: Context): Promise<Outcome> {
+function insertAdapters(model: Model, options: LoraOptions, context: Context): Promise<Outcome> {
   const { from, errorOf, rank = defaultRank } = options;
   if (from !== undefined) return insertSaved(model, from, options);
   return errorOf === undefined
@@ -162,9 +162,10 @@ async function insertNew(
     // As in PyTorch's linear layer: Kaiming's uniform distribution with a slope of √5.
     const bound = 1 / Math.sqrt(features);
     const each = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
-    const drawn = (): Float64Array => Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
+    const drawNumbers = (): Float64Array =>
+      Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
     const factors = [
-      { name: "down", matrices: each(() => matrix(rank, features, drawn())), window: windowAxes(layer) },
+      { name: "down", matrices: each(() => matrix(rank, features, drawNumbers())), window: windowAxes(layer) },
       { name: "up", matrices: each(() => matrix(outputs, rank)), window: [] },
     ];
     return storeBranch(model, layer, factors, alpha / rank);
@@ -253,13 +254,13 @@ async function merge(model: Model, { save, ...selection }: LoraOptions, { engine
   try {
     for (const adapter of chosen) {
       const { base, output, scale, sum } = adapter;
-      const sharing = chosen.filter((other) => other.scale === scale && readAlike(other.base, base));
+      const sharing = chosen.filter((other) => other.scale === scale && areReadAlike(other.base, base));
       const refused = mergeRefusal(base, sharing.length);
       if (refused !== undefined) {
         misses.push(new Miss(`keeps its adapter: ${refused.reason}`, base.name));
         continue;
       }
-      if (!merged.has(base.weight)) base.weight.tensor = inMemory(await mergedWeight(adapter, products.multiply));
+      if (!merged.has(base.weight)) base.weight.tensor = inMemory(await mergeWeight(adapter, products.multiply));
       merged.add(base.weight);
       substitute(sum, output);
       changes.push({ at: base.name, what: "adapter merged", decidedBy: "global" });
@@ -271,7 +272,7 @@ async function merge(model: Model, { save, ...selection }: LoraOptions, { engine
   return { changes, misses };
 }
 
-async function mergedWeight({ base, down, up, scale }: Adapter, multiply: Multiply): Promise<Dense> {
+async function mergeWeight({ base, down, up, scale }: Adapter, multiply: Multiply): Promise<Dense> {
   const matrices = async ({ role, weight }: Layer): Promise<readonly Matrix[]> => {
     const dense = await weight.tensor?.read();
     return dense === undefined ? [] : weightMatrices(role, dense.dims, toFloat64(dense));

@@ -18,7 +18,7 @@ export interface Choice {
 }
 
 /** Returns a step per method, best first: by loss for a share, otherwise by cost. A Miss if none would be smaller. */
-export async function choicesFor(
+export async function chooseSteps(
   rule: RankRule,
   methods: readonly Method[],
   problem: Problem,
@@ -27,7 +27,7 @@ export async function choicesFor(
   const choices: Choice[] = [];
   let refused: Miss | undefined;
   for (const method of methods) {
-    const step = await stepFor(rule, decompositions[method], problem, of, methods.length === 1);
+    const step = await chooseStep(rule, decompositions[method], problem, of, methods.length === 1);
     if (step instanceof Miss) refused ??= step;
     else choices.push({ method, step });
   }
@@ -38,7 +38,7 @@ export async function choicesFor(
 }
 
 /** @param alone no other method is compared with this one, so a share needs no losses. */
-async function stepFor(
+async function chooseStep(
   { rank, share }: RankRule,
   decomposition: Decomposition,
   problem: Problem,

@@ -17,6 +17,7 @@ import { energyShares } from "../../core/math/rank.ts";
 import { truncatedSvd } from "../../core/math/truncate.ts";
 import { type WeightFactors, whitenedSvd } from "../../core/math/whiten.ts";
 import {
+  applyInputWeights,
   chainCost,
   type Decomposition,
   errorOfGroups,
@@ -26,11 +27,10 @@ import {
   ranksUpTo,
   type Step,
   shareOfGroups,
-  weighed,
   withMatrices,
 } from "./decomposition.ts";
 
-function bySvd(
+function defineSvd(
   summary: string,
   axesOfFirst: (kernel: readonly number[]) => number,
   refuses: (kernel: readonly number[]) => Miss | undefined = () => undefined,
@@ -61,7 +61,9 @@ function bySvd(
     async spectrum(problem) {
       const { matrices, multiply } = problem;
       const { after, full } = sizes(problem);
-      const counting = await Promise.all(matrices.map((one, group) => weighed(unfold(one, after), group, problem)));
+      const counting = await Promise.all(
+        matrices.map((one, group) => applyInputWeights(unfold(one, after), group, problem)),
+      );
       const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
       const lost = new Float64Array(full + 1);
       for (const [group, share] of shareOfGroups(counting.map(frobenius)).entries()) {
@@ -92,15 +94,15 @@ function bySvd(
   };
 }
 
-export const svd = bySvd("a kernel with fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
+export const svd = defineSvd("a kernel with fewer outputs, then a matrix (1 × 1)", ({ length }) => length);
 
-export const inputChannels = bySvd(
+export const inputChannels = defineSvd(
   "a matrix (1 × 1) to fewer channels, then a kernel",
   () => 0,
   (kernel) => (product(kernel) === 1 ? new Miss("its kernel is 1 × 1, which `svd` decomposes") : undefined),
 );
 
-export const spatial = bySvd(
+export const spatial = defineSvd(
   "a kernel along one axis, then one along the other (k × 1, 1 × k)",
   () => 1,
   (kernel) =>

@@ -56,7 +56,7 @@ async function measureSpeedup(
   const sessions: Session[] = [];
   try {
     for (const pieces of chains)
-      sessions.push(await engine.load(alone(source, layer, pieces, { type, dims }), { threads: 1 }));
+      sessions.push(await engine.load(isolateLayer(source, layer, pieces, { type, dims }), { threads: 1 }));
     const ratios: number[] = [];
     const feeds = { data: zeros(type, dims) };
     for (let run = 0; run < runs; run++) {
@@ -75,7 +75,7 @@ async function measureSpeedup(
 }
 
 /** Creates a model of a layer or chain with zero weights, which take as long as others. */
-function alone(
+function isolateLayer(
   source: Model,
   layer: Layer,
   pieces: readonly Piece[],

@@ -59,7 +59,7 @@ export function fractionOf(amount: Amount, size: number): number {
 }
 
 /** The largest count that is at most a share of `size`. 0.7 of 10 is 7, although 0.7 · 10 can be less in floats. */
-export const atMost = (share: number, size: number): number => Math.floor(share * size + 1e-9);
+export const maxCountOf = (share: number, size: number): number => Math.floor(share * size + 1e-9);
 
 export function isAll(amount: Amount): boolean {
   const form = formOf(amount);

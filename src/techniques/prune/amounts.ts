@@ -12,7 +12,7 @@ import type { Change, Context } from "../../core/pass/pass.ts";
 import { stored } from "../../rewrite/edit/mask.ts";
 import type { Allocation, RankedLayer, Share } from "./allocation.ts";
 import { uniform } from "./allocations.ts";
-import { type Amount, atMost, fractionOf, isAll } from "./amount.ts";
+import { type Amount, fractionOf, isAll, maxCountOf } from "./amount.ts";
 import type { Scorer } from "./importance.ts";
 import { type RankedParameter, readRanked, type Tensors } from "./ranking.ts";
 import type { Target } from "./targets.ts";
@@ -90,22 +90,22 @@ async function sharesOf(
     const allocated = unlimited.size === 0 ? [] : await requestShares(allocation, rest, unlimited);
     shares = new Map<Target, Share>([...limited, ...allocated]);
     const beyond = [...unlimited].filter(
-      ([target, { before }]) => fractionIn(shares.get(target) ?? 0, before) > maxLayerAmount,
+      ([target, { before }]) => fractionLost(shares.get(target) ?? 0, before) > maxLayerAmount,
     );
     if (beyond.length === 0) break;
     for (const [target, { before }] of beyond)
-      limited.set(target, atMost(maxLayerAmount, before) / Math.max(1, before));
+      limited.set(target, maxCountOf(maxLayerAmount, before) / Math.max(1, before));
   }
   const remains = [...layers].map(([target, { before }]) => ({
     name: target.layer.name,
-    left: Math.round(before * (1 - fractionIn(shares.get(target) ?? 0, before))),
+    left: Math.round(before * (1 - fractionLost(shares.get(target) ?? 0, before))),
     size: before,
   }));
   onSpread?.(remains, share);
   return new Map(
     [...layers].map(([target, { ranked, before }]) => {
       const cut = shares.get(target) ?? 0;
-      const amount = { fraction: fractionIn(cut, before) };
+      const amount = { fraction: fractionLost(cut, before) };
       return [target, typeof cut === "number" ? { amount } : { amount, cut: { ranked, before, cut } }];
     }),
   );
@@ -114,7 +114,7 @@ async function sharesOf(
 const entryCount = (layers: readonly Pick<RankedTarget, "before">[]): number =>
   layers.reduce((sum, { before }) => sum + before, 0);
 
-const fractionIn = (share: Share, before: number): number =>
+const fractionLost = (share: Share, before: number): number =>
   typeof share === "number" ? share : share.gone / Math.max(1, before);
 
 /** @throws PithError E_OPTION unless the allocation gives a share for each layer. */

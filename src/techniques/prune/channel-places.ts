@@ -37,7 +37,7 @@ export interface ChannelSlice extends Slice {
   readonly layer?: Layer;
 }
 
-export function slicesAt(place: ChannelPlace, group: Group, network: Network): readonly ChannelSlice[] | Miss {
+export function findSlices(place: ChannelPlace, group: Group, network: Network): readonly ChannelSlice[] | Miss {
   if (place === "layers") return outputSlices(group);
   if (place === "scales") {
     const scales = group.slices.filter(({ value }) => [...value.uses].some((use) => isScale(use, network)));
@@ -74,23 +74,23 @@ function readingsOf({ slices }: Group, network: Network): readonly Reading[] {
     slices.some(({ value, axis }) => value === effective && axis === role.in),
   );
   return [...new Set(summing.map(({ node }) => node))].flatMap((node) =>
-    node.inputs.flatMap((_, input) => readingAt(node, input, network, slices) ?? []),
+    node.inputs.flatMap((_, input) => findReading(node, input, network, slices) ?? []),
   );
 }
 
 /** For quantized values, returns the dequantized source, because a quantized value has no gradient. */
-function readingAt(node: Node, input: number, { inference }: Network, slices: readonly Slice[]): Reading | undefined {
-  const computed = (reader: Node, position: number): Reading | undefined => {
+function findReading(node: Node, input: number, { inference }: Network, slices: readonly Slice[]): Reading | undefined {
+  const readComputed = (reader: Node, position: number): Reading | undefined => {
     const slice = slices.find(({ value }) => value === reader.inputs[position]);
     return slice !== undefined && inference.operand(slice.value)?.stored === false
       ? { node: reader, input: position, slice }
       : undefined;
   };
   const readsFloats = ({ slice }: Reading): boolean => isFloat(inference.operand(slice.value)?.type ?? "int8");
-  const reading = computed(node, input);
+  const reading = readComputed(node, input);
   const { producer } = reading?.slice.value ?? {};
   if (reading === undefined || readsFloats(reading) || producer === undefined) return reading;
-  return producer.inputs.flatMap((_, position) => computed(producer, position) ?? []).find(readsFloats);
+  return producer.inputs.flatMap((_, position) => readComputed(producer, position) ?? []).find(readsFloats);
 }
 
 /** Returns statistics by activation value, or by group. @throws PithError E_OPTION without samples. */

@@ -20,12 +20,12 @@ import { random } from "../../core/tensor/random.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
 import { readWeight, type WeightNumbers } from "../../rewrite/edit/weight-numbers.ts";
-import { type ChannelSlice, channelEvidence, type Network, networkOf, slicesAt } from "./channel-places.ts";
+import { type ChannelSlice, channelEvidence, findSlices, type Network, networkOf } from "./channel-places.ts";
 import type { ScoredGroup } from "./choose-units.ts";
 import { activation, criteria, magnitude, taylor } from "./criteria.ts";
 import { type ChannelPlace, type Channels, isChannelEvidence } from "./criterion.ts";
 import { missesOf } from "./group-words.ts";
-import { evidenceFor, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
+import { createEvidence, type Scorer, type ScoringOptions, scorerOf } from "./importance.ts";
 import { channelNorms, rowsAlong } from "./mask.ts";
 
 export type UnitScorer = (group: Group) => Promise<Float64Array | Miss>;
@@ -77,7 +77,7 @@ export async function unitScorerOf(
     return scoreByNorm(model, await scorerOf(model, layers, options, context), norm, context.engine);
   const evidenceOf: ReadonlyMap<object, unknown> = isChannelEvidence(statistic)
     ? await channelEvidence(model, groups, id, statistic, options, context)
-    : await evidenceFor(id, statistic, model, layers, options, context);
+    : await createEvidence(id, statistic, model, layers, options, context);
   const [network, read] = [networkOf(model), weightReader(model, context.engine)];
   const whose = `The importance "${id}"`;
   return async (group) => {
@@ -167,7 +167,7 @@ async function evenCrossEntropy(): Promise<Loss> {
 }
 
 /** Scores groups one at a time, so that memory holds the weights of one layer. */
-export async function scoredGroups(
+export async function scoreGroups(
   groups: readonly Group[],
   scorer: UnitScorer,
 ): Promise<{ readonly scored: readonly ScoredGroup[]; readonly misses: readonly Miss[] }> {
@@ -190,7 +190,7 @@ async function reduceSlices(
   how: "mean" | "sum",
   score: (slice: ChannelSlice) => Promise<ArrayLike<number> | Miss>,
 ): Promise<Float64Array | Miss> {
-  const slices = slicesAt(place, group, network);
+  const slices = findSlices(place, group, network);
   if (slices instanceof Miss) return slices;
   const totals = new Float64Array(group.units);
   const tensors = new Float64Array(group.units);

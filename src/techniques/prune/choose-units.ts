@@ -5,7 +5,7 @@ import { widestBlock } from "../../core/analysis/uneven-channels.ts";
 import type { Value } from "../../core/graph/graph.ts";
 import { groupBy } from "../../core/tensor/group-by.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
-import { atMost } from "./amount.ts";
+import { maxCountOf } from "./amount.ts";
 
 export interface ScoredGroup {
   readonly group: Group;
@@ -113,7 +113,7 @@ export function rankedSets(
 ): readonly RankedSet[] {
   const sets = groupBy(scored, ({ group }) => together(group));
   return Array.from(sets.values(), (set) => {
-    const candidates = ranked(set);
+    const candidates = rankCandidates(set);
     const inOrder = set.length === 1 ? orderByShare(candidates) : candidates;
     const remaining = new RemainingChannels(set, maxShareOf(set[0].group));
     const order = placeUnits(inOrder.filter(({ group, unit }) => remaining.remove(group, unit)));
@@ -126,12 +126,12 @@ export function rankedSets(
  * those the most channels, decides. A block is removed if the middle of its channels is within the amount, as a unit is. Units after the last block are kept.
  * @param roundTo undefined: the multiple depends on the number of channels.
  */
-export function inMultiples(set: RankedSet, roundTo: number | undefined): RankedSet {
+export function roundToMultiples(set: RankedSet, roundTo: number | undefined): RankedSet {
   const units = groupBy(set.order, ({ group }) => group);
-  return { ...set, order: [...units].flatMap(([group, order]) => inBlocks(group, order, roundTo)) };
+  return { ...set, order: [...units].flatMap(([group, order]) => placeInBlocks(group, order, roundTo)) };
 }
 
-function inBlocks(group: Group, order: readonly PlacedUnit[], roundTo: number | undefined): readonly PlacedUnit[] {
+function placeInBlocks(group: Group, order: readonly PlacedUnit[], roundTo: number | undefined): readonly PlacedUnit[] {
   const channels = widestOf(group);
   const sizes = new Uint32Array(group.units);
   for (const unit of channels) sizes[unit] = (sizes[unit] ?? 0) + 1;
@@ -181,7 +181,7 @@ export function multipleOf(group: Group, roundTo?: number): number {
 const stepsPerLayer = 4;
 
 /** Returns the units of each group that an amount removes: those with a place before round(amount · total). */
-export function choicesAt({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
+export function chooseUnits({ groups, total, order }: RankedSet, amount: number): readonly Choice[] {
   const count = roundHalfEven(amount * total);
   const removed = groupBy(
     order.filter(({ place }) => place < count),
@@ -199,7 +199,7 @@ interface Candidate {
   readonly size: number;
 }
 
-function ranked(groups: readonly ScoredGroup[]): readonly Candidate[] {
+function rankCandidates(groups: readonly ScoredGroup[]): readonly Candidate[] {
   return groups
     .flatMap(({ group, scores }) => {
       const { layers, channels, sizes } = sizesOf(group);
@@ -233,7 +233,7 @@ class RemainingChannels {
         if (seen.has(unitOf)) continue;
         seen.add(unitOf);
         const axes = places.get(value) ?? new Map<number, number>();
-        const max = Math.min(atMost(maxShare, unitOf.length), unitOf.length - 1);
+        const max = Math.min(maxCountOf(maxShare, unitOf.length), unitOf.length - 1);
         const place = axes.get(axis) ?? this.#removable.push(max) - 1;
         places.set(value, axes.set(axis, place));
         counts.fill(0);

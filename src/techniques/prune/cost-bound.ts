@@ -41,13 +41,13 @@ export async function amountFor(
   const { meter: open, ...kind } = kinds[bound.kind];
   const meter = await open(bound.value, model, context);
   try {
-    return await leastAmount({ ...kind, ...meter, name: bound.kind }, model, removals, context);
+    return await findSmallestAmount({ ...kind, ...meter, name: bound.kind }, model, removals, context);
   } finally {
     await meter.release?.();
   }
 }
 
-async function leastAmount(
+async function findSmallestAmount(
   { name, of, bound, steps, measure }: Meter & Omit<Kind, "meter"> & { readonly name: string },
   model: Model,
   removals: (amount: number) => readonly Removal[],
@@ -100,7 +100,7 @@ interface Kind {
 }
 
 /** @param shareOf converts the value of the bound into a share of the original cost. */
-const counted =
+const defineCount =
   (count: (model: Model) => number | Promise<number>, shareOf = (value: number, _original: number) => value) =>
   async (value: number, model: Model): Promise<Meter> => {
     const original = await count(model);
@@ -108,9 +108,13 @@ const counted =
   };
 
 const kinds = {
-  macs: { of: "the multiply-accumulates", steps: halvings, meter: counted(macsOf) },
-  parameters: { of: "the parameters", steps: halvings, meter: counted(parametersIn) },
-  targetSize: { of: "the bytes", steps: halvings, meter: counted(encodedSize, (bytes, original) => bytes / original) },
+  macs: { of: "the multiply-accumulates", steps: halvings, meter: defineCount(macsOf) },
+  parameters: { of: "the parameters", steps: halvings, meter: defineCount(countParameters) },
+  targetSize: {
+    of: "the bytes",
+    steps: halvings,
+    meter: defineCount(encodedSize, (bytes, original) => bytes / original),
+  },
   faster: {
     of: "the processor time",
     steps: timedHalvings,
@@ -133,7 +137,7 @@ function macsOf(model: Model): number {
   });
 }
 
-function parametersIn(model: Model): number {
+function countParameters(model: Model): number {
   let sum = 0;
   for (const { tensor } of parametersOf(model, infer(model)))
     sum += tensor === undefined ? 0 : elementCount(tensor.dims);

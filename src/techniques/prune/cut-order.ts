@@ -3,9 +3,9 @@ import type { Model } from "../../core/graph/model.ts";
 import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { scoreByNorm } from "./channel-scores.ts";
-import { inMultiples } from "./choose-units.ts";
+import { roundToMultiples } from "./choose-units.ts";
 import { byMagnitude } from "./importance.ts";
-import { rankedChannels, type SpreadOptions } from "./structured.ts";
+import { rankChannels, type SpreadOptions } from "./structured.ts";
 
 export interface CutOrder {
   /** Removable units of all groups that are ranked with the layer: an amount is a share of them. */
@@ -28,10 +28,10 @@ export async function cutOrders(
 ): Promise<ReadonlyMap<string, CutOrder>> {
   const cuttable = groups.filter((group) => removable(group).length > 0);
   const { engine } = completeContext(context);
-  const { sets } = await rankedChannels(cuttable, scoreByNorm(model, byMagnitude, 2, engine), spread);
+  const { sets } = await rankChannels(cuttable, scoreByNorm(model, byMagnitude, 2, engine), spread);
   const orders = new Map<string, CutOrder>();
   for (const set of sets) {
-    const { order, total } = inMultiples(set, roundTo);
+    const { order, total } = roundToMultiples(set, roundTo);
     for (const group of set.groups) {
       const places = new Map(order.filter((unit) => unit.group === group).map(({ unit, place }) => [unit, place]));
       for (const layer of group.layers) {

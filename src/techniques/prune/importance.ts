@@ -42,7 +42,7 @@ export async function scorerOf(
   const { id, scores: scoresOf, evidence: statistic } = criterion;
   if (scoresOf === undefined || isChannelEvidence(statistic))
     throw new PithError("E_OPTION", `"importance": ${channelsOnly(id)}.`);
-  const evidenceOf = await evidenceFor(id, statistic, model, chosen, options, context);
+  const evidenceOf = await createEvidence(id, statistic, model, chosen, options, context);
   return {
     scores(layer, dims, values, hasMatrices = true) {
       const evidence = evidenceOf.get(layer.weight);
@@ -87,7 +87,7 @@ export interface ScoringOptions {
   readonly loss?: string | Loss | undefined;
 }
 
-export async function evidenceFor(
+export async function createEvidence(
   id: string,
   statistic: Statistic<unknown> | GradientStatistic<unknown> | undefined,
   model: Model,

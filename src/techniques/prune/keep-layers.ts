@@ -34,7 +34,7 @@ export const keepLayers = definePass({
   gentler: () => "Keep more layers",
   async run(model, { keep }, context) {
     const stacks = repeatedLayers(model);
-    const kept = new Set(typeof keep === "number" ? evenly(stacks, keep) : selectBlocks(stacks.flat(), keep));
+    const kept = new Set(typeof keep === "number" ? selectEvenly(stacks, keep) : selectBlocks(stacks.flat(), keep));
     const removed = stacks.flat().filter((block) => !kept.has(block));
     if (removed.length === 0) return { changes: [], misses: [new Miss("all repeated layers are kept")] };
     const bypasses = removed.map((block) => bypassOf(model, block));
@@ -46,7 +46,7 @@ export const keepLayers = definePass({
 });
 
 /** Selects round(i (m - 1) / (k - 1)), i < k, of m layers: includes the first and last; for k = 1 the first. */
-function evenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
+function selectEvenly(stacks: readonly (readonly Block[])[], count: number): readonly Block[] {
   const max = Math.max(...stacks.map(({ length }) => length));
   if (count > max) {
     const texts = stacks.map((stack) => `${stack.length} (${stack[0]?.name} to ${stack.at(-1)?.name})`);

@@ -55,7 +55,7 @@ export function channelNorms(values: ArrayLike<number>, dims: readonly number[],
   if (order === 2 && inner === 1) return columnLengths(values, norms);
   for (let block = 0, first = 0; block < outer; block++)
     for (let channel = 0; channel < count; channel++, first += inner)
-      norms[channel] = accumulated(norms[channel] ?? 0, values, first, first + inner, order);
+      norms[channel] = accumulateNorm(norms[channel] ?? 0, values, first, first + inner, order);
   return Number.isFinite(order) && order !== 0 ? norms.map((sum) => sum ** (1 / order)) : norms;
 }
 
@@ -70,7 +70,7 @@ function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Ar
 }
 
 /** One loop per common order, because weights have millions of entries. */
-function accumulated(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
+function accumulateNorm(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
   let sum = start;
   if (order === 2) for (let at = first; at < end; at++) sum += (values[at] as number) * (values[at] as number);
   else if (order === 1) for (let at = first; at < end; at++) sum += Math.abs(values[at] as number);

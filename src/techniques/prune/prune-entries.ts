@@ -90,7 +90,7 @@ export async function pruneBySolver(
         const { amount, decidedBy, empties } = amountOf(target);
         const { scores, kept, mask } = numbers;
         const before = keptCount(mask);
-        const goal = { pattern: checkedPattern(pattern, target), amount: fractionOf(amount, before) };
+        const goal = { pattern: requirePatternFits(pattern, target), amount: fractionOf(amount, before) };
         const solution = await awaitedAnswerOf(whose, () => solver.prune?.(scores, kept, goal, layerContext));
         if (typeof solution !== "object" || !(solution.weights === undefined || areMatrices(solution.weights)))
           throw new PithError("E_OPTION", `${whose}: expected { weights, kept } for layer "${layer.name}".`);
@@ -130,7 +130,7 @@ async function readNumbers(target: Target, scorer: Scorer): Promise<LayerNumbers
 }
 
 /** Reports errors of a custom pattern by its name. */
-function checkedPattern(pattern: Pattern, target: Target): Pattern {
+function requirePatternFits(pattern: Pattern, target: Target): Pattern {
   const whose = `The pattern "${pattern.id}"`;
   return {
     ...pattern,

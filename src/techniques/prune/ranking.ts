@@ -42,7 +42,7 @@ export function checkSameDims(what: string, dims: readonly number[], parameter: 
   );
 }
 
-export const forTarget = (tensors: Tensors | undefined, { layer }: Target): Dense | undefined =>
+export const readTarget = (tensors: Tensors | undefined, { layer }: Target): Dense | undefined =>
   tensors === undefined || isDense(tensors) ? tensors : tensors[layer.name];
 
 /** Reads the ranking and counts the remaining entries; returns a Miss if its values are not finite. */
@@ -51,7 +51,7 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const before = mask === undefined ? ranked.size : keptCount(mask);
-  const broken = ranked.from === "weights" ? brokenAt(target, scores, mask) : undefined;
+  const broken = ranked.from === "weights" ? findBroken(target, scores, mask) : undefined;
   return broken ?? { ranked: { ...ranked, sample: sampleOf(scores, mask) }, mask, scores, before };
 }
 
@@ -63,7 +63,7 @@ async function rankEntries(
 ): Promise<RankedParameter | Miss> {
   const { layer, parameter } = target;
   const tensor = stored(parameter);
-  const targetScores = forTarget(given, target);
+  const targetScores = readTarget(given, target);
   if (targetScores !== undefined) checkSameDims("Importance scores", targetScores.dims, parameter);
   const ranked: RankedParameter = {
     size: elementCount(tensor.dims),
@@ -73,14 +73,14 @@ async function rankEntries(
   };
   if (scorer === byMagnitude || targetScores !== undefined) return ranked;
   const [mask, weights] = [await ranked.mask(), await ranked.scores()];
-  const broken = brokenAt(target, weights, mask);
+  const broken = findBroken(target, weights, mask);
   if (broken !== undefined) return broken;
   const values = mask === undefined ? weights : masked(weights, mask);
   const scores = scorer.scores(layer, tensor.dims, values, weightStorage(layer) === "float");
   return scores instanceof Miss ? scores : { ...ranked, scores: async () => scores, from: "memory" };
 }
 
-function brokenAt({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
+function findBroken({ kind, layer }: Target, values: Scores, mask: Mask | undefined): Miss | undefined {
   const broken = brokenNumbers(values, mask);
   return broken === undefined ? undefined : new Miss(`its ${kind} ${broken}`, layer.name);
 }

@@ -26,7 +26,7 @@ import { byMagnitude, scorerOf } from "./importance.ts";
 import { channelNorms, intersect, keptChannels, keptCount, pruneChannels } from "./mask.ts";
 import { maskEach, type ScorerFactory } from "./mask-choice.ts";
 import { pruneLeast } from "./prune-entries.ts";
-import { checkSameDims, forTarget, readRanked } from "./ranking.ts";
+import { checkSameDims, readRanked, readTarget } from "./ranking.ts";
 import { type ParameterSelection, type Target, targetEntries } from "./targets.ts";
 
 const size = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -238,7 +238,7 @@ export const customFromMask: Pass<v.GenericSchema<CustomOptions>> = definePass({
   run: (model, options) =>
     maskEach(model, options, (target, mask) => {
       const { name } = target.layer;
-      const chosen = forTarget(options.mask, target);
+      const chosen = readTarget(options.mask, target);
       if (chosen === undefined) throw new PithError("E_OPTION", `custom-from-mask: "mask" has no entry for "${name}".`);
       checkSameDims("A mask", chosen.dims, target.parameter);
       const kept = toFloat64(chosen);

@@ -2,7 +2,7 @@ import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
 import { operate, type Surgeon, type Surgery } from "../../core/math/optimal-brain-surgeon.ts";
 import { methodTable } from "../../core/pass/method-table.ts";
 import { type Gram, gramMatrices } from "../calibrate/gram.ts";
-import { inverseHessians } from "../calibrate/inverse-hessians.ts";
+import { computeInverseHessians } from "../calibrate/inverse-hessians.ts";
 import type { MatrixMask, Pattern, Solver } from "../calibrate/solver.ts";
 
 /** Number of columns that are ranked together, as in the paper. */
@@ -19,7 +19,7 @@ const sparsegpt = {
   evidence: gramMatrices,
   of: "changed",
   async prune(weights, kept, { pattern, amount }, { evidence, layer, multiply }) {
-    const inverses = await inverseHessians(layer, evidence.groups, multiply);
+    const inverses = await computeInverseHessians(layer, evidence.groups, multiply);
     const masks = weights.map(({ rows, columns }, group) =>
       matrix(rows, columns, Float64Array.from(kept[group] ?? [])),
     );

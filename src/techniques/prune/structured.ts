@@ -23,15 +23,15 @@ import { freeChannels } from "../../rewrite/clean-up/free-channels.ts";
 import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import type { Allocation } from "./allocation.ts";
 import { warnOfNarrowLayers } from "./amounts.ts";
-import { type ChannelScoring, defaultUnitScorer, scoredGroups, type UnitScorer } from "./channel-scores.ts";
+import { type ChannelScoring, defaultUnitScorer, scoreGroups, type UnitScorer } from "./channel-scores.ts";
 import {
   type Choice,
-  choicesAt,
+  chooseUnits,
   finestMultiple,
-  inMultiples,
   multipleOf,
   type RankedSet,
   rankedSets,
+  roundToMultiples,
 } from "./choose-units.ts";
 import type { CostBound } from "./cost-bound.ts";
 import { changesOf, channelsLeft, missesOf, partsOf } from "./group-words.ts";
@@ -60,12 +60,12 @@ const isOverridden = (group: Group, options: SpreadOptions): boolean =>
   amountOf(group, options, Number.NaN).decidedBy !== "global";
 
 /** Ranks the channels of groups. A group with an override is ranked alone, outside the allocation. */
-export async function rankedChannels(
+export async function rankChannels(
   groups: readonly Group[],
   scorer: UnitScorer,
   options: SpreadOptions,
 ): Promise<{ readonly sets: readonly RankedSet[]; readonly misses: readonly Miss[] }> {
-  const { scored, misses } = await scoredGroups(groups, scorer);
+  const { scored, misses } = await scoreGroups(groups, scorer);
   const { scope, maxLayerAmount = 1 } = options;
   const sets = rankedSets(scored, {
     together: (group) =>
@@ -77,8 +77,8 @@ export async function rankedChannels(
 
 export async function pruneStructured(model: Model, options: Options, context: Context): Promise<Outcome> {
   storeWeights(model);
-  const { groups, misses } = await freeChannels(model, (form) => eligible(form, options), context);
-  const ranked = await rankedChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
+  const { groups, misses } = await freeChannels(model, (form) => findEligible(form, options), context);
+  const ranked = await rankChannels(groups, await defaultUnitScorer(model, groups, options, context), options);
   const { amount, sets } = await decideAmount(model, ranked.sets, options, context);
   const chosen = choicesOf(sets, amount, options);
   const { removals, refused } = withoutRefused(
@@ -86,7 +86,7 @@ export async function pruneStructured(model: Model, options: Options, context: C
     chosen.filter(({ units }) => units.length > 0),
   );
   const untouched = chosen.flatMap(({ group, units }) =>
-    units.length > 0 ? [] : missesOf(group, noneChosen(group, ranked.sets, options, amount)),
+    units.length > 0 ? [] : missesOf(group, explainNoneChosen(group, ranked.sets, options, amount)),
   );
   const allMisses = [...misses, ...ranked.misses, ...untouched, ...refused];
   if (removals.length > 0) {
@@ -102,7 +102,7 @@ export async function pruneStructured(model: Model, options: Options, context: C
 function choicesOf(sets: readonly RankedSet[], amount: number, options: SpreadOptions): readonly Choice[] {
   return sets.flatMap((set) => {
     const [group] = set.groups;
-    return group === undefined ? [] : choicesAt(set, amountOf(group, options, amount).amount);
+    return group === undefined ? [] : chooseUnits(set, amountOf(group, options, amount).amount);
   });
 }
 
@@ -121,7 +121,7 @@ async function decideAmount(
   context: Context,
 ): Promise<{ readonly amount: number; readonly sets: readonly RankedSet[] }> {
   const { amount, roundTo } = options;
-  const inSteps = (multiple: number | undefined) => ranked.map((set) => inMultiples(set, multiple));
+  const inSteps = (multiple: number | undefined) => ranked.map((set) => roundToMultiples(set, multiple));
   if (typeof amount === "number") return { amount, sets: inSteps(roundTo) };
   // Loaded on demand: code that reads data and measures times.
   const { amountFor } = await import("./cost-bound.ts");
@@ -147,7 +147,7 @@ async function decideAmount(
 }
 
 /** Returns why an amount removes nothing of a group that can be cut. @param ranked sets without multiples. */
-function noneChosen(group: Group, ranked: readonly RankedSet[], options: Options, passAmount: number): string {
+function explainNoneChosen(group: Group, ranked: readonly RankedSet[], options: Options, passAmount: number): string {
   const { amount } = amountOf(group, options, passAmount);
   const set = ranked.find(({ groups }) => groups.includes(group));
   const first = set?.order.find((unit) => unit.group === group);
@@ -187,7 +187,7 @@ function withoutRefused(
 }
 
 /** Returns the groups with a selected layer and no excluded layer. */
-function eligible(
+function findEligible(
   model: Model,
   options: Selection & ChannelOptions,
 ): { readonly groups: readonly Group[]; readonly misses: readonly Miss[]; readonly free: Freedom } {

@@ -54,7 +54,7 @@ export async function selectParameters(model: Model, selection: ParameterSelecti
   }
   const learned = selection.layers === undefined ? new Set(parametersOf(model, inference)) : undefined;
   for (const table of learned === undefined ? [] : await fixedTables(selected)) learned?.delete(table);
-  const { targets, misses } = targetsAmong(model, selected, kind, learned);
+  const { targets, misses } = findTargets(model, selected, kind, learned);
   const unsupported = selection.layers === undefined && kind === "weight" ? noLayers(model, inference, all) : [];
   return { targets, misses: [...misses, ...unsupported] };
 }
@@ -64,10 +64,10 @@ export function selectAllParameters(model: Model, selection: ParameterSelection)
   const inference = infer(model);
   const selected = selectLayers(layersOf(model, inference), selection);
   const kinds = selection.parameter === undefined ? (["weight", "bias"] as const) : [selection.parameter];
-  return kinds.flatMap((kind) => targetsAmong(model, selected, kind, undefined).targets);
+  return kinds.flatMap((kind) => findTargets(model, selected, kind, undefined).targets);
 }
 
-function targetsAmong(
+function findTargets(
   model: Model,
   selected: readonly Layer[],
   kind: ParameterKind,

@@ -62,7 +62,7 @@ function vocabularyOf(model: Model, inference: Inference): Vocabulary | Miss | u
     labels.start(output, axis);
   }
   spread(rules, labels);
-  return settled(model, { tables, starts, size }, labels, rules);
+  return decideVocabulary(model, { tables, starts, size }, labels, rules);
 }
 
 interface Start {
@@ -71,7 +71,7 @@ interface Start {
   readonly size: number;
 }
 
-function settled(
+function decideVocabulary(
   model: Model,
   { tables, starts, size }: Start,
   labels: Labels,

@@ -10,7 +10,7 @@ import { collect, draw, firstBatch, setAside } from "../../data/batches/select.t
 import { openStorage } from "../../data/batches/store.ts";
 import { trainPart } from "../../data/sources/open.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
-import { trialsOn } from "../../runtime/noise/noise-trials.ts";
+import { createTrials } from "../../runtime/noise/noise-trials.ts";
 import { feedingOf } from "../../runtime/run/feeding.ts";
 import { correctBiases } from "../calibrate/biases.ts";
 import { Calibration, roomInMemory, samplesAtOnce } from "../calibrate/calibration.ts";
@@ -44,7 +44,7 @@ export async function correctRounded(
     normalized: true,
     except: (layer: Layer) => !canTakeBias(layer, inference, scheme),
   };
-  const trial = trialsOn(
+  const trial = createTrials(
     model,
     noiseMeter(original, async () => heldOut, context, maxHeldOut),
     minGain,

@@ -23,7 +23,7 @@ import { trainPart } from "../../data/sources/open.ts";
 import { fuseBatchNorms } from "../../rewrite/clean-up/fuse-batch-norm.ts";
 import { noiseMeter } from "../../runtime/noise/answer-noise.ts";
 import { layerErrors } from "../../runtime/noise/layer-errors.ts";
-import { measuredOnce } from "../calibrate/kept.ts";
+import { measureOnce } from "../calibrate/kept.ts";
 import type { Solver } from "../calibrate/solver.ts";
 import { withClassScores } from "./class-scores.ts";
 import { centerOf, nearestCodes } from "./grid.ts";
@@ -51,7 +51,7 @@ export async function quantizeForDownload(options: DownloadSettings, model: Mode
   // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
   const moved = await moveFactors(model, { ...options, equalize }, context);
-  const parameters = parametersWithout(model, requested);
+  const parameters = selectParameters(model, requested);
   const rounder = await chooseMethod(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const fixed = { equalize: false, biasCorrection: "none" as const };
@@ -67,7 +67,7 @@ function requestedLayers(model: Model, options: RoundedSettings): ReadonlySet<st
 }
 
 /** Returns the parameters, without those of layers that stay in float by request. */
-function parametersWithout(model: Model, requested: ReadonlySet<string>): readonly Value[] {
+function selectParameters(model: Model, requested: ReadonlySet<string>): readonly Value[] {
   const inference = infer(model);
   const excluded = allLayers(model, inference).filter(({ name }) => !requested.has(name));
   const kept = new Set(excluded.flatMap(({ node, weight }) => [weight, ...node.inputs]));
@@ -89,8 +89,8 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   if (data === undefined || training === undefined || context.dryRun) return method;
   const limit = bits === 7 ? 64 : 127;
   const copy = model.clone();
-  await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenced(context));
-  const lambda = lambdaFor(distortion, weightCount(quantizable(model, options)));
+  await quantizeBy({ ...options, ...weightsAlone, rounder: method }, copy, silenceLog(context));
+  const lambda = lambdaFor(distortion, weightCount(findQuantizable(model, options)));
   // Loaded on demand: code that trains.
   const { trainValues } = await import("./trained-values.ts");
   // With a goal, several distortions are trained.
@@ -116,7 +116,7 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   };
 }
 
-const quantizable = (model: Model, options: RoundedSettings): readonly Layer[] =>
+const findQuantizable = (model: Model, options: RoundedSettings): readonly Layer[] =>
   selectLayers(allLayers(model, infer(model)), options).filter((layer) => weightMiss(layer) === undefined);
 
 const weightCount = (layers: readonly Layer[]): number =>
@@ -134,7 +134,7 @@ const weightsAlone = {
   biasCorrection: "none",
 } as const;
 
-const silenced = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
+const silenceLog = (context: Context): Context => ({ ...context, log: () => {}, progress: () => {} });
 
 /** Returns the rounding method that adds an error of `lowEntropy.distortion` to the outputs. @param note as for `rdoqBy`. */
 async function distributeError(
@@ -145,8 +145,8 @@ async function distributeError(
 ): Promise<Solver> {
   const { data } = options;
   const measured =
-    data === undefined ? undefined : await keptSensitivities(model, options, await trainPart(data), context);
-  const lambda = lambdaFor(options.lowEntropy.distortion, weightCount(quantizable(model, options)));
+    data === undefined ? undefined : await measureSensitivitiesOnce(model, options, await trainPart(data), context);
+  const lambda = lambdaFor(options.lowEntropy.distortion, weightCount(findQuantizable(model, options)));
   const rounder = rdoqBy(async (layer, energyOf) => {
     const sensitivity = measured?.get(layer);
     // A layer whose outputs are 0 has an infinite sensitivity or none, so its λ is 0.
@@ -156,16 +156,16 @@ async function distributeError(
 }
 
 /** Measures sensitivities once for all distortions of a search, because they do not depend on the distortion. */
-async function keptSensitivities(
+async function measureSensitivitiesOnce(
   model: Model,
   options: RoundedSettings,
   data: Dataset,
   context: Context,
 ): Promise<ReadonlyMap<string, number | undefined>> {
   const { samples, perChannel, weights } = options;
-  const names = quantizable(model, options).map(({ name }) => name);
+  const names = findQuantizable(model, options).map(({ name }) => name);
   const setting = `sensitivities ${JSON.stringify([context.seed, samples, perChannel, weights, names])}`;
-  return measuredOnce(model, data, setting, names, async () => {
+  return measureOnce(model, data, setting, names, async () => {
     const values = await measureSensitivities(model, options, data, context);
     return new Map(names.map((name) => [name, values.get(name)]));
   });
@@ -179,7 +179,7 @@ async function measureSensitivities(
   context: Context,
 ): Promise<ReadonlyMap<string, number>> {
   const { engine, seed, signal } = context;
-  const layers = quantizable(model, options);
+  const layers = findQuantizable(model, options);
   const lambda = lambdaFor(probeError * Math.sqrt(layers.length), weightCount(layers));
   const errors = new Map<string, number>();
   const energies = new Map<string, number>();
@@ -194,7 +194,7 @@ async function measureSensitivities(
   const copy = model.clone();
   // All attempts of a goal measure the same, also with layers that stay in float.
   const alike = { bits: 8, overrides: undefined } as const;
-  await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenced(context));
+  await quantizeBy({ ...options, ...weightsAlone, ...alike, rounder: probe as Solver }, copy, silenceLog(context));
   const part = draw(data, sampleCount, seed + 1);
   const [before, after] = [withClassScores(model), withClassScores(copy)];
   const noise = await noiseMeter(before, async () => part, context, sampleCount)(after);

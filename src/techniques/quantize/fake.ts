@@ -33,7 +33,7 @@ import { prepare, tryOut } from "./prepare.ts";
 import { missingData } from "./ranges.ts";
 import { roundLayers } from "./round-layers.ts";
 import { nearest } from "./rounders/nearest.ts";
-import { noRoundings, round, roundingAt, scaleDims } from "./rounding.ts";
+import { findRounding, noRoundings, round, scaleDims } from "./rounding.ts";
 import { defaultBits } from "./settings.ts";
 import { type Rounding, roundingOf, scaledGrid, slicedAxis, weightMiss } from "./weight.ts";
 
@@ -101,12 +101,12 @@ async function fakeWeights(
   const inference = infer(model);
   const all = layers(model, inference);
   const trial = selectLayers(all, options);
-  const rejected = trial.flatMap((layer) => whyNotRounded(layer) ?? []);
+  const rejected = trial.flatMap((layer) => explainNotRounded(layer) ?? []);
   const misses = [...rejected, ...noLayers(model, inference, all)];
   if (rejected.length === trial.length) return { changes: [], misses };
   raiseOpset(model, opset);
   const chosen = selectLayers(layers(model, infer(model)), options).filter(
-    (layer) => whyNotRounded(layer) === undefined,
+    (layer) => explainNotRounded(layer) === undefined,
   );
   const changes = await roundWeights(
     model,
@@ -120,9 +120,9 @@ async function fakeWeights(
   return { changes, misses };
 }
 
-function whyNotRounded(layer: Layer): Miss | undefined {
+function explainNotRounded(layer: Layer): Miss | undefined {
   const { name, effective } = layer;
-  if (roundingAt(effective) !== undefined) return new Miss("already has fake quantization", name);
+  if (findRounding(effective) !== undefined) return new Miss("already has fake quantization", name);
   const type = effective.type?.type;
   const isFloat32 = type === "float32";
   return weightMiss(layer) ?? (isFloat32 ? undefined : new Miss(`its weight is read as ${type}, not float32`, name));
@@ -135,7 +135,7 @@ async function fakeStatic(
   rounding: Rounding,
 ): Promise<Outcome> {
   if (options.data === undefined) throw missingData("fake-quantize");
-  const rounded = layers(model, infer(model)).filter((layer) => roundingAt(layer.effective) !== undefined);
+  const rounded = layers(model, infer(model)).filter((layer) => findRounding(layer.effective) !== undefined);
   if (rounded.length > 0)
     return { changes: [], misses: rounded.map((layer) => new Miss("already has fake quantization", layer.name)) };
   const { targets, misses: rejected } = tryOut(model, options);

@@ -88,7 +88,7 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   if (role !== undefined && role.kind !== "parameter" && role.kind !== "buffer") return `it is ${roleWords(role)}`;
   if (graph.isOutput(value)) return "it is an output of the model";
   const { dims } = tensor;
-  const unfit = whyUnfit(toFloats(await tensor.read()), type);
+  const unfit = explainUnfitHalf(toFloats(await tensor.read()), type);
   if (unfit !== undefined) return `it ${unfit}`;
   raiseOpset(model, type === "float16" ? castOpset : bfloat16Opset);
   const masked = maskingOf(value);
@@ -102,14 +102,17 @@ async function narrow(model: Model, value: Value, type: "float16" | "bfloat16"):
   const wide = emit.named(`${value.name}_float32`).Cast([value], { to: typeCodes.float32 });
   replaceUses(value, wide, wide.producer);
   // The closure must not hold the values: weights are read one at a time.
-  const narrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
-  value.tensor = await deferred(type, dims, narrowed);
+  const readNarrowed = async () => fromNumbers(type, dims, toFloats(await source.read()));
+  value.tensor = await deferred(type, dims, readNarrowed);
   value.type = { type, dims };
   return undefined;
 }
 
 /** Returns why a half type cannot hold values, as a predicate. */
-export function whyUnfit(numbers: Float32Array | Float64Array, type: "float16" | "bfloat16"): string | undefined {
+export function explainUnfitHalf(
+  numbers: Float32Array | Float64Array,
+  type: "float16" | "bfloat16",
+): string | undefined {
   let largest = 0;
   for (const number of numbers) largest = Math.max(largest, Math.abs(number));
   if (type === "float16" && largest >= smallestInfinite)

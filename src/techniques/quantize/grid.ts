@@ -140,7 +140,7 @@ export const maxSteps = 255;
  * Returns the scale and zero point of a grid that covers `min` to `max`, or the same distance on the other side.
  * @param steps the values are integer multiples of their largest magnitude divided by `steps`, or 0 if they are not.
  */
-export function scaleFor(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
+export function computeScale(grid: Grid, min: number, max: number, steps = 0): ScaleAndZeroPoint {
   const { type, symmetric, low, high } = grid;
   const exact = steps === 0 || grid.block !== undefined ? undefined : exactScale(grid, min, max, steps);
   if (exact !== undefined) return exact;
@@ -213,7 +213,7 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   };
 }
 
-export const inSlices = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
+export const sliceWeight = (layer: Layer, dense: Dense, outputs: number, block?: number): SlicedWeight =>
   slicedWeight(weightMatrices(byRows(layer, block), dense.dims, toFloat32(dense)), outputs, block);
 
 /** Inverts `inSlices` without blocks: returns the values in the tensor's storage order. */

@@ -40,7 +40,7 @@ import { type Tensor, typeCodes } from "../../core/tensor/types.ts";
 import { storeConstants } from "../../rewrite/clean-up/store-constants.ts";
 import { foldMask } from "../../rewrite/edit/mask.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
-import { castOpset, isLargeMatrix, minElements, smallestInfinite, whyUnfit } from "./float16.ts";
+import { castOpset, explainUnfitHalf, isLargeMatrix, minElements, smallestInfinite } from "./float16.ts";
 import type { HalfSettings } from "./settings.ts";
 
 export async function quantizeToHalfArithmetic(
@@ -96,14 +96,14 @@ interface Halves {
 
 const isFloat32 = (value: Value | undefined): value is Value => value?.type?.type === "float32";
 
-function filling(node: Node): readonly [name: string, tensor: Tensor] | undefined {
+function readFill(node: Node): readonly [name: string, tensor: Tensor] | undefined {
   if (node.inputs.some(isFloat32)) return undefined;
   for (const [name, attribute] of node.attributes)
     if (attribute.kind === "tensor" && attribute.value.type === "float32") return [name, attribute.value];
   return undefined;
 }
 
-export function halvesAt(node: Node, inference: Inference): Halves | Miss {
+export function findHalves(node: Node, inference: Inference): Halves | Miss {
   const site = inference.site(node);
   const entry = entryOf(node);
   const halves = halvesOf(node, schemaAt(node.domain, node.op, site.version));
@@ -137,7 +137,7 @@ function halvesOf(node: Node, schema: OperatorSchema | undefined): Halves | unde
     const letter = letterIn(index);
     return value === undefined || letter === undefined || !letters.has(letter) || isFloat32(value);
   });
-  const isFill = filling(node) !== undefined;
+  const isFill = readFill(node) !== undefined;
   const outputs = [...node.outputs.keys()].filter((index) => {
     const letter = letterOut(index);
     return letter !== undefined && (isFill || letters.has(letter));
@@ -162,9 +162,9 @@ function chooseNodes(model: Model, nodes: readonly Node[], { unfit, endless, nam
   const misses: Miss[] = [];
   const able = new Map<Node, Halves>();
   for (const node of nodes) {
-    if (!(node.inputs.some(isFloat32) || filling(node) !== undefined) || subgraphs(node).length > 0) continue;
-    const halves = halvesAt(node, inference);
-    const reason = halves instanceof Miss ? halves.reason : whyFloat(node, unfit);
+    if (!(node.inputs.some(isFloat32) || readFill(node) !== undefined) || subgraphs(node).length > 0) continue;
+    const halves = findHalves(node, inference);
+    const reason = halves instanceof Miss ? halves.reason : explainFloat(node, unfit);
     if (!(halves instanceof Miss) && reason === undefined) able.set(node, halves);
     else if (node.outputs.some(isFloat32) && reason !== undefined)
       misses.push(new Miss(reason, named.get(node)?.name ?? describe(node)));
@@ -191,7 +191,7 @@ function chooseNodes(model: Model, nodes: readonly Node[], { unfit, endless, nam
   return { halved: able, misses };
 }
 
-function whyFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
+function explainFloat(node: Node, unfit: ReadonlyMap<Value, string>): string | undefined {
   for (const value of [...node.inputs, ...node.outputs]) {
     if (value === undefined) continue;
     const { role } = value;
@@ -244,7 +244,7 @@ async function screenTensors(nodes: readonly Node[], context: Context) {
     context.progress(index, read.size);
     if (value?.tensor === undefined) continue;
     const numbers = toFloats(await value.tensor.read());
-    const reason = whyUnfit(numbers.map(clampToHalf).filter(Number.isFinite), "float16");
+    const reason = explainUnfitHalf(numbers.map(clampToHalf).filter(Number.isFinite), "float16");
     if (reason !== undefined) unfit.set(value, reason);
     if (isEndless(numbers)) endless.add(value);
   }
@@ -290,7 +290,7 @@ function maskedSums(
     const bound = inference.at(node);
     if (bound instanceof Miss) continue;
     const cost = bound.cost();
-    const fill = filling(node)?.[1].small;
+    const fill = readFill(node)?.[1].small;
     if (bound.distribution()?.form === "probabilities") softmaxes.push(node);
     else if (!(cost instanceof Miss) && cost.macs === 0) through.add(node);
     const isMasked =
@@ -362,10 +362,10 @@ export async function writeInHalf(model: Model, halved: ReadonlyMap<Node, Halves
   for (const [node, { outputs }] of halved) {
     const wrong = node.graph.parent === undefined ? undefined : entryOf(node)?.wrongInHalfInside;
     if (wrong !== undefined) node.graph.setAttribute(node, wrong, undefined);
-    const filled = filling(node);
+    const filled = readFill(node);
     if (filled !== undefined) {
       await noteClamped(describe(node), filled[1]);
-      node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await inHalf(filled[1]) });
+      node.graph.setAttribute(node, filled[0], { kind: "tensor", value: await deferHalf(filled[1]) });
     }
     for (const output of outputs) {
       const value = node.outputs[output];
@@ -403,13 +403,13 @@ function isOnlyHalf(value: Value, halved: ReadonlyMap<Node, Halves>): boolean {
 async function storedHalf(value: Value): Promise<Value> {
   const { tensor } = value;
   if (tensor === undefined) return value;
-  value.tensor = await inHalf(tensor);
+  value.tensor = await deferHalf(tensor);
   value.type = { type: "float16", dims: tensor.dims };
   return value;
 }
 
 /** Computes the values on read, because weights are read one at a time. */
-function inHalf(tensor: Tensor): Promise<Tensor> {
+function deferHalf(tensor: Tensor): Promise<Tensor> {
   const { dims } = tensor;
   return deferred("float16", dims, async () =>
     fromNumbers("float16", dims, toFloats(await tensor.read()).map(clampToHalf)),

@@ -10,10 +10,17 @@ import { channelRanges } from "../../core/math/quantize-tensor.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/index.ts";
 import { readStoredValue } from "../../rewrite/edit/stored.ts";
-import { notFinite, type ValueRange } from "../calibrate/observe.ts";
+import { notFiniteError, type ValueRange } from "../calibrate/observe.ts";
 import { type Placement, place } from "./placement.ts";
 import { measureRanges } from "./ranges.ts";
-import { isUnresolved, lostAmong, reportUnresolved, short, whyNotFinite, whyUnfit } from "./resolution.ts";
+import {
+  explainNotFinite,
+  explainUnfitRange,
+  isUnresolved,
+  measureLostShare,
+  reportUnresolved,
+  short,
+} from "./resolution.ts";
 import type { ModelRoundings } from "./rounding.ts";
 import { type ActivationType, isWide, type StaticSettings } from "./settings.ts";
 import { ruleOf } from "./target.ts";
@@ -69,8 +76,8 @@ export async function placeMeasured(
       const range = { min: min[0] ?? 0, max: max[0] ?? 0 };
       // An int32 bias has per-channel scales, so its range does not matter.
       const reason = placement.constants.has(value)
-        ? whyUnfit(range, lostAmong(dense, range, bitsOf(value)), "needed", bitsOf(value))
-        : whyNotFinite(range);
+        ? explainUnfitRange(range, measureLostShare(dense, range, bitsOf(value)), "needed", bitsOf(value))
+        : explainNotFinite(range);
       if (reason !== undefined) unfit.set(value, reason);
       else ranges.set(value, range);
     }
@@ -81,16 +88,16 @@ export async function placeMeasured(
         : [],
     );
     if (unmeasured.length > 0) {
-      const needed = neededInCodes(placement);
+      const needed = findNeededValues(placement);
       for (const [value, { range, lost }] of await measureRanges(model, unmeasured, bitsOf, options, context)) {
         ranges.set(value, range);
         const kind = needed.has(value) ? "needed" : "free";
-        const reason = whyUnfit(range, isProbabilities(value, inference) ? 0 : lost, kind, bitsOf(value));
+        const reason = explainUnfitRange(range, isProbabilities(value, inference) ? 0 : lost, kind, bitsOf(value));
         if (reason === undefined || (range.min > range.max && value.type?.dims?.includes(0))) continue;
         unfit.set(value, reason);
         if (isUnresolved(lost, kind)) unresolved.set(value, range);
         if (!(range.min > range.max) && !Number.isFinite(range.max - range.min))
-          broken ??= notFinite(value.name, range);
+          broken ??= notFiniteError(value.name, range);
       }
     }
     const rangeOf = (value: Value): ValueRange => roundedRange(value, placement, ranges, existing);
@@ -103,7 +110,7 @@ export async function placeMeasured(
   }
 }
 
-function neededInCodes({ targets, activations }: Placement): ReadonlySet<Value> {
+function findNeededValues({ targets, activations }: Placement): ReadonlySet<Value> {
   return new Set(
     targets.flatMap(({ data, layer, rule }) => [
       rootOf(data, activations),

@@ -14,7 +14,7 @@ import { toFloat32 } from "../../core/tensor/convert.ts";
 import { elementCount } from "../../core/tensor/dims.ts";
 import type { Dense } from "../../core/tensor/types.ts";
 import type { ScaledGrid } from "../calibrate/solver.ts";
-import { type Along, scaleFor, symmetricGrid } from "./grid.ts";
+import { type Along, computeScale, symmetricGrid } from "./grid.ts";
 
 interface Reach {
   readonly min: number;
@@ -35,7 +35,7 @@ export function withNeighbours(grid: ScaledGrid & Along, reachOf: (slice: number
     // Weights on a grid stay exact if the sums of neighbors fit, too.
     const sums = Math.round((reach * steps) / largest);
     if (steps > 0 && sums > wide.high && steps <= grid.high) return coarse;
-    return Math.min(coarse, scaleFor(wide, -reach, reach, steps === 0 || sums > wide.high ? 0 : sums).scale);
+    return Math.min(coarse, computeScale(wide, -reach, reach, steps === 0 || sums > wide.high ? 0 : sums).scale);
   });
   return { ...wide, zeroPoint: grid.zeroPoint, scale };
 }

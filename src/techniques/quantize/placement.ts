@@ -25,7 +25,7 @@ import type { Model } from "../../core/graph/model.ts";
 import type { QuantizeRule } from "../../core/ops/entry.ts";
 import { mistakenForIntegers } from "../../core/ops/shared/misses.ts";
 import { keepsFloatArithmetic } from "./plan.ts";
-import { type Target, targetAt } from "./target.ts";
+import { findTarget, type Target } from "./target.ts";
 
 type OnCodes = NonNullable<Extract<QuantizeRule, { readonly kind: "transparent" }>["onCodes"]>;
 
@@ -78,7 +78,7 @@ export function place(
 
   const leading = leadingToLayers(model, layers);
   /** Returns why arithmetic without a downstream layer stays in float. A bias can be a separate Add after its layer. */
-  const whyFloat = (node: Node, operands: readonly Value[]): string | undefined => {
+  const explainFloat = (node: Node, operands: readonly Value[]): string | undefined => {
     const isBias = operands.some(({ producer }) => producer !== undefined && layers.has(producer));
     return operands.some(isStored) && !isBias && !leading.has(node) ? "stays in float: no layer follows" : undefined;
   };
@@ -97,7 +97,7 @@ export function place(
   for (const node of model.graph.nodes()) {
     const layer = layers.get(node);
     if (layer !== undefined && !keepsFloatArithmetic(layer)) {
-      const able = targetAt(layer, inference);
+      const able = findTarget(layer, inference);
       const staysFloat = (output: Value): boolean =>
         !(able instanceof Miss) && able.rule.floatResult === true && unfit.has(output);
       const results = node.outputs.filter(isFloat).filter((output) => !staysFloat(output));
@@ -126,7 +126,7 @@ export function place(
         if (!operands.every(isFloat) || !node.outputs.every(isFloat)) break;
         const isOutputScore =
           !(bound instanceof Miss) && bound.saturates() !== undefined && node.outputs.some((value) => isOutput(value));
-        const unread = whyFloat(node, operands);
+        const unread = explainFloat(node, operands);
         const reason = inFloat.get(node) ?? (isOutputScore ? "stays in float: it is an output of the model" : unread);
         const miss =
           reason === undefined

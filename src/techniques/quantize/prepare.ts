@@ -22,7 +22,7 @@ import { castsByType } from "../../rewrite/edit/lower-fused.ts";
 import { readStored } from "../../rewrite/edit/stored.ts";
 import { isParameterOrInteger, place } from "./placement.ts";
 import { dropRoundings } from "./rounding.ts";
-import { ruleOf, targetAt } from "./target.ts";
+import { findTarget, ruleOf } from "./target.ts";
 
 /** Hint for layers in subgraphs, whose activations are not measured. */
 export const quantizedInside = 'use the scheme "dynamic" or "weights", which quantize them';
@@ -49,7 +49,7 @@ export function tryOut(model: Model, selection: Selection, inside = false): Cove
     const misses: Miss[] = [];
     const able = new Set<Node>();
     for (const layer of selectLayers(all, selection)) {
-      const target = targetAt(layer, inference);
+      const target = findTarget(layer, inference);
       if (target instanceof Miss) misses.push(target);
       else able.add(layer.node);
     }

@@ -14,11 +14,11 @@ import type { Model } from "../../core/graph/model.ts";
 import type { Context } from "../../core/pass/pass.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import { type Histogram, histogram } from "../calibrate/histogram.ts";
-import { measuredOnce, observeOnce } from "../calibrate/kept.ts";
+import { measureOnce, observeOnce } from "../calibrate/kept.ts";
 import { observeWithStates, type ValueRange, valueRange } from "../calibrate/observe.ts";
 import type { Statistic } from "../calibrate/statistic.ts";
 import type { MeasureOptions } from "./measure.ts";
-import { lostOf, shareLost } from "./resolution.ts";
+import { lostShareOf, shareLost } from "./resolution.ts";
 
 const outside = 1e-5;
 const levels = 255;
@@ -130,7 +130,7 @@ export async function measureRanges(
   const all = { ...order, samples, progress };
   if (method === "min-max") {
     const measure = (missing: readonly string[]) => observeWithStates(engine, model, data, missing, valueRange, all);
-    const ranges = await measuredOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
+    const ranges = await measureOnce(model, data, `${method} of ${samples} samples, seed ${seed}`, names, measure);
     const countable = names.filter((name) => isCountable(ranges.get(name)));
     const few = { ...order, samples: Math.min(countedSamples, samples) };
     const losing = (name: string): Statistic<number> => shareLost(ranges.get(name) ?? nothing, bits.get(name) ?? 8);
@@ -145,7 +145,7 @@ export async function measureRanges(
     const seen = await observeWithStates(engine, model, data, names, histogram, all);
     for (const [name, bins] of seen) {
       const range = isCountable(bins) ? clippedBy[method](bins) : bins;
-      measured.set(name, { range, lost: isCountable(bins) ? lostOf(bins, range, bits.get(name) ?? 8) : 0 });
+      measured.set(name, { range, lost: isCountable(bins) ? lostShareOf(bins, range, bits.get(name) ?? 8) : 0 });
     }
   }
   return new Map(values.map((value) => [value, measured.get(value.name) ?? { range: nothing, lost: 0 }]));

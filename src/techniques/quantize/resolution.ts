@@ -32,7 +32,7 @@ export const isUnresolved = (lost: number, kind: keyof typeof maxLost = "needed"
  * @param kind whether layers need the quantized value. Networks without outliers lose at most a fifth; a residual sum with a
  * channel 100 times as large as the others loses six to eight tenths.
  */
-export function whyUnfit(
+export function explainUnfitRange(
   range: ValueRange,
   lost: number,
   kind: keyof typeof maxLost = "needed",
@@ -40,7 +40,7 @@ export function whyUnfit(
 ): string | undefined {
   const { min, max } = range;
   if (min > max) return "has no elements in any sample, and so no range";
-  const broken = whyNotFinite(range);
+  const broken = explainNotFinite(range);
   if (broken !== undefined) return broken;
   const { step, largest } = stepOf(range, bits);
   if (largest > 0 && step < smallestScale)
@@ -49,19 +49,19 @@ export function whyUnfit(
   return `ranges from ${short(min)} to ${short(max)}: ${bits} bits would not resolve most of its values`;
 }
 
-export function whyNotFinite({ min, max }: ValueRange): string | undefined {
+export function explainNotFinite({ min, max }: ValueRange): string | undefined {
   if (Number.isNaN(min) || Number.isNaN(max)) return "holds NaN";
   return Number.isFinite(min) && Number.isFinite(max) ? undefined : "contains infinite values";
 }
 
-export function lostAmong(dense: Dense, range: ValueRange, bits: number): number {
+export function measureLostShare(dense: Dense, range: ValueRange, bits: number): number {
   const { step, largest } = stepOf(range, bits);
   const bulk = toFloat64(dense).filter((value) => value !== 0 && Math.abs(value) < largest / 4);
   return bulk.length === 0 ? 0 : bulk.filter((value) => Math.abs(value) < step / 2).length / bulk.length;
 }
 
 /** Returns the lost share from a histogram, assuming that values are spread evenly within each bin. */
-export function lostOf({ counts, start, width, zeros }: Histogram, range: ValueRange, bits: number): number {
+export function lostShareOf({ counts, start, width, zeros }: Histogram, range: ValueRange, bits: number): number {
   const { step, largest } = stepOf(range, bits);
   const below = (bound: number): number => {
     let sum = 0;

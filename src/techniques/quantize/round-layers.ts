@@ -54,10 +54,10 @@ export async function roundLayers<O extends Selection & RounderOptions>(
     if (!excluded.has(name) && !reasons.has(effective)) {
       const dense = await readStoredValue(model, effective, context.engine);
       const { largest, ...measurement } = measureWeight(layer, dense, isNearest ? blocksOf(layer) : undefined);
-      reasons.set(effective, whyUnfit(dense, largest));
+      reasons.set(effective, explainUnfitWeight(dense, largest));
       if (effective.tensor !== undefined) measured.set(effective.tensor, measurement);
     }
-    const whyNotSeen = evidence === undefined ? undefined : whyUnseen(layer, evidence, blocksOf(layer));
+    const whyNotSeen = evidence === undefined ? undefined : explainUnseen(layer, evidence, blocksOf(layer));
     if (whyNotSeen !== undefined) unseen.add(name);
     const reason = excluded.get(name) ?? reasons.get(effective) ?? (rounder.blind === true ? undefined : whyNotSeen);
     if (reason !== undefined) misses.push(new Miss(reason, name));
@@ -87,7 +87,11 @@ export async function roundLayers<O extends Selection & RounderOptions>(
   return misses.length === 0 ? outcome : { ...outcome, misses: [...misses, ...outcome.misses] };
 }
 
-function whyUnseen(layer: Layer, evidence: Statistic<unknown>, blocks: BlockSettings | undefined): string | undefined {
+function explainUnseen(
+  layer: Layer,
+  evidence: Statistic<unknown>,
+  blocks: BlockSettings | undefined,
+): string | undefined {
   const features = featuresOf(layer, evidence);
   if (features instanceof Miss) return features.reason;
   return blocks === undefined || inputsInRows(layer) ? undefined : "its blocks would cross its inputs";
@@ -114,7 +118,7 @@ function measureWeight(
   };
 }
 
-function whyUnfit(dense: Dense, largest: number): string | undefined {
+function explainUnfitWeight(dense: Dense, largest: number): string | undefined {
   if (!Number.isFinite(largest)) {
     const broken = brokenNumbers(toFloat32(dense));
     return `its weight ${broken}${dense.type === "float64" ? " in float32" : ""}`;

@@ -16,13 +16,13 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { raiseOpset } from "../../rewrite/edit/raise-opset.ts";
 import { quantizeToHalf } from "./float16.ts";
 import { floatCodesForm } from "./formats/dequantize-linear.ts";
-import { integerFormFor } from "./formats/integer-operators.ts";
+import { chooseIntegerForm } from "./formats/integer-operators.ts";
 import { turnsTable } from "./formats/lookup.ts";
 import { quantizeToHalfArithmetic } from "./half-arithmetic.ts";
 import { keepsFloatArithmetic, planLayer, planOf, weightFormChoice, writePlan } from "./plan.ts";
 import { prepare, tryOut } from "./prepare.ts";
 import { roundLayers } from "./round-layers.ts";
-import { noRoundings, removeRoundings, roundingsIn } from "./rounding.ts";
+import { findRoundings, noRoundings, removeRoundings } from "./rounding.ts";
 import { type DynamicSettings, isHalf, type QuantizeSettings, type RoundedSettings, staysFloat } from "./settings.ts";
 import { type Rounding, type RoundingSource, weightMiss } from "./weight.ts";
 import { quantizeToWeights } from "./weights.ts";
@@ -66,7 +66,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   };
   const original = model.clone();
   const round = async (fit: RoundedSettings, source: RoundingSource): Promise<Outcome> =>
-    roundByScheme(model, fit, context, { ...source, existing: await roundingsIn(model) });
+    roundByScheme(model, fit, context, { ...source, existing: await findRoundings(model) });
   const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
   const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
   const corrected = await correctBiases(model, original, options, context);
@@ -190,7 +190,7 @@ export async function quantizeDynamically(
   const all = allLayers(model, inference);
   const plan = planOf(selectLayers(all, options), options, inference, (layer, layerOptions) => {
     if (keepsFloatArithmetic(layer)) return { form: floatCodesForm(layer, layerOptions) };
-    const form = integerFormFor(layer, layerOptions, inference);
+    const form = chooseIntegerForm(layer, layerOptions, inference);
     return form instanceof Miss ? form : { form };
   });
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);

@@ -11,7 +11,7 @@ import { elementCount } from "../../core/tensor/dims.ts";
 import { random } from "../../core/tensor/random.ts";
 import { roundHalfEven } from "../../core/tensor/round.ts";
 import { differentiate } from "../../learn/train/differentiate.ts";
-import { type FakeRounding, round, roundingsIn } from "./rounding.ts";
+import { type FakeRounding, findRoundings, round } from "./rounding.ts";
 
 const engine = createEngine();
 
@@ -141,7 +141,7 @@ test("a trained scale follows the magnitude of its range, is at lowerBounds 1/10
     ),
   );
   const expected = fallen.map((one, row) => Math.max(Math.fround(Math.abs(one)), lowerBounds[row] ?? 0));
-  const { weights } = await roundingsIn(model);
+  const { weights } = await findRoundings(model);
   expect([...weights.values()].flat().map((rounding) => rounding.scale)).toEqual([expected]);
   const computed = await gradientsOf(model, v, up);
   expect(computed.range.every((slope) => Number.isFinite(slope) && slope !== 0)).toBe(true);

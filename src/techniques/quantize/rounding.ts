@@ -128,17 +128,17 @@ interface FoundRounding {
   scales(): Promise<readonly number[]>;
 }
 
-export function roundingAt(result: Value): FoundRounding | undefined {
+export function findRounding(result: Value): FoundRounding | undefined {
   const fixed = fixedAt(result);
   const trained = fixed === undefined ? trainedAt(result) : undefined;
   const { value, low, high } = fixed ?? trained ?? {};
-  const [lowest, highest] = [numberAt(low), numberAt(high)];
+  const [lowest, highest] = [readNumber(low), readNumber(high)];
   if (value === undefined || lowest === undefined || highest === undefined) return undefined;
   const read = async (tensor: Tensor): Promise<readonly number[]> => toNumbers(await tensor.read());
   const [scale, range, least] = [fixed?.scale.tensor, trained?.range.tensor, trained?.least.tensor];
   const axis = (scale ?? range)?.dims.findIndex((dim) => dim !== 1) ?? -1;
   const grid = { value, low: lowest, high: highest, axis: axis < 0 ? undefined : axis };
-  const unit = numberAt(trained?.unit);
+  const unit = readNumber(trained?.unit);
   if (scale !== undefined) return { ...grid, scales: () => read(scale) };
   if (range === undefined || least === undefined || unit === undefined) return undefined;
   const scales = async (): Promise<readonly number[]> => {
@@ -148,7 +148,7 @@ export function roundingAt(result: Value): FoundRounding | undefined {
   return { ...grid, scales };
 }
 
-function numberAt(value: Value | undefined): number | undefined {
+function readNumber(value: Value | undefined): number | undefined {
   const small = value?.tensor?.small;
   return small === undefined ? undefined : toNumbers(small)[0];
 }
@@ -169,7 +169,7 @@ export interface ModelRoundings {
 
 export const noRoundings: ModelRoundings = { weights: new Map(), activations: new Map(), roundings: [] };
 
-export async function roundingsIn(model: Model): Promise<ModelRoundings> {
+export async function findRoundings(model: Model): Promise<ModelRoundings> {
   const weights = new Map<Value, WeightRounding[]>();
   const activations = new Map<Value, { readonly scale: number; readonly low: number }>();
   const roundings = roundingsOf(model);
@@ -208,7 +208,7 @@ export function removeRoundings(
 
 function roundingsOf(model: Model): readonly (readonly [rounded: Value, rounding: FoundRounding])[] {
   return [...model.graph.nodes()].flatMap(({ outputs: [output] }) => {
-    const rounding = output === undefined ? undefined : roundingAt(output);
+    const rounding = output === undefined ? undefined : findRounding(output);
     return output === undefined || rounding === undefined ? [] : [[output, rounding] as const];
   });
 }

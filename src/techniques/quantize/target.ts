@@ -20,7 +20,7 @@ export interface Target {
   readonly data: Value;
 }
 
-export function targetAt(layer: Layer, inference: Inference): Target | Miss {
+export function findTarget(layer: Layer, inference: Inference): Target | Miss {
   const miss = weightMiss(layer);
   if (miss !== undefined) return miss;
   const bound = inference.at(layer.node);

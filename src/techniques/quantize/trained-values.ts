@@ -23,7 +23,7 @@ import { typeCodes } from "../../core/tensor/types.ts";
 import { isIndexed } from "../../data/batches/indexed.ts";
 import type { Dataset } from "../../data/batches/types.ts";
 import { trainPart } from "../../data/sources/open.ts";
-import { batchSizeFor } from "../../learn/train/batch-size.ts";
+import { chooseBatchSize } from "../../learn/train/batch-size.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { imitation } from "../../learn/train/losses/imitation.ts";
 import type { Optimizer } from "../../learn/train/optimizer.ts";
@@ -80,7 +80,7 @@ export async function trainValues(
     context.log({ id: "no-trained-values", text: "none of the rounded layers can be trained", level: "warning" });
     return new Set();
   }
-  await startFrom(rounded, trial, trained, scales, context);
+  await setStartValues(rounded, trial, trained, scales, context);
   const terms = writeRoundings(trial, new Set(trained.map(({ name }) => name)), scales, limit);
   const names = new Set(terms.map(({ layer }) => layer));
   const steps = terms.map((term) => term.steps);
@@ -89,7 +89,7 @@ export async function trainValues(
   const all = await trainPart(data);
   const isLarge = isIndexed(all) && all.count >= fewest;
   const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
-  const { size } = await batchSizeFor(trial, batch, parts.data);
+  const { size } = await chooseBatchSize(trial, batch, parts.data);
   const settings = {
     ...training,
     ...{ data: parts.data, loss: ratedImitation(withClassScores(model), steps, lambda) },
@@ -102,7 +102,7 @@ export async function trainValues(
   const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, mostJudging);
   /** @param floats has the other parameters, before they are quantized. */
   const costOf = async (own: Model, floats: Model): Promise<number> => {
-    const bits = (await bitsIn(own, names, scales, context)) + (await floatBitsIn(floats));
+    const bits = (await countBits(own, names, scales, context)) + (await countFloatBits(floats));
     return ((await noise(withClassScores(own))) ?? Number.NaN) + lambda * bits;
   };
   const [before, after] = [await costOf(rounded, model), await costOf(candidate, candidate)];
@@ -116,7 +116,7 @@ export async function trainValues(
 }
 
 /** Returns the code length of the quantized values of the named layers. */
-async function bitsIn(
+async function countBits(
   model: Model,
   names: ReadonlySet<string>,
   scales: ValueTraining["scales"],
@@ -139,7 +139,7 @@ async function bitsIn(
 }
 
 /** Returns the bits of parameters without a layer, such as biases: bfloat16 values of which compression removes zeros. */
-async function floatBitsIn(model: Model): Promise<number> {
+async function countFloatBits(model: Model): Promise<number> {
   const inference = infer(model);
   const weights = new Set(allLayers(model, inference).map(({ weight }) => weight));
   let bits = 0;
@@ -226,7 +226,7 @@ const farthest = 0.45;
  * Sets each weight to a float value that rounds to its quantized value, on the side of the original's. Starting from the quantized values,
  * many would cross a threshold at the same time. Zeros of a pruned weight are masked.
  */
-async function startFrom(
+async function setStartValues(
   rounded: Model,
   trial: Model,
   layers: readonly Layer[],

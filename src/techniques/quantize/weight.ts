@@ -28,16 +28,16 @@ import { fixedDims } from "../../core/tensor/dims.ts";
 import { isPacked } from "../../core/tensor/packed.ts";
 import type { Dense, Tensor } from "../../core/tensor/types.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { readStoredValue, storedReader } from "../../rewrite/edit/stored.ts";
+import { createStoredReader, readStoredValue } from "../../rewrite/edit/stored.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../calibrate/solver.ts";
 import {
   type Along,
   asTensor,
   centerOf,
+  computeScale,
   gridOf,
-  inSlices,
   maxSteps,
-  scaleFor,
+  sliceWeight,
   symmetricGrid,
   type WeightType,
 } from "./grid.ts";
@@ -124,19 +124,19 @@ export async function scaledGrid(
   const grid = gridOf(type, perChannel ? scaleAxis(layer) : undefined, bits, zeroPoints);
   const context = await rounding.contextOf(layer);
   const { tensor } = layer.effective;
-  const scales = await forLayer(layer, async () => {
+  const scales = await withLayerName(layer, async () => {
     if (rounder.scales === nearest.scales) {
       const measured = tensor && rounding.measured.get(tensor)?.ranges?.get(grid.axis);
       const ranges = measured ?? rangesOf(await read(), grid.axis);
       return checkScales(
         rounder,
         grid,
-        ranges.map(({ min, max, steps }) => scaleFor(grid, min, max, steps)),
+        ranges.map(({ min, max, steps }) => computeScale(grid, min, max, steps)),
       );
     }
     const dense = await read();
     const outputs = grid.axis === undefined ? 1 : (dense.dims[grid.axis] ?? 0);
-    return computeScales(rounder, grid, inSlices(layer, dense, outputs), context);
+    return computeScales(rounder, grid, sliceWeight(layer, dense, outputs), context);
   });
   return { ...grid, ...scales };
 }
@@ -210,14 +210,14 @@ export async function weightReader(
   { effective }: Layer,
   engine: Context["engine"],
 ): Promise<() => Promise<Dense>> {
-  const read = storedReader(effective);
+  const read = createStoredReader(effective);
   if (read !== undefined) return read;
   const dense = await readStoredValue(model, effective, engine);
   return async () => dense;
 }
 
 /** @param form `grown` enlarges the scales after they are computed, `transposed` transposes the matrix. */
-export async function roundedWeight(
+export async function roundWeight(
   model: Model,
   layer: Layer,
   settings: WeightSettings,
@@ -242,8 +242,8 @@ export async function roundedWeight(
   if (rounder.codes === undefined || existingRounding(layer, rounding) !== undefined)
     return { ...parameters, quantized: await deferred(grid.type, dims, nearestCodes(layer, read, grid, turns)) };
   const context = await rounding.contextOf(layer);
-  const weight = inSlices(layer, await read(), grid.scale.length);
-  const codes = await forLayer(layer, () => computeCodes(rounder, grid, weight, context));
+  const weight = sliceWeight(layer, await read(), grid.scale.length);
+  const codes = await withLayerName(layer, () => computeCodes(rounder, grid, weight, context));
   const quantized = fromNumbers(grid.type, storedDims, asTensor(layer, storedDims, codes));
   return { ...parameters, quantized: inMemory(turns ? transposed(quantized) : quantized) };
 }
@@ -261,7 +261,7 @@ const isConstant = (values: Float32Array | Int32Array): boolean => values.every(
 const nearestCodes =
   (layer: Layer, read: () => Promise<Dense>, grid: ScaledGrid & Along, turns: boolean) => async (): Promise<Dense> => {
     const numbers = await read();
-    return forLayer(layer, () => {
+    return withLayerName(layer, () => {
       const { quantized } = quantizeTensor(numbers, { ...grid, range: grid });
       return turns ? transposed(quantized) : quantized;
     });
@@ -335,7 +335,7 @@ export const productBits = ({ bits, weights }: Pick<WeightsSettings, "bits" | "w
   bits === 7 && weights !== "uint8" ? 7 : 8;
 
 /** Runs `work` and adds the layer's name to a rejection. */
-export async function forLayer<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {
+export async function withLayerName<T>(layer: Layer, work: () => T | Promise<T>): Promise<T> {
   const at = `Layer "${layer.name}"`;
   try {
     return await work();

@@ -10,7 +10,7 @@
 import { PithError } from "../../core/errors.ts";
 import { parseOptions } from "../../core/pass/pass.ts";
 import type { Dataset } from "../../data/batches/types.ts";
-import { batchSizeFor } from "../../learn/train/batch-size.ts";
+import { chooseBatchSize } from "../../learn/train/batch-size.ts";
 import type { Loss } from "../../learn/train/loss.ts";
 import { imitation } from "../../learn/train/losses/imitation.ts";
 import { trainInPlace } from "../../learn/train/train.ts";
@@ -41,7 +41,7 @@ export function endToEnd(options: EndToEndOptions): Stage {
       const cancel = abortAfter(timer, options.secondsLeft());
       const signal = AbortSignal.any([scope.context.signal, timer.signal]);
       try {
-        const size = batch ?? (await batchSizeFor(trial, defaultBatch, data, [scope.original])).size;
+        const size = batch ?? (await chooseBatchSize(trial, defaultBatch, data, [scope.original])).size;
         const imitated = loss ?? imitation(scope.original, output);
         const settings = { data, epochs, batch: size, learningRate, loss: imitated, log };
         await trainInPlace(trial, parseOptions("train", trainOptions, settings), { ...scope.context, signal });

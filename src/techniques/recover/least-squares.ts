@@ -27,7 +27,7 @@ import { addOutputBias } from "../calibrate/add-output-bias.ts";
 import { type Calibration, samplesAtOnce } from "../calibrate/calibration.ts";
 import { featuresOf, type LayerFeatures, samplesThatFit } from "../calibrate/features.ts";
 import type { LayerMatch } from "../calibrate/match.ts";
-import { featuresIn } from "../calibrate/statistic.ts";
+import { readFeatures } from "../calibrate/statistic.ts";
 import { zipAsync } from "../calibrate/zip-async.ts";
 import { type Norm, normsOf, recalibrate } from "./batch-norm.ts";
 import { type Scope, type Stage, walk } from "./stage.ts";
@@ -250,7 +250,7 @@ async function sumsOf(
   for await (const [p, { [matched.original]: answer }] of batches) {
     if (answer === undefined) return new Miss("it has no output", matched.name);
     const axes = 1 + (layer.role.outTaps?.length ?? 0);
-    const y = featuresIn(answer, { axis: matched.axis, axes, rank: target.type?.dims?.length });
+    const y = readFeatures(answer, { axis: matched.axis, axes, rank: target.type?.dims?.length });
     if (p.rows !== y.rows) return new Miss("output shape differs from the original's", matched.name);
     const chosen = choosePlaces(p.rows, Math.ceil(rows * (answer.dims[0] ?? 1)), draw);
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;

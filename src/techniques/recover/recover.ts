@@ -129,13 +129,13 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   const original = options.original.clone();
   storeWeights(original);
   original.graph.operators ??= model.graph.operators;
-  const { fit, check, all } = await divided(original, options, context);
+  const { fit, check, all } = await divideSamples(original, options, context);
   if (fit.count < fewFitted) {
     const text = `${fit.count} samples to fit on, ${check.count} to validate; more samples would recover more`;
     context.log({ id: "few", text, level: "warning" });
   }
   const last = options.until ?? (options.minutes === undefined ? "least-squares" : "end-to-end");
-  if (context.dryRun) return planned(last, { fit, check, all }, context);
+  if (context.dryRun) return planStages(last, { fit, check, all }, context);
   const score = await scorer(original, check, options.output, context);
   let accepted = await score(model);
   if (accepted.signalToNoise === Number.POSITIVE_INFINITY)
@@ -185,7 +185,7 @@ interface SampleSplit {
 }
 
 /** Returns the planned stages; without fitting, it is unknown which ones help. */
-function planned(last: (typeof stageNames)[number], { fit, check, all }: SampleSplit, { log }: Context): Outcome {
+function planStages(last: (typeof stageNames)[number], { fit, check, all }: SampleSplit, { log }: Context): Outcome {
   const text = `each stage is checked on ${counted(check.count, "other sample")}, and undone where it does not help`;
   log({ id: "plan", text });
   const changes = stageMeanings.slice(0, 1 + stageNames.indexOf(last)).map(([at, meaning]): Change => {
@@ -238,7 +238,7 @@ const maxChecked = 512;
 const maxOfStream = 4096;
 
 /** Splits samples for fitting, validation and training. With states, each split keeps the order. */
-async function divided(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
+async function divideSamples(original: Model, { data, samples }: Options, { seed }: Context): Promise<SampleSplit> {
   const opened = await trainPart(data);
   const dataset = isIndexed(opened) ? opened : await collect(opened, maxOfStream);
   const { name, count } = dataset;

@@ -60,7 +60,8 @@ export async function samplesOf(
   const all = Array.from({ length: even ? store.count : count }, (_, at) => at);
   const [fit, check] = [all.filter((at) => !isCheck(at)), all.filter(isCheck)];
   if (fit.length === 0 || check.length === 0) return new Miss("too few samples are left for validation", name);
-  if (!even) return { fit: inBatches(store, fit), check: inBatches(store, check), batch: 1, batches: fit.length };
+  if (!even)
+    return { fit: selectBatches(store, fit), check: selectBatches(store, check), batch: 1, batches: fit.length };
   const data = indexed(name, store.count, (positions) => store.gather(positions));
   const part = (positions: readonly number[]): Dataset => view(data, name, Uint32Array.from(positions));
   const size = Math.min(batch, fit.length);
@@ -75,7 +76,7 @@ function selectSurvivors(dense: Dense, axes: ReadonlyMap<number, readonly number
 }
 
 /** Yields stored batches in an order drawn from the seed. */
-function inBatches(store: BatchStore, places: readonly number[]): Dataset {
+function selectBatches(store: BatchStore, places: readonly number[]): Dataset {
   return {
     name: store.name,
     count: undefined,

@@ -14,7 +14,7 @@ import { storeConstants } from "../../../src/rewrite/clean-up/store-constants.ts
 import { prune } from "../../../src/techniques/prune/index.ts";
 import { crossLayer } from "../../../src/techniques/quantize/equalize/cross-layer.ts";
 import { fakeQuantize, quantize } from "../../../src/techniques/quantize/index.ts";
-import { roundingAt } from "../../../src/techniques/quantize/rounding.ts";
+import { findRounding } from "../../../src/techniques/quantize/rounding.ts";
 import type { WeightsSettings } from "../../../src/techniques/quantize/settings.ts";
 import type { Network } from "../network.ts";
 import {
@@ -256,7 +256,7 @@ export const rounding: readonly Promised[] = ([{}, { learnScales: true }, { perC
       const { perChannel = true } = "perChannel" in options ? options : {};
       // Roundings are written in the main graph alone, and of float32.
       const names = layers(result, infer(result)).flatMap(({ name, effective }) =>
-        roundingAt(effective) === undefined ? [] : [name],
+        findRounding(effective) === undefined ? [] : [name],
       );
       // A name that is an operator type, too, means all of that type.
       const types = new Set([...allNodes(result.graph)].map(({ op }) => op));

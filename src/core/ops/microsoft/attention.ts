@@ -8,7 +8,7 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import type { Inferred, Operand, Site } from "../define.ts";
 import { decimal, flag, integer, integers } from "../shared/attributes.ts";
-import { decoded } from "../shared/codes.ts";
+import { decode } from "../shared/codes.ts";
 import { appendTo, fromHeads, toHeads } from "../shared/heads.ts";
 import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
@@ -155,8 +155,8 @@ export const QAttention = microsoftOp<ProjectedSettings>({
   weight: new Miss("is quantized already, and projects and attends in one node"),
   axes: quantizedAlready,
   lower: (s, emit, [x, w, bias, xScale, wScale, mask, xZero, wZero, past]) => {
-    const data = decoded(emit, x, xScale, xZero);
-    const matrix = decoded(emit, w, wScale, wZero);
+    const data = decode(emit, x, xScale, xZero);
+    const matrix = decode(emit, w, wScale, wZero);
     return project(s, emit, data, matrix, bias, { mask, past, added: undefined });
   },
   gradient: new Miss("its input is integers"),

@@ -29,13 +29,13 @@ import { chained } from "../shared/products.ts";
 import {
   castLike,
   dimsAt,
+  inferShape,
   need,
-  present,
   range,
   requirePositions,
+  requireValue,
   sameAxes,
   scalar,
-  shaped,
   typeOf,
   withDims,
 } from "../shared/rules.ts";
@@ -47,7 +47,7 @@ type Wide = "float32" | "float64";
 
 const wide = (scales: Value | undefined): Wide => (typeOf(scales) === "float64" ? "float64" : "float32");
 const cast = (emit: Emit, x: Value | undefined, type: Wide): Value =>
-  typeOf(x) === type ? present(x) : emit.Cast([x], { to: typeCodes[type] });
+  typeOf(x) === type ? requireValue(x) : emit.Cast([x], { to: typeCodes[type] });
 
 /** Unpacks bytes into digits of `bits` each along a new last axis, low digits first. */
 function digits(emit: Emit, bytes: Value | undefined, bits: number, type: Wide): Value {
@@ -69,14 +69,14 @@ function cut(emit: Emit, x: Value, axis: number, count: number): Value {
 }
 
 /** Writes data · matrixᵀ + bias. */
-function multiplied(emit: Emit, data: Value | undefined, matrix: Value, bias: Value | undefined): Value {
+function multiplyAndAdd(emit: Emit, data: Value | undefined, matrix: Value, bias: Value | undefined): Value {
   const y = emit.MatMul([data, emit.Transpose([matrix], { perm: [1, 0] })]);
   return bias === undefined ? y : emit.Add([y, bias]);
 }
 
 /** Writes the product with a matrix that is unpacked from the node's inputs. */
-function unpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, bias: Value | undefined) {
-  return matrix instanceof Miss ? matrix : [multiplied(emit, inputs[0], castLike(emit, matrix, inputs[0]), bias)];
+function writeUnpackedProduct(emit: Emit, inputs: Inputs, matrix: Value | Miss, bias: Value | undefined) {
+  return matrix instanceof Miss ? matrix : [multiplyAndAdd(emit, inputs[0], castLike(emit, matrix, inputs[0]), bias)];
 }
 
 type Values = readonly (Value | undefined)[];
@@ -90,12 +90,12 @@ function packedWeight(site: Site, packed: PackedWeight, bias?: number): WeightRo
   const role = { input: 1, out: 0, in: 1, groups: 1, data: 0, dataAxis: last, outputAxis: last };
   const stored = bias !== undefined && site.inputs[bias]?.stored === true ? { bias } : {};
   const chain = chained(1, (emit, [x, part], { last }, inputs) =>
-    multiplied(emit, x, present(part), last && bias !== undefined ? inputs[bias] : undefined),
+    multiplyAndAdd(emit, x, requireValue(part), last && bias !== undefined ? inputs[bias] : undefined),
   );
   return { ...role, packed, ...stored, chain };
 }
 
-const productOf = (site: Site, width: number) => shaped(site, (dims) => [...dims.slice(0, -1), width]);
+const productOf = (site: Site, width: number) => inferShape(site, (dims) => [...dims.slice(0, -1), width]);
 
 interface NBits {
   readonly inputs: number;
@@ -221,7 +221,7 @@ export const MatMulNBits = microsoftOp({
     return packedWeight(site, { outputs: s.outputs, inputs: s.inputs, bits: s.bits, matrix }, 5);
   },
   axes: nbitsAxes,
-  lower: (s, emit, inputs) => unpackedProduct(emit, inputs, nbitsMatrix(s, emit, inputs), inputs[5]),
+  lower: (s, emit, inputs) => writeUnpackedProduct(emit, inputs, nbitsMatrix(s, emit, inputs), inputs[5]),
   cost: (s, site) => withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.outputs)),
   quantize: storedQuantized,
   wrongInHalfInside: "accuracy_level",
@@ -277,7 +277,7 @@ export const MatMulBnb4 = microsoftOp({
     });
   },
   axes: new Miss("the quantized values of all channels share one row, and blocks cross channel boundaries"),
-  lower: (s, emit, inputs) => unpackedProduct(emit, inputs, bnb4Matrix(s, emit, inputs), undefined),
+  lower: (s, emit, inputs) => writeUnpackedProduct(emit, inputs, bnb4Matrix(s, emit, inputs), undefined),
   cost: (s, site) =>
     withDims(site, [0], (x = []) => multiplyDims(elementCount(x), s.transposed ? s.outputs : s.inputs)),
   quantize: storedQuantized,

@@ -14,7 +14,7 @@ import { typeCodes } from "../../tensor/types.ts";
 import type { Inferred, Site } from "../define.ts";
 import { constantIntegers, decimal, flag, integer, integers } from "../shared/attributes.ts";
 import { appendTo, capScores, fromHeads, rotateHeads, toHeads } from "../shared/heads.ts";
-import { microsoftOp, typed } from "../shared/inert.ts";
+import { defineTyped, microsoftOp } from "../shared/inert.ts";
 import { dimsAt, integersConstant, need, sameAsInput, typeOf, withDims } from "../shared/rules.ts";
 import { attentionMacs, type Grouped, lengthOf, lowest, readGrouped, shapeOf, totalLength } from "./attend.ts";
 
@@ -163,7 +163,7 @@ function hiddenKeys(s: Settings, emit: Emit, queries: Value, keys: Value, last: 
   return emit.Or([isOutside, emit.Greater([positions, ends])]);
 }
 
-export const SparseAttention = typed<Grouped>({
+export const SparseAttention = defineTyped<Grouped>({
   name: "SparseAttention",
   read: readGrouped,
   infer: (s, site): readonly Inferred[] | Miss => {
@@ -178,7 +178,7 @@ export const SparseAttention = typed<Grouped>({
   cost: () => new Miss("its inputs select the blocks that it multiplies"),
 });
 
-export const DecoderMaskedMultiHeadAttention = typed({
+export const DecoderMaskedMultiHeadAttention = defineTyped({
   name: "DecoderMaskedMultiHeadAttention",
   read: (site) => ({
     heads: integer(site, "num_heads", 1),
@@ -218,7 +218,7 @@ const packed = {
   cost: () => new Miss("its inputs select which tokens attend to which"),
 };
 
-export const PackedAttention = typed<Packed>({
+export const PackedAttention = defineTyped<Packed>({
   name: "PackedAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
@@ -231,7 +231,7 @@ export const PackedAttention = typed<Packed>({
   parameters: [1, 2],
 });
 
-export const PackedMultiHeadAttention = typed<Packed>({
+export const PackedMultiHeadAttention = defineTyped<Packed>({
   name: "PackedMultiHeadAttention",
   read: readPacked,
   infer: (s, site): readonly Inferred[] => {
@@ -245,7 +245,7 @@ export const PackedMultiHeadAttention = typed<Packed>({
 });
 
 /** Infers 1 × heads × queries × keys: one table row per distance, in widening ranges. */
-export const RelativePositionBias = typed({
+export const RelativePositionBias = defineTyped({
   name: "RelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);
@@ -258,7 +258,7 @@ export const RelativePositionBias = typed({
 });
 
 /** Infers N × heads × length × length: the bias of each pair of positions, weighted by gates of the queries. */
-export const GatedRelativePositionBias = typed({
+export const GatedRelativePositionBias = defineTyped({
   name: "GatedRelativePositionBias",
   infer: (_, site): readonly Inferred[] => {
     const { type, dims } = need(site, 0);

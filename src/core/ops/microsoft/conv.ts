@@ -9,7 +9,7 @@ import { type Dim, multiplyDims } from "../../tensor/dims.ts";
 import type { AxisLink, Op, OpDef, Site } from "../define.ts";
 import { type Activation, activate, readActivation } from "../shared/activations.ts";
 import { decimals, flag, integer, integers, text } from "../shared/attributes.ts";
-import { inBlocks } from "../shared/channel-blocks.ts";
+import { blockedFormOf } from "../shared/channel-blocks.ts";
 import {
   type ConvSettings,
   channelsFirst,
@@ -18,15 +18,15 @@ import {
   convAxes,
   convCost,
   convDims,
-  convolved,
   convWeight,
+  inferConv,
   readConv,
   withChannelsFirst,
   withDataFirst,
 } from "../shared/convolution.ts";
-import { gpuOnly, inert, microsoftOp, typed } from "../shared/inert.ts";
+import { defineTyped, gpuOnly, inert, microsoftOp } from "../shared/inert.ts";
 import { lowerFirst, quantizedAlready } from "../shared/misses.ts";
-import { shaped, withDims } from "../shared/rules.ts";
+import { inferShape, withDims } from "../shared/rules.ts";
 import { channelAxes, globallyPooled, poolAttributes, pooledDims, readPool, type Window } from "../shared/window.ts";
 
 export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activation }>({
@@ -37,7 +37,7 @@ export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activ
     if (s instanceof Miss) return s;
     return activation instanceof Miss ? activation : { ...s, activation };
   },
-  infer: convolved,
+  infer: inferConv,
   parameters: [1, 2],
   weight: (s, site) => {
     const role = convWeight(s, site);
@@ -59,11 +59,11 @@ export const FusedConv = microsoftOp<ConvSettings & { readonly activation: Activ
 });
 
 const nhwc = (name: string): Op =>
-  typed<ConvSettings>({
+  defineTyped<ConvSettings>({
     name,
     read: readConv,
     infer: (s, site) =>
-      shaped(site, () => {
+      inferShape(site, () => {
         const dims = withDims(withDataFirst(site), [0, 1], (x, w) => convDims(s, x, w));
         return dims instanceof Miss ? dims : channelsLast(dims);
       }),
@@ -75,7 +75,7 @@ const nhwc = (name: string): Op =>
 export const NhwcMaxPool = microsoftOp<Window>({
   name: "NhwcMaxPool",
   read: readPool,
-  infer: (s, site) => shaped(site, (dims) => channelsLast(pooledDims(s, channelsFirst(dims)))),
+  infer: (s, site) => inferShape(site, (dims) => channelsLast(pooledDims(s, channelsFirst(dims)))),
   axes: ({ kernel }) => channelAxes(kernel.length + 1),
   lower: (s, emit, [data]) => [
     withChannelsFirst(emit, s.kernel.length + 2, [data], (first) => emit.MaxPool(first, poolAttributes(s))),
@@ -97,7 +97,7 @@ function blocked<S = null>(
   return inert<S>(blocks, {
     name,
     domain: "com.microsoft.nchwc",
-    infer: (s, site) => shaped(site, (x) => dims(s, x, site)),
+    infer: (s, site) => inferShape(site, (x) => dims(s, x, site)),
     weight: blocks,
     lower: blocks,
     ...more,
@@ -115,7 +115,7 @@ const reorderInput = blocked<{ readonly last: boolean }>(
   {
     read: (site) => ({ last: flag(site, "channels_last") }),
     inChannelBlocks: ({ last }, _, [x], block) => {
-      const reordered = last ? undefined : inBlocks(x, block);
+      const reordered = last ? undefined : blockedFormOf(x, block);
       return reordered && [reordered];
     },
   },

@@ -5,20 +5,20 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, elementCount, multiplyDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { AxisLink, CodedInput, Inferred, Op, Operand, Site, WeightRole } from "../define.ts";
-import { codeType, encoded, single, twoCoded } from "../shared/codes.ts";
-import { microsoftOp, typed } from "../shared/inert.ts";
+import { codeType, encode, toScalar, twoCoded } from "../shared/codes.ts";
+import { defineTyped, microsoftOp } from "../shared/inert.ts";
 import { onIntegers } from "../shared/misses.ts";
 import {
   type GemmSettings,
   gemmFacets,
+  inferProduct,
+  mapLinksToInputs,
   matmulCost,
   matmulWeight,
-  multiplied,
   perChannel,
-  picked,
+  pickInputs,
   productAxes,
   readGemm,
-  unpicked,
 } from "../shared/products.ts";
 import { withDims } from "../shared/rules.ts";
 
@@ -33,11 +33,11 @@ interface Product {
 }
 
 function integerProduct({ name, right, bias, codes, rounds, lower }: Product): Op {
-  const plain = (site: Site): Site => picked(site, [0, right]);
+  const plain = (site: Site): Site => pickInputs(site, [0, right]);
   return microsoftOp({
     name,
     codes,
-    infer: (_, site) => multiplied(plain(site), "float32"),
+    infer: (_, site) => inferProduct(plain(site), "float32"),
     parameters: [bias],
     weight: (_, site): WeightRole | Miss => {
       const role = matmulWeight(plain(site));
@@ -63,7 +63,7 @@ function integerProduct({ name, right, bias, codes, rounds, lower }: Product): O
 }
 
 function scaled(emit: Emit, sums: Value, a: Value | undefined, b: Value | undefined): Value {
-  return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([single(emit, a), single(emit, b)])]);
+  return emit.Mul([emit.Cast([sums], { to: typeCodes.float32 }), emit.Mul([toScalar(emit, a), toScalar(emit, b)])]);
 }
 
 export const DynamicQuantizeMatMul = integerProduct({
@@ -74,7 +74,7 @@ export const DynamicQuantizeMatMul = integerProduct({
   rounds: true,
   lower: (emit, [a, b, bScale, bZero]) => {
     const [codes, scale, zero] = emit.many("DynamicQuantizeLinear", [a], undefined, 3);
-    return scaled(emit, emit.MatMulInteger([codes, b, zero, single(emit, bZero)]), scale, bScale);
+    return scaled(emit, emit.MatMulInteger([codes, b, zero, toScalar(emit, bZero)]), scale, bScale);
   },
 });
 
@@ -87,7 +87,7 @@ export const MatMulIntegerToFloat = integerProduct({
     { input: 1, scale: 3, zeroPoint: 5 },
   ],
   lower: (emit, [a, b, aScale, bScale, aZero, bZero]) =>
-    scaled(emit, emit.MatMulInteger([a, b, single(emit, aZero), single(emit, bZero)]), aScale, bScale),
+    scaled(emit, emit.MatMulInteger([a, b, toScalar(emit, aZero), toScalar(emit, bZero)]), aScale, bScale),
 });
 
 const transpose = (operand: Operand | undefined): Operand | undefined =>
@@ -103,7 +103,7 @@ export const QGemm = microsoftOp<GemmSettings>({
   name: "QGemm",
   read: readGemm,
   codes: twoCoded,
-  infer: (s, site) => multiplied(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
+  infer: (s, site) => inferProduct(gemmSite(s, site), site.inputs[7] === undefined ? "float32" : codeType(site, 8)),
   parameters: [],
   weight: (s, site): WeightRole | Miss => {
     const role = matmulWeight(gemmSite(s, site));
@@ -116,25 +116,27 @@ export const QGemm = microsoftOp<GemmSettings>({
   lower: (s, emit, [a, aScale, aZero, b, bScale, bZero, c, yScale, yZero]) => {
     const transposed = (value: Value | undefined) => emit.Transpose([value], { perm: [1, 0] });
     const factors = [s.transA ? transposed(a) : a, s.transB ? transposed(b) : b];
-    const sums = emit.MatMulInteger([...factors, single(emit, aZero), single(emit, bZero)]);
+    const sums = emit.MatMulInteger([...factors, toScalar(emit, aZero), toScalar(emit, bZero)]);
     const product = scaled(emit, c === undefined ? sums : emit.Add([sums, c]), aScale, bScale);
     const y = s.alpha === 1 ? product : emit.Mul([product, s.alpha]);
-    return [yScale === undefined ? y : encoded(emit, y, yScale, yZero)];
+    return [yScale === undefined ? y : encode(emit, y, yScale, yZero)];
   },
   axes: (s, site) => {
     const operands = [0, 3, 6];
     const scales = perChannel(site, [4, 5], 1);
-    return scales instanceof Miss ? scales : unpicked(gemmFacets.axes(s, picked(site, operands)), operands, scales);
+    return scales instanceof Miss
+      ? scales
+      : mapLinksToInputs(gemmFacets.axes(s, pickInputs(site, operands)), operands, scales);
   },
   cost: (s, site) => matmulCost(gemmSite(s, site)),
   ...onIntegers,
 });
 
-export const MatMulInteger16 = typed({
+export const MatMulInteger16 = defineTyped({
   name: "MatMulInteger16",
   infer: (_, site) => {
     const [a, b] = site.inputs.map((operand) => operand?.type);
-    return multiplied(site, a === "uint16" && b === "uint16" ? "uint32" : "int32");
+    return inferProduct(site, a === "uint16" && b === "uint16" ? "uint32" : "int32");
   },
   reason: "is quantized already",
   weight: (_, site) => matmulWeight(site),
@@ -142,7 +144,7 @@ export const MatMulInteger16 = typed({
 });
 
 /** LSTM with quantized matrices, inputs × gates; inputs are quantized at every step. */
-export const DynamicQuantizeLSTM = typed({
+export const DynamicQuantizeLSTM = defineTyped({
   name: "DynamicQuantizeLSTM",
   infer: (_, site): readonly Inferred[] => {
     const [x, r] = [site.inputs[0]?.dims, site.inputs[2]?.dims];

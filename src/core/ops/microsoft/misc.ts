@@ -14,9 +14,9 @@ import { addDims, type Dim, floorDims } from "../../tensor/dims.ts";
 import { typeCodes } from "../../tensor/types.ts";
 import type { Op, OpDef, Operand } from "../define.ts";
 import { constantIntegers, decimal, integer, text, wrapAxis } from "../shared/attributes.ts";
-import { gpuOnly, microsoftOp, typed } from "../shared/inert.ts";
+import { defineTyped, gpuOnly, microsoftOp } from "../shared/inert.ts";
 import { lowerFirst } from "../shared/misses.ts";
-import { alignedAxes, need, sameAsInput, sameAxes, scalar, shaped } from "../shared/rules.ts";
+import { alignedAxes, inferShape, need, sameAsInput, sameAxes, scalar } from "../shared/rules.ts";
 import { pooledDims, readPool, type Window } from "../shared/window.ts";
 
 type Like<S> = Pick<OpDef<S>, "name" | "read" | "infer"> & {
@@ -40,7 +40,7 @@ export const ExpandDims = like({
     const rank = site.inputs[0]?.dims?.length;
     return { axis: axis === undefined || rank === undefined ? undefined : wrapAxis(axis, rank + 1) };
   },
-  infer: ({ axis }, site) => shaped(site, (dims) => (axis === undefined ? undefined : dims.toSpliced(axis, 0, 1))),
+  infer: ({ axis }, site) => inferShape(site, (dims) => (axis === undefined ? undefined : dims.toSpliced(axis, 0, 1))),
   lower: ({ axis }, emit, [x]) =>
     axis === undefined ? new Miss("its axis is computed at run time") : [emit.Unsqueeze([x, [axis]])],
 });
@@ -57,7 +57,7 @@ export const Pad = like({
   read: (site) => ({ mode: text(site, "mode", "constant") }),
   infer: (_, site) => {
     const pads = constantIntegers(site.inputs[1]);
-    return shaped(site, (dims) =>
+    return inferShape(site, (dims) =>
       dims.map((dim, axis) =>
         pads === undefined ? site.open(0, axis) : addDims(dim, (pads[axis] ?? 0) + (pads[dims.length + axis] ?? 0)),
       ),
@@ -95,18 +95,18 @@ export const GatherND = like({
       const depth = indices.at(-1);
       return typeof depth === "number" ? [...indices.slice(0, -1), ...dims.slice(depth)] : undefined;
     };
-    return shaped(site, gathered, undefined, [0, 1]);
+    return inferShape(site, gathered, undefined, [0, 1]);
   },
   lower: (_, emit, [x, indices]) => [emit.GatherND([x, emit.Cast([indices], { to: typeCodes.int64 })])],
 });
 
 /** Writes windows × size for an axis, windows at its position and size at the end. */
-export const UnfoldTensor = typed({
+export const UnfoldTensor = defineTyped({
   name: "UnfoldTensor",
   needsFloat32: () => "ONNX Runtime has no kernel for it in float16",
   read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
   infer: ({ dim, size, step }, site) =>
-    shaped(site, (dims) => {
+    inferShape(site, (dims) => {
       const along = wrapAxis(dim, dims.length);
       const windows = addDims(floorDims(addDims(dims[along] ?? size, -size), step), 1);
       return [...dims.with(along, windows), size];
@@ -115,7 +115,7 @@ export const UnfoldTensor = typed({
 });
 
 const experts = (name: string, parameters: readonly number[], reason: string): Op =>
-  typed({
+  defineTyped({
     name,
     infer: (_, site) => sameAsInput(site),
     reason,
@@ -144,7 +144,7 @@ function tanhGelu(emit: Emit, x: Value): Value {
 }
 
 export const microsoftMiscOperators: readonly Op[] = [
-  typed({
+  defineTyped({
     name: "Unique",
     infer: (_, site) => {
       const { type, dims } = need(site, 0);
@@ -154,14 +154,14 @@ export const microsoftMiscOperators: readonly Op[] = [
     },
     reason: "its result depends on its data",
   }),
-  typed({ name: "Inverse", infer: (_, site) => sameAsInput(site), reason: "inverts matrices" }),
-  typed({ name: "NGramRepeatBlock", infer: (_, site) => sameAsInput(site, 1), reason: "masks repeated n-grams" }),
-  typed({
+  defineTyped({ name: "Inverse", infer: (_, site) => sameAsInput(site), reason: "inverts matrices" }),
+  defineTyped({ name: "NGramRepeatBlock", infer: (_, site) => sameAsInput(site, 1), reason: "masks repeated n-grams" }),
+  defineTyped({
     name: "CDist",
-    infer: (_, site) => shaped(site, ([rows = 1] = [], [columns = 1] = []) => [rows, columns], undefined, [0, 1]),
+    infer: (_, site) => inferShape(site, ([rows = 1] = [], [columns = 1] = []) => [rows, columns], undefined, [0, 1]),
     reason: "measures distances",
   }),
-  typed({
+  defineTyped({
     name: "CropAndResize",
     infer: (_, site) => {
       const [height = site.open(0, 2), width = site.open(0, 3)] = constantIntegers(site.inputs[3]) ?? [];
@@ -171,20 +171,20 @@ export const microsoftMiscOperators: readonly Op[] = [
         height,
         width,
       ];
-      return shaped(site, cropped, undefined, [0, 1]);
+      return inferShape(site, cropped, undefined, [0, 1]);
     },
     reason: "crops boxes from images",
   }),
-  typed<Window>({
+  defineTyped<Window>({
     name: "MaxpoolWithMask",
     read: readPool,
-    infer: (s, site) => shaped(site, (dims) => pooledDims(s, dims)),
+    infer: (s, site) => inferShape(site, (dims) => pooledDims(s, dims)),
     reason: "pools under a mask",
   }),
-  typed({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
-  typed({
+  defineTyped({ name: "BiasSoftmax", infer: (_, site) => sameAsInput(site), reason: gpuOnly }),
+  defineTyped({
     name: "BiasSplitGelu",
-    infer: (_, site) => shaped(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
+    infer: (_, site) => inferShape(site, (dims) => dims.with(-1, floorDims(dims.at(-1) ?? 0, 2))),
     reason: gpuOnly,
     parameters: [1],
   }),

@@ -14,8 +14,8 @@ import type { Dim } from "../../tensor/dims.ts";
 import { type DataType, typeCodes } from "../../tensor/types.ts";
 import { type AxisLink, defineOp, type Inferred, type Op, type Site, type Wanted } from "../define.ts";
 import { decimal, integer, wrapAxis } from "../shared/attributes.ts";
-import { decoded } from "../shared/codes.ts";
-import { gpuOnly, microsoftOp, typed } from "../shared/inert.ts";
+import { decode } from "../shared/codes.ts";
+import { defineTyped, gpuOnly, microsoftOp } from "../shared/inert.ts";
 import { noRank, quantizedAlready } from "../shared/misses.ts";
 import { alongLastAxes, normalizedAxes, rootMeanSquare, scaling } from "../shared/normalize.ts";
 import { need, range, requirePositions, sameAsInput } from "../shared/rules.ts";
@@ -93,7 +93,7 @@ function skip(name: string, shift: number | undefined, bias: number): Op {
 }
 
 const groupNorm = (name: string): Op =>
-  typed({
+  defineTyped({
     name,
     infer: (_, site) => range(site.outputs).flatMap(() => sameAsInput(site)),
     reason: gpuOnly,
@@ -125,8 +125,8 @@ function embed(emit: Emit, e: Embedding, epsilon: number): readonly [Value, Valu
 export const EmbedLayerNormalization = microsoftOp({
   name: "EmbedLayerNormalization",
   read: (site) => ({ epsilon: decimal(site, "epsilon", 1e-12), outputs: site.outputs }),
-  infer: (_, site) => embedded(site, site.inputs[5]?.type ?? "float32"),
-  wants: (_, site) => [...inTables(site), ...requirePositions(8, site.inputs[3]?.dims?.[0])],
+  infer: (_, site) => inferEmbedding(site, site.inputs[5]?.type ?? "float32"),
+  wants: (_, site) => [...wantedIndicesOf(site), ...requirePositions(8, site.inputs[3]?.dims?.[0])],
   parameters: [2, 3, 4, 5, 6],
   scales: () => [5],
   weight: new Miss("is a lookup in several tables"),
@@ -138,7 +138,7 @@ export const EmbedLayerNormalization = microsoftOp({
 });
 
 /** Infers result, counts and sum for ids (batch × length) and a word table. */
-function embedded(site: Site, type: DataType): readonly Inferred[] {
+function inferEmbedding(site: Site, type: DataType): readonly Inferred[] {
   const ids = site.inputs[0]?.dims;
   const width = site.inputs[2]?.dims?.[1];
   const dims = ids === undefined || width === undefined ? undefined : [...ids, width];
@@ -150,7 +150,7 @@ function embedded(site: Site, type: DataType): readonly Inferred[] {
 }
 
 /** Requires word and segment ids within their tables, and a mask of 0 and 1. */
-function inTables({ inputs }: Site): readonly Wanted[] {
+function wantedIndicesOf({ inputs }: Site): readonly Wanted[] {
   return [
     ...requirePositions(0, inputs[2]?.dims?.[0]),
     ...requirePositions(1, inputs[4]?.dims?.[0]),
@@ -161,14 +161,14 @@ function inTables({ inputs }: Site): readonly Wanted[] {
 export const QEmbedLayerNormalization = microsoftOp({
   name: "QEmbedLayerNormalization",
   read: (site) => decimal(site, "epsilon", 1e-12),
-  infer: (_, site) => embedded(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
-  wants: (_, site) => inTables(site),
+  infer: (_, site) => inferEmbedding(site, site.inputs[8]?.type ?? "float32").slice(0, 2),
+  wants: (_, site) => wantedIndicesOf(site),
   weight: new Miss("is a lookup in several tables"),
   axes: quantizedAlready,
   lower: (epsilon, emit, inputs) => {
     const [ids, segments, , , , , , mask] = inputs;
     // Five tables from input 2 on, their scales from 8, their zero points from 13.
-    const table = (index: number): Value => decoded(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
+    const table = (index: number): Value => decode(emit, inputs[2 + index], inputs[8 + index], inputs[13 + index]);
     const segmentTable = inputs[4] === undefined ? undefined : table(2);
     const tables = { words: table(0), positionTable: table(1), segmentTable, scale: table(3), shift: table(4) };
     return embed(emit, { ids, segments, positions: undefined, mask, ...tables }, epsilon).slice(0, 2);

@@ -8,11 +8,11 @@ import type { Value } from "../../graph/graph.ts";
 import { addDims, type Dim, fixedDims } from "../../tensor/dims.ts";
 import type { AxisLink, Facet, Inferred, Op, Site } from "../define.ts";
 import { decimal, flag, integer, integers, wrapAxis } from "../shared/attributes.ts";
-import { codeType, decoded, encoded } from "../shared/codes.ts";
+import { codeType, decode, encode } from "../shared/codes.ts";
 import { channelsFirst, channelsLast, withChannelsFirst } from "../shared/convolution.ts";
 import { microsoftOp } from "../shared/inert.ts";
 import { lowerFirst, noRank, onIntegers, quantizedAlready } from "../shared/misses.ts";
-import { picked, unpicked } from "../shared/products.ts";
+import { mapLinksToInputs, pickInputs } from "../shared/products.ts";
 import { broadcast, broadcastAxes, need, range, sameAxes } from "../shared/rules.ts";
 import { channelAxes, poolAttributes, pooledDims, readPool } from "../shared/window.ts";
 
@@ -47,16 +47,16 @@ function onCodes<S = null>(row: OnCodes<S>): Op {
         ? links
         : (s, site) => {
             const inputs = linked ?? operands(site.inputs.length).map(([codes]) => codes);
-            const plain = picked(site, inputs);
+            const plain = pickInputs(site, inputs);
             const first = plain.inputs[0]?.dims;
-            return unpicked(first === undefined ? noRank : links(s, plain, first), inputs);
+            return mapLinksToInputs(first === undefined ? noRank : links(s, plain, first), inputs);
           },
     lower: (s, emit, inputs) => {
       const numbers = operands(inputs.length).map(([codes, scale, zero]) =>
-        decoded(emit, inputs[codes], inputs[scale], inputs[zero]),
+        decode(emit, inputs[codes], inputs[scale], inputs[zero]),
       );
       const y = compute(s, emit, numbers, inputs);
-      return y instanceof Miss ? y : [encoded(emit, y, inputs[result[0]], inputs[result[1]])];
+      return y instanceof Miss ? y : [encode(emit, y, inputs[result[0]], inputs[result[1]])];
     },
   });
 }
@@ -235,9 +235,9 @@ function rounding(name: "QuantizeLinear" | "DequantizeLinear"): Op {
     axes: new Miss(`is not an operator of ai.onnx: ${lowerFirst}`),
     lower: (s, emit, [x, scale, zero]) => {
       if (s.reason !== undefined) return new Miss(s.reason);
-      if (!quantizes) return [decoded(emit, x, scale, zero, s.axis)];
+      if (!quantizes) return [decode(emit, x, scale, zero, s.axis)];
       return [
-        s.axis === undefined ? encoded(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
+        s.axis === undefined ? encode(emit, x, scale, zero) : emit.QuantizeLinear([x, scale, zero], { axis: s.axis }),
       ];
     },
     gradient: new Miss(quantizes ? "rounds to integers" : "its input is integers"),

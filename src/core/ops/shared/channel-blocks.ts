@@ -11,7 +11,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Node, Value } from "../../graph/graph.ts";
 import { elementCount } from "../../tensor/dims.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { filled, fixed, range, reshapeTo, typeOf } from "./rules.ts";
+import { fillWith, range, reshapeTo, sizesOf, typeOf } from "./rules.ts";
 
 export interface Blocks {
   readonly size: number;
@@ -19,16 +19,16 @@ export interface Blocks {
 }
 
 /** Returns the blocked form of x if x was reordered back from complete blocks. */
-export function inBlocks(x: Value | undefined, size: number): Value | undefined {
+export function blockedFormOf(x: Value | undefined, size: number): Value | undefined {
   const producer = x?.producer;
   if (producer === undefined || !isReorder(producer, "ReorderOutput")) return undefined;
-  return (fixed(x)[1] ?? 1) % size === 0 ? producer.inputs[0] : undefined;
+  return (sizesOf(x)[1] ?? 1) % size === 0 ? producer.inputs[0] : undefined;
 }
 
 const isReorder = ({ op, domain, attributes }: Node, name: string): boolean =>
   domain === "com.microsoft.nchwc" && op === name && !attributes.has("channels_last");
 
-export const backFromBlocks = (emit: Emit, x: Value, channels = fixed(x)[1] ?? 1): Value =>
+export const reorderFromBlocks = (emit: Emit, x: Value, channels = sizesOf(x)[1] ?? 1): Value =>
   emit["com.microsoft.nchwc.ReorderOutput"]([x], { channels });
 
 /** Reorders four channels into one block; the dimensions of the result give the number of channels per block. */
@@ -42,9 +42,9 @@ export function blocksOf(emit: Emit, size: number): Blocks {
   return {
     size,
     of(x) {
-      const blocked = written.get(x) ?? inBlocks(x, size);
+      const blocked = written.get(x) ?? blockedFormOf(x, size);
       if (blocked !== undefined) return blocked;
-      const [batch = 1, channels = 1, ...spatial] = fixed(x);
+      const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
       // The kernel accepts multiples of four channels and fills blocks with zeros itself.
       const fours = padTo(emit, x, [batch, Math.ceil(channels / 4) * 4]);
       const before = [...fours.uses].find(({ node }) => isReorder(node, "ReorderInput"))?.node.outputs[0];
@@ -67,7 +67,7 @@ export function fasterInBlocks(s: ConvSettings, channels: number, outputs: numbe
 
 /** Writes a kernel M × C × h × w in blocks. `isReversed`: for the gradient by the data, as C × M with the kernel positions reversed. */
 function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, isReversed: boolean): Value {
-  const [outputs = 1, inputs = 1, ...kernel] = fixed(w);
+  const [outputs = 1, inputs = 1, ...kernel] = sizesOf(w);
   const taps = elementCount(kernel);
   const opposite = (value: Value, axis: number): Value =>
     isReversed && taps > 1 ? emit.Slice([value, [-1], [Number.MIN_SAFE_INTEGER], [axis], [-1]]) : value;
@@ -88,10 +88,10 @@ function kernelInBlocks(emit: Emit, w: Value, group: number, size: number, isRev
 /** Appends zeros along the first axes, up to the given sizes. */
 function padTo(emit: Emit, x: Value, sizes: readonly number[]): Value {
   return sizes.reduce((value, size, axis) => {
-    const dims = fixed(value);
+    const dims = sizesOf(value);
     const missing = size - (dims[axis] ?? size);
     if (missing === 0) return value;
-    return emit.Concat([value, filled(emit, typeOf(value), dims.with(axis, missing), 0)], { axis });
+    return emit.Concat([value, fillWith(emit, typeOf(value), dims.with(axis, missing), 0)], { axis });
   }, x);
 }
 
@@ -102,8 +102,8 @@ export function convolveInBlocks(
   blocks: Blocks,
 ): Value {
   const { kernel, strides, dilations, pads, group } = s;
-  const [outputs = 1] = fixed(w);
-  const [, channels = 1] = fixed(x);
+  const [outputs = 1] = sizesOf(w);
+  const [, channels = 1] = sizesOf(x);
   const isNarrow = group === 1 && channels < blocks.size;
   const y = emit["com.microsoft.nchwc.Conv"](
     [
@@ -113,7 +113,7 @@ export function convolveInBlocks(
     ],
     { kernel_shape: kernel, strides, dilations, pads, group: group === 1 ? 1 : fillBlocks(group, blocks.size) },
   );
-  return backFromBlocks(emit, y, outputs);
+  return reorderFromBlocks(emit, y, outputs);
 }
 
 /**
@@ -130,7 +130,7 @@ export function spreadInBlocks(
   more: () => Value | undefined,
 ): Value | undefined {
   const { kernel, dilations, strides, group } = s;
-  const [batch = 1, outputs = 1, ...out] = fixed(up);
+  const [batch = 1, outputs = 1, ...out] = sizesOf(up);
   const reach = kernel.map((size, axis) => (size - 1) * (dilations[axis] ?? 1));
   const before = reach.map((size, axis) => size - (pads[axis] ?? 0));
   const after = reach.map((size, axis) => {
@@ -138,7 +138,7 @@ export function spreadInBlocks(
     return (sizes[axis] ?? 1) - spacing + size - (before[axis] ?? 0);
   });
   if ([...before, ...after].some((pad) => pad < 0)) return undefined;
-  const channels = group > 1 ? group : (fixed(w)[1] ?? 1);
+  const channels = group > 1 ? group : (sizesOf(w)[1] ?? 1);
   const sum = more();
   const dx = emit["com.microsoft.nchwc.Conv"](
     [
@@ -154,7 +154,7 @@ export function spreadInBlocks(
       group: group === 1 ? 1 : fillBlocks(group, blocks.size),
     },
   );
-  return backFromBlocks(emit, dx, channels);
+  return reorderFromBlocks(emit, dx, channels);
 }
 
 /** Inserts zeros between positions, as the strides require. */
@@ -183,7 +183,7 @@ export function padRows(
 ): Value {
   const matrix = reshapeTo(emit, value, [rows, length]);
   const zeros = (count: number): readonly Value[] =>
-    count === 0 ? [] : [filled(emit, typeOf(value), [rows, count], 0)];
+    count === 0 ? [] : [fillWith(emit, typeOf(value), [rows, count], 0)];
   return before + after === 0 ? matrix : emit.Concat([...zeros(before), matrix, ...zeros(after)], { axis: 1 });
 }
 
@@ -196,7 +196,7 @@ interface Scaled {
 
 /** Writes scale · x + shift per channel, as a depthwise 1 × 1 convolution. */
 export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activation }: Scaled): Value {
-  const [, channels = 1] = fixed(x);
+  const [, channels = 1] = sizesOf(x);
   const kernel = reshapeTo(emit, scale, [channels, 1, 1, 1]);
   const settings = { kernel_shape: [1, 1], group: channels, ...(activation === undefined ? {} : { activation }) };
   return emit["com.microsoft.nchwc.Conv"]([x, kernel, shift, sum], settings);
@@ -204,17 +204,17 @@ export function scaleInBlocks(emit: Emit, x: Value, { scale, shift, sum, activat
 
 /** Returns the inputs of a `scaleInBlocks` that only y reads, so that further steps can share its pass over memory. */
 export function scaledInBlocks(y: Value, size: number): (Scaled & { readonly x: Value }) | undefined {
-  const blocked = inBlocks(y, size);
+  const blocked = blockedFormOf(y, size);
   const node = blocked?.producer;
   if (node?.op !== "Conv" || y.uses.size !== 1 || blocked?.uses.size !== 1) return undefined;
   const [x, scale, shift, sum] = node.inputs;
   if (x === undefined || scale === undefined || node.attributes.has("activation")) return undefined;
-  return elementCount(fixed(scale)) === fixed(y)[1] ? { x, scale, shift, sum } : undefined;
+  return elementCount(sizesOf(scale)) === sizesOf(y)[1] ? { x, scale, shift, sum } : undefined;
 }
 
 /** Writes Σ x or Σ x · y per channel, as a depthwise convolution with y as the kernel. At most 1024 values are added sequentially. */
 export function sumInBlocks(emit: Emit, x: Value, y: Value | undefined, size: number): Value {
-  const [batch = 1, channels = 1, ...spatial] = fixed(x);
+  const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
   const positions = elementCount(spatial);
   const length = range(1024, 1).findLast((divisor) => positions % divisor === 0) ?? positions;
   const all = (batch * channels * positions) / length;

@@ -5,13 +5,13 @@ import type { CodedInput, Site } from "../define.ts";
 import { scalar } from "./rules.ts";
 
 /** Squeezes a vector of one element, so that it is a scale or zero point of the tensor. */
-export function single(emit: Emit, value: Value | undefined): Value | undefined {
+export function toScalar(emit: Emit, value: Value | undefined): Value | undefined {
   const dims = value?.type?.dims;
   return dims?.length === 1 && dims[0] === 1 ? emit.Squeeze([value, [0]]) : value;
 }
 
 /** Writes (code - zero) · scale; a vector of scales belongs to `axis`. */
-export function decoded(
+export function decode(
   emit: Emit,
   codes: Value | undefined,
   scale: Value | undefined,
@@ -19,12 +19,12 @@ export function decoded(
   axis = 1,
 ): Value {
   const along = (scale?.type?.dims?.length ?? 0) === 0 ? {} : { axis };
-  return emit.DequantizeLinear([codes, single(emit, scale), single(emit, zero)], along);
+  return emit.DequantizeLinear([codes, toScalar(emit, scale), toScalar(emit, zero)], along);
 }
 
 /** Writes round(x / scale) + zero, in the type of `zero`, or uint8. */
-export function encoded(emit: Emit, x: Value, scale: Value | undefined, zero: Value | undefined): Value {
-  return emit.QuantizeLinear([x, single(emit, scale), single(emit, zero) ?? scalar(emit, "uint8", 0)]);
+export function encode(emit: Emit, x: Value, scale: Value | undefined, zero: Value | undefined): Value {
+  return emit.QuantizeLinear([x, toScalar(emit, scale), toScalar(emit, zero) ?? scalar(emit, "uint8", 0)]);
 }
 
 /** Returns the quantized output type: that of the zero point, otherwise that of an input. */

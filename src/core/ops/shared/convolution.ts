@@ -6,7 +6,7 @@ import { type Dim, elementCount, fixedDims, multiplyDims } from "../../tensor/di
 import type { DataType } from "../../tensor/types.ts";
 import type { AxisLink, AxisRule, Chain, Inferred, Site, WeightRole } from "../define.ts";
 import { integer, integers } from "./attributes.ts";
-import { countAttribute, present, range, shaped, withDims } from "./rules.ts";
+import { countAttribute, inferShape, range, requireValue, withDims } from "./rules.ts";
 import { padding, readWindow, type Window, windowDims } from "./window.ts";
 
 export interface ConvSettings extends Window {
@@ -26,8 +26,8 @@ export function convDims(s: ConvSettings, x: readonly Dim[], w: readonly Dim[]):
   return [x[0] as Dim, w[0] as Dim, ...windowDims(s, x.slice(2))];
 }
 
-export function convolved(s: ConvSettings, site: Site, type?: DataType): readonly Inferred[] | Miss {
-  return shaped(site, (x) => withDims(site, [1], (w) => convDims(s, x, w)), type);
+export function inferConv(s: ConvSettings, site: Site, type?: DataType): readonly Inferred[] | Miss {
+  return inferShape(site, (x) => withDims(site, [1], (w) => convDims(s, x, w)), type);
 }
 
 /** Returns the equivalent attributes of Conv. */
@@ -54,7 +54,7 @@ export function convChain(s: ConvSettings): Chain {
       const inputs = part === last ? [data, part.weight, bias] : [data, part.weight];
       return emit.named(`${part.name}.output`).Conv(inputs, attributes);
     }, x);
-    return present(output);
+    return requireValue(output);
   };
 }
 
@@ -86,15 +86,15 @@ export function convAxes(s: ConvSettings, site: Site): AxisRule | Miss {
     return {
       links: [
         ...common,
-        { from: ["in1", 1], to: ["in0", 1], map: acrossGroups(s.group, perGroupIn) },
-        { from: ["out0", 1], to: ["out0", 1], map: acrossGroups(s.group, perGroupOut) },
+        { from: ["in1", 1], to: ["in0", 1], map: linkAcrossGroups(s.group, perGroupIn) },
+        { from: ["out0", 1], to: ["out0", 1], map: linkAcrossGroups(s.group, perGroupOut) },
       ],
     };
   });
 }
 
 /** Maps a channel to the channels at its position in every group. */
-export const acrossGroups = (groups: number, perGroup: number) => (index: number) =>
+export const linkAcrossGroups = (groups: number, perGroup: number) => (index: number) =>
   range(groups).map((group) => group * perGroup + (index % perGroup));
 
 export function convCost(s: ConvSettings, site: Site): Dim | Miss {

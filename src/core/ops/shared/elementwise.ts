@@ -16,7 +16,7 @@ import {
 } from "../define.ts";
 import { integer } from "./attributes.ts";
 import { combineElements, isWhole, withContents, withElements } from "./elements.ts";
-import { broadcast, broadcastAxes, isConstant, need, sameAxes, shaped } from "./rules.ts";
+import { broadcast, broadcastAxes, inferShape, isConstant, need, sameAxes } from "./rules.ts";
 
 interface Parts<S> {
   readonly emit: Emit;
@@ -140,7 +140,7 @@ export function binary<S = undefined>(row: BinaryRow<S>): Op {
     read: (site) =>
       alignsInnerAxes(site) ? new Miss("broadcasts along inner axes, as before opset 7") : (row.read?.(site) as S),
     infer: (_, site) => {
-      const outputs = shaped(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
+      const outputs = inferShape(site, (a = [], b = []) => (row.oneSided ? a : broadcast(a, b)), row.type, [0, 1]);
       return outputs instanceof Miss ? outputs : outputs.map((inferred) => combined(inferred, site, row));
     },
     unchanged: (_, site) => keptOperand(site, row.neutral),
@@ -226,7 +226,7 @@ export function variadic({ name, onDims, parameters, derivatives, quantize }: Va
   return defineOp({
     name,
     infer: (_, site) => {
-      const outputs = shaped(site, broadcast, undefined, [...site.inputs.keys()]);
+      const outputs = inferShape(site, broadcast, undefined, [...site.inputs.keys()]);
       if (outputs instanceof Miss || onDims === undefined) return outputs;
       return outputs.map((inferred) => withElements(inferred, combineElements(site, onDims)));
     },

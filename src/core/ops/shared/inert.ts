@@ -22,7 +22,7 @@ interface Typed<S>
 }
 
 /** Defines a com.microsoft operator that Pith types and runs, but does not transform. */
-export function typed<S = null>({ reason, ...row }: Typed<S>): Op {
+export function defineTyped<S = null>({ reason, ...row }: Typed<S>): Op {
   const miss = new Miss(reason);
   return inert<S>(miss, { weight: miss, lower: miss, ...row, domain: "com.microsoft" });
 }

@@ -3,7 +3,7 @@ import type { Emit } from "../../graph/emit.ts";
 import type { Value } from "../../graph/graph.ts";
 import type { Dim } from "../../tensor/dims.ts";
 import type { AxisLink, Homogeneity, Site } from "../define.ts";
-import { alignedAxes, castLike, range, widened } from "./rules.ts";
+import { alignedAxes, castLike, range, widenToFloat32 } from "./rules.ts";
 
 /** Facets of operators that scale by input 1 and shift by input 2. */
 export const scaling = {
@@ -75,7 +75,7 @@ export function rootMeanSquare(
   scale: Value | undefined,
   { axes, epsilon }: { readonly axes: readonly number[]; readonly epsilon: number },
 ) {
-  const wide = widened(emit, x);
+  const wide = widenToFloat32(emit, x);
   const inverse = emit.Reciprocal([root(emit, average(emit, emit.Mul([wide, wide]), axes), epsilon)]);
   return { y: emit.Mul([castLike(emit, emit.Mul([wide, inverse]), scale), scale]), inverse };
 }

@@ -16,10 +16,10 @@ import type {
   WeightRole,
 } from "../define.ts";
 import { decimal, flag } from "./attributes.ts";
-import { alignedAxes, broadcast, present, shaped, withDims } from "./rules.ts";
+import { alignedAxes, broadcast, inferShape, requireValue, withDims } from "./rules.ts";
 
 /** Returns the site with only these inputs, in this order, for operators with scales between operands. */
-export function picked(site: Site, inputs: readonly number[]): Site {
+export function pickInputs(site: Site, inputs: readonly number[]): Site {
   return { ...site, inputs: inputs.map((input): Operand | undefined => site.inputs[input]) };
 }
 
@@ -27,7 +27,7 @@ export function picked(site: Site, inputs: readonly number[]): Site {
  * Returns the links of an operator whose inputs `inputs` are the operands of a plain operator with the given rule.
  * @param axisOf Maps an axis of the plain operator's data and result to the axis of the node's.
  */
-export function unpicked(
+export function mapLinksToInputs(
   plain: AxisRule | readonly AxisLink[] | Miss,
   inputs: readonly number[],
   more: readonly AxisLink[] = [],
@@ -73,11 +73,11 @@ export function productAxes(
   vectors: readonly number[],
   rows: readonly number[] = [],
 ): AxisRule | Miss {
-  const plain = picked(site, operands);
+  const plain = pickInputs(site, operands);
   const rank = Math.max(...plain.inputs.map((operand) => operand?.dims?.length ?? 0));
   const [perColumn, perRow] = [perChannel(site, vectors, rank - 1), perChannel(site, rows, rank - 2)];
   if (perColumn instanceof Miss || perRow instanceof Miss) return severalAxes;
-  return unpicked(matmulLinks(plain), operands, [...perColumn, ...perRow]);
+  return mapLinksToInputs(matmulLinks(plain), operands, [...perColumn, ...perRow]);
 }
 
 export function matmulWeight(site: Site): WeightRole | Miss {
@@ -104,7 +104,7 @@ export function chained(
       const part = { first: index === 0, last: index === parts.length - 1 };
       return product(emit.named(`${name}.output`), input === 0 ? [weight, data] : [data, weight], part, inputs);
     };
-    return present(parts.reduce(append, inputs[1 - input]));
+    return requireValue(parts.reduce(append, inputs[1 - input]));
   };
 }
 
@@ -130,8 +130,8 @@ function sharedMismatch(inner: Dim | undefined, outer: Dim | undefined): Miss | 
     : undefined;
 }
 
-export const multiplied = (site: Site, type?: DataType): readonly Inferred[] | Miss =>
-  shaped(site, (a = [], b = []) => productDims(a, b), type, [0, 1]);
+export const inferProduct = (site: Site, type?: DataType): readonly Inferred[] | Miss =>
+  inferShape(site, (a = [], b = []) => productDims(a, b), type, [0, 1]);
 
 export const matmulCost = (site: Site): Dim | Miss =>
   withDims(site, [0, 1], (a = [], b = []) => {
@@ -189,7 +189,7 @@ export const readGemm = (site: Site): GemmSettings => ({
 
 export const gemmFacets = {
   infer: ({ transA, transB }: GemmSettings, site: Site): readonly Inferred[] | Miss =>
-    shaped(
+    inferShape(
       site,
       (a = [], b = []) => {
         if (a.length !== 2 || b.length !== 2) return new Miss("takes two matrices");

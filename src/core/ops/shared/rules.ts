@@ -34,7 +34,7 @@ export function need(site: Site, input: number): Operand {
 }
 
 /** Returns a required value. A verified model has all required inputs. */
-export function present(value: Value | undefined): Value {
+export function requireValue(value: Value | undefined): Value {
   if (value === undefined) throw new PithError("E_MODEL", "a required input is missing.");
   return value;
 }
@@ -45,7 +45,7 @@ export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
 
 export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, at) => from + at);
 
-export const inverse = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
+export const invertPermutation = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
 /** Applies `follow` to the dimensions of inputs, or returns a Miss if they are unknown. */
 export function withDims<T>(
@@ -59,7 +59,7 @@ export function withDims<T>(
 }
 
 /** Returns one output whose dimensions follow from those of inputs (default: input 0). */
-export function shaped(
+export function inferShape(
   site: Site,
   follow: (...dims: readonly (readonly Dim[])[]) => readonly Dim[] | undefined | Miss,
   type: DataType = need(site, 0).type,
@@ -180,7 +180,7 @@ export function reshapeTo(emit: Emit, value: Value | undefined, dims: readonly n
   return dims.includes(0) ? emit.Reshape([value, shape], { allowzero: 1 }) : emit.Reshape([value, shape]);
 }
 
-export function filled(emit: Emit, type: DataType, dims: readonly number[], value: number): Value {
+export function fillWith(emit: Emit, type: DataType, dims: readonly number[], value: number): Value {
   return emit.Expand([scalar(emit, type, value), dims]);
 }
 
@@ -197,12 +197,12 @@ export const castLike = (emit: Emit, value: Value, like: Value | undefined): Val
   typeOf(value) === typeOf(like) ? value : emit.CastLike([value, like]);
 
 /** Casts 16-bit floats to float32: they are too coarse for sums. */
-export function widened(emit: Emit, x: Value): Value {
+export function widenToFloat32(emit: Emit, x: Value): Value {
   return isHalf(typeOf(x)) ? emit.Cast([x], { to: typeCodes.float32 }) : x;
 }
 
 /** Returns fixed dimensions: gradients are written for one batch size at a time. */
-export function fixed(value: Value | undefined): readonly number[] {
+export function sizesOf(value: Value | undefined): readonly number[] {
   const dims = fixedDims(value?.type?.dims);
   if (dims === undefined) throw new RangeError(`the dimensions of "${value?.name}" are not fixed`);
   return dims;

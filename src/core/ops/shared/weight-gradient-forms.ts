@@ -16,7 +16,7 @@ import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
 import { type Blocks, fillBlocks, padRows } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { fixed, range, reshapeTo } from "./rules.ts";
+import { range, reshapeTo, sizesOf } from "./rules.ts";
 import { explicitPads, extent } from "./window.ts";
 
 interface Shape {
@@ -29,8 +29,8 @@ interface Shape {
 }
 
 export function shapeOf(x: Value, up: Value): Shape {
-  const [batch = 1, channels = 1] = fixed(x);
-  const [, outputs = 1, ...out] = fixed(up);
+  const [batch = 1, channels = 1] = sizesOf(x);
+  const [, outputs = 1, ...out] = sizesOf(up);
   return { batch, channels, outputs, out, positions: elementCount(out) };
 }
 
@@ -117,7 +117,7 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
   const [[rows = 1, columns = 1], [kernelRows = 1, kernelColumns = 1]] = [out, s.kernel];
   const [[strideY = 1, strideX = 1], [dilationY = 1, dilationX = 1]] = [s.strides, s.dilations];
   const { cropped, before, after } = cropUnread(s, emit, x, out);
-  const [, , height = 1, width = 1] = fixed(cropped);
+  const [, , height = 1, width = 1] = sizesOf(cropped);
   const [padTop = 0, padLeft = 0] = before;
   // A kernel row spans several data rows; leading zeros fill the unused part.
   const start = (pitch: number, tap: number): number =>
@@ -165,7 +165,7 @@ export const samplesInBlocks: BlockWriter = (s, emit, x, up, { batch, channels, 
 /** Returns samples/b × positions × channels × b. */
 function samplesLast(emit: Emit, x: Value, blocks: Blocks): Value {
   const { size } = blocks;
-  const [batch = 1, channels = 1, ...spatial] = fixed(x);
+  const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
   const positions = elementCount(spatial);
   const isBlocked = channels % size === 0;
   const reordered = emit["com.microsoft.nchwc.ReorderInput"]([
@@ -181,7 +181,7 @@ export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels
   const { cropped, before, after } = cropUnread(s, emit, x, out);
   const filled = fillBlocks(channels, size);
   const all = batch * filled;
-  const [, , height = 1, width = 1] = fixed(cropped);
+  const [, , height = 1, width = 1] = sizesOf(cropped);
   const [padLeft = 0, padRight = 0] = [before[1], after[1]];
   const rows: readonly [number, number] = [(all * height) / size, width * size];
   const data = padRows(emit, blocks.of(cropped), rows, padLeft * size, padRight * size);
@@ -202,7 +202,7 @@ export const depthwiseInBlocks: BlockWriter = (s, emit, x, up, { batch, channels
 
 /** Removes the positions that no tap reads, and returns the numbers of zeros around the data that taps do read. */
 function cropUnread(s: ConvSettings, emit: Emit, x: Value, out: readonly number[]) {
-  const spatial = fixed(x).slice(2);
+  const spatial = sizesOf(x).slice(2);
   const before = explicitPads(s, spatial).slice(0, spatial.length);
   const beyond = spatial.map((size, axis) => {
     const covered = ((out[axis] ?? 1) - 1) * (s.strides[axis] ?? 1) + extent(s, axis);
@@ -224,7 +224,7 @@ function tapsOf(kernel: readonly number[]): readonly (readonly number[])[] {
 }
 
 function pad(s: ConvSettings, emit: Emit, x: Value, first: number): Value {
-  const dims = fixed(x);
+  const dims = sizesOf(x);
   const end = first + s.kernel.length;
   const pads = explicitPads(s, dims.slice(first, end));
   if (pads.every((size) => size === 0)) return x;
@@ -241,7 +241,7 @@ function readByTap(
   out: readonly number[],
   first: number,
 ): Value {
-  const spatial = fixed(padded).slice(first, first + out.length);
+  const spatial = sizesOf(padded).slice(first, first + out.length);
   const steps = out.map((_, axis) => s.strides[axis] ?? 1);
   const starts = tap.map((offset, axis) => offset * (s.dilations[axis] ?? 1));
   const ends = out.map((size, axis) => (starts[axis] ?? 0) + (size - 1) * (steps[axis] ?? 1) + 1);

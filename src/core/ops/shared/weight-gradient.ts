@@ -15,7 +15,7 @@ import { elementCount } from "../../tensor/dims.ts";
 import type { Contribution } from "../define.ts";
 import type { Blocks } from "./channel-blocks.ts";
 import type { ConvSettings } from "./convolution.ts";
-import { fixed, reshapeTo, typeOf } from "./rules.ts";
+import { reshapeTo, sizesOf, typeOf } from "./rules.ts";
 import {
   channelByChannel,
   channelsLast,
@@ -60,10 +60,10 @@ export function formsFor(s: ConvSettings, x: Value, up: Value, block?: number): 
 /** Returns whether each output position reads exactly the data at the same position. */
 function isProduct(s: ConvSettings, x: Value): boolean {
   if (elementCount(s.kernel) !== 1 || s.strides.some((stride) => stride !== 1)) return false;
-  return explicitPads(s, fixed(x).slice(2)).every((pad) => pad === 0);
+  return explicitPads(s, sizesOf(x).slice(2)).every((pad) => pad === 0);
 }
 
-export function fastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
+export function selectFastest(s: ConvSettings, x: Value, up: Value, block: number | undefined): Form {
   const { channels, outputs, positions } = shapeOf(x, up);
   if (elementCount(s.kernel) === 1) {
     const fewPlaces = positions * (channels + outputs) < channels * outputs;
@@ -90,17 +90,17 @@ export function weightGradient(
   s: ConvSettings,
   emit: Emit,
   [x, w, up]: readonly [Value, Value, Value],
-  { blocks, take = () => undefined, form = fastest(s, x, up, blocks?.size) }: WeightGradientOptions = {},
+  { blocks, take = () => undefined, form = selectFastest(s, x, up, blocks?.size) }: WeightGradientOptions = {},
 ): Value {
   const shape = shapeOf(x, up);
-  if (form === "one product") return reshapeTo(emit, oneProduct(emit, x, up, shape, take()), fixed(w));
+  if (form === "one product") return reshapeTo(emit, oneProduct(emit, x, up, shape, take()), sizesOf(w));
   if (blocks !== undefined && form === "samples in blocks")
-    return reshapeTo(emit, samplesInBlocks(s, emit, x, up, shape, blocks), fixed(w));
+    return reshapeTo(emit, samplesInBlocks(s, emit, x, up, shape, blocks), sizesOf(w));
   if (blocks !== undefined && form === "depthwise in blocks")
-    return reshapeTo(emit, depthwiseInBlocks(s, emit, x, up, shape, blocks), fixed(w));
+    return reshapeTo(emit, depthwiseInBlocks(s, emit, x, up, shape, blocks), sizesOf(w));
   const writer = plain[form];
   if (writer === undefined) throw new RangeError(`the form "${form}" needs blocks of channels`);
-  return reshapeTo(emit, writer(s, emit, x, up, shape), fixed(w));
+  return reshapeTo(emit, writer(s, emit, x, up, shape), sizesOf(w));
 }
 
 const plain: Readonly<Partial<Record<Form, Writer>>> = {

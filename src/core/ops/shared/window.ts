@@ -120,11 +120,11 @@ export function explicitPads(window: Window, spatial: readonly number[]): readon
     const stride = window.strides[axis] ?? 1;
     return Math.max(0, (Math.ceil(size / stride) - 1) * stride + extent(window, axis) - size);
   });
-  return bothSides(window.autoPad, total);
+  return splitOverSides(window.autoPad, total);
 }
 
 /** Splits padding over both sides; SAME_UPPER puts an odd one at the end, SAME_LOWER at the start. */
-export function bothSides(autoPad: string, total: readonly number[]): readonly number[] {
+export function splitOverSides(autoPad: string, total: readonly number[]): readonly number[] {
   const small = total.map((pad) => Math.floor(pad / 2));
   const large = total.map((pad) => Math.ceil(pad / 2));
   return autoPad === "SAME_UPPER" ? [...small, ...large] : [...large, ...small];

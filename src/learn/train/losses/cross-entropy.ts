@@ -16,7 +16,7 @@ import {
   requireColumn,
   scaledSum,
 } from "../loss.ts";
-import { againstTarget, ofElements } from "./numbers.ts";
+import { createTargetLoss, ofElements } from "./numbers.ts";
 
 export interface CrossEntropyOptions extends LossOptions {
   /** Whether the output is logits, probabilities or their logarithms (default: detected from the graph). */
@@ -144,7 +144,7 @@ const smallest = 1e-38;
  * await train(net, { data, loss: divergence({ label: "probabilities" }) });
  */
 export function divergence(options: LossOptions = {}): Loss {
-  return againstTarget("kl", options, scoreRows, (emit, rows, target, count) => {
+  return createTargetLoss("kl", options, scoreRows, (emit, rows, target, count) => {
     const logs = emit.Log([emit.Max([target, smallest])]);
     const entries = emit.Mul([target, emit.Sub([logs, emit.LogSoftmax([rows], { axis: -1 })])]);
     return scaledSum(emit, entries, 1 / count);

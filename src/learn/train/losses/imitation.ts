@@ -1,5 +1,5 @@
 import type { Model } from "../../../core/graph/model.ts";
-import { inFloat32, type Loss, outputOf } from "../loss.ts";
+import { castToFloat32, type Loss, outputOf } from "../loss.ts";
 
 /**
  * The relative noise of an output s against the original's t, Σ (s - t)² / Σ t², which needs no labels. On logits it is no worse than
@@ -10,8 +10,8 @@ export function imitation(original: Model, output?: string): Loss {
     name: "imitation",
     build(scope) {
       const { emit } = scope;
-      const outputs = inFloat32(emit, outputOf(scope, output));
-      const expected = inFloat32(emit, outputOf(scope.teacher(original), output));
+      const outputs = castToFloat32(emit, outputOf(scope, output));
+      const expected = castToFloat32(emit, outputOf(scope.teacher(original), output));
       const error = emit.Sub([outputs, expected]);
       const sum = (value: typeof outputs) => emit.ReduceSum([emit.Mul([value, value])], { keepdims: 0 });
       return { value: emit.Div([sum(error), sum(expected)]), feeds: () => ({}) };

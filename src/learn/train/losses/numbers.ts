@@ -5,7 +5,7 @@ import { float32 } from "../../../core/tensor/dense.ts";
 import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
 import {
   asRows,
-  inFloat32,
+  castToFloat32,
   type Loss,
   type LossOptions,
   type LossScope,
@@ -15,7 +15,7 @@ import {
 } from "../loss.ts";
 
 /** Builds a loss of an output and of a target with its shape. */
-export function againstTarget(
+export function createTargetLoss(
   name: string,
   options: LossOptions,
   read: (scope: LossScope, output: Value) => { readonly rows: Value; readonly count: number },
@@ -37,11 +37,11 @@ export const ofElements = (
   options: LossOptions,
   entries: (emit: Emit, output: Value, target: Value) => Value,
 ): Loss =>
-  againstTarget(
+  createTargetLoss(
     name,
     options,
     ({ emit }, output) => ({
-      rows: inFloat32(emit, output),
+      rows: castToFloat32(emit, output),
       count: elementCount(fixedDims(output.type?.dims) ?? []),
     }),
     (emit, output, target, count) => scaledSum(emit, entries(emit, output, target), 1 / count),
@@ -107,7 +107,7 @@ export function directions(emit: Emit, vectors: Value): Value {
  * await train(student, { data, loss: cosineDistance({ output: "embedding", label: "teacher" }) });
  */
 export function cosineDistance(options: LossOptions = {}): Loss {
-  return againstTarget("cosine", options, inRows, (emit, rows, target, count) => {
+  return createTargetLoss("cosine", options, inRows, (emit, rows, target, count) => {
     const cosines = emit.Mul([directions(emit, rows), directions(emit, target)]);
     return emit.Sub([1, scaledSum(emit, cosines, 1 / count)]);
   });
@@ -127,7 +127,7 @@ export interface InfoNceOptions extends LossOptions {
  */
 export function infoNce({ temperature = 0.07, ...options }: InfoNceOptions = {}): Loss {
   if (!(temperature > 0)) throw new PithError("E_OPTION", `The temperature must be above 0, got ${temperature}.`);
-  return againstTarget("info-nce", options, inRows, (emit, rows, target, count) =>
+  return createTargetLoss("info-nce", options, inRows, (emit, rows, target, count) =>
     nearest(emit, rows, target, count, temperature, [1, 0]),
   );
 }

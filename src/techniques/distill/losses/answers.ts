@@ -28,16 +28,17 @@ export const temperatureOf = v.pipe(
 );
 const temperature = v.optional(v.pipe(v.string(), v.toNumber(), temperatureOf));
 
-function softened(emit: Emit, scores: Value, temperature: number): Value {
+function soften(emit: Emit, scores: Value, temperature: number): Value {
   requireClasses(sizeOf(scores).at(-1));
   return emit.LogSoftmax([temperature === 1 ? scores : emit.Div([scores, temperature])], { axis: -1 });
 }
 
-const overTeachers = (emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value => average(emit, pairs.map(loss));
+const averageOverTeachers = (emit: Emit, pairs: Pairs, loss: (pair: Pair) => Value): Value =>
+  average(emit, pairs.map(loss));
 
 /** T² · mean over rows of KL(teacher ‖ student). T² keeps the size of the gradient as T grows. */
 function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, temperature: number): Value {
-  const rows = divergenceOf(emit, teacher, softened(emit, student, temperature));
+  const rows = divergenceOf(emit, teacher, soften(emit, student, temperature));
   return emit.Mul([mean(emit, rows, mask), temperature * temperature]);
 }
 
@@ -45,7 +46,7 @@ function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, tempe
 const least = 1e-37;
 
 /** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
-function standardized(emit: Emit, rows: Value): Value {
+function standardize(emit: Emit, rows: Value): Value {
   const classes = sizeOf(rows).at(-1) ?? 1;
   const centred = emit.Sub([rows, emit.ReduceMean([rows, [-1]], { keepdims: 1 })]);
   const variance = emit.Div([sumLast(emit, square(emit, centred), 1), Math.max(1, classes - 1)]);
@@ -60,7 +61,7 @@ export const ofAnswers: readonly Imitation[] = [
     settings: { temperature },
     write(writing, pairs, { temperature = 4 }) {
       const { emit } = writing;
-      const logs = pairs.map((pair) => softened(emit, pair.teacher, temperature));
+      const logs = pairs.map((pair) => soften(emit, pair.teacher, temperature));
       const [first] = logs;
       if (first === undefined) throw new PithError("E_OPTION", "There is no teacher.");
       const mean = (): Value =>
@@ -85,8 +86,8 @@ export const ofAnswers: readonly Imitation[] = [
       temperature,
     },
     write: ({ emit, mask }, pairs, { beta = 0.5, temperature = 1 }) =>
-      overTeachers(emit, pairs, (pair) => {
-        const [p, q] = [softened(emit, pair.teacher, temperature), softened(emit, pair.student, temperature)];
+      averageOverTeachers(emit, pairs, (pair) => {
+        const [p, q] = [soften(emit, pair.teacher, temperature), soften(emit, pair.student, temperature)];
         if (beta === 0 || beta === 1)
           return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
         const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
@@ -100,7 +101,7 @@ export const ofAnswers: readonly Imitation[] = [
     meaning: "squared error of scores before the softmax",
     reads: "answers",
     write: ({ emit, mask }, pairs) =>
-      overTeachers(emit, pairs, ({ student, teacher }) => {
+      averageOverTeachers(emit, pairs, ({ student, teacher }) => {
         const errors = square(emit, emit.Sub([student, teacher]));
         return mean(emit, emit.ReduceMean([errors, [-1]], { keepdims: 0 }), mask);
       }),
@@ -112,9 +113,9 @@ export const ofAnswers: readonly Imitation[] = [
     reads: "answers",
     settings: { temperature },
     write: (writing, pairs, { temperature = 2 }) =>
-      overTeachers(writing.emit, pairs, (pair) => {
-        const { student, teacher } = mapPair(pair, (rows) => standardized(writing.emit, rows));
-        return softLoss(writing, student, softened(writing.emit, teacher, temperature), temperature);
+      averageOverTeachers(writing.emit, pairs, (pair) => {
+        const { student, teacher } = mapPair(pair, (rows) => standardize(writing.emit, rows));
+        return softLoss(writing, student, soften(writing.emit, teacher, temperature), temperature);
       }),
   }),
 ];

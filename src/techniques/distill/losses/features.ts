@@ -9,38 +9,38 @@ import {
   constantLike,
   cosineDistances,
   difference,
-  inOneWidth,
   isMap,
   mapPair,
   mean,
   meanOfFeatures,
   mismatch,
   type Pair,
-  projected,
+  poolToSameArea,
+  projectStudent,
+  projectToSameWidth,
   requireRank,
   requireSame,
-  sameArea,
-  several,
+  requireSeveralSamples,
   sizeOf,
   square,
   squaredError,
   sumLast,
-  transposed,
+  transpose,
   vectorPerSample,
   type Writing,
 } from "./imitation.ts";
 import { type Imitation, imitation } from "./read.ts";
 
-function comparable(emit: Emit, pair: Pair): Pair {
+function requireComparable(emit: Emit, pair: Pair): Pair {
   if (isMap(pair.student) !== isMap(pair.teacher)) throw mismatch(pair, "must both be maps, or neither");
-  return isMap(pair.student) ? sameArea(emit, pair) : pair;
+  return isMap(pair.student) ? poolToSameArea(emit, pair) : pair;
 }
 
 const requireMaps = (pair: Pair): void => requireRank(pair, [4], "maps [batch, channels, height, width]");
 
 const requireTokens = (pair: Pair): void => requireRank(pair, [2, 3], "tokens [batch, tokens, width]");
 
-const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transposed(emit, rows)]);
+const gram = (emit: Emit, rows: Value): Value => emit.MatMul([rows, transpose(emit, rows)]);
 
 type Relations = (emit: Emit, rows: Value) => Value;
 
@@ -59,7 +59,7 @@ function distances(emit: Emit, rows: Value): Value {
   const centred = emit.Sub([rows, emit.ReduceMean([rows, [0]], { keepdims: 1 })]);
   const lengths = sumLast(emit, square(emit, centred), 1);
   const products = emit.Mul([gram(emit, centred), 2]);
-  const squares = emit.Sub([emit.Add([lengths, transposed(emit, lengths)]), products]);
+  const squares = emit.Sub([emit.Add([lengths, transpose(emit, lengths)]), products]);
   const offDiagonal = constantLike(
     emit,
     rows,
@@ -83,7 +83,7 @@ const relational = (name: string, meaning: string, weight: number, relations: Re
     meaning,
     weight,
     write: (writing, [pair]) => {
-      const errors = difference(writing.emit, relationsOf(writing, several(pair), relations));
+      const errors = difference(writing.emit, relationsOf(writing, requireSeveralSamples(pair), relations));
       return mean(writing.emit, huberOf(writing.emit, errors, 1));
     },
   });
@@ -103,8 +103,8 @@ export const ofFeatures: readonly Imitation[] = [
     meaning: "squared error of features, projected",
     weight: 100,
     write(writing, [features]) {
-      const pair = comparable(writing.emit, features);
-      return squaredError(writing, { ...pair, student: projected(writing, pair) });
+      const pair = requireComparable(writing.emit, features);
+      return squaredError(writing, { ...pair, student: projectStudent(writing, pair) });
     },
   }),
   imitation({
@@ -118,7 +118,7 @@ export const ofFeatures: readonly Imitation[] = [
         const means = emit.ReduceMean([square(emit, map), [1]], { keepdims: 0 });
         return directions(emit, emit.Reshape([means, [batch, elementCount(area)]]));
       };
-      return meanSquare(emit, mapPair(sameArea(emit, pair), energy));
+      return meanSquare(emit, mapPair(poolToSameArea(emit, pair), energy));
     },
   }),
   imitation({
@@ -149,7 +149,7 @@ export const ofFeatures: readonly Imitation[] = [
     weight: 0.02,
     write(writing, [pair]) {
       const { emit } = writing;
-      const rows = inOneWidth(writing, vectorPerSample(writing, several(pair)));
+      const rows = projectToSameWidth(writing, vectorPerSample(writing, requireSeveralSamples(pair)));
       const [count = 1] = sizeOf(rows.student);
       const errors = emit.Abs([difference(emit, rows)]);
       const [first, second] = [0, 1].map((from) => emit.Slice([errors, [from], [count - 1 + from], [0]]));
@@ -179,8 +179,8 @@ export const ofFeatures: readonly Imitation[] = [
     meaning: "normal likelihood of the teacher's features",
     write(writing, [features]) {
       const { emit } = writing;
-      const { student, teacher } = comparable(emit, features);
-      const pair = { student: projected(writing, { student, teacher }, false), teacher };
+      const { student, teacher } = requireComparable(emit, features);
+      const pair = { student: projectStudent(writing, { student, teacher }, false), teacher };
       requireSame(pair);
       const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
       // The initial variance is 5.
@@ -197,7 +197,7 @@ export const ofFeatures: readonly Imitation[] = [
     weight: 50,
     write({ emit }, [pair]) {
       requireMaps(pair);
-      const { student, teacher } = mapPair(sameArea(emit, pair), (map) => {
+      const { student, teacher } = mapPair(poolToSameArea(emit, pair), (map) => {
         const [batch = 1, channels = 1, ...area] = sizeOf(map);
         return directions(emit, emit.Reshape([map, [batch, channels, elementCount(area)]]));
       });
@@ -213,7 +213,7 @@ export const ofFeatures: readonly Imitation[] = [
     reads: "output",
     settings: { temperature: positive, sides: v.optional(v.picklist(["both", "student"])) },
     write(writing, [pair], { temperature = 0.07, sides = "both" }) {
-      const { student, teacher } = inOneWidth(writing, vectorPerSample(writing, several(pair)));
+      const { student, teacher } = projectToSameWidth(writing, vectorPerSample(writing, requireSeveralSamples(pair)));
       const [count = 1] = sizeOf(student);
       return nearest(writing.emit, student, teacher, count, temperature, sides === "both" ? [1, 0] : [1]);
     },
@@ -222,7 +222,7 @@ export const ofFeatures: readonly Imitation[] = [
     name: "pairwise-similarity",
     meaning: "squared error of cosines between samples",
     reads: "output",
-    write: (writing, [pair]) => meanSquare(writing.emit, relationsOf(writing, several(pair), cosines)),
+    write: (writing, [pair]) => meanSquare(writing.emit, relationsOf(writing, requireSeveralSamples(pair), cosines)),
   }),
   imitation({
     name: "embedding",
@@ -231,7 +231,7 @@ export const ofFeatures: readonly Imitation[] = [
     settings: { mse: number, cosine: number },
     write(writing, [outputs], { mse = 0.2, cosine = 0.8 }) {
       const { emit } = writing;
-      const pair = inOneWidth(writing, vectorPerSample(writing, outputs));
+      const pair = projectToSameWidth(writing, vectorPerSample(writing, outputs));
       return emit.Add([
         emit.Mul([meanSquare(emit, pair), mse]),
         emit.Mul([mean(emit, cosineDistances(emit, pair)), cosine]),
@@ -243,7 +243,7 @@ export const ofFeatures: readonly Imitation[] = [
     meaning: "squared error of token states",
     write(writing, [pair]) {
       requireTokens(pair);
-      return squaredError(writing, inOneWidth(writing, pair));
+      return squaredError(writing, projectToSameWidth(writing, pair));
     },
   }),
   imitation({
@@ -251,7 +251,7 @@ export const ofFeatures: readonly Imitation[] = [
     meaning: "cosine distance of token states",
     write(writing, [tokens]) {
       requireTokens(tokens);
-      const pair = inOneWidth(writing, tokens);
+      const pair = projectToSameWidth(writing, tokens);
       const rows = cosineDistances(writing.emit, pair);
       return mean(writing.emit, rows, sizeOf(rows).length === 2 ? writing.mask : undefined);
     },
@@ -266,7 +266,7 @@ export const ofFeatures: readonly Imitation[] = [
         sizeOf(value).length === 2
           ? value
           : emit.Gather([value, emit.constant({ type: "int64", dims: [], data: BigInt64Array.of(0n) })], { axis: 1 });
-      const pair = inOneWidth(writing, mapPair(tokens, first));
+      const pair = projectToSameWidth(writing, mapPair(tokens, first));
       const { student, teacher } = mapPair(pair, (rows) => directions(emit, rows));
       const errors = emit.Sub([student, teacher]);
       return mean(emit, sumLast(emit, square(emit, errors)));

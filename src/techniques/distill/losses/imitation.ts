@@ -55,7 +55,7 @@ export function requireSame(pair: Pair, hint?: string): readonly number[] {
 }
 
 /** @throws PithError E_SHAPE_MISMATCH for a batch of one sample, where the loss would be constant. */
-export function several(pair: Pair): Pair {
+export function requireSeveralSamples(pair: Pair): Pair {
   const [count = 1] = sizeOf(pair.student);
   if (count > 1) return pair;
   throw mismatch(pair, "hold one sample, and this loss compares samples with each other", "Use a batch of 2 or more.");
@@ -96,7 +96,7 @@ export function meanOfFeatures({ emit, mask }: Writing, entries: Value): Value {
 export const divergenceOf = (emit: Emit, p: Value, q: Value): Value =>
   sumLast(emit, emit.Mul([emit.Exp([p]), emit.Sub([p, q])]));
 
-export const transposed = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
+export const transpose = (emit: Emit, matrix: Value): Value => emit.Transpose([matrix], { perm: [1, 0] });
 
 /** One vector per sample: the mean of its tokens, or all entries of its map. */
 export function vectorPerSample(writing: Writing, pair: Pair): Pair {
@@ -120,7 +120,7 @@ function sampleVectors({ emit, mask }: Writing, value: Value): Value {
 }
 
 /** Adaptive average pooling of maps to the smaller height and width of the two. */
-export function sameArea(emit: Emit, pair: Pair): Pair {
+export function poolToSameArea(emit: Emit, pair: Pair): Pair {
   const [studentArea, teacherArea] = [sizeOf(pair.student).slice(2), sizeOf(pair.teacher).slice(2)];
   const [height = 1, width = 1] = studentArea.map((size, axis) => Math.min(size, teacherArea[axis] ?? size));
   return mapPair(pair, (value) => {
@@ -128,7 +128,7 @@ export function sameArea(emit: Emit, pair: Pair): Pair {
     if (rows === height && columns === width) return value;
     const areas = emit.MatMul([constantLike(emit, value, [height, rows], averages(rows, height)), value]);
     const right = constantLike(emit, value, [width, columns], averages(columns, width));
-    return emit.MatMul([areas, transposed(emit, right)]);
+    return emit.MatMul([areas, transpose(emit, right)]);
   });
 }
 
@@ -147,7 +147,7 @@ export function constantLike(emit: Emit, value: Value, dims: readonly number[], 
 }
 
 /** Projects the student's features to the teacher's width: linear, or a 1×1 convolution of maps; initialized as in PyTorch. */
-export function projected(writing: Writing, { student, teacher }: Pair, bias = true): Value {
+export function projectStudent(writing: Writing, { student, teacher }: Pair, bias = true): Value {
   const { emit } = writing;
   const maps = isMap(student);
   const dims = sizeOf(student);
@@ -161,9 +161,9 @@ export function projected(writing: Writing, { student, teacher }: Pair, bias = t
 }
 
 /** Projects the student if the widths differ. @throws PithError E_SHAPE_MISMATCH if other dimensions differ. */
-export function inOneWidth(writing: Writing, { student, teacher }: Pair): Pair {
+export function projectToSameWidth(writing: Writing, { student, teacher }: Pair): Pair {
   const isSame = sizeOf(student).at(-1) === sizeOf(teacher).at(-1);
-  const pair = { student: isSame ? student : projected(writing, { student, teacher }), teacher };
+  const pair = { student: isSame ? student : projectStudent(writing, { student, teacher }), teacher };
   requireSame(pair, "Use another loss, or other layers: student=…, teacher=….");
   return pair;
 }

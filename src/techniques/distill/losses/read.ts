@@ -11,8 +11,8 @@ import { dimsText, elementCount } from "../../../core/tensor/dims.ts";
 import { random } from "../../../core/tensor/random.ts";
 import type { Batch } from "../../../core/tensor/types.ts";
 import {
+  castToFloat32,
   countedTokens,
-  inFloat32,
   type Loss,
   type LossScope,
   type NamedValues,
@@ -68,7 +68,7 @@ function imitate(
       const { emit } = scope;
       const masks = new Map<string, Target>();
       const feeders: ((batch: Batch) => Batch)[] = [];
-      const counted = (dims: readonly [number, number]): Value => {
+      const selectCounted = (dims: readonly [number, number]): Value => {
         const key = dims.join();
         const unit = reads === "answers" ? "prediction" : "token";
         const mask = masks.get(key) ?? countedTokens(scope, dims, inputs.label, unit);
@@ -79,7 +79,7 @@ function imitate(
       const values: Value[] = [];
       for (const { pairs, tokens } of comparisons(scope, reads, inputs)) {
         let projected = false;
-        const mask = tokens && counted(tokens);
+        const mask = tokens && selectCounted(tokens);
         const writing: Writing = {
           emit,
           mask: mask && reads === "answers" ? emit.Reshape([mask, [-1]]) : mask,
@@ -137,7 +137,7 @@ function comparisons(scope: LossScope, reads: Reading, inputs: LossInputs): read
       if (sizeOf(pair.student)[0] !== sizeOf(pair.teacher)[0])
         throw mismatch(pair, "differ along their first axis, the samples");
       return {
-        pairs: [mapPair(pair, (value) => inFloat32(scope.emit, value))],
+        pairs: [mapPair(pair, (value) => castToFloat32(scope.emit, value))],
         tokens: tokensOf(pair.student),
       };
     }),

@@ -20,7 +20,7 @@ import { type Change, type Context, movedFactors } from "../../../core/pass/pass
 import { toFloat64 } from "../../../core/tensor/convert.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
-import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
+import { createTrials } from "../../../runtime/noise/noise-trials.ts";
 import { addOutputBias } from "../../calibrate/add-output-bias.ts";
 import { channelMoments, type Moments } from "../../calibrate/column-statistics.ts";
 import { observeOnce } from "../../calibrate/kept.ts";
@@ -44,7 +44,7 @@ export const absorbBiases: Transformation = {
   async move(model, options, context, noise) {
     const candidates = await findCandidates(model, options, context);
     const changes: Change[] = [];
-    const trial = trialsOn(model, noise.rounded, minGain);
+    const trial = createTrials(model, noise.rounded, minGain);
     for (const { pair, moments } of candidates) {
       throwIfAborted(context.signal, "Stopped on request.");
       const gain = await trial(async () => {

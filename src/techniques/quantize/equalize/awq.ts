@@ -29,7 +29,7 @@ export const awq: Transformation = {
     id: "awq",
     counts: (options) => options.bits < 8 && blocksOf(options) !== undefined,
     candidates,
-    rounded: ({ data, weight }, options) => ({ data, weight: inBlocks(weight, blocksOf(options)) }),
+    rounded: ({ data, weight }, options) => ({ data, weight: normalizeBlocks(weight, blocksOf(options)) }),
     // A smaller gain on these rows may not hold on others.
     minGain: 0.05,
   }),
@@ -90,7 +90,7 @@ function asShares({ rows, columns, data }: Matrix, block = columns): Matrix {
   return shares;
 }
 
-function inBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
+function normalizeBlocks(weight: Matrix, settings: BlockSettings | undefined): Matrix {
   if (settings === undefined) return weight;
   const [grid, sliced] = [blockGrid(settings), slicedWeight([weight], weight.rows, settings.block)];
   const scales = nearest.scales(sliced, grid);

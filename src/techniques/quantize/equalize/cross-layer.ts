@@ -27,7 +27,7 @@ import { alongAxis } from "../../../core/tensor/dims.ts";
 import { groupBy } from "../../../core/tensor/group-by.ts";
 import { fuseBatchNorms } from "../../../rewrite/clean-up/fuse-batch-norm.ts";
 import { migrate } from "../../../rewrite/edit/migrate.ts";
-import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
+import { createTrials } from "../../../runtime/noise/noise-trials.ts";
 import { areIntegers, everySetting, type RoundedSettings } from "../settings.ts";
 import { ruleOf } from "../target.ts";
 import { weightMiss } from "../weight.ts";
@@ -48,7 +48,7 @@ export const crossLayer: Transformation = {
     const isRounded = (layer: Layer): boolean =>
       weightMiss(layer) === undefined && counts(ownOptions(options, layer).own);
     let changes: readonly Change[] = [];
-    const trial = trialsOn(model, noise.rounded, minGain);
+    const trial = createTrials(model, noise.rounded, minGain);
     const gain = await trial(async () => {
       // Integer schemes fold batch normalization into layers before rounding.
       if (options.scheme !== "weights") {

@@ -6,7 +6,7 @@ import { draw } from "../../../data/batches/select.ts";
 import { trainPart } from "../../../data/sources/open.ts";
 import { rotate, rotationStreams } from "../../../rewrite/edit/rotate.ts";
 import { type NoiseMeter, noiseMeter } from "../../../runtime/noise/answer-noise.ts";
-import { trialsOn } from "../../../runtime/noise/noise-trials.ts";
+import { createTrials } from "../../../runtime/noise/noise-trials.ts";
 import { rounders } from "../rounders/index.ts";
 import { mse } from "../rounders/mse.ts";
 import { everySetting, type RoundedSettings } from "../settings.ts";
@@ -89,7 +89,7 @@ export const rotation: Transformation = {
     everySetting(options).some(({ scheme, bits }) => scheme === "static" || scheme === "dynamic" || bits < 8),
   async move(model, _, { seed, signal }, noise) {
     const changes: Change[] = [];
-    const trial = trialsOn(model, noise.rounded, minGain);
+    const trial = createTrials(model, noise.rounded, minGain);
     for (const stream of rotationStreams(model, infer(model))) {
       if (stream.units < minUnits) continue;
       throwIfAborted(signal, "Stopped on request.");

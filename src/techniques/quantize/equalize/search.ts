@@ -19,7 +19,7 @@ import { readStoredValue } from "../../../rewrite/edit/stored.ts";
 import { calibrate } from "../../calibrate/calibration.ts";
 import { columnRange } from "../../calibrate/column-statistics.ts";
 import { featuresOf } from "../../calibrate/features.ts";
-import { measuredOnce, observeOnce } from "../../calibrate/kept.ts";
+import { measureOnce, observeOnce } from "../../calibrate/kept.ts";
 import type { Statistic } from "../../calibrate/statistic.ts";
 import { tryOut } from "../prepare.ts";
 import { type RoundedSettings, staysFloat } from "../settings.ts";
@@ -57,7 +57,7 @@ export const searchFactors =
     const samples = Math.min(options.samples, maxSamples);
     const { engine, seed, signal } = context;
     const data = await trainPart(options.data);
-    const rows = await measuredOnce(
+    const rows = await measureOnce(
       model,
       data,
       `rows of ${samples} samples, seed ${seed}`,
@@ -82,7 +82,7 @@ export const searchFactors =
       const choice = [id, ...read.readers.map((reader) => reader.layer.name + settingsText(reader.options))].join();
       const name = [...earlier, choice].join("\n");
       const setting = `factors by ${search.id} on ${samples} samples, seed ${seed}`;
-      const choices = await measuredOnce(original, data, setting, [name], async () => {
+      const choices = await measureOnce(original, data, setting, [name], async () => {
         const best = await bestFactors(group, read, { ...search, minGain }, products.multiply);
         return new Map([[name, best]]);
       });

@@ -31,8 +31,8 @@ export const smoothQuant: Transformation = {
     // Requires 8-bit activations and a weight scale per output.
     counts: (options) =>
       options.perChannel && options.bits > 4 && !(options.scheme === "static" && isWide(options.activations)),
-    candidates: (group, readers) => alphas.map((alpha) => factorsBy(group, readers, alpha)),
-    rounded,
+    candidates: (group, readers) => alphas.map((alpha) => computeFactors(group, readers, alpha)),
+    rounded: roundOperands,
     // The outliers that this targets cause nine tenths of the error, so smaller gains are not worth a change.
     minGain: 0.5,
     // An additional node costs time.
@@ -40,7 +40,7 @@ export const smoothQuant: Transformation = {
   }),
 };
 
-function factorsBy({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
+function computeFactors({ units, refused }: ScaleGroup, readers: readonly Reader[], alpha: number): Float64Array {
   const [dataReach, weightReach] = [new Float64Array(units), new Float64Array(units)];
   for (const { seen, weight, unitOf } of readers)
     unitOf.forEach((unit, column) => {
@@ -62,7 +62,10 @@ function factorsBy({ units, refused }: ScaleGroup, readers: readonly Reader[], a
 }
 
 /** Rounds rows of data to the 256 steps of their range, and rows of weights to the steps of their largest magnitude. */
-function rounded({ data, range, weight }: Operands, { bits }: RoundedSettings): Pick<Operands, "data" | "weight"> {
+function roundOperands(
+  { data, range, weight }: Operands,
+  { bits }: RoundedSettings,
+): Pick<Operands, "data" | "weight"> {
   const codes = matrix(weight.rows, weight.columns);
   const { high: maxCode } = quantizationRange({ type: "int8", reduceRange: bits < 8 });
   for (let row = 0; row < weight.rows; row++) {

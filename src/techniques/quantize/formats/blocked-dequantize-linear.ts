@@ -22,23 +22,23 @@ import { fixedDims } from "../../../core/tensor/dims.ts";
 import type { BlockSettings } from "../grid.ts";
 import type { Target } from "../target.ts";
 import { codesForm, type StoredCodes } from "./dequantize-linear.ts";
-import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { typedAs } from "./lookup.ts";
+import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { castToTypeOf } from "./lookup.ts";
 import {
   type BlockLayout,
   type BlockShape,
   blockSettings,
   blockShape,
   blocksText,
-  roundedBlocks,
+  roundBlocks,
 } from "./matmul-nbits.ts";
-import { matrixAt, writeProduct } from "./product.ts";
+import { requireMatrix, writeProduct } from "./product.ts";
 
 export const standardBlocksFor: Format = (layer, options, inference) => {
   const settings = blockSettings(options);
   if (settings === undefined || !options.onnxOnly) return undefined;
   if (layer.role.kind === "lookup") return new Miss("no ONNX operator looks up rows of them", layer.name);
-  const target = matrixAt(layer, inference);
+  const target = requireMatrix(layer, inference);
   if (!(target instanceof Miss)) return productForm(settings, target);
   const { role } = layer;
   if (role.out === 0 && role.stack === undefined && blockShape(layer, settings.block).width > settings.block)
@@ -58,18 +58,18 @@ const blocksForm = (settings: BlockSettings, write: Form["write"]): Form => ({
 const productForm = (settings: BlockSettings, target: Target): Form =>
   blocksForm(settings, async (emit, { layer }, run) => {
     const stored = await blocksOf(layer, settings, true, run);
-    const weight = numbersOf(around(emit, layer, run), layer, settings, 0, stored);
+    const weight = numbersOf(emitAround(emit, layer, run), layer, settings, 0, stored);
     await writeProduct(emit, target, run, (emit, data) => ({ product: emit.MatMul([data, weight]) }));
   });
 
 const reshapedForm = (settings: BlockSettings): Form =>
   blocksForm(settings, async (emit, { layer }, run) => {
     const { node, role, effective } = layer;
-    const near = around(emit, layer, run);
+    const near = emitAround(emit, layer, run);
     const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
     const dims = fixedDims(effective.type?.dims) ?? [];
     const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
-    node.graph.setInput(node, role.input, typedAs(near, shaped, effective));
+    node.graph.setInput(node, role.input, castToTypeOf(near, shaped, effective));
   });
 
 function numbersOf(
@@ -89,9 +89,9 @@ const stored = oncePerRun<StoredCodes>();
 const blocksOf = (layer: Layer, settings: BlockSettings, turned: boolean, run: Writing): Promise<StoredCodes> =>
   stored(run, layer.effective, `${Object.values(settings).join(" ")} ${turned} ${layer.role.out}`, async () => {
     const name = plainName(layer.weight);
-    const emit = beside(layer, run);
+    const emit = emitBeside(layer, run);
     const { bits, symmetric } = settings;
-    const blocks = await roundedBlocks(run, layer, settings, layoutOf(settings, turned));
+    const blocks = await roundBlocks(run, layer, settings, layoutOf(settings, turned));
     const { rows, count } = blocks;
     const laid = (numbers: Float32Array | Uint8Array | Int32Array): ArrayLike<number> =>
       turned ? numbers.map((_, index) => numbers[(index % rows) * count + Math.floor(index / rows)] ?? 0) : numbers;

@@ -18,15 +18,15 @@ import type { Target } from "../target.ts";
 import {
   codesText,
   existingRounding,
-  forLayer,
   integerWeight,
   productBits,
   type QuantizedWeight,
-  roundedWeight,
+  roundWeight,
   slicedAxis,
   type WeightSettings,
+  withLayerName,
 } from "../weight.ts";
-import { around, beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { emitAround, emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
 import { writeLookup } from "./lookup.ts";
 
 /** Layers with learned scales: the stored values equal the trained ones. */
@@ -79,7 +79,7 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
     const { node, role, effective } = layer;
     const written = await codesOf(table, settings, run);
     if (role.kind === "lookup") return writeLookup(emit, layer, written, settings.type);
-    const near = around(emit, layer, run);
+    const near = emitAround(emit, layer, run);
     const read = effective === table.effective ? written : turned(near, written);
     read.numbers ??= numbersOf(near, plainName(layer.weight), read, read.axis, effective.type?.type);
     node.graph.setInput(node, role.input, read.numbers);
@@ -113,9 +113,9 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Writi
   const form = formOf(layer, settings, run);
   const sums = await added(run, layer.effective, form, async () => new Map());
   return stored(run, layer.effective, form, async () => {
-    const grown = { grown: grownFor([...sums.values()]) };
-    const tensor = await roundedWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
-    const codes = storeQuantized(beside(layer, run), plainName(layer.weight), tensor);
+    const grown = { grown: createScaleGrowth([...sums.values()]) };
+    const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, grown);
+    const codes = storeQuantized(emitBeside(layer, run), plainName(layer.weight), tensor);
     const scales = tensor.scale.data;
     return { ...codes, scales, added: sums, axis: tensor.axis, numbers: undefined, turned: undefined };
   });
@@ -199,7 +199,7 @@ async function vectorBias(model: Model, { layer, rule }: Target, context: Contex
 }
 
 /** Enlarges scales so that int32 can represent all biases. If all weights are 0, the bias alone decides. */
-const grownFor =
+const createScaleGrowth =
   (added: readonly AddedToSums[]) =>
   async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {
     if (added.length === 0) return grid;
@@ -227,7 +227,7 @@ async function writeBias(
 ): Promise<void> {
   const { bias: value, role, node } = layer;
   if (value === undefined || role.bias === undefined) return;
-  const { codes, scale } = await forLayer(layer, () => quantizeBias(bias, dataScale, weightScales));
+  const { codes, scale } = await withLayerName(layer, () => quantizeBias(bias, dataScale, weightScales));
   const dims = scale.length === 1 ? [] : [scale.length];
   const axis = scale.length === 1 ? {} : { axis: 0 };
   const close = emit

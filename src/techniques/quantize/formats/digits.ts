@@ -67,14 +67,14 @@ export function numbersOf(
   let codes: Value | undefined;
   for (const { bits, from, to } of planes) {
     const plane = planes.length === 1 ? bytes : emit.Slice([bytes, [from], [to], [-1]]);
-    const digits = emit.Cast([emit.Reshape([unpacked(emit, plane, bits, width), shape])], { to: typeCodes.int32 });
+    const digits = emit.Cast([emit.Reshape([unpackPlane(emit, plane, bits, width), shape])], { to: typeCodes.int32 });
     codes = codes === undefined ? digits : emit.Add([emit.Mul([codes, 2 ** bits]), digits]);
   }
   return codes === undefined ? palette : emit.Gather([palette, codes], { axis: 0 });
 }
 
 /** Unpacks bytes, low bits first: [rows, bytes] → [rows · width]. */
-function unpacked(emit: Emit, bytes: Value, bits: number, width: number): Value {
+function unpackPlane(emit: Emit, bytes: Value, bits: number, width: number): Value {
   if (bits === 8) return bytes;
   const each = 8 / bits;
   const shifts = fromNumbers(

@@ -60,15 +60,15 @@ export interface Writing {
 }
 
 /** Writes into the graph that holds a weight, so that all subgraphs can read the result. */
-export const beside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
+export const emitBeside = ({ weight }: Layer, { model, inference }: Writing): Emit =>
   emitter(weight.graph, { by: "quantize", onNode: inference.visit, opsets: model.header.opsets });
 
 /**
  * Dequantizes before the layer, or in the weight's graph if subgraphs read it: ONNX Runtime (1.30) rejects a MatMul in a branch
  * after a DequantizeLinear of outer values.
  */
-export const around = (emit: Emit, layer: Layer, run: Writing): Emit =>
-  run.readInside.has(layer.weight) ? beside(layer, run) : emit;
+export const emitAround = (emit: Emit, layer: Layer, run: Writing): Emit =>
+  run.readInside.has(layer.weight) ? emitBeside(layer, run) : emit;
 
 export function oncePerRun<T>(): (run: Writing, weight: Value, form: unknown, make: () => Promise<T>) => Promise<T> {
   const runs = new WeakMap<Writing, Map<Value, Map<unknown, T>>>();

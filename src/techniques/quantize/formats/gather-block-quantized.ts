@@ -22,7 +22,7 @@ import { codesForm } from "./dequantize-linear.ts";
 import type { Form, Format } from "./format.ts";
 import { pickRows } from "./lookup.ts";
 import { blockSettings, blocksForm, blocksOf, blocksText, type StoredBlocks } from "./matmul-nbits.ts";
-import { matrixAt } from "./product.ts";
+import { requireMatrix } from "./product.ts";
 
 const smallestBlock = 16;
 const lacks: Lacks = { wasm: "onnxruntime-web 1.30 has no GatherBlockQuantized in every build" };
@@ -57,7 +57,7 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
   },
   tied(product, wanted, inference) {
     if (wanted.onCodes !== undefined) return undefined;
-    const target = matrixAt(product, inference);
+    const target = requireMatrix(product, inference);
     return target instanceof Miss ? target : blocksForm(settings, target);
   },
 });
@@ -89,20 +89,20 @@ function plainRows(
   indices: Value,
   rank: number,
 ): Value {
-  const shaped = (value: Value, ...last: readonly number[]): Value => {
+  const reshape = (value: Value, ...last: readonly number[]): Value => {
     const dims = [...Array<number>(rank).fill(0), ...last];
     return emit.Reshape([value, emit.constant(int64([dims.length], dims), "blocks")]);
   };
-  const picked = (stored: Value): Value => emit.Gather([stored, indices], { axis: 0 });
+  const gatherRows = (stored: Value): Value => emit.Gather([stored, indices], { axis: 0 });
   const difference = emit.Sub([
-    shaped(unpacked(emit, picked(codes), bits), -1, block),
-    shaped(unpacked(emit, picked(zeroPoint), bits), -1, 1),
+    reshape(unpackBytes(emit, gatherRows(codes), bits), -1, block),
+    reshape(unpackBytes(emit, gatherRows(zeroPoint), bits), -1, 1),
   ]);
-  return shaped(emit.Mul([difference, shaped(picked(scale), -1, 1)]), -1);
+  return reshape(emit.Mul([difference, reshape(gatherRows(scale), -1, 1)]), -1);
 }
 
 /** Unpacks bytes; 4-bit values become pairs along a new last axis. */
-function unpacked(emit: Emit, bytes: Value, bits: number): Value {
+function unpackBytes(emit: Emit, bytes: Value, bits: number): Value {
   const numbers = emit.Cast([bytes], { to: typeCodes.float32 });
   if (bits === 8) return numbers;
   const high = emit.Floor([emit.Mul([numbers, 1 / 16])]);

@@ -18,14 +18,14 @@ import { float32 } from "../../../core/tensor/dense.ts";
 import { typeCodes } from "../../../core/tensor/types.ts";
 import { fastWeight } from "../runtimes.ts";
 import type { DynamicSettings } from "../settings.ts";
-import { type Target, targetAt } from "../target.ts";
-import { codesText, productBits, roundedWeight, type WeightSettings } from "../weight.ts";
+import { findTarget, type Target } from "../target.ts";
+import { codesText, productBits, roundWeight, type WeightSettings } from "../weight.ts";
 import { type Coded, codesOf, type StoredCodes, storeQuantized, turned } from "./dequantize-linear.ts";
-import { around, beside, type Form, oncePerRun, type Writing } from "./format.ts";
+import { emitAround, emitBeside, type Form, oncePerRun, type Writing } from "./format.ts";
 import { writeProduct } from "./product.ts";
 
-export function integerFormFor(layer: Layer, options: DynamicSettings, inference: Inference): Form | Miss {
-  const target = targetAt(layer, inference);
+export function chooseIntegerForm(layer: Layer, options: DynamicSettings, inference: Inference): Form | Miss {
+  const target = findTarget(layer, inference);
   if (target instanceof Miss) return target;
   const { perChannel, weights: type = fastWeight(target.rule) } = options;
   return integerForm({ type, perChannel, bits: productBits({ ...options, weights: type }) }, target);
@@ -38,7 +38,7 @@ const integerForm = (settings: WeightSettings, target: Target): Form => ({
     const weight =
       table === undefined
         ? await storeIntegers(target, settings, run)
-        : { ...turned(around(emit, layer, run), await codesOf(table, settings, run)), zeroPoint: undefined };
+        : { ...turned(emitAround(emit, layer, run), await codesOf(table, settings, run)), zeroPoint: undefined };
     await writeProduct(emit, target, run, async (_, data) => {
       const x = await integersOf(emit, data, layer.node, run);
       const [name = ""] = layer.node.outputs.map((output) => output?.name);
@@ -68,14 +68,14 @@ const integersOf = (emit: Emit, data: Value, { graph }: Node, run: Writing): Pro
 const weights = oncePerRun<StoredCodes>();
 
 const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): Promise<StoredCodes> =>
-  weights(run, target.layer.effective, sharedForm(target, settings), async () => {
+  weights(run, target.layer.effective, sharedKeyOf(target, settings), async () => {
     const { layer, rule } = target;
     const form = { transposed: rule.integerTransposed };
-    const tensor = await roundedWeight(run.model, layer, settings, run.plain, run.context.engine, form);
+    const tensor = await roundWeight(run.model, layer, settings, run.plain, run.context.engine, form);
     const { type } = tensor.zeroPoint;
     // Per-channel ranges are symmetric, so the first zero point holds for all.
     const zero = toNumbers(tensor.zeroPoint)[0] ?? 0;
-    const { codes, scale, zeroPoint } = storeQuantized(beside(layer, run), plainName(layer.weight), {
+    const { codes, scale, zeroPoint } = storeQuantized(emitBeside(layer, run), plainName(layer.weight), {
       ...tensor,
       scale: float32(tensor.axis === undefined ? [] : rule.channelDims(layer.outputs), tensor.scale.data),
       zeroPoint: fromNumbers(type, [], [zero]),
@@ -83,6 +83,6 @@ const storeIntegers = (target: Target, settings: WeightSettings, run: Writing): 
     return { codes, scale, zeroPoint: type === "int8" ? undefined : zeroPoint };
   });
 
-function sharedForm({ layer, rule }: Target, { type, perChannel, bits }: WeightSettings): string {
+function sharedKeyOf({ layer, rule }: Target, { type, perChannel, bits }: WeightSettings): string {
   return `${type} ${bits} ${perChannel} ${layer.role.out} ${rule.integerTransposed} ${rule.channelDims(layer.outputs).join()}`;
 }

@@ -69,11 +69,11 @@ export function pickRows(
   if (output === undefined || indices === undefined) return;
   keepLayerName(layer);
   const { rows, numbers } = pick(indices, output.name);
-  replaceNode(node, [typedAs(emit, numbers, effective)]);
+  replaceNode(node, [castToTypeOf(emit, numbers, effective)]);
   handOnLayerName(layer, rows);
 }
 
-export function typedAs(emit: Emit, numbers: Value, { type }: Value): Value {
+export function castToTypeOf(emit: Emit, numbers: Value, { type }: Value): Value {
   const read = type?.type ?? "float32";
   return read === "float32" ? numbers : emit.Cast([numbers], { to: typeCodes[read] });
 }

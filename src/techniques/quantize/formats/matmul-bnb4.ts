@@ -16,16 +16,16 @@ import { float32 } from "../../../core/tensor/dense.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
 import type { Target } from "../target.ts";
 import { weightReader } from "../weight.ts";
-import { beside, type Form, type Format, oncePerRun } from "./format.ts";
-import { inRows } from "./matmul-nbits.ts";
-import { matrixAt, writeProduct } from "./product.ts";
+import { emitBeside, type Form, type Format, oncePerRun } from "./format.ts";
+import { rowsOfWeight } from "./matmul-nbits.ts";
+import { requireMatrix, writeProduct } from "./product.ts";
 
 const defaultBlock = 64;
 
 export const bnb4For: Format = (layer, { weights, block = defaultBlock }, inference) => {
   if (weights !== "nf4") return undefined;
   if (layer.role.kind === "lookup") return new Miss("they require a matrix product", layer.name);
-  const target = matrixAt(layer, inference);
+  const target = requireMatrix(layer, inference);
   return target instanceof Miss ? target : bnb4Form(block, target);
 };
 
@@ -38,12 +38,12 @@ const bnb4Form = (block: number, target: Target): Form => ({
     const { inputs, outputs } = layer;
     const operands = await stored(run, layer.effective, `${block} ${layer.role.out}`, async () => {
       const read = await weightReader(run.model, layer, run.context.engine);
-      const numbers = async (): Promise<Float32Array> => inRows(layer, await read());
+      const numbers = async (): Promise<Float32Array> => rowsOfWeight(layer, await read());
       const largest = largestOfBlocks(await numbers(), block);
       const dims = [Math.ceil((outputs * inputs) / 2)];
       const pack = packed(numbers, largest, block, dims);
       const plain = plainName(layer.weight);
-      const store = beside(layer, run);
+      const store = emitBeside(layer, run);
       return [
         store.constant(await deferred("uint8", dims, pack), `${plain}_quantized`),
         store.constant(float32([largest.length], largest), `${plain}_scale`),

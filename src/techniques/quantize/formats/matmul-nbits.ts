@@ -15,7 +15,7 @@ import { toFloat32 } from "../../../core/tensor/convert.ts";
 import { deferred } from "../../../core/tensor/deferred.ts";
 import { float32, inMemory } from "../../../core/tensor/dense.ts";
 import type { DataType, Dense, Tensor } from "../../../core/tensor/types.ts";
-import { type BlockSettings, blockGrid, inSlices } from "../grid.ts";
+import { type BlockSettings, blockGrid, sliceWeight } from "../grid.ts";
 import { rounders } from "../rounders/index.ts";
 import { nearest } from "../rounders/nearest.ts";
 import { areIntegers, type WeightsSettings } from "../settings.ts";
@@ -23,15 +23,15 @@ import type { Target } from "../target.ts";
 import {
   computeCodes,
   computeScales,
-  forLayer,
   type RoundingSource,
   scaleAxis,
   turn,
   weightReader,
+  withLayerName,
 } from "../weight.ts";
 import type { StoredCodes } from "./dequantize-linear.ts";
-import { beside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { matrixAt, writeProduct } from "./product.ts";
+import { emitBeside, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { requireMatrix, writeProduct } from "./product.ts";
 
 const accuracy = 4;
 const defaultBlock = 32;
@@ -46,7 +46,7 @@ export function blockSettings(options: Omit<WeightsSettings, "scheme">): BlockSe
 export const blocksFor: Format = (layer, options, inference) => {
   const settings = blockSettings(options);
   if (settings === undefined || options.onnxOnly) return undefined;
-  const target = matrixAt(layer, inference);
+  const target = requireMatrix(layer, inference);
   return target instanceof Miss ? target : blocksForm(settings, target);
 };
 
@@ -76,9 +76,9 @@ const stored = oncePerRun<StoredBlocks>();
 export const blocksOf = (layer: Layer, settings: BlockSettings, run: Writing, flat = false): Promise<StoredBlocks> =>
   stored(run, layer.effective, blocksKey(layer, settings), async () => {
     const name = plainName(layer.weight);
-    const emit = beside(layer, run);
+    const emit = emitBeside(layer, run);
     const { bits, symmetric } = settings;
-    const blocks = await roundedBlocks(run, layer, settings, packedLayout(settings, flat));
+    const blocks = await roundBlocks(run, layer, settings, packedLayout(settings, flat));
     const { rows, count, scale, zeroPoint } = blocks;
     const zeros = packRows(zeroPoint, { width: count, size: 8 / bits, bits, fill: () => 2 ** (bits - 1) });
     return {
@@ -126,7 +126,7 @@ export function blockShape({ effective, ...layer }: Layer, block: number): Block
   return { rows, width, count: Math.ceil(width / block) };
 }
 
-export async function roundedBlocks(
+export async function roundBlocks(
   { model, rounding, context }: Writing,
   layer: Layer,
   settings: BlockSettings,
@@ -145,7 +145,7 @@ export async function roundedBlocks(
       const isSame = scales !== undefined && key === blocksKey(layer, settings);
       return [isSame ? scales : scalesOfBlocks(layer, await read(), settings), undefined];
     }
-    const weight = inSlices(layer, await read(), shape.rows, size);
+    const weight = sliceWeight(layer, await read(), shape.rows, size);
     const grid = blockGrid(settings);
     const scales = await computeScales(rounder, grid, weight, layerContext);
     if (rounder.codes === undefined) return [scales, undefined];
@@ -155,7 +155,7 @@ export async function roundedBlocks(
     const values = codes.length === 1 && matrix !== undefined ? matrix.data : codes.flatMap(({ data }) => [...data]);
     return [scales, inMemory(layout.of(packRows(values, { width: shape.width, size, bits, fill })))];
   };
-  const [{ scale, zeroPoint }, computed] = await forLayer(layer, round);
+  const [{ scale, zeroPoint }, computed] = await withLayerName(layer, round);
   const codesOf = nearestBlocks(read, rowsOf(layer), { size, bits, scale, zeroPoint }, layout);
   const codes = computed ?? (await deferred(layout.type, layout.dims, codesOf));
   return { ...settings, ...shape, codes, scale, zeroPoint };
@@ -175,7 +175,7 @@ export const scalesOfBlocks = (layer: Layer, dense: Dense, { block: size, bits, 
 
 const rowsOf = (layer: Layer): BlockRows => ({ ...blockShape(layer, 1), turned: scaleAxis(layer) !== 0 });
 
-export function inRows(layer: Layer, dense: Dense): Float32Array {
+export function rowsOfWeight(layer: Layer, dense: Dense): Float32Array {
   const { rows, width } = blockShape(layer, 1);
   const values = toFloat32(dense);
   if (scaleAxis(layer) === 0) return values;

@@ -23,8 +23,8 @@ import { elementCount, fixedDims } from "../../../core/tensor/dims.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
 import { weightReader } from "../weight.ts";
 import { type Digits, digitsOf, digitsOpset, numbersOf, packDigits } from "./digits.ts";
-import { around, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
-import { pickRows, typedAs } from "./lookup.ts";
+import { emitAround, type Form, type Format, oncePerRun, type Writing } from "./format.ts";
+import { castToTypeOf, pickRows } from "./lookup.ts";
 
 export const paletteFor: Format = ({ effective, name }, { weights, bits }) => {
   if (weights !== "palette") return undefined;
@@ -39,7 +39,7 @@ const paletteForm = (bits: number): Form => ({
   opset: digitsOpset,
   text: () => `weight in ${bits} bits, a palette of ${2 ** bits} values`,
   async write(emit, { layer, table = layer }, run) {
-    const stored = await storePalette(around(emit, layer, run), table, bits, run);
+    const stored = await storePalette(emitAround(emit, layer, run), table, bits, run);
     if (layer.role.kind === "lookup")
       pickRows(emit, layer, (indices, output) => {
         const rows = emit.named(`${output}_codes`).Gather([stored.bytes, indices], { axis: layer.role.in });
@@ -61,7 +61,7 @@ const paletteForm = (bits: number): Form => ({
       const numbers = numbersOf(emit, stored.palette, stored, stored.bytes, dims);
       const isTurned = effective !== table.effective;
       const turned = isTurned ? emit.Transpose([numbers], { perm: [1, 0] }) : numbers;
-      node.graph.setInput(node, role.input, typedAs(emit, turned, effective));
+      node.graph.setInput(node, role.input, castToTypeOf(emit, turned, effective));
     }
   },
   tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),

@@ -11,11 +11,11 @@ import { float32 } from "../../../core/tensor/dense.ts";
 import type { Dense } from "../../../core/tensor/types.ts";
 import { handOnLayerName, keepLayerName } from "../../../rewrite/edit/keep-layer-name.ts";
 import { readStoredValue } from "../../../rewrite/edit/stored.ts";
-import { type Target, targetAt } from "../target.ts";
+import { findTarget, type Target } from "../target.ts";
 import type { Writing } from "./format.ts";
 
-export function matrixAt(layer: Layer, inference: Inference): Target | Miss {
-  const target = targetAt(layer, inference);
+export function requireMatrix(layer: Layer, inference: Inference): Target | Miss {
+  const target = findTarget(layer, inference);
   if (target instanceof Miss) return target;
   const { rule, data } = target;
   const { dataAxis, packed, stack } = rule.weight;
@@ -47,14 +47,18 @@ export async function writeProduct(
   keepLayerName(layer);
   // Read here because the previous layer may have been rewritten.
   const { product, named = product } = await productOf(emit, node.inputs[role.data] ?? data);
-  const bias = await biasFor(run.model, target, run.context);
+  const bias = await readScaledBias(run.model, target, run.context);
   const addend = bias === undefined || "graph" in bias ? bias : emit.constant(bias, layer.bias?.name ?? "bias");
   replaceNode(node, [addend === undefined ? product : emit.named(`${output.name}_sum`).Add([product, addend])]);
   handOnLayerName(layer, named);
 }
 
 /** Returns the bias times its factor, with the shape of a channel vector if it is one. */
-async function biasFor(model: Model, { layer, rule }: Target, context: Context): Promise<Dense | Value | undefined> {
+async function readScaledBias(
+  model: Model,
+  { layer, rule }: Target,
+  context: Context,
+): Promise<Dense | Value | undefined> {
   const { bias } = layer;
   if (bias === undefined) return undefined;
   const dims = rule.channelDims(layer.outputs);

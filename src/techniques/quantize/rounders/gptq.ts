@@ -2,7 +2,7 @@ import { descend } from "../../../core/math/coordinate-descent.ts";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import { operate, type Surgeon } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
-import { inverseHessians } from "../../calibrate/inverse-hessians.ts";
+import { computeInverseHessians } from "../../calibrate/inverse-hessians.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { nearestCode, nearestCodes } from "../grid.ts";
 import { leastSquares } from "./mse.ts";
@@ -11,11 +11,17 @@ import { leastSquares } from "./mse.ts";
 const passes = 2;
 
 /** @param descents passes of coordinate descent; 0 is GPTQ as published. */
-export const codesBy =
+export const createCodes =
   (descents: number) =>
   async (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<Gram | undefined>): Promise<readonly Matrix[]> => {
     if (known.evidence === undefined) return nearestCodes(weight, grid);
-    const rounding = compensated(weight, grid, known.evidence, await correctionBy(known, known.evidence), known);
+    const rounding = roundWithCompensation(
+      weight,
+      grid,
+      known.evidence,
+      await createCorrection(known, known.evidence),
+      known,
+    );
     const choose = (slice: number, value: number): number => nearestCode(grid, slice, value);
     await rounding.columns(choose);
     for (let pass = 0; pass < descents; pass++) await rounding.descend(choose);
@@ -38,7 +44,7 @@ interface Compensated {
 }
 
 /** Zeros of the weight stay 0. */
-export function compensated(
+export function roundWithCompensation(
   { matrices, sliceAt }: SlicedWeight,
   grid: ScaledGrid,
   { groups }: Gram,
@@ -66,7 +72,7 @@ export function compensated(
       const curvatures = surgeons.map(curvaturesOf);
       const becomes = storing(choose, false);
       const corrected = await operate(
-        matrices.map((weight, group) => inOrder(weight, undefined, orderOf(group))),
+        matrices.map((weight, group) => reorder(weight, undefined, orderOf(group))),
         surgeons,
         {
           becomes: (group, row, place, value) =>
@@ -74,7 +80,7 @@ export function compensated(
         },
         multiply,
       );
-      rounded = corrected.map((values, group) => inOrder(values, undefined, inverse(orderOf(group))));
+      rounded = corrected.map((values, group) => reorder(values, undefined, invertOrder(orderOf(group))));
     },
     async descend(choose) {
       const becomes = storing(choose, true);
@@ -103,7 +109,7 @@ export const gptq = {
   of: "changed",
   blind: true,
   scales: async (weight, grid, known) => leastSquares(weight, grid, await importanceOf(known)),
-  codes: codesBy(passes),
+  codes: createCodes(passes),
 } satisfies Solver<Gram | undefined>;
 
 export interface Correction {
@@ -115,7 +121,7 @@ export interface Correction {
 const corrections = new WeakMap<Gram, Promise<Correction>>();
 
 /** Computed once for scales and values. @param damping of the Gram matrices' diagonals. */
-export function correctionBy(
+export function createCorrection(
   { layer, multiply }: Pick<LayerContext, "layer" | "multiply">,
   evidence: Gram,
   damping?: number,
@@ -123,9 +129,9 @@ export function correctionBy(
   const cached = corrections.get(evidence);
   if (cached !== undefined) return cached;
   const orders = evidence.groups.map(largestInputsFirst);
-  const grams = evidence.groups.map((gram, group) => inOrder(gram, orders[group], orders[group] ?? new Uint32Array()));
+  const grams = evidence.groups.map((gram, group) => reorder(gram, orders[group], orders[group] ?? new Uint32Array()));
   // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.
-  const correction = inverseHessians(layer, grams, multiply, damping).then((surgeons) => ({
+  const correction = computeInverseHessians(layer, grams, multiply, damping).then((surgeons) => ({
     orders,
     surgeons: surgeons.map((surgeon) => ({ ...surgeon, dead: new Uint8Array(surgeon.dead.length) })),
   }));
@@ -139,7 +145,7 @@ export const curvaturesOf = ({ upper }: Surgeon): Float64Array =>
 
 async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
   if (known.evidence === undefined) return undefined;
-  const { orders, surgeons } = await correctionBy(known, known.evidence);
+  const { orders, surgeons } = await createCorrection(known, known.evidence);
   return surgeons.map((surgeon, group) => {
     const importance = new Float64Array(surgeon.upper.columns);
     const curvatures = curvaturesOf(surgeon);
@@ -155,7 +161,7 @@ function largestInputsFirst({ rows, data }: Matrix): Uint32Array {
   return Uint32Array.from({ length: rows }, (_, column) => column).sort((a, b) => energyOf(b) - energyOf(a) || a - b);
 }
 
-function inverse(order: Uint32Array): Uint32Array {
+function invertOrder(order: Uint32Array): Uint32Array {
   const positions = new Uint32Array(order.length);
   order.forEach((column, position) => {
     positions[column] = position;
@@ -163,7 +169,7 @@ function inverse(order: Uint32Array): Uint32Array {
   return positions;
 }
 
-function inOrder({ rows, columns, data }: Matrix, down: Uint32Array | undefined, across: Uint32Array): Matrix {
+function reorder({ rows, columns, data }: Matrix, down: Uint32Array | undefined, across: Uint32Array): Matrix {
   const moved = matrix(rows, columns);
   for (let row = 0; row < rows; row++) {
     const from = (down?.[row] ?? row) * columns;

@@ -18,11 +18,11 @@ export const kQuant = {
   summary: "block scales by weighted least squares, without data",
   zeroPoints: true,
   scales({ slices, numbers }: SlicedWeight, { high }: Grid): readonly ScaleAndZeroPoint[] {
-    return Array.from({ length: slices }, (_, slice) => fitted(numbers(slice), high));
+    return Array.from({ length: slices }, (_, slice) => fitBlock(numbers(slice), high));
   },
 };
 
-function fitted(x: Float64Array, high: number): ScaleAndZeroPoint {
+function fitBlock(x: Float64Array, high: number): ScaleAndZeroPoint {
   const clamp = (code: number): number => Math.min(high, Math.max(0, roundHalfEven(code)));
   const rms = Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / Math.max(1, x.length));
   const weights = x.map((value) => Math.abs(value) + rms);

@@ -10,7 +10,7 @@ import { type Matrix, matrix } from "../../../core/math/matrix.ts";
 import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { roundHalfEven } from "../../../core/tensor/round.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
-import { rangeOf, scaleFor } from "../grid.ts";
+import { computeScale, rangeOf } from "../grid.ts";
 
 /** Smallest p in percent. */
 const smallest = 10;
@@ -52,10 +52,10 @@ function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array)
     return sum;
   };
   const { min, max, steps } = rangeOf(numbers);
-  let best = scaleFor(grid, min, max, steps);
+  let best = computeScale(grid, min, max, steps);
   let least = errorOf(best);
   for (let share = 99; share >= smallest; share--) {
-    const tried = scaleFor(grid, (min * share) / 100, (max * share) / 100);
+    const tried = computeScale(grid, (min * share) / 100, (max * share) / 100);
     const error = errorOf(tried);
     if (error < least) [best, least] = [tried, error];
   }

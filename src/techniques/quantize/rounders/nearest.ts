@@ -1,7 +1,7 @@
 import { blockScales } from "../../../core/math/blocks.ts";
 import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import type { Grid, SlicedWeight } from "../../calibrate/solver.ts";
-import { bitsOfBlocks, rangeOf, scaleFor } from "../grid.ts";
+import { bitsOfBlocks, computeScale, rangeOf } from "../grid.ts";
 
 /** Rounds to nearest with scales over the whole range, like ONNX Runtime. Values on a grid with few enough steps stay exact. */
 export const nearest = {
@@ -11,7 +11,7 @@ export const nearest = {
     if (grid.block === undefined)
       return Array.from({ length: slices }, (_, slice) => {
         const { min, max, steps } = rangeOf(numbers(slice));
-        return scaleFor(grid, min, max, steps);
+        return computeScale(grid, min, max, steps);
       });
     const settings = { size: grid.block, bits: bitsOfBlocks(grid), symmetric: grid.symmetric };
     return matrices.flatMap(({ rows, columns: width, data }) => {

@@ -20,7 +20,7 @@ import { type RowReads, rowReads } from "../../calibrate/column-statistics.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
 import { centerOf, mapWeight, nearestCode, nearestCodes, roundingErrors } from "../grid.ts";
-import { type ChooseCode, type Correction, compensated, correctionBy, curvaturesOf } from "./gptq.ts";
+import { type ChooseCode, type Correction, createCorrection, curvaturesOf, roundWithCompensation } from "./gptq.ts";
 
 /** Each round uses the code lengths of the round before. Further rounds save less than 2 % of the bits. */
 const rounds = 3;
@@ -60,14 +60,14 @@ export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number,
       const seen = await errorModelOf(weight, known);
       const lambda = await lambdaFrom(weight, seen, known);
       const steps = seen.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
-      return scalesFrom(weight, grid, (group, row) => {
+      return computeScales(weight, grid, (group, row) => {
         const reads = seen.rows?.[row];
         return reads === undefined ? (steps[group] ?? 0) : stepFor(lambda, reads);
       });
     },
     async codes(weight, grid, known) {
       const seen = await errorModelOf(weight, known);
-      const codes = await rounded(weight, grid, seen, await lambdaFrom(weight, seen, known), known);
+      const codes = await roundWeight(weight, grid, seen, await lambdaFrom(weight, seen, known), known);
       note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known), grid.scale);
       return codes;
     },
@@ -136,7 +136,7 @@ async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Ev
     );
   });
   const gram = { ...evidence, groups };
-  const correction = await correctionBy(context, gram, 0);
+  const correction = await createCorrection(context, gram, 0);
   const model = { gram, correction, curvatures: correction.surgeons.map(curvaturesOf) };
   errorModels.set(evidence, model);
   return model;
@@ -161,7 +161,7 @@ async function errorOf(
 }
 
 /** Returns the step of each slice, enlarged only for slices that it does not cover. */
-function scalesFrom(
+function computeScales(
   weight: SlicedWeight,
   grid: Grid,
   stepAt: (group: number, row: number) => number,
@@ -178,17 +178,17 @@ function scalesFrom(
   return Array.from(steps, (step, slice) => {
     const largest = numbers(slice).reduce((sofar, value) => Math.max(sofar, Math.abs(value)), 0);
     const scale = Math.max(step, largest / Math.min(high - zeroPoint, zeroPoint - low), smallestScale);
-    return { scale: Math.fround(slices === 1 ? scale : shortened(scale)), zeroPoint };
+    return { scale: Math.fround(slices === 1 ? scale : shortenScale(scale)), zeroPoint };
   });
 }
 
 /** Rounds up to four binary digits after the first, because a scale per slice is stored next to values of few bits. */
-function shortened(scale: number): number {
+function shortenScale(scale: number): number {
   const unit = 2 ** (Math.floor(Math.log2(scale)) - 4);
   return Math.ceil(scale / unit) * unit;
 }
 
-async function rounded(
+async function roundWeight(
   weight: SlicedWeight,
   grid: ScaledGrid,
   { gram, correction, rows }: ErrorModel,
@@ -204,7 +204,7 @@ async function rounded(
     }
     return codes;
   }
-  const rounding = compensated(weight, grid, gram, correction, context);
+  const rounding = roundWithCompensation(weight, grid, gram, correction, context);
   ({ codes } = rounding);
   await rounding.columns((slice, value) => nearestCode(grid, slice, value));
   for (let round = 1; round < rounds; round++) await rounding.columns(choosing());

@@ -3,7 +3,7 @@ import { damped } from "../../../core/math/optimal-brain-surgeon.ts";
 import type { ScaleAndZeroPoint } from "../../../core/math/quantize.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import type { Grid, LayerContext, SlicedWeight, Solver } from "../../calibrate/solver.ts";
-import { roundToGrid, scaleFor } from "../grid.ts";
+import { computeScale, roundToGrid } from "../grid.ts";
 import { mse } from "./mse.ts";
 
 /** Candidates are twentieths of the range, from 5/20, and the scale with the least squared weight error. */
@@ -32,7 +32,7 @@ export async function scalesByAnswers(
   const cuts = Array.from({ length: parts - minParts + 1 }, (_, index) => (parts - index) / parts);
   const candidates = [
     leastSquares,
-    ...cuts.map((cut) => ranges.map(([min, max]) => scaleFor(grid, min * cut, max * cut))),
+    ...cuts.map((cut) => ranges.map(([min, max]) => computeScale(grid, min * cut, max * cut))),
   ];
   const errors = candidates.map(() => new Float64Array(slices));
   for (const [group, { rows, columns, data }] of matrices.entries()) {
