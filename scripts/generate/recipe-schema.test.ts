@@ -7,10 +7,11 @@ import { steps } from "../../src/judge/recipe/steps.ts";
 import { completeOptions, filledIn } from "../../src/judge/steps/step.ts";
 import { recipeSchema } from "./recipe-schema.ts";
 
-const text = JSON.stringify(recipeSchema());
+const schema: unknown = recipeSchema();
+const text = JSON.stringify(schema);
 
 function at(...path: readonly string[]): Readonly<Record<string, unknown>> {
-  let node: unknown = recipeSchema();
+  let node = schema;
   for (const key of path) node = typeof node === "object" && node !== null ? Reflect.get(node, key) : undefined;
   if (typeof node !== "object" || node === null) throw new Error(`There is no ${path.join(".")}.`);
   return { ...node };
