@@ -15,14 +15,14 @@ const maxOverrun = 1.1;
 export class Budget {
   readonly minutes: number;
   /** Maximum number of candidates; infinite with a time limit. */
-  readonly #most: number;
+  readonly #maxTried: number;
   readonly #started = performance.now();
   #tried = 0;
   #spent = 0;
 
   constructor({ minutes = defaultMinutes, steps }: BudgetOptions) {
     this.minutes = steps === undefined ? minutes : Number.POSITIVE_INFINITY;
-    this.#most = steps ?? Number.POSITIVE_INFINITY;
+    this.#maxTried = steps ?? Number.POSITIVE_INFINITY;
   }
 
   spend(seconds: number): void {
@@ -35,7 +35,7 @@ export class Budget {
   }
 
   get combinations(): number {
-    return this.#most - this.#tried;
+    return this.#maxTried - this.#tried;
   }
 
   /** Wall-clock seconds left. The time of an earlier process of the same search counts, and so does unused parallel work. */
@@ -50,7 +50,7 @@ export class Budget {
 
   /** "7 min left", "4 left" */
   get left(): string {
-    if (Number.isFinite(this.#most)) return `${integer(this.combinations)} left`;
+    if (Number.isFinite(this.#maxTried)) return `${integer(this.combinations)} left`;
     return `${integer(Math.max(1, Math.ceil(this.seconds / 60)))} min left`;
   }
 }

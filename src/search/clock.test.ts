@@ -34,28 +34,28 @@ const long = (): number => performance.now() - 60_000;
 
 test("a search that was stopped goes on with the time that it had left", async () => {
   const first = await begin();
-  expect((await first.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
+  expect((await first.measure(a, long())).spent).toBeGreaterThanOrEqual(60);
   expect(knownCount).toBe(0);
   const second = await begin();
   expect(knownCount).toBe(1);
   expect(second.isDone(a.name)).toBe(false);
-  const duration = await second.taken(a, performance.now());
+  const duration = await second.measure(a, performance.now());
   expect(duration.seconds).toBeGreaterThanOrEqual(60);
   expect([duration.spent, spent]).toEqual([duration.seconds, duration.seconds]);
 });
 
 test("one that has ended takes no time from the next, which knows what is done", async () => {
   const first = await begin();
-  await first.taken(a, long());
+  await first.measure(a, long());
   await first.end();
   const second = await begin();
   expect([a, b].map(({ name }) => second.isDone(name))).toEqual([true, false]);
   expect(spent).toBe(0);
-  const duration = await second.taken(a, performance.now());
+  const duration = await second.measure(a, performance.now());
   expect(duration.seconds).toBeGreaterThanOrEqual(60);
   expect(duration.spent).toBeLessThan(60);
   // A step that was removed is done again, in time of this search.
-  expect((await second.taken(a, long())).spent).toBeGreaterThanOrEqual(60);
+  expect((await second.measure(a, long())).spent).toBeGreaterThanOrEqual(60);
 });
 
 test.each([
@@ -63,33 +63,33 @@ test.each([
   ["more minutes", { minutes: 50 }],
   ["another purpose", { minutes: 5, purpose: "speed" }],
 ] as const)("a search with %s has time of its own, and goes on with it where it is stopped", async (_, options) => {
-  await (await begin()).taken(a, long());
+  await (await begin()).measure(a, long());
   const second = await begin(options);
   expect(second.isDone(a.name)).toBe(true);
-  await second.taken(b, long());
+  await second.measure(b, long());
   expect((await begin(options)).isDone(b.name)).toBe(false);
 });
 
 test("what another search has tried since it was stopped is no time of it", async () => {
-  await (await begin()).taken(a, long());
+  await (await begin()).measure(a, long());
   const other = await begin({ minutes: 50 });
-  await other.taken(b, long());
+  await other.measure(b, long());
   await other.end();
   const again = await begin();
   expect([a, b].map(({ name }) => again.isDone(name))).toEqual([false, true]);
-  expect((await again.taken(b, performance.now())).spent).toBeLessThan(60);
+  expect((await again.measure(b, performance.now())).spent).toBeLessThan(60);
 });
 
 test("options that a name does not say are told apart", async () => {
   const first = await begin();
-  await first.taken({ ...a, recipe: b.recipe }, long());
+  await first.measure({ ...a, recipe: b.recipe }, long());
   await first.end();
   expect((await begin()).isDone(a.name)).toBe(false);
 });
 
 test("another seed shares nothing", async () => {
   const first = await begin();
-  await first.taken(a, long());
+  await first.measure(a, long());
   await first.end();
   expect((await begin({ minutes: 5 }, 1)).isDone(a.name)).toBe(false);
 });
@@ -97,6 +97,6 @@ test("another seed shares nothing", async () => {
 test("what another process of the same search has done is its time", async () => {
   const first = await begin();
   vi.setSystemTime(Date.now() + 60_000);
-  await open().taken(a, long());
-  expect((await first.taken(a, performance.now())).spent).toBeGreaterThanOrEqual(60);
+  await open().measure(a, long());
+  expect((await first.measure(a, performance.now())).spent).toBeGreaterThanOrEqual(60);
 });

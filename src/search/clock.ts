@@ -23,14 +23,14 @@ interface Begun {
 
 export class Clock {
   readonly #store: Store;
-  readonly #of: object;
+  readonly #scope: object;
   readonly #search: string;
   #began = 0;
   readonly #earlier = new Set<string>();
 
   constructor(store: Store, options: SearchOptions, judging: unknown, { seed }: Context) {
     this.#store = store;
-    this.#of = { of: store.original, judging, seed };
+    this.#scope = { of: store.original, judging, seed };
     const { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front } = options;
     const settings = { goal, force, purpose, targetSize, faster, leastSpeed, techniques, minutes, steps, front };
     this.#search = JSON.stringify(settings);
@@ -62,12 +62,12 @@ export class Clock {
   }
 
   /** @param started by `performance.now()`. @returns the duration, and the part that counts as time of this search. */
-  async taken(one: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
+  async measure(candidate: Candidate, started: number): Promise<{ readonly seconds: number; readonly spent: number }> {
     const seconds = secondsSince(started);
-    const record = await this.#read(one);
+    const record = await this.#read(candidate);
     if (record !== undefined) return { seconds: record.seconds, spent: this.#isOwn(record) ? record.seconds : seconds };
     const newRecord: Taken = { seconds: seconds, at: Date.now(), by: this.#search };
-    await this.#store.records?.write(this.#key(one), newRecord);
+    await this.#store.records?.write(this.#key(candidate), newRecord);
     return { seconds: seconds, spent: seconds };
   }
 
@@ -76,15 +76,15 @@ export class Clock {
   }
 
   get #own(): unknown {
-    return { begun: this.#search, ...this.#of };
+    return { begun: this.#search, ...this.#scope };
   }
 
   #key({ recipe }: Candidate): unknown {
-    return { search: recipe, ...this.#of };
+    return { search: recipe, ...this.#scope };
   }
 
-  async #read(one: Candidate): Promise<Taken | undefined> {
-    return (await this.#store.records?.read(this.#key(one))) as Taken | undefined;
+  async #read(candidate: Candidate): Promise<Taken | undefined> {
+    return (await this.#store.records?.read(this.#key(candidate))) as Taken | undefined;
   }
 
   async #note(ended: boolean): Promise<void> {

@@ -59,8 +59,8 @@ export function combinationsOf(offers: readonly Offer[]): readonly Combination[]
   );
 }
 
-const sparingOf = (of: string, { runs }: Offer): SparingOffer => ({
-  ...{ name: "sensitive layers at higher precision", pass: "sparing", of },
+const sparingOf = (plainName: string, { runs }: Offer): SparingOffer => ({
+  ...{ name: "sensitive layers at higher precision", pass: "sparing", of: plainName },
   runs: attempts * (runs + runsOfAttempt),
 });
 
@@ -72,25 +72,25 @@ function healingsOf(offers: readonly Offer[]): readonly (readonly Offer[])[] {
   return [
     [],
     ...sorted.map((offer) => [
-      ...first.slice(0, families.indexOf(offer.family)).filter((one) => one !== undefined),
+      ...first.slice(0, families.indexOf(offer.family)).filter((offer) => offer !== undefined),
       offer,
     ]),
   ];
 }
 
 export const partsOf = (combination: Omit<Combination, "name">): readonly CombinationPart[] =>
-  [...stepsOf(combination), combination.sparing].filter((one) => one !== undefined);
+  [...stepsOf(combination), combination.sparing].filter((part) => part !== undefined);
 
 const stepsOf = ({ structure, healing, numbers, training }: Omit<Combination, "name">): readonly Offer[] =>
-  [structure, ...healing, numbers, training].filter((one) => one !== undefined);
+  [structure, ...healing, numbers, training].filter((offer) => offer !== undefined);
 
 /** Only the last step is judged: earlier ones may lose what later ones recover. */
 export function recipeOf(combination: Combination): Recipe {
   const parts = stepsOf(combination);
   return {
     version: recipeVersion,
-    steps: parts.map(({ pass, options, bytes }, at): RecipeStep => {
-      const isLast = at === parts.length - 1;
+    steps: parts.map(({ pass, options, bytes }, index): RecipeStep => {
+      const isLast = index === parts.length - 1;
       const room = bytes === undefined || isLast ? bytes : (1 - ofTraining) * bytes;
       const step = { id: pass, options, ...(room === undefined ? {} : { bytes: room }) };
       if (!isLast) return { ...step, judge: false };

@@ -9,7 +9,7 @@ import { dropWithSearch } from "../judge/record/verdict.ts";
 import { frontOf, type Objective, objectiveOf } from "../judge/run/objective.ts";
 import { type Compressed, compressIn } from "../judge/run/run.ts";
 import { searchParts } from "./parts.ts";
-import { countOf, intervalOf, recordOf, resolved, type Scored, soundOf, type Usable } from "./record.ts";
+import { countOf, intervalOf, recordOf, resolveRecipe, type Scored, soundOf, type Usable } from "./record.ts";
 import type { Rounds } from "./rounds.ts";
 import type { AheadOptions, SearchTask } from "./search-task.ts";
 
@@ -26,26 +26,26 @@ function holds(run: Run): boolean {
 }
 
 export class Finals {
-  readonly #of: SearchTask;
+  readonly #task: SearchTask;
   readonly #rounds: Rounds;
   readonly #objective: Objective;
 
-  constructor(of: SearchTask, rounds: Rounds, objective: Objective) {
-    this.#of = of;
+  constructor(task: SearchTask, rounds: Rounds, objective: Objective) {
+    this.#task = task;
     this.#rounds = rounds;
     this.#objective = objective;
   }
 
   async soFar(best: Scored): Promise<Compressed> {
-    const { options, context, parts } = this.#of;
+    const { options, context, parts } = this.#task;
     const silent: Context = { ...context, log: () => {}, progress: () => {} };
     const quiet = { ...options, rounds: 0, front: false, onStage: () => {} };
-    const result = await this.#judged([best], parts.search, quiet, silent);
-    return this.#recorded(result, true);
+    const result = await this.#evaluate([best], parts.search, quiet, silent);
+    return this.#withRecord(result, true);
   }
 
   async atEnd(): Promise<Compressed> {
-    const { context, parts, options, trials } = this.#of;
+    const { context, parts, options, trials } = this.#task;
     const { tried } = this.#rounds;
     const bySize = objectiveOf({ purpose: "size" }, trials.goal?.maxDrop, trials.evaluator.original.measured);
     const finalists = finalistsOf(tried, this.#objective, bySize);
@@ -53,43 +53,51 @@ export class Finals {
     const on = `on ${parts.isApart ? "other" : "the same"} samples`;
     context.log({ id: "finalists", text: `${all} tried; ${best} evaluated ${on}` });
     const log: Context["log"] = (event) => event.id === "resume" || context.log(event);
-    const judged = (some: readonly Scored[], own: AheadOptions) =>
-      this.#judged(some, parts.test, own, { ...context, log });
+    const judged = (scored: readonly Scored[], evaluationOptions: AheadOptions) =>
+      this.#evaluate(scored, parts.test, evaluationOptions, { ...context, log });
     const result = await judged(finalists, options);
     const reserves = reservesOf(tried, finalists, this.#objective);
-    if (holds(result.run) || reserves.length === 0) return this.#recorded(result);
+    if (holds(result.run) || reserves.length === 0) return this.#withRecord(result);
     const more = counted(reserves.length, "other");
     context.log({
       id: "reserves",
       text: `no finalist ${isTooSlow(result.run) ? "is as fast when it is timed again" : `meets the goal ${on}`}; evaluating ${more}`,
     });
-    return this.#recorded(await judged([...finalists, ...reserves], options));
+    return this.#withRecord(await judged([...finalists, ...reserves], options));
   }
 
-  async #judged(some: readonly Scored[], test: Dataset, own: AheadOptions, by: Context): Promise<Compressed> {
-    const { store, original, task, options, context, parts, trials } = this.#of;
+  async #evaluate(
+    scored: readonly Scored[],
+    test: Dataset,
+    evaluationOptions: AheadOptions,
+    context: Context,
+  ): Promise<Compressed> {
+    const { store, original, task, options, parts, trials } = this.#task;
     // All candidates were compared on the search samples.
     const isApart = parts.isApart && test === parts.test;
-    const candidates = some.map(({ combination, attempt, figures }) => ({
+    const candidates = scored.map(({ combination, attempt, figures }) => ({
       name: combination.name,
-      recipe: resolved(combination, attempt, options.samples),
+      recipe: resolveRecipe(combination, attempt, options.samples),
       ...(isApart && figures && { searched: { drop: figures.drop, samples: countOf(attempt) ?? 0 } }),
     }));
-    const compared = Math.max(1, isApart ? some.length : this.#rounds.tried.length);
+    const compared = Math.max(1, isApart ? scored.length : this.#rounds.tried.length);
     // Trained candidates without labels have no goal of their own.
     const { maxDrop } = trials.goal ?? {};
-    const goal = maxDrop === undefined ? own.goal : { ...own.goal, maxDrop };
-    const seen = own.seen && own.seen.count === task.test.count ? searchParts(own.seen, context.seed) : undefined;
+    const goal = maxDrop === undefined ? evaluationOptions.goal : { ...evaluationOptions.goal, maxDrop };
+    const seen =
+      evaluationOptions.seen && evaluationOptions.seen.count === task.test.count
+        ? searchParts(evaluationOptions.seen, context.seed)
+        : undefined;
     const shown = seen && { seen: test === parts.search ? seen.search : seen.test };
-    const judging = { ...own, ...shown, goal, choice: false, compared, onMeasured: () => {} };
-    return compressIn(store, original, candidates, { ...task, test }, judging, by);
+    const judging = { ...evaluationOptions, ...shown, goal, choice: false, compared, onMeasured: () => {} };
+    return compressIn(store, original, candidates, { ...task, test }, judging, context);
   }
 
-  #recorded(found: Compressed, isInterim = false): Compressed {
-    const { trials, options, parts } = this.#of;
+  #withRecord(result: Compressed, isInterim = false): Compressed {
+    const { trials, options, parts } = this.#task;
     const { samples } = trials.evaluator.took;
     const search = recordOf(this.#rounds.tried, samples, parts.isApart, options.samples, isInterim, options.purpose);
-    return { ...found, run: { ...found.run, search } };
+    return { ...result, run: { ...result.run, search } };
   }
 }
 
@@ -100,29 +108,29 @@ export const maxFinalists = 4;
 export function finalistsOf(tried: readonly Scored[], objective: Objective, bySize: Objective): readonly Scored[] {
   const sound = soundOf(tried);
   if (sound.length === 0) return tried.slice(0, maxFinalists);
-  const cost = (one: Usable): number => objective.cost(one.figures);
-  const misses = (one: Usable): number => objective.misses(one.figures);
-  const allowed = sound.filter((one) => misses(one) === 0).toSorted((a, b) => cost(a) - cost(b));
+  const cost = (candidate: Usable): number => objective.cost(candidate.figures);
+  const misses = (candidate: Usable): number => objective.misses(candidate.figures);
+  const allowed = sound.filter((candidate) => misses(candidate) === 0).toSorted((a, b) => cost(a) - cost(b));
   if (allowed.length === 0) return sound.toSorted((a, b) => misses(a) - misses(b)).slice(0, maxFinalists);
   const smallest = sound
-    .filter((one) => bySize.misses(one.figures) === 0)
+    .filter((candidate) => bySize.misses(candidate.figures) === 0)
     .toSorted((a, b) => a.figures.size - b.figures.size)
     .slice(0, 1);
   const first = allowed.slice(0, Math.ceil(maxFinalists / 2));
-  const near = sound.filter((one) => isNear(one, objective)).toSorted((a, b) => cost(a) - cost(b));
+  const near = sound.filter((candidate) => isNear(candidate, objective)).toSorted((a, b) => cost(a) - cost(b));
   const best = near.slice(0, 1);
   const chosen = [...new Set([...first, ...smallest, ...best, ...frontOf(allowed, ({ figures }) => figures)])].slice(
     0,
     maxFinalists,
   );
-  const between = near.filter((one) => chosen.some((other) => cost(one) < cost(other)));
+  const between = near.filter((candidate) => chosen.some((other) => cost(candidate) < cost(other)));
   return [...new Set([...chosen, ...between])].slice(0, maxFinalists);
 }
 
 /** On other samples the result may meet the goal. The 95 % interval is about four standard errors wide. */
-function isNear(one: Usable, objective: Objective): boolean {
-  const { drop, ...figures } = one.figures;
-  const { low = drop } = intervalOf(one) ?? {};
+function isNear(candidate: Usable, objective: Objective): boolean {
+  const { drop, ...figures } = candidate.figures;
+  const { low = drop } = intervalOf(candidate) ?? {};
   return objective.misses({ ...figures, drop: drop - (drop - low) / 2 }) === 0;
 }
 
@@ -132,7 +140,9 @@ export function reservesOf(
   finalists: readonly Scored[],
   objective: Objective,
 ): readonly Scored[] {
-  const candidates = soundOf(tried).filter((one) => !finalists.includes(one) && objective.misses(one.figures) === 0);
+  const candidates = soundOf(tried).filter(
+    (candidate) => !finalists.includes(candidate) && objective.misses(candidate.figures) === 0,
+  );
   const byDrop = candidates.toSorted((a, b) => a.figures.drop - b.figures.drop);
   const timed = candidates.filter(({ figures }) => figures.speed !== undefined);
   const bySpeed = timed.toSorted((a, b) => (b.figures.speed ?? 0) - (a.figures.speed ?? 0));

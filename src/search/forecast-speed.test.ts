@@ -43,33 +43,33 @@ describe("the exponent of speed", () => {
 
 describe("a cut", () => {
   test("is expected to be faster before any was timed", () => {
-    expect(knowing().of(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
-    expect(knowing(tried("cut to 0.9", 900)).of(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
+    expect(knowing().predict(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
+    expect(knowing(tried("cut to 0.9", 900)).predict(named("cut to 0.5"))?.speed).toBeCloseTo(0.5 ** -0.6);
   });
 
   test("promises speed although the mildest was no faster", () => {
-    const { speed = 0 } = knowing(tried("cut to 0.9", 900, 0.999)).of(named("cut to 0.3")) ?? {};
+    const { speed = 0 } = knowing(tried("cut to 0.9", 900, 0.999)).predict(named("cut to 0.3")) ?? {};
     expect(speed).toBeGreaterThan(1.4);
     expect(speed).toBeLessThan(0.3 ** -0.6);
   });
 
   test("promises none once a deep one was no faster; those of other families do", () => {
     const forecast = knowing(tried("cut to 0.5", 500, 1));
-    expect(forecast.of(named("cut to 0.3"))?.speed).toBeLessThan(1.2);
-    expect(forecast.of(named("rank"))?.speed).toBeCloseTo(0.5 ** -0.6);
+    expect(forecast.predict(named("cut to 0.3"))?.speed).toBeLessThan(1.2);
+    expect(forecast.predict(named("rank"))?.speed).toBeCloseTo(0.5 ** -0.6);
   });
 
   test("that was timed is as fast behind what heals it, and with another format", () => {
     const forecast = knowing(tried("codes", 250, 2), tried("cut to 0.9, codes", 225, 2.5));
-    expect(forecast.of(named("cut to 0.9"))?.speed).toBeCloseTo(1.25);
-    expect(forecast.of(named("cut to 0.9, heal, codes"))?.speed).toBeCloseTo(2.5);
+    expect(forecast.predict(named("cut to 0.9"))?.speed).toBeCloseTo(1.25);
+    expect(forecast.predict(named("cut to 0.9, heal, codes"))?.speed).toBeCloseTo(2.5);
     // Others follow the exponent.
-    expect(forecast.of(named("cut to 0.7, codes"))?.speed).toBeGreaterThan(2.5);
+    expect(forecast.predict(named("cut to 0.7, codes"))?.speed).toBeGreaterThan(2.5);
   });
 
   test("is as fast as the mean of its timings", () => {
     const forecast = knowing(tried("cut to 0.5", 500, 2), tried("cut to 0.5, heal", 500, 1.28));
-    expect(forecast.of(named("cut to 0.5, heal"))?.speed).toBeCloseTo(1.6);
+    expect(forecast.predict(named("cut to 0.5, heal"))?.speed).toBeCloseTo(1.6);
   });
 
   test("gains less by a format than the original does, where that was seen behind another cut", () => {
@@ -78,15 +78,15 @@ describe("a cut", () => {
       tried("cut to 0.5", 500, 1.5),
       tried("cut to 0.5, codes", 125, 1.2),
     );
-    expect(forecast.of(named("cut to 0.5, heal, codes"))?.speed).toBeCloseTo(1.2);
-    const { speed = 0 } = forecast.of(named("cut to 0.3")) ?? {};
-    expect(forecast.of(named("cut to 0.3, codes"))?.speed).toBeCloseTo(0.8 * speed);
-    expect(forecast.of(named("codes"))?.speed).toBe(2);
+    expect(forecast.predict(named("cut to 0.5, heal, codes"))?.speed).toBeCloseTo(1.2);
+    const { speed = 0 } = forecast.predict(named("cut to 0.3")) ?? {};
+    expect(forecast.predict(named("cut to 0.3, codes"))?.speed).toBeCloseTo(0.8 * speed);
+    expect(forecast.predict(named("codes"))?.speed).toBe(2);
   });
 
   test("makes a slow format faster as it makes the original", () => {
     const forecast = knowing(tried("codes", 250, 0.5), tried("cut to 0.5, codes", 125, 0.75));
-    expect(forecast.of(named("cut to 0.5"))?.speed).toBeCloseTo(1.5, 1);
+    expect(forecast.predict(named("cut to 0.5"))?.speed).toBeCloseTo(1.5, 1);
   });
 });
 
@@ -96,35 +96,35 @@ describe("what came to the same file", () => {
 
   test("as the original refutes the milder cuts, and those that are stronger are expected to leave more", () => {
     const forecast = knowing(unchanged("cut to 0.7"));
-    expect(forecast.of(named("cut to 0.9"))).toBeUndefined();
-    expect(forecast.of(named("cut to 0.7, codes"))).toBeUndefined();
-    expect(forecast.of(named("cut to 0.5"))?.size).toBeCloseTo((1000 * 0.5) / 0.7);
-    expect(forecast.of(named("rank"))?.size).toBe(500);
+    expect(forecast.predict(named("cut to 0.9"))).toBeUndefined();
+    expect(forecast.predict(named("cut to 0.7, codes"))).toBeUndefined();
+    expect(forecast.predict(named("cut to 0.5"))?.size).toBeCloseTo((1000 * 0.5) / 0.7);
+    expect(forecast.predict(named("rank"))?.size).toBe(500);
   });
 
   test("as a format alone does, too", () => {
     const forecast = knowing(tried("codes", 250), same("cut to 0.7, codes", "codes"));
-    expect(forecast.of(named("cut to 0.9"))).toBeUndefined();
-    expect(forecast.of(named("cut to 0.5"))).toBeDefined();
+    expect(forecast.predict(named("cut to 0.9"))).toBeUndefined();
+    expect(forecast.predict(named("cut to 0.5"))).toBeDefined();
   });
 
   test("as a milder cut refutes itself and those between, and nothing that is milder still", () => {
     const forecast = knowing(tried("cut to 0.7", 700), same("cut to 0.3", "cut to 0.7"));
-    expect(forecast.of(named("cut to 0.5, codes"))).toBeUndefined();
-    expect(forecast.of(named("cut to 0.3, codes"))).toBeUndefined();
-    expect(forecast.of(named("cut to 0.7, codes"))).toBeDefined();
-    expect(forecast.of(named("cut to 0.9"))).toBeDefined();
+    expect(forecast.predict(named("cut to 0.5, codes"))).toBeUndefined();
+    expect(forecast.predict(named("cut to 0.3, codes"))).toBeUndefined();
+    expect(forecast.predict(named("cut to 0.7, codes"))).toBeDefined();
+    expect(forecast.predict(named("cut to 0.9"))).toBeDefined();
   });
 
   test("as a cut of another family refutes none", () => {
     const forecast = knowing(tried("rank", 500), same("cut to 0.5", "rank"));
-    expect(forecast.of(named("cut to 0.7"))).toBeDefined();
+    expect(forecast.predict(named("cut to 0.7"))).toBeDefined();
   });
 });
 
 test("a format that was tried behind a cut alone is expected to take more than was foreseen", () => {
   const forecast = knowing(tried("cut to 0.5, codes", 245));
-  expect(forecast.of(named("codes"))?.size).toBeCloseTo(250 * 1.4);
-  expect(forecast.of(named("cut to 0.5, codes"))?.size).toBeCloseTo(245);
-  expect(knowing(tried("codes", 260), tried("cut to 0.5, codes", 245)).of(named("codes"))?.size).toBe(260);
+  expect(forecast.predict(named("codes"))?.size).toBeCloseTo(250 * 1.4);
+  expect(forecast.predict(named("cut to 0.5, codes"))?.size).toBeCloseTo(245);
+  expect(knowing(tried("codes", 260), tried("cut to 0.5, codes", 245)).predict(named("codes"))?.size).toBe(260);
 });

@@ -51,7 +51,7 @@ export class Forecast {
   }
 
   /** Returns undefined if a part is not possible for this model. */
-  of({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
+  predict({ structure, healing, numbers, training, sparing }: Combination): Figures | undefined {
     if (sparing !== undefined) return this.#spared(sparing);
     const cut = structure && this.#structure(structure, healing);
     const format = numbers && this.#format(numbers, training, cut === "refused" ? undefined : cut);
@@ -91,7 +91,7 @@ export class Forecast {
     const missed = this.#tried.flatMap(
       ({ combination: { structure, healing, numbers: otherNumbers, training }, figures }) => {
         const isRounded =
-          otherNumbers?.name === numbers.name && [...healing, training].every((one) => one?.trains !== true);
+          otherNumbers?.name === numbers.name && [...healing, training].every((step) => step?.trains !== true);
         return isRounded && figures === undefined ? [structure?.left ?? 1] : [];
       },
     );
@@ -200,10 +200,10 @@ export class Forecast {
       return [{ own: member, part, isTimed, remains: remaining(combination.healing) }];
     });
     const remains = remaining(healing);
-    const isSame = (one: { readonly remains: number }): boolean => one.remains === remains;
+    const isSame = (candidate: { readonly remains: number }): boolean => candidate.remains === remains;
     const sameStructure = measured.filter(({ own }) => own.name === structure.name);
     if (sameStructure.length > 0 && sameStructure.every(({ part }) => part === undefined)) return "refused";
-    const effective = measured.flatMap(({ part, ...one }) => (part === undefined ? [] : [{ ...one, part }]));
+    const effective = measured.flatMap(({ part, ...rest }) => (part === undefined ? [] : [{ ...rest, part }]));
     const far = ({ own }: { readonly own: Offer }): number => Math.abs(Math.log((own.left ?? 1) / expectedShare));
     const [nearest] = effective.toSorted((a, b) => Number(isSame(b)) - Number(isSame(a)) || far(a) - far(b));
     const exponent = exponentOfSpeed(effective.flatMap(({ part, isTimed }) => (isTimed ? [part] : [])));
@@ -211,7 +211,7 @@ export class Forecast {
     const timed = effective.flatMap(({ own, part, isTimed }) =>
       isTimed && own.name === structure.name ? part.speed : [],
     );
-    const predictSpeed = (left: number): number => geometricMean(timed) ?? left ** -exponent;
+    const predictSpeed = (share: number): number => geometricMean(timed) ?? share ** -exponent;
     if (nearest === undefined) {
       // The first effective member removes the least.
       const remainingShare =
@@ -283,13 +283,13 @@ function geometricMean(values: readonly number[]): number | undefined {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-const muchLess = (left: number): number => 0.75 * left;
+const muchLess = (share: number): number => 0.75 * share;
 
-const harm = (left: number): number => Math.max(1e-3, 1 / left - 1);
+const harm = (share: number): number => Math.max(1e-3, 1 / share - 1);
 
 /** Share of a loss that remains after recovery. */
 const remaining = (healing: readonly Offer[]): number =>
-  healing.reduce((left, { heals = 0 }) => Math.min(left, 1 - heals), 1);
+  healing.reduce((share, { heals = 0 }) => Math.min(share, 1 - heals), 1);
 
 /**
  * Estimates the exponent e in speed = l⁻ᵉ for structures of a family that leave a share l of the bytes. The prior 0.6 and the measurements are

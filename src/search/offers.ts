@@ -24,24 +24,24 @@ export function combinationsFor(
   options: OffersOptions,
 ): readonly Combination[] {
   const samples = { calibrate: calibrate === undefined ? 0 : samplesToCalibrate, train: train?.count ?? 0 };
-  return combined(model, { samples, hasLabels: metric.truth !== "original" }, options);
+  return combineOffers(model, { samples, hasLabels: metric.truth !== "original" }, options);
 }
 
 /** Assumes samples to calibrate and train on, because opening the task depends on the recipes. */
 export function recipesFor(model: Model, options: OffersOptions): readonly Recipe[] {
   const samples = { calibrate: samplesToCalibrate, train: Number.POSITIVE_INFINITY };
-  return combined(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);
+  return combineOffers(model.clone(), { samples, hasLabels: true }, options).map(recipeOf);
 }
 
-function combined(
+function combineOffers(
   model: Model,
-  known: Pick<MovesRequest, "samples" | "hasLabels">,
+  taskFacts: Pick<MovesRequest, "samples" | "hasLabels">,
   { techniques, target = [], purpose, targetSize, faster }: OffersOptions,
 ): readonly Combination[] {
   const request = {
     model,
     inference: infer(model),
-    ...known,
+    ...taskFacts,
     target,
     bytes: targetSize,
     forDownload: purpose === "download",

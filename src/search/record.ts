@@ -20,8 +20,8 @@ export interface Scored extends Tried {
 export type Usable = Scored & { readonly figures: Figures };
 
 /** A lost function is useless regardless of the metric. */
-export const isUsable = (one: Scored): one is Usable =>
-  one.figures !== undefined && one.attempt.usable && one.attempt.variant.refused === undefined;
+export const isUsable = (scored: Scored): scored is Usable =>
+  scored.figures !== undefined && scored.attempt.usable && scored.attempt.variant.refused === undefined;
 
 /** Acceptable candidates without duplicates. */
 export const soundOf = (tried: readonly Scored[]): readonly Usable[] =>
@@ -42,18 +42,18 @@ export function recordOf(
   purpose: Purpose | undefined,
 ): SearchRecord {
   const front = new Set<Scored>(frontOf(soundOf(tried), ({ figures }) => figures));
-  const points = tried.map((one) => ({
-    name: one.combination.name,
-    bytes: one.figures && one.attempt.evaluation?.measured.bytes,
-    ...(purpose === "download" ? { brotli: one.figures?.size } : {}),
-    speed: one.figures?.speed,
-    drop: one.figures?.drop,
-    samples: countOf(one.attempt),
-    interval: intervalOf(one),
-    isOnFront: front.has(one),
-    refused: one.sameAs === undefined ? one.attempt.variant.refused : `the same file as ${one.sameAs}`,
-    seconds: one.seconds,
-    recipe: recipeText(resolved(one.combination, one.attempt, division)),
+  const points = tried.map((scored) => ({
+    name: scored.combination.name,
+    bytes: scored.figures && scored.attempt.evaluation?.measured.bytes,
+    ...(purpose === "download" ? { brotli: scored.figures?.size } : {}),
+    speed: scored.figures?.speed,
+    drop: scored.figures?.drop,
+    samples: countOf(scored.attempt),
+    interval: intervalOf(scored),
+    isOnFront: front.has(scored),
+    refused: scored.sameAs === undefined ? scored.attempt.variant.refused : `the same file as ${scored.sameAs}`,
+    seconds: scored.seconds,
+    recipe: recipeText(resolveRecipe(scored.combination, scored.attempt, division)),
   }));
   return { samples, apart, ...(isInterim ? { isInterim } : {}), points };
 }
@@ -77,16 +77,20 @@ export function intervalOf({ attempt, figures }: Scored): SearchRecord["points"]
 }
 
 /** Includes the formats of individual layers, so that nothing is searched again. */
-export function resolved(combination: Combination, { variant }: Attempt, samples: RecipeSamples | undefined): Recipe {
+export function resolveRecipe(
+  combination: Combination,
+  { variant }: Attempt,
+  samples: RecipeSamples | undefined,
+): Recipe {
   const recipe = recipeOf(combination);
   return {
     ...recipe,
     ...(samples && { samples }),
-    steps: recipe.steps.map((step, at) => {
+    steps: recipe.steps.map((step, index) => {
       if (isRepeat(step)) return step;
       const { judge: _, bytes: __, ...plain } = step;
-      const { overrides } = variant.steps[at]?.options ?? {};
-      const isLast = at === recipe.steps.length - 1;
+      const { overrides } = variant.steps[index]?.options ?? {};
+      const isLast = index === recipe.steps.length - 1;
       const options = overrides === undefined ? step.options : { ...step.options, overrides };
       return { ...plain, options, ...(isLast ? {} : { judge: false }) };
     }),

@@ -20,14 +20,14 @@ export interface RoundsOptions {
 }
 
 export class Rounds {
-  readonly #of: RoundsOptions;
+  readonly #options: RoundsOptions;
   readonly #tried: Scored[] = [];
   /** Ratios of bytes to the expected ones. */
   readonly #ratios: number[] = [];
   #best: Scored | undefined;
 
-  constructor(of: RoundsOptions) {
-    this.#of = of;
+  constructor(options: RoundsOptions) {
+    this.#options = options;
   }
 
   get tried(): readonly Scored[] {
@@ -39,18 +39,18 @@ export class Rounds {
     return this.#best;
   }
 
-  add(one: Scored): boolean {
-    const { combination, attempt, seconds } = one;
-    const { work, forecast, objective } = this.#of;
+  add(scored: Scored): boolean {
+    const { combination, attempt, seconds } = scored;
+    const { work, forecast, objective } = this.#options;
     work.add(combination, attempt.variant.steps, seconds);
-    const expected = forecast.of(combination);
-    if (expected !== undefined && isUsable(one)) this.#ratios.push(one.figures.size / expected.size);
-    forecast.add({ ...one, isUnchanged: attempt.variant.refusedAs === "unchanged" });
-    this.#tried.push(one);
-    if (!isUsable(one) || objective.misses(one.figures) > 0) return false;
+    const expected = forecast.predict(combination);
+    if (expected !== undefined && isUsable(scored)) this.#ratios.push(scored.figures.size / expected.size);
+    forecast.add({ ...scored, isUnchanged: attempt.variant.refusedAs === "unchanged" });
+    this.#tried.push(scored);
+    if (!isUsable(scored) || objective.misses(scored.figures) > 0) return false;
     const best = this.#best?.figures;
-    if (best !== undefined && objective.cost(one.figures) >= objective.cost(best)) return false;
-    this.#best = one;
+    if (best !== undefined && objective.cost(scored.figures) >= objective.cost(best)) return false;
+    this.#best = scored;
     return true;
   }
 
@@ -79,16 +79,18 @@ export class Rounds {
    * the next less lossy formats of the best follow.
    */
   promising(seconds: number): readonly Combination[] {
-    const { all, work, forecast, objective, isDone } = this.#of;
+    const { all, work, forecast, objective, isDone } = this.#options;
     const done = new Set(this.#tried.map(({ combination }) => combination.name));
     // Expectations for untried families are the least certain.
     const families = new Set(this.#tried.map(({ combination: { structure } }) => structure?.family));
     const [best, excess] = [this.#best?.figures, this.#excess];
-    const nearest = Math.min(...this.#tried.flatMap((one) => (isUsable(one) ? [objective.misses(one.figures)] : [])));
+    const nearest = Math.min(
+      ...this.#tried.flatMap((scored) => (isUsable(scored) ? [objective.misses(scored.figures)] : [])),
+    );
     const candidates = all.flatMap((combination) => {
       if (done.has(combination.name)) return [];
       if (!isDone(combination.name) && work.secondsOf(combination) > seconds) return [];
-      const figures = forecast.of(combination);
+      const figures = forecast.predict(combination);
       if (figures === undefined) return [];
       const runs = work.runsOf(combination);
       if (best === undefined) {
@@ -111,20 +113,21 @@ export class Rounds {
 
   /** Returns the best with less lossy formats of the same family, because it may miss the goal on other samples. */
   #milder(seconds: number): readonly Combination[] {
-    const { all, work, isDone } = this.#of;
+    const { all, work, isDone } = this.#options;
     const best = this.#best?.combination;
     const loses = best?.numbers?.loses;
     if (best === undefined || loses === undefined) return [];
     const { structure, healing, numbers } = best;
     return all
       .filter(
-        (one) => one.structure === structure && one.healing === healing && one.numbers?.family === numbers?.family,
+        (other) =>
+          other.structure === structure && other.healing === healing && other.numbers?.family === numbers?.family,
       )
-      .filter((one) => (one.numbers?.loses ?? loses) < loses)
+      .filter((other) => (other.numbers?.loses ?? loses) < loses)
       .toSorted((a, b) => (b.numbers?.loses ?? 0) - (a.numbers?.loses ?? 0))
       .slice(0, maxMilder)
-      .filter((one) => !this.#tried.some(({ combination }) => combination === one))
-      .filter((one) => isDone(one.name) || work.secondsOf(one) <= seconds);
+      .filter((other) => !this.#tried.some(({ combination }) => combination === other))
+      .filter((other) => isDone(other.name) || work.secondsOf(other) <= seconds);
   }
 
   /** Returns the geometric mean of the ratios, at least 1. */
@@ -138,11 +141,11 @@ export class Rounds {
    * bytes as a cheaper one. Speeds are unknown. In a family, the cheapest format is tried that is expected to meet the goal.
    */
   #formats(): readonly Combination[] {
-    const { all, forecast, objective, work } = this.#of;
+    const { all, forecast, objective, work } = this.#options;
     const fitting = all.flatMap((combination) => {
       const { structure, numbers, training, sparing } = combination;
       if ((structure ?? training ?? sparing) !== undefined || numbers?.trains === true) return [];
-      const figures = forecast.of(combination);
+      const figures = forecast.predict(combination);
       return figures !== undefined && objective.misses({ ...figures, speed: undefined }) <= objective.slack
         ? [{ combination, cost: objective.cost(figures), misses: objective.misses(figures) }]
         : [];
@@ -153,7 +156,7 @@ export class Rounds {
     const isByBytes = objective.id === "size" || objective.id === "download";
     const costs: number[] = [];
     return fitting
-      .filter((one) => !fitting.some((other) => isBefore(other, one)))
+      .filter((format) => !fitting.some((other) => isBefore(other, format)))
       .toSorted((a, b) => work.runsOf(a.combination) - work.runsOf(b.combination))
       .flatMap(({ combination, cost }) => {
         if (isByBytes && costs.some((other) => Math.abs(other - cost) < minGain)) return [];

@@ -47,8 +47,8 @@ function dropOf({ comparison, agreement, validation }: Evaluated, { truth, inter
     changed: 1 - (part.agreement?.value ?? 1),
   }));
   const samples = parts.reduce((sum, { count }) => sum + count, 0);
-  const mean = (of: "value" | "changed"): number =>
-    parts.reduce((sum, part) => sum + (part[of] * part.count) / samples, 0);
+  const mean = (field: "value" | "changed"): number =>
+    parts.reduce((sum, part) => sum + (part[field] * part.count) / samples, 0);
   const isAccuracy = truth !== "original" && interval === "proportion";
   return isAccuracy ? expectedDrop({ drop: mean("value"), changed: mean("changed"), samples }) : mean("value");
 }
@@ -93,13 +93,13 @@ export function scoreText(
  *     d₁ = (lost − gained) / n     variance f / n
  *     d₂ = 0.4 f                   variance (0.15 f)² + 0.4² f (1 − f) / n
  */
-export function expectedDrop(found: {
+export function expectedDrop(measured: {
   readonly drop: number;
   /** Share of predictions that differ from the original's. */
   readonly changed: number;
   readonly samples: number;
 }): number {
-  const { drop, changed: f, samples: n } = found;
+  const { drop, changed: f, samples: n } = measured;
   if (f <= 0) return drop;
   const [variance, byChange] = [f / n, (spread * f) ** 2 + (share ** 2 * f * (1 - f)) / n];
   return (drop / variance + (share * f) / byChange) / (1 / variance + 1 / byChange);

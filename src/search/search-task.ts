@@ -65,7 +65,7 @@ export async function openSearchTask(
   };
   const trials = await openTrials(
     store,
-    all.map((one) => ({ name: one.name, recipe: recipeOf(one) })),
+    all.map((combination) => ({ name: combination.name, recipe: recipeOf(combination) })),
     { ...task, test: parts.search },
     {
       ...options,

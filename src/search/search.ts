@@ -57,9 +57,9 @@ export async function searchAhead(
   original: Model,
   task: Task,
   options: AheadOptions,
-  given: Partial<Context>,
+  partialContext: Partial<Context>,
 ): Promise<Compressed> {
-  const context = completeContext(given);
+  const context = completeContext(partialContext);
   return withStore(original, options, async (store) => {
     const started = performance.now();
     const opened = await openSearchTask(store, original, task, options, context);
@@ -84,15 +84,15 @@ export async function tryIn(
   task: Task,
   options: SearchOptions & { readonly resumeFolder: string },
   name: string,
-  given: Partial<Context> = {},
+  partialContext: Partial<Context> = {},
 ): Promise<void> {
   await withStore(original, options, async (store) => {
-    const { trials, context } = await openSearchTask(store, original, task, options, completeContext(given));
-    const candidate = trials.candidates.find((one) => one.name === name);
+    const { trials, context } = await openSearchTask(store, original, task, options, completeContext(partialContext));
+    const candidate = trials.candidates.find((candidate) => candidate.name === name);
     if (candidate === undefined) throw new RangeError(`"${name}" is not a candidate`);
     const started = performance.now();
     await runCandidate(candidate, true, trials);
-    await new Clock(store, options, trials.judging, context).taken(candidate, started);
+    await new Clock(store, options, trials.judging, context).measure(candidate, started);
   });
 }
 
@@ -100,7 +100,7 @@ export async function tryIn(
 const secondsOfTiming = 10;
 
 class Search {
-  readonly #of: SearchTask;
+  readonly #task: SearchTask;
   readonly #clock: Clock;
   readonly #budget: Budget;
   readonly #work: Work;
@@ -110,10 +110,10 @@ class Search {
   readonly #stepsOf: ReadonlyMap<string, CandidateSteps>;
   readonly #before: number;
 
-  constructor(of: SearchTask, before: number, size: number) {
-    this.#of = of;
+  constructor(opened: SearchTask, before: number, size: number) {
+    this.#task = opened;
     this.#before = before;
-    const { trials, options, store, task, context, all } = of;
+    const { trials, options, store, task, context, all } = opened;
     const { evaluator, goal, candidates } = trials;
     const { measured } = evaluator.original;
     const clock = new Clock(store, options, trials.judging, context);
@@ -128,12 +128,12 @@ class Search {
     const { targets, about, purpose } = options;
     const timed = { machine: about?.machine, judging: trials.judging, threads: options.threads };
     this.#scores = { evaluator, objective, purpose, metric: task.metric, store, targets, timed };
-    this.#finals = new Finals(of, this.#rounds, objective);
-    this.#stepsOf = new Map(candidates.map((one) => [one.name, one]));
+    this.#finals = new Finals(opened, this.#rounds, objective);
+    this.#stepsOf = new Map(candidates.map((candidate) => [candidate.name, candidate]));
   }
 
   async run(): Promise<void> {
-    const { options, trials, context, all } = this.#of;
+    const { options, trials, context, all } = this.#task;
     const [budget, rounds] = [this.#budget, this.#rounds];
     // Requests to a bucket for each candidate would take longer than they save.
     const { known, spent } = await this.#clock.begin(options.bucket === undefined ? trials.candidates : []);
@@ -154,7 +154,7 @@ class Search {
           context.log({ id: "late", text });
           return;
         }
-        await this.#note(scored);
+        await this.#recordAttempt(scored);
         await this.#trim();
       }
     }
@@ -163,7 +163,7 @@ class Search {
 
   /** Estimates the seconds before and after the search: the finalists run on the evaluation samples as the original did. */
   get #otherSeconds(): number {
-    const { trials, parts } = this.#of;
+    const { trials, parts } = this.#task;
     const { seconds, samples } = trials.evaluator.took;
     return (
       this.#before + secondsOfTiming + (maxFinalists * seconds * (parts.test.count ?? samples)) / Math.max(1, samples)
@@ -178,21 +178,23 @@ class Search {
 
   /** Removes files that are not needed between candidates. With parallel processes, this waits for the end of the search. */
   async #trim(): Promise<void> {
-    const { store, trials, options } = this.#of;
+    const { store, trials, options } = this.#task;
     if (options.ahead === undefined) await store.trim([trials.evaluator.original.measured.sha256]);
   }
 
   /** Runs a round, and likely next candidates if there is capacity. It does not affect which candidates count. */
   async #tryAhead(round: readonly Combination[]): Promise<void> {
-    const { options, context, late } = this.#of;
+    const { options, context, late } = this.#task;
     const budget = this.#budget;
     const { ahead } = options;
     if (ahead === undefined || !budget.isOpen) return;
     const next = round.slice(0, budget.combinations);
     const isLast = next.length >= budget.combinations;
-    const likely = isLast ? [] : this.#rounds.promising(budget.seconds).filter((one) => !round.includes(one));
-    const missing = (some: readonly Combination[]): readonly string[] =>
-      some.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
+    const likely = isLast
+      ? []
+      : this.#rounds.promising(budget.seconds).filter((combination) => !round.includes(combination));
+    const missing = (combinations: readonly Combination[]): readonly string[] =>
+      combinations.map(({ name }) => name).filter((name) => !this.#clock.isDone(name));
     const names = missing(next);
     if (names.length === 0) return;
     options.onStage?.(`${counted(names.length, "candidate")}, ${integer(ahead.jobs)} at a time`);
@@ -205,14 +207,14 @@ class Search {
   /** Stops the current candidate at the time limit, unless there is no result yet. @returns a function that cancels this. */
   #stopWhenLate(): () => void {
     return abortAfter(
-      this.#of.late,
+      this.#task.late,
       this.#rounds.best === undefined ? Number.POSITIVE_INFINITY : this.#budget.untilLate,
     );
   }
 
   /** Returns undefined if the time limit stops it. */
   async #try(combination: Combination): Promise<Scored | undefined> {
-    const { trials, options, context, late, stage } = this.#of;
+    const { trials, options, context, late, stage } = this.#task;
     const { tried, best } = this.#rounds;
     const candidate = this.#stepsOf.get(combination.name);
     if (candidate === undefined) throw new RangeError(`"${combination.name}" is not a candidate`);
@@ -224,7 +226,7 @@ class Search {
     try {
       const attempt = await runCandidate(candidate, true, trials);
       const figures = await figuresOf(attempt, this.#scores);
-      const { seconds, spent } = await this.#clock.taken(candidate, started);
+      const { seconds, spent } = await this.#clock.measure(candidate, started);
       return { combination, attempt, figures, seconds, spent, sameAs: sameFile(attempt, tried) };
     } catch (error) {
       if (late.signal.aborted && !context.signal.aborted) return undefined;
@@ -234,14 +236,14 @@ class Search {
     }
   }
 
-  async #note(one: Scored): Promise<void> {
-    const { context, options } = this.#of;
-    this.#budget.spend(one.spent / (options.ahead?.jobs ?? 1));
-    const isBest = this.#rounds.add(one);
-    context.log({ id: "tried", text: scoreText(one, this.#scores) });
+  async #recordAttempt(scored: Scored): Promise<void> {
+    const { context, options } = this.#task;
+    this.#budget.spend(scored.spent / (options.ahead?.jobs ?? 1));
+    const isBest = this.#rounds.add(scored);
+    context.log({ id: "tried", text: scoreText(scored, this.#scores) });
     if (!isBest) return;
     // Called first, so that a stop after the message finds the result.
-    if (options.onBest !== undefined) await options.onBest(await this.#finals.soFar(one));
-    context.log({ id: "best", text: `best so far: ${one.combination.name}` });
+    if (options.onBest !== undefined) await options.onBest(await this.#finals.soFar(scored));
+    context.log({ id: "best", text: `best so far: ${scored.combination.name}` });
   }
 }

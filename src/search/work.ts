@@ -22,7 +22,7 @@ export class Work {
   readonly #judged: number;
   readonly #done = new Set<string>();
   readonly #byPass = new Map<string, Taken>();
-  #others: Taken;
+  #evaluation: Taken;
   /** The original's seconds per sample, used for passes that were not timed yet. */
   readonly #usual: number;
 
@@ -31,39 +31,42 @@ export class Work {
     const { samples, seconds } = original;
     this.#judged = samples;
     this.#usual = seconds / Math.max(1, samples);
-    this.#others = { runs: samples, seconds };
+    this.#evaluation = { runs: samples, seconds };
   }
 
   /** @param seconds includes the precision fallback and evaluation. */
   add(combination: Combination, steps: readonly StepRecord[], seconds: number): void {
     let rest = seconds;
-    for (const [at, { pass }] of partsOf(combination).entries()) {
+    for (const [index, { pass }] of partsOf(combination).entries()) {
       // The precision fallback is not a step and gets the rest.
-      const stepSeconds = steps[at]?.seconds ?? (combination.sparing === undefined ? undefined : rest);
+      const stepSeconds = steps[index]?.seconds ?? (combination.sparing === undefined ? undefined : rest);
       if (stepSeconds === undefined) continue;
-      const runs = this.#runsOf(combination, at);
-      if (!this.#done.has(prefixOf(combination, at))) {
+      const runs = this.#runsOf(combination, index);
+      if (!this.#done.has(prefixOf(combination, index))) {
         const { runs: before, seconds: spent } = this.#byPass.get(pass) ?? nothing;
         this.#byPass.set(pass, { runs: before + runs, seconds: spent + stepSeconds });
         rest -= stepSeconds;
       }
-      this.#done.add(prefixOf(combination, at));
-      this.#done.add(familyOf(combination, at));
+      this.#done.add(prefixOf(combination, index));
+      this.#done.add(familyOf(combination, index));
     }
     if (combination.sparing !== undefined) return;
-    const { runs, seconds: spent } = this.#others;
-    this.#others = { runs: runs + this.#judged + overhead, seconds: spent + Math.max(0, rest) };
+    const { runs, seconds: spent } = this.#evaluation;
+    this.#evaluation = { runs: runs + this.#judged + overhead, seconds: spent + Math.max(0, rest) };
   }
 
   runsOf(combination: Combination): number {
-    return partsOf(combination).reduce((sum, _, at) => sum + this.#runsOf(combination, at), this.#judged + overhead);
+    return partsOf(combination).reduce(
+      (sum, _, index) => sum + this.#runsOf(combination, index),
+      this.#judged + overhead,
+    );
   }
 
   secondsOf(combination: Combination): number {
-    const { runs: judged, seconds } = this.#others;
+    const { runs: judged, seconds } = this.#evaluation;
     const judging = (seconds / Math.max(1, judged)) * (this.#judged + overhead);
-    return partsOf(combination).reduce((sum, { pass }, at) => {
-      const runs = this.#runsOf(combination, at);
+    return partsOf(combination).reduce((sum, { pass }, index) => {
+      const runs = this.#runsOf(combination, index);
       const timed = this.#byPass.get(pass);
       return sum + runs * (timed === undefined || timed.runs === 0 ? this.#usual : timed.seconds / timed.runs);
     }, judging);
@@ -72,36 +75,36 @@ export class Work {
   /**
    * "10 minutes of search at most, about 12 minutes in all. 10 minutes are too short for most training-based candidates: `minutes: 30` includes some"
    * @param spent seconds of an earlier process of the same search.
-   * @param others seconds that the command takes before and after the search.
+   * @param otherSeconds seconds that the command takes before and after the search.
    */
-  timeText(all: readonly Combination[], minutes: number, spent: number, others: number): string {
+  timeText(all: readonly Combination[], minutes: number, spent: number, otherSeconds: number): string {
     const time = minutes < 1 ? counted(Math.round(60 * minutes), "second") : counted(minutes, "minute");
     const before = spent < 1 ? "" : `, of which ${counted(Math.round(spent), "second")} were spent before the stop`;
-    const totalTime = waiting(Math.max(0, 60 * minutes - spent) + others);
-    const most = `${time} of search at most${before}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
-    const isLong = (one: Combination): boolean => this.secondsOf(one) > 30 * minutes;
+    const totalTime = waiting(Math.max(0, 60 * minutes - spent) + otherSeconds);
+    const limitText = `${time} of search at most${before}${totalTime === undefined ? "" : `, ${totalTime} in all with the final evaluation`}`;
+    const isLong = (combination: Combination): boolean => this.secondsOf(combination) > 30 * minutes;
     const long = all.filter(isLong);
-    if (long.length === 0) return most;
+    if (long.length === 0) return limitText;
     const trained = all.filter(({ healing, numbers, training }) =>
-      [...healing, numbers, training].some((one) => one?.trains === true),
+      [...healing, numbers, training].some((offer) => offer?.trains === true),
     );
     const share = trained.filter(isLong).length > trained.length / 2 ? "most" : "some";
-    const enough = Math.ceil((4 * Math.min(...long.map((one) => this.secondsOf(one)))) / 600) * 10;
-    return `${most}. ${time} ${minutes === 1 ? "is" : "are"} too short for ${share} training-based candidates: \`minutes: ${enough}\` includes some`;
+    const enough = Math.ceil((4 * Math.min(...long.map((combination) => this.secondsOf(combination)))) / 600) * 10;
+    return `${limitText}. ${time} ${minutes === 1 ? "is" : "are"} too short for ${share} training-based candidates: \`minutes: ${enough}\` includes some`;
   }
 
-  #runsOf(combination: Combination, at: number): number {
-    const { runs = 0, loses } = partsOf(combination)[at] ?? {};
-    if (this.#done.has(prefixOf(combination, at))) return 0;
-    return loses !== undefined && this.#done.has(familyOf(combination, at)) ? ofFamily * runs : runs;
+  #runsOf(combination: Combination, index: number): number {
+    const { runs = 0, loses } = partsOf(combination)[index] ?? {};
+    if (this.#done.has(prefixOf(combination, index))) return 0;
+    return loses !== undefined && this.#done.has(familyOf(combination, index)) ? ofFamily * runs : runs;
   }
 }
 
-const familyOf = (combination: Combination, at: number): string =>
-  `${at === 0 ? "" : prefixOf(combination, at - 1)}: family ${partsOf(combination)[at]?.family}`;
+const familyOf = (combination: Combination, index: number): string =>
+  `${index === 0 ? "" : prefixOf(combination, index - 1)}: family ${partsOf(combination)[index]?.family}`;
 
-const prefixOf = (combination: Combination, at: number): string =>
+const prefixOf = (combination: Combination, index: number): string =>
   partsOf(combination)
-    .slice(0, at + 1)
+    .slice(0, index + 1)
     .map(({ name }) => name)
     .join(", ");

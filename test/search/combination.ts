@@ -26,7 +26,7 @@ export function forecastOf(
   const named = namedIn(all);
   const found = new Forecast({ size: 1000, speed: 1, drop: 0 }, goal);
   for (const [name, figures] of Object.entries(tried)) found.add({ combination: named(name), figures });
-  return (name: string) => found.of(named(name));
+  return (name: string) => found.predict(named(name));
 }
 
 const nothing = { result: undefined, validation: undefined, comparison: undefined, agreement: undefined };

@@ -37,17 +37,17 @@ export async function capturedInputs(
   let prompts = promptsOf(tokenizer, othersOf(texts), texts.length);
   for (;;) {
     const largest = new Map<string, Batch>();
-    await generate(watched(engine, originals, largest), generator, prompts, options);
-    const most = Math.max(...Array.from(largest.values(), bytesIn));
-    if (most <= maxBytes || prompts.length === 1) {
+    await generate(watchFeeds(engine, originals, largest), generator, prompts, options);
+    const maxFound = Math.max(...Array.from(largest.values(), bytesIn));
+    if (maxFound <= maxBytes || prompts.length === 1) {
       const count = prompts.length;
-      return new Map(Array.from(largest, ([base, feeds]) => [base, divided(feeds, count)]));
+      return new Map(Array.from(largest, ([base, feeds]) => [base, divideFeeds(feeds, count)]));
     }
-    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * maxBytes) / most)));
+    prompts = prompts.slice(0, Math.max(1, Math.floor((prompts.length * maxBytes) / maxFound)));
   }
 }
 
-function watched(engine: Engine, models: ReadonlyMap<string, Model>, largest: Map<string, Batch>): Engine {
+function watchFeeds(engine: Engine, models: ReadonlyMap<string, Model>, largest: Map<string, Batch>): Engine {
   return {
     async load(model, options) {
       const session = await engine.load(model, options);
@@ -71,11 +71,11 @@ const bytesIn = (batch: Batch): number =>
     0,
   );
 
-function divided(feeds: Batch, count: number): CapturedInputs {
+function divideFeeds(feeds: Batch, count: number): CapturedInputs {
   const all = Object.entries(feeds);
   const isSample = ([, { dims }]: (typeof all)[number]): boolean => dims[0] === count;
   return {
     samples: Object.fromEntries(all.filter(isSample)),
-    fixed: Object.fromEntries(all.filter((one) => !isSample(one))),
+    fixed: Object.fromEntries(all.filter((entry) => !isSample(entry))),
   };
 }

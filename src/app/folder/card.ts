@@ -26,7 +26,7 @@ export interface Card {
 }
 
 export function withCard(before: string, card: Card): string {
-  const section = `${begin}\n${sectionOf(card)}\n${end}`;
+  const section = `${begin}\n${renderSection(card)}\n${end}`;
   // Uses the last begin mark and the end mark after it, so that an unpaired mark does not remove the author's text.
   const start = before.lastIndexOf(begin);
   const stop = before.indexOf(end, start);
@@ -43,7 +43,7 @@ function metadataOf({ config }: Card): string {
   return `---\nlibrary_name: transformers.js\n${tag}---\n\n`;
 }
 
-function sectionOf({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
+function renderSection({ name, config, originals, records, chosen, madeWith, tried, purpose, fails }: Card): string {
   const files = Object.entries(records).map(([file, record]) => ({ ...record, file }));
   const { rows, columns, notes: explained } = folderTable(files, originals);
   const unusable = fails === undefined ? [] : [`${stripPeriod(fails)}.`];
@@ -54,25 +54,25 @@ function sectionOf({ name, config, originals, records, chosen, madeWith, tried, 
     rows.map((row) => columns.map(({ text }) => escapeMarkdown(text(row)))),
   );
   const options = chosen === undefined ? "" : `, { dtype: "${chosen}" }`;
-  const runs = (at: string): string =>
-    `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(at)}${options});`;
-  const place = `/models/${encodeURIComponent(name)}`;
+  const programLine = (path: string): string =>
+    `const run = await pipeline("${taskOf(config) ?? "feature-extraction"}", ${JSON.stringify(path)}${options});`;
+  const path = `/models/${encodeURIComponent(name)}`;
   const loaded = files.find(({ dtype }) => dtype === chosen)?.dtype;
   const programs = `In Node, beside the folder:
 
 \`\`\`js
 import { pipeline } from "@huggingface/transformers";
 
-${runs(`./${name}`)}
+${programLine(`./${name}`)}
 \`\`\`
 
-In a browser, where a server has the folder as \`${place}\`:
+In a browser, where a server has the folder as \`${path}\`:
 
 \`\`\`js
 import { env, pipeline } from "@huggingface/transformers";
 
 env.allowLocalModels = true;
-${runs(place)}
+${programLine(path)}
 \`\`\``;
   return `## Files for transformers.js
 
@@ -85,10 +85,10 @@ ${[...notes].map((note) => `${note}\n\n`).join("")}${adviceOf(files, originals.s
 export const noneText = "No variant was written: use the originals.";
 
 /** Returns the dtypes that every model of the folder has, the smallest first. */
-function bySize(found: readonly Records[string][], modules: number): readonly FileDtype[] {
+function bySize(files: readonly Records[string][], modules: number): readonly FileDtype[] {
   const bytesOf = (dtype: FileDtype): readonly number[] =>
-    found.flatMap((one) => (one.dtype === dtype ? one.bytes : []));
-  const completeDtypes = [...new Set(found.map(({ dtype }) => dtype))].filter(
+    files.flatMap((file) => (file.dtype === dtype ? file.bytes : []));
+  const completeDtypes = [...new Set(files.map(({ dtype }) => dtype))].filter(
     (dtype) => bytesOf(dtype).length === modules,
   );
   return completeDtypes.toSorted((a, b) => sum(bytesOf(a)) - sum(bytesOf(b)));
@@ -101,20 +101,20 @@ interface Advised extends Pick<Card, "tried" | "purpose"> {
 }
 
 function adviceOf(
-  found: readonly Records[string][],
+  files: readonly Records[string][],
   modules: number,
   { tried, purpose, loaded, task }: Advised,
 ): string {
-  if (found.length === 0) return `- ${noneText}\n`;
+  if (files.length === 0) return `- ${noneText}\n`;
   const lines: string[] = [];
   if (tried === undefined) {
-    const completeDtypes = bySize(found, modules);
+    const completeDtypes = bySize(files, modules);
     const [smallest] = completeDtypes;
-    const isChoice = new Set(found.map(({ dtype }) => dtype)).size > 1;
+    const isChoice = new Set(files.map(({ dtype }) => dtype)).size > 1;
     const clauses = [
       isChoice && loaded !== undefined ? `the programs load \`${loaded}\`, the first that was asked for` : "",
       smallest === undefined ? "" : `\`${smallest}\` is the smallest download`,
-      modules === 1 ? fastestOf(found) : "",
+      modules === 1 ? fastestOf(files) : "",
     ];
     const text = clauses.filter((part) => part !== "").join("; ");
     if (text !== "") lines.push(`Node and WebAssembly: ${text}.`);
@@ -127,7 +127,7 @@ function adviceOf(
         : `WebGPU: \`${half}\` where the device has \`shader-f16\`, \`${full}\` elsewhere.`,
     );
   } else {
-    const isWeighed = found.some(({ work }) => work !== undefined);
+    const isWeighed = files.some(({ work }) => work !== undefined);
     const fast = isWeighed ? " that is about as fast as the original, or faster" : "";
     const best = { size: "the smallest", download: "the smallest download", speed: "the fastest" };
     const looked = purpose === undefined ? `the smallest${fast}` : best[purpose];
@@ -135,7 +135,7 @@ function adviceOf(
     const searchText = tried.includes("searched") ? " and a search over all techniques" : "";
     lines.push(`The best file of each model that passes the check, of ${dtypes}${searchText}: ${looked}.`);
   }
-  const varying = found.filter(({ together }) => batchText(together).startsWith("no"));
+  const varying = files.filter(({ together }) => batchText(together).startsWith("no"));
   if (varying.length > 0) {
     const names = varying.map(({ dtype }) => `\`${dtype}\``).join(", ");
     // Only vectors are compared with outputs of other batches.
@@ -146,8 +146,8 @@ function adviceOf(
   return lines.map((line) => `- ${line}\n`).join("");
 }
 
-function fastestOf(found: readonly Records[string][]): string {
-  const timed = found.flatMap(({ dtype, speeds: [first] = [] }) => (first === undefined ? [] : { dtype, ...first }));
+function fastestOf(files: readonly Records[string][]): string {
+  const timed = files.flatMap(({ dtype, speeds: [first] = [] }) => (first === undefined ? [] : { dtype, ...first }));
   const [fastest] = timed.sort((a, b) => b.factor - a.factor);
   if (fastest === undefined || timed.length < 2) return "";
   const which = fastest.factor > 1 ? `\`${fastest.dtype}\` was the fastest` : "none was faster than fp32";

@@ -47,7 +47,7 @@ export async function describe(run: FolderRun): Promise<void> {
   // A user's config.json with the same content keeps its formatting.
   const isSaid = ofConfig.isAuthored && jsonText(newConfig) === jsonText(config);
   const isWanted = (Object.keys(newConfig).length > 0 || isThere) && !isSaid;
-  const readme = withCard((await textAt(ofCard.path)) ?? "", card);
+  const readme = withCard((await readIfFile(ofCard.path)) ?? "", card);
   await writeTexts(run, [
     ...(isWanted ? [{ ...ofConfig, text: jsonText(newConfig) }] : []),
     { ...ofCard, text: readme },
@@ -111,10 +111,10 @@ async function nameOf(folder: string): Promise<string> {
 
 function inOrder(records: FolderRun["records"]): Records {
   const order: readonly string[] = dtypeNames;
-  const place = ({ dtype }: Records[string]): number => order.indexOf(dtype);
-  return Object.fromEntries([...records].sort(([a, x], [b, y]) => place(x) - place(y) || (a < b ? -1 : 1)));
+  const rankOf = ({ dtype }: Records[string]): number => order.indexOf(dtype);
+  return Object.fromEntries([...records].sort(([a, x], [b, y]) => rankOf(x) - rankOf(y) || (a < b ? -1 : 1)));
 }
 
-async function textAt(path: string): Promise<string | undefined> {
+async function readIfFile(path: string): Promise<string | undefined> {
   return (await fileKind(path)) === "file" ? readText(path) : undefined;
 }

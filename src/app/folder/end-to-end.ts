@@ -98,10 +98,10 @@ export async function compareEndToEnd(
   const alone = await continueEach(engine, result, prompts, { ...options, forced });
   const together = await generate(engine, result, prompts, { ...options, forced });
   for (const [sample, tokens] of forced.entries())
-    for (const [at, token] of tokens.entries()) {
+    for (const [position, token] of tokens.entries()) {
       counted.tokens++;
-      if (alone[sample]?.[at] === token) counted.same++;
-      if (alone[sample]?.[at] === together[sample]?.[at]) counted.alike++;
+      if (alone[sample]?.[position] === token) counted.same++;
+      if (alone[sample]?.[position] === together[sample]?.[position]) counted.alike++;
     }
   const { tokens, same, alike } = counted;
   const equality = { tokens, same, batch: alike / tokens };
@@ -113,9 +113,9 @@ export async function compareEndToEnd(
 export const promptsOf = (
   tokenizer: TextTokenizer,
   texts: readonly string[],
-  most = maxTexts,
+  count = maxTexts,
 ): readonly (readonly number[])[] =>
-  texts.slice(0, most).map((text) => tokenizer.encode(text, undefined, maxTokens).ids);
+  texts.slice(0, count).map((text) => tokenizer.encode(text, undefined, maxTokens).ids);
 
 export async function continueEach(
   engine: Engine,
@@ -124,8 +124,8 @@ export async function continueEach(
   { forced, ...options }: GenerateOptions,
 ): Promise<number[][]> {
   const tokens: number[][] = [];
-  for (const [at, prompt] of prompts.entries()) {
-    const follow = forced?.[at];
+  for (const [index, prompt] of prompts.entries()) {
+    const follow = forced?.[index];
     tokens.push(...(await generate(engine, models, [prompt], { ...options, ...(follow && { forced: [follow] }) })));
   }
   return tokens;
@@ -154,8 +154,9 @@ export function batchText({ batch, batchApart = 0, tokens, batchSamples }: EndTo
   const isSame = batch >= minEqualCosine;
   const number = tokens === undefined ? counted(batchSamples ?? 0, "sample") : counted(tokens, "token");
   if (isSame && batchApart === 0) return `yes (${number})`;
-  const how = tokens === undefined ? `up to ${percent(batchApart)} apart, ${number}` : `${percent(batch)} of ${number}`;
-  return `${isSame ? "nearly" : "no"} (${how})`;
+  const detail =
+    tokens === undefined ? `up to ${percent(batchApart)} apart, ${number}` : `${percent(batch)} of ${number}`;
+  return `${isSame ? "nearly" : "no"} (${detail})`;
 }
 
 /** `result` is the original if there is no variant. */
@@ -171,20 +172,20 @@ export async function textsTogether(
   modules: readonly ModulePaths[],
   texts: readonly string[],
   { engine, seed, signal }: Context,
-  held: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
+  evaluation: { readonly samples?: Dataset | undefined; readonly metric?: Metric | undefined } = {},
 ): Promise<EndToEnd> {
   const { originals, results, ...reading } = await openTogether(folder, modules);
-  const { samples, metric } = held;
+  const { samples, metric } = evaluation;
   return compareEndToEnd(engine, originals, results, { ...reading, texts, samples, metric, seed, signal });
 }
 
 export async function openTogether(folder: string, modules: readonly ModulePaths[]) {
-  const opened = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
-    new Map(await Promise.all(modules.map(async (one) => [one.base, await open(one[which])] as const)));
+  const openAll = async (which: "original" | "result"): Promise<ReadonlyMap<string, Model>> =>
+    new Map(await Promise.all(modules.map(async (module) => [module.base, await open(module[which])] as const)));
   const begin = (await readSettings(joinPath(folder, "config.json")))?.decoder_start_token_id;
   return {
-    originals: await opened("original"),
-    results: await opened("result"),
+    originals: await openAll("original"),
+    results: await openAll("result"),
     tokenizer: await openTokenizer(folder),
     begin: typeof begin === "number" ? begin : undefined,
   };

@@ -114,17 +114,17 @@ export async function generate(
 /** Counts from the first token that is not padding. */
 function positionsOf(mask: readonly number[]): readonly number[] {
   let count = 0;
-  return mask.map((one) => {
-    count += one;
+  return mask.map((isToken) => {
+    count += isToken;
     return Math.max(0, count - 1);
   });
 }
 
-function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = false, others: Batch = {}): Batch {
+function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, isPartial = false, tensors: Batch = {}): Batch {
   const feeds: Record<string, Dense> = {};
   for (const { name, type } of model.graph.feeds) {
     const inputRows = rows[name];
-    const other = others[name];
+    const other = tensors[name];
     if (other !== undefined) feeds[name] = other;
     else if (inputRows !== undefined)
       feeds[name] = fromNumbers(
@@ -132,7 +132,7 @@ function feedsOf(model: Model, rows: Readonly<Record<string, Rows>>, some = fals
         [inputRows.length, inputRows[0]?.length ?? 0],
         inputRows.flat(),
       );
-    else if (!some) throw new PithError("E_UNSUPPORTED", `A text gives no value for the input "${name}".`);
+    else if (!isPartial) throw new PithError("E_UNSUPPORTED", `A text gives no value for the input "${name}".`);
   }
   return feeds;
 }
@@ -166,7 +166,8 @@ function largestOf(logits: Dense | undefined): readonly number[] {
   return Array.from({ length: count }, (_, sample) => {
     const start = ((sample + 1) * positions - 1) * width;
     let best = 0;
-    for (let at = 1; at < width; at++) if ((numbers[start + at] ?? 0) > (numbers[start + best] ?? 0)) best = at;
+    for (let index = 1; index < width; index++)
+      if ((numbers[start + index] ?? 0) > (numbers[start + best] ?? 0)) best = index;
     return best;
   });
 }

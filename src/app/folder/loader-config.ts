@@ -52,8 +52,8 @@ export function configured(
     };
   };
   const ofDevice = (part: PlainObject): PlainObject => {
-    const both = Object.entries(settingsFor(part.dtype, part.use_external_data_format, false));
-    return { ...part, ...Object.fromEntries(both.filter(([key]) => key in part)) };
+    const deviceSettings = Object.entries(settingsFor(part.dtype, part.use_external_data_format, false));
+    return { ...part, ...Object.fromEntries(deviceSettings.filter(([key]) => key in part)) };
   };
   const devices = Object.entries(objectOr(kept.device_config)).map(([name, part]) => [
     name,
@@ -75,7 +75,7 @@ export function configuredAlone(config: PlainObject, bases: readonly string[], n
 
 /** Returns undefined for other names: "auto". */
 function suffixOf(name: unknown): string | undefined {
-  return name === "fp32" ? "" : dtypeNames.filter((one) => one === name).map((one) => dtypes[one].suffix)[0];
+  return name === "fp32" ? "" : dtypeNames.filter((dtype) => dtype === name).map((dtype) => dtypes[dtype].suffix)[0];
 }
 
 function objectOr(value: unknown): PlainObject {

@@ -61,15 +61,15 @@ type Findings = ReadonlyMap<string, LoaderOutcome | { readonly refused: string }
 
 export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Promise<Findings> {
   if (loader instanceof Miss)
-    return (dtypes) => Promise.resolve(ofEach(dtypes, { outcome: "not tried", reason: loader.reason }));
+    return (dtypes) => Promise.resolve(assignOutcome(dtypes, { outcome: "not tried", reason: loader.reason }));
   const { version, compares } = loader;
-  let asked: Promise<LoaderAnswers> | undefined;
+  let originalAnswers: Promise<LoaderAnswers> | undefined;
   const originals = (dtypes: ModuleDtypes): Promise<LoaderAnswers> => {
-    asked ??= loader.ask(Object.fromEntries(Object.keys(dtypes).map((base) => [base, "fp32"])), undefined);
-    return asked;
+    originalAnswers ??= loader.ask(Object.fromEntries(Object.keys(dtypes).map((base) => [base, "fp32"])), undefined);
+    return originalAnswers;
   };
   return async (dtypes) => {
-    const unable = (failure: Failure) => ofEach(dtypes, { version, ...unableText(version, failure) });
+    const unable = (failure: Failure) => assignOutcome(dtypes, { version, ...unableText(version, failure) });
     const refused = (reason: string): Findings => new Map([[mainOf(dtypes), { refused: reason }]]);
     const before = compares ? await originals(dtypes) : undefined;
     if (before !== undefined && "failed" in before && before.failed !== "feed") return unable(before);
@@ -77,18 +77,18 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
     const after = await loader.ask(dtypes, forced);
     if ("failed" in after) {
       const { failed, reason } = after;
-      if (failed === "feed") return ofEach(dtypes, { outcome: "loads", version, reason });
+      if (failed === "feed") return assignOutcome(dtypes, { outcome: "loads", version, reason });
       // Large originals are tried only if the variant fails.
       const alone = failed === "load" || failed === "run" ? await originals(dtypes) : after;
       if ("failed" in alone && alone.failed !== "feed") return unable(alone);
-      const failures = await blamed(loader, dtypes, after);
+      const failures = await findFailing(loader, dtypes, after);
       return failures.size > 0 ? failures : refused(refusal(loader, after));
     }
-    const likeness = before === undefined || "failed" in before ? {} : compared(before.answers, after.answers);
+    const likeness = before === undefined || "failed" in before ? {} : compareAnswers(before.answers, after.answers);
     if (typeof likeness === "string") return refused(refusal(loader, { failed: "run", reason: likeness }));
-    const lost = loader.judges ? lostIn(likeness) : undefined;
+    const lost = loader.judges ? findLoss(likeness) : undefined;
     if (lost !== undefined) return refused(`In transformers.js ${version}: ${lost}`);
-    const outcomes = ofEach(dtypes, { outcome: "runs", version, ...likeness });
+    const outcomes = assignOutcome(dtypes, { outcome: "runs", version, ...likeness });
     const keys = sessionKeys(Object.keys(dtypes));
     const isUsed = (base: string): boolean => after.sessions.includes(keys.get(base) ?? base);
     const unused = [...outcomes.keys()].filter((base) => !isUsed(base));
@@ -101,7 +101,7 @@ export function loaderCheck(loader: Loader | Miss): (dtypes: ModuleDtypes) => Pr
   };
 }
 
-function ofEach(dtypes: ModuleDtypes, outcome: LoaderOutcome): Map<string, LoaderOutcome> {
+function assignOutcome(dtypes: ModuleDtypes, outcome: LoaderOutcome): Map<string, LoaderOutcome> {
   return new Map(listChanged(dtypes).map(([base]) => [base, outcome]));
 }
 
@@ -128,7 +128,7 @@ function unusedText(dtypes: ModuleDtypes, unused: readonly string[], isUsed: (ba
 }
 
 /** Finds the modules that fail with original versions of the others. */
-async function blamed(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
+async function findFailing(loader: Loader, dtypes: ModuleDtypes, together: Failure): Promise<Findings> {
   const changed = listChanged(dtypes);
   const failures = new Map<string, { readonly refused: string }>();
   if (changed.length === 1) return failures;
@@ -147,21 +147,21 @@ function mainOf(dtypes: ModuleDtypes): string {
 
 type Likeness = Pick<LoaderOutcome, "signalToNoise" | "tokens" | "same">;
 
-function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
+function compareAnswers(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[]): Likeness | string {
   const powers = new Map<string, { signal: number; noise: number }>();
   let [tokens, same] = [0, 0];
-  for (const [at, { outputs, tokens: expectedTokens }] of before.entries()) {
+  for (const [index, { outputs, tokens: expectedTokens }] of before.entries()) {
     for (const [step, token] of expectedTokens.entries()) {
       tokens++;
-      if (after[at]?.tokens[step] === token) same++;
+      if (after[index]?.tokens[step] === token) same++;
     }
     for (const [name, x] of Object.entries(outputs)) {
-      const y = after[at]?.outputs[name];
+      const y = after[index]?.outputs[name];
       if (y?.length !== x.length) return `its output "${name}" has another shape than the original's.`;
       const power = powers.get(name) ?? { signal: 0, noise: 0 };
       powers.set(name, power);
-      for (const [place, expected] of x.entries()) {
-        const other = y[place] ?? 0;
+      for (const [position, expected] of x.entries()) {
+        const other = y[position] ?? 0;
         if (!Number.isFinite(expected)) continue;
         if (!Number.isFinite(other)) return `its output "${name}" is NaN where the original's is not.`;
         power.signal += expected * expected;
@@ -176,7 +176,7 @@ function compared(before: readonly LoaderAnswer[], after: readonly LoaderAnswer[
   };
 }
 
-function lostIn({ signalToNoise, tokens, same }: Likeness): string | undefined {
+function findLoss({ signalToNoise, tokens, same }: Likeness): string | undefined {
   if (tokens !== undefined) return lostEndToEnd({ tokens, same });
   if (signalToNoise === undefined || signalToNoise >= minDecibels) return undefined;
   return `on the texts, less than half of the original's signal is left (signal to noise ${figure("dB", signalToNoise)}).`;

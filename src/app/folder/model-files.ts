@@ -16,10 +16,10 @@ export function isOf(file: string, path: string): boolean {
 
 /** Returns the first file that the user wrote or changed. Unreadable or unrecorded files with Pith's nodes remain from a killed process. */
 export async function authoredModel(out: string, file: string, written: FileHashes): Promise<string | undefined> {
-  const there = await filesOf(out, file);
+  const existing = await filesOf(out, file);
   let changed: string | undefined;
-  for (const path of there) if (await isAuthored(out, path, written)) changed ??= path;
-  if (changed === undefined || !there.includes(file)) return changed;
+  for (const path of existing) if (await isAuthored(out, path, written)) changed ??= path;
+  if (changed === undefined || !existing.includes(file)) return changed;
   const model = await modelIn(joinPath(out, file));
   if (model instanceof Miss) return undefined;
   return !written.has(file) && model !== undefined && isPiths(model) ? undefined : changed;
@@ -57,24 +57,26 @@ export async function hashesOf(out: string, file: string): Promise<FileHashes> {
   const data = dataFilesOf(name, await listFolder(folder));
   await removeUnread(
     joinPath(out, file),
-    data.filter((one) => !used.has(one)),
+    data.filter((dataFile) => !used.has(dataFile)),
   );
-  const files = [name, ...data.filter((one) => used.has(one))];
+  const files = [name, ...data.filter((dataFile) => used.has(dataFile))];
   if (files.length - 1 > maxChunks) {
     const text = `"${name}" has ${files.length - 1} files of weights; transformers.js reads ${maxChunks}.`;
     throw new PithError("E_OPTION", text, { hint: "Allow larger files (`fileBytes`)." });
   }
-  const stray = [...used].find((one) => !files.includes(one));
+  const stray = [...used].find((usedFile) => !files.includes(usedFile));
   if (stray !== undefined)
     throw new PithError("E_FILE", `The weights of "${name}" are in "${joinPath(folder, stray)}".`, {
       hint: "Another model reads the file that they should be in. Write to another folder.",
     });
-  const hashes = files.map(async (one) => [`onnx/${one}`, [await fileHash(joinPath(folder, one))]] as const);
+  const hashes = files.map(
+    async (fileName) => [`onnx/${fileName}`, [await fileHash(joinPath(folder, fileName))]] as const,
+  );
   return new Map(await Promise.all(hashes));
 }
 
 export async function removeModel(out: string, file: string): Promise<void> {
-  const data = (await filesOf(out, file)).filter((one) => one !== file).map(fileNameOf);
+  const data = (await filesOf(out, file)).filter((path) => path !== file).map(fileNameOf);
   await removeFile(joinPath(out, file));
   await removeUnread(joinPath(out, file), data);
 }

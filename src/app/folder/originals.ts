@@ -82,7 +82,7 @@ export async function copyBeside(
   const names = await listFolder(joinPath(folder, inside));
   const bases = inside === "onnx" ? basesIn(names) : [changed];
   const copies = await sidecarsIn(folder);
-  for (const base of bases.filter((one) => one !== changed)) {
+  for (const base of bases.filter((base) => base !== changed)) {
     const model = await open(joinPath(folder, inside, `${base}.onnx`));
     copies.push(...(await filesOf(folder, base, model, names)));
   }
@@ -91,11 +91,11 @@ export async function copyBeside(
   const config = links.includes(configName) ? undefined : await readSettings(joinPath(folder, configName));
   const written: FileHashes = new Map();
   if (config !== undefined) {
-    const there = [...(await listFolder(joinPath(out, inside))), ...copies.map(({ path }) => fileNameOf(path))];
+    const modelNames = [...(await listFolder(joinPath(out, inside))), ...copies.map(({ path }) => fileNameOf(path))];
     const [before, after] = [await open(joinPath(folder, file)), await open(joinPath(out, file))].map(cachedLayers);
     const isFewer = before !== after && config.num_hidden_layers === before;
     if (isFewer) log({ id: "layers", text: `num_hidden_layers of ${joinPath(out, configName)} is ${after}` });
-    const newConfig = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, there);
+    const newConfig = configuredAlone(isFewer ? { ...config, num_hidden_layers: after } : config, bases, modelNames);
     copies.push(await fileOfBytes(configName, bytesOfText(jsonText(newConfig))));
     // An earlier result may differ in the number of layers only.
     const earlier = await readSettings(joinPath(out, configName));

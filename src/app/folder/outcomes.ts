@@ -112,10 +112,10 @@ export async function refuse(run: FolderRun, file: string, dtype: FileDtype, rea
 export function note(
   { records, rows }: FolderRun,
   file: string,
-  found: Partial<Pick<FileFigures, "together" | "loader" | "speeds" | "work">>,
+  figures: Partial<Pick<FileFigures, "together" | "loader" | "speeds" | "work">>,
 ): void {
   const [row, record] = [rows.get(file), records.get(file)];
   if (row === undefined || record === undefined) return;
-  rows.set(file, { ...row, ...found, ...(found.loader?.outcome === "fails" ? { verdict: "unusable" } : {}) });
-  records.set(file, { ...record, ...found });
+  rows.set(file, { ...row, ...figures, ...(figures.loader?.outcome === "fails" ? { verdict: "unusable" } : {}) });
+  records.set(file, { ...record, ...figures });
 }

@@ -35,12 +35,12 @@ export async function precompressFiles(run: FolderRun): Promise<void> {
 async function precompressFile(
   run: FolderRun,
   file: string,
-  wanted: readonly (typeof encodings)[number][],
+  requested: readonly (typeof encodings)[number][],
 ): Promise<void> {
   const { out, context, records, rows, written } = run;
   const [record, row] = [records.get(file), rows.get(file)];
   const files = [...written.keys()].filter((path) => isOf(file, path));
-  const copies = files.flatMap((path) => copiesOf(path, wanted));
+  const copies = files.flatMap((path) => copiesOf(path, requested));
   const isDone = async (copy: string): Promise<boolean> =>
     written.get(copy)?.length === 1 &&
     (await fileKind(joinPath(out, copy))) === "file" &&
@@ -55,13 +55,13 @@ async function precompressFile(
   await writeRecorded(run, []);
   const sizes = await precompress(
     files.map((path) => joinPath(out, path)),
-    wanted,
+    requested,
     context.signal,
   );
   for (const copy of copies) written.set(copy, [await fileHash(joinPath(out, copy))]);
   const compressed = {
     ...sizes,
-    copies: encodings.filter((encoding) => wanted.includes(encoding) || record.copies?.includes(encoding)),
+    copies: encodings.filter((encoding) => requested.includes(encoding) || record.copies?.includes(encoding)),
   };
   const { gzip, brotli } = sizes;
   const text = [

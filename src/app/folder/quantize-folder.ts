@@ -153,12 +153,12 @@ async function keepBest(run: FolderRun): Promise<void> {
   for (;;) {
     const best = new Map(modules.map(({ base }) => [base, bestOf(base)]));
     const row = best.get(main);
-    const isMixed = new Set(Array.from(best.values(), (one) => one?.dtype)).size > 1;
+    const isMixed = new Set(Array.from(best.values(), (row) => row?.dtype)).size > 1;
     // Files of one dtype were checked end to end when they were made.
     const dtypeOf = (base: string): FileDtype | undefined => best.get(base)?.dtype;
     if (row !== undefined && isMixed && !((await runInLoader(run, dtypeOf)) && (await holdTogether(run, row, dtypeOf))))
       continue;
-    const kept = new Set(Array.from(best.values(), (one) => one?.file));
+    const kept = new Set(Array.from(best.values(), (row) => row?.file));
     for (const row of rows.values()) {
       if (row.verdict === "refused" || kept.has(row.file)) continue;
       await removeResult(run, row.file);

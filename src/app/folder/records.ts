@@ -62,8 +62,8 @@ const record = v.object({
   ...figuresSchema.entries,
 });
 
-export function figuresOf(one: v.InferOutput<typeof record>): FileFigures {
-  return v.parse(figuresSchema, one);
+export function figuresOf(fileRecord: v.InferOutput<typeof record>): FileFigures {
+  return v.parse(figuresSchema, fileRecord);
 }
 
 /** By path in the folder. */

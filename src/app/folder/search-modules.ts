@@ -137,17 +137,17 @@ async function holds(run: FolderRun): Promise<boolean> {
   const rowOf = (base: string) => rows.get(fileOf(base, "searched"));
   const row = [main, ...modules.map(({ base }) => base)]
     .map(rowOf)
-    .find((one) => one !== undefined && one.verdict !== "refused");
+    .find((row) => row !== undefined && row.verdict !== "refused");
   return row === undefined || holdTogether(run, row, () => "searched");
 }
 
 /** Returns the front with the lowest price: additional size per saved drop. */
 function leastAdded(fronts: readonly Front[], purpose: FolderRun["options"]["purpose"]): Front | undefined {
   const price = ({ points, place }: Front): number => {
-    const [now, next] = [points[place], points[place + 1]];
-    if (now === undefined || next === undefined) return Number.POSITIVE_INFINITY;
-    return (sizeFor(purpose, next.figures) - sizeFor(purpose, now.figures)) / (now.drop - next.drop);
+    const [current, next] = [points[place], points[place + 1]];
+    if (current === undefined || next === undefined) return Number.POSITIVE_INFINITY;
+    return (sizeFor(purpose, next.figures) - sizeFor(purpose, current.figures)) / (current.drop - next.drop);
   };
-  const [least] = fronts.filter((one) => Number.isFinite(price(one))).toSorted((a, b) => price(a) - price(b));
-  return least;
+  const [cheapest] = fronts.filter((front) => Number.isFinite(price(front))).toSorted((a, b) => price(a) - price(b));
+  return cheapest;
 }

@@ -91,10 +91,10 @@ export function folderTable<R extends Row>(
     ...files,
   ];
   const distinct = (text: (row: Row) => string | undefined) =>
-    [...new Set(rows.map(text))].filter((one) => one !== undefined && one !== "");
+    [...new Set(rows.map(text))].filter((text) => text !== undefined && text !== "");
   const metrics = distinct((row) => nearnessOf(row)?.metric);
   const targets = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ target }) => target)))];
-  const findSpeed = ({ speeds = [] }: Row, wanted: string) => speeds.find(({ target }) => target === wanted);
+  const findSpeed = ({ speeds = [] }: Row, name: string) => speeds.find(({ target }) => target === name);
   const batch = distinct(({ together }) => batchText(together));
   const isSameInBatch = batch.length === 1 && batch[0]?.startsWith("yes") === true;
   const columns = [
@@ -125,8 +125,8 @@ export function folderTable<R extends Row>(
     ...(isSameInBatch ? [] : [{ title: "same in batch", text: ({ together }: Row) => batchText(together) }]),
     { title: "transformers.js", text: ({ loader }: Row) => (loader === undefined ? "" : loaderText(loader)) },
   ];
-  const shows = (wanted: (text: string) => boolean): boolean =>
-    columns.some(({ text }) => rows.some((row) => wanted(text(row))));
+  const shows = (isMatch: (text: string) => boolean): boolean =>
+    columns.some(({ text }) => rows.some((row) => isMatch(text(row))));
   const timed = [...new Set(rows.flatMap(({ speeds = [] }) => speeds.map(({ where }) => where)))];
   const slower = targets.flatMap((target) => {
     const slow = rows.filter((row) => (findSpeed(row, target)?.high ?? 1) < 1).map(({ dtype }) => dtype);

@@ -49,7 +49,7 @@ export async function searchTogether(
       const generated = await continueEach(engine, result, prompts, { ...options, forced });
       const [tokens, same] = [
         expectedTokens.length,
-        generated.flat().filter((token, at) => token === expectedTokens[at]).length,
+        generated.flat().filter((token, index) => token === expectedTokens[index]).length,
       ];
       const holds = wilson(same, tokens).low >= 0.5 ? "clearly" : 2 * same >= tokens ? "barely" : "no";
       const text = `${same} of ${tokens} tokens equal the original's`;

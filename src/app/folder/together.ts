@@ -68,7 +68,9 @@ export async function holdTogether(
   const { texts = [] } = options;
   const ofTexts =
     options.together ??
-    (texts.length === 0 ? undefined : (found: readonly ModulePaths[]) => textsTogether(folder, found, texts, context));
+    (texts.length === 0
+      ? undefined
+      : (modules: readonly ModulePaths[]) => textsTogether(folder, modules, texts, context));
   if (ofTexts === undefined) return true;
   const together = await ofTexts(pathsOf(run, dtypeOf));
   const lost = lostEndToEnd(together);

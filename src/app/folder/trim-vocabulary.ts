@@ -145,9 +145,9 @@ export async function trimFolder(
   const smallerConfigs = configs.map(([name, config]) => [name, trimmedConfig(config, kept, [...sizes])] as const);
   await makeFolder(joinPath(out, "onnx"));
   for (const { model, told } of results) await save(model, joinPath(out, told.file));
-  const there = await listFolder(joinPath(out, "onnx"));
+  const modelNames = await listFolder(joinPath(out, "onnx"));
   const configured = smallerConfigs.map(
-    ([name, config]) => [name, name === configName ? configuredAlone(config, names, there) : config] as const,
+    ([name, config]) => [name, name === configName ? configuredAlone(config, names, modelNames) : config] as const,
   );
   await write(folder, out, [...tokenizerFiles(trimmed), ...configured]);
   return { kept, tokens: tokenizer.vocabularySize, texts: count, models: results.map(({ told }) => told) };
@@ -195,7 +195,8 @@ async function* textsIn(paths: readonly string[]): AsyncGenerator<Text> {
         const column = batch[name];
         return column?.type === "string" ? column.data : [];
       });
-      for (const [at, text] of first.entries()) yield { text, pair: second?.[at], at: `${path}, text ${++count}` };
+      for (const [index, text] of first.entries())
+        yield { text, pair: second?.[index], at: `${path}, text ${++count}` };
     }
     if (!path.endsWith(".txt")) continue;
     for (const text of pieces(await readText(path))) yield { text, at: `${path}, as running text`, isRunning: true };
@@ -246,7 +247,7 @@ async function compare(
         for (const [name, answer] of Object.entries(expectedOutputs)) {
           const axis = scores.get(name);
           const keptScores = axis === undefined ? answer : takeIndices(answer, axis, kept);
-          difference = Math.max(difference, apart(keptScores, trimmedOutputs[name]));
+          difference = Math.max(difference, relativeDifference(keptScores, trimmedOutputs[name]));
         }
         count += Object.values(batch)[0]?.dims[0] ?? 0;
       }
@@ -258,8 +259,8 @@ async function compare(
   } finally {
     for (const runner of runners) await runner.release();
   }
-  const most = toleranceOf(original);
-  if (difference <= most) return { texts: count, difference };
+  const tolerance = toleranceOf(original);
+  if (difference <= tolerance) return { texts: count, difference };
   throw new PithError(
     "E_ACCURACY_LOST",
     `${file} gives different outputs: ${difference.toExponential(1)} apart on ${count} texts.`,
@@ -270,15 +271,15 @@ async function compare(
 }
 
 /** Largest difference, relative to the largest value. */
-function apart(one: Dense, other: Dense | undefined): number {
-  if (other === undefined || !sameDims(one.dims, other.dims)) return Number.POSITIVE_INFINITY;
-  const [a, b] = [toFloat64(one), toFloat64(other)];
-  let [most, largest] = [0, 0];
-  for (let at = 0; at < a.length; at++) {
-    largest = Math.max(largest, Math.abs(a[at] ?? 0));
-    most = Math.max(most, Math.abs((a[at] ?? 0) - (b[at] ?? 0)));
+function relativeDifference(expected: Dense, actual: Dense | undefined): number {
+  if (actual === undefined || !sameDims(expected.dims, actual.dims)) return Number.POSITIVE_INFINITY;
+  const [a, b] = [toFloat64(expected), toFloat64(actual)];
+  let [maxDifference, largest] = [0, 0];
+  for (let index = 0; index < a.length; index++) {
+    largest = Math.max(largest, Math.abs(a[index] ?? 0));
+    maxDifference = Math.max(maxDifference, Math.abs((a[index] ?? 0) - (b[index] ?? 0)));
   }
-  return most === 0 ? 0 : most / largest;
+  return maxDifference === 0 ? 0 : maxDifference / largest;
 }
 
 async function write(folder: string, out: string, contents: readonly Config[]): Promise<void> {

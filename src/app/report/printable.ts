@@ -5,14 +5,16 @@ const unprintable =
 
 /** Writes them as in JSON: `\u001b`, `\n`. Line ends are kept with `lines`. */
 export function escapeUnprintable(text: string, lines = false): string {
-  return text.replace(unprintable, (character) => (lines && character === "\n" ? character : written(character)));
+  return text.replace(unprintable, (character) =>
+    lines && character === "\n" ? character : escapeCharacter(character),
+  );
 }
 
 /** Escapes a character; `JSON.stringify` escapes only those up to U+001F. */
-function written(character: string): string {
+function escapeCharacter(character: string): string {
   const json = JSON.stringify(character).slice(1, -1);
   if (json !== character) return json;
-  return Array.from({ length: character.length }, (_, at) => unit(character.charCodeAt(at))).join("");
+  return Array.from({ length: character.length }, (_, index) => unit(character.charCodeAt(index))).join("");
 }
 
 const unit = (code: number): string => `\\u${code.toString(16).padStart(4, "0")}`;

@@ -77,10 +77,10 @@ export function refusedSection(run: Run): Markup | undefined {
   );
   const skipped = [...groupBy(misses, ({ reason }) => reason)].slice(0, maxNames).map(([reason, members]) => {
     const names = [...new Set(members.flatMap(({ at }) => at ?? []))];
-    if (names.length === 0) return clipped(reason);
-    return html`${clipped(reason)} <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`;
+    if (names.length === 0) return clip(reason);
+    return html`${clip(reason)} <span class="note">${counted(names.length, "place")}</span><br>${namesText(names)}`;
   });
-  const rejected = variants.map(({ name, refused = "" }) => html`<strong>${name}</strong>: ${clipped(refused)}`);
+  const rejected = variants.map(({ name, refused = "" }) => html`<strong>${name}</strong>: ${clip(refused)}`);
   const sections = [
     ["Rejected variants", rejected],
     ["Skipped layers", skipped],
@@ -161,7 +161,7 @@ function optionsText({ options }: StepRecord): string {
   const parts = Object.entries(options).flatMap(([name, value]) =>
     value === undefined ? [] : [`${name} ${typeof value === "string" ? value : JSON.stringify(value)}`],
   );
-  return clipped(parts.join(", "));
+  return clip(parts.join(", "));
 }
 
 function lossText({ history }: StepRecord): string {
@@ -174,7 +174,7 @@ function lossText({ history }: StepRecord): string {
 function changesOf({ changes }: StepRecord): Content {
   if (changes.length === 0) return html`<p class="note">No changes.</p>`;
   const item = ([text, places]: readonly [string, readonly Change[]]): Markup =>
-    html`${clipped(text)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places.map(({ at }) => at))}`;
+    html`${clip(text)} <span class="note">${places.length > 1 && `${integer(places.length)} places`}</span><br>${namesText(places.map(({ at }) => at))}`;
   const all = [...groupBy(changes, changeText)];
   return html`${reasonsList(all.slice(0, maxChanges).map(item))}
 ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - maxChanges)} more kinds of change; run.json has each.</p>`}`;
@@ -182,12 +182,12 @@ ${all.length > maxChanges && html`<p class="note">and ${integer(all.length - max
 
 function namesText(names: readonly string[]): Content {
   const shown = names.slice(0, maxNames);
-  const list = shown.map((name, index) => [index > 0 && ", ", html`<span class="name">${clipped(name)}</span>`]);
+  const list = shown.map((name, index) => [index > 0 && ", ", html`<span class="name">${clip(name)}</span>`]);
   const more = names.length - shown.length;
   return [list, more > 0 && ` and ${integer(more)} more`];
 }
 
-function clipped(text: string): string {
+function clip(text: string): string {
   return text.length > maxLength ? `${text.slice(0, maxLength)}…` : text;
 }
 

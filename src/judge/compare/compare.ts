@@ -169,9 +169,14 @@ export function isBroken({ original, candidate }: Comparison): boolean {
 }
 
 /** Returns whether outputs are NaN, so that no metric can be computed: the model does not agree with itself, or the scores of every sample. */
-export function answersWithNaN({ truth, better, interval }: Metric, own: Estimate, said: Answers): boolean {
-  if (truth === "original") return better === "higher" ? !(own.value > 0) : Number.isNaN(own.value);
-  return interval === "proportion" && own.value === 0 && isAllNaN(said);
+export function answersWithNaN(
+  { truth, better, interval }: Metric,
+  originalEstimate: Estimate,
+  predictions: Answers,
+): boolean {
+  if (truth === "original")
+    return better === "higher" ? !(originalEstimate.value > 0) : Number.isNaN(originalEstimate.value);
+  return interval === "proportion" && originalEstimate.value === 0 && isAllNaN(predictions);
 }
 
 function countPairs(original: Float64Array, candidate: Float64Array): Pairs | undefined {

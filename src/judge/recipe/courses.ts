@@ -34,14 +34,14 @@ export type Path = readonly (string | number)[];
 
 export function coursesIn(pass: AnyPass, options: OptionValues): readonly { path: Path; given: unknown }[] {
   const schedules: { path: Path; given: unknown }[] = [];
-  replaced(pass, options, [], (given, path) => schedules.push({ path, given }));
+  replaceSchedules(pass, options, [], (given, path) => schedules.push({ path, given }));
   return schedules;
 }
 
 /** Returns the options of a round; integer options are rounded. @param options whose schedules fit `courseSchema`. */
 export function inRound(pass: AnyPass, options: OptionValues, { number, of }: Round): OptionValues {
-  return replaced(pass, options, [], (given, path) => {
-    const value = valueIn(number, of, given as OptionSchedule);
+  return replaceSchedules(pass, options, [], (schedule, path) => {
+    const value = valueIn(number, of, schedule as OptionSchedule);
     return numbersAt(pass.options, path) === "whole" ? Math.round(value) : value;
   }) as OptionValues;
 }
@@ -62,15 +62,20 @@ export async function withCurves(pass: AnyPass, options: OptionValues): Promise<
   }
   return opened.size === 0
     ? options
-    : (replaced(pass, options, [], (given) => opened.get(given) ?? given) as OptionValues);
+    : (replaceSchedules(pass, options, [], (schedule) => opened.get(schedule) ?? schedule) as OptionValues);
 }
 
-function replaced(pass: AnyPass, value: unknown, path: Path, by: (given: unknown, path: Path) => unknown): unknown {
-  if (Array.isArray(value)) return value.map((one, at) => replaced(pass, one, [...path, at], by));
+function replaceSchedules(
+  pass: AnyPass,
+  value: unknown,
+  path: Path,
+  by: (given: unknown, path: Path) => unknown,
+): unknown {
+  if (Array.isArray(value)) return value.map((inner, index) => replaceSchedules(pass, inner, [...path, index], by));
   if (!isObject(value)) return value;
   if (isCourse(pass, value, path)) return by(value, path);
   return Object.fromEntries(
-    Object.entries(value).map(([name, inner]) => [name, replaced(pass, inner, [...path, name], by)]),
+    Object.entries(value).map(([name, inner]) => [name, replaceSchedules(pass, inner, [...path, name], by)]),
   );
 }
 
@@ -92,7 +97,7 @@ export interface OptionSchedule {
 /** Rounds count from 1 to `rounds`. @throws PithError E_OPTION if the curve has no value. */
 export function valueIn(round: number, rounds: number, { from, to, curve = "linear" }: OptionSchedule): number {
   const t = round / rounds;
-  const along = typeof curve === "string" ? named(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
+  const along = typeof curve === "string" ? curveOf(curve) : (t: number) => from + (to - from) * shareAt(t, curve);
   const value = along(t, from, to);
   if (Number.isFinite(value)) return withoutLastDigits(value);
   throw new PithError("E_OPTION", `"${curve}" does not lead from ${from} to ${to}.`, {
@@ -101,7 +106,7 @@ export function valueIn(round: number, rounds: number, { from, to, curve = "line
 }
 
 /** Returns the curve of a name; a module counts as linear until it is opened. */
-const named = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
+const curveOf = (curve: string): Curve => new Map<string, Curve>(Object.entries(curves)).get(curve) ?? curves.linear;
 
 function shareAt(t: number, curve: (t: number) => number): number {
   const share: unknown = curve(t);

@@ -23,22 +23,22 @@ export interface PassStep {
 
 export function stepsOf(recipe: Recipe, passes: readonly AnyPass[] = []): readonly PassStep[] {
   const names = [...stepNames(recipe)];
-  return recipe.steps.flatMap((one): readonly PassStep[] => {
-    const steps = isRepeat(one) ? one.steps : [one];
+  return recipe.steps.flatMap((entry): readonly PassStep[] => {
+    const steps = isRepeat(entry) ? entry.steps : [entry];
     const ownNames = names.splice(0, steps.length);
-    const written = steps.map((step, place) => ({
+    const written = steps.map((step, index) => ({
       ...step,
       pass: passOf(step, passes),
-      name: ownNames[place] ?? step.id,
+      name: ownNames[index] ?? step.id,
     }));
-    if (!isRepeat(one)) return written.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
-    return Array.from({ length: one.repeat }, (_, before) => ({ number: before + 1, of: one.repeat })).flatMap(
+    if (!isRepeat(entry)) return written.map(({ judge = true, ...step }) => ({ ...step, ...judging(judge) }));
+    return Array.from({ length: entry.repeat }, (_, before) => ({ number: before + 1, of: entry.repeat })).flatMap(
       (round) =>
-        written.map(({ judge, ...step }, place) => ({
+        written.map(({ judge, ...step }, index) => ({
           ...step,
           name: `${step.name}, round ${round.number} of ${round.of}`,
           options: inRound(step.pass, step.options, round),
-          ...judging(judge ?? (round.number === round.of && place === written.length - 1)),
+          ...judging(judge ?? (round.number === round.of && index === written.length - 1)),
         })),
     );
   });
@@ -58,9 +58,9 @@ export async function withOptions(
   recipe: Recipe,
   optionsOf: (step: RecipeStep) => Promise<OptionValues>,
 ): Promise<Recipe> {
-  const opened = async (step: RecipeStep): Promise<RecipeStep> => ({ ...step, options: await optionsOf(step) });
-  const steps = recipe.steps.map(async (one) =>
-    isRepeat(one) ? { ...one, steps: await Promise.all(one.steps.map(opened)) } : opened(one),
+  const openStep = async (step: RecipeStep): Promise<RecipeStep> => ({ ...step, options: await optionsOf(step) });
+  const steps = recipe.steps.map(async (entry) =>
+    isRepeat(entry) ? { ...entry, steps: await Promise.all(entry.steps.map(openStep)) } : openStep(entry),
   );
   return { ...recipe, steps: await Promise.all(steps) };
 }
@@ -103,7 +103,7 @@ function mostSamples(
 
 /** Numbers ids that occur several times: "prune 1", "train", "prune 2". */
 export function stepNames({ steps }: Recipe): readonly string[] {
-  const ids = steps.flatMap((one) => (isRepeat(one) ? one.steps : [one])).map(({ id }) => id);
+  const ids = steps.flatMap((entry) => (isRepeat(entry) ? entry.steps : [entry])).map(({ id }) => id);
   const groups = groupBy(ids, (id) => id);
   const counts = new Map<string, number>();
   return ids.map((id) => {
@@ -117,10 +117,10 @@ export function stepNames({ steps }: Recipe): readonly string[] {
 export function recipeName(recipe: Recipe): string {
   const names = [...stepNames(recipe)];
   return recipe.steps
-    .map((one) => {
-      if (!isRepeat(one)) return names.shift();
-      const repeated = names.splice(0, one.steps.length).join(" + ");
-      return `${one.repeat} × ${one.steps.length === 1 ? repeated : `(${repeated})`}`;
+    .map((entry) => {
+      if (!isRepeat(entry)) return names.shift();
+      const repeated = names.splice(0, entry.steps.length).join(" + ");
+      return `${entry.repeat} × ${entry.steps.length === 1 ? repeated : `(${repeated})`}`;
     })
     .join(" + ");
 }

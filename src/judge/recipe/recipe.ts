@@ -59,8 +59,8 @@ export interface Repeat {
   readonly steps: readonly RecipeStep[];
 }
 
-export function isRepeat(one: RecipeStep | Repeat): one is Repeat {
-  return "repeat" in one;
+export function isRepeat(entry: RecipeStep | Repeat): entry is Repeat {
+  return "repeat" in entry;
 }
 
 /**
@@ -93,17 +93,17 @@ export function recipeText(recipe: Recipe): string {
     [id]: options,
     ...(judge === undefined ? {} : { judge }),
   });
-  const steps = recipe.steps.map((one) =>
-    isRepeat(one) ? { repeat: one.repeat, steps: one.steps.map(plain) } : plain(one),
+  const steps = recipe.steps.map((entry) =>
+    isRepeat(entry) ? { repeat: entry.repeat, steps: entry.steps.map(plain) } : plain(entry),
   );
-  const written = (key: unknown, value: unknown): unknown => {
+  const requirePlain = (key: unknown, value: unknown): unknown => {
     const isOfClass = typeof value === "object" && value !== null && !Array.isArray(value) && !isObject(value);
     if (typeof value !== "function" && !isOfClass) return value;
     const kind = isOfClass ? "an object" : "a function";
     throw new PithError("E_OPTION", `"${String(key)}" is ${kind}, which a recipe in text cannot have.`);
   };
   const { version, samples } = recipe;
-  return stringify({ version, ...(samples && { samples }), steps }, written, { lineWidth: 120 });
+  return stringify({ version, ...(samples && { samples }), steps }, requirePlain, { lineWidth: 120 });
 }
 
 const topNames = ["version", "samples", "steps"];
@@ -144,15 +144,15 @@ const maxSteps = 10_000;
 
 function checkList(source: Source, list: readonly unknown[], passes: Passes): Recipe["steps"] {
   const last = list.length - 1;
-  const total = list.reduce<number>((sum, one) => sum + stepCount(one), 0);
+  const total = list.reduce<number>((sum, entry) => sum + stepCount(entry), 0);
   if (total > maxSteps) {
     const reason = `expected at most ${integer(maxSteps)} steps, counting those of each round, got ${integer(total)}`;
     fail(source, ["steps"], "value", reason);
   }
-  return list.map((one, index) => {
+  return list.map((entry, index) => {
     const path = ["steps", index];
-    if (isObject(one) && "repeat" in one) return checkRepeat(source, path, one, passes, index === last);
-    return checkStep(source, path, one, passes, { isLast: index === last });
+    if (isObject(entry) && "repeat" in entry) return checkRepeat(source, path, entry, passes, index === last);
+    return checkStep(source, path, entry, passes, { isLast: index === last });
   });
 }
 
@@ -168,17 +168,17 @@ export const maxRounds = 1000;
 function checkRepeat(
   source: Source,
   path: Path,
-  given: Readonly<Record<string, unknown>>,
+  repeatOptions: Readonly<Record<string, unknown>>,
   passes: Passes,
   isLast: boolean,
 ): Repeat {
-  for (const key of Object.keys(given)) {
+  for (const key of Object.keys(repeatOptions)) {
     if (repeatNames.includes(key)) continue;
     const reason = `there is no "${key}" next to "repeat", only ${repeatNames.join(" and ")}`;
     const inside = key === "judge" || passes.has(key) ? 'It belongs to "steps".' : didYouMean(key, repeatNames);
     fail(source, [...path, key], "key", reason, inside);
   }
-  const { repeat, steps: list } = given;
+  const { repeat, steps: list } = repeatOptions;
   if (typeof repeat !== "number" || !Number.isInteger(repeat) || repeat < 1 || repeat > maxRounds) {
     const reason = `"repeat" is an integer number of rounds from 1 to ${integer(maxRounds)}, got ${kindOf(repeat)}`;
     fail(source, [...path, "repeat"], "value", reason);
@@ -186,10 +186,11 @@ function checkRepeat(
   if (!Array.isArray(list) || list.length === 0) {
     fail(source, [...path, "steps"], "value", `"steps" is a list of at least one step, got ${kindOf(list)}`);
   }
-  const steps = list.map((one: unknown, index) => {
-    const at = [...path, "steps", index];
-    if (isObject(one) && "repeat" in one) fail(source, [...at, "repeat"], "key", "a repeat has no repeats inside");
-    return checkStep(source, at, one, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
+  const steps = list.map((entry: unknown, index) => {
+    const stepPath = [...path, "steps", index];
+    if (isObject(entry) && "repeat" in entry)
+      fail(source, [...stepPath, "repeat"], "key", "a repeat has no repeats inside");
+    return checkStep(source, stepPath, entry, passes, { rounds: repeat, isLast: isLast && index === list.length - 1 });
   });
   return { repeat, steps };
 }
@@ -226,37 +227,43 @@ function checkStep(source: Source, path: Path, step: unknown, passes: Passes, pl
   checkRounds(source, [...path, id], pass, stepOptions, place);
   const { judge } = step;
   if (judge === undefined) return { id, options: stepOptions };
-  const at = [...path, "judge"];
+  const judgePath = [...path, "judge"];
   if (judge === "spare" && pass.milderForms !== undefined) return { id, options: stepOptions, judge };
   if (judge === "spare")
-    fail(source, at, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
-  if (typeof judge !== "boolean") fail(source, at, "value", `expected true, false or spare, got ${kindOf(judge)}`);
+    fail(source, judgePath, "value", `${id} has no higher-precision form for individual layers`, "quantize has.");
+  if (typeof judge !== "boolean")
+    fail(source, judgePath, "value", `expected true, false or spare, got ${kindOf(judge)}`);
   if (!judge && place.isLast) {
-    fail(source, at, "value", "the last step of a recipe is always judged: that decides whether its result is kept");
+    fail(
+      source,
+      judgePath,
+      "value",
+      "the last step of a recipe is always judged: that decides whether its result is kept",
+    );
   }
   return { id, options: stepOptions, judge };
 }
 
-function checkRounds(source: Source, path: Path, pass: AnyPass, given: OptionValues, { rounds }: StepPlace): void {
-  const courses = coursesIn(pass, given);
+function checkRounds(source: Source, path: Path, pass: AnyPass, options: OptionValues, { rounds }: StepPlace): void {
+  const courses = coursesIn(pass, options);
   for (const course of courses) checkCourse(source, [...path, ...course.path], course.given, rounds);
   if (rounds === undefined || courses.length === 0) {
-    checkOptions(source, path, pass, given, () => "");
+    checkOptions(source, path, pass, options, () => "");
     return;
   }
   const places = new Set(courses.map((course) => course.path.join()));
   for (let number = 1; number <= rounds; number++) {
-    const roundPrefix = (at: Path): string => (places.has(at.join()) ? `in round ${number} of ${rounds}: ` : "");
-    checkOptions(source, path, pass, inRound(pass, given, { number, of: rounds }), roundPrefix);
+    const roundPrefix = (path: Path): string => (places.has(path.join()) ? `in round ${number} of ${rounds}: ` : "");
+    checkOptions(source, path, pass, inRound(pass, options, { number, of: rounds }), roundPrefix);
   }
 }
 
-function checkCourse(source: Source, path: Path, given: unknown, rounds: number | undefined): void {
+function checkCourse(source: Source, path: Path, schedule: unknown, rounds: number | undefined): void {
   if (rounds === undefined) {
-    const reason = `only a step inside "repeat" has values that change, got ${shown(given)}`;
+    const reason = `only a step inside "repeat" has values that change, got ${shown(schedule)}`;
     fail(source, path, "value", reason, 'Put the step into one: "repeat: 10", and the step in its "steps".');
   }
-  const result = v.safeParse(courseSchema, given, inWords);
+  const result = v.safeParse(courseSchema, schedule, inWords);
   if (!result.success) {
     const misfit = misfitOf(courseSchema, result.issues, { owner: "a value that changes" });
     fail(source, [...path, ...misfit.path], misfit.part, misfit.sentence, misfit.hint);
@@ -283,23 +290,23 @@ function checkOptions(
   source: Source,
   path: Path,
   pass: AnyPass,
-  given: OptionValues,
+  stepOptions: OptionValues,
   when: (at: Path) => string,
 ): void {
   const { id, options } = pass;
   const accepted = namesAt(options).filter((name) => !filledIn.includes(name));
-  for (const name of Object.keys(given)) {
+  for (const name of Object.keys(stepOptions)) {
     if (accepted.includes(name)) continue;
     if (name === "data" && pass.data !== undefined)
       fail(source, [...path, name], "key", "data is not part of a recipe: it is given to the run");
     const { sentence, hint } = unknownName([name], accepted, id);
     fail(source, [...path, name], "key", sentence, name === "judge" ? besideStep : hint);
   }
-  if (typeof given.validation === "string" && pass.data !== undefined) {
-    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(given.validation)}`;
+  if (typeof stepOptions.validation === "string" && pass.data !== undefined) {
+    const reason = `data is not part of a recipe: "validation" is a share of the training samples, such as 10%, got ${shown(stepOptions.validation)}`;
     fail(source, [...path, "validation"], "value", reason);
   }
-  const result = v.safeParse(options, { ...given, ...standIns(pass) }, inWords);
+  const result = v.safeParse(options, { ...stepOptions, ...standIns(pass) }, inWords);
   if (result.success) return;
   const misfit = misfitOf(options, result.issues, { owner: id, withheld: filledIn, standIns: standIns(pass) });
   fail(source, [...path, ...misfit.path], misfit.part, `${when(misfit.path)}${misfit.sentence}`, misfit.hint);
@@ -337,14 +344,14 @@ function readSource(text: string, name: string): Source {
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  const place = (offset: number): string => {
+  const positionOf = (offset: number): string => {
     const { line, col } = lines.linePos(offset);
     return `${name}:${line}:${col}`;
   };
   const [broken] = document.errors;
   if (broken !== undefined) {
     const reason = broken.code === "RESOURCE_EXHAUSTION" ? tooDeep : `invalid YAML: ${broken.message}`;
-    throw new PithError("E_OPTION", `${place(broken.pos[0])}: ${reason}.`);
+    throw new PithError("E_OPTION", `${positionOf(broken.pos[0])}: ${reason}.`);
   }
   let data: unknown;
   try {
@@ -353,14 +360,14 @@ function readSource(text: string, name: string): Source {
     // For instance exponentially expanding aliases.
     throw new PithError("E_OPTION", `${name}: invalid YAML: ${errorMessage(cause)}.`, { cause });
   }
-  const resolved = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
+  const resolveAlias = (node: unknown): unknown => (isAlias(node) ? node.resolve(document) : node);
   return {
     data,
     at(path, part) {
       let node: unknown = document.contents;
       let offset = startOf(node) ?? 0;
       path.forEach((key, depth) => {
-        const parent = resolved(node);
+        const parent = resolveAlias(node);
         if (isMap(parent)) {
           const pair = parent.items.find((item) =>
             isScalar(item.key) ? String(item.key.value) === String(key) : false,
@@ -373,7 +380,7 @@ function readSource(text: string, name: string): Source {
           offset = startOf(node) ?? offset;
         }
       });
-      return place(offset);
+      return positionOf(offset);
     },
   };
 }

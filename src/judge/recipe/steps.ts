@@ -43,8 +43,8 @@ const passes: readonly AnyPass[] = [
 ];
 
 /** Pass by id, including custom ones. */
-export const stepPasses = (own: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
-  new Map([...passes, ...own].map((pass) => [pass.id, pass]));
+export const stepPasses = (customPasses: readonly AnyPass[]): ReadonlyMap<string, AnyPass> =>
+  new Map([...passes, ...customPasses].map((pass) => [pass.id, pass]));
 
 export const steps: ReadonlyMap<string, AnyPass> = stepPasses([]);
 

@@ -23,7 +23,7 @@ export async function viewsOf(
   const same = stored !== undefined && stored.count === ready.count ? stored : undefined;
   const before = same === undefined ? [] : await samplesAt(same, positions);
   const after = await samplesAt(ready, positions);
-  return positions.map((_, place) => viewOf(after[place], before[place]));
+  return positions.map((_, index) => viewOf(after[index], before[index]));
 }
 
 export function viewOf(ready: Batch | undefined, stored?: Batch): SampleView | undefined {
@@ -53,19 +53,20 @@ async function samplesAt(dataset: Dataset, positions: readonly number[]): Promis
   if (positions.length === 0) return [];
   if (isIndexed(dataset)) {
     const batch = await dataset.gather(Uint32Array.from(positions));
-    return positions.map((_, place) => sliceBatch(batch, place, place + 1));
+    return positions.map((_, index) => sliceBatch(batch, index, index + 1));
   }
   const samples = new Map<number, Batch>();
   const last = Math.max(...positions);
   let start = 0;
   for await (const batch of dataset.batches({ size: 16 })) {
     const size = samplesIn(batch);
-    for (const at of positions)
-      if (at >= start && at < start + size) samples.set(at, sliceBatch(batch, at - start, at - start + 1));
+    for (const position of positions)
+      if (position >= start && position < start + size)
+        samples.set(position, sliceBatch(batch, position - start, position - start + 1));
     start += size;
     if (start > last || size === 0) break;
   }
-  return positions.map((at) => samples.get(at));
+  return positions.map((position) => samples.get(position));
 }
 
 function storedImage(batch: Batch): SampleView | undefined {

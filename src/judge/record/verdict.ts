@@ -204,9 +204,9 @@ export function apartText({ same, unmoved, signalToNoise, relativeError }: Liken
 }
 
 /** "right on: node ✓ wasm ✓ webgpu ✗", and the finding on each. */
-export function targetLines(found: readonly OnTarget[]): readonly string[] {
-  const marks = found.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
-  return [`right on: ${marks.join(" ")}`, ...found.map((one) => `  ${one.target}: ${onTargetText(one)}`)];
+export function targetLines(checks: readonly OnTarget[]): readonly string[] {
+  const marks = checks.map(({ target, right }) => `${target} ${right === undefined ? "?" : right ? "✓" : "✗"}`);
+  return [`right on: ${marks.join(" ")}`, ...checks.map((check) => `  ${check.target}: ${onTargetText(check)}`)];
 }
 
 /** "WebGPU in Chrome/156.0 (google swiftshader): signal to noise 1.2 dB on 8 random inputs; the first layer with a large error is conv1" */
@@ -214,8 +214,8 @@ export function onTargetText({ where, found, layer }: OnTarget): string {
   return `${where}: ${found}${layer === undefined ? "" : `; the first layer with a large error is ${layer}`}`;
 }
 
-export function wrongText(found: readonly OnTarget[]): string | undefined {
-  const wrong = found.find(({ right }) => right === false);
+export function wrongText(checks: readonly OnTarget[]): string | undefined {
+  const wrong = checks.find(({ right }) => right === false);
   return wrong === undefined ? undefined : `on ${wrong.target} the result is not right: ${onTargetText(wrong)}`;
 }
 

@@ -34,8 +34,8 @@ export function bucketStore(folder: string, bucket: Bucket): StoreOfResults {
   const bringModel = async (digest: string): Promise<void> => {
     const name = modelName(digest);
     if ((await local.has(digest)) || ((await bring(name)) && (await local.has(digest)))) return;
-    const is = (await fileKind(joinPath(folder, name))) === undefined ? "is no longer there" : "is damaged";
-    throw new PithError("E_FILE", `A model of the store, ${name}, ${is}.`, {
+    const state = (await fileKind(joinPath(folder, name))) === undefined ? "is no longer there" : "is damaged";
+    throw new PithError("E_FILE", `A model of the store, ${name}, ${state}.`, {
       hint: "Remove it from the bucket, if it is there, and run the same command again: what is missing is computed again.",
     });
   };

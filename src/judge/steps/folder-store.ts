@@ -23,19 +23,19 @@ import { bestFile, lastFile, readCheckpoint } from "../../learn/train/checkpoint
 import { digestOf, isStoreName, keyText } from "./keys.ts";
 import type { StoreOfResults } from "./store.ts";
 
-/** @param most The maximum bytes after trimming; undefined: unlimited. */
-export function folderStore(folder: string, most?: number): StoreOfResults {
-  const at = (name: string): string => joinPath(folder, name);
-  const modelAt = (digest: string): string => at(`${digest}.onnx`);
-  const recordAt = async (key: unknown): Promise<string> => at(`${await keyText(key)}.json`);
-  const checkpointAt = async (key: unknown): Promise<string> => at(await keyText(key));
+/** @param maxBytes The maximum bytes after trimming; undefined: unlimited. */
+export function folderStore(folder: string, maxBytes?: number): StoreOfResults {
+  const pathOf = (name: string): string => joinPath(folder, name);
+  const modelAt = (digest: string): string => pathOf(`${digest}.onnx`);
+  const recordAt = async (key: unknown): Promise<string> => pathOf(`${await keyText(key)}.json`);
+  const checkpointAt = async (key: unknown): Promise<string> => pathOf(await keyText(key));
   const complete = new Set<string>();
   const used = async (path: string): Promise<void> => {
-    if (most !== undefined) await touchFile(path);
+    if (maxBytes !== undefined) await touchFile(path);
   };
   const trim = async (needed: readonly string[]): Promise<void> => {
-    if (most === undefined) return;
-    const removed = await trimFolder(folder, most, isStoreName, new Set(needed.map((digest) => `${digest}.onnx`)));
+    if (maxBytes === undefined) return;
+    const removed = await trimFolder(folder, maxBytes, isStoreName, new Set(needed.map((digest) => `${digest}.onnx`)));
     for (const name of removed) complete.delete(name.replace(/\.onnx$/, ""));
   };
   const has = async (digest: string): Promise<boolean> => {
@@ -61,7 +61,7 @@ export function folderStore(folder: string, most?: number): StoreOfResults {
         }
       }
       // Its name is known only after writing.
-      const unnamed = at(`.model.${ownedEnding()}.tmp`);
+      const unnamed = pathOf(`.model.${ownedEnding()}.tmp`);
       await writeFileAtomically(unnamed, hashed());
       const digest = await hash.end();
       // An existing file has the same contents and may be open.

@@ -36,15 +36,15 @@ export function looseModels(original: Model, folder: string | undefined): Store 
 const minStored = 2 ** 26;
 
 /** Writes computed tensors beside a path, from where the model reads them. Without room there, they stay computed. */
-export async function storeComputed(model: Model, path: string, least = minStored): Promise<void> {
+export async function storeComputed(model: Model, path: string, minBytes = minStored): Promise<void> {
   const loose = [...allValues(model.graph)].flatMap((value) => {
     const { tensor } = value;
     return tensor === undefined || tensor.stored !== undefined || tensor.small !== undefined ? [] : [{ value, tensor }];
   });
-  if (loose.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < least) return;
+  if (loose.reduce((sum, { tensor }) => sum + tensor.bytes, 0) < minBytes) return;
   const beside = new Model();
   const tensors = new Set(loose.map(({ tensor }) => tensor));
-  const names = new Map([...tensors].map((tensor, at) => [tensor, beside.graph.addTensor(`${at}`, tensor).name]));
+  const names = new Map([...tensors].map((tensor, index) => [tensor, beside.graph.addTensor(`${index}`, tensor).name]));
   try {
     await save(beside, path, { externalData: true });
   } catch (error) {

@@ -37,9 +37,9 @@ export class Pool implements Ahead {
   readonly #options: PoolOptions;
   readonly #stop = new AbortController();
   readonly #running = new Map<string, Promise<void>>();
-  readonly #over = new Set<string>();
+  readonly #finished = new Set<string>();
   #round: ReadonlySet<string> = new Set();
-  #wanted: ReadonlySet<string> = new Set();
+  #requested: ReadonlySet<string> = new Set();
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -52,7 +52,7 @@ export class Pool implements Ahead {
   async doRound(round: readonly string[], others: readonly string[], context: RoundContext): Promise<void> {
     const { signal } = context;
     this.#round = new Set(round);
-    this.#wanted = new Set([...round, ...others]);
+    this.#requested = new Set([...round, ...others]);
     const stopped = new Promise<void>((resolve) => {
       const stop = (): void => {
         this.#stop.abort();
@@ -63,7 +63,7 @@ export class Pool implements Ahead {
     });
     this.#fill();
     for (;;) {
-      const done = round.filter((name) => this.#over.has(name)).length;
+      const done = round.filter((name) => this.#finished.has(name)).length;
       context.progress?.(done, round.length);
       if (this.#stop.signal.aborted || done === round.length) return;
       await Promise.race([stopped, ...this.#running.values()]);
@@ -77,19 +77,19 @@ export class Pool implements Ahead {
 
   #fill(): void {
     // Between rounds, free capacity waits for the next round.
-    if (this.#stop.signal.aborted || [...this.#round].every((name) => this.#over.has(name))) return;
-    for (const name of this.#wanted) {
-      if (this.#over.has(name) || this.#running.has(name)) continue;
+    if (this.#stop.signal.aborted || [...this.#round].every((name) => this.#finished.has(name))) return;
+    for (const name of this.#requested) {
+      if (this.#finished.has(name) || this.#running.has(name)) continue;
       if (this.#running.size < this.#options.room(this.#round.has(name))) this.#begin(name);
     }
   }
 
   #begin(name: string): void {
-    const job: PoolJob = { stop: this.#stop.signal, isWanted: () => this.#wanted.has(name) };
+    const job: PoolJob = { stop: this.#stop.signal, isWanted: () => this.#requested.has(name) };
     const end = async (): Promise<void> => {
       const isOver = await this.#options.doOne(name, job);
       this.#running.delete(name);
-      if (isOver) this.#over.add(name);
+      if (isOver) this.#finished.add(name);
       this.#fill();
     };
     const ended = end();

@@ -67,7 +67,7 @@ export class Runner {
     const work: { readonly id: string; readonly done: boolean }[] = [];
     for (const step of steps) {
       const key = await this.keyOf(step, input);
-      const [id, stored] = [await keyText(key), await this.#known(key)];
+      const [id, stored] = [await keyText(key), await this.#readResult(key)];
       work.push({ id, done: stored !== undefined });
       input = stored?.output ?? id;
     }
@@ -76,16 +76,16 @@ export class Runner {
 
   /** Runs a step on a model, unless its result is stored. @throws PithError as its pass, also if a stored run did. */
   async run(step: Step, input: string): Promise<StepResult> {
-    const result = await this.#made(step, input);
+    const result = await this.#runOnce(step, input);
     const options = await this.#plain(completeOptions(step.pass, step.options), wordOf);
     return { ...result, options: options as OptionValues };
   }
 
-  async #made(step: Step, input: string): Promise<KeptStep> {
+  async #runOnce(step: Step, input: string): Promise<KeptStep> {
     const { records } = this.#options.store;
     if (records === undefined) return this.#make(step, input);
     const key = await this.keyOf(step, input);
-    const stored = await this.#known(key);
+    const stored = await this.#readResult(key);
     if (stored !== undefined) return stored;
     const id = await keyText(key);
     const failure = this.#failures.get(id);
@@ -132,7 +132,7 @@ export class Runner {
     };
   }
 
-  async #known(key: unknown): Promise<KeptStep | undefined> {
+  async #readResult(key: unknown): Promise<KeptStep | undefined> {
     const { store } = this.#options;
     const stored = (await store.records?.read(key)) as KeptStep | undefined;
     return stored !== undefined && (await store.has(stored.output)) ? stored : undefined;
@@ -154,7 +154,9 @@ export class Runner {
       samples: part && samples?.[part],
       metric: choosingMetric(pass, options, parts.metric)?.name,
       references: await Promise.all(
-        named.map((one) => (typeof one === "string" ? this.#digestOf(one) : this.#plain(one, uniqueWordOf))),
+        named.map((reference) =>
+          typeof reference === "string" ? this.#digestOf(reference) : this.#plain(reference, uniqueWordOf),
+        ),
       ),
       seed: this.#context.seed,
       dryRun: this.#context.dryRun === true,
@@ -185,7 +187,7 @@ export class Runner {
   /** Converts options to data: models by digest, functions and other opaque values by a word. */
   async #plain(value: unknown, word: (thing: object) => string): Promise<unknown> {
     if (value instanceof Model) return this.#digestOf(value);
-    if (Array.isArray(value)) return Promise.all(value.map((one) => this.#plain(one, word)));
+    if (Array.isArray(value)) return Promise.all(value.map((element) => this.#plain(element, word)));
     if (typeof value === "bigint") return String(value);
     if (typeof value === "function") return word(value);
     if (typeof value !== "object" || value === null) return value;

@@ -87,15 +87,15 @@ export async function openStore(original: Model, options: StoreOptions): Promise
   return {
     ...store,
     original: digest,
-    async open(wanted) {
-      if (wanted === digest) return original.clone();
-      const model = await store.open(wanted);
+    async open(requested) {
+      if (requested === digest) return original.clone();
+      const model = await store.open(requested);
       model.graph.operators = original.graph.operators;
       model.place = original.place;
       return model;
     },
-    file: async (wanted) => (wanted === digest ? encodedSource(original) : store.file(wanted)),
-    has: async (wanted) => wanted === digest || store.has(wanted),
+    file: async (requested) => (requested === digest ? encodedSource(original) : store.file(requested)),
+    has: async (requested) => requested === digest || store.has(requested),
   };
 }
 

@@ -51,12 +51,12 @@ export function selectMetric(
   model: Model,
   name: MetricName,
   output: string | undefined,
-  { labelled, held = true }: Judging,
+  { labelled, held: hasOriginal = true }: Judging,
 ): Metric {
   const metric = namedMetrics[name](readingOf(model, output));
   if (name === "agreement") requireClasses(model, output);
   // Embeddings have no classes.
-  if (labelled && held && name === "accuracy" && outputKind(model, output) === "vector")
+  if (labelled && hasOriginal && name === "accuracy" && outputKind(model, output) === "vector")
     return cosine(readingOf(model, output));
   if (labelled || metric.truth === "original") return metric;
   return comparisonMetrics(model, output)[0] ?? agreement({ output });

@@ -67,13 +67,15 @@ export async function allocationFrom(
     const cached = shares.get(key);
     if (cached !== undefined) return cached;
     throwIfAborted(context.signal, "Stopped while settings were chosen.");
-    const share = settings.size === 0 ? 1 : await meter.shareOf(await changed(model, kind, settings, context));
+    const share = settings.size === 0 ? 1 : await meter.shareOf(await changeModel(model, kind, settings, context));
     shares.set(key, share);
     return share;
   };
   try {
     const allowed = budget ?? (await shareOf(middleOfEach(found.rows, kind)));
-    const rows = await withinBudget(units, { kind, budget: allowed, savingOf }, (some) => shareOf(settingsOf(some)));
+    const rows = await withinBudget(units, { kind, budget: allowed, savingOf }, (chosenRows) =>
+      shareOf(settingsOf(chosenRows)),
+    );
     if (rows.length === 0) return undefined;
     const settings = settingsOf(rows);
     const step = { [sweeps[kind].pass.id]: optionsOf(sweeps[kind], settings) };
@@ -174,7 +176,7 @@ async function withinBudget(
       offers: options.map((option) => ({ cost: -savingOf(option.row), loss: option.loss, choice: option })),
     }),
   );
-  const path = allocations(items).map((taken): Choice => taken.map((offer) => offer?.choice));
+  const path = allocations(items).map((step): Choice => step.map((offer) => offer?.choice));
   const shareAt = (choice: Choice): Promise<number> => shareOf(rowsOf(choice));
   const fits = async (choice: Choice): Promise<boolean> => (await shareAt(choice)) <= budget;
   let [low, high] = [-1, path.length - 1];
@@ -185,10 +187,10 @@ async function withinBudget(
     else low = middle;
   }
   const [before, after] = [path[high - 1] ?? [], path[high] ?? []];
-  const last = after.findIndex((option, at) => option !== before[at]);
+  const last = after.findIndex((option, index) => option !== before[index]);
   const byLoss = [...units.keys()].toSorted((a, b) => (after[b]?.loss ?? 0) - (after[a]?.loss ?? 0));
-  const order = [last, ...byLoss.filter((at) => at !== last)];
-  return rowsOf(await givenBack(units, after, { kind, budget, savingOf, order }, shareAt));
+  const order = [last, ...byLoss.filter((index) => index !== last)];
+  return rowsOf(await useSlack(units, after, { kind, budget, savingOf, order }, shareAt));
 }
 
 /** Continuous settings are made milder until the share that is left of the budget is below this. */
@@ -198,7 +200,7 @@ const sparedShare = 0.02;
  * Makes settings of units milder, or leaves units unchanged, while the budget allows. Channels are removed in blocks, so the last setting on
  * the path may leave much of the budget.
  */
-async function givenBack(
+async function useSlack(
   units: readonly Unit[],
   choice: Choice,
   { kind, budget, savingOf, order }: Budget & { readonly order: readonly number[] },
@@ -207,31 +209,31 @@ async function givenBack(
   const { none } = sweeps[kind];
   const savingAt = (option: Option | undefined): number => (option === undefined ? 0 : savingOf(option.row));
   let chosen = choice;
-  for (const at of order) {
+  for (const index of order) {
     const slack = budget - (await shareAt(chosen));
-    if (none !== undefined && at !== order[0] && slack < sparedShare) break;
-    const options = [undefined, ...(units[at] ?? [])];
+    if (none !== undefined && index !== order[0] && slack < sparedShare) break;
+    const options = [undefined, ...(units[index] ?? [])];
     const base = chosen;
     const fits = async (option: Option | undefined): Promise<boolean> =>
-      (await shareAt(base.with(at, option))) <= budget;
-    for (const option of options.slice(0, options.indexOf(base[at]))) {
+      (await shareAt(base.with(index, option))) <= budget;
+    for (const option of options.slice(0, options.indexOf(base[index]))) {
       // Savings of formats add up, so that they are estimated before they are counted.
-      if (none === undefined && savingAt(base[at]) - savingAt(option) > slack) continue;
+      if (none === undefined && savingAt(base[index]) - savingAt(option) > slack) continue;
       if (!(await fits(option))) continue;
-      chosen = base.with(at, option);
+      chosen = base.with(index, option);
       break;
     }
-    const harsh = chosen[at];
+    const harsh = chosen[index];
     if (none === undefined || harsh === undefined) continue;
     const mild = options[options.indexOf(harsh) - 1]?.row.setting ?? none;
-    chosen = chosen.with(at, await mildest(harsh, mild, fits));
+    chosen = chosen.with(index, await findMildest(harsh, mild, fits));
   }
   return chosen;
 }
 
 const halvings = 5;
 
-async function mildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
+async function findMildest(harsh: Option, mild: number, fits: (option: Option) => Promise<boolean>): Promise<Option> {
   let [mildestOption, tooMild] = [harsh, mild];
   for (let step = 0; step < halvings; step++) {
     const setting = Math.round(500 * (mildestOption.row.setting + tooMild)) / 1000;
@@ -248,7 +250,12 @@ const settingsOf = (rows: readonly SensitivityRow[]): Settings =>
 const middleOfEach = (rows: readonly SensitivityRow[], kind: SensitivityKind): Settings =>
   settingsOf(rows.filter((row) => row.kind === kind && row.setting === middleOf(kind)));
 
-async function changed(original: Model, kind: SensitivityKind, settings: Settings, context: Context): Promise<Model> {
+async function changeModel(
+  original: Model,
+  kind: SensitivityKind,
+  settings: Settings,
+  context: Context,
+): Promise<Model> {
   const model = original.clone();
   await runStep(sweeps[kind].pass, model, optionsOf(sweeps[kind], settings), {}, context);
   await foldPruned(model);

@@ -13,7 +13,7 @@ import { storeWeights } from "../../rewrite/clean-up/store-constants.ts";
 import { isomorphic } from "../../techniques/prune/allocations.ts";
 import { amountThatCuts, cutOrders } from "../../techniques/prune/cut-order.ts";
 import { type SensitivityKind, sensitivityKinds } from "./sensitivity-record.ts";
-import { applied, sweeps } from "./sweeps.ts";
+import { applySetting, sweeps } from "./sweeps.ts";
 
 /** The effect of one technique on the layer alone. */
 export interface TechniqueExplanation {
@@ -90,7 +90,7 @@ async function techniqueOn(
 ): Promise<TechniqueExplanation> {
   let why: string | undefined;
   for (const setting of sweeps[kind].settings) {
-    const done = await applied(kind, [name], setting, original.clone(), context);
+    const done = await applySetting(kind, [name], setting, original.clone(), context);
     if (done instanceof Miss) why ??= formatReason(done);
     else {
       const layerChange = done.find(({ at }) => at === name) ?? done[0];
@@ -138,7 +138,7 @@ interface OwnChannels {
 
 function ownChannels(groups: readonly Group[], name: string): readonly OwnChannels[] {
   return groups.flatMap((group) => {
-    const layer = group.layers.find((one) => one.name === name);
+    const layer = group.layers.find((layer) => layer.name === name);
     const unitOf = layer && outputsOf(group, layer)?.unitOf;
     return unitOf === undefined ? [] : [{ group, unitOf }];
   });

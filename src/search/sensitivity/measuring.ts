@@ -18,7 +18,7 @@ import type { Task } from "../../runtime/metrics/types.ts";
 import { relativeTime, shareOfTime } from "../../runtime/run/relative-time.ts";
 import { isPruned, remove } from "../../techniques/prune/index.ts";
 import { isResolved, kindWords, type SensitivityRow } from "./sensitivity-record.ts";
-import { applied, type Measurement, sweeps, type Unit } from "./sweeps.ts";
+import { applySetting, type Measurement, sweeps, type Unit } from "./sweeps.ts";
 
 type LogEvent = Parameters<Context["log"]>[0];
 
@@ -53,10 +53,10 @@ interface MeasuredOriginal {
 }
 
 export class Measuring {
-  readonly #of: MeasuredOriginal;
+  readonly #setup: MeasuredOriginal;
 
-  private constructor(of: MeasuredOriginal) {
-    this.#of = of;
+  private constructor(setup: MeasuredOriginal) {
+    this.#setup = setup;
   }
 
   /** @throws PithError E_DATA if the data does not fit the model, or the original is at chance level. */
@@ -65,14 +65,14 @@ export class Measuring {
     original: Model,
     task: Task,
     { timed = false, ...options }: Pick<PairedMetricsOptions, "batch" | "output"> & Pick<SweepCosts, "timed">,
-    given: Context,
+    outerContext: Context,
   ): Promise<Measuring> {
     const messages: LogEvent[] = [];
     const context: Context = {
-      ...given,
+      ...outerContext,
       log(event) {
         messages.push(event);
-        given.log(event);
+        outerContext.log(event);
       },
     };
     const model = original.clone();
@@ -86,32 +86,32 @@ export class Measuring {
   }
 
   get model(): Model {
-    return this.#of.model;
+    return this.#setup.model;
   }
 
   get original(): Estimate {
-    return this.#of.original;
+    return this.#setup.original;
   }
 
-  async known(one: Measurement): Promise<Found | undefined> {
-    const record = (await this.#of.store.records?.read(this.#key(one))) as MeasurementRecord | undefined;
-    for (const event of record?.said ?? []) this.#of.context.log(event);
+  async readStored(measurement: Measurement): Promise<Found | undefined> {
+    const record = (await this.#setup.store.records?.read(this.#key(measurement))) as MeasurementRecord | undefined;
+    for (const event of record?.said ?? []) this.#setup.context.log(event);
     return record?.found;
   }
 
-  async measure(one: Measurement): Promise<Found> {
-    const before = this.#of.said.length;
-    const outcome = await this.#found(one);
-    const record: MeasurementRecord = { found: outcome, said: this.#of.said.slice(before) };
-    await this.#of.store.records?.write(this.#key(one), record);
+  async measure(measurement: Measurement): Promise<Found> {
+    const before = this.#setup.said.length;
+    const outcome = await this.#measureChange(measurement);
+    const record: MeasurementRecord = { found: outcome, said: this.#setup.said.slice(before) };
+    await this.#setup.store.records?.write(this.#key(measurement), record);
     return outcome;
   }
 
-  async #found({ unit, setting }: Measurement): Promise<Found> {
-    const changed = await changeLayers(unit, setting, this.model, this.#of.context);
+  async #measureChange({ unit, setting }: Measurement): Promise<Found> {
+    const changed = await changeLayers(unit, setting, this.model, this.#setup.context);
     if (changed instanceof Miss) return { miss: { at: changed.at, reason: changed.reason } };
     const [before, after] = [this.model, changed].map(fixedMacs);
-    const time = this.#of.timed ? await relativeTime(this.model, changed, this.#of.context) : undefined;
+    const time = this.#setup.timed ? await relativeTime(this.model, changed, this.#setup.context) : undefined;
     return {
       drop: await this.#dropOf(changed),
       saved: await countSavedBytes(unit, this.model, changed),
@@ -123,14 +123,14 @@ export class Measuring {
   }
 
   async #dropOf(model: Model): Promise<Estimate> {
-    const enough = usualDrop(this.#of.task.metric, this.original.value);
+    const enough = usualDrop(this.#setup.task.metric, this.original.value);
     const lost = ({ comparison }: PairedResult): Estimate => judge(comparison, { maxDrop: enough }).drop;
-    const isSettled = (found: PairedResult): boolean => isResolved(lost(found), enough);
-    return lost((await this.#of.looks.look(model, isSettled)).compared);
+    const isSettled = (result: PairedResult): boolean => isResolved(lost(result), enough);
+    return lost((await this.#setup.looks.look(model, isSettled)).compared);
   }
 
   #key({ unit: { kind, layers }, setting }: Measurement): unknown {
-    return { sensitivity: this.#of.judging, kind, layers, setting, ...(this.#of.timed ? { timed: true } : {}) };
+    return { sensitivity: this.#setup.judging, kind, layers, setting, ...(this.#setup.timed ? { timed: true } : {}) };
   }
 }
 
@@ -150,7 +150,7 @@ async function changeLayers(
   context: Context,
 ): Promise<Model | Miss> {
   const model = original.clone();
-  const changes = await applied(kind, layers, setting, model, context);
+  const changes = await applySetting(kind, layers, setting, model, context);
   if (changes instanceof Miss) return new Miss(`${kindWords[kind].text(setting)}: ${changes.reason}`, layers[0]);
   await foldPruned(model);
   return model;

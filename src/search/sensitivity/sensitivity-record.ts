@@ -84,9 +84,9 @@ export function selectKind(
   const kindRows = rows.filter((row) => row.kind === kind);
   const { isRising = false } = kindWords[kind];
   const settings = [...new Set(kindRows.map(({ setting }) => setting))].toSorted((a, b) => (isRising ? a - b : b - a));
-  const layers = [...groupBy(kindRows, (row) => row.layers.join(" + ")).values()].map((of) => ({
-    name: togetherName(of[0].layers),
-    rows: settings.map((setting) => of.find((row) => row.setting === setting)),
+  const layers = [...groupBy(kindRows, (row) => row.layers.join(" + ")).values()].map((rows) => ({
+    name: togetherName(rows[0].layers),
+    rows: settings.map((setting) => rows.find((row) => row.setting === setting)),
   }));
   return { settings, layers: layers.toSorted((a, b) => meanDrop(b) - meanDrop(a)) };
 }
@@ -107,7 +107,7 @@ function meanDrop({ rows }: SweptLayers): number {
 export function equalSettingsText({ layers }: Pick<ReturnType<typeof selectKind>, "layers">): string | undefined {
   const isEqual = (row: SensitivityRow | undefined, before: SensitivityRow | undefined): boolean =>
     row?.kind === "channels" && row.saved === before?.saved && row.drop.value === before.drop.value;
-  const count = layers.filter(({ rows }) => rows.some((row, at) => isEqual(row, rows[at - 1]))).length;
+  const count = layers.filter(({ rows }) => rows.some((row, index) => isEqual(row, rows[index - 1]))).length;
   if (count === 0) return undefined;
   return `${counted(count, "row")} ${count === 1 ? "has" : "have"} equal drops at neighboring settings: channels are removed in blocks, so both settings remove the same ones.`;
 }
@@ -130,14 +130,14 @@ export function isResolved({ value, low, high }: Estimate, resolution: number): 
 }
 
 /** "45 of 60 drops are known only to ±3.7 points: …" if samples ran out. Intervals shrink with the root of the number of samples. */
-export function unresolvedText(found: Sensitivity): string | undefined {
-  const resolution = resolutionOf(found);
-  const open = found.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
+export function unresolvedText(sensitivity: Sensitivity): string | undefined {
+  const resolution = resolutionOf(sensitivity);
+  const open = sensitivity.rows.filter(({ drop }) => Number.isFinite(drop.value) && !isResolved(drop, resolution));
   if (open.length === 0) return undefined;
   const widths = open.map(({ drop: { low, high } }) => (high - low) / 2).toSorted((a, b) => a - b);
   const width = widths[Math.floor(widths.length / 2)] ?? Number.NaN;
-  const { unit } = found.metric;
-  const measured = `${integer(open.length)} of ${counted(found.rows.length, "drop")}`;
+  const { unit } = sensitivity.metric;
+  const measured = `${integer(open.length)} of ${counted(sensitivity.rows.length, "drop")}`;
   if (!Number.isFinite(width)) return `${measured} cannot be told from chance: there are too few test samples.`;
   const count = Math.max(...open.map(({ drop }) => drop.count));
   const enough = Math.ceil((count * (width / resolution) ** 2) / 100) * 100;
@@ -145,12 +145,14 @@ export function unresolvedText(found: Sensitivity): string | undefined {
 }
 
 /** "conv1 is the most sensitive layer": the one with the largest drop for most techniques. */
-export function headline(found: Sensitivity): string {
-  if (found.rows.length === 0) return "No layer was measured";
-  const lost = found.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
-  const firsts = sensitivityKinds.flatMap((kind) => selectKind({ ...found, rows: lost }, kind).layers[0]?.name ?? []);
-  const [most] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
-  if (most === undefined) return "No layer lost a statistically significant amount";
-  const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === most[0]);
-  return `${most[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;
+export function headline(sensitivity: Sensitivity): string {
+  if (sensitivity.rows.length === 0) return "No layer was measured";
+  const lost = sensitivity.rows.filter(({ drop }) => Number.isNaN(drop.value) || drop.low > 0);
+  const firsts = sensitivityKinds.flatMap(
+    (kind) => selectKind({ ...sensitivity, rows: lost }, kind).layers[0]?.name ?? [],
+  );
+  const [mostFrequent] = [...groupBy(firsts, (name) => name).values()].toSorted((a, b) => b.length - a.length);
+  if (mostFrequent === undefined) return "No layer lost a statistically significant amount";
+  const isOne = lost.some(({ layers }) => layers.length === 1 && layers[0] === mostFrequent[0]);
+  return `${mostFrequent[0]} ${isOne ? "is the most sensitive layer" : "are the most sensitive layers"}`;
 }

@@ -86,7 +86,7 @@ export async function measureIn(
     const measuring = await Measuring.open(store, model, task, { batch, output, timed }, context);
     for (const measurement of measurements) {
       throwIfAborted(context.signal, `Stopped before ${wordsOf(measurement)}.`);
-      if ((await measuring.known(measurement)) === undefined) await measuring.measure(measurement);
+      if ((await measuring.readStored(measurement)) === undefined) await measuring.measure(measurement);
     }
   });
 }
@@ -116,7 +116,7 @@ async function sweepIn(
     const { unit, setting } = measurement;
     throwIfAborted(context.signal, `Stopped before ${wordsOf(measurement)}.`);
     context.progress(index, all.length, wordsOf(measurement));
-    const stored = await measuring.known(measurement);
+    const stored = await measuring.readStored(measurement);
     if (stored === undefined && secondsLeft() < 0) {
       open++;
       continue;
@@ -151,7 +151,7 @@ async function measuredAhead(
   { signal }: Context,
 ): Promise<void> {
   const missing: Measurement[] = [];
-  for (const measurement of all) if ((await measuring.known(measurement)) === undefined) missing.push(measurement);
+  for (const measurement of all) if ((await measuring.readStored(measurement)) === undefined) missing.push(measurement);
   if (missing.length === 0) return;
   const late = new AbortController();
   const cancel = abortAfter(late, seconds);

@@ -76,7 +76,7 @@ export const optionsOf = ({ shared, own }: Sweep, settings: ReadonlyMap<string, 
 });
 
 /** Changes some layers in place, all by the same setting. @returns the changes, or why there are none. */
-export async function applied(
+export async function applySetting(
   kind: SensitivityKind,
   layers: readonly string[],
   setting: number,
@@ -155,7 +155,7 @@ export function inOrder(units: readonly Unit[]): readonly Measurement[] {
   const ranks = units.flatMap((unit) => {
     const { settings } = sweeps[unit.kind];
     const middle = settings.indexOf(middleOf(unit.kind));
-    return settings.map((setting, at) => ({ unit, setting, far: Math.abs(at - middle) }));
+    return settings.map((setting, index) => ({ unit, setting, far: Math.abs(index - middle) }));
   });
   return ranks.toSorted((a, b) => a.far - b.far);
 }

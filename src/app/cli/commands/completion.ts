@@ -60,7 +60,7 @@ export default defineCommand({
     "completion fish > ~/.config/fish/completions/pith.fish",
   ],
   run([word], _, session) {
-    const shell = shells.find((one) => one === word) ?? "bash";
+    const shell = shells.find((name) => name === word) ?? "bash";
     const script = scripts[shell];
     return Promise.resolve({ data: { shell, script }, print: () => session.terminal.text(script) });
   },

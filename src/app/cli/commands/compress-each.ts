@@ -52,7 +52,7 @@ async function runRecipeInParallel(
   const [{ recipe, jobs = 1, queue } = {}] = inputs;
   if (recipe === undefined || (queue === undefined && (jobs === 1 || inputs.length === 1))) return inputs;
   const models = inputs.map(
-    ({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, precompress: ______, ...one }) => one,
+    ({ out: _, recipe: __, command: ___, jobs: ____, queue: _____, precompress: ______, ...model }) => model,
   );
   const places = await session.job<typeof recipesJob>(
     "recipes",

@@ -102,8 +102,8 @@ export default defineCommand({
       ]);
       await requireAppendable(options.markdown);
     }
-    const asked = { model, against, data, score, metric, output, maxDrop, strict, demanded, targets: target };
-    const input = { ...asked, seed: session.seed };
+    const request = { model, against, data, score, metric, output, maxDrop, strict, demanded, targets: target };
+    const input = { ...request, seed: session.seed };
     const result = await session.job<typeof evalJob>("eval", input, `eval ${model}`);
     const { measured, targets } = result;
     const goals: Goal[] = [];

@@ -86,8 +86,8 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
     reserved: ["data", "samples", "metric"],
     examples,
     folders: () => true,
-    async run([word], options, given) {
-      const session = withDownload(pass, withCalibration(given, options), options);
+    async run([word], options, calledSession) {
+      const session = withDownload(pass, withCalibration(calledSession, options), options);
       const { passed, seed } = session;
       const { original, metric, output, maxDrop, strict = false, force = false, spare } = options;
       const { targetSize, targetDownload, dryRun = false, precompress } = options;
@@ -127,7 +127,7 @@ export function passCommand(pass: AnyPass): CommandDefinition<ReturnType<typeof 
       const result = await withoutLeftovers([out, ...copies], work).catch(async (error: unknown) => {
         const stale = copies.length === 0 ? "" : "; its compressed copies are missing or of an earlier model";
         const written = (await timeOf(out)) === earlier ? undefined : `"${out}" is complete${stale}.`;
-        throw stopped(error, { trains: partFor(pass, passed) === "train", keeps, written });
+        throw describeStop(error, { trains: partFor(pass, passed) === "train", keeps, written });
       });
       if (dryRun) return showPlan(result);
       if (result.written === undefined) return showUnwritten(model, result, files);
@@ -286,7 +286,7 @@ function settingsForDownload<T>(read: () => T): T {
 }
 
 /** Explains what a stop left. A training with a checkpoint folder reports that itself, with a hint. */
-function stopped(
+function describeStop(
   error: unknown,
   {
     trains,

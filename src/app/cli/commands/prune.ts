@@ -24,10 +24,10 @@ export default defineCommand({
   ...single,
   options,
   examples: [...single.examples, "prune minilm/ --vocabulary queries.txt -o minilm.small/"],
-  run([path = ""], { vocabulary, ...given }: v.InferOutput<typeof options>, session) {
+  run([path = ""], { vocabulary, ...passFlags }: v.InferOutput<typeof options>, session) {
     return vocabulary === undefined
-      ? single.run([path], given, session)
-      : trimVocabulary(path, vocabulary, given.out, session);
+      ? single.run([path], passFlags, session)
+      : trimVocabulary(path, vocabulary, passFlags.out, session);
   },
 });
 

@@ -43,10 +43,10 @@ export default defineCommand({
   reserved: [...(single.reserved ?? []), "dtype"],
   examples: [...single.examples, "quantize minilm/ --dtype q8,q4,fp16 --chunk 24MB -o minilm.web/"],
   folders: () => true,
-  run: ([path = ""], options: Options, given) =>
+  run: ([path = ""], options: Options, calledSession) =>
     withTexts(options, async ({ dtype, chunk, isText = false, ...rest }) => {
       requireOneSize(rest);
-      const calibrated = withCalibration(given, rest);
+      const calibrated = withCalibration(calledSession, rest);
       const { scheme } = calibrated.passed;
       if (dtype !== undefined && scheme !== undefined)
         throw new PithError("E_OPTION", "--scheme and --dtype cannot be combined: use one of them.");

@@ -98,7 +98,7 @@ function show(
           ["bytes", bytes(before.bytes), bytes(after.bytes), times(before.bytes / after.bytes)],
         ],
       );
-      terminal.line(compared(comparison));
+      terminal.line(comparisonLine(comparison));
       if (held > 0)
         terminal.line(
           `kept for training: ${counted(held, "tensor")} marked trainable, frozen, mask or state; --finalize folds them, too`,
@@ -110,7 +110,7 @@ function show(
   };
 }
 
-function compared(comparison: SimplifyOutput["comparison"]): string {
+function comparisonLine(comparison: SimplifyOutput["comparison"]): string {
   if (typeof comparison === "string") return `not compared with the original: ${comparison}`;
   const { inputs, difference, tolerance, fused, own, without = [], constant = false } = comparison;
   const differenceText =

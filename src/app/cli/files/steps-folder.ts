@@ -67,7 +67,7 @@ export async function withSteps<T>(
       // Finished steps and trainings are always kept; metrics of the original only if the run was stopped.
       const isStep = (name: string): boolean => !name.endsWith(".json") && !before.includes(name);
       const isWorthIt = error instanceof PithError && kept.some((name) => error.code === "E_STOPPED" || isStep(name));
-      if (isWorthIt) throw continued(error, folder);
+      if (isWorthIt) throw withResumeHint(error, folder);
       if (before.length === 0) await trimFolder(folder, 0, isStoreName);
       throw error;
     }
@@ -84,7 +84,7 @@ export function withStepsOfEach<T>(
   work: (folders: readonly string[]) => Promise<T>,
 ): Promise<T> {
   if (out === undefined) return work([]);
-  return withSteps(out, how, (folder) => withStepsOfEach(more, how, (others) => work([folder, ...others])));
+  return withSteps(out, how, (folder) => withStepsOfEach(more, how, (otherFolders) => work([folder, ...otherFolders])));
 }
 
 async function stepsIn(folder: string): Promise<readonly string[]> {
@@ -92,7 +92,7 @@ async function stepsIn(folder: string): Promise<readonly string[]> {
   return names.filter((name) => temporaryOf(name) === undefined);
 }
 
-function continued(error: PithError, folder: string): PithError {
+function withResumeHint(error: PithError, folder: string): PithError {
   // The advice of a stopped step concerns that step alone.
   const advice = error.code === "E_STOPPED" ? [] : error.advice;
   const hint = [...advice, `Completed work is kept in ${folder}: the same command continues from there.`];

@@ -40,7 +40,7 @@ export async function similarPaths(path: string): Promise<readonly string[]> {
   const name = nearest(missing, names) ?? longer[0];
   if (name === undefined) return [];
   const candidate = join(folder, name, rest);
-  if (await isThere(candidate)) return [await shown(candidate)];
+  if (await isThere(candidate)) return [await showPath(candidate)];
   return rest === "" ? [] : similarPaths(candidate);
 }
 
@@ -58,7 +58,7 @@ async function findBelow(folder: string, name: string): Promise<readonly string[
       if (++visited > maxFolders) return matches;
       for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) {
         if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
-        if (depth > 0 && entry.name === name) matches.push(await shown(join(path, entry.name)));
+        if (depth > 0 && entry.name === name) matches.push(await showPath(join(path, entry.name)));
         if (entry.isDirectory()) next.push(join(path, entry.name));
       }
     }
@@ -70,6 +70,6 @@ async function findBelow(folder: string, name: string): Promise<readonly string[
 const namesIn = async (folder: string): Promise<readonly string[]> =>
   (await readdir(folder).catch((): string[] => [])).filter((name) => !name.startsWith("."));
 
-async function shown(path: string): Promise<string> {
+async function showPath(path: string): Promise<string> {
   return (await isFolder(path)) ? `${path}/` : path;
 }

@@ -11,7 +11,7 @@ export function candidates(program: Command, words: readonly string[]): readonly
   const last = words.at(-1) ?? "";
   const before = words.slice(0, -1);
   const [name] = before;
-  const command = program.commands.find((one) => one.name() === name);
+  const command = program.commands.find((candidate) => candidate.name() === name);
   const value = valueAt(command, before, last);
   if (value !== undefined)
     return wordsOf(value.flag, value.typed).map((word) => ({ word: value.before + word, meaning: "" }));
@@ -35,7 +35,7 @@ function candidatesAt(
     return program
       .createHelp()
       .visibleCommands(program)
-      .map((one) => ({ word: one.name(), meaning: one.summary() || one.description() }));
+      .map((listed) => ({ word: listed.name(), meaning: listed.summary() || listed.description() }));
   const { registeredArguments = [] } = command ?? {};
   const argument = registeredArguments[positionals(command, before.slice(1))] ?? registeredArguments.at(-1);
   return (argument?.argChoices ?? []).map((word) => ({ word, meaning: "" }));

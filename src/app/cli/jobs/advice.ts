@@ -72,9 +72,9 @@ export function lostAdvice(
   ];
   const later = trains(pass) || next !== undefined || because === "target" ? "" : " (before fine-tuning, for instance)";
   const shown = blamed === undefined ? "" : "; then pith debug shows every layer";
-  const then = next === undefined ? `${shown}.` : `, then pith ${next.replace(/ +#.*$/, "")}`;
+  const ending = next === undefined ? `${shown}.` : `, then pith ${next.replace(/ +#.*$/, "")}`;
   const anyway = `${offers.length === 0 ? "" : "or "}write it anyway: --force`;
-  return `${kept}${capitalize([...offers, anyway].join(", "))}${later}${then}`;
+  return `${kept}${capitalize([...offers, anyway].join(", "))}${later}${ending}`;
 }
 
 function exceptText({ except }: OptionValues, layer: string): string {

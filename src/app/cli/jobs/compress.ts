@@ -52,13 +52,13 @@ export interface CompressOutput {
 export default async function compressJob(input: CompressInput, context: JobContext): Promise<CompressOutput> {
   const recipeCandidate = input.recipe === undefined ? undefined : await givenRecipe(input.recipe, input.out);
   return withSearch(input, context, recipeCandidate && [recipeCandidate.recipe], (opened) =>
-    compressed(input, recipeCandidate, opened, context),
+    runAndWrite(input, recipeCandidate, opened, context),
   );
 }
 
-async function compressed(
+async function runAndWrite(
   input: CompressInput,
-  given: Candidate | undefined,
+  recipeCandidate: Candidate | undefined,
   opened: OpenedSearch,
   context: JobContext,
 ): Promise<CompressOutput> {
@@ -79,24 +79,24 @@ async function compressed(
     facts ??= fileFacts(model, input.model, original);
     return facts;
   };
-  const recorded = async ({ run, others }: Compressed): Promise<Run> => ({
-    ...named(worded(run), others),
+  const recordOf = async ({ run, others }: Compressed): Promise<Run> => ({
+    ...withFileNames(inFlagWords(run), others),
     warnings: [...task.warnings, ...run.warnings].map((text) => capitalize(onCommandLine(text))),
     original: { ...run.original, ...(await factsOf(run)) },
   });
   const onBest = async (best: Compressed): Promise<void> => {
-    if (best.result !== undefined) await write(input, await recorded(best), best, context);
+    if (best.result !== undefined) await write(input, await recordOf(best), best, context);
   };
   const outcome =
-    given === undefined
-      ? await searched(input, model, task, { ...options, onBest }, running, context)
-      : await compress(model, [given], task, options, running);
+    recipeCandidate === undefined
+      ? await runSearch(input, model, task, { ...options, onBest }, running, context)
+      : await compress(model, [recipeCandidate], task, options, running);
   const { copies, sizes } = await copiesInMemory(
     "model.onnx",
     outcome.result?.bytes ?? new Uint8Array(),
     input.precompress,
   );
-  const run = withSizes(await recorded(outcome), sizes);
+  const run = withSizes(await recordOf(outcome), sizes);
   const written = await write(input, run, outcome, context, copies);
   if (outcome.result !== undefined) warnOfDefaults(model, context);
   return { run, written };
@@ -112,7 +112,7 @@ function withSizes(run: Run, sizes: Partial<CompressedSize>): Run {
   return { ...run, variants };
 }
 
-function searched(
+function runSearch(
   input: CompressInput,
   model: Model,
   task: Task,
@@ -121,17 +121,17 @@ function searched(
   context: JobContext,
 ): Promise<Compressed> {
   const { out: _, recipe: __, command: ___, precompress: ____, jobs, queue, ...shared } = input;
-  const workOf = (name: string, its: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
+  const workOf = (name: string, toStored: (input: SearchInput) => SearchInput): Work<CombinationInput> => ({
     kind: "combination",
     name,
-    input: { ...its(shared), combination: name },
+    input: { ...toStored(shared), combination: name },
   });
-  return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, here) =>
-    searchAhead(model, task, { ...options, ahead, ...(await storeOf(here(shared))) }, running),
+  return withJobPool([{ input: shared, model }], { jobs, queue }, workOf, context, async (ahead, toLocal) =>
+    searchAhead(model, task, { ...options, ahead, ...(await storeOf(toLocal(shared))) }, running),
   );
 }
 
-function worded(run: Run): Run {
+function inFlagWords(run: Run): Run {
   const { refused } = run;
   return {
     ...run,
@@ -147,7 +147,7 @@ function worded(run: Run): Run {
   };
 }
 
-function named(run: Run, others: Compressed["others"]): Run {
+function withFileNames(run: Run, others: Compressed["others"]): Run {
   const fileOf = (place: number): { readonly file?: string } => {
     const at = others.findIndex((other) => other.place === place);
     return at < 0 ? {} : { file: frontNames(at)[0] };

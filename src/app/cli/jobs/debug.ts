@@ -53,18 +53,18 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     context,
   );
   const { data, output, seed } = input;
-  const explained = (error: unknown): never => {
+  const explain = (error: unknown): never => {
     throw otherInputs(model, original, error) ?? error;
   };
   if (data !== undefined) storeStates(original, data.states);
   const task =
     data === undefined
       ? undefined
-      : await openRequest(engine, original, data, { alike: model }, input, context).catch(explained);
+      : await openRequest(engine, original, data, { alike: model }, input, context).catch(explain);
   const samples = data?.samples ?? defaultSamples;
   context.stage("layers");
   const ready = task?.ready(task.seen);
-  const lost = await findLostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explained);
+  const lost = await findLostForm(engine, original, model, ready, { seed, signal: context.signal }).catch(explain);
   const errors = await layerErrors(engine, original, model, ready, {
     output,
     seed,
@@ -72,7 +72,7 @@ export default async function debugJob(input: DebugInput, context: JobContext): 
     ...(data?.batch === undefined ? {} : { batch: data.batch }),
     signal: context.signal,
     progress: (done, total) => context.progress(done, total),
-  }).catch(explained);
+  }).catch(explain);
   if (errors instanceof Miss) {
     throw new PithError("E_UNSUPPORTED", `The models cannot be compared on random inputs: ${errors.reason}.`, {
       hint: "Give samples: --data.",

@@ -85,10 +85,10 @@ export interface Measurement {
 export default async function evalJob(input: EvalInput, context: JobContext): Promise<EvalOutput> {
   const { against } = input;
   if (against !== undefined) requireMeasured(await open(against), against, input);
-  return withTargets(input.targets, context, (targets) => evaluated(input, targets, context));
+  return withTargets(input.targets, context, (targets) => evaluate(input, targets, context));
 }
 
-async function evaluated(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
+async function evaluate(input: EvalInput, targets: readonly RunTarget[], context: JobContext): Promise<EvalOutput> {
   const { model, against, score, data } = input;
   const measurements = data === undefined ? undefined : await measurement(input, data, context);
   const onTarget =
@@ -135,7 +135,7 @@ async function measurement(
     );
   const reference = original ?? candidate;
   if (original !== undefined) storeStates(candidate, data.states);
-  const explained = (error: unknown): never => {
+  const explain = (error: unknown): never => {
     throw original === undefined ? error : (otherInputs(candidate, original, error) ?? error);
   };
   // The original's images show the preprocessing; a damaged candidate might mislead.
@@ -146,7 +146,7 @@ async function measurement(
     { alike: candidate, needsLabels: original === undefined },
     input,
     context,
-  ).catch(explained);
+  ).catch(explain);
   const { labelled, preprocessing, seen: dataset } = task;
   const available = task.stored.testable;
   if (!labelled && original === undefined) {
@@ -192,7 +192,7 @@ async function measurement(
     held: original !== undefined,
     signal: context.signal,
     progress: (done, total) => judging.progress(done, total),
-  }).catch(explained);
+  }).catch(explain);
   const last = rows.at(-1) ?? [];
   const figures = metrics.map((metric, index): Figure => {
     const { name, unit, better } = metric;
@@ -202,7 +202,7 @@ async function measurement(
   const [before, after] = [rows[0]?.[0], rows[1]?.[0]];
   const comparison = before === undefined || after === undefined ? undefined : compareRows(mainMetric, before, after);
   const noAnswers = answersOf(new Float64Array());
-  const predictions = rows.map((own) => answersOf(own[metrics.length] ?? new Float64Array()));
+  const predictions = rows.map((modelRows) => answersOf(modelRows[metrics.length] ?? new Float64Array()));
   const isNaNBefore =
     comparison !== undefined && answersWithNaN(mainMetric, comparison.original, predictions[0] ?? noAnswers);
   const values = figures.map(({ estimate: { value } }) => value);
@@ -221,16 +221,16 @@ async function measurement(
   if (atChance && !task.atChance && unmeasured === undefined) {
     context.log({ id: "chance", text: chanceQuestion(task.preset, reached, chance), level: "warning" });
   }
-  const some = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
+  const lookOptions = { samples: samplesLookedInto, seed: input.seed, signal: context.signal };
   const otherOutputs =
     original &&
     (await compareOnSamples(engine, withOutput(original, output), candidate, ready, {
-      ...some,
+      ...lookOptions,
       output,
       values: "all but the answer",
-    }).catch(explained));
+    }).catch(explain));
   const isVector = outputKind(candidate, output) === "vector";
-  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...some, output }) : undefined;
+  const alone = isVector ? await batchInvariance(engine, candidate, ready, { ...lookOptions, output }) : undefined;
   const measured: Measurement = {
     dataset: dataset.name,
     samples: figures[0]?.estimate.count ?? 0,
@@ -272,12 +272,12 @@ function labelsHint(batch: Batch): string {
 
 async function columnsText(dataset: Dataset): Promise<string> {
   for await (const batch of dataset.batches({ size: 1 })) {
-    const listed = (names: readonly string[]): string => truncateList(names.map((name) => `"${name}"`));
+    const listNames = (names: readonly string[]): string => truncateList(names.map((name) => `"${name}"`));
     const names = Object.keys(batch);
     const texts = textColumns(batch, dataset.name);
     const images = holdsImages(batch) ? ", with images" : "";
-    const remark = texts === undefined ? images : `, and ${listed(texts)} was taken as the text`;
-    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listed(names)}${remark}`;
+    const remark = texts === undefined ? images : `, and ${listNames(texts)} was taken as the text`;
+    return `: its ${names.length === 1 ? "only column is" : "columns are"} ${listNames(names)}${remark}`;
   }
   return "";
 }

@@ -33,7 +33,7 @@ export async function simplifiedToLoad(
   return (await loads(engine, simplified, true)) ? simplified : undefined;
 }
 
-export async function refusingUnloadable<T>(work: () => Promise<T>): Promise<T> {
+export async function rejectUnloadable<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {

@@ -123,9 +123,9 @@ function watchRuns({ sessions }: Model): ReadonlySet<string> {
   for (const [name, session] of Object.entries(sessions)) {
     if (session === undefined) continue;
     const run = session.run.bind(session);
-    session.run = (...given) => {
+    session.run = (...feeds) => {
       ran.add(name);
-      return run(...given);
+      return run(...feeds);
     };
   }
   return ran;

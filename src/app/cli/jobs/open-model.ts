@@ -97,8 +97,8 @@ export async function warnOfOrder(
   for (const { path, model } of laterModels) {
     const ownFiles = filesOf(model, path);
     if (ownFiles.length !== files.length) continue;
-    const equal = await Promise.all(ownFiles.map((file, at) => isCopy(file, files[at] ?? "")));
-    if (equal.every((one) => one))
+    const equal = await Promise.all(ownFiles.map((file, index) => isCopy(file, files[index] ?? "")));
+    if (equal.every((isEqual) => isEqual))
       log({ id: "same", text: `"${path}" and "${first.path}" are the same, byte for byte.`, level: "warning" });
   }
 }

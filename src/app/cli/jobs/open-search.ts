@@ -25,22 +25,22 @@ export interface OpenedSearch extends StepsTask {
 export const withSearch = <T>(
   input: SearchInput,
   context: JobContext,
-  given: readonly Recipe[] | undefined,
+  recipes: readonly Recipe[] | undefined,
   work: (opened: OpenedSearch) => Promise<T>,
 ): Promise<T> =>
-  withTargets(input.targets, context, async (targets) => work(await openSearch(input, targets, context, given)));
+  withTargets(input.targets, context, async (targets) => work(await openSearch(input, targets, context, recipes)));
 
 async function openSearch(
   input: SearchInput,
   targets: readonly RunTarget[],
   context: JobContext,
-  given: readonly Recipe[] | undefined,
+  fixedRecipes: readonly Recipe[] | undefined,
 ): Promise<OpenedSearch> {
   await requireStored(input);
   const model = await openModel(input.model, context);
   const engine = createEngine();
   const { techniques } = input.search;
-  const recipes = given ?? recipesFor(model, { target: input.targets, techniques });
+  const recipes = fixedRecipes ?? recipesFor(model, { target: input.targets, techniques });
   const before = model.header.metadata.get(trainedKey);
   const opened = await openStepsTask(engine, model, { ...input, recipes }, context);
   const { task, used } = opened;

@@ -42,7 +42,7 @@ import { asFlags } from "../flags/invalid-options.ts";
 import { keysOf } from "../flags/options.ts";
 import { computesOther, largestTimed, type Weight } from "../print/weight.ts";
 import { fasterAdvice, rejectionError } from "./advice.ts";
-import { refusingUnloadable, simplifiedToLoad } from "./loadable.ts";
+import { rejectUnloadable, simplifiedToLoad } from "./loadable.ts";
 import { contextOf, isChanged, openModel, saveResult, warnOfDefaults, warnOfOrder } from "./open-model.ts";
 import { withTargets } from "./target.ts";
 import { openStepsTask, type SampleUse } from "./task.ts";
@@ -179,7 +179,7 @@ async function changeModel(
 ): Promise<PassOutput> {
   const opened = await openStep(input, targets, original, context);
   const { request, context: stepContext } = opened;
-  const step = await refusingUnloadable(() => runJudgedStep(request, stepContext));
+  const step = await rejectUnloadable(() => runJudgedStep(request, stepContext));
   const { result, idle, judgement, rejection } = step;
   const report = await reportOf(opened, step);
   if (result === undefined) return report;

@@ -14,7 +14,7 @@ import { simplify } from "../../../rewrite/clean-up/simplify.ts";
 import type { JobContext } from "../../../runtime/job/job.ts";
 import { ResultFails, requireLoads, watchLoads } from "../../../runtime/run/load-check.ts";
 import { fileBytes, filesOf, requireOtherThanWeights, requireOutputs } from "../files/files.ts";
-import { refusingUnloadable } from "./loadable.ts";
+import { rejectUnloadable } from "./loadable.ts";
 import { openModel, saveResult, warnOfDefaults } from "./open-model.ts";
 
 export interface SimplifyInput {
@@ -67,7 +67,7 @@ export default async function simplifyJob(input: SimplifyInput, context: JobCont
   engine.forget();
   context.stage("compare");
   keepComparable(original, model);
-  const comparison = await refusingUnloadable(async () => {
+  const comparison = await rejectUnloadable(async () => {
     const sameness =
       outcome.changes.length === 0 ? "nothing changed" : await compare(engine, original, model, input, context);
     await requireLoads(engine, model, original);
@@ -150,9 +150,9 @@ function nodesIn(model: Model): number {
 
 /** Makes values that became outputs also outputs of the original. */
 function keepComparable(original: Model, { graph }: Model): void {
-  const there = new Set(original.graph.outputs.map(({ name }) => name));
+  const outputNames = new Set(original.graph.outputs.map(({ name }) => name));
   for (const { name, type } of graph.outputs) {
-    const value = there.has(name) ? undefined : original.graph.ownValue(name);
+    const value = outputNames.has(name) ? undefined : original.graph.ownValue(name);
     if (value === undefined) continue;
     if (value.stated === undefined) value.type = type;
     original.graph.addOutput(value);

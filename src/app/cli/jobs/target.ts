@@ -70,9 +70,9 @@ async function inNode(name: "node" | "wasm", { log }: JobContext): Promise<OpenT
     runtime,
     inBrowser: false,
     engine,
-    async latency(models, feeds, given) {
-      await startRuntime(engine, given.threads);
-      return latency(engine, models, feeds, { warmUp: runtime === "native" ? warmUp.native : warmUp.web, ...given });
+    async latency(models, feeds, timing) {
+      await startRuntime(engine, timing.threads);
+      return latency(engine, models, feeds, { warmUp: runtime === "native" ? warmUp.native : warmUp.web, ...timing });
     },
     close: () => Promise.resolve(),
   };

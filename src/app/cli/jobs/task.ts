@@ -59,13 +59,13 @@ export async function openRequest(
   model: Model,
   { path, ...data }: DataRequest,
   options: Omit<TaskOptions, "data">,
-  asked: { readonly seed: number },
+  request: { readonly seed: number },
   context: JobContext,
 ): Promise<OpenedTask> {
   const task = await openTask(
     model,
     { data: path, ...data, ...options, onGuess: () => context.stage("preprocessing") },
-    contextOf(engine, asked, context),
+    contextOf(engine, request, context),
   );
   const { preprocessing, warnings } = task;
   return {
@@ -90,13 +90,14 @@ export async function openStepsTask(
   const learning = recipes.flatMap((recipe) =>
     stepsOf(recipe).flatMap(({ pass, options }) => (partFor(pass, options) === "train" ? [pass] : [])),
   );
-  const most = (wanted: (recipe: Recipe) => number): number => Math.max(0, ...recipes.map((recipe) => wanted(recipe)));
+  const maxOf = (countOf: (recipe: Recipe) => number): number =>
+    Math.max(0, ...recipes.map((recipe) => countOf(recipe)));
   const options = {
     metric,
     output,
     reference,
-    calibrate: most((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
-    trainAlone: most(({ samples, ...recipe }) =>
+    calibrate: maxOf((recipe) => recipe.samples?.calibration ?? calibrationSamples(recipe)),
+    trainAlone: maxOf(({ samples, ...recipe }) =>
       samples === undefined ? samplesToLearnFrom(recipe) : numberOf(samples.training),
     ),
     learns: findTrainingTargets(learning, recipes),

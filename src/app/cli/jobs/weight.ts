@@ -29,17 +29,17 @@ export async function weightOf(model: Model, path: string): Promise<Weight> {
   };
 }
 
-/** Adds the sizes after compression, which take seconds. @param known sizes of copies that were written. */
+/** Adds the sizes after compression, which take seconds. @param copySizes sizes of copies that were written. */
 export async function withCompressed(
   weight: Weight,
   model: Model,
   path: string,
-  known: Partial<CompressedSize> = {},
+  copySizes: Partial<CompressedSize> = {},
 ): Promise<Weight> {
-  if (known.sampled !== undefined) return { ...weight, ...known };
+  if (copySizes.sampled !== undefined) return { ...weight, ...copySizes };
   const plain = await plainFile(model);
   const { bytes: _, ...sizes } = await size(...(plain === undefined ? filesOf(model, path) : [plain.file]));
-  return { ...weight, ...sizes, ...known };
+  return { ...weight, ...sizes, ...copySizes };
 }
 
 export async function countsOf(model: Model): Promise<Pick<Weight, "parameters" | "zeros" | "macs">> {

@@ -18,7 +18,11 @@ export function changedLines(changes: readonly Change[], dim: Paint): string[] {
     at: change.at,
     text: changeText(change),
   }));
-  return listed(`changed (${integer(changes.length)})${slowerText(slower.map(({ speed = 1 }) => speed))}`, lines, dim);
+  return listGroups(
+    `changed (${integer(changes.length)})${slowerText(slower.map(({ speed = 1 }) => speed))}`,
+    lines,
+    dim,
+  );
 }
 
 /** Maximum rows of equal changes before they are joined, and of all. */
@@ -45,7 +49,7 @@ export function unchangedLines(
   dim: Paint,
 ): string[] {
   const lines = misses.map(({ at, reason, by }) => ({ at, text: onCommandLine(reason), by }));
-  return listed(`unchanged (${integer(misses.length)})`, lines, dim);
+  return listGroups(`unchanged (${integer(misses.length)})`, lines, dim);
 }
 
 /** Lists the layers at higher precision, those with the largest error contribution first. */
@@ -56,7 +60,7 @@ export function sparedLines({ settings, spared, attempts }: Sparing, dim: Paint)
   const lines = sorted.map((layer) => ({ at: layer.layer, text: sparedAs(layer) }));
   const bytes = spared.reduce((sum, layer) => sum + layer.bytes, 0);
   const title = `kept at higher precision (${integer(spared.length)}) to meet the goal: +${bytesText(bytes)}, found in ${counted(attempts.length, "attempt")}`;
-  return listed(title, lines, dim);
+  return listGroups(title, lines, dim);
 }
 
 function slowerText(speeds: readonly number[]): string {
@@ -66,7 +70,7 @@ function slowerText(speeds: readonly number[]): string {
   return `, ${integer(speeds.length)} of them slower than before (${range} as fast)`;
 }
 
-function listed(
+function listGroups(
   title: string,
   lines: readonly { readonly at: string | undefined; readonly text: string; readonly by?: string | undefined }[],
   dim: Paint,

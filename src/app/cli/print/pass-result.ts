@@ -202,7 +202,7 @@ function reportLines(
   const { spared = [] } = sparing ?? {};
   const isSpared = ({ at }: { readonly at: string | undefined }): boolean => spared.some(({ layer }) => layer === at);
   const withoutSpared = <T extends { readonly at: string | undefined }>(all: readonly T[]): T[] =>
-    all.filter((one) => !isSpared(one));
+    all.filter((entry) => !isSpared(entry));
   return [
     ...changedLines(withoutSpared(changes), dim),
     ...unchangedLines(withoutSpared(misses), dim),
@@ -232,7 +232,7 @@ function goalLine(
 ): string | undefined {
   if (verdict === undefined || comparison === undefined || goal === undefined) return undefined;
   const { unit, original } = comparison;
-  const sentence = (of?: string): string => verdictSentence(goal, verdict, unit, samples?.test, of);
+  const sentence = (against?: string): string => verdictSentence(goal, verdict, unit, samples?.test, against);
   if (reference === undefined && pruned === true)
     return `${sentence(`${model} (${figure(unit, original.value)})`)} Give --original to compare with the model before pruning.`;
   if (continues === true) return `${sentence(model)} Compare with the first original: ${comparing}`;
@@ -306,6 +306,6 @@ function macsRow(before: Weight, after: Weight): string[][] {
   const macs = comparableCounts(before.macs, after.macs);
   if (macs !== undefined) return [["MACs", ...macs.map(count), times(macs[0] / macs[1])]];
   // Sums of products of several sizes have no ratio.
-  const formulas = [before, after].map((one) => operationsText(one.macs));
+  const formulas = [before, after].map((weight) => operationsText(weight.macs));
   return formulas.includes("?") ? [] : [["MACs", ...formulas, ""]];
 }

@@ -37,12 +37,12 @@ export async function openBucket(address: string): Promise<Bucket> {
   const { sdk, Upload } = await loadDriver();
   const client = clientOf(sdk);
   const addressOf = (name: string) => ({ Bucket: place.bucket, Key: `${place.prefix}${name}` });
-  const explained = <T>(request: Promise<T>): Promise<T> =>
+  const explain = <T>(request: Promise<T>): Promise<T> =>
     request.catch((cause: unknown) => {
       throw failureOf(cause, place.bucket);
     });
   const unlessMissing = <T>(request: Promise<T>): Promise<T | undefined> =>
-    explained(
+    explain(
       request.catch((cause: unknown) => {
         if (cause instanceof sdk.NoSuchKey || cause instanceof sdk.NotFound) return undefined;
         throw cause;
@@ -64,7 +64,7 @@ export async function openBucket(address: string): Promise<Bucket> {
       } catch (cause) {
         if (breaks === maxBreaks) throw failureOf(cause, place.bucket);
       }
-      response = await explained(get(name, `bytes=${start}-`, first.ETag));
+      response = await explain(get(name, `bytes=${start}-`, first.ETag));
     }
   };
   return {
@@ -75,7 +75,7 @@ export async function openBucket(address: string): Promise<Bucket> {
     },
     async write(name, bytes) {
       const Body = Readable.from(bytes, { objectMode: true });
-      await explained(new Upload({ client, partSize, params: { ...addressOf(name), Body } }).done());
+      await explain(new Upload({ client, partSize, params: { ...addressOf(name), Body } }).done());
     },
   };
 }

@@ -23,7 +23,7 @@ export function serverAt(url: string): Server {
 function serverOf(url: URL): Server | undefined {
   const { protocol, host, hostname, port, pathname, search, hash } = url;
   const [, database] = /^\/?(\d*)$/.exec(pathname) ?? [];
-  const [username, password] = [url.username, url.password].map(decoded);
+  const [username, password] = [url.username, url.password].map(decode);
   const isServer = /^rediss?:$/.test(protocol) && hostname !== "" && database !== undefined && search + hash === "";
   if (!isServer || username === undefined || password === undefined) return undefined;
   return {
@@ -39,7 +39,7 @@ function serverOf(url: URL): Server | undefined {
   };
 }
 
-function decoded(text: string): string | undefined {
+function decode(text: string): string | undefined {
   try {
     return decodeURIComponent(text);
   } catch {
