@@ -249,7 +249,7 @@ describe("what a method does wrong is said to be its own", () => {
     [solver, "prune: (weights) => ({ weights })", "expected 0 or 1 for each entry"],
     [rounder, `scales${throwing}`, 'The rounder "own" failed: no luck.'],
     [rounder, "scales() {}", 'The rounder "own" gives no list of { scale, zeroPoint }.'],
-    [rounder, `${scales}, codes: () => [1, 2]`, "gives codes that are no matrices"],
+    [rounder, `${scales}, codes: () => [1, 2]`, "expected quantized values as matrices of the weight's size"],
     [rounder, `${scales}, codes${throwing}`, 'The rounder "own" failed: no luck.'],
   ])("%o: %s", async ([command = "", ...words], method, message) => {
     // An imported module is kept by its path.

@@ -1,3 +1,5 @@
+import { firstIndex } from "../tensor/first-index.ts";
+
 /** Consecutive repetitions of a piece of a sequence. */
 export interface Repeat {
   readonly start: number;
@@ -26,13 +28,8 @@ export function repeats(kinds: readonly unknown[], weights: readonly number[]): 
   const keep = (run: Stretch): void => {
     if (run.to - run.from < 2 * run.period) return;
     const cut = completeRepeat(run);
-    let [low, high] = [0, open.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (order(open[middle] ?? cut, cut) < 0) low = middle + 1;
-      else high = middle;
-    }
-    open.splice(low, 0, cut);
+    const position = firstIndex(0, open.length, (index) => order(open[index] ?? cut, cut) >= 0);
+    open.splice(position, 0, cut);
   };
 
   const chosen: Repeat[] = [];

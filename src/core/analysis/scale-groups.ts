@@ -12,7 +12,7 @@ import { describe, type Node, type Value } from "../graph/graph.ts";
 import type { Model } from "../graph/model.ts";
 import type { AxisEnd, AxisLink } from "../ops/entry.ts";
 import { isFloat } from "../tensor/convert.ts";
-import { type End, endKey, endOf, type Link, linkOf } from "./channel-links.ts";
+import { type End, endKey, endOf, type Link, labelledEnds, linkOf } from "./channel-links.ts";
 import type { Inference } from "./infer.ts";
 import { type PowerLink, type Powers, powersOf } from "./scale-powers.ts";
 import { spread } from "./spread.ts";
@@ -122,14 +122,8 @@ function refuseEnds({ graph }: Model, passages: readonly Passage[], labels: Labe
       if (node.graph !== graph) refuse(label, new Miss("a subgraph reads it", describe(node)));
   }
   for (const { node, open, links, reason } of passages) {
-    const ports = [
-      ...node.inputs.map((value, index) => ({ port: `in${index}`, value })),
-      ...node.outputs.map((value, index) => ({ port: `out${index}`, value })),
-    ];
-    for (const { port, value } of ports)
-      for (const axis of value === undefined ? [] : labels.axes(value))
-        if (!open.has(endKey({ port, value, axis })))
-          refuse(labels.at({ value, axis }) ?? [], new Miss(reason, describe(node)));
+    for (const end of labelledEnds(node, labels))
+      if (!open.has(endKey(end))) refuse(labels.at(end) ?? [], new Miss(reason, describe(node)));
     for (const { from, to } of links)
       for (const [end, other] of [
         [from, to],

@@ -13,7 +13,7 @@ export interface FoundRuntime {
 }
 
 /** Returns the requested runtime; default: native, otherwise WebAssembly. @throws PithError E_ENGINE_MISSING if it is not installed. */
-export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
+export async function findRuntime(requested?: RuntimeName): Promise<FoundRuntime> {
   const failures: unknown[] = [];
   const attempt = async (load: () => Promise<unknown>): Promise<Runtime | undefined> => {
     try {
@@ -23,36 +23,36 @@ export async function findRuntime(wanted?: RuntimeName): Promise<FoundRuntime> {
       return undefined;
     }
   };
-  if (wanted === undefined || wanted === "native") {
+  if (requested === undefined || requested === "native") {
     await disableTelemetry();
     const ort = await attempt(() => import("#onnxruntime"));
     if (ort !== undefined && ort.env.versions.web === undefined) return { ort, name: "native" };
-    if (ort !== undefined && wanted === undefined) return { ort, name: "wasm" };
+    if (ort !== undefined && requested === undefined) return { ort, name: "wasm" };
   }
-  if (wanted !== "native") {
+  if (requested !== "native") {
     const ort = await attempt(() => import("onnxruntime-web"));
-    if (ort !== undefined) return { ort, name: wanted ?? "wasm" };
+    if (ort !== undefined) return { ort, name: requested ?? "wasm" };
   }
-  throw missing(wanted, failures[0]);
+  throw missing(requested, failures[0]);
 }
 
 /** Returns the runtime that an engine would use. @throws PithError E_ENGINE_MISSING as `findRuntime` does. */
-export async function runtimeName(wanted?: RuntimeName): Promise<RuntimeName> {
-  return (await findRuntime(wanted)).name;
+export async function runtimeName(requested?: RuntimeName): Promise<RuntimeName> {
+  return (await findRuntime(requested)).name;
 }
 
-function missing(wanted: RuntimeName | undefined, cause: unknown): PithError {
+function missing(requested: RuntimeName | undefined, cause: unknown): PithError {
   const native = "onnxruntime-node is not installed, or does not load on this machine";
   const [sentence, hint] =
-    wanted === "native"
+    requested === "native"
       ? [`The native runtime was requested: ${native}.`, "npm install onnxruntime-node"]
-      : wanted === undefined
+      : requested === undefined
         ? [
             `This step runs the model: ${native}, and onnxruntime-web is not installed either.`,
             "npm install onnxruntime-node (fast), or npm install onnxruntime-web (everywhere)",
           ]
         : [
-            `The runtime "${wanted}" was requested, and onnxruntime-web is not installed.`,
+            `The runtime "${requested}" was requested, and onnxruntime-web is not installed.`,
             "npm install onnxruntime-web",
           ];
   return new PithError("E_ENGINE_MISSING", sentence, { hint, cause });

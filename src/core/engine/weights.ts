@@ -35,13 +35,13 @@ const nothing = (): Promise<void> => Promise.resolve();
 export async function handOverFiles(model: Model): Promise<Handover> {
   const weights = largeWeights(model);
   if (weights.length === 0) return { bytes: await encodeToBytes(model), release: nothing };
-  const { lying, loose } = await whereTheyLie(weights);
-  const temporary = bytesTogether(loose) > inlineLimit ? await writeTemporary(loose) : undefined;
+  const { placed, loose } = await splitByFile(weights);
+  const temporary = totalBytes(loose) > inlineLimit ? await writeTemporary(loose) : undefined;
   try {
-    for (const [tensor, place] of temporary?.places ?? []) lying.set(tensor, place);
-    const folder = commonFolder(new Set([...lying.values()].map(({ file }) => file)));
+    for (const [tensor, place] of temporary?.places ?? []) placed.set(tensor, place);
+    const folder = commonFolder(new Set([...placed.values()].map(({ file }) => file)));
     const place = (_: Value, tensor: Tensor): ExternalPlace | undefined => {
-      const range = lying.get(tensor);
+      const range = placed.get(tensor);
       return range === undefined || folder === undefined
         ? undefined
         : { location: below(folder, range.file), offset: range.start, length: range.end - range.start };
@@ -76,10 +76,10 @@ function largeWeights(model: Model): Tensor[] {
   for (const { tensor } of allValues(model.graph)) {
     if (tensor !== undefined && tensor.type !== "string" && tensor.bytes >= minLargeWeightBytes) tensors.add(tensor);
   }
-  return bytesTogether(tensors) < minLargeTotalBytes ? [] : [...tensors];
+  return totalBytes(tensors) < minLargeTotalBytes ? [] : [...tensors];
 }
 
-function bytesTogether(tensors: Iterable<Tensor>): number {
+function totalBytes(tensors: Iterable<Tensor>): number {
   let sum = 0;
   for (const { bytes } of tensors) sum += bytes;
   return sum;
@@ -91,11 +91,11 @@ interface FileRange {
   readonly end: number;
 }
 
-/** Splits weights into those stored as raw bytes in existing files, and the others. */
-async function whereTheyLie(
+/** Separates weights that are stored as raw bytes in existing files from the other weights. */
+async function splitByFile(
   weights: readonly Tensor[],
-): Promise<{ readonly lying: Map<Tensor, FileRange>; readonly loose: readonly Tensor[] }> {
-  const lying = new Map<Tensor, FileRange>();
+): Promise<{ readonly placed: Map<Tensor, FileRange>; readonly loose: readonly Tensor[] }> {
+  const placed = new Map<Tensor, FileRange>();
   const loose: Tensor[] = [];
   const paths = new Map<ByteSource, string | undefined>();
   let root: string | undefined;
@@ -109,9 +109,9 @@ async function whereTheyLie(
     // On Windows, files on different drives have no common folder.
     if (file !== undefined) root ??= rootOf(file);
     if (stored === undefined || file === undefined || rootOf(file) !== root) loose.push(tensor);
-    else lying.set(tensor, { file, start: stored.start, end: stored.end });
+    else placed.set(tensor, { file, start: stored.start, end: stored.end });
   }
-  return { lying, loose };
+  return { placed, loose };
 }
 
 async function writeTemporary(

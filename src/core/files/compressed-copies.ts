@@ -8,14 +8,14 @@ export const encodings = ["gzip", "br"] as const;
 export const endings: Readonly<Record<Encoding, string>> = { gzip: ".gz", br: ".br" };
 export const sizeNames = { gzip: "gzip", br: "brotli" } as const;
 
-export const copiesOf = (path: string, wanted: readonly Encoding[] = []): readonly string[] =>
-  encodings.filter((encoding) => wanted.includes(encoding)).map((encoding) => `${path}${endings[encoding]}`);
+export const copiesOf = (path: string, requested: readonly Encoding[] = []): readonly string[] =>
+  encodings.filter((encoding) => requested.includes(encoding)).map((encoding) => `${path}${endings[encoding]}`);
 
 /** Returns the copies of an earlier model at this path, which a server would send instead of the new one. */
 export async function outdatedCopies(path: string, written: readonly Encoding[] = []): Promise<readonly string[]> {
-  const others = encodings.filter((encoding) => !written.includes(encoding));
-  const found = await Promise.all(copiesOf(path, others).map(async (copy) => ((await fileKind(copy)) ? [copy] : [])));
-  return found.flat();
+  const unwritten = encodings.filter((encoding) => !written.includes(encoding));
+  const copies = copiesOf(path, unwritten).map(async (copy) => ((await fileKind(copy)) ? [copy] : []));
+  return (await Promise.all(copies)).flat();
 }
 
 export const outdatedText = (path: string, outdated: string): string =>
@@ -24,7 +24,7 @@ export const outdatedText = (path: string, outdated: string): string =>
 interface CopySizes {
   readonly gzip?: number;
   readonly brotli?: number;
-  /** Both sizes are known. */
+  /** False if both sizes are measured, not estimated from a sample. */
   readonly sampled?: false;
 }
 
@@ -40,12 +40,12 @@ interface CopySource {
  */
 async function writeCopies(
   sources: readonly CopySource[],
-  wanted: readonly Encoding[],
+  requested: readonly Encoding[],
   write: (name: string, bytes: AsyncIterable<Uint8Array>) => Promise<number>,
   signal?: AbortSignal,
 ): Promise<CopySizes> {
   const sizes: { gzip?: number; brotli?: number } = {};
-  for (const encoding of new Set(wanted)) {
+  for (const encoding of new Set(requested)) {
     let total = 0;
     for (const { name, chunks } of sources)
       total += await write(`${name}${endings[encoding]}`, stoppable(compressed(chunks, encoding), signal));
@@ -67,7 +67,7 @@ async function* stoppable(
 /** Writes the copies next to the files. */
 export function precompress(
   files: readonly string[],
-  wanted: readonly Encoding[] = [],
+  requested: readonly Encoding[] = [],
   signal?: AbortSignal,
 ): Promise<CopySizes> {
   const sources = files.map((file) => ({ name: file, chunks: () => bytesOfFile(file) }));
@@ -75,14 +75,14 @@ export function precompress(
     await writeFileAtomically(copy, bytes);
     return (await openFile(copy)).size;
   };
-  return writeCopies(sources, wanted, write, signal);
+  return writeCopies(sources, requested, write, signal);
 }
 
-/** Compresses a file in memory: the name and bytes of each copy. */
+/** Compresses a file in memory; returns the name and bytes of each copy. */
 export async function copiesInMemory(
   name: string,
   bytes: Uint8Array,
-  wanted: readonly Encoding[] = [],
+  requested: readonly Encoding[] = [],
 ): Promise<{
   readonly copies: readonly (readonly [name: string, bytes: Uint8Array])[];
   readonly sizes: CopySizes;
@@ -91,10 +91,10 @@ export async function copiesInMemory(
   const collect = async (copy: string, pieces: AsyncIterable<Uint8Array>): Promise<number> => {
     const parts: Uint8Array[] = [];
     for await (const piece of pieces) parts.push(piece);
-    const whole = concatenated(parts);
-    copies.push([copy, whole]);
-    return whole.length;
+    const compressedBytes = concatenated(parts);
+    copies.push([copy, compressedBytes]);
+    return compressedBytes.length;
   };
-  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], wanted, collect);
+  const sizes = await writeCopies([{ name, chunks: () => [bytes] }], requested, collect);
   return { copies, sizes };
 }

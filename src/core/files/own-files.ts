@@ -14,7 +14,7 @@ export type FileHashes = Map<string, readonly string[]>;
 
 const hashes = v.record(v.string(), v.array(v.string()));
 
-/** Returns an empty map for an invalid record. */
+/** Parses recorded hashes; returns an empty map for an invalid record. */
 export function parseWritten(value: unknown): FileHashes {
   const parsed = v.safeParse(hashes, value);
   return new Map(parsed.success ? Object.entries(parsed.output) : []);
@@ -31,7 +31,10 @@ export async function fileOfBytes(path: string, bytes: Uint8Array): Promise<NewF
   return { path, hash: await bytesHash(bytes), parts: () => [bytes] };
 }
 
-/** Plans the files to write: never an author's. @param written receives their hashes; record it first. @returns also authors' paths. */
+/**
+ * Selects the files to write; files of the author are kept.
+ * @param written Receives the hashes of the files. Record it before writing.
+ */
 export async function planWrites(
   folder: string,
   files: readonly NewFile[],
@@ -52,9 +55,14 @@ export async function planWrites(
 }
 
 /** Writes files and the record of their folder atomically, the record (at `path`) first. */
-export function writeOwned(path: string, said: object, written: FileHashes, files: readonly NewFile[]): Promise<void> {
+export function writeOwned(
+  path: string,
+  record: object,
+  written: FileHashes,
+  files: readonly NewFile[],
+): Promise<void> {
   return writeFilesAtomically([
-    [path, [bytesOfText(jsonText({ ...said, written: Object.fromEntries(written) }))]],
+    [path, [bytesOfText(jsonText({ ...record, written: Object.fromEntries(written) }))]],
     ...files.map((file) => [joinPath(folderOf(path), file.path), file.parts()] as const),
   ]);
 }

@@ -162,9 +162,9 @@ function withName(target: Target, name: string | undefined): Emit {
   const tools: { readonly [Tool in keyof EmitTools]: unknown } = {
     many: (op: string, inputs: Inputs, attributes: object | undefined, outputs: number | readonly boolean[]) =>
       write(op, inputs, attributes ?? {}, typeof outputs === "number" ? allOf(outputs) : outputs),
-    constant: (tensor: Dense | Tensor, given?: string, role?: Role) =>
-      target.graph.addTensor(takeName() ?? given ?? "constant", "read" in tensor ? tensor : inMemory(tensor), role),
-    named: (given: string) => withName(target, given),
+    constant: (tensor: Dense | Tensor, name?: string, role?: Role) =>
+      target.graph.addTensor(takeName() ?? name ?? "constant", "read" in tensor ? tensor : inMemory(tensor), role),
+    named: (name: string) => withName(target, name),
   };
   return new Proxy(tools as Emit, {
     get(_, key) {
@@ -210,8 +210,8 @@ function writeNode(
   const version = importedVersion(target, domain);
   const presentAttributes = attributes.filter(([, value]) => value !== undefined);
   // Trailing absent inputs are omitted, except those that the operator counts (Loop).
-  const fewest = schemaAt(domain, op, version)?.inputs.min ?? 0;
-  const present = operands.slice(0, Math.max(fewest, operands.findLastIndex((input) => input !== undefined) + 1));
+  const minInputs = schemaAt(domain, op, version)?.inputs.min ?? 0;
+  const present = operands.slice(0, Math.max(minInputs, operands.findLastIndex((input) => input !== undefined) + 1));
   const form = { inputs: present, outputs, attributes: presentAttributes.map(([name]) => name) };
   const operator = checkForm(domain, op, version, form);
   if (operator instanceof Miss) throw new PithError("E_UNSUPPORTED", operator.reason);
@@ -259,8 +259,8 @@ function written(key: string, numbers: number | readonly number[], inputs: Input
 function outputNames(graph: Graph, stem: string, outputs: readonly boolean[]): (string | undefined)[] {
   const first = outputs.indexOf(true);
   const name = graph.freshName(stem);
-  return outputs.map((wanted, index) => {
-    if (!wanted) return undefined;
+  return outputs.map((isPresent, index) => {
+    if (!isPresent) return undefined;
     return index === first ? name : graph.freshName(`${name}_${index}`);
   });
 }

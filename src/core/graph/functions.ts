@@ -60,7 +60,9 @@ const inventories = new WeakMap<Model["functions"], Inventory>();
 function inventoryOf(functions: Model["functions"]): Inventory {
   return memoize(inventories, functions, () => {
     // The first function with a name takes precedence.
-    const named = new Map(functions.toReversed().map((one) => [nameOf(one.domain, one.name, one.overload), one]));
+    const named = new Map(
+      functions.toReversed().map((local) => [nameOf(local.domain, local.name, local.overload), local]),
+    );
     return { named, expanded: expansions(functions, named) };
   });
 }
@@ -74,7 +76,7 @@ function expansions(
   const nodes = new Map<LocalFunction, number>();
   /** The number of calls inside a function whose expansion is still unknown. */
   const open = new Map<LocalFunction, number>();
-  const callers = new Map(functions.map((one) => [one, [] as LocalFunction[]]));
+  const callers = new Map(functions.map((local) => [local, [] as LocalFunction[]]));
   for (const definition of functions) {
     let [nodeCount, calls] = [0, 0];
     for (const { domain, op, overload } of allNodes(definition.graph)) {
@@ -86,7 +88,7 @@ function expansions(
     nodes.set(definition, nodeCount);
     open.set(definition, calls);
   }
-  const ready = functions.filter((one) => open.get(one) === 0);
+  const ready = functions.filter((local) => open.get(local) === 0);
   for (const definition of ready) {
     for (const caller of callers.get(definition) ?? []) {
       nodes.set(caller, (nodes.get(caller) ?? 0) + (nodes.get(definition) ?? 0));
@@ -95,10 +97,10 @@ function expansions(
       if (openCalls === 0) ready.push(caller);
     }
   }
-  return new Map(ready.map((one) => [one, nodes.get(one) ?? 0]));
+  return new Map(ready.map((local) => [local, nodes.get(local) ?? 0]));
 }
 
-/** Returns a function's body for one call, with the call's attributes filled in. Subgraph attributes are omitted: what they read is outside. */
+/** Returns a function's body for one call, with the call's attributes filled in. Subgraph attributes are omitted, because they can read values outside of the function. */
 export function instantiate(called: LocalFunction, call: Node): Graph {
   const copy = copyGraph(called.graph);
   copy.operators = call.graph.operators;

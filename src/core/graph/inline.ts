@@ -71,16 +71,21 @@ export interface Merged {
 }
 
 /**
- * Copies `guest` into `host`, with inputs from `given` and other names prefixed, without roles: the guest is not trained. A Miss if opsets differ.
+ * Copies `guest` into `host`, with the given inputs and prefixed names, without roles: the guest is not trained. Returns a Miss if opsets differ.
  */
-export function mergeGraph(host: Model, guest: Model, prefix: string, given: ReadonlyMap<Value, Value>): Merged | Miss {
+export function mergeGraph(
+  host: Model,
+  guest: Model,
+  prefix: string,
+  inputs: ReadonlyMap<Value, Value>,
+): Merged | Miss {
   for (const [domain, version] of guest.opsets) {
     const hostVersion = host.opsets.get(domain);
     if (hostVersion === undefined) host.header.opsets.set(domain, version);
     else if (hostVersion !== version)
       return new Miss(`the models are written in ${domain || "ai.onnx"} ${hostVersion} and ${version}`);
   }
-  const inlined = inlineGraph(guest.graph, host.graph, { given, prefix });
+  const inlined = inlineGraph(guest.graph, host.graph, { given: inputs, prefix });
   for (const copy of inlined.names.keys()) copy.role = undefined;
   const outputs = guest.graph.outputs.flatMap(({ name }, index) => {
     const copy = inlined.outputs[index];

@@ -6,12 +6,12 @@ export function nearest(name: string, names: Iterable<string>): string | undefin
 /** Returns all names with the least edits, as `nearest` counts them. */
 export function allNearest(name: string, names: Iterable<string>): readonly string[] {
   let best: string[] = [];
-  let fewest = Math.max(1, Math.floor(name.length / 3));
+  let minEdits = Math.max(1, Math.floor(name.length / 3));
   for (const candidate of names) {
-    if (Math.abs(candidate.length - name.length) > fewest) continue;
+    if (Math.abs(candidate.length - name.length) > minEdits) continue;
     const edits = distance(name.toLowerCase(), candidate.toLowerCase());
-    if (edits === fewest) best.push(candidate);
-    if (edits < fewest) [best, fewest] = [[candidate], edits];
+    if (edits === minEdits) best.push(candidate);
+    if (edits < minEdits) [best, minEdits] = [[candidate], edits];
   }
   return best;
 }
@@ -19,13 +19,13 @@ export function allNearest(name: string, names: Iterable<string>): readonly stri
 /** Sorts names: those that contain the typed one first, then by the share of letters to change; the sort is stable. */
 export function byNearness(name: string, names: Iterable<string>): readonly string[] {
   const typed = name.toLowerCase();
-  const far = (candidate: string): number => {
+  const editShare = (candidate: string): number => {
     const other = candidate.toLowerCase();
     if (typed !== "" && other.includes(typed)) return -1;
     return distance(typed, other) / Math.max(typed.length, other.length, 1);
   };
-  const measured = [...names].map((candidate) => ({ candidate, apart: far(candidate) }));
-  return measured.toSorted((a, b) => a.apart - b.apart).map(({ candidate }) => candidate);
+  const measured = [...names].map((candidate) => ({ candidate, edits: editShare(candidate) }));
+  return measured.toSorted((a, b) => a.edits - b.edits).map(({ candidate }) => candidate);
 }
 
 function distance(a: string, b: string): number {

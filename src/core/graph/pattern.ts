@@ -30,11 +30,11 @@ export function pattern<Name extends string>(
 /** Patterns apply in any opset; they are written in one that has all operators. */
 const newestOpset = 21;
 
-function matches(written: Value, value: Value, found: Map<Value, Value>): boolean {
+function matches(written: Value, value: Value, operands: Map<Value, Value>): boolean {
   const like = written.producer;
   if (like === undefined) {
-    const before = found.get(written) ?? value;
-    found.set(written, before);
+    const before = operands.get(written) ?? value;
+    operands.set(written, before);
     return before === value;
   }
   const node = value.producer;
@@ -44,7 +44,7 @@ function matches(written: Value, value: Value, found: Map<Value, Value>): boolea
   if (node.inputs.length !== like.inputs.length || node.attributes.size + like.attributes.size > 0) return false;
   return like.inputs.every((input, index) => {
     const operand = node.inputs[index];
-    return input === undefined || operand === undefined ? input === operand : matches(input, operand, found);
+    return input === undefined || operand === undefined ? input === operand : matches(input, operand, operands);
   });
 }
 

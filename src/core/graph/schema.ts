@@ -81,7 +81,7 @@ export function checkForm(domain: string, op: string, version: number, form: Nod
 
 function attributesReason(
   versions: readonly OperatorSchema[],
-  found: OperatorSchema,
+  operator: OperatorSchema,
   form: NodeForm,
   place: string,
   name: string,
@@ -89,21 +89,21 @@ function attributesReason(
 ): string | undefined {
   const names = new Set(form.attributes);
   for (const attribute of names) {
-    if (found.attributes.has(attribute)) continue;
+    if (operator.attributes.has(attribute)) continue;
     const isKnown = (candidate: OperatorSchema): boolean => candidate.attributes.has(attribute);
-    const before = versions.findLast((candidate) => candidate.since < found.since && isKnown(candidate));
+    const before = versions.findLast((candidate) => candidate.since < operator.since && isKnown(candidate));
     if (before !== undefined) {
-      const since = versions[versions.indexOf(before) + 1]?.since ?? found.since;
-      return found.inputs.max > before.inputs.max
+      const since = versions[versions.indexOf(before) + 1]?.since ?? operator.since;
+      return operator.inputs.max > before.inputs.max
         ? `${place} takes ${attribute} as an input: it is not an attribute since ${set} ${since}.`
         : `${place} has no attribute ${attribute}: it was removed in ${set} ${since}.`;
     }
-    const after = versions.find((candidate) => candidate.since > found.since && isKnown(candidate));
+    const after = versions.find((candidate) => candidate.since > operator.since && isKnown(candidate));
     if (after !== undefined) return `${place} has no attribute ${attribute}: it exists from ${set} ${after.since} on.`;
-    const names = [...found.attributes.keys()].sort().join(", ");
+    const names = [...operator.attributes.keys()].sort().join(", ");
     return `${name} has no attribute ${attribute}${names === "" ? "" : `, but ${names}`}.`;
   }
-  for (const attribute of found.required) {
+  for (const attribute of operator.required) {
     if (!names.has(attribute)) return `${place} needs the attribute ${attribute}.`;
   }
   return undefined;
@@ -111,17 +111,17 @@ function attributesReason(
 
 function inputsReason(
   versions: readonly OperatorSchema[],
-  found: OperatorSchema,
+  operator: OperatorSchema,
   form: NodeForm,
   place: string,
 ): string | undefined {
-  const { min, max, absent } = found.inputs;
+  const { min, max, absent } = operator.inputs;
   const count = form.inputs.length;
-  const expected = `expected ${arityText(found.inputs, "input")}, got ${count}`;
+  const expected = `expected ${arityText(operator.inputs, "input")}, got ${count}`;
   if (count > max) {
     // Later versions turned attributes into inputs.
-    const later = versions.find((candidate) => candidate.since > found.since && candidate.inputs.max > max);
-    const moved = [...found.attributes.keys()].filter((name) => later !== undefined && !later.attributes.has(name));
+    const later = versions.find((candidate) => candidate.since > operator.since && candidate.inputs.max > max);
+    const moved = [...operator.attributes.keys()].filter((name) => later !== undefined && !later.attributes.has(name));
     if (moved.length > 0) {
       const [here, there] = moved.length === 1 ? ["an attribute", "an input"] : ["attributes", "inputs"];
       return `${place} takes ${moved.join(", ")} as ${here}, not as ${there}: ${expected}.`;
@@ -136,10 +136,10 @@ function inputsReason(
   return undefined;
 }
 
-function outputsReason(found: OperatorSchema, form: NodeForm, place: string): string | undefined {
-  const { min, max } = found.outputs;
+function outputsReason(operator: OperatorSchema, form: NodeForm, place: string): string | undefined {
+  const { min, max } = operator.outputs;
   const count = form.outputs.length;
-  if (count < min || count > max) return `${place}: expected ${arityText(found.outputs, "output")}, got ${count}.`;
+  if (count < min || count > max) return `${place}: expected ${arityText(operator.outputs, "output")}, got ${count}.`;
   // ONNX Runtime crashes on a Split, and rejects an If, whose variadic outputs have a gap.
   const needed = max === Number.POSITIVE_INFINITY ? count : min;
   const absent = form.outputs.slice(0, needed).findIndex((output) => output === undefined || output === false);

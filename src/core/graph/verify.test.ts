@@ -114,7 +114,7 @@ describe("both directions", () => {
     const broken = model();
     tamper(value(broken.graph, "h"), { producer: producer(broken.graph, "y") });
     expect(verify(broken)).toEqual([
-      '"h" is no output of Neg "y", its producer.',
+      '"h" is not an output of Neg "y", its producer.',
       '"h" does not name Relu "h" as its producer.',
     ]);
   });

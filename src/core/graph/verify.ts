@@ -18,7 +18,7 @@ import { checkForm, schemasOf } from "./schema.ts";
  */
 export function verify(model: Model): readonly string[] {
   const faults: string[] = [];
-  if (model.graph.parent !== undefined) faults.push("The main graph lies inside a node.");
+  if (model.graph.parent !== undefined) faults.push("The main graph is inside a node.");
   const nodes = new Set<Node>();
   for (const node of allNodes(model.graph)) nodes.add(node);
   faults.push(...flowFaults(model.graph, new Set(), ""));
@@ -50,12 +50,12 @@ export function assertValid(model: Model, known: readonly string[] = []): void {
 /** Checks that every value exists before its use. `visible` are the outer values that exist at that point. */
 function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): string[] {
   const faults: string[] = [];
-  const there = new Set(visible);
-  for (const input of graph.inputs) there.add(input);
-  for (const value of graph.values()) if (isStored(value)) there.add(value);
+  const present = new Set(visible);
+  for (const input of graph.inputs) present.add(input);
+  for (const value of graph.values()) if (isStored(value)) present.add(value);
   for (const node of graph.nodes()) {
     for (const [index, input] of node.inputs.entries()) {
-      if (input === undefined || there.has(input)) continue;
+      if (input === undefined || present.has(input)) continue;
       const reason =
         input.graph.ownValue(input.name) !== input
           ? "is no longer in the model"
@@ -67,14 +67,14 @@ function flowFaults(graph: Graph, visible: ReadonlySet<Value>, place: string): s
     for (const inner of subgraphs(node)) {
       if (inner.parent !== node)
         faults.push(`${describe(node)}: its subgraph "${inner.name}" belongs to another node.`);
-      faults.push(...flowFaults(inner, there, ` of the graph in ${describe(node)}`));
+      faults.push(...flowFaults(inner, present, ` of the graph in ${describe(node)}`));
     }
-    for (const output of node.outputs) if (output !== undefined) there.add(output);
+    for (const output of node.outputs) if (output !== undefined) present.add(output);
   }
   for (const output of graph.outputs) {
     if (output.graph !== graph) {
       faults.push(`Output "${output.name}"${place} is a value of an outer graph: put an Identity between them.`);
-    } else if (!there.has(output)) {
+    } else if (!present.has(output)) {
       faults.push(`Output "${output.name}"${place} is neither an input, nor stored, nor produced.`);
     }
   }
@@ -110,7 +110,7 @@ function linkFaults(value: Value, nodes: ReadonlySet<Node>): string[] {
   if (producer !== undefined) {
     if (!nodes.has(producer)) faults.push(`"${name}" is produced by ${describe(producer)}, which is not in the model.`);
     if (!producer.outputs.includes(value))
-      faults.push(`"${name}" is no output of ${describe(producer)}, its producer.`);
+      faults.push(`"${name}" is not an output of ${describe(producer)}, its producer.`);
     if (isStored(value)) faults.push(`"${name}" is stored and produced by ${describe(producer)}.`);
     if (value.graph.isInput(value)) faults.push(`"${name}" is an input and produced by ${describe(producer)}.`);
   }
@@ -165,14 +165,14 @@ function roleFaults(value: Value): string[] {
         ? [`"${name}" is ${roleText(role)}: gradients pass between two bounds of which the lower is above the upper.`]
         : [];
     case "tied":
-      return [...heldFaults(value), ...tiedFaults(value, role)];
+      return [...storageFaults(value), ...tiedFaults(value, role)];
     default:
-      return heldFaults(value);
+      return storageFaults(value);
   }
 }
 
 /** Checks that a value with a role is stored or fed. */
-function heldFaults({ name, role, tensor, graph }: Value): string[] {
+function storageFaults({ name, role, tensor, graph }: Value): string[] {
   if (role === undefined || tensor !== undefined || graph.inputs.some((input) => input.name === name)) return [];
   return [`"${name}" is a ${role.kind}, but neither stored nor an input.`];
 }

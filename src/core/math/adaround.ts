@@ -31,11 +31,11 @@ export interface RoundingProblem {
 
 /** Returns the quantized values of a weight, without zero point. Zero weights stay zero. @param steps Adam steps. */
 export const adaptiveCodes = (problem: RoundingProblem, steps: number, multiply: Multiply): Promise<Matrix> =>
-  runWith(adaptive(problem, steps), multiply);
+  runWith(roundAdaptively(problem, steps), multiply);
 
-function* adaptive(problem: RoundingProblem, steps: number): Steps<Matrix> {
-  const relaxed = yield* descended(problem, yield* trained(problem, steps));
-  const nearest = yield* descended(problem, nearestOf(problem));
+function* roundAdaptively(problem: RoundingProblem, steps: number): Steps<Matrix> {
+  const relaxed = yield* roundGreedily(problem, yield* relax(problem, steps));
+  const nearest = yield* roundGreedily(problem, nearestOf(problem));
   // Rows are independent: keeps the better result of each.
   const { rows, columns } = relaxed.codes;
   for (let row = 0; row < rows; row++)
@@ -55,7 +55,7 @@ function nearestOf(problem: RoundingProblem): Matrix {
   return matrix(weight.rows, weight.columns, codes);
 }
 
-function* trained(problem: RoundingProblem, steps: number): Steps<Matrix> {
+function* relax(problem: RoundingProblem, steps: number): Steps<Matrix> {
   const { weight, scale, gram, slope } = problem;
   const { rows, columns, data } = weight;
   const floor = data.map((value, at) => Math.floor(value / (scale[at] ?? 1)));
@@ -103,16 +103,16 @@ function* trained(problem: RoundingProblem, steps: number): Steps<Matrix> {
 }
 
 function unitsOf({ weight: { rows, columns }, scale, gram }: RoundingProblem): Float64Array {
-  let seen = 0;
-  for (let at = 0; at < columns; at++) seen += (gram.data[at * (columns + 1)] ?? 0) / columns;
+  let meanSquare = 0;
+  for (let at = 0; at < columns; at++) meanSquare += (gram.data[at * (columns + 1)] ?? 0) / columns;
   return Float64Array.from({ length: rows }, (_, row) => {
     const rowScales = scale.subarray(row * columns, (row + 1) * columns);
-    return (rowScales.reduce((sum, one) => sum + one * one, 0) / columns) * seen || 1;
+    return (rowScales.reduce((sum, value) => sum + value * value, 0) / columns) * meanSquare || 1;
   });
 }
 
-/** Rounds weights the other way as long as that lowers the error of their row. */
-function* descended(
+/** Rounds individual weights the other way as long as that lowers the error of their row. */
+function* roundGreedily(
   problem: RoundingProblem,
   start: Matrix,
 ): Steps<{ readonly codes: Matrix; readonly error: Float64Array }> {

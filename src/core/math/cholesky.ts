@@ -50,7 +50,7 @@ export function* factorize(source: Matrix, size = square(source)): Steps<Matrix 
 }
 
 /** Factorizes a small square in place; entries above the diagonal are neither read nor written. */
-function factorizeHere({ columns: size, data }: Matrix, from: number, whole: number): Miss | undefined {
+function factorizeHere({ columns: size, data }: Matrix, from: number, order: number): Miss | undefined {
   for (let row = 0; row < size; row++) {
     const start = row * size;
     for (let column = 0; column < row; column++) {
@@ -60,7 +60,7 @@ function factorizeHere({ columns: size, data }: Matrix, from: number, whole: num
     const pivot = (data[start + row] ?? 0) - dot(data, start, data, start, row);
     // Negated so that NaN fails, too.
     if (!(pivot > 0 && pivot < Number.POSITIVE_INFINITY)) {
-      return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${whole} is ${pivot}`);
+      return new Miss(`the matrix is not positive definite: pivot ${from + row} of ${order} is ${pivot}`);
     }
     data[start + row] = Math.sqrt(pivot);
   }
@@ -131,7 +131,7 @@ export function invertLower(lower: Matrix, multiply?: Multiply): Matrix | Promis
   return runWith(invert(lower), multiply);
 }
 
-/** [A 0; B C]⁻¹ = [A⁻¹ 0; -C⁻¹ B A⁻¹ C⁻¹] */
+/** Inverts by halves: [A 0; B C]⁻¹ = [A⁻¹ 0; -C⁻¹ B A⁻¹ C⁻¹]. */
 export function* invert(lower: Matrix): Steps<Matrix> {
   const size = lower.rows;
   if (size <= blockSize) return invertHere(lower);

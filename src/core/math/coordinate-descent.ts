@@ -12,21 +12,21 @@ const blockSize = 128;
 
 /**
  * Passes once over the columns.
- * @param rounded ŵ, changed in place. @param becomes Rounds a value to the grid.
+ * @param rounded ŵ, changed in place. @param project Rounds a value to the grid.
  */
 export const descend = (
   weight: Matrix,
   rounded: Matrix,
   gram: Matrix,
-  becomes: (row: number, column: number, value: number) => number,
+  project: (row: number, column: number, value: number) => number,
   multiply: Multiply,
-): Promise<void> => runWith(descent(weight, rounded, gram, becomes), multiply);
+): Promise<void> => runWith(descent(weight, rounded, gram, project), multiply);
 
 function* descent(
   weight: Matrix,
   rounded: Matrix,
   gram: Matrix,
-  becomes: (row: number, column: number, value: number) => number,
+  project: (row: number, column: number, value: number) => number,
 ): Steps<void> {
   const { rows, columns: width, data } = rounded;
   const slopes = yield* product(subtract(weight, rounded), gram);
@@ -41,7 +41,7 @@ function* descent(
         const [at, curvature] = [row * width + from + column, blockGram[column * (size + 1)] ?? 0];
         if (curvature <= 0) continue;
         const before = data[at] ?? 0;
-        const after = becomes(row, from + column, before + (slopes.data[at] ?? 0) / curvature);
+        const after = project(row, from + column, before + (slopes.data[at] ?? 0) / curvature);
         if (after === before) continue;
         data[at] = after;
         changes.data[row * size + column] = after - before;

@@ -21,8 +21,8 @@ export class DisjointSets {
   }
 
   /** Merges two sets; returns false if they are the same. */
-  join(some: number, others: number): boolean {
-    const [a, b] = [this.find(some), this.find(others)];
+  join(first: number, second: number): boolean {
+    const [a, b] = [this.find(first), this.find(second)];
     this.#parents[Math.max(a, b)] = Math.min(a, b);
     return a !== b;
   }

@@ -11,7 +11,7 @@ import { random } from "../tensor/random.ts";
 /** 97.5 % quantile of the normal distribution. */
 export const z95 = 1.959963984540054;
 
-/** The share `confidence` of a normal distribution is within `z` standard deviations. */
+/** A confidence level: the share `confidence` of a normal distribution is within `z` standard deviations. */
 export interface Level {
   readonly confidence: number;
   readonly z: number;
@@ -21,7 +21,7 @@ export const defaultLevel: Level = { confidence: 0.95, z: z95 };
 /** 99.73 %: level of interim looks, see docs/verdicts.md (Haybittle-Peto). */
 export const earlyLevel: Level = { confidence: 0.9973, z: 3 };
 
-/** Level of each of several intervals that are jointly valid at 95 % (Bonferroni). */
+/** Returns the level of each of several intervals that are jointly valid at 95 % (Bonferroni). */
 export function levelOf(intervals: number): Level {
   const confidence = 1 - (1 - defaultLevel.confidence) / intervals;
   return { confidence, z: zOf(confidence) };
@@ -34,7 +34,7 @@ export function zOf(confidence: number): number {
   return t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
 }
 
-/** A bootstrap of fewer samples is not informative. */
+/** The minimum number of samples for a bootstrap; with fewer, it is not informative. */
 const minBootstrapSamples = 8;
 
 /** With 2,000 resamples the ends of a 95 % interval are the 50th values from each side. Many samples get fewer resamples. */
@@ -51,10 +51,10 @@ export function wilson(successes: number, count: number): Estimate {
   const share = successes / count;
   const z2 = z95 * z95;
   const denominator = 1 + z2 / count;
-  const centre = (share + z2 / (2 * count)) / denominator;
+  const center = (share + z2 / (2 * count)) / denominator;
   const half = (z95 / denominator) * Math.sqrt((share * (1 - share)) / count + z2 / (4 * count * count));
-  const low = successes === 0 ? 0 : centre - half;
-  const high = successes === count ? 1 : centre + half;
+  const low = successes === 0 ? 0 : center - half;
+  const high = successes === count ? 1 : center + half;
   return { value: share, low, high, count, confidence: defaultLevel.confidence };
 }
 
@@ -67,7 +67,7 @@ export function meanInterval(values: Float64Array, level: Level = defaultLevel):
   return { value: mean, low: mean - half, high: mean + half, count, confidence: level.confidence };
 }
 
-/** t of Student's distribution: exact for one and two degrees of freedom, else Cornish and Fisher's expansion, accurate to three digits. */
+/** Returns t of Student's distribution: exact for one and two degrees of freedom, else Cornish and Fisher's expansion, accurate to three digits. */
 function studentQuantile({ confidence, z }: Level, freedom: number): number {
   if (freedom === 1) return Math.tan((confidence * Math.PI) / 2);
   if (freedom === 2) return confidence * Math.sqrt(2 / (1 - confidence ** 2));
@@ -144,7 +144,7 @@ function resample(
   return [quantile(values, tail), quantile(values, 1 - tail)];
 }
 
-/** Share of the normal distribution above x ≥ 0, to 1e-7 (Abramowitz and Stegun 26.2.17). */
+/** Returns the share of the normal distribution above x ≥ 0, to 1e-7 (Abramowitz and Stegun 26.2.17). */
 function normalTail(x: number): number {
   const t = 1 / (1 + 0.2316419 * x);
   const series = ((((1.330274429 * t - 1.821255978) * t + 1.781477937) * t - 0.356563782) * t + 0.31938153) * t;
@@ -178,11 +178,11 @@ export function pairedScores(count: number, gained: number, lost: number, level:
   return { value, low: crossing(score, -1, value, z), high: crossing(score, value, 1, -z), count, confidence };
 }
 
-function crossing(falling: (at: number) => number, from: number, to: number, wanted: number): number {
+function crossing(falling: (at: number) => number, from: number, to: number, target: number): number {
   let [low, high] = [from, to];
   for (let step = 0; step < 60; step++) {
     const middle = (low + high) / 2;
-    if (falling(middle) > wanted) low = middle;
+    if (falling(middle) > target) low = middle;
     else high = middle;
   }
   return (low + high) / 2;
@@ -223,12 +223,12 @@ export function mcnemarExact(onlyFirst: number, onlySecond: number): number {
   return Math.min(1, 2 * sum);
 }
 
-/** Interpolates linearly. */
+/** Returns a quantile of ascending values, interpolated linearly. */
 export function quantile(sorted: Float64Array, share: number): number {
-  const place = share * (sorted.length - 1);
-  const below = sorted[Math.floor(place)] ?? Number.NaN;
-  const above = sorted[Math.ceil(place)] ?? Number.NaN;
-  return below === above ? below : below + (above - below) * (place - Math.floor(place));
+  const position = share * (sorted.length - 1);
+  const below = sorted[Math.floor(position)] ?? Number.NaN;
+  const above = sorted[Math.ceil(position)] ?? Number.NaN;
+  return below === above ? below : below + (above - below) * (position - Math.floor(position));
 }
 
 export function moments(values: Float64Array): { readonly mean: number; readonly variance: number } {

@@ -1,5 +1,6 @@
 /** One-dimensional k-means (Lloyd 1982). Sorted numbers and prefix sums make an iteration cost k log n instead of n k. */
 import { PithError } from "../errors.ts";
+import { firstIndex } from "../tensor/first-index.ts";
 
 const maxIterations = 300;
 
@@ -30,16 +31,11 @@ export function kmeans(numbers: ArrayLike<number>, clusters: number): Float64Arr
 
 /** Returns the index of the nearest centroid for each number; `centroids` ascend, and a tie selects the lower one. */
 export function assign(numbers: ArrayLike<number>, centroids: Float64Array): Uint32Array {
-  return Uint32Array.from(numbers, (value) => {
-    let low = 0;
-    let high = centroids.length - 1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (belongsToLower(value, centroids[middle] ?? 0, centroids[middle + 1] ?? 0)) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  });
+  return Uint32Array.from(numbers, (value) =>
+    firstIndex(0, centroids.length - 1, (index) =>
+      belongsToLower(value, centroids[index] ?? 0, centroids[index + 1] ?? 0),
+    ),
+  );
 }
 
 /** Compares with midpoints, which keep the order of centroids, unlike rounded distances, and separate equal centroids. */
@@ -61,14 +57,7 @@ function boundaries(sorted: Float64Array, centroids: Float64Array): Uint32Array 
   return Uint32Array.from(centroids, (centroid, cluster) => {
     const next = centroids[cluster + 1];
     if (next === undefined) return sorted.length;
-    let low = 0;
-    let high = sorted.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (belongsToLower(sorted[middle] ?? 0, centroid, next)) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return firstIndex(0, sorted.length, (index) => !belongsToLower(sorted[index] ?? 0, centroid, next));
   });
 }
 

@@ -36,16 +36,16 @@ export function addTo(total: Matrix, part: Matrix): void {
   axpy(1, part.data, 0, total.data, 0, part.data.length);
 }
 
-/** Pᵀ r for the weights w (f × o). */
+/** Computes Pᵀ r for the weights w (f × o). */
 export async function gradientAt({ gram, cross }: Sums, weights: Matrix, multiply: Multiply): Promise<Matrix> {
   return subtract(cross, await multiply(gram, weights));
 }
 
-/** Σ ‖y - P w‖² over all outputs. */
+/** Computes Σ ‖y - P w‖² over all outputs. */
 export async function residual(sums: Sums, weights: Matrix, multiply: Multiply): Promise<number> {
   // ‖y - P w‖² = yᵀy - wᵀ(PᵀY) - wᵀ(PᵀY - PᵀP w)
   const gradient = await gradientAt(sums, weights, multiply);
-  let sum = sums.power.reduce((total, own) => total + own, 0);
+  let sum = sums.power.reduce((total, square) => total + square, 0);
   weights.data.forEach((value, at) => {
     sum -= value * ((sums.cross.data[at] ?? 0) + (gradient.data[at] ?? 0));
   });
@@ -89,18 +89,18 @@ export async function solveRidge(
 /** Solves one system for all outputs with the same kept entries. */
 function solveEach(damped: Matrix, gradient: Matrix, free: Uint8Array): Matrix | Miss {
   const [size, outputs] = [gradient.rows, gradient.columns];
-  const alike = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();
+  const systems = new Map<string, { readonly kept: readonly number[]; readonly outputs: number[] }>();
   for (let output = 0; output < outputs; output++) {
     const kept = Array.from({ length: size }, (_, at) => at).filter((at) => free[at * outputs + output] === 1);
     const key = kept.join();
-    const system = alike.get(key) ?? { kept, outputs: [] };
+    const system = systems.get(key) ?? { kept, outputs: [] };
     system.outputs.push(output);
-    alike.set(key, system);
+    systems.set(key, system);
   }
-  const work = [...alike.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
+  const work = [...systems.values()].reduce((sum, { kept }) => sum + kept.length ** 3 / 6, 0);
   if (work > maxMultiplications) return new Miss("the mask differs by output: too many linear systems to solve");
   const result = matrix(size, outputs);
-  for (const { kept, outputs: sameOutputs } of alike.values()) {
+  for (const { kept, outputs: sameOutputs } of systems.values()) {
     const lower = cholesky(pick(damped, kept, kept));
     if (lower instanceof Miss) return lower;
     const solved = solveCholesky(lower, pick(gradient, kept, sameOutputs));

@@ -3,7 +3,7 @@ import { Miss } from "../errors.ts";
 import { random } from "../tensor/random.ts";
 import { descend } from "./coordinate-descent.ts";
 import { frobenius, identity, type Matrix, matrix, multiply, multiplyHere, subtract, transpose } from "./matrix.ts";
-import { operate, type Surgeon, surgeonFor } from "./optimal-brain-surgeon.ts";
+import { type InverseHessian, invertHessian, updateColumns } from "./optimal-brain-surgeon.ts";
 
 function normal(rows: number, columns: number, seed: number): Matrix {
   const stream = random(seed);
@@ -14,8 +14,8 @@ function normal(rows: number, columns: number, seed: number): Matrix {
   );
 }
 
-async function surgeon(gram: Matrix): Promise<Surgeon> {
-  const result = await surgeonFor(gram, multiplyHere);
+async function inverseOf(gram: Matrix): Promise<InverseHessian> {
+  const result = await invertHessian(gram, multiplyHere);
   if (result instanceof Miss) throw new Error(result.reason);
   return result;
 }
@@ -25,7 +25,7 @@ test.each([1, 7, 130, 300])(
   async (size) => {
     const rows = normal(size + 20, size, size);
     const gram = multiply(transpose(rows), rows);
-    const { upper } = await surgeon(gram);
+    const { upper } = await inverseOf(gram);
     const mean =
       Array.from({ length: size }, (_, at) => gram.data[at * (size + 1)] ?? 0).reduce((a, b) => a + b) / size;
     for (let at = 0; at < size; at++) gram.data[at * (size + 1)] = (gram.data[at * (size + 1)] ?? 0) + 0.01 * mean;
@@ -38,8 +38,8 @@ test("what a column loses the ones after it make good as least squares would", a
   const rows = normal(400, 150, 1);
   const gram = multiply(transpose(rows), rows);
   const weight = normal(3, 150, 2);
-  const becomes = (_: number, __: number, column: number, value: number): number => (column < 20 ? 0 : value);
-  const [result] = await operate([weight], [await surgeon(gram)], { becomes }, multiplyHere);
+  const project = (_: number, __: number, column: number, value: number): number => (column < 20 ? 0 : value);
+  const [result] = await updateColumns([weight], [await inverseOf(gram)], { project }, multiplyHere);
   if (result === undefined) throw new Error("There is no answer.");
   // The gradient of ‖x wᵀ − x vᵀ‖² + λ ‖w − v‖² is 0 where numbers are free.
   const mean = Array.from({ length: 150 }, (_, at) => gram.data[at * 151] ?? 0).reduce((a, b) => a + b) / 150;
@@ -51,18 +51,18 @@ test("what a column loses the ones after it make good as least squares would", a
 });
 
 test("a Gram matrix that is not finite is a miss", async () => {
-  expect(await surgeonFor(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyHere)).toBeInstanceOf(Miss);
+  expect(await invertHessian(matrix(2, 2, Float64Array.of(1, 0, 0, Number.NaN)), multiplyHere)).toBeInstanceOf(Miss);
 });
 
 test("numbers on a grid that go where they are best beside the others have less error, and none moves that is best already", async () => {
   const rows = multiply(normal(300, 140, 4), normal(140, 140, 5));
   const gram = multiply(transpose(rows), rows);
   const weight = normal(5, 140, 6);
-  const becomes = (_: number, __: number, value: number): number => Math.round(3 * value) / 3;
+  const project = (_: number, __: number, value: number): number => Math.round(3 * value) / 3;
   const rounded = matrix(
     5,
     140,
-    weight.data.map((value) => becomes(0, 0, value)),
+    weight.data.map((value) => project(0, 0, value)),
   );
   const errorOf = (): number => {
     const change = subtract(rounded, weight);
@@ -71,7 +71,7 @@ test("numbers on a grid that go where they are best beside the others have less 
   const errors = [errorOf()];
   for (let pass = 0; pass < 60; pass++) {
     const before = rounded.data.slice();
-    await descend(weight, rounded, gram, becomes, multiplyHere);
+    await descend(weight, rounded, gram, project, multiplyHere);
     errors.push(errorOf());
     if (before.every((value, at) => value === rounded.data[at])) break;
   }

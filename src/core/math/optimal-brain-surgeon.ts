@@ -25,18 +25,18 @@ export function damped(source: Matrix, of = source): Matrix {
   return matrix(size, size, sum);
 }
 
-export interface Surgeon {
+export interface InverseHessian {
   readonly upper: Matrix;
   /** 1 for a column without inputs: its weights count as 0. */
   readonly dead: Uint8Array;
 }
 
 /** @param gram Σ x xᵀ. @param share Damping (0.01). @returns a `Miss` if it has no inverse despite damping. */
-export const surgeonFor = (gram: Matrix, multiply: Multiply, share = damping): Promise<Surgeon | Miss> =>
-  runWith(surgeonSteps(gram, share), multiply);
+export const invertHessian = (gram: Matrix, multiply: Multiply, share = damping): Promise<InverseHessian | Miss> =>
+  runWith(inversion(gram, share), multiply);
 
 /** In reverse order H = L Lᵀ; back in the original order, L is upper triangular with H = L Lᵀ, so U = L⁻¹. */
-function* surgeonSteps(gram: Matrix, share: number): Steps<Surgeon | Miss> {
+function* inversion(gram: Matrix, share: number): Steps<InverseHessian | Miss> {
   const { rows: size } = gram;
   const damped = matrix(size, size, gram.data.slice());
   const diagonal = Array.from({ length: size }, (_, at) => at * (size + 1));
@@ -52,40 +52,40 @@ function* surgeonSteps(gram: Matrix, share: number): Steps<Surgeon | Miss> {
   return { upper, dead };
 }
 
-export interface Surgery {
-  /** The number of columns passed to `look` before any of them changes; default: all. */
+export interface ColumnUpdate {
+  /** The number of columns passed to `visit` before any of them changes; default: all. */
   readonly step?: number;
   /** @param columns The corrected columns from `from` on: one matrix per group. */
-  look?(columns: readonly Matrix[], from: number): void;
-  becomes(group: number, row: number, column: number, value: number): number;
+  visit?(columns: readonly Matrix[], from: number): void;
+  project(group: number, row: number, column: number, value: number): number;
 }
 
 /** Changes the weights of matrices of equal width, and corrects later ones. */
-export const operate = (
+export const updateColumns = (
   weights: readonly Matrix[],
-  surgeons: readonly Surgeon[],
-  surgery: Surgery,
+  inverses: readonly InverseHessian[],
+  update: ColumnUpdate,
   multiply: Multiply,
-): Promise<readonly Matrix[]> => runWith(operation(weights, surgeons, surgery), multiply);
+): Promise<readonly Matrix[]> => runWith(updating(weights, inverses, update), multiply);
 
-function* operation(
+function* updating(
   weights: readonly Matrix[],
-  surgeons: readonly Surgeon[],
-  { step = Number.POSITIVE_INFINITY, look, becomes }: Surgery,
+  inverses: readonly InverseHessian[],
+  { step = Number.POSITIVE_INFINITY, visit, project }: ColumnUpdate,
 ): Steps<readonly Matrix[]> {
-  const results = weights.map((weight, group) => withoutDead(weight, surgeons[group]?.dead));
+  const results = weights.map((weight, group) => withoutDead(weight, inverses[group]?.dead));
   const width = weights[0]?.columns ?? 0;
   const stride = Number.isFinite(step) ? Math.max(1, Math.floor(blockSize / step)) * step : blockSize;
   for (let from = 0; from < width; from += stride) {
     const to = Math.min(width, from + stride);
     const size = to - from;
-    const factors = surgeons.map(({ upper }) => sliceColumns(sliceRows(upper, from, to), from, to).data);
+    const factors = inverses.map(({ upper }) => sliceColumns(sliceRows(upper, from, to), from, to).data);
     const errors = results.map(({ rows }) => matrix(rows, size));
     for (let start = from; start < to; start += Math.min(step, stride)) {
       const end = Math.min(to, start + step);
       if (start % step === 0) {
         const last = Math.min(width, start + step);
-        look?.(
+        visit?.(
           results.map((result) => sliceColumns(result, start, last)),
           start,
         );
@@ -97,7 +97,7 @@ function* operation(
           for (let column = start; column < end; column++) {
             const [at, place] = [row * width + column, (column - from) * (size + 1)];
             const value = data[at] ?? 0;
-            const after = becomes(group, row, column, value);
+            const after = project(group, row, column, value);
             const error = (value - after) / (upper[place] ?? 1);
             data[at] = after;
             blockErrors[row * size + column - from] = error;
@@ -107,9 +107,9 @@ function* operation(
     }
     if (to === width) continue;
     for (const [group, { rows, data }] of results.entries()) {
-      const [surgeon, error] = [surgeons[group], errors[group]];
-      if (surgeon === undefined || error === undefined) continue;
-      const change = yield* product(error, sliceColumns(sliceRows(surgeon.upper, from, to), to, width));
+      const [inverse, error] = [inverses[group], errors[group]];
+      if (inverse === undefined || error === undefined) continue;
+      const change = yield* product(error, sliceColumns(sliceRows(inverse.upper, from, to), to, width));
       for (let row = 0; row < rows; row++)
         axpy(-1, change.data, row * (width - to), data, row * width + to, width - to);
     }

@@ -168,7 +168,7 @@ async function byIteration({ a, transposed, whole, multiply }: Parts, near: Subs
   }
 }
 
-/** A V Vᵀ, for vectors that need no more iterations. */
+/** Computes A V Vᵀ, for vectors that need no more iterations. */
 async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Projection> {
   const { basis: right } = await orthonormalize(vectors, multiply);
   const image = await multiply(a, right);
@@ -176,7 +176,7 @@ async function projected({ a, multiply }: Parts, vectors: Matrix): Promise<Proje
   return { left: leftBasis, right, small: await svd(await multiply(transpose(leftBasis), image), multiply) };
 }
 
-/** Below this share of the energy the rest is near the rounding error of G². */
+/** The share of the energy below which the rest is near the rounding error of G². */
 const hiddenInGram = 1e-7;
 
 /** As `standstill`, for a squaring step, which is worth as many iterations as all before it. */
@@ -185,10 +185,10 @@ const standstillOfSquaring = 2e-2;
 const maxSquarings = 5;
 
 /** Subspace iteration with powers of G = AᵀA, scaled to trace 1, for flat spectra. Directions below the rounding error of G remain for A. */
-async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
+async function bySquaring(product: Matrix, start: Matrix, multiply: Multiply): Promise<Subspace> {
   let trace = 0;
-  for (let at = 0; at < whole.data.length; at += whole.rows + 1) trace += whole.data[at] ?? 0;
-  const gram = scaleRows(whole, new Float64Array(whole.rows).fill(1 / trace));
+  for (let at = 0; at < product.data.length; at += product.rows + 1) trace += product.data[at] ?? 0;
+  const gram = scaleRows(product, new Float64Array(product.rows).fill(1 / trace));
   let power = await multiply(gram, gram);
   let [vectors, caught] = [start, 0];
   for (let squarings = 1; ; squarings++) {
@@ -204,7 +204,7 @@ async function bySquaring(whole: Matrix, start: Matrix, multiply: Multiply): Pro
   }
 }
 
-/** Σ aᵢⱼ bᵢⱼ */
+/** Computes Σ aᵢⱼ bᵢⱼ. */
 function energy(a: Matrix, b: Matrix): number {
   return dot(a.data, 0, b.data, 0, a.data.length);
 }
@@ -250,8 +250,8 @@ function pivotSpread({ rows, data }: Matrix): number {
 }
 
 function deviationFromIdentity({ rows, data }: Matrix): number {
-  let most = 0;
+  let max = 0;
   for (let at = 0; at < data.length; at++)
-    most = Math.max(most, Math.abs((data[at] ?? 0) - (at % (rows + 1) === 0 ? 1 : 0)));
-  return most;
+    max = Math.max(max, Math.abs((data[at] ?? 0) - (at % (rows + 1) === 0 ? 1 : 0)));
+  return max;
 }

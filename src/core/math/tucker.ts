@@ -38,14 +38,17 @@ export async function tucker2(weight: Matrix, inputs: number, options: Tucker2Op
   const { rankOut, rankIn, multiply = multiplyHere } = options;
   const kernel = weight.columns / inputs;
   if (!Number.isInteger(kernel) || kernel === 0) {
-    throw new PithError("E_SHAPE_MISMATCH", `${weight.columns} columns are no kernel of ${inputs} input channels.`);
+    throw new PithError(
+      "E_SHAPE_MISMATCH",
+      `${weight.columns} columns are not a multiple of ${inputs} input channels.`,
+    );
   }
-  for (const [rank, most, side] of [
+  for (const [rank, max, side] of [
     [rankOut, weight.rows, "output"],
     [rankIn, inputs, "input"],
   ] as const) {
-    if (!Number.isInteger(rank) || rank < 1 || rank > most) {
-      throw new PithError("E_OPTION", `The rank on the ${side} side is from 1 to ${most}, got ${rank}.`);
+    if (!Number.isInteger(rank) || rank < 1 || rank > max) {
+      throw new PithError("E_OPTION", `The rank on the ${side} side is from 1 to ${max}, got ${rank}.`);
     }
   }
   const byInput = swapChannels(weight, inputs);

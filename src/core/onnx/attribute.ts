@@ -2,7 +2,7 @@ import { PithError } from "../errors.ts";
 import { type Attribute, Graph, type Node } from "../graph/graph.ts";
 import { viewOf } from "../tensor/dense.ts";
 import type { Tensor } from "../tensor/types.ts";
-import { eachVarint, type Field, fieldText, fixedBytes, isLoaded, joinCarried, lastVarint, payload } from "./fields.ts";
+import { eachVarint, type Field, fixedBytes, integerOf, isLoaded, joinCarried, payload, textOf } from "./fields.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import type { Reading, Writing } from "./reading.ts";
 import { attributeTypes, attributeFields as f } from "./schema.ts";
@@ -25,19 +25,16 @@ export async function readAttribute(
 ): Promise<readonly [name: string, attribute: Attribute]> {
   const { file } = reading;
   const fields = await file.inside(message);
-  let name = "";
-  let type: number | undefined;
-  for (const field of fields) {
-    if (field.number === f.name) name = fieldText(field);
-    else if (field.number === f.type) type = Number(lastVarint(field));
-  }
+  const name = textOf(fields, f.name);
   if (name === "") throw new PithError("E_MODEL", `${place}: an attribute has no name.`);
-  const kind = fields.some((field) => field.number === f.reference) ? undefined : kindOf(type, fields);
+  const kind = fields.some((field) => field.number === f.reference)
+    ? undefined
+    : kindOf(integerOf(fields, f.type), fields);
   if (kind === undefined) return [name, { kind: "opaque", value: payload(await file.loaded(message)) }];
   const values = fields.filter((field) => field.number === f[kind]);
   const attribute = await readValue(reading, kind, values, node, depth, `${place}, attribute "${name}"`);
   if (kind === "graph" || kind === "graphs" || !isLoaded(message)) {
-    // The value can change or is not in memory, so only the other fields are remembered.
+    // The value can change or is not in memory, so only the other fields are carried.
     const readNumbers = new Set<number>([f.name, f.type, f[kind]]);
     const rest = fields.filter((field) => !readNumbers.has(field.number));
     const carried = joinCarried(await Promise.all(rest.map((field) => file.loaded(field))));
@@ -50,8 +47,8 @@ export async function readAttribute(
 }
 
 /** Before IR version 2 files omit the type, so the present field determines it. */
-function kindOf(type: number | undefined, fields: readonly Field[]): Kind | undefined {
-  if (type !== undefined && type !== 0) return kindOfType.get(type);
+function kindOf(type: number, fields: readonly Field[]): Kind | undefined {
+  if (type !== 0) return kindOfType.get(type);
   return kinds.find((kind) => fields.some((field) => field.number === f[kind]));
 }
 

@@ -49,8 +49,8 @@ export async function decodeModel(
 }
 
 export class CutOff extends PithError {
-  constructor(bytes: number, least: number) {
-    const [available, minimum] = [bytes, least].map((number) => number.toLocaleString("en"));
+  constructor(bytes: number, min: number) {
+    const [available, minimum] = [bytes, min].map((number) => number.toLocaleString("en"));
     super("E_NOT_ONNX", `it is cut off after ${available} bytes, of at least ${minimum}.`, {
       hint: "Copy or download it again.",
     });

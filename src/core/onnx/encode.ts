@@ -7,7 +7,7 @@ import { allTensors, type Graph, type Node, type Value } from "../graph/graph.ts
 import type { Model } from "../graph/model.ts";
 import type { ByteSource, Dense, Tensor } from "../tensor/types.ts";
 import { writeAttribute } from "./attribute.ts";
-import { fieldText, payload, splitFields } from "./fields.ts";
+import { fieldText, lastField, payload, splitFields } from "./fields.ts";
 import { readOpset, writeMetadata } from "./metadata.ts";
 import { originOf } from "./origin.ts";
 import type { Writing } from "./reading.ts";
@@ -66,7 +66,7 @@ export async function encodedSize(model: Model, options: EncodeOptions = {}): Pr
 export async function encodedSource(model: Model): Promise<ByteSource> {
   const pieces = fitting(await modelPieces(model, {}));
   let produced: { readonly piece: Piece; readonly bytes: Uint8Array } | undefined;
-  const bytesOf = async (piece: Piece, start: number, end: number): Promise<Uint8Array> => {
+  const readPiece = async (piece: Piece, start: number, end: number): Promise<Uint8Array> => {
     if (piece instanceof Uint8Array) return piece.subarray(start, end);
     if (!("produce" in piece)) return piece.source.read(piece.start + start, piece.start + end);
     if (produced?.piece !== piece) produced = { piece, bytes: await piece.produce() };
@@ -80,7 +80,7 @@ export async function encodedSource(model: Model): Promise<ByteSource> {
       let at = 0;
       for (const piece of pieces) {
         const [from, to] = [Math.max(start, at), Math.min(end, at + sizeOf(piece))];
-        if (from < to) bytes.set(await bytesOf(piece, from - at, to - at), from - start);
+        if (from < to) bytes.set(await readPiece(piece, from - at, to - at), from - start);
         at += sizeOf(piece);
       }
       return bytes;
@@ -97,9 +97,9 @@ export function fitting(pieces: readonly Piece[]): readonly Piece[] {
   if (fits(pieces)) return pieces;
   throw new PithError(
     "E_UNSUPPORTED",
-    `The model takes ${totalSize(pieces)} bytes, and an ONNX file may take ${protobufLimit}.`,
+    `The model takes ${totalSize(pieces)} bytes, and an ONNX file can take ${protobufLimit}.`,
     {
-      hint: "Weights of the graph may go into a file beside the model: save(model, path) does so. Constants in nodes cannot.",
+      hint: "save(model, path) stores the weights of the graph in a file next to the model. Constants in nodes cannot be moved.",
     },
   );
 }
@@ -187,7 +187,7 @@ function strayInfos(graph: Graph): Uint8Array[] {
     .filter((field) => field.number === graphFields.valueInfo)
     .map(payload)
     .filter((info) => {
-      const name = splitFields(info).findLast((field) => field.number === valueInfoFields.name);
+      const name = lastField(splitFields(info), valueInfoFields.name);
       return name === undefined || graph.value(fieldText(name)) === undefined;
     });
 }

@@ -31,7 +31,7 @@ export class ExternalFiles {
     if (this.#open === undefined) {
       throw new PithError(
         "E_UNSUPPORTED",
-        `${place}: its elements lie in "${location}", and the folder of the model is not known.`,
+        `${place}: its elements are stored in "${location}", and the folder of the model is not known.`,
         {
           hint: "Open the model by its path or URL, or pass { external: (location) => … }.",
         },

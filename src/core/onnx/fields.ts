@@ -19,7 +19,7 @@ export interface Field {
 /** The maximum number of fields of a message: each needs far more memory than in the file, and no model has as many. */
 const fieldLimit = 2 ** 21;
 
-/** A field in memory, with lazy views: most fields are only looked at. */
+/** A field in memory. Its views are created on demand, because most fields are never read. */
 class FieldInMemory implements Field {
   readonly number: number;
   readonly wire: WireType;
@@ -49,21 +49,21 @@ class FieldInMemory implements Field {
 }
 
 /** A part of the file in memory; `base` is the offset of its first byte. */
-export interface Held {
+interface FilePart {
   readonly bytes: Uint8Array;
   readonly base: number;
 }
 
 export class FieldList {
   readonly #fields: Field[] = [];
-  readonly #held: (from: number, end: number) => Held | undefined;
+  readonly #findMemory: (from: number, end: number) => FilePart | undefined;
   #header: Header | undefined;
   #from = 0;
   #end = 0;
 
-  /** `held` returns the memory that contains a field, if any. */
-  constructor(held: (from: number, end: number) => Held | undefined) {
-    this.#held = held;
+  /** @param findMemory Returns the memory that contains a field, if any. */
+  constructor(findMemory: (from: number, end: number) => FilePart | undefined) {
+    this.#findMemory = findMemory;
   }
 
   add(from: number, header: Header): void {
@@ -84,7 +84,7 @@ export class FieldList {
     if (this.#fields.length >= fieldLimit) {
       throw new PithError("E_UNSUPPORTED", `at byte ${this.#from}: a message has more than ${fieldLimit} fields.`);
     }
-    const memory = this.#held(this.#from, this.#end);
+    const memory = this.#findMemory(this.#from, this.#end);
     this.#fields.push(
       memory === undefined
         ? { ...header, from: this.#from, end: this.#end, whole: undefined }
@@ -110,6 +110,25 @@ export function splitFields(bytes: Uint8Array, base = 0): Field[] {
 
 export function isLoaded(field: Field): boolean {
   return field instanceof FieldInMemory || field.whole !== undefined;
+}
+
+/** Returns the fields of a message field, which must be in memory. */
+export const partsOf = (field: Field): Field[] => splitFields(payload(field), field.start);
+
+/** Returns the last field with a number: protobuf prefers the last one of a repeated field. */
+export const lastField = (fields: readonly Field[], number: number): Field | undefined =>
+  fields.findLast((field) => field.number === number);
+
+/** Returns the text of the last field with a number; "" if there is none. */
+export function textOf(fields: readonly Field[], number: number): string {
+  const field = lastField(fields, number);
+  return field === undefined ? "" : fieldText(field);
+}
+
+/** Returns the integer of the last field with a number; 0 if there is none. */
+export function integerOf(fields: readonly Field[], number: number): number {
+  const field = lastField(fields, number);
+  return field === undefined ? 0 : Number(lastVarint(field));
 }
 
 /** Returns the payload of a length-delimited field, which must be in memory. */
@@ -168,17 +187,17 @@ export function fieldText(field: Field): string {
 
 /** Joins carried fields with their tags into one array; undefined if there are none. */
 export function joinCarried(fields: readonly Field[]): Uint8Array | undefined {
-  return fields.length === 0 ? undefined : concatenated(fields.map(inHand));
+  return fields.length === 0 ? undefined : concatenated(fields.map(loadedBytes));
 }
 
 function inMemory(field: Field, wire: WireType): Uint8Array {
   if (field.wire !== wire) {
     throw malformed(field.from, `field ${field.number} has wire type ${field.wire} where ${wire} is expected`);
   }
-  return inHand(field);
+  return loadedBytes(field);
 }
 
-function inHand({ whole, from, number }: Field): Uint8Array {
+function loadedBytes({ whole, from, number }: Field): Uint8Array {
   if (whole === undefined) throw malformed(from, `field ${number} is far too long`);
   return whole;
 }

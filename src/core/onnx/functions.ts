@@ -7,7 +7,7 @@ import { type Attribute, allNodes, Graph, type Node } from "../graph/graph.ts";
 import { concatenated } from "../tensor/dense.ts";
 import type { ByteSource } from "../tensor/types.ts";
 import { readAttribute } from "./attribute.ts";
-import { type Field, fieldText, payload, splitFields } from "./fields.ts";
+import { type Field, fieldText, lastField, payload, splitFields, textOf } from "./fields.ts";
 import { LazyFile } from "./lazy.ts";
 import { readEntry, readOpset } from "./metadata.ts";
 import type { Reading } from "./reading.ts";
@@ -35,13 +35,9 @@ export async function readFunctions(
 async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<LocalFunction> {
   const fields = splitFields(message);
   const all = (number: number): readonly Field[] => fields.filter((field) => field.number === number);
-  const text = (number: number): string => {
-    const field = all(number).at(-1);
-    return field === undefined ? "" : fieldText(field);
-  };
   const writer = new Writer(undefined, 4096);
   for (const node of all(f.node)) writer.bytes(graphFields.node, payload(node));
-  writer.text(graphFields.name, text(f.name));
+  writer.text(graphFields.name, textOf(fields, f.name));
   for (const [from, to] of [
     [f.input, graphFields.input],
     [f.output, graphFields.output],
@@ -55,11 +51,10 @@ async function readFunction(message: Uint8Array, readingOf: ReadingOf): Promise<
   const attributes = new Map<string, Attribute | undefined>();
   for (const name of all(f.attribute)) attributes.set(fieldText(name), undefined);
   if (all(f.defaults).length > 0) await readDefaults(all(f.defaults), readingOf, attributes);
-  const domain = text(f.domain);
   return {
-    domain: defaultDomain(domain),
-    name: text(f.name),
-    overload: text(f.overload),
+    domain: defaultDomain(textOf(fields, f.domain)),
+    name: textOf(fields, f.name),
+    overload: textOf(fields, f.overload),
     opsets: new Map(all(f.opsetImport).map(readOpset)),
     attributes,
     references: referencesIn(graph),
@@ -90,7 +85,7 @@ function referencesIn(graph: Graph): ReadonlyMap<Node, ReadonlyMap<string, strin
     const nodeReferences = new Map<string, string>();
     for (const [name, attribute] of node.attributes) {
       if (attribute.kind !== "opaque") continue;
-      const from = splitFields(attribute.value).findLast((field) => field.number === attributeFields.reference);
+      const from = lastField(splitFields(attribute.value), attributeFields.reference);
       if (from !== undefined) nodeReferences.set(name, fieldText(from));
     }
     if (nodeReferences.size > 0) references.set(node, nodeReferences);
@@ -126,11 +121,11 @@ function messageWithout(
     if (node !== undefined) writer.bytes(number, node);
     else if (!isNote && field.whole !== undefined) writer.field(number, field.whole);
   }
-  return changed ? joined(writer) : message;
+  return changed ? writtenBytes(writer) : message;
 }
 
-function joined(writer: Writer): Uint8Array {
+function writtenBytes(writer: Writer): Uint8Array {
   return concatenated(writer.finish().filter((piece) => piece instanceof Uint8Array));
 }
 
-const sourceOf = (writer: Writer): ByteSource => bytesSource(joined(writer), "a function of the model");
+const sourceOf = (writer: Writer): ByteSource => bytesSource(writtenBytes(writer), "a function of the model");

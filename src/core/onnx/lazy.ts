@@ -102,11 +102,11 @@ export class LazyFile {
     return start >= this.#base && end <= this.#base + this.#window.byteLength;
   }
 
-  async #load(start: number, least: number): Promise<void> {
+  async #load(start: number, min: number): Promise<void> {
     const windowEnd = this.#base + this.#window.byteLength;
     const sequential = start <= windowEnd && start >= windowEnd - wholeBytes;
     this.#next = sequential ? Math.min(2 * this.#next, lastWindow) : firstWindow;
-    const end = Math.min(this.source.size, start + Math.max(least, this.#next));
+    const end = Math.min(this.source.size, start + Math.max(min, this.#next));
     this.#window = await this.source.read(start, end);
     this.#base = start;
   }

@@ -1,18 +1,13 @@
 /** Reads and writes key-value metadata, roles stored in it, and opset imports (OperatorSetIdProto). */
 import { defaultDomain, noMetadata } from "../graph/elements.ts";
 import { parseRole, type Role, roleKey, roleText } from "../graph/role.ts";
-import { type Field, fieldText, lastVarint, payload, splitFields } from "./fields.ts";
+import { type Field, integerOf, partsOf, textOf } from "./fields.ts";
 import { entryFields, opsetFields } from "./schema.ts";
 import type { Writer } from "./writer.ts";
 
 export function readEntry(field: Field): readonly [key: string, value: string] {
-  let key = "";
-  let value = "";
-  for (const part of splitFields(payload(field), field.start)) {
-    if (part.number === entryFields.key) key = fieldText(part);
-    else if (part.number === entryFields.value) value = fieldText(part);
-  }
-  return [key, value];
+  const parts = partsOf(field);
+  return [textOf(parts, entryFields.key), textOf(parts, entryFields.value)];
 }
 
 export function readMetadata(
@@ -48,11 +43,6 @@ export function writeMetadata(
 }
 
 export function readOpset(field: Field): readonly [domain: string, version: number] {
-  let domain = "";
-  let version = 0;
-  for (const part of splitFields(payload(field), field.start)) {
-    if (part.number === opsetFields.domain) domain = fieldText(part);
-    else if (part.number === opsetFields.version) version = Number(lastVarint(part));
-  }
-  return [defaultDomain(domain), version];
+  const parts = partsOf(field);
+  return [defaultDomain(textOf(parts, opsetFields.domain)), integerOf(parts, opsetFields.version)];
 }

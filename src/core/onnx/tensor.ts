@@ -21,8 +21,8 @@ import { maxRank } from "./value-info.ts";
 const { floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data } = f;
 const dataFields = new Set<number>([floatData, int32Data, stringData, int64Data, rawData, doubleData, uint64Data]);
 
-function tensorOf(known: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
-  const tensor = { ...known, read: () => readElements(known, origin, place) };
+function tensorOf(facts: Omit<Tensor, "read">, origin: Origin, place: string): Tensor {
+  const tensor = { ...facts, read: () => readElements(facts, origin, place) };
   setOrigin(tensor, origin);
   return tensor;
 }
@@ -39,10 +39,10 @@ async function readElements(
   let place = owner;
   try {
     for (const { piece } of pieces) {
-      const inHand = piece instanceof Uint8Array;
-      const bytes = inHand ? piece : await piece.source.read(piece.start, piece.end);
-      if (!inHand) place = `"${piece.source.name}", ${owner}`;
-      for (const field of splitFields(bytes, inHand ? 0 : piece.start)) fields.push(field);
+      const isInMemory = piece instanceof Uint8Array;
+      const bytes = isInMemory ? piece : await piece.source.read(piece.start, piece.end);
+      if (!isInMemory) place = `"${piece.source.name}", ${owner}`;
+      for (const field of splitFields(bytes, isInMemory ? 0 : piece.start)) fields.push(field);
     }
     return decodeTyped(type, dims, fields, place);
   } catch (error) {
@@ -128,7 +128,7 @@ export async function readTensor(
   const { bytes, stored } = locate(file, type, dims, data, place);
   const inMemory = bytes <= smallBytes ? await Promise.all(data.map((field) => file.loaded(field))) : undefined;
   const small = inMemory === undefined ? undefined : decode(type, dims, inMemory, place);
-  const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(inHand);
+  const pieces = inMemory === undefined ? ranges(file.source, data) : inMemory.map(pieceOf);
   return { ...beside, tensor: tensorOf({ type, dims, bytes, small, stored }, { carried, pieces }, place) };
 }
 
@@ -158,8 +158,8 @@ function locate(
   const single = raw.length === 1 || (wide && data.length === 1 && only.number === number && only.wire === 2);
   if (!single) {
     const available = data.reduce((size, field) => size + field.end - field.start, 0);
-    const least = slotCount(type, dims);
-    if (least > available) checkCount(least, available, "elements at most", place);
+    const min = slotCount(type, dims);
+    if (min > available) checkCount(min, available, "elements at most", place);
     return { bytes, stored: undefined };
   }
   if (only.wire !== 2 || only.end - only.start !== bytes) {
@@ -176,7 +176,7 @@ function decode(type: DataType, dims: readonly number[], fields: readonly Field[
     : viewBytes(type, dims, payload(raw));
 }
 
-function inHand(field: Field): DataPiece {
+function pieceOf(field: Field): DataPiece {
   return { number: field.number, piece: field.whole ?? new Uint8Array(0) };
 }
 

@@ -38,26 +38,16 @@ export function decodeTyped(type: DataType, dims: readonly number[], fields: rea
     return viewBytes(type, dims, joined);
   }
   const expected = slotCount(type, dims);
-  // Each number takes at least a byte: checked before memory is allocated.
+  // Checks the size before memory is allocated: each number takes at least a byte.
   const available = typedFields.reduce((size, field) => size + field.end - field.start, 0);
   if (expected > available) checkCount(expected, available, "elements at most", place);
   const dense = zeros(type, dims);
   let count = 0;
-  if (dense.type === "int64" || dense.type === "uint64") {
-    const { data } = dense;
-    for (const field of typedFields) {
-      eachVarint(field, (cursor) => {
-        data[count++] = cursor.bigint;
-      });
-    }
-  } else if (dense.type !== "string") {
-    const { data } = dense;
-    for (const field of typedFields) {
-      eachVarint(field, (cursor) => {
-        data[count++] = cursor.low;
-      });
-    }
-  }
+  for (const field of typedFields)
+    eachVarint(field, (cursor) => {
+      if (dense.type === "int64" || dense.type === "uint64") dense.data[count++] = cursor.bigint;
+      else if (dense.type !== "string") dense.data[count++] = cursor.low;
+    });
   checkCount(expected, count, "elements", place);
   return dense;
 }

@@ -8,7 +8,17 @@ import type { Value, ValueType } from "../graph/graph.ts";
 import type { Role } from "../graph/role.ts";
 import { type Dim, isUnknownDim, symbol, unknownDim } from "../tensor/dims.ts";
 import { typeCodes, typeOfCode } from "../tensor/types.ts";
-import { type Field, fieldText, joinCarried, lastVarint, payload, splitFields } from "./fields.ts";
+import {
+  type Field,
+  fieldText,
+  integerOf,
+  joinCarried,
+  lastField,
+  lastVarint,
+  partsOf,
+  payload,
+  splitFields,
+} from "./fields.ts";
 import { readMetadata, writeMetadata } from "./metadata.ts";
 import { originOf, setOrigin } from "./origin.ts";
 import { dimFields, shapeFields, tensorTypeFields, typeFields, valueInfoFields } from "./schema.ts";
@@ -108,13 +118,12 @@ const maxTypeDepth = 8;
 
 function readContainer(field: Field, name: string, depth: number): Container | undefined {
   if (depth > maxTypeDepth || field.wire !== 2) return undefined;
-  const last = (number: number): Field | undefined =>
-    splitFields(payload(field)).findLast((part) => part.number === number);
+  const last = (number: number): Field | undefined => lastField(partsOf(field), number);
   /** Elements of a sequence can differ in unstated dimensions, so these are never equal. */
-  const tensor = (found: Field) => readTensorType(found, name, (axis) => unknownDim(`${name}:element`, axis));
+  const tensor = (message: Field) => readTensorType(message, name, (axis) => unknownDim(`${name}:element`, axis));
   const inner = (number: number): AnyType | undefined => {
     const message = last(number);
-    const typeField = message && splitFields(payload(message)).find((part) => part.number !== typeFields.denotation);
+    const typeField = message && partsOf(message).find((part) => part.number !== typeFields.denotation);
     if (typeField === undefined) return undefined;
     return typeField.number === typeFields.tensor ? tensor(typeField) : readContainer(typeField, name, depth + 1);
   };
@@ -141,22 +150,19 @@ function readContainer(field: Field, name: string, depth: number): Container | u
 
 /** @param open Names a dimension that the file leaves open. */
 function readTensorType(tensor: Field, name: string, open: (axis: number) => Dim): ValueType | undefined {
-  let code = 0;
-  let dims: Dim[] | undefined;
-  for (const field of splitFields(payload(tensor), tensor.start)) {
-    if (field.number === tensorTypeFields.elementType) code = Number(lastVarint(field));
-    else if (field.number === tensorTypeFields.shape) dims = readShape(field, name, open);
-  }
-  const type = typeOfCode(code);
+  const fields = partsOf(tensor);
+  const shape = lastField(fields, tensorTypeFields.shape);
+  const dims = shape && readShape(shape, name, open);
+  const type = typeOfCode(integerOf(fields, tensorTypeFields.elementType));
   return type === undefined ? undefined : { type, dims };
 }
 
 function readShape(shape: Field, name: string, open: (axis: number) => Dim): Dim[] {
   const dims: Dim[] = [];
-  for (const field of splitFields(payload(shape), shape.start)) {
+  for (const field of partsOf(shape)) {
     if (field.number !== shapeFields.dim) continue;
     let dim: Dim | undefined;
-    for (const part of splitFields(payload(field), field.start)) {
+    for (const part of partsOf(field)) {
       if (part.number === dimFields.value) {
         const value = lastVarint(part);
         // Some exporters write -1 for "unknown".

@@ -19,8 +19,8 @@ export function memberOf(value: unknown, name: string): unknown {
   }
 }
 
-export const areMatrices = (given: unknown): boolean =>
-  Array.isArray(given) && given.every((one) => typeof memberOf(memberOf(one, "data"), "length") === "number");
+export const areMatrices = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((item) => typeof memberOf(memberOf(item, "data"), "length") === "number");
 
 /**
  * Returns the result of a synchronous method.
@@ -51,7 +51,7 @@ export async function awaitedAnswerOf<T>(whose: string, method: () => T | Promis
 }
 
 interface Collecting {
-  begin(...given: never[]): { add(...told: never[]): unknown; end(): unknown };
+  begin(...settings: never[]): { add(...samples: never[]): unknown; end(): unknown };
 }
 
 /**
@@ -63,10 +63,10 @@ export function statisticOf<S extends Collecting>(
   statistic: S,
   answered: typeof answerOf | typeof awaitedAnswerOf = awaitedAnswerOf,
 ): S {
-  const begin: Collecting["begin"] = (...given) => {
-    const running = answerOf(whose, () => statistic.begin(...given));
+  const begin: Collecting["begin"] = (...settings) => {
+    const running = answerOf(whose, () => statistic.begin(...settings));
     return {
-      add: (...told) => answered(whose, () => running.add(...told)),
+      add: (...samples) => answered(whose, () => running.add(...samples)),
       end: () => answerOf(whose, () => running.end()),
     };
   };

@@ -19,8 +19,8 @@ export function methodTable<M extends object, const Name extends string>(
   const accepted = `is ${shown}${kind} { id, ${[does].flat().join(" or ")} }, or the path of a module that exports one`;
   const custom = v.custom<M>((value) => isMethod(value, does));
   const named = new Map<string, M>(Object.entries<M>(methods));
-  const resolve = (given: unknown): M | undefined => {
-    const method = typeof given === "string" ? named.get(given) : given;
+  const resolve = (value: unknown): M | undefined => {
+    const method = typeof value === "string" ? named.get(value) : value;
     return isMethod(method, does) ? (method as M) : undefined;
   };
   const meanings: Meanings = {
@@ -34,14 +34,14 @@ export function methodTable<M extends object, const Name extends string>(
     /** Returns the given method; undefined for the path of a module or anything else. */
     known: resolve,
     /** Returns the given method, after modules were opened. */
-    of(given: string | M): M {
-      const method = typeof given === "string" ? named.get(given) : given;
-      if (method === undefined) throw new Error(`There is no method "${given}".`);
+    of(value: string | M): M {
+      const method = typeof value === "string" ? named.get(value) : value;
+      if (method === undefined) throw new Error(`There is no method "${value}".`);
       return method;
     },
     /** Returns whether a method needs samples; does not validate it. */
-    looksAtSamples(given: unknown): boolean {
-      return memberOf(resolve(given), "evidence") !== undefined;
+    looksAtSamples(value: unknown): boolean {
+      return memberOf(resolve(value), "evidence") !== undefined;
     },
   };
 }

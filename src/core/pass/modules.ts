@@ -15,14 +15,15 @@ const schemas = new WeakSet<object>();
 
 /**
  * Returns a union member for the path of a module.
- * @param message The error for any other text. @param words Other accepted words.
+ * @param message The error message for any other text.
+ * @param words Other accepted words.
  */
 export function modulePath(
   message: string,
   words: readonly string[] = [],
 ): v.GenericSchema<string & Record<never, never>, string> {
-  const read = (given: string): void => {
-    if (!path.test(given)) throw new PithError("E_OPTION", message, { hint: didYouMean(given, words) });
+  const read = (text: string): void => {
+    if (!path.test(text)) throw new PithError("E_OPTION", message, { hint: didYouMean(text, words) });
   };
   const schema = v.pipe(v.string(), understood(read));
   schemas.add(schema);

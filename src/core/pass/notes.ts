@@ -13,21 +13,22 @@ const notes = /^(pkg\.(torch|onnxscript)\..*|namespace)$/;
 /** A stack trace, which older PyTorch exporters wrote as the documentation of nodes. */
 const trace = /\.py\(\d+\): |^\s*File ".*", line \d+/m;
 
-/** Removes exporter metadata from nodes, values, graphs and functions; returns where it was. */
+const isNote = {
+  key: (key: string) => notes.test(key) && key !== scopesKey,
+  doc: (text: string) => trace.test(text),
+};
+
+/** Removes exporter metadata from nodes, values, graphs and functions; returns the names of the changed ones. */
 export function clearNotes(model: Model): readonly string[] {
   const cleared: string[] = [];
   const clear = (at: string, carried: Carried): void => {
     const { metadata } = carried;
-    const keys = metadata.size === 0 ? [] : [...metadata.keys()].filter((key) => notes.test(key) && key !== scopesKey);
-    const traced = carried.doc !== undefined && trace.test(carried.doc);
-    if (keys.length === 0 && !traced) return;
-    if (keys.length > 0) carried.metadata = new Map([...metadata].filter(([key]) => !keys.includes(key)));
-    if (traced) carried.doc = undefined;
+    const hasNotes = metadata.size > 0 && [...metadata.keys()].some(isNote.key);
+    const hasTrace = carried.doc !== undefined && isNote.doc(carried.doc);
+    if (!hasNotes && !hasTrace) return;
+    if (hasNotes) carried.metadata = new Map([...metadata].filter(([key]) => !isNote.key(key)));
+    if (hasTrace) carried.doc = undefined;
     cleared.push(at);
-  };
-  const isNote = {
-    key: (key: string) => notes.test(key) && key !== scopesKey,
-    doc: (text: string) => trace.test(text),
   };
   const { header } = model;
   const functions = header.functions.map((message) => functionWithout(message, isNote));

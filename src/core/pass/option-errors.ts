@@ -1,7 +1,8 @@
-/** Formats schema issues: where, what is accepted, and the probable name. */
+/** Formats schema issues: the place, the accepted values, and the probable name. */
 
 import * as v from "valibot";
 import { stripPeriod } from "../errors.ts";
+import { isObject } from "../plain.ts";
 import { rejectionOf } from "./options.ts";
 import { insteadAt, namesAt } from "./schema.ts";
 import { didYouMean, unknownOptionHint } from "./suggest-option.ts";
@@ -58,11 +59,11 @@ export function misfitOf(
   const words = [...(issue.expected ?? "").matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
   // An option language's issue already quotes the value.
   const isText = typeof issue.input === "string" && expectation.includes(shown(issue.input));
-  const isSaid = path.length === 0 || issue.type === "check" || isText;
+  const isQuoted = path.length === 0 || issue.type === "check" || isText;
   return {
     path,
     part: "value",
-    sentence: `${expectation}${isSaid ? "" : `, got ${shown(issue.input)}`}`,
+    sentence: `${expectation}${isQuoted ? "" : `, got ${shown(issue.input)}`}`,
     hint:
       rejection?.hint ??
       insteadAt(schema, path)[String(issue.input)] ??
@@ -107,12 +108,12 @@ function isUnknown({ type, expected }: Issue): boolean {
   return type === "strict_object" && expected === "never";
 }
 
-/** Returns what the pass accepts for an option: ": expected at least 1". */
+/** Formats the accepted values of an option: ": expected at least 1". */
 function summaryOf(schema: v.GenericSchema, name: string, standIns: Readonly<Record<string, unknown>>): string {
   const result = v.safeParse(schema, { ...standIns, [name]: null }, inWords);
   const issue: Issue | undefined = result.success
     ? undefined
-    : result.issues.find((one: Issue) => one.path?.length === 1 && one.path[0]?.key === name);
+    : result.issues.find(({ path }: Issue) => path?.length === 1 && path[0]?.key === name);
   return issue === undefined ? "" : `: ${stripPeriod(issue.message)}`;
 }
 
@@ -148,7 +149,7 @@ export function shown(value: unknown): string {
   if (typeof value === "number") return String(value);
   const text = isPlain(value)
     ? (JSON.stringify(value, finite) ?? String(value))
-    : isUnclassed(value)
+    : isObject(value)
       ? `{ ${Object.keys(value).join(", ")} }`
       : String(Object.prototype.toString.call(value));
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
@@ -157,11 +158,5 @@ export function shown(value: unknown): string {
 function isPlain(value: unknown): boolean {
   if (typeof value === "bigint" || typeof value === "symbol" || typeof value === "function") return false;
   if (typeof value !== "object" || value === null) return true;
-  return (Array.isArray(value) || isUnclassed(value)) && Object.values(value).every(isPlain);
-}
-
-function isUnclassed(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  const kind: unknown = Object.getPrototypeOf(value);
-  return kind === Object.prototype || kind === null;
+  return (Array.isArray(value) || isObject(value)) && Object.values(value).every(isPlain);
 }

@@ -59,22 +59,22 @@ export function downloadBytesOf(text: string, weights: number): number {
   return bits === undefined ? bytesOf(text) : (Number(bits) * weights) / 8;
 }
 
-type Reader = (given: unknown) => PithError | undefined;
+type Reader = (value: unknown) => PithError | undefined;
 
 const readers = new WeakMap<object, Reader>();
 
 /** Rejects a value with the error that `read` throws, so that option languages are parsed before any work. The caller adds the option's name. */
-export function understood<T>(read: (given: T) => unknown) {
-  const refuse = (given: T): PithError | undefined => {
+export function understood<T>(read: (value: T) => unknown) {
+  const refuse = (value: T): PithError | undefined => {
     try {
-      read(given);
+      read(value);
       return undefined;
     } catch (error) {
       if (error instanceof PithError) return error;
       throw error;
     }
   };
-  const requirement = (given: T): boolean => refuse(given) === undefined;
+  const requirement = (value: T): boolean => refuse(value) === undefined;
   readers.set(requirement, refuse as Reader);
   return v.check<T, (issue: v.CheckIssue<T>) => string>(requirement, ({ input }) =>
     stripPeriod(refuse(input)?.sentence ?? ""),

@@ -67,8 +67,8 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
     const content = bytes.subarray(at + 8, next - 4);
     if (kept.has(type)) parts.push(bytes.subarray(at, next));
     if (type === "IHDR" && content.length >= 10) remaining = maxInflatedBytes(view, at + 8);
-    for (let start = 0; type === "IDAT" && start < content.length; start += atATime) {
-      inflator.push(content.subarray(start, start + atATime));
+    for (let start = 0; type === "IDAT" && start < content.length; start += inflatedPiece) {
+      inflator.push(content.subarray(start, start + inflatedPiece));
       if (remaining < 0) throw new Error("it holds more than its pixels");
     }
     at = next;
@@ -77,17 +77,17 @@ function pixelChunks(bytes: Uint8Array): Uint8Array {
 }
 
 /** The packed bytes to unpack before checking the unpacked size: they yield at most 4 MiB. */
-const atATime = 4096;
+const inflatedPiece = 4096;
 const samplesOfPixel: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
 
-/** The bytes of pixel lines with filter bytes; seven interlace passes at most double their number. */
+/** Returns the maximum bytes of pixel lines with filter bytes; seven interlace passes at most double their number. */
 function maxInflatedBytes(header: DataView, at: number): number {
   const [width, height, depth] = [header.getUint32(at), header.getUint32(at + 4), header.getUint8(at + 8)];
   const samples = samplesOfPixel[header.getUint8(at + 9)] ?? 4;
   return 2 * (height + 8) * (2 + Math.ceil((width * samples * depth) / 8));
 }
 
-/** Samples as 0 to 255, or as palette indices (single channel, at most 8 bits). */
+/** Returns a function that reads samples as 0 to 255, or as palette indices (single channel, at most 8 bits). */
 function sampler(
   data: ArrayLike<number>,
   width: number,

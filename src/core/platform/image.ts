@@ -13,10 +13,10 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
-/** More than any camera produces: a larger header is a mistake or an attack. */
+/** The maximum pixels of an image, more than any camera produces: a larger header is a mistake or an attack. */
 export const maxPixels = 2 ** 28;
 
-/** Maximum pixels per byte: DEFLATE expands 1,032 times (8 pixels per byte), JPEG takes a bit per 64 pixels, WebP has no limit but 14-bit sides. */
+/** The maximum pixels per byte: DEFLATE expands 1,032 times (8 pixels per byte), JPEG takes a bit per 64 pixels, WebP has no limit but 14-bit sides. */
 const pixelsOfByte = { PNG: 8 * 1032, JPEG: 8 * 64, WebP: Number.POSITIVE_INFINITY } as const;
 
 export type ImageFormat = "JPEG" | "PNG" | "WebP";
@@ -63,7 +63,7 @@ function textAt(bytes: Uint8Array, start: number): string {
 
 const headers = { PNG: pngHeader, JPEG: jpegHeader, WebP: webpHeader } as const;
 
-/** The first chunk is the canvas, or the only frame. Source: RFC 9649. */
+/** Reads the first chunk, which describes the canvas or the only frame. Source: RFC 9649. */
 function webpHeader(bytes: Uint8Array): Omit<ImageHeader, "format"> {
   const [kind, number] = [textAt(bytes, 12), (at: number, size: number) => littleEndian(bytes, at, size)];
   const packed = number(21, 4);

@@ -34,7 +34,7 @@ export async function folderBytes(folder: string, isOwn: (path: string) => boole
  */
 export async function trimFolder(
   folder: string,
-  most: number,
+  maxBytes: number,
   isOwn: (path: string) => boolean,
   needed: ReadonlySet<string> = new Set(),
 ): Promise<readonly string[]> {
@@ -47,7 +47,7 @@ export async function trimFolder(
   let bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
   const removed: string[] = [];
   for (const entry of entries.toSorted((a, b) => a.used - b.used)) {
-    if (bytes <= most && entry.bytes > 0) continue;
+    if (bytes <= maxBytes && entry.bytes > 0) continue;
     if (needed.has(entry.name) || !(await remove(folder, entry))) continue;
     bytes -= entry.bytes;
     removed.push(entry.name);

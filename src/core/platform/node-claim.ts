@@ -35,18 +35,18 @@ export async function claimFolder(folder: string, shown = folder): Promise<() =>
 }
 
 /** Breaks ties between files of equal age by name. */
-async function isFirst(own: string, name: string): Promise<boolean> {
+async function isFirst(claim: string, name: string): Promise<boolean> {
   const folder = dirname(name);
   const since = async (file: string): Promise<bigint | undefined> =>
     (await stat(file, { bigint: true }).catch(() => undefined))?.mtimeNs;
-  const began = await since(own);
+  const began = await since(claim);
   for (const file of await readdir(folder)) {
     const other = join(folder, file);
-    if (other === own || temporaryOf(file)?.name !== basename(name)) continue;
+    if (other === claim || temporaryOf(file)?.name !== basename(name)) continue;
     const otherBegan = await since(other);
     // It has been released since.
     if (otherBegan === undefined || began === undefined) continue;
-    if (otherBegan < began || (otherBegan === began && other < own)) return false;
+    if (otherBegan < began || (otherBegan === began && other < claim)) return false;
   }
   return true;
 }

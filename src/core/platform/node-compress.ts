@@ -45,7 +45,7 @@ export function inflated(packed: AsyncIterable<Uint8Array>): AsyncIterable<Uint8
   return through(packed, createGunzip({ chunkSize: pieceSize }));
 }
 
-/** A failure is thrown where the pieces are read. */
+/** Passes chunks through a transform. A failure is thrown when the pieces are read. */
 function through(chunks: Chunks, transform: Transform): AsyncIterable<Uint8Array> {
   return pipeline(Readable.from(chunks), transform, () => {});
 }

@@ -52,13 +52,13 @@ export async function decodeImage(bytes: Uint8Array, name: string): Promise<Pixe
         : decode("error");
     const { data, info } = await decoded;
     const { width, height, channels } = info;
-    return { width, height, data: channels === 1 ? grey(data) : data };
+    return { width, height, data: channels === 1 ? grayPixels(data) : data };
   } catch (cause) {
     throw damaged(format, name, cause);
   }
 }
 
-function grey(values: Uint8Array): Uint8Array {
+function grayPixels(values: Uint8Array): Uint8Array {
   const data = new Uint8Array(values.length * 3);
   values.forEach((value, pixel) => {
     data.fill(value, 3 * pixel, 3 * pixel + 3);

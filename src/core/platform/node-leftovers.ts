@@ -1,5 +1,5 @@
 /**
- * Removes what killed processes left behind.
+ * Removes the temporary files and folders of killed processes.
  * Temporary files name their writer: `.model.onnx.<where>-<process>.<random>.tmp`. Process ids are valid only in one place: a machine or container.
  * Files from elsewhere count as left behind after a day without changes. Folders, `pith-<where>-<process>.<random>`, can be in use for days without
  * changes, so only those of dead processes of this place are removed.

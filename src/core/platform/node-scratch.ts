@@ -62,13 +62,13 @@ export async function scratchFile(): Promise<ScratchFile> {
 const tmpfs = 0x01021994;
 
 async function scratchFolder(): Promise<string> {
-  const usual = tmpdir();
-  if (process.env.TMPDIR) return usual;
-  for (const folder of [usual, "/var/tmp"]) {
+  const systemFolder = tmpdir();
+  if (process.env.TMPDIR) return systemFolder;
+  for (const folder of [systemFolder, "/var/tmp"]) {
     const system = await statfs(folder).catch(() => undefined);
     if (system !== undefined && system.type !== tmpfs) return folder;
   }
-  return usual;
+  return systemFolder;
 }
 
 function noRoom(folder: string, cause: unknown): PithError {

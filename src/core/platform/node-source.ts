@@ -137,7 +137,7 @@ export async function openBeside(owner: string, location: string): Promise<ByteS
     // Caches store files under the hash of their contents and make folders of links to them, so model and weights are adjacent at the link targets.
     const folders = [await realpath(dirname(owner)), dirname(await realpath(owner).catch(() => owner))];
     if (!folders.some((folder) => isInside(folder, real)))
-      throw refuse("a link that leads neither into the model's folder nor to where the model's own file lies");
+      throw refuse("a link that leads neither into the model's folder nor to the folder of the model's own file");
     const stats = await lstat(real);
     if (stats.isDirectory()) throw refuse("a folder");
     if (stats.nlink > 1) throw refuse(`the file has ${stats.nlink} hard links and may be another file under this name`);

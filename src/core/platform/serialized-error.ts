@@ -26,7 +26,7 @@ export function toFault(error: unknown): Fault {
 }
 
 export function fromFault(fault: Fault): Error {
-  const code = errorCodes.find((known) => known === fault.code);
+  const code = errorCodes.find((candidate) => candidate === fault.code);
   const error =
     code === undefined
       ? Object.assign(new Error(fault.message), { name: fault.name })

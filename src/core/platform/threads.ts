@@ -6,7 +6,7 @@ export interface Thread {
   /**
    * @param transfer Memory to transfer instead of copying.
    * @returns The answer; undefined if the thread ended before.
-   * @throws what the function threw: a `PithError` keeps code and hint. A DataCloneError if the question cannot be copied.
+   * @throws The error of the function: a `PithError` keeps its code and hint. A DataCloneError if the question cannot be copied.
    */
   ask(question: unknown, transfer?: readonly ArrayBuffer[]): Promise<Answer | undefined>;
   end(): void;

@@ -135,8 +135,8 @@ export function ceilDims(a: Dim, b: Dim): Dim {
 export function extremeDims(name: "max" | "min", dims: readonly Dim[]): Dim {
   const all = [...new Set(dims.filter(isSymbolic))];
   // Names are nonnegative: 18·n ≥ 9·n, and n + 1 ≥ n.
-  const least = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
-  const names = all.filter((a) => !all.some((b) => (name === "max" ? least(a, b) : least(b, a))));
+  const isAtMost = (a: Dim, b: Dim): boolean => a !== b && isDimension(addDims(b, multiplyDims(-1, a)));
+  const names = all.filter((a) => !all.some((b) => (name === "max" ? isAtMost(a, b) : isAtMost(b, a))));
   const numbers = dims.filter((dim) => typeof dim === "number");
   const number = numbers.length === 0 ? undefined : Math[name](...numbers);
   const [first] = names;

@@ -80,11 +80,6 @@ export function decodeFloats(type: SmallFloat, codes: ArrayLike<number>): Float3
   return values;
 }
 
-/** Returns the largest finite number of a small float: 65504 for float16, 448 for float8e4m3fn. */
-export function largestFloat(type: SignedFloat): number {
-  return tableOf(type)[formats[type].largest] ?? Number.NaN;
-}
-
 const signOf = (type: SmallFloat): number => 1 << (bitsOf[type] - 1);
 
 const twoTo52 = 2 ** 52;

@@ -3,6 +3,7 @@ import { availableMemory, type ScratchFile, scratchFile } from "#platform";
 import { PithError } from "../../core/errors.ts";
 import { bytesOf, viewBytes } from "../../core/tensor/dense.ts";
 import { dimsText } from "../../core/tensor/dims.ts";
+import { firstIndex } from "../../core/tensor/first-index.ts";
 import type { Batch, DataType, Dense } from "../../core/tensor/types.ts";
 import { joinRows, rowLength, sampleCount, sliceBatch, sliceRows } from "./rows.ts";
 
@@ -159,13 +160,8 @@ class Store implements BatchStore {
   }
 
   async #sample(position: number): Promise<Batch> {
-    let [low, high] = [0, this.#written.length - 1];
-    while (low < high) {
-      const middle = Math.ceil((low + high) / 2);
-      if ((this.#written[middle]?.first ?? 0) <= position) low = middle;
-      else high = middle - 1;
-    }
-    const written = this.#written[low];
+    const next = firstIndex(1, this.#written.length, (index) => (this.#written[index]?.first ?? 0) > position);
+    const written = this.#written[next - 1];
     const row = position - (written?.first ?? 0);
     if (written === undefined || row >= written.count)
       throw new PithError("E_DATA", `${this.name} has no sample ${position}: it ends after ${this.count}.`);

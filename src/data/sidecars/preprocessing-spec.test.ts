@@ -1,13 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { Model } from "../../core/graph/model.ts";
 import { fromPreprocessorConfig, presets } from "../images/presets.ts";
-import {
-  parsePreprocessingSpec,
-  preprocessingKey,
-  recordedPrepared,
-  recordPrepared,
-  statedText,
-} from "./preprocessing-spec.ts";
+import { parsePreprocessingSpec, preprocessingKey, recordedPrepared, statedText } from "./preprocessing-spec.ts";
 
 describe("what is recorded in a model", () => {
   it.each([
@@ -21,7 +15,7 @@ describe("what is recorded in a model", () => {
   ])("is read as it was stated: %s", (text) => {
     const model = new Model();
     const stated = parsePreprocessingSpec(text);
-    recordPrepared(model, stated);
+    model.header.metadata.set(preprocessingKey, statedText(stated));
     const { images, ...rest } = recordedPrepared(model);
     expect({ ...rest, images: { ...images, name: "" } }).toEqual({
       ...stated,
@@ -50,8 +44,7 @@ describe("what is recorded in a model", () => {
 
   it("stays where nothing is said, and is refused where it is not understood", () => {
     const model = new Model();
-    recordPrepared(model, { images: undefined, length: undefined, frames: undefined });
-    expect(model.header.metadata.size).toBe(0);
+    expect(recordedPrepared(model)).toEqual({ images: undefined, length: undefined, frames: undefined });
     model.header.metadata.set(preprocessingKey, "as usual");
     expect(() => recordedPrepared(model)).toThrow(
       'The model\'s metadata entry pith.preprocessing is invalid: "as usual".',

@@ -53,12 +53,6 @@ export interface Recording {
 
 const nothing: PreprocessingSpec = { images: undefined, length: undefined, frames: undefined };
 
-/** Stores preprocessing settings in a model; empty settings change nothing. */
-export function recordPrepared(model: Recording, spec: PreprocessingSpec): void {
-  const text = statedText(spec);
-  if (text !== "") model.header.metadata.set(preprocessingKey, text);
-}
-
 /** Reads the stored settings of a model. @throws PithError E_DATA if they are invalid. */
 export function recordedPrepared({ header }: Recording): PreprocessingSpec {
   const text = header.metadata.get(preprocessingKey);

@@ -1,7 +1,7 @@
 import type { Layer } from "../../core/analysis/layers.ts";
 import { Miss, PithError } from "../../core/errors.ts";
 import type { Matrix, Multiply } from "../../core/math/matrix.ts";
-import { type Surgeon, surgeonFor } from "../../core/math/optimal-brain-surgeon.ts";
+import { type InverseHessian, invertHessian } from "../../core/math/optimal-brain-surgeon.ts";
 
 /**
  * Inverts the Gram matrices of layer inputs for error compensation (`core/math/optimal-brain-surgeon.ts`).
@@ -12,10 +12,10 @@ export async function computeInverseHessians(
   grams: readonly Matrix[],
   multiply: Multiply,
   damping?: number,
-): Promise<readonly Surgeon[]> {
-  const inverses: Surgeon[] = [];
+): Promise<readonly InverseHessian[]> {
+  const inverses: InverseHessian[] = [];
   for (const gram of grams) {
-    const inverse = await surgeonFor(gram, multiply, damping);
+    const inverse = await invertHessian(gram, multiply, damping);
     if (inverse instanceof Miss)
       throw new PithError("E_DATA", `cannot invert the Hessian of its inputs: ${inverse.reason}.`, {
         at: `Layer "${name}"`,

@@ -3,7 +3,7 @@ import type { Model } from "../../core/graph/model.ts";
 import { parseModel } from "../../core/graph/text.ts";
 import { float32, inMemory, int64 } from "../../core/tensor/dense.ts";
 import { memory } from "../../data/index.ts";
-import { parsePreprocessingSpec, recordPrepared } from "../../data/sidecars/preprocessing-spec.ts";
+import { preprocessingKey } from "../../data/sidecars/preprocessing-spec.ts";
 import { flatten, gelu, linear, network, relu, residual, sequential } from "../../learn/nn/index.ts";
 import { train } from "../../learn/train/index.ts";
 import { distill } from "./distill.ts";
@@ -220,8 +220,8 @@ describe("distill in a dry run", () => {
 test("warns if the teacher's file states other preprocessing", async () => {
   const warned = async (own: string, other: string): Promise<readonly string[]> => {
     const [student, taught] = [teacher(), network({ fc: linear(4, 3) }, { input: ["batch", 4], seed: 1 })];
-    recordPrepared(student, parsePreprocessingSpec(own));
-    recordPrepared(taught, parsePreprocessingSpec(other));
+    student.header.metadata.set(preprocessingKey, own);
+    taught.header.metadata.set(preprocessingKey, other);
     const messages: string[] = [];
     await distill(
       student,

@@ -1,5 +1,5 @@
 import { type Matrix, matrix, sliceColumns } from "../../core/math/matrix.ts";
-import { operate, type Surgeon, type Surgery } from "../../core/math/optimal-brain-surgeon.ts";
+import { type ColumnUpdate, type InverseHessian, updateColumns } from "../../core/math/optimal-brain-surgeon.ts";
 import { methodTable } from "../../core/pass/method-table.ts";
 import { type Gram, gramMatrices } from "../calibrate/gram.ts";
 import { computeInverseHessians } from "../calibrate/inverse-hessians.ts";
@@ -23,19 +23,19 @@ const sparsegpt = {
     const masks = weights.map(({ rows, columns }, group) =>
       matrix(rows, columns, Float64Array.from(kept[group] ?? [])),
     );
-    const surgery: Surgery = {
+    const update: ColumnUpdate = {
       step: stepOf(pattern),
-      look(columns, from) {
+      visit(columns, from) {
         const scores = inverses.map((inverse, group) => costs(columns[group] ?? matrix(0, 0), inverse, from));
         const to = from + (columns[0]?.columns ?? 0);
         const present = masks.map((mask) => Uint8Array.from(sliceColumns(mask, from, to).data));
         const chosen = pattern.choose(scores, present, amount);
         for (const [group, mask] of masks.entries()) write(chosen[group] ?? new Uint8Array(), mask, from);
       },
-      becomes: (group, row, column, value) =>
+      project: (group, row, column, value) =>
         masks[group]?.data[row * (masks[group]?.columns ?? 0) + column] === 1 ? value : 0,
     };
-    const corrected = await operate(weights, inverses, surgery, multiply);
+    const corrected = await updateColumns(weights, inverses, update, multiply);
     return { weights: corrected, kept: masks.map(({ data }) => Uint8Array.from(data)) };
   },
 } satisfies Solver<Gram>;
@@ -55,7 +55,7 @@ function stepOf({ columns, share }: Pattern): number {
 }
 
 /** Returns w² / U²ⱼⱼ of the columns from `from` on. */
-function costs({ rows, columns, data }: Matrix, { upper }: Surgeon, from: number): Matrix {
+function costs({ rows, columns, data }: Matrix, { upper }: InverseHessian, from: number): Matrix {
   const pivot = (column: number): number => upper.data[(from + column) * (upper.columns + 1)] ?? 1;
   const scores = data.map((w, index) => (w / pivot(index % columns)) ** 2);
   return matrix(rows, columns, scores);

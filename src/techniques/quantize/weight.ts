@@ -276,7 +276,10 @@ export async function computeCodes(
   const method = `The rounder "${rounder.id}"`;
   const codes = (await awaitedAnswerOf(method, () => rounder.codes?.(weight, grid, context))) ?? [];
   if (!areMatrices(codes))
-    throw new PithError("E_OPTION", `${method} gives codes that are no matrices like the weight's.`);
+    throw new PithError(
+      "E_OPTION",
+      `${method}: expected quantized values as matrices of the weight's size, got other values.`,
+    );
   const [count, expected] = [codes, weight.matrices].map((all) => all.map(({ data }) => data.length).join(" + "));
   const isWrong = (code: number): boolean => !(Number.isInteger(code) && code >= grid.low && code <= grid.high);
   const [wrong] = codes.flatMap(({ data }) => data.find(isWrong) ?? []);

@@ -1,6 +1,6 @@
 import { descend } from "../../../core/math/coordinate-descent.ts";
 import { type Matrix, matrix } from "../../../core/math/matrix.ts";
-import { operate, type Surgeon } from "../../../core/math/optimal-brain-surgeon.ts";
+import { type InverseHessian, updateColumns } from "../../../core/math/optimal-brain-surgeon.ts";
 import { type Gram, gramMatrices } from "../../calibrate/gram.ts";
 import { computeInverseHessians } from "../../calibrate/inverse-hessians.ts";
 import type { LayerContext, ScaledGrid, SlicedWeight, Solver } from "../../calibrate/solver.ts";
@@ -48,7 +48,7 @@ export function roundWithCompensation(
   { matrices, sliceAt }: SlicedWeight,
   grid: ScaledGrid,
   { groups }: Gram,
-  { orders, surgeons }: Correction,
+  { orders, inverses }: Correction,
   { multiply }: Pick<LayerContext, "multiply">,
 ): Compensated {
   const codes = matrices.map(({ rows, columns }) => matrix(rows, columns));
@@ -69,27 +69,27 @@ export function roundWithCompensation(
   return {
     codes,
     async columns(choose) {
-      const curvatures = surgeons.map(curvaturesOf);
-      const becomes = storing(choose, false);
-      const corrected = await operate(
+      const curvatures = inverses.map(curvaturesOf);
+      const roundAndStore = storing(choose, false);
+      const corrected = await updateColumns(
         matrices.map((weight, group) => reorder(weight, undefined, orderOf(group))),
-        surgeons,
+        inverses,
         {
-          becomes: (group, row, place, value) =>
-            becomes(group, row, orderOf(group)[place] ?? 0, value, curvatures[group]?.[place] ?? 1),
+          project: (group, row, place, value) =>
+            roundAndStore(group, row, orderOf(group)[place] ?? 0, value, curvatures[group]?.[place] ?? 1),
         },
         multiply,
       );
       rounded = corrected.map((values, group) => reorder(values, undefined, invertOrder(orderOf(group))));
     },
     async descend(choose) {
-      const becomes = storing(choose, true);
+      const roundAndStore = storing(choose, true);
       for (const [group, values] of rounded.entries()) {
         const [weight, gram] = [matrices[group], groups[group]];
         if (weight === undefined || gram === undefined) continue;
         const curvatureOf = (column: number): number => gram.data[column * (gram.columns + 1)] ?? 0;
         const project = (row: number, column: number, value: number): number =>
-          becomes(group, row, column, value, curvatureOf(column));
+          roundAndStore(group, row, column, value, curvatureOf(column));
         await descend(weight, values, gram, project, multiply);
       }
     },
@@ -115,7 +115,7 @@ export const gptq = {
 export interface Correction {
   /** Column order, largest inputs first. */
   readonly orders: readonly Uint32Array[];
-  readonly surgeons: readonly Surgeon[];
+  readonly inverses: readonly InverseHessian[];
 }
 
 const corrections = new WeakMap<Gram, Promise<Correction>>();
@@ -131,24 +131,27 @@ export function createCorrection(
   const orders = evidence.groups.map(largestInputsFirst);
   const grams = evidence.groups.map((gram, group) => reorder(gram, orders[group], orders[group] ?? new Uint32Array()));
   // An input that is zero in every calibration sample can be nonzero later, so its weights are rounded instead of set to 0.
-  const correction = computeInverseHessians(layer, grams, multiply, damping).then((surgeons) => ({
+  const correction = computeInverseHessians(layer, grams, multiply, damping).then((inverses) => ({
     orders,
-    surgeons: surgeons.map((surgeon) => ({ ...surgeon, dead: new Uint8Array(surgeon.dead.length) })),
+    inverses: inverses.map((inverseHessian) => ({
+      ...inverseHessian,
+      dead: new Uint8Array(inverseHessian.dead.length),
+    })),
   }));
   corrections.set(evidence, correction);
   return correction;
 }
 
 /** Returns the cost of each column's error after the following columns have compensated: 1 / U²ⱼⱼ. */
-export const curvaturesOf = ({ upper }: Surgeon): Float64Array =>
+export const curvaturesOf = ({ upper }: InverseHessian): Float64Array =>
   Float64Array.from({ length: upper.columns }, (_, place) => (upper.data[place * (upper.columns + 1)] ?? 1) ** -2);
 
 async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
   if (known.evidence === undefined) return undefined;
-  const { orders, surgeons } = await createCorrection(known, known.evidence);
-  return surgeons.map((surgeon, group) => {
-    const importance = new Float64Array(surgeon.upper.columns);
-    const curvatures = curvaturesOf(surgeon);
+  const { orders, inverses } = await createCorrection(known, known.evidence);
+  return inverses.map((inverseHessian, group) => {
+    const importance = new Float64Array(inverseHessian.upper.columns);
+    const curvatures = curvaturesOf(inverseHessian);
     orders[group]?.forEach((column, position) => {
       importance[column] = curvatures[position] ?? 1;
     });

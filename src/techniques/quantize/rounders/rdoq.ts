@@ -137,7 +137,7 @@ async function errorModelOf({ matrices }: SlicedWeight, context: LayerContext<Ev
   });
   const gram = { ...evidence, groups };
   const correction = await createCorrection(context, gram, 0);
-  const model = { gram, correction, curvatures: correction.surgeons.map(curvaturesOf) };
+  const model = { gram, correction, curvatures: correction.inverses.map(curvaturesOf) };
   errorModels.set(evidence, model);
   return model;
 }
