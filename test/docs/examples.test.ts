@@ -1,6 +1,6 @@
 /** Examples in docstrings: each is the code of a reader who knows what `model` and `data` are, and compiles. */
 import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { type Example, examplesIn, sourceFiles } from "./docstrings.ts";
@@ -10,11 +10,19 @@ import { mistakes } from "./types.ts";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const examples = sourceFiles(root).flatMap((file) => examplesIn(root, file));
 
-/** The programs that a page shows. Blocks that begin with the name of a file are parts of it. */
+/** Returns the programs and the complete files (`// new file: path`) of a page, without quotes from files (`// path`). */
 const programs = (page: string): readonly Example[] =>
   codeBlocks(readFileSync(join(root, page), "utf8")).flatMap(({ language, text }) =>
-    language === "ts" && !/^\/\/ .*\.ts\n/.test(text) ? [{ file: page, of: "a program", code: text }] : [],
+    language !== "ts" || /^\/\/ [\w/.-]+\.ts\n/.test(text)
+      ? []
+      : [{ file: page, of: "a program", code: withImportsFromRoot(text) }],
   );
+
+function withImportsFromRoot(code: string): string {
+  const [, file] = /^\/\/ new file: (\S+)\n/.exec(code) ?? [];
+  if (file === undefined) return code;
+  return code.replaceAll(/ from "(\.[^"]+)"/g, (_, path: string) => ` from "${join(root, dirname(file), path)}"`);
+}
 const guides = [
   "README.md",
   "docs/programs.md",
