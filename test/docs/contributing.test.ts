@@ -25,7 +25,7 @@ const quotes = namedBlocks.filter(({ file }) => file.includes("/"));
 const modules = namedBlocks.filter(({ file }) => !file.includes("/"));
 
 test.each(quotes)("$name quotes $file as it is", ({ file, code }) => {
-  expect(readFileSync(join(root, file), "utf8")).toContain(code);
+  expect(readFileSync(join(root, file), "utf8").includes(code), `${file} does not contain:\n${code}`).toBe(true);
 });
 
 const fileNames = new Set([
