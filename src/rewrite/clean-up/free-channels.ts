@@ -62,8 +62,8 @@ export const partVectors = defineCleanUp(
       if (tensor === undefined || role !== undefined || tensor.dims.length !== 1 || !isFloat(tensor.type)) continue;
       // Up to IR 3 a stored tensor is an input, which a caller can set.
       if (graph.inputs.includes(value) || graph.isOutput(value)) continue;
-      const [, ...others] = value.uses;
-      for (const { node, input } of others) {
+      const [, ...furtherUses] = value.uses;
+      for (const { node, input } of furtherUses) {
         if (node.graph !== graph) continue;
         graph.setInput(node, input, graph.addTensor(value.name, tensor));
         changes.push(change(describe(node), `a separate vector for "${value.name}"`, "vector parted"));

@@ -143,7 +143,7 @@ graph (x: float32[1, 2, 3]) -> (y) {
   });
 
   describe("with an unknown rank", () => {
-    const behind = (opset: number, nodes: string): ReturnType<typeof parseModel> =>
+    const afterReshape = (opset: number, nodes: string): ReturnType<typeof parseModel> =>
       parseModel(`opset ${opset}\ngraph (x: float32[1, 2, 3], s: int64[k], at: int64[1]) -> (y) {
   a = Reshape (x, s)\n  ${nodes}\n}`);
     const feeds = { x: float32([1, 2, 3], [3, 1, 2, -1, 0, 5]), s: int64([3], [1, 2, 3]), at: int64([1], [0]) };
@@ -155,7 +155,7 @@ graph (x: float32[1, 2, 3]) -> (y) {
       [13, "y = Squeeze (a, at)"],
       [11, "y = Squeeze (a) {axes=[0]}"],
     ])("converts nodes with the same meaning for every rank: opset %i, %s", async (opset, nodes) => {
-      const net = behind(opset, nodes);
+      const net = afterReshape(opset, nodes);
       const before = await runOnce(net.clone(), feeds);
       raiseOpset(net, 21);
       expect(verify(net)).toEqual([]);
@@ -163,7 +163,7 @@ graph (x: float32[1, 2, 3]) -> (y) {
     });
 
     it("rejects a node whose meaning depends on the rank", () => {
-      expect(() => raiseOpset(behind(17, "y = DFT (a)"), 21)).toThrow("its defaults changed between the opsets");
+      expect(() => raiseOpset(afterReshape(17, "y = DFT (a)"), 21)).toThrow("its defaults changed between the opsets");
     });
   });
 

@@ -48,8 +48,8 @@ test("evaluates several values in one session without changing the model", async
   const model = parseModel(text);
   const before = structureHash(model);
   const counts = counting();
-  const found = await readStored(model, values(model, "p", "q", "w"), counts.engine);
-  expect([...found].map(([{ name }, dense]) => [name, toNumbers(dense)]).sort()).toEqual([
+  const tensors = await readStored(model, values(model, "p", "q", "w"), counts.engine);
+  expect([...tensors].map(([{ name }, dense]) => [name, toNumbers(dense)]).sort()).toEqual([
     ["p", [0, 4]],
     ["q", [3, 8]],
     ["w", [3, 4]],
@@ -74,8 +74,8 @@ graph (x: float32[2], w, s) -> (y: float32[1, 2]) {
 test("runs nothing for stored tensors and masked weights", async () => {
   const model = parseModel(text);
   const counts = counting();
-  const found = await readStored(model, values(model, "w", "m", "p"), counts.engine);
-  expect([...found.values()].map(toNumbers)).toEqual([
+  const tensors = await readStored(model, values(model, "w", "m", "p"), counts.engine);
+  expect([...tensors.values()].map(toNumbers)).toEqual([
     [3, 4],
     [0, 1],
     [0, 4],
