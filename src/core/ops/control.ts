@@ -127,7 +127,7 @@ export const Scan = defineOp({
       if (batch === 1) samples ??= dims[0];
       const axis = batch + wrapAxis(inputAxes[index] ?? 0, dims.length - batch);
       if (typeof dims[axis] === "number" || length === undefined) length = dims[axis];
-      return { type, dims: dims.filter((_, at) => at !== axis && at >= batch) };
+      return { type, dims: dims.filter((_, index) => index !== axis && index >= batch) };
     });
     const start = operands.slice(0, split).map((operand) => {
       if (batch === 0) return operand;

@@ -98,7 +98,7 @@ export const Dropout = defineOp({
   homogeneous: (_, site) => (site.outputs > 1 ? undefined : { products: [[0]] }),
   axes: (_, __, dims) => [
     ...sameAxes(dims),
-    ...dims.map((_, at): AxisLink => ({ from: ["in0", at], to: ["out1", at] })),
+    ...dims.map((_, index): AxisLink => ({ from: ["in0", index], to: ["out1", index] })),
   ],
   // The primitives draw other random numbers than the node.
   lower: (s, emit, [x]) => {

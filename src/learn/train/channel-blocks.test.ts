@@ -28,9 +28,9 @@ function expectNear(found: Dense | undefined, wanted: Dense | undefined, toleran
   const [a, b] = [found?.data as Float32Array, wanted?.data as Float32Array];
   expect(found?.dims).toEqual(wanted?.dims);
   const largest = b.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  a.forEach((value, at) => {
-    if (Math.abs(value - (b[at] ?? Number.NaN)) > tolerance * largest)
-      throw new Error(`${value} at ${at}, not ${b[at]}`);
+  a.forEach((value, index) => {
+    if (Math.abs(value - (b[index] ?? Number.NaN)) > tolerance * largest)
+      throw new Error(`${value} at ${index}, not ${b[index]}`);
   });
 }
 
@@ -71,7 +71,7 @@ test
   .each([
     "int64[] = 2",
     "int64[1] = [3]",
-    `int64[32, 1, 1] = [${Array.from({ length: 32 }, (_, at) => 1 + (at % 3))}]`,
+    `int64[32, 1, 1] = [${Array.from({ length: 32 }, (_, index) => 1 + (index % 3))}]`,
   ])("accepts integer exponents of another type between convolutions: %s", async (exponent) => {
   const model = parseModel(`opset 18
 graph (x: float32[2, 32, 7, 6]) -> (loss) {

@@ -19,7 +19,7 @@ const data = memory("samples", {
   label: fromNumbers(
     "int64",
     [40],
-    Array.from({ length: 40 }, (_, at) => at % 2),
+    Array.from({ length: 40 }, (_, index) => index % 2),
   ),
 });
 const net = (): Model =>
@@ -87,19 +87,19 @@ describe("the CSV log", () => {
   test("is equal for a resumed and an uninterrupted training", async () => {
     const uninterrupted = inFolder();
     const expected = await train(net(), { ...settings, ...uninterrupted });
-    for (const at of [1, 3, 4, 6, 7]) {
+    for (const lastStep of [1, 3, 4, 6, 7]) {
       const broken = inFolder();
       const stop = new AbortController();
       const progress = (done: number): void => {
-        if (done === at) stop.abort();
+        if (done === lastStep) stop.abort();
       };
       const first = train(net(), { ...settings, ...broken }, { signal: stop.signal, progress });
       await expect(first).rejects.toMatchObject({ code: "E_STOPPED" });
-      expect(rowsOf(broken.log).at(-1)?.[0]).toBe(String(at));
+      expect(rowsOf(broken.log).at(-1)?.[0]).toBe(String(lastStep));
       // Appends lines as from a process that was killed after it wrote the checkpoint.
-      appendFileSync(broken.log, `${at + 1},1,0.5,0.001,\n${at + 2},1,0.`);
+      appendFileSync(broken.log, `${lastStep + 1},1,0.5,0.001,\n${lastStep + 2},1,0.`);
       const { curve } = await train(net(), { ...settings, ...broken, resume: true });
-      expect(readFileSync(broken.log, "utf8"), `stopped after ${at}`).toBe(readFileSync(uninterrupted.log, "utf8"));
+      expect(readFileSync(broken.log, "utf8"), `stopped after ${lastStep}`).toBe(readFileSync(uninterrupted.log, "utf8"));
       expect(curve).toEqual(expected.curve);
     }
   });

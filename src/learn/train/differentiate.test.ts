@@ -193,7 +193,7 @@ graph (x: float32[2], flag: bool[]) -> (loss) {
     it("trains other parameters and ignores nodes outside the loss", async () => {
       const { step, gradients } = differentiate(parseModel(bags), byName("w"));
       const outputs = await run(step, { x, ...(await stored(parseModel(bags))) });
-      const column = [0, 1, 2].map((at) => (x.data[at] ?? 0) + (x.data[at + 3] ?? 0));
+      const column = [0, 1, 2].map((index) => (x.data[index] ?? 0) + (x.data[index + 3] ?? 0));
       expect(numbers(outputs, gradients.get("w"))).toEqual(column.flatMap((sum) => [sum, sum, sum, sum]));
       const separate = differentiate(parseModel(bags), { ...byName("w", "table"), loss: "l2" });
       expect([...separate.gradients.keys()]).toEqual(["w"]);
@@ -213,7 +213,7 @@ graph (x: float32[2, 3]) -> (loss) {
 }`);
     const { step, gradients } = differentiate(model, byName("w"));
     const outputs = await run(step, { x, ...(await stored(model)) });
-    const halves = [0, 1, 2].map((at) => ((x.data[at] ?? 0) + (x.data[at + 3] ?? 0)) / 2);
+    const halves = [0, 1, 2].map((index) => ((x.data[index] ?? 0) + (x.data[index + 3] ?? 0)) / 2);
     expect(numbers(outputs, gradients.get("w"))).toEqual(halves.flatMap((sum) => [sum, sum, sum, sum]));
   });
 

@@ -77,8 +77,8 @@ describe.each(optimizers)("%s", (_, make) => {
       second.update([wide], 0.01);
     }
     // Each step rounds the weight once, with a relative error of at most 2⁻²⁴.
-    narrow.values.forEach((value, at) => {
-      expect(Math.abs(value - (wide.values[at] ?? 0))).toBeLessThan(100 * 2 ** -24 * 4);
+    narrow.values.forEach((value, index) => {
+      expect(Math.abs(value - (wide.values[index] ?? 0))).toBeLessThan(100 * 2 ** -24 * 4);
     });
   });
 

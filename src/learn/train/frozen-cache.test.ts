@@ -90,7 +90,7 @@ describe("withOutputCache", () => {
   });
 
   test("is disabled if samples do not recur", async () => {
-    const batches = Array.from({ length: 9 }, (_, at) => [4 * at, 4 * at + 1, 4 * at + 2, 4 * at + 3]);
+    const batches = Array.from({ length: 9 }, (_, index) => [4 * index, 4 * index + 1, 4 * index + 2, 4 * index + 3]);
     const { counts, taken } = await tried(teacher, [...batches, first]);
     expect(counts.at(-1)).toBe(1);
     expect(taken).toBe(0);
@@ -98,7 +98,7 @@ describe("withOutputCache", () => {
 });
 
 describe("distill", () => {
-  const inputs = Float32Array.from({ length: 64 * 4 }, (_, at) => Math.sin(at * 1.7));
+  const inputs = Float32Array.from({ length: 64 * 4 }, (_, index) => Math.sin(index * 1.7));
   const data = memory("waves", { input: float32([64, 1, 2, 2], inputs) });
   const ofWidth = (width: number) =>
     network(

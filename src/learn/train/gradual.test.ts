@@ -16,7 +16,7 @@ const kept = async (model: Model, name: string): Promise<number> =>
 
 /** Returns a weight with the values 1 to 1000, and its mask. */
 const pair = () => ({
-  weight: { name: "w", values: Float32Array.from({ length: 1000 }, (_, at) => at + 1) },
+  weight: { name: "w", values: Float32Array.from({ length: 1000 }, (_, index) => index + 1) },
   mask: { values: new Float32Array(1000).fill(1), gradient: new Float32Array(1000) },
 });
 
@@ -77,8 +77,8 @@ describe("the remaining share follows the curve", () => {
 });
 
 test("trains tied matrices without pruning, with the reason", async () => {
-  const w = Array.from({ length: 24 }, (_, at) => Math.sin(1.7 * at));
-  const turned = w.map((_, at) => w[(at % 3) * 8 + Math.floor(at / 3)]);
+  const w = Array.from({ length: 24 }, (_, index) => Math.sin(1.7 * index));
+  const turned = w.map((_, index) => w[(index % 3) * 8 + Math.floor(index / 3)]);
   const model = parseModel(`opset 21
 graph (input: float32[batch, 3]) -> (y) {
   w: float32[3, 8] = [${w}]

@@ -51,8 +51,8 @@ test("shrinks the row, the bias and the reading column of a channel by one facto
     const norm = Math.hypot(...norms([w, b, n]));
     // The shrunk weight is w · (1 − ηλ √n / ‖w‖) with η = 0.5, λ = 0.1, n = 7, or 0 for a zero weight.
     const factor = norm === 0 ? 0 : Math.max(0, 1 - (0.05 * Math.sqrt(7)) / norm);
-    norms([weight, bias, next]).forEach((value, at) => {
-      expect(value).toBeCloseTo(factor * (norms([w, b, n])[at] ?? 0), 6);
+    norms([weight, bias, next]).forEach((value, index) => {
+      expect(value).toBeCloseTo(factor * (norms([w, b, n])[index] ?? 0), 6);
     });
   }
 });
@@ -66,8 +66,8 @@ test("shrinks a masked weight only once", async () => {
   for (let unit = 0; unit < 8; unit++) {
     const row = before.subarray(3 * unit, 3 * unit + 3);
     const factor = 1 - (0.01 * Math.sqrt(3)) / Math.hypot(...row);
-    row.forEach((value, at) => {
-      expect(weight[3 * unit + at]).toBeCloseTo(factor * value, 6);
+    row.forEach((value, index) => {
+      expect(weight[3 * unit + index]).toBeCloseTo(factor * value, 6);
     });
   }
 });
@@ -75,7 +75,7 @@ test("shrinks a masked weight only once", async () => {
 test("shrinks only the weakest channels by an amount, and less at first if λ grows", async () => {
   const factorsOf = async (settings: Partial<GroupLasso>, progress: number): Promise<number[]> => {
     const model = net();
-    const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + Math.floor(at / 3));
+    const weight = Float32Array.from({ length: 24 }, (_, index) => 1 + Math.floor(index / 3));
     const lasso = { ...groupLassoOf(0.2), ...settings };
     groupLasso(model, [{ name: "fc1.weight", values: weight }], lasso)(0.5, progress);
     return Array.from({ length: 8 }, (_, unit) => (weight[3 * unit] ?? 0) / (1 + unit));
@@ -101,7 +101,7 @@ graph (input: float32[batch, 3]) -> (y, z) {
   z = Slice(hidden, starts, ends, axes)
   y = MatMul(hidden, v)
 }`);
-  const weight = Float32Array.from({ length: 24 }, (_, at) => 1 + (at % 8));
+  const weight = Float32Array.from({ length: 24 }, (_, index) => 1 + (index % 8));
   const lasso = { ...groupLassoOf(0.2), amount: 0.5 };
   groupLasso(model, [{ name: "w", values: weight }], lasso)(0.5, 1);
   // Factors 1 − ηλ √n / ‖w‖ apply to the weaker half of the four removable channels. The others do not change.

@@ -16,8 +16,8 @@ describe("the loop", () => {
     const once = await trained({ ...settings, batch: 240 });
     const twice = await trained({ ...settings, batch: 120, accumulate: 2 });
     for (const [name, values] of Object.entries(once.weights))
-      [...(values as Float32Array)].forEach((value, at) => {
-        expect((twice.weights[name] as Float32Array)[at]).toBeCloseTo(value, 5);
+      [...(values as Float32Array)].forEach((value, index) => {
+        expect((twice.weights[name] as Float32Array)[index]).toBeCloseTo(value, 5);
       });
     expect(twice.history[0]?.steps).toBe(1);
   });
@@ -253,8 +253,8 @@ describe("the loop", () => {
     });
     let sum = 0;
     for (const [name, values] of Object.entries(after))
-      [...(values as Float32Array)].forEach((value, at) => {
-        sum += (value - ((before[name] as Float32Array)[at] ?? 0)) ** 2;
+      [...(values as Float32Array)].forEach((value, index) => {
+        sum += (value - ((before[name] as Float32Array)[index] ?? 0)) ** 2;
       });
     expect(Math.sqrt(sum)).toBeCloseTo(1e-3, 5);
   });
@@ -271,9 +271,9 @@ describe("the loop", () => {
     const before = await weights(net());
     const [last, averaged] = [await trained(settings), await trained({ ...settings, average: 0.75 })];
     for (const [name, values] of Object.entries(last.weights))
-      [...(values as Float32Array)].forEach((value, at) => {
-        const start = (before[name] as Float32Array)[at] ?? 0;
-        expect((averaged.weights[name] as Float32Array)[at]).toBeCloseTo(0.75 * start + 0.25 * value, 5);
+      [...(values as Float32Array)].forEach((value, index) => {
+        const start = (before[name] as Float32Array)[index] ?? 0;
+        expect((averaged.weights[name] as Float32Array)[index]).toBeCloseTo(0.75 * start + 0.25 * value, 5);
       });
   });
 
@@ -300,9 +300,9 @@ graph (input: float32[batch, 3]) -> (y) {
       const before = (await weights(normalized())) as Record<string, Float32Array>;
       const [last, averaged] = [await ended({ ...settings, average: undefined }), await ended(settings)];
       for (const name of ["w", "mean", "variance"])
-        [...(last[name] ?? [])].forEach((value, at) => {
-          expect(Math.abs(value - (before[name]?.[at] ?? 0))).toBeGreaterThan(1e-6);
-          expect(averaged[name]?.[at]).toBeCloseTo(0.75 * (before[name]?.[at] ?? 0) + 0.25 * value, 5);
+        [...(last[name] ?? [])].forEach((value, index) => {
+          expect(Math.abs(value - (before[name]?.[index] ?? 0))).toBeGreaterThan(1e-6);
+          expect(averaged[name]?.[index]).toBeCloseTo(0.75 * (before[name]?.[index] ?? 0) + 0.25 * value, 5);
         });
     });
 

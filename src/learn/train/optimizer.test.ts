@@ -103,9 +103,9 @@ describe.skipIf(oracle === undefined)("optimizers take PyTorch's steps in float6
     for (const { max_norm, total_norm, after } of euclidean) {
       const parameters = gradients.map((gradient) => ({ gradient: goldenNumbers(gradient) }));
       expect(clipByNorm(parameters, max_norm)).toBeCloseTo(total_norm, 10);
-      after.forEach((expected, at) => {
+      after.forEach((expected, position) => {
         goldenNumbers(expected).forEach((value, index) => {
-          expect(parameters[at]?.gradient[index]).toBeCloseTo(value, 10);
+          expect(parameters[position]?.gradient[index]).toBeCloseTo(value, 10);
         });
       });
     }

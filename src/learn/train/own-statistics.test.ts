@@ -39,7 +39,7 @@ const samples = {
   label: fromNumbers(
     "int64",
     [32],
-    Array.from({ length: 32 }, (_, at) => at % 2),
+    Array.from({ length: 32 }, (_, index) => index % 2),
   ),
 };
 const data = memory("samples", samples);

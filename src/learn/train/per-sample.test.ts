@@ -76,11 +76,11 @@ test("averages to the batch gradient without changing the model", async () => {
   expect(step.parameters).toHaveLength(8);
   for (const { name, gradient } of step.parameters) {
     const mean = gradient.map(
-      (_, at) => samples.reduce((sum, { gradients }) => sum + (gradients.get(name)?.[at] ?? 0), 0) / 7,
+      (_, index) => samples.reduce((sum, { gradients }) => sum + (gradients.get(name)?.[index] ?? 0), 0) / 7,
     );
     const size = Math.max(...gradient.map(Math.abs));
-    gradient.forEach((one, at) => {
-      expect(Math.abs((mean[at] ?? 0) - one)).toBeLessThan(1e-5 * size + 1e-8);
+    gradient.forEach((one, index) => {
+      expect(Math.abs((mean[index] ?? 0) - one)).toBeLessThan(1e-5 * size + 1e-8);
     });
   }
   await step.release();

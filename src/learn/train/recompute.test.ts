@@ -137,7 +137,7 @@ describe("minimizeMemory", () => {
     const count = 100;
     const chosen = minimizeMemory(
       Array.from({ length: count - 1 }, () => 1),
-      Array.from({ length: count + 1 }, (_, at) => at),
+      Array.from({ length: count + 1 }, (_, index) => index),
     );
     expect(chosen.length).toBeGreaterThanOrEqual(8);
     expect(chosen.length).toBeLessThanOrEqual(12);

@@ -118,7 +118,7 @@ describe("a perceptron", () => {
     const label = fromNumbers(
       "int64",
       [64],
-      Float64Array.from({ length: 64 }, (_, at) => at % 10),
+      Float64Array.from({ length: 64 }, (_, index) => index % 10),
     );
     const { history } = await train(model, {
       data: memory("some", { x, label }),
@@ -171,7 +171,7 @@ graph (ids: int64[batch, 3]) -> (logits) {
   expect(misses.map(({ at }) => at)).toEqual(["temperature"]);
   const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
   expect(embedding).not.toEqual(await numbersOf(before, "embedding.weight"));
-  expect(head).toEqual(Array.from(head, (_, at) => embedding[(at % 5) * 4 + Math.floor(at / 5)]));
+  expect(head).toEqual(Array.from(head, (_, index) => embedding[(index % 5) * 4 + Math.floor(index / 5)]));
   expect(value(model, "head.weight").role?.kind).toBe("tied");
   expect(await numbersOf(model, "query_orig")).not.toEqual(await numbersOf(before, "query_orig"));
 });

@@ -12,7 +12,7 @@ import { train } from "./train.ts";
 const samples = (seed: number, count = 40): Dataset => {
   const numbers = random(seed, "samples");
   const x = Array.from({ length: count * 3 }, () => numbers.normal());
-  const labels = Array.from({ length: count }, (_, at) => at % 2);
+  const labels = Array.from({ length: count }, (_, index) => index % 2);
   return memory("samples", { x: float32([count, 3], x), label: fromNumbers("int64", [count], labels) });
 };
 

@@ -63,7 +63,7 @@ describe("declareRoles", () => {
     expect(await numbersOf(model, "causal")).toEqual(before);
     const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
     expect(embedding[0]).not.toBe(1);
-    expect(head).toEqual(Array.from({ length: 20 }, (_, at) => embedding[(at % 5) * 4 + Math.floor(at / 5)]));
+    expect(head).toEqual(Array.from({ length: 20 }, (_, index) => embedding[(index % 5) * 4 + Math.floor(index / 5)]));
     expect(roles(await open(await encodeToBytes(model)))).toEqual(roles(model));
   });
 
@@ -76,7 +76,7 @@ describe("declareRoles", () => {
       if (value === undefined || tensor === undefined) throw new Error(`no ${name}`);
       const dense = float32(
         tensor.dims,
-        toNumbers(await tensor.read()).map((_, at) => at),
+        toNumbers(await tensor.read()).map((_, index) => index),
       );
       value.tensor = { ...tensor, small: dense, read: () => Promise.resolve(dense) };
     }
@@ -125,8 +125,8 @@ describe("declareRoles", () => {
     await train(model, once);
     const [embedding, head] = [await numbersOf(model, "embedding.weight"), await numbersOf(model, "head.weight")];
     expect(model.graph.value("embedding.weight")?.tensor?.type).toBe("float16");
-    for (const [at, entry] of head.entries())
-      expect(entry).toBeCloseTo(embedding[(at % 5) * 4 + Math.floor(at / 5)] ?? Number.NaN, 2);
+    for (const [index, entry] of head.entries())
+      expect(entry).toBeCloseTo(embedding[(index % 5) * 4 + Math.floor(index / 5)] ?? Number.NaN, 2);
   });
 
   it("reverts roles if training fails", async () => {
@@ -200,9 +200,9 @@ describe("batch statistics", () => {
     const { x } = images();
     const [mean, variance] = [await numbersOf(model, "mean"), await numbersOf(model, "variance")];
     for (const channel of [0, 1, 2]) {
-      const outputs = Array.from({ length: 72 }, (_, at) => {
-        const [sample, place] = [Math.floor(at / 9), at % 9];
-        const input = (plane: number) => x.data[(sample * 2 + plane) * 9 + place] ?? 0;
+      const outputs = Array.from({ length: 72 }, (_, index) => {
+        const [sample, position] = [Math.floor(index / 9), index % 9];
+        const input = (plane: number) => x.data[(sample * 2 + plane) * 9 + position] ?? 0;
         return (kernel[2 * channel] ?? 0) * input(0) + (kernel[2 * channel + 1] ?? 0) * input(1);
       });
       const average = outputs.reduce((sum, value) => sum + value, 0) / 72;

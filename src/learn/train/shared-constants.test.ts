@@ -42,7 +42,7 @@ const samples = {
   label: fromNumbers(
     "int64",
     [32],
-    Array.from({ length: 32 }, (_, at) => at % 4),
+    Array.from({ length: 32 }, (_, index) => index % 4),
   ),
 };
 const data = memory("samples", samples);

@@ -68,7 +68,7 @@ describe.each(Object.entries(surrogates))(
   y: straight-through = Where(c, v, n)`);
         expect(actual.w).toEqual((await expected).w);
         const above = (x: number): boolean => x > 0 || (x === 0 && operator === "GreaterOrEqual");
-        expect(actual.v).toEqual(numbers.map((x, at) => (above(x) ? 1 : -1) * (at + 1)));
+        expect(actual.v).toEqual(numbers.map((x, index) => (above(x) ? 1 : -1) * (index + 1)));
       },
     );
 

@@ -311,8 +311,8 @@ describe("momentum carried by the step graph", () => {
     const [inGraph, separate] = [await trained(sgd({ momentum: 0.9 }).carry), await trained(undefined)];
     inGraph.forEach(({ values, carried }, index) => {
       expect([carried, separate[index]?.carried]).toEqual([true, false]);
-      values.forEach((value, at) => {
-        expect(value).toBeCloseTo(separate[index]?.values[at] ?? Number.NaN, 5);
+      values.forEach((value, position) => {
+        expect(value).toBeCloseTo(separate[index]?.values[position] ?? Number.NaN, 5);
       });
     });
   });

@@ -9,8 +9,8 @@ const data = memory("some", { x: float32([4, 4], new Float32Array(16).fill(1)), 
 
 /** Returns a 4 × 4 layer whose weight begins with `count` zeros, and a dense layer. */
 function zerosIn(count: number, extra = ""): Model {
-  const numbers = Array.from({ length: 16 }, (_, at) => (at < count ? 0 : 0.1 * (at + 1)));
-  const rows = [0, 4, 8, 12].map((at) => `[${numbers.slice(at, at + 4)}]`);
+  const numbers = Array.from({ length: 16 }, (_, index) => (index < count ? 0 : 0.1 * (index + 1)));
+  const rows = [0, 4, 8, 12].map((index) => `[${numbers.slice(index, index + 4)}]`);
   return parseModel(`opset 21
 graph (x: float32[batch, 4]) -> (y) {
   fc1.weight: float32[4, 4] parameter = [${rows}]

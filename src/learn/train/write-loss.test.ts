@@ -13,7 +13,8 @@ import { outputOf, scaledSum } from "./loss.ts";
 const net = (width: number, seed: number): Model =>
   network({ fc1: linear(6, width), relu: relu(), fc2: linear(width, 3) }, { input: ["batch", 6], seed });
 const teacher = net(8, 1);
-const numbers = (count: number): Float32Array => Float32Array.from({ length: count }, (_, at) => Math.sin(at * 1.7));
+const numbers = (count: number): Float32Array =>
+  Float32Array.from({ length: count }, (_, index) => Math.sin(index * 1.7));
 const data = memory("waves", { input: float32([40, 6], numbers(240)) });
 
 /** Mean squared distance between the teacher's hidden layer and the projected hidden layer of the student. */

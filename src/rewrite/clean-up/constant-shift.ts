@@ -106,7 +106,7 @@ export async function addShift(model: Model, inference: Inference, { node, vecto
   const sum = layer instanceof Miss ? undefined : biased(layer, inference)?.sum;
   const before = await sum?.vector.tensor?.read();
   if (sum !== undefined && before?.type === "float32" && sum.vector.role === undefined) {
-    const added = before.data.map((number, at) => number + (vector.data[at] ?? 0));
+    const added = before.data.map((number, index) => number + (vector.data[index] ?? 0));
     const emit = emitInto(model, { before: sum.node });
     model.graph.setInput(sum.node, sum.input, emit.constant(float32(before.dims, added), sum.vector.name));
     if (!isUsed(sum.vector)) model.graph.removeValue(sum.vector);

@@ -22,9 +22,9 @@ function modelOf(
   const declared = Object.entries(tensors).map(([name, dims]) => {
     const drawn = random(5, name);
     const each = elementCount(dims) / (dims[0] ?? 1);
-    const data = Array.from({ length: elementCount(dims) }, (_, at) => {
+    const data = Array.from({ length: elementCount(dims) }, (_, index) => {
       const number = drawn.normal();
-      return zeros[name]?.includes(Math.floor(at / each)) === true ? 0 : number;
+      return zeros[name]?.includes(Math.floor(index / each)) === true ? 0 : number;
     });
     return [name, dims, numbers[name] ?? data] as const;
   });
@@ -61,7 +61,7 @@ async function simplified(
   expect(verify(model)).toEqual([]);
   const after = await run(model, dims);
   expect(after.length).toBe(before.length);
-  expect(Math.max(...after.map((number, at) => Math.abs(number - (before[at] ?? 0))))).toBeLessThan(1e-5);
+  expect(Math.max(...after.map((number, index) => Math.abs(number - (before[index] ?? 0))))).toBeLessThan(1e-5);
   return { model, reasons: misses.map(({ reason }) => reason) };
 }
 
@@ -147,7 +147,7 @@ test("simplify removes constant channels of a matrix product before a bias and a
   cb = Add(c, b2)
   y = Tanh(cb)
 }`;
-  const columns = Array.from({ length: 12 }, (_, at) => (at % 4 === 2 ? 0 : 0.1 * at - 0.4));
+  const columns = Array.from({ length: 12 }, (_, index) => (index % 4 === 2 ? 0 : 0.1 * index - 0.4));
   const model = modelOf(text, { w1: [3, 4], b1: [4], w2: [4, 2], b2: [2] }, {}, { w1: columns });
   const { model: after } = await simplified(model, [2, 5, 3]);
   expect(dimsOf(after, "w1")).toEqual([3, 3]);

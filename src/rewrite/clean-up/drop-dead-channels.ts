@@ -100,12 +100,12 @@ async function keepZero(
   unitOf: Int32Array,
 ): Promise<void> {
   for await (const { start, numbers } of partsOf(tensor)) {
-    for (let at = 0; at < numbers.length; ) {
-      const stretch = Math.floor((start + at) / inner);
+    for (let index = 0; index < numbers.length; ) {
+      const stretch = Math.floor((start + index) / inner);
       const end = Math.min(numbers.length, (stretch + 1) * inner - start);
       const unit = unitOf[stretch % count] ?? -1;
-      if (units.has(unit) && numbers.subarray(at, end).some((number) => number !== 0)) units.delete(unit);
-      at = end;
+      if (units.has(unit) && numbers.subarray(index, end).some((number) => number !== 0)) units.delete(unit);
+      index = end;
     }
     if (units.size === 0) return;
   }
@@ -129,7 +129,8 @@ async function drop(
     for (const { value: other, axis, unitOf } of group.slices) {
       if (other !== value) continue;
       const { count, inner } = alongAxis(dense.dims, axis);
-      for (const [at, number] of numbers.entries()) visit(number, unitOf[Math.floor(at / inner) % count] ?? -1, at);
+      for (const [index, number] of numbers.entries())
+        visit(number, unitOf[Math.floor(index / inner) % count] ?? -1, index);
     }
   };
   const onlyDead = (value: Value, dense: Dense): Float64Array => {
@@ -237,5 +238,7 @@ async function constantsOf(
   const [results] = await runPart(model, values, inputs, [feeds], engine);
   return results === undefined
     ? new Miss("ONNX Runtime cannot compute their values")
-    : new Map(values.flatMap((value, at) => (results[at] === undefined ? [] : [[value, results[at]] as const])));
+    : new Map(
+        values.flatMap((value, index) => (results[index] === undefined ? [] : [[value, results[index]] as const])),
+      );
 }

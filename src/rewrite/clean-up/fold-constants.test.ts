@@ -146,9 +146,12 @@ graph (x: float32[100], z: float32[${size}]) -> (y, s) {
   });
 
   it("does not store expansions whose sum exceeds the removed tensors", async () => {
-    const fills = Array.from({ length: 20 }, (_, at) => `  w${at} = Expand (one, n)\n  y${at} = Mul (x, w${at})`);
+    const fills = Array.from(
+      { length: 20 },
+      (_, index) => `  w${index} = Expand (one, n)\n  y${index} = Mul (x, w${index})`,
+    );
     const model = parseModel(`opset 21
-graph (x: float32[200]) -> (${Array.from({ length: 20 }, (_, at) => `y${at}`).join(", ")}) {
+graph (x: float32[200]) -> (${Array.from({ length: 20 }, (_, index) => `y${index}`).join(", ")}) {
   one: float32[] = [1]
   n: int64[1] = [200]
 ${fills.join("\n")}

@@ -74,7 +74,7 @@ export async function foldWeights(model: Model, { engine }: Pick<Context, "engin
 }
 
 const isEqual = (a: Dense, b: Dense): boolean =>
-  a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, at) => Object.is(entry, b.data[at]));
+  a.type === b.type && sameDims(a.dims, b.dims) && a.data.every((entry, index) => Object.is(entry, b.data[index]));
 
 /** Returns bytes and innermost graph of a value's stored float sources; undefined if one has a role or is quantized. */
 function floatSources(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {

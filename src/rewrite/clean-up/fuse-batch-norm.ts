@@ -234,8 +234,8 @@ function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"fl
   const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
   const each = dense.data.length / factors.length;
   for (const [group, { data }] of matrices.entries()) {
-    for (let at = 0; at < data.length; at++)
-      data[at] = (data[at] ?? 0) * (factors[Math.floor((group * data.length + at) / each)] ?? 0);
+    for (let index = 0; index < data.length; index++)
+      data[index] = (data[index] ?? 0) * (factors[Math.floor((group * data.length + index) / each)] ?? 0);
   }
   return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
 }

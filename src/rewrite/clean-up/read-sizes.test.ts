@@ -35,7 +35,7 @@ async function run(model: Model) {
   const session = await createEngine().load(model);
   const x = float32(
     [2, 3, 8],
-    Float32Array.from({ length: 48 }, (_, at) => Math.sin(at)),
+    Float32Array.from({ length: 48 }, (_, index) => Math.sin(index)),
   );
   const { y } = await session.run({ x });
   await session.release();

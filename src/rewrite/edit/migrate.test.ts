@@ -46,8 +46,8 @@ async function expectSameOutputs(model: Model): Promise<void> {
   }
   for (const [name, dense] of Object.entries(await runOnce(model, feeds))) {
     const expected = toNumbers(before[name] ?? dense);
-    for (const [at, value] of toNumbers(dense).entries())
-      expect(value, name).toBeCloseTo(expected[at] ?? Number.NaN, 4);
+    for (const [index, value] of toNumbers(dense).entries())
+      expect(value, name).toBeCloseTo(expected[index] ?? Number.NaN, 4);
   }
 }
 
@@ -182,5 +182,5 @@ test("migrate rejects invalid factors and changes nothing", async () => {
   const tensors = () => Array.from(model.graph.values(), ({ tensor }) => tensor);
   const before = tensors();
   await migrate(model, group, Float64Array.of(1, 1, 1));
-  expect(tensors().every((tensor, at) => tensor === before[at])).toBe(true);
+  expect(tensors().every((tensor, index) => tensor === before[index])).toBe(true);
 });

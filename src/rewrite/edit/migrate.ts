@@ -51,8 +51,8 @@ function scaled(tensor: Tensor, scalings: readonly Scaling[]): Promise<Tensor> {
   return rewriteOnRead(tensor, (numbers) => {
     for (const { axis, scale } of scalings) {
       const { count, inner } = alongAxis(tensor.dims, axis);
-      for (let at = 0; at < numbers.length; at++)
-        numbers[at] = (numbers[at] ?? 0) * (scale[Math.floor(at / inner) % count] ?? 1);
+      for (let index = 0; index < numbers.length; index++)
+        numbers[index] = (numbers[index] ?? 0) * (scale[Math.floor(index / inner) % count] ?? 1);
     }
   });
 }

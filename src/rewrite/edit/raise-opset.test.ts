@@ -52,7 +52,7 @@ describe("raiseOpset", () => {
     const feeds = {
       x: float32(
         [1, 2, 3, 3],
-        Float32Array.from({ length: 18 }, (_, at) => at * at),
+        Float32Array.from({ length: 18 }, (_, index) => index * index),
       ),
       grid: float32([1, 2, 2, 2], [-0.9, 0.1, 0.3, 0.2, 0.7, -0.4, 0, 0.5]),
     };
@@ -69,7 +69,7 @@ describe("raiseOpset", () => {
     const feeds = {
       x: float32(
         [1, 1, 5, 5],
-        Float32Array.from({ length: 25 }, (_, at) => at * at),
+        Float32Array.from({ length: 25 }, (_, index) => index * index),
       ),
       boxes: float32([1, 4], [0.3, 0.2, 3.1, 4]),
       images: int64([1], [0]),
@@ -219,7 +219,7 @@ graph (x: float32[${mixed ? "2, 2, 6" : "batch, 2, height"}, 5]) -> (y) {
       const feeds = {
         x: float32(
           [2, 2, 6, 5],
-          Array.from({ length: 120 }, (_, at) => Math.sin(at)),
+          Array.from({ length: 120 }, (_, index) => Math.sin(index)),
         ),
       };
       const expected = await runOnce(net.clone(), feeds);
@@ -227,8 +227,8 @@ graph (x: float32[${mixed ? "2, 2, 6" : "batch, 2, height"}, 5]) -> (y) {
       expect(verify(net)).toEqual([]);
       const { y } = await runOnce(net, feeds);
       expect(y?.dims).toEqual(expected.y?.dims);
-      for (const [at, value] of Array.from(y?.data ?? [], Number).entries())
-        expect(value).toBeCloseTo(Number(expected.y?.data[at]), 5);
+      for (const [index, value] of Array.from(y?.data ?? [], Number).entries())
+        expect(value).toBeCloseTo(Number(expected.y?.data[index]), 5);
     });
   });
 

@@ -191,7 +191,7 @@ function assumeRank(site: Site, rank: number): Site {
     const dims = operand.dims ?? Array.from({ length: rank }, (_, axis) => unknownDim("rank", axis));
     const [count = 1] = dims;
     const isList = operand.type === "int64" && dims.length <= 1 && operand.elements === undefined;
-    const elements = Array.from({ length: typeof count === "number" ? count : 1 }, (_, at) => at);
+    const elements = Array.from({ length: typeof count === "number" ? count : 1 }, (_, index) => index);
     return isList ? { ...operand, dims, elements } : { ...operand, dims };
   });
   return { ...site, inputs };

@@ -78,8 +78,8 @@ export async function rotate(model: Model, stream: Stream, seed: number): Promis
     if (!numbers.every((number) => number > 0)) return new Miss("not all of its scales are above 0", value.name);
     const unitOf = group.slices.find((slice) => slice.value === value)?.unitOf ?? [];
     const factors = new Float64Array(group.units).fill(1);
-    unitOf.forEach((unit, at) => {
-      factors[unit] = 1 / (numbers[at] ?? 1);
+    unitOf.forEach((unit, index) => {
+      factors[unit] = 1 / (numbers[index] ?? 1);
     });
     moves.push([group, factors]);
   }
@@ -98,6 +98,6 @@ export async function rotate(model: Model, stream: Stream, seed: number): Promis
 
 function placesOf(unitOf: Int32Array): Uint32Array {
   const places = new Uint32Array(unitOf.length);
-  for (const [place, unit] of unitOf.entries()) places[unit] = place;
+  for (const [position, unit] of unitOf.entries()) places[unit] = position;
   return places;
 }

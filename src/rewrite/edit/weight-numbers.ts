@@ -79,9 +79,9 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
     const axis = vector.length === 1 ? axes[0] : axes.find((one) => codes.dims[one] === vector.length);
     if (axis === undefined) return false;
     const { count, inner } = alongAxis(codes.dims, axis);
-    values.forEach((value, at) => {
-      const channel = vector.length === 1 ? 0 : Math.floor(at / inner) % count;
-      values[at] = change(value, vector[channel] ?? 0);
+    values.forEach((value, index) => {
+      const channel = vector.length === 1 ? 0 : Math.floor(index / inner) % count;
+      values[index] = change(value, vector[channel] ?? 0);
     });
     return true;
   };

@@ -62,7 +62,7 @@ describe("against the original", () => {
       const at = (index: number) => values.subarray(index * 8, index * 8 + width);
       const near = (index: number): number => {
         const [a, b] = [at(sample), at(index)];
-        const dot = a.reduce((sum, value, place) => sum + value * (b[place] ?? 0), 0);
+        const dot = a.reduce((sum, value, position) => sum + value * (b[position] ?? 0), 0);
         return dot / Math.hypot(...a) / Math.hypot(...b);
       };
       const otherSamples = Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== sample);
@@ -130,7 +130,7 @@ describe("batchInvariance", () => {
 
   test("draws samples from all of the data by the seed", async () => {
     // Only the outlier at index 150, which a scan of the first hundred samples would miss, changes the outputs of its batch.
-    const values = Float32Array.from({ length: 200 * 2 }, (_, at) => (at === 300 ? 50 : 1 + (at % 7)));
+    const values = Float32Array.from({ length: 200 * 2 }, (_, index) => (index === 300 ? 50 : 1 + (index % 7)));
     const data = memory("far behind", { x: float32([200, 2], values) });
     const model = parseModel(`opset 21 graph (x: float32[n, 2]) -> (y: float32[n, 2]) {
   m = ReduceMax(x) {keepdims=1}
@@ -165,7 +165,7 @@ describe("batchInvariance", () => {
     const data = memory("x", {
       x: float32(
         [4, 4],
-        Array.from({ length: 16 }, (_, at) => Math.sin(at)),
+        Array.from({ length: 16 }, (_, index) => Math.sin(index)),
       ),
     });
     const mean = "a: int64[1] = [0]\n c = ReduceMean(x, a)\n y = Sub(x, c)";

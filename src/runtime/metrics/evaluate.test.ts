@@ -241,7 +241,7 @@ describe("metrics", () => {
     const expected = [-Math.log(0.5), -Math.log(0.8)];
     const close = (found: Float64Array, wanted: readonly number[]): void => {
       expect(found).toHaveLength(wanted.length);
-      for (const [at, value] of wanted.entries()) expect(found[at]).toBeCloseTo(value, 5);
+      for (const [index, value] of wanted.entries()) expect(found[index]).toBeCloseTo(value, 5);
     };
     const logs = shares.map(Math.log);
     for (const values of [shares, logs, logs.map((log) => log + 7)]) {
@@ -254,8 +254,8 @@ describe("metrics", () => {
     close(crossEntropy().rows(planes, truth([1, 1, 2], 0, 1)), [(-Math.log(1e-7) - Math.log(0.2345)) / 2]);
     const other = [0.4, 0.4, 0.2, 0.3, 0.3, 0.4];
     const divergences = [0, 3].map((row) =>
-      [0, 1, 2].reduce((sum, at) => {
-        const [p = 0, q = 0] = [shares[row + at], other[row + at]];
+      [0, 1, 2].reduce((sum, index) => {
+        const [p = 0, q = 0] = [shares[row + index], other[row + index]];
         return sum + p * Math.log(p / q);
       }, 0),
     );
@@ -328,8 +328,8 @@ describe("metrics", () => {
     // A single sample has one mean for all outputs. Wide outputs have means per block.
     const [few, many] = [determination({ width: 4 }), determination({ width: 64 })];
     expect(few.reduce(few.rows(scores([1, 4], [1, 2, 3, 5]), scores([1, 4], [1, 2, 3, 4])))).toBeCloseTo(0.8);
-    const stairs = Array.from({ length: 128 }, (_, at) => Math.floor((at % 64) / 2) * 10);
-    const noisy = stairs.map((value, at) => value + (at % 2));
+    const stairs = Array.from({ length: 128 }, (_, index) => Math.floor((index % 64) / 2) * 10);
+    const noisy = stairs.map((value, index) => value + (index % 2));
     const flat = stairs.map((value) => value + 0.5);
     expect(many.reduce(many.rows(scores([2, 64], flat), scores([2, 64], noisy)))).toBeCloseTo(0);
     expect([measure([Number.NaN, 2], [1, 2]), measure([1, 2], [Number.NaN, 2])]).toEqual([Number.NaN, Number.NaN]);

@@ -80,7 +80,7 @@ describe("the cost of a comparison", () => {
     await pairedRuns(engine, original, result, { ...options, progress });
     expect(loaded).toEqual([original, "released", result, "released"]);
     expect(progressCalls[0]).toEqual([0, 8, 0]);
-    expect(progressCalls.map(([done]) => done)).toEqual(progressCalls.map((_, at) => at));
+    expect(progressCalls.map(([done]) => done)).toEqual(progressCalls.map((_, index) => index));
     expect(progressCalls.at(-1)?.[0]).toBe(progressCalls.at(-1)?.[1]);
   });
 });

@@ -125,7 +125,7 @@ const maxNodesAfter = 8;
 export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): readonly Place[] {
   const [before, after] = [original, candidate].map((model) => infer(model)) as [Inference, Inference];
   const counterparts = counterpartsAmong(layersOf(candidate, after));
-  const order = new Map([...original.graph.nodes()].map((node, at) => [node, at]));
+  const order = new Map([...original.graph.nodes()].map((node, index) => [node, index]));
   return layersOf(original, before).flatMap((layer): Place[] => {
     const pairs = counterparts(layer).map((own) => pairOf(layer, own, before, after));
     const pair =
@@ -146,7 +146,7 @@ export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): 
 export function pairPlaces(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
   const knownNames = new Set(known.flatMap((place) => place.before));
-  return [...original.graph.nodes()].flatMap((node, at) =>
+  return [...original.graph.nodes()].flatMap((node, index) =>
     node.outputs.flatMap((value): Place[] => {
       const other = value === undefined ? undefined : candidate.graph.value(value.name);
       if (value === undefined || other === undefined || other.tensor !== undefined) return [];
@@ -155,7 +155,7 @@ export function pairPlaces(original: Model, candidate: Model, known: readonly Pl
       const isOutput = original.graph.isOutput(value);
       if (point.before.some((name) => knownNames.has(name)) || (!isOutput && point.after[0] === other.name)) return [];
       const kind = isOutput ? "output" : "operation";
-      return [{ layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, at, fan: 0, ...point }];
+      return [{ layer: isOutput ? value.name : nodeName(node), kind, operator: node.op, at: index, fan: 0, ...point }];
     }),
   );
 }

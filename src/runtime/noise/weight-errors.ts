@@ -59,7 +59,9 @@ export function counterpartNumbers(candidate: Model, engine: Engine) {
     const read = await readWeight(model, counterpart, engine);
     if (read instanceof Miss || read.values.length !== elementCount([rows, columns, ...rest])) return undefined;
     const { values } = read;
-    return isTurned ? values.map((_, at) => values[(at % columns) * rows + Math.floor(at / columns)] ?? 0) : values;
+    return isTurned
+      ? values.map((_, index) => values[(index % columns) * rows + Math.floor(index / columns)] ?? 0)
+      : values;
   };
 }
 
@@ -70,8 +72,8 @@ async function errorOf(
   numbers: WeightNumbers["values"],
 ): Promise<number> {
   const error = new Difference();
-  toFloat64(await readStoredValue(model, effective, engine)).forEach((value, at) => {
-    error.add(value, numbers[at] ?? 0);
+  toFloat64(await readStoredValue(model, effective, engine)).forEach((value, index) => {
+    error.add(value, numbers[index] ?? 0);
   });
   return error.signalToNoise;
 }

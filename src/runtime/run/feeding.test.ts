@@ -7,7 +7,7 @@ import { oneRun } from "./feeding.ts";
 const samples = memory("samples", {
   x: float32(
     [6, 2],
-    Float32Array.from({ length: 12 }, (_, at) => at),
+    Float32Array.from({ length: 12 }, (_, index) => index),
   ),
 });
 const taking = (dims: string) =>

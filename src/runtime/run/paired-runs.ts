@@ -333,11 +333,12 @@ function halveSides(model: Model): Model | undefined {
     return imageSides(dims)?.sides ?? [];
   });
   if (sides.flat().length === 0) return undefined;
-  for (const [at, feed] of small.graph.feeds.entries()) {
+  for (const [index, feed] of small.graph.feeds.entries()) {
     const dims = feed.type?.dims?.map((dim, axis) =>
-      sides[at]?.includes(axis) === true && typeof dim === "number" ? dim / 2 : dim,
+      sides[index]?.includes(axis) === true && typeof dim === "number" ? dim / 2 : dim,
     );
-    if (sides[at]?.some((axis) => !Number.isInteger(dims?.[axis]) || Number(dims?.[axis]) < minSide)) return undefined;
+    if (sides[index]?.some((axis) => !Number.isInteger(dims?.[axis]) || Number(dims?.[axis]) < minSide))
+      return undefined;
     if (feed.type !== undefined) feed.type = { ...feed.type, dims };
   }
   // Stated shapes of other values apply to the original size only.

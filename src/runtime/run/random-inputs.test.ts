@@ -208,7 +208,7 @@ describe("images", () => {
       const [top, column] = [4 * Math.floor(block / (side / 4)), 4 * (block % (side / 4))];
       const blockValues = Array.from(
         { length: 16 },
-        (_, at) => numbers[(top + (at >> 2)) * side + column + (at & 3)] ?? 0,
+        (_, index) => numbers[(top + (index >> 2)) * side + column + (index & 3)] ?? 0,
       );
       return blockValues.reduce((sum, number) => sum + number, 0) / 16;
     });
@@ -269,7 +269,7 @@ describe("images", () => {
     ] as const) {
       const numbers = dense === undefined ? [] : toNumbers(dense).slice(0, 768);
       const { deviation } = spread(dense);
-      const steps = numbers.slice(step).map((number, at) => ((number - (numbers[at] ?? 0)) / deviation) ** 2);
+      const steps = numbers.slice(step).map((number, index) => ((number - (numbers[index] ?? 0)) / deviation) ** 2);
       // The mean square of steps would be 2 for white noise.
       expect(steps.reduce((sum, square) => sum + square, 0) / steps.length).toBeLessThan(0.8);
     }

@@ -101,7 +101,7 @@ graph (x: float32[3, 3]) -> (y: float32[]) {
   const rows = memory("rows", {
     x: float32(
       [6, 3],
-      Array.from({ length: 18 }, (_, at) => at % 5),
+      Array.from({ length: 18 }, (_, index) => index % 5),
     ),
   });
   await expect(evaluate(engine, model, rows, signalToNoise(), { original: model })).rejects.toThrow(

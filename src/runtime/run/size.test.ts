@@ -23,7 +23,7 @@ function lowEntropy(count: number): Uint8Array {
 describe("size", () => {
   it("adds up raw, gzip and brotli sizes", async () => {
     const [numbers, zeros] = [
-      new Uint8Array(Float32Array.from({ length: 4000 }, (_, at) => Math.sin(at)).buffer),
+      new Uint8Array(Float32Array.from({ length: 4000 }, (_, index) => Math.sin(index)).buffer),
       new Uint8Array(1000),
     ];
     expect(await size(numbers, zeros)).toEqual({

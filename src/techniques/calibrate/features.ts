@@ -81,7 +81,7 @@ export function featuresOf(
         if (input === undefined || before === undefined) continue;
         // With one output, a bias [1, 1] has an axis of rows, too.
         const last = before.lastIndexOf(outputs);
-        const now = before.map((dim, at) => (at === last ? (shape[role.out] ?? dim) : dim));
+        const now = before.map((dim, index) => (index === last ? (shape[role.out] ?? dim) : dim));
         copy.graph.setInput(producer, input, store("zeros", now, new Float64Array(elementCount(now))));
       }
       result.type = undefined;
@@ -96,12 +96,12 @@ function plainData({ node, role }: Layer): Value | undefined {
     role.groups === 1 && [role.stack, role.outTaps, role.fused, role.scaled].every((setting) => setting === undefined);
   if (!isPlain || role.window?.strides.some((stride) => stride !== 1) === true) return undefined;
   const [before, after] = [places(data, role.dataAxis), places(output, role.outputAxis)];
-  const isSame = before?.length === after?.length && before?.every((dim, at) => dim === after?.[at]) === true;
+  const isSame = before?.length === after?.length && before?.every((dim, index) => dim === after?.[index]) === true;
   return isSame ? data : undefined;
 }
 
 const places = (value: Value | undefined, axis: number): readonly Dim[] | undefined =>
-  value?.type?.dims?.filter((_, at, { length }) => at !== (axis < 0 ? axis + length : axis));
+  value?.type?.dims?.filter((_, index, { length }) => index !== (axis < 0 ? axis + length : axis));
 
 /** Maximum bytes of the features of a batch. */
 const maxBytes = 64 * 2 ** 20;

@@ -51,5 +51,5 @@ export const gramMatrices: Statistic<Gram> = {
 
 function selectRows({ rows, columns }: Features): Uint32Array {
   const count = Math.min(rows, maxRowsOf(columns));
-  return Uint32Array.from({ length: count }, (_, at) => Math.floor(((at + 0.5) * rows) / count));
+  return Uint32Array.from({ length: count }, (_, index) => Math.floor(((index + 0.5) * rows) / count));
 }

@@ -46,18 +46,18 @@ class Counter {
   }
 
   add(numbers: Float32Array | Float64Array): void {
-    for (let at = this.#count(numbers, 0); at < numbers.length; ) {
-      const size = Math.abs(numbers[at] ?? 0);
+    for (let index = this.#count(numbers, 0); index < numbers.length; ) {
+      const size = Math.abs(numbers[index] ?? 0);
       if (Number.isFinite(size)) {
         const wider = 2 ** (Math.floor(Math.log2(size)) + 1);
         widen(this.#counts, wider / this.#bound);
         this.#bound = wider;
       } else {
-        this.#min = Math.min(this.#min, numbers[at] ?? 0);
-        this.#max = Math.max(this.#max, numbers[at] ?? 0);
-        at++;
+        this.#min = Math.min(this.#min, numbers[index] ?? 0);
+        this.#max = Math.max(this.#max, numbers[index] ?? 0);
+        index++;
       }
-      at = this.#count(numbers, at);
+      index = this.#count(numbers, index);
     }
   }
 
@@ -65,12 +65,12 @@ class Counter {
   #count(numbers: Float32Array | Float64Array, from: number): number {
     const counts = this.#counts;
     const factor = parts / (2 * this.#bound);
-    let at = from;
+    let index = from;
     let zeros = 0;
     let min = this.#min;
     let max = this.#max;
-    for (; at < numbers.length; at++) {
-      const number = numbers[at] ?? 0;
+    for (; index < numbers.length; index++) {
+      const number = numbers[index] ?? 0;
       const part = middle + Math.floor(number * factor);
       if (!(part >= 0 && part < parts)) break;
       counts[part] = (counts[part] ?? 0) + 1;
@@ -82,15 +82,15 @@ class Counter {
     this.#zeros += zeros;
     this.#min = min;
     this.#max = max;
-    return at;
+    return index;
   }
 }
 
 function widen(counts: Float64Array, factor: number): void {
   const narrow = counts.slice();
   counts.fill(0);
-  for (const [at, number] of narrow.entries()) {
-    const part = middle + Math.floor((at - middle) / factor);
+  for (const [index, number] of narrow.entries()) {
+    const part = middle + Math.floor((index - middle) / factor);
     counts[part] = (counts[part] ?? 0) + number;
   }
 }

@@ -46,6 +46,6 @@ test("measures again on each call if the data is a stream", async () => {
     batches: (options: Parameters<typeof rows.batches>[0]) => rows.batches(options),
   };
   const { measured, measure } = meter();
-  for (let at = 0; at < 2; at++) await measureOnce(model, stream, "range", ["y"], measure);
+  for (let index = 0; index < 2; index++) await measureOnce(model, stream, "range", ["y"], measure);
   expect(measured).toEqual([["y"], ["y"]]);
 });

@@ -51,7 +51,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
   const matched: LayerMatch[] = [];
   const cut = new Map<string, readonly number[]>();
   const used = new Set<Layer>();
-  for (const [place, layer] of all.entries()) {
+  for (const [position, layer] of all.entries()) {
     const counterpart = counterparts(layer).find((other) => !used.has(other));
     const recorded = counterpart && readRecordedChannels(reference, counterpart, model, layer);
     if (counterpart !== undefined && recorded !== undefined && recorded.length < counterpart.outputs)
@@ -66,7 +66,7 @@ export async function matchOriginal(changed: Model, original: Model, engine: Eng
     if (kept !== undefined) cut.set(same.effective.name, kept);
     matched.push({
       name: layer.name,
-      place,
+      place: position,
       original: biased(same, referenceInference)?.output.name ?? "",
       axis: layer.role.outputAxis,
       kept,

@@ -86,10 +86,10 @@ export const valueRange: Statistic<ValueRange> = {
     return {
       add(batch) {
         const { data } = batch.matrix();
-        for (let at = 0; at < data.length; at += 3) {
-          const broken = (data[at + 2] ?? 0) > 0 ? Number.NaN : 0;
-          min = Math.min(min, broken + (data[at] ?? 0));
-          max = Math.max(max, broken + (data[at + 1] ?? 0));
+        for (let index = 0; index < data.length; index += 3) {
+          const broken = (data[index + 2] ?? 0) > 0 ? Number.NaN : 0;
+          min = Math.min(min, broken + (data[index] ?? 0));
+          max = Math.max(max, broken + (data[index + 1] ?? 0));
         }
       },
       end: () => ({ min, max }),

@@ -80,14 +80,15 @@ export function readFeatures(dense: Dense, { axis, axes, rank, groups = 1, taps 
     matrix(group, rows, columns) {
       const numbers = values();
       const first = (group ?? 0) * width;
-      const chosen = columns ?? Array.from({ length: group === undefined ? count : width }, (_, at) => first + at);
+      const chosen =
+        columns ?? Array.from({ length: group === undefined ? count : width }, (_, index) => first + index);
       const starts = Uint32Array.from(chosen, (column) => column * inner);
       const result = matrix(rows?.length ?? all, starts.length);
-      for (let row = 0, at = 0; row < result.rows; row++) {
-        const place = rows?.[row] ?? row;
-        const start = Math.floor(place / inner) * count * inner + (place % inner);
+      for (let row = 0, index = 0; row < result.rows; row++) {
+        const position = rows?.[row] ?? row;
+        const start = Math.floor(position / inner) * count * inner + (position % inner);
         for (let column = 0; column < starts.length; column++)
-          result.data[at++] = numbers[start + (starts[column] ?? 0)] ?? 0;
+          result.data[index++] = numbers[start + (starts[column] ?? 0)] ?? 0;
       }
       return result;
     },

@@ -149,9 +149,9 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
   it("feeds an empty cache to a teacher layer that the student lacks", async () => {
     const cached = (layers: readonly number[]): Model =>
       parseModel(`opset 18
-graph (x: float32[N, 2, 6], ${layers.map((at) => `past.${at}: float32[N, past, 6]`).join(", ")}) -> (y: float32[N, "past + 2", 3]) {
+graph (x: float32[N, 2, 6], ${layers.map((index) => `past.${index}: float32[N, past, 6]`).join(", ")}) -> (y: float32[N, "past + 2", 3]) {
   w: float32[6, 3] parameter = random(seed 1)
-  all = Concat(${layers.map((at) => `past.${at}`).join(", ")}, x) {axis=1}
+  all = Concat(${layers.map((index) => `past.${index}`).join(", ")}, x) {axis=1}
   y = MatMul(all, w)
 }`);
     const samples = { x: float32([4, 2, 6], pixels(8).subarray(0, 48)), "past.0": float32([4, 0, 6], []) };

@@ -33,7 +33,7 @@ describe("every loss finds its values", () => {
       ...batch,
       input_ids: int64(
         [4, 5],
-        batch.input_ids.data.map((id, at) => (batch.attention_mask.data[at] === 0n ? 19n - id : id)),
+        batch.input_ids.data.map((id, index) => (batch.attention_mask.data[index] === 0n ? 19n - id : id)),
       ),
     };
     const [first, second] = [

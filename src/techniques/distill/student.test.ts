@@ -16,7 +16,7 @@ const teacher = (): Model =>
     { stem: linear(4, 6), layers: sequential({ 0: layer(), 1: layer(), 2: layer() }), head: linear(6, 3) },
     { input: ["batch", 4], seed: 3 },
   );
-const inputs = Float32Array.from({ length: 40 * 4 }, (_, at) => Math.sin(at * 1.7));
+const inputs = Float32Array.from({ length: 40 * 4 }, (_, index) => Math.sin(index * 1.7));
 const unlabelled = memory("waves", { input: float32([40, 4], inputs) });
 /** Options of a training whose learning rate is too small to change a weight visibly. */
 const still = { data: unlabelled, alpha: 1, epochs: 1, learningRate: 1e-12 };
@@ -36,8 +36,8 @@ describe("distill with a student built from its teacher", () => {
     for (const name of ["layers.0.up.weight", "layers.2.down.weight", "head.weight"]) {
       const before = await weights(original, name);
       expect(before.length).toBeGreaterThan(0);
-      for (const [at, number] of (await weights(student, name)).entries())
-        expect(number).toBeCloseTo(before[at] ?? 0, 5);
+      for (const [index, number] of (await weights(student, name)).entries())
+        expect(number).toBeCloseTo(before[index] ?? 0, 5);
     }
     expect(await weights(student, "layers.1.up.weight")).toEqual([]);
     expect(messages).toEqual([
@@ -100,7 +100,7 @@ describe("distill", () => {
     });
     const classes = int64(
       [40],
-      Array.from({ length: 40 }, (_, at) => at % 3),
+      Array.from({ length: 40 }, (_, index) => index % 3),
     );
     const labelled = memory("waves", { input: float32([40, 4], inputs), label: classes });
     const both = await distillWith({}, labelled);
@@ -113,7 +113,7 @@ describe("distill", () => {
 
   test("passes the same augmented samples to student and teacher", async () => {
     const net = () => network({ flat: flatten(), fc: linear(48, 3) }, { input: ["batch", 3, 4, 4], seed: 2 });
-    const pixels = Float32Array.from({ length: 20 * 48 }, (_, at) => Math.sin(at * 1.7));
+    const pixels = Float32Array.from({ length: 20 * 48 }, (_, index) => Math.sin(index * 1.7));
     const images = memory("pixels", { input: float32([20, 3, 4, 4], pixels) });
     const options = {
       data: images,
@@ -146,7 +146,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
         value.tensor = inMemory(
           float32(
             dense.dims,
-            dense.data.map((x, at) => x + noise * Math.sin(at)),
+            dense.data.map((x, index) => x + noise * Math.sin(index)),
           ),
         );
     }
@@ -323,7 +323,7 @@ describe("callbacks of distill", () => {
       onStep: ({ step, loss }) => void (Number.isFinite(loss) && steps.push(step)),
       onEpoch: ({ epoch, steps: done }) => void epochs.push([epoch, done]),
     });
-    expect(steps).toEqual(Array.from({ length: 12 }, (_, at) => at + 1));
+    expect(steps).toEqual(Array.from({ length: 12 }, (_, index) => index + 1));
     expect(epochs.map(([epoch]) => epoch)).toEqual([1, 2, 3]);
   });
 

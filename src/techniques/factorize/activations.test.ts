@@ -22,7 +22,7 @@ function correlated(channels: number, positions: number): Float32Array {
     for (let position = 0; position < positions; position++) {
       const sources = [draws.normal(), draws.normal(), draws.normal()];
       for (let channel = 0; channel < channels; channel++) {
-        const value = sources.reduce((sum, source, at) => sum + source * (mixed[channel * 3 + at] ?? 0), 0);
+        const value = sources.reduce((sum, source, index) => sum + source * (mixed[channel * 3 + index] ?? 0), 0);
         result[(sample * channels + channel) * positions + position] = (1 + channel) * (value + 0.2 * draws.normal());
       }
     }
@@ -39,7 +39,7 @@ async function answers(model: Model, input: Float32Array, dims: readonly number[
 
 function relative(a: readonly number[], b: readonly number[]): number {
   const norm = (values: readonly number[]): number => Math.hypot(...values);
-  return norm(a.map((value, at) => value - (b[at] ?? 0))) / norm(b);
+  return norm(a.map((value, index) => value - (b[index] ?? 0))) / norm(b);
 }
 
 /** Returns the error in a text such as "rank 2, relative error of outputs 0.123". */
@@ -162,7 +162,7 @@ async function productOf(model: Model): Promise<readonly number[]> {
 }
 
 test("whitens a shared weight by the inputs of all its layers", async () => {
-  const [x, u] = [correlated(12, 1), correlated(12, 1).map((value, at) => value * Math.sin(at))];
+  const [x, u] = [correlated(12, 1), correlated(12, 1).map((value, index) => value * Math.sin(index))];
   const shared = parseModel(`opset 17
 graph (x: float32[batch, 12], u: float32[batch, 12]) -> (y, z) {
   w: float32[10, 12] = random(seed 1)
@@ -212,7 +212,7 @@ graph (ids: int64[batch, 4]) -> (y) {
 }`);
   const ids = int64(
     [count, 4],
-    Array.from({ length: 4 * count }, (_, at) => (at * 7) % 40),
+    Array.from({ length: 4 * count }, (_, index) => (index * 7) % 40),
   );
   const data = memory("ids", { ids });
   const { changes } = await factorize(model, {
@@ -246,7 +246,7 @@ describe("whitening with inputs that are zero on all samples", () => {
     if (weight === undefined) throw new Error("no weight");
     weight.tensor = inMemory(float32([12, 12], multiply(normal(12, 3), normal(3, 12)).data));
     const thin = model.clone();
-    const data = seen(correlated(12, 1).map((value, at) => (at % 12 < 6 ? value : 0)));
+    const data = seen(correlated(12, 1).map((value, index) => (index % 12 < 6 ? value : 0)));
     await factorize(thin, { rank: 3, activations: "whitening", data, timing: false });
     const other = correlated(12, 1);
     const [outputs, targets] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];

@@ -53,7 +53,9 @@ async function computeWhitening(
   const gram = await calibration.collect(readers, gramMatrices);
   if (gram instanceof Miss) return gram;
   requireNumbers(readers, gram.groups);
-  const weights = gram.groups.flatMap(({ data, columns }) => [...data.filter((_, at) => at % (columns + 1) === 0)]);
+  const weights = gram.groups.flatMap(({ data, columns }) => [
+    ...data.filter((_, index) => index % (columns + 1) === 0),
+  ]);
   const ridge = (1e-6 * weights.reduce((sum, weight) => sum + weight, 0)) / weights.length;
   if (ridge === 0) return new Miss("its inputs are 0 on all samples");
   const roots = gram.groups.map((group) => squareRoot(withRidge(group, ridge), multiply));
@@ -71,6 +73,6 @@ function withRidge({ rows, columns, data }: Matrix, ridge: number): Matrix {
   return matrix(
     rows,
     columns,
-    data.map((value, at) => (at % (columns + 1) === 0 ? value + ridge : value)),
+    data.map((value, index) => (index % (columns + 1) === 0 ? value + ridge : value)),
   );
 }

@@ -73,7 +73,7 @@ export async function insert(
   const changes: Change[] = [];
   const misses: Miss[] = [];
   const nodes = [...model.graph.nodes()];
-  const following = new Map(nodes.map((node, at) => [node, nodes[at + 1]]));
+  const following = new Map(nodes.map((node, index) => [node, nodes[index + 1]]));
   const inserted = new Map<string, { readonly by: Layer; readonly branch: Branch }>();
   for (const layer of chosen) {
     const { node, name, role } = layer;
@@ -90,7 +90,7 @@ export async function insert(
     if (before === undefined) inserted.set(name, { by: layer, branch });
     const emit = emitInto(model, { before: following.get(node), by: "lora" });
     // The layer itself adds its bias.
-    const inputs = node.inputs.map((input, at) => (at === role.input || at === role.data ? input : undefined));
+    const inputs = node.inputs.map((input, index) => (index === role.input || index === role.data ? input : undefined));
     // The sum takes over the output's name, so an unnamed node gets its name first.
     node.name = nodeName(node);
     const written = role.chain?.(emit, inputs, branch.parts);

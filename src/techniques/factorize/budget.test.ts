@@ -29,7 +29,7 @@ it.each(["weights", "macs"] as const)("keeps the model within a budget of %s and
 it("has a smaller error with one budget for the model than with equal budgets per layer", async () => {
   const model = network({ fc1: linear(64, 64), fc2: linear(64, 64) }, { input: ["batch", 64], seed: 1 });
   // The singular values of this matrix decay quickly.
-  setWeight(model, "fc2.weight", (at) => Math.exp(-Math.abs(Math.floor(at / 64) - (at % 64)) / 20));
+  setWeight(model, "fc2.weight", (index) => Math.exp(-Math.abs(Math.floor(index / 64) - (index % 64)) / 20));
   const lost = async (options: FactorizeOptions): Promise<number> => {
     const { changes } = await factorize(model.clone(), options);
     return changes.reduce((sum, { what }) => sum + errorIn(what) ** 2, 0);
@@ -69,7 +69,7 @@ it("counts excluded layers in the budget and applies overrides", async () => {
 
 it("names the layers that cannot be factorized if a budget cannot be met", async () => {
   const model = network({ fc1: linear(16, 16), fc2: linear(16, 16) }, { input: ["batch", 16], seed: 1 });
-  setWeight(model, "fc2.weight", (at) => (at === 3 ? Number.NaN : 1));
+  setWeight(model, "fc2.weight", (index) => (index === 3 ? Number.NaN : 1));
   const { changes, misses } = await factorize(model, { budget: 0.3 });
   expect(changes).toEqual([]);
   expect(misses.map(({ at }) => at)).toEqual(["budget", "fc2"]);

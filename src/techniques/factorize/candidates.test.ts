@@ -74,9 +74,9 @@ it.each([
   ],
 ])("gives the factors to all readers of a %s, also after a transposition", async (_, input, lines) => {
   const model = parseModel(`opset 17\ngraph (${input}) -> (y) {\n  w: float32[24, 30] = zeros\n  ${lines}\n}`);
-  setWeight(model, "w", (at) => Math.sin(Math.floor(at / 30) + (at % 30)) + 0.1);
+  setWeight(model, "w", (index) => Math.sin(Math.floor(index / 30) + (index % 30)) + 0.1);
   const size = (/\[(.*)\]/.exec(input)?.[1] ?? "").split(", ").map(Number);
-  const numbers = Array.from({ length: elementCount(size) }, (_, at) => (7 * at) % 24);
+  const numbers = Array.from({ length: elementCount(size) }, (_, index) => (7 * index) % 24);
   const x = input.includes("int64") ? int64(size, numbers) : float32(size, Float32Array.from(numbers));
   const before = await run(model, { x });
   const { changes, misses } = await factorize(model, { rank: 3 });
@@ -85,8 +85,8 @@ it.each([
   expect(verify(model)).toEqual([]);
   // sin(a + b) = sin a cos b + cos a sin b is of rank 2, and the constant adds one.
   expect(weightsOf(model)).toBe(3 * (24 + 30));
-  (await run(model, { x })).forEach((value, at) => {
-    expect(Math.abs(value - (before[at] ?? Number.NaN))).toBeLessThan(1e-4 * Math.max(...before.map(Math.abs)));
+  (await run(model, { x })).forEach((value, index) => {
+    expect(Math.abs(value - (before[index] ?? Number.NaN))).toBeLessThan(1e-4 * Math.max(...before.map(Math.abs)));
   });
 });
 
@@ -267,12 +267,12 @@ graph (ids: int64[2, 3]) -> (y: float32[6, 20]) {
     await matrixAt(model, "embedding.down.weight"),
     await matrixAt(model, "embedding.up.weight"),
   );
-  const row = (at: number): readonly number[] => [...truncated.data.subarray(at * 8, at * 8 + 8)];
+  const row = (index: number): readonly number[] => [...truncated.data.subarray(index * 8, index * 8 + 8)];
   const expected = [0, 3, 19, 7, 7, 2].flatMap((id) =>
     Array.from({ length: 20 }, (_, other) =>
-      row(id).reduce((sum, value, at) => sum + value * (row(other)[at] ?? 0), 0),
+      row(id).reduce((sum, value, index) => sum + value * (row(other)[index] ?? 0), 0),
     ),
   );
-  for (const [at, value] of (await run(model, { ids })).entries())
-    expect(value).toBeCloseTo(expected[at] ?? Number.NaN, 3);
+  for (const [index, value] of (await run(model, { ids })).entries())
+    expect(value).toBeCloseTo(expected[index] ?? Number.NaN, 3);
 });

@@ -65,7 +65,7 @@ export interface FactorChain {
 }
 
 export const withMatrices = (parts: readonly PartShape[], matrices: readonly (readonly Matrix[])[]): readonly Part[] =>
-  parts.map(({ name, window }, at) => ({ name, window, matrices: matrices[at] ?? [] }));
+  parts.map(({ name, window }, index) => ({ name, window, matrices: matrices[index] ?? [] }));
 
 export const product = (sizes: readonly number[]): number => sizes.reduce((all, size) => all * size, 1);
 

@@ -27,9 +27,9 @@ function composed(parts: readonly Part[], kernel: readonly number[]): readonly M
     Array.from({ length: taps }, (_, tap) => tap).filter((tap) => {
       let rest = tap;
       return kernel.toReversed().every((size, back) => {
-        const at = rest % size;
+        const index = rest % size;
         rest = Math.floor(rest / size);
-        return window.includes(kernel.length - 1 - back) || at === 0;
+        return window.includes(kernel.length - 1 - back) || index === 0;
       });
     });
   const [first, ...rest] = parts.map(({ matrices, window }) => ({ matrices, at: places(window) }));
@@ -46,11 +46,11 @@ function composed(parts: readonly Part[], kernel: readonly number[]): readonly M
             for (let i = 0; i < inputs; i++)
               for (const [s, from] of before.at.entries())
                 for (const [t, to] of after.at.entries()) {
-                  const place = o * product.columns + i * at.length + at.indexOf(from + to);
+                  const position = o * product.columns + i * at.length + at.indexOf(from + to);
                   const value =
                     (b.data[o * b.columns + r * after.at.length + t] ?? 0) *
                     (a.data[r * a.columns + i * before.at.length + s] ?? 0);
-                  product.data[place] = (product.data[place] ?? 0) + value;
+                  product.data[position] = (product.data[position] ?? 0) + value;
                 }
         return product;
       }),
@@ -62,7 +62,7 @@ function composed(parts: readonly Part[], kernel: readonly number[]): readonly M
 
 const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number => {
   const norm = Math.hypot(...Array.from(b));
-  return Math.hypot(...Array.from(a, (value, at) => value - (b[at] ?? 0))) / norm;
+  return Math.hypot(...Array.from(a, (value, index) => value - (b[index] ?? 0))) / norm;
 };
 
 interface Case {
@@ -172,7 +172,7 @@ it.each([
   const run = async (model: Model): Promise<Float64Array> => {
     const session = await engine.load(model);
     const { y } = await session.run({
-      x: { type: "float64", dims: [3, 12], data: Float64Array.from({ length: 36 }, (_, at) => Math.sin(at)) },
+      x: { type: "float64", dims: [3, 12], data: Float64Array.from({ length: 36 }, (_, index) => Math.sin(index)) },
     });
     await session.release();
     return y?.data as Float64Array;
@@ -230,9 +230,9 @@ describe.skipIf(oracle === undefined)("decompositions equal golden values", () =
         const [decomposition, problem] = [decompositions[forms[form] as Method], problemWith(weight)];
         // The spatial decomposition rejects a kernel with one axis, for which it would equal the channel decomposition.
         if (decomposition.refuses(problem) !== undefined) continue;
-        for (const [at, error] of errors.entries()) {
-          const { relativeError } = await decomposition.factors(problem, decomposition.at(problem, at + 1));
-          expect(Math.abs(relativeError - error), `${form}, rank ${at + 1}`).toBeLessThan(error === 0 ? 1e-7 : 1e-9);
+        for (const [index, error] of errors.entries()) {
+          const { relativeError } = await decomposition.factors(problem, decomposition.at(problem, index + 1));
+          expect(Math.abs(relativeError - error), `${form}, rank ${index + 1}`).toBeLessThan(error === 0 ? 1e-7 : 1e-9);
         }
       }
     }

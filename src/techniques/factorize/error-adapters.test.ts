@@ -54,7 +54,7 @@ async function answers(model: Model, x: ReturnType<typeof numbers>): Promise<Flo
 }
 
 const distance = (a: Float64Array, b: Float64Array): number =>
-  Math.hypot(...a.map((value, at) => value - (b[at] ?? Number.NaN))) / Math.hypot(...a);
+  Math.hypot(...a.map((value, index) => value - (b[index] ?? Number.NaN))) / Math.hypot(...a);
 
 const forms: readonly (readonly [string, string, QuantizeOptions])[] = [
   ["MatMulNBits of 4 bits", text, { scheme: "weights", bits: 4 }],
@@ -126,8 +126,8 @@ test("skips layers whose scales migrated before quantization", async () => {
       value.tensor = await rewriteOnRead(
         value.tensor,
         (own) =>
-          void own.forEach((each, at) => {
-            own[at] = each * factor;
+          void own.forEach((each, index) => {
+            own[index] = each * factor;
           }),
       );
   }

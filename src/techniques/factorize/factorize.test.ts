@@ -179,7 +179,7 @@ graph (x: float16[3, 32]) -> (y) {
   const x = fromNumbers(
     "float16",
     [3, 32],
-    Array.from({ length: 96 }, (_, at) => Math.sin(at)),
+    Array.from({ length: 96 }, (_, index) => Math.sin(index)),
   );
   const before = await run(model, { x });
   const { changes } = await factorize(model, { layers: "fc", rank: 13 });
@@ -191,7 +191,7 @@ graph (x: float16[3, 32]) -> (y) {
   expect(verify(model)).toEqual([]);
   const error = errorIn(changes[0]?.what);
   const after = await run(model, { x });
-  const distance = Math.hypot(...after.map((value, at) => value - (before[at] ?? 0))) / Math.hypot(...before);
+  const distance = Math.hypot(...after.map((value, index) => value - (before[index] ?? 0))) / Math.hypot(...before);
   expect(distance).toBeGreaterThan(0);
   expect(distance).toBeLessThan(1.5 * error);
 });

@@ -24,8 +24,8 @@ function roundBlocks({ rows, columns, data }: Matrix): Matrix {
     for (let from = row * columns; from < (row + 1) * columns; from += size) {
       const block = data.subarray(from, Math.min(from + size, (row + 1) * columns));
       const { scale } = blockScale(Math.min(0, ...block), Math.max(0, ...block), { bits: 4, symmetric: true });
-      for (const [at, value] of block.entries())
-        result.data[from + at] = scale === 0 ? 0 : scale * Math.min(7, Math.max(-8, Math.round(value / scale)));
+      for (const [index, value] of block.entries())
+        result.data[from + index] = scale === 0 ? 0 : scale * Math.min(7, Math.max(-8, Math.round(value / scale)));
     }
   }
   return result;

@@ -38,7 +38,7 @@ const data = memory("noise", {
   input: images,
   label: int64(
     [count],
-    Array.from({ length: count }, (_, at) => at % 5),
+    Array.from({ length: count }, (_, index) => index % 5),
   ),
 });
 
@@ -50,7 +50,7 @@ async function answers(model: Model): Promise<readonly number[]> {
 }
 
 function maxDifference(a: readonly number[], b: readonly number[]): number {
-  return Math.max(...a.map((value, at) => Math.abs(value - (b[at] ?? Number.NaN))));
+  return Math.max(...a.map((value, index) => Math.abs(value - (b[index] ?? Number.NaN))));
 }
 
 async function weight(model: Model, name: string): Promise<unknown> {

@@ -50,11 +50,11 @@ function timed(
         run: (...given: Parameters<typeof session.run>) => {
           const nodes = [...model.graph.nodes()].length;
           const time = nodes === 1 ? layer : typeof chain === "number" ? chain : chain(nodes);
-          const place = runs++;
+          const position = runs++;
           const waits =
             delayed === "chain at first"
-              ? nodes > 1 && place < 7
-              : delayed === (nodes === 1 ? "layer" : "chain") && place % 3 !== 2;
+              ? nodes > 1 && position < 7
+              : delayed === (nodes === 1 ? "layer" : "chain") && position % 3 !== 2;
           clock += time + (waits ? 500 : 0);
           worked += time * (waits ? 1.5 : 1);
           return session.run(...given);
@@ -164,7 +164,7 @@ it.each([
   async (rank, count) => {
     const model = rankOne();
     // Each rank takes 64 of 1024 weights: 62.5 % for rank 10 and 68.8 % for rank 11.
-    setWeight(model, "fc.weight", (at) => (at % 33 === 0 && at / 33 < rank ? 1 : 0));
+    setWeight(model, "fc.weight", (index) => (index % 33 === 0 && index / 33 < rank ? 1 : 0));
     for (const layer of count === 0 ? [1, 10, 100] : [100]) {
       const { changes, misses } = await factorizeTimed(model, {}, { engine: timed(10, layer) });
       expect(changes).toHaveLength(count);
@@ -176,7 +176,7 @@ it.each([
 
 it("reports the fastest chain if all chains are slower than the layer", async () => {
   const model = convolutions();
-  setWeight(model, "b.weight", (at) => (1 + Math.floor(at / 9)) * (1 + (at % 9)));
+  setWeight(model, "b.weight", (index) => (1 + Math.floor(index / 9)) * (1 + (index % 9)));
   const engine = timed((nodes) => (nodes === 3 ? 20 : 40), 10);
   const { misses } = await factorizeTimed(model, { layers: "b" }, { engine });
   const reason = "rank 1 × 1 keeps 95 % of the energy, but is slower (0.50 × as fast)";

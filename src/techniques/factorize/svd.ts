@@ -123,8 +123,8 @@ function balance({ left, right, relativeError }: WeightFactors): WeightFactors {
 function transposeEach(data: Float64Array, rows: number, columns: number): Float64Array {
   const result = new Float64Array(data.length);
   const size = rows * columns;
-  for (let at = 0; at < data.length; at += size)
-    result.set(transpose(matrix(rows, columns, data.subarray(at, at + size))).data, at);
+  for (let index = 0; index < data.length; index += size)
+    result.set(transpose(matrix(rows, columns, data.subarray(index, index + size))).data, index);
   return result;
 }
 

@@ -88,15 +88,15 @@ function isolateLayer(
   model.graph.operators = source.graph.operators;
   const type = factorType(layer);
   const x = model.graph.addInput("data", data);
-  const inputs = node.inputs.map((input, at) => {
-    if (at === role.data) return x;
-    return at === role.input || input?.tensor === undefined
+  const inputs = node.inputs.map((input, index) => {
+    if (index === role.data) return x;
+    return index === role.input || input?.tensor === undefined
       ? undefined
       : model.graph.addTensor(input.name, input.tensor);
   });
-  const parts = pieces.map(({ dims, window }, at) => ({
-    name: `${name}.${at}`,
-    weight: model.graph.addTensor(`weight${at}`, inMemory(zeros(type, dims))),
+  const parts = pieces.map(({ dims, window }, index) => ({
+    name: `${name}.${index}`,
+    weight: model.graph.addTensor(`weight${index}`, inMemory(zeros(type, dims))),
     window,
   }));
   const y = role.chain?.(emitInto(model), inputs, parts);

@@ -52,9 +52,9 @@ function orderByShare(candidates: readonly Candidate[]): readonly Candidate[] {
 function placeUnits(candidates: readonly Candidate[]): readonly PlacedUnit[] {
   let before = 0;
   return candidates.map(({ group, unit, size }) => {
-    const place = Math.floor(before + size / 2);
+    const position = Math.floor(before + size / 2);
     before += size;
-    return { group, unit, place };
+    return { group, unit, place: position };
   });
 }
 
@@ -71,13 +71,13 @@ function sizesOf(group: Group): UnitSizes {
   const { units } = group;
   const layers = new Array<string>(units).fill("");
   const [channels, counts, lastOf] = [new Uint32Array(units), new Uint32Array(units), new Int32Array(units).fill(-1)];
-  group.layers.forEach((layer, place) => {
-    const mark = ` ${place}`;
+  group.layers.forEach((layer, position) => {
+    const mark = ` ${position}`;
     outputsOf(group, layer)?.unitOf.forEach((unit) => {
       if (unit < 0) return;
       channels[unit] = (channels[unit] ?? 0) + 1;
-      if (lastOf[unit] === place) return;
-      lastOf[unit] = place;
+      if (lastOf[unit] === position) return;
+      lastOf[unit] = position;
       counts[unit] = (counts[unit] ?? 0) + 1;
       layers[unit] += mark;
     });
@@ -234,14 +234,14 @@ class RemainingChannels {
         seen.add(unitOf);
         const axes = places.get(value) ?? new Map<number, number>();
         const max = Math.min(maxCountOf(maxShare, unitOf.length), unitOf.length - 1);
-        const place = axes.get(axis) ?? this.#removable.push(max) - 1;
-        places.set(value, axes.set(axis, place));
+        const position = axes.get(axis) ?? this.#removable.push(max) - 1;
+        places.set(value, axes.set(axis, position));
         counts.fill(0);
         unitOf.forEach((unit) => {
           if (unit >= 0) counts[unit] = (counts[unit] ?? 0) + 1;
         });
         counts.forEach((count, unit) => {
-          if (count > 0) touched[unit]?.push([place, count]);
+          if (count > 0) touched[unit]?.push([position, count]);
         });
       }
     }
@@ -250,8 +250,8 @@ class RemainingChannels {
   /** Removes a unit's indices unless an axis would keep fewer than its minimum. */
   remove(group: Group, unit: number): boolean {
     const touched = this.#touched.get(group)?.[unit] ?? [];
-    if (touched.some(([place, count]) => (this.#removable[place] ?? 0) < count)) return false;
-    for (const [place, count] of touched) this.#removable[place] = (this.#removable[place] ?? 0) - count;
+    if (touched.some(([position, count]) => (this.#removable[position] ?? 0) < count)) return false;
+    for (const [position, count] of touched) this.#removable[position] = (this.#removable[position] ?? 0) - count;
     return true;
   }
 }

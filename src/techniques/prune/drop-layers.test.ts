@@ -32,15 +32,15 @@ graph (x: float32[batch, 4, 6]${more}) -> (y: float32[batch, 4, 2]) {
   h0 = Mul(x, stem)
   ${blocks
     .map(
-      ([a, bias, b], at) => `
-  layers.${at}.up.weight: float32[6, 12] = [${a}]
-  layers.${at}.up.bias: float32[12] = [${bias}]
-  layers.${at}.down.weight: float32[12, 6] = [${b}]
-  product${at} = MatMul(h${at}, layers.${at}.up.weight)
-  biased${at} = Add(product${at}, layers.${at}.up.bias)
-  wide${at} = Gelu(biased${at})
-  narrow${at} = MatMul(wide${at}, layers.${at}.down.weight)
-  h${at + 1} = Add(h${at}, narrow${at})`,
+      ([a, bias, b], index) => `
+  layers.${index}.up.weight: float32[6, 12] = [${a}]
+  layers.${index}.up.bias: float32[12] = [${bias}]
+  layers.${index}.down.weight: float32[12, 6] = [${b}]
+  product${index} = MatMul(h${index}, layers.${index}.up.weight)
+  biased${index} = Add(product${index}, layers.${index}.up.bias)
+  wide${index} = Gelu(biased${index})
+  narrow${index} = MatMul(wide${index}, layers.${index}.down.weight)
+  h${index + 1} = Add(h${index}, narrow${index})`,
     )
     .join("")}
   head: float32[6, 2] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
@@ -56,11 +56,11 @@ graph (x: float32[batch, 2, 4, 4]) -> (y: float32[batch, 3, 4, 4]) {
   h0 = Relu(scaled)
   ${blocks
     .map(
-      ([w], at) => `
-  blocks.${at}.weight: float32[2, 2, 1, 1] = [${w}]
-  c${at} = Conv(h${at}, blocks.${at}.weight)
-  s${at} = Add(h${at}, c${at})
-  h${at + 1} = Relu(s${at})`,
+      ([w], index) => `
+  blocks.${index}.weight: float32[2, 2, 1, 1] = [${w}]
+  c${index} = Conv(h${index}, blocks.${index}.weight)
+  s${index} = Add(h${index}, c${index})
+  h${index + 1} = Relu(s${index})`,
     )
     .join("")}
   head: float32[3, 2, 1, 1] = [1, 2, 3, 4, 5, 6]
@@ -92,8 +92,8 @@ describe("blockInfluence", () => {
       completeContext(),
     );
     expect(influences.size).toBe(known.influence.length);
-    [...influences.values()].forEach((one, at) => {
-      expect(one).toBeCloseTo(known.influence[at] ?? Number.NaN, 5);
+    [...influences.values()].forEach((one, index) => {
+      expect(one).toBeCloseTo(known.influence[index] ?? Number.NaN, 5);
     });
   });
 });
@@ -110,7 +110,7 @@ test("blockInfluence ignores padding tokens", async () => {
   const alone = await influences(tower(vectors), vectors.x.slice(24, 48));
   const filled = await influences(masked, vectors.x, [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]);
   expect(filled).toHaveLength(4);
-  for (const [at, influence] of filled.entries()) expect(influence).toBeCloseTo(alone[at] ?? Number.NaN, 9);
+  for (const [index, influence] of filled.entries()) expect(influence).toBeCloseTo(alone[index] ?? Number.NaN, 9);
   expect(await influences(masked, vectors.x, new Array(12).fill(1))).not.toEqual(filled);
 });
 
@@ -124,7 +124,7 @@ describe("prune with dropLayers", () => {
     expect(misses).toEqual([]);
     expect(verify(model)).toEqual([]);
     const { vectors } = golden;
-    const without = tower({ ...vectors, blocks: vectors.blocks.filter((_, at) => at !== 1) });
+    const without = tower({ ...vectors, blocks: vectors.blocks.filter((_, index) => index !== 1) });
     const x = float32([3, 4, 6], vectors.x);
     const answers = [model, without].map(async (one) => {
       const session = await createEngine().load(one);
@@ -139,7 +139,9 @@ describe("prune with dropLayers", () => {
   test.each([2, 3])("removes the %d layers of lowest influence", async (dropLayers) => {
     const model = tower(golden.vectors);
     await prune(model, { dropLayers, data });
-    const ranks = golden.vectors.influence.map((one, at) => [one, `layers.${at}`] as const).sort(([a], [b]) => b - a);
+    const ranks = golden.vectors.influence
+      .map((one, index) => [one, `layers.${index}`] as const)
+      .sort(([a], [b]) => b - a);
     const stay = ranks.slice(0, 4 - dropLayers).map(([, name]) => name);
     expect(remainingLayers(model)).toEqual(stay.sort());
   });
@@ -184,11 +186,11 @@ describe("prune with dropLayers", () => {
 graph (x: float32[batch, 8, 16]) -> (y: float32[batch, 4, 4, 1]) {
   ${[0, 1]
     .map(
-      (at) => `
-  blocks.${at}.weight: float32[8, 8, 3] = random(seed ${at + 1})
-  c${at} = Conv(${at === 0 ? "x" : `p${at - 1}`}, blocks.${at}.weight) {pads=[1, 1]}
-  r${at} = Relu(c${at})
-  p${at} = MaxPool(r${at}) {kernel_shape=[2], strides=[2]}`,
+      (index) => `
+  blocks.${index}.weight: float32[8, 8, 3] = random(seed ${index + 1})
+  c${index} = Conv(${index === 0 ? "x" : `p${index - 1}`}, blocks.${index}.weight) {pads=[1, 1]}
+  r${index} = Relu(c${index})
+  p${index} = MaxPool(r${index}) {kernel_shape=[2], strides=[2]}`,
     )
     .join("")}
   sizes: int64[4] = [-1, 4, 4, 2]

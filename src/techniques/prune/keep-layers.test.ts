@@ -27,7 +27,7 @@ async function run(model: Model, feeds: Batch): Promise<Batch> {
 /** Returns a network of a stem, `count` residual layers and a head. */
 function tower(count: number): Model {
   const layer = () => residual(sequential({ up: linear(6, 12), gelu: gelu(), down: linear(12, 6) }));
-  const layers = Object.fromEntries(Array.from({ length: count }, (_, at) => [`${at}`, layer()]));
+  const layers = Object.fromEntries(Array.from({ length: count }, (_, index) => [`${index}`, layer()]));
   const parts = { stem: linear(4, 6), layers: sequential(layers), head: linear(6, 3) };
   return network(parts, { input: ["batch", 4], seed: 3 });
 }
@@ -51,12 +51,12 @@ graph (x: float32[batch, seq], past.0: float32[batch, past], past.1: float32[bat
   h0 = Reshape(stem, places)
   ${[0, 1, 2, 3]
     .map(
-      (at) => `
-  layers.${at}.w: float32[1] parameter = [${at + 2}]
-  present.${at} = Concat(past.${at}, h${at}) {axis=1}
-  sum${at} = ReduceSum(present.${at}, axes) {keepdims=1}
-  told${at} = Mul(sum${at}, layers.${at}.w)
-  h${at + 1} = Add(h${at}, told${at})`,
+      (index) => `
+  layers.${index}.w: float32[1] parameter = [${index + 2}]
+  present.${index} = Concat(past.${index}, h${index}) {axis=1}
+  sum${index} = ReduceSum(present.${index}, axes) {keepdims=1}
+  told${index} = Mul(sum${index}, layers.${index}.w)
+  h${index + 1} = Add(h${index}, told${index})`,
     )
     .join("")}
   head.w: float32[1] parameter = [0.5]

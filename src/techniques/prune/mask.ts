@@ -72,9 +72,10 @@ function columnLengths(values: ArrayLike<number>, sums: Float64Array): Float64Ar
 /** One loop per common order, because weights have millions of entries. */
 function accumulateNorm(start: number, values: ArrayLike<number>, first: number, end: number, order: number): number {
   let sum = start;
-  if (order === 2) for (let at = first; at < end; at++) sum += (values[at] as number) * (values[at] as number);
-  else if (order === 1) for (let at = first; at < end; at++) sum += Math.abs(values[at] as number);
-  else for (let at = first; at < end; at++) sum = accumulate(sum, Math.abs(values[at] as number), order);
+  if (order === 2)
+    for (let index = first; index < end; index++) sum += (values[index] as number) * (values[index] as number);
+  else if (order === 1) for (let index = first; index < end; index++) sum += Math.abs(values[index] as number);
+  else for (let index = first; index < end; index++) sum = accumulate(sum, Math.abs(values[index] as number), order);
   return sum;
 }
 
@@ -88,9 +89,9 @@ function accumulate(sum: number, size: number, order: number): number {
 export function rowsAlong(numbers: ArrayLike<number>, dims: readonly number[], axis: number): readonly Float64Array[] {
   const { outer, count, inner } = alongAxis(dims, axis);
   return Array.from({ length: count }, (_, channel) =>
-    Float64Array.from({ length: outer * inner }, (_, at) => {
-      const block = Math.floor(at / inner);
-      return numbers[(block * count + channel) * inner + (at % inner)] ?? 0;
+    Float64Array.from({ length: outer * inner }, (_, index) => {
+      const block = Math.floor(index / inner);
+      return numbers[(block * count + channel) * inner + (index % inner)] ?? 0;
     }),
   );
 }

@@ -207,7 +207,7 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
       const [only] = parts;
       if (only?.length === width && parts.length === 1) return only;
       const all = new Float64Array(parts.length * width);
-      for (const [at, part] of parts.entries()) all.set(part, at * width);
+      for (const [index, part] of parts.entries()) all.set(part, index * width);
       return all;
     },
   };

@@ -62,19 +62,19 @@ export function neighbourSums(
   const orders = kernels === "fused" || String(byChannel) === String(stored) ? [byChannel] : [byChannel, stored];
   for (const order of orders) {
     const places = placesAlong(dims, order);
-    const add = (slice: number, place: number): void => {
+    const add = (slice: number, position: number): void => {
       const [a, b] = [
-        values[(places[place - 1] ?? 0) + slice * step] ?? 0,
-        values[(places[place] ?? 0) + slice * step] ?? 0,
+        values[(places[position - 1] ?? 0) + slice * step] ?? 0,
+        values[(places[position] ?? 0) + slice * step] ?? 0,
       ];
       if (a * b > 0) largest[slice] = Math.max(largest[slice] ?? 0, Math.abs(a + b));
     };
     if (step === 1)
-      for (let place = 1; place < places.length; place++)
-        for (let slice = 0; slice < largest.length; slice++) add(slice, place);
+      for (let position = 1; position < places.length; position++)
+        for (let slice = 0; slice < largest.length; slice++) add(slice, position);
     else
       for (let slice = 0; slice < largest.length; slice++)
-        for (let place = 1; place < places.length; place++) add(slice, place);
+        for (let position = 1; position < places.length; position++) add(slice, position);
   }
   return largest;
 }
@@ -83,8 +83,8 @@ function placesAlong(dims: readonly number[], order: readonly number[]): Uint32A
   return order.reduce((places, axis) => {
     const [count, step] = [dims[axis] ?? 0, elementCount(dims.slice(axis + 1))];
     const next = new Uint32Array(places.length * count);
-    for (const [at, place] of places.entries())
-      for (let index = 0; index < count; index++) next[at * count + index] = place + index * step;
+    for (const [position, position] of places.entries())
+      for (let index = 0; index < count; index++) next[position * count + index] = position + index * step;
     return next;
   }, new Uint32Array(1));
 }

@@ -59,8 +59,8 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
     const reach = Math.max(-min, max);
     const sizes = new Float64Array(Math.max(entropyLevels, Math.floor(reach / width) + 1));
     for (const [part, count] of counts.entries()) {
-      const at = Math.floor(Math.abs(start + (part + 0.5) * width) / width);
-      if (count > 0) sizes[at] = (sizes[at] ?? 0) + count;
+      const index = Math.floor(Math.abs(start + (part + 0.5) * width) / width);
+      if (count > 0) sizes[index] = (sizes[index] ?? 0) + count;
     }
     sizes[0] = (sizes[0] ?? 0) - zeros;
     const total = sizes.reduce((sum, size) => sum + size, 0);

@@ -94,10 +94,10 @@ export function shareLost(range: ValueRange, bits: number): Statistic<number> {
       return {
         add(batch) {
           const { data } = batch.matrix();
-          for (let at = 0; at < data.length; at += 3) {
-            zeros += data[at] ?? 0;
-            small += data[at + 1] ?? 0;
-            below += data[at + 2] ?? 0;
+          for (let index = 0; index < data.length; index += 3) {
+            zeros += data[index] ?? 0;
+            small += data[index + 1] ?? 0;
+            below += data[index + 2] ?? 0;
           }
         },
         end: () => (below > zeros ? (small - zeros) / (below - zeros) : 0),

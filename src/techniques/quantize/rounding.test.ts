@@ -58,7 +58,7 @@ graph (up: float32[${dims.join()}]) -> (loss) {
   const [v, product] = [graph.value("v"), graph.value("y")?.producer];
   if (v === undefined || product === undefined) throw new Error("values are missing");
   const rounding: FakeRounding = { scale, low, high, ...(trainedFor === undefined ? {} : { trainedFor }) };
-  const scaleDims = axis === undefined ? [] : dims.map((size, at) => (at === axis ? size : 1));
+  const scaleDims = axis === undefined ? [] : dims.map((size, index) => (index === axis ? size : 1));
   const { result } = round(emitInto(model, { by: "test", before: product }), "v", v, rounding, scaleDims);
   graph.setInput(product, 0, result);
   expect(verify(model)).toEqual([]);
@@ -85,8 +85,8 @@ function expectClose(found: readonly number[], expected: readonly number[], tole
   expect(found).toHaveLength(expected.length);
   const size = Math.max(...expected.map(Math.abs));
   expect(size).toBeGreaterThan(0);
-  found.forEach((value, at) => {
-    expect(Math.abs(value - (expected[at] ?? Number.NaN))).toBeLessThan(tolerance * size);
+  found.forEach((value, index) => {
+    expect(Math.abs(value - (expected[index] ?? Number.NaN))).toBeLessThan(tolerance * size);
   });
 }
 
@@ -94,16 +94,17 @@ function expectClose(found: readonly number[], expected: readonly number[], tole
 describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   const { low, high } = cases[name] as Case;
   const { v, up, scale, scaleOf, sharing } = drawn(cases[name] as Case);
-  const quotients = Array.from(v, (value, at) => Math.fround(value / (scale[scaleOf(at)] ?? 1)));
+  const quotients = Array.from(v, (value, index) => Math.fround(value / (scale[scaleOf(index)] ?? 1)));
 
   test("moves by gradient descent as learned step sizes do", async () => {
     const model = await build(name, sharing, scale);
     const computed = await gradientsOf(model, v, up);
     const levels = high > 0 ? high : -low;
     const expected = scale.map(() => 0);
-    quotients.forEach((q, at) => {
+    quotients.forEach((q, index) => {
       const slope = q <= low ? low : q >= high ? high : roundHalfEven(q) - q;
-      expected[scaleOf(at)] = (expected[scaleOf(at)] ?? 0) + (slope * (up[at] ?? 0)) / Math.sqrt(sharing * levels);
+      expected[scaleOf(index)] =
+        (expected[scaleOf(index)] ?? 0) + (slope * (up[index] ?? 0)) / Math.sqrt(sharing * levels);
     });
     expect(quotients.filter((q) => q < low || q > high).length).toBeGreaterThan(v.length / 40);
     // The trained range is a power of two times the scale, so a step moves the scale by its gradient, as in the paper.
@@ -113,7 +114,7 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
     expect(range).toEqual(scale.map((one) => one * factor));
     const moved = computed.range.map((gradient) => gradient / factor);
     expectClose(moved, expected, 1e-4);
-    const passed = quotients.map((q, at) => (q < low || q > high ? 0 : (up[at] ?? 0)));
+    const passed = quotients.map((q, index) => (q < low || q > high ? 0 : (up[index] ?? 0)));
     expectClose(computed.v, passed, 1e-6);
     expect(computed.v.map((value) => value === 0)).toEqual(passed.map((value) => value === 0));
   });
@@ -160,7 +161,7 @@ test("a scale recovers from its lower bound equally fast, no matter how long it 
   /** Takes steps whose length does not depend on the gradient's size, as Adam and Lion do. Direction 1 lowers outputs, -1 raises them. */
   const steps = async (count: number, direction: number): Promise<void> => {
     const up = v.map((value) => direction * Math.sign(value));
-    for (let at = 0; at < count; at++) {
+    for (let index = 0; index < count; index++) {
       const outputs = await session.run({ up: float32(dims, up), v: float32(dims, v), v_range: range });
       const slopes = toNumbers(outputs[gradients.get("v_range") ?? ""] ?? float32([], []));
       for (const [row, start] of initialRange.entries())

@@ -34,7 +34,7 @@ async function quantized(options: Partial<QuantizeOptions>) {
   const codes = (await Promise.all(stored.map((tensor) => tensor.read()))).map((dense) => [...toNumbers(dense)]);
   const [asked, answered] = [await outputs(original), await outputs(model)];
   const power = asked.reduce((sum, value) => sum + value ** 2, 0);
-  const error = asked.reduce((sum, value, at) => sum + (value - (answered[at] ?? 0)) ** 2, 0) / power;
+  const error = asked.reduce((sum, value, index) => sum + (value - (answered[index] ?? 0)) ** 2, 0) / power;
   return { codes: codes.flat(), bits: codes.reduce((sum, own) => sum + bitsIn(own), 0), error };
 }
 
@@ -82,12 +82,12 @@ describe("the code length as a loss", () => {
   test("has the gradient of finite differences between thresholds of rounding", async () => {
     const { loss, gradient } = await codeLength(steps.data);
     const move = 2 ** -7;
-    for (const at of [0, 5, 11, 17, 23]) {
+    for (const index of [0, 5, 11, 17, 23]) {
       const moved = steps.data.slice();
-      moved[at] = (moved[at] ?? 0) + move;
-      const [before, after] = [steps.data[at] ?? 0, moved[at] ?? 0];
+      moved[index] = (moved[index] ?? 0) + move;
+      const [before, after] = [steps.data[index] ?? 0, moved[index] ?? 0];
       expect(Math.round(Math.abs(before))).toBe(Math.round(Math.abs(after)));
-      expect(((await codeLength(moved)).loss - loss) / move).toBeCloseTo(gradient[at] ?? 0, 2);
+      expect(((await codeLength(moved)).loss - loss) / move).toBeCloseTo(gradient[index] ?? 0, 2);
     }
   });
 
@@ -158,7 +158,10 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
       await quantize(model, settings as QuantizeOptions, { seed: 1 });
       const [expected, outputs] = [await run(before, inputs), await run(model, inputs)];
       const power = expected.reduce((sum, value) => sum + value ** 2, 0);
-      return { model, error: expected.reduce((sum, value, at) => sum + (value - (outputs[at] ?? 0)) ** 2, 0) / power };
+      return {
+        model,
+        error: expected.reduce((sum, value, index) => sum + (value - (outputs[index] ?? 0)) ** 2, 0) / power,
+      };
     };
     const x = numbersFor([160, 12]);
 
@@ -166,7 +169,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
       const ids = fromNumbers(
         "int64",
         [160, 4],
-        Array.from({ length: 640 }, (_, at) => (at * 7) % 40),
+        Array.from({ length: 640 }, (_, index) => (index * 7) % 40),
       );
       const { error } = await relativeError(
         `opset 17

@@ -131,7 +131,7 @@ async function countBits(
     seen.add(effective);
     const stepOf = stepsAt(layer, steps);
     const values = toFloat32(await readStoredValue(model, effective, engine));
-    const codes = Float64Array.from(values, (value, at) => Math.round(value / stepOf(at)));
+    const codes = Float64Array.from(values, (value, index) => Math.round(value / stepOf(index)));
     const lengths = codeLengths(byte, [{ data: codes }]);
     for (const code of codes) bits += lengths[code - byte.low] ?? 0;
   }
@@ -155,7 +155,7 @@ const byte = { low: -128, high: 127 };
 /** Returns the step Δ of a weight's element by its index. */
 function stepsAt(layer: Layer, steps: Float32Array): (at: number) => number {
   const { inner } = alongAxis(fixedDims(layer.weight.type?.dims) ?? [], scaleAxis(layer));
-  return (at) => steps[Math.floor(at / inner) % steps.length] ?? 1;
+  return (index) => steps[Math.floor(index / inner) % steps.length] ?? 1;
 }
 
 /** Adam whose learning rate for quantized weights is in steps Δ. */
@@ -242,9 +242,9 @@ async function setStartValues(
     const start = toFloat32(await readStoredValue(rounded, value, engine));
     const { dims } = weight.tensor;
     const stepOf = stepsAt(layer, scales.get(name) ?? new Float32Array());
-    const values = start.map((quantized, at) => {
-      const step = stepOf(at);
-      return quantized + farthest * step * Math.tanh(((before[at] ?? 0) - quantized) / step);
+    const values = start.map((quantized, index) => {
+      const step = stepOf(index);
+      return quantized + farthest * step * Math.tanh(((before[index] ?? 0) - quantized) / step);
     });
     weight.tensor = inMemory(float32(dims, values));
     if (effective === weight && before.includes(0) && maskingOfProduct(effective) === undefined)

@@ -98,8 +98,8 @@ async function solveLayer(
     if (best instanceof Miss) return new Miss(best.reason, matched.name);
     changed ||= best !== before;
     weights.push(matrix(features, outputs, best.data.slice(0, features * outputs)));
-    for (let at = features * outputs; at < best.data.length; at++)
-      shift[group * outputs + at - features * outputs] = (best.data[at] ?? 0) - (before.data[at] ?? 0);
+    for (let index = features * outputs; index < best.data.length; index++)
+      shift[group * outputs + index - features * outputs] = (best.data[index] ?? 0) - (before.data[index] ?? 0);
   }
   if (!changed) return false;
   const answer = biased(layer, walks.inference);
@@ -168,8 +168,8 @@ async function putWeights({ weight, role }: Layer, weights: readonly Matrix[]): 
   const mask = maskingOf(weight)?.mask.tensor;
   const shown = mask === undefined ? undefined : toFloat64(await mask.read());
   const hidden = toFloat64(before);
-  const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, at) =>
-    shown?.[at] === 0 ? (hidden[at] ?? 0) : value,
+  const values = weightNumbers(role, before.dims, weights.map(transpose)).map((value, index) =>
+    shown?.[index] === 0 ? (hidden[index] ?? 0) : value,
   );
   weight.tensor = inMemory(fromNumbers(before.type, before.dims, values));
 }
@@ -189,7 +189,7 @@ async function bestWeights(
   const gradient = await gradientAt(fit, before, multiply);
   const zeros = before.data.subarray(0, features * outputs).some((value) => value === 0);
   const free = zeros
-    ? Uint8Array.from(before.data, (value, at) => Number(value !== 0 || at >= features * outputs))
+    ? Uint8Array.from(before.data, (value, index) => Number(value !== 0 || index >= features * outputs))
     : undefined;
   const power = check.power.reduce((sum, own) => sum + own, 0);
   let [best, least] = [before, (1 - minGain) * (await residual(check, before, multiply))];
@@ -206,7 +206,7 @@ async function bestWeights(
     const next = matrix(
       before.rows,
       before.columns,
-      before.data.map((value, at) => value + (step.data[at] ?? 0)),
+      before.data.map((value, index) => value + (step.data[index] ?? 0)),
     );
     const error = await residual(check, next, multiply);
     if (error < least) [best, least] = [next, error];
@@ -276,8 +276,8 @@ function withOnes({ rows, columns, data }: Matrix): Matrix {
 }
 
 function choosePlaces(count: number, wanted: number, draw: Random): Uint32Array {
-  if (wanted >= count) return Uint32Array.from({ length: count }, (_, at) => at);
+  if (wanted >= count) return Uint32Array.from({ length: count }, (_, index) => index);
   return Uint32Array.from({ length: wanted }, () => draw.integer(count));
 }
 
-const range = (start: number, count: number): number[] => Array.from({ length: count }, (_, at) => start + at);
+const range = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);

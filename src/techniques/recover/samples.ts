@@ -25,7 +25,7 @@ export interface Samples {
 
 /** Every fourth sample or batch is held out. */
 const checkEvery = 4;
-const isCheck = (at: number): boolean => at % checkEvery === checkEvery - 1;
+const isCheck = (index: number): boolean => index % checkEvery === checkEvery - 1;
 
 export interface Source {
   readonly own: Calibration;
@@ -57,8 +57,8 @@ export async function samplesOf(
     await store.add(row);
     count++;
   }
-  const all = Array.from({ length: even ? store.count : count }, (_, at) => at);
-  const [fit, check] = [all.filter((at) => !isCheck(at)), all.filter(isCheck)];
+  const all = Array.from({ length: even ? store.count : count }, (_, index) => index);
+  const [fit, check] = [all.filter((index) => !isCheck(index)), all.filter(isCheck)];
   if (fit.length === 0 || check.length === 0) return new Miss("too few samples are left for validation", name);
   if (!even)
     return { fit: selectBatches(store, fit), check: selectBatches(store, check), batch: 1, batches: fit.length };
@@ -83,7 +83,7 @@ function selectBatches(store: BatchStore, places: readonly number[]): Dataset {
     async *batches({ shuffle }) {
       const order =
         shuffle === undefined ? places.keys() : random(shuffle, "shuffle").permutation(places.length).values();
-      for (const at of order) yield await store.batch(places[at] ?? 0);
+      for (const index of order) yield await store.batch(places[index] ?? 0);
     },
   };
 }

@@ -43,7 +43,7 @@ export function dimsAt(site: Site, input: number): readonly Dim[] | Miss {
   return site.inputs[input]?.dims ?? new Miss(`the rank of input ${input} is not known`);
 }
 
-export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, at) => from + at);
+export const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, index) => from + index);
 
 export const invertPermutation = (perm: readonly number[]): number[] => perm.map((_, axis) => perm.indexOf(axis));
 
@@ -146,7 +146,7 @@ export function countAttribute(name: string, count: Dim | undefined): NodeChange
 export function replaceLists(old: boolean, lists: Readonly<Record<string, readonly number[]>>): NodeChange {
   const entries = Object.entries(lists);
   if (old) return { attributes: Object.fromEntries(entries.map(([name, value]) => [name, { kind: "ints", value }])) };
-  const dense = entries.map(([, value], at) => [1 + at, fromNumbers("int64", [value.length], value)] as const);
+  const dense = entries.map(([, value], index) => [1 + index, fromNumbers("int64", [value.length], value)] as const);
   return { inputs: Object.fromEntries(dense) };
 }
 

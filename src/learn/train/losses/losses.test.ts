@@ -83,8 +83,8 @@ describe.skipIf(cases === undefined)("losses and their gradients are PyTorch's",
     const [upstream = 1] = goldenNumbers(output.upstream);
     expect(value).toBeCloseTo(goldenNumbers(output.value)[0] ?? Number.NaN, 5);
     expect(gradient).toHaveLength(rows * columns);
-    goldenNumbers(x.grad).forEach((entry, at) => {
-      expect(gradient[at]).toBeCloseTo(entry / upstream, 5);
+    goldenNumbers(x.grad).forEach((entry, index) => {
+      expect(gradient[index]).toBeCloseTo(entry / upstream, 5);
     });
   });
 });
@@ -112,8 +112,8 @@ describe("losses", () => {
       label,
     });
     expect(both.value).toBeCloseTo(first.value + 0.5 * second.value, 5);
-    both.gradient.forEach((entry, at) => {
-      expect(entry).toBeCloseTo((first.gradient[at] ?? 0) + 0.5 * (second.gradient[at] ?? 0), 5);
+    both.gradient.forEach((entry, index) => {
+      expect(entry).toBeCloseTo((first.gradient[index] ?? 0) + 0.5 * (second.gradient[index] ?? 0), 5);
     });
   });
 
@@ -184,7 +184,7 @@ describe("a model that ends in a softmax", () => {
       const expected = await lossOf(loss, 2, 3, scores, batch);
       const actual = await lossOf(loss, 2, 3, scores, batch, last);
       expect(actual.value).toBeCloseTo(expected.value, 5);
-      for (const [at, entry] of expected.gradient.entries()) expect(actual.gradient[at]).toBeCloseTo(entry, 5);
+      for (const [index, entry] of expected.gradient.entries()) expect(actual.gradient[index]).toBeCloseTo(entry, 5);
     },
   );
 

@@ -134,8 +134,8 @@ export function poolToSameArea(emit: Emit, pair: Pair): Pair {
 
 /** Row i averages the entries from ⌊i·n/m⌋ to below ⌈(i+1)·n/m⌉. */
 function averages(from: number, to: number): readonly number[] {
-  return Array.from({ length: to * from }, (_, at) => {
-    const [row, column] = [Math.floor(at / from), at % from];
+  return Array.from({ length: to * from }, (_, index) => {
+    const [row, column] = [Math.floor(index / from), index % from];
     const [first, end] = [Math.floor((row * from) / to), Math.ceil(((row + 1) * from) / to)];
     return column >= first && column < end ? 1 / (end - first) : 0;
   });

@@ -156,8 +156,8 @@ describe("golden values of PyTorch", () => {
     const expected = Object.entries(one.gradients).map(([name, tensor]) => [name, goldenNumbers(tensor)] as const);
     const largest = Math.max(...expected.flatMap(([, numbers]) => [...numbers].map(Math.abs)));
     for (const [name, numbers] of expected)
-      for (const [at, number] of numbers.entries())
-        expect(Math.abs(number - (gradients.get(name)?.[at] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
+      for (const [index, number] of numbers.entries())
+        expect(Math.abs(number - (gradients.get(name)?.[index] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
   });
 
   test.skipIf(published.length === 0)("cover every loss", () => {
@@ -173,7 +173,7 @@ describe("golden values of PyTorch", () => {
 
 const numbers = (shape: readonly number[], seed = 0): GoldenTensor => {
   const count = shape.reduce((product, size) => product * size, 1);
-  return { dtype: "float64", shape, data: Array.from({ length: count }, (_, at) => Math.sin(1.7 * at + seed)) };
+  return { dtype: "float64", shape, data: Array.from({ length: count }, (_, index) => Math.sin(1.7 * index + seed)) };
 };
 const between = (text: string, student: readonly number[], teacher: readonly number[], more: Case["inputs"] = {}) => {
   const inputs = { student: numbers(student), teacher: numbers(teacher, 1), ...more };

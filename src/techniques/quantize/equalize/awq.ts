@@ -70,8 +70,8 @@ export function awqFactors(data: Float64Array, weight: Float64Array, alpha: numb
 
 function meanMagnitudes({ rows, columns, data }: Matrix): Float64Array {
   const means = new Float64Array(columns);
-  for (let at = 0; at < data.length; at++)
-    means[at % columns] = (means[at % columns] ?? 0) + Math.abs(data[at] ?? 0) / rows;
+  for (let index = 0; index < data.length; index++)
+    means[index % columns] = (means[index % columns] ?? 0) + Math.abs(data[index] ?? 0) / rows;
   return means;
 }
 

@@ -63,7 +63,7 @@ const packed =
     const codes = tableCodes(await numbers(), largest, { block, table: bnb4Tables.nf4 });
     const data = Uint8Array.from(
       { length: dims[0] ?? 0 },
-      (_, at) => ((codes[2 * at] ?? 0) << 4) | (codes[2 * at + 1] ?? bnb4Tables.nf4.indexOf(0)),
+      (_, index) => ((codes[2 * index] ?? 0) << 4) | (codes[2 * index + 1] ?? bnb4Tables.nf4.indexOf(0)),
     );
     return { type: "uint8", dims, data };
   };

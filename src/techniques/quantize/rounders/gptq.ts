@@ -75,8 +75,8 @@ export function roundWithCompensation(
         matrices.map((weight, group) => reorder(weight, undefined, orderOf(group))),
         inverses,
         {
-          project: (group, row, place, value) =>
-            roundAndStore(group, row, orderOf(group)[place] ?? 0, value, curvatures[group]?.[place] ?? 1),
+          project: (group, row, position, value) =>
+            roundAndStore(group, row, orderOf(group)[position] ?? 0, value, curvatures[group]?.[position] ?? 1),
         },
         multiply,
       );
@@ -144,7 +144,7 @@ export function createCorrection(
 
 /** Returns the cost of each column's error after the following columns have compensated: 1 / U²ⱼⱼ. */
 export const curvaturesOf = ({ upper }: InverseHessian): Float64Array =>
-  Float64Array.from({ length: upper.columns }, (_, place) => (upper.data[place * (upper.columns + 1)] ?? 1) ** -2);
+  Float64Array.from({ length: upper.columns }, (_, position) => (upper.data[position * (upper.columns + 1)] ?? 1) ** -2);
 
 async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
   if (known.evidence === undefined) return undefined;

@@ -36,7 +36,7 @@ export function leastSquares(
 
 const spread = (row: Float64Array | undefined, rows: number, columns: number): Matrix => {
   const all = matrix(rows, columns);
-  if (row !== undefined) for (let at = 0; at < rows; at++) all.data.set(row, at * columns);
+  if (row !== undefined) for (let index = 0; index < rows; index++) all.data.set(row, index * columns);
   return all;
 };
 
@@ -44,10 +44,10 @@ function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array)
   const errorOf = ({ scale, zeroPoint }: ScaleAndZeroPoint): number => {
     const [low, high] = [grid.low - zeroPoint, grid.high - zeroPoint];
     let sum = 0;
-    for (let at = 0; at < numbers.length; at++) {
-      const value = numbers[at] ?? 0;
+    for (let index = 0; index < numbers.length; index++) {
+      const value = numbers[index] ?? 0;
       const error = (value - scale * Math.min(high, Math.max(low, roundHalfEven(value / scale)))) ** 2;
-      sum += weights === undefined ? error : error * (weights[at] ?? 0);
+      sum += weights === undefined ? error : error * (weights[index] ?? 0);
     }
     return sum;
   };
