@@ -8,7 +8,7 @@ import { quantizeFolder } from "../../src/app/folder/quantize-folder.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";
-import { usualDtypes } from "../../src/techniques/quantize/dtypes.ts";
+import { defaultDtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { browser, inBrowser } from "../browser.ts";
 import { shared } from "../shared.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -29,7 +29,7 @@ async function inWebAssembly(asked: Omit<Asked, "models" | "device">): Promise<R
 
 async function written(name: string): Promise<void> {
   const folder = shared(`data/models/${name}`) ?? "";
-  const rows = await quantizeFolder(folder, { dtypes: [...usualDtypes, "q2", "q2f16"], out: join(out, name) });
+  const rows = await quantizeFolder(folder, { dtypes: [...defaultDtypes, "q2", "q2f16"], out: join(out, name) });
   expect(rows.filter(({ verdict }) => verdict !== "kept")).toEqual([]);
 }
 

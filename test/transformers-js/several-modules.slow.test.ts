@@ -12,7 +12,7 @@ import { type FileDtype, fileOf } from "../../src/app/folder/run.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { openTokenizer } from "../../src/data/text/tokenizer.ts";
-import { type DtypeName, usualDtypes } from "../../src/techniques/quantize/dtypes.ts";
+import { type DtypeName, defaultDtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { imageToken, imageToText, texts, textToText } from "./small-folders.ts";
 
@@ -38,7 +38,7 @@ describe.each([
 
   test("is loaded and run in every dtype, with the tokens of float32", () => {
     expect(rows.map(({ file }) => file).sort()).toEqual(
-      usualDtypes.flatMap((dtype) => names.map((base) => fileOf(base, dtype))).sort(),
+      defaultDtypes.flatMap((dtype) => names.map((base) => fileOf(base, dtype))).sort(),
     );
     for (const { dtype, file, verdict, loader } of rows) {
       expect({ file, verdict, ...loader }).toMatchObject({ file, verdict: "kept", version: env.version });
@@ -51,20 +51,25 @@ describe.each([
     }
   });
 
-  test.each(["fp32", ...usualDtypes] as const)("goes on in %s with the very tokens that Pith finds", async (dtype) => {
-    const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
-    if ("failed" in theirs) throw new Error(theirs.reason);
-    const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
-    const models = await Promise.all(names.map(async (base) => [base, await open(join(out, fileName(base)))] as const));
-    const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
-    if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
-    const engine = createEngine();
-    for (const [at, text] of texts.entries()) {
-      const prompts = [tokenizer.encode(text).ids];
-      const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
-      expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
-    }
-  });
+  test.each(["fp32", ...defaultDtypes] as const)(
+    "goes on in %s with the very tokens that Pith finds",
+    async (dtype) => {
+      const theirs = await ask(Object.fromEntries(names.map((base) => [base, dtype])), undefined);
+      if ("failed" in theirs) throw new Error(theirs.reason);
+      const fileName = (base: string) => (dtype === "fp32" ? `onnx/${base}.onnx` : fileOf(base, dtype));
+      const models = await Promise.all(
+        names.map(async (base) => [base, await open(join(out, fileName(base)))] as const),
+      );
+      const [generator, tokenizer] = [generatorOf(new Map(models)), await openTokenizer(out)];
+      if (generator === undefined || tokenizer === undefined) throw new Error("no generator");
+      const engine = createEngine();
+      for (const [at, text] of texts.entries()) {
+        const prompts = [tokenizer.encode(text).ids];
+        const [ours] = await generate(engine, generator, prompts, { steps: 16, padding: 0, begin: 0 });
+        expect({ text, tokens: theirs.answers[at]?.tokens }).toEqual({ text, tokens: ours });
+      }
+    },
+  );
 
   test.runIf(write === imageToText)("answers to an image as float32 does", async () => {
     Object.assign(env, { allowRemoteModels: false, localModelPath: `${root}/` });
@@ -84,7 +89,7 @@ describe.each([
     };
     const wanted = await logits("fp32");
     expect(decibelsOf(wanted, await logits("fp32", 1))).toBeLessThan(20);
-    for (const dtype of usualDtypes) {
+    for (const dtype of defaultDtypes) {
       const found = decibelsOf(wanted, await logits(dtype));
       expect({ dtype, near: found > (dtype === "fp16" ? 45 : least(dtype) === 0.5 ? 8 : 22) }).toEqual({
         dtype,

@@ -12,7 +12,7 @@ import { type Context, completeContext } from "../../core/pass/pass.ts";
 import { readSettings } from "../../data/text/tokenizer.ts";
 import { choose } from "../../judge/run/choose.ts";
 import { objectiveOf, sizeFor } from "../../judge/run/objective.ts";
-import { type DtypeName, dtypeBits, dtypeNames, usualDtypes } from "../../techniques/quantize/dtypes.ts";
+import { type DtypeName, defaultDtypes, dtypeBits, dtypeNames } from "../../techniques/quantize/dtypes.ts";
 import { withoutLowEntropy } from "../../techniques/quantize/options.ts";
 import { baseOf, configName, describe, writeRecorded } from "./describe.ts";
 import { mainOf } from "./layout.ts";
@@ -78,7 +78,7 @@ async function quantizeAll(run: FolderRun): Promise<readonly FolderFile[]> {
 }
 
 const dtypesOf = ({ dtypes }: Pick<FolderOptions, "dtypes">): readonly DtypeName[] =>
-  dtypes === "all" ? usualDtypes : dtypes;
+  dtypes === "all" ? defaultDtypes : dtypes;
 
 async function begin(
   folder: string,

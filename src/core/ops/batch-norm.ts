@@ -102,8 +102,8 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
     // dx = slope · dy + bent · x + share · Σ dy - bent · mean
     const bent = emit.Div([emit.Mul([share, factor]), deviation]);
     const level = emit.Sub([emit.Mul([share, shift]), emit.Mul([bent, mean])]);
-    const back = scaleInBlocks(emit, blocks.of(x), { scale: bent, shift: level });
-    const dx = scaleInBlocks(emit, blocks.of(up), { scale: slope, shift: undefined, sum: back });
+    const shiftedX = scaleInBlocks(emit, blocks.of(x), { scale: bent, shift: level });
+    const dx = scaleInBlocks(emit, blocks.of(up), { scale: slope, shift: undefined, sum: shiftedX });
     return [reorderFromBlocks(emit, dx), factor, shift];
   }
   const filled = filling(emit, type, channels);
@@ -117,8 +117,8 @@ function trainingGradient(s: Settings, scope: GradientScope): readonly (Value | 
   const share = emit.Mul([slope, -1 / count]);
   const straight = emit.BatchNormalization([up, slope, emit.Mul([share, shift]), zeros, ones], { epsilon: 0 });
   const perChannel = [channels, ...dims.slice(2).map(() => 1)];
-  const back = emit.Mul([normalized, emit.Reshape([emit.Mul([share, factor]), perChannel])]);
-  return [emit.Add([straight, back]), factor, shift];
+  const correction = emit.Mul([normalized, emit.Reshape([emit.Mul([share, factor]), perChannel])]);
+  return [emit.Add([straight, correction]), factor, shift];
 }
 
 const fillsBlocks = (x: Value, size: number): boolean =>

@@ -54,8 +54,8 @@ const compared = (_: unknown, site: Site): readonly Wanted[] =>
     return [{ input, low: isFlag ? 0 : number, high: isFlag ? 1 : number, strict: false }];
   });
 
-const comparison = (name: string, more: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
-  binary({ name, derivatives: flat, type: "bool", wants: compared, ...more });
+const comparison = (name: string, options: Pick<BinaryRow<undefined>, "onDims"> = {}): Op =>
+  binary({ name, derivatives: flat, type: "bool", wants: compared, ...options });
 
 /** Untrained bounds (image sizes, zeros, ones) are integers. */
 function isUntrained({ small }: Operand): boolean {
@@ -70,9 +70,9 @@ function extremum(name: "Max" | "Min"): Op {
     onDims: (...operands: readonly Dim[]) => extremeDims(among, operands),
     parameters: (_, site) => channelVectors(site).filter((input) => !isUntrained(need(site, input))),
     derivatives: ({ emit, up, y, operands }) => {
-      const reached = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
-      const share = emit.Div([up, reached.reduce((sum, value) => emit.Add([sum, value]))]);
-      return reached.map((value) => emit.Mul([share, value]));
+      const isExtremum = operands.map((input) => emit.CastLike([emit.Equal([input, y]), up]));
+      const share = emit.Div([up, isExtremum.reduce((sum, value) => emit.Add([sum, value]))]);
+      return isExtremum.map((value) => emit.Mul([share, value]));
     },
     quantize: name === "Min" ? limits : undefined,
   });

@@ -13,7 +13,7 @@ import { type AxisLink, defineOp, type Operand } from "./define.ts";
 import { decimal, integer } from "./shared/attributes.ts";
 import { need, sameAxes, scalar, typeOf } from "./shared/rules.ts";
 
-function known(operand: Operand | undefined, byDefault: number): number | undefined {
+function knownNumber(operand: Operand | undefined, byDefault: number): number | undefined {
   if (operand === undefined) return byDefault;
   if (operand.small !== undefined) return toNumbers(operand.small)[0];
   const [element] = operand.elements ?? [];
@@ -33,10 +33,10 @@ function drawKept(emit: Emit, x: Value, ratio: number, draw: Value): Value | Mis
   const columns = dims.at(-1) ?? 1;
   const number = (value: number): Value => emit.constant(int64([], [value]));
   const below = (value: Value): Value => emit.BitwiseAnd([value, number(bits - 1)]);
-  const numbers = (own: string, shape: readonly number[]): Value => {
-    const source = random(0, "dropout", x.name, own);
-    const drawn = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(bits / 2) + 1);
-    const product = below(emit.Mul([emit.constant(int64(shape, drawn)), draw]));
+  const numbers = (axisName: string, shape: readonly number[]): Value => {
+    const source = random(0, "dropout", x.name, axisName);
+    const oddNumbers = Array.from({ length: elementCount(shape) }, () => 2 * source.integer(bits / 2) + 1);
+    const product = below(emit.Mul([emit.constant(int64(shape, oddNumbers)), draw]));
     // Propagates high bits to the low ones, which a product never does.
     const mixed = emit.BitwiseXor([product, emit.Div([product, number(2 ** 15)])]);
     return emit.BitwiseOr([below(emit.Mul([mixed, number(0x2c1b3c6d)])), number(1)]);
@@ -60,9 +60,13 @@ export const Dropout = defineOp({
   random: (inputs) => (inputs[2] === undefined ? undefined : "int"),
   read: (site) => {
     const asInput = site.version >= 12;
-    const training = asInput ? known(site.inputs[2], 0) : site.version < 7 && integer(site, "is_test", 0) === 0 ? 1 : 0;
+    const training = asInput
+      ? knownNumber(site.inputs[2], 0)
+      : site.version < 7 && integer(site, "is_test", 0) === 0
+        ? 1
+        : 0;
     return {
-      ratio: asInput ? known(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
+      ratio: asInput ? knownNumber(site.inputs[1], 0.5) : decimal(site, "ratio", 0.5),
       training: training === undefined ? undefined : training !== 0,
       seed: site.attribute("seed") === undefined ? undefined : integer(site, "seed", 0),
       // The mask at inference: all false before opset 12 (of the input's type before 10). Undefined if output 1 is absent.

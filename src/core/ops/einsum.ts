@@ -110,13 +110,13 @@ function gradientOf(s: Equation, input: number, emit: Emit, inputs: readonly Val
   const names = s.operands[input] ?? [];
   const spell = spelling(s);
   const factors = s.operands.toSpliced(input, 1);
-  const reached = new Set([...s.result, ...factors.flat()]);
-  const kept = names.filter((name, axis) => reached.has(name) && names.indexOf(name) === axis);
+  const reachedNames = new Set([...s.result, ...factors.flat()]);
+  const kept = names.filter((name, axis) => reachedNames.has(name) && names.indexOf(name) === axis);
   const equation = `${[s.result, ...factors].map(spell).join(",")}->${spell(kept)}`;
   const part = emit.Einsum([up, ...inputs.toSpliced(input, 1)], { equation });
   if (kept.length === names.length) return part;
   const dims = sizesOf(inputs[input]);
-  const missing = names.flatMap((name, axis) => (reached.has(name) && names.indexOf(name) === axis ? [] : [axis]));
+  const missing = names.flatMap((name, axis) => (reachedNames.has(name) && names.indexOf(name) === axis ? [] : [axis]));
   const spread = emit.Expand([emit.Unsqueeze([part, missing]), dims]);
   // Repeated axes address the diagonal; the gradient is 0 elsewhere.
   return names.reduce((value, name, axis) => {

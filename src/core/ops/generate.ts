@@ -93,7 +93,7 @@ export const OneHot = defineOp({
   gradient: inferenceOnly,
 });
 
-const drawn = new Miss("draws random numbers");
+const drawsNumbers = new Miss("draws random numbers");
 const random = (): "float" => "float";
 /** Inputs give a count or probabilities: they have no gradient, and draws are used as they are. */
 const flat = (): readonly undefined[] => [];
@@ -109,7 +109,7 @@ const readDistribution = (site: Site, names: readonly string[]) => ({
 });
 
 const defineDraw = (name: string, names: readonly string[]): Op =>
-  inert(drawn, {
+  inert(drawsNumbers, {
     name,
     random,
     read: (site) => ({ ...readDistribution(site, names), dims: integers(site, "shape") ?? [] }),
@@ -118,7 +118,7 @@ const defineDraw = (name: string, names: readonly string[]): Op =>
 
 /** Only the input's shape matters; for Bernoulli its elements are probabilities. */
 const defineDrawLike = (name: string, names: readonly string[]): Op =>
-  inert(drawn, {
+  inert(drawsNumbers, {
     name,
     random,
     read: (site) => readDistribution(site, names),
@@ -126,7 +126,7 @@ const defineDrawLike = (name: string, names: readonly string[]): Op =>
     gradient: flat,
   });
 
-export const Multinomial = inert(drawn, {
+export const Multinomial = inert(drawsNumbers, {
   name: "Multinomial",
   random,
   read: (site) => ({

@@ -27,8 +27,8 @@ const crashing = new Set(["MatMul", "FusedMatMul"]);
 function movesBatch({ attributes }: Node): boolean {
   const perm = attributes.get("perm");
   if (perm?.kind !== "ints" || perm.value.length < 3) return false;
-  const moved = [...range(perm.value.length - 2, 1), 0, perm.value.length - 1];
-  return perm.value.every((axis, index) => Number(axis) === moved[index]);
+  const firstMovedBack = [...range(perm.value.length - 2, 1), 0, perm.value.length - 1];
+  return perm.value.every((axis, index) => Number(axis) === firstMovedBack[index]);
 }
 
 const sumOf = (sizes: readonly number[]): number => sizes.reduce((sum, size) => sum + size, 0);
@@ -182,8 +182,8 @@ export const Split = defineOp({
     return {
       links,
       resize: (cut) => {
-        const now = fixedDims(sizes.map((size, output) => cut.dims(`out${output}`)[s.axis] ?? size)) ?? sizes;
-        return { attributes: { num_outputs: undefined }, ...replaceLists(site.version < 13, { split: now }) };
+        const newSizes = fixedDims(sizes.map((size, output) => cut.dims(`out${output}`)[s.axis] ?? size)) ?? sizes;
+        return { attributes: { num_outputs: undefined }, ...replaceLists(site.version < 13, { split: newSizes }) };
       },
     };
   },
@@ -241,8 +241,8 @@ export const Expand = defineOp({
     return {
       links,
       resize: (cut) => {
-        const now = cut.dims("out0").slice(out.length - target.length);
-        const shape = target.map((dim, axis) => (dim === 1 ? 1 : now[axis]));
+        const newDims = cut.dims("out0").slice(out.length - target.length);
+        const shape = target.map((dim, axis) => (dim === 1 ? 1 : newDims[axis]));
         if (!shape.every((dim) => typeof dim === "number")) return { shifts: { 1: shapeChange(target, shape) } };
         return replaceLists(false, { shape: shape as number[] });
       },

@@ -30,7 +30,7 @@ function matmulGradient(
   a: Value,
   b: Value,
   up: Value,
-  wanted: (input: number) => boolean,
+  isWanted: (input: number) => boolean,
 ): (Value | undefined)[] {
   const matrix = (value: Value, dims: readonly number[]): Value =>
     sameDims(dims, sizesOf(value)) ? value : reshapeTo(emit, value, dims);
@@ -44,15 +44,15 @@ function matmulGradient(
     const stack = elementCount(dimsA.slice(0, -1));
     const flatUp = matrix(up, [stack, columns]);
     return [
-      wanted(0) ? matrix(emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }), shapeA) : undefined,
-      wanted(1) ? matrix(emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }), shapeB) : undefined,
+      isWanted(0) ? matrix(emit.Gemm([flatUp, matrix(b, dimsB)], { transB: 1 }), shapeA) : undefined,
+      isWanted(1) ? matrix(emit.Gemm([matrix(a, [stack, shared]), flatUp], { transA: 1 }), shapeB) : undefined,
     ];
   }
   const batch = sizesOf(up).slice(0, sizesOf(up).length - (isRow ? 0 : 1) - (isColumn ? 0 : 1));
   const upMatrix = matrix(up, [...batch, rows, columns]);
   const product = emit["com.microsoft.FusedMatMul"];
-  const dA = wanted(0) ? product([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
-  const dB = wanted(1) ? product([matrix(a, dimsA), upMatrix], { transA: 1 }) : undefined;
+  const dA = isWanted(0) ? product([upMatrix, matrix(b, dimsB)], { transB: 1 }) : undefined;
+  const dB = isWanted(1) ? product([matrix(a, dimsA), upMatrix], { transA: 1 }) : undefined;
   return [isRow && dA ? emit.Squeeze([dA, [-2]]) : dA, isColumn && dB ? emit.Squeeze([dB, [-1]]) : dB];
 }
 

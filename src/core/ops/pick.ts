@@ -53,13 +53,13 @@ export const Compress = defineOp({
       return [kept === undefined || kept.length !== out[0] ? { type, dims: out } : { type, dims: out, elements: kept }];
     }
     return inferShape(site, (x) => {
-      const along = wrapAxis(axis, x.length);
-      return x.with(along, positions?.length ?? site.open(0, along));
+      const selectedAxis = wrapAxis(axis, x.length);
+      return x.with(selectedAxis, positions?.length ?? site.open(0, selectedAxis));
     });
   },
   axes: ({ axis }, _site, dims) => {
-    const along = axis === undefined ? undefined : wrapAxis(axis, dims.length);
-    const refused = (other: number): boolean => along === undefined || other === along;
+    const selectedAxis = axis === undefined ? undefined : wrapAxis(axis, dims.length);
+    const refused = (other: number): boolean => selectedAxis === undefined || other === selectedAxis;
     return sameAxes(dims, { refused, reason: "Compress selects by position along this axis" });
   },
   gradient: inferenceOnly,
@@ -74,12 +74,12 @@ export const Unique = defineOp({
   }),
   infer: ({ axis }, site) => {
     const { type, dims } = need(site, 0);
-    const along = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
-    const count = site.open(0, along);
-    const total = dims && (axis === undefined ? elementCount(dims) : dims[along]);
+    const uniqueAxis = axis === undefined || dims === undefined ? 0 : wrapAxis(axis, dims.length);
+    const count = site.open(0, uniqueAxis);
+    const total = dims && (axis === undefined ? elementCount(dims) : dims[uniqueAxis]);
     const counts: Inferred = { type: "int64", dims: [count] };
     const outputs: readonly Inferred[] = [
-      { type, dims: axis === undefined ? [count] : dims?.with(along, count) },
+      { type, dims: axis === undefined ? [count] : dims?.with(uniqueAxis, count) },
       counts,
       { type: "int64", dims: [total ?? site.open(2, 0)] },
       counts,
@@ -105,10 +105,10 @@ function position(name: "ArgMax" | "ArgMin"): Op {
         "int64",
       ),
     axes: (s, _, dims) => {
-      const along = wrapAxis(s.axis, dims.length);
+      const reducedAxis = wrapAxis(s.axis, dims.length);
       return dims.map((_, axis): AxisLink => {
-        if (axis === along) return { refuses: ["in0", axis], reason: `${name} outputs indices along this axis` };
-        return { from: ["in0", axis], to: ["out0", s.keep || axis < along ? axis : axis - 1] };
+        if (axis === reducedAxis) return { refuses: ["in0", axis], reason: `${name} outputs indices along this axis` };
+        return { from: ["in0", axis], to: ["out0", s.keep || axis < reducedAxis ? axis : axis - 1] };
       });
     },
     gradient: indices,
@@ -127,17 +127,17 @@ export const TopK = defineOp({
   }),
   infer: (s, site) => {
     const { type, dims } = need(site, 0);
-    const along = dims === undefined ? 0 : wrapAxis(s.axis, dims.length);
-    const out = dims?.with(along, s.count ?? site.open(0, along));
+    const sortedAxis = dims === undefined ? 0 : wrapAxis(s.axis, dims.length);
+    const out = dims?.with(sortedAxis, s.count ?? site.open(0, sortedAxis));
     return [
       { type, dims: out },
       { type: "int64", dims: out },
     ];
   },
   axes: (s, _site, dims) => {
-    const along = wrapAxis(s.axis, dims.length);
+    const sortedAxis = wrapAxis(s.axis, dims.length);
     return dims.flatMap((_, axis): AxisLink[] => {
-      if (axis === along) return [{ refuses: ["in0", axis], reason: "TopK picks along this axis" }];
+      if (axis === sortedAxis) return [{ refuses: ["in0", axis], reason: "TopK picks along this axis" }];
       return [
         { from: ["in0", axis], to: ["out0", axis] },
         { from: ["in0", axis], to: ["out1", axis] },

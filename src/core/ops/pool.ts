@@ -79,8 +79,8 @@ export const AveragePool = defineOp({
     const counts = spatial.reduce<readonly number[]>(
       (product, input, axis) => {
         const padding = { before: pads[axis] ?? 0, after: pads[spatial.length + axis] ?? 0, counts: s.countPads };
-        const along = windowCounts(s, axis, { input, output: out[axis] ?? 1 }, padding);
-        return product.flatMap((count) => along.map((more) => count * more));
+        const axisCounts = windowCounts(s, axis, { input, output: out[axis] ?? 1 }, padding);
+        return product.flatMap((count) => axisCounts.map((axisCount) => count * axisCount));
       },
       [1],
     );
@@ -182,9 +182,9 @@ export const poolOperators: readonly Op[] = [
   globalPool("GlobalMaxPool", {
     unchanged: keepsPosition,
     gradient: (_, { emit, inputs: [x], y, up }) => {
-      const reached = emit.CastLike([emit.Equal([x, y]), x]);
+      const isMaximum = emit.CastLike([emit.Equal([x, y]), x]);
       const axes = range(sizesOf(x).length - 2, 2);
-      return [emit.Mul([emit.Div([up, emit.ReduceSum([reached, axes], { keepdims: 1 })]), reached])];
+      return [emit.Mul([emit.Div([up, emit.ReduceSum([isMaximum, axes], { keepdims: 1 })]), isMaximum])];
     },
   }),
   globalPool("GlobalLpPool", { read: (site) => integer(site, "p", 2) }),

@@ -221,8 +221,8 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
   const stateAxis = s.batchFirst ? 1 : 0;
   const valid = range(count).map((step) => {
     if (lengths === undefined) return undefined;
-    const reached = emit.Greater([lengths, emit.constant(fromNumbers("int32", [], [step]), "step")]);
-    return emit.Unsqueeze([reached, [1]]);
+    const isActive = emit.Greater([lengths, emit.constant(fromNumbers("int32", [], [step]), "step")]);
+    return emit.Unsqueeze([isActive, [1]]);
   });
 
   const directions = s.backward.map((backward, index) => {
@@ -249,7 +249,8 @@ function lower(kind: Kind, s: Settings, emit: Emit, inputs: Inputs): readonly Va
     for (const step of backward ? range(count).reverse() : range(count)) {
       const next = stepOf[kind](direction, requireValue(steps[step]), state);
       const mask = valid[step];
-      const keep = (now: Value, before: Value): Value => (mask === undefined ? now : emit.Where([mask, now, before]));
+      const keep = (updated: Value, before: Value): Value =>
+        mask === undefined ? updated : emit.Where([mask, updated, before]);
       outputs[step] = mask === undefined ? next.h : emit.Where([mask, next.h, 0]);
       state = { h: keep(next.h, state.h), c: next.c && state.c && keep(next.c, state.c) };
     }

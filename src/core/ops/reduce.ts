@@ -129,8 +129,8 @@ const extremum = (name: "max" | "min"): Row => ({
   onDims: (elements) => (elements.length === 0 ? undefined : extremeDims(name, elements)),
   // Elements that share the extremum share its gradient evenly.
   derivative: ({ emit, up, x, y, sum }) => {
-    const reached = emit.CastLike([emit.Equal([x, y]), x]);
-    return emit.Mul([emit.Div([up, sum(reached)]), reached]);
+    const isExtremum = emit.CastLike([emit.Equal([x, y]), x]);
+    return emit.Mul([emit.Div([up, sum(isExtremum)]), isExtremum]);
   },
 });
 
@@ -216,8 +216,8 @@ function scan(name: "CumSum" | "CumProd", start: Dim, combine: (a: Dim, b: Dim) 
     axes: (_, site, dims) => {
       const [axis] = constantIntegers(site.inputs[1]) ?? [];
       if (axis === undefined) return new Miss("its axis is computed at run time");
-      const along = wrapAxis(axis, dims.length);
-      return sameAxes(dims, { refused: (other) => other === along, reason: `${name} runs along this axis` });
+      const summedAxis = wrapAxis(axis, dims.length);
+      return sameAxes(dims, { refused: (other) => other === summedAxis, reason: `${name} runs along this axis` });
     },
     // The gradient of a sum is the cumulative sum in the other direction.
     gradient:

@@ -141,10 +141,10 @@ function axes(s: Settings, _: Site, x: readonly Dim[]): AxisRule | Miss {
   return {
     links,
     resize: (cut) => {
-      const now = s.axes.map((axis, index) => (kept.includes(axis) ? cut.dims("out0")[axis] : sizes[index]));
-      const numbers = fixedDims(now.flatMap((dim) => dim ?? []));
+      const newSizes = s.axes.map((axis, index) => (kept.includes(axis) ? cut.dims("out0")[axis] : sizes[index]));
+      const numbers = fixedDims(newSizes.flatMap((dim) => dim ?? []));
       return numbers === undefined
-        ? { shifts: { [fromInput]: shapeChange(sizes, now) } }
+        ? { shifts: { [fromInput]: shapeChange(sizes, newSizes) } }
         : { inputs: { [fromInput]: fromNumbers("int64", [numbers.length], numbers) } };
     },
   };

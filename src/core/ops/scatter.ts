@@ -67,9 +67,9 @@ function links(name: Name, s: Settings, site: Site, dims: readonly Dim[]): reado
   if (updates instanceof Miss) return updates;
   const fixes = indices.at(-1);
   if (name === "ScatterND" && typeof fixes !== "number") return new Miss("the length of its index tuples is not known");
-  const along = name === "ScatterElements" ? wrapAxis(s.axis, dims.length) : 0;
+  const firstAxis = name === "ScatterElements" ? wrapAxis(s.axis, dims.length) : 0;
   return dims.flatMap((dim, axis): AxisLink[] => {
-    const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === along || indices[axis] !== dim;
+    const chosen = name === "ScatterND" ? axis < Number(fixes) : axis === firstAxis || indices[axis] !== dim;
     if (chosen) return [{ refuses: ["in0", axis], reason: `${name} writes by position along this axis` }];
     const update = name === "ScatterND" ? updates.length - dims.length + axis : axis;
     const common: AxisLink[] = [
@@ -99,7 +99,7 @@ function scatter(name: Name): Op {
         : "ONNX Runtime has no kernel for it in float16 that combines numbers",
     read: (site) => ({ reduction: text(site, "reduction", "none"), axis: integer(site, "axis", 0) }),
     infer: ({ reduction }, site) =>
-      sameAsInput(site).map((found) => withElements(found, inferScatter(site, reduction))),
+      sameAsInput(site).map((inferred) => withElements(inferred, inferScatter(site, reduction))),
     wants: (s, site, output) => [
       ...(name === "ScatterElements" ? wantedIndicesOf(s, site) : tuples(site)),
       ...forwardWanted(output, 0, 2),
@@ -122,7 +122,7 @@ function scatter(name: Name): Op {
 export const Scatter = defineOp<Settings>({
   name: "Scatter",
   read: (site) => ({ reduction: "none", axis: integer(site, "axis", 0) }),
-  infer: (_, site) => sameAsInput(site).map((found) => withElements(found, inferScatter(site, "none"))),
+  infer: (_, site) => sameAsInput(site).map((inferred) => withElements(inferred, inferScatter(site, "none"))),
   wants: (s, site, output) => [...wantedIndicesOf(s, site), ...forwardWanted(output, 0, 2)],
   axes: (s, site, dims) => links("ScatterElements", s, site, dims),
   lower: (s, emit, inputs) => [emit.ScatterElements(inputs, { axis: s.axis })],
@@ -134,8 +134,8 @@ export const TensorScatter = defineOp({
   read: (site) => ({ axis: integer(site, "axis", -2), mode: text(site, "mode", "linear") }),
   infer: (_, site) => sameAsInput(site),
   axes: (s, _, dims) => {
-    const along = wrapAxis(s.axis, dims.length);
-    const refused = (axis: number): boolean => axis === along;
+    const cacheAxis = wrapAxis(s.axis, dims.length);
+    const refused = (axis: number): boolean => axis === cacheAxis;
     const reason = "TensorScatter writes by position along this axis";
     return [
       ...[0, 1].flatMap((input) => sameAxes(dims, { refused, reason, input })),

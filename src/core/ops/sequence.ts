@@ -142,11 +142,11 @@ export const ConcatFromSequence = sequenceOperator({
     if (isContainer(element)) return new Miss("joins values that are not tensors");
     const { type, dims } = element;
     if (dims === undefined) return { type, dims };
-    const along = wrapAxis(axis, dims.length + (isNewAxis ? 1 : 0));
-    if (isNewAxis) return { type, dims: dims.toSpliced(along, 0, items?.length ?? site.open(0, along)) };
-    const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[along]));
-    const sum = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, along);
-    return { type, dims: dims.with(along, sum) };
+    const joinedAxis = wrapAxis(axis, dims.length + (isNewAxis ? 1 : 0));
+    if (isNewAxis) return { type, dims: dims.toSpliced(joinedAxis, 0, items?.length ?? site.open(0, joinedAxis)) };
+    const sizes = items?.map((item) => (isContainer(item) ? undefined : item.dims?.[joinedAxis]));
+    const sum = sizes?.every((size) => size !== undefined) ? sizes.reduce<Dim>(addDims, 0) : site.open(0, joinedAxis);
+    return { type, dims: dims.with(joinedAxis, sum) };
   },
 });
 
@@ -163,15 +163,15 @@ export const SplitToSequence = sequenceOperator({
     if (operand === undefined) return new Miss("has no input");
     const { type, dims } = operand;
     if (dims === undefined) return sequenceOperand({ type, dims });
-    const along = wrapAxis(axis, dims.length);
-    const length = dims[along] ?? 1;
-    const piece = (size: Dim): ValueType => ({ type, dims: dims.with(along, size) });
+    const splitAxis = wrapAxis(axis, dims.length);
+    const length = dims[splitAxis] ?? 1;
+    const piece = (size: Dim): ValueType => ({ type, dims: dims.with(splitAxis, size) });
     const pieces = (sizes: readonly Dim[] | undefined): Inferred | Miss => {
-      const open = piece(site.open(0, along));
+      const open = piece(site.open(0, splitAxis));
       return sizes === undefined ? sequenceOperand(open) : operandOfItems(sizes.map(piece), open, site);
     };
     if (split === undefined) {
-      const item: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(along, 1) };
+      const item: ValueType = keep ? piece(1) : { type, dims: dims.toSpliced(splitAxis, 1) };
       return typeof length === "number" && length <= maxItems
         ? operandOfItems(new Array<AnyType>(length).fill(item), item, site)
         : sequenceOperand(item);

@@ -32,10 +32,10 @@ export const Shape = defineOp({
   },
   // Elements do not matter, nor do axes outside the range.
   axes: (s, _site, dims) => {
-    const asked = new Set([...dims.keys()].slice(s.start, s.end));
+    const requestedAxes = new Set([...dims.keys()].slice(s.start, s.end));
     return dims.map(
       (_, axis): AxisLink =>
-        asked.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] },
+        requestedAxes.has(axis) ? { refuses: ["in0", axis], reason: "reports dimensions" } : { absorbs: ["in0", axis] },
     );
   },
   gradient: constant,
@@ -118,10 +118,10 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
     return {
       links: shape.map((_, axis): AxisLink => ({ from: ["out0", axis], to: ["out0", axis] })),
       resize: (cut) => {
-        const now = cut.dims("out0");
-        const sizes = fixedDims(now);
+        const newDims = cut.dims("out0");
+        const sizes = fixedDims(newDims);
         return sizes === undefined
-          ? { shifts: { 0: shapeChange(shape, now) } }
+          ? { shifts: { 0: shapeChange(shape, newDims) } }
           : { inputs: { 0: fromNumbers("int64", [sizes.length], sizes) } };
       },
     };
@@ -132,7 +132,7 @@ export const ConstantOfShape = defineOp<{ readonly type: DataType; readonly valu
 function cast(
   name: "Cast" | "CastLike",
   target: (site: Site) => DataType | undefined,
-  more: Pick<OpDef<{ readonly to: DataType }>, "lower" | "typeOnly">,
+  facets: Pick<OpDef<{ readonly to: DataType }>, "lower" | "typeOnly">,
 ): Op {
   return defineOp({
     name,
@@ -174,7 +174,7 @@ function cast(
       if (!isFloat(x.type.type) || !isFloat(s.to)) return [];
       return [x.type.type === s.to ? up : emit.CastLike([up, x])];
     },
-    ...more,
+    ...facets,
   });
 }
 

@@ -76,7 +76,7 @@ function maskTerms(scope: ModuleScope, x: Value, { mask, causal }: AttentionOpti
 function paddingMask({ emit, name, inputs }: ModuleScope, x: Value, mask: string): Value {
   const maskInput = inputs.get(mask);
   if (maskInput === undefined) {
-    const names = [...inputs.keys()].map((each) => `"${each}"`).join(", ");
+    const names = [...inputs.keys()].map((inputName) => `"${inputName}"`).join(", ");
     throw new PithError("E_NAME", `attention "${name}": the network has no input "${mask}", only ${names}.`);
   }
   const [batch, tokens] = x.type?.dims ?? [];

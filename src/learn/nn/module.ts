@@ -42,7 +42,7 @@ export type Expected = number | string;
 
 /** Checks rank and known sizes. @throws PithError E_SHAPE_MISMATCH with the module, the expected and the actual shape. */
 export function requireDims(
-  what: string,
+  moduleName: string,
   { name }: Pick<ModuleScope, "name">,
   x: Value,
   expected: readonly Expected[],
@@ -54,13 +54,13 @@ export function requireDims(
     return typeof size !== "number" || typeof dim !== "number" || dim === size;
   };
   if (dims === undefined || dims.length !== expected.length || !dims.every(fits))
-    throw mismatch(what, name, `[${expected.join(", ")}]`, dimsText(dims), hint);
+    throw mismatch(moduleName, name, `[${expected.join(", ")}]`, dimsText(dims), hint);
   return dims;
 }
 
 /** @throws PithError E_SHAPE_MISMATCH unless the last dimension is `width` and the rank at least `rank`. */
 export function requireWidth(
-  what: string,
+  moduleName: string,
   { name }: Pick<ModuleScope, "name">,
   x: Value,
   width: number,
@@ -68,26 +68,26 @@ export function requireWidth(
 ): readonly Dim[] {
   const dims = x.type?.dims;
   if (dims === undefined || dims.length < rank || dims.at(-1) !== width)
-    throw mismatch(what, name, `[…, ${width}]`, dimsText(dims), "Check the layer before it.");
+    throw mismatch(moduleName, name, `[…, ${width}]`, dimsText(dims), "Check the layer before it.");
   return dims;
 }
 
-export function mismatch(what: string, name: string, expected: string, got: string, hint: string): PithError {
-  return new PithError("E_SHAPE_MISMATCH", `${what} "${name}": expected ${expected}, got ${got}.`, { hint });
+export function mismatch(moduleName: string, name: string, expected: string, got: string, hint: string): PithError {
+  return new PithError("E_SHAPE_MISMATCH", `${moduleName} "${name}": expected ${expected}, got ${got}.`, { hint });
 }
 
 /** @throws PithError E_OPTION unless it is an integer of at least `min`. */
-export function requireCount(what: string, value: number, min = 1): number {
+export function requireCount(label: string, value: number, min = 1): number {
   if (Number.isInteger(value) && value >= min) return value;
-  throw new PithError("E_OPTION", `${what} must be a whole number of at least ${min}, got ${value}.`);
+  throw new PithError("E_OPTION", `${label} must be a whole number of at least ${min}, got ${value}.`);
 }
 
 /** Returns one number per axis. @throws PithError E_OPTION for another count, or a number below `min`. */
-export function perAxis(what: string, option: number | readonly number[], axes: number, min: number): number[] {
+export function perAxis(label: string, option: number | readonly number[], axes: number, min: number): number[] {
   const sizes = typeof option === "number" ? new Array<number>(axes).fill(option) : [...option];
   if (sizes.length !== axes)
-    throw new PithError("E_OPTION", `${what} must be one number or ${axes}, got ${sizes.length}.`);
-  return sizes.map((size) => requireCount(what, size, min));
+    throw new PithError("E_OPTION", `${label} must be one number or ${axes}, got ${sizes.length}.`);
+  return sizes.map((size) => requireCount(label, size, min));
 }
 
 // Initial values from PyTorch's distributions, with Pith's random generator.

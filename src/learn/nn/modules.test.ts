@@ -85,9 +85,9 @@ describe("network", () => {
   it("writes the same file again after it is saved and opened", async () => {
     const model = classifier();
     const file = await encodeToBytes(model);
-    const again = await open(file);
-    expect(await encodeToBytes(again)).toEqual(file);
-    expect(stored(again)).toEqual(stored(model));
+    const reopened = await open(file);
+    expect(await encodeToBytes(reopened)).toEqual(file);
+    expect(stored(reopened)).toEqual(stored(model));
   });
 
   it("infers output shapes with symbolic sizes", () => {

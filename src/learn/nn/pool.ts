@@ -48,29 +48,32 @@ export function globalAveragePool(): Module {
 }
 
 function windowOf(
-  what: string,
+  moduleName: string,
   window: number | readonly number[],
   options: PoolOptions,
   scope: ModuleScope,
   x: Value,
 ): { kernel_shape: number[]; strides: number[]; pads: number[] } {
-  const axes = spatialAxes(what, scope, x);
-  const sizes = perAxis(`${what}: window`, window, axes, 1);
-  const padding = perAxis(`${what}: padding`, options.padding ?? 0, axes, 0);
+  const axes = spatialAxes(moduleName, scope, x);
+  const sizes = perAxis(`${moduleName}: window`, window, axes, 1);
+  const padding = perAxis(`${moduleName}: padding`, options.padding ?? 0, axes, 0);
   // With more than half, a window could contain only padding.
   const wide = padding.findIndex((size, axis) => 2 * size > (sizes[axis] ?? 0));
   if (wide >= 0)
-    throw new PithError("E_OPTION", `${what}: a padding of ${padding[wide]} is more than half of ${sizes[wide]}.`);
+    throw new PithError(
+      "E_OPTION",
+      `${moduleName}: a padding of ${padding[wide]} is more than half of ${sizes[wide]}.`,
+    );
   return {
     kernel_shape: sizes,
-    strides: perAxis(`${what}: stride`, options.stride ?? sizes, axes, 1),
+    strides: perAxis(`${moduleName}: stride`, options.stride ?? sizes, axes, 1),
     pads: [...padding, ...padding],
   };
 }
 
-function spatialAxes(what: string, scope: ModuleScope, x: Value): number {
+function spatialAxes(moduleName: string, scope: ModuleScope, x: Value): number {
   const dims = x.type?.dims;
   if (dims === undefined || dims.length < 3)
-    throw mismatch(what, scope.name, "[batch, channels, …]", dimsText(dims), "Put it before flatten().");
+    throw mismatch(moduleName, scope.name, "[batch, channels, …]", dimsText(dims), "Put it before flatten().");
   return dims.length - 2;
 }

@@ -24,10 +24,10 @@ async function results(model: Model, feeds: Batch): Promise<Batch> {
   return outputs;
 }
 
-function expectNear(found: Dense | undefined, wanted: Dense | undefined, tolerance = 1e-5): void {
-  const [a, b] = [found?.data as Float32Array, wanted?.data as Float32Array];
-  expect(found?.dims).toEqual(wanted?.dims);
-  const largest = b.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+function expectNear(actual: Dense | undefined, expected: Dense | undefined, tolerance = 1e-5): void {
+  const [a, b] = [actual?.data as Float32Array, expected?.data as Float32Array];
+  expect(actual?.dims).toEqual(expected?.dims);
+  const largest = b.reduce((maximum, value) => Math.max(maximum, Math.abs(value)), 0);
   a.forEach((value, index) => {
     if (Math.abs(value - (b[index] ?? Number.NaN)) > tolerance * largest)
       throw new Error(`${value} at ${index}, not ${b[index]}`);

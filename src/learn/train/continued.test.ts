@@ -73,8 +73,8 @@ describe("checkpoints", () => {
   test("are rejected for other settings, with the name of the setting", async () => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
-    const again = trained({ checkpoint, resume: true, batch: 12 });
-    await expect(again).rejects.toMatchObject({
+    const resumed = trained({ checkpoint, resume: true, batch: 12 });
+    await expect(resumed).rejects.toMatchObject({
       code: "E_OPTION",
       message: `"${checkpoint}/last.onnx" was trained with \`batch\` 24, not 12.`,
     });
@@ -95,8 +95,8 @@ describe("checkpoints", () => {
     const checkpoint = temporaryFolder();
     await trained({ checkpoint, epochs: 1 });
     const messages: string[] = [];
-    const again = trained({ checkpoint, resume: true, ...settings }, { log: ({ text }) => messages.push(text) });
-    await expect(again).rejects.toMatchObject({
+    const resumed = trained({ checkpoint, resume: true, ...settings }, { log: ({ text }) => messages.push(text) });
+    await expect(resumed).rejects.toMatchObject({
       code: "E_OPTION",
       message: `"${checkpoint}/last.onnx" was trained ${difference}`,
     });
@@ -151,9 +151,9 @@ describe("checkpoints", () => {
   test("return the result of a finished training without more steps", async () => {
     const checkpoint = temporaryFolder();
     const first = await trained({ checkpoint });
-    const again = await trained({ checkpoint, resume: true });
-    expect(again.weights).toEqual(first.weights);
-    expect(again.history).toEqual(first.history);
+    const resumed = await trained({ checkpoint, resume: true });
+    expect(resumed.weights).toEqual(first.weights);
+    expect(resumed.history).toEqual(first.history);
   });
 
   test("temporary files of a killed training are removed", async () => {
@@ -208,13 +208,13 @@ describe("checkpoints", () => {
     test("name the best weights by validation", async () => {
       const checkpoint = temporaryFolder();
       const schedule = (step: number): number => (step < 12 ? 1 : 1e30);
-      const again = { ...settings, schedule, checkpoint, validation } as const;
-      const error: unknown = await trained(again).catch((thrown: unknown) => thrown);
+      const resumedSettings = { ...settings, schedule, checkpoint, validation } as const;
+      const error: unknown = await trained(resumedSettings).catch((thrown: unknown) => thrown);
       expect(error).toMatchObject({
         code: "E_DIVERGED",
         hint: expect.stringMatching(/best\.onnx" has the best ones, after 10 steps: validation loss \d\.\d+\.$/),
       });
-      await expect(trained({ ...again, learningRate: 0.001, resume: true })).rejects.toMatchObject({
+      await expect(trained({ ...resumedSettings, learningRate: 0.001, resume: true })).rejects.toMatchObject({
         hint: expect.stringContaining(`or from "${checkpoint}/best.onnx", the best weights by validation, with`),
       });
     });
@@ -234,25 +234,25 @@ describe("checkpoints", () => {
       const checkpoint = temporaryFolder();
       await diverged(checkpoint, 12);
       const gently = { data, epochs: 2, batch: 24, ...settings, learningRate: 0.001 } as const;
-      const again = async (kept: string, context: Parameters<typeof train>[2] = {}, resume = false) => {
+      const resumeTraining = async (kept: string, context: Parameters<typeof train>[2] = {}, resume = false) => {
         const model = await open(`${checkpoint}/last.onnx`);
         await train(model, { ...gently, checkpoint: kept, resume }, { seed: 1, ...context });
         return model;
       };
-      const uninterrupted = await again(temporaryFolder());
+      const uninterrupted = await resumeTraining(temporaryFolder());
       expect(Object.keys(await weights(uninterrupted)).toSorted()).toEqual(
         Object.keys(await weights(net())).toSorted(),
       );
       expect(uninterrupted.header.metadata.has("pith.training")).toBe(false);
       const second = temporaryFolder();
-      await expect(again(second, stopAfter(13))).rejects.toMatchObject({ code: "E_STOPPED" });
+      await expect(resumeTraining(second, stopAfter(13))).rejects.toMatchObject({ code: "E_STOPPED" });
       const names = Object.keys(await weights(await open(`${second}/last.onnx`))).filter((name) => name.includes("/"));
       expect(names.toSorted()).toEqual(
         ["steps", ...["fc1", "fc2"].flatMap((fc) => [`${fc}.bias/carried`, `${fc}.weight/carried`])]
           .map((name) => `pith.training/${name}`)
           .toSorted(),
       );
-      expect(await weights(await again(second, {}, true))).toEqual(await weights(uninterrupted));
+      expect(await weights(await resumeTraining(second, {}, true))).toEqual(await weights(uninterrupted));
     });
 
     test("are not mentioned before the first save", async () => {

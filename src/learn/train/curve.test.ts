@@ -61,7 +61,7 @@ describe("the CSV log", () => {
     const evaluated = history.flatMap(({ evaluations }) => evaluations);
     expect(evaluated.map(({ step }) => step)).toEqual([0, 3, 6, 8]);
     for (const [step, , loss, rate, figure] of rows) {
-      const evaluation = evaluated.find((one) => one.step === Number(step));
+      const evaluation = evaluated.find((candidate) => candidate.step === Number(step));
       expect(figure).toBe(evaluation === undefined ? "" : String(evaluation.figure));
       expect([loss === "", rate === ""]).toEqual([step === "0", step === "0"]);
     }
@@ -99,7 +99,9 @@ describe("the CSV log", () => {
       // Appends lines as from a process that was killed after it wrote the checkpoint.
       appendFileSync(broken.log, `${lastStep + 1},1,0.5,0.001,\n${lastStep + 2},1,0.`);
       const { curve } = await train(net(), { ...settings, ...broken, resume: true });
-      expect(readFileSync(broken.log, "utf8"), `stopped after ${lastStep}`).toBe(readFileSync(uninterrupted.log, "utf8"));
+      expect(readFileSync(broken.log, "utf8"), `stopped after ${lastStep}`).toBe(
+        readFileSync(uninterrupted.log, "utf8"),
+      );
       expect(curve).toEqual(expected.curve);
     }
   });

@@ -20,13 +20,13 @@ describe("common and scratch memory yield the same bits", () => {
   // This length does not fill the last SIMD vector and needs two blocks of scratch memory.
   const length = 70_003;
   const numbers = random(1, "floats");
-  const drawn = (): Float32Array => {
+  const drawValues = (): Float32Array => {
     const values = Float32Array.from({ length }, () => numbers.normal() * 10 ** (numbers.integer(40) - 35));
     values.set([0, -0, 1e-45, -1e-40, 1e-31, 1e30, Number.NaN, Number.POSITIVE_INFINITY], 65_530);
     return values;
   };
-  const start = drawn();
-  const gradients = [drawn(), drawn(), drawn()];
+  const start = drawValues();
+  const gradients = [drawValues(), drawValues(), drawValues()];
 
   const everywhere = (work: (parameter: OptimizedParameter) => readonly unknown[]): void => {
     const inMemory = floatMemory([start.byteLength])(start);

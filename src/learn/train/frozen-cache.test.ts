@@ -11,7 +11,11 @@ import { withOutputCache } from "./frozen-cache.ts";
 import { createStep } from "./step.ts";
 
 /** Runs a graph with and without the output cache, on rows of `numbers`, and counts the runs. */
-async function tried(text: string, batches: readonly (readonly number[])[], { bytesLeft = 1e6, samples = 8 } = {}) {
+async function runWithCache(
+  text: string,
+  batches: readonly (readonly number[])[],
+  { bytesLeft = 1e6, samples = 8 } = {},
+) {
   const model = parseModel(text);
   const plain = await createEngine().load(model);
   let runs = 0;
@@ -59,14 +63,14 @@ const [first, second, mixed] = [
 describe("withOutputCache", () => {
   test("caches outputs per sample and returns constant outputs, too", async () => {
     // The first batch runs twice, to check whether its outputs have a sample axis.
-    const { counts, taken } = await tried(teacher, [first, second, mixed, first, [0, 1, 2, 8], [8, 0, 8, 4]]);
+    const { counts, taken } = await runWithCache(teacher, [first, second, mixed, first, [0, 1, 2, 8], [8, 0, 8, 4]]);
     expect(counts).toEqual([2, 1, 0, 0, 1, 0]);
     expect(taken).toBe(9 * 3 * 4);
   });
 
   test("caches several rows per sample", async () => {
     const rows = `shape: int64[2] = [8, 1]\n  flat = Reshape(x, shape)\n  v: float32[1, 3] = [1, 2, 3]\n  y = MatMul(flat, v)`;
-    expect((await tried(graph(rows, "float32[8, 3]"), [first, second, mixed])).counts).toEqual([2, 1, 0]);
+    expect((await runWithCache(graph(rows, "float32[8, 3]"), [first, second, mixed])).counts).toEqual([2, 1, 0]);
   });
 
   test.each([
@@ -79,19 +83,19 @@ describe("withOutputCache", () => {
     ["sums over the batch", "y = ReduceSum(x) {keepdims=0}", "float32[]"],
     ["places of a transposed text", "y = Transpose(x) {perm=[1, 0]}", "float32[2, 4]"],
   ])("is disabled if outputs are %s", async (_, lines, output) => {
-    const { counts, taken } = await tried(graph(lines, output), [first, second, first, mixed]);
+    const { counts, taken } = await runWithCache(graph(lines, output), [first, second, first, mixed]);
     expect(counts.slice(1)).toEqual([1, 1, 1]);
     expect(taken).toBe(0);
   });
 
   test("is disabled if the budget does not hold an epoch", async () => {
-    expect((await tried(teacher, [first, first], { bytesLeft: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
-    expect((await tried(teacher, [first, first], { bytesLeft: 8 * 3 * 4 })).counts).toEqual([2, 0]);
+    expect((await runWithCache(teacher, [first, first], { bytesLeft: 8 * 3 * 4 - 1 })).counts).toEqual([1, 1]);
+    expect((await runWithCache(teacher, [first, first], { bytesLeft: 8 * 3 * 4 })).counts).toEqual([2, 0]);
   });
 
   test("is disabled if samples do not recur", async () => {
     const batches = Array.from({ length: 9 }, (_, index) => [4 * index, 4 * index + 1, 4 * index + 2, 4 * index + 3]);
-    const { counts, taken } = await tried(teacher, [...batches, first]);
+    const { counts, taken } = await runWithCache(teacher, [...batches, first]);
     expect(counts.at(-1)).toBe(1);
     expect(taken).toBe(0);
   });

@@ -77,12 +77,12 @@ function partsOf(group: Group, trained: ReadonlyMap<string, Floats>): readonly P
   const removableUnits = new Set(removable(group));
   if (removableUnits.size === 0) return [];
   // The units of a masked weight reach the weight, its mask and their product.
-  const seen = new Set<string>();
+  const visited = new Set<string>();
   return group.slices.flatMap(({ value, axis, unitOf }) => {
     const parameter = maskingOfProduct(value)?.parameter ?? value;
     const [values, dims, key] = [trained.get(parameter.name), parameter.tensor?.dims, `${parameter.name} ${axis}`];
-    if (values === undefined || dims === undefined || seen.has(key)) return [];
-    seen.add(key);
+    if (values === undefined || dims === undefined || visited.has(key)) return [];
+    visited.add(key);
     return [
       { values, layout: alongAxis(dims, axis), unitOf: unitOf.map((unit) => (removableUnits.has(unit) ? unit : -1)) },
     ];

@@ -21,9 +21,9 @@ const same: Identity = { ...now, trained };
 describe("the identity of a training", () => {
   test("accepts an equal identity, also after JSON", () => {
     expect(trained).toEqual({ w: "[2, 2]" });
-    const written = JSON.parse(JSON.stringify(same)) as Identity;
-    expect(() => requireSameTraining({ path: "last.onnx" }, written, now, model)).not.toThrow();
-    expect(() => requireSameTensors({ path: "last.onnx" }, written, trained)).not.toThrow();
+    const reread = JSON.parse(JSON.stringify(same)) as Identity;
+    expect(() => requireSameTraining({ path: "last.onnx" }, reread, now, model)).not.toThrow();
+    expect(() => requireSameTensors({ path: "last.onnx" }, reread, trained)).not.toThrow();
     expect(() => requireSameTraining({ path: "last.onnx" }, { ...same, settings: {} }, now, model)).not.toThrow();
   });
 

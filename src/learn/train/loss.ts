@@ -78,7 +78,7 @@ export function outputOf(scope: Pick<NamedValues, "outputs">, name?: string): Va
   const output = mainOutput([...scope.outputs.values()], name);
   if (output !== undefined) return output;
   if (name === undefined) throw new PithError("E_MODEL", "The model has no output to compute a loss from.");
-  const names = [...scope.outputs.keys()].map((each) => `"${each}"`).join(", ");
+  const names = [...scope.outputs.keys()].map((outputName) => `"${outputName}"`).join(", ");
   throw new PithError("E_NAME", `The loss reads the output "${name}"; the model has ${names}.`);
 }
 
@@ -118,7 +118,7 @@ function column(batch: Batch, label: string, dims: readonly number[]): Dense {
 export function requireColumn(batch: Batch, label: string): Dense {
   const column = batch[label];
   if (column !== undefined) return column;
-  const names = Object.keys(batch).map((each) => `"${each}"`);
+  const names = Object.keys(batch).map((columnName) => `"${columnName}"`);
   throw new PithError("E_DATA", `The training samples have no "${label}".`, {
     hint: `Training needs labels; the columns are ${names.join(", ")}.`,
   });

@@ -111,5 +111,5 @@ export const optimizerNames = Object.keys(optimizers) as [OptimizerName, ...Opti
 
 /** Returns the default rate; that of Adam for custom optimizers. */
 export function defaultRate({ name }: Optimizer): number {
-  return optimizers[optimizerNames.find((known) => known === name) ?? "adam"].rate;
+  return optimizers[optimizerNames.find((optimizerName) => optimizerName === name) ?? "adam"].rate;
 }

@@ -67,9 +67,9 @@ test.each(storedOnce)(
       ];
       expect(got.misses).toEqual([]);
       expect(got.history.map(({ loss }) => loss)).toEqual(expected.history.map(({ loss }) => loss));
-      const moved = await meansOf(shared);
-      expect(moved).toEqual(await meansOf(separate));
-      expect(moved.map((number) => number !== 0)).toEqual(Array.from({ length: 3 }, () => batchStatistics));
+      const movedMeans = await meansOf(shared);
+      expect(movedMeans).toEqual(await meansOf(separate));
+      expect(movedMeans.map((number) => number !== 0)).toEqual(Array.from({ length: 3 }, () => batchStatistics));
     }
   },
 );
@@ -79,13 +79,13 @@ test.each(storedOnce)("training does not change statistics that are %s", async (
   const step = await createStep(model, samples, { loss: crossEntropy() });
   const before = await step.run(samples);
   sgd().update(step.parameters, 0.5);
-  const learnt = await step.run(samples);
-  expect(learnt).toBeLessThan(before);
+  const firstLoss = await step.run(samples);
+  expect(firstLoss).toBeLessThan(before);
   step.store(model);
   await step.release();
   expect(verify(model)).toEqual([]);
   expect(await meansOf(model)).toEqual([0, 0, 0]);
-  const again = await createStep(model, samples, { loss: crossEntropy() });
-  expect(await again.run(samples)).toBeCloseTo(learnt, 6);
-  await again.release();
+  const secondStep = await createStep(model, samples, { loss: crossEntropy() });
+  expect(await secondStep.run(samples)).toBeCloseTo(firstLoss, 6);
+  await secondStep.release();
 });

@@ -51,8 +51,8 @@ async function gradients(checkpoint: DifferentiateOptions["checkpoint"]) {
   const session = await createEngine().load(step, { optimize: false });
   const outputs = await session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => feedNames.has(name))));
   await session.release();
-  const again = [...step.graph.values()].flatMap(({ name }) => (name.includes(".again") ? [name] : []));
-  return { step, names, values: [...names.values(), "loss"].map((name) => outputs[name]), again };
+  const recomputed = [...step.graph.values()].flatMap(({ name }) => (name.includes(".again") ? [name] : []));
+  return { step, names, values: [...names.values(), "loss"].map((name) => outputs[name]), again: recomputed };
 }
 
 describe("checkpointing", () => {
@@ -104,7 +104,7 @@ describe("checkpointing", () => {
 
 describe("checkpointing with random values", () => {
   it("keeps them instead of drawing them again", () => {
-    const drawn = parseModel(`opset 18
+    const withRandomValues = parseModel(`opset 18
 graph (x: float32[4, 4]) -> (loss) {
   w: float32[4, 4] = random(seed 1)
   v: float32[4, 4] = random(seed 2)
@@ -115,7 +115,7 @@ graph (x: float32[4, 4]) -> (loss) {
   d = MatMul (c, v)
   loss = ReduceSum (d) {keepdims=0}
 }`);
-    const { step } = differentiate(drawn, { loss: "loss", wrt, checkpoint: ["d"] });
+    const { step } = differentiate(withRandomValues, { loss: "loss", wrt, checkpoint: ["d"] });
     const copied = [...step.graph.values()].flatMap(({ name }) => (name.endsWith(".again") ? [name] : []));
     expect(copied).toContain("c.again");
     expect(copied.filter((name) => name.startsWith("noise"))).toEqual([]);

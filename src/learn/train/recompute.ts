@@ -73,7 +73,7 @@ function copyBefore(user: Node, value: Value, { step, isKept, waits, copies, gat
   const emit = emitInto(model, { by: "differentiate", before: user, onNode: inference.visit });
   const producersOf = (values: readonly Value[]): Node[] =>
     values.flatMap((used) => (copies.has(used) || isKept(used) || used.producer === undefined ? [] : [used.producer]));
-  for (const node of inOrder(producersOf([value]), (each) => producersOf(usedValues(each)), describe)) {
+  for (const node of inOrder(producersOf([value]), (current) => producersOf(usedValues(current)), describe)) {
     for (const used of usedValues(node))
       if (gate !== undefined && !copies.has(used) && waits(used)) copies.set(used, waitFor(emit, used, gate));
     copyNode(
@@ -108,7 +108,7 @@ function partsOf({ forward }: GradientStep, boundaries: ReadonlySet<Value>): Rea
   for (const node of forward) {
     open.push(node);
     if (!node.outputs.some((output) => output !== undefined && boundaries.has(output))) continue;
-    for (const each of open) parts.set(each, part);
+    for (const openValue of open) parts.set(openValue, part);
     part++;
     open = [];
   }

@@ -50,12 +50,12 @@ test("rejects a checkpoint if masks or frozen weights differ", async () => {
     code: "E_OPTION",
     message: `"${path}" is a checkpoint of another model: "${name}", which is not trained, has other values here.`,
   });
-  const again = { ...options, epochs: 2, resume: true } as const;
-  await expect(train(masked(less), again)).rejects.toMatchObject(isOther("mask"));
+  const resumeOptions = { ...options, epochs: 2, resume: true } as const;
+  await expect(train(masked(less), resumeOptions)).rejects.toMatchObject(isOther("mask"));
   // Trained values are read from the checkpoint and not from the model.
   const [first, second] = [masked(half), masked(half, "random(seed 5)")];
-  await train(first, { ...again, checkpoint: temporaryFolder() });
-  await train(second, again);
+  await train(first, { ...resumeOptions, checkpoint: temporaryFolder() });
+  await train(second, resumeOptions);
   expect(await numbersOf(second)).toEqual(await numbersOf(first));
 
   const frozen = temporaryFolder();
@@ -69,12 +69,12 @@ test("rejects a checkpoint if the validation samples differ", async () => {
   const checkpoint = temporaryFolder();
   const options = { data, batch: 10, epochs: 1, checkpoint, validation: samples(2) } as const;
   await train(masked(half), options);
-  const again = { ...options, epochs: 2, resume: true } as const;
+  const resumeOptions = { ...options, epochs: 2, resume: true } as const;
   for (const validation of [samples(3), samples(2, 20)])
-    await expect(train(masked(half), { ...again, validation })).rejects.toMatchObject({
+    await expect(train(masked(half), { ...resumeOptions, validation })).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringContaining("was trained with `validation` 40 samples, "),
     });
-  const { history } = await train(masked(half), { ...again, validation: samples(2) });
+  const { history } = await train(masked(half), { ...resumeOptions, validation: samples(2) });
   expect(history.length).toBe(2);
 });

@@ -210,9 +210,9 @@ describe("batch statistics", () => {
       expect(mean[channel]).toBeCloseTo(0.75 * ([0.3, 0, -0.2][channel] ?? 0) + 0.25 * average, 5);
       expect(variance[channel]).toBeCloseTo(0.75 * ([1, 0.5, 2][channel] ?? 0) + 0.25 * spread, 5);
     }
-    const again = await open(await encodeToBytes(model));
-    await train(again, oneEpoch());
-    expect(await numbersOf(again, "mean")).not.toEqual(mean);
+    const reopened = await open(await encodeToBytes(model));
+    await train(reopened, oneEpoch());
+    expect(await numbersOf(reopened, "mean")).not.toEqual(mean);
   });
 
   it("resume from a checkpoint with the same bits", async () => {
@@ -262,11 +262,11 @@ describe("batch statistics", () => {
       /shares its running statistics with 1 other nodes/,
       { mean: "state", variance: "state" },
     ],
-  ])("%s: reports the reason as a miss", async (_, change, reason, left) => {
+  ])("%s: reports the reason as a miss", async (_, change, reason, remaining) => {
     const model = exported(change);
     const { misses } = await declareRoles(model, { batchStatistics: true });
     expect(misses.map(({ at, reason }) => `${at ?? ""} ${reason}`).join("\n")).toMatch(reason);
-    expect(roles(model)).toEqual(left);
+    expect(roles(model)).toEqual(remaining);
   });
 
   it("ignore the mode switch of dropout", async () => {

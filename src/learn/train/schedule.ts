@@ -130,7 +130,9 @@ function readSteps(text: string): v.InferOutput<typeof stepsSchema> {
   const milestones = words.filter((word) => !isFactor(word));
   const [factor, ...more] = words.filter(isFactor).map((word) => word.slice(word.indexOf("=") + 1).trim());
   const result = v.safeParse(stepsSchema, { milestones, factor });
-  const isRising = milestones.every((each, index) => index === 0 || Number(each) > Number(milestones[index - 1]));
+  const isRising = milestones.every(
+    (milestone, index) => index === 0 || Number(milestone) > Number(milestones[index - 1]),
+  );
   if (result.success && milestones.length > 0 && more.length === 0 && isRising) return result.output;
   throw new PithError("E_OPTION", `expected epochs in ascending order and one factor, got "${text}".`, {
     hint: settingsHint,

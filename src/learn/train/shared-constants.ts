@@ -63,8 +63,8 @@ export function logSeparated(copies: readonly ConstantCopy[], { log }: Pick<Cont
   const names = [...new Set(copies.map(({ before }) => before))];
   const [first] = names;
   if (first === undefined) return;
-  const more = names.length === 1 ? "" : ` (and ${names.length - 1} more)`;
-  const text = `"${first}"${more}, of equal numbers and stored once for several layers, becomes one tensor per layer: they are trained separately`;
+  const moreText = names.length === 1 ? "" : ` (and ${names.length - 1} more)`;
+  const text = `"${first}"${moreText}, of equal numbers and stored once for several layers, becomes one tensor per layer: they are trained separately`;
   log({ id: "parted", text });
 }
 
@@ -123,10 +123,10 @@ function firstUse({ node, input, root }: ParameterRead): Use | undefined {
 
 /** Returns the learned tensors that a node, or a node before it, shares; undefined if there are none. */
 function sharedKey(node: Node, shared: ReadonlyMap<Node, string>): string | undefined {
-  const near = node.inputs.flatMap((value) =>
+  const neighbors = node.inputs.flatMap((value) =>
     value?.producer === undefined ? [] : (shared.get(value.producer) ?? []),
   );
-  return shared.get(node) ?? (near.length === 0 ? undefined : near.join(""));
+  return shared.get(node) ?? (neighbors.length === 0 ? undefined : neighbors.join(""));
 }
 
 /**

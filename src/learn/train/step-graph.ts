@@ -30,7 +30,7 @@ interface StepGraph extends Pick<Training, "gradients" | "carried" | "stopped"> 
   readonly frozen: FrozenPart | undefined;
   readonly bytes: number;
   /** Returns the feeds for a batch, besides the parameters; `drawn` is the random number of the step. */
-  feeds(batch: Batch, drawn: number, progress: Progress): Promise<Batch>;
+  feeds(batch: Batch, drawNumber: number, progress: Progress): Promise<Batch>;
 }
 
 /** @throws PithError E_NOT_DIFFERENTIABLE, E_DATA if the data does not fit the model. */
@@ -45,9 +45,9 @@ export async function loadStepGraph(
   const working = prepared.clone();
   // The loss adds nodes of the teacher, which keep their inference form.
   const modelNodes = new Set(working.graph.nodes());
-  const written = await writeLoss(working, example, loss, context);
+  const lossGraph = await writeLoss(working, example, loss, context);
   const lossTensors = new Map(
-    written.parameters.flatMap((name) => {
+    lossGraph.parameters.flatMap((name) => {
       const tensor = working.graph.value(name)?.tensor;
       return tensor === undefined ? [] : [[name, tensor] as const];
     }),
@@ -55,8 +55,8 @@ export async function loadStepGraph(
   const { states, draw } = writeTrainingForms(working, modelNodes, trained);
   fuseForStep(working);
   const { frozen, step, gradients, carried, stopped } = differentiate(working, {
-    loss: written.value.name,
-    wrt: ({ name }) => trained.has(name) || written.parameters.includes(name),
+    loss: lossGraph.value.name,
+    wrt: ({ name }) => trained.has(name) || lossGraph.parameters.includes(name),
     states,
     checkpoint: checkpointing,
     channelBlock: await channelBlock(context.engine),
@@ -70,7 +70,7 @@ export async function loadStepGraph(
   const stepInputs = new Set(step.graph.feeds.map(({ name }) => name));
   const frozenInputs = new Set(frozen?.graph.feeds.map(({ name }) => name));
   return {
-    loss: written.value.name,
+    loss: lossGraph.value.name,
     own: lossTensors,
     gradients,
     carried,
@@ -80,9 +80,9 @@ export async function loadStepGraph(
     session,
     frozen: frozenPart,
     bytes: peakBytes(step) + (frozen === undefined ? 0 : peakBytes(frozen)),
-    async feeds(batch, drawn, progress) {
-      const draws = draw === undefined ? {} : { [draw]: int64([], [drawn]) };
-      const feeds = { ...written.feeds(batch, progress), ...draws };
+    async feeds(batch, drawNumber, progress) {
+      const draws = draw === undefined ? {} : { [draw]: int64([], [drawNumber]) };
+      const feeds = { ...lossGraph.feeds(batch, progress), ...draws };
       const fixed =
         frozenPart === undefined ? {} : await frozenPart.run(selectTensors(feeds, (name) => frozenInputs.has(name)));
       return selectTensors({ ...feeds, ...fixed }, (name) => stepInputs.has(name));
@@ -136,14 +136,14 @@ function writeTrainingForms(model: Model, nodes: ReadonlySet<Node>, trained: Rea
     // A second node with the same state reads the output of the first.
     const inputs = node.inputs.map((value) => (value === undefined ? value : (states.get(value.name) ?? value)));
     const emit = emitInto(model, { before: node, by: "train", onNode: inference.visit });
-    const written = form.write(emit, inputs, draw);
-    if (written instanceof Miss)
-      throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no training form: ${written.reason}.`);
-    for (const [input, next] of written.next) {
+    const outputs = form.write(emit, inputs, draw);
+    if (outputs instanceof Miss)
+      throw new PithError("E_NOT_DIFFERENTIABLE", `${describe(node)} has no training form: ${outputs.reason}.`);
+    for (const [input, next] of outputs.next) {
       const state = node.inputs[input];
       if (state?.tensor !== undefined && isFloat(state.tensor.type)) states.set(state.name, next);
     }
-    replaceNode(node, written.outputs);
+    replaceNode(node, outputs.outputs);
   }
   return { states: new Map([...states].map(([name, next]) => [name, next.name])), draw: drawInput?.name };
 }

@@ -65,11 +65,11 @@ function freeze(teacher: Model): void {
 /** Returns the shapes of the other inputs, from symbolic dimensions that they share with known ones. */
 function inferImpliedShapes(
   { graph }: Model,
-  known: ReadonlyMap<string, readonly number[]>,
+  knownShapes: ReadonlyMap<string, readonly number[]>,
 ): Readonly<Record<string, readonly number[]>> {
   const sizes: Record<string, number> = {};
   for (const { name, type } of graph.feeds) {
-    const dims = known.get(name);
+    const dims = knownShapes.get(name);
     type?.dims?.forEach((dim, axis) => {
       if (isSymbolic(dim) && dims?.[axis] !== undefined) sizes[dim.text] = dims[axis];
     });
@@ -78,7 +78,7 @@ function inferImpliedShapes(
     graph.feeds.flatMap(({ name, type }) => {
       const dims = type?.dims?.map((dim) => dimValue(dim, sizes));
       const all = dims?.filter((dim) => dim !== undefined);
-      return known.has(name) || all === undefined || all.length !== dims?.length ? [] : [[name, all] as const];
+      return knownShapes.has(name) || all === undefined || all.length !== dims?.length ? [] : [[name, all] as const];
     }),
   );
 }

@@ -74,7 +74,7 @@ export function tie(model: Model, trained: ReadonlySet<string>): readonly Tie[] 
     const isTied = tensor !== undefined && role?.kind === "tied" && trained.has(role.name);
     return isTied ? [{ name, of: role.name, transposed: role.transposed }] : [];
   });
-  for (const each of ties) substituteCopy(model, each);
+  for (const tie of ties) substituteCopy(model, tie);
   return ties;
 }
 

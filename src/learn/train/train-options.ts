@@ -94,8 +94,8 @@ const gradualSchema = v.union([prunedShare, gradualObject]);
 
 export type Gradual = v.InferOutput<typeof gradualObject>;
 
-export const gradualOf = (given: number | Gradual): Gradual =>
-  typeof given === "number" ? v.parse(gradualObject, { amount: given }) : given;
+export const gradualOf = (option: number | Gradual): Gradual =>
+  typeof option === "number" ? v.parse(gradualObject, { amount: option }) : option;
 
 const lassoObject = v.strictObject({
   /** λ. */
@@ -110,8 +110,8 @@ const groupLassoSchema = v.union([positiveOption, lassoObject]);
 
 export type GroupLasso = v.InferOutput<typeof lassoObject>;
 
-export const groupLassoOf = (given: v.InferOutput<typeof groupLassoSchema>): GroupLasso =>
-  typeof given === "number" ? { strength: given, grow: false } : given;
+export const groupLassoOf = (option: v.InferOutput<typeof groupLassoSchema>): GroupLasso =>
+  typeof option === "number" ? { strength: option, grow: false } : option;
 /** Help headings of flags of `train`, `distill` and other passes that train. */
 const optimization = "Optimization:";
 const validation = "Validation:";
@@ -245,7 +245,7 @@ export function unmet({ resume, checkpoint, validation, every, patience }: Depen
 export const trainOptions = v.pipe(
   trainEntries,
   v.check(
-    (given) => unmet(given) === undefined,
+    (options) => unmet(options) === undefined,
     ({ input }) => unmet(input) ?? "",
   ),
 );

@@ -161,14 +161,14 @@ graph (input: int32[batch, 3]) -> (y: int32[batch, 3]) {
   });
 
   it("reports progress", async () => {
-    const seen: (readonly [number, number | undefined])[] = [];
+    const reports: (readonly [number, number | undefined])[] = [];
     const texts: string[] = [];
     await train(
       net(),
       { data, epochs: 2, batch: 80 },
-      { progress: (done, total) => seen.push([done, total]), log: ({ text }) => texts.push(text) },
+      { progress: (done, total) => reports.push([done, total]), log: ({ text }) => texts.push(text) },
     );
-    expect(seen.at(-1)).toEqual([6, 6]);
+    expect(reports.at(-1)).toEqual([6, 6]);
     expect(texts).toHaveLength(2);
   });
 

@@ -21,7 +21,10 @@ graph (x: float32[batch, 4]) -> (y) {
 }`);
 }
 
-async function said(model: Model, options: Partial<Parameters<typeof train>[1]> = {}): Promise<readonly string[]> {
+async function warningsOf(
+  model: Model,
+  options: Partial<Parameters<typeof train>[1]> = {},
+): Promise<readonly string[]> {
   const warnings: string[] = [];
   await train(
     model,
@@ -34,14 +37,14 @@ async function said(model: Model, options: Partial<Parameters<typeof train>[1]> 
 }
 
 test("warns that training overwrites zeros without a mask", async () => {
-  expect(await said(zerosIn(8))).toEqual([
+  expect(await warningsOf(zerosIn(8))).toEqual([
     'warning: 50.0 % of "fc1.weight" are exact zeros without a mask, which training overwrites: to keep them at zero, ' +
       "prune with --keep-masks (keepMasks: true in code and recipes), train the result, then run simplify --finalize",
   ]);
 });
 
 test("does not warn of dense weights, few zeros, untrained tensors and biases", async () => {
-  for (const count of [0, 1, 16]) expect(await said(zerosIn(count)), `${count}`).toEqual([]);
+  for (const count of [0, 1, 16]) expect(await warningsOf(zerosIn(count)), `${count}`).toEqual([]);
 });
 
 test("does not warn of matrices of zeros and ones", async () => {
@@ -54,7 +57,7 @@ graph (x: float32[batch, 3]) -> (y) {
 });
 
 test("does not warn of frozen weights", async () => {
-  expect(await said(zerosIn(8), { layers: "fc2" })).toEqual([]);
+  expect(await warningsOf(zerosIn(8), { layers: "fc2" })).toEqual([]);
 });
 
 test("does not warn of masked zeros", async () => {
@@ -65,7 +68,7 @@ graph (x: float32[batch, 4]) -> (y) {
   fc.weight = Mul(fc.weight_orig, fc.weight_mask)
   y = MatMul "fc" (x, fc.weight)
 }`);
-  expect(await said(masked)).toEqual([]);
+  expect(await warningsOf(masked)).toEqual([]);
 });
 
 test("reports several matrices in one warning with their joint share", async () => {

@@ -22,9 +22,9 @@ const hint: Loss = {
   name: "hint",
   async build(scope) {
     const { emit } = scope;
-    const theirs = scope.teacher(teacher).value("relu.output");
+    const teacherHidden = scope.teacher(teacher).value("relu.output");
     const projection = scope.parameter("projection", float32([4, 8], numbers(32)));
-    const error = emit.Sub([emit.MatMul([scope.value("relu.output"), projection]), theirs]);
+    const error = emit.Sub([emit.MatMul([scope.value("relu.output"), projection]), teacherHidden]);
     return { value: scaledSum(emit, emit.Mul([error, error]), 1 / (20 * 8)), feeds: () => ({}) };
   },
 };

@@ -14,6 +14,6 @@ export function defineCleanUp(id: string, summary: string, run: Run): Pass<typeo
 }
 
 /** Creates a change that options of single layers cannot influence. */
-export function change(at: string, what: string, kind?: string): Change {
-  return { at, what, ...(kind === undefined ? {} : { kind }), decidedBy: "global" };
+export function change(at: string, description: string, kind?: string): Change {
+  return { at, what: description, ...(kind === undefined ? {} : { kind }), decidedBy: "global" };
 }

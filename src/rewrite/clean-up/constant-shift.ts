@@ -54,7 +54,10 @@ export async function shiftOf(
   const axis = layer.role.outputAxis < 0 ? layer.role.outputAxis + rank : layer.role.outputAxis;
   const { count, inner } = alongAxis(moved.dims, axis);
   const vector = new Float64Array(count);
-  const largest = more.reduce((most, number, index) => Math.max(most, Math.abs(number), Math.abs(less[index] ?? 0)), 0);
+  const largest = more.reduce(
+    (magnitude, number, index) => Math.max(magnitude, Math.abs(number), Math.abs(less[index] ?? 0)),
+    0,
+  );
   for (const [index, number] of more.entries()) {
     const channel = Math.floor(index / inner) % count;
     const shift = number - (less[index] ?? 0);

@@ -20,11 +20,11 @@ function modelOf(
   numbers: Readonly<Record<string, readonly number[]>> = {},
 ): Model {
   const declared = Object.entries(tensors).map(([name, dims]) => {
-    const drawn = random(5, name);
-    const each = elementCount(dims) / (dims[0] ?? 1);
+    const numbersSource = random(5, name);
+    const rowSize = elementCount(dims) / (dims[0] ?? 1);
     const data = Array.from({ length: elementCount(dims) }, (_, index) => {
-      const number = drawn.normal();
-      return zeros[name]?.includes(Math.floor(index / each)) === true ? 0 : number;
+      const number = numbersSource.normal();
+      return zeros[name]?.includes(Math.floor(index / rowSize)) === true ? 0 : number;
     });
     return [name, dims, numbers[name] ?? data] as const;
   });

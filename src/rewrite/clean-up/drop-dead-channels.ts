@@ -39,17 +39,17 @@ export const dropDeadChannels = definePass({
   async run(model, _, { engine, signal }) {
     const changes: Change[] = [];
     const misses: Miss[] = [];
-    const seen = new Set<string>();
+    const visited = new Set<string>();
     // A cut changes units of other groups and a shift their constants, so groups are analyzed again after each.
-    for (let more = true; more; ) {
-      more = false;
+    for (let hasChanged = true; hasChanged; ) {
+      hasChanged = false;
       const inference = infer(model);
       const isProtected = protectedValues(model, inference);
       for (const group of channelGroups(model, inference)) {
         const name = group.layers.map((layer) => layer.name).join(", ");
-        if (seen.has(name)) continue;
+        if (visited.has(name)) continue;
         throwIfAborted(signal);
-        seen.add(name);
+        visited.add(name);
         if (group.slices.some(({ value }) => value.role !== undefined || isProtected(value))) continue;
         const units = await deadUnits(group);
         if (units.length === 0) continue;
@@ -58,7 +58,7 @@ export const dropDeadChannels = definePass({
         else {
           const text = `${count} constant ${count === 1 ? "channel" : "channels"} cut`;
           changes.push(change(name, text, "constant channels removed"));
-          more = true;
+          hasChanged = true;
           break;
         }
       }

@@ -80,8 +80,8 @@ const isEqual = (a: Dense, b: Dense): boolean =>
 function floatSources(value: Value): { readonly bytes: number; readonly graph: Graph } | undefined {
   let bytes = 0;
   let innermost: Value | undefined;
-  const seen = new Set([value]);
-  for (const source of seen) {
+  const visited = new Set([value]);
+  for (const source of visited) {
     const { role, tensor, producer, graph } = source;
     const isCodes = tensor !== undefined && !isFloat(tensor.type) && !arithmeticTypes.has(tensor.type);
     if (role !== undefined || (isCodes && tensor.type !== "int32")) return undefined;
@@ -89,7 +89,7 @@ function floatSources(value: Value): { readonly bytes: number; readonly graph: G
       bytes += tensor.bytes;
       if (innermost === undefined || graph.sees(innermost)) innermost = source;
     }
-    for (const input of producer?.inputs ?? []) if (input !== undefined) seen.add(input);
+    for (const input of producer?.inputs ?? []) if (input !== undefined) visited.add(input);
   }
   return innermost === undefined ? undefined : { bytes, graph: innermost.graph };
 }

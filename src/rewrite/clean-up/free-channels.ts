@@ -21,7 +21,7 @@ import { removeIdentities } from "./remove-identities.ts";
 
 export async function withFreeChannels(model: Model): Promise<Model> {
   const copy = model.clone();
-  await freeChannels(copy, (one) => ({ free: freedomOf(channelGroups(one, infer(one))) }));
+  await freeChannels(copy, (candidate) => ({ free: freedomOf(channelGroups(candidate, infer(candidate))) }));
   return copy;
 }
 

@@ -232,10 +232,10 @@ function addBias(model: Model, node: Node, x: Value, layer: Layer, bias: Float64
 
 function scaled(dense: Dense, { role }: Layer, factors: Float64Array): Dense<"float32"> {
   const matrices = weightMatrices(role, dense.dims, toFloat64(dense));
-  const each = dense.data.length / factors.length;
+  const elementsPerFactor = dense.data.length / factors.length;
   for (const [group, { data }] of matrices.entries()) {
     for (let index = 0; index < data.length; index++)
-      data[index] = (data[index] ?? 0) * (factors[Math.floor((group * data.length + index) / each)] ?? 0);
+      data[index] = (data[index] ?? 0) * (factors[Math.floor((group * data.length + index) / elementsPerFactor)] ?? 0);
   }
   return float32(dense.dims, weightNumbers(role, dense.dims, matrices));
 }

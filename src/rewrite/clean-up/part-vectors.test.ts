@@ -38,6 +38,6 @@ test("freeChannels separates channel groups of layers that share only a bias", a
     );
   const model = network();
   expect(free(model)).toEqual(["a,b,c 0"]);
-  await freeChannels(model, (one) => ({ free: freedomOf(channelGroups(one, infer(one))) }));
+  await freeChannels(model, (candidate) => ({ free: freedomOf(channelGroups(candidate, infer(candidate))) }));
   expect(free(model)).toEqual(["a 6", "b 6", "c 0"]);
 });

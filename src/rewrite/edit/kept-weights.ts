@@ -12,9 +12,9 @@ const prefix = "pith.step/";
 export function keepWeights(model: Model, copy: Model): void {
   dropKeptWeights(model);
   for (const value of [...model.graph.values()]) {
-    const now = copy.graph.value(value.name)?.tensor;
-    if (now === undefined || now === value.tensor || value.role?.kind === "mask") continue;
-    model.graph.addTensor(`${prefix}${plainName(value)}`, now, { kind: "state" });
+    const current = copy.graph.value(value.name)?.tensor;
+    if (current === undefined || current === value.tensor || value.role?.kind === "mask") continue;
+    model.graph.addTensor(`${prefix}${plainName(value)}`, current, { kind: "state" });
   }
 }
 

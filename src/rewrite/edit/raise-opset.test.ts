@@ -46,7 +46,7 @@ describe("raiseOpset", () => {
     ["bilinear", "linear"],
     ["bicubic", "cubic"],
     ["nearest", "nearest"],
-  ])("renames the mode %s of GridSample to %s with equal outputs", async (old, now) => {
+  ])("renames the mode %s of GridSample to %s with equal outputs", async (old, renamed) => {
     const graph = `graph (x: float32[1, 2, 3, 3], grid: float32[1, 2, 2, 2]) -> (y) { y = GridSample (x, grid) {mode="${old}"} }`;
     const net = parseModel(`opset 16\n${graph}`);
     const feeds = {
@@ -58,7 +58,7 @@ describe("raiseOpset", () => {
     };
     const before = await runOnce(net, feeds);
     raiseOpset(net, 21);
-    expect(printModel(net)).toContain(`mode="${now}"`);
+    expect(printModel(net)).toContain(`mode="${renamed}"`);
     expect(await runOnce(net, feeds)).toEqual(before);
   });
 

@@ -92,15 +92,17 @@ function moveOf(node: Node, from: number, to: number, inference: Inference): (()
   if (before !== undefined && before.since === after?.since) return () => {};
   // Operators outside the specification do not change with its versions.
   if (schemasOf("", node.op).length === 0) return () => {};
-  const moved = [...node.attributes].flatMap(([name, attribute]) => {
+  const movedInputs = [...node.attributes].flatMap(([name, attribute]) => {
     const input = after?.attributes.has(name) === false ? inputsFor("", node.op).get(name) : undefined;
     const type = inference.site(node).inputs[0]?.type;
     const constant = input === undefined ? undefined : asConstant(attribute, type, becameScalar(node.op, name));
     return input === undefined || constant === undefined ? [] : [{ name, input, constant }];
   });
   const inputs: unknown[] = [...node.inputs];
-  for (const { input, constant } of moved) inputs[input] = constant;
-  const unmoved = [...node.attributes.keys()].filter((name) => !moved.some((attribute) => attribute.name === name));
+  for (const { input, constant } of movedInputs) inputs[input] = constant;
+  const unmoved = [...node.attributes.keys()].filter(
+    (name) => !movedInputs.some((attribute) => attribute.name === name),
+  );
   const kept = unmoved.filter((name) => after?.attributes.has(name) !== false);
   const dropped = unmoved.filter((name) => !kept.includes(name));
   const legal = (attributes: readonly string[]): unknown =>
@@ -112,7 +114,7 @@ function moveOf(node: Node, from: number, to: number, inference: Inference): (()
   if (op === undefined) return new Miss("Pith does not know this operator.");
   const site = inference.site(node);
   const newInputs = [...site.inputs];
-  for (const { input, constant } of moved) {
+  for (const { input, constant } of movedInputs) {
     const elements = constant.type === "int64" ? { elements: Array.from(constant.data, Number) } : {};
     newInputs[input] = { type: constant.type, dims: constant.dims, small: constant, stored: true, ...elements };
   }
@@ -133,7 +135,7 @@ function moveOf(node: Node, from: number, to: number, inference: Inference): (()
       graph.setAttribute(node, "num_outputs", { kind: "int", value: node.outputs.length });
     for (const [name, value] of renamed ?? []) graph.setAttribute(node, name, value);
     for (const name of dropped) graph.setAttribute(node, name, undefined);
-    for (const { name, input, constant } of moved) {
+    for (const { name, input, constant } of movedInputs) {
       graph.setAttribute(node, name, undefined);
       graph.setInput(node, input, graph.addTensor(`${node.outputs[0]?.name ?? node.op}.${name}`, inMemory(constant)));
     }

@@ -75,8 +75,9 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
   // A table can have one scale per row.
   const axes = role.kind === "lookup" ? [role.in, role.out] : [role.out];
   const values = toFloat64(codes);
-  const along = (vector: Float64Array, change: (value: number, by: number) => number): boolean => {
-    const axis = vector.length === 1 ? axes[0] : axes.find((one) => codes.dims[one] === vector.length);
+  const changeAlong = (vector: Float64Array, change: (value: number, by: number) => number): boolean => {
+    const axis =
+      vector.length === 1 ? axes[0] : axes.find((candidateAxis) => codes.dims[candidateAxis] === vector.length);
     if (axis === undefined) return false;
     const { count, inner } = alongAxis(codes.dims, axis);
     values.forEach((value, index) => {
@@ -86,8 +87,8 @@ async function decodeWeight(model: Model, layer: Layer, codes: Dense, engine: En
     return true;
   };
   const fits = [
-    zeroPoint === undefined || along(await read(zeroPoint), (code, zero) => code - zero),
-    ...(await Promise.all(scales.map(read))).map((scale) => along(scale, (value, by) => value * by)),
+    zeroPoint === undefined || changeAlong(await read(zeroPoint), (code, zero) => code - zero),
+    ...(await Promise.all(scales.map(read))).map((scale) => changeAlong(scale, (value, by) => value * by)),
   ];
   return fits.every(Boolean)
     ? { dims: codes.dims, values }

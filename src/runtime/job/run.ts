@@ -198,7 +198,7 @@ function crash(name: string, { code, signal }: Ending, lines: readonly string[])
   const text = lines.join("\n");
   const ending =
     signal ??
-    [...crashSignals, "SIGKILL" as const].find((each) => 128 + constants.signals[each] === code) ??
+    [...crashSignals, "SIGKILL" as const].find((signal) => 128 + constants.signals[signal] === code) ??
     `exit code ${code}`;
   const lastWords = lines.findLast((line) => line.trim() !== "" && !isStackLine(line))?.trim();
   const isHeapFull = /heap out of memory|Array buffer allocation failed|bad_alloc/.test(text);
@@ -209,7 +209,7 @@ function crash(name: string, { code, signal }: Ending, lines: readonly string[])
     const hint = "A smaller `batch` or fewer `samples` take less memory.";
     return new PithError("E_ENGINE", `${name}: its process ${cause}.`, { hint });
   }
-  const isNative = crashSignals.some((each) => each === ending);
+  const isNative = crashSignals.some((signal) => signal === ending);
   const failure = isNative ? "crashed in native code" : "ended without a result";
   const message = `${name}: its process ${failure} (${ending})${lastWords === undefined ? "." : `; its last line: ${lastWords}`}`;
   return new PithError("E_ENGINE", message, {

@@ -46,12 +46,12 @@ export interface BoxMatch {
 
 /** By falling score, each detection takes the unused box of its class with the largest IoU ≥ `minOverlap` (PASCAL VOC and COCO). */
 export function matchBoxes(
-  found: readonly Detection[],
+  detections: readonly Detection[],
   truths: readonly Pick<Detection, "box" | "class">[],
   minOverlap = threshold,
 ): readonly BoxMatch[] {
   const used = new Set<number>();
-  return sortByScore(found).flatMap(([index, detection]): BoxMatch[] => {
+  return sortByScore(detections).flatMap(([index, detection]): BoxMatch[] => {
     let best: BoxMatch | undefined;
     for (const [truth, other] of truths.entries()) {
       if (used.has(truth) || other.class !== detection.class) continue;
@@ -65,9 +65,9 @@ export function matchBoxes(
 }
 
 /** Non-maximum suppression within each class. Returns the kept detections by falling score. */
-export function suppressOverlaps(found: readonly Detection[]): readonly Detection[] {
+export function suppressOverlaps(candidates: readonly Detection[]): readonly Detection[] {
   const kept: Detection[] = [];
-  for (const [, detection] of sortByScore(found)) {
+  for (const [, detection] of sortByScore(candidates)) {
     const covered = kept.some(
       (other) => other.class === detection.class && intersectionOverUnion(other.box, detection.box) > threshold,
     );
@@ -77,8 +77,8 @@ export function suppressOverlaps(found: readonly Detection[]): readonly Detectio
 }
 
 /** Sorts detections by falling score, equal ones by index. */
-function sortByScore(found: readonly Detection[]): [index: number, detection: Detection][] {
-  return [...found.entries()].sort(([i, a], [j, b]) => b.score - a.score || i - j);
+function sortByScore(detections: readonly Detection[]): [index: number, detection: Detection][] {
+  return [...detections.entries()].sort(([i, a], [j, b]) => b.score - a.score || i - j);
 }
 
 interface BoxForm {

@@ -28,9 +28,9 @@ export function agreement(options: MetricOptions = {}): Metric {
     truth: "original",
     interval: "proportion",
     rows: (outputs, original) =>
-      perSample(outputs, original, options, (ours, theirs, position) => {
+      perSample(outputs, original, options, (ours, reference, position) => {
         const best = bestClass(ours, position);
-        return Number(best >= 0 && best === bestClass(theirs, position));
+        return Number(best >= 0 && best === bestClass(reference, position));
       }),
   });
 }
@@ -43,8 +43,8 @@ export function meanKl(options: MetricOptions = {}): Metric {
     better: "lower",
     truth: "original",
     rows: (outputs, original) =>
-      perSample(outputs, original, options, divergence, (scores, theirs) =>
-        logScores(scores, options.from ?? formOf(theirs)),
+      perSample(outputs, original, options, divergence, (scores, reference) =>
+        logScores(scores, options.from ?? formOf(reference)),
       ),
   });
 }
@@ -120,11 +120,11 @@ function ofPowers(
   };
 }
 
-function divergence(ours: Scores, theirs: Scores, position: number): number {
-  const [sumP, sumQ] = [logSumExp(theirs, position), logSumExp(ours, position)];
+function divergence(ours: Scores, reference: Scores, position: number): number {
+  const [sumP, sumQ] = [logSumExp(reference, position), logSumExp(ours, position)];
   let sum = 0;
-  for (let index = 0; index < theirs.classes; index++) {
-    const logP = (theirs.values[theirs.at(position) + index * theirs.step] ?? 0) - sumP;
+  for (let index = 0; index < reference.classes; index++) {
+    const logP = (reference.values[reference.at(position) + index * reference.step] ?? 0) - sumP;
     const logQ = (ours.values[ours.at(position) + index * ours.step] ?? 0) - sumQ;
     const p = Math.exp(logP);
     // p log p → 0 as p → 0.
@@ -138,7 +138,7 @@ function perSample(
   outputs: Batch,
   original: Batch,
   options: MetricOptions,
-  measure: (own: Scores, original: Scores, position: number) => number,
+  measure: (scores: Scores, original: Scores, position: number) => number,
   prepared: (scores: Scores, original: Scores) => Scores = (scores) => scores,
 ): Float64Array {
   const { name, ours, theirs: reference, samples, width, classes } = matchOutputs(outputs, original, options);
@@ -190,23 +190,26 @@ function pair(outputs: Batch, original: Batch, options: MetricOptions): Numbers 
 /** Returns the compared output of both models. @throws PithError E_DATA if their sizes or kinds differ. */
 function matchOutputs(outputs: Batch, original: Batch, options: MetricOptions): Pair<Dense> {
   const name = mainOutputName(original, options.output);
-  const theirs = mainOutput(original, name);
+  const referenceOutput = mainOutput(original, name);
   const ours = outputs[name];
   if (ours === undefined) throw new PithError("E_DATA", `The original's output "${name}" is missing in the model.`);
-  const [samples = 1] = theirs.dims;
-  if (ours.data.length !== theirs.data.length || (ours.type === "string") !== (theirs.type === "string")) {
-    const [before, after] = [theirs, ours].map(({ type, dims }) => `${type}${dimsText(dims)}`);
+  const [samples = 1] = referenceOutput.dims;
+  if (
+    ours.data.length !== referenceOutput.data.length ||
+    (ours.type === "string") !== (referenceOutput.type === "string")
+  ) {
+    const [before, after] = [referenceOutput, ours].map(({ type, dims }) => `${type}${dimsText(dims)}`);
     throw new PithError("E_DATA", `"${name}" is ${before} in the original and ${after} in the model.`, {
       hint: 'If the size of the output varies with the input, use `metric: "box-overlap"`, or another output (`output`).',
     });
   }
-  if (theirs.data.length === 0)
+  if (referenceOutput.data.length === 0)
     throw new PithError(
       "E_DATA",
-      `"${name}" is ${dimsText(theirs.dims)}, without elements: there is nothing to compare.`,
+      `"${name}" is ${dimsText(referenceOutput.dims)}, without elements: there is nothing to compare.`,
     );
-  const classes = (theirs.dims.length > 3 ? theirs.dims[1] : theirs.dims.at(-1)) ?? 1;
-  return { name, samples, width: theirs.data.length / samples, classes, ours, theirs };
+  const classes = (referenceOutput.dims.length > 3 ? referenceOutput.dims[1] : referenceOutput.dims.at(-1)) ?? 1;
+  return { name, samples, width: referenceOutput.data.length / samples, classes, ours, theirs: referenceOutput };
 }
 
 function sumsOf({ ours, theirs, width, isFill }: Numbers, sample: number, parts: number) {

@@ -60,13 +60,13 @@ describe("against the original", () => {
     );
     const nearest = (sample: number, width: number): number[] => {
       const at = (index: number) => values.subarray(index * 8, index * 8 + width);
-      const near = (index: number): number => {
+      const similarityOf = (index: number): number => {
         const [a, b] = [at(sample), at(index)];
         const dot = a.reduce((sum, value, position) => sum + value * (b[position] ?? 0), 0);
         return dot / Math.hypot(...a) / Math.hypot(...b);
       };
       const otherSamples = Array.from({ length: 40 }, (_, index) => index).filter((index) => index !== sample);
-      return otherSamples.sort((a, b) => near(b) - near(a)).slice(0, 5);
+      return otherSamples.sort((a, b) => similarityOf(b) - similarityOf(a)).slice(0, 5);
     };
     let kept = 0;
     for (let sample = 0; sample < 40; sample++) {

@@ -124,8 +124,8 @@ export function minSamplesOf(k: number): number {
   return 4 * k;
 }
 
-function cosineOf(ours: Embeddings, theirs: Embeddings, sample: number): number {
-  const [a, b] = [rowOf(ours, sample), rowOf(theirs, sample)];
+function cosineOf(ours: Embeddings, reference: Embeddings, sample: number): number {
+  const [a, b] = [rowOf(ours, sample), rowOf(reference, sample)];
   return [a, b].every((vector) => vector.every((value) => value === 0)) ? 1 : product(a, b);
 }
 
@@ -136,10 +136,10 @@ function nearest(rows: Pick<Embeddings, "values" | "width">, sample: number, k: 
   for (let index = 0; index < rows.values.length / rows.width / 2; index++) {
     if (index === sample) continue;
     const cosine = product(vectorOf(sample), vectorOf(index));
-    const near = Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine;
-    if (best.length === k && near <= (best.at(-1)?.near ?? 0)) continue;
-    const position = best.findIndex((other) => near > other.near);
-    best.splice(position < 0 ? best.length : position, 0, { index, near });
+    const similarity = Number.isNaN(cosine) ? Number.NEGATIVE_INFINITY : cosine;
+    if (best.length === k && similarity <= (best.at(-1)?.near ?? 0)) continue;
+    const position = best.findIndex((other) => similarity > other.near);
+    best.splice(position < 0 ? best.length : position, 0, { index, near: similarity });
     if (best.length > k) best.pop();
   }
   return best.map(({ index }) => index);
@@ -152,13 +152,13 @@ function pair(
   options: MetricOptions,
 ): { readonly ours: Embeddings; readonly theirs: Embeddings } {
   const output = mainOutputName(original, options.output);
-  const theirs = embeddings(original, batch, { output });
+  const reference = embeddings(original, batch, { output });
   const ours = embeddings(outputs, batch, { output });
-  if (ours.width !== theirs.width || ours.samples !== theirs.samples) {
-    const sizes = [theirs, ours].map(({ samples, width }) => dimsText([samples, width]));
+  if (ours.width !== reference.width || ours.samples !== reference.samples) {
+    const sizes = [reference, ours].map(({ samples, width }) => dimsText([samples, width]));
     throw new PithError("E_DATA", `"${output}" is ${sizes[0]} in the original and ${sizes[1]} in the model.`);
   }
-  return { ours, theirs };
+  return { ours, theirs: reference };
 }
 
 function product(a: Float64Array, b: Float64Array): number {

@@ -239,9 +239,9 @@ describe("metrics", () => {
   it("metrics in nats take the logarithm of probabilities", () => {
     const shares = [0.5, 0.25, 0.25, 0.1, 0.1, 0.8];
     const expected = [-Math.log(0.5), -Math.log(0.8)];
-    const close = (found: Float64Array, wanted: readonly number[]): void => {
-      expect(found).toHaveLength(wanted.length);
-      for (const [index, value] of wanted.entries()) expect(found[index]).toBeCloseTo(value, 5);
+    const close = (actual: Float64Array, expected: readonly number[]): void => {
+      expect(actual).toHaveLength(expected.length);
+      for (const [index, value] of expected.entries()) expect(actual[index]).toBeCloseTo(value, 5);
     };
     const logs = shares.map(Math.log);
     for (const values of [shares, logs, logs.map((log) => log + 7)]) {

@@ -78,7 +78,7 @@ function labels(values: ArrayLike<number>, dims: readonly number[] = [values.len
   return fromNumbers("int64", dims, values);
 }
 
-function near(actual: number, expected: number, tolerance = 1e-12): void {
+function expectNear(actual: number, expected: number, tolerance = 1e-12): void {
   if (Number.isFinite(expected))
     expect(Math.abs(actual - expected)).toBeLessThanOrEqual(tolerance * Math.max(1, Math.abs(expected)));
   else expect(actual).toBe(expected);
@@ -95,24 +95,24 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
     for (const { successes, count, value, low, high } of cases.wilson) {
       const result = wilson(successes, count);
       expect([result.value, result.count]).toEqual([value, count]);
-      near(result.low, low);
-      near(result.high, high);
+      expectNear(result.low, low);
+      expectNear(result.high, high);
     }
   });
 
   it("McNemar's exact test", () => {
     for (const row of cases.mcnemar_exact.flatMap((group) => group.cases)) {
-      near(mcnemarExact(row.only_first_right, row.only_second_right), row.p_value);
+      expectNear(mcnemarExact(row.only_first_right, row.only_second_right), row.p_value);
     }
   });
 
   it("paired differences of means", () => {
     for (const row of cases.paired_difference_of_means) {
       const result = pairedMeans(goldenNumbers(row.first), goldenNumbers(row.second));
-      near(result.value, row.mean_difference);
+      expectNear(result.value, row.mean_difference);
       // The quantile of Student's t-distribution is approximated by a series.
-      near(result.low, row.t_low, 1e-3 * row.standard_error);
-      near(result.high, row.t_high, 1e-3 * row.standard_error);
+      expectNear(result.low, row.t_low, 1e-3 * row.standard_error);
+      expectNear(result.high, row.t_high, 1e-3 * row.standard_error);
     }
   });
 
@@ -124,7 +124,7 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
         [pearson(row.x, row.y), row.pearson],
       ] as const) {
         if (expected === null) expect(result).toBeInstanceOf(Miss);
-        else near(result as number, expected);
+        else expectNear(result as number, expected);
       }
     }
   });
@@ -134,10 +134,10 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       const mask = goldenNumbers(row.mask);
       const counted = goldenNumbers(row.labels).map((label, index) => (mask[index] === 1 ? label : -100));
       const batch = { label: labels(counted, row.labels.shape) };
-      near(figure(perplexity(), { logits: double(row.logits) }, batch), row.perplexity);
+      expectNear(figure(perplexity(), { logits: double(row.logits) }, batch), row.perplexity);
       const rows = perplexity().rows({ logits: double(row.logits) }, batch);
       const nats = rows.filter((_, index) => index % 2 === 0).reduce((sum, value) => sum + value, 0);
-      near(
+      expectNear(
         nats / rows.filter((_, index) => index % 2 === 1).reduce((sum, value) => sum + value, 0),
         row.mean_nll_over_tokens,
       );
@@ -152,9 +152,9 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       const outputs = { logits: fromNumbers("float32", [row.labels.length, row.classes], logits) };
       if (row.predictions.some((guess) => guess >= row.classes)) continue;
       const batch = { label: labels(row.labels) };
-      near(figure(macroF1({ classes: row.classes }), outputs, batch), row.macro_f1);
-      near(figure(matthews(), outputs, batch), row.matthews);
-      near(figure(accuracy(), outputs, batch), row.accuracy);
+      expectNear(figure(macroF1({ classes: row.classes }), outputs, batch), row.macro_f1);
+      expectNear(figure(matthews(), outputs, batch), row.matthews);
+      expectNear(figure(accuracy(), outputs, batch), row.accuracy);
     }
   });
 
@@ -162,10 +162,10 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
     for (const row of cases.top_k) {
       const outputs = { scores: double(row.scores) };
       const batch = { label: labels(row.labels) };
-      near(figure(topK(1), outputs, batch), row.top_1);
-      near(figure(accuracy(), outputs, batch), row.top_1);
-      near(figure(topK(3), outputs, batch), row.top_3);
-      near(figure(topK(5), outputs, batch), row.top_5);
+      expectNear(figure(topK(1), outputs, batch), row.top_1);
+      expectNear(figure(accuracy(), outputs, batch), row.top_1);
+      expectNear(figure(topK(3), outputs, batch), row.top_3);
+      expectNear(figure(topK(5), outputs, batch), row.top_5);
     }
   });
 
@@ -179,7 +179,7 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       const truths = row.truth.map((box, index) => ({ box, class: row.truth_classes[index] ?? 0 }));
       for (const [index, { box }] of detectedBoxes.entries()) {
         for (const [truth, other] of truths.entries())
-          near(intersectionOverUnion(box, other.box), row.iou[index]?.[truth] ?? Number.NaN);
+          expectNear(intersectionOverUnion(box, other.box), row.iou[index]?.[truth] ?? Number.NaN);
       }
       for (const { iou_threshold: threshold, match_of_box: expected } of row.at) {
         const matches = new Map(
@@ -193,7 +193,7 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
   it("signal to noise", () => {
     for (const row of cases.signal_to_noise) {
       const as = (tensor: GoldenTensor): Batch => ({ y: { ...double(tensor), dims: [3, 4] } as Dense });
-      near(figure(signalToNoise(), as(row.other), as(row.reference)), goldenNumber(row.sqnr_db));
+      expectNear(figure(signalToNoise(), as(row.other), as(row.reference)), goldenNumber(row.sqnr_db));
     }
   });
 
@@ -203,10 +203,10 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
       const rows = meanKl().rows(other, original);
       const expected = goldenNumbers(row.kl_original_other_per_row);
       rows.forEach((value, index) => {
-        near(value, expected[index] ?? Number.NaN, 1e-10);
+        expectNear(value, expected[index] ?? Number.NaN, 1e-10);
       });
-      near(meanKl().reduce(rows), row.mean_kl, 1e-10);
-      near(figure(agreement(), other, original), row.top_1_agreement);
+      expectNear(meanKl().reduce(rows), row.mean_kl, 1e-10);
+      expectNear(figure(agreement(), other, original), row.top_1_agreement);
     }
   });
 
@@ -214,7 +214,7 @@ describe.skipIf(statistics === undefined)("figures equal scipy, statsmodels and 
     for (const row of cases.perplexity) {
       const batch = { label: labels(goldenNumbers(row.labels), row.labels.shape) };
       const loss = estimate(crossEntropy(), crossEntropy().rows({ logits: double(row.logits) }, batch)).value;
-      near(Math.exp(loss), figure(perplexity(), { logits: double(row.logits) }, batch));
+      expectNear(Math.exp(loss), figure(perplexity(), { logits: double(row.logits) }, batch));
     }
   });
 });

@@ -288,7 +288,7 @@ function confusionMetric(name: string, options: MetricOptions, reduce: (rows: Fl
 }
 
 function countClasses(rows: Float64Array): number {
-  return rows.reduce((most, value) => Math.max(most, value + 1), 1);
+  return rows.reduce((maxCount, value) => Math.max(maxCount, value + 1), 1);
 }
 
 /** Counts samples per class. A NaN prediction counts for no class. */

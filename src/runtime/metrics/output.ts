@@ -10,18 +10,18 @@ import type { Batch, Dense } from "../../core/tensor/types.ts";
  * Returns the name of the evaluated output: the requested one, else "logits", else the first float output, else the first.
  * @throws PithError E_DATA if there is none.
  */
-export function mainOutputName(outputs: Batch, wanted?: string): string {
+export function mainOutputName(outputs: Batch, requestedName?: string): string {
   const names = Object.keys(outputs);
   const hasFloats = (output: string): boolean => isFloat(outputs[output]?.type ?? "string");
-  const name = wanted ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
+  const name = requestedName ?? (hasFloats("logits") ? "logits" : (names.find(hasFloats) ?? names[0]));
   if (name === undefined) throw new PithError("E_DATA", "The model has no output that is a tensor.");
   outputNamed(outputs, name);
   return name;
 }
 
 /** Returns the evaluated output. @throws PithError E_DATA if there is none. */
-export function mainOutput(outputs: Batch, wanted?: string): Dense {
-  return outputNamed(outputs, mainOutputName(outputs, wanted));
+export function mainOutput(outputs: Batch, requestedName?: string): Dense {
+  return outputNamed(outputs, mainOutputName(outputs, requestedName));
 }
 
 export function outputNamed(outputs: Batch, name: string): Dense {

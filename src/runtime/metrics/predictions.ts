@@ -101,8 +101,8 @@ export function knowledgeOf({ given, labels }: Answers): Knowledge | undefined {
   const truth = labelled ? labels : given;
   const chance = commonestShare(truth);
   if (chance === undefined) return undefined;
-  const right = rightOnes(given, truth).reduce((sum, one) => sum + one, 0);
-  return { name: labelled ? "accuracy" : "agreement", truth, given, original: right / known(truth), chance };
+  const right = rightOnes(given, truth).reduce((sum, isRight) => sum + isRight, 0);
+  return { name: labelled ? "accuracy" : "agreement", truth, given, original: right / countKnown(truth), chance };
 }
 
 /** Returns why a model no longer computes the same function; undefined if it does or that is unknown. */
@@ -111,8 +111,8 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   const isConstant = name === "agreement" && chance === 1;
   if (original <= chance && !isConstant) return undefined;
   const [was, is] = [rightOnes(given, truth), rightOnes(other.given, truth)];
-  const right = is.reduce((sum, one) => sum + one, 0);
-  const score = right / known(truth);
+  const right = is.reduce((sum, isEqual) => sum + isEqual, 0);
+  const score = right / countKnown(truth);
   const minScore = isConstant ? lostShare : chance + lostShare * (original - chance);
   if (score >= minScore) return undefined;
   let [worse, better] = [0, 0];
@@ -130,10 +130,10 @@ export function lostKnowledge({ name, truth, given, original, chance }: Knowledg
   return `accuracy falls from ${from} to ${to} (${counted(truth.length, "sample")}; ${baseline})`;
 }
 
-function rightOnes(given: Float64Array, truth: Float64Array): Float64Array {
-  return truth.map((label, sample) => Number(label >= 0 && given[sample] === label));
+function rightOnes(predictions: Float64Array, truth: Float64Array): Float64Array {
+  return truth.map((label, sample) => Number(label >= 0 && predictions[sample] === label));
 }
 
-function known(truth: Float64Array): number {
+function countKnown(truth: Float64Array): number {
   return truth.reduce((sum, label) => sum + Number(label >= 0), 0);
 }

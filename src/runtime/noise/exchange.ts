@@ -80,10 +80,10 @@ export async function exchange(
     const chosen = emit.Where([isSelected, theirs, mine]);
     chosen.type = { type: wide, dims: hostValue.type?.dims };
     const reader = (from: Value, cast: Value): Node | undefined => (from === cast ? chosen : cast).producer;
-    const back = as(chosen, hostValue.type?.type);
-    if (graph.isOutput(hostValue)) replaceUses(hostValue, back, reader(hostValue, mine));
-    else replaceReads(hostValue, back, reader(hostValue, mine));
-    for (const copy of hostCopies) replaceReads(copy, back);
+    const castBack = as(chosen, hostValue.type?.type);
+    if (graph.isOutput(hostValue)) replaceUses(hostValue, castBack, reader(hostValue, mine));
+    else replaceReads(hostValue, castBack, reader(hostValue, mine));
+    for (const copy of hostCopies) replaceReads(copy, castBack);
     const forward = as(chosen, first.type?.type);
     replaceReads(first, forward, reader(first, theirs));
     for (const copy of equal) replaceReads(copy, forward);

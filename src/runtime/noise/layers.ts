@@ -127,11 +127,9 @@ export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): 
   const counterparts = counterpartsAmong(layersOf(candidate, after));
   const order = new Map([...original.graph.nodes()].map((node, index) => [node, index]));
   return layersOf(original, before).flatMap((layer): Place[] => {
-    const pairs = counterparts(layer).map((own) => pairOf(layer, own, before, after));
+    const pairs = counterparts(layer).map((counterpart) => pairOf(layer, counterpart, before, after));
     const pair =
-      pairs.find((found) => !(found instanceof Miss)) ??
-      pairs[0] ??
-      new Miss("the model has no such layer", layer.name);
+      pairs.find((pair) => !(pair instanceof Miss)) ?? pairs[0] ?? new Miss("the model has no such layer", layer.name);
     if (pair instanceof Miss) {
       misses.push(pair);
       return [];
@@ -143,9 +141,9 @@ export function layerPlaces(original: Model, candidate: Model, misses: Miss[]): 
 }
 
 /** Returns operations without a weight whose result the candidate quantizes, and model outputs, except known places. */
-export function pairPlaces(original: Model, candidate: Model, known: readonly Place[]): readonly Place[] {
+export function pairPlaces(original: Model, candidate: Model, layerPlaces: readonly Place[]): readonly Place[] {
   const [before, after] = [infer(original), infer(candidate)];
-  const knownNames = new Set(known.flatMap((place) => place.before));
+  const knownNames = new Set(layerPlaces.flatMap((place) => place.before));
   return [...original.graph.nodes()].flatMap((node, index) =>
     node.outputs.flatMap((value): Place[] => {
       const other = value === undefined ? undefined : candidate.graph.value(value.name);

@@ -52,7 +52,7 @@ export function counterpartNumbers(candidate: Model, engine: Engine) {
   const counterparts = counterpartsAmong(layersOf(model, infer(model)));
   return async (layer: Layer): Promise<WeightNumbers["values"] | undefined> => {
     const { role, effective } = layer;
-    const counterpart = counterparts(layer).find((one) => one.role.kind === role.kind);
+    const counterpart = counterparts(layer).find((layerPart) => layerPart.role.kind === role.kind);
     const [rows = 1, columns = 1, ...rest] = fixedDims(effective.type?.dims) ?? [];
     const isTurned = counterpart?.role.out !== role.out;
     if (counterpart === undefined || (isTurned && rest.length > 0)) return undefined;

@@ -158,9 +158,9 @@ function processorTimeOf(milliseconds: number): Pick<Latency, "processorTime"> {
 /** Returns the processor time of a run relative to the first model's; undefined if it cannot be read. */
 export function workOf(
   [first]: readonly (Pick<Latency, "processorTime"> | undefined)[],
-  own: Pick<Latency, "processorTime"> | undefined,
+  latency: Pick<Latency, "processorTime"> | undefined,
 ): number | undefined {
-  const share = (own?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
+  const share = (latency?.processorTime ?? Number.NaN) / (first?.processorTime ?? Number.NaN);
   // The clock may be too coarse to advance.
   return Number.isFinite(share) && share > 0 ? share : undefined;
 }

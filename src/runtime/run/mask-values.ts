@@ -21,7 +21,7 @@ export function isEndless(type: DataType): (value: number) => boolean {
  * Returns a predicate for pairs of values that are a fill in the original and not a score in the result.
  * @param original all values of the original's output.
  */
-export function fills(original: Float64Array, type: DataType): (own: number, other: number) => boolean {
+export function fills(original: Float64Array, type: DataType): (original: number, other: number) => boolean {
   const endlessly = isEndless(type);
   let largestScore = 0;
   let smallestFill = Number.POSITIVE_INFINITY;
@@ -32,5 +32,5 @@ export function fills(original: Float64Array, type: DataType): (own: number, oth
   }
   const isFilled = largestScore > 0 && smallestFill >= minRatio * largestScore;
   const bound = isFilled ? highestFill : Number.NEGATIVE_INFINITY;
-  return (own, other) => endlessly(own) || (own <= bound && other <= bound / 2);
+  return (expected, other) => endlessly(expected) || (expected <= bound && other <= bound / 2);
 }

@@ -72,20 +72,20 @@ export async function overBatches(
   use: (rows: Batch) => Promise<void>,
 ): Promise<number> {
   let done = 0;
-  const each = async (rows: Batch, count: number, total: number | undefined): Promise<void> => {
+  const runBatch = async (rows: Batch, count: number, total: number | undefined): Promise<void> => {
     throwIfAborted(signal, "Stopped while values were measured.");
     await use(rows);
     done += count;
     progress?.(done, total);
   };
   if (isFeeds(samples)) {
-    for (const feeds of samples) await each(feeds, 1, samples.length);
+    for (const feeds of samples) await runBatch(feeds, 1, samples.length);
     return done;
   }
   const total = samples.count === undefined ? undefined : Math.min(samples.count, maxSamples);
   for await (const read of prefetched(samples, { size: Math.min(batch, maxSamples), shuffle })) {
     const count = Math.min(sampleCount(read, samples.name), maxSamples - done);
-    await each(sliceBatch(read, 0, count), count, total);
+    await runBatch(sliceBatch(read, 0, count), count, total);
     if (done >= maxSamples) break;
   }
   if (done === 0) throw new PithError("E_DATA", `${samples.name} has no samples.`);

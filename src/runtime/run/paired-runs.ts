@@ -186,22 +186,29 @@ function* candidates(
 ): Generator<Candidate, void, undefined> {
   const workOf = costs(model, inputs);
   const reading = (workToRead * storedBytes(model.graph)) / 4;
-  const several = sizes === "several";
+  const hasSeveralSizes = sizes === "several";
   const fits = (assignment: Assignment, batch: number): boolean => batch === 1 || workOf(assignment) <= workInRun;
-  const lengths = several ? growingLengths : likelyLengths;
-  for (const guess of guesses(model, inputs, { known, lengths, batches: several ? [1, 2] : [8, 4, 2, 1], fits }))
+  const lengths = hasSeveralSizes ? growingLengths : likelyLengths;
+  for (const guess of guesses(model, inputs, {
+    known,
+    lengths,
+    batches: hasSeveralSizes ? [1, 2] : [8, 4, 2, 1],
+    fits,
+  }))
     yield { shapes: guess.shapes, work: workOf(guess.assignment(model)) + reading };
 }
 
-function affordableSamplesOf(work: number, wanted: number): number {
-  return Math.max(minSamples, Math.min(wanted, Math.floor(workInAll / Math.max(1, work))));
+function affordableSamplesOf(work: number, requested: number): number {
+  return Math.max(minSamples, Math.min(requested, Math.floor(workInAll / Math.max(1, work))));
 }
 
 function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => number {
   const copy = model.clone();
   const inference = infer(copy);
   const macs = [...cost(copy, inference).perNode.values()];
-  const written = [...copy.graph.nodes()].flatMap(({ outputs }) => outputs.filter((value) => value !== undefined));
+  const computedValues = [...copy.graph.nodes()].flatMap(({ outputs }) =>
+    outputs.filter((value) => value !== undefined),
+  );
   return (assignment) => {
     const sizes = new Map<Dim, number>();
     const sizeOf = (dim: Dim): number => memoize(sizes, dim, () => inputs.size(dim, assignment));
@@ -210,7 +217,7 @@ function costs(model: Model, inputs: RandomInputs): (assignment: Assignment) => 
     const count = (values: readonly Value[]): number => values.reduce((sum, value) => sum + countOf(value), 0);
     return (
       macs.reduce<number>((sum, dim) => sum + Math.max(0, sizeOf(dim)), 0) +
-      workToWrite * count(written) +
+      workToWrite * count(computedValues) +
       workToDraw * count(copy.graph.feeds)
     );
   };
@@ -305,10 +312,10 @@ async function explainOtherDraws(
 ): Promise<string | undefined> {
   if (!drawAlike(original, result)) return "the model draws random numbers, and the result draws other ones";
   if (!drawsNumbers(original)) return undefined;
-  const again = await runResult(engine, original, runs, { optimize, signal });
+  const secondRun = await runResult(engine, original, runs, { optimize, signal });
   const differs = ({ expected, got }: Pair): boolean =>
     Object.entries(expected).some(([name, dense]) => largestDifference(dense, got[name]) > 0);
-  return again.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
+  return secondRun.some(differs) ? "the model draws random numbers, and other ones in each run" : undefined;
 }
 
 export function countSamples(output: Dense | undefined, { samples }: ModelRun): number {

@@ -97,8 +97,8 @@ function field({ lengths, starts, cells }: Grid, numbers: Random): Float64Array 
     const counts = lengths.map((length) => Math.min(length, 2 ** level));
     const blocks = Float64Array.from({ length: productOf(counts) }, () => weight * numbers.normal());
     const rows = lengths.map((length, axis) => {
-      const along = stepsAlong(axis, length, counts);
-      return (starts[axis] ?? along).map((position) => along[position] ?? 0);
+      const axisSteps = stepsAlong(axis, length, counts);
+      return (starts[axis] ?? axisSteps).map((position) => axisSteps[position] ?? 0);
     });
     spread(blocks, { steps: rows }, levelValues, 0, 1);
     for (let cell = 0; cell < cells; cell++) sum[cell] = (sum[cell] ?? 0) + (levelValues[cell] ?? 0);

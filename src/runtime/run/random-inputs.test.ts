@@ -6,7 +6,7 @@ import type { Dense } from "../../core/tensor/types.ts";
 import { guesses, lengthsOf, randomInputs } from "./random-inputs.ts";
 
 const model = (text: string, opsets = "opset 21") => parseModel(`${opsets}\ngraph ${text}`);
-const drawn = (
+const drawInputs = (
   text: string,
   length = 16,
   { opsets, known, seed = 1 }: { opsets?: string; known?: ReadonlyMap<string, number>; seed?: number } = {},
@@ -26,7 +26,7 @@ const spread = (dense: Dense | undefined) => {
 describe("integers", () => {
   it("index inside the shortest table", () => {
     const { ids, types, both } =
-      drawn(`(ids: int64[batch, s], types: int64[batch, s], both: int32[batch]) -> (y: float32[...]) {
+      drawInputs(`(ids: int64[batch, s], types: int64[batch, s], both: int32[batch]) -> (y: float32[...]) {
   words: float32[100, 4] = random(seed 1)
   one: float32[1, 4] = random(seed 2)
   ten: float32[10, 4] = random(seed 3)
@@ -48,7 +48,7 @@ describe("integers", () => {
   });
 
   it("stay inside the image that boxes are cropped from", () => {
-    const { boxes, images } = drawn(`(x: float32[2, 3, 20, 30], boxes: float32[9, 4], images: int64[9]) -> (y) {
+    const { boxes, images } = drawInputs(`(x: float32[2, 3, 20, 30], boxes: float32[9, 4], images: int64[9]) -> (y) {
   y = RoiAlign(x, boxes, images) {output_height=2, output_width=2, spatial_scale=0.5}
 }`);
     expect(spread(boxes).least).toBeGreaterThanOrEqual(0);
@@ -70,7 +70,7 @@ describe("integers", () => {
     ],
     ["a Concat", "  z: int32[1, 4] = [0, 1, 2, 3]\n  i = Concat(x, z) {axis=0}\n", [0, 6]],
   ])("are found through %s", (_, between, [low, high]) => {
-    const { x } = drawn(
+    const { x } = drawInputs(
       `(x: int32[batch, 4]) -> (y: float32[...]) {\n${between}  t7: float32[7, 2] = random(seed 1)\n  y = Gather(t7, i)\n}`,
     );
     const range = spread(x);
@@ -87,12 +87,12 @@ describe("integers", () => {
       [0, 8],
     ],
   ])("stay in the range that %s accepts", (_, body, [low, high]) => {
-    const { x } = drawn(`(x: int64[8, 4]) -> (y: float32[...]) {\n${body}}`);
+    const { x } = drawInputs(`(x: int64[8, 4]) -> (y: float32[...]) {\n${body}}`);
     expect(spread(x)).toMatchObject({ least: low, greatest: high });
   });
 
   it("follow a named axis, and are 0 without other information", () => {
-    const { at, other } = drawn(
+    const { at, other } = drawInputs(
       `(x: float32[s, 4], at: int64[batch], other: int64[batch]) -> (y: float32[...], z: int64[...]) {
   y = Gather(x, at)
   z = Abs(other)
@@ -104,7 +104,7 @@ describe("integers", () => {
   });
 
   it("are mostly set flags if the graph converts them to floats", () => {
-    const { mask } = drawn(`(mask: int64[batch, s]) -> (y: float32[...]) {
+    const { mask } = drawInputs(`(mask: int64[batch, s]) -> (y: float32[...]) {
   one: float32[] = 1
   low: float32[] = -10000
   f = Cast(mask) {to=1}
@@ -120,7 +120,7 @@ describe("integers", () => {
     ["are compared with 0", "zero: int64[] = 0\n  k = Greater(mask, zero)"],
     ["are compared with 1", "one: int64[] = 1\n  k = Equal(one, mask)"],
   ])("are mostly set flags if they %s", (_, keeps) => {
-    const { mask } = drawn(`(mask: int64[batch, s]) -> (y: float32[...]) {
+    const { mask } = drawInputs(`(mask: int64[batch, s]) -> (y: float32[...]) {
   ${keeps}
   all: float32[] = 0
   none: float32[] = -10000
@@ -131,7 +131,7 @@ describe("integers", () => {
   });
 
   it("equal the number that they are compared with", () => {
-    const { rate } = drawn(`(rate: int64[], x: float32[4]) -> (y: float32[4]) {
+    const { rate } = drawInputs(`(rate: int64[], x: float32[4]) -> (y: float32[4]) {
   wide: int64[] = 16000
   isWide = Equal(rate, wide)
   none: float32[4] = [0, 0, 0, 0]
@@ -141,7 +141,7 @@ describe("integers", () => {
   });
 
   it("equal the lengths that a cache requires", () => {
-    const { seqlens, total } = drawn(
+    const { seqlens, total } = drawInputs(
       `(q: float32[batch, s, 16], k: float32[batch, s, 16], v: float32[batch, s, 16], past_k: float32[batch, 2, past, 8], past_v: float32[batch, 2, past, 8], seqlens: int32[batch], total: int32[]) -> (y: float32[...]) {
   y = com.microsoft.GroupQueryAttention(q, k, v, past_k, past_v, seqlens, total) {num_heads=2, kv_num_heads=2}
 }`,
@@ -165,7 +165,7 @@ describe("floats", () => {
       5,
     ],
   ])("have the range that the first layer expects: x %s", (_, between, mean, deviation) => {
-    const { x } = drawn(`(x: float32[batch, 8]) -> (y: float32[...]) {\n${between}${layer}`);
+    const { x } = drawInputs(`(x: float32[batch, 8]) -> (y: float32[...]) {\n${between}${layer}`);
     const range = spread(x);
     expect(Math.abs(range.mean - mean) / deviation).toBeLessThan(0.5);
     expect(range.deviation / deviation).toBeCloseTo(1, 0);
@@ -174,12 +174,12 @@ describe("floats", () => {
   it("have the range that a large bias implies", () => {
     const text = (size: number): string =>
       `(x: float32[batch, 4]) -> (y: float32[...]) {\n  w: float32[4, 1] = [[${size}], [0], [0], [0]]\n  b: float32[1] = [5]\n  y = Gemm(x, w, b)\n}`;
-    expect(spread(drawn(text(0.1)).x).deviation).toBeGreaterThan(20);
-    expect(spread(drawn(text(1)).x).deviation).toBeLessThan(2);
+    expect(spread(drawInputs(text(0.1)).x).deviation).toBeGreaterThan(20);
+    expect(spread(drawInputs(text(1)).x).deviation).toBeLessThan(2);
   });
 
   it("have the statistics of a normalization", () => {
-    const { x } = drawn(`(x: float32[batch, 2, 50]) -> (y: float32[...]) {
+    const { x } = drawInputs(`(x: float32[batch, 2, 50]) -> (y: float32[...]) {
   s: float32[2] = [1, 1]
   b: float32[2] = [0, 0]
   m: float32[2] = [100, 100]
@@ -191,7 +191,7 @@ describe("floats", () => {
   });
 
   it("stay between the bounds of a clip", () => {
-    const { x } = drawn(`(x: float32[batch, 50]) -> (y: float32[...]) {
+    const { x } = drawInputs(`(x: float32[batch, 50]) -> (y: float32[...]) {
   a: float32[] = 10
   b: float32[] = 20
   y = Clip(x, a, b)
@@ -221,7 +221,7 @@ describe("images", () => {
   const conv = "  w: float32[4, 1, 3, 3] = random(seed 1)\n  y = Conv(n, w)\n}";
 
   it("are smooth, alternately from 0 to 1 and normalized", () => {
-    const { x } = drawn(`(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  n = Identity(x)\n${conv}`);
+    const { x } = drawInputs(`(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  n = Identity(x)\n${conv}`);
     expect(smoothness(x, 32)).toBeGreaterThan(0.5);
     expect(spread(x).least).toBeLessThan(-1);
     const first = x === undefined ? [] : toNumbers(x).slice(0, 1024);
@@ -234,7 +234,7 @@ describe("images", () => {
     ["less 127.5, over 127.5", "float32", "  c: float32[] = 127.5\n  a = Sub(x, c)\n  n = Div(a, c)\n"],
     ["bytes", "uint8", "  a = Cast(x) {to=1}\n  c: float32[] = 255\n  n = Div(a, c)\n"],
   ])("are 0 … 255 if they are %s", (_, type, between) => {
-    const { x } = drawn(`(x: ${type}[batch, 1, 32, 32]) -> (y: float32[...]) {\n${between}${conv}`);
+    const { x } = drawInputs(`(x: ${type}[batch, 1, 32, 32]) -> (y: float32[...]) {\n${between}${conv}`);
     expect(smoothness(x, 32)).toBeGreaterThan(0.5);
     expect(spread(x).least).toBeGreaterThanOrEqual(0);
     expect(spread(x).greatest).toBeLessThanOrEqual(255);
@@ -256,13 +256,13 @@ describe("images", () => {
     const weights = (size: number): string => `[${new Array(2).fill(`[[[0, ${size}], [${size}, 0]]]`).join(", ")}]`;
     const image = (size: number): string =>
       `(x: float32[batch, 1, 32, 32]) -> (y: float32[...]) {\n  w: float32[2, 1, 2, 2] = ${weights(size)}\n${rest}`;
-    expect(spread(drawn(image(0.01)).x).deviation).toBeGreaterThan(30);
-    expect(spread(drawn(image(0.5)).x).deviation).toBeLessThan(2);
+    expect(spread(drawInputs(image(0.01)).x).deviation).toBeGreaterThan(30);
+    expect(spread(drawInputs(image(0.5)).x).deviation).toBeLessThan(2);
   });
 
   it("can have channels last and a third side", () => {
-    const { x } = drawn("(x: float32[batch, 16, 16, 3]) -> (y: float32[...]) {\n  y = Relu(x)\n}");
-    const { v } = drawn("(v: float32[batch, 1, 16, 16, 16]) -> (y: float32[...]) {\n  y = Relu(v)\n}");
+    const { x } = drawInputs("(x: float32[batch, 16, 16, 3]) -> (y: float32[...]) {\n  y = Relu(x)\n}");
+    const { v } = drawInputs("(v: float32[batch, 1, 16, 16, 16]) -> (y: float32[...]) {\n  y = Relu(v)\n}");
     for (const [dense, step] of [
       [x, 3],
       [v, 1],
@@ -284,10 +284,10 @@ describe("named sizes", () => {
   b: float32[1, 128] = random(seed 3)
   y = LSTM(x, w, r, b, _, h0, c0) {hidden_size=16}
 }`;
-    const { h0, c0 } = drawn(text, 576);
+    const { h0, c0 } = drawInputs(text, 576);
     expect(h0?.dims).toEqual([1, 8, 16]);
     expect(c0?.dims).toEqual([1, 8, 16]);
-    expect(drawn(text, 576, { known: new Map([["batch", 3]]) }).h0?.dims).toEqual([1, 3, 16]);
+    expect(drawInputs(text, 576, { known: new Map([["batch", 3]]) }).h0?.dims).toEqual([1, 3, 16]);
   });
 
   it.each([
@@ -314,14 +314,14 @@ describe("named sizes", () => {
       ],
     ],
   ])("have the values that %s requires", (_, text, dims) => {
-    expect(Object.values(drawn(text, 4)).map((dense) => dense.dims)).toEqual(dims);
+    expect(Object.values(drawInputs(text, 4)).map((dense) => dense.dims)).toEqual(dims);
   });
 });
 
 it("draws inputs by the seed", () => {
   const imageModel = "(x: float32[n, 3, 8, 8]) -> (y: float32[...]) {\n  y = Relu(x)\n}";
-  expect(drawn(imageModel)).toEqual(drawn(imageModel));
-  expect(drawn(imageModel, 16, { seed: 2 })).not.toEqual(drawn(imageModel));
+  expect(drawInputs(imageModel)).toEqual(drawInputs(imageModel));
+  expect(drawInputs(imageModel, 16, { seed: 2 })).not.toEqual(drawInputs(imageModel));
 });
 
 it.each([

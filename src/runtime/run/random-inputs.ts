@@ -103,12 +103,12 @@ interface Interval {
 function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly Interval[], numbers: Random): Dense {
   const tensor = (values: Float64Array): Dense =>
     type === "bool" ? { type, dims, data: Uint8Array.from(values) } : fromNumbers(type, dims, values);
-  const each = (value: () => number): Dense => tensor(new Float64Array(elementCount(dims)).map(value));
+  const fillWith = (value: () => number): Dense => tensor(new Float64Array(elementCount(dims)).map(value));
   const strict = intervals.filter((interval) => interval.strict);
   if (strict.length > 0) {
     const low = Math.max(...strict.map((interval) => interval.low));
     const high = Math.min(...strict.map((interval) => interval.high));
-    return each(() => low + (high > low ? numbers.integer(high - low + 1) : 0));
+    return fillWith(() => low + (high > low ? numbers.integer(high - low + 1) : 0));
   }
   const [hint] = intervals.filter(({ low, high }) => low !== unit.low || high !== unit.high);
   const isByte = type === "uint8" || type === "int8";
@@ -116,16 +116,16 @@ function drawTensor(type: Drawable, dims: readonly number[], intervals: readonly
   if (sides !== undefined) return tensor(images(dims, sides, isByte ? integerRange[type] : scaleOf(hint), numbers));
   if (isFloat(type)) {
     const { low, high } = hint ?? unit;
-    return each(() => (low + high) / 2 + ((high - low) / 4) * numbers.normal());
+    return fillWith(() => (low + high) / 2 + ((high - low) / 4) * numbers.normal());
   }
   if (isByte) {
     const [low, high] = integerRange[type];
-    return each(() => low + numbers.integer(high - low + 1));
+    return fillWith(() => low + numbers.integer(high - low + 1));
   }
   // Most flags are set, because masks of zeros hide everything.
   if (type === "bool" || hint !== undefined) {
     const { low, high } = hint ?? { low: 0, high: 1 };
-    return each(() =>
+    return fillWith(() =>
       low === 0 && high === 1 ? Number(numbers.integer(4) > 0) : low + numbers.integer(Math.max(1, high - low + 1)),
     );
   }
@@ -176,15 +176,15 @@ export function* guesses(
   inputs: RandomInputs,
   { known = new Map(), lengths, batches, fits }: GuessOptions,
 ): Generator<Guess, void, undefined> {
-  const seen = new Set<string>();
+  const visited = new Set<string>();
   for (const length of lengths) {
     for (const batch of batches) {
-      const assignment = (given: Model): Assignment => guessSizes(given, known, batch, length);
+      const assignment = (assignedModel: Model): Assignment => guessSizes(assignedModel, known, batch, length);
       const sizes = assignment(model);
       const shapes = inputs.shapes(sizes);
       const text = JSON.stringify([...shapes]);
-      if (seen.has(text) || fits?.(sizes, batch) === false) continue;
-      seen.add(text);
+      if (visited.has(text) || fits?.(sizes, batch) === false) continue;
+      visited.add(text);
       yield { batch, shapes, assignment };
     }
   }
@@ -193,11 +193,11 @@ export function* guesses(
 export async function firstThatRuns(
   session: Session,
   inputs: RandomInputs,
-  tried: Iterable<Guess>,
+  guessesToTry: Iterable<Guess>,
   seed: number,
 ): Promise<{ readonly guess: Guess; readonly feeds: Batch } | PithError> {
   let first: PithError | undefined;
-  for (const guess of tried) {
+  for (const guess of guessesToTry) {
     try {
       const feeds = inputs.draw(guess.shapes, random(seed, "random inputs"));
       await session.run(feeds);
@@ -213,7 +213,7 @@ export async function firstThatRuns(
 /** Guesses from the symbol's name whether it counts samples, cached positions, image sides or other positions. */
 function guessSizes(
   model: Model,
-  known: ReadonlyMap<string, number>,
+  knownSizes: ReadonlyMap<string, number>,
   batch: number,
   [length, side]: Length,
 ): Assignment {
@@ -223,7 +223,7 @@ function guessSizes(
   const total = (name: string): boolean => /total|\+/.test(name);
   const isSide = (name: string): boolean => /height|width|^[hw]$/i.test(name);
   return (name) =>
-    known.get(name) ??
+    knownSizes.get(name) ??
     (isBatch(name) ? batch : past(name) ? 2 : total(name) ? length + 2 : isSide(name) ? side : length);
 }
 

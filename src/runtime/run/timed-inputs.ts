@@ -34,18 +34,18 @@ export async function timedShapes(
   { sizes, length = timedLength, fixed = [], seed }: TimedOptions,
 ): Promise<readonly TimedShapes[]> {
   requireNames(models, sizes);
-  const drawn = models.map((model, index) => ({ model, inputs: requireDrawable(model, fixed[index]) }));
-  const [first] = drawn;
+  const modelInputs = models.map((model, index) => ({ model, inputs: requireDrawable(model, fixed[index]) }));
+  const [first] = modelInputs;
   if (first === undefined) return [];
   const lengths = [[length, timedSide] as const, ...likelyLengths];
-  const tried = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
+  const sizeGuesses = [...guesses(first.model, first.inputs, { known: sizes, lengths, batches: [1] })];
   const shapesOf = (guess: Guess): TimedShapes[] =>
-    drawn.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
-  const [only, ...rest] = tried;
+    modelInputs.map(({ model, inputs }) => Object.fromEntries(inputs.shapes(guess.assignment(model))));
+  const [only, ...rest] = sizeGuesses;
   if (only !== undefined && rest.length === 0) return shapesOf(only);
   const session = await engine.load(first.model);
   try {
-    const result = await firstThatRuns(session, first.inputs, tried, seed);
+    const result = await firstThatRuns(session, first.inputs, sizeGuesses, seed);
     if (result instanceof PithError) {
       const hint = "Set the sizes of named dimensions (`dim`), or the values of inputs (`set`).";
       throw result.reworded({ hint });

@@ -47,7 +47,7 @@ async function raise(model: Model, node: Node, input: number, value: Value, shif
   const dense = await value.tensor?.read();
   if (dense === undefined || !isFloat(dense.type)) return;
   const before = toFloat64(dense);
-  const sum = shift.map((own, channel) => own + (before[before.length === 1 ? 0 : channel] ?? 0));
+  const sum = shift.map((addend, channel) => addend + (before[before.length === 1 ? 0 : channel] ?? 0));
   const dims = before.length === sum.length ? dense.dims : [...dense.dims.slice(0, -1), sum.length];
   const tensor = inMemory(fromNumbers(dense.type, dims.length === 0 ? [sum.length] : dims, sum));
   if (value.uses.size === 1 && before.length === sum.length) value.tensor = tensor;

@@ -281,14 +281,15 @@ function liveValuesOf({ graph }: Model, node: Node): readonly string[] {
   const samples = first?.type?.dims?.[0];
   const before = new Set<Value>();
   const live = new Set<string>();
-  let reached = false;
+  let isReached = false;
   const note = (value: Value): void => {
     if (before.has(value)) live.add(value.name);
   };
-  for (const each of graph.nodes()) {
-    reached ||= each === node;
-    if (reached) for (const value of usedValues(each)) note(value);
-    else for (const value of each.outputs) if (value !== undefined && isPerSample(value, samples)) before.add(value);
+  for (const graphNode of graph.nodes()) {
+    isReached ||= graphNode === node;
+    if (isReached) for (const value of usedValues(graphNode)) note(value);
+    else
+      for (const value of graphNode.outputs) if (value !== undefined && isPerSample(value, samples)) before.add(value);
   }
   for (const value of graph.outputs) note(value);
   return [...live];

@@ -38,16 +38,16 @@ test.each([
 ] as const)(
   "collects statistics of a shared weight from all layers that read its quantized values: $of, $options",
   async ({ of, options, evidence }) => {
-    const seen: unknown[] = [];
+    const observed: unknown[] = [];
     const rounder: Solver = {
       ...{ id: "counting", evidence: rows, of },
-      scales(weight, grid, known) {
-        seen.push([known.layer.name, known.evidence]);
+      scales(weight, grid, context) {
+        observed.push([context.layer.name, context.evidence]);
         return nearest.scales(weight, grid);
       },
     };
     const data = memory("x", { x: numbersFor([32, 12]) });
     await quantize(parseModel(network), { scheme: "weights", rounder, data, equalize: false, ...options });
-    expect(seen).toEqual(evidence);
+    expect(observed).toEqual(evidence);
   },
 );

@@ -68,8 +68,8 @@ export function featuresOf(
       const result = copy.graph.value(output.name);
       const producer = result?.producer;
       if (result === undefined || producer === undefined) return;
-      const store = (what: string, dims: readonly number[], numbers: Float64Array): Value =>
-        copy.graph.addTensor(what, inMemory(fromNumbers(type, dims, numbers)));
+      const store = (label: string, dims: readonly number[], numbers: Float64Array): Value =>
+        copy.graph.addTensor(label, inMemory(fromNumbers(type, dims, numbers)));
       const size = (features * role.groups) / picking.groups;
       const picks = weightNumbers(picking, shape, new Array<Matrix>(picking.groups).fill(identity(size)));
       copy.graph.setInput(producer, role.input, store("picks", shape, picks));
@@ -81,8 +81,8 @@ export function featuresOf(
         if (input === undefined || before === undefined) continue;
         // With one output, a bias [1, 1] has an axis of rows, too.
         const last = before.lastIndexOf(outputs);
-        const now = before.map((dim, index) => (index === last ? (shape[role.out] ?? dim) : dim));
-        copy.graph.setInput(producer, input, store("zeros", now, new Float64Array(elementCount(now))));
+        const newDims = before.map((dim, index) => (index === last ? (shape[role.out] ?? dim) : dim));
+        copy.graph.setInput(producer, input, store("zeros", newDims, new Float64Array(elementCount(newDims))));
       }
       result.type = undefined;
     },

@@ -20,12 +20,12 @@ export interface Histogram extends ValueRange {
  */
 export const histogram: Statistic<Histogram> = {
   begin() {
-    const seen = new Counter();
+    const counter = new Counter();
     return {
       add({ values }) {
-        seen.add(values());
+        counter.add(values());
       },
-      end: () => seen.histogram,
+      end: () => counter.histogram,
     };
   },
 };

@@ -24,8 +24,8 @@ test("measures only values that were not measured on the same model, samples and
   const data = memory("rows", { x: zeros("float32", [4, 2]) });
   const { measured, measure } = meter();
   await measureOnce(model, data, "range", ["x", "y"], measure);
-  const again = await measureOnce(model.clone(), data, "range", ["w", "y"], measure);
-  expect([...again]).toEqual([
+  const secondResult = await measureOnce(model.clone(), data, "range", ["w", "y"], measure);
+  expect([...secondResult]).toEqual([
     ["w", "w 2"],
     ["y", "y 1"],
   ]);

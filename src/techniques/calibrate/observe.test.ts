@@ -51,8 +51,8 @@ test("reads the requested number of samples, in order or shuffled by a seed", as
   expect(await rangeOf(2)).toEqual({ min: -3, max: 2 });
   expect(await rangeOf(3)).toEqual({ min: -4, max: 2 });
   expect(await rangeOf(9, 1)).toEqual({ min: -4, max: 2 });
-  const drawn = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => rangeOf(1, seed)));
-  expect(new Set(drawn.map((range) => JSON.stringify(range))).size).toBeGreaterThan(1);
+  const ranges = await Promise.all([1, 2, 3, 4, 5, 6].map((seed) => rangeOf(1, seed)));
+  expect(new Set(ranges.map((range) => JSON.stringify(range))).size).toBeGreaterThan(1);
 });
 
 test.each([1, 2, 5])("computes the same mean, variance and share of zeros for batches of %i", async (batch) => {
@@ -67,11 +67,11 @@ test.each([1, 2, 5])("computes the same mean, variance and share of zeros for ba
 });
 
 test("reports progress in samples", async () => {
-  const seen: (readonly [number, number | undefined])[] = [];
-  const progress = (done: number, total?: number) => seen.push([done, total]);
+  const reports: (readonly [number, number | undefined])[] = [];
+  const progress = (done: number, total?: number) => reports.push([done, total]);
   const data = memory("rows", { x: rows });
   await observe(engine, parseModel(text("batch")), data, ["x"], valueRange, { batch: 2, samples: 4, progress });
-  expect(seen).toEqual([
+  expect(reports).toEqual([
     [2, 4],
     [4, 4],
   ]);
@@ -85,22 +85,22 @@ test("returns a range of NaN if an element is NaN", async () => {
 });
 
 describe("observe", () => {
-  const seen = (data: Dataset, name = "h", signal?: AbortSignal) =>
+  const observeValue = (data: Dataset, name = "h", signal?: AbortSignal) =>
     observe(engine, parseModel(text("batch")), data, [name], valueRange, signal === undefined ? {} : { signal });
 
   test("rejects an unknown value by name", async () => {
-    await expect(seen(memory("rows", { x: rows }), "z")).rejects.toMatchObject({
+    await expect(observeValue(memory("rows", { x: rows }), "z")).rejects.toMatchObject({
       code: "E_NAME",
       message: expect.stringContaining('"z"'),
     });
   });
 
   test("rejects data without samples", async () => {
-    await expect(seen(memory("none", { x: float32([0, 2], []) }))).rejects.toMatchObject({ code: "E_DATA" });
+    await expect(observeValue(memory("none", { x: float32([0, 2], []) }))).rejects.toMatchObject({ code: "E_DATA" });
   });
 
   test("stops on the signal", async () => {
-    await expect(seen(memory("rows", { x: rows }), "h", AbortSignal.abort())).rejects.toMatchObject({
+    await expect(observeValue(memory("rows", { x: rows }), "h", AbortSignal.abort())).rejects.toMatchObject({
       code: "E_STOPPED",
     });
   });
@@ -124,9 +124,9 @@ graph (x: float32[1, 2], h: float32[1, 2]) -> (y: float32[1, 2], hn: float32[1, 
       h: { min: 0, max: 3 },
       y: { min: 0, max: 40 },
     });
-    const seen = await observe(engine, stateful, data, ["s"], channelMoments);
-    expect(seen.get("s")?.count).toBe(6);
-    expect(seen.get("s")?.mean[0]).toBeCloseTo(10 / 6, 12);
+    const moments = await observe(engine, stateful, data, ["s"], channelMoments);
+    expect(moments.get("s")?.count).toBe(6);
+    expect(moments.get("s")?.mean[0]).toBeCloseTo(10 / 6, 12);
   });
 
   test("takes the size of a state from its layer if its dimensions have unrelated names", async () => {
@@ -138,8 +138,8 @@ graph (x: float32[steps, batch, 4], h0: float32[1, hb, hidden], c0: float32[d, c
   y, hn, cn = LSTM(x, w, r, b, _, h0, c0) {hidden_size=3}
 }`);
     const data = memory("rows", { x: float32([2, 1, 4], [1, 2, -3, 4, 5, 6, 7, 8]) });
-    const seen = await observe(engine, model, data, ["y"], channelMoments);
-    expect(seen.get("y")?.count).toBe(6);
+    const moments = await observe(engine, model, data, ["y"], channelMoments);
+    expect(moments.get("y")?.count).toBe(6);
   });
 
   const cache = (outputs: string) => `opset 17

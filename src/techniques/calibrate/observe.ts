@@ -43,7 +43,7 @@ export async function observe<R>(
   });
   if (observed.length === 0) return new Map();
   const models = [{ model: work, observed: observed.map(({ value }) => value.name) }];
-  const bytes = observed.reduce((sum, each) => sum + each.bytes, 0);
+  const bytes = observed.reduce((sum, value) => sum + value.bytes, 0);
   const fixed = model.graph.feeds[0]?.type?.dims?.[0];
   const fitting = Math.max(1, Math.min(maxSamples, Math.floor(maxBytes / bytes)));
   const { batch = typeof fixed === "number" ? fixed : fitting } = options;

@@ -143,7 +143,7 @@ export const distill = definePass({
       ),
     }),
     v.check(
-      (given) => describeLack(given) === undefined,
+      (settings) => describeLack(settings) === undefined,
       ({ input }) => describeLack(input) ?? "",
     ),
   ),

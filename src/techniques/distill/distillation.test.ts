@@ -49,9 +49,9 @@ graph (${input}: ${type}[batch, 6]) -> (${names}) {
   b = MatMul (${input}, b.weight)
 }`);
   const waves = memory("waves", { x: float32([20, 6], pixels(20)) });
-  const lossAgainst = async (other: Model, own = scores("a, b")) => {
+  const lossAgainst = async (other: Model, student = scores("a, b")) => {
     const loss = distillation({ teacher: other, alpha: 1 });
-    return (await train(own, { data: waves, loss, epochs: 1, batch: 10, learningRate: 1e-9 })).history[0]?.loss;
+    return (await train(student, { data: waves, loss, epochs: 1, batch: 10, learningRate: 1e-9 })).history[0]?.loss;
   };
 
   it("compares outputs of the same name in any order, or the first outputs if no name matches", async () => {
@@ -121,8 +121,8 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
   it("reshapes inputs if the teacher's dimensions hold the same number of elements", async () => {
     const square = network({ flat: flatten(), fc: linear(6, 3) }, { input: ["batch", 2, 3], seed: 2 });
     const [flatHistory, squareHistory] = await Promise.all(
-      [teacher, square].map((one) =>
-        train(student(), { data, loss: distillation({ teacher: one }), epochs: 2 }, { seed: 4 }),
+      [teacher, square].map((teacherModel) =>
+        train(student(), { data, loss: distillation({ teacher: teacherModel }), epochs: 2 }, { seed: 4 }),
       ),
     );
     expect(squareHistory?.history[1]?.loss).toBeCloseTo(flatHistory?.history[1]?.loss ?? 0, 5);
@@ -135,12 +135,12 @@ graph (x: float32[batch, 6], other: float32[batch, 6]) -> (a: float32[batch, 3])
       input: float32([20, 3, 2, 2], pixels(40)),
       label: int64([20], Array(20).fill(1)),
     });
-    const taught = (teacher: readonly Model[]) =>
+    const distillWith = (teacher: readonly Model[]) =>
       train(images([3, 2, 2]), { data: samples, loss: distillation({ teacher }), epochs: 1 });
     const sentence = 'The teacher\'s input "input" [20, 2, 2, 3] does not fit the student\'s "input" [20, 3, 2, 2].';
     const last = images([2, 2, 3]);
-    await expect(taught([last])).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH", message: sentence });
-    await expect(taught([images([3, 2, 2]), last])).rejects.toMatchObject({
+    await expect(distillWith([last])).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH", message: sentence });
+    await expect(distillWith([images([3, 2, 2]), last])).rejects.toMatchObject({
       code: "E_SHAPE_MISMATCH",
       message: sentence,
     });
@@ -214,14 +214,14 @@ graph (x: float32[N, 2, 6], ${layers.map((index) => `past.${index}: float32[N, p
     const folder = temporaryFolder();
     const path = `${folder}/teacher.onnx`;
     await save(scores("b"), path);
-    const taught = async (epochs: number, resume: boolean) => {
+    const trainFor = async (epochs: number, resume: boolean) => {
       const loss = distillation({ teacher: await open(path), alpha: 1 });
       return train(scores("a, b"), { data: waves, loss, epochs, batch: 10, checkpoint: `${folder}/kept`, resume });
     };
-    await taught(1, false);
-    expect((await taught(2, true)).history).toHaveLength(2);
+    await trainFor(1, false);
+    expect((await trainFor(2, true)).history).toHaveLength(2);
     await save(scores("a"), path);
-    await expect(taught(3, true)).rejects.toMatchObject({
+    await expect(trainFor(3, true)).rejects.toMatchObject({
       code: "E_OPTION",
       message: expect.stringContaining("was trained with a teacher of other content"),
     });

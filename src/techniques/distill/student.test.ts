@@ -89,11 +89,11 @@ describe("distill", () => {
       const { history } = await distill(student, { keepLayers: 2, data, epochs: 2, ...options }, { log });
       return { said: messages, loss: history.at(-1)?.loss };
     };
-    const usual = await distillWith({});
-    expect(usual.said).toEqual([
+    const byDefault = await distillWith({});
+    expect(byDefault.said).toEqual([
       'loss: 1 * hinton(temperature=4), because "output" [batch, 3] scores classes (`loss` sets another); the training samples have no labels',
     ]);
-    expect(usual.loss).toBe((await distillWith({ alpha: 1 })).loss);
+    expect(byDefault.loss).toBe((await distillWith({ alpha: 1 })).loss);
     await expect(distillWith({ alpha: 0.5 })).rejects.toMatchObject({
       code: "E_DATA",
       message: 'The training samples have no "label".',
@@ -108,7 +108,7 @@ describe("distill", () => {
       'loss: 0.7 * hinton(temperature=4) + 0.3 * cross-entropy(label=label), because "output" [batch, 3] scores classes (`loss` sets another)',
     ]);
     expect(both.loss).toBe((await distillWith({ alpha: 0.7 }, labelled)).loss);
-    expect(both.loss).not.toBe(usual.loss);
+    expect(both.loss).not.toBe(byDefault.loss);
   });
 
   test("passes the same augmented samples to student and teacher", async () => {
@@ -136,7 +136,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
   ${nodes}
 }`);
   const both = "a = MatMul (input, a.weight)\n  b = MatMul (input, b.weight)";
-  const taught = async (student: Model, noise = 0.1) => {
+  const distillNoisy = async (student: Model, noise = 0.1) => {
     const other = student.clone();
     const messages: string[] = [];
     for (const name of ["a.weight", "b.weight"]) {
@@ -159,7 +159,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
   };
 
   test("is `embedding` for embeddings", async () => {
-    const { said } = await taught(
+    const { said } = await distillNoisy(
       answering("sentence_embedding: float32[batch, 5]", both.replace("a =", "sentence_embedding =")),
     );
     expect(said).toEqual([
@@ -171,7 +171,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
   test("is `output-mse` on all float outputs of a regression model", async () => {
     const nodes = `${both}\n  most = ArgMax (a) {axis=1}`;
     const model = answering("b: float32[batch, 1], a: float32[batch, 5], most: int64[batch, 1]", nodes);
-    const { said, changed } = await taught(model);
+    const { said, changed } = await distillNoisy(model);
     expect(said[0]).toContain('loss: output-mse, because "b" [batch, 1] does not hold class scores');
     expect(said.slice(1).map((text) => text.split(" ")[1])).toEqual(["b", "a"]);
     expect(changed).toEqual(["a.weight", "b.weight"]);
@@ -179,7 +179,7 @@ graph (input: float32[batch, 4]) -> (${outputs}) {
 
   test("is rejected if all outputs are integers", async () => {
     const model = answering("most: int64[batch, 1]", `${both}\n  most = ArgMax (a) {axis=1}`);
-    await expect(taught(model)).rejects.toMatchObject({
+    await expect(distillNoisy(model)).rejects.toMatchObject({
       code: "E_UNSUPPORTED",
       message: 'The model\'s output "most" [batch, 1] is int64: only floats have a gradient.',
     });

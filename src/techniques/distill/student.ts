@@ -39,8 +39,8 @@ export async function makeStudent(
 function requireChanges({ changes, misses }: Outcome, none: string): readonly Change[] {
   if (changes.length > 0) return changes;
   const reasons = [...new Set(misses.map(({ at, reason }) => (at === undefined ? reason : `${at}: ${reason}`)))];
-  const more = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
-  throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${more}.`);
+  const moreText = reasons.length > 3 ? `; and ${reasons.length - 3} more` : "";
+  throw new PithError("E_UNSUPPORTED", `${none}: ${reasons.slice(0, 3).join("; ")}${moreText}.`);
 }
 
 /** @throws PithError E_OPTION if both models run the same operators and store the same numbers under the same names. */

@@ -230,7 +230,7 @@ graph (ids: int64[batch, 4]) -> (y) {
 
 describe("whitening with inputs that are zero on all samples", () => {
   const rare = network({ fc: linear(12, 12, { bias: false }) }, { input: ["batch", 12], seed: 1 });
-  const seen = (input: Float32Array) => memory("rare", { input: float32([count, 12], input) });
+  const dataOf = (input: Float32Array) => memory("rare", { input: float32([count, 12], input) });
 
   test("is exact on other inputs if the weight has the chosen rank", async () => {
     const draws = random(3);
@@ -246,7 +246,7 @@ describe("whitening with inputs that are zero on all samples", () => {
     if (weight === undefined) throw new Error("no weight");
     weight.tensor = inMemory(float32([12, 12], multiply(normal(12, 3), normal(3, 12)).data));
     const thin = model.clone();
-    const data = seen(correlated(12, 1).map((value, index) => (index % 12 < 6 ? value : 0)));
+    const data = dataOf(correlated(12, 1).map((value, index) => (index % 12 < 6 ? value : 0)));
     await factorize(thin, { rank: 3, activations: "whitening", data, timing: false });
     const other = correlated(12, 1);
     const [outputs, targets] = [await answers(thin, other, [count, 12]), await answers(model, other, [count, 12])];
@@ -255,7 +255,7 @@ describe("whitening with inputs that are zero on all samples", () => {
 
   test("falls back to the weight alone if all inputs are 0, with the reason", async () => {
     const [zeros, plain] = [rare.clone(), rare.clone()];
-    const data = seen(new Float32Array(count * 12));
+    const data = dataOf(new Float32Array(count * 12));
     const { changes } = await factorize(zeros, { rank: 3, activations: "whitening", data, timing: false });
     await factorize(plain, { rank: 3, timing: false });
     expect(changes[0]?.what).toContain("its inputs are 0 on all samples");

@@ -41,8 +41,8 @@ export async function inputsOf(
   if (by === undefined) return { of: async () => undefined, release: async () => {} };
   if (data === undefined)
     throw new PithError("E_OPTION", `"data": ${by} needs samples, and none are given.`, { hint: "Give a data set." });
-  const seen = await calibrate(model, { data, samples }, context);
-  return { of: (readers) => computeWhitening(seen, readers, multiply), release: () => seen.release() };
+  const calibration = await calibrate(model, { data, samples }, context);
+  return { of: (readers) => computeWhitening(calibration, readers, multiply), release: () => calibration.release() };
 }
 
 async function computeWhitening(

@@ -93,8 +93,8 @@ export async function insert(
     const inputs = node.inputs.map((input, index) => (index === role.input || index === role.data ? input : undefined));
     // The sum takes over the output's name, so an unnamed node gets its name first.
     node.name = nodeName(node);
-    const written = role.chain?.(emit, inputs, branch.parts);
-    const scaled = emit.named(`${name}.lora.output`).Mul([written, branch.scale]);
+    const chain = role.chain?.(emit, inputs, branch.parts);
+    const scaled = emit.named(`${name}.lora.output`).Mul([chain, branch.scale]);
     const sum = emit.Add([output, scaled]);
     sum.type = output.type;
     takePlace(output, sum);

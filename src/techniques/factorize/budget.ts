@@ -61,7 +61,7 @@ export async function planBudget(
       }
       const sharing = findSharing(layer, candidates);
       // A weight is stored once, but each reader computes products.
-      const uses = isMacs ? sharing.reduce((sum, one) => sum + placesOf(one), 0) : 1;
+      const uses = isMacs ? sharing.reduce((sum, layer) => sum + placesOf(layer), 0) : 1;
       const layerCost = wholeCost(problem);
       const offers: Offer<Choice>[] = [];
       for (const method of methods) {

@@ -63,15 +63,15 @@ export function findSharing({ reading }: Candidate, candidates: readonly Candida
 }
 
 /** Returns another node or output that reads a stored value, directly or through operations on stored values. */
-function findOtherReader(value: Value, known: readonly Layer[], inference: Inference): string | undefined {
+function findOtherReader(value: Value, readers: readonly Layer[], inference: Inference): string | undefined {
   const { graph } = value;
   if (graph.isOutput(value)) return graph.parent === undefined ? `output "${value.name}"` : describe(graph.parent);
   for (const { node, input } of value.uses) {
-    if (known.some((layer) => layer.node === node && layer.role.input === input)) continue;
+    if (readers.some((layer) => layer.node === node && layer.role.input === input)) continue;
     const outputs = node.outputs.filter((output) => output !== undefined);
     if (!outputs.every((output) => inference.operand(output)?.stored === true)) return describe(node);
     for (const output of outputs) {
-      const other = findOtherReader(output, known, inference);
+      const other = findOtherReader(output, readers, inference);
       if (other !== undefined) return other;
     }
   }

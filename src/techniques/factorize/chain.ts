@@ -94,16 +94,16 @@ export function replaceByChain(
   model: Model,
   { node, role }: Layer,
   parts: readonly ChainPart[],
-  own?: Reading,
-  from = own,
+  reading?: Reading,
+  from = reading,
 ): void {
   const [output] = node.outputs;
   const emit = emitInto(model, { before: node, by: "factorize" });
   const laid =
-    own?.isTransposed === from?.isTransposed
+    reading?.isTransposed === from?.isTransposed
       ? parts
       : parts.map((part) => ({ ...part, weight: emit.Transpose([part.weight], { perm: [1, 0] }) }));
-  const replacement = role.chain?.(emit, node.inputs, own?.out === from?.out ? laid : laid.toReversed());
+  const replacement = role.chain?.(emit, node.inputs, reading?.out === from?.out ? laid : laid.toReversed());
   if (output === undefined || replacement === undefined) return;
   replacement.type = output.type;
   substitute(output, replacement);

@@ -26,10 +26,10 @@ function composed(parts: readonly Part[], kernel: readonly number[]): readonly M
   const places = (window: readonly number[]): readonly number[] =>
     Array.from({ length: taps }, (_, tap) => tap).filter((tap) => {
       let rest = tap;
-      return kernel.toReversed().every((size, back) => {
+      return kernel.toReversed().every((size, indexFromEnd) => {
         const index = rest % size;
         rest = Math.floor(rest / size);
-        return window.includes(kernel.length - 1 - back) || index === 0;
+        return window.includes(kernel.length - 1 - indexFromEnd) || index === 0;
       });
     });
   const [first, ...rest] = parts.map(({ matrices, window }) => ({ matrices, at: places(window) }));
@@ -131,33 +131,35 @@ const possible = Object.entries(convolutions).flatMap(([name, convolution]) =>
   methods.map((method) => [method, name, convolution] as const),
 );
 
-describe.each(possible)("%s of a convolution %s", (method, _, one) => {
+describe.each(possible)("%s of a convolution %s", (method, _, convolutionCase) => {
   it("equals the convolution at full rank, and the product of its factors at a lower rank", async () => {
-    const { problem } = await problemIn(convolution(one));
+    const { problem } = await problemIn(convolution(convolutionCase));
     const decomposition = decompositions[method];
     const refused = decomposition.refuses(problem);
     if (refused !== undefined) {
       expect(method === "spatial" || elementCount(problem.kernel) === 1, refused.reason).toBe(true);
       return;
     }
-    const expected = await answer(convolution(one), one.x);
+    const expected = await answer(convolution(convolutionCase), convolutionCase.x);
     const steps = await decomposition.spectrum(problem);
     const last = steps.at(-1) as Step;
     for (const step of [last, steps[Math.floor(steps.length / 3)] ?? last]) {
       const { parts, relativeError } = await decomposition.factors(problem, step);
       const together = composed(parts, problem.kernel);
-      const errors = together.map((own, group) => difference(own.data, problem.matrices[group]?.data ?? []));
+      const errors = together.map((product, group) => difference(product.data, problem.matrices[group]?.data ?? []));
       if (step === last) expect(Math.max(...errors)).toBeLessThan(1e-10);
       else expect(relativeError ** 2).toBeLessThan((step.lost ?? 0) + 1e-9);
-      const chained = convolution(one);
+      const chained = convolution(convolutionCase);
       const layer = onlyLayer(chained);
-      replaceByChain(chained, layer, storeParts(chained, layer, one.w, parts));
+      replaceByChain(chained, layer, storeParts(chained, layer, convolutionCase.w, parts));
       expect(verify(chained)).toEqual([]);
-      const truncated = convolution(one);
+      const truncated = convolution(convolutionCase);
       const { role, weight } = onlyLayer(truncated);
-      weight.tensor = inMemory(float32(one.w, Float32Array.from(weightNumbers(role, one.w, together))));
-      const got = await answer(chained, one.x);
-      expect(difference(got, await answer(truncated, one.x))).toBeLessThan(1e-5);
+      weight.tensor = inMemory(
+        float32(convolutionCase.w, Float32Array.from(weightNumbers(role, convolutionCase.w, together))),
+      );
+      const got = await answer(chained, convolutionCase.x);
+      expect(difference(got, await answer(truncated, convolutionCase.x))).toBeLessThan(1e-5);
       if (step === last) expect(difference(got, expected)).toBeLessThan(1e-5);
     }
   });

@@ -125,9 +125,9 @@ test("skips layers whose scales migrated before quantization", async () => {
     if (value?.tensor !== undefined)
       value.tensor = await rewriteOnRead(
         value.tensor,
-        (own) =>
-          void own.forEach((each, index) => {
-            own[index] = each * factor;
+        (numbersOfWeight) =>
+          void numbersOfWeight.forEach((element, index) => {
+            numbersOfWeight[index] = element * factor;
           }),
       );
   }

@@ -54,12 +54,12 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   },
   makesSmaller: "file",
   moves: factorizeMoves,
-  gentler(given) {
-    const rule = ruleNameOf(given);
+  gentler(options) {
+    const rule = ruleNameOf(options);
     return rule === undefined ? "Use a `budget` that keeps more of the weights" : `Use a higher \`${rule}\``;
   },
-  faster(given) {
-    const rule = ruleNameOf(given);
+  faster(options) {
+    const rule = ruleNameOf(options);
     return rule && `Omit \`${rule}\`, so that only layers that do not become slower are factorized`;
   },
   command: {
@@ -94,7 +94,7 @@ export const factorize: Pass<v.GenericSchema<FactorizeOptions>> = definePass({
   },
 });
 
-const ruleNameOf = (given: OptionValues): string | undefined => rules.find((rule) => given[rule] !== undefined);
+const ruleNameOf = (options: OptionValues): string | undefined => rules.find((rule) => options[rule] !== undefined);
 
 async function factorizeLayers(
   run: Factorization,

@@ -134,9 +134,9 @@ test("restores the trained model from the original and saved adapters", async ()
   const file = joinPath(temporaryFolder(), "adapters.onnx");
   const merged = model.clone();
   await lora(merged, { merge: true, save: file });
-  const again = net();
-  await lora(again, { from: await open(file) });
-  expect(await answers(again)).toEqual(await answers(model));
+  const restored = net();
+  await lora(restored, { from: await open(file) });
+  expect(await answers(restored)).toEqual(await answers(model));
   // A file of adapters is a model that outputs their matrices and scales.
   const session = await createEngine().load(await open(file));
   expect((await session.run({}))["fc.lora.scale"]?.data[0]).toBe(2);
@@ -186,9 +186,9 @@ test("shares one adapter between layers that share a weight, and saves and merge
     "fc.lora.up.weight",
     "fc.lora.scale",
   ]);
-  const again = twice();
-  await lora(again, { from: file });
-  expect(maxDifference(await computeOutputs(again), trainedOutputs)).toBeLessThan(1e-4);
+  const restored = twice();
+  await lora(restored, { from: file });
+  expect(maxDifference(await computeOutputs(restored), trainedOutputs)).toBeLessThan(1e-4);
 });
 
 test("does not merge an adapter if another layer reads the weight transposed", async () => {
@@ -272,11 +272,11 @@ test("rejects adapters of another network and files without adapters", async () 
   await expect(lora(wider, { from: await open(file) })).rejects.toMatchObject({ code: "E_SHAPE_MISMATCH" });
 });
 
-test.each([{ rank: 2 }, { alpha: 4 }])("accepts rank and alpha only for new adapters: %o", async (given) => {
+test.each([{ rank: 2 }, { alpha: 4 }])("accepts rank and alpha only for new adapters: %o", async (options) => {
   const model = await adaptedAndTrained();
   const only = "rank and alpha are for new adapters";
-  await expect(lora(net(), { from: model, ...given })).rejects.toThrow(only);
-  await expect(lora(model, { merge: true, ...given })).rejects.toThrow(only);
+  await expect(lora(net(), { from: model, ...options })).rejects.toThrow(only);
+  await expect(lora(model, { merge: true, ...options })).rejects.toThrow(only);
 });
 
 test("inserts, saves and merges only adapters of selected layers", async () => {

@@ -161,12 +161,12 @@ async function insertNew(
     const draw = random(seed, "lora", layer.name);
     // As in PyTorch's linear layer: Kaiming's uniform distribution with a slope of √5.
     const bound = 1 / Math.sqrt(features);
-    const each = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
+    const perGroup = (make: () => Matrix): readonly Matrix[] => Array.from({ length: groups }, make);
     const drawNumbers = (): Float64Array =>
       Float64Array.from({ length: rank * features }, () => draw.uniform(-bound, bound));
     const factors = [
-      { name: "down", matrices: each(() => matrix(rank, features, drawNumbers())), window: windowAxes(layer) },
-      { name: "up", matrices: each(() => matrix(outputs, rank)), window: [] },
+      { name: "down", matrices: perGroup(() => matrix(rank, features, drawNumbers())), window: windowAxes(layer) },
+      { name: "up", matrices: perGroup(() => matrix(outputs, rank)), window: [] },
     ];
     return storeBranch(model, layer, factors, alpha / rank);
   });
@@ -222,11 +222,11 @@ async function insertSaved(model: Model, { graph, place }: Model, selection: Lor
 }
 
 /** Creates a model whose outputs are the adapters' matrices and scales. */
-function modelOf(found: readonly Adapter[], model: Model): Model {
+function modelOf(adapters: readonly Adapter[], model: Model): Model {
   const saved = new Model();
   for (const [domain, version] of model.opsets) saved.header.opsets.set(domain, version);
-  const each = new Map(found.map((adapter) => [adapter.scale, adapter])).values();
-  const stored = [...each].flatMap(({ base: { name }, down, up, scale }) => [
+  const distinctAdapters = new Map(adapters.map((adapter) => [adapter.scale, adapter])).values();
+  const stored = [...distinctAdapters].flatMap(({ base: { name }, down, up, scale }) => [
     [weightName(name, "down"), down.weight.tensor] as const,
     [weightName(name, "up"), up.weight.tensor] as const,
     [scaleName(name), scale.tensor] as const,

@@ -61,8 +61,8 @@ export const factorizeOptions = v.pipe(
     samples: described(v.optional(countOption, 64), "number of samples to measure on"),
   }),
   v.check(
-    (given) =>
-      [given as Rules, ...Object.values(given.overrides ?? {})].every(
+    (options) =>
+      [options as Rules, ...Object.values(options.overrides ?? {})].every(
         ({ budget, rank }: Rules) => budget === undefined || rank === undefined,
       ),
     "give at most one of budget and rank",

@@ -62,9 +62,9 @@ function defineSvd(
       const { matrices, multiply } = problem;
       const { after, full } = sizes(problem);
       const counting = await Promise.all(
-        matrices.map((one, group) => applyInputWeights(unfold(one, after), group, problem)),
+        matrices.map((weight, group) => applyInputWeights(unfold(weight, after), group, problem)),
       );
-      const shares = await Promise.all(counting.map((one) => energyShares(one, multiply)));
+      const shares = await Promise.all(counting.map((weight) => energyShares(weight, multiply)));
       const lost = new Float64Array(full + 1);
       for (const [group, share] of shareOfGroups(counting.map(frobenius)).entries()) {
         let sum = 0;

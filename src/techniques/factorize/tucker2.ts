@@ -106,8 +106,8 @@ function path(
   const at = (o: number, i: number): Lossy => step(outs[o] ?? 1, ins[i] ?? 1);
   const steps = [at(out, input)];
   while (out > 0 || input > 0) {
-    const now = at(out, input);
-    const price = (next: Lossy): number => (next.lost - now.lost) / (now.weights - next.weights);
+    const share = at(out, input);
+    const price = (next: Lossy): number => (next.lost - share.lost) / (share.weights - next.weights);
     if (input === 0 || (out > 0 && price(at(out - 1, input)) <= price(at(out, input - 1)))) out--;
     else input--;
     steps.push(at(out, input));

@@ -37,13 +37,13 @@ export const amountSchema = described(
  * Returns the number of entries out of `size`. Fractions round half to even, as in Python: 0.5 of 5 is 2, 0.5 of 7 is 4.
  * @throws PithError E_OPTION if a count is larger than `size`.
  */
-export function countOf(amount: Amount, size: number, what = "entries"): number {
+export function countOf(amount: Amount, size: number, unit = "entries"): number {
   const form = formOf(amount);
   if ("fraction" in form) return roundHalfEven(form.fraction * size);
   if (form.count > size) {
     throw new PithError(
       "E_OPTION",
-      `amount: expected at most ${size} ${what}, the number that is left, got ${form.count}.`,
+      `amount: expected at most ${size} ${unit}, the number that is left, got ${form.count}.`,
       {
         hint: "A number below 1 is a fraction; { fraction: 1 } is everything.",
       },

@@ -168,9 +168,9 @@ function writeGates(copy: Model, group: Group, readings: readonly Reading[], inf
     if (reader === undefined || value === undefined || rank === undefined) continue;
     const emit = emitInto(copy, { before: reader });
     // -1 marks an index without a unit; it gathers the last element, 1.
-    const each = emit.Gather([padded, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
+    const gates = emit.Gather([padded, emit.constant(int64([slice.unitOf.length], slice.unitOf))]);
     const shape = Array.from({ length: rank }, (_, axis) => (axis === slice.axis ? -1 : 1));
-    copy.graph.setInput(reader, input, emit.Mul([value, emit.Reshape([each, shape])]));
+    copy.graph.setInput(reader, input, emit.Mul([value, emit.Reshape([gates, shape])]));
   }
   return gates.name;
 }

@@ -228,10 +228,10 @@ class RemainingChannels {
       this.#touched.set(group, touched);
       const counts = new Uint32Array(group.units);
       // Slices along tied axes share one array.
-      const seen = new Set<Int32Array>();
+      const visited = new Set<Int32Array>();
       for (const { value, axis, unitOf } of group.slices) {
-        if (seen.has(unitOf)) continue;
-        seen.add(unitOf);
+        if (visited.has(unitOf)) continue;
+        visited.add(unitOf);
         const axes = places.get(value) ?? new Map<number, number>();
         const max = Math.min(maxCountOf(maxShare, unitOf.length), unitOf.length - 1);
         const position = axes.get(axis) ?? this.#removable.push(max) - 1;

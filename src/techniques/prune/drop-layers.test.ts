@@ -84,16 +84,16 @@ describe("blockInfluence", () => {
   test.each([
     ["vectors of a transformer", tower(golden.vectors), golden.vectors, [4, 6]],
     ["channels of a convolution, some of them zero vectors", images(golden.images), golden.images, [2, 4, 4]],
-  ] as const)("equals NumPy: %s", async (_, model, known, dims) => {
+  ] as const)("equals NumPy: %s", async (_, model, expected, dims) => {
     const influences = await blockInfluence(
       model,
       waysOf(model),
-      { data: dataOf(known, dims), samples: 3 },
+      { data: dataOf(expected, dims), samples: 3 },
       completeContext(),
     );
-    expect(influences.size).toBe(known.influence.length);
-    [...influences.values()].forEach((one, index) => {
-      expect(one).toBeCloseTo(known.influence[index] ?? Number.NaN, 5);
+    expect(influences.size).toBe(expected.influence.length);
+    [...influences.values()].forEach((influence, index) => {
+      expect(influence).toBeCloseTo(expected.influence[index] ?? Number.NaN, 5);
     });
   });
 });
@@ -126,8 +126,8 @@ describe("prune with dropLayers", () => {
     const { vectors } = golden;
     const without = tower({ ...vectors, blocks: vectors.blocks.filter((_, index) => index !== 1) });
     const x = float32([3, 4, 6], vectors.x);
-    const answers = [model, without].map(async (one) => {
-      const session = await createEngine().load(one);
+    const answers = [model, without].map(async (network) => {
+      const session = await createEngine().load(network);
       const { y } = await session.run({ x });
       await session.release();
       return y === undefined ? [] : toNumbers(y);
@@ -140,7 +140,7 @@ describe("prune with dropLayers", () => {
     const model = tower(golden.vectors);
     await prune(model, { dropLayers, data });
     const ranks = golden.vectors.influence
-      .map((one, index) => [one, `layers.${index}`] as const)
+      .map((influence, index) => [influence, `layers.${index}`] as const)
       .sort(([a], [b]) => b - a);
     const stay = ranks.slice(0, 4 - dropLayers).map(([, name]) => name);
     expect(remainingLayers(model)).toEqual(stay.sort());

@@ -16,9 +16,9 @@ export function partsOf(group: Group): string {
 /** "8 channels", "2 units of 4 channels": a unit can be a head, or the same position in each head. */
 function partsText(units: number, unitOf: Int32Array): string {
   if (unitOf.length <= units) return counted(units, "channel");
-  const each = unitOf.length / units;
-  const isEven = [...groupBy(unitOf, (unit) => unit).values()].every((channels) => channels.length === each);
-  return `${counted(units, "unit")} of ${isEven ? each : "several"} channels`;
+  const channelsPerUnit = unitOf.length / units;
+  const isEven = [...groupBy(unitOf, (unit) => unit).values()].every((channels) => channels.length === channelsPerUnit);
+  return `${counted(units, "unit")} of ${isEven ? channelsPerUnit : "several"} channels`;
 }
 
 /** Returns a Miss with the same reason for each layer. @param by the layer or node that prevents the cut. */
@@ -59,11 +59,11 @@ export function changesOf(choice: Choice, decidedBy: Change["decidedBy"]): Outco
 
 function cutLayers({ group, units }: Choice) {
   const removed = new Set(units);
-  const seen = new Set<string>();
+  const visited = new Set<string>();
   return group.layers.flatMap((layer) => {
     const unitOf = outputsOf(group, layer)?.unitOf;
-    if (unitOf === undefined || seen.has(layer.name)) return [];
-    seen.add(layer.name);
+    if (unitOf === undefined || visited.has(layer.name)) return [];
+    visited.add(layer.name);
     const count = unitOf.reduce((sum, unit) => sum + (removed.has(unit) ? 1 : 0), 0);
     return count === 0 ? [] : [{ layer, unitOf, count }];
   });

@@ -401,8 +401,8 @@ graph (x: float32[batch, 2, height, 4]) -> (y: float32[batch, 2, height, 4], n: 
 });
 
 test("prune rejects amounts outside of 0 to 1, unknown scopes and unknown layers", async () => {
-  const failure = (given: Parameters<typeof prune>[1]): Promise<string> =>
-    prune(parseModel(chain), given).then(
+  const failure = (options: Parameters<typeof prune>[1]): Promise<string> =>
+    prune(parseModel(chain), options).then(
       () => "none",
       (error: unknown) => (error instanceof PithError ? `${error.code} ${error.message}` : "other"),
     );

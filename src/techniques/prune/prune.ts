@@ -90,40 +90,40 @@ export const prune: Pass<v.GenericSchema<PruneOptions>> = definePass({
       return keepMasks === true ? `train ${written} --data ${data}  # the zeros stay` : undefined;
     },
   },
-  async run(model, given, context) {
-    const { dropLayers: layersToDrop, data, samples } = given;
-    requireMasks(model, given);
+  async run(model, options, context) {
+    const { dropLayers: layersToDrop, data, samples } = options;
+    requireMasks(model, options);
     const layers = allLayers(model, infer(model));
-    if ((layersToDrop !== undefined || given.structured !== false) && layers.length > 0 && layers.every(isQuantized))
+    if ((layersToDrop !== undefined || options.structured !== false) && layers.length > 0 && layers.every(isQuantized))
       context.log({ id: "order", text: codesFirst, level: "warning" });
     if (layersToDrop !== undefined) {
       const { dropLayers } = await import("./drop-layers.ts");
       return dropLayers(model, layersToDrop, { data, samples }, context);
     }
-    const criterion = given.importance === undefined ? magnitude : criteria.of(given.importance);
-    const pattern = patternOf(given.pattern ?? criterion.pattern);
+    const criterion = options.importance === undefined ? magnitude : criteria.of(options.importance);
+    const pattern = patternOf(options.pattern ?? criterion.pattern);
     // The schema requires one of them.
-    const share = typeof given.structured === "number" ? given.structured : (given.amount ?? pattern?.share);
-    const [kind] = costBounds(given);
+    const share = typeof options.structured === "number" ? options.structured : (options.amount ?? pattern?.share);
+    const [kind] = costBounds(options);
     if (share === undefined && kind === undefined)
       throw new PithError(
         "E_OPTION",
         `prune: "amount": the pattern "${pattern?.id ?? entries}" requires one, for example 0.5.`,
       );
-    if (share === 0 && given.overrides === undefined)
+    if (share === 0 && options.overrides === undefined)
       return { changes: [], misses: [new Miss("an amount of 0 prunes nothing")] };
-    const scope = allocations.of(given.scope ?? (given.structured === false ? "uniform" : "isomorphic"));
+    const scope = allocations.of(options.scope ?? (options.structured === false ? "uniform" : "isomorphic"));
     const cutChannels = async (): Promise<Outcome> => {
       // Channel analysis is loaded only for channels.
       const { pruneStructured } = await import("./structured.ts");
-      const bound = kind && { kind, value: given[kind] ?? 0 };
-      return pruneStructured(model, { ...given, scope, amount: share ?? bound ?? 0 }, context);
+      const bound = kind && { kind, value: options[kind] ?? 0 };
+      return pruneStructured(model, { ...options, scope, amount: share ?? bound ?? 0 }, context);
     };
     const outcome =
-      given.structured === false
-        ? await pruneUnstructured(model, { ...given, scope, amount: share ?? 0, pattern }, context)
+      options.structured === false
+        ? await pruneUnstructured(model, { ...options, scope, amount: share ?? 0, pattern }, context)
         : await cutChannels();
-    if (!given.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
+    if (!options.keepMasks && outcome.changes.length > 0 && isPruned(model)) await foldMasks(model);
     return outcome;
   },
 });

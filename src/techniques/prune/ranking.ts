@@ -33,12 +33,12 @@ function maskReader(parameter: Value): () => Promise<Mask | undefined> {
   return async () => Uint8Array.from(toFloats(await tensor.read()), (kept) => (kept === 0 ? 0 : 1));
 }
 
-export function checkSameDims(what: string, dims: readonly number[], parameter: Value): void {
+export function checkSameDims(label: string, dims: readonly number[], parameter: Value): void {
   const expected = stored(parameter).dims;
   if (sameDims(dims, expected)) return;
   throw new PithError(
     "E_SHAPE_MISMATCH",
-    `${what} for "${plainName(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
+    `${label} for "${plainName(parameter)}": expected dimensions [${expected.join(", ")}], got [${dims.join(", ")}].`,
   );
 }
 
@@ -46,8 +46,8 @@ export const readTarget = (tensors: Tensors | undefined, { layer }: Target): Den
   tensors === undefined || isDense(tensors) ? tensors : tensors[layer.name];
 
 /** Reads the ranking and counts the remaining entries; returns a Miss if its values are not finite. */
-export async function readRanked(target: Target, given: Tensors | undefined, scorer: Scorer) {
-  const ranked = await rankEntries(target, given, scorer);
+export async function readRanked(target: Target, givenScores: Tensors | undefined, scorer: Scorer) {
+  const ranked = await rankEntries(target, givenScores, scorer);
   if (ranked instanceof Miss) return ranked;
   const [mask, scores] = [await ranked.mask(), await ranked.scores()];
   const before = mask === undefined ? ranked.size : keptCount(mask);
@@ -58,12 +58,12 @@ export async function readRanked(target: Target, given: Tensors | undefined, sco
 /** Ranks by given scores, the masked weight or a criterion, independently of later changes of the model. */
 async function rankEntries(
   target: Target,
-  given: Tensors | undefined,
+  givenScores: Tensors | undefined,
   scorer: Scorer,
 ): Promise<RankedParameter | Miss> {
   const { layer, parameter } = target;
   const tensor = stored(parameter);
-  const targetScores = readTarget(given, target);
+  const targetScores = readTarget(givenScores, target);
   if (targetScores !== undefined) checkSameDims("Importance scores", targetScores.dims, parameter);
   const ranked: RankedParameter = {
     size: elementCount(tensor.dims),

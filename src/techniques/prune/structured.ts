@@ -129,19 +129,19 @@ async function decideAmount(
   for (const multiple of multiples) {
     const sets = inSteps(multiple);
     const removals = (share: number) => withoutRefused(model, choicesOf(sets, share, options)).removals;
-    const reached = await amountFor(amount, model, removals, context);
-    if (multiple !== multiples.at(-1) && (reached instanceof Miss || reached.cost < nearEnough)) continue;
-    if (reached instanceof Miss)
-      throw new PithError("E_OPTION", `${reached.reason}.`, {
+    const result = await amountFor(amount, model, removals, context);
+    if (multiple !== multiples.at(-1) && (result instanceof Miss || result.cost < nearEnough)) continue;
+    if (result instanceof Miss)
+      throw new PithError("E_OPTION", `${result.reason}.`, {
         hint: "Use a smaller `roundTo`, a larger `maxLayerAmount`, `throughNorms`, or fewer layers in `except`.",
       });
-    context.log({ id: "target", text: reached.text });
-    if (reached.cost < near && multiple !== 1) {
+    context.log({ id: "target", text: result.text });
+    if (result.cost < near && multiple !== 1) {
       const text =
         "target: whole multiples of channels remove more than that. `roundTo` 1 comes closer, but is often no faster";
       context.log({ id: "target", text, level: "warning" });
     }
-    return { amount: reached.amount, sets };
+    return { amount: result.amount, sets };
   }
   throw new Error("internal: no multiple was tried");
 }

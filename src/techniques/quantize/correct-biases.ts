@@ -32,9 +32,13 @@ export async function correctRounded(
   if (biasCorrection === "none" || data === undefined || scheme === "dynamic") return [];
   const { engine, seed, signal } = context;
   const opened = await trainPart(data);
-  const drawn = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
-  if (drawn.count < minSamples || feedingOf(original, await firstBatch(drawn), drawn.name).states.length > 0) return [];
-  const { drawn: heldOut, rest } = setAside(drawn, Math.floor(drawn.count / 4), seed);
+  const chosenSamples = isIndexed(opened) ? draw(opened, samples, seed) : await collect(opened, samples);
+  if (
+    chosenSamples.count < minSamples ||
+    feedingOf(original, await firstBatch(chosenSamples), chosenSamples.name).states.length > 0
+  )
+    return [];
+  const { drawn: heldOut, rest } = setAside(chosenSamples, Math.floor(chosenSamples.count / 4), seed);
   const match = await matchOriginal(model, original, engine);
   const inference = infer(model);
   const correction = {

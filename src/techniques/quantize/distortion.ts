@@ -50,14 +50,14 @@ export async function quantizeForDownload(options: DownloadSettings, model: Mode
   const folded = await fuseBatchNorms(model, { trained: true, into: ({ name }) => requested.has(name) });
   // Equalization changes the layers' outputs, and with them the sensitivities. It gains nothing for weights alone, whose steps follow the inputs.
   const equalize = options.equalize && options.scheme !== "weights";
-  const moved = await moveFactors(model, { ...options, equalize }, context);
+  const migration = await moveFactors(model, { ...options, equalize }, context);
   const parameters = selectParameters(model, requested);
   const rounder = await chooseMethod(model, options, context);
   // No bias correction: the error that rdoq minimizes includes the mean error.
   const fixed = { equalize: false, biasCorrection: "none" as const };
   const { changes, misses } = await quantizeBy({ ...options, ...fixed, rounder }, model, context);
   const shortened = options.lowEntropy.distortion < minShortened ? [] : await shortenFloats(model, parameters);
-  return { changes: [...folded.changes, ...moved, ...changes, ...shortened], misses };
+  return { changes: [...folded.changes, ...migration, ...changes, ...shortened], misses };
 }
 
 /** Returns the names of layers that do not stay in float by request. */
@@ -102,16 +102,16 @@ async function chooseMethod(model: Model, options: DownloadSettings, context: Co
   return {
     // No layer is left that needs samples.
     ...(trained.size === scales.size ? withoutSamples : method),
-    async scales(weight, grid, known) {
-      const steps = trained.has(known.layer.name) ? scales.get(known.layer.name) : undefined;
-      if (steps === undefined) return (await method.scales?.(weight, grid, known)) ?? [];
+    async scales(weight, grid, layerContext) {
+      const steps = trained.has(layerContext.layer.name) ? scales.get(layerContext.layer.name) : undefined;
+      if (steps === undefined) return (await method.scales?.(weight, grid, layerContext)) ?? [];
       const zeroPoint = centerOf(grid);
       const scaleOf = (slice: number): number => steps[slice % steps.length] ?? 1;
       return Array.from({ length: weight.slices }, (_, slice) => ({ scale: scaleOf(slice), zeroPoint }));
     },
-    async codes(weight, grid, known) {
-      if (trained.has(known.layer.name)) return nearestCodes(weight, grid);
-      return (await method.codes?.(weight, grid, known)) ?? [];
+    async codes(weight, grid, layerContext) {
+      if (trained.has(layerContext.layer.name)) return nearestCodes(weight, grid);
+      return (await method.codes?.(weight, grid, layerContext)) ?? [];
     },
   };
 }

@@ -62,4 +62,4 @@ export function dtypeBits(name: DtypeName): number {
   return bits ?? (scheme === "float16" ? 16 : 8);
 }
 
-export const usualDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);
+export const defaultDtypes: readonly DtypeName[] = dtypeNames.filter((name) => dtypes[name].rare !== true);

@@ -188,18 +188,22 @@ export function slicedWeight(matrices: readonly Matrix[], outputs: number, block
   const [{ rows, columns } = { rows: 0, columns: 0 }] = matrices;
   const width = block ?? columns;
   const blocks = Math.ceil(columns / width);
-  const each = Math.max(1, rows / outputs);
+  const rowsPerOutput = Math.max(1, rows / outputs);
   return {
     matrices,
     slices: outputs * blocks,
     like: (others) => slicedWeight(others, outputs, block),
     sliceAt: (group, row, column) =>
-      (Math.floor((group * rows + row) / each) % outputs) * blocks + Math.floor(column / width),
+      (Math.floor((group * rows + row) / rowsPerOutput) % outputs) * blocks + Math.floor(column / width),
     numbers(slice) {
       const from = (slice % blocks) * width;
       const parts: Float64Array[] = [];
-      for (let first = Math.floor(slice / blocks) * each; first < matrices.length * rows; first += outputs * each)
-        for (let row = first; row < first + each; row++) {
+      for (
+        let first = Math.floor(slice / blocks) * rowsPerOutput;
+        first < matrices.length * rows;
+        first += outputs * rowsPerOutput
+      )
+        for (let row = first; row < first + rowsPerOutput; row++) {
           const start = (row % rows) * columns;
           const data = matrices[Math.floor(row / rows)]?.data;
           if (data !== undefined) parts.push(data.subarray(start + from, start + Math.min(columns, from + width)));

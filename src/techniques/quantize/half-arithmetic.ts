@@ -80,12 +80,12 @@ function changesOf(halved: ReadonlyMap<Node, Halves>, named: ReadonlyMap<Node, L
   const [first, ...further] = [...halved].flatMap(([node, { outputs }]) =>
     named.has(node) || outputs.length === 0 ? [] : [node],
   );
-  const more = further.length === 0 ? "" : `, as ${further.length} more operators without weights do`;
+  const moreText = further.length === 0 ? "" : `, as ${further.length} more operators without weights do`;
   return [
     ...[...layers].map((at): Change => ({ at, what: "computes in float16", decidedBy: "global" })),
     ...(first === undefined
       ? []
-      : [{ at: describe(first), what: `computes in float16${more}`, decidedBy: "global" as const }]),
+      : [{ at: describe(first), what: `computes in float16${moreText}`, decidedBy: "global" as const }]),
   ];
 }
 

@@ -10,14 +10,14 @@ graph (x: float32[batch, 64]) -> (y: float32[batch, 1024]) {
   y = MatMul(x, w)
 }`);
 
-const offered = (more: Partial<MovesRequest> = {}) =>
+const offered = (changes: Partial<MovesRequest> = {}) =>
   quantizeMoves({
     model,
     inference: infer(model),
     samples: { calibrate: 100, train: 0 },
     hasLabels: true,
     target: [],
-    ...more,
+    ...changes,
   });
 
 test("a search tries static int8 with one scale per tensor if there are samples to calibrate on", () => {

@@ -83,8 +83,9 @@ function placesAlong(dims: readonly number[], order: readonly number[]): Uint32A
   return order.reduce((places, axis) => {
     const [count, step] = [dims[axis] ?? 0, elementCount(dims.slice(axis + 1))];
     const next = new Uint32Array(places.length * count);
-    for (const [position, position] of places.entries())
-      for (let index = 0; index < count; index++) next[position * count + index] = position + index * step;
+    for (const [index, offset] of places.entries())
+      for (let coordinate = 0; coordinate < count; coordinate++)
+        next[index * count + coordinate] = offset + coordinate * step;
     return next;
   }, new Uint32Array(1));
 }

@@ -201,12 +201,12 @@ function leadingToLayers({ graph }: Model, layers: ReadonlyMap<Node, Layer>): Re
 }
 
 function dependsOn(value: Value, isSource: (value: Value) => boolean): boolean {
-  const seen = new Set([value]);
-  for (const { producer } of seen)
+  const visited = new Set([value]);
+  for (const { producer } of visited)
     for (const input of producer?.inputs ?? []) {
       if (input === undefined) continue;
       if (isSource(input)) return true;
-      seen.add(input);
+      visited.add(input);
     }
   return false;
 }

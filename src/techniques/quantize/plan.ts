@@ -138,11 +138,11 @@ export async function writePlan(
       .find(({ layer: { weight, effective } }) => weight === layer.weight && effective !== layer.effective);
     const stored = other === undefined ? 0 : countLargeTensors(plan);
     await form.write(emitInto(model, { before: layer.node, by: "quantize", onNode: inference.visit }), plan, run);
-    const again =
+    const note =
       other !== undefined && countLargeTensors(plan) > stored
         ? `stored a second time: "${other.layer.name}" reads the same matrix in another form`
         : undefined;
-    const details = [text, why, again].filter((part) => part !== undefined).join(", ");
+    const details = [text, why, note].filter((part) => part !== undefined).join(", ");
     changes.push({ at: layer.name, kind: "quantized", what: details, bits: form.bits, decidedBy });
   }
   for (const graph of new Set([...readInside].map((weight) => weight.graph))) graph.sort();

@@ -28,11 +28,11 @@ export const clippedBy: Readonly<Record<"percentile" | "mse" | "entropy", (seen:
   percentile({ min, max, counts, start, width }) {
     const total = counts.reduce((sum, count) => sum + count, 0);
     const cut = (total * outside) / 2;
-    const partAt = (most: number, from: readonly number[]): number => {
+    const partAt = (maxShare: number, from: readonly number[]): number => {
       let sum = 0;
       for (const part of from) {
         sum += counts[part] ?? 0;
-        if (sum > most) return part;
+        if (sum > maxShare) return part;
       }
       return from.at(-1) ?? 0;
     };
@@ -80,7 +80,7 @@ function divergence(sizes: Float64Array, parts: number, total: number): number {
   let inside = 0;
   for (let part = 0; part < parts; part++) inside += sizes[part] ?? 0;
   const rest = total - inside;
-  const least = 1e-4 / parts;
+  const minProbability = 1e-4 / parts;
   let sum = 0;
   for (let level = 0; level < entropyLevels; level++) {
     const from = Math.floor((level * parts) / entropyLevels);
@@ -95,7 +95,7 @@ function divergence(sizes: Float64Array, parts: number, total: number): number {
     for (let part = from; part < to; part++) {
       const size = sizes[part] ?? 0;
       const p = (part === parts - 1 ? size + rest : size) / total;
-      if (p > 0) sum += p * Math.log(p / Math.max(size > 0 ? mean : 0, least));
+      if (p > 0) sum += p * Math.log(p / Math.max(size > 0 ? mean : 0, minProbability));
     }
   }
   return sum;
@@ -142,8 +142,8 @@ export async function measureRanges(
     }
     for (const [name, range] of ranges) measured.set(name, { range, lost: lost.get(name) ?? 0 });
   } else {
-    const seen = await observeWithStates(engine, model, data, names, histogram, all);
-    for (const [name, bins] of seen) {
+    const histograms = await observeWithStates(engine, model, data, names, histogram, all);
+    for (const [name, bins] of histograms) {
       const range = isCountable(bins) ? clippedBy[method](bins) : bins;
       measured.set(name, { range, lost: isCountable(bins) ? lostShareOf(bins, range, bits.get(name) ?? 8) : 0 });
     }

@@ -127,12 +127,12 @@ export function reportUnresolved(
   if (unresolved.size === 0) return;
   const [[first, { min, max }] = [undefined, { min: 0, max: 0 }]] = unresolved;
   const example = `"${first?.name}" from ${short(min)} to ${short(max)}`;
-  const more = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
+  const moreText = unresolved.size > 1 ? `, and ${integer(unresolved.size - 1)} more` : "";
   const advice = [
     ...(equalize === false ? ["omit `equalize: false`, because equalization makes channel ranges similar"] : []),
     ...(ranges === "min-max" ? ['`ranges: "percentile"` clips rare outliers (compare the accuracy)'] : []),
   ];
   const remedy = advice.length === 0 ? "" : ` To change that: ${advice.join("; ")}.`;
-  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide for 8 bits to resolve most values (${example}${more}). This costs speed, not accuracy.${remedy}`;
+  const text = `${counted(unresolved.size, "activation")} in float: their range is too wide for 8 bits to resolve most values (${example}${moreText}). This costs speed, not accuracy.${remedy}`;
   log({ id: "unresolved", text });
 }

@@ -40,7 +40,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
     return options.arithmetic === "float16"
       ? quantizeToHalfArithmetic(model, options, context)
       : quantizeToHalf(options.scheme, model, options, context);
-  const moved = await moveFactors(model, options, context);
+  const migration = await moveFactors(model, options, context);
   const { scheme } = options;
   const tied = floatReaders(model, options);
   const inference = infer(model);
@@ -70,7 +70,7 @@ export async function quantizeBy(options: QuantizeSettings, model: Model, contex
   const outcome = await roundLayers(model, options, context, round, excluded, blocksOf);
   const rounded = outcome.changes.map((change) => withTie(change, tied.get(change.at)));
   const corrected = await correctBiases(model, original, options, context);
-  return { ...outcome, changes: [...moved, ...rounded, ...corrected] };
+  return { ...outcome, changes: [...migration, ...rounded, ...corrected] };
 }
 
 async function roundByScheme(
@@ -184,7 +184,7 @@ export async function quantizeDynamically(
   if (targets.length === 0 && !stores) return { changes: [], misses: rejected };
   raiseOpset(model, stores ? opsetOfCodes : opset);
   removeRoundings(model, existing, targets, (value) => !kept.has(value));
-  const moved = moveAxesBehindSums(model);
+  const movedAxes = moveAxesBehindSums(model);
   const prepared = await prepare(model, targets, context);
   const inference = infer(model);
   const all = allLayers(model, inference);
@@ -195,7 +195,7 @@ export async function quantizeDynamically(
   });
   const { changes, misses } = await writePlan(model, plan, inference, rounding, context);
   return {
-    changes: [...moved, ...prepared.changes, ...changes],
+    changes: [...movedAxes, ...prepared.changes, ...changes],
     misses: [...prepared.misses, ...noLayers(model, inference, all, true), ...misses],
   };
 }

@@ -34,7 +34,7 @@ const cases: Readonly<Record<string, Case>> = {
 };
 
 /** Draws values v, gradients at their rounded values (`up`), and scales so small that many of v are clipped. */
-function drawn({ dims, axis, low, high }: Case) {
+function drawCase({ dims, axis, low, high }: Case) {
   const numbers = random(5, dims.join(), low);
   const count = elementCount(dims);
   const normal = () => Float32Array.from({ length: count }, () => numbers.normal());
@@ -81,11 +81,11 @@ async function gradientsOf(model: Awaited<ReturnType<typeof build>>, v: Float32A
   return { loss: toNumbers(outputs.loss ?? float32([], [0]))[0] ?? 0, v: numbers("v"), range: numbers("v_range") };
 }
 
-function expectClose(found: readonly number[], expected: readonly number[], tolerance: number): void {
-  expect(found).toHaveLength(expected.length);
+function expectClose(actual: readonly number[], expected: readonly number[], tolerance: number): void {
+  expect(actual).toHaveLength(expected.length);
   const size = Math.max(...expected.map(Math.abs));
   expect(size).toBeGreaterThan(0);
-  found.forEach((value, index) => {
+  actual.forEach((value, index) => {
     expect(Math.abs(value - (expected[index] ?? Number.NaN))).toBeLessThan(tolerance * size);
   });
 }
@@ -93,7 +93,7 @@ function expectClose(found: readonly number[], expected: readonly number[], tole
 // Source: Esser et al. 2020, "Learned step size quantization", equations 2, 3 and 5, and section 2.2 for the gradient scale.
 describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
   const { low, high } = cases[name] as Case;
-  const { v, up, scale, scaleOf, sharing } = drawn(cases[name] as Case);
+  const { v, up, scale, scaleOf, sharing } = drawCase(cases[name] as Case);
   const quotients = Array.from(v, (value, index) => Math.fround(value / (scale[scaleOf(index)] ?? 1)));
 
   test("moves by gradient descent as learned step sizes do", async () => {
@@ -112,8 +112,8 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
     const factor = (range[0] ?? 0) / (scale[0] ?? 1);
     expect(Math.log2(factor)).toBe(Math.ceil(Math.log2(Math.max(high, -low))));
     expect(range).toEqual(scale.map((one) => one * factor));
-    const moved = computed.range.map((gradient) => gradient / factor);
-    expectClose(moved, expected, 1e-4);
+    const scaleGradients = computed.range.map((gradient) => gradient / factor);
+    expectClose(scaleGradients, expected, 1e-4);
     const passed = quotients.map((q, index) => (q < low || q > high ? 0 : (up[index] ?? 0)));
     expectClose(computed.v, passed, 1e-6);
     expect(computed.v.map((value) => value === 0)).toEqual(passed.map((value) => value === 0));
@@ -129,7 +129,7 @@ describe.each(Object.keys(cases))("a trained scale of %s", (name) => {
 
 test("a trained scale follows the magnitude of its range, is at lowerBounds 1/1024 of its start, and always has a gradient", async () => {
   const name = "a matrix of 4 bits, a scale per row";
-  const { v, up, scale, sharing } = drawn(cases[name] as Case);
+  const { v, up, scale, sharing } = drawCase(cases[name] as Case);
   const model = await build(name, sharing, scale);
   const stored = model.graph.value("v_range");
   if (stored?.tensor === undefined) throw new Error("there is no range");
@@ -150,7 +150,7 @@ test("a trained scale follows the magnitude of its range, is at lowerBounds 1/10
 
 test("a scale recovers from its lower bound equally fast, no matter how long it stayed there", async () => {
   const name = "a matrix of 4 bits, a scale per row";
-  const { v, scale, sharing } = drawn(cases[name] as Case);
+  const { v, scale, sharing } = drawCase(cases[name] as Case);
   const model = await build(name, sharing, scale);
   const { step, gradients } = differentiate(model, { loss: "loss", wrt: ({ role }) => role?.kind === "parameter" });
   const session = await engine.load(step);

@@ -110,18 +110,19 @@ const sharedSettings = ({ layers, except, target, data, samples }: Choices): Sha
 });
 
 function settingsOfStep(
-  given: Choices,
+  choices: Choices,
   step: Omit<DtypeStep, "scheme"> & { readonly scheme: Scheme },
 ): QuantizeSettings {
   const { scheme, arithmetic, everywhere } = step;
-  requireOptionsOf(scheme, given);
-  for (const [pattern, override] of Object.entries(given.overrides ?? {})) requireOptionsOf(scheme, override, pattern);
-  if (scheme === "bfloat16") requireBfloat16(given);
-  const shared = sharedSettings(given);
+  requireOptionsOf(scheme, choices);
+  for (const [pattern, override] of Object.entries(choices.overrides ?? {}))
+    requireOptionsOf(scheme, override, pattern);
+  if (scheme === "bfloat16") requireBfloat16(choices);
+  const shared = sharedSettings(choices);
   if (scheme === "float16" || scheme === "bfloat16") return { ...shared, scheme, arithmetic };
-  const options = { ...given, ...step };
+  const options = { ...choices, ...step };
   const { perChannel, zeroPoints, overrides, equalize, biasCorrection, weights, block, onnxOnly } = options;
-  const { rounder = given.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = given;
+  const { rounder = choices.data !== undefined && reconstructsOutputs(options) ? gptaq.id : nearest.id } = choices;
   const bits = options.bits ?? defaultBits(options);
   const rounded = {
     ...shared,
@@ -284,7 +285,7 @@ export const everySetting = <O extends { readonly overrides?: unknown }>(options
 
 /** Returns the options with the settings of the first step of a dtype, which is the step that quantizes to integers. */
 export function withDtype({ dtype, ...options }: OptionValues): OptionValues {
-  const name = dtypeNames.find((known) => known === dtype);
+  const name = dtypeNames.find((dtypeName) => dtypeName === dtype);
   return name === undefined ? options : { ...options, ...dtypes[name].steps[0] };
 }
 

@@ -81,8 +81,8 @@ export async function quantizeStatically(
       form: isMeasured ? measuredCodesForm(layerOptions, { target, ...grid }) : floatCodesForm(layer, layerOptions),
     };
   });
-  const written = await writePlan(model, plan, inference, rounding, context);
-  changes.push(...written.changes);
+  const planChanges = await writePlan(model, plan, inference, rounding, context);
+  changes.push(...planChanges.changes);
   for (const node of placement.operators)
     changes.push({ at: describe(node), what: "computes on integers", decidedBy: "global" });
   // If 8 bits resolve no value, there can be nothing to quantize.

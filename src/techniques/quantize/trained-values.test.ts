@@ -83,11 +83,11 @@ describe("the code length as a loss", () => {
     const { loss, gradient } = await codeLength(steps.data);
     const move = 2 ** -7;
     for (const index of [0, 5, 11, 17, 23]) {
-      const moved = steps.data.slice();
-      moved[index] = (moved[index] ?? 0) + move;
-      const [before, after] = [steps.data[index] ?? 0, moved[index] ?? 0];
+      const movedValues = steps.data.slice();
+      movedValues[index] = (movedValues[index] ?? 0) + move;
+      const [before, after] = [steps.data[index] ?? 0, movedValues[index] ?? 0];
       expect(Math.round(Math.abs(before))).toBe(Math.round(Math.abs(after)));
-      expect(((await codeLength(moved)).loss - loss) / move).toBeCloseTo(gradient[index] ?? 0, 2);
+      expect(((await codeLength(movedValues)).loss - loss) / move).toBeCloseTo(gradient[index] ?? 0, 2);
     }
   });
 
@@ -125,18 +125,18 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
 }`;
     const samples = memory("samples", { x: numbersFor([128, 4]) });
     const texts: string[] = [];
-    const written = async (options: Partial<QuantizeOptions>) => {
+    const quantizedBytes = async (options: Partial<QuantizeOptions>) => {
       const model = parseModel(text);
       const settings = { scheme: "weights", rounder: "rdoq", data: samples, ...options } as QuantizeOptions;
       await quantize(model, settings, { seed: 1, log: ({ text }) => texts.push(text) });
       return encodeToBytes(model);
     };
-    expect(await written({ epochs: 1 })).toEqual(await written({}));
+    expect(await quantizedBytes({ epochs: 1 })).toEqual(await quantizedBytes({}));
     expect(texts.join()).toMatch(/error and code length together are .* those of the values before it, which are kept/);
   });
 
   test("counts the bits of parameters that become nonzero in training", async () => {
-    const written = async (epochs: number | undefined) => {
+    const quantizedBytes = async (epochs: number | undefined) => {
       const model = original.clone();
       const emit = emitInto(model);
       const [output] = model.graph.outputs;
@@ -147,7 +147,7 @@ graph (x: float32[batch, 4]) -> (y: float32[batch, 6]) {
       await quantize(model, settings, { seed: 1 });
       return encodeToBytes(model);
     };
-    expect(await written(20)).toEqual(await written(undefined));
+    expect(await quantizedBytes(20)).toEqual(await quantizedBytes(undefined));
   });
 
   describe("for other networks", () => {
@@ -285,7 +285,7 @@ test("resumes a stopped training of quantized values to the same bits", async ()
   await expect(stopped).rejects.toMatchObject({ code: "E_STOPPED" });
   expect(await fileKind(`${checkpoint}/distortion-0.3/last.onnx`)).toBe("file");
   const done: number[] = [];
-  const seen = (count: number, total?: number) => total === steps && done.push(count);
-  expect(await trained(checkpoint, true, { progress: seen })).toEqual(uninterrupted);
+  const recordSteps = (count: number, total?: number) => total === steps && done.push(count);
+  expect(await trained(checkpoint, true, { progress: recordSteps })).toEqual(uninterrupted);
   expect(Math.min(...done)).toBeGreaterThanOrEqual(45);
 });

@@ -50,7 +50,7 @@ const batch = 32;
 /** Share of the samples that judges the trained values, and the largest number of them. */
 const [keptApart, mostJudging] = [0.1, 512];
 /** With fewer samples, all train and judge. */
-const fewest = 100;
+const minSamples = 100;
 
 interface ValueTraining {
   readonly data: Dataset | string;
@@ -87,7 +87,7 @@ export async function trainValues(
   const weights = new Set(terms.map(({ weight }) => weight));
   const frozen = allLayers(trial, infer(trial)).filter(({ weight }) => !weights.has(weight.name));
   const all = await trainPart(data);
-  const isLarge = isIndexed(all) && all.count >= fewest;
+  const isLarge = isIndexed(all) && all.count >= minSamples;
   const parts = isLarge ? await openData(all, keptApart, context.seed, mostJudging) : { data: all, validation: all };
   const { size } = await chooseBatchSize(trial, batch, parts.data);
   const settings = {
@@ -101,9 +101,9 @@ export async function trainValues(
   await adopt(candidate, trial, terms, context);
   const noise = noiseMeter(withClassScores(model), async () => parts.validation, context, mostJudging);
   /** @param floats has the other parameters, before they are quantized. */
-  const costOf = async (own: Model, floats: Model): Promise<number> => {
-    const bits = (await countBits(own, names, scales, context)) + (await countFloatBits(floats));
-    return ((await noise(withClassScores(own))) ?? Number.NaN) + lambda * bits;
+  const costOf = async (candidate: Model, floats: Model): Promise<number> => {
+    const bits = (await countBits(candidate, names, scales, context)) + (await countFloatBits(floats));
+    return ((await noise(withClassScores(candidate))) ?? Number.NaN) + lambda * bits;
   };
   const [before, after] = [await costOf(rounded, model), await costOf(candidate, candidate)];
   if (after < before) {
@@ -122,13 +122,13 @@ async function countBits(
   scales: ValueTraining["scales"],
   { engine }: Context,
 ): Promise<number> {
-  const seen = new Set<Value>();
+  const counted = new Set<Value>();
   let bits = 0;
   for (const layer of allLayers(model, infer(model))) {
     const { name, effective } = layer;
     const steps = scales.get(name);
-    if (steps === undefined || !names.has(name) || seen.has(effective)) continue;
-    seen.add(effective);
+    if (steps === undefined || !names.has(name) || counted.has(effective)) continue;
+    counted.add(effective);
     const stepOf = stepsAt(layer, steps);
     const values = toFloat32(await readStoredValue(model, effective, engine));
     const codes = Float64Array.from(values, (value, index) => Math.round(value / stepOf(index)));
@@ -197,7 +197,7 @@ function writeRoundings(
     const dims = scaleDims(fixedDims(weight.type?.dims) ?? [], axis, scale.length);
     const { result, division } = round(emit, plainName(weight), effective, { scale, low: -limit, high: limit }, dims);
     replaceUses(effective, result, division);
-    const mean = scale.reduce((sum, one) => sum + one, 0) / scale.length;
+    const mean = scale.reduce((sum, step) => sum + step, 0) / scale.length;
     return { layer: name, result, steps: division?.outputs[0]?.name ?? "", weight: weight.name, scale: mean };
   });
   model.graph.sort();
@@ -251,7 +251,7 @@ async function setStartValues(
       await setMask(
         trial,
         weight,
-        Uint8Array.from(before, (one) => Number(one !== 0)),
+        Uint8Array.from(before, (value) => Number(value !== 0)),
       );
   }
 }
@@ -284,7 +284,7 @@ export function ratedImitation(original: Model, steps: readonly string[], lambda
       const { emit } = scope;
       const { value, feeds } = await like.build(scope);
       const bits = steps.map((name) => bitsOf(emit, scope.value(name)));
-      return { value: bits.reduce((sum, each) => emit.Add([sum, emit.Mul([each, lambda])]), value), feeds };
+      return { value: bits.reduce((sum, tensorBits) => emit.Add([sum, emit.Mul([tensorBits, lambda])]), value), feeds };
     },
   };
 }
@@ -310,12 +310,15 @@ export function bitsOf(emit: Emit, steps: Value): Value {
   const nonzero = sum(emit.Min([magnitudes, 1]));
   const beyond = emit.Sub([sum(magnitudes), nonzero]);
   // Half an occurrence more of each, for finite code lengths.
-  const more = (value: Value): Value => emit.Add([value, 0.5]);
+  const addHalf = (value: Value): Value => emit.Add([value, 0.5]);
   const length = (part: Value, whole: Value): Value => emit.Mul([emit.Log([emit.Div([whole, part])]), 1 / Math.LN2]);
-  const steppings = emit.Add([more(nonzero), more(beyond)]);
+  const steppings = emit.Add([addHalf(nonzero), addHalf(beyond)]);
   const zeros = emit.Add([emit.Neg([nonzero]), count]);
   // bits(1) − bits(0)
-  const entry = emit.Add([emit.Add([length(more(nonzero), steppings), length(more(nonzero), more(zeros))]), 1]);
-  const slope = length(more(beyond), steppings);
+  const entry = emit.Add([
+    emit.Add([length(addHalf(nonzero), steppings), length(addHalf(nonzero), addHalf(zeros))]),
+    1,
+  ]);
+  const slope = length(addHalf(beyond), steppings);
   return emit.Add([emit.Mul([emit.Max([entry, 0]), sum(first)]), emit.Mul([slope, sum(further)])]);
 }

@@ -97,8 +97,8 @@ export function roundingOf<T extends { readonly axis: number | undefined }>(
   layer: Layer,
   roundings: readonly T[] = [],
 ): T | undefined {
-  const along = (axis: number | undefined): T | undefined => roundings.find((rounding) => rounding.axis === axis);
-  return along(scaleAxis(layer)) ?? along(undefined);
+  const findByAxis = (axis: number | undefined): T | undefined => roundings.find((rounding) => rounding.axis === axis);
+  return findByAxis(scaleAxis(layer)) ?? findByAxis(undefined);
 }
 
 export const existingRounding = (layer: Layer, { existing }: Pick<Rounding, "existing">): WeightRounding | undefined =>

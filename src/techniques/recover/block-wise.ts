@@ -184,12 +184,12 @@ function isKnown({ outputs }: { readonly outputs: readonly Value[] }, original: 
 
 /** Returns whether a value depends on a part's outputs, even by sizes alone: recomputing it would include the part. */
 function dependsOn(value: Value, counted: ReadonlySet<Node>): boolean {
-  const seen = new Set<Node>();
+  const visited = new Set<Node>();
   const waiting = [value.producer];
   for (let node = waiting.pop(); node !== undefined || waiting.length > 0; node = waiting.pop()) {
-    if (node === undefined || seen.has(node)) continue;
+    if (node === undefined || visited.has(node)) continue;
     if (counted.has(node)) return true;
-    seen.add(node);
+    visited.add(node);
     for (const used of usedValues(node)) waiting.push(used.producer);
   }
   return false;

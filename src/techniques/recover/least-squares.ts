@@ -191,7 +191,7 @@ async function bestWeights(
   const free = zeros
     ? Uint8Array.from(before.data, (value, index) => Number(value !== 0 || index >= features * outputs))
     : undefined;
-  const power = check.power.reduce((sum, own) => sum + own, 0);
+  const power = check.power.reduce((sum, groupPower) => sum + groupPower, 0);
   let [best, least] = [before, (1 - minGain) * (await residual(check, before, multiply))];
   // A fit at float32 precision cannot improve.
   if (least <= 1e-12 * power) return before;
@@ -244,7 +244,7 @@ async function sumsOf(
   const sums: FitAndCheck = { fit: make(), check: make() };
   const rows = Math.max(minRows, rowsPerFeature * width) / data.count;
   const draw = random(context.seed, "rows", matched.name);
-  const each = (outputs * before.length) / layer.outputs;
+  const columnsPerMatrix = (outputs * before.length) / layer.outputs;
   let step = 0;
   const batches = zipAsync(walks.own.features(seen), walks.original.values([matched.original]));
   for await (const [p, { [matched.original]: answer }] of batches) {
@@ -256,8 +256,8 @@ async function sumsOf(
     const part = step++ % checkEvery === checkEvery - 1 ? sums.check : sums.fit;
     for (const [group, groupSums] of part.entries()) {
       const kept = range(group * outputs, outputs).map((output) => {
-        const channel = Math.floor(output / each);
-        return (matched.kept?.[channel] ?? channel) * each + (output % each);
+        const channel = Math.floor(output / columnsPerMatrix);
+        return (matched.kept?.[channel] ?? channel) * columnsPerMatrix + (output % columnsPerMatrix);
       });
       const seenRows = takesBias ? withOnes(p.matrix(group, chosen)) : p.matrix(group, chosen);
       await addRows(groupSums, seenRows, y.matrix(undefined, chosen, kept), multiply);
@@ -275,9 +275,9 @@ function withOnes({ rows, columns, data }: Matrix): Matrix {
   return wider;
 }
 
-function choosePlaces(count: number, wanted: number, draw: Random): Uint32Array {
-  if (wanted >= count) return Uint32Array.from({ length: count }, (_, index) => index);
-  return Uint32Array.from({ length: wanted }, () => draw.integer(count));
+function choosePlaces(count: number, maxCount: number, draw: Random): Uint32Array {
+  if (maxCount >= count) return Uint32Array.from({ length: count }, (_, index) => index);
+  return Uint32Array.from({ length: maxCount }, () => draw.integer(count));
 }
 
 const range = (start: number, count: number): number[] => Array.from({ length: count }, (_, index) => start + index);

@@ -160,21 +160,21 @@ async function recoverModel(model: Model, options: Options, context: Context): P
   ];
   const changes: Change[] = [];
   const misses = new Map<string, Miss>();
-  const tried: string[] = [];
+  const stageTexts: string[] = [];
   for (const stage of stages.slice(0, 1 + stages.findIndex(({ name }) => name === last))) {
     if (scope.overdue()) {
       misses.set(stage.name, new Miss("the time limit was reached", stage.name));
       continue;
     }
-    tried.push(stage.name);
+    stageTexts.push(stage.name);
     const done = await attempt(model, stage, accepted, score, scope, misses);
     if (done === undefined) continue;
     changes.push(done.change);
     accepted = done.accepted;
   }
-  const trained = tried.at(-1) === "end-to-end";
-  const learnt = { fitted: trained ? all.count : fit.count, checked: check.count };
-  return { changes, misses: [...misses.values()], learnt };
+  const trained = stageTexts.at(-1) === "end-to-end";
+  const sampleCounts = { fitted: trained ? all.count : fit.count, checked: check.count };
+  return { changes, misses: [...misses.values()], learnt: sampleCounts };
 }
 
 interface SampleSplit {

@@ -36,9 +36,9 @@ export function walk(model: Model, { data, context, storage }: Scope, batch = sa
 }
 
 /** Copies tensors that a copy or a part of a model has learned; returns their number. */
-export function adopt({ graph }: Model, learnt: Model): number {
+export function adopt({ graph }: Model, trained: Model): number {
   let count = 0;
-  for (const { name, tensor } of learnt.graph.values()) {
+  for (const { name, tensor } of trained.graph.values()) {
     const value = graph.value(name);
     if (tensor === undefined || value?.tensor === undefined || value.tensor === tensor) continue;
     value.tensor = tensor;

@@ -12,7 +12,7 @@ import { type Texts, textsIn } from "../../../data/sources/texts.ts";
 import { openTokenizer } from "../../../data/text/tokenizer.ts";
 import { sparedLine } from "../../../judge/run/sparing.ts";
 import { targetNames } from "../../../runtime/run/run-target.ts";
-import { usualDtypes } from "../../../techniques/quantize/dtypes.ts";
+import { defaultDtypes } from "../../../techniques/quantize/dtypes.ts";
 import { calibrationNeed, optionsOfDtype, withoutLowEntropy } from "../../../techniques/quantize/options.ts";
 import { isLowEntropy } from "../../../techniques/quantize/settings.ts";
 import { originalBytes } from "../../folder/describe.ts";
@@ -107,7 +107,7 @@ export async function variantsOf(
   const names = await readdir(join(folder, "onnx")).catch((): string[] => []);
   const bases = basesIn(names);
   const { isAlone } = mainOf(bases);
-  const dtypeNames = dtypes === "all" ? usualDtypes : dtypes;
+  const dtypeNames = dtypes === "all" ? defaultDtypes : dtypes;
   const isRounded = isLowEntropy(passed);
   const otherDtypes = withoutLowEntropy(dtypeNames, passed);
   if (isRounded && data === undefined)

@@ -92,7 +92,7 @@ const blocks = new Miss(
 function blocked<S = null>(
   name: string,
   dims: (s: S, x: readonly Dim[], site: Site) => readonly Dim[] | Miss,
-  more: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
+  options: Partial<Pick<OpDef<S>, "read" | "cost" | "parameters" | "inChannelBlocks">> = {},
 ): Op {
   return inert<S>(blocks, {
     name,
@@ -100,7 +100,7 @@ function blocked<S = null>(
     infer: (s, site) => inferShape(site, (x) => dims(s, x, site)),
     weight: blocks,
     lower: blocks,
-    ...more,
+    ...options,
   });
 }
 

@@ -107,9 +107,9 @@ export const UnfoldTensor = defineTyped({
   read: (site) => ({ dim: integer(site, "dim", -1), size: integer(site, "size", 1), step: integer(site, "step", 1) }),
   infer: ({ dim, size, step }, site) =>
     inferShape(site, (dims) => {
-      const along = wrapAxis(dim, dims.length);
-      const windows = addDims(floorDims(addDims(dims[along] ?? size, -size), step), 1);
-      return [...dims.with(along, windows), size];
+      const windowAxis = wrapAxis(dim, dims.length);
+      const windows = addDims(floorDims(addDims(dims[windowAxis] ?? size, -size), step), 1);
+      return [...dims.with(windowAxis, windows), size];
     }),
   reason: "extracts sliding windows of an axis",
 });

@@ -308,12 +308,12 @@ export const axesOfSum: Pair = {
     const dims = product && operand(product)?.dims;
     const biasDims = bias && operand(bias)?.dims;
     if (dims === undefined || biasDims === undefined) return undefined;
-    const more = biasDims.length - dims.length;
+    const extraAxes = biasDims.length - dims.length;
     const firstLong = biasDims.slice(0, -1).findIndex((dim) => dim !== 1);
     const axes = range(firstLong < 0 ? biasDims.length - 1 : firstLong);
-    if (more < 1 || axes.length < more) return undefined;
+    if (extraAxes < 1 || axes.length < extraAxes) return undefined;
     const sum = emit.Add([product, emit.Squeeze([bias, axes])]);
-    return { value: emit.Unsqueeze([sum, axes.slice(0, more)]) };
+    return { value: emit.Unsqueeze([sum, axes.slice(0, extraAxes)]) };
   },
 };
 

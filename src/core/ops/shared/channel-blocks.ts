@@ -38,11 +38,11 @@ export const oneBlock = (emit: Emit, four: Value): Value => emit["com.microsoft.
 export const fillBlocks = (channels: number, size: number): number => Math.ceil(channels / size) * size;
 
 export function blocksOf(emit: Emit, size: number): Blocks {
-  const written = new Map<Value, Value>();
+  const blockedForms = new Map<Value, Value>();
   return {
     size,
     of(x) {
-      const blocked = written.get(x) ?? blockedFormOf(x, size);
+      const blocked = blockedForms.get(x) ?? blockedFormOf(x, size);
       if (blocked !== undefined) return blocked;
       const [batch = 1, channels = 1, ...spatial] = sizesOf(x);
       // The kernel accepts multiples of four channels and fills blocks with zeros itself.
@@ -51,7 +51,7 @@ export function blocksOf(emit: Emit, size: number): Blocks {
       const reordered = before ?? emit["com.microsoft.nchwc.ReorderInput"]([fours]);
       const dims = [batch, fillBlocks(channels, size), ...spatial];
       const typed = channels % size === 0 && channels % 16 === 0 ? reordered : reshapeTo(emit, reordered, dims);
-      written.set(x, typed);
+      blockedForms.set(x, typed);
       return typed;
     },
   };
@@ -119,7 +119,7 @@ export function convolveInBlocks(
 /**
  * Writes the gradient by the data: dY, dilated by the strides, convolved with the rotated kernel.
  * @param sizes Spatial dimensions of the data.
- * @param more A value to add: the kernel starts its sums from it.
+ * @param addend A value to add: the kernel starts its sums from it.
  * @returns Undefined if positions at the end would have to be cut off.
  */
 export function spreadInBlocks(
@@ -127,7 +127,7 @@ export function spreadInBlocks(
   emit: Emit,
   { up, w, sizes, pads }: { up: Value; w: Value; sizes: readonly number[]; pads: readonly number[] },
   blocks: Blocks,
-  more: () => Value | undefined,
+  addend: () => Value | undefined,
 ): Value | undefined {
   const { kernel, dilations, strides, group } = s;
   const [batch = 1, outputs = 1, ...out] = sizesOf(up);
@@ -139,7 +139,7 @@ export function spreadInBlocks(
   });
   if ([...before, ...after].some((pad) => pad < 0)) return undefined;
   const channels = group > 1 ? group : (sizesOf(w)[1] ?? 1);
-  const sum = more();
+  const sum = addend();
   const dx = emit["com.microsoft.nchwc.Conv"](
     [
       spread(emit, blocks.of(up), [batch, fillBlocks(outputs, blocks.size), ...out], strides, blocks.size),

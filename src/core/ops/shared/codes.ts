@@ -18,8 +18,8 @@ export function decode(
   zero: Value | undefined,
   axis = 1,
 ): Value {
-  const along = (scale?.type?.dims?.length ?? 0) === 0 ? {} : { axis };
-  return emit.DequantizeLinear([codes, toScalar(emit, scale), toScalar(emit, zero)], along);
+  const axisAttribute = (scale?.type?.dims?.length ?? 0) === 0 ? {} : { axis };
+  return emit.DequantizeLinear([codes, toScalar(emit, scale), toScalar(emit, zero)], axisAttribute);
 }
 
 /** Writes round(x / scale) + zero, in the type of `zero`, or uint8. */

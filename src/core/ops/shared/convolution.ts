@@ -47,10 +47,14 @@ export function convChain(s: ConvSettings): Chain {
     const last = parts.at(-1);
     const output = parts.reduce((data, part) => {
       const { window = [] } = part;
-      const along = (values: readonly number[], otherwise: number): readonly number[] =>
+      const selectAxes = (values: readonly number[], otherwise: number): readonly number[] =>
         values.map((value, index) => (window.includes(index % s.kernel.length) ? value : otherwise));
-      const [kernel, strides, dilations] = [along(s.kernel, 1), along(s.strides, 1), along(s.dilations, 1)];
-      const attributes = convAttributes({ ...s, kernel, strides, dilations, pads: along(s.pads, 0) });
+      const [kernel, strides, dilations] = [
+        selectAxes(s.kernel, 1),
+        selectAxes(s.strides, 1),
+        selectAxes(s.dilations, 1),
+      ];
+      const attributes = convAttributes({ ...s, kernel, strides, dilations, pads: selectAxes(s.pads, 0) });
       const inputs = part === last ? [data, part.weight, bias] : [data, part.weight];
       return emit.named(`${part.name}.output`).Conv(inputs, attributes);
     }, x);

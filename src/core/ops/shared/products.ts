@@ -30,7 +30,7 @@ export function pickInputs(site: Site, inputs: readonly number[]): Site {
 export function mapLinksToInputs(
   plain: AxisRule | readonly AxisLink[] | Miss,
   inputs: readonly number[],
-  more: readonly AxisLink[] = [],
+  extraLinks: readonly AxisLink[] = [],
   axisOf: (axis: number) => number = (axis) => axis,
 ): AxisRule | Miss {
   if (plain instanceof Miss) return plain;
@@ -54,7 +54,7 @@ export function mapLinksToInputs(
           return port === "in0" || port === "out0" ? operand.map((_, axis) => operand[axisOf(axis)] ?? 1) : operand;
         },
       }));
-  return { links: [...ends, ...more], ...(resizePlain && { resize: resizePlain }) };
+  return { links: [...ends, ...extraLinks], ...(resizePlain && { resize: resizePlain }) };
 }
 
 const severalAxes = new Miss("its scales or zero points vary along several axes");

@@ -92,7 +92,7 @@ export function requireTuples(axes: readonly Dim[]): readonly Wanted[] {
 
 /** Requires from inputs the intervals that the readers of the output need. */
 export function forwardWanted(output: readonly WantedInterval[], ...inputs: readonly number[]): readonly Wanted[] {
-  return inputs.flatMap((input) => output.map((wanted) => ({ input, ...wanted })));
+  return inputs.flatMap((input) => output.map((interval) => ({ input, ...interval })));
 }
 
 interface RefusedAxes {
@@ -151,9 +151,9 @@ export function replaceLists(old: boolean, lists: Readonly<Record<string, readon
 }
 
 /** Returns the offsets that turn a shape assembled at run time into `now`. */
-export function shapeChange(shape: readonly Dim[], now: readonly (Dim | undefined)[]): Dense {
+export function shapeChange(shape: readonly Dim[], newDims: readonly (Dim | undefined)[]): Dense {
   const steps = shape.map((dim, axis) => {
-    const size = now[axis];
+    const size = newDims[axis];
     return typeof dim === "number" && dim > 0 && typeof size === "number" ? size - dim : 0;
   });
   return fromNumbers("int64", [steps.length], steps);

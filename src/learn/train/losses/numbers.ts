@@ -145,7 +145,7 @@ export function nearest(
   const logits = emit.Div([emit.MatMul([directions(emit, rows), columns]), temperature]);
   const diagonal = emit.constant(float32([count, count], identity(count)));
   const logs = axes.map((axis) => emit.Mul([diagonal, emit.LogSoftmax([logits], { axis })]));
-  const sum = logs.reduce((total, each) => emit.Add([total, each]));
+  const sum = logs.reduce((total, log) => emit.Add([total, log]));
   return scaledSum(emit, sum, -1 / (axes.length * count));
 }
 

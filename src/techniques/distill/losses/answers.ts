@@ -43,7 +43,7 @@ function softLoss({ emit, mask }: Writing, student: Value, teacher: Value, tempe
 }
 
 /** Keeps logarithms of probabilities that round to 0 finite. */
-const least = 1e-37;
+const minProbability = 1e-37;
 
 /** (x - mean) / (standard deviation + 1e-7) of each row, over n - 1; constant rows become 0. */
 function standardize(emit: Emit, rows: Value): Value {
@@ -69,7 +69,7 @@ export const ofAnswers: readonly Imitation[] = [
           emit,
           logs.map((log) => emit.Exp([log])),
         );
-      const teacher = logs.length === 1 ? first : emit.Log([emit.Max([mean(), least])]);
+      const teacher = logs.length === 1 ? first : emit.Log([emit.Max([mean(), minProbability])]);
       return softLoss(writing, pairs[0].student, teacher, temperature);
     },
   }),
@@ -91,7 +91,7 @@ export const ofAnswers: readonly Imitation[] = [
         if (beta === 0 || beta === 1)
           return mean(emit, beta === 0 ? divergenceOf(emit, p, q) : divergenceOf(emit, q, p), mask);
         const shares = emit.Add([emit.Mul([emit.Exp([p]), beta]), emit.Mul([emit.Exp([q]), 1 - beta])]);
-        const mixture = emit.Log([emit.Max([shares, least])]);
+        const mixture = emit.Log([emit.Max([shares, minProbability])]);
         const [ofTeacher, ofStudent] = [divergenceOf(emit, p, mixture), divergenceOf(emit, q, mixture)];
         return mean(emit, emit.Add([emit.Mul([ofTeacher, beta]), emit.Mul([ofStudent, 1 - beta])]), mask);
       }),

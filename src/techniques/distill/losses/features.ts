@@ -139,7 +139,7 @@ export const ofFeatures: readonly Imitation[] = [
         const halves = emit.Div([emit.Add([cosines(emit, rows), 1]), 2]);
         return emit.Div([halves, sumLast(emit, halves, 1)]);
       });
-      const logs = mapPair(shares, (each) => emit.Log([emit.Add([each, epsilon])]));
+      const logs = mapPair(shares, (share) => emit.Log([emit.Add([share, epsilon])]));
       return mean(emit, emit.Mul([shares.teacher, emit.Sub([logs.teacher, logs.student])]));
     },
   }),
@@ -185,8 +185,8 @@ export const ofFeatures: readonly Imitation[] = [
       const width = sizeOf(teacher).at(isMap(teacher) ? 1 : -1) ?? 1;
       // The initial variance is 5.
       const scale = writing.parameter("scale", [width], Math.log(Math.expm1(5 - 1e-5)));
-      const each = emit.Add([emit.Softplus([scale]), 1e-5]);
-      const variance = isMap(teacher) ? emit.Reshape([each, [1, width, 1, 1]]) : each;
+      const variances = emit.Add([emit.Softplus([scale]), 1e-5]);
+      const variance = isMap(teacher) ? emit.Reshape([variances, [1, width, 1, 1]]) : variances;
       const errors = emit.Div([square(emit, difference(emit, pair)), variance]);
       return emit.Div([meanOfFeatures(writing, emit.Add([errors, emit.Log([variance])])), 2]);
     },

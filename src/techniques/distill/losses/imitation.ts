@@ -62,10 +62,10 @@ export function requireSeveralSamples(pair: Pair): Pair {
 }
 
 /** @throws PithError E_SHAPE_MISMATCH unless both have one of these ranks. */
-export function requireRank(pair: Pair, ranks: readonly number[], what: string): void {
+export function requireRank(pair: Pair, ranks: readonly number[], shapeName: string): void {
   const both = [pair.student, pair.teacher].map((value) => sizeOf(value).length);
   if (both.every((rank) => ranks.includes(rank))) return;
-  throw mismatch(pair, `are not both ${what}`, "Name what to compare: student=…, teacher=….");
+  throw mismatch(pair, `are not both ${shapeName}`, "Name what to compare: student=…, teacher=….");
 }
 
 export const isMap = (value: Value): boolean => sizeOf(value).length > 3;
@@ -82,7 +82,7 @@ export function average(emit: Emit, values: readonly Value[]): Value {
 /** The mean of all entries, or of those where the mask is 1. */
 export function mean(emit: Emit, entries: Value, mask?: Value): Value {
   if (mask === undefined) return emit.ReduceMean([entries], { keepdims: 0 });
-  const [sum, count] = [emit.Mul([entries, mask]), mask].map((each) => emit.ReduceSum([each], { keepdims: 0 }));
+  const [sum, count] = [emit.Mul([entries, mask]), mask].map((terms) => emit.ReduceSum([terms], { keepdims: 0 }));
   return emit.Div([sum, emit.Max([count, 1])]);
 }
 
@@ -113,8 +113,8 @@ function sampleVectors({ emit, mask }: Writing, value: Value): Value {
   if (dims.length !== 3) return emit.Reshape([value, [batch, elementCount(rest)]]);
   if (mask === undefined) return emit.ReduceMean([value, [1]], { keepdims: 0 });
   const weights = emit.Unsqueeze([mask, [2]]);
-  const [sum, count] = [emit.Mul([value, weights]), weights].map((each) =>
-    emit.ReduceSum([each, [1]], { keepdims: 0 }),
+  const [sum, count] = [emit.Mul([value, weights]), weights].map((terms) =>
+    emit.ReduceSum([terms, [1]], { keepdims: 0 }),
   );
   return emit.Div([sum, emit.Max([count, 1])]);
 }

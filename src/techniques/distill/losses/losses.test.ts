@@ -67,7 +67,9 @@ async function lossOf(loss: string, inputs: Case["inputs"], teachers: readonly M
   try {
     const gradients = new Map<string, Float64Array>();
     const learnedInputs = Object.entries(learned).flatMap(([name, ending]) => {
-      const trained = step.parameters.find((each) => step.own.has(each.name) && each.name.endsWith(ending));
+      const trained = step.parameters.find(
+        (parameter) => step.own.has(parameter.name) && parameter.name.endsWith(ending),
+      );
       const tensor = inputs[name];
       if (trained === undefined || tensor === undefined) return [];
       trained.values.set(goldenNumbers(tensor));
@@ -133,36 +135,43 @@ interface Golden {
   readonly cases: readonly Case[];
 }
 
-const published = (golden<Golden>("distillation")?.cases ?? []).map((one) => ({
-  ...(one.loss === "pkd" ? flat(one) : one),
-  text: texts[one.loss]?.(one.options) ?? "",
+const published = (golden<Golden>("distillation")?.cases ?? []).map((goldenCase) => ({
+  ...(goldenCase.loss === "pkd" ? flat(goldenCase) : goldenCase),
+  text: texts[goldenCase.loss]?.(goldenCase.options) ?? "",
 }));
 const customGolden = JSON.parse(
   readFileSync(new URL("../../../../test/golden/distillation.generated.json", import.meta.url), "utf8"),
 ) as Golden;
 const all = [
   ...published.filter(({ text }) => text !== ""),
-  ...customGolden.cases.map((one) => ({ ...one, text: one.loss })),
+  ...customGolden.cases.map((goldenCase) => ({ ...goldenCase, text: goldenCase.loss })),
 ];
 
 describe("golden values of PyTorch", () => {
-  test.each(all.map((one) => [`${one.loss}: ${one.name}`, one] as const))("%s", async (_, one) => {
-    const theirs = tensorsOf(one.inputs, "teacher");
-    const parted = [...theirs.keys()].every((name) => /_\d$/.test(name));
-    const teachers = parted ? [...theirs].map((each) => answering(new Map([each]))) : [answering(theirs)];
-    const { value, gradients } = await lossOf(withTeacher(one.text), one.inputs, teachers);
-    expect(Math.abs(value - one.value)).toBeLessThanOrEqual(1e-5 * Math.abs(one.value));
-    expect([...gradients.keys()].sort()).toEqual(Object.keys(one.gradients).sort());
-    const expected = Object.entries(one.gradients).map(([name, tensor]) => [name, goldenNumbers(tensor)] as const);
-    const largest = Math.max(...expected.flatMap(([, numbers]) => [...numbers].map(Math.abs)));
-    for (const [name, numbers] of expected)
-      for (const [index, number] of numbers.entries())
-        expect(Math.abs(number - (gradients.get(name)?.[index] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
-  });
+  test.each(all.map((goldenCase) => [`${goldenCase.loss}: ${goldenCase.name}`, goldenCase] as const))(
+    "%s",
+    async (_, goldenCase) => {
+      const teacherTensors = tensorsOf(goldenCase.inputs, "teacher");
+      const parted = [...teacherTensors.keys()].every((name) => /_\d$/.test(name));
+      const teachers = parted
+        ? [...teacherTensors].map((entry) => answering(new Map([entry])))
+        : [answering(teacherTensors)];
+      const { value, gradients } = await lossOf(withTeacher(goldenCase.text), goldenCase.inputs, teachers);
+      expect(Math.abs(value - goldenCase.value)).toBeLessThanOrEqual(1e-5 * Math.abs(goldenCase.value));
+      expect([...gradients.keys()].sort()).toEqual(Object.keys(goldenCase.gradients).sort());
+      const expected = Object.entries(goldenCase.gradients).map(
+        ([name, tensor]) => [name, goldenNumbers(tensor)] as const,
+      );
+      const largest = Math.max(...expected.flatMap(([, numbers]) => [...numbers].map(Math.abs)));
+      for (const [name, numbers] of expected)
+        for (const [index, number] of numbers.entries())
+          expect(Math.abs(number - (gradients.get(name)?.[index] ?? Number.NaN))).toBeLessThanOrEqual(1e-5 * largest);
+    },
+  );
 
   test.skipIf(published.length === 0)("cover every loss", () => {
-    const tried = all.map(({ text }) => text).join("\n");
-    for (const { name } of imitations) expect(tried).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
+    const testedTexts = all.map(({ text }) => text).join("\n");
+    for (const { name } of imitations) expect(testedTexts).toMatch(new RegExp(`(^|[ *])${name}(\\W|$)`, "m"));
   });
 
   test("belong to losses whose formulas are in the guide", () => {
@@ -265,9 +274,9 @@ test.each(["rkd-angle", "similarity-preserving", "pkt", "correlation-congruence"
       answering(tensorsOf(inputs, "teacher")),
     ]);
     expect(value).toBeGreaterThan(0);
-    const moved = [...(gradients.get("student") ?? [])].map(Math.abs);
-    expect(Math.max(...moved)).toBeLessThan(10);
-    expect(Math.max(...moved)).toBeGreaterThan(1e-4);
+    const magnitudes = [...(gradients.get("student") ?? [])].map(Math.abs);
+    expect(Math.max(...magnitudes)).toBeLessThan(10);
+    expect(Math.max(...magnitudes)).toBeGreaterThan(1e-4);
   },
 );
 

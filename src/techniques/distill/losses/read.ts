@@ -49,9 +49,9 @@ export function imitation<const Entries extends v.ObjectEntries>(definition: Def
   return declareLoss({
     ...rest,
     settings: { ...settings, ...values },
-    make(given, inputs: LossInputs) {
-      const formula = (writing: Writing, pairs: Pairs) => write(writing, pairs, given);
-      return imitate(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(values), given) });
+    make(settings, inputs: LossInputs) {
+      const formula = (writing: Writing, pairs: Pairs) => write(writing, pairs, settings);
+      return imitate(rest.name, reads, formula, { ...inputs, ...v.parse(v.object(values), settings) });
     },
   });
 }

@@ -75,16 +75,16 @@ async function equalizeRanges(
   const weights = new Set(chosen.map(({ effective }) => effective));
   const groups = scaleGroups(model, inference).filter(({ units, refused }) => refused.size < units);
   const factors = await equalizingFactors(groups, weights, context);
-  const moved = new Set<Value>();
+  const changedValues = new Set<Value>();
   for (const [index, group] of groups.entries()) {
     const groupFactors = factors[index];
     if (groupFactors === undefined || groupFactors.every((factor) => factor === 1)) continue;
     await migrate(model, group, groupFactors);
-    for (const { value } of group.slices) moved.add(value);
+    for (const { value } of group.slices) changedValues.add(value);
   }
-  undo((bounds) => !moved.has(bounds));
+  undo((bounds) => !changedValues.has(bounds));
   return chosen
-    .filter(({ effective }) => moved.has(effective))
+    .filter(({ effective }) => changedValues.has(effective))
     .map(({ name }) => ({
       at: name,
       what: "channel ranges equalized across layers",

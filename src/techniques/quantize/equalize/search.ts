@@ -64,10 +64,10 @@ export const searchFactors =
       sampledLayers.map(({ name }) => name),
       (missing) => sampleRows(model, all, missing, { data, samples }, context),
     );
-    const seen = new Map<Layer, InputSample>();
+    const inputSamples = new Map<Layer, InputSample>();
     for (const layer of sampledLayers) {
       const sample = rows.get(layer.name);
-      if (sample !== undefined && !(sample instanceof Miss)) seen.set(layer, sample);
+      if (sample !== undefined && !(sample instanceof Miss)) inputSamples.set(layer, sample);
     }
     const starts = groups.flatMap(({ starts: [first] }) =>
       first?.value === undefined ? [] : { name: first.value.name, axis: first.axis },
@@ -90,24 +90,24 @@ export const searchFactors =
       if (best !== undefined) earlier.push(choice);
       return best;
     };
-    const changeAt = ({ name: at }: Layer, what: string): Change => ({
-      ...{ at, what, kind: movedFactors, decidedBy: "global" },
+    const changeAt = ({ name: at }: Layer, description: string): Change => ({
+      ...{ at, what: description, kind: movedFactors, decidedBy: "global" },
     });
     try {
       const changes: Change[] = [];
       for (const [index, group] of groups.entries()) {
-        const readers = await readersOf(group, model, seen, options, context);
+        const readers = await readersOf(group, model, inputSamples, options, context);
         const reach = reaches.get(group.starts[0]?.value?.name ?? "");
         const read = { readers, start: reach?.min.length === group.units ? reach : undefined };
         const best = await choose(`group ${index}`, group, read, search.minGain);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
-        for (const { layer, unitOf } of readers) scaleSeen(seen, layer, unitOf, best.factors);
+        for (const { layer, unitOf } of readers) scaleSeen(inputSamples, layer, unitOf, best.factors);
         const text = `inputs scaled by channel, weight inversely: ${best.gain}`;
         changes.push(...readers.map(({ layer }) => changeAt(layer, text)));
       }
       for (const [layer, group] of inputGroups) {
-        const readers = await readersOf(group, model, seen, options, context);
+        const readers = await readersOf(group, model, inputSamples, options, context);
         const best = await choose("node", group, { readers, start: undefined }, minGainOfNode ?? 1);
         if (best === undefined) continue;
         await migrate(model, group, best.factors);
@@ -144,13 +144,18 @@ function settingsText({ data, overrides, layers, except, ...settings }: RoundedS
 }
 
 /** Scales the inputs of a layer, because another group of the same layer may follow. */
-function scaleSeen(seen: Map<Layer, InputSample>, layer: Layer, unitOf: Int32Array, factors: Float64Array): void {
-  const sample = seen.get(layer);
+function scaleSeen(
+  inputSamples: Map<Layer, InputSample>,
+  layer: Layer,
+  unitOf: Int32Array,
+  factors: Float64Array,
+): void {
+  const sample = inputSamples.get(layer);
   if (sample === undefined) return;
   const { rows, min, max } = sample;
   const factorOf = Float64Array.from(unitOf, (unit) => factors[unit] ?? 1);
   const scale = (bounds: InputSample["min"]) => bounds.map((bound, column) => bound * (factorOf[column] ?? 1));
-  seen.set(layer, { rows: scaleColumns(rows, factorOf), min: scale(min), max: scale(max) });
+  inputSamples.set(layer, { rows: scaleColumns(rows, factorOf), min: scale(min), max: scale(max) });
 }
 
 function groupOfInput(layer: Layer): ScaleGroup | undefined {
@@ -216,12 +221,12 @@ const sliceOf = ({ slices }: ScaleGroup, { effective, role }: Layer): ScaledSlic
 async function readersOf(
   group: ScaleGroup,
   model: Model,
-  seen: ReadonlyMap<Layer, InputSample>,
+  inputSamples: ReadonlyMap<Layer, InputSample>,
   options: RoundedSettings,
   { engine }: Context,
 ): Promise<readonly Reader[]> {
   const readers: Reader[] = [];
-  for (const [layer, sample] of seen) {
+  for (const [layer, sample] of inputSamples) {
     const slice = sliceOf(group, layer);
     const dims = fixedDims(layer.effective.type?.dims);
     if (slice === undefined || dims === undefined || sample.rows.rows === 0) continue;

@@ -65,11 +65,11 @@ const productForm = (settings: BlockSettings, target: Target): Form =>
 const reshapedForm = (settings: BlockSettings): Form =>
   blocksForm(settings, async (emit, { layer }, run) => {
     const { node, role, effective } = layer;
-    const near = emitAround(emit, layer, run);
-    const flat = numbersOf(near, layer, settings, 1, await blocksOf(layer, settings, false, run));
+    const emitNear = emitAround(emit, layer, run);
+    const flat = numbersOf(emitNear, layer, settings, 1, await blocksOf(layer, settings, false, run));
     const dims = fixedDims(effective.type?.dims) ?? [];
-    const shaped = near.Reshape([flat, near.constant(int64([dims.length], dims), "dims")]);
-    node.graph.setInput(node, role.input, castToTypeOf(near, shaped, effective));
+    const shaped = emitNear.Reshape([flat, emitNear.constant(int64([dims.length], dims), "dims")]);
+    node.graph.setInput(node, role.input, castToTypeOf(emitNear, shaped, effective));
   });
 
 function numbersOf(

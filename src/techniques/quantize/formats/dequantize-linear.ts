@@ -77,17 +77,17 @@ export const codesForm = (settings: WeightSettings, measured?: ActivationGrid): 
   },
   async write(emit, { layer, table = layer }, run) {
     const { node, role, effective } = layer;
-    const written = await codesOf(table, settings, run);
-    if (role.kind === "lookup") return writeLookup(emit, layer, written, settings.type);
-    const near = emitAround(emit, layer, run);
-    const read = effective === table.effective ? written : turned(near, written);
-    read.numbers ??= numbersOf(near, plainName(layer.weight), read, read.axis, effective.type?.type);
+    const shared = await codesOf(table, settings, run);
+    if (role.kind === "lookup") return writeLookup(emit, layer, shared, settings.type);
+    const emitNear = emitAround(emit, layer, run);
+    const read = effective === table.effective ? shared : turned(emitNear, shared);
+    read.numbers ??= numbersOf(emitNear, plainName(layer.weight), read, read.axis, effective.type?.type);
     node.graph.setInput(node, role.input, read.numbers);
-    const sum = written.added.get(layer);
+    const sum = shared.added.get(layer);
     if (measured !== undefined && sum !== undefined)
-      await writeBias(run.model, emit, measured.target, sum, written.scales);
+      await writeBias(run.model, emit, measured.target, sum, shared.scales);
   },
-  tied: (_, wanted) => (wanted.onCodes === undefined ? codesForm(settings) : wanted.onCodes(settings)),
+  tied: (_, requested) => (requested.onCodes === undefined ? codesForm(settings) : requested.onCodes(settings)),
   ...(measured === undefined ? {} : { onCodes: (codes) => codesForm(codes, measured) }),
 });
 
@@ -122,14 +122,14 @@ export async function codesOf(layer: Layer, settings: WeightSettings, run: Writi
 }
 
 /** Returns the transposed matrix; the runtime transposes it when it loads the model. */
-export function turned(emit: Emit, written: SharedCodes): SharedCodes {
-  written.turned ??= {
-    ...written,
+export function turned(emit: Emit, codes: SharedCodes): SharedCodes {
+  codes.turned ??= {
+    ...codes,
     numbers: undefined,
-    codes: emit.Transpose([written.codes], { perm: [1, 0] }),
-    axis: written.axis === undefined ? undefined : 1 - written.axis,
+    codes: emit.Transpose([codes.codes], { perm: [1, 0] }),
+    axis: codes.axis === undefined ? undefined : 1 - codes.axis,
   };
-  return written.turned;
+  return codes.turned;
 }
 
 /** Quantized values with their scale and zero point. */
@@ -156,7 +156,7 @@ export type StoredCodes = Omit<Coded, "zeroPoint"> & { readonly zeroPoint?: Valu
 export function dequantizedConstant(emit: Emit, name: string, tensor: QuantizedTensor): Value {
   const { type, dims, data } = tensor.quantized;
   const [code = 0] = data;
-  const isFill = data.length > mostStored && data.every((each) => each === code);
+  const isFill = data.length > mostStored && data.every((element) => element === code);
   const codes = isFill
     ? emit.named(`${name}_quantized`).ConstantOfShape([emit.constant(int64([dims.length], dims), `${name}_shape`)], {
         value: fromNumbers(type, [1], [code]),
@@ -175,10 +175,10 @@ export function numbersOf(
   axis: number | undefined,
   type: DataType = "float32",
 ): Value {
-  const along = axis === undefined ? {} : { axis };
+  const axisAttribute = axis === undefined ? {} : { axis };
   const numbers = emit
     .named(`${name}_DequantizeLinear_Output`)
-    .DequantizeLinear([codes, scale, ...(zeroPoint === undefined ? [] : [zeroPoint])], along);
+    .DequantizeLinear([codes, scale, ...(zeroPoint === undefined ? [] : [zeroPoint])], axisAttribute);
   return type === "float32" ? numbers : emit.named(`${name}_${type}`).Cast([numbers], { to: typeCodes[type] });
 }
 
@@ -204,13 +204,13 @@ const createScaleGrowth =
   async (grid: ScaledGrid & Along, read: () => Promise<Dense>): Promise<ScaledGrid & Along> => {
     if (added.length === 0) return grid;
     const { min, max } = channelRanges(await read(), grid.axis);
-    const scale = grid.scale.map((own, channel) => {
-      let grown = min[channel] === 0 && max[channel] === 0 ? 0 : own;
+    const scale = grid.scale.map((channelScale, channel) => {
+      let grown = min[channel] === 0 && max[channel] === 0 ? 0 : channelScale;
       for (const { bias, dataScale } of added) {
         const largest = grid.scale.length === 1 ? largestOf(bias) : Math.abs(bias[channel] ?? 0);
         if (largest > 0) grown = weightScaleForBias(dataScale, grown, largest);
       }
-      return grown === 0 ? own : Math.fround(Math.max(grown, smallestScale));
+      return grown === 0 ? channelScale : Math.fround(Math.max(grown, smallestScale));
     });
     return { ...grid, scale };
   };

@@ -76,16 +76,16 @@ export function numbersOf(
 /** Unpacks bytes, low bits first: [rows, bytes] → [rows · width]. */
 function unpackPlane(emit: Emit, bytes: Value, bits: number, width: number): Value {
   if (bits === 8) return bytes;
-  const each = 8 / bits;
+  const perByte = 8 / bits;
   const shifts = fromNumbers(
     "uint8",
-    [each],
-    Array.from({ length: each }, (_, index) => index * bits),
+    [perByte],
+    Array.from({ length: perByte }, (_, index) => index * bits),
   );
   const shifted = emit.BitShift([emit.Unsqueeze([bytes, [-1]]), emit.constant(shifts, "shifts")], {
     direction: "RIGHT",
   });
   const digits = emit.Mod([shifted, emit.constant(fromNumbers("uint8", [], [2 ** bits]), "base")]);
-  const padded = Math.ceil(width / each) * each;
+  const padded = Math.ceil(width / perByte) * perByte;
   return padded === width ? digits : emit.Slice([emit.Reshape([digits, [-1, padded]]), [0], [width], [1]]);
 }

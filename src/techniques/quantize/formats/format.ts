@@ -32,8 +32,8 @@ export interface Form {
   begin?(planned: LayerPlan, run: Writing): Promise<void>;
   /** Writes a layer; its data and weight are in the graph before `emit`. */
   write(emit: Emit, planned: LayerPlan, run: Writing): Promise<void>;
-  /** Returns a table's form for a product that shares its values, a reason, or undefined. @param wanted the form without the table. */
-  tied?(product: Layer, wanted: Form, inference: Inference): Form | Miss | undefined;
+  /** Returns a table's form for a product that shares its values, a reason, or undefined. @param requested the form without the table. */
+  tied?(product: Layer, requested: Form, inference: Inference): Form | Miss | undefined;
   readonly otherwise?: Form;
   /** Returns the form of an integer product on the 8-bit values of a table. */
   onCodes?(settings: WeightSettings): Form | undefined;

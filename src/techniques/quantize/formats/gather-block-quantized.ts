@@ -55,8 +55,8 @@ const rowsForm = (settings: BlockSettings, otherwise: Form, everywhere: boolean)
     const rank = everywhere && indices !== undefined ? run.inference.operand(indices)?.dims?.length : undefined;
     writeRows(emit, layer, await blocksOf(layer, settings, run, isShared !== true), rank);
   },
-  tied(product, wanted, inference) {
-    if (wanted.onCodes !== undefined) return undefined;
+  tied(product, requested, inference) {
+    if (requested.onCodes !== undefined) return undefined;
     const target = requireMatrix(product, inference);
     return target instanceof Miss ? target : blocksForm(settings, target);
   },

@@ -64,7 +64,7 @@ const paletteForm = (bits: number): Form => ({
       node.graph.setInput(node, role.input, castToTypeOf(emit, turned, effective));
     }
   },
-  tied: (_, wanted) => (wanted.onCodes === undefined ? paletteForm(bits) : undefined),
+  tied: (_, requested) => (requested.onCodes === undefined ? paletteForm(bits) : undefined),
 });
 
 interface StoredPalette extends Pick<Digits, "planes" | "width"> {

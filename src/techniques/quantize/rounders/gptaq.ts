@@ -8,7 +8,7 @@ import type { Statistic } from "../../calibrate/statistic.ts";
 import { gptq } from "./gptq.ts";
 import { scalesByAnswers } from "./sequential-mse.ts";
 
-type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<E>) => Promise<readonly Matrix[]>;
+type Codes<E> = (weight: SlicedWeight, grid: ScaledGrid, context: LayerContext<E>) => Promise<readonly Matrix[]>;
 
 /**
  * Also compensates for the changed layer inputs (Li et al. 2025, GPTAQ, arXiv 2504.02692). It rounds
@@ -29,17 +29,17 @@ export function towardsOriginal<E = undefined>(solver: {
     async codes(
       weight: SlicedWeight,
       grid: ScaledGrid,
-      known: LayerContext<E | Gram | undefined>,
+      context: LayerContext<E | Gram | undefined>,
     ): Promise<readonly Matrix[]> {
-      const { evidence: seen, multiply } = known;
-      if (!isGram(seen)) return solver.codes(weight, grid, known);
+      const { evidence: seen, multiply } = context;
+      if (!isGram(seen)) return solver.codes(weight, grid, context);
       const matrices: Matrix[] = [];
       for (const [group, values] of weight.matrices.entries()) {
         const [gram, cross] = [seen.groups[group], seen.cross?.[group]];
         const hasBoth = gram !== undefined && cross !== undefined;
         matrices.push(hasBoth ? await fitOriginal(values, gram, cross, multiply) : values);
       }
-      return solver.codes({ ...weight, matrices }, grid, known);
+      return solver.codes({ ...weight, matrices }, grid, context);
     },
   };
 }

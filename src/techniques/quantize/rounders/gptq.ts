@@ -13,14 +13,18 @@ const passes = 2;
 /** @param descents passes of coordinate descent; 0 is GPTQ as published. */
 export const createCodes =
   (descents: number) =>
-  async (weight: SlicedWeight, grid: ScaledGrid, known: LayerContext<Gram | undefined>): Promise<readonly Matrix[]> => {
-    if (known.evidence === undefined) return nearestCodes(weight, grid);
+  async (
+    weight: SlicedWeight,
+    grid: ScaledGrid,
+    context: LayerContext<Gram | undefined>,
+  ): Promise<readonly Matrix[]> => {
+    if (context.evidence === undefined) return nearestCodes(weight, grid);
     const rounding = roundWithCompensation(
       weight,
       grid,
-      known.evidence,
-      await createCorrection(known, known.evidence),
-      known,
+      context.evidence,
+      await createCorrection(context, context.evidence),
+      context,
     );
     const choose = (slice: number, value: number): number => nearestCode(grid, slice, value);
     await rounding.columns(choose);
@@ -108,7 +112,7 @@ export const gptq = {
   evidence: gramMatrices,
   of: "changed",
   blind: true,
-  scales: async (weight, grid, known) => leastSquares(weight, grid, await importanceOf(known)),
+  scales: async (weight, grid, context) => leastSquares(weight, grid, await importanceOf(context)),
   codes: createCodes(passes),
 } satisfies Solver<Gram | undefined>;
 
@@ -144,11 +148,14 @@ export function createCorrection(
 
 /** Returns the cost of each column's error after the following columns have compensated: 1 / U²ⱼⱼ. */
 export const curvaturesOf = ({ upper }: InverseHessian): Float64Array =>
-  Float64Array.from({ length: upper.columns }, (_, position) => (upper.data[position * (upper.columns + 1)] ?? 1) ** -2);
+  Float64Array.from(
+    { length: upper.columns },
+    (_, position) => (upper.data[position * (upper.columns + 1)] ?? 1) ** -2,
+  );
 
-async function importanceOf(known: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
-  if (known.evidence === undefined) return undefined;
-  const { orders, inverses } = await createCorrection(known, known.evidence);
+async function importanceOf(context: LayerContext<Gram | undefined>): Promise<readonly Float64Array[] | undefined> {
+  if (context.evidence === undefined) return undefined;
+  const { orders, inverses } = await createCorrection(context, context.evidence);
   return inverses.map((inverseHessian, group) => {
     const importance = new Float64Array(inverseHessian.upper.columns);
     const curvatures = curvaturesOf(inverseHessian);
@@ -173,11 +180,11 @@ function invertOrder(order: Uint32Array): Uint32Array {
 }
 
 function reorder({ rows, columns, data }: Matrix, down: Uint32Array | undefined, across: Uint32Array): Matrix {
-  const moved = matrix(rows, columns);
+  const reordered = matrix(rows, columns);
   for (let row = 0; row < rows; row++) {
     const from = (down?.[row] ?? row) * columns;
     for (let column = 0; column < columns; column++)
-      moved.data[row * columns + column] = data[from + (across[column] ?? 0)] ?? 0;
+      reordered.data[row * columns + column] = data[from + (across[column] ?? 0)] ?? 0;
   }
-  return moved;
+  return reordered;
 }

@@ -36,7 +36,7 @@ function fitBlock(x: Float64Array, high: number): ScaleAndZeroPoint {
   const errorOf = (codes: Float64Array, s: number, m: number): number =>
     codes.reduce((sum, q, index) => sum + (weights[index] ?? 0) * (s * q + m - (x[index] ?? 0)) ** 2, 0);
   let best = { s: (max - min) / high, m: min };
-  let least = errorOf(
+  let minError = errorOf(
     x.map((value) => clamp((value - min) / best.s)),
     best.s,
     best.m,
@@ -46,7 +46,7 @@ function fitBlock(x: Float64Array, high: number): ScaleAndZeroPoint {
     const codes = x.map((value) => clamp(factor * (value - best.m)));
     const line = weightedLine(codes, x, weights);
     const error = line === undefined ? Number.POSITIVE_INFINITY : errorOf(codes, line.s, line.m);
-    if (line !== undefined && error < least) [best, least] = [line, error];
+    if (line !== undefined && error < minError) [best, minError] = [line, error];
   }
   return { scale: Math.fround(best.s), zeroPoint: clamp(-best.m / best.s) };
 }

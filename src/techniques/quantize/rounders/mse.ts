@@ -53,11 +53,11 @@ function ofLeastError(numbers: Float64Array, grid: Grid, weights?: Float64Array)
   };
   const { min, max, steps } = rangeOf(numbers);
   let best = computeScale(grid, min, max, steps);
-  let least = errorOf(best);
+  let minError = errorOf(best);
   for (let share = 99; share >= smallest; share--) {
-    const tried = computeScale(grid, (min * share) / 100, (max * share) / 100);
-    const error = errorOf(tried);
-    if (error < least) [best, least] = [tried, error];
+    const candidate = computeScale(grid, (min * share) / 100, (max * share) / 100);
+    const error = errorOf(candidate);
+    if (error < minError) [best, minError] = [candidate, error];
   }
   return best;
 }

@@ -43,10 +43,14 @@ type Evidence = Gram | RowReads | undefined;
 
 /** @param note receives the error e and the scales of each rounded layer; for a shared weight, e of all layers that read it. */
 export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number, scales: Float32Array) => void) {
-  const lambdaFrom = async ({ matrices }: SlicedWeight, seen: ErrorModel, known: LayerContext): Promise<number> =>
+  const lambdaFrom = async (
+    { matrices }: SlicedWeight,
+    errorModel: ErrorModel,
+    context: LayerContext,
+  ): Promise<number> =>
     lambdaOf(
-      known.layer.name,
-      () => errorOf(matrices, seen, known),
+      context.layer.name,
+      () => errorOf(matrices, errorModel, context),
       matrices.reduce((sum, { data }) => sum + data.length, 0),
     );
   return {
@@ -56,19 +60,19 @@ export function rdoqBy(lambdaOf: LambdaOf, note?: (layer: string, error: number,
     of: "original",
     blind: true,
     scalesText: "scales by rate and distortion",
-    async scales(weight, grid, known) {
-      const seen = await errorModelOf(weight, known);
-      const lambda = await lambdaFrom(weight, seen, known);
-      const steps = seen.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
+    async scales(weight, grid, context) {
+      const errorModel = await errorModelOf(weight, context);
+      const lambda = await lambdaFrom(weight, errorModel, context);
+      const steps = errorModel.curvatures.map((all) => stepFor(lambda, geometricMean(all)));
       return computeScales(weight, grid, (group, row) => {
-        const reads = seen.rows?.[row];
+        const reads = errorModel.rows?.[row];
         return reads === undefined ? (steps[group] ?? 0) : stepFor(lambda, reads);
       });
     },
-    async codes(weight, grid, known) {
-      const seen = await errorModelOf(weight, known);
-      const codes = await roundWeight(weight, grid, seen, await lambdaFrom(weight, seen, known), known);
-      note?.(known.layer.name, await errorOf(roundingErrors(weight, grid, codes), seen, known), grid.scale);
+    async codes(weight, grid, context) {
+      const errorModel = await errorModelOf(weight, context);
+      const codes = await roundWeight(weight, grid, errorModel, await lambdaFrom(weight, errorModel, context), context);
+      note?.(context.layer.name, await errorOf(roundingErrors(weight, grid, codes), errorModel, context), grid.scale);
       return codes;
     },
   } satisfies Solver<Evidence>;
@@ -234,11 +238,11 @@ function cheapest({ scale, zeroPoint, low, high }: ScaledGrid, lambda: number, b
       curvature * (value - (code - zero) * step) ** 2 + lambda * (bits[code - low] ?? 0);
     const nearest = Math.min(high, Math.max(low, roundHalfEven(value / step) + zero));
     let best = present ?? nearest;
-    let least = costOf(best);
+    let minCost = costOf(best);
     for (const code of [nearest, nearest - Math.sign(nearest - zero), zero]) {
       if (code === best) continue;
       const cost = costOf(code);
-      if (cost < least) [best, least] = [code, cost];
+      if (cost < minCost) [best, minCost] = [code, cost];
     }
     return best;
   };
