@@ -1,6 +1,6 @@
 /**
- * How fast the built command line answers, against Node itself: every command once in every round, in turns.
- * `npm run build` first; rounds as an argument (20).
+ * Start time of the built command line, relative to Node itself. Each round runs every command once.
+ * Requires `npm run build`; the argument is the number of rounds (20).
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -28,8 +28,8 @@ for (let round = 0; round < rounds; round++) {
   for (const [name, words] of commands) {
     const start = performance.now();
     const { status, stderr } = spawnSync(process.execPath, words, { encoding: "utf8" });
-    const own = times.get(name);
-    if (own !== undefined) own[round] = performance.now() - start;
+    const durations = times.get(name);
+    if (durations !== undefined) durations[round] = performance.now() - start;
     if (status !== 0) throw new Error(`${name}: ${stderr}`);
   }
 }
@@ -38,15 +38,15 @@ heading("Start of the command line", 0);
 const [reference = new Float64Array()] = times.values();
 table(
   ["", ">ms", ">10–90 %", ">times node", ">fastest, ms"],
-  [...times].map(([name, own]) => {
-    const { median, low, high } = spread(own);
-    const ratio = spread(own.map((time, round) => time / (reference[round] ?? Number.NaN)));
+  [...times].map(([name, durations]) => {
+    const { median, low, high } = spread(durations);
+    const ratio = spread(durations.map((time, round) => time / (reference[round] ?? Number.NaN)));
     return [
       name,
       median.toFixed(0),
       `${low.toFixed(0)}–${high.toFixed(0)}`,
       ratio.median.toFixed(2),
-      Math.min(...own).toFixed(0),
+      Math.min(...durations).toFixed(0),
     ];
   }),
 );

@@ -1,12 +1,12 @@
 /**
- * What `compress` finds in its minutes, beside the best format of numbers by itself at the same goal, both judged on the same test samples.
+ * Compares the result of `compress` with the best number format alone, at the same goal and on the same test samples.
  *
  *     npm run bench -- compress [--models resnet20,bert_sst2] [--minutes 30] [--for size|usual|download] [--seeds 0,1,2] [--smoke]
  *
- * With --for download it is compared with a search for size in the same minutes, by the size after brotli.
+ * With --for download, the baseline is a search for size in the same minutes, and sizes are those after brotli.
  *
- * Models and data come from the shared folder. Of resnet20 and bert_sst2 the first seed is beside NNCF with accuracy control and Olive, each where a Python has it: PITH_PYTHON,
- * bench/peers/venv, or python3 (NNCF and Olive may be in different ones). --smoke searches 10 combinations of the smallest.
+ * Models and data come from the shared folder. For resnet20 and bert_sst2, the first seed is also compared with NNCF (accuracy control) and Olive, if
+ * PITH_PYTHON, bench/peers/venv or python3 has them (the two can be in different environments). --smoke tries 10 candidates for the smallest model.
  */
 import { parseArgs } from "node:util";
 import { bytes, change, duration, percent, times } from "../src/core/numbers.ts";
@@ -39,10 +39,10 @@ const asked = values.smoke ? ["mnist_cntk"] : (values.models?.split(",") ?? usua
 const seeds = values.smoke ? [0] : values.seeds.split(",").map(Number);
 const purpose = purposeOf(values.for);
 const isDownload = purpose === "download";
-/** Times fewer bytes after brotli than a search for size finds. */
+/** Minimum ratio of the bytes after brotli: a search for size over a search for download. */
 const leastOfDownload = 1.5;
 
-/** Between the first combination and the last: what is neither a step nor an evaluation, as a share. */
+/** Measures the share of the search time that is spent neither in a step nor in an evaluation. */
 function stopwatch() {
   const begun: number[] = [];
   let ended = Number.NaN;
@@ -53,10 +53,10 @@ function stopwatch() {
     log({ id }: { readonly id: string }) {
       if (id === "finalists") ended = performance.now();
     },
-    overhead({ search: found }: Run): number {
-      const { points = [] } = found ?? {};
+    overhead({ search: outcome }: Run): number {
+      const { points = [] } = outcome ?? {};
       const [first = ended] = begun;
-      // The last one may have been stopped when the time was over.
+      // The last candidate can have been stopped at the time limit.
       const end = begun[points.length] ?? ended;
       return 1 - (1000 * points.reduce((sum, { seconds }) => sum + seconds, 0)) / (end - first);
     },
@@ -92,21 +92,24 @@ async function measured(network: Network): Promise<boolean> {
       ? await search(await open(files.model), task, { ...time, goal, purpose: "size", rounds: 9 }, { seed })
       : await compress(model, formats, { ...task, test }, { choice: false, goal, purpose, rounds: 9 }, { seed });
     const weigh = (one: Measured): number => sizeFor(purpose, one);
-    const [own, other] = [chosenOf(run), chosenOf(before.run)];
-    const against = (network.ofOriginal === true && !isDownload) || other === undefined ? run.original : other.result;
-    const ratio = weigh(against) / (own === undefined ? Number.POSITIVE_INFINITY : weigh(own.result));
+    const [searchChoice, baselineChoice] = [chosenOf(run), chosenOf(before.run)];
+    const against =
+      (network.ofOriginal === true && !isDownload) || baselineChoice === undefined
+        ? run.original
+        : baselineChoice.result;
+    const ratio = weigh(against) / (searchChoice === undefined ? Number.POSITIVE_INFINITY : weigh(searchChoice.result));
     ratios.push(ratio);
-    const moved = ({ comparison }: NonNullable<typeof own>) =>
+    const moved = ({ comparison }: NonNullable<typeof searchChoice>) =>
       comparison === undefined ? "" : change(comparison.unit, comparison.difference.value);
-    for (const [which, one] of [
-      ["search", own],
-      [isDownload ? "for size" : "formats", other],
+    for (const [which, variant] of [
+      ["search", searchChoice],
+      [isDownload ? "for size" : "formats", baselineChoice],
     ] as const)
       rows.push([
         which === "search" ? String(seed) : "",
-        one?.name ?? "nothing",
-        one === undefined ? "" : bytes(weigh(one.result)),
-        one === undefined ? "" : moved(one),
+        variant?.name ?? "nothing",
+        variant === undefined ? "" : bytes(weigh(variant.result)),
+        variant === undefined ? "" : moved(variant),
         which === "search" ? times(ratio) : "",
         which === "search" ? `${run.search?.points.length} in ${duration(1000 * run.seconds)}` : "",
       ]);
@@ -119,13 +122,17 @@ async function measured(network: Network): Promise<boolean> {
   line(`\n${network.name}, ${(100 * maxDrop).toFixed(0)} points may be lost`);
   table(["seed", "", isDownload ? ">brotli" : ">size", ">change", ">smaller", ">combinations"], rows);
   const least = Math.min(...ratios);
-  const most = Math.max(...overheads);
+  const maxOverhead = Math.max(...overheads);
   line(
-    `  ${target(`5 % of the search at most is neither a step nor an evaluation: ${percent(most)}`, most <= 0.05, true)}`,
+    `  ${target(`5 % of the search at most is neither a step nor an evaluation: ${percent(maxOverhead)}`, maxOverhead <= 0.05, true)}`,
   );
-  const of = isDownload ? "a search for size finds" : network.ofOriginal === true ? "the original" : "the best format";
+  const baseline = isDownload
+    ? "a search for size finds"
+    : network.ofOriginal === true
+      ? "the original"
+      : "the best format";
   const factor = isDownload ? leastOfDownload : network.factor;
-  line(`  ${target(`${times(factor)} smaller than ${of} at least`, least >= factor, true)}`);
+  line(`  ${target(`${times(factor)} smaller than ${baseline} at least`, least >= factor, true)}`);
   return least >= factor;
 }
 

@@ -1,11 +1,11 @@
 /**
- * Convolutions of a training step in every form that Pith writes: forward, and the gradients by data and kernel.
+ * Times the convolutions of a training step in every form that Pith writes: forward, and the gradients by data and kernel.
  *
  *     npm run bench -- convolutions [--rounds 8] [--threads 1] [match]
  *
- * Forms of one shape take turns, so that they meet the same machine. Figures are milliseconds of the fastest run: processor time in one thread,
- * which neighbours on the machine disturb least, and time by the clock in several. "*" is the form that a step would get; a form is worth
- * keeping where it is the fastest of some shape.
+ * The forms of one shape alternate, so that all run under the same load. Times are milliseconds of the fastest run: processor time with one thread,
+ * because other processes disturb it least, and wall-clock time with several. "*" marks the form that a training step would use. A form is worth
+ * keeping if it is the fastest for at least one shape.
  */
 import { parseArgs } from "node:util";
 import { type Inference, infer } from "../src/core/analysis/infer.ts";
@@ -64,9 +64,17 @@ interface Timed {
 
 async function timed(name: string, chosen: boolean, model: Model, feeds: Batch): Promise<Timed> {
   const session = await engine.load(model, { optimize: false, threads });
-  const own = Object.fromEntries(model.graph.feeds.map((value) => [value.name, feeds[value.name] as Dense]));
+  const ownFeeds = Object.fromEntries(model.graph.feeds.map((value) => [value.name, feeds[value.name] as Dense]));
   const unknown = Number.POSITIVE_INFINITY;
-  return { name, chosen, session, feeds: own, buffers: await session.run(own), processor: unknown, clock: unknown };
+  return {
+    name,
+    chosen,
+    session,
+    feeds: ownFeeds,
+    buffers: await session.run(ownFeeds),
+    processor: unknown,
+    clock: unknown,
+  };
 }
 
 async function race(candidates: readonly Timed[]): Promise<void> {
@@ -104,7 +112,7 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
   const dims = base.graph.outputs[0]?.type?.dims?.map(Number) ?? [];
   const feeds = { x: noise(x, "x"), w: noise(w, "w"), up: noise(dims, "up") };
   const candidates: Timed[] = [];
-  /** A form is what `write` gives; undefined where it does not apply. */
+  /** Adds the form that `write` returns, unless it is undefined because the form does not apply. */
   const add = async (name: string, write: (parts: Parts) => { value: Value; chosen: boolean } | undefined) => {
     const model = base.clone();
     const inference = infer(model);
@@ -112,12 +120,12 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
     const [data, kernel] = node?.inputs ?? [];
     if (node === undefined || data === undefined || kernel === undefined) throw new Error("There is no convolution.");
     const up = model.graph.addInput("up", { type: "float32", dims });
-    const found = write({ emit: emitInto(model, { onNode: inference.visit }), inference, node, data, kernel, up });
-    if (found === undefined) return;
-    model.graph.setOutputs([found.value]);
+    const form = write({ emit: emitInto(model, { onNode: inference.visit }), inference, node, data, kernel, up });
+    if (form === undefined) return;
+    model.graph.setOutputs([form.value]);
     removeUnused(model.graph);
     model.graph.setInputs(model.graph.inputs.filter((input) => input.uses.size > 0));
-    candidates.push(await timed(name, found.chosen, model, feeds));
+    candidates.push(await timed(name, form.chosen, model, feeds));
   };
 
   const inBlocks = ({ inference, node, emit }: Parts): Value | undefined => {
@@ -130,10 +138,18 @@ graph (x: float32[${x}], w: float32[${w}]) -> (y) {
     const bound = inference.at(node);
     if (bound instanceof Miss) return undefined;
     const { inputs, outputs } = node;
-    const wanted = (input: number): boolean => input === 0;
-    const scope = { emit, inputs, outputs, upstream: [up], wanted, take: () => undefined, channelBlock: size };
-    const found = bound.gradient(scope);
-    return found instanceof Miss ? undefined : found[0];
+    const needsGradient = (input: number): boolean => input === 0;
+    const scope = {
+      emit,
+      inputs,
+      outputs,
+      upstream: [up],
+      wanted: needsGradient,
+      take: () => undefined,
+      channelBlock: size,
+    };
+    const gradients = bound.gradient(scope);
+    return gradients instanceof Miss ? undefined : gradients[0];
   };
   await add("forward", (parts) => {
     const [value] = parts.node.outputs;

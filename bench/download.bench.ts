@@ -47,9 +47,9 @@ const engine = createEngine();
 const context = completeContext({ engine, seed });
 /** Training samples that choose the distortion of a network without predictions of classes. */
 const choosing = 1000;
-/** On the samples that choose; 97 % and 1 % of the loss are required on the test samples. */
+/** Limits on the samples that choose the distortion. The test samples must meet 97 % and 1 % of the loss. */
 const [leastUnchanged, mostLoss] = [0.975, 0.007];
-/** Share of the bytes of int8, by network. */
+/** Target share of the int8 bytes, by network. */
 const shares: Readonly<Record<string, number>> = {
   llama260k: 0.55,
   llama_shakespeare: 0.55,
@@ -59,7 +59,7 @@ const shares: Readonly<Record<string, number>> = {
 
 const compressed = async (model: Model) => size(await encodedSource(model));
 
-/** Share of unchanged predictions, or the relative rise of the loss. */
+/** Returns the share of unchanged predictions, or the relative increase of the loss. */
 function changeOf({ agreement, comparison }: HoldoutComparison): {
   readonly text: string;
   readonly enough: boolean;
@@ -83,8 +83,8 @@ async function firstIn<T>(all: readonly T[], holds: (one: T) => Promise<boolean>
   let [low, high] = [0, all.length];
   while (low < high) {
     const middle = Math.floor((low + high) / 2);
-    const one = all[middle];
-    if (one !== undefined && (await holds(one))) high = middle;
+    const element = all[middle];
+    if (element !== undefined && (await holds(element))) high = middle;
     else low = middle + 1;
   }
   return all[low];
@@ -106,7 +106,7 @@ async function benchOf(network: Network): Promise<void> {
   const files = filesOf(network);
   if (files === undefined) return line(`${network.name}: not here`);
   const original = await open(files.model);
-  // Unchanged predictions have a column of their own.
+  // Unchanged predictions have a separate column.
   const { metric: usual, ...labeled } = network;
   const judged = usual === "agreement" ? labeled : network;
   const { calibrate, train, test, metric } = await taskOf(original, files.data, judged, seed);
@@ -129,7 +129,7 @@ async function benchOf(network: Network): Promise<void> {
     const { models: timings } = await latency(engine, models, feeds, { threads: 1, seconds: 60 });
     return timings.map(({ speedup }) => speedup);
   };
-  /** Whether the samples that choose allow it. */
+  /** Returns whether the change on the choosing samples is within the limits. */
   const isClear = async ({ model, result }: Made): Promise<boolean> =>
     changeOf(onTraining === undefined ? (result.validation ?? result) : await onTraining.compare(model)).clear;
   const rows: { readonly name: string; readonly made: Made }[] = [];
@@ -159,12 +159,12 @@ async function benchOf(network: Network): Promise<void> {
       const began = performance.now();
       const epochs = Number(values.epochs);
       const augment = values.augment;
-      const own = await make({ scheme, rounder: "rdoq", distortion, epochs, data, ...(augment && { augment }) });
-      add(`${name}, trained`, own);
-      const ratio = (own.brotli ?? Number.NaN) / (plain.brotli ?? Number.NaN);
+      const trained = await make({ scheme, rounder: "rdoq", distortion, epochs, data, ...(augment && { augment }) });
+      add(`${name}, trained`, trained);
+      const ratio = (trained.brotli ?? Number.NaN) / (plain.brotli ?? Number.NaN);
       const text = `${name}, trained: brotli ${times(ratio)} of int8 (at most ${times(0.2)}), ${Math.round(secondsSince(began))} s`;
       targets.push(target(text, ratio <= 0.2, true));
-      const { difference, unit } = own.result.comparison;
+      const { difference, unit } = trained.result.comparison;
       if (unit === "share")
         targets.push(target(`${name}: within 1 point`, -difference.value <= 0.01, -difference.low <= 0.01));
     }
@@ -179,11 +179,11 @@ async function benchOf(network: Network): Promise<void> {
     }
     const most = shares[network.name] ?? 0.3;
     const ratioOf = ({ brotli = Number.NaN }: Made): number => brotli / (plain.brotli ?? Number.NaN);
-    const made = new Map<number, Made>();
+    const results = new Map<number, Made>();
     const at = async (distortion: number): Promise<Made> => {
-      const own = made.get(distortion) ?? (await make({ scheme, rounder: "rdoq", distortion }));
-      made.set(distortion, own);
-      return own;
+      const result = results.get(distortion) ?? (await make({ scheme, rounder: "rdoq", distortion }));
+      results.set(distortion, result);
+      return result;
     };
     if (chosen.length === 0) {
       const largest = await firstIn(distortions, async (distortion) => isClear(await at(distortion)));
@@ -195,21 +195,21 @@ async function benchOf(network: Network): Promise<void> {
     }
     for (const distortion of chosen) {
       const name = `${scheme}, distortion ${distortion}`;
-      const own = await at(distortion);
-      add(`rdoq ${name}`, own);
-      targets.push(...targetsOf(name, own.result, ratioOf(own), most));
+      const result = await at(distortion);
+      add(`rdoq ${name}`, result);
+      targets.push(...targetsOf(name, result.result, ratioOf(result), most));
       if (scheme === "weights") continue;
-      const [, speed] = await timed([plain.model, own.model]);
+      const [, speed] = await timed([plain.model, result.model]);
       const { median, low, high } = speed ?? { median: Number.NaN, low: Number.NaN, high: Number.NaN };
       const text = `${name}: ${times(median)} as fast as int8 (${low.toFixed(2)} … ${high.toFixed(2)})`;
       targets.push(target(text, median >= 0.97 && median <= 1.03, low >= 0.97 && high <= 1.03));
     }
   }
-  const others = [
+  const lowBitFormats = [
     ["4 bits", { scheme: "weights", bits: 4 }],
     ["palettes of 4 bits", { scheme: "weights", weights: "palette", bits: 4 }],
   ] as const;
-  for (const [name, options] of values.epochs === undefined ? others : []) add(name, await make(options));
+  for (const [name, options] of values.epochs === undefined ? lowBitFormats : []) add(name, await make(options));
   const speeds = await timed(rows.map(({ made }) => made.model));
   line();
   line(`${network.name}, ${metric.name}, n = ${judge.original.comparison.original.count}`);

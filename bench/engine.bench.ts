@@ -1,6 +1,6 @@
 /**
- * Running a large model that was edited in one weight: load time and peak memory against the original, and against handing it over whole.
- * Gigabytes as an argument (1); `wasm` as another times WebAssembly as well. Each is run in a process of its own.
+ * Load time and peak memory of a large model with one edited weight, compared with the original and with a model that is passed as one buffer.
+ * Arguments: gigabytes (1), and `wasm` to time WebAssembly as well. Each case runs in a separate process.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,16 +18,16 @@ import { heading, line, table } from "./lib/print.ts";
 
 const words = process.argv.slice(2);
 const gigabytes = Number(words.find((word) => Number(word) > 0) ?? 1);
-/** A square of this width is 64 MiB. */
+/** A square matrix of this width has 64 MiB. */
 const width = 4096;
 const layers = Math.round(gigabytes * 16);
 
-/** Weights that are made as they are written: all different, none kept. */
+/** Creates a weight whose values are computed when they are read, so that no weight stays in memory. */
 function made(seed: number): Tensor {
   const dims = [width, width];
   const read = async () => {
     const numbers = random(seed, "weights");
-    // One random row, turned by its number: quick, and no two alike.
+    // Each row is the same random row, rotated by the row index: fast, and no two rows are equal.
     const row = Float32Array.from({ length: width }, () => numbers.normal() / Math.sqrt(width));
     const data = new Float32Array(width * width);
     for (let at = 0; at < width; at++) {
@@ -71,17 +71,23 @@ try {
   const rows: string[][] = [];
   const answers = new Map<string, number>();
   for (const [name, input] of cases) {
-    const found = await runJob<typeof loadJob>(new URL("./lib/load-job.ts", import.meta.url), input, { name });
-    answers.set(name, found.first);
-    rows.push([name, duration(found.open), duration(found.load), duration(found.run), bytes(found.peak)]);
+    const measurement = await runJob<typeof loadJob>(new URL("./lib/load-job.ts", import.meta.url), input, { name });
+    answers.set(name, measurement.first);
+    rows.push([
+      name,
+      duration(measurement.open),
+      duration(measurement.load),
+      duration(measurement.run),
+      bytes(measurement.peak),
+    ]);
   }
   table(["", ">open", ">load", ">first run", ">peak memory"], rows);
   line(
     "Peak memory is what the process took over a runtime without a model; a part of the file that is mapped counts once it was read.",
   );
-  const [inPlace, whole] = [answers.get("edited in one weight"), answers.get("edited, handed over whole")];
-  if (whole !== undefined)
-    line(`Both edited models answer the same: ${inPlace === whole ? "yes" : `NO, ${inPlace} and ${whole}`}.`);
+  const [inPlace, copied] = [answers.get("edited in one weight"), answers.get("edited, handed over whole")];
+  if (copied !== undefined)
+    line(`Both edited models answer the same: ${inPlace === copied ? "yes" : `NO, ${inPlace} and ${copied}`}.`);
 } finally {
   await rm(folder, { recursive: true });
 }

@@ -1,12 +1,12 @@
 /**
- * Files: what is not changed comes out as it went in, and large files cost what copying them costs.
+ * Checks that opening and saving preserves a model, and that saving a large file costs about as much as copying it.
  *
  *     npm run bench -- files [messages|outputs|large …] [--rounds 5] [--size 1024] [--outside 4096]
  *
- * messages: every model of ONNX's backend tests and of the shared models is opened and saved; two other protobuf implementations compare.
- * outputs: ONNX Runtime runs both, on the given inputs or random ones; outputs must be the same bits.
- * large: a generated model of --size MiB, and one of --outside MiB with its weights beside it, are inspected, changed and saved, beside
- * copying the file and beside protobufjs and @bufbuild/protobuf. Needs `npm run build`, and twice the room under the temporary folder.
+ * messages: opens and saves every model of ONNX's backend tests and of the shared folder. Two other protobuf implementations compare the files.
+ * outputs: runs both files in ONNX Runtime, on the test's inputs or random ones. The outputs must be bit-identical.
+ * large: inspects, changes and saves a generated model of --size MiB, and one of --outside MiB with external data. The baselines are copying the
+ * file, protobufjs and @bufbuild/protobuf. Requires `npm run build`, and twice the model's size in the temporary folder.
  */
 import { parseArgs } from "node:util";
 import { measureLarge } from "./files/measure.ts";
@@ -22,13 +22,13 @@ const { values, positionals } = parseArgs({
     outside: { type: "string", default: "4096" },
   },
 });
-const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
+const isSelected = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 heading("Files", 1);
 let met = true;
-if (wanted("messages")) met = (await compareMessages()) && met;
-if (wanted("outputs")) met = (await compareOutputs()) && met;
-if (wanted("large")) {
+if (isSelected("messages")) met = (await compareMessages()) && met;
+if (isSelected("outputs")) met = (await compareOutputs()) && met;
+if (isSelected("large")) {
   const sizes = { whole: Number(values.size), outside: Number(values.outside) };
   met = (await measureLarge(sizes, Number(values.rounds))) && met;
 }

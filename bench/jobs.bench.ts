@@ -3,8 +3,8 @@
  *
  *     npm run bench -- jobs [--workers 1,4,16,64] [--draws 200]
  *
- * The pool is that of the search, the times are drawn from those of seven combinations of ResNet-20. What may follow a round is a list of what the next rounds will ask for, in order, and of what no round asks
- * for: each place is of the first kind with the probability that heads the column. The list is drawn anew for each round.
+ * The pool is the one of the search. Durations are sampled from seven candidates of ResNet-20. For each round, the pool receives a random list of speculative jobs. Each job
+ * in the list is needed by a later round with the probability in the column heading; otherwise no round needs it.
  */
 import { parseArgs } from "node:util";
 import { random } from "../src/core/tensor/random.ts";
@@ -16,22 +16,22 @@ const { values: options } = parseArgs({
 });
 
 const seconds = [49, 62, 96, 131, 188, 412, 469];
-/** To open model and data in a process of a combination's own. */
+/** Seconds to open the model and the data in the separate process of a candidate. */
 const opening = 4;
 const [combinations, ofRound] = [120, 3];
 const probabilities = [0.25, 0.5, 0.75];
 
-/** Lets promises that are ready go on. */
+/** Waits until the settled promises have continued. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Seconds of a search, and of the same on one process. */
+/** Simulates a search. @returns its seconds, and those of the same search in one process. */
 async function searched(jobs: number, probability: number, seed: number) {
   const { uniform, integer } = random(seed, "jobs");
   const took = new Map<string, number>();
   const secondsOf = (name: string): number => {
-    const known = took.get(name) ?? seconds[integer(seconds.length)] ?? 0;
-    took.set(name, known);
-    return known;
+    const duration = took.get(name) ?? seconds[integer(seconds.length)] ?? 0;
+    took.set(name, duration);
+    return duration;
   };
   const all = Array.from({ length: combinations }, (_, at) => `${at}`);
   const alone = all.reduce((sum, name) => sum + secondsOf(name), 0);
@@ -44,12 +44,12 @@ async function searched(jobs: number, probability: number, seed: number) {
   });
   for (let at = 0; at < combinations; at += ofRound) {
     const later = all.slice(at + ofRound);
-    const others = Array.from({ length: 2 * jobs }, (_, place) =>
+    const speculative = Array.from({ length: 2 * jobs }, (_, place) =>
       uniform() < probability ? (later.shift() ?? `${at}/${place}`) : `${at}/${place}`,
     );
     let isOver = false;
     const { signal } = new AbortController();
-    void pool.doRound(all.slice(at, at + ofRound), others, { signal }).then(() => {
+    void pool.doRound(all.slice(at, at + ofRound), speculative, { signal }).then(() => {
       isOver = true;
     });
     for (await settled(); !isOver; await settled()) {

@@ -1,11 +1,11 @@
 /**
- * Decompositions of a 3072 × 768 matrix beside ml-matrix, and SciPy and NumPy (LAPACK), in one run on as many threads; ranks beside NumPy's.
+ * Times decompositions of a 3072 × 768 matrix against ml-matrix, SciPy and NumPy (LAPACK) with the same number of threads, and compares ranks with NumPy.
  *
  *     npm run bench -- math [--rounds 3] [--ml] [--python path]
  *     npm run bench -- math --ranks test/math/ranks.json
  *
- * Rounds alternate, so that both meet the same machine; a ratio is the median of the rounds' ratios. ml-matrix takes part once, with --ml: half a
- * minute for each SVD. --ranks writes NumPy's ranks of the thousand matrices of test/math/matrices.ts, and says where ours are others.
+ * Rounds alternate, so that both run under the same load; a ratio is the median over the rounds. --ml also runs ml-matrix once, which takes half a
+ * minute per SVD. --ranks writes NumPy's ranks of the thousand matrices of test/math/matrices.ts, and prints where Pith's ranks differ.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -60,7 +60,7 @@ function compareRanks(path: string): void {
   writeFileSync(path, stdout);
   const { numpy, ranks, near: close }: { numpy: string; ranks: number[]; near: number[] } = JSON.parse(stdout);
   const nearly = new Set(close);
-  const told = cases.map(({ kind, type, source }, index) => {
+  const reports = cases.map(({ kind, type, source }, index) => {
     return {
       kind,
       near: nearly.has(index),
@@ -69,7 +69,7 @@ function compareRanks(path: string): void {
       index,
     };
   });
-  const kinds = [...new Set(told.map(({ kind }) => kind))];
+  const kinds = [...new Set(reports.map(({ kind }) => kind))];
   line(
     `Ranks of ${cases.length} matrices, NumPy ${numpy}; "near": a singular value lies within 4 times of the tolerance`,
   );
@@ -77,11 +77,11 @@ function compareRanks(path: string): void {
     ["kind", ">equal", ">near, equal", ">near, other", ">OTHER"],
     kinds.map((kind) => {
       const count = (near: boolean, same: boolean): string =>
-        `${told.filter((one) => one.kind === kind && one.near === near && one.same === same).length}`;
+        `${reports.filter((one) => one.kind === kind && one.near === near && one.same === same).length}`;
       return [kind, count(false, true), count(true, true), count(true, false), count(false, false)];
     }),
   );
-  for (const { near, same, kind, size, index } of told)
+  for (const { near, same, kind, size, index } of reports)
     if (!same) line(`  ${near ? "near the tolerance" : "OTHER"}: ${index}, ${kind}, ${size}`);
 }
 
@@ -213,7 +213,7 @@ async function compareTimes(): Promise<void> {
         numpy: task === "svd" ? ((await other?.run("numpy", file))?.seconds ?? Number.NaN) : Number.NaN,
       });
     }
-    const own = median(times.map((one) => one.own));
+    const pithSeconds = median(times.map((one) => one.own));
     const ratio = median(times.map((one) => one.own / one.scipy));
     const source = matrices[file];
     let theirs = Number.NaN;
@@ -224,32 +224,36 @@ async function compareTimes(): Promise<void> {
     const shown = (seconds: number): string => (Number.isNaN(seconds) ? "–" : seconds.toFixed(2));
     tell([
       name,
-      shown(own),
+      shown(pithSeconds),
       shown(median(times.map((one) => one.scipy))),
       shown(median(times.map((one) => one.numpy))),
       shown(theirs),
       shown(ratio),
-      shown(theirs / own),
+      shown(theirs / pithSeconds),
     ]);
     if (name === "SVD" && !Number.isNaN(theirs))
       targets.push(
-        target(`full SVD at least 10 × faster than ml-matrix (${(theirs / own).toFixed(1)})`, theirs >= 10 * own, true),
+        target(
+          `full SVD at least 10 × faster than ml-matrix (${(theirs / pithSeconds).toFixed(1)})`,
+          theirs >= 10 * pithSeconds,
+          true,
+        ),
       );
     if (name.startsWith("rank 256") && !Number.isNaN(ratio))
       targets.push(target(`${name} no slower than SciPy's full SVD (${ratio.toFixed(2)})`, ratio <= 1, true));
   }
   line("Truncations stand beside the full decomposition.");
-  for (const one of targets) line(one);
-  const whole = await svd(flat, multiply);
-  const rebuilt = await multiply(scaleColumns(whole.u, whole.s), transpose(whole.v));
-  const apart = async (basis: Matrix): Promise<number> =>
+  for (const text of targets) line(text);
+  const decomposition = await svd(flat, multiply);
+  const rebuilt = await multiply(scaleColumns(decomposition.u, decomposition.s), transpose(decomposition.v));
+  const distance = async (basis: Matrix): Promise<number> =>
     frobenius(subtract(await multiply(transpose(basis), basis), identity(basis.columns)));
   const digits = (value: number): string => value.toExponential(1);
   const values = (await other?.run("svd", 0))?.found ?? [];
-  const furthest = values.reduce((most, value, at) => Math.max(most, Math.abs(value - (whole.s[at] ?? 0))), 0);
+  const furthest = values.reduce((most, value, at) => Math.max(most, Math.abs(value - (decomposition.s[at] ?? 0))), 0);
   line(
-    `SVD: residual ${digits(frobenius(subtract(rebuilt, flat)) / frobenius(flat))}, from orthonormal ${digits(await apart(whole.u))} and ` +
-      `${digits(await apart(whole.v))}, values from SciPy's ${digits(furthest / (whole.s[0] ?? 1))} of the largest`,
+    `SVD: residual ${digits(frobenius(subtract(rebuilt, flat)) / frobenius(flat))}, from orthonormal ${digits(await distance(decomposition.u))} and ` +
+      `${digits(await distance(decomposition.v))}, values from SciPy's ${digits(furthest / (decomposition.s[0] ?? 1))} of the largest`,
   );
   for (const [name, source] of [
     ["flat", flat],

@@ -1,11 +1,11 @@
 /**
- * Wrong command lines and wrong files: each must end in one sentence, with the right exit code, and leave nothing behind.
+ * Runs wrong command lines and wrong files: each must end with one sentence and the right exit code, and leave no files behind.
  *
  *     npm run bench -- mistakes [part of a case's name …]
  *
- * Every case runs the real command line in a process and a folder of its own. What is demanded of all: exit code 2 where the command line is
- * wrong, 1 where a file or the result is; nothing on standard output; on standard error one line `E_CODE: sentence.`, and at most a hint;
- * no stack; the folder as it was, byte for byte.
+ * Every case runs the real command line in a separate process and folder. Requirements for all cases: exit code 2 if the command line is
+ * wrong, 1 if a file or the result is; nothing on standard output; one line `E_CODE: sentence.` and at most one hint on standard error;
+ * no stack trace; and an unchanged folder, byte for byte.
  */
 import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -26,12 +26,12 @@ try {
   let next = 0;
   const work = async (): Promise<void> => {
     for (let place = next++; place < chosen.length; place = next++) {
-      const one = chosen[place];
-      if (one === undefined) return;
+      const mistake = chosen[place];
+      if (mistake === undefined) return;
       const folder = mkdtempSync(join(root, "case-"));
       cpSync(files, folder, { recursive: true, verbatimSymlinks: true });
       const before = fingerprint(folder);
-      outcomes[place] = await runCase(one, folder, temporary, before);
+      outcomes[place] = await runCase(mistake, folder, temporary, before);
       rmSync(folder, { recursive: true });
     }
   };

@@ -1,9 +1,10 @@
 /**
- * On every model of the shared folder: whether the file that `compress` keeps is at most as large as that of the best number format alone, at the same goal.
+ * Checks for every model of the shared folder that the file from `compress` is at most as large as the best number format alone, at the same goal.
  *
  *     npm run bench -- never-worse [--models zoo/,models/resnet] [--steps 12] [--for size] [--timeout 300]
  *
- * --models says how names begin. Models of the compress bench are searched on their data, others on random inputs with their own answers as the truth. Each has a process of its own.
+ * --models lists prefixes of names. Models of the compress bench are searched on their data, others on random inputs with the model's own predictions as labels.
+ * Each model has a separate process.
  */
 import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
@@ -35,13 +36,13 @@ const { values } = parseArgs({
 });
 const seed = 0;
 const purpose = purposeOf(values.for);
-/** Random samples that are judged and searched on. */
+/** Number of random samples for the search and the test. */
 const mostRandom = 512;
 
 interface Row {
   readonly search: string;
   readonly formats: string;
-  /** Bytes of the best format beside those of the search; of both nothing: 1. */
+  /** Bytes of the best format, divided by those of the search result; 1 if neither found a result. */
   readonly ratio: number;
 }
 
@@ -49,19 +50,26 @@ async function compared(path: string): Promise<Row> {
   const model = await open(path);
   const network = networks.find((one) => filesOf(one)?.model === path);
   const files = network && filesOf(network);
-  const whole = await taskOf(model, files?.data ?? "random", network ?? {}, seed);
+  const fullTask = await taskOf(model, files?.data ?? "random", network ?? {}, seed);
   const test =
-    files === undefined && isIndexed(whole.test) ? view(whole.test, whole.test.name, range(mostRandom)) : whole.test;
-  const task = { ...whole, test };
-  // Also where all that is judged was trained.
+    files === undefined && isIndexed(fullTask.test)
+      ? view(fullTask.test, fullTask.test.name, range(mostRandom))
+      : fullTask.test;
+  const task = { ...fullTask, test };
+  // The network's goal also applies if all test samples were used for training.
   const goal = { maxDrop: network?.maxDrop ?? usualDrop(task.metric, 1) };
   const { run } = await search(model, task, { steps: Number(values.steps), goal, purpose, rounds: 7 }, { seed });
   const judged = { ...task, test: searchParts(test, seed).test };
   const before = await compress(model, formats, judged, { choice: false, goal, purpose, rounds: 7 }, { seed });
-  const [own, other] = [chosenOf(run), chosenOf(before.run)];
-  const sizeOf = (one: typeof own): number => one?.result.bytes ?? run.original.bytes;
-  const text = (one: typeof own): string => (one === undefined ? "nothing" : `${one.name}, ${bytes(sizeOf(one))}`);
-  return { search: text(own), formats: text(other), ratio: sizeOf(other) / sizeOf(own) };
+  const [searchChoice, formatChoice] = [chosenOf(run), chosenOf(before.run)];
+  const sizeOf = (one: typeof searchChoice): number => one?.result.bytes ?? run.original.bytes;
+  const text = (one: typeof searchChoice): string =>
+    one === undefined ? "nothing" : `${one.name}, ${bytes(sizeOf(one))}`;
+  return {
+    search: text(searchChoice),
+    formats: text(formatChoice),
+    ratio: sizeOf(formatChoice) / sizeOf(searchChoice),
+  };
 }
 
 if (values.one !== undefined) {
@@ -85,21 +93,21 @@ let refused = 0;
 for (const { name, path } of paths.filter((one) => asked?.some((start) => one.name.startsWith(start)) ?? true)) {
   process.stderr.write(`${name}: `);
   const words = ["--conditions=pith-source", "--import=tsx", import.meta.filename];
-  const own = ["--one", path, "--steps", values.steps, "--for", values.for];
-  const found: Row | string = await promisify(execFile)(process.execPath, [...words, ...own], {
+  const options = ["--one", path, "--steps", values.steps, "--for", values.for];
+  const row: Row | string = await promisify(execFile)(process.execPath, [...words, ...options], {
     timeout: 1000 * Number(values.timeout),
   }).then(
     ({ stdout }) => JSON.parse(stdout.trim().split("\n").at(-1) ?? ""),
     (error: Error) => `stopped: ${error.message.split("\n").at(-1)}`,
   );
-  process.stderr.write(`${typeof found === "string" ? found : JSON.stringify(found)}\n`);
-  if (typeof found === "string") {
+  process.stderr.write(`${typeof row === "string" ? row : JSON.stringify(row)}\n`);
+  if (typeof row === "string") {
     refused++;
-    rows.push([name, found.slice(0, 100), "", ""]);
+    rows.push([name, row.slice(0, 100), "", ""]);
     continue;
   }
-  if (found.ratio < 1) worse.push(name);
-  rows.push([name, found.search, found.formats, times(found.ratio)]);
+  if (row.ratio < 1) worse.push(name);
+  rows.push([name, row.search, row.formats, times(row.ratio)]);
 }
 table(["model", "search", "formats", ">smaller"], rows);
 const isMet = worse.length === 0 && refused === 0;

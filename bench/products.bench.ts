@@ -1,9 +1,9 @@
 /**
- * A training step of a 784-1200-1200-10 network, batch 128, SGD with momentum, against its own matrix products run alone.
+ * Times a training step of a 784-1200-1200-10 network (batch 128, SGD with momentum) against its matrix products run alone.
  *
  *     npm run bench -- products [--rounds 12]
  *
- * Rounds alternate, so that both meet the same machine; the figure is the median over rounds of each side's fastest step in the round.
+ * Rounds alternate, so that both run under the same load. A time is the median over rounds of the fastest step in the round.
  */
 import { parseArgs } from "node:util";
 import { type Batch, float32, int64, Model } from "pith";
@@ -43,7 +43,7 @@ function ours() {
   return network(modules, { input: ["batch", inputs], seed: 1 });
 }
 
-/** The matrix products of a step, with nothing between them: three forward, two by data (the input needs none), three by weight. */
+/** Builds the matrix products of a step alone: three forward, two by data (the network input needs no gradient), three by weight. */
 function productsAlone(): { model: Model; feeds: Batch } {
   const model = new Model();
   const emit = emitInto(model);
@@ -82,12 +82,12 @@ const median = (list: readonly number[]) => list.toSorted((a, b) => a - b)[Math.
 const engine = createEngine();
 const optimizer = sgd({ momentum: 0.9 });
 const step = await createStep(ours(), data, { loss: crossEntropy(), threads, carry: optimizer.carry });
-// The ratio to the products is of loss and gradients alone: momentum that the graph carries is work of the optimizer.
+// The ratio to the products counts only loss and gradients: the momentum in the graph is work of the optimizer.
 const gradientsOnly = await createStep(ours(), data, { loss: crossEntropy(), threads });
 const { model, feeds } = productsAlone();
 const products = await engine.load(model, { optimize: false, inPlace: true, threads });
 const buffers = await products.run(feeds);
-const whole = async () => {
+const fullStep = async () => {
   await step.run(data);
   optimizer.update(step.parameters, 0.01);
 };
@@ -97,9 +97,9 @@ const times: Record<"step with update" | "step graph" | "products alone" | "upda
   "products alone": [],
   update: [],
 };
-for (let warm = 0; warm < 10; warm++) await whole();
+for (let warm = 0; warm < 10; warm++) await fullStep();
 for (let round = 0; round < rounds; round++) {
-  times["step with update"].push(await fastest(stepsPerRound, whole));
+  times["step with update"].push(await fastest(stepsPerRound, fullStep));
   times["products alone"].push(await fastest(stepsPerRound, () => products.run(feeds, buffers)));
   times["step graph"].push(await fastest(stepsPerRound, () => gradientsOnly.run(data)));
   times.update.push(await fastest(stepsPerRound, async () => optimizer.update(step.parameters, 0.01)));

@@ -1,10 +1,10 @@
 /**
- * What pruning reaches on real networks: beside published figures, and beside other tools.
+ * Compares pruning on real networks with published results and with other tools.
  *
  *     npm run bench -- prune [names…] [--smoke] [--threads 1] [--python path]
  *
- * Python with torch, torchvision, torch-pruning, onnx and onnxscript is found: --python, PITH_PYTHON, bench/peers/venv, or python3. `--smoke` runs all in five minutes, on few samples, which shows that they run. Logs of whole runs are in bench/logs. Exit code 1 where a target was
- * missed.
+ * Python requires torch, torchvision, torch-pruning, onnx and onnxscript; it is --python, PITH_PYTHON, bench/peers/venv or python3. `--smoke` runs all
+ * experiments in five minutes on few samples, to check that they run. Logs of full runs are in bench/logs. Exit code 1 if a target is missed.
  */
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";
@@ -40,8 +40,8 @@ if (unknown !== undefined) {
   process.exit(2);
 }
 let met = true;
-// The chains of resnet20 and llama260k are the same, of smaller networks.
-const left = options.smoke ? ["resnet56", "llama_shakespeare"] : [];
-const names = positionals.length > 0 ? positionals : Object.keys(experiments).filter((name) => !left.includes(name));
+// A smoke run omits these: resnet20 and llama260k run the same command chains on smaller networks.
+const omitted = options.smoke ? ["resnet56", "llama_shakespeare"] : [];
+const names = positionals.length > 0 ? positionals : Object.keys(experiments).filter((name) => !omitted.includes(name));
 for (const [name, run] of Object.entries(experiments)) if (names.includes(name)) met = (await run(options)) && met;
 process.exitCode = met || options.smoke ? 0 : 1;

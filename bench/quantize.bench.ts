@@ -1,10 +1,11 @@
 /**
- * What quantization keeps of real networks, beside onnxruntime's quantizer and NNCF.
+ * Compares the quantization of real networks with onnxruntime's quantizer and NNCF.
  *
  *     npm run bench -- quantize [names…] [--smoke] [--draws 5] [--models resnet20,bert_sst2] [--rounders default,nearest] [--python path] [--keep FOLDER]
  *
- * Python with onnxruntime, onnx and nncf is found: --python, PITH_PYTHON, bench/peers/venv, or python3; without it Pith is measured alone. `--smoke` runs all in five minutes,
- * on few samples, which shows that they run. --keep leaves all files in a folder. A log of a whole run is in bench/logs. Exit code 1 where a target was missed.
+ * Python requires onnxruntime, onnx and nncf; it is --python, PITH_PYTHON, bench/peers/venv or python3. Without it, only Pith is measured. `--smoke` runs all
+ * experiments in five minutes on few samples, to check that they run. --keep keeps all files in a folder. A log of a full run is in bench/logs. Exit code 1 if
+ * a target is missed.
  */
 import { parseArgs } from "node:util";
 import { line } from "./lib/print.ts";

@@ -1,11 +1,11 @@
 /**
- * What each stage of recovery does for published networks that a technique made worse.
+ * Measures each stage of `recover` on published networks that a technique damaged.
  *
  *     npm run bench -- recover [networks…] [--samples 2000] [--epochs 2] [--damage text]
  *
- * Each stage is tried alone, whether or not it helps, and then all of them as `recover` runs them, which keeps what helps, up to a last stage:
- * without labels, and with them. Accuracy is of test samples that nothing was fitted on, with its 95 % interval; noise is that of the answers
- * beside the original's. Lines are those of bench/logs/recover.md.
+ * Each stage runs alone, and then all stages up to a last one as `recover` runs them, which keeps a stage only if it helps:
+ * without labels, and with labels. Accuracy is on held-out test samples, with its 95 % interval. Noise is that of the outputs,
+ * relative to the original. The printed lines are those of bench/logs/recover.md.
  */
 import { parseArgs } from "node:util";
 import { createEngine } from "../src/core/engine/index.ts";
@@ -40,7 +40,7 @@ const { values: options, positionals } = parseArgs({
 const engine = createEngine();
 const seed = 1;
 const epochs = Number(options.epochs);
-/** What `recover` takes where nothing is said. */
+/** Default number of samples of `recover`. */
 const fitted = 256;
 const training = { batch: 64, learningRate: 0.0005 };
 
@@ -61,7 +61,7 @@ async function show(model: Model, { model: original, test }: Network, { what, mi
   line(`| ${[what, ...figures, said].join(" | ")} |`);
 }
 
-/** A clock of the time that all threads of this process compute: on a machine that does other things besides, it goes as on an idle one. */
+/** Starts a clock of this process's processor time over all threads, which other processes do not affect. */
 function startClock(): () => number {
   const began = process.cpuUsage();
   return () => {
@@ -70,7 +70,7 @@ function startClock(): () => number {
   };
 }
 
-/** One stage by itself, on a copy. */
+/** Runs one stage alone on a copy. */
 async function alone(stage: Stage, what: string, damaged: Model, network: Network): Promise<void> {
   const trial = damaged.clone();
   const context = completeContext({ engine, seed });
@@ -93,7 +93,7 @@ async function alone(stage: Stage, what: string, damaged: Model, network: Networ
   await show(trial, network, { what, minutes: minutes(), said: `${did}${missed}` });
 }
 
-/** All stages as users run them, each kept if it helps; the model as it is after each that was tried. */
+/** Runs all stages as `recover` does, and prints the model after each attempted stage. */
 async function together(until: "bias" | "end-to-end", damaged: Model, network: Network): Promise<Model | undefined> {
   const model = damaged.clone();
   const minutes = startClock();
@@ -104,7 +104,7 @@ async function together(until: "bias" | "end-to-end", damaged: Model, network: N
   };
   const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
     if (id !== "recover") return;
-    // It is told of a stage before its changes are made: the model is as the stages before it have left it.
+    // The log reports a stage before its changes, so the model still has the state after the previous stages.
     reach();
     tried = { stage: text.slice(0, text.indexOf(":")), minutes: minutes() };
   };
@@ -113,8 +113,8 @@ async function together(until: "bias" | "end-to-end", damaged: Model, network: N
   reach();
   const kept = new Map(changes.map(({ at, what }) => [at, what]));
   for (const { stage, model: then, minutes } of reached) {
-    const said = kept.has(stage) ? "kept" : "did not help: undone";
-    await show(then, network, { what: `all up to ${stage}`, minutes, said });
+    const verdict = kept.has(stage) ? "kept" : "did not help: undone";
+    await show(then, network, { what: `all up to ${stage}`, minutes, said: verdict });
   }
   return reached.findLast(({ stage }) => stage !== "end-to-end")?.model;
 }
@@ -137,15 +137,15 @@ async function measure(damage: Damage, network: Network): Promise<void> {
   }
   await alone(solveLayers, "least-squares alone", damaged, network);
   await alone(blockWise(training), "blocks alone", damaged, network);
-  const whole = {
+  const endToEndOptions = {
     data: network.train,
     epochs,
     ...training,
     output: undefined,
     secondsLeft: () => Number.POSITIVE_INFINITY,
   };
-  const labelled = endToEnd({ ...whole, loss: "cross-entropy" });
-  await alone(endToEnd({ ...whole, loss: undefined }), "end-to-end alone", damaged, network);
+  const labelled = endToEnd({ ...endToEndOptions, loss: "cross-entropy" });
+  await alone(endToEnd({ ...endToEndOptions, loss: undefined }), "end-to-end alone", damaged, network);
   await alone(labelled, "end-to-end with labels alone", damaged, network);
   const before = await together("end-to-end", damaged, network);
   if (before !== undefined) await alone(labelled, "all up to blocks, then end-to-end with labels", before, network);

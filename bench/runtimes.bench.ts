@@ -1,13 +1,13 @@
 /**
- * Every format of `quantize` on real models, run by the oldest and the newest ONNX Runtime that Pith writes for: native, in WebAssembly, in a browser.
+ * Runs every format of `quantize` on real models in the oldest and the newest supported ONNX Runtime: native, in WebAssembly, and in a browser.
  *
  *     npm run bench -- runtimes MODEL… [--formats "4 bits,dynamic"] [--runtimes onnxruntime-node@1.24.3,chromium-wasm@1.30.0,chromium-webgpu@1.30.0,…]
  *     npm run bench -- runtimes MODEL… --runtimes arm64/onnxruntime-node@1.30.0 --under "arm64=qemu-aarch64-static -L FOLDER NODE"
  *
- * A cell is the signal-to-noise ratio in dB of the output that differs most, beside the float32 model in the native runtime of this checkout, on eight
- * random inputs; where inputs move it little, in brackets, all that it says over the error. `--target` judges so, too: "!" follows where a
- * runtime is more than 1 dB worse than the native one, "✗" where the file is wrong there, or does not load or run, with the runtime's words below.
- * `--under` gives the command of another Node, of another processor, say. Runtimes are installed by npm into node_modules/.cache.
+ * A cell is the signal-to-noise ratio in dB of the worst output, relative to the float32 model in the native runtime of this checkout, on eight
+ * random inputs. It is in brackets if the output hardly depends on the inputs; the signal is then the whole output. "!" marks a runtime that is
+ * more than 1 dB worse than the native one. "✗" marks a file that is wrong or does not load or run, with the runtime's message below.
+ * `--under` sets the command of another Node, such as one for another processor. npm installs the runtimes into node_modules/.cache.
  */
 import { type ChildProcess, fork, spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
@@ -75,7 +75,7 @@ const asked = options.formats?.split(",") ?? Object.keys(formats);
 const strange = asked.find((name) => formats[name] === undefined);
 if (strange !== undefined) throw new Error(`There is no format "${strange}", only ${Object.keys(formats).join(", ")}.`);
 
-/** Installs a runtime where it is not yet: its package's folder. */
+/** Installs a runtime unless it is installed. @returns the folder of its package. */
 function installed(spec: string): string {
   const place = resolve("node_modules/.cache/pith/runtimes", spec.replace("@", "-"));
   const folder = join(place, "node_modules", spec.replace(/@.*$/, ""));
@@ -97,12 +97,12 @@ interface Place extends Engine {
   close(): Promise<void>;
 }
 
-/** A browser, which is opened again where a file ended it. */
+/** Runs files in a browser, which is reopened after a crash. */
 function inBrowser(runtime: "wasm" | "webgpu", runtimes: string): Place {
   let opened: Promise<BrowserEngine> | undefined;
   const { signal } = new AbortController();
   const again = async (error: unknown): Promise<never> => {
-    // What a runtime says of a file; anything else is of the page.
+    // The runtime rejected the file; any other error comes from the page, which is then reopened.
     if (!(error instanceof PithError && error.message.includes("ONNX Runtime"))) {
       await (await opened)?.close();
       opened = undefined;
@@ -119,7 +119,7 @@ function inBrowser(runtime: "wasm" | "webgpu", runtimes: string): Place {
   };
 }
 
-/** A process, which is started again where a file ended it. */
+/** Runs files in a process, which is restarted after a crash. */
 function inNode(folder: string, [program = process.execPath, ...words]: readonly string[]): Place {
   let child: ChildProcess | undefined;
   const ask = (order: object): Promise<Batch> => {
@@ -159,7 +159,7 @@ function inNode(folder: string, [program = process.execPath, ...words]: readonly
 }
 const script = resolve("bench/runtimes/child.mjs");
 
-/** "arm64/onnxruntime-node@1.30.0", "chromium-wasm@1.24.3" */
+/** Parses a runtime such as "arm64/onnxruntime-node@1.30.0" or "chromium-wasm@1.24.3". */
 function placeOf(spec: string): Place & RunTarget {
   const [, node, runtime = "", version = ""] = /^(?:([^/]+)\/)?([^@]+)@(.+)$/.exec(spec) ?? [];
   const inside = /^chromium-(wasm|webgpu)$/.exec(runtime)?.[1];
@@ -170,7 +170,7 @@ function placeOf(spec: string): Place & RunTarget {
       ? inNode(installed(`${runtime}@${version}`), command)
       : inBrowser(inside === "wasm" ? inside : "webgpu", join(installed(`onnxruntime-web@${version}`), "dist"));
   const engine: Engine = place;
-  // Judged as another place than the native runtime of this checkout.
+  // Any name other than that of the native runtime, so that the check compares the two.
   return { ...place, engine, name: "wasm", where: spec, latency: () => Promise.reject(new Error("Nothing is timed.")) };
 }
 
@@ -208,7 +208,7 @@ heading("Formats in each runtime: dB of the worst output beside float32", seed);
 for (const path of paths) {
   const original = await open(path);
   const batch = await feedsOf(original);
-  const said: string[] = [];
+  const failures: string[] = [];
   const rows: string[][] = [];
   for (const format of asked) {
     const model = await open(path);
@@ -220,20 +220,20 @@ for (const path of paths) {
       });
       const file = join(temporary, "model.onnx");
       await save(model, file);
-      const found = await checkTargets(engine, [here, ...places], original, await open(file), { seed });
-      rows.push([format, ...found.map((one, at) => cell(one, at === 0 ? undefined : found[0]))]);
-      for (const { where, right, found: words, layer } of found) {
+      const checks = await checkTargets(engine, [here, ...places], original, await open(file), { seed });
+      rows.push([format, ...checks.map((one, at) => cell(one, at === 0 ? undefined : checks[0]))]);
+      for (const { where, right, found: words, layer } of checks) {
         if (right !== true)
-          said.push(`${format}, ${where}: ${words}${layer === undefined ? "" : `, first layer "${layer}"`}`);
+          failures.push(`${format}, ${where}: ${words}${layer === undefined ? "" : `, first layer "${layer}"`}`);
       }
     } catch (error) {
       if (!(error instanceof PithError)) throw error;
       rows.push([format]);
-      said.push(`${format}: ${error.message.split("\n")[0]}`);
+      failures.push(`${format}: ${error.message.split("\n")[0]}`);
     }
   }
   line(`\n${basename(path)}`);
   table(["format", ">native", ...places.map(({ where }) => `>${where.replace("onnxruntime-", "")}`)], rows);
-  for (const text of said) line(`  ${text}`);
+  for (const text of failures) line(`  ${text}`);
 }
 for (const place of places) await place.close();

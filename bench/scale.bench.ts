@@ -1,15 +1,15 @@
 /**
- * What deep and large models cost: processor time by the number of nodes, and time and memory by the size of the weights.
+ * Measures deep and large models: processor time by the number of nodes, and time and memory by the size of the weights.
  *
  *     npm run bench -- scale [nodes|weights|folder …] [--nodes 10000,100000] [--forms chain,fan] [--mebibytes 1024,4096]
  *         [--matrices 1,16] [--steps simplify,plot]
  *
- * nodes: networks of several forms, and the seconds of processor time that each step takes of each; "growth" is that of the largest over that
- * of the smallest, over the ratio of their nodes: 1 is linear. weights: models with their weights in a file beside them; "×" is the time over
- * that of reading and writing the model unchanged, and memory is the peak of the process. Each step runs in a process of its own, whose start
- * is not counted, and is given up after --limit seconds. Each weight takes so many MiB as --matrices says. Needs twice the largest size under the temporary folder. folder: what `quantize` takes
- * with all its processes of a folder with an encoder and a merged decoder, --mebibytes together, and what transformers.js says in a browser to the chunks
- * of each of --dtypes, in dB beside the native runtime.
+ * nodes: seconds of processor time of each step on networks of several forms. "growth" is the time ratio of the largest to the smallest network,
+ * divided by their node ratio: 1 is linear. weights: models with external data, each weight of --matrices MiB. "×" is the time relative to
+ * reading and writing the model unchanged, and memory is the peak of the process. Each step runs in a separate process, whose start
+ * is not counted, and stops after --limit seconds. Requires twice the largest size in the temporary folder. folder: time and memory of `quantize` with all
+ * its processes on a folder with an encoder and a merged decoder of --mebibytes in total, and the outputs of transformers.js in a browser on the chunks
+ * of each of --dtypes, in dB relative to the native runtime.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -34,11 +34,11 @@ const { values: options, positionals: parts } = parseArgs({
     limit: { type: "string", default: "300" },
   },
 });
-const wanted = (part: string): boolean => parts.length === 0 || parts.includes(part);
+const isSelected = (part: string): boolean => parts.length === 0 || parts.includes(part);
 const chosen = (steps: readonly string[]): readonly string[] =>
   options.steps === undefined ? steps : steps.filter((step) => options.steps?.split(",").includes(step));
 
-/** One file, as it is shipped: a loader of sources gives each closure its name anew, a quarter of the time of a walk. */
+/** The steps are bundled into one file, as the package is: a loader of sources names each closure at run time, a quarter of the time of a walk. */
 const program = fileURLToPath(new URL("../node_modules/.cache/pith/scale-step.mjs", import.meta.url));
 buildSync({
   entryPoints: [fileURLToPath(new URL("scale/step.ts", import.meta.url))],
@@ -52,11 +52,11 @@ buildSync({
 const folder = mkdtempSync(join(tmpdir(), "pith-scale-"));
 
 interface Taken {
-  /** Seconds of the processor, without and with those in the system, and by the clock. */
+  /** Seconds of processor time (user, then user and system), and of wall-clock time. */
   readonly user: number;
   readonly processor: number;
   readonly seconds: number;
-  /** Bytes. */
+  /** Peak memory in bytes. */
   readonly peak: number;
 }
 
@@ -70,7 +70,7 @@ function take(step: string, from: string, to: string): Taken | undefined {
   return JSON.parse(stdout);
 }
 
-const given = join(folder, "given.onnx");
+const source = join(folder, "given.onnx");
 const out = join(folder, "out.onnx");
 const late = `> ${options.limit} s`;
 
@@ -79,12 +79,12 @@ function byNodes(): void {
   const steps = chosen(["inspect", "simplify", "plot", "weights", "prune", "structured"]);
   heading("Seconds of the processor by nodes", 1);
   const rows = options.forms.split(",").flatMap((form) => {
-    const taken = sizes.map((nodes) => {
-      take("write", `${form}:${nodes}`, given);
-      return steps.map((step) => take(step, given, out)?.user);
+    const secondsOfSizes = sizes.map((nodes) => {
+      take("write", `${form}:${nodes}`, source);
+      return steps.map((step) => take(step, source, out)?.user);
     });
     return steps.map((step, index) => {
-      const seconds = taken.map((all) => all[index]);
+      const seconds = secondsOfSizes.map((all) => all[index]);
       const [first, last] = [seconds[0], seconds.at(-1)];
       const ratio = (sizes.at(-1) ?? 1) / (sizes[0] ?? 1);
       return [
@@ -104,17 +104,17 @@ function byWeights(): void {
     .split(",")
     .flatMap((size) => options.matrices.split(",").map((each) => ({ size, each })));
   const rows = models.flatMap(({ size, each }) => {
-    take("writeLarge", `${size}:${each}`, given);
-    const copied = take("copy", given, out);
+    take("writeLarge", `${size}:${each}`, source);
+    const copied = take("copy", source, out);
     const steps = chosen(["inspect", "simplify", "weights", "dynamic", "float16", "prune", "global", "remove"]);
-    return [["copy", copied] as const, ...steps.map((step) => [step, take(step, given, out)] as const)].map(
-      ([step, taken], index) => [
+    return [["copy", copied] as const, ...steps.map((step) => [step, take(step, source, out)] as const)].map(
+      ([step, measurement], index) => [
         index === 0 ? `${size} MiB of ${each}` : "",
         step,
-        taken === undefined ? late : taken.seconds.toFixed(1),
-        taken === undefined ? "" : taken.processor.toFixed(1),
-        taken === undefined || copied === undefined ? "" : (taken.seconds / copied.seconds).toFixed(2),
-        taken === undefined ? "" : Math.round(taken.peak / 1e6).toString(),
+        measurement === undefined ? late : measurement.seconds.toFixed(1),
+        measurement === undefined ? "" : measurement.processor.toFixed(1),
+        measurement === undefined || copied === undefined ? "" : (measurement.seconds / copied.seconds).toFixed(2),
+        measurement === undefined ? "" : Math.round(measurement.peak / 1e6).toString(),
       ],
     );
   });
@@ -134,8 +134,8 @@ async function ofFolder(): Promise<void> {
     );
     const rows: string[][] = [];
     for (const dtype of options.dtypes.split(",")) {
-      const found = await chunksInBrowser(`${from}.out`, dtype);
-      rows.push(...Object.entries(found).map(([name, level]) => [dtype, name, level.toFixed(1)]));
+      const levels = await chunksInBrowser(`${from}.out`, dtype);
+      rows.push(...Object.entries(levels).map(([name, level]) => [dtype, name, level.toFixed(1)]));
     }
     table(["dtype", "in the browser", ">dB"], rows);
     rmSync(place, { recursive: true });
@@ -143,9 +143,9 @@ async function ofFolder(): Promise<void> {
 }
 
 try {
-  if (wanted("nodes")) byNodes();
-  if (wanted("weights")) byWeights();
-  if (wanted("folder")) await ofFolder();
+  if (isSelected("nodes")) byNodes();
+  if (isSelected("weights")) byWeights();
+  if (isSelected("folder")) await ofFolder();
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,5 +1,5 @@
 /**
- * Whether recipes of `sensitivity` keep their budget: what the whole network is left with, for each kind of change, cost and budget.
+ * Checks whether recipes of `sensitivity` meet their budget: prints the remaining share of the network for each kind of change, cost and budget.
  *
  *     npm run bench -- sensitivity [--models resnet20,cct_cifar10] [--samples 128] [--time]
  *
@@ -26,7 +26,7 @@ const { values } = parseArgs({
 const seed = 0;
 const budgets = [0.3, 0.5, 0.7, 0.85];
 const mostBelow = 0.05;
-/** Numbers of bits are too few steps to come close to every budget from below. */
+/** Kinds that can come close to every budget from below; bit widths are too coarse. */
 const fineKinds: ReadonlySet<string> = new Set(["prune", "channels", "rank"]);
 
 heading("What recipes of sensitivity leave of a budget", seed);
@@ -40,18 +40,19 @@ for (const name of values.models.split(",")) {
   }
   const model = await open(files.model);
   const { test, metric } = await taskOf(model, files.data, network, seed);
-  const found = await sensitivity(model, { test: take(test, Number(values.samples)), metric }, { timed: values.time });
+  const sweep = await sensitivity(model, { test: take(test, Number(values.samples)), metric }, { timed: values.time });
   const rows: string[][] = [];
   for (const kind of sensitivityKinds)
     for (const cost of sensitivityCosts) {
-      const harshest = await allocationFrom(model, found, kind, { budget: 0, cost });
+      const harshest = await allocationFrom(model, sweep, kind, { budget: 0, cost });
       if (harshest === undefined) continue;
       const cells: string[] = [];
       for (const budget of budgets) {
-        const left = (await allocationFrom(model, found, kind, { budget, cost }))?.share ?? 1;
-        const isKept = left <= Math.max(budget, harshest.share) && (left >= budget - mostBelow || !fineKinds.has(kind));
+        const remaining = (await allocationFrom(model, sweep, kind, { budget, cost }))?.share ?? 1;
+        const isKept =
+          remaining <= Math.max(budget, harshest.share) && (remaining >= budget - mostBelow || !fineKinds.has(kind));
         if (!isKept) process.exitCode = 1;
-        cells.push(`${percent(left)}${isKept ? "" : " MISSED"}`);
+        cells.push(`${percent(remaining)}${isKept ? "" : " MISSED"}`);
       }
       rows.push([kind, cost, percent(harshest.share), ...cells]);
     }

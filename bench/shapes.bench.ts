@@ -1,11 +1,11 @@
 /**
- * Shape inference beside ONNX Runtime: of every value of the conformance models, the shared models and the zoo of exports.
+ * Compares shape inference with ONNX Runtime for every value of the conformance models, the shared models and the zoo of exports.
  *
  *     npm run bench -- shapes [--only conformance|zoo|models] [--match name] [--list]
  *
- * Every value of the main graph becomes an output, the model runs once without graph optimization, and what comes out is held against what
- * was inferred from inputs, weights and attributes alone (types that the file declares inside are taken away first). Named dimensions are
- * bound to the sizes fed. Models run in a process of their own, since some of them take the runtime down; it starts anew then.
+ * Every value of the main graph becomes an output, the model runs once without graph optimization, and the outputs are compared with the types
+ * inferred from inputs, weights and attributes alone (types that the file declares inside are removed first). Named dimensions are
+ * bound to the sizes of the inputs. Models run in a separate process, because some crash the runtime; a new process then continues.
  */
 import { fork } from "node:child_process";
 import { readdirSync, readFileSync, statSync } from "node:fs";
@@ -47,9 +47,9 @@ interface Job {
 interface Answer {
   readonly index: number;
   readonly checks?: readonly TypeCheck[];
-  /** The same with names for the sizes of what is fed. */
+  /** The checks with named dimensions for the input sizes. */
   readonly named?: readonly TypeCheck[];
-  /** Why there is nothing to compare: the runtime refuses the model, or it cannot be fed. */
+  /** Reason why nothing is compared: the runtime rejects the model, or it cannot be fed. */
   readonly left?: string;
   readonly milliseconds?: number;
 }
@@ -103,7 +103,7 @@ function sharedModels(): Job[] {
   }));
 }
 
-/** Voice detectors that lie inside an If as a whole: with the rate and the sizes told, conditions are known and the branches come out. */
+/** Voice detectors inside an If: known rate and sizes decide the conditions, and the branches are inlined. */
 function insideBranches(): Job[] {
   return ["silero_vad.onnx", "silero_vad_16k_op15.onnx"].flatMap((name): Job[] => {
     const file = shared(`data/models/${name}`);
@@ -132,7 +132,7 @@ function onnxFiles(folder: string): string[] {
   });
 }
 
-/** What voice detectors take: two sounds, each a window of 512 samples with 64 of context. Some leave their axes without names. */
+/** Sizes of voice detector inputs: two sounds, each a window of 512 samples with 64 of context. Some models do not name their axes. */
 const window: Readonly<Record<string, number>> = {
   "?input.0": 2,
   "?input.1": 576,
@@ -141,16 +141,24 @@ const window: Readonly<Record<string, number>> = {
   sequence: 576,
 };
 
-/** What a model that nobody gave data for is fed: named dimensions are different small numbers, integers are small. */
+/** Returns inputs for a model without data: named dimensions are different small numbers, and integers are small. */
 function anyFeeds(model: Model): Batch {
   const sizes: Record<string, number> = {};
   const special: Readonly<Record<string, number>> = { sr: 16000 };
   const voice = model.graph.feeds.some(({ name }) => name === "sr");
-  const known: Readonly<Record<string, number>> = { batch: 2, N: 2, B: 2, batch_size: 2, sequence: 7, T: 7, length: 7 };
+  const commonSizes: Readonly<Record<string, number>> = {
+    batch: 2,
+    N: 2,
+    B: 2,
+    batch_size: 2,
+    sequence: 7,
+    T: 7,
+    length: 7,
+  };
   for (const value of model.graph.feeds) {
     for (const dim of value.type?.dims ?? []) {
       if (isSymbolic(dim) && dimValue(dim, sizes) === undefined) {
-        sizes[dim.text] = (voice ? window[dim.text] : known[dim.text]) ?? 3 + Object.keys(sizes).length;
+        sizes[dim.text] = (voice ? window[dim.text] : commonSizes[dim.text]) ?? 3 + Object.keys(sizes).length;
       }
     }
   }
@@ -172,7 +180,7 @@ const jobs = [...conformance(), ...zoo(), ...sharedModels(), ...insideBranches()
     (options.match === undefined || name.includes(options.match)),
 );
 
-/** The child: answers for the jobs from a number on, one message each. */
+/** Runs in the child: sends one message for each job from an index on. */
 async function answerFrom(first: number): Promise<void> {
   const engine = createEngine();
   for (let index = first; index < jobs.length; index++) {
@@ -186,8 +194,8 @@ async function answerFor(engine: ReturnType<typeof createEngine>, index: number)
   const job = jobs[index];
   if (job === undefined) return { index, left: "no such job" };
   try {
-    const { model, feeds: given } = await job.load();
-    const feeds = storeUnfeedable(model, given);
+    const { model, feeds: jobFeeds } = await job.load();
+    const feeds = storeUnfeedable(model, jobFeeds);
     const start = performance.now();
     infer(model.clone());
     const milliseconds = performance.now() - start;
@@ -197,7 +205,7 @@ async function answerFor(engine: ReturnType<typeof createEngine>, index: number)
     const sized = model.clone();
     nameSizes(sized);
     const named = judgeTypes(sized, feeds, observed);
-    // Shapes, axes and scales are fed here, but stored in real models.
+    // The backend tests feed shapes, axes and scales, which real models store.
     storeSmall(model, feeds);
     const stored = judgeTypes(model, feeds, observed);
     storeSmall(sized, feeds);
@@ -220,31 +228,31 @@ function betterOf(checks: readonly TypeCheck[], stored: readonly TypeCheck[]): r
   });
 }
 
-/** All answers; a process that dies is followed by another, which goes on behind the model that it died of. */
+/** Returns all answers. If a process crashes, a new one continues after the model that crashed it. */
 async function answers(): Promise<Answer[]> {
-  const found: Answer[] = [];
-  while (found.length < jobs.length) {
+  const received: Answer[] = [];
+  while (received.length < jobs.length) {
     const child = fork(fileURLToPath(import.meta.url), process.argv.slice(2), {
-      env: { ...process.env, PITH_BENCH_FROM: String(found.length) },
+      env: { ...process.env, PITH_BENCH_FROM: String(received.length) },
       execArgv: process.execArgv,
       stdio: ["ignore", "ignore", "ignore", "ipc"],
     });
-    child.on("message", (message) => found.push(message as Answer));
+    child.on("message", (message) => received.push(message as Answer));
     await new Promise((done) => child.on("exit", done));
-    if (found.length < jobs.length) found.push({ index: found.length, left: "took the process down" });
+    if (received.length < jobs.length) received.push({ index: received.length, left: "took the process down" });
   }
-  return found;
+  return received;
 }
 
 function report(found: readonly Answer[]): void {
   heading("Inferred types of every value beside those that ONNX Runtime returns", 1);
   const rows: string[][] = [];
   for (const group of ["conformance", "zoo", "models", "inside"] as const) {
-    const own = found.filter(({ index }) => jobs[index]?.group === group);
-    const compared = own.filter(({ checks }) => checks !== undefined);
-    if (own.length === 0) continue;
+    const ofGroup = found.filter(({ index }) => jobs[index]?.group === group);
+    const compared = ofGroup.filter(({ checks }) => checks !== undefined);
+    if (ofGroup.length === 0) continue;
     const slowest = Math.max(...compared.map(({ milliseconds = 0 }) => milliseconds));
-    const ends = [String(own.length), String(compared.length), `${slowest.toFixed(0)} ms`] as const;
+    const ends = [String(ofGroup.length), String(compared.length), `${slowest.toFixed(0)} ms`] as const;
     const checked = compared.flatMap(({ checks = [] }) => checks);
     rows.push(rowOf(group, ends, checked));
     const named = compared.flatMap((answer) => answer.named ?? []);
@@ -281,11 +289,11 @@ function report(found: readonly Answer[]): void {
       line(`  ${jobs[index]?.name}: ${check.op} "${check.value}": ${check.text}`);
     }
   }
-  const left = found.filter((answer) => answer.left !== undefined);
-  line(`\nNot compared: ${left.length} models`);
-  for (const [reason, count] of counted(left.map((answer) => kindOf(answer.left ?? ""))))
+  const skipped = found.filter((answer) => answer.left !== undefined);
+  line(`\nNot compared: ${skipped.length} models`);
+  for (const [reason, count] of counted(skipped.map((answer) => kindOf(answer.left ?? ""))))
     line(`  ${count} × ${reason}`);
-  if (options.list) for (const { index, left: reason } of left) line(`  ${jobs[index]?.name}: ${reason}`);
+  if (options.list) for (const { index, left: reason } of skipped) line(`  ${jobs[index]?.name}: ${reason}`);
 }
 
 function rowOf(
@@ -316,7 +324,7 @@ function counted(texts: readonly string[]): [string, number][] {
   return [...counts].sort(([, a], [, b]) => b - a);
 }
 
-/** Without what differs from model to model. */
+/** Removes the details that differ from model to model. */
 function kindOf(reason: string): string {
   return reason
     .replaceAll(/"[^"]*"|'[^']*'/g, "…")

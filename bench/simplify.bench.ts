@@ -1,11 +1,11 @@
 /**
- * Nodes and bytes that `simplify` leaves, of every model in the shared folder, beside onnxsim where a Python has it.
+ * Compares the nodes and bytes after `simplify` with onnxsim, if a Python has it, for every model in the shared folder.
  *
  *     npm run bench -- simplify [--models resnet20,hf_gpt2] [--python path] [--folder path]
  *
- * Nodes are counted in the main graph and all graphs inside it, Constant nodes included. "apart" is the largest difference between original
- * and result, both run by ONNX Runtime on random inputs, relative to the largest number of the output. A row is marked where onnxsim leaves
- * fewer nodes. onnxsim runs with its own settings, and without its optimizer where that fails, which is said.
+ * Node counts include all subgraphs and Constant nodes. "apart" is the largest difference between original and result in ONNX Runtime on random
+ * inputs, relative to the largest output value. A row is marked if onnxsim leaves fewer nodes. onnxsim runs with its default settings, and without
+ * its optimizer if that fails, which is printed.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
@@ -54,7 +54,7 @@ interface Peer {
 
 const temporary = mkdtempSync(join(tmpdir(), "pith-simplify-"));
 
-/** onnxsim's results by path, from the first Python that has it. */
+/** Returns onnxsim's results by path, from the first Python that has it. */
 function peers(): { readonly version: string; readonly rows: ReadonlyMap<string, Peer> } | undefined {
   const script = join(here, "peers/simplify_onnxsim.py");
   const pythons = [options.python, process.env.PITH_PYTHON, join(here, "peers/venv/bin/python"), "python3"];
@@ -62,9 +62,9 @@ function peers(): { readonly version: string; readonly rows: ReadonlyMap<string,
     if (python === undefined) continue;
     const { stdout } = spawnSync(python, [script, temporary, ...paths], { encoding: "utf8", maxBuffer: 1 << 26 });
     const rows = (stdout ?? "").split("\n").flatMap((line) => (line === "" ? [] : [JSON.parse(line)]));
-    const [first, ...others] = rows as [{ version: string }?, ...Peer[]];
+    const [first, ...peerRows] = rows as [{ version: string }?, ...Peer[]];
     if (first?.version !== undefined)
-      return { version: first.version, rows: new Map(others.map((row) => [row.path, row])) };
+      return { version: first.version, rows: new Map(peerRows.map((row) => [row.path, row])) };
   }
   return undefined;
 }
@@ -74,11 +74,11 @@ const bytesIn = (model: Model, path: string): number =>
   filesOf(model, path).reduce((sum, file) => sum + statSync(file).size, 0);
 
 const engine = createEngine();
-const found = peers();
+const peerResults = peers();
 process.stdout.write(
-  found === undefined
+  peerResults === undefined
     ? "onnxsim: not found (pip install onnxsim; --python says where)\n\n"
-    : `onnxsim ${found.version}\n\n`,
+    : `onnxsim ${peerResults.version}\n\n`,
 );
 const comparing = {
   sizes: new Map<string, number>(),
@@ -87,7 +87,7 @@ const comparing = {
   signal: new AbortController().signal,
   progress: () => {},
 };
-const apart = (sameness: Sameness | string): string => {
+const formatDifference = (sameness: Sameness | string): string => {
   if (typeof sameness === "string") return `not compared: ${sameness.slice(0, 60)}`;
   return sameness.difference === 0 ? "0" : sameness.difference.toExponential(1);
 };
@@ -110,7 +110,7 @@ const totals = {
 const refusals: string[] = [];
 for (const path of paths) {
   const name = path.slice(shared.length + 1).replace(/\.onnx$/, "");
-  const theirs = found?.rows.get(path);
+  const theirs = peerResults?.rows.get(path);
   try {
     const model = await open(path);
     const original = model.clone();
@@ -147,7 +147,7 @@ for (const path of paths) {
       String(bytesIn(result, target)),
       String(theirs?.bytes ?? ""),
       seconds.toFixed(2),
-      apart(mine),
+      formatDifference(mine),
       other ?? "",
     ]);
   } catch (error) {
@@ -158,7 +158,7 @@ for (const path of paths) {
 
 async function theirOutputs(original: Model, path: string): Promise<string> {
   try {
-    return apart(await compareOutputs(engine, original, await open(path), comparing));
+    return formatDifference(await compareOutputs(engine, original, await open(path), comparing));
   } catch (error) {
     return `fails: ${(error instanceof Error ? error.message : String(error)).slice(0, 60)}`;
   }
@@ -176,7 +176,7 @@ const { models, before, ours, both, oursOfBoth, theirs, more, fewer, faulty, fai
 if (refusals.length > 0)
   process.stdout.write(`onnxsim fails with its own settings on\n${refusals.map((one) => `  ${one}\n`).join("")}\n`);
 process.stdout.write(`${models} models, ${before} nodes: pith leaves ${ours}\n`);
-if (found !== undefined)
+if (peerResults !== undefined)
   process.stdout.write(
     `${both} models that onnxsim does too: pith leaves ${oursOfBoth}, onnxsim ${theirs}; fewer in ${fewer}, more in ${more}\n`,
   );

@@ -1,13 +1,13 @@
 /**
- * Every command on every .onnx file below folders of one's own: what was written, refused, wrong, slow, or crashed.
+ * Runs every command on every .onnx file below the given folders, and counts results that are written, rejected, wrong, slow or crashed.
  *
  *     npm run bench -- sweep FOLDER… [--only part,…] [--commands simplify,weights] [--limit 120] [--json out/sweep.json] [--against old.json]
  *
- * Each command runs in a process and a folder of its own, and is killed after --limit seconds. The file that it writes is loaded by ONNX
- * Runtime, as written and optimized, and run beside its original on the same random inputs: sizes must agree, and `simplify`, `quantize` and
- * `factorize` must stay within a signal-to-noise ratio. Also a fault: a stack trace, a refusal that is no sentence or leaves files behind.
- * --json keeps the rows; a file that is there is continued, so that a sweep may be stopped. --against prints what became of another one's
- * rows. "conformance" as a folder stands for the models of ONNX's backend tests. Needs `npm run build`. Exit code 1 where there is a fault.
+ * Each command runs in a separate process and folder, and is killed after --limit seconds. ONNX Runtime loads the written file, as it is and
+ * optimized, and runs it and its original on the same random inputs. The output sizes must agree, and `simplify`, `quantize` and
+ * `factorize` have a minimum signal-to-noise ratio. Other faults: a stack trace, an error that is not a sentence, or files left behind.
+ * --json keeps the rows; an existing file is continued, so that a sweep can be stopped. --against compares with the rows of another sweep.
+ * The folder "conformance" contains the models of ONNX's backend tests. Requires `npm run build`. Exit code 1 if there is a fault.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,7 @@ const asked = options.commands?.split(",");
 const strange = asked?.find((name) => !commands.some((command) => command.name === name));
 if (strange !== undefined)
   throw new Error(`There is no command "${strange}", only ${commands.map(({ name }) => name).join(", ")}.`);
-const wanted = commands.filter(({ name }) => asked?.includes(name) ?? true);
+const selected = commands.filter(({ name }) => asked?.includes(name) ?? true);
 const temporary = mkdtempSync(join(tmpdir(), "pith-sweep-"));
 const interrupted = new AbortController();
 process.once("SIGINT", () => interrupted.abort());
@@ -56,11 +56,11 @@ function modelsIn(folder: string): readonly Given[] {
       return { name: `conformance/${name}`, path };
     });
   }
-  const whole = resolve(folder);
-  return readdirSync(whole, { recursive: true, withFileTypes: true })
+  const root = resolve(folder);
+  return readdirSync(root, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".onnx"))
     .map((entry) => join(entry.parentPath, entry.name))
-    .map((path) => ({ path, name: join(basename(whole), relative(whole, path)) }));
+    .map((path) => ({ path, name: join(basename(root), relative(root, path)) }));
 }
 
 const models = folders
@@ -74,19 +74,19 @@ const rows: Row[] = options.json !== undefined && existsSync(options.json) ? [..
 const key = ({ model, command }: Pick<Row, "model" | "command">): string => `${command} of ${model}`;
 const done = new Set(rows.map(key));
 
-heading(`${models.length} models through ${wanted.map(({ name }) => name).join(", ")}`, seed);
+heading(`${models.length} models through ${selected.map(({ name }) => name).join(", ")}`, seed);
 try {
   for (const [index, { name, path }] of models.entries()) {
-    const left = wanted.filter((command) => !done.has(key({ model: name, command: command.name })));
-    if (left.length === 0) continue;
-    const data = left.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
+    const remaining = selected.filter((command) => !done.has(key({ model: name, command: command.name })));
+    if (remaining.length === 0) continue;
+    const data = remaining.some((command) => command.words({ model: path, out: "", data: undefined }) === undefined)
       ? await samplesOf(path)
       : undefined;
-    for (const command of left)
+    for (const command of remaining)
       rows.push(await sweepOne(command, { name, model: path, data, seed }, limit, interrupted.signal));
     if (options.json !== undefined) save(options.json);
-    const found = rows.slice(-left.length).filter(({ outcome }) => faults.has(outcome));
-    process.stderr.write(`${index + 1}/${models.length} ${name}: ${found.map(said).join("; ") || "no fault"}\n`);
+    const faultRows = rows.slice(-remaining.length).filter(({ outcome }) => faults.has(outcome));
+    process.stderr.write(`${index + 1}/${models.length} ${name}: ${faultRows.map(said).join("; ") || "no fault"}\n`);
   }
 } catch (error) {
   if (!interrupted.signal.aborted) throw error;
@@ -94,13 +94,13 @@ try {
   rmSync(temporary, { recursive: true, force: true });
 }
 
-/** Random samples of a model, drawn in a process of their own: the runtime may crash on it. */
+/** Writes random samples of a model in a separate process, because the runtime can crash on it. */
 async function samplesOf(original: string): Promise<string | undefined> {
   const samples = join(temporary, "samples.npz");
   const signal = AbortSignal.any([interrupted.signal, AbortSignal.timeout(limit * 1000)]);
-  const found = await check({ original, samples, seed }, signal).catch(() => ({ notRun: "it crashed" }));
+  const checked = await check({ original, samples, seed }, signal).catch(() => ({ notRun: "it crashed" }));
   interrupted.signal.throwIfAborted();
-  return "notRun" in found || "noSamples" in found ? undefined : samples;
+  return "notRun" in checked || "noSamples" in checked ? undefined : samples;
 }
 
 function save(path: string): void {
@@ -117,15 +117,15 @@ const outcomes = all.filter((outcome) => rows.some((row) => row.outcome === outc
 line();
 table(
   ["command", ...outcomes.map((outcome) => `>${outcome}`), ">longest"],
-  wanted.map(({ name }) => {
-    const own = rows.filter(({ command }) => command === name);
-    const longest = own.reduce<Row | undefined>(
+  selected.map(({ name }) => {
+    const commandRows = rows.filter(({ command }) => command === name);
+    const longest = commandRows.reduce<Row | undefined>(
       (most, row) => (row.seconds > (most?.seconds ?? 0) ? row : most),
       undefined,
     );
     return [
       name,
-      ...outcomes.map((outcome) => String(own.filter((row) => row.outcome === outcome).length)),
+      ...outcomes.map((outcome) => String(commandRows.filter((row) => row.outcome === outcome).length)),
       longest === undefined ? "" : `${longest.seconds.toFixed(1)} s (${longest.model})`,
     ];
   }),
@@ -135,7 +135,7 @@ line("\nRefused, and how often:");
 const reasons = new Map<string, Set<string>>();
 for (const { command, outcome, said: text, model } of rows) {
   if (outcome !== "refused" && outcome !== "not compared") continue;
-  // Names of nodes and numbers differ from model to model, reasons do not.
+  // Node names and numbers differ from model to model, so they are replaced to group equal reasons.
   const reason = `${command}: ${(text ?? "").replaceAll(/"[^"]*"/g, '"…"').replaceAll(/\d+(\.\d+)?/g, "n")}`;
   reasons.set(reason, (reasons.get(reason) ?? new Set()).add(model));
 }

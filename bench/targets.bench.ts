@@ -1,11 +1,11 @@
 /**
- * `--target-size` and `--faster` beside a grid: how accurate the model is that a search finds for a size, or a speed, in a tenth of the time that a grid of 200 takes, and the
- * best that the grid has.
+ * Compares `--target-size` and `--faster` with a grid: the accuracy of the model that a search finds for a size or a speed in a tenth of the grid's time, and the
+ * best accuracy among the 200 candidates of the grid.
  *
  *     npm run bench -- targets [--model resnet20] [--share 0.1] [--folder out/grid]
  *
- * The grid is each structure with each healing and each format, as a person would write it down; no layers are spared. Both choose up to four on the search samples, of which
- * the best on the other samples counts. --folder keeps the results of the grid for the next run, and the time that they took.
+ * The grid combines each structure with each recovery and each format, as a person would write it down, without precision fallback. Both choose up to four candidates on the
+ * search samples, of which the best on the other samples counts. --folder keeps the results and the time of the grid for the next run.
  */
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -39,7 +39,7 @@ const { values } = parseArgs({
 });
 const share = Number(values.share);
 const seed = 0;
-/** Share of the grid's best accuracy that a search may miss. */
+/** Maximum accuracy drop of the search, as a share of the grid's best accuracy. */
 const mostApart = 0.03;
 const targets: readonly { readonly name: string; readonly of: (original: number) => ObjectiveOptions }[] = [
   { name: "a sixth of the bytes", of: (original) => ({ targetSize: original / 6 }) },
@@ -56,11 +56,11 @@ function isOfGrid({ structure, healing, training, sparing }: Combination): boole
   if (structure !== undefined && !structures.test(structure.name)) return false;
   const trained = [...healing, ...(training === undefined ? [] : [training])].filter(({ trains }) => trains === true);
   if (trained.some(({ name }) => !trainings.includes(name))) return false;
-  // What is cut is healed, and trained once.
+  // A pruned structure is recovered, and trained only once.
   return structure === undefined || (healing.length > 0 && training === undefined);
 }
 
-/** Evenly over all of them. */
+/** Returns `count` elements, evenly spaced over the list. */
 const some = <T>(all: readonly T[], count: number): readonly T[] =>
   all.filter((_, at) => Math.floor((at * count) / all.length) !== Math.floor(((at - 1) * count) / all.length));
 
@@ -73,8 +73,8 @@ else {
   const model = await open(files.model);
   const task = await taskOf(model, files.data, network, seed);
   const parts = searchParts(task.test, seed);
-  const made = await mkdtemp(join(tmpdir(), "pith-grid-"));
-  const folder = values.folder ?? made;
+  const temporary = await mkdtemp(join(tmpdir(), "pith-grid-"));
+  const folder = values.folder ?? temporary;
   const store = await openStore(model, { resumeFolder: folder });
   const context = completeContext({ seed });
   const all = combinationsFor(await store.open(store.original), task, {}).filter(isOfGrid);
@@ -84,39 +84,42 @@ else {
   const scores = { evaluator, purpose: undefined, metric: task.metric, store, targets: undefined, timed: undefined };
   const timed = { ...scores, objective: objectiveOf({ faster: 1 }, undefined, evaluator.original.measured) };
   const begun = performance.now();
-  const found: { readonly at: number; readonly figures: Figures }[] = [];
+  const measured: { readonly at: number; readonly figures: Figures }[] = [];
   for (const [at, candidate] of trials.candidates.entries()) {
     process.stderr.write(`\r${at} of ${grid.length}`);
     const attempt = await runCandidate(candidate, true, trials);
     const figures = attempt.usable ? await figuresOf(attempt, timed) : undefined;
-    if (figures !== undefined) found.push({ at, figures });
+    if (figures !== undefined) measured.push({ at, figures });
   }
   const place = join(folder, "grid-milliseconds.txt");
   const kept = Number(await readFile(place, "utf8").catch(() => "NaN"));
   const ofGrid = Number.isNaN(kept) ? performance.now() - begun : kept;
   await writeFile(place, String(ofGrid));
   const minutes = (share * ofGrid) / 60_000;
-  line(`  grid: ${grid.length} of ${all.length} candidates in ${duration(ofGrid)}, ${found.length} of use`);
+  line(`  grid: ${grid.length} of ${all.length} candidates in ${duration(ofGrid)}, ${measured.length} of use`);
   const rows: string[][] = [];
   let met = true;
   for (const { name, of } of targets) {
     const options = of(evaluator.original.measured.bytes);
     const objective = objectiveOf(options, undefined, evaluator.original.measured);
-    const best = found
+    const best = measured
       .filter(({ figures }) => objective.misses(figures) === 0)
       .toSorted((a, b) => objective.cost(a.figures) - objective.cost(b.figures))
       .slice(0, maxFinalists);
     const log = ({ id, text }: { readonly id: string; readonly text: string }): void => {
       if (id === "tried") process.stderr.write(`\n${name}: ${text}`);
     };
-    const own = await search(model, task, { ...options, minutes, rounds: 9 }, { seed, log });
+    const searchResult = await search(model, task, { ...options, minutes, rounds: 9 }, { seed, log });
     const candidates = best.flatMap(({ at }) => grid[at] ?? []);
     const judging = { ...options, choice: false, compared: Math.max(1, best.length), rounds: 9 };
     const test = { ...task, test: parts.test };
     const other =
       candidates.length > 0 ? await compressIn(store, model, candidates, test, judging, context) : undefined;
-    const [mine, theirs] = [own.run, other?.run].map((run) => run && chosenOf(run));
-    for (const [who, variant, run] of [["search", mine, own.run] as const, ["grid", theirs, other?.run] as const]) {
+    const [mine, theirs] = [searchResult.run, other?.run].map((run) => run && chosenOf(run));
+    for (const [who, variant, run] of [
+      ["search", mine, searchResult.run] as const,
+      ["grid", theirs, other?.run] as const,
+    ]) {
       const { result, comparison } = variant ?? {};
       const speed = run?.latency?.models[(run.chosen ?? -1) + 1]?.speedup.median;
       rows.push([
@@ -125,7 +128,7 @@ else {
         result === undefined ? "" : bytes(result.bytes),
         comparison === undefined ? "" : percent(comparison.candidate.value, 1),
         speed === undefined ? "" : times(speed),
-        who === "search" ? duration(1000 * own.run.seconds) : "",
+        who === "search" ? duration(1000 * searchResult.run.seconds) : "",
       ]);
     }
     const [reached, grids] = [mine, theirs].map((variant) => variant?.comparison?.candidate.value);
@@ -134,6 +137,6 @@ else {
   table(["target", "", ">size", ">accuracy", ">speed", ">time"], rows);
   line(`  ${target("3 % of the grid's accuracy is missing at most", met, true)}`);
   await store.release();
-  await rm(made, { recursive: true });
+  await rm(temporary, { recursive: true });
   if (!met) process.exitCode = 1;
 }

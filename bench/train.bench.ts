@@ -1,14 +1,14 @@
 /**
- * Training steps beside PyTorch: the same networks, batches, optimizers and threads, each side in a process of its own.
+ * Times training steps against PyTorch: the same networks, batches, optimizers and threads, each side in a separate process.
  *
  *     npm run bench -- train [names…] [--rounds 6] [--seconds 2] [--threads 2] [--clock cpu] [--python path]
  *
- * Rounds alternate, so that both meet the same machine; a figure is the median over rounds of the ratio of each side's fastest step in the
- * round, its range in brackets. Memory is the most that each process has held.
- * On a machine that does other work at the same time, two threads wait for each other: `--threads 1 --clock cpu` counts processor time, which that
- * hardly changes.
- * A session is a step's graph written, differentiated and loaded. All of it takes about five minutes.
- * PyTorch takes part where a Python with torch is found: --python, PITH_PYTHON, bench/peers/venv, or python3.
+ * Rounds alternate, so that both run under the same load. A ratio is the median over rounds of the ratio of the fastest steps in the
+ * round, with its range in brackets. Memory is the peak of each process.
+ * On a machine that runs other work at the same time, two threads wait for each other: `--threads 1 --clock cpu` counts processor time, which
+ * other work hardly changes.
+ * "session" is the time to write, differentiate and load a step's graph. The whole bench takes about five minutes.
+ * PyTorch is compared if a Python has torch: --python, PITH_PYTHON, bench/peers/venv or python3.
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -29,14 +29,14 @@ const { values: options, positionals } = parseArgs({
 const mebibyte = 2 ** 20;
 
 interface Side {
-  /** What it said when it was ready. */
+  /** First line of the program, printed when it is ready. */
   readonly said: string;
-  /** Milliseconds of the fastest of some steps, and bytes. */
+  /** Runs steps. @returns the milliseconds of the fastest one, and the peak memory in bytes. */
   time(steps: number): Promise<{ readonly fastest: number; readonly peak: number }>;
   stop(): void;
 }
 
-/** A program that takes numbers of steps and answers with times; undefined if it does not begin. */
+/** Starts a program that reads numbers of steps and prints times. @returns undefined if it does not start. */
 async function start(program: string, words: readonly string[]): Promise<Side | undefined> {
   const child = spawn(program, words, { stdio: ["pipe", "pipe", "inherit"] });
   child.on("error", () => {});
@@ -85,19 +85,19 @@ console.log(
   "network       ours ms  PyTorch ms   ratio (range)          target    memory: ours, PyTorch, ratio   session ms",
 );
 for (const { name, target } of chosen) {
-  const [own, other] = [await ours(name), await theirs(name)];
-  if (own === undefined) throw new Error(`${name} did not start.`);
-  const once = await own.time(1);
+  const [pith, other] = [await ours(name), await theirs(name)];
+  if (pith === undefined) throw new Error(`${name} did not start.`);
+  const once = await pith.time(1);
   const steps = Math.max(1, Math.round((1000 * Number(options.seconds)) / once.fastest));
   const times: { own: number; other: number }[] = [];
   let peaks = { own: 0, other: 0 };
   for (let round = 0; round < Number(options.rounds); round++) {
-    const mine = await own.time(steps);
+    const mine = await pith.time(steps);
     const peer = await other?.time(steps);
     times.push({ own: mine.fastest, other: peer?.fastest ?? Number.NaN });
     peaks = { own: mine.peak, other: peer?.peak ?? Number.NaN };
   }
-  own.stop();
+  pith.stop();
   other?.stop();
   const ratios = times.map((round) => round.own / round.other).toSorted((a, b) => a - b);
   const range = `${median(ratios).toFixed(2)} (${ratios[0]?.toFixed(2)}…${ratios.at(-1)?.toFixed(2)})`;
@@ -106,7 +106,7 @@ for (const { name, target } of chosen) {
   const memory = `${Math.round(peaks.own / mebibyte)} MB, ${Math.round(peaks.other / mebibyte)} MB, ${(peaks.own / peaks.other).toFixed(2)}`;
   const [mine, peer] = [median(times.map((round) => round.own)), median(times.map((round) => round.other))];
   console.log(
-    `${name.padEnd(12)} ${mine.toFixed(2).padStart(8)} ${peer.toFixed(2).padStart(11)}   ${range.padEnd(21)}  ${goal.padEnd(16)} ${memory.padEnd(26)} ${own.said}`,
+    `${name.padEnd(12)} ${mine.toFixed(2).padStart(8)} ${peer.toFixed(2).padStart(11)}   ${range.padEnd(21)}  ${goal.padEnd(16)} ${memory.padEnd(26)} ${pith.said}`,
   );
   if (other === undefined) console.log("  PyTorch was not measured: no Python with torch found (--python)");
 }

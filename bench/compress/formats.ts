@@ -1,4 +1,4 @@
-/** What `compress` tried before it searched. */
+/** The number formats that `compress` tried before it had a search: the baseline of the bench. */
 import { recipeFrom } from "../../src/judge/recipe/recipe.ts";
 
 export const formats = [

@@ -1,4 +1,4 @@
-/** Networks of the bench, with the data that they are searched on, what they may lose, and how much smaller the result has to be. */
+/** Networks of the bench, with their data, their maximum drop and the minimum compression ratio. */
 import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { extname, join } from "node:path";
@@ -8,16 +8,16 @@ export interface Network {
   readonly name: string;
   readonly model: string;
   readonly data: string;
-  /** The file to test on, where `data` is a file that the network was trained on. */
+  /** Test file, if `data` is a file that the network was trained on. */
   readonly test?: string;
   readonly preprocess?: string;
   readonly metric?: "agreement" | "box-overlap" | "cross-entropy";
   readonly maxDrop: number;
-  /** Python tools make theirs, too. */
+  /** Whether NNCF and Olive also compress the network. */
   readonly peers?: true;
-  /** Times smaller than the best format by itself, at the same verdict. */
+  /** Minimum ratio of the bytes: best number format alone over search result. */
   readonly factor: number;
-  /** Times smaller than the original, in place of that. */
+  /** Whether `factor` is relative to the original instead of the best format. */
   readonly ofOriginal?: true;
 }
 
@@ -68,7 +68,7 @@ export const networks: readonly Network[] = [
     ...language,
     maxDrop: 0.078,
   },
-  // `npm run demo` makes it.
+  // `npm run demo` writes this model.
   {
     name: "demo",
     model: "out/demo/original.onnx",
@@ -85,7 +85,7 @@ export const networks: readonly Network[] = [
   { name: "mnist_256x2", model: "vnncomp_mnist-net_256x2.onnx", ...mnist, factor: 1 },
   { name: "mnist_256x4", model: "vnncomp_mnist-net_256x4.onnx", ...mnist, factor: 1 },
   { name: "mnist_cntk", model: "mnist_cntk.onnx", data: "data/mnist", maxDrop: 0.01, factor: 1 },
-  // Random inputs tell nothing about these.
+  // Random inputs do not show the quality of these networks, so they have data.
   {
     name: "ultraface",
     model: "ultraface_slim320.onnx",
@@ -99,17 +99,17 @@ export const networks: readonly Network[] = [
   { name: "silero_vad_16k", model: "silero_vad_16k_op15.onnx", ...speech },
 ];
 
-/** Undefined where there is no such file. */
+/** Returns undefined if a file is missing. */
 export function filesOf({ model, data, test }: Network): { readonly model: string; readonly data: string } | undefined {
-  const found = existsSync(model) ? model : shared(join("data/models", model));
+  const modelPath = existsSync(model) ? model : shared(join("data/models", model));
   const samples = shared(data);
-  if (found === undefined || samples === undefined) return undefined;
-  if (test === undefined) return { model: found, data: samples };
-  const apart = shared(test);
-  return apart === undefined ? undefined : { model: found, data: inParts(samples, apart) };
+  if (modelPath === undefined || samples === undefined) return undefined;
+  if (test === undefined) return { model: modelPath, data: samples };
+  const testSamples = shared(test);
+  return testSamples === undefined ? undefined : { model: modelPath, data: inParts(samples, testSamples) };
 }
 
-/** A folder whose names of files say which part is which; gone when the bench ends. */
+/** Creates a folder whose file names state the splits. The folder is removed when the bench ends. */
 function inParts(train: string, test: string): string {
   const folder = mkdtempSync(join(tmpdir(), "pith-bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true }));

@@ -1,4 +1,4 @@
-/** Files of other tools that choose by themselves, made from the samples that Pith calibrates and searches with. */
+/** Files that other tools compress automatically, with the samples that Pith calibrates and searches on. */
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ import { writeSamples } from "../quantize/samples.ts";
 export interface Rival {
   readonly name: string;
   readonly bytes: number;
-  /** On the samples that Pith is judged by. */
+  /** Comparison on the test samples that also evaluate Pith. */
   readonly comparison: Comparison;
   readonly seconds: number;
 }
@@ -28,7 +28,7 @@ interface Theirs {
 
 const modules = { nncf: ["nncf", "onnxruntime"], olive: ["olive", "onnxruntime"] } as const;
 
-/** @returns nothing for a tool that no Python has, or that fails: why is printed. */
+/** @returns the results of the tools that are installed and succeed; prints why a tool is left out. */
 export async function rivals(path: string, task: OpenedTask, parts: SearchParts, drop: number): Promise<Rival[]> {
   const folder = await mkdtemp(join(tmpdir(), "pith-bench-"));
   const [calibrate, search] = [task.calibrate, parts.search];
@@ -36,7 +36,7 @@ export async function rivals(path: string, task: OpenedTask, parts: SearchParts,
   try {
     await writeSamples(join(folder, "calibrate.npz"), calibrate);
     await writeSamples(join(folder, "search.npz"), search, true);
-    const found: Rival[] = [];
+    const results: Rival[] = [];
     for (const [tool, needed] of Object.entries(modules)) {
       const python = pythonWith(needed);
       if (python === undefined) {
@@ -46,13 +46,13 @@ export async function rivals(path: string, task: OpenedTask, parts: SearchParts,
       const { version, files, failed } = peer<Theirs>(python, "compress_peers.py", [tool, path, folder, `${drop}`]);
       line(`  ${version}`);
       for (const [name, why] of Object.entries(failed)) line(`  ${name} fails: ${why}`);
-      for (const { tool: name, path: made, seconds } of files) {
-        const models = [await open(path), await open(made)] as const;
+      for (const { tool: name, path: peerPath, seconds } of files) {
+        const models = [await open(path), await open(peerPath)] as const;
         const comparison = await compare(createEngine(), ...models, parts.test, task.metric);
-        found.push({ name, bytes: (await stat(made)).size, comparison, seconds });
+        results.push({ name, bytes: (await stat(peerPath)).size, comparison, seconds });
       }
     }
-    return found;
+    return results;
   } finally {
     await rm(folder, { recursive: true });
   }

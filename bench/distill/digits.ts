@@ -15,12 +15,12 @@ import { compared, isGained, meanOf } from "./paired.ts";
 interface Digits {
   readonly train: IndexedDataset;
   readonly test: IndexedDataset;
-  /** Training samples in two parts, to choose by. */
+  /** The training samples in two splits, which choose the learning rate. */
   readonly fit: IndexedDataset;
-  readonly apart: IndexedDataset;
+  readonly choice: IndexedDataset;
 }
 
-/** Undefined where MNIST is not at hand. */
+/** Returns undefined if MNIST is not available. */
 async function mnist(smoke: boolean): Promise<Digits | undefined> {
   const folder = shared("data/mnist");
   if (folder === undefined) {
@@ -28,26 +28,26 @@ async function mnist(smoke: boolean): Promise<Digits | undefined> {
     return undefined;
   }
   const ready = async (part: "train" | "test"): Promise<IndexedDataset> => {
-    // Of four axes, so that images can be shifted; zeros are black, as the rest of the image is.
+    // Image shifts require four axes. They fill with 0, which is black, as the background is.
     const input = { name: "input", type: { type: "float32", dims: [1, 1, 28, 28] } } as const;
     return preprocess((await openDataset(folder, { part })) as IndexedDataset, input, presets.unit);
   };
   const all = await ready("train");
   const train = smoke ? take(all, 6_000) : all;
-  const [fit = train, apart = train] = split(train, [5 / 6, 1 / 6], 1);
-  return { train, test: await ready("test"), fit, apart };
+  const [fit = train, choice = train] = split(train, [5 / 6, 1 / 6], 1);
+  return { train, test: await ready("test"), fit, choice };
 }
 
 function dense(seed: number, modules: Modules): Model {
   return network({ flat: flatten(), ...modules }, { input: ["batch", 1, 28, 28], seed });
 }
 
-/** Of one hidden layer. */
+/** Builds a classifier with one hidden layer. */
 function small(hidden: number, seed: number): Model {
   return dense(seed, { fc1: linear(784, hidden), relu: relu(), fc2: linear(hidden, 10) });
 }
 
-/** 784-128-10, which saw the digits shifted, and 784-64-10, which does not. */
+/** The teacher, 784-128-10, is trained on shifted digits; the student, 784-64-10, is not. */
 export async function digits(settings: Settings): Promise<boolean> {
   const { smoke } = settings;
   line("digits: 784-128-10 and 784-64-10 on MNIST");
@@ -69,7 +69,7 @@ export async function digits(settings: Settings): Promise<boolean> {
     rates: smoke ? [0.004] : [0.004, 0.008],
     training,
     data: data.train,
-    choice: { data: data.fit, test: data.apart },
+    choice: { data: data.fit, test: data.choice },
     tests: { test: data.test },
     student: (seed) => small(64, seed + 100),
     arms: async (seed) => [
@@ -81,12 +81,12 @@ export async function digits(settings: Settings): Promise<boolean> {
   return isGained(rows.test);
 }
 
-/** Published errors of 10,000 (section 3). */
+/** Published numbers of errors on the 10,000 test images (section 3). */
 const published = { alone: 146, distilled: 74, teacher: 67 } as const;
 
 /**
- * 784-1200-1200-10 with dropout and shifts, 784-800-800-10 without. The teacher has less dropout than the paper's, which after 40 epochs makes fewer errors:
- * 79 with 0.1 and 0.3, 101 with 0.2 and 0.5.
+ * The teacher is 784-1200-1200-10 with dropout and shifts, the student 784-800-800-10 without. The teacher has less dropout than in the paper, because that
+ * reduces the errors after 40 epochs: 79 with dropout 0.1 and 0.3, 101 with 0.2 and 0.5.
  */
 export async function hinton(settings: Settings): Promise<boolean> {
   const { smoke } = settings;
@@ -121,7 +121,7 @@ export async function hinton(settings: Settings): Promise<boolean> {
     rates: smoke ? [0.001] : [0.001, 0.002, 0.004],
     training,
     data: data.train,
-    choice: { data: data.fit, test: data.apart, training: { epochs: smoke ? 1 : 5 } },
+    choice: { data: data.fit, test: data.choice, training: { epochs: smoke ? 1 : 5 } },
     tests: { test: data.test },
     student,
     arms: async (seed) => [{ name: "alone" }, { name: "distilled", loss: await taught(seed) }],
@@ -131,19 +131,19 @@ export async function hinton(settings: Settings): Promise<boolean> {
   const ofTeachers: Float64Array[] = [];
   for (const seed of seeds) ofTeachers.push(await judged(await teacher(seed)));
   const errors = (all: readonly Float64Array[] = []): number[] => all.map((each) => each.length * (1 - meanOf(each)));
-  const found = { alone: errors(rows.alone), distilled: errors(rows.distilled), teacher: errors(ofTeachers) };
+  const errorCounts = { alone: errors(rows.alone), distilled: errors(rows.distilled), teacher: errors(ofTeachers) };
   const titles = ["errors of 10,000", ">seeds", ">mean", ">published"];
   table(
     titles,
     (["alone", "distilled", "teacher"] as const).map((name) => [
       name,
-      found[name].map((count) => count.toFixed(0)).join(" "),
-      meanOf(found[name]).toFixed(1),
+      errorCounts[name].map((count) => count.toFixed(0)).join(" "),
+      meanOf(errorCounts[name]).toFixed(1),
       String(published[name]),
     ]),
   );
   const gained = isGained(rows);
-  const reached = meanOf(found.distilled);
+  const reached = meanOf(errorCounts.distilled);
   line(
     `  ${target("distilled at most 100 errors", reached <= 100, reached <= 100)}; stretch 74: ${reached <= 74 ? "met" : "missed"}`,
   );
@@ -157,27 +157,30 @@ export async function hinton(settings: Settings): Promise<boolean> {
   return gained && reached <= 100;
 }
 
-/** The digit that the student was never shown, before and after one number is chosen: the bias of its class. */
+/** Trains a student without the digit 3, and counts its errors before and after the bias of class 3 is chosen. */
 async function neverShown(settings: Settings, { train, test }: Digits, part: Part): Promise<void> {
   const metric = accuracy();
   const model = await trained(settings, part);
-  const [labels, own] = [await labelsOf(test), take(train, 10_000)];
+  const [labels, transferSamples] = [await labelsOf(test), take(train, 10_000)];
   const rightOf = async (candidate: Model, samples: IndexedDataset): Promise<Float64Array> =>
     (await evaluate(engine, candidate, samples, metric, { batch: 500, threads: settings.threads })).rows;
-  const said = async (candidate: Model, what: string): Promise<void> => {
+  const printErrors = async (candidate: Model, what: string): Promise<void> => {
     const rows = await rightOf(candidate, test);
     const threes = rows.filter((_, sample) => labels[sample] === 3);
     const wrong = (list: Float64Array): string => integer(list.length - list.reduce((sum, right) => sum + right, 0));
     line(`  ${what}: ${wrong(rows)} errors, ${wrong(threes)} of them on the ${threes.length} threes`);
   };
-  await said(model, "no 3 in the transfer set (published: 206 errors, 133 of them on 1,010 threes)");
+  await printErrors(model, "no 3 in the transfer set (published: 206 errors, 133 of them on 1,010 threes)");
   let best = { right: -1, shift: 0 };
   for (let shift = 0; shift <= 8; shift += 0.5) {
-    const right = meanOf(await rightOf(await shiftedBias(model, 3, shift), own));
+    const right = meanOf(await rightOf(await shiftedBias(model, 3, shift), transferSamples));
     if (right > best.right) best = { right, shift };
   }
   const shifted = await shiftedBias(model, 3, best.shift);
-  await said(shifted, `bias of 3 raised by ${best.shift}, by ${own.count} training images (published: 109, 14)`);
+  await printErrors(
+    shifted,
+    `bias of 3 raised by ${best.shift}, by ${transferSamples.count} training images (published: 109, 14)`,
+  );
 }
 
 async function shiftedBias(model: Model, digit: number, shift: number): Promise<Model> {

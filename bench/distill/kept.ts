@@ -1,4 +1,4 @@
-/** Trainings that take long: what is finished is kept in a folder, and what was stopped goes on from its checkpoint. */
+/** Long trainings: a folder keeps finished models, and an interrupted training resumes from its checkpoint. */
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,12 +9,12 @@ import { train } from "pith/train";
 import { line } from "../lib/print.ts";
 
 export interface Settings {
-  /** Finished parts of the experiments. */
+  /** Folder for the models of finished parts. */
   readonly folder: string;
   readonly threads: number;
-  /** A few samples and epochs, which show that everything runs. */
+  /** Whether to use few samples and epochs, only to check that the experiment runs. */
   readonly smoke: boolean;
-  /** How many, instead of each experiment's own number. */
+  /** Number of seeds; undefined: the default of each experiment. */
   readonly seeds: number | undefined;
 }
 
@@ -22,16 +22,16 @@ export function seedsOf({ smoke, seeds }: Settings, usual = 3): readonly number[
   return Array.from({ length: seeds ?? (smoke ? 2 : usual) }, (_, at) => at + 1);
 }
 
-/** Of `train`, with what differs from model to model. */
+/** Options of `train` that differ from model to model. */
 export type Training = Omit<Parameters<typeof train>[1], "loss" | "threads" | "checkpoint" | "resume"> & {
   readonly loss?: string | Loss;
 };
 
 export interface Part {
-  /** Of its files. */
+  /** Base name of the part's files. */
   readonly name: string;
   readonly seed: number;
-  /** A new model; not called where the part is finished. */
+  /** Builds a new model. Not called if the part is finished. */
   build(): Model | Promise<Model>;
   readonly training: Training;
 }
@@ -44,7 +44,7 @@ interface Finished {
 
 export const engine = createEngine();
 
-/** The trained model of a part: the kept one, where there is one of the same settings. */
+/** Returns the trained model of a part: the kept model if it has the same settings, else a newly trained one. */
 export async function trained({ folder, threads, smoke }: Settings, part: Part): Promise<Model> {
   const { name, seed, training } = part;
   const files = join(folder, smoke ? "smoke" : "parts");
@@ -59,7 +59,7 @@ export async function trained({ folder, threads, smoke }: Settings, part: Part):
   }
   mkdirSync(files, { recursive: true });
   const model = await part.build();
-  // Of these settings: one of others is not continued.
+  // The name contains a hash of the settings, so that a checkpoint with other settings is not resumed.
   const checkpoint = join(files, `${name}-${createHash("sha256").update(settings).digest("hex").slice(0, 8)}`);
   const resume = existsSync(join(checkpoint, "last.onnx"));
   const { history } = await train(model, { ...training, threads, checkpoint, resume }, { engine, seed, open });
@@ -78,8 +78,8 @@ function finishedText({ settings, minutes, loss }: Finished): string {
 function settingsText({ data, loss, validation, ...rest }: Training, seed: number): string {
   const samples = typeof data === "string" ? data : `${data.count} samples`;
   const named = typeof loss === "object" ? { loss: loss.name, ...loss.settings } : { loss };
-  const told = Object.entries({ ...rest, ...named, match: undefined, teacher: undefined }).filter(
+  const entries = Object.entries({ ...rest, ...named, match: undefined, teacher: undefined }).filter(
     ([, value]) => value !== undefined,
   );
-  return [samples, ...told.map(([key, value]) => `${key} ${String(value)}`), `seed ${seed}`].join(", ");
+  return [samples, ...entries.map(([key, value]) => `${key} ${String(value)}`), `seed ${seed}`].join(", ");
 }

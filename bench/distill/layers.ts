@@ -1,4 +1,4 @@
-/** Transformers of half of their layers, which learn from the whole network. */
+/** Transformers with half of their layers, distilled from the whole network. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Model, open } from "pith";
@@ -17,12 +17,12 @@ import { compared, isGained, meanOf, meanRows } from "./paired.ts";
 
 interface Halved {
   readonly name: string;
-  /** Of the shared folder's models. */
+  /** Path of the model file in the shared folder's `models`. */
   readonly file: string;
   readonly keep: number;
   readonly rates: readonly number[];
   readonly training: Omit<Training, "data" | "loss" | "learningRate">;
-  /** Of the runs by which rates are chosen, where they are shorter. */
+  /** Epochs of the runs that choose the learning rate, if shorter. */
   readonly choiceEpochs?: number;
   readonly loss: Omit<DistillationOptions, "teacher">;
   readonly metric: Metric;
@@ -32,7 +32,7 @@ interface Halved {
   ): Promise<{ readonly train: IndexedDataset; readonly test: IndexedDataset }>;
 }
 
-/** What was found: the teacher, and the student cut, trained alone, distilled. */
+/** Returns the loss per sample of the teacher, the cut student, and the student trained alone and distilled. */
 async function halved(settings: Settings, task: Halved) {
   const { name, file, keep, rates, training, choiceEpochs = training.epochs, loss, metric, samples } = task;
   const { smoke, threads } = settings;
@@ -43,20 +43,20 @@ async function halved(settings: Settings, task: Halved) {
     return undefined;
   }
   const teacher = await open(path);
-  const given = await samples(teacher, settings);
-  const [train, test] = smoke ? [take(given.train, 128), take(given.test, 64)] : [given.train, given.test];
-  const [fit = train, apart = train] = split(train, [0.9, 0.1], 1);
+  const datasets = await samples(teacher, settings);
+  const [train, test] = smoke ? [take(datasets.train, 128), take(datasets.test, 64)] : [datasets.train, datasets.test];
+  const [fit = train, choiceSamples = train] = split(train, [0.9, 0.1], 1);
   const student = async (): Promise<Model> => {
     const cut = teacher.clone();
     await keepLayers(cut, { keep });
     return cut;
   };
   const judged = async (model: Model, what: string): Promise<Float64Array> => {
-    const found = await evaluate(engine, model, test, metric, { threads });
-    line(`  ${what}: ${figureOf(found, metric)}`);
-    return found.rows;
+    const evaluation = await evaluate(engine, model, test, metric, { threads });
+    line(`  ${what}: ${figureOf(evaluation, metric)}`);
+    return evaluation.rows;
   };
-  const whole = await judged(teacher, "teacher");
+  const teacherLosses = await judged(teacher, "teacher");
   const cut = await judged(await student(), "cut, not trained");
   const { test: rows = {} } = await compared(settings, {
     name,
@@ -65,18 +65,18 @@ async function halved(settings: Settings, task: Halved) {
     rates: smoke ? rates.slice(0, 1) : rates,
     training: smoke ? { ...training, epochs: 1 } : training,
     data: train,
-    choice: { data: fit, test: apart, training: { epochs: smoke ? 1 : choiceEpochs } },
+    choice: { data: fit, test: choiceSamples, training: { epochs: smoke ? 1 : choiceEpochs } },
     tests: { test },
     student,
     arms: () => Promise.resolve([{ name: "alone" }, { name: "distilled", loss: distillation({ teacher, ...loss }) }]),
   });
-  return { teacher: whole, cut, rows };
+  return { teacher: teacherLosses, cut, rows };
 }
 
-/** Two of four layers of a classifier of sentences: at least 0.98 of the teacher's accuracy. */
+/** Keeps two of four layers of a sentence classifier. The target is at least 0.98 of the teacher's accuracy. */
 export async function bert(settings: Settings): Promise<boolean> {
   const metric = accuracy();
-  const found = await halved(settings, {
+  const result = await halved(settings, {
     ...{ name: "bert", file: "bert_sst2/onnx/model.onnx", keep: 2, metric, loss: {} },
     rates: [1e-4, 3e-4],
     training: { epochs: 3, batch: 32, optimizer: "adamw", schedule: "cosine", warmup: 0.1, clip: 1 },
@@ -88,22 +88,22 @@ export async function bert(settings: Settings): Promise<boolean> {
       return { train: await ready("train"), test: await ready("dev") };
     },
   });
-  if (found === undefined) return true;
-  isGained(found.rows);
-  const distilled = meanRows(found.rows.distilled ?? []);
+  if (result === undefined) return true;
+  isGained(result.rows);
+  const distilled = meanRows(result.rows.distilled ?? []);
   const least = 0.98;
   const above = pairedMeans(
-    found.teacher.map((right) => least * right),
+    result.teacher.map((right) => least * right),
     distilled,
   );
-  const part = meanOf(distilled) / meanOf(found.teacher);
+  const part = meanOf(distilled) / meanOf(result.teacher);
   line(
     `  ${part.toFixed(3)} of the teacher's accuracy; ${target("at least 0.98 of it", part >= least, above.low >= 0)}`,
   );
   return part >= least;
 }
 
-/** Two of four layers of a language model, without labels; the last twentieth of the text tells. */
+/** Keeps two of four layers of a language model, without labels. The last twentieth of the text is the test split. */
 export const shakespeareHalved = (settings: Settings): Promise<boolean> =>
   gapHalved(settings, {
     ...{ name: "llama_shakespeare", file: "llama_shakespeare/onnx/decoder_model.onnx", keep: 2 },
@@ -116,7 +116,7 @@ export const shakespeareHalved = (settings: Settings): Promise<boolean> =>
     },
   });
 
-/** Half of the layers of a language model whose training text is not at hand: it learns from what its teacher writes. */
+/** Keeps half of the layers of a language model without training text: the student is trained on text that the teacher generates. */
 export const storiesHalved = (settings: Settings): Promise<boolean> =>
   gapHalved(settings, {
     ...{ name: "llama260k", file: "llama260k.onnx", keep: 3 },
@@ -133,11 +133,11 @@ export const storiesHalved = (settings: Settings): Promise<boolean> =>
     },
   });
 
-/** Loss above the teacher's, distilled: at most half of what it is where the student is trained alone, in as many steps. */
+/** Checks that distillation at least halves the gap to the teacher's loss, compared with training alone for as many steps. */
 async function gapHalved(settings: Settings, task: Halved): Promise<boolean> {
-  const found = await halved(settings, task);
-  if (found === undefined) return true;
-  const { teacher, cut, rows } = found;
+  const result = await halved(settings, task);
+  if (result === undefined) return true;
+  const { teacher, cut, rows } = result;
   const gapOf = (own: Float64Array): number => meanOf(own) - meanOf(teacher);
   const [alone, distilled] = [meanRows(rows.alone ?? []), meanRows(rows.distilled ?? [])];
   const shown = [cut, alone, distilled].map((own) => gapOf(own).toFixed(3));

@@ -1,6 +1,6 @@
 /**
- * ResNet-56 (He et al. 2016), which was trained on all 50,000 training images of CIFAR-10, teaches a network of the size of ResNet-8, which learns from
- * 15,000 of them. The other 5,000 are new to the student, not to its teacher; the 1,000 test images are new to both.
+ * The teacher is ResNet-56 (He et al. 2016), trained on all 50,000 training images of CIFAR-10. The student has the size of ResNet-8 and is trained on
+ * 15,000 of the images. Another 5,000 are new to the student, but not to the teacher; the 1,000 test images are new to both.
  */
 import { open } from "pith";
 import { openDataset, preprocess, presets, split, take, view } from "pith/data";
@@ -29,17 +29,17 @@ export async function pictures(settings: Settings): Promise<boolean> {
   const positions = (from: number, to: number): Uint32Array =>
     Uint32Array.from({ length: to - from }, (_, at) => from + at);
   const train = smoke ? take(all, 512) : take(all, 15_000);
-  const others = view(all, `${all.name}, the last 5,000`, positions(smoke ? 19_744 : 15_000, 20_000));
-  const [fit = train, apart = train] = split(train, [0.8, 0.2], 1);
+  const unseenByStudent = view(all, `${all.name}, the last 5,000`, positions(smoke ? 19_744 : 15_000, 20_000));
+  const [fit = train, choiceSamples = train] = split(train, [0.8, 0.2], 1);
   const teacher = await open(file);
   const metric = accuracy();
-  const tests = { "5,000 images": others, "1,000 test images": smoke ? take(test, 256) : test };
+  const tests = { "5,000 images": unseenByStudent, "1,000 test images": smoke ? take(test, 256) : test };
   for (const [name, samples] of Object.entries(tests)) {
-    const found = await evaluate(engine, teacher, samples, metric, { batch: 100, threads });
-    line(`  teacher, ${name}: ${figureOf(found, metric)}`);
+    const evaluation = await evaluate(engine, teacher, samples, metric, { batch: 100, threads });
+    line(`  teacher, ${name}: ${figureOf(evaluation, metric)}`);
   }
   const epochs = smoke ? 1 : 15;
-  const found = await compared(settings, {
+  const rowsPerTest = await compared(settings, {
     name: "cifar",
     metric,
     seeds: seedsOf(settings),
@@ -49,13 +49,13 @@ export async function pictures(settings: Settings): Promise<boolean> {
       ...{ schedule: "one-cycle", augment: "crop=4 flip" },
     },
     data: train,
-    choice: { data: fit, test: apart, training: { epochs: smoke ? 1 : 6 } },
+    choice: { data: fit, test: choiceSamples, training: { epochs: smoke ? 1 : 6 } },
     tests,
     student: (seed) => resnet(1, seed + 100),
     arms: () => Promise.resolve([{ name: "alone" }, { name: "distilled", loss: distillation({ teacher }) }]),
   });
   let gained = true;
-  for (const [name, rows] of Object.entries(found)) {
+  for (const [name, rows] of Object.entries(rowsPerTest)) {
     line(`  on ${name}`);
     gained = isGained(rows) && gained;
   }

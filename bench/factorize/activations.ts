@@ -1,6 +1,6 @@
 /**
- * Each layer of llama260k alone at half of its weights: the error of its outputs on tokens that no method has seen, beside plain truncation. 32
- * windows of 120 tokens calibrate, 32 others are looked at.
+ * Factorizes each layer of llama260k alone to half of its weights, and compares the output error on held-out tokens with plain truncation.
+ * 32 windows of 120 tokens calibrate, and 32 others test.
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import { layers } from "../../src/core/analysis/layers.ts";
@@ -59,17 +59,17 @@ export const activations = {
   },
 };
 
-/** ‖y - ŷ‖ / ‖y‖ of what the layer answers; its output keeps its name. */
+/** Returns ‖y - ŷ‖ / ‖y‖ for the output of the layer, which has the same name in both models. */
 async function outputError(name: string, original: Model, candidate: Model, test: Dataset): Promise<number> {
   const output = layers(original, infer(original)).find((layer) => layer.name === name)?.node.outputs[0]?.name ?? "";
-  const [seen, found] = await Promise.all(
+  const [originalCalibration, candidateCalibration] = await Promise.all(
     [original, candidate].map((model) => calibrate(model, { data: test, samples: 32 }, { engine, seed: 1 })),
   );
   let [noise, signal] = [0, 0];
-  if (seen === undefined || found === undefined) return Number.NaN;
-  const others = found.values([output]);
-  for await (const batch of seen.values([output])) {
-    const { value } = await others.next();
+  if (originalCalibration === undefined || candidateCalibration === undefined) return Number.NaN;
+  const candidateBatches = candidateCalibration.values([output]);
+  for await (const batch of originalCalibration.values([output])) {
+    const { value } = await candidateBatches.next();
     const [y, approximate] = [batch[output], value?.[output]];
     if (y === undefined || approximate === undefined) continue;
     const numbers = toFloat64(approximate);
@@ -78,7 +78,7 @@ async function outputError(name: string, original: Model, candidate: Model, test
       signal += exact ** 2;
     }
   }
-  await seen.release();
-  await found.release();
+  await originalCalibration.release();
+  await candidateCalibration.release();
   return Math.sqrt(noise / signal);
 }

@@ -1,6 +1,6 @@
 /**
- * ResNet-56 with a 1.5th of its multiply-accumulates by a budget over all layers, fine-tuned towards itself as it was on 15,000 images of CIFAR-10. It was
- * trained on all 50,000; the 1,000 test images are new to it.
+ * Factorizes ResNet-56 to 1/1.5 of its multiply-accumulates with one budget for all layers, then distills it from the original on 15,000 images of
+ * CIFAR-10. The original was trained on all 50,000 images; the 1,000 test images are new to it.
  */
 import { cost } from "../../src/core/analysis/cost.ts";
 import { infer } from "../../src/core/analysis/infer.ts";
@@ -30,7 +30,7 @@ export const resnet56 = {
       take(preprocess((await openDataset(folder, { part })) as IndexedDataset, input, presets.imagenet), count);
     const [data, test] = [await ready("train", smoke ? 1024 : 15_000), await ready("test", smoke ? 256 : 1000)];
     const thin = original.clone();
-    // A little less: ranks are whole numbers.
+    // The budget is slightly below 1/1.5, because ranks are integers.
     const { changes } = await factorize(thin, { budget: 0.66, cost: "macs", timing: false }, { engine, seed: 1 });
     const [before = 0, after = 0] = [original, thin].map((model) => {
       const single = model.clone();
@@ -42,10 +42,10 @@ export const resnet56 = {
     );
     line(`  ${changes.length} layers: ${changes.map(({ at, what }) => `${at} ${what}`).join("; ")}`);
     const show = async (what: string) => {
-      const found = await compare(engine, original, thin, test, accuracy(), { batch: 100, threads });
-      const { candidate, difference } = found;
+      const comparison = await compare(engine, original, thin, test, accuracy(), { batch: 100, threads });
+      const { candidate, difference } = comparison;
       line(`  ${what}: ${(100 * candidate.value).toFixed(2)} %, ${points(difference)}, n = ${difference.count}`);
-      return found;
+      return comparison;
     };
     await show("factorized");
     const began = performance.now();
@@ -60,8 +60,8 @@ export const resnet56 = {
     } as const;
     await train(thin, { ...how, data, epochs, loss }, { engine, seed: 1 });
     const minutes = (performance.now() - began) / 60_000;
-    const found = await show(`${epochs} epochs of ${data.count} images, ${minutes.toFixed(0)} minutes`);
-    line(`  ${dropTarget(0.01, found)}; ${target(`${times} × fewer`, before / after >= times, true)}`);
+    const comparison = await show(`${epochs} epochs of ${data.count} images, ${minutes.toFixed(0)} minutes`);
+    line(`  ${dropTarget(0.01, comparison)}; ${target(`${times} × fewer`, before / after >= times, true)}`);
     for await (const batch of test.batches({ size: 1 })) {
       const { models } = await latency(engine, [original, thin], batch, { rounds: smoke ? 5 : 50, threads });
       const { median, low, high } = models[1]?.speedup ?? { median: Number.NaN, low: Number.NaN, high: Number.NaN };

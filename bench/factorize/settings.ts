@@ -1,6 +1,6 @@
 export interface Settings {
   readonly smoke: boolean;
-  /** Of fine-tuning. */
+  /** Epochs of fine-tuning. */
   readonly epochs: number;
   readonly threads: number;
 }

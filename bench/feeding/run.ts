@@ -1,18 +1,18 @@
 /**
- * Trains on one data set for some steps and prints how long each waited for its batch.
- * Arguments: name, threads to prepare in or "auto", steps, threads of the runtime, seed, milliseconds of a step that only blocks or 0.
+ * Trains on one dataset for a number of steps, and prints how long each step waited for its batch.
+ * Arguments: name, preparing threads or "auto", steps, runtime threads, seed, and the milliseconds of a step that only blocks (0: a real step).
  */
 import { createStep, crossEntropy, type Step, sgd } from "pith/train";
 import { createFeed, readyWorkers } from "../../src/data/prefetch/feed.ts";
 import { sets } from "./sets.ts";
 
 export interface FeedingTimes {
-  /** Milliseconds that each step but the first waited, and those that it took. */
+  /** Milliseconds that each step except the first waited, and milliseconds that it ran. */
   readonly waited: readonly number[];
   readonly used: readonly number[];
-  /** Threads that prepared batches in the end. */
+  /** Number of preparing threads at the end. */
   readonly threads: number;
-  /** All losses in one number. */
+  /** Sum of all losses. */
   readonly losses: number;
 }
 
@@ -26,7 +26,7 @@ const [waited, used]: [number[], number[]] = [[], []];
 let losses = 0;
 const blocker = new Int32Array(new SharedArrayBuffer(4));
 
-/** Epochs as training has them, for as long as steps are wanted. */
+/** Yields epochs as training does, without end. */
 function* rounds() {
   for (let epoch = 1; ; epoch++) yield { size, shuffle: Number(seed) + epoch, dropLast: true };
 }
@@ -35,7 +35,7 @@ const feed = createFeed(data, rounds(), preparing === "auto" ? {} : { threads: N
 while (waited.length < Number(steps)) {
   let asked = performance.now();
   for await (const batch of feed.batches()) {
-    const given = performance.now();
+    const received = performance.now();
     const isFirst = step === undefined;
     step ??= await createStep(model, batch, {
       loss: crossEntropy(),
@@ -46,14 +46,14 @@ while (waited.length < Number(steps)) {
       losses += await step.run(batch);
       optimizer.update(step.parameters, 1e-3);
     } else {
-      // As the runtime does: other events first, then nothing of this thread's until it is done.
+      // Imitates the runtime: pending events run first, then the step blocks this thread.
       await new Promise((resolve) => setImmediate(resolve));
       Atomics.wait(blocker, 0, 0, Number(idle));
     }
     const done = performance.now();
     if (!isFirst) {
-      waited.push(given - asked);
-      used.push(done - given);
+      waited.push(received - asked);
+      used.push(done - received);
     }
     if (waited.length >= Number(steps)) break;
     asked = done;

@@ -1,4 +1,4 @@
-/** What is trained on what: real data, and networks from small (a step is soon done) to ordinary. */
+/** Pairs of a real dataset and a network to train, from small networks with short steps to ordinary ones. */
 
 import type { Model } from "pith";
 import { open } from "pith";
@@ -20,31 +20,31 @@ import { networks } from "../train/networks.ts";
 export interface Fed {
   readonly model: Model;
   readonly data: Dataset;
-  /** Samples in a batch. */
+  /** Samples per batch. */
   readonly size: number;
 }
 
 export interface FeedingSet {
   readonly name: string;
-  /** Images in files, which sharp decodes where it is installed. */
+  /** Whether the images are files, which sharp decodes if it is installed. */
   readonly inFiles: boolean;
   load(seed: number): Promise<Fed>;
 }
 
-/** @throws Error where the shared folder is not there. */
+/** @throws Error if the shared folder lacks the path. */
 function place(path: string): string {
-  const found = shared(`data/${path}`);
-  if (found === undefined) throw new Error(`There is no ${path} in the shared folder (PITH_SHARED).`);
-  return found;
+  const sharedPath = shared(`data/${path}`);
+  if (sharedPath === undefined) throw new Error(`There is no ${path} in the shared folder (PITH_SHARED).`);
+  return sharedPath;
 }
 
 function built(name: string): Model {
-  const found = networks.find((one) => one.name === name);
-  if (found === undefined) throw new Error(`There is no network ${name}.`);
-  return found.build();
+  const definition = networks.find((one) => one.name === name);
+  if (definition === undefined) throw new Error(`There is no network ${name}.`);
+  return definition.build();
 }
 
-/** Two convolutions: a step that costs little beside the reading of its batch. */
+/** Builds a network of two convolutions, whose step takes little time compared with reading its batch. */
 function small(input: readonly number[], classes: number): Model {
   const modules = {
     conv1: conv2d(3, 16, 3, { stride: 2, padding: 1 }),

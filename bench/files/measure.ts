@@ -1,4 +1,4 @@
-/** Large files: each step in a process of its own, its peak of memory as the system counts it, its time beside that of copying the file. */
+/** Large files: runs each step in a separate process, and reports peak memory from the system and time relative to copying the file. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, statfsSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -24,7 +24,7 @@ interface Case {
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const program = here("../../dist/app/cli/main.js");
 
-/** Whether every target was met. */
+/** @returns whether every target was met. */
 export async function measureLarge(sizes: { whole: number; outside: number }, rounds: number): Promise<boolean> {
   let met = true;
   for (const part of [
@@ -38,7 +38,7 @@ export async function measureLarge(sizes: { whole: number; outside: number }, ro
 
 async function measureOne(part: Case): Promise<boolean> {
   const free = statfsSync(tmpdir());
-  // The model, and one result at a time.
+  // The disk holds the model and one result at a time.
   const needed = 2.2 * part.mebibytes * 2 ** 20;
   if (free.bavail * free.bsize < needed) {
     line(`\nA model of ${part.mebibytes} MiB, ${part.title}: not measured, ${tmpdir()} has too little room.`);
@@ -77,11 +77,11 @@ function measureIn(folder: string, { title, mebibytes, outside, rounds }: Case):
   const results = new Map<string, Measured[]>(names.map(([name]) => [name, []]));
   const failures = new Map<string, string>();
   for (let round = 0; round <= rounds; round++) {
-    // Whoever comes after another finds the disk and the cache as that one leaves them: the order turns from round to round.
-    for (const [name, what] of round % 2 === 0 ? names : names.toReversed()) {
+    // Each step affects the disk and the cache for the next one, so the order alternates between rounds.
+    for (const [name, stepName] of round % 2 === 0 ? names : names.toReversed()) {
       if (failures.has(name)) continue;
       clear();
-      const result = run(what, from, to);
+      const result = run(stepName, from, to);
       if (typeof result === "string") failures.set(name, result);
       // The first round warms the system's cache.
       else if (round > 0) results.get(name)?.push(result);
@@ -90,16 +90,16 @@ function measureIn(folder: string, { title, mebibytes, outside, rounds }: Case):
   clear();
   const [copies = []] = results.values();
   const rows = names.map(([name]) => {
-    const own = results.get(name) ?? [];
-    if (own.length < rounds) return [name, "failed", "", "", ""];
-    const seconds = spread(Float64Array.from(own, (one) => one.seconds));
-    const ratio = ratioTo(own, copies);
+    const measurements = results.get(name) ?? [];
+    if (measurements.length < rounds) return [name, "failed", "", "", ""];
+    const seconds = spread(Float64Array.from(measurements, (one) => one.seconds));
+    const ratio = ratioTo(measurements, copies);
     return [
       name,
       seconds.median.toFixed(2),
       ratio.median.toFixed(2),
       `${ratio.low.toFixed(2)} … ${ratio.high.toFixed(2)}`,
-      mb(peakOf(own)),
+      mb(peakOf(measurements)),
     ];
   });
   table(["", ">s", ">times the copy", ">10–90 %", ">peak, MB"], rows);
@@ -108,13 +108,13 @@ function measureIn(folder: string, { title, mebibytes, outside, rounds }: Case):
   if (typeof empty !== "string")
     line(`  A process that does nothing but load the same code peaks at ${mb(empty.peak)} MB.`);
   if (outside) line("  The others read no external data; as one file, ONNX ends at 2 GiB for them all.");
-  const own = results.get("Pith: open, change, save") ?? [];
-  // Fewer rounds would say less than the heading does.
-  if (own.length < rounds || copies.length < rounds) return false;
-  const ratio = ratioTo(own, copies).median;
+  const saveRuns = results.get("Pith: open, change, save") ?? [];
+  // A step that failed in some rounds has fewer measurements than the heading states.
+  if (saveRuns.length < rounds || copies.length < rounds) return false;
+  const ratio = ratioTo(saveRuns, copies).median;
   const met = [
     target(`save takes ${ratio.toFixed(2)} times the copy, at most 1.5`, ratio <= 1.5),
-    target(`save peaks at ${mb(peakOf(own))} MB, at most 200`, peakOf(own) <= 200e6),
+    target(`save peaks at ${mb(peakOf(saveRuns))} MB, at most 200`, peakOf(saveRuns) <= 200e6),
     inspect(from, folder, rounds),
   ];
   return met.every((one) => one);
@@ -148,7 +148,7 @@ function inspect(path: string, folder: string, rounds: number): boolean {
   return target(`pith inspect peaks at ${mb(peakOf(measured))} MB, at most 150`, peakOf(measured) <= 150e6) && fast;
 }
 
-/** One step in a process of its own; a text where it failed. */
+/** Runs one step in a separate process. @returns the error text if the step fails. */
 function run(step: string, from: string, to: string): Measured | string {
   const words = ["--conditions=pith-source", "--import", "tsx", here("step.ts"), step, from, to];
   const { stdout, stderr, status, signal } = spawnSync(process.execPath, words, { encoding: "utf8" });

@@ -1,4 +1,4 @@
-/** Every model of ONNX's backend tests and of the shared folder, opened and saved: the same messages, say two other implementations. */
+/** Opens and saves every model of ONNX's backend tests and of the shared folder. Two other protobuf implementations check that the messages are equal. */
 import { readFileSync, statSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -14,15 +14,15 @@ import { bufbuild, type Protobufjs, protobufjs } from "./peers.ts";
 export interface Given {
   readonly name: string;
   readonly group: string;
-  /** Absent where the model is known by its bytes alone. */
+  /** Path of the file; absent if the model exists only as bytes. */
   readonly path?: string;
   readonly bytes: Uint8Array;
 }
 
-/** All models there are to compare. */
+/** Returns all available models. */
 export async function givenModels(): Promise<Given[]> {
   const tests = backendTests() ?? [];
-  const given: Given[] = tests.map(({ name, bytes }) => ({ name, bytes, group: "ONNX's backend tests" }));
+  const models: Given[] = tests.map(({ name, bytes }) => ({ name, bytes, group: "ONNX's backend tests" }));
   for (const part of ["models", "zoo", "conformance/custom-ops"]) {
     const folder = shared(join("data", part));
     if (folder === undefined) continue;
@@ -31,22 +31,22 @@ export async function givenModels(): Promise<Given[]> {
       const path = join(folder, name);
       if (!statSync(path).isFile()) continue;
       const bytes = new Uint8Array(readFileSync(path));
-      given.push({ name: relative(folder, path), path, bytes, group: `shared ${part}` });
+      models.push({ name: relative(folder, path), path, bytes, group: `shared ${part}` });
     }
   }
-  return given;
+  return models;
 }
 
 interface Tally {
   models: number;
   identical: number;
-  /** Those whose weights lay in other files: saved as one file, they lie in it. */
+  /** Number of models with external data, which are saved as one file. */
   takenIn: number;
-  /** By protobufjs, by @bufbuild/protobuf. */
+  /** Number of equal messages, according to protobufjs and to @bufbuild/protobuf. */
   equal: [number, number];
 }
 
-/** Whether all say the same. */
+/** @returns whether all messages are equal. */
 export async function compareMessages(): Promise<boolean> {
   const [first, second] = [await protobufjs(), await bufbuild()];
   const plain = (message: Uint8Array) =>
@@ -62,7 +62,7 @@ export async function compareMessages(): Promise<boolean> {
       const saved =
         path === undefined ? await encodeToBytes(await open(bytes)) : await savedFile(path, join(folder, "saved.onnx"));
       if (Buffer.compare(saved, bytes) === 0) tally.identical++;
-      // Weights that lay beside the model lie in it once it is one file: that much is changed in the original as well.
+      // Saving as one file embeds external data, so the original is changed in the same way before the comparison.
       const expected = path === undefined ? bytes : withWeightsInside(path, bytes, first);
       if (expected !== bytes) tally.takenIn++;
       const same = [isDeepStrictEqual(plain(expected), plain(saved)), second.equal(expected, saved)] as const;
@@ -89,7 +89,7 @@ export async function compareMessages(): Promise<boolean> {
   return faults.length === 0 && tallies.size > 0;
 }
 
-/** The model as a file on the disk, by another way than as bytes: ranges are copied from file to file. */
+/** Saves the model from file to file, which copies ranges and is a different path than saving bytes. */
 async function savedFile(from: string, to: string): Promise<Uint8Array> {
   await save(await open(from), to);
   return new Uint8Array(await readFile(to));

@@ -1,7 +1,7 @@
 /**
- * ONNX Runtime runs every model as it was and as it was saved: the same bits come out.
+ * Runs every model in ONNX Runtime as it was and as Pith saved it, and checks that the outputs are bit-identical.
  *
- * A foreign model may take the process down, so the models run in a child process, and the next one goes on after the model that killed it.
+ * Some models crash the runtime, so they run in a child process. A new child continues after the model that crashed.
  */
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -14,7 +14,7 @@ interface Known {
   readonly name: string;
 }
 
-/** What became of one model. */
+/** The result of one model. */
 export interface Ran extends Known {
   readonly result: "same" | "different" | "not loaded" | "not run" | "crashed" | "loaded before only";
   readonly why?: string;
@@ -22,7 +22,7 @@ export interface Ran extends Known {
 
 const child = fileURLToPath(new URL("run-both.ts", import.meta.url));
 
-/** Whether no output differs, and every model that loaded before loads afterwards. */
+/** @returns whether no output differs, and every model that loaded before saving also loads after it. */
 export async function compareOutputs(): Promise<boolean> {
   const all: Ran[] = [];
   for (let next = 0; ; ) {
@@ -51,7 +51,7 @@ export async function compareOutputs(): Promise<boolean> {
 
 type Message = { readonly start: Known } | { readonly ran: Ran };
 
-/** `open`: what was running when the process ended. */
+/** Runs models from an index on. `open` is the model that was running when the process ended. */
 async function runFrom(index: number): Promise<{ ran: Ran[]; open: Known | undefined }> {
   const running = spawn(process.execPath, ["--conditions=pith-source", "--import", "tsx", child, String(index)], {
     stdio: ["ignore", "pipe", "ignore"],

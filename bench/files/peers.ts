@@ -1,4 +1,4 @@
-/** Other protobuf implementations, reading and writing ONNX by ONNX's own onnx.proto. Loaded when asked for: they take memory too. */
+/** Other protobuf implementations, which read and write ONNX with the official onnx.proto. Loaded on demand, because they use memory. */
 import { readFileSync } from "node:fs";
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import type { Root, Type } from "protobufjs";
@@ -10,7 +10,7 @@ interface TensorMessage {
   raw_data: Uint8Array;
 }
 
-/** Of a ModelProto what is used here. */
+/** The fields of a ModelProto that the bench uses. */
 export interface ModelMessage {
   readonly graph: { readonly initializer: TensorMessage[] };
   readonly metadata_props: { key: string; value: string }[];
@@ -38,7 +38,7 @@ export async function protobufjs(): Promise<Protobufjs> {
   };
 }
 
-/** Messages with fields by name, in camel case. */
+/** A message with its fields by camel-case name. */
 type Fields = Message & Record<string, unknown>;
 
 export interface Bufbuild {
@@ -63,7 +63,7 @@ export async function bufbuild(): Promise<Bufbuild> {
     schema,
     decode,
     encode: (model) => toBinary(schema, model),
-    // As bytes again: not a number is not equal to itself.
+    // The comparison encodes both messages, because NaN is not equal to itself.
     equal: (a, b) => Buffer.compare(toBinary(schema, decode(a)), toBinary(schema, decode(b))) === 0,
     setRaw(model, name, raw) {
       const { initializer } = model.graph as { initializer: Record<string, unknown>[] };

@@ -1,4 +1,4 @@
-/** Runs models from a given number on, as they were and as Pith saves them; a line of JSON before and after each. */
+/** Runs models from an index on, as they were and as Pith saves them. Prints a line of JSON before and after each. */
 import * as ort from "onnxruntime-node";
 import { encodeToBytes } from "../../src/core/onnx/encode.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -9,7 +9,7 @@ import { backendTests } from "../../test/laws/archive.ts";
 import { type Given, givenModels } from "./messages.ts";
 import type { Ran } from "./outputs.ts";
 
-/** ONNX Runtime's JavaScript aborts on some outputs, and cannot carry others. */
+/** Output types that ONNX Runtime's JavaScript API supports; it aborts on some of the others. */
 const carried = new Set(
   "float32 float64 float16 int8 uint8 int16 uint16 int32 uint32 int64 uint64 bool string".split(" "),
 );
@@ -20,11 +20,11 @@ const models = await givenModels();
 ort.env.logLevel = "fatal";
 const options: ort.InferenceSession.SessionOptions = { logSeverityLevel: 4, intraOpNumThreads: 1 };
 
-for (const [index, given] of models.entries()) {
+for (const [index, entry] of models.entries()) {
   if (index < Number(process.argv[2])) continue;
-  const { group, name } = given;
+  const { group, name } = entry;
   say({ start: { index, group, name } });
-  const ran = await both(given, index).catch((error: unknown) => ({ result: "not run" as const, why: String(error) }));
+  const ran = await both(entry, index).catch((error: unknown) => ({ result: "not run" as const, why: String(error) }));
   say({ ran: { index, group, name, ...ran } satisfies Ran });
 }
 process.exit(0);
@@ -41,7 +41,7 @@ async function both(given: Given, index: number): Promise<Pick<Ran, "result" | "
     if (screened !== undefined) return { result: "not run", why: `${screened.name} is ${screened.type?.type}` };
     const feeds = await feedsOf(index, model);
     const [expected, got] = [await before.run(feeds), await after.run(feeds)];
-    // What is drawn by chance differs from run to run, whoever saved the model.
+    // Random operators differ from run to run, so a difference counts only if the original repeats its output.
     const again = await before.run(feeds);
     for (const output of before.outputNames) {
       const [a, b, c] = [expected[output], got[output], again[output]];

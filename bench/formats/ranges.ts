@@ -1,4 +1,4 @@
-/** What each method of ranges (`--ranges`) costs in the static scheme, calibrated on 100 samples: accuracy and KL divergence on others. */
+/** Compares the range methods (`--ranges`) of the static scheme, calibrated on 100 samples, by accuracy and KL divergence on other samples. */
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
 import { compareRows, evaluate } from "../../src/judge/index.ts";
@@ -31,15 +31,15 @@ export const ranges: FormatsTable = {
         const started = performance.now();
         await quantize(candidate, { scheme: "static", ranges: method, data: calibrate, samples: calibrating });
         const seconds = (performance.now() - started) / 1000;
-        const [right, apart] = await evaluateAll(engine, candidate, test, [metric, meanKl()], { original });
-        const { candidate: own, difference } = compareRows(metric, float.rows, right?.rows ?? float.rows);
+        const [metricResult, divergence] = await evaluateAll(engine, candidate, test, [metric, meanKl()], { original });
+        const { candidate: figure, difference } = compareRows(metric, float.rows, metricResult?.rows ?? float.rows);
         const percent = (share: number): string => (100 * share).toFixed(1);
         rows.push([
           method,
-          percent(own.value),
+          percent(figure.value),
           percent(difference.value),
           `${percent(difference.low)} … ${percent(difference.high)}`,
-          apart?.estimate.value.toPrecision(2) ?? "",
+          divergence?.estimate.value.toPrecision(2) ?? "",
           seconds.toFixed(1),
         ]);
       }

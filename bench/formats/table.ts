@@ -1,4 +1,4 @@
-/** What tables of the formats bench share: their settings, and what they need of the shared folder. */
+/** Settings of the formats bench, and access to the shared folder. */
 import { shared } from "../../test/shared.ts";
 
 export interface FormatsTable {
@@ -7,16 +7,16 @@ export interface FormatsTable {
 }
 
 export interface FormatsSettings {
-  /** Of all models of a table, those to measure. */
+  /** Names of the models to measure; undefined: all of the table. */
   readonly models: readonly string[] | undefined;
   readonly python: string | undefined;
-  /** For files that are written. */
+  /** Folder for written files. */
   readonly folder: string;
 }
 
-/** Path of something in the shared folder. @throws Error where it is missing. */
+/** Returns a path in the shared folder. @throws Error if it is missing. */
 export function needed(path: string): string {
-  const found = shared(path);
-  if (found === undefined) throw new Error(`${path} is not in the shared folder.`);
-  return found;
+  const sharedPath = shared(path);
+  if (sharedPath === undefined) throw new Error(`${path} is not in the shared folder.`);
+  return sharedPath;
 }

@@ -1,7 +1,7 @@
 /**
- * Trained networks that lost their way a little: noise of a tenth (--noise) of its standard deviation is added to each parameter, drawn by a seed, and
- * two epochs of training lead back. The network is the exported file; its samples to train on are those that are at hand, and the figure is of
- * others. Batch normalization keeps the statistics that the file has.
+ * Trained networks with noise in their parameters: seeded noise of a tenth (--noise) of the tensor's standard deviation is added to each parameter, and
+ * two epochs of training recover the network. The network is an exported file. It is trained on the available samples and evaluated on
+ * others. Batch normalization keeps the statistics of the file.
  */
 import { readFileSync } from "node:fs";
 import type { Model } from "pith";
@@ -28,7 +28,7 @@ import type { Settings } from "./scratch.ts";
 
 export interface Disturbed {
   readonly name: string;
-  /** Of the shared folder's models. */
+  /** Path of the model file in the shared folder's `models`. */
   readonly file: string;
   readonly recipe: Omit<Parameters<typeof train>[1], "data">;
   readonly metric: Metric;
@@ -37,14 +37,14 @@ export interface Disturbed {
 
 interface Samples {
   readonly train: Dataset;
-  /** Samples that the published weights were chosen by, where they were: the best weights by these are the result. */
+  /** Samples that chose the published weights, if known. They choose the resulting weights as well. */
   readonly validation?: Dataset;
   readonly test: Dataset;
 }
 
 const seed = 1;
 
-/** As the networks were trained: the third digit of a deviation is another than the preset's. */
+/** The preprocessing that the networks were trained with. Its standard deviations differ from the preset in the third digit. */
 const preprocessing = parsePreprocessing("mean=.4914,.4822,.4465 std=.2470,.2435,.2616");
 
 async function images(model: Model): Promise<Samples> {
@@ -62,8 +62,8 @@ async function sentences(model: Model): Promise<Samples> {
 }
 
 /**
- * The parts of the text that the network was trained on (nine tenths), chosen by (a twentieth, whose loss rose again as training went on), and is judged
- * by (the last twentieth).
+ * Returns the splits of the text: training (nine tenths), validation (a twentieth, which chose the published weights because its loss rose again
+ * during training) and test (the last twentieth).
  */
 export async function shakespeare(model: Model): Promise<Samples> {
   const folder = path("models/llama_shakespeare");
@@ -72,8 +72,9 @@ export async function shakespeare(model: Model): Promise<Samples> {
   const text = readFileSync(path("text/tinyshakespeare.txt"), "utf8");
   const windows = tokensOfText("tinyshakespeare", text.slice(0, Math.floor(0.9 * text.length)), tokenizer, 128);
   const ready = (data: Dataset): Dataset => tokenize(data, model.graph.feeds, { language: true });
-  const held = async (part: string): Promise<Dataset> => ready(await openDataset(`${folder}/${part}_ids_u16le.bin`));
-  return { train: ready(windows), validation: await held("valid"), test: await held("test") };
+  const openPart = async (part: string): Promise<Dataset> =>
+    ready(await openDataset(`${folder}/${part}_ids_u16le.bin`));
+  return { train: ready(windows), validation: await openPart("valid"), test: await openPart("test") };
 }
 
 const pictureRecipe = { batch: 128, optimizer: "adamw", schedule: "cosine", augment: "crop=4 flip" } as const;
@@ -97,8 +98,8 @@ export const disturbed: readonly Disturbed[] = [
     recipe: {
       epochs: 2,
       batch: 16,
-      // Noise does harm along the directions in which the loss is steep, and plain gradients go back along these first; Adam goes as far along all
-      // others, and learns the training text by heart.
+      // Noise does most harm in the directions in which the loss is steep, and plain gradient descent corrects these first. Adam moves as far in
+      // all other directions, and overfits the training text.
       optimizer: "sgd",
       learningRate: 0.02,
       schedule: "cosine",
@@ -116,14 +117,14 @@ export const disturbed: readonly Disturbed[] = [
   },
 ];
 
-/** Whether nothing was missed. */
+/** @returns whether no target was missed. */
 export async function fromDisturbed(
   { name, file, recipe, metric, data }: Disturbed,
   settings: Settings,
 ): Promise<boolean> {
   const { threads, noise } = settings;
-  const told = settings.epochs === undefined ? recipe : { ...recipe, epochs: settings.epochs };
-  const options = Object.entries(told).map(([key, value]) => `${key} ${String(value)}`);
+  const settled = settings.epochs === undefined ? recipe : { ...recipe, epochs: settings.epochs };
+  const options = Object.entries(settled).map(([key, value]) => `${key} ${String(value)}`);
   line(`${name}: disturbed by ${100 * noise} % noise, seed ${seed}, threads ${threads}, ${options.join(", ")}`);
   if (shared(`data/models/${file}`) === undefined) {
     line("  skipped: the model is not at hand");
@@ -142,7 +143,7 @@ export async function fromDisturbed(
   );
   const { history } = await train(
     model,
-    { ...told, ...(validation === undefined ? {} : { validation }), data: samples, threads },
+    { ...settled, ...(validation === undefined ? {} : { validation }), data: samples, threads },
     { seed, log: ({ text }) => line(`  ${text}`) },
   );
   const after = await judge();
@@ -161,12 +162,12 @@ export async function fromDisturbed(
   return !missed;
 }
 
-/** A difference, turned so that more is better. */
+/** Returns the difference with a positive sign if the candidate is better. */
 function betterBy(difference: number, { better }: Metric): number {
   return better === "higher" ? difference : -difference;
 }
 
-/** Whether the whole interval of a difference is on the worse side. */
+/** Returns whether the whole interval of a difference is on the worse side. */
 function isWorse({ low, high }: Estimate, metric: Metric): boolean {
   return Math.max(betterBy(low, metric), betterBy(high, metric)) < 0;
 }
@@ -177,7 +178,7 @@ function differenceText(difference: Estimate, { unit }: Metric): string {
   return `${value} (${low} … ${high}) ${unit}`;
 }
 
-/** Adds the noise to each stored tensor that training would change, and says how many there are. */
+/** Adds the noise to each stored tensor that training would change, and returns their number. */
 async function disturb(model: Model, samples: Dataset, noise: number): Promise<number> {
   for await (const example of samples.batches({ size: 2 })) {
     const step = await createStep(model, example, { loss: lossCrossEntropy() });

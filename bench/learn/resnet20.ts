@@ -1,4 +1,4 @@
-/** ResNet-20 (He et al. 2016) with 1×1 shortcuts, from nothing on 20,000 images of CIFAR-10. */
+/** ResNet-20 (He et al. 2016) with 1×1 shortcuts, trained from scratch on 20,000 images of CIFAR-10. */
 import type { Model } from "pith";
 import { openDataset, presets } from "pith/data";
 import {
@@ -30,13 +30,13 @@ function block(from: number, to: number, stride: number): Module {
   return sequential({ sum: residual(main, from === to ? {} : { shortcut }), relu: relu() });
 }
 
-/** Blocks of a width; the first of them halves the image where the width grows. */
+/** Builds the blocks of one width. The first block halves the image if the width increases. */
 function stage(count: number, from: number, to: number): Module {
-  const others = Array.from({ length: count - 1 }, () => block(to, to, 1));
-  return sequential([block(from, to, from === to ? 1 : 2), ...others]);
+  const remaining = Array.from({ length: count - 1 }, () => block(to, to, 1));
+  return sequential([block(from, to, from === to ? 1 : 2), ...remaining]);
 }
 
-/** The network for CIFAR-10 with so many blocks in each of its stages: 3 of them are ResNet-20. */
+/** Builds the network for CIFAR-10 with the given number of blocks per stage; 3 blocks are ResNet-20. */
 export function resnet(blocks: number, seed: number): Model {
   return network(
     {
@@ -51,7 +51,7 @@ export function resnet(blocks: number, seed: number): Model {
 export const resnet20: FromScratch = {
   name: "resnet20",
   what: "ResNet-20 on 20,000 images of CIFAR-10",
-  // High rates with a rise and a long fall (Smith and Topin 2018), as fast training on CIFAR has it.
+  // High learning rates in one cycle (Smith and Topin 2018), as is usual for fast training on CIFAR.
   recipe: {
     ...{ epochs: 30, batch: 128, optimizer: "sgd", learningRate: 0.2, weightDecay: 0.0005 },
     ...{ schedule: "one-cycle", augment: "crop=4 flip" },

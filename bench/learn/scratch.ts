@@ -1,6 +1,6 @@
 /**
- * A network trained from nothing with the public interface, and PyTorch's counterpart (bench/peers/learn_networks.py): the same initial
- * weights, samples and recipe, an order of the samples of its own. Both are judged on the same samples, one by one.
+ * Trains a network from scratch with the public interface, and its counterpart in PyTorch (bench/peers/learn_networks.py): the same initial
+ * weights, samples and recipe, but a different order of the samples. Both are evaluated on the same test samples, and compared per sample.
  */
 import { spawn } from "node:child_process";
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ import type { ImageInput } from "../../src/data/images/preprocess.ts";
 import { writeNpz } from "../lib/npz.ts";
 import { line, points, share } from "../lib/print.ts";
 
-/** What `train` is told, as plain data, so that PyTorch can be told the same. */
+/** Options of `train` as plain data, so that PyTorch can use the same. */
 export type Recipe = Omit<
   Parameters<typeof train>[1],
   "data" | "loss" | "validation" | "metric" | "schedule" | "optimizer"
@@ -26,38 +26,38 @@ export type Recipe = Omit<
   readonly schedule: "cosine" | "one-cycle";
 };
 
-/** A network, its samples, how it is trained, and what it must reach. */
+/** A network, its samples, its training recipe and its target. */
 export interface FromScratch {
   readonly name: string;
-  /** In a few words: "LeNet-5 on MNIST". */
+  /** Short description, such as "LeNet-5 on MNIST". */
   readonly what: string;
   readonly recipe: Recipe;
   readonly seeds: readonly number[];
   build(seed: number): Model;
-  /** Samples as they are stored; undefined where they are not at hand. */
+  /** Opens the stored samples; undefined if they are not available. */
   data(model: Model): Promise<{ readonly train: Dataset; readonly test: Dataset } | undefined>;
-  /** How stored images become numbers. */
+  /** Preprocessing of the stored images. */
   readonly preprocessing?: Preprocessing;
-  /** The least accuracy; undefined where PyTorch's is the measure. */
+  /** Minimum accuracy; undefined if the target is relative to PyTorch. */
   readonly least?: number;
-  /** The most points that ours may be below PyTorch's, as a share: of the means over the seeds. */
+  /** Maximum drop below PyTorch's accuracy, as a share, between the means over the seeds. */
   readonly within?: number;
 }
 
 export interface Settings {
   readonly threads: number;
-  /** Files for PyTorch, checkpoints: one folder a run. */
+  /** Folder for the checkpoints and the files for PyTorch, with a subfolder for each run. */
   readonly folder: string;
   readonly python: string | undefined;
   readonly resume: boolean;
-  /** Instead of the recipe's: for a trial. */
+  /** Number of epochs for a trial run; undefined: as in the recipe. */
   readonly epochs: number | undefined;
-  /** What is added to the parameters of trained networks: a share of a tensor's standard deviation. */
+  /** Noise added to the parameters of trained networks, as a share of the tensor's standard deviation. */
   readonly noise: number;
   readonly only: "ours" | "theirs" | undefined;
 }
 
-/** Whether nothing was missed. */
+/** @returns whether no target was missed. */
 export async function fromScratch(task: FromScratch, settings: Settings): Promise<boolean> {
   const recipe = settings.epochs === undefined ? task.recipe : { ...task.recipe, epochs: settings.epochs };
   line(`${task.name}: ${task.what}, threads ${settings.threads}, ${settingsText(recipe)}`);
@@ -72,12 +72,12 @@ export async function fromScratch(task: FromScratch, settings: Settings): Promis
     const files = join(settings.folder, `${task.name}-${seed}`);
     mkdirSync(files, { recursive: true });
     const before = await storedNumbers(model);
-    const own =
+    const pithResult =
       settings.only === "theirs"
         ? undefined
         : await ours(task, recipe, seed, model, data, { ...settings, folder: files });
     if (settings.python === undefined || settings.only === "ours") {
-      if (own !== undefined) figures.push({ own: own.value, other: undefined });
+      if (pithResult !== undefined) figures.push({ own: pithResult.value, other: undefined });
       continue;
     }
     writeNpz(join(files, "weights.npz"), before);
@@ -86,12 +86,12 @@ export async function fromScratch(task: FromScratch, settings: Settings): Promis
       ...(await columns(data.test, "test.")),
     });
     const { mean, std, scale } = task.preprocessing ?? { mean: [0], std: [1], scale: 1 };
-    const told = { ...recipe, network: task.name, seed, threads: settings.threads, mean, std, scale };
-    writeFileSync(join(files, "recipe.json"), JSON.stringify(told));
-    const other = await theirs(settings.python, files, seed, settings.resume);
-    if (own === undefined) continue;
-    figures.push({ own: own.value, other: other.value });
-    const { difference } = compareRows(accuracy(), other.rows, own.rows);
+    const peerRecipe = { ...recipe, network: task.name, seed, threads: settings.threads, mean, std, scale };
+    writeFileSync(join(files, "recipe.json"), JSON.stringify(peerRecipe));
+    const peerResult = await theirs(settings.python, files, seed, settings.resume);
+    if (pithResult === undefined) continue;
+    figures.push({ own: pithResult.value, other: peerResult.value });
+    const { difference } = compareRows(accuracy(), peerResult.rows, pithResult.rows);
     line(`  seed ${seed}: ours is PyTorch's ${points(difference)} points, paired by sample`);
   }
   return conclude(task, figures);
@@ -117,11 +117,11 @@ async function ours(
       ? data
       : preprocess(data, input satisfies ImageInput, preprocessing);
   const kept = resume ? { checkpoint: join(folder, "checkpoint"), resume: true } : {};
-  const said = journal(join(folder, "pith.log"), `  Pith, seed ${seed}: `, resume);
+  const log = journal(join(folder, "pith.log"), `  Pith, seed ${seed}: `, resume);
   const { history } = await train(
     model,
     { ...recipe, ...kept, data: ready(stored.train), threads },
-    { seed, log: ({ id, text }) => (id === "epoch" ? said.say(text) : undefined) },
+    { seed, log: ({ id, text }) => (id === "epoch" ? log.say(text) : undefined) },
   );
   const judged = await evaluate(createEngine(), model, ready(stored.test), accuracy(), { batch: 100, threads });
   const seconds = history.reduce((sum, epoch) => sum + epoch.seconds, 0);
@@ -129,19 +129,19 @@ async function ours(
   return { value: judged.estimate.value, rows: judged.rows };
 }
 
-/** PyTorch's side: its lines, and at last "result", seconds, and a 1 or 0 for each test sample. */
+/** Runs PyTorch's side. Its last line is "result", the seconds, and a 1 (correct) or 0 for each test sample. */
 async function theirs(python: string, folder: string, seed: number, resume: boolean): Promise<Reached> {
-  const said = journal(join(folder, "pytorch.log"), `  PyTorch, seed ${seed}: `, resume);
+  const log = journal(join(folder, "pytorch.log"), `  PyTorch, seed ${seed}: `, resume);
   const program = new URL("../peers/learn_networks.py", import.meta.url).pathname;
   const words = [program, folder, ...(resume ? ["--resume"] : [])];
-  // Threads that spin while they wait take the time of all others on a machine that is shared.
+  // Threads that spin while they wait slow down all other threads on a shared machine.
   const env = { ...process.env, OMP_WAIT_POLICY: "PASSIVE" };
   const child = spawn(python, words, { stdio: ["ignore", "pipe", "inherit"], env });
   let last = "";
-  // What was finished is judged again, which takes seconds: whether it was of this recipe is known there.
+  // The script evaluates a finished training again, which takes seconds, because only the script knows whether it used this recipe.
   for await (const text of createInterface({ input: child.stdout })) {
     last = text;
-    said.say(text);
+    log.say(text);
   }
   const [, seconds = "", right = ""] = last.split(" ");
   if (!last.startsWith("result ") || right === "") throw new Error("PyTorch came to no result.");
@@ -155,7 +155,7 @@ function figureText(figure: Estimate, seconds: number): string {
   return `accuracy ${share(figure)}, n = ${figure.count}, ${(seconds / 60).toFixed(1)} minutes`;
 }
 
-/** Lines that are printed, and kept in a file, so that a run that is continued prints what it had printed before. */
+/** Prints lines and keeps them in a file, so that a resumed run prints the earlier lines again. */
 function journal(path: string, prefix: string, resume: boolean): { say(text: string): void } {
   const before = resume && existsSync(path) ? readFileSync(path, "utf8").trimEnd().split("\n") : [];
   const print = (text: string): void => (text.startsWith("result ") ? undefined : line(prefix + text));
@@ -169,7 +169,7 @@ function journal(path: string, prefix: string, resume: boolean): { say(text: str
   };
 }
 
-/** Prints what was reached, and says whether nothing was missed. */
+/** Prints the results. @returns whether no target was missed. */
 function conclude(
   { name, seeds, least, within }: FromScratch,
   figures: readonly { own: number; other: number | undefined }[],
@@ -177,17 +177,17 @@ function conclude(
   const [first] = figures;
   if (first === undefined) return true;
   const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
-  const own = mean(figures.map((each) => each.own));
-  const of = seeds.length === 1 ? "" : `, mean over ${figures.length} seeds`;
+  const pithMean = mean(figures.map((each) => each.own));
+  const suffix = seeds.length === 1 ? "" : `, mean over ${figures.length} seeds`;
   const percent = (value: number): string => `${(100 * value).toFixed(2)} %`;
-  const enough = least === undefined || own >= least;
+  const enough = least === undefined || pithMean >= least;
   if (least !== undefined)
-    line(`${name}: ${percent(own)}${of}; at least ${percent(least)}: ${enough ? "met" : "MISSED"}`);
-  const others = figures.flatMap(({ other }) => other ?? []);
-  if (within === undefined || others.length < figures.length) return enough;
-  const difference = own - mean(others);
+    line(`${name}: ${percent(pithMean)}${suffix}; at least ${percent(least)}: ${enough ? "met" : "MISSED"}`);
+  const peerFigures = figures.flatMap(({ other }) => other ?? []);
+  if (within === undefined || peerFigures.length < figures.length) return enough;
+  const difference = pithMean - mean(peerFigures);
   line(
-    `${name}: ${percent(own)}, PyTorch ${percent(mean(others))}${of}: ${(100 * difference).toFixed(2)} points; ` +
+    `${name}: ${percent(pithMean)}, PyTorch ${percent(mean(peerFigures))}${suffix}: ${(100 * difference).toFixed(2)} points; ` +
       `within ${(100 * within).toFixed(1)}: ${Math.abs(difference) <= within ? "met" : difference > 0 ? "met, better" : "MISSED"}`,
   );
   return enough && difference >= -within;
@@ -199,20 +199,20 @@ function settingsText(recipe: Recipe): string {
     .join(", ");
 }
 
-/** The stored tensors that are trained or carried, in the order in which modules made them. */
+/** Returns the stored parameters and statistics, in the order in which the modules created them. */
 async function storedNumbers(model: Model): Promise<Batch> {
-  const found: [string, Awaited<ReturnType<typeof readTensor>>][] = [];
+  const tensors: [string, Awaited<ReturnType<typeof readTensor>>][] = [];
   for (const value of model.graph.values())
     if (value.role?.kind === "parameter" && value.tensor !== undefined)
-      found.push([value.name, await readTensor(value.tensor)]);
-  return Object.fromEntries(found);
+      tensors.push([value.name, await readTensor(value.tensor)]);
+  return Object.fromEntries(tensors);
 }
 
 function readTensor(tensor: { read(): Promise<Batch[string]> }): Promise<Batch[string]> {
   return tensor.read();
 }
 
-/** All samples of a data set, in their order. */
+/** Returns all samples of a dataset in order, by prefixed input name. */
 async function columns(data: Dataset, prefix: string): Promise<Batch> {
   if (!isIndexed(data)) throw new Error(`${data.name} is a stream.`);
   for await (const batch of data.batches({ size: data.count }))

@@ -1,12 +1,12 @@
-/** The command line from inside a bench: the program itself, its jobs in processes of their own, its result as data. */
+/** Runs the command line inside a bench process. Its jobs run in separate processes, and its result is data. */
 import { runProgram } from "../../src/app/cli/program.ts";
 
 export interface Ran {
   readonly code: number;
   readonly seconds: number;
-  /** What `--json` printed; undefined where the command failed. */
+  /** Output of `--json`; undefined if the command failed. */
   readonly data: unknown;
-  /** What went to standard error last, as a sentence. */
+  /** The last sentence on standard error. */
   readonly error: string | undefined;
 }
 

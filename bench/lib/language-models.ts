@@ -1,9 +1,9 @@
-/** The language models of the shared folder, and where they are looked at and tested. */
+/** The language models of the shared folder, with their calibration and test data. */
 
 export interface LanguageModel {
   readonly model: string;
   readonly data: string;
-  /** What is looked at, if not a part of the same. */
+  /** Calibration data; undefined: a split of `data`. */
   readonly others?: string;
   readonly calibrate: number;
 }

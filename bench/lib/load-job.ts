@@ -1,4 +1,4 @@
-/** Job of the engine's bench: loads a model, runs it, tells time and memory. */
+/** Job of the engine bench: loads a model, runs it, and returns times and peak memory. */
 import { startMeter } from "../../src/app/cli/jobs/memory.ts";
 import { startRuntime } from "../../src/app/cli/jobs/runtime.ts";
 import { createEngine } from "../../src/core/engine/index.ts";
@@ -8,9 +8,9 @@ import { float32, inMemory } from "../../src/core/tensor/dense.ts";
 export interface LoadInput {
   readonly path: string;
   readonly runtime?: "wasm";
-  /** A weight that is replaced before the model is loaded. */
+  /** Name of the weight to replace before the model is loaded. */
   readonly edit?: string;
-  /** Take every weight into memory first, as a tool does that reads the file whole. */
+  /** Whether to read every weight into memory first, as a tool does that reads the whole file. */
   readonly whole?: boolean;
   readonly width: number;
 }
@@ -19,7 +19,7 @@ export interface LoadOutput {
   readonly open: number;
   readonly load: number;
   readonly run: number;
-  /** Bytes, over what the process held with a runtime and no model. */
+  /** Peak memory in bytes, minus the memory of the process with a runtime but no model. */
   readonly peak: number;
   readonly first: number;
 }
@@ -42,7 +42,7 @@ export default async function loadJob({ path, runtime, edit, whole, width }: Loa
   const loaded = performance.now();
   const { y } = await session.run({ x: float32([1, width], new Float32Array(width).fill(0.1)) });
   const run = performance.now() - loaded;
-  const taken = peak();
+  const peakBytes = peak();
   await session.release();
-  return { open: opened - begin, load: loaded - opened, run, peak: taken, first: Number(y?.data[0]) };
+  return { open: opened - begin, load: loaded - opened, run, peak: peakBytes, first: Number(y?.data[0]) };
 }

@@ -1,4 +1,4 @@
-/** What benches print: headings, tables, figures with interval and number. */
+/** Prints headings, tables, and metric values with interval and sample count. */
 import { cpus, loadavg } from "node:os";
 import { tableLines } from "../../src/app/cli/print/table.ts";
 import type { Column } from "../../src/app/report/tables.ts";
@@ -9,7 +9,7 @@ export function line(text = ""): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** A heading, and on what machine it was measured; a load above the number of cores makes times longer than they are. */
+/** Prints a heading with the machine and its load: a load above the number of cores inflates all times. */
 export function heading(title: string, seed: number | string): void {
   const [cpu] = cpus();
   line(`\n${title}`);
@@ -18,7 +18,7 @@ export function heading(title: string, seed: number | string): void {
   line(`Node ${process.version}, ${machine}, seed ${seed}`);
 }
 
-/** Titles that begin with ">" stand over numbers, to the right. */
+/** Prints a table. Columns whose title begins with ">" are right-aligned. */
 export function table(titles: readonly string[], rows: readonly (readonly string[])[]): void {
   const columns = titles.map(
     (title): Column => (title.startsWith(">") ? { title: title.slice(1), align: "right" } : { title }),
@@ -26,12 +26,12 @@ export function table(titles: readonly string[], rows: readonly (readonly string
   for (const text of tableLines(columns, rows)) line(`  ${text}`);
 }
 
-/** 97.9 % (97.6 … 98.2) */
+/** Formats a share with its interval: "97.9 % (97.6 … 98.2)". */
 export function share({ value, low, high }: Estimate, digits = 2): string {
   return `${percent(value, digits)} (${(100 * low).toFixed(digits)} … ${(100 * high).toFixed(digits)})`;
 }
 
-/** accuracy 97.93 % (97.61 … 98.22), n = 10000 */
+/** Formats a metric value: "accuracy 97.93 % (97.61 … 98.22), n = 10000". */
 export function figureOf({ estimate }: { readonly estimate: Estimate }, { unit, name }: Metric): string {
   const { value, low, high, count } = estimate;
   const shown =
@@ -39,18 +39,18 @@ export function figureOf({ estimate }: { readonly estimate: Estimate }, { unit, 
   return `${name} ${shown}, n = ${count}`;
 }
 
-/** −0.21 (−0.40 … −0.02): points. */
+/** Formats a difference in points: "−0.21 (−0.40 … −0.02)". */
 export function points({ value, low, high }: Estimate, digits = 2): string {
   const signed = (part: number): string => `${part > 0 ? "+" : ""}${(100 * part).toFixed(digits)}`;
   return `${signed(value)} (${signed(low)} … ${signed(high)})`;
 }
 
-/** Whether a target is met; `shown` where the whole interval says so. */
+/** Formats whether a target is met. @param shown whether the whole interval meets it. */
 export function target(text: string, met: boolean, shown: boolean): string {
   return `${text}: ${met ? "met" : "MISSED"}${met && !shown ? ", not shown" : ""}`;
 }
 
-/** A drop of at most so many points. */
+/** Formats whether the drop is at most `allowed`, a share. */
 export function dropTarget(allowed: number, { difference }: Comparison): string {
   const { value, low } = difference;
   return target(`within ${(100 * allowed).toFixed(1)}`, -value <= allowed, -low <= allowed);

@@ -1,8 +1,8 @@
-/** Scripts of bench/peers, run by a Python that has what they need. */
+/** Runs scripts of bench/peers with a Python that has the modules they need. */
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
-/** The first Python that imports the modules: the one that is named, PITH_PYTHON, bench/peers/venv, or python3. */
+/** Returns the first Python that imports the modules: `named`, PITH_PYTHON, bench/peers/venv or python3. */
 export function pythonWith(modules: readonly string[], named?: string): string | undefined {
   const pythons = [named, process.env.PITH_PYTHON, inPeers("venv/bin/python"), "python3"];
   return pythons.find(
@@ -10,7 +10,7 @@ export function pythonWith(modules: readonly string[], named?: string): string |
   );
 }
 
-/** What a script prints as JSON in its last line. @throws Error with the end of what it wrote where it fails. */
+/** Runs a script and returns the JSON in its last line. @throws Error with the end of standard error if it fails. */
 export function peer<T>(python: string, script: string, given: readonly string[]): T {
   const { status, stdout, stderr } = spawnSync(python, [inPeers(script), ...given], {
     encoding: "utf8",

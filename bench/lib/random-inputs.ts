@@ -1,4 +1,4 @@
-/** Random inputs of a model that comes without data: as large as it runs on, drawn from a seed. */
+/** Seeded random inputs for a model without data, with sizes that the model runs on. */
 
 import type { Session } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
@@ -8,20 +8,20 @@ import { random } from "../../src/core/tensor/random.ts";
 import type { Batch } from "../../src/core/tensor/types.ts";
 import { firstThatRuns, guesses, likelyLengths, randomInputs } from "../../src/runtime/run/random-inputs.ts";
 
-/** Numbers that a data set of random samples has at most, and the samples that it has. */
+/** Maximum number of elements of a random dataset, and its number of samples. */
 const mostNumbers = 4e6;
 const [fewest, most] = [8, 128];
 
-/** A batch that the model runs on, of one sample where that is open; or what the runtime says to the first that was tried. */
+/** Returns a batch that the model runs on, of one sample if the model allows it, or the runtime's message for the first attempt. */
 export async function runnable(session: Session, model: Model, seed: number): Promise<Batch | string> {
   const inputs = randomInputs(model);
   if (inputs.undrawable !== undefined) return `no random numbers can be drawn for input "${inputs.undrawable}"`;
   const tried = guesses(model, inputs, { lengths: likelyLengths, batches: [1, 2] });
-  const found = await firstThatRuns(session, inputs, tried, seed);
-  return found instanceof PithError ? found.message : found.feeds;
+  const runnableInputs = await firstThatRuns(session, inputs, tried, seed);
+  return runnableInputs instanceof PithError ? runnableInputs.message : runnableInputs.feeds;
 }
 
-/** Samples like those of a batch, counted along axis 0; undefined where an input has no such axis, or another one than the others. */
+/** Returns random samples with the shapes of a batch. Undefined if the inputs do not share the size of axis 0. */
 export function samplesLike(model: Model, batch: Batch, seed: number): Batch | undefined {
   const counts = new Set(Object.values(batch).map(({ dims: [count] }) => count));
   const [size] = counts;

@@ -1,9 +1,9 @@
-/** Text of a language model itself, where nothing else is at hand that it could learn from. */
+/** Generates training text from a language model, for models whose own training text is not available. */
 import type { Model } from "pith";
 import { createEngine } from "pith/engine";
 import { random } from "pith/extend";
 
-/** Sequences that a language model writes, drawn from its distributions: token ids of two bytes, beginning with token 1. */
+/** Returns sequences sampled from a language model, as 16-bit token ids. Each begins with token 1. */
 export async function written(model: Model, count: number, length: number, threads: number): Promise<Uint8Array> {
   const batch = 64;
   const draws = random(1, "written");
@@ -28,14 +28,14 @@ export async function written(model: Model, count: number, length: number, threa
   return new Uint8Array(ids.buffer);
 }
 
-/** The class at which the distribution of the scores passes a number between 0 and 1. */
+/** Samples a class by inverse transform: the class at which the cumulative softmax exceeds `at`, a number from 0 to 1. */
 function drawn(scores: Float32Array, at: number): number {
   const highest = scores.reduce((most, score) => Math.max(most, score), Number.NEGATIVE_INFINITY);
   const weights = scores.map((score) => Math.exp(score - highest));
-  let left = at * weights.reduce((sum, weight) => sum + weight, 0);
-  const found = weights.findIndex((weight) => {
-    left -= weight;
-    return left < 0;
+  let remainder = at * weights.reduce((sum, weight) => sum + weight, 0);
+  const index = weights.findIndex((weight) => {
+    remainder -= weight;
+    return remainder < 0;
   });
-  return found < 0 ? scores.length - 1 : found;
+  return index < 0 ? scores.length - 1 : index;
 }

@@ -1,8 +1,8 @@
 /**
  * Part "digits": a network trained, pruned, quantized and factorized with the library, on all of MNIST.
  *
- * Accuracies are of the 10,000 test images, differences to the network that was trained first are paired by image. Nothing is chosen by the
- * test images: settings were chosen on 10,000 of the training images, and training ends after a fixed number of epochs.
+ * Accuracy is on the 10,000 test images, and differences to the trained network are paired by image. The test images choose nothing:
+ * settings were chosen on 10,000 of the training images, and training ends after a fixed number of epochs.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -22,9 +22,9 @@ import type { Epoch } from "../../src/learn/train/training-state.ts";
 import { dropTarget, heading, line, points, share, table, target } from "../lib/print.ts";
 
 const seed = 1;
-/** The weight decay takes weights of pixels that are always black, which stay as they were drawn, to zero: pruning then finds them. */
+/** Weight decay moves the weights of always-black pixels from their initial values to zero, so that pruning removes them. */
 const training = { epochs: 10, batch: 128, learningRate: 0.005, weightDecay: 1e-4, threads: 1 } as const;
-/** After a change; the learning rate falls to zero within these epochs, as in training. */
+/** Fine-tuning after a change. The learning rate falls to zero within these epochs, as in training. */
 const tuning = { epochs: 5, batch: 128, learningRate: 0.005, threads: 1 } as const;
 
 const engine = createEngine();
@@ -34,7 +34,7 @@ interface Parts {
   readonly test: IndexedDataset;
 }
 
-/** A model as it lies on the disk. */
+/** Metric values and sizes of a saved model. */
 interface Measured {
   readonly rows: Float64Array;
   readonly size: Size;
@@ -78,7 +78,7 @@ function showTraining(history: readonly Epoch[], computing: number): void {
   );
 }
 
-/** Saves, opens what was saved, and judges that. */
+/** Saves a model, opens the file, and evaluates it. */
 async function measured(model: Model, { test }: Parts, folder: string): Promise<Measured> {
   const file = join(folder, "model.onnx");
   await save(model, file);
@@ -104,8 +104,8 @@ async function techniques(net: Model, original: Measured, parts: Parts, folder: 
     const now = await measured(model, parts, folder);
     const comparison = { ...compareRows(metric, original.rows, now.rows), ratio: now.size.bytes / original.size.bytes };
     const { candidate, difference } = comparison;
-    const said = judgement?.(comparison) ?? "";
-    rows.push([name, share(candidate), points(difference), ...weight(original.size, now.size), said]);
+    const remark = judgement?.(comparison) ?? "";
+    rows.push([name, share(candidate), points(difference), ...weight(original.size, now.size), remark]);
   };
   const tune = (model: Model): Promise<unknown> =>
     train(model, { ...tuning, data: parts.train }, { engine, seed: seed + 1 });
@@ -141,7 +141,7 @@ async function techniques(net: Model, original: Measured, parts: Parts, folder: 
 }
 
 interface Compared extends ReturnType<typeof compareRows> {
-  /** Bytes of the file, by those of the original. */
+  /** Bytes of the file, divided by those of the original. */
   readonly ratio: number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * Part "foreign": networks that others published, through the command line with nothing said of preprocessing.
+ * Part "foreign": published networks, through the command line and without preprocessing flags.
  *
- * Every step writes its file (--force), and what is told of it is measured on that file by `pith eval --against`.
+ * Every step writes its file (--force), and `pith eval --against` measures that file.
  */
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -34,7 +34,7 @@ const steps: readonly (readonly string[])[] = [
   ["factorize", "--budget", "0.9"],
 ];
 
-/** @param only names of models; all where it is undefined. */
+/** @param only names of models; undefined: all. */
 export async function foreign(only: readonly string[] | undefined): Promise<void> {
   heading("Networks of others, through the command line", seed);
   const strange = only?.find((name) => !networks.some(({ model }) => model === name));
@@ -59,23 +59,23 @@ async function through(model: string, file: string, data: string, folder: string
   const before = await pith("eval", file, "--data", data);
   if (before.data === undefined) return line(`  eval: ${before.error}`);
   const original = before.data as Measurement;
-  const own = original.figures[0]?.estimate;
-  if (own === undefined) return line("  eval: no figure");
-  line(`  ${original.dataset}, n = ${integer(own.count)}; preprocessing: ${original.preprocessing}`);
-  const rows: string[][] = [["as it is", share(own, 1), "", "", "", "", "", ""]];
+  const accuracy = original.figures[0]?.estimate;
+  if (accuracy === undefined) return line("  eval: no figure");
+  line(`  ${original.dataset}, n = ${integer(accuracy.count)}; preprocessing: ${original.preprocessing}`);
+  const rows: string[][] = [["as it is", share(accuracy, 1), "", "", "", "", "", ""]];
   const refusals = new Map<string, string[]>();
   for (const words of steps) {
     const name = words.join(" ");
     const out = join(folder, `${model}.onnx`);
-    const { data: found, error, seconds } = await pith(...words, file, "--data", data, "--force", "-o", out);
-    if (found === undefined) {
+    const { data: output, error, seconds } = await pith(...words, file, "--data", data, "--force", "-o", out);
+    if (output === undefined) {
       rows.push([name, "FAILED", "", "", "", "", "", error ?? ""]);
       continue;
     }
-    const result = found as PassOutput;
+    const result = output as PassOutput;
     for (const { at, reason } of result.misses) {
-      const said = `${name}: ${reason}`;
-      refusals.set(said, [...(refusals.get(said) ?? []), at ?? "the model"]);
+      const refusal = `${name}: ${reason}`;
+      refusals.set(refusal, [...(refusals.get(refusal) ?? []), at ?? "the model"]);
     }
     if (rows.length === 1) {
       const { before: weight } = result;
@@ -85,10 +85,10 @@ async function through(model: string, file: string, data: string, folder: string
   }
   const right = [">accuracy (95 %)", ">points (paired)", ">agrees", ">dB", ">bytes", ">brotli"];
   table(["", ...right, ""], rows);
-  for (const [said, places] of refusals) {
+  for (const [refusal, places] of refusals) {
     const shown =
       places.length > 3 ? `${places.slice(0, 2).join(", ")} and ${places.length - 2} more` : places.join(", ");
-    line(`  refused by ${said} (${shown})`);
+    line(`  refused by ${refusal} (${shown})`);
   }
 }
 
@@ -127,7 +127,7 @@ async function row(name: string, result: PassOutput, { out, file, data, seconds 
   if (pairs === undefined) return [name, "FAILED", "", "", "", "", "", "no labels"];
   const notes = [
     ...(lost === undefined ? [] : ["LOST, written because forced"]),
-    // What the command told of the model in its memory must be what its file does.
+    // The accuracy that the command reports for the model in memory must equal that of the written file.
     ...(comparison?.candidate.count === pairs.candidate.count && comparison.candidate.value !== pairs.candidate.value
       ? [`the command told ${percent(comparison.candidate.value, 2)}`]
       : []),

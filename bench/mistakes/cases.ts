@@ -1,9 +1,9 @@
-/** The mistakes: what was typed, and what must be said. */
+/** The mistakes: command lines, with the expected messages. */
 import { existsSync } from "node:fs";
 import type { Mistake } from "./run.ts";
 
 const points = ["--data", "points.csv"];
-/** Nobody may write here, whoever runs this. */
+/** A path that no user can write to. */
 const sealed = "/proc/pith";
 
 const typed: readonly Mistake[] = [
@@ -581,8 +581,8 @@ const recipes: readonly Mistake[] = (
     ["of a later version", "future.yaml", 2, /E_OPTION: future\.yaml:1:\d+: .*version 2/],
   ] as const
 ).map(
-  ([what, file, code, says]): Mistake => ({
-    name: `a recipe ${what}`,
+  ([description, file, code, says]): Mistake => ({
+    name: `a recipe ${description}`,
     words: ["compress", "net.onnx", ...points, "-r", file],
     code,
     says,
@@ -619,7 +619,7 @@ const late: readonly Mistake[] = [
   },
 ];
 
-/** What only some systems have. */
+/** Mistakes that only some operating systems can reproduce. */
 const systems: readonly Mistake[] = [
   ...(existsSync("/proc/self")
     ? [

@@ -1,4 +1,4 @@
-/** The models and data of the bench: small ones that are right, and every kind of file that is named by mistake. */
+/** The models and data of the bench: small valid ones, and every kind of file that users pass by mistake. */
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encode } from "fast-png";
@@ -9,7 +9,7 @@ import { parseModel, random } from "pith/extend";
 import { linear, network, relu } from "pith/nn";
 import { quantize } from "pith/quantize";
 
-/** Two features, each twice, and the sums: the class is the greater one. */
+/** A network with two duplicated features. It adds each pair, and the larger sum is the class. */
 const sums = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   encoder.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [0.5, 0], [0, 0.5]]
@@ -44,7 +44,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-/** Determinants have no gradient. */
+/** A network with Det, which has no gradient. */
 const determined = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
   spread.weight: float32[4, 2] parameter = [[1, 0], [0, 1], [1, 1], [0, 2]]
@@ -58,7 +58,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 2]) {
 }
 `;
 
-/** Numbers that differ a thousandfold within a channel: eight bits for all of them lose the small ones, which decide. */
+/** A network whose values differ by a factor of 1000 within a channel. Eight bits round the small values to 0, and these decide the class. */
 const lopsided = `opset 21
 graph (features: float32[batch, 2]) -> (logits: float32[batch, 4]) {
   spread.weight: float32[4, 2] parameter = [[1, 0], [-1, 0], [0, 1], [0, -1]]
@@ -70,7 +70,7 @@ graph (features: float32[batch, 2]) -> (logits: float32[batch, 4]) {
 
 const samples = 400;
 
-/** Fills a folder. Nothing in it is meant to be changed. */
+/** Writes all files into a folder. No case is supposed to change them. */
 export async function makeFiles(folder: string): Promise<void> {
   const at = (name: string): string => join(folder, name);
   const write = (name: string, content: string | Uint8Array): void => writeFileSync(at(name), content);
@@ -87,7 +87,7 @@ export async function makeFiles(folder: string): Promise<void> {
 async function makeModels(at: (name: string) => string): Promise<void> {
   const model = parseModel(sums);
   await save(model, at("net.onnx"));
-  // Wrong where the second feature is the greater one by little.
+  // These weights misclassify samples whose second feature is only slightly larger than the first.
   const slanted = "[[1, 0], [0, 0.8], [0.5, 0], [0, 0.4]]";
   await save(parseModel(sums.replace("[[1, 0], [0, 1], [0.5, 0], [0, 0.5]]", slanted)), at("worse.onnx"));
   await save(parseModel(images), at("images.onnx"));
@@ -98,19 +98,19 @@ async function makeModels(at: (name: string) => string): Promise<void> {
   const quantized = model.clone();
   await quantize(quantized, { scheme: "weights" });
   await save(quantized, at("quantized.onnx"));
-  // As it was made: it knows nothing, and always names one class.
+  // An untrained network that always predicts the same class.
   const untrained = network({ fc1: linear(2, 8), relu: relu(), fc2: linear(8, 2) }, { input: ["batch", 2], seed: 1 });
   await save(constant(untrained), at("untrained.onnx"));
-  const whole = readFileSync(at("net.onnx"));
-  writeFileSync(at("truncated.onnx"), whole.subarray(0, Math.floor(whole.length * 0.6)));
-  const flipped = Uint8Array.from(whole);
-  flipped.fill(0xff, Math.floor(whole.length / 3), Math.floor(whole.length / 3) + 40);
+  const netBytes = readFileSync(at("net.onnx"));
+  writeFileSync(at("truncated.onnx"), netBytes.subarray(0, Math.floor(netBytes.length * 0.6)));
+  const flipped = Uint8Array.from(netBytes);
+  flipped.fill(0xff, Math.floor(netBytes.length / 3), Math.floor(netBytes.length / 3) + 40);
   writeFileSync(at("damaged.onnx"), flipped);
   writeFileSync(at("zero-bytes.onnx"), "");
   await makeOutside(at);
 }
 
-/** The bias of the last layer decides alone. */
+/** Makes the prediction depend only on the bias of the last layer. */
 function constant(model: Model): Model {
   const bias = model.graph.value("fc2.bias");
   if (bias === undefined) throw new Error("The network has no fc2.bias.");
@@ -118,13 +118,13 @@ function constant(model: Model): Model {
   return model;
 }
 
-/** Models with weights in files of their own: one that is not there, and places outside the folder. */
+/** Writes models with external data: one whose data file is missing, and ones whose data is outside the folder. */
 async function makeOutside(at: (name: string) => string): Promise<void> {
   const wide = network({ fc1: linear(32, 32), relu: relu(), fc2: linear(32, 2) }, { input: ["batch", 32], seed: 1 });
   await save(wide, at("outside.onnx"), { externalData: true });
   const bytes = readFileSync(at("outside.onnx")).toString("latin1");
   const renamed = (name: string): Buffer => Buffer.from(bytes.replaceAll("outside.onnx_data", name), "latin1");
-  // As long as the name that it replaces: lengths stand before texts.
+  // The new name has the length of the replaced one, because protobuf stores the length before the text.
   writeFileSync(at("escaping.onnx"), renamed("../../etc/passwd1"));
   writeFileSync(at("absolute.onnx"), renamed("/etc/security/abc"));
   writeFileSync(at("linked.onnx"), renamed("linked.onnx_data1"));
@@ -133,7 +133,7 @@ async function makeOutside(at: (name: string) => string): Promise<void> {
   rmSync(at("outside.onnx_data"));
 }
 
-/** What people take for a model. */
+/** Writes files that users confuse with models. */
 function makeStrangers(
   write: (name: string, content: string | Uint8Array) => void,
   at: (name: string) => string,

@@ -1,4 +1,4 @@
-/** Runs one wrong command line in a process of its own, and sees what it said and what it left. */
+/** Runs one wrong command line in a separate process, and checks its messages and the files it leaves. */
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
@@ -9,31 +9,31 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 export interface Mistake {
   readonly name: string;
   readonly words: readonly string[];
-  /** 2 where the command line is wrong, 1 where a file or the result is. */
+  /** Exit code: 2 if the command line is wrong, 1 if a file or the result is. */
   readonly code: 1 | 2;
-  /** What the sentence must say, its code before it. */
+  /** Pattern that the error code and the sentence must match. */
   readonly says: RegExp;
-  /** What the hint must say. */
+  /** Pattern that the hint must match. */
   readonly hint?: RegExp;
-  /** The answer is a result that says no: it stands on standard output, and nothing on standard error. */
+  /** Whether the command prints a negative result on standard output and nothing on standard error. */
   readonly answer?: true;
-  /** Remarks on the way, before the sentence, are expected. */
+  /** Whether notes on standard error before the sentence are expected. */
   readonly remarks?: true;
-  /** Tables of what was tried, before the sentence, are expected. */
+  /** Whether tables of the attempts before the sentence are expected. */
   readonly shows?: true;
-  /** Press Ctrl-C when standard error says this. */
+  /** Text on standard error that triggers Ctrl-C. */
   readonly interruptAt?: RegExp;
-  /** Standard output goes to a disk that is full. */
+  /** Whether standard output goes to a full disk. */
   readonly full?: true;
 }
 
 export interface Outcome {
   readonly name: string;
   readonly code: number | string;
-  /** The sentence. */
+  /** The error message. */
   readonly said: string;
   readonly output: string;
-  /** What is wrong about it; empty where nothing is. */
+  /** Violated requirements; empty if the case passes. */
   readonly faults: readonly string[];
 }
 
@@ -62,8 +62,14 @@ export async function runCase(one: Mistake, folder: string, temporary: string, b
     demand(/^E_[A-Z_]+: [^\n]+[.?]$/.test(sentence), "no sentence");
     demand(one.remarks === true || lines.length === 1, `${lines.length} lines on standard error`);
   }
-  const said = one.answer === true ? lines.join(" ").trim() : sentence;
-  return { name: one.name, code, said: said.length > 140 ? `${said.slice(0, 139)}…` : said, output: out + err, faults };
+  const message = one.answer === true ? lines.join(" ").trim() : sentence;
+  return {
+    name: one.name,
+    code,
+    said: message.length > 140 ? `${message.slice(0, 139)}…` : message,
+    output: out + err,
+    faults,
+  };
 }
 
 interface Ran {
@@ -101,7 +107,7 @@ function run({ words, interruptAt, full }: Mistake, folder: string, temporary: s
   });
 }
 
-/** Of everything in a folder: names, kinds and contents. */
+/** Hashes the names, kinds and contents of everything in a folder. */
 export function fingerprint(folder: string): string {
   const hash = createHash("sha256");
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).sort();

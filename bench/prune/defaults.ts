@@ -1,6 +1,6 @@
 /**
- * Experiment "defaults": networks at half of their multiply-accumulates, cut with the defaults of `prune --structured` and with other settings, before
- * and after `recover`. Accuracies are of test samples that nothing was fitted on.
+ * Experiment "defaults": networks pruned to half of their multiply-accumulates with the defaults of `prune --structured` and with other settings, before
+ * and after `recover`. Accuracy is on held-out test samples.
  */
 import type { Model } from "pith";
 import { createEngine } from "pith/engine";
@@ -19,7 +19,7 @@ import type { Settings } from "./settings.ts";
 
 const seed = 0;
 const macs = 0.5;
-/** Training samples: `prune` looks at 256 of them, `recover` trains on all of them once. */
+/** Number of training samples: `prune` uses 256 of them, and `recover` trains one epoch on all. */
 const samples = 2000;
 
 const ways: Readonly<Record<string, PruneOptions>> = {
@@ -47,9 +47,9 @@ export async function defaults({ smoke }: Settings): Promise<boolean> {
       const cut = await score(net);
       const times = await timer.beside(net);
       const speed = times.before / times.after;
-      const left = `${(100 * shareOf(net, model)).toFixed(1)} %`;
+      const remainingMacs = `${(100 * shareOf(net, model)).toFixed(1)} %`;
       await recover(net, { original: model, data: train }, { engine, seed });
-      rows.push([way, left, share(cut, 1), share(await score(net), 1), speed.toFixed(2)]);
+      rows.push([way, remainingMacs, share(cut, 1), share(await score(net), 1), speed.toFixed(2)]);
     }
     table(["", ">MACs left", ">cut (95 %)", ">recovered (95 %)", ">times as fast"], rows);
     await timer.release();

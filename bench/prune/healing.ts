@@ -1,7 +1,7 @@
 /**
- * Experiment "healing": networks at half of their width, as they are cut, after `recover`, and after a training that imitates the original.
+ * Experiment "healing": networks pruned to half of their width, evaluated after pruning, after `recover`, and after distillation from the original.
  *
- * Each is a chain of commands, as a user types them. Every figure is of test samples that nothing was fitted on, paired with the original's.
+ * Each is a chain of commands, as a user types them. Every metric value is on held-out test samples, paired with the original's.
  */
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -22,22 +22,22 @@ const seed = 0;
 interface Chain {
   readonly name: string;
   readonly model: string;
-  /** A folder or a file; undefined where the shared folder lacks what it is made of. */
+  /** Returns a folder or a file; undefined if the shared folder lacks its sources. */
   data(folder: string, settings: Settings): Promise<string | undefined> | string | undefined;
-  /** What is cut, command after command. */
+  /** The pruning commands, in order. */
   readonly cut: readonly (readonly string[])[];
   /** Flags of `distill`. */
   readonly heal: readonly string[];
   readonly epochs: number;
   readonly metric?: "cross-entropy";
-  /** How much worse than the original it may be, as a share: of all samples, or of the original's loss. Left out: it is shown. */
+  /** Maximum drop, as a share of all samples or of the original's loss. Undefined: the drop is only printed. */
   readonly within?: number;
 }
 
-/** The settings that the logs were measured with. */
+/** Settings of the runs in bench/logs. */
 const evenly = ["--scope", "uniform", "--importance", "magnitude", "--round-to", "1"];
 
-/** 2.1 times fewer multiply-accumulates, at which published methods are compared on CIFAR-10. */
+/** Prunes to 1/2.1 of the multiply-accumulates, the usual ratio of published results on CIFAR-10. */
 const half = ["prune", "--structured", "--macs", String(1 / 2.1), ...evenly];
 
 const images = [
@@ -45,9 +45,9 @@ const images = [
   ...["--alpha", "0.9", "--augment", "crop=4 flip"],
 ];
 
-/** One layer less. */
+/** Removes one layer. */
 const shallower = ["prune", "--drop-layers", "1"];
-/** Half of the heads, or of their width, and half of the hidden neurons. */
+/** Removes half of the heads, or of their width, and half of the hidden neurons. */
 const narrower = ["prune", "--structured", "50%", ...evenly];
 const smaller = [shallower, narrower];
 const adamw = ["--optimizer", "adamw", "--warmup", "0.1", "--clip", "1"];
@@ -66,7 +66,7 @@ const chains: Readonly<Record<string, Chain>> = {
     name: "ResNet-56 on CIFAR-10",
     model: "resnet56.onnx",
     data: cifar10,
-    // Its blocks are narrower inside; what adds up from block to block stays.
+    // Only the inner channels of the blocks are pruned; the residual stream keeps its width.
     cut: [[...half, "--layers", "layer*.conv1"]],
     heal: images,
     epochs: 10,
@@ -76,7 +76,7 @@ const chains: Readonly<Record<string, Chain>> = {
     name: "Compact convolutional transformer on CIFAR-10",
     model: "cct_cifar10.onnx",
     data: cifar10,
-    // The convolutions that make tokens of an image keep their channels.
+    // The convolutions that turn the image into tokens keep their channels.
     cut: [shallower, [...narrower, "--layers", "layers.*"]],
     heal: [...adamw, "--learning-rate", "5e-4", "--alpha", "0.9", "--augment", "crop=4 flip"],
     epochs: 3,
@@ -175,8 +175,8 @@ function reached({ within }: Chain, { unit, original, difference }: Comparison, 
   const { value, low, high, count } = difference;
   const [allowed, worst, bound] = unit === "share" ? [within, -value, -low] : [within * original.value, value, high];
   const goal = unit === "share" ? `${100 * within} points` : `${100 * within} % of the loss`;
-  const said = `within ${goal} after ${epochs} ${epochs === 1 ? "epoch" : "epochs"}, n = ${count}`;
-  line(`  ${target(said, worst <= allowed, bound <= allowed)}`);
+  const goalText = `within ${goal} after ${epochs} ${epochs === 1 ? "epoch" : "epochs"}, n = ${count}`;
+  line(`  ${target(goalText, worst <= allowed, bound <= allowed)}`);
   return worst <= allowed;
 }
 
@@ -184,7 +184,7 @@ function numbers({ value, low, high }: Estimate): string {
   return `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)})`;
 }
 
-/** In JSON a count of operations is a formula of named sizes: of one sample, "40551040*N" is 40.6 M. That of a text is no number. */
+/** Formats a count of operations. In JSON it is a formula of named sizes: for one sample, "40551040*N" is 40.6 M. A formula with a text length has no value. */
 function macsOf({ macs }: { readonly macs?: unknown }): string {
   const [, count] = /^(\d+)(?:\*\w+)?$/.exec(String(macs)) ?? [];
   return count === undefined ? "–" : `${(Number(count) / 1e6).toFixed(1)} M`;
@@ -194,35 +194,35 @@ function cifar10(): string | undefined {
   return shared("data/cifar10");
 }
 
-/** A folder of files of the shared folder, by the names that say which part they are. */
+/** Creates a folder with links to files of the shared folder, under names that state the split. */
 async function linked(folder: string, files: Readonly<Record<string, string>>): Promise<string | undefined> {
-  const made = await mkdtemp(join(folder, "data-"));
+  const dataFolder = await mkdtemp(join(folder, "data-"));
   for (const [as, path] of Object.entries(files)) {
     const file = shared(`data/${path}`);
     if (file === undefined) return undefined;
-    await symlink(file, join(made, as));
+    await symlink(file, join(dataFolder, as));
   }
-  return made;
+  return dataFolder;
 }
 
-/** Nine tenths of the text, of which the network was trained, and the last twentieth. */
+/** Writes the training split (the first nine tenths of the text) and the test split (the last twentieth). */
 async function shakespeare(folder: string): Promise<string | undefined> {
   const file = shared("data/text/tinyshakespeare.txt");
   if (file === undefined) return undefined;
-  const [made, text] = [await mkdtemp(join(folder, "data-")), await readFile(file, "utf8")];
-  await writeFile(join(made, "train.txt"), text.slice(0, Math.floor(0.9 * text.length)));
-  await writeFile(join(made, "test.txt"), text.slice(Math.floor(0.95 * text.length)));
-  return made;
+  const [dataFolder, text] = [await mkdtemp(join(folder, "data-")), await readFile(file, "utf8")];
+  await writeFile(join(dataFolder, "train.txt"), text.slice(0, Math.floor(0.9 * text.length)));
+  await writeFile(join(dataFolder, "test.txt"), text.slice(Math.floor(0.95 * text.length)));
+  return dataFolder;
 }
 
 async function stories(folder: string, { smoke, threads }: Settings): Promise<string | undefined> {
   const model = shared("data/models/llama260k.onnx");
-  const made = await linked(folder, { "test_64x120_u16le.bin": "text/llama260k_eval_64x120_u16le.bin" });
-  if (model === undefined || made === undefined) return undefined;
+  const dataFolder = await linked(folder, { "test_64x120_u16le.bin": "text/llama260k_eval_64x120_u16le.bin" });
+  if (model === undefined || dataFolder === undefined) return undefined;
   const [count, length] = [smoke ? 64 : 512, 120];
   await writeFile(
-    join(made, `train_${count}x${length}_u16le.bin`),
+    join(dataFolder, `train_${count}x${length}_u16le.bin`),
     await written(await open(model), count, length, Number(threads)),
   );
-  return made;
+  return dataFolder;
 }

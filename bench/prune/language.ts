@@ -1,4 +1,4 @@
-/** Experiment "language": single weights of language models, nothing trained: what each criterion and solver loses, as perplexity. */
+/** Experiment "language": unstructured pruning of language models without training. Compares the perplexity of each criterion and solver. */
 import { open } from "pith";
 import { evaluate } from "pith/evaluate";
 import { type PruneOptions, prune } from "pith/prune";
@@ -12,7 +12,7 @@ import type { Settings } from "./settings.ts";
 
 const seed = 0;
 
-/** Patterns: two that are the same for all methods, and the default of each method. */
+/** Sparsity patterns: two that are equal for all methods, and the default of each method. */
 const amounts: Readonly<Record<string, PruneOptions>> = {
   "50 % of each output": { amount: 0.5, pattern: "rows" },
   "2:4": { pattern: "2:4" },
@@ -26,10 +26,10 @@ const methods: Readonly<Record<string, Partial<PruneOptions>>> = {
   sparsegpt: { solver: "sparsegpt" },
 };
 
-/** How the amount is spread, by magnitude, tables of embeddings included. */
+/** Allocations of the amount over the layers, with magnitude pruning and including embedding tables. */
 const scopes = ["uniform", "global", "erk", "lamp"] as const;
 
-/** @returns whether Wanda and SparseGPT lose less than magnitude wherever the same weights compete. */
+/** @returns whether Wanda and SparseGPT lose less than magnitude pruning for every pattern that all methods share. */
 export async function language({ smoke }: Settings): Promise<boolean> {
   heading("Single weights of language models, nothing trained", seed);
   const engine = createEngine();
@@ -50,22 +50,22 @@ export async function language({ smoke }: Settings): Promise<boolean> {
       others === data ? task.calibrate : (await openTask(original, { data: looked, metric, calibrate })).calibrate;
     const judged = async (net: typeof original) => evaluate(engine, net, task.test, task.metric);
     const dense = await judged(original);
-    // What is looked up has no inputs to look at: it stays in all of them.
+    // Embedding tables have no input statistics, so no method prunes them.
     const { misses } = await prune(await open(path), { amount: 0.5, importance: "wanda", data: samples });
     const except = misses.flatMap((miss) => miss.at ?? []);
     line(`  ${dense.estimate.count} texts, ${calibrate} others looked at; dense ${perplexity(dense.estimate.value)}`);
     const rows: string[][] = [];
     for (const [amount, options] of Object.entries(amounts)) {
-      const found = new Map<string, Awaited<ReturnType<typeof judged>>>();
-      for (const [name, own] of Object.entries(methods)) {
+      const evaluations = new Map<string, Awaited<ReturnType<typeof judged>>>();
+      for (const [name, methodOptions] of Object.entries(methods)) {
         const net = await open(path);
-        await prune(net, { ...options, ...own, except, data: samples }, { seed });
-        found.set(name, await judged(net));
+        await prune(net, { ...options, ...methodOptions, except, data: samples }, { seed });
+        evaluations.set(name, await judged(net));
       }
-      const magnitude = found.get("magnitude");
-      for (const [name, { estimate, rows: own }] of found) {
+      const magnitude = evaluations.get("magnitude");
+      for (const [name, { estimate, rows: losses }] of evaluations) {
         if (magnitude === undefined) continue;
-        const { value, low, high } = pairedMeans(magnitude.rows, own);
+        const { value, low, high } = pairedMeans(magnitude.rows, losses);
         const paired = name === "magnitude" ? "" : `${value.toFixed(3)} (${low.toFixed(3)} … ${high.toFixed(3)})`;
         rows.push([amount, name, perplexity(estimate.value), paired]);
         if (options !== amounts["50 %, usual pattern"] && ["wanda", "sparsegpt"].includes(name) && value >= 0)

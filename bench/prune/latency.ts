@@ -1,4 +1,4 @@
-/** Experiment "latency": what fewer channels and fewer multiply-accumulates are worth on this machine, beside the original in the same run. */
+/** Experiment "latency": the speedup from fewer channels and fewer multiply-accumulates, relative to the original in the same run. */
 import { type Model, open } from "pith";
 import { type PruneOptions, prune } from "pith/prune";
 import { operationCount } from "../../src/app/report/operation-count.ts";
@@ -15,7 +15,7 @@ const seed = 0;
 
 const files = ["resnet56.onnx", "mobilenetv2.onnx", "squeezenet1.0_deepcompression.onnx", "ultraface_slim320.onnx"];
 
-/** The settings that the log was measured with. */
+/** Settings of the run in bench/logs. */
 const evenly = { scope: "uniform", importance: "magnitude" } as const;
 
 const ways: Readonly<Record<string, PruneOptions>> = {
@@ -25,7 +25,7 @@ const ways: Readonly<Record<string, PruneOptions>> = {
   "half of the weights, as zeros": { amount: 0.5 },
 };
 
-/** How many times as fast the two largest have to be with half of their channels or multiply-accumulates. */
+/** Minimum speedup of the two largest networks with half of their channels or multiply-accumulates. */
 const fast = 1.6;
 
 export async function latencies({ smoke, threads }: Settings): Promise<boolean> {
@@ -73,7 +73,7 @@ export async function latencies({ smoke, threads }: Settings): Promise<boolean> 
   return met;
 }
 
-/** Of one sample. */
+/** Returns the multiply-accumulates of one sample. */
 function macsOf(model: Model): number {
   const { macs } = cost(model, infer(model));
   return operationCount(macs)?.count ?? Number.NaN;

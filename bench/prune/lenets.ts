@@ -1,7 +1,7 @@
 /**
- * The two networks on which pruning has been measured since Han et al. (2015, "Learning both weights and connections"), on MNIST: LeNet-300-100 and LeNet-5 as
- * in Caffe, trained, pruned gradually while they are fine-tuned, and as lottery tickets (Frankle and Carbin 2019). Judged on all 10,000 test images; how many
- * times fewer parameters counts all, biases too.
+ * The two usual benchmarks for pruning since Han et al. (2015, "Learning both weights and connections"), on MNIST: LeNet-300-100 and LeNet-5 as
+ * in Caffe. They are trained, then pruned gradually during fine-tuning, or as lottery tickets (Frankle and Carbin 2019). The error is on all 10,000 test
+ * images, and the compression ratio counts all parameters including biases.
  */
 
 import type { Model } from "pith";
@@ -42,10 +42,10 @@ type Training = Omit<Parameters<typeof train>[1], "data">;
 
 const usual: Training = { batch: 64, learningRate: 1.2e-3 };
 const shifted: Training = { augment: "crop=2" };
-/** Amounts of the rounds of a lottery multiply: fifteen leave 0.8¹⁵ = 3.5 %. */
+/** Rounds of a lottery ticket, and the share of the remaining weights that each prunes: fifteen rounds keep 0.8¹⁵ = 3.5 %. */
 const [rounds, amount] = [15, 0.2];
 
-/** Trains, prunes, measures; whether nothing was missed. A smoke run takes an epoch over 2,000 images and two rounds. */
+/** Trains, prunes and measures. A smoke run trains one epoch on 2,000 images and prunes two rounds. @returns whether no target was missed. */
 export async function lenets({ threads: text, smoke }: Settings): Promise<boolean> {
   const threads = Number(text);
   const folder = shared("data/mnist");
@@ -123,7 +123,7 @@ export async function lenets({ threads: text, smoke }: Settings): Promise<boolea
 
 interface Figures {
   readonly fewer: number;
-  /** In percent. */
+  /** Error in percent. */
   readonly error: number;
 }
 
@@ -137,11 +137,11 @@ const errors = ({ low, high }: Estimate): string =>
   `${(100 * (1 - high)).toFixed(2)} … ${(100 * (1 - low)).toFixed(2)}`;
 
 async function countOf(model: Model): Promise<{ readonly left: number; readonly all: number }> {
-  let [left, all] = [0, 0];
+  let [nonzero, all] = [0, 0];
   for (const { tensor } of parametersOf(model, infer(model))) {
     const { data } = (await tensor?.read()) ?? { data: new Float32Array() };
     all += data.length;
-    left += data.filter((entry: unknown) => Number(entry) !== 0).length;
+    nonzero += data.filter((entry: unknown) => Number(entry) !== 0).length;
   }
-  return { left, all };
+  return { left: nonzero, all };
 }

@@ -1,4 +1,4 @@
-/** Job of experiment "peers": half of the channels of a file, with what the processor and the memory of this process say to it. */
+/** Job of experiment "peers": prunes half of the channels of a file, and measures processor time and peak memory of this process. */
 import { open, save } from "pith";
 import { prune } from "pith/prune";
 import { startMeter } from "../../src/app/cli/jobs/memory.ts";
@@ -11,14 +11,14 @@ export interface CutInput {
 }
 
 export interface Cut {
-  /** Of the processor: choosing what goes and taking it out of every weight; and with reading and writing the file. */
+  /** Processor seconds: of choosing and removing the channels, and of that plus reading and writing the file. */
   readonly seconds: number;
   readonly whole: number;
-  /** Bytes over what the process held with everything loaded and no model. */
+  /** Peak memory in bytes, minus the memory of the process with all code loaded but no model. */
   readonly peak: number;
 }
 
-/** Half of the channels of each layer, as the other tool cuts them. */
+/** Removes half of the channels of each layer, as Torch-Pruning does. */
 const half = { structured: 0.5, scope: "uniform", importance: "magnitude", roundTo: 1 } as const;
 
 export default async function peerJob({ path, out, throughNorms }: CutInput): Promise<Cut> {
@@ -30,7 +30,7 @@ export default async function peerJob({ path, out, throughNorms }: CutInput): Pr
   const model = await open(path);
   const opened = process.cpuUsage();
   await prune(model, { ...half, throughNorms });
-  // What is left of a weight is computed when it is read.
+  // Pruned weights are computed lazily, so the job reads them all.
   for (const { tensor } of model.graph.values())
     if (tensor !== undefined && tensor.small === undefined && tensor.stored === undefined) await tensor.read();
   const seconds = secondsSince(opened);

@@ -1,8 +1,9 @@
 /**
- * Experiment "peers": half of the channels of torchvision's architectures, beside Torch-Pruning.
+ * Experiment "peers": prunes half of the channels of torchvision's architectures, compared with Torch-Pruning.
  *
- * Each network is exported by both exporters of PyTorch, and what Torch-Pruning leaves of it by the older one, so that one count of parameters, multiply-accumulates
- * and layers is made of all files. The classifier's outputs stay. Seconds are of the processor and without loading of programs; Torch-Pruning's on one thread.
+ * Both exporters of PyTorch export each network, and the older one exports the result of Torch-Pruning, so that parameters, multiply-accumulates and
+ * layers of all files are counted in the same way. The classifier keeps its outputs. Seconds are processor time without program start; Torch-Pruning
+ * runs on one thread.
  */
 import { spawnSync } from "node:child_process";
 import { mkdtemp, rm, stat } from "node:fs/promises";
@@ -25,7 +26,7 @@ import type peerJob from "./peer-job.ts";
 
 const seed = 0;
 
-/** Shares of parameters and multiply-accumulates that are left at most, and layers that lose output channels at least. */
+/** Maximum remaining shares of parameters and multiply-accumulates, and minimum number of layers that lose output channels. */
 interface Bounds {
   readonly parameters: number;
   readonly macs: number;
@@ -34,11 +35,11 @@ interface Bounds {
 
 interface Network {
   readonly name: string;
-  /** Of the images (224). */
+  /** Image size in pixels (224). */
   readonly size?: number;
-  /** What channels are left of; unless said, exactly the multiply-accumulates that Torch-Pruning leaves. */
+  /** Limits of the result. By default, the multiply-accumulates must equal those of Torch-Pruning's result. */
   readonly plain?: Bounds | "any";
-  /** The same with channels that are normalized together cut, too. */
+  /** Limits if channels that share a normalization are pruned as well. */
   readonly throughNorms?: Bounds;
 }
 
@@ -63,15 +64,15 @@ const networks: readonly Network[] = [
 ];
 
 interface PeerSettings {
-  /** The first network alone. */
+  /** Whether to run only the first network. */
   readonly smoke: boolean;
-  /** Which Python. */
+  /** Path of the Python interpreter. */
   readonly python: string | undefined;
 }
 
 const exporters = ["script", "dynamo"] as const;
 
-/** What prune_torch_pruning.py prints. */
+/** Output of prune_torch_pruning.py. */
 interface Theirs {
   readonly torch: string;
   readonly torchvision: string;
@@ -82,13 +83,13 @@ interface Theirs {
 
 interface Counted {
   readonly parameters: number;
-  /** Of one sample. */
+  /** Multiply-accumulates of one sample. */
   readonly macs: number;
   /** Output channels of each layer. */
   readonly layers: readonly number[];
 }
 
-/** The largest part of the file that a cut may take, and of Torch-Pruning's seconds. */
+/** Maximum peak memory as a multiple of the file size, and maximum time as a multiple of Torch-Pruning's. */
 const mostMemory = 2;
 const mostSeconds = 1;
 
@@ -102,7 +103,7 @@ export async function peers({ smoke, python }: PeerSettings): Promise<boolean> {
     line("  not measured: no Python with torch_pruning, torchvision, onnx and onnxscript was found (--python)");
     return true;
   }
-  const found: Found[] = [];
+  const results: Found[] = [];
   const failures: string[] = [];
   let versions = "";
   for (const network of smoke ? networks.slice(0, 1) : networks) {
@@ -111,7 +112,7 @@ export async function peers({ smoke, python }: PeerSettings): Promise<boolean> {
       const theirs = torchPruning(able, folder, network.name);
       versions = `Torch-Pruning ${theirs.version}, PyTorch ${theirs.torch}, torchvision ${theirs.torchvision}`;
       if (theirs.failed.theirs !== undefined) failures.push(`${network.name}: ${theirs.failed.theirs}`);
-      found.push(...(await besides(network, theirs, folder)));
+      results.push(...(await besides(network, theirs, folder)));
     } finally {
       await rm(folder, { recursive: true });
     }
@@ -133,15 +134,15 @@ export async function peers({ smoke, python }: PeerSettings): Promise<boolean> {
   ];
   table(
     titles,
-    found.map(({ row }) => row),
+    results.map(({ row }) => row),
   );
   const met = (answers: readonly boolean[]): [string, boolean] => {
     const count = answers.filter(Boolean).length;
     return [`${count} of ${answers.length}`, count === answers.length];
   };
-  const [amounts, allAmounts] = met(found.map(({ misses }) => misses.length === 0));
-  const [times, allTimes] = met(found.flatMap(({ seconds = [] }) => seconds));
-  const [memory, allMemory] = met(found.flatMap(({ memory = [] }) => memory));
+  const [amounts, allAmounts] = met(results.map(({ misses }) => misses.length === 0));
+  const [times, allTimes] = met(results.flatMap(({ seconds = [] }) => seconds));
+  const [memory, allMemory] = met(results.flatMap(({ memory = [] }) => memory));
   line(`  ${target(`what is left, ${amounts}`, allAmounts, true)}`);
   line(`  ${target(`at most ${mostSeconds} × the seconds where Torch-Pruning cuts, ${times}`, allTimes, true)}`);
   line(`  ${target(`at most ${mostMemory} × the file in memory, ${memory}`, allMemory, true)}`);
@@ -151,23 +152,23 @@ export async function peers({ smoke, python }: PeerSettings): Promise<boolean> {
 interface Found {
   readonly row: string[];
   readonly misses: readonly string[];
-  /** Whether it took no more than it may, where there is an answer. */
+  /** Whether time and memory were within their limits; undefined if not measured. */
   readonly seconds?: boolean;
   readonly memory?: boolean;
 }
 
-/** One line for each exporter, and for each way of cutting. */
+/** Returns one row for each exporter and each set of limits. */
 async function besides(network: Network, theirs: Theirs, folder: string): Promise<readonly Found[]> {
   const { name, throughNorms } = network;
   const file = (kind: string): string => join(folder, `${name}.${kind}.onnx`);
-  const found: Found[] = [];
+  const results: Found[] = [];
   const original = theirs.failed.script === undefined ? await counted(await open(file("script"))) : undefined;
   const after = theirs.failed.theirs === undefined ? await counted(await open(file("theirs"))) : undefined;
   const peer = original === undefined || after === undefined ? undefined : sharesOf(original, after);
   for (const exporter of exporters) {
     const failed = theirs.failed[exporter];
     if (failed !== undefined) {
-      found.push({ row: [name, exporter], misses: [`not exported: ${failed}`] });
+      results.push({ row: [name, exporter], misses: [`not exported: ${failed}`] });
       continue;
     }
     for (const normsToo of throughNorms === undefined ? [false] : [false, true]) {
@@ -185,7 +186,7 @@ async function besides(network: Network, theirs: Theirs, folder: string): Promis
         ...(await faults(out, network.size ?? 224)),
       ];
       const memory = ran.peak / (await stat(path)).size;
-      found.push({
+      results.push({
         row: [
           `${name}${normsToo ? ", through norms" : ""}`,
           exporter,
@@ -203,7 +204,7 @@ async function besides(network: Network, theirs: Theirs, folder: string): Promis
       });
     }
   }
-  return found;
+  return results;
 }
 
 interface Shares {
@@ -252,7 +253,7 @@ function missesOf(ours: Shares, bounds: Bounds | "any" | undefined, peer: Shares
   ];
 }
 
-/** What is wrong with a result, run by ONNX Runtime on three samples: another number than the original was exported with. */
+/** Runs a result in ONNX Runtime on three samples, and returns its faults. The batch size differs from that of the export. */
 async function faults(path: string, size: number): Promise<readonly string[]> {
   const numbers = random(seed, "images");
   const images = Float32Array.from({ length: 3 * 3 * size * size }, () => numbers.normal());

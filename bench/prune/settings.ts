@@ -1,7 +1,7 @@
-/** What all experiments of pruning are given. */
+/** Settings of all pruning experiments. */
 export interface Settings {
-  /** So few samples and steps that it shows only that the experiment runs. */
+  /** Whether to use few samples and steps, only to check that the experiment runs. */
   readonly smoke: boolean;
-  /** Of the runtime. */
+  /** Number of runtime threads. */
   readonly threads: string;
 }

@@ -1,4 +1,4 @@
-/** Experiment "detector": the boxes of a face detector in static int8 beside those in float32, on photos that were not looked at. */
+/** Experiment "detector": compares the boxes of a face detector in static int8 and in float32, on photos that were not used for calibration. */
 
 import { createEngine } from "../../src/core/engine/index.ts";
 import { open } from "../../src/core/onnx/index.ts";
@@ -27,7 +27,7 @@ export async function detector({ smoke, draws }: Settings): Promise<boolean> {
   const { test } = await openTask(original, { data, preprocess, part: "all", metric: "box-overlap" });
   if (!isIndexed(test)) throw new Error("The photos are a stream.");
   const metric = boxOverlap();
-  const found: number[] = [];
+  const overlaps: number[] = [];
   const rows: string[][] = [];
   for (let draw = 0; draw < draws; draw++) {
     const { drawn, rest } = setAside(test, calibrating, draw);
@@ -40,21 +40,21 @@ export async function detector({ smoke, draws }: Settings): Promise<boolean> {
         data: drawn,
         samples: calibrating,
       });
-      const [, [own = new Float64Array()] = []] = await measure(
+      const [, [scores = new Float64Array()] = []] = await measure(
         createEngine(),
         [original, model],
         smoke ? take(rest, 50) : rest,
         [metric],
       );
-      const overlap = estimate(metric, own);
-      if (bits === undefined) found.push(overlap.value);
+      const overlap = estimate(metric, scores);
+      if (bits === undefined) overlaps.push(overlap.value);
       cells.push(share(overlap, 1));
     }
     rows.push(cells);
   }
   table(["draw", ">box overlap (95 %)", ">8 bits"], rows);
   if (smoke) return true;
-  const mean = found.reduce((sum, value) => sum + value, 0) / found.length;
+  const mean = overlaps.reduce((sum, value) => sum + value, 0) / overlaps.length;
   line(`  ${target(`${(100 * mean).toFixed(1)} % in the mean, ${100 * least} at least`, mean >= least, true)}`);
   return mean >= least;
 }

@@ -1,6 +1,6 @@
 /**
- * Experiment "language": nats a token that few bits cost language models, by every rounder, with calibration and test apart; and GPTQ on every product of
- * one of them, looking at one half of the tokens, its error on the other beside that of rounding to the nearest code.
+ * Experiment "language": the loss increase of low-bit language models in nats per token for every rounder, on separate test data. Also GPTQ on every
+ * matrix product of one model, calibrated on half of the tokens: its error on the other half, relative to rounding to nearest.
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import { type Layer, layers } from "../../src/core/analysis/layers.ts";
@@ -38,7 +38,7 @@ const seed = 0;
 
 interface Variant {
   readonly options: Pick<QuantizeOptions, "scheme" | "dtype" | "bits" | "weights" | "zeroPoints">;
-  /** The loss of the default at most, as a share of that in float32. */
+  /** Maximum loss increase of the default rounder, as a share of the float32 loss. */
   readonly most?: number;
   readonly rounders: boolean;
 }
@@ -67,8 +67,8 @@ const names = rounders.meanings.rows.map(([name]) => name);
 export async function language(settings: Settings): Promise<boolean> {
   heading("Language models in few bits", seed);
   let met = true;
-  for (const one of settings.smoke ? languageModels.slice(0, 1) : languageModels)
-    met = (await losses(one, settings)) && met;
+  for (const model of settings.smoke ? languageModels.slice(0, 1) : languageModels)
+    met = (await losses(model, settings)) && met;
   return (await everyProduct(settings)) && met;
 }
 
@@ -107,15 +107,15 @@ async function losses(
     for (const rounder of by ? chosen : ["default"]) {
       const net = await open(path);
       try {
-        const own = rounder === "default" ? {} : { rounder: rounder as "nearest" };
-        await quantize(net, { ...options, ...own, data: samples, samples: count }, { seed });
-        const found = await evaluate(engine, net, task.test, task.metric);
-        const { value, low, high } = pairedMeans(float.rows, found.rows);
+        const rounderOption = rounder === "default" ? {} : { rounder: rounder as "nearest" };
+        await quantize(net, { ...options, ...rounderOption, data: samples, samples: count }, { seed });
+        const evaluation = await evaluate(engine, net, task.test, task.metric);
+        const { value, low, high } = pairedMeans(float.rows, evaluation.rows);
         const bytes = ((await encodeToBytes(net)).length / 1000).toFixed(0);
         rows.push([
           variant,
           rounder,
-          found.estimate.value.toFixed(4),
+          evaluation.estimate.value.toFixed(4),
           percent(value),
           `${percent(low)} … ${percent(high)}`,
           bytes,
@@ -146,7 +146,7 @@ function missing(): true {
   return true;
 }
 
-/** Layers on which it has to be below, and the geometric mean of its error over that of the nearest codes, at most. */
+/** Minimum share of layers with a lower error than rounding to nearest, and maximum geometric mean of the error ratio. */
 const least = { layers: 0.95, ratio: 0.6 };
 
 async function everyProduct({ smoke }: Settings): Promise<boolean> {
@@ -191,19 +191,19 @@ async function everyProduct({ smoke }: Settings): Promise<boolean> {
 
 async function gramsOf(model: Model, data: Dataset): Promise<ReadonlyMap<Layer, Gram>> {
   const walk = await calibrate(model, { data, samples: data.count ?? 0 });
-  const found = new Map<Layer, Gram>();
+  const grams = new Map<Layer, Gram>();
   try {
     for (const layer of layers(model, infer(model))) {
       const gram = await walk.collect(layer, gramMatrices);
-      if (!(gram instanceof Miss)) found.set(layer, gram);
+      if (!(gram instanceof Miss)) grams.set(layer, gram);
     }
   } finally {
     await walk.release();
   }
-  return found;
+  return grams;
 }
 
-/** Numbers of the codes that a solver chooses. */
+/** Returns the dequantized weights that a solver chooses. */
 async function rounded(
   solver: Solver<Gram>,
   matrices: readonly Matrix[],
@@ -213,14 +213,14 @@ async function rounded(
   const grid = blockGrid({ bits: 4, block: 32, symmetric: true });
   const outputs = matrices.reduce((sum, { rows }) => sum + rows, 0);
   const weight = slicedWeight(matrices, outputs, 32);
-  const known: LayerContext<Gram> = { layer, evidence, random: random(seed, layer.name), multiply: multiplyHere };
-  const scales = (await solver.scales?.(weight, grid, known)) ?? [];
+  const context: LayerContext<Gram> = { layer, evidence, random: random(seed, layer.name), multiply: multiplyHere };
+  const scales = (await solver.scales?.(weight, grid, context)) ?? [];
   const scaled = {
     ...grid,
     scale: Float32Array.from(scales, ({ scale }) => scale),
     zeroPoint: Int32Array.from(scales, ({ zeroPoint }) => zeroPoint),
   };
-  const codes = await (solver.codes ?? nearestCodes)(weight, scaled, known);
+  const codes = await (solver.codes ?? nearestCodes)(weight, scaled, context);
   return codes.map(({ rows, columns, data }, group) =>
     matrix(
       rows,
@@ -233,17 +233,17 @@ async function rounded(
   );
 }
 
-/** Σ over groups of tr(D H Dᵀ), D = rounded − weight: the squares of what changes in the answers. */
+/** Returns Σ over groups of tr(D H Dᵀ), D = rounded − weight: the squared error of the layer outputs. */
 async function errorBy(found: readonly Matrix[], weight: readonly Matrix[], grams: readonly Matrix[]): Promise<number> {
   let sum = 0;
   for (const [group, { rows, columns, data }] of found.entries()) {
-    const apart = matrix(
+    const difference = matrix(
       rows,
       columns,
       data.map((value, at) => value - (weight[group]?.data[at] ?? 0)),
     );
-    const seen = await multiplyHere(apart, grams[group] ?? matrix(columns, columns));
-    sum += apart.data.reduce((all, value, at) => all + value * (seen.data[at] ?? 0), 0);
+    const seen = await multiplyHere(difference, grams[group] ?? matrix(columns, columns));
+    sum += difference.data.reduce((all, value, at) => all + value * (seen.data[at] ?? 0), 0);
   }
   return sum;
 }

@@ -1,6 +1,6 @@
 /**
- * Experiment "outliers": static int8 of transformers one of whose channels reaches a hundred times as far as the others. They compute what the originals do: what
- * reads the channel takes it back.
+ * Experiment "outliers": static int8 of transformers with one channel whose range is a hundred times that of the others. They compute the same function as the
+ * originals, because the consumers of the channel divide by the same factor.
  */
 import { infer } from "../../src/core/analysis/infer.ts";
 import { emitInto } from "../../src/core/graph/emit.ts";
@@ -17,7 +17,7 @@ import { besidePeers, calibrating, type Goals, type Settings } from "./static.ts
 const factor = 100;
 const goals: Goals = { drop: 0.01, agreement: 0.97 };
 
-/** Each says what changes in a model. */
+/** Functions that add an outlier channel to a model, by name. */
 const forms: Readonly<Record<string, (model: Model) => Promise<void>>> = {
   "a channel of each normalization": (model) => scaled(model, normalizations(model)),
   "a residual channel": (model) => scaled(model, residuals(model)),
@@ -39,18 +39,18 @@ function normalizations({ graph }: Model): readonly Value[] {
   );
 }
 
-/** The sum in the middle of those of two computed values. */
+/** Returns the middle one of the residual sums, which add two computed values. */
 function residuals({ graph }: Model): readonly Value[] {
-  const found = [...graph.nodes()].filter(
+  const sums = [...graph.nodes()].filter(
     ({ op, inputs, outputs: [sum] }) =>
       op === "Add" &&
       inputs.every((input) => input?.producer !== undefined) &&
       [...(sum?.uses ?? [])].some(({ node }) => node.op === "LayerNormalization"),
   );
-  return found[Math.floor(found.length / 2)]?.outputs.flatMap((sum) => sum ?? []) ?? [];
+  return sums[Math.floor(sums.length / 2)]?.outputs.flatMap((sum) => sum ?? []) ?? [];
 }
 
-/** Where convolutions and attention of both files store a channel, and what reads it: biases by name, and the weights of the products that they are added to. */
+/** Biases of both files that produce the attention values and of the products that consume them. The weights are those of the products before the biases. */
 const attentions = [
   { values: "layers.*.attn.qkv.bias", from: 256, output: "layers.*.attn.out.bias" },
   {
@@ -61,16 +61,16 @@ const attentions = [
 ] as const;
 const width = 128;
 
-/** One output channel of the first convolution and one of the values of each attention: what comes next is linear in them. */
+/** Scales one output channel of the first convolution, and one value channel of each attention: the following operations are linear in them. */
 async function outputChannels({ graph }: Model): Promise<void> {
-  const one = (count: number, at: number, by: number): Float32Array =>
+  const factorsAt = (count: number, at: number, by: number): Float32Array =>
     new Float32Array(count).fill(1).fill(by, at, at + 1);
   const [first, second] = [graph.value("conv1.weight"), graph.value("conv2.weight")];
   if (first !== undefined && second !== undefined) {
     const channels = first.tensor?.dims[0] ?? 0;
     const channel = random(1, "outlier").integer(channels);
-    await multiply(first, 0, one(channels, channel, factor));
-    await multiply(second, 1, one(channels, channel, 1 / factor));
+    await multiply(first, 0, factorsAt(channels, channel, factor));
+    await multiply(second, 1, factorsAt(channels, channel, 1 / factor));
   }
   for (const { values, from, output } of attentions)
     for (let block = 0; ; block++) {
@@ -80,13 +80,13 @@ async function outputChannels({ graph }: Model): Promise<void> {
         random(1, "outlier", `${block}`).integer(width),
         await bias.tensor.read().then(toFloats),
       ];
-      await multiply(bias, 0, one(length, from + channel, factor));
-      await multiply(productBefore(bias), 1, one(length, from + channel, factor));
-      await multiply(productBefore(next), 0, one(width, channel, 1 / factor));
+      await multiply(bias, 0, factorsAt(length, from + channel, factor));
+      await multiply(productBefore(bias), 1, factorsAt(length, from + channel, factor));
+      await multiply(productBefore(next), 0, factorsAt(width, channel, 1 / factor));
     }
 }
 
-/** The weight of the product that a bias is added to. */
+/** Returns the weight of the product that a bias is added to. */
 function productBefore(bias: Value): Value {
   const [use] = bias.uses;
   const product = use?.node.inputs.find((input) => input !== bias)?.producer;
@@ -96,8 +96,8 @@ function productBefore(bias: Value): Value {
 }
 
 /**
- * Makes one channel of values (along their last axis) so many times as large, from what stores it on; products that read them take it back, and whatever else does
- * is given them divided.
+ * Multiplies one channel of the values (along their last axis) by `factor` in the tensors that produce it. Products that read the values divide by it in their
+ * weights, and all other consumers read a divided copy.
  */
 async function scaled(model: Model, starts: readonly Value[]): Promise<void> {
   const { graph } = model;
@@ -153,7 +153,7 @@ function constant({ graph }: Model, numbers: Float32Array): Value {
   return graph.addTensor(graph.freshName("outlier"), inMemory(float32([numbers.length], numbers)));
 }
 
-/** Along an axis. @throws Error where other nodes read the tensor too. */
+/** Multiplies a stored tensor by factors along an axis. @throws Error if several nodes read the tensor. */
 async function multiply(value: Value, axis: number, factors: Float32Array): Promise<void> {
   const { tensor } = value;
   if (tensor === undefined || value.uses.size > 1) throw new Error(`${value.name} is not one node's alone.`);

@@ -1,4 +1,4 @@
-/** Networks with data: samples to calibrate with, drawn anew each time, and the others to test on. */
+/** Networks with data: random calibration samples for each draw, and the other samples for the test. */
 import { mkdtemp, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { open } from "../../src/core/onnx/index.ts";
@@ -39,9 +39,9 @@ export interface Samples {
   readonly path: string;
   readonly preprocessing: string;
   readonly metric: Metric;
-  /** All that can be tested on. */
+  /** All samples that are available for the test. */
   readonly test: IndexedDataset;
-  /** So many samples to calibrate with, as the number of the draw decides; what is left to test on, and which of all samples each is. */
+  /** Samples `count` calibration samples by seed. Returns the remaining test samples as well, with their indices among all samples. */
   draw(count: number, seed: number): Draw;
 }
 
@@ -51,13 +51,13 @@ export interface Draw {
   readonly places: readonly number[];
 }
 
-/** @param folder for links. @returns undefined where the shared folder lacks the model or its data. */
+/** @param folder for links to data files. @returns undefined if the shared folder lacks the model or its data. */
 export async function openSamples(name: NetworkName, folder: string, most = Infinity): Promise<Samples | undefined> {
   const { model, data, preprocess }: Network = networks[name];
-  const [path, found] = [shared(`data/models/${model}`), await dataOf(data, folder)];
-  if (path === undefined || found === undefined) return undefined;
+  const [path, dataPath] = [shared(`data/models/${model}`), await dataOf(data, folder)];
+  if (path === undefined || dataPath === undefined) return undefined;
   const task = await openTask(await open(path), {
-    data: found,
+    data: dataPath,
     ...(preprocess === undefined ? {} : { preprocess }),
     ...(data === "imagenet" ? { part: "all" as const } : {}),
   });
@@ -86,13 +86,13 @@ async function dataOf(name: Network["data"], folder: string): Promise<string | u
   if (name === "imagenet") return shared("data/images/imagenet");
   const [train, dev] = [shared("data/text/sst2_train.tsv"), shared("data/text/sst2_dev.tsv")];
   if (train === undefined || dev === undefined) return undefined;
-  const made = await mkdtemp(join(folder, "sst2-"));
-  await symlink(train, join(made, "train.tsv"));
-  await symlink(dev, join(made, "test.tsv"));
-  return made;
+  const links = await mkdtemp(join(folder, "sst2-"));
+  await symlink(train, join(links, "train.tsv"));
+  await symlink(dev, join(links, "test.tsv"));
+  return links;
 }
 
-/** Each sample by itself, as long as it is: `<sample>/<input>`, and `<sample>/label` if labels are wanted. */
+/** Writes each sample separately with its own length: `<sample>/<input>`, and `<sample>/label` if `labels` is set. */
 export async function writeSamples(path: string, data: IndexedDataset, labels = false): Promise<void> {
   const arrays: Record<string, Batch[string]> = {};
   let at = 0;
@@ -105,7 +105,7 @@ export async function writeSamples(path: string, data: IndexedDataset, labels = 
 
 const tokens = 128;
 
-/** One sample to time: text of 128 tokens, which are those of the first samples in a row. */
+/** Returns one sample for timing. Texts have 128 tokens, concatenated from the first samples. */
 export async function timedSample(data: IndexedDataset): Promise<Batch> {
   const few: Batch[] = [];
   for await (const { label: _, ...inputs } of take(data, tokens).batches({ size: 1 })) few.push(inputs);

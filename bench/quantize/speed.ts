@@ -1,4 +1,4 @@
-/** Experiment "speed": what the tool takes: ranges by histograms beside onnxruntime's quantizer, and GPTQ of a large layer beside PyTorch, each in a process of its own. */
+/** Experiment "speed": time and memory of histogram calibration against onnxruntime's quantizer, and of GPTQ on a large layer against PyTorch, each in a separate process. */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,10 +13,10 @@ import { openSamples, timedSample, writeSamples } from "./samples.ts";
 import { calibrating, type Settings } from "./static.ts";
 
 const seed = 0;
-/** Of the peers' processor time at most, and bytes over those of the samples. */
+/** Maximum processor time relative to the peers, and maximum memory in bytes beyond the samples. */
 const most = { calibration: 1 / 4, bytes: 400e6, gptq: 4 };
 
-/** What onnxruntime's quantizer does, too. */
+/** Options that limit the pass to the work of onnxruntime's quantizer. */
 const calibrationAlone = { equalize: false, biasCorrection: "none" } as const;
 
 interface Taken {
@@ -52,23 +52,23 @@ async function calibration(folder: string, { python }: Settings): Promise<boolea
     const file = join(folder, `${network}.npz`);
     await writeSamples(file, calibrate);
     const sample = await timedSample(calibrate);
-    const held = calibrating * 4 * Object.values(sample).reduce((sum, { dims }) => sum + elementCount(dims), 0);
+    const sampleBytes = calibrating * 4 * Object.values(sample).reduce((sum, { dims }) => sum + elementCount(dims), 0);
     for (const ranges of ["percentile", "entropy"] as const) {
       const out = join(folder, `${network}.onnx`);
-      const taken = (options: Partial<QuantizeInput["options"]>) =>
+      const runQuantize = (options: Partial<QuantizeInput["options"]>) =>
         runJob<typeof quantizeJob>(
           new URL("./job.ts", import.meta.url),
           { network, options: { scheme: "static", ranges, ...options }, calibrate: calibrating, seed, out },
           { name: network },
         );
-      const ours = await taken(calibrationAlone);
-      const whole = await taken({});
+      const ours = await runQuantize(calibrationAlone);
+      const fullPass = await runQuantize({});
       const method = ranges === "percentile" ? "Percentile" : "Entropy";
       const theirs =
         able === undefined
           ? undefined
           : peer<Taken>(able, "quantize_calibration.py", [samples.path, file, out, method]);
-      rows.push([network, ranges, "Pith", ...shown(ours)], ["", "", "Pith, default pass", ...shown(whole)]);
+      rows.push([network, ranges, "Pith", ...shown(ours)], ["", "", "Pith, default pass", ...shown(fullPass)]);
       if (theirs !== undefined) {
         rows.push(["", "", "onnxruntime", ...shown(theirs)]);
         const ratio = ours.processor / theirs.processor;
@@ -78,13 +78,13 @@ async function calibration(folder: string, { python }: Settings): Promise<boolea
           true,
         ]);
       }
-      for (const [what, { peak }] of [
+      for (const [suffix, { peak }] of [
         ["", ours],
-        [", default pass", whole],
+        [", default pass", fullPass],
       ] as const) {
-        const more = peak - held;
+        const more = peak - sampleBytes;
         checks.push([
-          `${network}, ${ranges}${what}: ${(more / 1e6).toFixed(0)} MB over the samples, ${most.bytes / 1e6} at most`,
+          `${network}, ${ranges}${suffix}: ${(more / 1e6).toFixed(0)} MB over the samples, ${most.bytes / 1e6} at most`,
           more <= most.bytes,
           true,
         ]);

@@ -1,7 +1,7 @@
 /**
- * Experiment "static": int8 beside onnxruntime's quantizer and NNCF, each calibrated on the same samples, drawn several times.
+ * Experiment "static": int8 compared with onnxruntime's quantizer and NNCF, calibrated on the same random samples, for several draws.
  *
- * The files of all tools are run by the same runtime on the same samples. A figure is the mean over the draws; its interval is of the test samples, each with
+ * The same runtime runs the files of all tools on the same samples. A metric value is the mean over the draws. Its interval is over the test samples, each with
  * its mean over the draws in which it was tested.
  */
 import { mkdir, mkdtemp, rm, stat } from "node:fs/promises";
@@ -31,40 +31,40 @@ export interface Settings {
   readonly smoke: boolean;
   readonly draws: number;
   readonly models: readonly string[] | undefined;
-  /** Of the experiments that compare rounders; undefined: the default and all by name. */
+  /** Rounders of the experiments that compare them; undefined: the default and every named one. */
   readonly rounders: readonly string[] | undefined;
   readonly python: string | undefined;
-  /** Where files stay; undefined: they are removed. */
+  /** Folder that keeps the files; undefined: they are removed. */
   readonly keep: string | undefined;
 }
 
 export const calibrating = 100;
-/** Test samples of a smoke run. */
+/** Number of test samples of a smoke run. */
 const few = 100;
 const ours = "Pith";
-/** By default sums of two neighbouring int8 weights are bounded, so no processor overflows. Full 8 bits, as the peers have them, are exact with VNNI only (`runtimes.ts`). */
-const own: Readonly<Record<string, QuantizeOptions>> = {
+/** By default, sums of two adjacent int8 weights are bounded, so that no processor overflows. Full 8 bits, as the peers use, are exact only with VNNI (`runtimes.ts`). */
+const ownVariants: Readonly<Record<string, QuantizeOptions>> = {
   [ours]: { scheme: "static" },
   "Pith, 8 bits": { scheme: "static", bits: 8 },
 };
 
-/** What a file has to be; those that nothing is said of are shown. */
+/** Goals of a file. Values without a goal are only printed. */
 export interface Goals {
-  /** As a share of all samples. */
+  /** Maximum drop, as a share of all samples. */
   readonly drop: number;
-  /** The least agreement; "peers": at least the best of theirs, and the divergence at most the least of theirs. */
+  /** Minimum agreement; "peers": at least the best agreement of the peers, and at most their lowest divergence. */
   readonly agreement: number | "peers";
-  /** Bytes at most, of the smallest of the peers' files, and times as fast at least, of the fastest. */
+  /** Maximum bytes relative to the smallest peer file, and minimum speed relative to the fastest. */
   readonly cost?: { readonly bytes: number; readonly speed: number };
 }
 
 const goals: Goals = { drop: 0.003, agreement: "peers", cost: { bytes: 1.05, speed: 0.97 } };
 
-/** A network, or a variant of it with other weights that compute the same. */
+/** A network, or a variant with different weights that computes the same function. */
 export interface Subject {
   readonly title: string;
   readonly network: NetworkName;
-  /** Changes the original, if anything. */
+  /** Changes the original to the variant. */
   readonly vary?: (model: Model) => Promise<void>;
 }
 
@@ -83,27 +83,27 @@ export async function besidePeers(subjects: readonly Subject[], all: Goals, sett
   let met = true;
   for (const subject of subjects) {
     if (settings.models !== undefined && !settings.models.includes(subject.network)) continue;
-    const made = await mkdtemp(join(tmpdir(), "pith-bench-"));
-    const folder = settings.keep === undefined ? made : join(settings.keep, subject.title.replaceAll(/\W+/g, "-"));
+    const temporary = await mkdtemp(join(tmpdir(), "pith-bench-"));
+    const folder = settings.keep === undefined ? temporary : join(settings.keep, subject.title.replaceAll(/\W+/g, "-"));
     await mkdir(folder, { recursive: true });
     try {
       met = (await measured(subject, all, folder, settings)) && met;
     } finally {
-      await rm(made, { recursive: true });
+      await rm(temporary, { recursive: true });
     }
   }
   return met;
 }
 
-/** One tool, over all draws. */
+/** The results of one tool over all draws. */
 interface Tool {
-  /** For each test sample the sum over the draws in which it is tested; `counts` says how many those are. */
+  /** For each test sample, the sum over the draws in which it is tested; `counts` is the number of these draws. */
   readonly change: Float64Array;
   readonly agree: Float64Array;
   readonly divergence: Float64Array;
   bytes: number;
   seconds: number;
-  /** Times as fast as float32; of one draw. */
+  /** Speed relative to float32, measured on one draw. */
   speed: number;
 }
 
@@ -160,7 +160,7 @@ async function filesOf(
 ): Promise<readonly File[]> {
   const files: File[] = [];
   for (const [draw, { calibrate }] of draws.entries()) {
-    for (const [tool, options] of Object.entries(own)) {
+    for (const [tool, options] of Object.entries(ownVariants)) {
       const model = await open(path);
       const started = performance.now();
       await quantize(model, { ...options, data: calibrate, samples: calibrating });
@@ -191,10 +191,10 @@ async function toolsOf(
   for (const [at, { test, places }] of draws.entries()) {
     const drawn = files.filter(({ draw }) => draw === at);
     const models = await Promise.all([path, ...drawn.map((file) => file.path)].map((file) => open(file)));
-    const found = await measure(engine, models, test, [metric, agreement(), meanKl()], { batch: 16 });
-    const [[float = new Float64Array()] = []] = found;
+    const measurements = await measure(engine, models, test, [metric, agreement(), meanKl()], { batch: 16 });
+    const [[float = new Float64Array()] = []] = measurements;
     for (const [index, file] of drawn.entries()) {
-      const [right, agree, divergence] = found[index + 1] ?? [];
+      const [right, agree, divergence] = measurements[index + 1] ?? [];
       const empty = (): Float64Array => new Float64Array(count);
       const fresh = { change: empty(), agree: empty(), divergence: empty(), bytes: 0, seconds: 0, speed: Number.NaN };
       const tool = tools.get(file.tool) ?? fresh;
@@ -211,17 +211,17 @@ async function toolsOf(
   return tools;
 }
 
-/** In how many draws each sample is tested. */
+/** Returns the number of draws in which each sample is tested. */
 function counted(draws: readonly Draw[], count: number): Float64Array {
   const counts = new Float64Array(count);
   for (const { places } of draws) for (const place of places) counts[place] = (counts[place] ?? 0) + 1;
   return counts;
 }
 
-/** Sessions lie differently in memory each time, which changes times by 6 %: the fastest of so many counts. */
+/** Number of sessions, of which the fastest counts: their memory layout differs, which changes times by 6 %. */
 const sessions = 5;
 
-/** Times as fast as float32, one thread, one sample: all in turns, by the processor time that they take. */
+/** Returns the speed relative to float32 with one thread and one sample. Runs alternate, and processor time counts. */
 async function speedsOf(
   engine: Engine,
   path: string,
@@ -281,7 +281,7 @@ function shownAndJudged(
   }
   const judging = figures.find(({ name }) => name === ours);
   if (judging === undefined) return false;
-  const peers = figures.filter(({ name }) => own[name] === undefined);
+  const peers = figures.filter(({ name }) => ownVariants[name] === undefined);
   const checks = judged(judging, peers, mean, all);
   for (const [text, met, shown] of checks) line(`  ${target(text, met, shown)}`);
   return checks.every(([, met]) => met);
@@ -303,12 +303,16 @@ function judged(
   if (first === undefined) return checks;
   if (least === "peers") {
     const best = peers.reduce((a, b) => (b.agree.value > a.agree.value ? b : a), first);
-    const apart = mean(tool.agree.map((sum, at) => sum - (best.tool.agree[at] ?? 0)));
-    checks.push([`agreement as ${best.name}, ${points(apart)}`, apart.value >= 0, apart.low >= 0]);
+    const agreementGain = mean(tool.agree.map((sum, at) => sum - (best.tool.agree[at] ?? 0)));
+    checks.push([
+      `agreement as ${best.name}, ${points(agreementGain)}`,
+      agreementGain.value >= 0,
+      agreementGain.low >= 0,
+    ]);
     const nearest = peers.reduce((a, b) => (b.divergence.value < a.divergence.value ? b : a), first);
-    const further = mean(tool.divergence.map((sum, at) => sum - (nearest.tool.divergence[at] ?? 0)));
+    const divergenceGain = mean(tool.divergence.map((sum, at) => sum - (nearest.tool.divergence[at] ?? 0)));
     const ratio = (divergence.value / nearest.divergence.value).toFixed(2);
-    checks.push([`KL as ${nearest.name}, ${ratio} of it`, further.value <= 0, further.high <= 0]);
+    checks.push([`KL as ${nearest.name}, ${ratio} of it`, divergenceGain.value <= 0, divergenceGain.high <= 0]);
   }
   if (cost === undefined) return checks;
   const bytes = tool.bytes / Math.min(...peers.map((one) => one.tool.bytes));

@@ -1,4 +1,4 @@
-/** Experiment "weights": few bits, one scale for an output or for the whole weight, by every rounder: the default is what is judged. */
+/** Experiment "weights": low-bit weights with one scale per output or per tensor, for every rounder. The goals apply to the default rounder. */
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,9 +18,9 @@ interface Case {
   readonly title: string;
   readonly network: NetworkName;
   readonly options: Omit<QuantizeOptions, "data" | "samples" | "rounder">;
-  /** Samples that it may look at. */
+  /** Number of calibration samples. */
   readonly calibrate: number;
-  /** Points of accuracy that may be lost, or the accuracy that has to be reached, as shares. */
+  /** Maximum accuracy drop, or minimum accuracy, as shares. */
   readonly goal: { readonly drop: number } | { readonly accuracy: number };
 }
 
@@ -60,7 +60,7 @@ const cases: readonly Case[] = [
 
 const most = { minutes: 10, bytes: 1.5e9 };
 const seed = 0;
-/** Rounders that find zero points need blocks. */
+/** Names of the rounders without zero points: those with zero points require blocks. */
 const byName = rounders.meanings.rows.map(([name]) => name).filter((name) => rounders.of(name).zeroPoints !== true);
 const usual = "default";
 
@@ -71,9 +71,9 @@ export async function weights(settings: Settings): Promise<boolean> {
   );
   let met = true;
   const all = settings.smoke ? cases.filter(({ network }) => network === "resnet20").slice(0, 1) : cases;
-  for (const one of all)
-    if (settings.models === undefined || settings.models.includes(one.network))
-      met = (await measured(one, settings)) && met;
+  for (const experiment of all)
+    if (settings.models === undefined || settings.models.includes(experiment.network))
+      met = (await measured(experiment, settings)) && met;
   return met;
 }
 
@@ -111,22 +111,22 @@ async function measured(
         const job = new URL("./job.ts", import.meta.url);
         const ran = await runJob<typeof quantizeJob>(job, input, { name: one.title });
         const models = [await open(samples.path), await open(out)];
-        // Where what was looked at is among what can be tested on, all of it is run, and what was not is picked.
+        // If the calibration samples come from the test samples, all are evaluated, and the others are selected afterwards.
         const all = test.count < samples.test.count ? samples.test : test;
-        const [[float = new Float64Array()] = [], [own = new Float64Array()] = []] = await measure(
+        const [[float = new Float64Array()] = [], [scores = new Float64Array()] = []] = await measure(
           createEngine(),
           models,
           all,
           [samples.metric],
           { batch: 16 },
         );
-        const apart = own.map((value, at) => value - (float[at] ?? 0));
+        const changes = scores.map((value, at) => value - (float[at] ?? 0));
         const picked = (rows: Float64Array) => Float64Array.from(places, (place) => rows[place] ?? 0);
         rows.push({
           ...{ name, seconds: ran.seconds, peak: ran.peak, bytes: (await stat(out)).size },
-          accuracy: meanInterval(picked(own)).value,
-          change: meanInterval(picked(apart)),
-          ofAll: all === test ? undefined : meanInterval(apart),
+          accuracy: meanInterval(picked(scores)).value,
+          change: meanInterval(picked(changes)),
+          ofAll: all === test ? undefined : meanInterval(changes),
         });
       } catch (error) {
         line(`  ${name}: ${error instanceof Error ? error.message : error}`);

@@ -1,6 +1,6 @@
 /**
- * A folder of an encoder and a merged decoder, as transformers.js lays it out; what the command takes of it, and what transformers.js makes of the
- * chunks in a browser. Weights are made as they are written. Both branches of the decoder read the same.
+ * A folder with an encoder and a merged decoder in the layout of transformers.js. Measures the command on the folder, and the outputs of transformers.js
+ * on the chunks in a browser. Weights are computed when they are written. Both branches of the decoder share their weights.
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -17,7 +17,7 @@ import { decibels } from "../../src/runtime/run/difference.ts";
 import { type DtypeName, dtypes } from "../../src/techniques/quantize/dtypes.ts";
 import { inPage } from "../../test/page.ts";
 import { weightOf } from "../files/large.ts";
-import { type Taken, takenBy } from "../lib/taken.ts";
+import { measureProcesses, type ProcessUsage } from "../lib/process-usage.ts";
 
 const width = 2048;
 const vocabulary = 1024;
@@ -28,7 +28,7 @@ function largeTensor(seed: number, rows: number): Tensor {
   return { type: "float32", dims, bytes: 4 * rows * width, small: undefined, stored: undefined, read };
 }
 
-/** Products around a stream that they add to, small beside it, so that depth does no harm. */
+/** Builds residual matrix products with small outputs, so that values stay bounded in deep networks. */
 function stack(emit: Emit, x: Value, weights: readonly Value[], unit: Value): Value {
   let h = x;
   for (let at = 0; at + 1 < weights.length; at += 2) {
@@ -57,8 +57,8 @@ async function writeFolder(folder: string, mebibytes: number): Promise<void> {
   const ofEncoder = emitInto(encoder);
   const input = encoder.graph.addInput("input_ids", ids);
   const table = encoder.graph.addTensor("embed.weight", largeTensor(1, vocabulary));
-  const own = weightsFor(encoder, count, 2);
-  const states = stack(ofEncoder, ofEncoder.Gather([table, input]), own, ofEncoder.constant(small, "unit"));
+  const encoderWeights = weightsFor(encoder, count, 2);
+  const states = stack(ofEncoder, ofEncoder.Gather([table, input]), encoderWeights, ofEncoder.constant(small, "unit"));
   states.type = hidden;
   encoder.graph.rename(states, "last_hidden_state");
   encoder.graph.addOutput(states);
@@ -83,12 +83,12 @@ async function writeFolder(folder: string, mebibytes: number): Promise<void> {
   await save(decoder, join(folder, "onnx", "decoder_model_merged.onnx"), { externalData: true });
 }
 
-/** What the command takes, chunks of 24 MB: that is what hosts with small limits serve. */
-export async function quantizedFolder(folder: string, mebibytes: number, dtypes: string): Promise<Taken> {
+/** Measures `quantize` with chunks of 24 MB, a size that hosts with small limits can serve. */
+export async function quantizedFolder(folder: string, mebibytes: number, dtypes: string): Promise<ProcessUsage> {
   await writeFolder(folder, mebibytes);
   const words = ["--import", "tsx", "--conditions=pith-source", "src/app/cli/main.ts"];
-  const given = ["quantize", folder, "--dtype", dtypes, "--chunk", "24MB", "-o", `${folder}.out`];
-  return takenBy(process.execPath, [...words, ...given]);
+  const commandLine = ["quantize", folder, "--dtype", dtypes, "--chunk", "24MB", "-o", `${folder}.out`];
+  return measureProcesses(process.execPath, [...words, ...commandLine]);
 }
 
 const shape = { batch: 1, sequence: 4 } as const;
@@ -96,7 +96,7 @@ const states = shape.batch * shape.sequence * width;
 const ids = [3, 1, 4, 1];
 const wave = (length: number): number[] => Array.from({ length }, (_, at) => Math.sin(at));
 
-/** A module for a page, in which transformers.js loads both models of a folder and runs them once. */
+/** Returns the module of a page in which transformers.js loads both models of a folder and runs them once. */
 const pageFor = (name: string, dtype: string): string => `
 import { AutoModelForSeq2SeqLM, env, Tensor } from "@huggingface/transformers";
 export default async () => {
@@ -120,29 +120,29 @@ export default async () => {
   };
 };`;
 
-/** Decibels of what the models say in the page beside what the same files say natively. */
+/** Returns the signal-to-noise ratio in dB of the page's outputs, relative to the same files in the native runtime. */
 export async function chunksInBrowser(folder: string, dtype: string): Promise<Readonly<Record<string, number>>> {
   const page = pageFor(basename(folder), dtype);
   const places = { modules: folder, models: dirname(folder), temporary: dirname(folder) };
-  const said = (await inPage(page, places)) as Record<string, readonly number[]>;
+  const pageOutputs = (await inPage(page, places)) as Record<string, readonly number[]>;
   const state = float32([shape.batch, shape.sequence, width], wave(states));
   const input_ids = int64([shape.batch, shape.sequence], ids);
   const use_cache_branch = { type: "bool", dims: [1], data: new Uint8Array(1) } as const;
   const feeds = { input_ids, encoder_hidden_states: state, past: state, use_cache_branch };
-  const found: Record<string, number> = {};
-  for (const [name, numbers] of Object.entries(said)) {
+  const levels: Record<string, number> = {};
+  for (const [name, numbers] of Object.entries(pageOutputs)) {
     const model = await open(join(folder, "onnx", `${name}${dtypes[dtype as DtypeName].suffix}.onnx`));
     const session = await createEngine().load(model);
-    const known = model.graph.feeds.map((input) => input.name);
-    const given = Object.entries(feeds).filter(([input]) => known.includes(input));
-    const [output] = Object.values(await session.run(Object.fromEntries(given)));
+    const inputNames = model.graph.feeds.map((input) => input.name);
+    const ownFeeds = Object.entries(feeds).filter(([input]) => inputNames.includes(input));
+    const [output] = Object.values(await session.run(Object.fromEntries(ownFeeds)));
     await session.release();
     if (output === undefined) continue;
     const expected = toFloat64(output);
     const [signal, noise] = [expected, expected.map((x, at) => x - (numbers[at] ?? Number.NaN))].map((all) =>
       all.reduce((sum, x) => sum + x * x, 0),
     );
-    found[name] = decibels(signal ?? 0, noise ?? Number.NaN);
+    levels[name] = decibels(signal ?? 0, noise ?? Number.NaN);
   }
-  return found;
+  return levels;
 }

@@ -1,4 +1,4 @@
-/** Job of the sweep: runs an original in ONNX Runtime, and a file made of it, straight from their paths, on the same random inputs. */
+/** Job of the sweep: runs an original and its result in ONNX Runtime, directly from their paths, on the same random inputs. */
 import * as ort from "onnxruntime-node";
 import { createEngine } from "../../src/core/engine/index.ts";
 import { PithError } from "../../src/core/errors.ts";
@@ -10,31 +10,31 @@ import { runnable, samplesLike } from "../lib/random-inputs.ts";
 
 export interface CheckInput {
   readonly original: string;
-  /** The file that was made of it. */
+  /** Path of the result. */
   readonly result?: string;
-  /** Where random samples are to be written. */
+  /** Path to write random samples to. */
   readonly samples?: string;
   readonly seed: number;
 }
 
 export interface Checked {
-  /** Why the original does not run. */
+  /** Reason why the original does not run. */
   readonly notRun?: string;
-  /** Why no samples were written. */
+  /** Reason why no samples were written. */
   readonly noSamples?: string;
-  /** What is wrong about the result whatever it computes. */
+  /** Fault of the result that does not depend on its values. */
   readonly fault?: string;
-  /** Of the output that differs most; undefined where they are the same bits. */
+  /** Signal-to-noise ratio of the worst output in dB; undefined if all are bit-identical. */
   readonly decibels?: number;
 }
 
 const levels = ["disabled", "all"] as const;
 
 export default async function checkJob({ original, result, samples, seed }: CheckInput): Promise<Checked> {
-  const found = await feedsFor(original, seed);
-  if (typeof found === "string") return { notRun: found };
-  const { feeds, noSamples } = found;
-  if (samples !== undefined && noSamples === undefined) writeNpz(samples, found.samples ?? {});
+  const inputs = await feedsFor(original, seed);
+  if (typeof inputs === "string") return { notRun: inputs };
+  const { feeds, noSamples } = inputs;
+  if (samples !== undefined && noSamples === undefined) writeNpz(samples, inputs.samples ?? {});
   if (result === undefined) return noSamples === undefined ? {} : { noSamples };
   let worst: number | undefined;
   for (const graphOptimizationLevel of levels) {
@@ -89,8 +89,8 @@ async function run(
   try {
     const session = await ort.InferenceSession.create(path, { graphOptimizationLevel, logSeverityLevel: 4 });
     try {
-      const own = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
-      const outputs = await session.run(Object.fromEntries(own));
+      const ownFeeds = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
+      const outputs = await session.run(Object.fromEntries(ownFeeds));
       return Object.fromEntries(Object.entries(outputs).filter(([, { type }]) => type !== "string"));
     } finally {
       await session.release();
@@ -104,7 +104,7 @@ function numbers({ type, data }: ort.Tensor): readonly number[] {
   return type === "string" ? [] : Array.from(data as ArrayLike<number | bigint>, Number);
 }
 
-/** Power of the finite numbers, and of their difference; the latter NaN where one side is not finite and the other is another number. */
+/** Returns the power of the finite numbers and of their differences. The noise is NaN if one side is not finite and the other differs. */
 function apart(before: readonly number[], after: readonly number[]): readonly [power: number, noise: number] {
   let [power, noise] = [0, 0];
   for (const [index, x] of before.entries()) {

@@ -1,20 +1,20 @@
-/** What is run on every model: each command line, and what its file must be to its original. */
+/** The command lines that run on every model, with the requirements on their results. */
 
 export interface Place {
   readonly model: string;
   /** The file or folder that the command writes. */
   readonly out: string;
-  /** Random samples as `--data`; undefined where none can be drawn. */
+  /** Random samples for `--data`; undefined if the model has none. */
   readonly data: string | undefined;
 }
 
 export interface Swept {
   readonly name: string;
-  /** Undefined where it cannot be asked of this model. */
+  /** Returns the command line; undefined if the command does not apply to this model. */
   words(place: Place): readonly string[] | undefined;
-  /** The extension of what is written; undefined where nothing is. */
+  /** Extension of the written file; undefined if the command writes none. */
   readonly writes?: ".onnx" | ".html";
-  /** The least signal-to-noise ratio of the outputs, in dB, beside the original; undefined where they only have to be of the same sizes. */
+  /** Minimum signal-to-noise ratio of the outputs in dB; undefined if only their sizes must be equal. */
   readonly least?: number;
 }
 
@@ -30,7 +30,7 @@ const withData = (name: string, words: (place: Place & { readonly data: string }
   words: (place: Place) => (place.data === undefined ? undefined : words({ ...place, data: place.data })),
 });
 
-// Rounding that a network of random numbers amplifies may be half of its output's power: 3 dB. What was refused for that is no fault.
+// A network of random numbers amplifies the quantization error to up to half of the output's power, 3 dB. A rejection for that reason is not a fault.
 export const commands: readonly Swept[] = [
   { name: "inspect", words: ({ model }) => ["inspect", model] },
   { name: "inspect weights", words: ({ model }) => ["inspect", model, "--weights"] },

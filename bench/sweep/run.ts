@@ -1,4 +1,4 @@
-/** One command line on one model, in a process and a folder of its own. */
+/** Runs one command line on one model, in a separate process and folder. */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,11 +12,11 @@ import type { Swept } from "./commands.ts";
 
 export const program = fileURLToPath(new URL("../../dist/app/cli/main.js", import.meta.url));
 
-/** What became of a command; the last four are faults. */
+/** Outcome of a command; the last four are faults. */
 export type Outcome =
   | "done"
   | "written"
-  /** The file was written, and nothing tells whether it is right: the original does not run here. */
+  /** The file was written but cannot be checked, because the original does not run here. */
   | "not compared"
   | "refused"
   | "not asked"
@@ -31,10 +31,10 @@ export interface Row {
   readonly model: string;
   readonly command: string;
   readonly outcome: Outcome;
-  /** The sentence of a refusal or a fault. */
+  /** Message of a rejection or a fault. */
   readonly said?: string;
   readonly decibels?: number;
-  /** Of the command; what checks its file is not counted. */
+  /** Wall-clock seconds of the command, without the check of its file. */
   readonly seconds: number;
 }
 
@@ -64,26 +64,26 @@ export async function sweepOne(
     const words = command.words({ model: given.model, out, data: given.data });
     if (words === undefined) return row("not asked", { said: "there is no data for it" });
     const ran = await start([...words, "--json"], folder, limit, signal);
-    // What comes behind is not the command's.
+    // The time of the command ends here, before the checks.
     seconds = secondsSince(started);
     if (ran.end === "limit") return row("slow", { said: `stopped after ${limit} s` });
     if (typeof ran.end === "string") return row("crashed", { said: `${ran.end} ${lastLine(ran.err)}` });
     if (/\n\s+at .*:\d+\)?|internal:/i.test(ran.err)) return row("internal", { said: lastLine(ran.err) });
     const written = existsSync(out);
     if (ran.end !== 0 || (command.writes !== undefined && !written)) {
-      const left = readdirSync(folder);
-      if (left.length > 0) return row("wrong", { said: `it is refused, and leaves ${left.join(", ")}` });
-      const said = sentence(ran.err) ?? reasonIn(ran.out);
-      return said === undefined
+      const leftovers = readdirSync(folder);
+      if (leftovers.length > 0) return row("wrong", { said: `it is refused, and leaves ${leftovers.join(", ")}` });
+      const refusal = sentence(ran.err) ?? reasonIn(ran.out);
+      return refusal === undefined
         ? row("internal", { said: `exit code ${ran.end} without a sentence: ${lastLine(ran.err)}` })
-        : row("refused", { said });
+        : row("refused", { said: refusal });
     }
     if (command.writes !== ".onnx") return row("done");
     const late = AbortSignal.timeout(limit * 1000);
     const until = AbortSignal.any([signal, late]);
     const compared = (result: string): Promise<Checked> =>
       check({ original: given.model, result, seed: given.seed }, until);
-    const found = await compared(out).catch(async (error: unknown): Promise<Checked> => {
+    const checked = await compared(out).catch(async (error: unknown): Promise<Checked> => {
       if (signal.aborted) throw error;
       if (late.aborted) return { notRun: `both do not run within ${limit} s on random inputs` };
       const crashes = await compared(given.model).then(
@@ -94,10 +94,10 @@ export async function sweepOne(
         ? { notRun: "the runtime crashes on the original" }
         : { fault: `the runtime crashes on it: ${error}` };
     });
-    if (found.notRun !== undefined) return row("not compared", { said: found.notRun });
-    if (found.fault !== undefined) return row("wrong", { said: found.fault });
-    const figure = found.decibels === undefined ? {} : { decibels: Math.round(10 * found.decibels) / 10 };
-    const far = (found.decibels ?? Number.POSITIVE_INFINITY) < (command.least ?? Number.NEGATIVE_INFINITY);
+    if (checked.notRun !== undefined) return row("not compared", { said: checked.notRun });
+    if (checked.fault !== undefined) return row("wrong", { said: checked.fault });
+    const figure = checked.decibels === undefined ? {} : { decibels: Math.round(10 * checked.decibels) / 10 };
+    const far = (checked.decibels ?? Number.POSITIVE_INFINITY) < (command.least ?? Number.NEGATIVE_INFINITY);
     return row(far ? "wrong" : "written", far ? { ...figure, said: `less than ${command.least} dB` } : figure);
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -105,7 +105,7 @@ export async function sweepOne(
 }
 
 interface Ran {
-  /** The exit code; else the signal that killed it, or that the limit was reached. */
+  /** The exit code, the signal that killed the command, or "limit". */
   readonly end: number | string;
   readonly out: string;
   readonly err: string;
@@ -123,7 +123,7 @@ function start(words: readonly string[], cwd: string, limit: number, signal: Abo
     child.stderr.on("data", (part) => (text.err += part));
     let late = false;
     const end = (): void => {
-      // Its jobs are processes of the same group.
+      // The jobs of the command are processes of the same group.
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
     };
     const timer = setTimeout(() => {
@@ -141,7 +141,7 @@ function start(words: readonly string[], cwd: string, limit: number, signal: Abo
   });
 }
 
-/** "E_CODE: sentence." of what `--json` puts on standard error. */
+/** Returns "E_CODE: sentence." from the JSON on standard error. */
 function sentence(err: string): string | undefined {
   for (const text of err.trim().split("\n").reverse()) {
     try {
@@ -154,7 +154,7 @@ function sentence(err: string): string | undefined {
   return undefined;
 }
 
-/** Why nothing was written, of a result: what was lost, that nothing was gained, or the first of the reasons. */
+/** Returns the reason why a result was not written: the loss, the lack of a gain, or the first skip reason. */
 function reasonIn(out: string): string | undefined {
   try {
     const { lost, idle, misses } = JSON.parse(out) as {

@@ -1,4 +1,4 @@
-/** The networks that steps are timed on, as `peers/train_networks.py` writes them with PyTorch: same layers, batch, optimizer, loss. */
+/** The networks of the step timings, with the same layers, batch, optimizer and loss as in `peers/train_networks.py`. */
 import type { Model } from "pith";
 import {
   attention,
@@ -23,11 +23,11 @@ import { adam, type Optimizer, sgd } from "pith/train";
 
 export interface Network {
   readonly name: string;
-  /** Sizes of the input, the batch first. */
+  /** Input shape, with the batch first. */
   readonly input: readonly number[];
   readonly classes: number;
   readonly optimizer: () => Optimizer;
-  /** At most this share of PyTorch's time; undefined where it is only reported. */
+  /** Maximum time relative to PyTorch; undefined if it is only reported. */
   readonly target: number | undefined;
   readonly build: () => Model;
 }
@@ -45,7 +45,7 @@ function mlp(name: string, optimizer: () => Optimizer, target: number): Network 
   return { name, input, classes: 10, optimizer, target, build };
 }
 
-/** Six layers of width 384, six heads, 1536 inside, normalized first; the class from the first token. */
+/** Builds a pre-norm encoder: six layers of width 384 with six heads and hidden width 1536. The first token gives the class. */
 function encoder(): Network {
   const input = [16, 64, 384];
   const layer = (): Module =>
@@ -60,7 +60,7 @@ function encoder(): Network {
 
 const unbiased = { bias: false } as const;
 
-/** ResNet-20 and -56 of He et al. 2016 with 1×1 shortcuts: three stages of so many blocks. */
+/** Builds ResNet-20 or ResNet-56 (He et al. 2016) with 1×1 shortcuts: three stages of `blocksOfStage` blocks. */
 function resnet(name: string, blocksOfStage: number, target: number | undefined): Network {
   const input = [128, 3, 32, 32];
   const block = (from: number, to: number, stride: number): Module => {
@@ -87,7 +87,7 @@ function resnet(name: string, blocksOfStage: number, target: number | undefined)
   return { name, input, classes: 10, optimizer: momentum, target, build };
 }
 
-/** LeNet-5 (LeCun et al. 1998) with rectifiers and maximum pooling. */
+/** Builds LeNet-5 (LeCun et al. 1998) with ReLU and max pooling. */
 function lenet5(): Network {
   const input = [128, 1, 28, 28];
   const build = () =>
@@ -112,8 +112,8 @@ function lenet5(): Network {
 }
 
 /**
- * MobileNetV2 (Sandler et al. 2018). Depthwise kernels cost little in blocks of channels; what bounds it now are 1 × 1 kernels on 3 × 3 and
- * 6 × 6 places, too few for a fast product, and the passes over memory of 52 batch normalizations, whose kernel in training runs in one thread.
+ * Builds MobileNetV2 (Sandler et al. 2018). Depthwise kernels are fast in blocks of channels. The bottlenecks are 1 × 1 kernels on 3 × 3 and
+ * 6 × 6 positions, too few for a fast product, and the memory traffic of 52 batch normalizations, whose training kernel runs in one thread.
  */
 function mobilenetv2(): Network {
   const input = [16, 3, 96, 96];
@@ -143,9 +143,9 @@ function mobilenetv2(): Network {
   let from = 32;
   const blocks = stages.flatMap(([expansion, to, count, stride], stage) =>
     Array.from({ length: count }, (_, at): [string, Module] => {
-      const made = block(from, to, at === 0 ? stride : 1, expansion);
+      const module = block(from, to, at === 0 ? stride : 1, expansion);
       from = to;
-      return [`stage${stage}block${at}`, made];
+      return [`stage${stage}block${at}`, module];
     }),
   );
   const stem = { conv: conv2d(3, 32, 3, { stride: 2, padding: 1, ...unbiased }), bn: batchNorm(32), relu: relu() };

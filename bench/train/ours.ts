@@ -1,6 +1,6 @@
 /**
- * Steps of a network by Pith: reads a number of steps per line, prints milliseconds of the fastest, of the clock or of the processor ("cpu"), then the
- * process's peak memory in bytes.
+ * Runs training steps with Pith: reads a number of steps per line, and prints the milliseconds of the fastest step (wall-clock, or processor time with
+ * "cpu") and the process's peak memory in bytes.
  */
 import { createInterface } from "node:readline";
 import { float32, int64 } from "pith";
@@ -34,12 +34,12 @@ const step = await createStep(model, data, {
   carry: optimizer.carry,
 });
 const built = performance.now() - began;
-const one = async (): Promise<void> => {
+const runStep = async (): Promise<void> => {
   await step.run(data);
   optimizer.update(step.parameters, 1e-4);
 };
-await one();
-await one();
+await runStep();
+await runStep();
 const now = (): number => {
   if (clock !== "cpu") return performance.now();
   const { user, system } = process.cpuUsage();
@@ -50,7 +50,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   let fastest = Number.POSITIVE_INFINITY;
   for (let at = 0; at < Number(line); at++) {
     const start = now();
-    await one();
+    await runStep();
     fastest = Math.min(fastest, now() - start);
   }
   console.log(`${fastest} ${peakMemory()}`);

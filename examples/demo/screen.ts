@@ -1,11 +1,11 @@
-/** What the demo prints: lines to standard output, progress to a terminal only. */
+/** Output of the demo: lines on standard output, and progress on a terminal only. */
 import type { Estimate, Latency } from "pith/evaluate";
 import type { Standing } from "./bench.ts";
 
 const { stderr } = process;
 let drawn = 0;
 
-/** A line that the next one takes away again. Nothing in a pipe. */
+/** Prints a line that the next one replaces. Prints nothing if the output is a pipe. */
 export function progress(text: string, done = 0, total = 0): void {
   if (stderr.isTTY !== true || performance.now() - drawn < 100) return;
   drawn = performance.now();
@@ -24,7 +24,7 @@ export interface Row {
   readonly latency: Latency | undefined;
 }
 
-/** One table of all: the first row is the original. */
+/** Returns the table of all rows. The first row is the original. */
 export function table(rows: readonly Row[]): readonly string[] {
   const samples = rows[0]?.standing.measured.estimate.count ?? 0;
   const titles = ["", "bytes", "brotli", `accuracy, % of ${whole(samples)}`, "change, points", "speed"];
@@ -54,7 +54,7 @@ export function whole(value: number): string {
   return value.toLocaleString("en-US");
 }
 
-/** 98.06 (97.77 … 98.31): in hundredths, with the 95 % interval. */
+/** Formats a share in percent with its 95 % interval: "98.06 (97.77 … 98.31)". */
 export function points({ value, low, high }: Estimate, signed = false): string {
   const text = (share: number): string => {
     const rounded = (100 * share).toFixed(2);
@@ -64,7 +64,7 @@ export function points({ value, low, high }: Estimate, signed = false): string {
   return `${text(value)} (${text(low)} … ${text(high)})`;
 }
 
-/** How many times as fast as the original, with the 10th and 90th percentile of the rounds. */
+/** Formats the speed relative to the original, with the 10th and 90th percentile of the rounds. */
 function speed({ speedup: { median, low, high } }: Latency): string {
   return `${median.toFixed(2)} × (${low.toFixed(2)} … ${high.toFixed(2)})`;
 }

@@ -1,4 +1,4 @@
-/** What the demo tries: each technique alone, most of them in a few lines. */
+/** The variants of the demo: each technique alone, most of them in a few lines. */
 import type { Context, Model, Outcome } from "pith";
 import type { Dataset } from "pith/data";
 import { distill } from "pith/distill";
@@ -8,27 +8,27 @@ import { prune } from "pith/prune";
 import { quantize } from "pith/quantize";
 import { train } from "pith/train";
 
-/** A pass as the library has it. */
+/** A pass of the library. */
 export interface AnyPass<O> {
   readonly id: string;
   (model: Model, options: O, context?: Partial<Context>): Promise<Outcome>;
 }
 
-/** What variants are made with. */
+/** Data and functions for building variants. */
 export interface Workshop {
   readonly train: Dataset;
   readonly calibrate: Dataset;
-  /** How the network was trained. */
+  /** Training options of the original network. */
   readonly training: Training;
-  /** The file of the trained network. */
+  /** Path of the trained network's file. */
   readonly original: string;
-  /** Runs a pass on a model, in place, and measures what came out. */
+  /** Runs a pass on a model in place, and measures the result. */
   step<O extends object>(model: Model, pass: AnyPass<O>, options: NoInfer<O>): Promise<void>;
 }
 
 export interface Variant {
   readonly name: string;
-  /** Gets a copy of the trained network; may return another one. */
+  /** Receives a copy of the trained network, and returns it or another model. */
   make(net: Model, workshop: Workshop): Promise<Model>;
 }
 
@@ -47,7 +47,7 @@ export interface Training {
   readonly threads: number;
 }
 
-/** Adam from 0.004 down to 0: 98 % in 6 epochs of MNIST, as in PyTorch with the same settings. A small set needs more passes. */
+/** Returns options for Adam with a learning rate from 0.004 down to 0: 98 % in 6 epochs of MNIST, as in PyTorch with the same settings. A small dataset needs more epochs. */
 export function trainingFor({ count = 0 }: Dataset): Training {
   return { epochs: count < 20_000 ? 30 : 6, batch: 128, learningRate: 0.004, threads: 1 };
 }

@@ -1,15 +1,15 @@
 /**
- * What is shipped: the entries of the package, and everything else in chunks that they share. A command starts two processes, and loading hundreds of
- * modules one by one took each twice as long.
+ * Bundles the package: its entries, and everything else in chunks that they share. A command starts two processes, and loading hundreds of
+ * separate modules doubled the start time of each.
  *
- * All entries are built together, so that a class is there once, whoever imports it. What differs between Node and browsers stays an import of
- * package.json, as does the address of the modules.
+ * All entries are built together, so that a class exists only once, no matter which entry imports it. Modules that differ between Node and browsers remain
+ * imports of package.json, as does the address of the modules.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
-/** @param more further entries, below `src` and without extension, that tests look into. */
+/** @param more further entries for tests, relative to `src` and without extension. */
 export async function bundle(root: string, outdir: string, more: readonly string[] = []): Promise<void> {
   const sources = join(root, "src");
   const named = [...publicEntries(root), ...jobs(sources), ...started, ...more].map((name) =>
@@ -33,7 +33,7 @@ export async function bundle(root: string, outdir: string, more: readonly string
   });
 }
 
-/** What is started in a process, a thread or a page of its own. */
+/** Entries that start in a separate process, thread or page. */
 const started = [
   "app/cli/main",
   "app/cli/browser/page",
@@ -42,7 +42,7 @@ const started = [
   "data/prefetch/preparing",
 ];
 
-/** What package.json hands out under the condition of the sources. */
+/** Returns the source entries that package.json exports and imports, without extension. */
 function publicEntries(root: string): readonly string[] {
   const { exports, imports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const text = JSON.stringify([exports, imports]);

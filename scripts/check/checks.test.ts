@@ -190,12 +190,12 @@ test("the operators are those of the generated schema, without their domains", (
 });
 
 test("a cast through unknown is found, a plain one is not", () => {
-  const found = (text: string) => places(checkDoubleCasts([readSource("src/core/ops/conv.ts", text)]));
-  expect(found("const a = value as unknown as number;\nconst b = (value as unknown) as number;")).toEqual([
+  const findingsOf = (text: string) => places(checkDoubleCasts([readSource("src/core/ops/conv.ts", text)]));
+  expect(findingsOf("const a = value as unknown as number;\nconst b = (value as unknown) as number;")).toEqual([
     "src/core/ops/conv.ts:1 double-casts",
     "src/core/ops/conv.ts:2 double-casts",
   ]);
-  expect(found("const a = value as number; const b = value as unknown;")).toEqual([]);
+  expect(findingsOf("const a = value as number; const b = value as unknown;")).toEqual([]);
 });
 
 const removals = (text: string, file = "test/some.test.ts") => places(checkRemovals([readSource(file, text)]));
@@ -223,9 +223,9 @@ test.each([
 });
 
 test("a file that a comment names has to exist", () => {
-  const found = checkNamedFiles([
+  const findings = checkNamedFiles([
     readSource("src/a.ts", "/** As `b.ts` and `gone.ts` say. */\n// and `ops/lost.ts`"),
     readSource("src/b.ts", ""),
   ]);
-  expect(places(found)).toEqual(["src/a.ts:1 named-files", "src/a.ts:2 named-files"]);
+  expect(places(findings)).toEqual(["src/a.ts:1 named-files", "src/a.ts:2 named-files"]);
 });

@@ -1,20 +1,20 @@
-/** `as unknown as T` switches the type checker off: what it hides is a wrong type, or a check that belongs here. */
+/** Reports `as unknown as T`, which disables the type checker and hides a wrong type or a missing check. */
 import ts from "typescript";
 import { type Finding, lineOf, type Source } from "./sources.ts";
 
 export function checkDoubleCasts(sources: readonly Source[]): Finding[] {
   return sources.flatMap(({ file, syntax }) => {
-    const found: Finding[] = [];
+    const findings: Finding[] = [];
     const visit = (node: ts.Node): void => {
       if (ts.isAsExpression(node) && isUnknownCast(node.expression)) {
         const text =
           "casts through unknown, which switches the type checker off. Correct the type, or check the value.";
-        found.push({ file, line: lineOf(syntax, node), rule: "double-casts", text });
+        findings.push({ file, line: lineOf(syntax, node), rule: "double-casts", text });
       }
       ts.forEachChild(node, visit);
     };
     visit(syntax);
-    return found;
+    return findings;
   });
 }
 

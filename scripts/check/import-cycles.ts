@@ -1,6 +1,6 @@
 /**
- * No file may need itself at run time, over however many others: such files cannot be understood, tested or loaded apart. Types are erased, so
- * they may close a circle (a graph has attributes, an attribute may be a graph), but only among files of one folder.
+ * Reports files that import themselves at run time, directly or through other files: such files cannot be understood, tested or loaded separately. Types
+ * are erased, so type imports can form a cycle (a graph has attributes, an attribute can be a graph), but only among files of one folder.
  */
 import path from "node:path";
 import type { Finding, Import, Source } from "./sources.ts";
@@ -19,17 +19,17 @@ export function checkImportCycles(sources: readonly Source[]): Finding[] {
   ];
 }
 
-/** Groups of files that all reach each other: Tarjan's strongly connected components. */
+/** Returns groups of files that all reach each other: Tarjan's strongly connected components. */
 function cyclesIn(sources: readonly Source[], follows: (imported: Import) => boolean): Source[][] {
   const byFile = new Map(sources.map((source) => [source.file, source]));
   const lowest = new Map<Source, number>();
   const trail: Source[] = [];
   const cycles: Source[][] = [];
   const visit = (source: Source): number => {
-    const own = lowest.size;
-    lowest.set(source, own);
+    const order = lowest.size;
+    lowest.set(source, order);
     trail.push(source);
-    let low = own;
+    let low = order;
     let isOwn = false;
     for (const imported of source.imports) {
       const target = follows(imported) ? byFile.get(imported.file ?? "") : undefined;
@@ -38,9 +38,9 @@ function cyclesIn(sources: readonly Source[], follows: (imported: Import) => boo
       low = Math.min(low, lowest.get(target) ?? visit(target));
     }
     lowest.set(source, low);
-    if (low < own) return low;
+    if (low < order) return low;
     const group = trail.splice(trail.indexOf(source));
-    for (const one of group) lowest.set(one, Number.POSITIVE_INFINITY);
+    for (const member of group) lowest.set(member, Number.POSITIVE_INFINITY);
     if (group.length > 1 || isOwn) cycles.push(group);
     return Number.POSITIVE_INFINITY;
   };
@@ -48,7 +48,7 @@ function cyclesIn(sources: readonly Source[], follows: (imported: Import) => boo
   return cycles;
 }
 
-/** The shortest way from the first file of a cycle back to it, told where it closes. */
+/** Reports the shortest path from the first file of a cycle back to itself, at the import that closes the cycle. */
 function finding(cycle: readonly Source[], follows: (imported: Import) => boolean, advice: string): Finding {
   const [first] = cycle as readonly [Source];
   const ways: Source[][] = [[first]];

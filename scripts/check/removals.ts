@@ -1,8 +1,8 @@
 /**
- * Folders are removed by whoever made them: `rm(folder, { recursive: true })` takes everything below, so a wrong path takes the wrong folder.
+ * Checks that only the code that creates a folder removes it: `rm(folder, { recursive: true })` deletes everything below, so a wrong path is destructive.
  *
- * It is a fault to remove recursively anything but a plain variable that the same file fills from `mkdtemp` (in tests: take
- * `temporaryFolder` of `test/temporary.ts`, which clears up by itself).
+ * Recursive removal is allowed only for a plain variable that the same file fills from `mkdtemp`. Tests use `temporaryFolder` of
+ * `test/temporary.ts`, which removes its folders.
  */
 import ts from "typescript";
 import { type Finding, lineOf, type Source } from "./sources.ts";
@@ -11,8 +11,8 @@ const removers = new Set(["rm", "rmSync", "rmdir", "rmdirSync"]);
 const makers = new Set(["mkdtemp", "mkdtempSync"]);
 
 /**
- * A child process is told which folder its parent made for it; the helper of tests keeps a list of what it made; names of temporary folders say which
- * process made them.
+ * Exempt files: a child process receives its folder from its parent, names of temporary folders contain the process that created them, and the test
+ * helper keeps a list of the folders it created.
  */
 const exempt = new Set(["src/runtime/job/child.ts", "src/core/platform/node-leftovers.ts", "test/temporary.ts"]);
 
@@ -21,18 +21,18 @@ export function checkRemovals(sources: readonly Source[]): Finding[] {
 }
 
 function checkSource({ file, syntax }: Source): Finding[] {
-  const made = new Set<string>();
+  const temporaryFolders = new Set<string>();
   const removals: ts.CallExpression[] = [];
   const visit = (node: ts.Node): void => {
-    if (ts.isVariableDeclaration(node) && makes(node.initializer)) made.add(node.name.getText(syntax));
-    if (ts.isBinaryExpression(node) && makes(node.right)) made.add(node.left.getText(syntax));
+    if (ts.isVariableDeclaration(node) && makes(node.initializer)) temporaryFolders.add(node.name.getText(syntax));
+    if (ts.isBinaryExpression(node) && makes(node.right)) temporaryFolders.add(node.left.getText(syntax));
     if (ts.isCallExpression(node) && removers.has(calledName(node)) && node.arguments.some(isRecursive))
       removals.push(node);
     ts.forEachChild(node, visit);
   };
   visit(syntax);
   return removals
-    .filter(({ arguments: [path] }) => path === undefined || !ts.isIdentifier(path) || !made.has(path.text))
+    .filter(({ arguments: [path] }) => path === undefined || !ts.isIdentifier(path) || !temporaryFolders.has(path.text))
     .map((node) => {
       const text = `removes "${node.arguments[0]?.getText(syntax) ?? ""}" and all below. Only a folder that this file made (mkdtemp) may go.`;
       return { file, line: lineOf(syntax, node), rule: "removals", text };

@@ -1,4 +1,4 @@
-/** Runs checks side by side and tells how each one ended. */
+/** Runs checks in parallel and reports their outcomes. */
 import { spawn } from "node:child_process";
 import type { Finding } from "./sources.ts";
 
@@ -6,7 +6,7 @@ export interface Outcome {
   readonly name: string;
   readonly passed: boolean;
   readonly seconds: number;
-  /** What to show if it failed. */
+  /** Text to print if the check failed. */
   readonly output: string;
 }
 
@@ -19,7 +19,7 @@ export async function timed(name: string, work: () => Promise<Omit<Outcome, "nam
   return { name, ...outcome, seconds: (performance.now() - start) / 1000 };
 }
 
-/** A command of `node_modules/.bin`, passed if it exits with 0. */
+/** Runs a command of `node_modules/.bin`, which passes if it exits with 0. */
 export function command(name: string, program: string, ...options: readonly string[]): Promise<Outcome> {
   return timed(
     name,
@@ -27,7 +27,7 @@ export function command(name: string, program: string, ...options: readonly stri
       new Promise((resolve, reject) => {
         const child = spawn(program, options, {
           stdio: ["ignore", "pipe", "pipe"],
-          // There, npm and the programs of node_modules/.bin are shell scripts.
+          // On Windows, npm and the programs of node_modules/.bin are shell scripts.
           shell: process.platform === "win32",
           env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: "1" },
         });
@@ -42,13 +42,13 @@ export function command(name: string, program: string, ...options: readonly stri
 
 export function findings(name: string, find: () => readonly Finding[]): Promise<Outcome> {
   return timed(name, async () => {
-    const found = find();
-    const lines = found.map(({ file, line, rule, text }) => `${file}:${line}  ${rule}: ${text}`);
-    return { passed: found.length === 0, output: lines.join("\n") };
+    const list = find();
+    const lines = list.map(({ file, line, rule, text }) => `${file}:${line}  ${rule}: ${text}`);
+    return { passed: list.length === 0, output: lines.join("\n") };
   });
 }
 
-/** Prints each outcome; true if all passed. */
+/** Prints each outcome. @returns whether all passed. */
 export function report(outcomes: readonly Outcome[]): boolean {
   for (const { name, passed, output } of outcomes) {
     if (!passed) process.stdout.write(`\n── ${name} ──\n${output.trimEnd()}\n`);

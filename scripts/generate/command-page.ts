@@ -3,7 +3,7 @@ import type { Command, Option } from "commander";
 import { buildCommand, type CommandDefinition, guideOf } from "../../src/app/cli/command.ts";
 import { Flag, meaningsOf } from "../../src/app/cli/flags/options.ts";
 import type { Meanings } from "../../src/core/pass/options.ts";
-import { type Generator, generatedFrom } from "./generator.ts";
+import { type Generator, sourceNotice } from "./generator.ts";
 
 export const commandPage: Generator = {
   async generate() {
@@ -34,7 +34,7 @@ interface OptionRow {
 export function renderCommands(definitions: readonly CommandDefinition[]): string {
   const built = definitions.map(build);
   const shared = sharedGroups(built);
-  return `${generatedFrom("src/app/cli/commands/ and the passes")}
+  return `${sourceNotice("src/app/cli/commands/ and the passes")}
 
 # Commands
 
@@ -85,7 +85,7 @@ function sharedGroups(built: readonly BuiltCommand[]): ReadonlyMap<string, reado
       for (const option of groups.get(heading) ?? []) rows.set(option.text, [...(rows.get(option.text) ?? []), option]);
     return [
       heading,
-      [...rows.values()].flatMap(([first, ...others]) => (first && others.length > 0 ? [first] : [])),
+      [...rows.values()].flatMap(([first, ...repeats]) => (first && repeats.length > 0 ? [first] : [])),
     ] as const;
   });
   return new Map(shared.filter(([, rows]) => rows.length > 1));
@@ -101,13 +101,13 @@ function renderCommand(
   const sharedKeys = new Set<string>();
   const sections = [...groups].flatMap(([heading, rows]) => {
     const texts = new Set((shared.get(heading) ?? []).map(({ text }) => text));
-    const [once, own] = [rows.filter(({ text }) => texts.has(text)), rows.filter(({ text }) => !texts.has(text))];
+    const [once, specific] = [rows.filter(({ text }) => texts.has(text)), rows.filter(({ text }) => !texts.has(text))];
     for (const { key } of once) sharedKeys.add(key);
     const title = cell(titleOf(heading));
     const list = once.map(({ flag }) => code(flag)).join(", ");
     return [
       ...(once.length === 0 ? [] : [`**[${title}](#${anchor(title)})**: ${list}`]),
-      ...(own.length === 0 ? [] : [`**${cell(heading.replace(/:$/, ""))}**\n\n${optionTable(own)}`]),
+      ...(specific.length === 0 ? [] : [`**${cell(heading.replace(/:$/, ""))}**\n\n${optionTable(specific)}`]),
     ];
   });
   return [

@@ -1,4 +1,4 @@
-/** src/app/cli/commands.ts: what `pith --help` lists, so that it loads no command; from the commands and from the passes that are commands. */
+/** Generates src/app/cli/commands.ts, the list of `pith --help`, from the commands and the passes that are commands, so that the help loads no command. */
 import { readdirSync } from "node:fs";
 import type { CommandDefinition } from "../../src/app/cli/command.ts";
 import { passCommand } from "../../src/app/cli/commands/pass.ts";
@@ -7,7 +7,7 @@ import type { Generator } from "./generator.ts";
 
 const file = "src/app/cli/commands.ts";
 
-/** The order of the help: others follow, the passes as recipes have them, and what is about the command line itself. */
+/** First commands of the help. The other commands follow, then the passes in the order of recipes, then the commands about the command line itself. */
 const first = ["inspect", "plot", "simplify", "eval", "debug", "bench", "compress"];
 const last = ["completion"];
 
@@ -15,7 +15,7 @@ interface Line {
   readonly name: string;
   readonly summary: string;
   readonly definition: CommandDefinition;
-  /** The body of a function that gives the definition. */
+  /** Body of a function that returns the definition. */
   readonly load: string;
 }
 
@@ -23,16 +23,16 @@ export const commandList: Generator = {
   generate: async () => new Map([[file, text(await allCommands())]]),
 };
 
-/** A command of a pass that is more than that has a file of its own, and stands where the pass does. */
+/** Returns all commands in order. A pass whose command does more has a separate file, and keeps the position of the pass. */
 export async function allCommands(): Promise<readonly Line[]> {
-  const own = await ownCommands();
+  const withFiles = await ownCommands();
   const passes = await passCommands();
   const names = new Set(passes.map(({ name }) => name));
   const isLast = ({ name }: Line): boolean => last.includes(name);
   return [
-    ...own.filter((line) => !names.has(line.name) && !isLast(line)),
-    ...passes.map((line) => own.find(({ name }) => name === line.name) ?? line),
-    ...own.filter(isLast),
+    ...withFiles.filter((line) => !names.has(line.name) && !isLast(line)),
+    ...passes.map((line) => withFiles.find(({ name }) => name === line.name) ?? line),
+    ...withFiles.filter(isLast),
   ];
 }
 

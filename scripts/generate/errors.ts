@@ -1,7 +1,7 @@
 /** docs/errors.md: the codes of `src/core/errors.ts` with the comment beside each. */
 import { readFileSync } from "node:fs";
 import ts from "typescript";
-import { type Generator, generatedFrom } from "./generator.ts";
+import { type Generator, sourceNotice } from "./generator.ts";
 
 const source = "src/core/errors.ts";
 
@@ -37,7 +37,7 @@ function commentAfter(text: string, end: number): string {
 }
 
 function renderErrors(entries: readonly ErrorEntry[]): string {
-  return `${generatedFrom(source)}
+  return `${sourceNotice(source)}
 
 # Errors
 

@@ -5,7 +5,7 @@ export interface Generator {
   generate(): Promise<ReadonlyMap<string, string>>;
 }
 
-/** Says at the top of a page where it comes from. */
-export function generatedFrom(source: string): string {
+/** Returns the comment at the top of a page that names its source. */
+export function sourceNotice(source: string): string {
   return `<!-- Generated from ${source} by npm run generate. Do not edit. -->`;
 }

@@ -1,7 +1,7 @@
 /** docs/ops.md: every operator of `src/core/ops/` against the facets of its entry. */
 import { existsSync } from "node:fs";
 import type { FacetName, Op } from "../../src/core/ops/define.ts";
-import { type Generator, generatedFrom } from "./generator.ts";
+import { type Generator, sourceNotice } from "./generator.ts";
 
 const source = "src/core/ops/index.ts";
 const facets = {
@@ -25,7 +25,7 @@ export const operatorPage: Generator = {
 export function renderOperators(operators: readonly Op[]): string {
   const sorted = [...operators].sort((a, b) => compare(a.domain, b.domain) || compare(a.name, b.name));
   const count = (facet: FacetName): number => sorted.filter((op) => op.facets[facet] === true).length;
-  return `${generatedFrom(source)}
+  return `${sourceNotice(source)}
 
 # Operators
 

@@ -44,8 +44,8 @@ test("has every step, with its options and what the pass says of them", () => {
 
 test("offers the options that recipes accept, and none that the run fills in", () => {
   for (const [id, pass] of steps) {
-    const whole = at(...stepsAt, id);
-    const [first] = Array.isArray(whole.anyOf) ? whole.anyOf : [whole];
+    const definition = at(...stepsAt, id);
+    const [first] = Array.isArray(definition.anyOf) ? definition.anyOf : [definition];
     const names = Object.keys(first.properties);
     expect(names.filter((name) => filledIn.includes(name))).toEqual([]);
     // Defaults are named as options are.
@@ -58,8 +58,8 @@ test("offers a course in a repeat exactly where recipes take one, and none elsew
   const course = { $ref: "#/definitions/course" };
   for (const [id, pass] of steps) {
     expect(at(...stepAt, id)).toEqual({ $ref: `#/definitions/${id}` });
-    const whole = at(...repeatedAt, id);
-    const [first] = Array.isArray(whole.anyOf) ? whole.anyOf : [whole];
+    const definition = at(...repeatedAt, id);
+    const [first] = Array.isArray(definition.anyOf) ? definition.anyOf : [definition];
     for (const [name, option] of Object.entries<{ anyOf?: unknown[] }>(first.properties ?? {})) {
       const takes = numbersAt(pass.options, [name]) !== undefined;
       expect([id, name, option.anyOf?.some((one) => isDeepStrictEqual(one, course)) === true]).toEqual([

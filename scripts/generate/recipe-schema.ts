@@ -1,4 +1,4 @@
-/** docs/recipe.schema.json: recipes as JSON Schema, so that editors complete and check them; from the options of the passes themselves. */
+/** Generates docs/recipe.schema.json from the options of the passes, so that editors complete and check recipes. */
 import { type ConversionConfig, type JsonSchema, toJsonSchema } from "@valibot/to-json-schema";
 import type { AnyPass } from "../../src/core/pass/pass.ts";
 import { courseSchema } from "../../src/judge/recipe/courses.ts";
@@ -44,7 +44,7 @@ const samplesDefinition: JsonSchema = {
 
 type Schemas = Readonly<Record<string, JsonSchema | boolean>>;
 
-/** A pass with its options, and beside it whether it is judged. */
+/** Returns the schema of a step: a pass with its options, and optionally `judge`. */
 function step(passes: Schemas): JsonSchema {
   const judge: JsonSchema = {
     enum: [true, false, "spare"],
@@ -54,7 +54,7 @@ function step(passes: Schemas): JsonSchema {
   return {
     type: "object",
     if: { required: ["judge"] },
-    // biome-ignore lint/suspicious/noThenProperty: JSON Schema calls it so.
+    // biome-ignore lint/suspicious/noThenProperty: this is a keyword of JSON Schema.
     then: { minProperties: 2, maxProperties: 2 },
     else: { minProperties: 1, maxProperties: 1 },
     properties: { ...passes, judge },
@@ -85,7 +85,7 @@ function reference(...path: readonly string[]): JsonSchema {
   return { $ref: `#/definitions/${path.join("/")}` };
 }
 
-/** A schema whose numbers may change from round to round. @param path of it among the definitions: what has no numbers is the same as there. */
+/** Returns a schema whose numbers can change from round to round. @param path its path in the definitions, to reference schemas without numbers. */
 function withCourses(schema: JsonSchema | boolean, path: readonly string[]): JsonSchema {
   const same = reference(...path);
   if (typeof schema === "boolean" || !hasNumbers(schema)) return same;
@@ -129,23 +129,23 @@ function mapped(
   schemas: Schemas,
   by: (schema: JsonSchema | boolean, name: string) => JsonSchema,
 ): Readonly<Record<string, JsonSchema>> {
-  return Object.fromEntries(Object.entries(schemas).map(([name, one]) => [name, by(one, name)]));
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, by(schema, name)]));
 }
 
-/** What the run fills in, or only code can make, is left out: a recipe cannot say it. */
+/** Returns the options that a recipe can contain: those that the run fills in, or that only code can create, are omitted. */
 function stepSchema(pass: AnyPass): JsonSchema {
   const { $schema: _, properties = {}, required = [], ...rest } = toJsonSchema(pass.options, conversion);
-  const given = (name: string): boolean => !filledIn.includes(name);
+  const isWritable = (name: string): boolean => !filledIn.includes(name);
   const schema: JsonSchema = {
     ...rest,
     description: pass.summary,
-    properties: Object.fromEntries(Object.entries(properties).filter(([name]) => given(name))),
-    required: required.filter(given),
+    properties: Object.fromEntries(Object.entries(properties).filter(([name]) => isWritable(name))),
+    required: required.filter(isWritable),
   };
   return needsNothing(pass.id) ? { anyOf: [schema, { type: "null" }] } : schema;
 }
 
-/** Whether `- train:` alone is a step. */
+/** Returns whether a step is complete without options, such as `- train:`. */
 function needsNothing(id: string): boolean {
   try {
     recipeFrom({ steps: [{ [id]: null }] });
@@ -157,7 +157,7 @@ function needsNothing(id: string): boolean {
 
 const conversion: ConversionConfig = {
   typeMode: "input",
-  // Checks that only code can make (options that exclude each other) have no form in JSON Schema.
+  // Checks in code, such as options that exclude each other, have no form in JSON Schema.
   errorMode: "ignore",
   // Metadata is for the command line.
   overrideAction: ({ valibotAction, jsonSchema }) =>
@@ -166,7 +166,7 @@ const conversion: ConversionConfig = {
       : undefined,
   overrideSchema({ valibotSchema, jsonSchema }) {
     if (valibotSchema.type !== "union") return jsonSchema;
-    // What only code can make (a data set, an optimizer) has no form, so it converts to nothing.
+    // Values that only code can create (a dataset, an optimizer) have no form in JSON Schema, so they convert to an empty schema.
     const members = (jsonSchema.anyOf ?? []).filter((member) => Object.keys(member).length > 0);
     const [only] = members;
     return typeof only === "object" && members.length === 1 ? only : { ...jsonSchema, anyOf: members };

@@ -1,6 +1,6 @@
 /**
- * docs/surface/: what each entry point of the package exports, as declarations. A change of the public surface is then a difference that
- * somebody reads. Comments are left out, so that only changes of meaning show.
+ * Generates docs/surface/: the exports of each entry point of the package, as declarations. A change of the public surface is then a visible
+ * difference. Comments are omitted, so that only changes of meaning appear.
  */
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -15,7 +15,7 @@ export const surface: Generator = {
     const { exports } = JSON.parse(readFileSync("package.json", "utf8")) as PackageJson;
     const entries = Object.entries(exports).flatMap(([name, target]) => {
       const source = typeof target === "string" ? undefined : target["pith-source"];
-      // An entry point without its source is found by the package checks.
+      // The package checks report an entry point without its source.
       return source === undefined || !existsSync(source) ? [] : [{ name: path.posix.join("pith", name), source }];
     });
     const texts = describeExports(
@@ -50,7 +50,7 @@ function compile(config: string): ts.Program {
   return ts.createProgram(parsed.fileNames, parsed.options);
 }
 
-/** For each source file, the declarations of all that it exports, sorted by name. */
+/** Returns the declarations of all exports for each source file, sorted by name. */
 export function describeExports(program: ts.Program, files: readonly string[]): ReadonlyMap<string, string> {
   const checker = program.getTypeChecker();
   const declarations = new Declarations(program);
@@ -71,7 +71,7 @@ export function describeExports(program: ts.Program, files: readonly string[]): 
   return texts;
 }
 
-/** The declaration files of a program, emitted one by one when first asked for. */
+/** The declaration files of a program, each emitted on first use. */
 class Declarations {
   readonly #program: ts.Program;
   readonly #files = new Map<string, ts.SourceFile>();
@@ -96,8 +96,8 @@ class Declarations {
   }
 
   #emitted(source: ts.SourceFile): ts.SourceFile {
-    const known = this.#files.get(source.fileName);
-    if (known !== undefined) return known;
+    const cached = this.#files.get(source.fileName);
+    if (cached !== undefined) return cached;
     let text = "";
     const keep: ts.WriteFileCallback = (name, content) => {
       if (name.endsWith(".d.ts")) text = content;
